@@ -1,0 +1,105 @@
+//! What a source holds: plain data that [`scan`](crate::scan) returns.
+
+use std::collections::BTreeMap;
+
+use crate::digest::Digest;
+
+/// Everything that was found in an archive or an image layout directory.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// Blobs by digest: entries named `blobs/<algorithm>/<hex>`. The digest is what the name claims.
+    pub blobs: BTreeMap<Digest, BlobEntry>,
+    /// The top-level index, `index.json`.
+    pub root_index: Option<RootFile>,
+    /// Docker's archive manifest, `manifest.json`.
+    pub docker_manifest: Option<RootFile>,
+    /// The `oci-layout` file.
+    pub oci_layout: Option<RootFile>,
+    /// All other files and links, by cleaned name.
+    pub extra: BTreeMap<String, ExtraEntry>,
+    /// Entries whose name stood more than once, by cleaned name, when all but the last were passed over.
+    pub passed_over: Vec<String>,
+    /// How the source differs from the form that ocify writes; `None` if it does not, or is no archive.
+    pub form: Option<FormDifference>,
+    /// How many entries there are, directories included.
+    pub entry_count: usize,
+}
+
+/// A blob: where its bytes are and what they look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobEntry {
+    /// Length in bytes.
+    pub len: u64,
+    /// Where the bytes are.
+    pub location: Location,
+    /// What the first bytes say.
+    pub content: Content,
+}
+
+/// Where an entry's bytes are in its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// At this byte offset of the archive.
+    Offset(u64),
+    /// In this file, relative to the layout directory.
+    File(String),
+}
+
+/// What a blob's first bytes say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// No bytes at all.
+    Empty,
+    /// A tar header, or a block of zeros that ends an empty tar.
+    Tar,
+    /// Gzip.
+    Gzip,
+    /// Zstandard, a leading skippable frame included.
+    Zstd,
+    /// Bzip2.
+    Bzip2,
+    /// Xz.
+    Xz,
+    /// Anything else, documents included.
+    Other,
+}
+
+/// One of the three files at the root, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootFile {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A file or link that is neither a blob nor one of the three root files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtraEntry {
+    /// What it is.
+    pub kind: ExtraKind,
+    /// Length in bytes; 0 for links.
+    pub len: u64,
+}
+
+/// What an extra entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExtraKind {
+    /// A regular file, and where its bytes are.
+    File(Location),
+    /// A symbolic link and its target.
+    Symlink(String),
+    /// A hard link and its target.
+    Hardlink(String),
+    /// A directory that belongs to neither form.
+    Directory,
+    /// A device, a fifo or something unknown.
+    Other,
+}
+
+/// The first way in which an archive differs from the form that ocify writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormDifference {
+    /// The entry where the difference was seen first.
+    pub entry: String,
+    /// What differs, in words that read on after the entry's name.
+    pub what: String,
+}

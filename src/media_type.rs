@@ -1,0 +1,295 @@
+//! The one table of media types: what each names, and its OCI form.
+//!
+//! Sources: OCI image specification `media-types.md`; distribution `manifest-v2-2.md`; BuildKit
+//! `util/compression` for the nonstandard zstd type; ocicrypt `spec.go` for the encrypted types.
+//! No other file of the crate writes a media type by name.
+
+use crate::inventory::Content;
+
+/// An OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// An OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// An OCI image config.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+const OCI_LAYER: [&str; 3] = [
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+];
+const OCI_NONDISTRIBUTABLE: [&str; 3] = [
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+];
+
+/// The compression of a layer that OCI has a media type for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// A plain tar.
+    Uncompressed,
+    /// Gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Compression {
+    /// The compression that a blob's first bytes show; `None` where they show none that OCI names.
+    pub fn of_content(content: Content) -> Option<Self> {
+        match content {
+            Content::Tar => Some(Compression::Uncompressed),
+            Content::Gzip => Some(Compression::Gzip),
+            Content::Zstd => Some(Compression::Zstd),
+            Content::Empty | Content::Bzip2 | Content::Xz | Content::Other => None,
+        }
+    }
+
+    /// The word for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::Uncompressed => "a plain tar",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
+
+/// What a media type names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An index (Docker: manifest list).
+    Index,
+    /// An image manifest.
+    Manifest,
+    /// A Docker schema 1 manifest.
+    Schema1,
+    /// An image config.
+    Config,
+    /// Untyped bytes, which old Docker versions used as the type of a config (moby#29807).
+    OctetStream,
+    /// A Docker plugin's config.
+    Plugin,
+    /// An image layer.
+    Layer {
+        /// The compression that the type claims; the bytes decide.
+        compression: Compression,
+        /// False for the types that must not be pushed to another registry.
+        distributable: bool,
+    },
+    /// An encrypted layer, or one in a filesystem format: part of an image, its bytes not a tar.
+    OpaqueLayer,
+    /// BuildKit's cache config.
+    CacheConfig,
+    /// An in-toto statement.
+    InToto,
+    /// An attestation manifest's artifact type.
+    Attestation,
+    /// A signature's payload.
+    Signature,
+    /// Known content of artifacts, passed through untouched.
+    Artifact,
+    /// A type that the table does not list, passed through and reported.
+    Unknown,
+}
+
+impl Kind {
+    /// Whether this is a part of an image's root filesystem.
+    pub fn is_layer(self) -> bool {
+        matches!(self, Kind::Layer { .. } | Kind::OpaqueLayer)
+    }
+}
+
+struct Row {
+    name: &'static str,
+    kind: Kind,
+    /// The OCI form, where the type itself is not the OCI form.
+    oci: Option<&'static str>,
+}
+
+const fn row(name: &'static str, kind: Kind) -> Row {
+    Row {
+        name,
+        kind,
+        oci: None,
+    }
+}
+
+const fn docker(name: &'static str, kind: Kind, oci: &'static str) -> Row {
+    Row {
+        name,
+        kind,
+        oci: Some(oci),
+    }
+}
+
+const fn layer(compression: Compression, distributable: bool) -> Kind {
+    Kind::Layer {
+        compression,
+        distributable,
+    }
+}
+
+use Compression::{Gzip, Uncompressed, Zstd};
+
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    row(OCI_INDEX, Kind::Index),
+    docker("application/vnd.docker.distribution.manifest.list.v2+json", Kind::Index, OCI_INDEX),
+    row(OCI_MANIFEST, Kind::Manifest),
+    docker("application/vnd.docker.distribution.manifest.v2+json", Kind::Manifest, OCI_MANIFEST),
+    row("application/vnd.docker.distribution.manifest.v1+json", Kind::Schema1),
+    row("application/vnd.docker.distribution.manifest.v1+prettyjws", Kind::Schema1),
+    row(OCI_CONFIG, Kind::Config),
+    docker("application/vnd.docker.container.image.v1+json", Kind::Config, OCI_CONFIG),
+    docker("application/octet-stream", Kind::OctetStream, OCI_CONFIG),
+    row("application/vnd.docker.plugin.v1+json", Kind::Plugin),
+
+    row(OCI_LAYER[0], layer(Uncompressed, true)),
+    row(OCI_LAYER[1], layer(Gzip, true)),
+    row(OCI_LAYER[2], layer(Zstd, true)),
+    docker("application/vnd.docker.image.rootfs.diff.tar", layer(Uncompressed, true), OCI_LAYER[0]),
+    docker("application/vnd.docker.image.rootfs.diff.tar.gzip", layer(Gzip, true), OCI_LAYER[1]),
+    // BuildKit since 0.10 writes the first with OCI types off; stereoscope guards against the second.
+    docker("application/vnd.docker.image.rootfs.diff.tar.zstd", layer(Zstd, true), OCI_LAYER[2]),
+    docker("application/vnd.docker.image.rootfs.diff.tar+zstd", layer(Zstd, true), OCI_LAYER[2]),
+    row(OCI_NONDISTRIBUTABLE[0], layer(Uncompressed, false)),
+    row(OCI_NONDISTRIBUTABLE[1], layer(Gzip, false)),
+    row(OCI_NONDISTRIBUTABLE[2], layer(Zstd, false)),
+    docker("application/vnd.docker.image.rootfs.foreign.diff.tar", layer(Uncompressed, false), OCI_NONDISTRIBUTABLE[0]),
+    docker("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", layer(Gzip, false), OCI_NONDISTRIBUTABLE[1]),
+    docker("application/vnd.docker.image.rootfs.foreign.diff.tar.zstd", layer(Zstd, false), OCI_NONDISTRIBUTABLE[2]),
+    row("application/vnd.erofs.layer.v1", Kind::OpaqueLayer),
+
+    row("application/vnd.buildkit.cacheconfig.v0", Kind::CacheConfig),
+    row("application/vnd.in-toto+json", Kind::InToto),
+    row("application/vnd.docker.attestation.manifest.v1+json", Kind::Attestation),
+    row("application/vnd.dev.cosign.simplesigning.v1+json", Kind::Signature),
+    row("application/vnd.dev.sigstore.bundle.v0.3+json", Kind::Signature),
+    row("application/vnd.cncf.notary.signature", Kind::Signature),
+    row("application/vnd.oci.empty.v1+json", Kind::Artifact),
+    row("application/vnd.oci.descriptor.v1+json", Kind::Artifact),
+    row("application/vnd.oci.layout.header.v1+json", Kind::Artifact),
+    row("application/vnd.oci.artifact.manifest.v1+json", Kind::Artifact),
+    row("application/vnd.cncf.helm.config.v1+json", Kind::Artifact),
+    row("application/vnd.cncf.helm.chart.content.v1.tar+gzip", Kind::Artifact),
+    row("application/vnd.cncf.helm.chart.provenance.v1.prov", Kind::Artifact),
+    row("application/vnd.wasm.config.v0+json", Kind::Artifact),
+    row("application/vnd.wasm.content.layer.v1+wasm", Kind::Artifact),
+    row("application/wasm", Kind::Artifact),
+    row("application/vnd.containerd.container.criu.checkpoint.criu.tar", Kind::Artifact),
+    row("application/vnd.containerd.container.checkpoint.config.v1+proto", Kind::Artifact),
+    row("application/vnd.containerd.container.checkpoint.options.v1+proto", Kind::Artifact),
+    row("application/vnd.containerd.container.checkpoint.runtime.name+proto", Kind::Artifact),
+    row("application/vnd.containerd.container.checkpoint.runtime.options+proto", Kind::Artifact),
+];
+
+fn find(media_type: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == media_type)
+}
+
+/// What a media type names.
+pub fn kind(media_type: &str) -> Kind {
+    if let Some(row) = find(media_type) {
+        return row.kind;
+    }
+    let encrypted = media_type
+        .strip_suffix("+encrypted")
+        .and_then(find)
+        .is_some_and(|row| row.kind.is_layer());
+    if encrypted {
+        Kind::OpaqueLayer
+    } else {
+        Kind::Unknown
+    }
+}
+
+/// The OCI form of a media type by its name alone; the type itself where it is the OCI form, or has none.
+pub fn oci_form(media_type: &str) -> &str {
+    find(media_type)
+        .and_then(|row| row.oci)
+        .unwrap_or(media_type)
+}
+
+/// The OCI type of a layer.
+pub fn oci_layer(compression: Compression, distributable: bool) -> &'static str {
+    let types = if distributable {
+        OCI_LAYER
+    } else {
+        OCI_NONDISTRIBUTABLE
+    };
+    match compression {
+        Uncompressed => types[0],
+        Gzip => types[1],
+        Zstd => types[2],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_oci_form_is_in_the_table_names_the_same_kind_and_is_final() {
+        for row in TABLE {
+            let oci = oci_form(row.name);
+            assert_eq!(oci_form(oci), oci, "{}", row.name);
+            let expected = match row.kind {
+                Kind::OctetStream => Kind::Config,
+                kind => kind,
+            };
+            assert_eq!(kind(oci), expected, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLE.len());
+    }
+
+    #[test]
+    fn layer_types_by_what_they_are() {
+        for row in TABLE {
+            if let Kind::Layer {
+                compression,
+                distributable,
+            } = row.kind
+            {
+                assert_eq!(
+                    oci_layer(compression, distributable),
+                    oci_form(row.name),
+                    "{}",
+                    row.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn encrypted_layers_are_opaque() {
+        for base in OCI_LAYER.iter().chain(&OCI_NONDISTRIBUTABLE) {
+            let encrypted = format!("{base}+encrypted");
+            assert_eq!(kind(&encrypted), Kind::OpaqueLayer);
+            assert_eq!(oci_form(&encrypted), encrypted);
+        }
+        assert_eq!(
+            kind("application/vnd.oci.image.config.v1+json+encrypted"),
+            Kind::Unknown
+        );
+    }
+
+    #[test]
+    fn spelling_is_exact() {
+        for name in [
+            "",
+            "application/vnd.oci.image.index.v1+json; charset=utf-8",
+            "APPLICATION/WASM",
+        ] {
+            assert_eq!(kind(name), Kind::Unknown, "{name}");
+        }
+    }
+}

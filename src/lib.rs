@@ -6,6 +6,7 @@
 pub mod digest;
 pub mod error;
 pub mod inventory;
+mod json;
 pub mod media_type;
 pub mod plan;
 pub mod progress;

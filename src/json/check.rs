@@ -1,0 +1,205 @@
+//! The strict check that every document passes before it is read.
+//!
+//! Go's decoder folds the case of keys and lets the last duplicate win; others are exact and take
+//! the first, or fail. A document with a key twice, or with a key in an unusual case, means
+//! different things to different readers (CVE-2021-41190 is of that family).
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// Which keys of a document must be spelled exactly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyCase {
+    /// The keys that readers decode into fields.
+    pub(crate) known: &'static [&'static str],
+    /// How many levels of objects hold such keys; deeper ones are free.
+    pub(crate) levels: usize,
+}
+
+/// Why a document was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not valid JSON, or nested too deeply.
+    Invalid(String),
+    /// A key stands twice in one object.
+    Duplicate(String),
+    /// A key differs from a known one only in case.
+    Case { found: String, known: &'static str },
+}
+
+/// Checks a whole document; the error is the first fault.
+pub(crate) fn check(text: &str, keys: KeyCase) -> Result<(), Fault> {
+    let mut fault = None;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let walk = Walk {
+        keys,
+        level: 0,
+        fault: &mut fault,
+    };
+    let result = walk
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end());
+    match (fault, result) {
+        (Some(fault), _) => Err(fault),
+        (None, Err(error)) => Err(Fault::Invalid(error.to_string())),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+struct Walk<'f> {
+    keys: KeyCase,
+    level: usize,
+    fault: &'f mut Option<Fault>,
+}
+
+impl Walk<'_> {
+    fn key_fault(&self, seen: &mut HashSet<String>, key: String) -> Option<Fault> {
+        if self.level < self.keys.levels {
+            let folded = fold(&key);
+            let known = self.keys.known.iter().find(|known| fold(known) == folded);
+            if let Some(known) = known.filter(|known| **known != key) {
+                return Some(Fault::Case { found: key, known });
+            }
+        }
+        let repeated = seen.contains(&key);
+        if repeated {
+            return Some(Fault::Duplicate(key));
+        }
+        seen.insert(key);
+        None
+    }
+}
+
+/// Case folding as Go's encoding/json does it: two letters outside ASCII fold into it.
+fn fold(key: &str) -> String {
+    key.chars()
+        .map(|c| match c {
+            '\u{17f}' => 's',
+            '\u{212a}' => 'k',
+            c => c.to_ascii_lowercase(),
+        })
+        .collect()
+}
+
+/// Objects whose keys are the user's own.
+fn is_free_map(key: &str) -> bool {
+    matches!(key, "annotations" | "Labels" | "LayerSources")
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        loop {
+            let walk = Walk {
+                keys: self.keys,
+                level: self.level,
+                fault: self.fault,
+            };
+            if seq.next_element_seed(walk)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let level = if is_free_map(&key) {
+                usize::MAX
+            } else {
+                self.level.saturating_add(1)
+            };
+            if let Some(fault) = self.key_fault(&mut seen, key) {
+                *self.fault = Some(fault);
+                return Err(A::Error::custom("key fault"));
+            }
+            map.next_value_seed(Walk {
+                keys: self.keys,
+                level,
+                fault: self.fault,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: KeyCase = KeyCase {
+        known: &["manifests", "annotations", "size"],
+        levels: 2,
+    };
+
+    #[test]
+    fn faults() {
+        let case = |found: &str, known| {
+            Err(Fault::Case {
+                found: found.to_owned(),
+                known,
+            })
+        };
+        let cases = [
+            ("good", r#"{"manifests":[{"size":1,"other":1e2}],"x":{"X":1,"y":null}}"#, Ok(())),
+            ("duplicate", r#"{"x":1,"x":1}"#, Err(Fault::Duplicate("x".into()))),
+            ("escaped duplicate", r#"{"x":1,"\u0078":1}"#, Err(Fault::Duplicate("x".into()))),
+            ("deep duplicate", r#"{"a":{"b":{"c":{"d":1,"d":2}}}}"#, Err(Fault::Duplicate("d".into()))),
+            ("case", r#"{"Manifests":[]}"#, case("Manifests", "manifests")),
+            ("case in an item", r#"{"manifests":[{"SIZE":1}]}"#, case("SIZE", "size")),
+            ("long s", "{\"manife\u{17f}ts\":[]}", case("manife\u{17f}ts", "manifests")),
+            ("free map", r#"{"annotations":{"Size":"1"}}"#, Ok(())),
+            ("too deep for known keys", r#"{"a":{"b":{"Size":1}}}"#, Ok(())),
+        ];
+        for (name, text, expected) in cases {
+            assert_eq!(check(text, KEYS), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn invalid_json() {
+        let deep = "[".repeat(100_000);
+        for text in ["", "{", "{}x", "{\"a\":01}", "\u{feff}{}", deep.as_str()] {
+            assert!(matches!(check(text, KEYS), Err(Fault::Invalid(_))));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Edits of a document's text that follow its own style.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::View;
+
+/// A replacement of a byte range; an empty range inserts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edit {
+    pub(crate) range: Range<usize>,
+    pub(crate) text: String,
+}
+
+impl Edit {
+    /// Puts a string value in the place of another value.
+    pub(crate) fn string(range: Range<usize>, value: &str) -> Self {
+        Edit {
+            range,
+            text: quote(value),
+        }
+    }
+}
+
+/// The text with all edits made. Edits must not overlap; of those at one place the first comes first.
+pub(crate) fn apply_edits(text: &str, mut edits: Vec<Edit>) -> String {
+    edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+    let mut out = String::with_capacity(text.len());
+    let mut end = 0;
+    for edit in edits {
+        out.push_str(&text[end..edit.range.start]);
+        out.push_str(&edit.text);
+        end = edit.range.end;
+    }
+    out.push_str(&text[end..]);
+    out
+}
+
+/// Inserts members into an object: after the member `after` if there is one, otherwise at the front.
+pub(crate) fn insert_member(object: View<'_>, after: Option<&str>, members: &[(&str, Value)]) -> Edit {
+    let style = Style::of(object);
+    let existing = object.members().unwrap_or_default();
+    let rendered: Vec<String> = members
+        .iter()
+        .map(|(key, value)| {
+            let value = style.render(value, &style.inner);
+            format!("{}{}{value}", quote(key), style.colon)
+        })
+        .collect();
+    let previous = after.and_then(|after| existing.iter().rev().find(|member| member.key == after));
+    let start = object.span().start + 1;
+    if let Some(previous) = previous {
+        let text = rendered.iter().map(|member| format!(",{}{member}", style.inner));
+        let at = previous.value.span().end;
+        return Edit { range: at..at, text: text.collect() };
+    }
+    let joined = rendered.join(&format!(",{}", style.inner));
+    if existing.is_empty() {
+        return Edit {
+            range: object.span(),
+            text: format!("{{{}{joined}{}}}", style.inner, style.outer),
+        };
+    }
+    Edit {
+        range: start..start,
+        text: format!("{}{joined},", style.inner),
+    }
+}
+
+/// Appends an item, given as JSON text, to an array.
+pub(crate) fn append_item(array: View<'_>, item: &str) -> Edit {
+    let style = Style::of(array);
+    match array.items().unwrap_or_default().last() {
+        Some(last) => {
+            let at = last.span().end;
+            Edit { range: at..at, text: format!(",{}{item}", style.inner) }
+        }
+        None => Edit {
+            range: array.span(),
+            text: format!("[{}{item}{}]", style.inner, style.outer),
+        },
+    }
+}
+
+/// Removes items of an array, by position.
+pub(crate) fn remove_items(array: View<'_>, remove: &[usize]) -> Vec<Edit> {
+    let items = array.items().unwrap_or_default();
+    if !items.is_empty() && (0..items.len()).all(|position| remove.contains(&position)) {
+        return vec![Edit { range: array.span(), text: "[]".to_owned() }];
+    }
+    let first_kept = (0..items.len()).find(|position| !remove.contains(position)).unwrap_or(0);
+    let cut = |position: &usize| {
+        // An item goes with the comma before it; items before the first kept one, with the comma after.
+        let range = if *position < first_kept {
+            items[*position].span().start..items[position + 1].span().start
+        } else {
+            items[position - 1].span().end..items[*position].span().end
+        };
+        Edit { range, text: String::new() }
+    };
+    remove.iter().filter(|position| **position < items.len()).map(cut).collect()
+}
+
+/// How an object or array of the document is written.
+struct Style {
+    /// White space before each member or item.
+    inner: String,
+    /// White space before the closing bracket.
+    outer: String,
+    /// One level of indentation.
+    unit: String,
+    /// The text between a key and its value.
+    colon: String,
+}
+
+impl Style {
+    fn of(container: View<'_>) -> Self {
+        let document = container.document();
+        let unit = indentation_unit(document);
+        let own = leading_space(&container.text()[1..]);
+        let is_empty = matches!(container.text()[1 + own.len()..].chars().next(), Some('}' | ']'));
+        let (inner, outer) = if !is_empty {
+            let outer = own.strip_suffix(unit.as_str()).filter(|outer| outer.contains('\n'));
+            (own.to_owned(), outer.unwrap_or_default().to_owned())
+        } else if unit.is_empty() {
+            (String::new(), String::new())
+        } else {
+            let outer = format!("\n{}", line_indentation(document, container.span().start));
+            (format!("{outer}{unit}"), outer)
+        };
+        Style { inner, outer, unit, colon: colon(document) }
+    }
+
+    /// A value's text, its container's members being preceded by `space`.
+    fn render(&self, value: &Value, space: &str) -> String {
+        let inner = if space.contains('\n') { format!("{space}{}", self.unit) } else { space.to_owned() };
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                let member = |(key, value): (&String, &Value)| {
+                    format!("{inner}{}{}{}", quote(key), self.colon, self.render(value, &inner))
+                };
+                let members: Vec<_> = map.iter().map(member).collect();
+                format!("{{{}{space}}}", members.join(","))
+            }
+            Value::Array(items) if !items.is_empty() => {
+                let items: Vec<_> = items.iter().map(|item| format!("{inner}{}", self.render(item, &inner))).collect();
+                format!("[{}{space}]", items.join(","))
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+fn leading_space(text: &str) -> &str {
+    &text[..text.len() - text.trim_start_matches(is_space).len()]
+}
+
+/// The indentation of a document's first member: one level. Empty for a document on one line.
+fn indentation_unit(document: &str) -> String {
+    let space = document.find(['{', '[']).map_or("", |start| leading_space(&document[start + 1..]));
+    space.rfind('\n').map_or("", |newline| &space[newline + 1..]).to_owned()
+}
+
+fn line_indentation(document: &str, at: usize) -> &str {
+    let line = document[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    leading_space(&document[line..at])
+}
+
+/// The text between the document's first key and its value.
+fn colon(document: &str) -> String {
+    let first = View::parse(document).and_then(View::members).and_then(|members| {
+        let value = members.first()?.value.span().start;
+        let key_end = document[..value].rfind('"')? + 1;
+        Some(document[key_end..value].to_owned())
+    });
+    first.unwrap_or_else(|| ":".to_owned())
+}
+
+fn quote(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn insert(text: &str, path: &[&str], after: Option<&str>, members: &[(&str, Value)]) -> String {
+        let object = path.iter().fold(View::parse(text).unwrap(), |view, key| view.get(key).unwrap());
+        apply_edits(text, vec![insert_member(object, after, members)])
+    }
+
+    #[test]
+    fn members_follow_the_style_of_the_document() {
+        let type_member = [("mediaType", json!("x"))];
+        let cases = [
+            (r#"{"schemaVersion":2,"z":1}"#, Some("schemaVersion"), r#"{"schemaVersion":2,"mediaType":"x","z":1}"#),
+            (r#"{"z": 1}"#, Some("schemaVersion"), r#"{"mediaType": "x","z": 1}"#),
+            (r#"{}"#, None, r#"{"mediaType":"x"}"#),
+            ("{\n  \"a\": 1\n}\n", Some("a"), "{\n  \"a\": 1,\n  \"mediaType\": \"x\"\n}\n"),
+            ("{\n\t\"a\" : 1\n}", None, "{\n\t\"mediaType\" : \"x\",\n\t\"a\" : 1\n}"),
+        ];
+        for (text, after, expected) in cases {
+            assert_eq!(insert(text, &[], after, &type_member), expected);
+        }
+    }
+
+    #[test]
+    fn nested_objects_are_indented() {
+        let text = "{\n  \"m\": {\n    \"a\": 1\n  },\n  \"e\": {}\n}";
+        let members = [("n", json!({"k": "v"}))];
+        assert_eq!(
+            insert(text, &["m"], Some("a"), &members),
+            "{\n  \"m\": {\n    \"a\": 1,\n    \"n\": {\n      \"k\": \"v\"\n    }\n  },\n  \"e\": {}\n}"
+        );
+        assert_eq!(
+            insert(text, &["e"], None, &[("k", json!("v"))]),
+            "{\n  \"m\": {\n    \"a\": 1\n  },\n  \"e\": {\n    \"k\": \"v\"\n  }\n}"
+        );
+    }
+
+    #[test]
+    fn items_come_and_go() {
+        let text = "[1, 2,3]";
+        let array = View::parse(text).unwrap();
+        let remove = |positions: &[usize]| apply_edits(text, remove_items(array, positions));
+        assert_eq!(remove(&[0]), "[2,3]");
+        assert_eq!(remove(&[0, 1]), "[3]");
+        assert_eq!(remove(&[1]), "[1,3]");
+        assert_eq!(remove(&[1, 2]), "[1]");
+        assert_eq!(remove(&[0, 2]), "[2]");
+        assert_eq!(remove(&[0, 1, 2]), "[]");
+        assert_eq!(apply_edits(text, vec![append_item(array, "4")]), "[1, 2,3,4]");
+        let empty = View::parse("[]").unwrap();
+        assert_eq!(apply_edits("[]", vec![append_item(empty, "4")]), "[4]");
+    }
+}

@@ -5,8 +5,11 @@
 
 pub mod digest;
 pub mod error;
+pub mod graph;
 pub mod inventory;
 mod json;
 pub mod media_type;
 pub mod plan;
+pub mod platform;
 pub mod progress;
+pub mod reference;

@@ -2,8 +2,65 @@
 //!
 //! Pure: no file, clock, environment or terminal is touched here.
 
+mod decide;
+mod docker_manifest;
+mod findings;
+mod names;
+mod output;
+mod rewrite;
+pub mod rules;
+
 use crate::digest::Digest;
-use crate::inventory::Location;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::inventory::{Inventory, Location};
+use crate::platform::Platform;
+
+/// What a user may choose.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// The platform that `manifest.json` describes of an image with several.
+    pub platform: Option<Platform>,
+    /// The architecture to prefer where nothing else decides, by Go's name, such as `amd64`.
+    pub host_architecture: Option<String>,
+    /// Whether attestations are left out.
+    pub drop_attestations: bool,
+}
+
+/// Decides everything: what changes and why, and the complete output.
+///
+/// # Errors
+/// `index.json` and `manifest.json` that disagree, a layer in a compression that OCI does not name,
+/// a platform that no image has.
+pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Result<Plan> {
+    let mut decisions = decide::decide(graph, inventory, options.drop_attestations)?;
+    let entries = names::join(graph, &mut decisions)?;
+    let platforms = docker_manifest::platforms(graph);
+    let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
+    let items = docker_manifest::items(graph, &entries, &chosen);
+    let mut rewritten = rewrite::rewrite(graph, &decisions);
+    let findings = findings::findings(graph, inventory, &entries, &rewritten);
+    let mut changes = std::mem::take(&mut decisions.changes);
+    changes.append(&mut rewritten.changes);
+    let docker_manifest = docker_manifest::text(graph, inventory, &items, &mut changes);
+    let output = output::Context {
+        graph,
+        inventory,
+        rewritten: &rewritten,
+        entries: &entries,
+        chosen: &chosen,
+        platforms: &platforms,
+        root_decision: &decisions.root,
+        decisions: &decisions.documents,
+    };
+    Ok(Plan {
+        findings,
+        digests: output.digests(),
+        images: output.images(),
+        entries: output.output_entries(docker_manifest, &mut changes),
+        changes,
+    })
+}
 
 /// Everything that `apply` carries out and `report` shows.
 #[derive(Clone, Debug)]

@@ -180,15 +180,47 @@ mod tests {
             })
         };
         let cases = [
-            ("good", r#"{"manifests":[{"size":1,"other":1e2}],"x":{"X":1,"y":null}}"#, Ok(())),
-            ("duplicate", r#"{"x":1,"x":1}"#, Err(Fault::Duplicate("x".into()))),
-            ("escaped duplicate", r#"{"x":1,"\u0078":1}"#, Err(Fault::Duplicate("x".into()))),
-            ("deep duplicate", r#"{"a":{"b":{"c":{"d":1,"d":2}}}}"#, Err(Fault::Duplicate("d".into()))),
-            ("case", r#"{"Manifests":[]}"#, case("Manifests", "manifests")),
-            ("case in an item", r#"{"manifests":[{"SIZE":1}]}"#, case("SIZE", "size")),
-            ("long s", "{\"manife\u{17f}ts\":[]}", case("manife\u{17f}ts", "manifests")),
+            (
+                "good",
+                r#"{"manifests":[{"size":1,"other":1e2}],"x":{"X":1,"y":null}}"#,
+                Ok(()),
+            ),
+            (
+                "duplicate",
+                r#"{"x":1,"x":1}"#,
+                Err(Fault::Duplicate("x".into())),
+            ),
+            (
+                "escaped duplicate",
+                r#"{"x":1,"\u0078":1}"#,
+                Err(Fault::Duplicate("x".into())),
+            ),
+            (
+                "deep duplicate",
+                r#"{"a":{"b":{"c":{"d":1,"d":2}}}}"#,
+                Err(Fault::Duplicate("d".into())),
+            ),
+            (
+                "case",
+                r#"{"Manifests":[]}"#,
+                case("Manifests", "manifests"),
+            ),
+            (
+                "case in an item",
+                r#"{"manifests":[{"SIZE":1}]}"#,
+                case("SIZE", "size"),
+            ),
+            (
+                "long s",
+                "{\"manife\u{17f}ts\":[]}",
+                case("manife\u{17f}ts", "manifests"),
+            ),
             ("free map", r#"{"annotations":{"Size":"1"}}"#, Ok(())),
-            ("too deep for known keys", r#"{"a":{"b":{"Size":1}}}"#, Ok(())),
+            (
+                "too deep for known keys",
+                r#"{"a":{"b":{"Size":1}}}"#,
+                Ok(()),
+            ),
         ];
         for (name, text, expected) in cases {
             assert_eq!(check(text, KEYS), expected, "{name}");

@@ -38,7 +38,11 @@ pub(crate) fn apply_edits(text: &str, mut edits: Vec<Edit>) -> String {
 }
 
 /// Inserts members into an object: after the member `after` if there is one, otherwise at the front.
-pub(crate) fn insert_member(object: View<'_>, after: Option<&str>, members: &[(&str, Value)]) -> Edit {
+pub(crate) fn insert_member(
+    object: View<'_>,
+    after: Option<&str>,
+    members: &[(&str, Value)],
+) -> Edit {
     let style = Style::of(object);
     let existing = object.members().unwrap_or_default();
     let rendered: Vec<String> = members
@@ -51,9 +55,14 @@ pub(crate) fn insert_member(object: View<'_>, after: Option<&str>, members: &[(&
     let previous = after.and_then(|after| existing.iter().rev().find(|member| member.key == after));
     let start = object.span().start + 1;
     if let Some(previous) = previous {
-        let text = rendered.iter().map(|member| format!(",{}{member}", style.inner));
+        let text = rendered
+            .iter()
+            .map(|member| format!(",{}{member}", style.inner));
         let at = previous.value.span().end;
-        return Edit { range: at..at, text: text.collect() };
+        return Edit {
+            range: at..at,
+            text: text.collect(),
+        };
     }
     let joined = rendered.join(&format!(",{}", style.inner));
     if existing.is_empty() {
@@ -74,7 +83,10 @@ pub(crate) fn append_item(array: View<'_>, item: &str) -> Edit {
     match array.items().unwrap_or_default().last() {
         Some(last) => {
             let at = last.span().end;
-            Edit { range: at..at, text: format!(",{}{item}", style.inner) }
+            Edit {
+                range: at..at,
+                text: format!(",{}{item}", style.inner),
+            }
         }
         None => Edit {
             range: array.span(),
@@ -87,9 +99,14 @@ pub(crate) fn append_item(array: View<'_>, item: &str) -> Edit {
 pub(crate) fn remove_items(array: View<'_>, remove: &[usize]) -> Vec<Edit> {
     let items = array.items().unwrap_or_default();
     if !items.is_empty() && (0..items.len()).all(|position| remove.contains(&position)) {
-        return vec![Edit { range: array.span(), text: "[]".to_owned() }];
+        return vec![Edit {
+            range: array.span(),
+            text: "[]".to_owned(),
+        }];
     }
-    let first_kept = (0..items.len()).find(|position| !remove.contains(position)).unwrap_or(0);
+    let first_kept = (0..items.len())
+        .find(|position| !remove.contains(position))
+        .unwrap_or(0);
     let cut = |position: &usize| {
         // An item goes with the comma before it; items before the first kept one, with the comma after.
         let range = if *position < first_kept {
@@ -97,9 +114,16 @@ pub(crate) fn remove_items(array: View<'_>, remove: &[usize]) -> Vec<Edit> {
         } else {
             items[position - 1].span().end..items[*position].span().end
         };
-        Edit { range, text: String::new() }
+        Edit {
+            range,
+            text: String::new(),
+        }
     };
-    remove.iter().filter(|position| **position < items.len()).map(cut).collect()
+    remove
+        .iter()
+        .filter(|position| **position < items.len())
+        .map(cut)
+        .collect()
 }
 
 /// How an object or array of the document is written.
@@ -119,9 +143,14 @@ impl Style {
         let document = container.document();
         let unit = indentation_unit(document);
         let own = leading_space(&container.text()[1..]);
-        let is_empty = matches!(container.text()[1 + own.len()..].chars().next(), Some('}' | ']'));
+        let is_empty = matches!(
+            container.text()[1 + own.len()..].chars().next(),
+            Some('}' | ']')
+        );
         let (inner, outer) = if !is_empty {
-            let outer = own.strip_suffix(unit.as_str()).filter(|outer| outer.contains('\n'));
+            let outer = own
+                .strip_suffix(unit.as_str())
+                .filter(|outer| outer.contains('\n'));
             (own.to_owned(), outer.unwrap_or_default().to_owned())
         } else if unit.is_empty() {
             (String::new(), String::new())
@@ -129,22 +158,39 @@ impl Style {
             let outer = format!("\n{}", line_indentation(document, container.span().start));
             (format!("{outer}{unit}"), outer)
         };
-        Style { inner, outer, unit, colon: colon(document) }
+        Style {
+            inner,
+            outer,
+            unit,
+            colon: colon(document),
+        }
     }
 
     /// A value's text, its container's members being preceded by `space`.
     fn render(&self, value: &Value, space: &str) -> String {
-        let inner = if space.contains('\n') { format!("{space}{}", self.unit) } else { space.to_owned() };
+        let inner = if space.contains('\n') {
+            format!("{space}{}", self.unit)
+        } else {
+            space.to_owned()
+        };
         match value {
             Value::Object(map) if !map.is_empty() => {
                 let member = |(key, value): (&String, &Value)| {
-                    format!("{inner}{}{}{}", quote(key), self.colon, self.render(value, &inner))
+                    format!(
+                        "{inner}{}{}{}",
+                        quote(key),
+                        self.colon,
+                        self.render(value, &inner)
+                    )
                 };
                 let members: Vec<_> = map.iter().map(member).collect();
                 format!("{{{}{space}}}", members.join(","))
             }
             Value::Array(items) if !items.is_empty() => {
-                let items: Vec<_> = items.iter().map(|item| format!("{inner}{}", self.render(item, &inner))).collect();
+                let items: Vec<_> = items
+                    .iter()
+                    .map(|item| format!("{inner}{}", self.render(item, &inner)))
+                    .collect();
                 format!("[{}{space}]", items.join(","))
             }
             other => other.to_string(),
@@ -162,8 +208,13 @@ fn leading_space(text: &str) -> &str {
 
 /// The indentation of a document's first member: one level. Empty for a document on one line.
 fn indentation_unit(document: &str) -> String {
-    let space = document.find(['{', '[']).map_or("", |start| leading_space(&document[start + 1..]));
-    space.rfind('\n').map_or("", |newline| &space[newline + 1..]).to_owned()
+    let space = document
+        .find(['{', '['])
+        .map_or("", |start| leading_space(&document[start + 1..]));
+    space
+        .rfind('\n')
+        .map_or("", |newline| &space[newline + 1..])
+        .to_owned()
 }
 
 fn line_indentation(document: &str, at: usize) -> &str {
@@ -173,11 +224,13 @@ fn line_indentation(document: &str, at: usize) -> &str {
 
 /// The text between the document's first key and its value.
 fn colon(document: &str) -> String {
-    let first = View::parse(document).and_then(View::members).and_then(|members| {
-        let value = members.first()?.value.span().start;
-        let key_end = document[..value].rfind('"')? + 1;
-        Some(document[key_end..value].to_owned())
-    });
+    let first = View::parse(document)
+        .and_then(View::members)
+        .and_then(|members| {
+            let value = members.first()?.value.span().start;
+            let key_end = document[..value].rfind('"')? + 1;
+            Some(document[key_end..value].to_owned())
+        });
     first.unwrap_or_else(|| ":".to_owned())
 }
 
@@ -192,7 +245,9 @@ mod tests {
     use super::*;
 
     fn insert(text: &str, path: &[&str], after: Option<&str>, members: &[(&str, Value)]) -> String {
-        let object = path.iter().fold(View::parse(text).unwrap(), |view, key| view.get(key).unwrap());
+        let object = path.iter().fold(View::parse(text).unwrap(), |view, key| {
+            view.get(key).unwrap()
+        });
         apply_edits(text, vec![insert_member(object, after, members)])
     }
 
@@ -200,11 +255,27 @@ mod tests {
     fn members_follow_the_style_of_the_document() {
         let type_member = [("mediaType", json!("x"))];
         let cases = [
-            (r#"{"schemaVersion":2,"z":1}"#, Some("schemaVersion"), r#"{"schemaVersion":2,"mediaType":"x","z":1}"#),
-            (r#"{"z": 1}"#, Some("schemaVersion"), r#"{"mediaType": "x","z": 1}"#),
+            (
+                r#"{"schemaVersion":2,"z":1}"#,
+                Some("schemaVersion"),
+                r#"{"schemaVersion":2,"mediaType":"x","z":1}"#,
+            ),
+            (
+                r#"{"z": 1}"#,
+                Some("schemaVersion"),
+                r#"{"mediaType": "x","z": 1}"#,
+            ),
             (r#"{}"#, None, r#"{"mediaType":"x"}"#),
-            ("{\n  \"a\": 1\n}\n", Some("a"), "{\n  \"a\": 1,\n  \"mediaType\": \"x\"\n}\n"),
-            ("{\n\t\"a\" : 1\n}", None, "{\n\t\"mediaType\" : \"x\",\n\t\"a\" : 1\n}"),
+            (
+                "{\n  \"a\": 1\n}\n",
+                Some("a"),
+                "{\n  \"a\": 1,\n  \"mediaType\": \"x\"\n}\n",
+            ),
+            (
+                "{\n\t\"a\" : 1\n}",
+                None,
+                "{\n\t\"mediaType\" : \"x\",\n\t\"a\" : 1\n}",
+            ),
         ];
         for (text, after, expected) in cases {
             assert_eq!(insert(text, &[], after, &type_member), expected);
@@ -236,7 +307,10 @@ mod tests {
         assert_eq!(remove(&[1, 2]), "[1]");
         assert_eq!(remove(&[0, 2]), "[2]");
         assert_eq!(remove(&[0, 1, 2]), "[]");
-        assert_eq!(apply_edits(text, vec![append_item(array, "4")]), "[1, 2,3,4]");
+        assert_eq!(
+            apply_edits(text, vec![append_item(array, "4")]),
+            "[1, 2,3,4]"
+        );
         let empty = View::parse("[]").unwrap();
         assert_eq!(apply_edits("[]", vec![append_item(empty, "4")]), "[4]");
     }

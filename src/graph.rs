@@ -1,0 +1,103 @@
+//! What a source means: `resolve` follows every pointer from `index.json` down.
+
+pub mod docker_archive;
+pub mod document;
+mod image;
+pub mod pointer;
+mod resolve;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::inventory::{BlobEntry, Inventory};
+use docker_archive::DockerArchiveItem;
+use document::Document;
+pub use image::{ManifestFacts, Role as ManifestRole};
+
+/// Reads blobs that may be documents.
+pub trait BlobSource {
+    /// The bytes of a blob, which is at most `max_len` bytes long.
+    ///
+    /// # Errors
+    /// The blob cannot be read, or is longer.
+    fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>>;
+}
+
+/// The documents of a source and what they point at.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// The top-level index.
+    pub root: Document,
+    /// Every other index and manifest that is present, by digest.
+    pub documents: BTreeMap<Digest, Document>,
+    /// The digests of `documents`, children before parents and subjects before referrers.
+    pub children_first: Vec<Digest>,
+    /// What each manifest is.
+    pub manifests: BTreeMap<Digest, ManifestFacts>,
+    /// Every digest that something points at.
+    pub reachable: BTreeSet<Digest>,
+    /// Pointers to content that is not there.
+    pub missing: Vec<Missing>,
+    /// The images of `manifest.json`, if there is one.
+    pub docker_archive: Option<Vec<DockerArchiveItem>>,
+}
+
+/// A pointer to content that is not in the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The path from the root to the pointer.
+    pub location: String,
+    /// The digest of the absent content.
+    pub digest: Digest,
+    /// Whether an index lists it: its child is absent, rather than a part of an image.
+    pub is_child: bool,
+    /// Whether the content may be fetched elsewhere.
+    pub is_expected: bool,
+}
+
+impl Graph {
+    /// The document of that digest, if it is an index or a manifest that is present.
+    pub fn document(&self, digest: &Digest) -> Option<&Document> {
+        self.documents.get(digest)
+    }
+
+    /// The images below an entry of an index, in order: manifests of digest `digest` or in that index.
+    pub fn images_below(&self, digest: &Digest) -> Vec<Digest> {
+        let mut images = Vec::new();
+        let mut seen = BTreeSet::new();
+        self.collect_images(digest, &mut seen, &mut images);
+        images
+    }
+
+    fn collect_images(
+        &self,
+        digest: &Digest,
+        seen: &mut BTreeSet<Digest>,
+        images: &mut Vec<Digest>,
+    ) {
+        if !seen.insert(digest.clone()) {
+            return;
+        }
+        let is_image = |facts: &ManifestFacts| facts.role == ManifestRole::Image;
+        if self.manifests.get(digest).is_some_and(is_image) {
+            images.push(digest.clone());
+        }
+        let document = self.documents.get(digest);
+        for pointer in document
+            .into_iter()
+            .flat_map(|document| document.pointers_in(pointer::Role::Manifests))
+        {
+            self.collect_images(&pointer.digest, seen, images);
+        }
+    }
+}
+
+/// Follows every pointer of a source.
+///
+/// # Errors
+/// No `index.json`; a document that is not valid, ambiguous or damaged; sizes that differ; an
+/// archive in which no image is whole.
+pub fn resolve(inventory: &Inventory, blobs: &dyn BlobSource, lenient: bool) -> Result<Graph> {
+    resolve::resolve(inventory, blobs, lenient)
+}

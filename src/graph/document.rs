@@ -1,0 +1,274 @@
+//! One index or manifest: its text, and what the text says.
+
+use std::ops::Range;
+
+use crate::digest::Digest;
+use crate::error::{Code, Error, Result, escape};
+use crate::graph::pointer::{Pointer, Role, pointers};
+use crate::json::{Fault, KeyCase, View, check, find};
+use crate::media_type::{self, Kind};
+
+/// The largest document that is read, in bytes: what container-libs accepts.
+pub const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
+
+const KEYS: KeyCase = KeyCase {
+    known: &[
+        "schemaVersion",
+        "mediaType",
+        "artifactType",
+        "manifests",
+        "config",
+        "layers",
+        "blobs",
+        "subject",
+        "annotations",
+        "digest",
+        "size",
+        "urls",
+        "data",
+        "platform",
+        "architecture",
+        "os",
+        "os.version",
+        "os.features",
+        "variant",
+        "fsLayers",
+        "history",
+        "signatures",
+    ],
+    levels: 4,
+};
+
+/// Whether a document is an index or a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// It lists manifests.
+    Index,
+    /// It names a config and layers.
+    Manifest,
+}
+
+/// An index or a manifest.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The digest of the text.
+    pub digest: Digest,
+    /// The text, byte for byte.
+    pub text: String,
+    /// Index or manifest.
+    pub shape: Shape,
+    /// The document's own `mediaType`, if it states one.
+    pub media_type: Option<String>,
+    /// `artifactType`, if stated.
+    pub artifact_type: Option<String>,
+    /// Everything that the document points at.
+    pub pointers: Vec<Pointer>,
+    /// The path from the root, for messages.
+    pub location: String,
+    pub(crate) media_type_place: Option<Range<usize>>,
+}
+
+impl Document {
+    /// Reads a document that its descriptor calls an index or a manifest.
+    ///
+    /// # Errors
+    /// Invalid JSON, a key twice or in another case, a document that is both index and manifest or
+    /// whose own media type says otherwise, a descriptor without its required properties.
+    pub(crate) fn parse(
+        bytes: Vec<u8>,
+        digest: Digest,
+        shape: Shape,
+        location: String,
+        lenient: bool,
+    ) -> Result<Self> {
+        let text = checked_text(bytes, KEYS, &location, lenient)?;
+        let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
+        let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
+        let members = root
+            .members()
+            .ok_or_else(|| invalid("is not a JSON object"))?;
+        let has = |key: &str| members.iter().any(|member| member.key == key);
+        let media_type_view = find(&members, "mediaType");
+        let media_type = media_type_view.and_then(View::string);
+        let artifact_type = find(&members, "artifactType").and_then(View::string);
+
+        if members.iter().any(|member| member.key == "fsLayers") {
+            return Err(schema1(&location));
+        }
+        // CVE-2021-41190: readers must not be able to take one document for both.
+        if has("manifests") && (has("layers") || has("config")) {
+            return Err(Error::new(
+                Code::AmbiguousDocument,
+                format!("{location} is both an index (manifests) and a manifest (config, layers)"),
+            ));
+        }
+        let contradicts = match (&media_type, shape) {
+            (None, _) => false,
+            (Some(text), Shape::Index) => media_type::kind(text) != Kind::Index,
+            (Some(text), Shape::Manifest) => media_type::kind(text) != Kind::Manifest,
+        };
+        let is_other = match shape {
+            Shape::Index => has("layers") || has("config"),
+            Shape::Manifest => has("manifests"),
+        };
+        if contradicts || is_other {
+            let expected = match shape {
+                Shape::Index => "an index",
+                Shape::Manifest => "a manifest",
+            };
+            let found = media_type
+                .as_deref()
+                .unwrap_or("the properties of the other");
+            return Err(Error::new(
+                Code::AmbiguousDocument,
+                format!(
+                    "{location} is {expected} by its descriptor but holds {}",
+                    escape(found)
+                ),
+            ));
+        }
+        let roles: &[Role] = match shape {
+            Shape::Index => &[Role::Manifests, Role::Subject],
+            Shape::Manifest => &[Role::Config, Role::Layers, Role::Blobs, Role::Subject],
+        };
+        if shape == Shape::Manifest && find(&members, "config").is_none() {
+            return Err(invalid("has no config"));
+        }
+        let pointers = pointers(root, roles, &location)?;
+        let media_type_place = media_type_view.map(View::span);
+        Ok(Document {
+            digest,
+            shape,
+            media_type,
+            artifact_type,
+            pointers,
+            location,
+            media_type_place,
+            text,
+        })
+    }
+
+    /// The pointers in one property.
+    pub fn pointers_in(&self, role: Role) -> impl Iterator<Item = &Pointer> {
+        self.pointers
+            .iter()
+            .filter(move |pointer| pointer.role == role)
+    }
+
+    /// A manifest's config.
+    pub fn config(&self) -> Option<&Pointer> {
+        self.pointers_in(Role::Config).next()
+    }
+
+    /// The path from the root to one of the document's pointers.
+    pub fn location_of(&self, pointer: &Pointer) -> String {
+        format!("{}, {}", self.location, pointer.place())
+    }
+}
+
+/// The error for a schema 1 manifest.
+pub(crate) fn schema1(location: &str) -> Error {
+    Error::new(Code::Schema1, format!("{location} is a Docker schema 1 manifest, which has no OCI form"))
+        .with_hint("pull and save the image again with a current Docker, or convert it with oci-schema1 (github.com/tianon/oci-schema1)")
+}
+
+/// The text of a document that has passed the strict check. With `lenient`, duplicate keys pass.
+pub(crate) fn checked_text(
+    bytes: Vec<u8>,
+    keys: KeyCase,
+    location: &str,
+    lenient: bool,
+) -> Result<String> {
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::new(
+            Code::InvalidDocument,
+            format!("{location} is not UTF-8 text"),
+        )
+    })?;
+    match check(&text, keys) {
+        Ok(()) => Ok(text),
+        Err(Fault::Invalid(what)) => Err(Error::new(
+            Code::InvalidDocument,
+            format!("{location} is not valid JSON: {what}"),
+        )),
+        Err(_) if lenient => Ok(text),
+        Err(Fault::Duplicate(key)) => Err(Error::new(
+            Code::DuplicateKey,
+            format!("{location} has the key \"{}\" twice in one object, and readers differ on which counts", escape(&key)),
+        )
+        .with_hint("--lenient takes the last one, as Docker does")),
+        Err(Fault::Case { found, known }) => Err(Error::new(
+            Code::DuplicateKey,
+            format!("{location} has the key \"{}\", which some readers take for \"{known}\" and others ignore", escape(&found)),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Algorithm;
+
+    fn parse(text: &str, shape: Shape) -> Result<Document> {
+        let digest = Digest::of(Algorithm::Sha256, text.as_bytes());
+        Document::parse(
+            text.as_bytes().to_vec(),
+            digest,
+            shape,
+            "index.json".to_owned(),
+            false,
+        )
+    }
+
+    #[test]
+    fn documents_that_are_refused() {
+        let cases = [
+            (
+                r#"{"manifests":[],"layers":[]}"#,
+                Shape::Index,
+                Code::AmbiguousDocument,
+            ),
+            (
+                r#"{"manifests":[],"config":null}"#,
+                Shape::Manifest,
+                Code::AmbiguousDocument,
+            ),
+            (r#"{"layers":[]}"#, Shape::Index, Code::AmbiguousDocument),
+            (
+                r#"{"mediaType":"application/vnd.oci.image.index.v1+json","config":{}}"#,
+                Shape::Manifest,
+                Code::AmbiguousDocument,
+            ),
+            (
+                r#"{"mediaType":"text/plain"}"#,
+                Shape::Index,
+                Code::AmbiguousDocument,
+            ),
+            (
+                r#"{"manifests":[{"mediaType":"a","size":1}]}"#,
+                Shape::Index,
+                Code::InvalidDocument,
+            ),
+            (
+                r#"{"manifests":[{"mediaType":"a","digest":"sha256:x","size":1}]}"#,
+                Shape::Index,
+                Code::InvalidDigest,
+            ),
+            (r#"{"manifests":{}}"#, Shape::Index, Code::InvalidDocument),
+            (r#"{"layers":[]}"#, Shape::Manifest, Code::InvalidDocument),
+            (r#"{"fsLayers":[]}"#, Shape::Manifest, Code::Schema1),
+            ("[]", Shape::Index, Code::InvalidDocument),
+            ("\u{feff}{}", Shape::Index, Code::InvalidDocument),
+        ];
+        for (text, shape, expected) in cases {
+            assert_eq!(parse(text, shape).unwrap_err().code(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_index_is_one() {
+        for text in [r#"{"manifests":[]}"#, r#"{"manifests":null}"#, "{}"] {
+            assert!(parse(text, Shape::Index).unwrap().pointers.is_empty());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a manifest is, and what its config says.
+
+use crate::digest::Digest;
+use crate::error::{Code, Error, Result};
+use crate::graph::document::{Document, checked_text};
+use crate::graph::pointer::{self, Pointer, platform};
+use crate::json::{KeyCase, View};
+use crate::media_type::{self, Kind};
+use crate::platform::Platform;
+
+const KEYS: KeyCase = KeyCase {
+    known: &["architecture", "os", "variant", "rootfs", "diff_ids"],
+    levels: 1,
+};
+
+/// What a manifest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A container image.
+    Image,
+    /// Evidence about another manifest, as BuildKit writes it.
+    Attestation,
+    /// A signature of another manifest.
+    Signature,
+    /// BuildKit's cache.
+    Cache,
+    /// Anything else.
+    Artifact,
+}
+
+/// What is known about a manifest beyond its text.
+#[derive(Clone, Debug)]
+pub struct ManifestFacts {
+    /// What it is.
+    pub role: Role,
+    /// The config's digest.
+    pub config: Digest,
+    /// The platform that the config states.
+    pub platform: Option<Platform>,
+    /// Whether the config and all layers are present, or may be absent.
+    pub is_whole: bool,
+}
+
+/// What a manifest is, from its own text and the descriptor that led to it.
+pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
+    let kinds: Vec<Kind> = document
+        .pointers_in(pointer::Role::Layers)
+        .map(|layer| media_type::kind(&layer.media_type))
+        .collect();
+    let config = document
+        .config()
+        .map_or("", |config| config.media_type.as_str());
+    let config_kind = media_type::kind(config);
+    let artifact = document.artifact_type.as_deref().map(media_type::kind);
+    let all = |kind: Kind| !kinds.is_empty() && kinds.iter().all(|found| *found == kind);
+    if config_kind == Kind::Plugin {
+        return Err(Error::new(
+            Code::Plugin,
+            format!("{} is a Docker plugin, not an image", document.location),
+        )
+        .with_hint("plugins are installed with docker plugin install, not loaded from archives"));
+    }
+    let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
+    Ok(if config_kind == Kind::CacheConfig {
+        Role::Cache
+    } else if parent.is_attestation || artifact == Some(Kind::Attestation) || all(Kind::InToto) {
+        Role::Attestation
+    } else if artifact == Some(Kind::Signature)
+        || config_kind == Kind::Signature
+        || all(Kind::Signature)
+    {
+        Role::Signature
+    } else if matches!(config_kind, Kind::Config | Kind::OctetStream)
+        && document.artifact_type.is_none()
+        && !kinds.iter().any(is_artifact_layer)
+    {
+        Role::Image
+    } else {
+        Role::Artifact
+    })
+}
+
+/// The parts of an image config that are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) platform: Option<Platform>,
+    pub(crate) diff_ids: Vec<String>,
+}
+
+/// Reads an image config.
+pub(crate) fn config(bytes: Vec<u8>, location: &str, lenient: bool) -> Result<Config> {
+    let text = checked_text(bytes, KEYS, location, lenient)?;
+    let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
+    let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
+    if root.members().is_none() {
+        return Err(invalid("is not a JSON object"));
+    }
+    let diff_ids = root.get("rootfs").and_then(|rootfs| rootfs.get("diff_ids"));
+    let diff_ids = match diff_ids {
+        None => Some(Vec::new()),
+        Some(list) => list
+            .items()
+            .and_then(|items| items.into_iter().map(View::string).collect()),
+    };
+    Ok(Config {
+        platform: platform(root),
+        diff_ids: diff_ids.ok_or_else(|| invalid("has diff IDs that are not a list of strings"))?,
+    })
+}

@@ -1,0 +1,231 @@
+//! The one list of ways in which a document names another blob.
+//!
+//! Resolving walks this list and rewriting edits the places in it, so the two cannot drift apart.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::digest::Digest;
+use crate::error::{Code, Error, Result, escape};
+use crate::json::{View, find};
+use crate::platform::Platform;
+
+/// BuildKit's link from an attestation's descriptor to the image manifest that it attests.
+pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+const ATTESTATION: &str = "attestation-manifest";
+/// containerd's link from an exported referrer to its subject.
+const MANIFEST_SUBJECT: &str = "io.containerd.manifest.subject";
+/// The full name of an image, as containerd and docker read it.
+pub const IMAGE_NAME: &str = "io.containerd.image.name";
+/// The tag of an image, or its full name, as the image layout specification has it.
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// In which property of its document a descriptor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// An item of an index's `manifests`.
+    Manifests,
+    /// A manifest's `config`.
+    Config,
+    /// An item of a manifest's `layers`.
+    Layers,
+    /// The `subject` of a manifest or index.
+    Subject,
+    /// An item of an old artifact manifest's `blobs`.
+    Blobs,
+}
+
+impl Role {
+    /// The property's name.
+    pub fn property(self) -> &'static str {
+        match self {
+            Role::Manifests => "manifests",
+            Role::Config => "config",
+            Role::Layers => "layers",
+            Role::Subject => "subject",
+            Role::Blobs => "blobs",
+        }
+    }
+
+    fn is_list(self) -> bool {
+        matches!(self, Role::Manifests | Role::Layers | Role::Blobs)
+    }
+}
+
+/// A descriptor, and where its parts stand in the document's text.
+#[derive(Clone, Debug)]
+pub struct Pointer {
+    /// The property that holds the descriptor.
+    pub role: Role,
+    /// The position in that property, 0 for `config` and `subject`.
+    pub position: usize,
+    /// The declared media type.
+    pub media_type: String,
+    /// The digest of the content.
+    pub digest: Digest,
+    /// The stated length of the content in bytes.
+    pub size: u64,
+    /// `io.containerd.image.name`.
+    pub image_name: Option<String>,
+    /// `org.opencontainers.image.ref.name`.
+    pub ref_name: Option<String>,
+    /// The platform, where one is stated.
+    pub platform: Option<Platform>,
+    /// Whether an annotation calls this an attestation manifest.
+    pub is_attestation: bool,
+    /// The manifest that an annotation links to, with the annotation's place.
+    pub links: Vec<Link>,
+    /// Whether the content may be fetched elsewhere and so be absent.
+    pub has_urls: bool,
+    /// The embedded content, in base64, if there is any.
+    pub data: Option<String>,
+    pub(crate) places: Places,
+}
+
+/// An annotation whose value is the digest of another manifest.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The annotation's key.
+    pub annotation: &'static str,
+    /// The digest that it states.
+    pub digest: Digest,
+    pub(crate) place: Range<usize>,
+}
+
+/// Byte ranges of a descriptor's values in its document.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) descriptor: Range<usize>,
+    pub(crate) media_type: Range<usize>,
+    pub(crate) digest: Range<usize>,
+    pub(crate) size: Range<usize>,
+    pub(crate) data: Option<Range<usize>>,
+}
+
+impl Pointer {
+    /// The place in the document for messages, such as `layers[2]`.
+    pub fn place(&self) -> String {
+        place(self.role, self.position)
+    }
+}
+
+fn place(role: Role, position: usize) -> String {
+    if role.is_list() {
+        format!("{}[{position}]", role.property())
+    } else {
+        role.property().to_owned()
+    }
+}
+
+/// All pointers of a document in `roles`, in that order. `location` is the document's, for errors.
+pub(crate) fn pointers(root: View<'_>, roles: &[Role], location: &str) -> Result<Vec<Pointer>> {
+    let members = root.members().unwrap_or_default();
+    let mut pointers = Vec::new();
+    for &role in roles {
+        let Some(value) = find(&members, role.property()) else {
+            continue;
+        };
+        if !role.is_list() {
+            pointers.push(pointer(value, role, 0, location)?);
+            continue;
+        }
+        let items = value
+            .items()
+            .ok_or_else(|| invalid(location, role.property(), "is not a list"))?;
+        for (position, item) in items.into_iter().enumerate() {
+            pointers.push(pointer(item, role, position, location)?);
+        }
+    }
+    Ok(pointers)
+}
+
+fn invalid(location: &str, place: &str, what: &str) -> Error {
+    Error::new(Code::InvalidDocument, format!("{location}, {place} {what}"))
+}
+
+fn pointer(view: View<'_>, role: Role, position: usize, location: &str) -> Result<Pointer> {
+    let fail = |what: &str| invalid(location, &place(role, position), what);
+    let members = view.members().ok_or_else(|| fail("is not a descriptor"))?;
+    let required = |key: &str| find(&members, key).ok_or_else(|| fail(&format!("has no {key}")));
+    let text = |view: View<'_>, key: &str| {
+        view.string()
+            .ok_or_else(|| fail(&format!("has a {key} that is not a string")))
+    };
+    let media_type = required("mediaType")?;
+    let digest = required("digest")?;
+    let size = required("size")?;
+    let data = find(&members, "data");
+    let annotations = find(&members, "annotations");
+    let values: BTreeMap<String, String> = match annotations {
+        Some(view) => view
+            .strings()
+            .ok_or_else(|| fail("has annotations that are not strings"))?,
+        None => BTreeMap::new(),
+    };
+    let mut links = Vec::new();
+    for annotation in [REFERENCE_DIGEST, MANIFEST_SUBJECT] {
+        let place = annotations.and_then(|view| view.get(annotation));
+        // An annotation is free text: one that is no digest links to nothing.
+        if let (Some(place), Some(Ok(digest))) =
+            (place, values.get(annotation).map(|text| text.parse()))
+        {
+            links.push(Link {
+                annotation,
+                digest,
+                place: place.span(),
+            });
+        }
+    }
+    Ok(Pointer {
+        role,
+        position,
+        media_type: text(media_type, "mediaType")?,
+        digest: text(digest, "digest")?.parse().map_err(|error: Error| {
+            Error::new(
+                error.code(),
+                format!("{location}, {}: {error}", place(role, position)),
+            )
+        })?,
+        size: size.size().ok_or_else(|| {
+            fail(&format!(
+                "has the size {}, which is no length in bytes",
+                escape(size.text())
+            ))
+        })?,
+        image_name: values.get(IMAGE_NAME).cloned(),
+        ref_name: values.get(REF_NAME).cloned(),
+        platform: find(&members, "platform").and_then(platform),
+        is_attestation: values
+            .get(REFERENCE_TYPE)
+            .is_some_and(|value| value == ATTESTATION),
+        links,
+        has_urls: find(&members, "urls")
+            .and_then(View::items)
+            .is_some_and(|urls| !urls.is_empty()),
+        data: data.map(|view| text(view, "data")).transpose()?,
+        places: Places {
+            descriptor: view.span(),
+            media_type: media_type.span(),
+            digest: digest.span(),
+            size: size.span(),
+            data: data.map(View::span),
+        },
+    })
+}
+
+/// A platform as an index, or an image config, states it.
+pub(crate) fn platform(view: View<'_>) -> Option<Platform> {
+    let members = view.members()?;
+    let text = |key: &str| {
+        find(&members, key)
+            .and_then(View::string)
+            .filter(|text| !text.is_empty())
+    };
+    Some(Platform {
+        os: text("os")?,
+        architecture: text("architecture")?,
+        variant: text("variant"),
+        os_version: text("os.version"),
+    })
+}

@@ -1,0 +1,222 @@
+//! Docker's `manifest.json` of the output: one item per image, of one platform each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::digest::Digest;
+use crate::error::{Code, Error, Result, show_list};
+use crate::graph::Graph;
+use crate::graph::docker_archive::{DockerArchiveItem, entry_digest};
+use crate::graph::pointer::Role;
+use crate::inventory::Inventory;
+use crate::media_type::{self, Kind};
+use crate::plan::names::Named;
+use crate::plan::{Change, PlanOptions, rules::Rule};
+use crate::platform::Platform;
+
+/// An image that `manifest.json` describes.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    /// The image's manifest, by the input's digest.
+    pub(crate) manifest: Digest,
+    config: Digest,
+    layers: Vec<Digest>,
+    tags: Vec<String>,
+}
+
+/// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` where
+/// no image of the entry is whole.
+///
+/// # Errors
+/// A platform was asked for that no image has.
+pub(crate) fn choose(
+    graph: &Graph,
+    entries: &[Named],
+    platforms: &BTreeMap<Digest, Platform>,
+    options: &PlanOptions,
+) -> Result<Vec<Option<Digest>>> {
+    let described: BTreeSet<Digest> = graph
+        .docker_archive
+        .iter()
+        .flatten()
+        .filter_map(DockerArchiveItem::config_digest)
+        .collect();
+    let mut is_found = options.platform.is_none();
+    let mut available = BTreeSet::new();
+    let mut chosen = Vec::new();
+    for entry in entries {
+        let whole: Vec<(&Digest, Option<&Platform>, &Digest)> = entry
+            .images
+            .iter()
+            .filter_map(|image| {
+                let facts = graph.manifests.get(image).filter(|facts| facts.is_whole)?;
+                Some((image, platforms.get(image), &facts.config))
+            })
+            .collect();
+        available.extend(
+            whole
+                .iter()
+                .filter_map(|(_, platform, _)| Some(platform.as_ref()?.to_string())),
+        );
+        let of_platform = |wanted: &Platform| {
+            whole
+                .iter()
+                .find(|(_, platform, _)| platform.is_some_and(|found| found.matches(wanted)))
+        };
+        let asked = options.platform.as_ref().and_then(of_platform);
+        is_found |= asked.is_some();
+        let host = options.host_architecture.as_ref().and_then(|architecture| {
+            whole.iter().find(|(_, platform, _)| {
+                platform
+                    .is_some_and(|found| found.os == "linux" && found.architecture == *architecture)
+            })
+        });
+        let image = asked
+            .or_else(|| {
+                whole
+                    .iter()
+                    .find(|(_, _, config)| described.contains(*config))
+            })
+            .or(host)
+            .or(whole.first())
+            .map(|(image, _, _)| (*image).clone());
+        chosen.push(image);
+    }
+    match &options.platform {
+        Some(platform) if !is_found => {
+            let available: Vec<_> = available.into_iter().collect();
+            Err(Error::new(
+                Code::PlatformNotFound,
+                format!(
+                    "no image in the archive has the platform {platform}; there are {}",
+                    show_list(&available)
+                ),
+            ))
+        }
+        _ => Ok(chosen),
+    }
+}
+
+/// The platform of each image: what its index says, else what its config says.
+pub(crate) fn platforms(graph: &Graph) -> BTreeMap<Digest, Platform> {
+    let configs = graph
+        .manifests
+        .iter()
+        .filter_map(|(digest, facts)| Some((digest.clone(), facts.platform.clone()?)));
+    let mut platforms: BTreeMap<Digest, Platform> = configs.collect();
+    for document in std::iter::once(&graph.root).chain(graph.documents.values()) {
+        for pointer in document.pointers_in(Role::Manifests) {
+            if let Some(platform) = &pointer.platform {
+                platforms.insert(pointer.digest.clone(), platform.clone());
+            }
+        }
+    }
+    platforms
+}
+
+/// One item for each image that was chosen.
+pub(crate) fn items(graph: &Graph, entries: &[Named], chosen: &[Option<Digest>]) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    for (entry, manifest) in entries.iter().zip(chosen) {
+        let Some(manifest) = manifest else { continue };
+        let (Some(facts), Some(document)) =
+            (graph.manifests.get(manifest), graph.document(manifest))
+        else {
+            continue;
+        };
+        let position = items
+            .iter()
+            .position(|item| item.config == facts.config)
+            .unwrap_or_else(|| {
+                items.push(Item {
+                    manifest: manifest.clone(),
+                    config: facts.config.clone(),
+                    layers: document
+                        .pointers_in(Role::Layers)
+                        .map(|layer| layer.digest.clone())
+                        .collect(),
+                    tags: Vec::new(),
+                });
+                items.len() - 1
+            });
+        for name in entry.names.iter().filter(|name| name.tag().is_some()) {
+            let tag = name.familiar();
+            if !items[position].tags.contains(&tag) {
+                items[position].tags.push(tag);
+            }
+        }
+    }
+    items
+}
+
+/// The text of `manifest.json`: the input's, byte for byte, where it says the same.
+pub(crate) fn text(
+    graph: &Graph,
+    inventory: &Inventory,
+    items: &[Item],
+    changes: &mut Vec<Change>,
+) -> Option<Vec<u8>> {
+    if items.is_empty() {
+        return None;
+    }
+    let old = inventory
+        .docker_manifest
+        .as_ref()
+        .zip(graph.docker_archive.as_ref());
+    if let Some((file, old_items)) = old {
+        if says_the_same(graph, old_items, items) {
+            return Some(file.bytes.clone());
+        }
+    }
+    let values: Vec<Value> = items.iter().map(Item::value).collect();
+    let text = Value::Array(values).to_string();
+    let describe =
+        |count: usize| format!("{count} {}", if count == 1 { "image" } else { "images" });
+    let before = old.map(|(_, old_items)| describe(old_items.len()));
+    changes.push(Rule::DockerManifest.change("manifest.json", before, Some(describe(items.len()))));
+    Some(text.into_bytes())
+}
+
+fn says_the_same(graph: &Graph, old: &[DockerArchiveItem], items: &[Item]) -> bool {
+    old.len() == items.len()
+        && items.iter().all(|item| {
+            old.iter().any(|old| {
+                let tags: BTreeSet<&String> = old.repo_tags.iter().collect();
+                let names_blobs = |entry: &str, digest: &Digest| entry == digest.blob_name() && entry_digest(entry).is_some();
+                names_blobs(&old.config, &item.config)
+                    && old.layers.len() == item.layers.len()
+                    && old.layers.iter().zip(&item.layers).all(|(entry, layer)| names_blobs(entry, layer))
+                    && tags == item.tags.iter().collect()
+                    // LayerSources describes layers that docker cannot find in the archive; other
+                    // readers (jib) refuse properties that they do not know.
+                    && (!old.has_more || has_foreign_layer(graph, item))
+            })
+        })
+}
+
+fn has_foreign_layer(graph: &Graph, item: &Item) -> bool {
+    graph.document(&item.manifest).is_some_and(|document| {
+        document.pointers_in(Role::Layers).any(|layer| {
+            matches!(
+                media_type::kind(&layer.media_type),
+                Kind::Layer {
+                    distributable: false,
+                    ..
+                }
+            )
+        })
+    })
+}
+
+impl Item {
+    fn value(&self) -> Value {
+        let layers: Vec<String> = self.layers.iter().map(Digest::blob_name).collect();
+        let tags = if self.tags.is_empty() {
+            Value::Null
+        } else {
+            json!(self.tags)
+        };
+        json!({"Config": self.config.blob_name(), "RepoTags": tags, "Layers": layers})
+    }
+}

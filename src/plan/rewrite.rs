@@ -1,0 +1,222 @@
+//! Old documents and decisions become new documents: children first, each old digest once.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+
+use crate::digest::Digest;
+use crate::graph::Graph;
+use crate::graph::document::Document;
+use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role};
+use crate::json::{Edit, View, append_item, apply_edits, insert_member, remove_items};
+use crate::plan::decide::{Decisions, DocumentDecision};
+use crate::plan::{Change, rules::Rule};
+
+/// The documents of the output that differ from the input's.
+#[derive(Debug, Default)]
+pub(crate) struct Rewritten {
+    /// New documents by the digest of the old one.
+    pub(crate) documents: BTreeMap<Digest, NewDocument>,
+    /// The text of the new `index.json`.
+    pub(crate) root: String,
+    /// Descriptors, subjects and links that follow rewritten documents.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// A document that takes the place of another.
+#[derive(Debug)]
+pub(crate) struct NewDocument {
+    pub(crate) digest: Digest,
+    pub(crate) text: String,
+}
+
+/// Carries out all decisions.
+pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Rewritten {
+    let mut out = Rewritten::default();
+    let nothing = DocumentDecision::default();
+    for digest in &graph.children_first {
+        let Some(document) = graph.document(digest) else {
+            continue;
+        };
+        let decision = decisions.documents.get(digest).unwrap_or(&nothing);
+        let text = rewrite_document(document, decision, &mut out);
+        if text != document.text {
+            let digest = Digest::of(document.digest.algorithm(), text.as_bytes());
+            out.documents
+                .insert(document.digest.clone(), NewDocument { digest, text });
+        }
+    }
+    out.root = rewrite_document(&graph.root, &decisions.root, &mut out);
+    out
+}
+
+fn rewrite_document(
+    document: &Document,
+    decision: &DocumentDecision,
+    out: &mut Rewritten,
+) -> String {
+    let text = &document.text;
+    let Some(root) = View::parse(text) else {
+        return text.clone();
+    };
+    let mut edits = Vec::new();
+    if let Some(media_type) = decision.media_type {
+        edits.push(match &document.media_type_place {
+            Some(place) => Edit::string(place.clone(), media_type),
+            None => insert_member(
+                root,
+                Some("schemaVersion"),
+                &[("mediaType", json!(media_type))],
+            ),
+        });
+    }
+    let items = root
+        .get(Role::Manifests.property())
+        .and_then(View::items)
+        .unwrap_or_default();
+    for (position, pointer) in document.pointers.iter().enumerate() {
+        if decision.dropped.contains(&position) {
+            continue;
+        }
+        if let Some(media_type) = decision.pointer_types.get(&position) {
+            edits.push(Edit::string(pointer.places.media_type.clone(), media_type));
+        }
+        follow_child(document, pointer, &mut edits, out);
+        follow_links(document, pointer, &mut edits, out);
+        if let (Some(added), Some(item)) = (
+            decision.annotations.get(&position),
+            items.get(pointer.position),
+        ) {
+            edits.push(annotate(*item, added));
+        }
+    }
+    if let Some(array) = root.get(Role::Manifests.property()) {
+        let dropped: Vec<usize> = decision
+            .dropped
+            .iter()
+            .map(|position| document.pointers[*position].position)
+            .collect();
+        if !dropped.is_empty() {
+            edits.extend(remove_items(array, &dropped));
+        }
+        for (position, names) in &decision.copies {
+            let pointer = &document.pointers[*position];
+            let media_type = decision
+                .pointer_types
+                .get(position)
+                .unwrap_or(&pointer.media_type);
+            edits.push(append_item(
+                array,
+                &copy(document, pointer, media_type, names, out),
+            ));
+        }
+    }
+    apply_edits(text, edits)
+}
+
+/// The descriptor of a rewritten document gets its new digest, size and embedded data.
+fn follow_child(
+    document: &Document,
+    pointer: &Pointer,
+    edits: &mut Vec<Edit>,
+    out: &mut Rewritten,
+) {
+    let Some(new) = out.documents.get(&pointer.digest) else {
+        return;
+    };
+    let places = &pointer.places;
+    edits.push(Edit::string(places.digest.clone(), new.digest.as_str()));
+    edits.push(Edit {
+        range: places.size.clone(),
+        text: new.text.len().to_string(),
+    });
+    if let Some(place) = &places.data {
+        let data = base64::engine::general_purpose::STANDARD.encode(&new.text);
+        edits.push(Edit::string(place.clone(), &data));
+    }
+    let rule = if pointer.role == Role::Subject {
+        Rule::Subject
+    } else {
+        Rule::Descriptor
+    };
+    let (before, after) = (pointer.digest.to_string(), new.digest.to_string());
+    out.changes
+        .push(rule.change(document.location_of(pointer), Some(before), Some(after)));
+}
+
+fn follow_links(
+    document: &Document,
+    pointer: &Pointer,
+    edits: &mut Vec<Edit>,
+    out: &mut Rewritten,
+) {
+    for link in &pointer.links {
+        if let Some(new) = out.documents.get(&link.digest) {
+            edits.push(Edit::string(link.place.clone(), new.digest.as_str()));
+            let location = format!("{}, {}", document.location_of(pointer), link.annotation);
+            let (before, after) = (link.digest.to_string(), new.digest.to_string());
+            out.changes
+                .push(Rule::AttestationLink.change(location, Some(before), Some(after)));
+        }
+    }
+}
+
+fn annotate(descriptor: View<'_>, added: &[(&'static str, String)]) -> Edit {
+    let members: Vec<(&str, Value)> = added
+        .iter()
+        .map(|(key, value)| (*key, json!(value)))
+        .collect();
+    match descriptor.get("annotations") {
+        Some(annotations) => {
+            let last = annotations
+                .members()
+                .and_then(|members| members.last().map(|member| member.key.clone()));
+            insert_member(annotations, last.as_deref(), &members)
+        }
+        None => {
+            let object: Map<String, Value> = members
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect();
+            insert_member(
+                descriptor,
+                Some("size"),
+                &[("annotations", Value::Object(object))],
+            )
+        }
+    }
+}
+
+/// The text of a copy of a descriptor under other names.
+fn copy(
+    document: &Document,
+    pointer: &Pointer,
+    media_type: &str,
+    names: &[(&'static str, String)],
+    out: &Rewritten,
+) -> String {
+    let text = &document.text[pointer.places.descriptor.clone()];
+    let Ok(Value::Object(mut descriptor)) = serde_json::from_str::<Value>(text) else {
+        return text.to_owned();
+    };
+    descriptor.insert("mediaType".to_owned(), json!(media_type));
+    if let Some(new) = out.documents.get(&pointer.digest) {
+        descriptor.insert("digest".to_owned(), json!(new.digest.as_str()));
+        descriptor.insert("size".to_owned(), json!(new.text.len()));
+        descriptor.remove("data");
+    }
+    let mut annotations = match descriptor.get("annotations") {
+        Some(Value::Object(annotations)) => annotations.clone(),
+        _ => Map::new(),
+    };
+    annotations.remove(IMAGE_NAME);
+    annotations.remove(REF_NAME);
+    annotations.extend(
+        names
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), json!(value))),
+    );
+    descriptor.insert("annotations".to_owned(), Value::Object(annotations));
+    Value::Object(descriptor).to_string()
+}

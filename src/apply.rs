@@ -1,0 +1,99 @@
+//! Apply: writes the output that a [`Plan`] lists, whole and verified or not at all.
+
+mod archive;
+mod copy;
+mod directory;
+mod target;
+
+pub use target::{Target, TargetKind};
+
+use crate::digest::Digest;
+use crate::error::{Code, Error, Result, escape};
+use crate::plan::{Body, OutputEntry, Plan};
+use crate::progress::Progress;
+use crate::read::Source;
+
+/// How to write.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplyOptions {
+    /// Replace an existing file.
+    pub force: bool,
+    /// Wait until the output is on the disk.
+    pub sync: bool,
+    /// How many threads copy and verify blobs; at least one does.
+    pub jobs: usize,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many blobs the output holds, all of them verified.
+    pub blob_count: u64,
+    /// How many bytes these have.
+    pub blob_bytes: u64,
+}
+
+/// Writes the plan's entries to the target. The output gets its name only when every byte is
+/// written and verified; on an error nothing is left behind.
+pub fn apply(
+    plan: &Plan,
+    source: &Source,
+    target: Target,
+    options: &ApplyOptions,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    let outcome = check_entries(&plan.entries)?;
+    let copied = plan.entries.iter().filter_map(|entry| match entry.body {
+        Body::Blob { .. } => Some(entry.len),
+        Body::Directory | Body::Bytes(_) => None,
+    });
+    progress.start(copied.sum());
+    let written = match target.kind() {
+        TargetKind::Archive => archive::write(plan, source, &target, options, progress),
+        TargetKind::Layout => directory::write(plan, source, &target, options, progress),
+    };
+    progress.finish();
+    written.map(|()| outcome)
+}
+
+/// Verifies the documents that are already whole, and that no name leads outside the output.
+fn check_entries(entries: &[OutputEntry]) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    for entry in entries {
+        let is_outside = entry
+            .name
+            .trim_end_matches('/')
+            .split('/')
+            .any(|part| matches!(part, "" | "." | ".."));
+        if is_outside {
+            return Err(Error::new(
+                Code::InvalidArchive,
+                format!(
+                    "the name \"{}\" is not valid in an output",
+                    escape(&entry.name)
+                ),
+            ));
+        }
+        let Some(digest) = Digest::from_blob_name(&entry.name) else {
+            continue;
+        };
+        if let Body::Bytes(bytes) = &entry.body {
+            copy::check_digest(&entry.name, &digest, &Digest::of(digest.algorithm(), bytes))?;
+        }
+        outcome.blob_count += 1;
+        outcome.blob_bytes += body_len(entry);
+    }
+    Ok(outcome)
+}
+
+/// How many bytes the entry has in the output.
+fn body_len(entry: &OutputEntry) -> u64 {
+    match &entry.body {
+        Body::Directory => 0,
+        Body::Blob { .. } => entry.len,
+        Body::Bytes(bytes) => bytes.len() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests;

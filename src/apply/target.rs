@@ -1,0 +1,323 @@
+//! Where the output goes, and what is refused before anything is written.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::read::Source;
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A tar archive.
+    Archive,
+    /// An OCI image layout directory.
+    Layout,
+}
+
+/// A checked output path.
+#[derive(Debug)]
+pub struct Target {
+    path: PathBuf,
+    parent: PathBuf,
+    name: OsString,
+    kind: TargetKind,
+}
+
+impl Target {
+    /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
+    /// outputs that would overwrite the input or anything that `force` does not allow.
+    pub fn prepare(source: &Source, output: &Path, force: bool) -> Result<Target> {
+        let ends_in_slash = output.as_os_str().as_bytes().ends_with(b"/");
+        // A trailing slash would make the system follow or demand a directory.
+        let path: PathBuf = output.components().collect();
+        let followed = exists(fs::metadata(&path), &path)?;
+        if followed
+            .as_ref()
+            .is_some_and(|found| source.is_same_file(found))
+        {
+            return Err(Error::new(
+                Code::OutputIsInput,
+                format!("the output {} is the input", show_path(output)),
+            )
+            .with_hint("choose another OUTPUT"));
+        }
+        let is_dir = followed.is_some_and(|found| found.is_dir());
+        let kind = if ends_in_slash || is_dir {
+            TargetKind::Layout
+        } else {
+            TargetKind::Archive
+        };
+        if is_dir {
+            refuse_filled(&path)?;
+        } else if let Some(found) = exists(fs::symlink_metadata(&path), &path)? {
+            refuse_existing(output, kind, found.is_file(), force)?;
+        }
+        // Links and `.` are resolved, so that there is a name to rename to.
+        let path = if is_dir {
+            fs::canonicalize(&path).context("open", &path)?
+        } else {
+            path
+        };
+        let (parent, name) = split(&path, output)?;
+        refuse_parent(source, &parent, output)?;
+        Ok(Target {
+            path,
+            parent,
+            name,
+            kind,
+        })
+    }
+
+    /// The form of the output.
+    pub fn kind(&self) -> TargetKind {
+        self.kind
+    }
+
+    /// The output's path, without a trailing `/`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory that holds the output.
+    pub(super) fn parent(&self) -> &Path {
+        &self.parent
+    }
+
+    /// A path beside the output that nothing else uses.
+    pub(super) fn temporary(&self) -> PathBuf {
+        let random = RandomState::new().hash_one(&self.name) as u32;
+        // A long name must stay within the filesystem's limit, and need not be told apart in full.
+        let name = self.name.to_string_lossy();
+        let short: String = name.chars().take(40).collect();
+        let pid = std::process::id();
+        self.parent
+            .join(format!(".{short}.{pid}.{random:08x}.ocify-tmp"))
+    }
+
+    /// The error for an output that appeared after it was looked for.
+    pub(super) fn appeared(&self) -> Error {
+        output_exists(&self.path)
+    }
+}
+
+/// A temporary file or directory, removed unless it was kept.
+#[derive(Debug)]
+pub(super) struct Temporary {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Temporary {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Temporary {
+            path,
+            is_kept: false,
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path has another name now.
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        // An error is already on its way to the user, and it matters more than one here.
+        let _ = match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&self.path),
+            Ok(_) => fs::remove_file(&self.path),
+            Err(error) => Err(error),
+        };
+    }
+}
+
+/// Makes a new name in a directory survive a crash.
+pub(super) fn sync_directory(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    match synced {
+        // Some network filesystems have no such operation.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        other => other.context("sync", path),
+    }
+}
+
+fn exists(found: io::Result<fs::Metadata>, path: &Path) -> Result<Option<fs::Metadata>> {
+    match found {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(Error::io("look up", path, error)),
+    }
+}
+
+fn refuse_filled(path: &Path) -> Result<()> {
+    let mut entries = fs::read_dir(path).context("list", path)?;
+    if entries.next().is_none() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::OutputNotEmpty,
+        format!("the output directory {} is not empty", show_path(path)),
+    )
+    .with_hint("choose a new or an empty directory"))
+}
+
+fn refuse_existing(output: &Path, kind: TargetKind, is_file: bool, force: bool) -> Result<()> {
+    if kind == TargetKind::Layout || !is_file {
+        let expected = match kind {
+            TargetKind::Layout => "directory",
+            TargetKind::Archive => "regular file",
+        };
+        return Err(Error::new(
+            Code::OutputExists,
+            format!(
+                "the output {} exists and is no {expected}",
+                show_path(output)
+            ),
+        )
+        .with_hint("choose another OUTPUT"));
+    }
+    if force {
+        return Ok(());
+    }
+    Err(output_exists(output))
+}
+
+fn output_exists(path: &Path) -> Error {
+    Error::new(
+        Code::OutputExists,
+        format!("the output {} exists", show_path(path)),
+    )
+    .with_hint("choose another OUTPUT, or replace it with --force")
+}
+
+fn split(path: &Path, output: &Path) -> Result<(PathBuf, OsString)> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Error::new(
+            Code::ParentMissing,
+            format!("the output {} has no name of its own", show_path(output)),
+        )
+        .with_hint("give a path that ends in a name"));
+    };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    Ok((parent.to_owned(), name.to_owned()))
+}
+
+fn refuse_parent(source: &Source, parent: &Path, output: &Path) -> Result<()> {
+    let is_dir = exists(fs::metadata(parent), parent)?.is_some_and(|found| found.is_dir());
+    if !is_dir {
+        return Err(Error::new(
+            Code::ParentMissing,
+            format!(
+                "the directory {} for the output does not exist",
+                show_path(parent)
+            ),
+        )
+        .with_hint("create it first"));
+    }
+    if !source.is_layout() {
+        return Ok(());
+    }
+    // Compared by identity, so that a link or another mount of the input counts too.
+    let parent = fs::canonicalize(parent).context("open", parent)?;
+    for above in parent.ancestors() {
+        let found = fs::metadata(above).context("open", above)?;
+        if source.is_same_file(&found) {
+            return Err(Error::new(
+                Code::OutputInInput,
+                format!(
+                    "the output {} lies inside the input {}",
+                    show_path(output),
+                    show_path(source.path())
+                ),
+            )
+            .with_hint("choose an OUTPUT outside the input directory"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(source: &Source, output: &Path, force: bool) -> Option<Code> {
+        Target::prepare(source, output, force)
+            .err()
+            .map(|error| error.code())
+    }
+
+    #[test]
+    fn refusals_before_an_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("in.tar"), b"input").unwrap();
+        fs::write(at("old.tar"), b"old").unwrap();
+        fs::hard_link(at("in.tar"), at("hard.tar")).unwrap();
+        std::os::unix::fs::symlink("in.tar", at("soft.tar")).unwrap();
+        std::os::unix::fs::symlink("gone.tar", at("dangling.tar")).unwrap();
+        fs::create_dir(at("empty")).unwrap();
+        fs::create_dir(at("full")).unwrap();
+        fs::write(at("full/file"), b"").unwrap();
+        let source = Source::open(&at("in.tar")).unwrap();
+        let cases = [
+            ("new.tar", false, None),
+            ("old.tar", false, Some(Code::OutputExists)),
+            ("old.tar", true, None),
+            ("old.tar/", true, Some(Code::OutputExists)),
+            ("in.tar", true, Some(Code::OutputIsInput)),
+            ("hard.tar", true, Some(Code::OutputIsInput)),
+            ("soft.tar", true, Some(Code::OutputIsInput)),
+            ("dangling.tar", true, Some(Code::OutputExists)),
+            ("none/new.tar", false, Some(Code::ParentMissing)),
+            ("in.tar/new.tar", false, Some(Code::ParentMissing)),
+            ("empty", false, None),
+            ("new/", false, None),
+            ("full", true, Some(Code::OutputNotEmpty)),
+        ];
+        for (name, force, expected) in cases {
+            assert_eq!(code(&source, &at(name), force), expected, "{name} {force}");
+        }
+        assert_eq!(
+            code(&source, Path::new("/dev/null"), true),
+            Some(Code::OutputExists)
+        );
+    }
+
+    #[test]
+    fn refusals_inside_a_layout() {
+        let dir = tempfile::tempdir().unwrap();
+        let input = dir.path().join("in");
+        fs::create_dir_all(input.join("blobs")).unwrap();
+        let source = Source::open(&input).unwrap();
+        assert_eq!(code(&source, &input, true), Some(Code::OutputIsInput));
+        assert_eq!(
+            code(&source, &input.join("blobs/new.tar"), true),
+            Some(Code::OutputInInput)
+        );
+        assert_eq!(code(&source, &dir.path().join("out/"), true), None);
+    }
+}

@@ -1,0 +1,148 @@
+//! Scan: from an archive or an image layout directory to an [`Inventory`].
+
+mod archive;
+mod classify;
+mod content;
+mod form;
+mod layout;
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Code, Error, IoContext, Result, escape, show_path};
+use crate::inventory::{BlobEntry, Inventory, Location};
+
+/// The most bytes that a document may have.
+pub(crate) const DOCUMENT_CAP: u64 = 4 << 20;
+
+/// An open archive or image layout directory.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    file: Arc<File>,
+    metadata: Metadata,
+}
+
+/// How to scan.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScanOptions {
+    /// Of different entries with one name, take the last as docker does, instead of refusing.
+    pub lenient: bool,
+}
+
+impl Source {
+    /// Opens a file as an archive and a directory as an image layout.
+    pub fn open(path: &Path) -> Result<Source> {
+        // Opening a fifo would wait for its writer, so look first.
+        let metadata = std::fs::metadata(path).context("open", path)?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            return Err(Error::new(
+                Code::NotAnImage,
+                format!("{} is neither a file nor a directory", show_path(path)),
+            )
+            .with_hint("write the archive to a file first"));
+        }
+        let file = File::open(path).context("open", path)?;
+        let metadata = file.metadata().context("read", path)?;
+        Ok(Source {
+            path: path.to_owned(),
+            file: Arc::new(file),
+            metadata,
+        })
+    }
+
+    /// The path that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the source is an image layout directory; otherwise it is an archive.
+    pub fn is_layout(&self) -> bool {
+        self.metadata.is_dir()
+    }
+
+    /// A small blob, whole. A blob over `max_len` bytes is refused.
+    pub fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>> {
+        if blob.len > max_len {
+            return Err(Error::new(
+                Code::DocumentTooLarge,
+                format!(
+                    "{} in {} has {} bytes, at most {max_len} were expected",
+                    self.describe(&blob.location),
+                    show_path(&self.path),
+                    blob.len
+                ),
+            ));
+        }
+        self.read_range(&blob.location, blob.len)
+    }
+
+    /// The file that holds the bytes at `location`, and where in it they begin. An archive's file
+    /// is shared, so it must only be read by position.
+    pub(crate) fn open_blob(&self, location: &Location) -> Result<(Arc<File>, u64)> {
+        match location {
+            Location::Offset(offset) => Ok((Arc::clone(&self.file), *offset)),
+            Location::File(name) => {
+                let file =
+                    layout::open_beneath(&self.file, name).context("open", self.path.join(name))?;
+                Ok((Arc::new(file), 0))
+            }
+        }
+    }
+
+    /// Whether `other` is the very file or directory that was opened.
+    pub(crate) fn is_same_file(&self, other: &Metadata) -> bool {
+        (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())
+    }
+
+    fn read_range(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
+        let (file, offset) = self.open_blob(location)?;
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, offset)
+            .map_err(|error| self.short(location, error))?;
+        Ok(bytes)
+    }
+
+    /// The first bytes at `location`: as many as `sniff` looks at, or all there are.
+    fn head(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
+        self.read_range(location, len.min(content::SNIFF_LEN as u64))
+    }
+
+    fn short(&self, location: &Location, error: io::Error) -> Error {
+        match location {
+            Location::Offset(_) => Error::io("read", &self.path, error),
+            Location::File(name) => Error::io("read", &self.path.join(name), error),
+        }
+    }
+
+    fn describe(&self, location: &Location) -> String {
+        match location {
+            Location::Offset(offset) => format!("the blob at byte {offset}"),
+            Location::File(name) => escape(name),
+        }
+    }
+}
+
+/// Lists everything in the source. Only names, lengths, the first bytes of blobs and the three root
+/// files are read.
+pub fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
+    let inventory = if source.is_layout() {
+        layout::scan(source)?
+    } else {
+        archive::scan(source, options)?
+    };
+    if inventory.root_index.is_none() && inventory.docker_manifest.is_none() {
+        return Err(Error::new(
+            Code::NotAnImage,
+            format!(
+                "{} holds neither index.json nor manifest.json",
+                show_path(&source.path)
+            ),
+        )
+        .with_hint("give an archive that docker save or docker buildx build --output type=oci or type=docker wrote, or an OCI image layout directory"));
+    }
+    Ok(inventory)
+}

@@ -1,0 +1,86 @@
+//! What the first bytes of a blob say about it.
+
+use crate::header::BLOCK;
+use crate::inventory::Content;
+
+/// The bytes that [`sniff`] looks at.
+pub(super) const SNIFF_LEN: usize = BLOCK;
+
+/// The kind of content that begins with these bytes: the first [`SNIFF_LEN`], or all there are.
+pub(super) fn sniff(head: &[u8]) -> Content {
+    if head.is_empty() {
+        return Content::Empty;
+    }
+    match compression(head) {
+        Some(content) => content,
+        None if is_tar(head) => Content::Tar,
+        None => Content::Other,
+    }
+}
+
+/// The compression whose magic number stands first, if any.
+pub(super) fn compression(head: &[u8]) -> Option<Content> {
+    match head {
+        [0x1f, 0x8b, 0x08, ..] => Some(Content::Gzip),
+        [b'B', b'Z', b'h', ..] => Some(Content::Bzip2),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Content::Xz),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Content::Zstd),
+        // A skippable frame: only Zstandard has them, and some writers put one first.
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Content::Zstd),
+        _ => None,
+    }
+}
+
+fn is_tar(head: &[u8]) -> bool {
+    let Some(block) = head.first_chunk::<BLOCK>() else {
+        return false;
+    };
+    if &block[257..262] == b"ustar" || block.iter().all(|&byte| byte == 0) {
+        return true;
+    }
+    // The seventh edition of Unix had no magic number, only the checksum.
+    let header = tar::Header::from_byte_slice(block);
+    let sum = 8 * u32::from(b' ')
+        + block[..148]
+            .iter()
+            .chain(&block[156..])
+            .map(|&byte| u32::from(byte))
+            .sum::<u32>();
+    header.cksum().is_ok_and(|stated| stated == sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds() {
+        let mut v7 = tar::Header::new_old();
+        v7.set_path("file").unwrap();
+        v7.set_size(0);
+        v7.set_cksum();
+        let mut broken = *v7.as_bytes();
+        broken[0] = b'F';
+        let cases: [(&str, &[u8], Content); 12] = [
+            ("nothing", b"", Content::Empty),
+            ("gzip", b"\x1f\x8b\x08\0", Content::Gzip),
+            ("gzip, unknown method", b"\x1f\x8b\x07\0", Content::Other),
+            ("bzip2", b"BZh9", Content::Bzip2),
+            ("xz", b"\xfd7zXZ\0", Content::Xz),
+            ("zstd", b"\x28\xb5\x2f\xfd", Content::Zstd),
+            ("skippable frame", b"\x5a\x2a\x4d\x18", Content::Zstd),
+            (
+                "ustar",
+                &crate::header::canonical("a", false, 0),
+                Content::Tar,
+            ),
+            ("v7", v7.as_bytes(), Content::Tar),
+            ("v7 with a bad checksum", &broken, Content::Other),
+            ("zero block", &[0; BLOCK], Content::Tar),
+            ("json", b"{}", Content::Other),
+        ];
+        for (name, head, content) in cases {
+            assert_eq!(sniff(head), content, "{name}");
+        }
+    }
+}

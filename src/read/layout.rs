@@ -1,0 +1,159 @@
+//! Scans an image layout directory.
+
+use std::fs::File;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+use walkdir::{DirEntry, WalkDir};
+
+use super::Source;
+use super::classify::{self, Item};
+use crate::error::{Error, IoContext, Result};
+use crate::inventory::{ExtraKind, Inventory, Location};
+
+/// Levels below the root: `blobs`, the algorithm, the blob.
+const DEPTH: usize = 3;
+
+pub(super) fn scan(source: &Source) -> Result<Inventory> {
+    let mut inventory = Inventory::default();
+    let mut walk = WalkDir::new(source.path())
+        .follow_links(false)
+        .min_depth(1)
+        .max_depth(DEPTH)
+        .sort_by_file_name()
+        .into_iter();
+    while let Some(found) = walk.next() {
+        let entry = found.map_err(|error| walk_error(source, error))?;
+        inventory.entry_count += 1;
+        let is_dir = entry.file_type().is_dir();
+        if entry.depth() == 1 && is_dir && entry.file_name() != "blobs" {
+            walk.skip_current_dir();
+        }
+        classify::add(&mut inventory, source, item(source, &entry)?)?;
+    }
+    Ok(inventory)
+}
+
+fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
+    let relative = entry
+        .path()
+        .strip_prefix(source.path())
+        .unwrap_or(entry.path());
+    let name = relative.to_string_lossy().into_owned();
+    let file_type = entry.file_type();
+    let mut len = 0;
+    let kind = if file_type.is_dir() {
+        ExtraKind::Directory
+    } else if file_type.is_symlink() {
+        let target = std::fs::read_link(entry.path()).context("read", entry.path())?;
+        ExtraKind::Symlink(target.to_string_lossy().into_owned())
+    } else if file_type.is_file() {
+        len = std::fs::symlink_metadata(entry.path())
+            .context("read", entry.path())?
+            .len();
+        ExtraKind::File(Location::File(name.clone()))
+    } else {
+        ExtraKind::Other
+    };
+    Ok(Item { name, kind, len })
+}
+
+fn walk_error(source: &Source, error: walkdir::Error) -> Error {
+    let path = error.path().unwrap_or(source.path()).to_owned();
+    let cause = error
+        .into_io_error()
+        .unwrap_or_else(|| std::io::Error::other("directory loop"));
+    Error::io("list", &path, cause)
+}
+
+/// Opens a file below a directory without following any link, so that a layout that changes while
+/// it is read cannot lead outside.
+pub(super) fn open_beneath(directory: &File, name: &str) -> std::io::Result<File> {
+    // Not waiting on a fifo that took a blob's place.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    let opened = match openat2(directory, name, flags, Mode::empty(), resolve) {
+        Err(Errno::NOSYS | Errno::PERM) => open_stepwise(directory, name, flags),
+        other => other.map(File::from).map_err(std::io::Error::from),
+    }?;
+    if opened.metadata()?.is_file() {
+        Ok(opened)
+    } else {
+        Err(std::io::Error::other("not a regular file"))
+    }
+}
+
+/// For kernels and sandboxes without `openat2`: one component at a time.
+fn open_stepwise(directory: &File, name: &str, flags: OFlags) -> std::io::Result<File> {
+    let mut current = directory.try_clone()?;
+    let mut parts = Path::new(name).components().peekable();
+    while let Some(part) = parts.next() {
+        let std::path::Component::Normal(part) = part else {
+            return Err(Errno::XDEV.into());
+        };
+        let kind = if parts.peek().is_some() {
+            OFlags::DIRECTORY
+        } else {
+            OFlags::empty()
+        };
+        current = openat(
+            &current,
+            part,
+            flags | kind | OFlags::NOFOLLOW,
+            Mode::empty(),
+        )?
+        .into();
+    }
+    Ok(current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{Algorithm, Digest};
+    use crate::error::Code;
+    use crate::read::{ScanOptions, scan};
+
+    fn layout() -> (tempfile::TempDir, Digest) {
+        let dir = tempfile::tempdir().unwrap();
+        let digest = Digest::of(Algorithm::Sha256, b"{}");
+        std::fs::create_dir_all(dir.path().join("blobs/sha256")).unwrap();
+        std::fs::create_dir_all(dir.path().join("ingest/deep/deeper")).unwrap();
+        std::fs::write(dir.path().join(digest.blob_name()), b"{}").unwrap();
+        std::fs::write(dir.path().join("index.json"), b"{}").unwrap();
+        (dir, digest)
+    }
+
+    #[test]
+    fn a_layout_is_listed() {
+        let (dir, digest) = layout();
+        let source = Source::open(dir.path()).unwrap();
+        let inventory = scan(&source, ScanOptions::default()).unwrap();
+        let blob = &inventory.blobs[&digest];
+        assert_eq!(source.read_blob(blob, 10).unwrap(), b"{}");
+        assert_eq!(
+            inventory.extra.keys().collect::<Vec<_>>(),
+            ["ingest"],
+            "only the top level is listed"
+        );
+        assert_eq!(inventory.form, None);
+    }
+
+    #[test]
+    fn links_are_refused() {
+        let (dir, digest) = layout();
+        let blob = dir.path().join(digest.blob_name());
+        std::fs::remove_file(&blob).unwrap();
+        std::os::unix::fs::symlink("../../index.json", &blob).unwrap();
+        let source = Source::open(dir.path()).unwrap();
+        let error = scan(&source, ScanOptions::default()).unwrap_err();
+        assert_eq!(error.code(), Code::LinkEntry);
+        // Also when the link appears after the scan.
+        assert!(open_beneath(&source.file, &digest.blob_name()).is_err());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        assert!(open_stepwise(&source.file, &digest.blob_name(), flags).is_err());
+        assert!(open_stepwise(&source.file, "index.json", flags).is_ok());
+        assert!(open_stepwise(&source.file, "../x", flags).is_err());
+    }
+}

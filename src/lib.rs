@@ -8,4 +8,7 @@ pub mod error;
 pub mod inventory;
 pub mod media_type;
 pub mod plan;
+pub mod platform;
 pub mod progress;
+pub mod reference;
+pub mod report;

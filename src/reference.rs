@@ -1,0 +1,327 @@
+//! Image references, by the grammar of distribution's `reference` package and with its defaults.
+
+use std::fmt;
+
+use crate::digest::Digest;
+
+const DEFAULT_DOMAIN: &str = "docker.io";
+const LEGACY_DEFAULT_DOMAIN: &str = "index.docker.io";
+const OFFICIAL_PREFIX: &str = "library/";
+const DEFAULT_TAG: &str = "latest";
+const MAX_NAME_LEN: usize = 255;
+const MAX_TAG_LEN: usize = 128;
+
+/// A complete image reference: domain, path, and a tag or a digest or both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reference {
+    domain: String,
+    path: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+impl Reference {
+    /// The reference that a user means by `text`, with every default filled in; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        if is_image_id(text) {
+            return None;
+        }
+        let (named, digest) = match text.split_once('@') {
+            Some((named, digest)) => (named, Some(digest.parse::<Digest>().ok()?)),
+            None => (text, None),
+        };
+        let (domain, rest) = split_domain(named);
+        let (path, tag) = match rest.split_once(':') {
+            Some((path, tag)) => (path, Some(tag)),
+            None => (rest, None),
+        };
+        let path = if domain == DEFAULT_DOMAIN && !path.contains('/') {
+            format!("{OFFICIAL_PREFIX}{path}")
+        } else {
+            path.to_owned()
+        };
+        let valid = is_domain(domain)
+            && path.split('/').all(is_path_component)
+            && path.len() <= MAX_NAME_LEN
+            && tag.is_none_or(is_tag);
+        if !valid {
+            return None;
+        }
+        let tag = match (tag, &digest) {
+            (Some(tag), _) => Some(tag.to_owned()),
+            (None, Some(_)) => None,
+            (None, None) => Some(DEFAULT_TAG.to_owned()),
+        };
+        Some(Reference {
+            domain: domain.to_owned(),
+            path,
+            tag,
+            digest,
+        })
+    }
+
+    /// The whole reference: `docker.io/library/app:latest`.
+    pub fn full(&self) -> String {
+        self.with_suffix(&format!("{}/{}", self.domain, self.path))
+    }
+
+    /// The reference as Docker shows it: `app:latest`. It parses back to the same reference.
+    pub fn familiar(&self) -> String {
+        if self.domain == DEFAULT_DOMAIN {
+            let official = self.path.strip_prefix(OFFICIAL_PREFIX);
+            for name in official.into_iter().chain([self.path.as_str()]) {
+                let short = self.with_suffix(name);
+                // A path such as `example.com/app` would be taken for a domain once docker.io is gone.
+                if Reference::parse(&short).as_ref() == Some(self) {
+                    return short;
+                }
+            }
+        }
+        self.full()
+    }
+
+    /// The tag; `None` if only a digest was given.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// Whether the reference has a digest.
+    pub fn is_digest(&self) -> bool {
+        self.digest.is_some()
+    }
+
+    fn with_suffix(&self, name: &str) -> String {
+        let mut text = name.to_owned();
+        if let Some(tag) = &self.tag {
+            text.push(':');
+            text.push_str(tag);
+        }
+        if let Some(digest) = &self.digest {
+            text.push('@');
+            text.push_str(digest.as_str());
+        }
+        text
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full())
+    }
+}
+
+/// Docker takes 64 hexadecimal digits for an image ID, never for a name.
+fn is_image_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn split_domain(named: &str) -> (&str, &str) {
+    match named.split_once('/') {
+        Some((LEGACY_DEFAULT_DOMAIN, rest)) => (DEFAULT_DOMAIN, rest),
+        Some((first, rest)) if looks_like_domain(first) => (first, rest),
+        _ => (DEFAULT_DOMAIN, named),
+    }
+}
+
+fn looks_like_domain(first: &str) -> bool {
+    first == "localhost"
+        || first.contains(['.', ':'])
+        || first.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+fn is_domain(domain: &str) -> bool {
+    let (host, port) = match domain.rsplit_once(':') {
+        // The last colon of an address in brackets without a port is part of the address.
+        Some(_) if domain.ends_with(']') => (domain, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (domain, None),
+    };
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    is_host(host) && port.is_none_or(is_port)
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        return address.strip_suffix(']').is_some_and(|address| {
+            !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':')
+        });
+    }
+    host.split('.').all(|label| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    })
+}
+
+/// Lowercase letters and digits in runs, with `.`, `_`, `__` or any number of `-` between the runs.
+fn is_path_component(component: &str) -> bool {
+    let is_run = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !component.starts_with(is_run) || !component.ends_with(is_run) {
+        return false;
+    }
+    component
+        .split(is_run)
+        .all(|gap| matches!(gap, "" | "." | "_" | "__") || gap.bytes().all(|b| b == b'-'))
+}
+
+fn is_tag(tag: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    tag.len() <= MAX_TAG_LEN
+        && tag.bytes().next().is_some_and(is_word)
+        && tag.bytes().all(|b| is_word(b) || matches!(b, b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn normal_forms() {
+        let cases = [
+            ("app", "docker.io/library/app:latest", "app:latest"),
+            ("app:v1", "docker.io/library/app:v1", "app:v1"),
+            ("app:5000", "docker.io/library/app:5000", "app:5000"),
+            ("team/app", "docker.io/team/app:latest", "team/app:latest"),
+            ("library/app", "docker.io/library/app:latest", "app:latest"),
+            (
+                "docker.io/app",
+                "docker.io/library/app:latest",
+                "app:latest",
+            ),
+            (
+                "index.docker.io/app:v1",
+                "docker.io/library/app:v1",
+                "app:v1",
+            ),
+            (
+                "library/a/b",
+                "docker.io/library/a/b:latest",
+                "library/a/b:latest",
+            ),
+            (
+                "localhost/app",
+                "localhost/app:latest",
+                "localhost/app:latest",
+            ),
+            (
+                "host:5000/app",
+                "host:5000/app:latest",
+                "host:5000/app:latest",
+            ),
+            ("Host/app", "Host/app:latest", "Host/app:latest"),
+            (
+                "example.com/a/b:V.1-x",
+                "example.com/a/b:V.1-x",
+                "example.com/a/b:V.1-x",
+            ),
+            (
+                "[::1]:5000/app",
+                "[::1]:5000/app:latest",
+                "[::1]:5000/app:latest",
+            ),
+            (
+                "[fe80::1]/app",
+                "[fe80::1]/app:latest",
+                "[fe80::1]/app:latest",
+            ),
+            (
+                "a__b.c_d--e",
+                "docker.io/library/a__b.c_d--e:latest",
+                "a__b.c_d--e:latest",
+            ),
+            (
+                "docker.io/example.com/app",
+                "docker.io/example.com/app:latest",
+                "docker.io/example.com/app:latest",
+            ),
+            (
+                "docker.io/library/host.name",
+                "docker.io/library/host.name:latest",
+                "host.name:latest",
+            ),
+        ];
+        for (text, full, familiar) in cases {
+            let reference = Reference::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(reference.full(), full, "{text}");
+            assert_eq!(reference.familiar(), familiar, "{text}");
+            assert_eq!(
+                Reference::parse(&reference.familiar()),
+                Some(reference.clone())
+            );
+            assert!(!reference.is_digest(), "{text}");
+        }
+    }
+
+    #[test]
+    fn digests() {
+        let reference = Reference::parse(&format!("app@{DIGEST}")).unwrap();
+        assert_eq!(reference.full(), format!("docker.io/library/app@{DIGEST}"));
+        assert_eq!(reference.tag(), None);
+        assert!(reference.is_digest());
+
+        let both = Reference::parse(&format!("app:v1@{DIGEST}")).unwrap();
+        assert_eq!(both.familiar(), format!("app:v1@{DIGEST}"));
+        assert_eq!(both.tag(), Some("v1"));
+    }
+
+    #[test]
+    fn refused() {
+        let hex = &DIGEST[7..];
+        let long_tag = format!("app:{}", "t".repeat(129));
+        let long_name = format!("example.com/{}", "n".repeat(256));
+        let cases = [
+            "",
+            "/",
+            "/app",
+            "app/",
+            "a//b",
+            "App",
+            "example.com/App",
+            "team/App",
+            ":tag",
+            "app:",
+            "app:-x",
+            "app:.x",
+            "app:a b",
+            "app:a/b",
+            "-app",
+            "app-",
+            "a..b",
+            "a___b",
+            "a_.b",
+            "a.-b",
+            "host:port/app",
+            "host:/app",
+            "-host.com/app",
+            "host-.com/app",
+            "a..com/app",
+            "[]/app",
+            "[::g]/app",
+            "[::1/app",
+            "app@",
+            "app@sha256:00",
+            "app@@",
+            "äpp",
+            "app:ä",
+            hex,
+            long_tag.as_str(),
+            long_name.as_str(),
+        ];
+        for text in cases {
+            assert_eq!(Reference::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_at_the_limit() {
+        assert!(Reference::parse(&format!("app:{}", "t".repeat(128))).is_some());
+        assert!(Reference::parse(&format!("example.com/{}", "n".repeat(255))).is_some());
+        // Only the whole text is taken for an image ID.
+        assert!(Reference::parse(&format!("{}:v1", &DIGEST[7..])).is_some());
+    }
+}

@@ -1,2 +1,11 @@
-#![allow(missing_docs)]
-fn main() {}
+//! The command: arguments in, one call of the library, a report out.
+
+mod args;
+mod progress;
+mod run;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run::run(std::env::args_os())
+}

@@ -1,0 +1,180 @@
+//! What a run did, in the forms that people and programs read. Nothing here decides anything.
+
+pub mod json;
+pub mod metadata;
+pub mod text;
+
+use crate::error::Error;
+use crate::plan::Plan;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The output was written, with changes.
+    Fixed,
+    /// Nothing needed to change.
+    Unchanged,
+    /// A dry run found something to change.
+    WouldFix,
+    /// There is no output.
+    Failed,
+}
+
+impl Status {
+    /// The status as it stands in the JSON report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Fixed => "fixed",
+            Status::Unchanged => "unchanged",
+            Status::WouldFix => "would-fix",
+            Status::Failed => "failed",
+        }
+    }
+}
+
+/// The blobs that were copied, every one verified against its digest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blobs {
+    /// How many there are.
+    pub count: u64,
+    /// Their total length in bytes.
+    pub bytes: u64,
+}
+
+/// One run, ready to be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The input as the user wrote it.
+    pub input: &'a str,
+    /// The output as the user wrote it, if it was written.
+    pub output: Option<&'a str>,
+    /// What was planned; `None` after a failure.
+    pub plan: Option<&'a Plan>,
+    /// What was copied; nothing on a dry run and after a failure.
+    pub blobs: Blobs,
+    /// How the run ended.
+    pub status: Status,
+    /// What went wrong, if something did.
+    pub error: Option<&'a Error>,
+}
+
+impl<'a> Report<'a> {
+    /// A run that wrote `output`.
+    pub fn written(input: &'a str, output: &'a str, plan: &'a Plan, blobs: Blobs) -> Self {
+        let status = if plan.changes.is_empty() {
+            Status::Unchanged
+        } else {
+            Status::Fixed
+        };
+        Report {
+            input,
+            output: Some(output),
+            plan: Some(plan),
+            blobs,
+            status,
+            error: None,
+        }
+    }
+
+    /// A dry run.
+    pub fn dry_run(input: &'a str, plan: &'a Plan) -> Self {
+        let status = if plan.changes.is_empty() {
+            Status::Unchanged
+        } else {
+            Status::WouldFix
+        };
+        Report {
+            input,
+            output: None,
+            plan: Some(plan),
+            blobs: Blobs::default(),
+            status,
+            error: None,
+        }
+    }
+
+    /// A run that failed.
+    pub fn failed(input: &'a str, error: &'a Error) -> Self {
+        Report {
+            input,
+            output: None,
+            plan: None,
+            blobs: Blobs::default(),
+            status: Status::Failed,
+            error: Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    //! One plan with something of everything, for the tests of the forms.
+
+    use crate::digest::{Algorithm, Digest};
+    use crate::media_type::OCI_MANIFEST;
+    use crate::plan::{Change, DigestChange, Finding, Image, Plan, Severity};
+
+    pub(crate) fn digest(text: &str) -> Digest {
+        Digest::of(Algorithm::Sha256, text.as_bytes())
+    }
+
+    pub(crate) fn layer_change(layer: usize) -> Change {
+        Change {
+            rule: "layer-type",
+            location: format!("index.json, manifests[0], layers[{layer}]"),
+            before: Some("old-type".to_owned()),
+            after: Some("new-type".to_owned()),
+            reason: "readers reject the type",
+        }
+    }
+
+    pub(crate) fn image(name: &str) -> Image {
+        Image {
+            names: vec![name.to_owned(), "example.com/app:v1".to_owned()],
+            digest: digest("manifest"),
+            len: 7,
+            media_type: OCI_MANIFEST,
+            config_digest: Some(digest("config")),
+            platform: Some("linux/amd64".to_owned()),
+        }
+    }
+
+    pub(crate) fn empty() -> Plan {
+        Plan {
+            changes: Vec::new(),
+            findings: Vec::new(),
+            digests: Vec::new(),
+            images: vec![image("docker.io/library/app:latest")],
+            entries: Vec::new(),
+        }
+    }
+
+    pub(crate) fn full() -> Plan {
+        let mut changes: Vec<Change> = (0..5).map(layer_change).collect();
+        changes.push(Change {
+            rule: "oci-layout",
+            location: "oci-layout".to_owned(),
+            before: None,
+            after: Some("1.0.0".to_owned()),
+            reason: "the specification requires the file",
+        });
+        Plan {
+            changes,
+            findings: vec![Finding {
+                rule: "unnamed-image",
+                severity: Severity::Warning,
+                location: Some("index.json, manifests[1]\u{1b}[31m".to_owned()),
+                message: "an image has no name".to_owned(),
+                hint: Some("name it after loading".to_owned()),
+            }],
+            digests: vec![DigestChange {
+                is_index: false,
+                before: digest("before"),
+                after: digest("after"),
+                names: vec!["docker.io/library/app:latest".to_owned()],
+                platform: Some("linux/amd64".to_owned()),
+            }],
+            ..empty()
+        }
+    }
+}

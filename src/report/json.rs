@@ -1,0 +1,195 @@
+//! The report for programs, version 1. `docs/report.schema.json` is its schema.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::Report;
+use crate::error::Error;
+use crate::plan::{Change, DigestChange, Finding, Image, Plan};
+
+/// The version of the report's schema.
+pub const VERSION: u32 = 1;
+
+/// Writes the report, pretty-printed and with a final newline.
+pub fn render(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &value(report)).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
+/// The report as a JSON value.
+pub fn value(report: &Report<'_>) -> Value {
+    fn list<T>(plan: Option<&Plan>, items: fn(&Plan) -> &[T], item: fn(&T) -> Value) -> Value {
+        plan.map_or(&[][..], items).iter().map(item).collect()
+    }
+    let plan = report.plan;
+    json!({
+        "version": VERSION,
+        "status": report.status.name(),
+        "input": report.input,
+        "output": report.output,
+        "changes": list(plan, |plan| &plan.changes, change),
+        "findings": list(plan, |plan| &plan.findings, finding),
+        "digests": list(plan, |plan| &plan.digests, digest_change),
+        "images": list(plan, |plan| &plan.images, image),
+        "blobs": { "count": report.blobs.count, "bytes": report.blobs.bytes },
+        "error": report.error.map(error),
+    })
+}
+
+fn change(change: &Change) -> Value {
+    json!({
+        "rule": change.rule,
+        "location": change.location,
+        "before": change.before,
+        "after": change.after,
+        "reason": change.reason,
+    })
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({
+        "rule": finding.rule,
+        "severity": finding.severity.name(),
+        "location": finding.location,
+        "message": finding.message,
+        "hint": finding.hint,
+    })
+}
+
+fn digest_change(change: &DigestChange) -> Value {
+    json!({
+        "kind": if change.is_index { "index" } else { "manifest" },
+        "before": change.before.as_str(),
+        "after": change.after.as_str(),
+        "names": change.names,
+        "platform": change.platform,
+    })
+}
+
+fn image(image: &Image) -> Value {
+    json!({
+        "names": image.names,
+        "digest": image.digest.as_str(),
+        "config_digest": image.config_digest.as_ref().map(|digest| digest.as_str()),
+        "platform": image.platform,
+    })
+}
+
+fn error(error: &Error) -> Value {
+    json!({
+        "class": error.class().name(),
+        "code": error.code().name(),
+        "message": error.to_string(),
+        "hint": error.hint(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Blobs, samples};
+    use super::*;
+    use crate::error::{Class, Code};
+
+    const SCHEMA: &str = include_str!("../../docs/report.schema.json");
+
+    /// Checks `value` against the part of JSON Schema that the report's schema uses.
+    fn check(schema: &Value, value: &Value, at: &str) {
+        if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
+            let null = choices.iter().any(|choice| choice["type"] == "null");
+            if !(null && value.is_null()) {
+                let choice = choices.iter().find(|choice| choice["type"] != "null");
+                check(choice.unwrap(), value, at);
+            }
+            return;
+        }
+        if let Some(choices) = schema.get("enum").and_then(Value::as_array) {
+            assert!(choices.contains(value), "{at}: {value}");
+        }
+        match schema["type"].as_str().unwrap() {
+            "object" => {
+                let object = value.as_object().unwrap();
+                let properties = schema["properties"].as_object().unwrap();
+                for key in schema["required"].as_array().unwrap() {
+                    assert!(object.contains_key(key.as_str().unwrap()), "{at}: {key}");
+                }
+                assert_eq!(schema["additionalProperties"], false, "{at}");
+                for (key, value) in object {
+                    check(&properties[key], value, &format!("{at}.{key}"));
+                }
+            }
+            "array" => {
+                for value in value.as_array().unwrap() {
+                    check(&schema["items"], value, &format!("{at}[]"));
+                }
+            }
+            "string" => assert!(value.is_string(), "{at}: {value}"),
+            "integer" => assert!(value.is_u64(), "{at}: {value}"),
+            other => panic!("{at}: type {other}"),
+        }
+    }
+
+    #[test]
+    fn reports_follow_the_schema() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let (full, empty) = (samples::full(), samples::empty());
+        let error = Error::new(Code::MissingBlob, "a blob is missing").with_hint("export again");
+        let blobs = Blobs {
+            count: 6,
+            bytes: 4000,
+        };
+        for (report, status) in [
+            (Report::written("a.tar", "b.tar", &full, blobs), "fixed"),
+            (
+                Report::written("a.tar", "b.tar", &empty, blobs),
+                "unchanged",
+            ),
+            (Report::dry_run("a.tar", &full), "would-fix"),
+            (Report::dry_run("a.tar", &empty), "unchanged"),
+            (Report::failed("a.tar", &error), "failed"),
+        ] {
+            let value = value(&report);
+            check(&schema, &value, "report");
+            assert_eq!(value["status"], status);
+            assert_eq!(value["error"].is_null(), status != "failed");
+        }
+    }
+
+    #[test]
+    fn schema_lists_every_code_and_class() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let error = &schema["properties"]["error"]["anyOf"][1]["properties"];
+        let codes: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(error["code"]["enum"], json!(codes));
+        let mut classes: Vec<Class> = Code::ALL.iter().map(|code| code.class()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let classes: Vec<&str> = classes.iter().map(|class| class.name()).collect();
+        assert_eq!(error["class"]["enum"], json!(classes));
+    }
+
+    #[test]
+    fn values_stand_where_they_belong() {
+        let plan = samples::full();
+        let blobs = Blobs {
+            count: 6,
+            bytes: 4000,
+        };
+        let mut out = Vec::new();
+        render(&Report::written("a.tar", "b.tar", &plan, blobs), &mut out).unwrap();
+        assert_eq!(out.last(), Some(&b'\n'));
+        let value: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["output"], "b.tar");
+        assert_eq!(value["changes"][5]["before"], Value::Null);
+        assert_eq!(
+            value["digests"][0]["before"],
+            samples::digest("before").as_str()
+        );
+        assert_eq!(value["digests"][0]["kind"], "manifest");
+        assert_eq!(
+            value["images"][0]["config_digest"],
+            samples::digest("config").as_str()
+        );
+        assert_eq!(value["blobs"], json!({"count": 6, "bytes": 4000}));
+    }
+}

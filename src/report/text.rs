@@ -1,0 +1,312 @@
+//! The report for people.
+
+use std::io::{self, Write};
+
+use super::{Report, Status, metadata};
+use crate::error::{Error, escape};
+use crate::plan::{Change, DigestChange, Finding, Plan, Severity};
+
+/// How many places of one kind of change are shown.
+const SHOWN: usize = 3;
+
+/// Terminal styles, all empty without color.
+struct Style {
+    bold: &'static str,
+    dim: &'static str,
+    red: &'static str,
+    yellow: &'static str,
+    reset: &'static str,
+}
+
+impl Style {
+    fn new(color: bool) -> Self {
+        if color {
+            Style {
+                bold: "\x1b[1m",
+                dim: "\x1b[2m",
+                red: "\x1b[1;31m",
+                yellow: "\x1b[1;33m",
+                reset: "\x1b[0m",
+            }
+        } else {
+            Style {
+                bold: "",
+                dim: "",
+                red: "",
+                yellow: "",
+                reset: "",
+            }
+        }
+    }
+}
+
+/// Writes the report. A failure has none: [`error`] writes it.
+pub fn render(report: &Report<'_>, color: bool, out: &mut dyn Write) -> io::Result<()> {
+    let Some(plan) = report.plan else {
+        return Ok(());
+    };
+    let style = Style::new(color);
+    writeln!(
+        out,
+        "{}{}{}",
+        style.bold,
+        headline(report, plan),
+        style.reset
+    )?;
+    changes(&plan.changes, &style, out)?;
+    digests(&plan.digests, &style, out)?;
+    findings(&plan.findings, &style, out)
+}
+
+/// Writes an error and its hint.
+pub fn error(error: &Error, color: bool, out: &mut dyn Write) -> io::Result<()> {
+    let style = Style::new(color);
+    let message = escape(&error.to_string());
+    writeln!(out, "{}error:{} {message}", style.red, style.reset)?;
+    match error.hint() {
+        Some(hint) => writeln!(out, "{}hint:{} {}", style.bold, style.reset, escape(hint)),
+        None => Ok(()),
+    }
+}
+
+/// A length in bytes for people, in decimal units.
+pub fn bytes(len: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if len < 1000 {
+        return format!("{len} B");
+    }
+    // Tenths of the unit, in whole numbers so that no length is rounded up into the next unit.
+    let (mut tenths, mut unit) = (len / 100, 0);
+    while tenths >= 10_000 {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+fn count(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn headline(report: &Report<'_>, plan: &Plan) -> String {
+    let mut subject = escape(report.input);
+    if let Some(output) = report.output {
+        subject = format!("{subject} → {}", escape(output));
+    }
+    let mut rules: Vec<&str> = plan.changes.iter().map(|change| change.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let kinds = count(rules.len() as u64, "kind of change", "kinds of changes");
+    let what = match report.status {
+        Status::Fixed => format!("fixed, {kinds}"),
+        Status::Unchanged => "already right, nothing needed to change".to_owned(),
+        Status::WouldFix => format!("would be fixed, {kinds}"),
+        Status::Failed => "failed".to_owned(),
+    };
+    if report.output.is_none() {
+        return format!("{subject}: {what}");
+    }
+    let blobs = count(report.blobs.count, "blob", "blobs");
+    format!(
+        "{subject}: {what}, {blobs} ({}) verified",
+        bytes(report.blobs.bytes)
+    )
+}
+
+fn changes(changes: &[Change], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    // One rule can have several reasons; each is told once.
+    let mut groups: Vec<Vec<&Change>> = Vec::new();
+    for change in changes {
+        let known = groups
+            .iter_mut()
+            .find(|group| group[0].rule == change.rule && group[0].reason == change.reason);
+        match known {
+            Some(group) => group.push(change),
+            None => groups.push(vec![change]),
+        }
+    }
+    for group in groups {
+        let first = group[0];
+        let Style {
+            bold, dim, reset, ..
+        } = style;
+        writeln!(
+            out,
+            "\n{bold}{}{reset} ({}): {}",
+            first.rule,
+            group.len(),
+            first.reason
+        )?;
+        for change in group.iter().take(SHOWN) {
+            writeln!(out, "  {}", escape(&change.location))?;
+            let values = match (&change.before, &change.after) {
+                (Some(before), Some(after)) => format!("{} → {}", escape(before), escape(after)),
+                (None, Some(after)) => format!("added {}", escape(after)),
+                (Some(before), None) => format!("removed {}", escape(before)),
+                (None, None) => continue,
+            };
+            writeln!(out, "    {dim}{values}{reset}")?;
+        }
+        if group.len() > SHOWN {
+            writeln!(out, "  and {} more", group.len() - SHOWN)?;
+        }
+    }
+    Ok(())
+}
+
+fn digests(digests: &[DigestChange], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if digests.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}manifest digests{}", style.bold, style.reset)?;
+    for change in digests {
+        let mut about: Vec<String> = Vec::new();
+        if change.is_index {
+            about.push("index".to_owned());
+        }
+        about.extend(
+            change
+                .names
+                .iter()
+                .map(|name| escape(&metadata::familiar(name))),
+        );
+        about.extend(change.platform.as_deref().map(escape));
+        if !about.is_empty() {
+            writeln!(out, "  {}", about.join(", "))?;
+        }
+        writeln!(out, "    {} → {}", change.before, change.after)?;
+    }
+    Ok(())
+}
+
+fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if !findings.is_empty() {
+        writeln!(out)?;
+    }
+    for finding in findings {
+        let color = match finding.severity {
+            Severity::Warning => style.yellow,
+            Severity::Info => style.bold,
+        };
+        write!(out, "{color}{}:{} ", finding.severity.name(), style.reset)?;
+        if let Some(location) = &finding.location {
+            write!(out, "{}: ", escape(location))?;
+        }
+        writeln!(out, "{} [{}]", escape(&finding.message), finding.rule)?;
+        if let Some(hint) = &finding.hint {
+            writeln!(out, "  hint: {}", escape(hint))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Blobs, samples};
+    use super::*;
+    use crate::error::Code;
+
+    fn text(report: &Report<'_>, color: bool) -> String {
+        let mut out = Vec::new();
+        render(report, color, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    const BLOBS: Blobs = Blobs {
+        count: 6,
+        bytes: 4000,
+    };
+
+    #[test]
+    fn fixed() {
+        let plan = samples::full();
+        let expected = format!(
+            "app.tar → fixed.tar: fixed, 2 kinds of changes, 6 blobs (4.0 kB) verified
+
+layer-type (5): readers reject the type
+  index.json, manifests[0], layers[0]
+    old-type → new-type
+  index.json, manifests[0], layers[1]
+    old-type → new-type
+  index.json, manifests[0], layers[2]
+    old-type → new-type
+  and 2 more
+
+oci-layout (1): the specification requires the file
+  oci-layout
+    added 1.0.0
+
+manifest digests
+  app:latest, linux/amd64
+    {} → {}
+
+warning: index.json, manifests[1]\\u{{1b}}[31m: an image has no name [unnamed-image]
+  hint: name it after loading
+",
+            samples::digest("before"),
+            samples::digest("after"),
+        );
+        let report = Report::written("app.tar", "fixed.tar", &plan, BLOBS);
+        assert_eq!(text(&report, false), expected);
+    }
+
+    #[test]
+    fn color_changes_nothing_but_styles() {
+        let plan = samples::full();
+        let report = Report::written("app.tar", "fixed.tar", &plan, BLOBS);
+        let mut colored = text(&report, true);
+        assert!(colored.contains("\x1b[1;33mwarning:\x1b[0m"));
+        for style in ["\x1b[1m", "\x1b[2m", "\x1b[1;33m", "\x1b[0m"] {
+            colored = colored.replace(style, "");
+        }
+        assert_eq!(colored, text(&report, false));
+    }
+
+    #[test]
+    fn other_headlines() {
+        let (full, empty) = (samples::full(), samples::empty());
+        let dry = text(&Report::dry_run("app.tar", &full), false);
+        assert!(
+            dry.starts_with("app.tar: would be fixed, 2 kinds of changes\n"),
+            "{dry}"
+        );
+        let dry = text(&Report::dry_run("a\nb", &empty), false);
+        assert_eq!(dry, "a\\u{a}b: already right, nothing needed to change\n");
+        let report = Report::written("app.tar", "b.tar", &empty, Blobs { count: 1, bytes: 7 });
+        assert_eq!(
+            text(&report, false),
+            "app.tar → b.tar: already right, nothing needed to change, 1 blob (7 B) verified\n"
+        );
+    }
+
+    #[test]
+    fn errors_with_and_without_hint() {
+        let plain = Error::new(Code::MissingBlob, "blob \x07 is missing");
+        for (input, expected) in [
+            (plain, "error: blob \\u{7} is missing\n"),
+            (
+                Error::new(Code::OutputExists, "output exists").with_hint("pass --force"),
+                "error: output exists\nhint: pass --force\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            error(&input, false, &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        for (len, expected) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (4096, "4.0 kB"),
+            (999_999, "999.9 kB"),
+            (1_000_000, "1.0 MB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(bytes(len), expected);
+        }
+    }
+}

@@ -204,7 +204,11 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
 
 /// Text from an archive made safe for a terminal: control characters and the invisible characters
 /// that reorder text are written as escapes.

@@ -10,19 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::inventory::{BlobEntry, Inventory};
+use crate::inventory::Inventory;
+use crate::read::BlobSource;
 use docker_archive::DockerArchiveItem;
 use document::Document;
 pub use image::{ManifestFacts, Role as ManifestRole};
-
-/// Reads blobs that may be documents.
-pub trait BlobSource {
-    /// The bytes of a blob, which is at most `max_len` bytes long.
-    ///
-    /// # Errors
-    /// The blob cannot be read, or is longer.
-    fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>>;
-}
 
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]

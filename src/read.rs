@@ -26,6 +26,15 @@ pub struct Source {
     metadata: Metadata,
 }
 
+/// Reads blobs that may be documents.
+pub trait BlobSource {
+    /// The bytes of a blob of at most `max_len` bytes.
+    ///
+    /// # Errors
+    /// The blob cannot be read, or is longer.
+    fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>>;
+}
+
 /// How to scan.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScanOptions {
@@ -62,22 +71,6 @@ impl Source {
     /// Whether the source is an image layout directory; otherwise it is an archive.
     pub fn is_layout(&self) -> bool {
         self.metadata.is_dir()
-    }
-
-    /// A small blob, whole. A blob over `max_len` bytes is refused.
-    pub fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>> {
-        if blob.len > max_len {
-            return Err(Error::new(
-                Code::DocumentTooLarge,
-                format!(
-                    "{} in {} has {} bytes, at most {max_len} were expected",
-                    self.describe(&blob.location),
-                    show_path(&self.path),
-                    blob.len
-                ),
-            ));
-        }
-        self.read_range(&blob.location, blob.len)
     }
 
     /// The file that holds the bytes at `location`, and where in it they begin. An archive's file
@@ -123,6 +116,23 @@ impl Source {
             Location::Offset(offset) => format!("the blob at byte {offset}"),
             Location::File(name) => escape(name),
         }
+    }
+}
+
+impl BlobSource for Source {
+    fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>> {
+        if blob.len > max_len {
+            return Err(Error::new(
+                Code::DocumentTooLarge,
+                format!(
+                    "{} in {} has {} bytes, at most {max_len} were expected",
+                    self.describe(&blob.location),
+                    show_path(&self.path),
+                    blob.len
+                ),
+            ));
+        }
+        self.read_range(&blob.location, blob.len)
     }
 }
 

@@ -9,10 +9,11 @@ use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN, Shape, schema1};
 use crate::graph::image::{self, ManifestFacts, Role};
 use crate::graph::pointer::{self, Pointer};
-use crate::graph::{BlobSource, Graph, Missing, docker_archive};
+use crate::graph::{Graph, Missing, docker_archive};
 use crate::inventory::{BlobEntry, Content, Inventory};
 use crate::json::{KeyCase, View, check};
 use crate::media_type::{self, Kind};
+use crate::read::BlobSource;
 
 /// How deep indexes, manifests and subjects may be nested.
 const MAX_DEPTH: usize = 32;

@@ -164,10 +164,10 @@ pub(crate) fn text(
         .docker_manifest
         .as_ref()
         .zip(graph.docker_archive.as_ref());
-    if let Some((file, old_items)) = old {
-        if says_the_same(graph, old_items, items) {
-            return Some(file.bytes.clone());
-        }
+    if let Some((file, old_items)) = old
+        && says_the_same(graph, old_items, items)
+    {
+        return Some(file.bytes.clone());
     }
     let values: Vec<Value> = items.iter().map(Item::value).collect();
     let text = Value::Array(values).to_string();
@@ -183,10 +183,16 @@ fn says_the_same(graph: &Graph, old: &[DockerArchiveItem], items: &[Item]) -> bo
         && items.iter().all(|item| {
             old.iter().any(|old| {
                 let tags: BTreeSet<&String> = old.repo_tags.iter().collect();
-                let names_blobs = |entry: &str, digest: &Digest| entry == digest.blob_name() && entry_digest(entry).is_some();
+                let names_blobs = |entry: &str, digest: &Digest| {
+                    entry == digest.blob_name() && entry_digest(entry).is_some()
+                };
                 names_blobs(&old.config, &item.config)
                     && old.layers.len() == item.layers.len()
-                    && old.layers.iter().zip(&item.layers).all(|(entry, layer)| names_blobs(entry, layer))
+                    && old
+                        .layers
+                        .iter()
+                        .zip(&item.layers)
+                        .all(|(entry, layer)| names_blobs(entry, layer))
                     && tags == item.tags.iter().collect()
                     // LayerSources describes layers that docker cannot find in the archive; other
                     // readers (jib) refuse properties that they do not know.

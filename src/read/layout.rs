@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::digest::{Algorithm, Digest};
     use crate::error::Code;
-    use crate::read::{ScanOptions, scan};
+    use crate::read::{BlobSource, ScanOptions, scan};
 
     fn layout() -> (tempfile::TempDir, Digest) {
         let dir = tempfile::tempdir().unwrap();

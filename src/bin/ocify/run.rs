@@ -77,17 +77,21 @@ fn stages(args: &Fix) -> Result<(Plan, Option<Blobs>)> {
         Some(output) if !args.dry_run => Some(Target::prepare(&source, output, args.force)?),
         _ => None,
     };
-    let inventory = scan(
+    let mut inventory = scan(
         &source,
         ScanOptions {
             lenient: args.lenient,
         },
     )?;
-    let graph = resolve(&inventory, &source, args.lenient)?;
+    let graph = resolve(&mut inventory, &source, args.lenient)?;
     let options = PlanOptions {
         platform: args.platform.clone(),
         host_architecture: host_architecture().map(str::to_owned),
         drop_attestations: args.attestations == Attestations::Drop,
+        images: args.image.clone(),
+        missing: args.missing.policy(),
+        names: args.name.clone(),
+        renames: args.rename.clone(),
     };
     let plan = plan(&graph, &inventory, &options)?;
     let Some(target) = target else {

@@ -98,6 +98,8 @@ codes! {
     NotAnImage = "not-an-image", Unsupported;
     /// The archive as a whole is compressed.
     CompressedArchive = "compressed-archive", Unsupported;
+    /// Compressed data becomes larger than is allowed.
+    CompressionRatio = "compression-ratio", Unsupported;
     /// A layer is compressed in a form that OCI has no media type for.
     UnsupportedCompression = "unsupported-compression", Unsupported;
     /// A digest uses an algorithm that cannot be verified.

@@ -5,6 +5,9 @@ mod classify;
 mod content;
 mod form;
 mod layout;
+mod spool;
+
+pub use spool::SpoolOptions;
 
 use std::fs::{File, Metadata};
 use std::io;

@@ -122,6 +122,14 @@ pub(crate) struct Fix {
     #[arg(long)]
     pub(crate) lenient: bool,
 
+    /// Where to keep the decompressed bytes of a compressed INPUT while they are needed [default: TMPDIR, or /tmp]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool_dir: Option<PathBuf>,
+
+    /// How many times larger than its compressed form an archive may become
+    #[arg(long, value_name = "N", default_value_t = 1100)]
+    pub(crate) max_ratio: u64,
+
     /// How to show progress on standard error
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
     pub(crate) progress: ProgressMode,

@@ -60,35 +60,16 @@ fn faults_of_the_form_are_seen() {
     let right = right_layout();
     let mut cut = right.tar();
     cut.truncate(cut.len() - 512);
+    #[rustfmt::skip]
     let cases = [
-        (
-            "time",
-            changed(|entries| entries[0].mtime = 1),
-            "blobs/: time",
-        ),
-        (
-            "mode",
-            changed(|entries| entry(entries, "index.json").mode = 0o600),
-            "index.json: mode",
-        ),
+        ("time", changed(|entries| entries[0].mtime = 1), "blobs/: time"),
+        ("mode", changed(|entries| entry(entries, "index.json").mode = 0o600), "index.json: mode"),
         ("order", changed(|entries| entries.reverse()), "order"),
-        (
-            "directory",
-            changed(|entries| drop(entries.remove(1))),
-            "stands before its directory",
-        ),
-        (
-            "pax",
-            changed(|entries| entries.insert(0, Entry::pax(&[("a", "b")]))),
-            "a header more",
-        ),
+        ("directory", changed(|entries| drop(entries.remove(1))), "stands before its directory"),
+        ("pax", changed(|entries| entries.insert(0, Entry::pax(&[("a", "b")]))), "a header more"),
         ("end", open_tar(&right.entries()), "the end"),
         ("cut end", cut, "the end"),
-        (
-            "extra",
-            changed(|entries| entries.push(Entry::file("version", "1"))),
-            "a file of an image",
-        ),
+        ("extra", changed(|entries| entries.push(Entry::file("version", "1"))), "a file of an image"),
     ];
     for (name, bytes, expected) in cases {
         let found = faults(&bytes);
@@ -104,59 +85,20 @@ fn faults_of_the_documents_are_seen() {
         config_type: DOCKER_CONFIG.to_owned(),
         ..right_image()
     };
+    #[rustfmt::skip]
     let cases = [
-        (
-            "docker layer",
-            with_layer(Layer::gzip(DOCKER_GZIP, "x")),
-            DOCKER_GZIP,
-        ),
+        ("docker layer", with_layer(Layer::gzip(DOCKER_GZIP, "x")), DOCKER_GZIP),
         ("docker config", image(&docker_config), DOCKER_CONFIG),
-        (
-            "docker manifest",
-            image(&Image::docker(vec![])),
-            "distribution.manifest",
-        ),
-        (
-            "gzip as zstd",
-            with_layer(Layer::gzip(OCI_ZSTD, "x")),
-            "and is v1.tar+gzip",
-        ),
-        (
-            "gzip as tar",
-            with_layer(Layer::gzip(OCI_TAR, "x")),
-            "and is v1.tar+gzip",
-        ),
-        (
-            "zstd as gzip",
-            with_layer(Layer::zstd(OCI_GZIP, "x")),
-            "and is v1.tar+zstd",
-        ),
+        ("docker manifest", image(&Image::docker(vec![])), "distribution.manifest"),
+        ("gzip as zstd", with_layer(Layer::gzip(OCI_ZSTD, "x")), "and is v1.tar+gzip"),
+        ("gzip as tar", with_layer(Layer::gzip(OCI_TAR, "x")), "and is v1.tar+gzip"),
+        ("zstd as gzip", with_layer(Layer::zstd(OCI_GZIP, "x")), "and is v1.tar+zstd"),
         ("diff ID", with_layer(wrong_diff_id), "diff ID"),
-        (
-            "index type",
-            root(|root| drop(root.as_object_mut().unwrap().remove("mediaType"))),
-            "mediaType null",
-        ),
-        (
-            "size",
-            root(|root| root["manifests"][0]["size"] = json!(1)),
-            "size 1",
-        ),
-        (
-            "data",
-            root(|root| root["manifests"][0]["data"] = json!("e30=")),
-            "embedded data",
-        ),
-        (
-            "layout version",
-            changed(|entries| entry(entries, "oci-layout").data = b"{}".to_vec()),
-            "version",
-        ),
-        (
-            "bytes",
-            changed(|entries| entries[2].data[0] ^= 1),
-            "expected",
-        ),
+        ("index type", root(|root| drop(root.as_object_mut().unwrap().remove("mediaType"))), "mediaType null"),
+        ("size", root(|root| root["manifests"][0]["size"] = json!(1)), "size 1"),
+        ("data", root(|root| root["manifests"][0]["data"] = json!("e30=")), "embedded data"),
+        ("layout version", changed(|entries| entry(entries, "oci-layout").data = b"{}".to_vec()), "version"),
+        ("bytes", changed(|entries| entries[2].data[0] ^= 1), "expected"),
     ];
     for (name, bytes, expected) in cases {
         // Damaged documents may end the check early, which is as good.
@@ -185,15 +127,12 @@ fn faults_of_the_names_are_seen() {
         let annotations = root["manifests"][0]["annotations"].as_object_mut().unwrap();
         annotations.remove("org.opencontainers.image.ref.name");
     });
+    #[rustfmt::skip]
     let cases = [
         ("no manifest.json", absent.tar(), "is absent"),
         ("other tag", other_tag.tar(), "the names"),
         ("empty tags", empty_tags.tar(), "empty and not null"),
-        (
-            "other layers",
-            other_layers.tar(),
-            "is no image of index.json",
-        ),
+        ("other layers", other_layers.tar(), "is no image of index.json"),
         ("half a name", half, "no ref name"),
     ];
     for (name, bytes, expected) in cases {

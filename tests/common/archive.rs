@@ -100,6 +100,14 @@ impl Entry {
         put(257, 8, b"ustar\x0000");
         put(329, 8, b"0000000");
         put(337, 8, b"0000000");
+        if self.flag == b'S' {
+            // GNU's old form: its own magic, one piece of data, and the real size.
+            let len = format!("{:011o}", self.data.len());
+            put(257, 8, b"ustar  \0");
+            put(386, 12, b"00000000000");
+            put(398, 12, len.as_bytes());
+            put(483, 12, len.as_bytes());
+        }
         let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
         let right = format!("{sum:06o}\0 ").into_bytes();
         let checksum = self.checksum.as_ref().unwrap_or(&right);

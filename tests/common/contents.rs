@@ -78,6 +78,16 @@ impl Contents {
         self.json(&blob_name(digest))
     }
 
+    /// Whether some file of the archive names this digest.
+    pub(crate) fn text_names(&self, digest: &str) -> bool {
+        let mut files = self.files.values();
+        files.any(|bytes| {
+            bytes
+                .windows(digest.len())
+                .any(|part| part == digest.as_bytes())
+        })
+    }
+
     /// The digests of all blobs.
     pub(crate) fn digests(&self) -> Vec<String> {
         let names = self.files.keys();

@@ -3,7 +3,7 @@
 use crate::archive::Archive;
 use crate::engine::{Engine, expect_greeting};
 use crate::expected::NOTHING_NAMED;
-use crate::machine::Machine;
+use crate::machine::{DATA, Machine};
 
 /// A daemon and its client.
 #[derive(Debug)]
@@ -17,13 +17,12 @@ impl Containerd {
     pub(crate) fn start(mut machine: Machine) -> Result<Self, String> {
         let config = format!(
             r#"version = 2
-root = "{}/data"
+root = "{DATA}"
 state = "/run/containerd"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "/run/containerd/containerd.sock"
-"#,
-            machine.own()
+"#
         );
         let config = machine.write("config.toml", &config)?;
         machine
@@ -61,9 +60,8 @@ impl Engine for Containerd {
         if images.trim().is_empty() {
             return Err(NOTHING_NAMED.to_owned());
         }
-        for (number, image) in images.lines().enumerate() {
-            let output = ctr(&["run", "--rm", image, &format!("container{number}")])?;
-            expect_greeting(image, &output)?;
+        for image in images.lines() {
+            expect_greeting(image, || ctr(&["run", "--rm", image, "container"]))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::archive::Archive;
 use crate::engine::{Engine, expect_greeting};
-use crate::machine::Machine;
+use crate::machine::{DATA, Machine};
 
 /// Named in full: another `docker` may come first in the search path.
 const CLIENT: &str = "/usr/bin/docker";
@@ -39,9 +39,8 @@ impl Docker {
     /// Starts the daemon and waits until it answers.
     pub(crate) fn start(mut machine: Machine, store: Store) -> Result<Self, String> {
         let config = machine.write("daemon.json", store.config())?;
-        let data = format!("{}/data", machine.own());
         let mut line = vec!["/usr/sbin/dockerd", "--config-file", &config];
-        line.extend(["--data-root", &data, "--exec-root", "/run/docker"]);
+        line.extend(["--data-root", DATA, "--exec-root", "/run/docker"]);
         line.extend(["--pidfile", "/run/docker.pid"]);
         line.extend(["--host", "unix:///run/docker.sock"]);
         line.extend(["--bridge=none", "--iptables=false"]);
@@ -82,7 +81,7 @@ impl Docker {
         // What load reports may be there by half: only running shows it.
         for image in images {
             let line = ["run", "--rm", "--pull=never", "--network=none", image];
-            expect_greeting(image, &self.run(&line)?)?;
+            expect_greeting(image, || self.run(&line))?;
         }
         Ok(())
     }

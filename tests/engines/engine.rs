@@ -112,8 +112,19 @@ impl Column {
     }
 }
 
-/// Checks what a container printed.
-pub(crate) fn expect_greeting(image: &str, output: &str) -> Result<(), String> {
+/// Runs a container until it has said what it should. Docker at times loses what a container prints that ends at once; then, and only
+/// then, once more.
+pub(crate) fn expect_greeting(
+    image: &str,
+    run: impl Fn() -> Result<String, String>,
+) -> Result<(), String> {
+    let mut output = String::new();
+    for _ in 0..3 {
+        output = run()?;
+        if !output.is_empty() {
+            break;
+        }
+    }
     if output.trim() == GREETING {
         Ok(())
     } else {

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// Where the shared folder is inside every machine.
 pub(crate) const SHARED: &str = "/run/ocify";
 
+/// Where an engine keeps what it loads: in memory, and seen by this machine alone. Stores sync often, which takes its time on a disk.
+pub(crate) const DATA: &str = "/run/data";
+
 /// The longest that one command may take. On a busy machine the slowest take five seconds.
 const COMMAND_SECONDS: &str = "60";
 
@@ -63,16 +66,11 @@ impl Machine {
         Ok(machine)
     }
 
-    /// The folder of this machine alone, as seen from inside. It is on a real disk, as some stores need.
-    pub(crate) fn own(&self) -> String {
-        format!("{SHARED}/{}", self.name)
-    }
-
     /// Writes a file into the folder of this machine, and returns its path as seen from inside.
     pub(crate) fn write(&self, name: &str, content: &str) -> Result<String, String> {
         let path = self.own.join(name);
         fs::write(&path, content).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok(format!("{}/{name}", self.own()))
+        Ok(format!("{SHARED}/{}/{name}", self.name))
     }
 
     /// Runs a command to its end, and returns what it says on standard output, or all it says if it fails.

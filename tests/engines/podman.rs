@@ -2,7 +2,7 @@
 
 use crate::archive::Archive;
 use crate::engine::{Engine, expect_greeting};
-use crate::machine::Machine;
+use crate::machine::{DATA, Machine};
 
 /// The command, with a store of its own.
 #[derive(Debug)]
@@ -16,8 +16,7 @@ impl Podman {
     }
 
     fn run(&self, arguments: &[&str]) -> Result<String, String> {
-        let root = format!("{}/data", self.machine.own());
-        let mut line = vec!["podman", "--root", &root, "--runroot", "/run/podman"];
+        let mut line = vec!["podman", "--root", DATA, "--runroot", "/run/podman"];
         // vfs needs nothing of the disk below, and without systemd there is but one way to make control groups.
         line.extend(["--storage-driver=vfs", "--cgroup-manager=cgroupfs"]);
         line.extend(arguments);
@@ -35,7 +34,7 @@ impl Podman {
         }
         for image in images {
             let line = ["run", "--rm", "--pull=never", "--network=none", image];
-            expect_greeting(image, &self.run(&line)?)?;
+            expect_greeting(image, || self.run(&line))?;
         }
         Ok(())
     }

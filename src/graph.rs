@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::inventory::Inventory;
 use crate::read::BlobSource;
 use docker_archive::{Adopted, DockerArchiveItem};
-use document::Document;
+use document::{Document, RepeatedKey};
 pub use image::{ManifestFacts, Role as ManifestRole};
 
 /// The documents of a source and what they point at.
@@ -40,6 +40,8 @@ pub struct Graph {
     pub reachable: BTreeSet<Digest>,
     /// Pointers to content that is not there.
     pub missing: Vec<Missing>,
+    /// Keys that stand twice, where that was let through.
+    pub repeated_keys: Vec<RepeatedKey>,
     /// The images of `manifest.json`, if there is one.
     pub docker_archive: Option<Vec<DockerArchiveItem>>,
 }
@@ -51,7 +53,7 @@ pub struct Missing {
     pub location: String,
     /// The digest of the absent content.
     pub digest: Digest,
-    /// Whether an index lists it: its child is absent, rather than a part of an image.
+    /// Whether it is a manifest or index that another document lists, rather than a part of an image.
     pub is_child: bool,
     /// Whether the content may be fetched elsewhere.
     pub is_expected: bool,

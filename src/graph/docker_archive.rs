@@ -4,7 +4,7 @@ mod adopt;
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
-use crate::graph::document::checked_text;
+use crate::graph::document::{Leniency, checked_text};
 use crate::json::{KeyCase, View, find};
 pub use adopt::Adopted;
 pub(crate) use adopt::adopt;
@@ -39,9 +39,9 @@ pub struct DockerArchiveItem {
 ///
 /// # Errors
 /// Text that is no list of such items.
-pub(crate) fn parse(bytes: &[u8], lenient: bool) -> Result<Vec<DockerArchiveItem>> {
+pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchiveItem>> {
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{LOCATION} {what}"));
-    let text = checked_text(bytes.to_vec(), KEYS, LOCATION, lenient)?;
+    let text = checked_text(bytes.to_vec(), KEYS, LOCATION, leniency)?;
     let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
     let items = root
         .items()
@@ -86,7 +86,7 @@ mod tests {
         let text = format!(
             r#"[{{"Config":"blobs/sha256/{hex}","RepoTags":null,"Layers":["a"],"LayerSources":{{}}}}]"#
         );
-        let items = parse(text.as_bytes(), false).unwrap();
+        let items = parse(text.as_bytes(), &Leniency::default()).unwrap();
         assert!(items[0].config.ends_with(&hex));
         assert!(items[0].repo_tags.is_empty());
         assert!(items[0].has_more);
@@ -102,12 +102,14 @@ mod tests {
             r#"[{"Config":"x","Layers":"y"}]"#,
         ] {
             assert_eq!(
-                parse(text.as_bytes(), false).unwrap_err().code(),
+                parse(text.as_bytes(), &Leniency::default())
+                    .unwrap_err()
+                    .code(),
                 Code::InvalidDocument,
                 "{text}"
             );
         }
-        let case = parse(br#"[{"Config":"x","layers":[]}]"#, false).unwrap_err();
+        let case = parse(br#"[{"Config":"x","layers":[]}]"#, &Leniency::default()).unwrap_err();
         assert_eq!(case.code(), Code::DuplicateKey);
     }
 }

@@ -74,17 +74,6 @@ fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> 
     let Some((config, config_blob)) = config else {
         return Err(absent("Config".to_owned(), &item.config));
     };
-    if item.layers.len() != item.diff_ids.len() {
-        return Err(Error::new(
-            Code::LayerCountMismatch,
-            format!(
-                "{location} lists {} layers, but its config has {} diff IDs",
-                item.layers.len(),
-                item.diff_ids.len()
-            ),
-        )
-        .with_hint("build or save the image again; every engine refuses it as it is"));
-    }
     let mut layers = Vec::with_capacity(item.layers.len());
     for (number, (entry, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
         let found = digest

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result};
-use crate::graph::document::{Document, Shape};
-use crate::graph::image::Role;
+use crate::graph::document::{Document, Leniency, Shape};
+use crate::graph::image::{ManifestFacts, Role};
 use crate::graph::made::{self, Made};
 use crate::graph::walk::walk;
 use crate::graph::{Graph, docker_archive};
@@ -17,6 +17,7 @@ pub(crate) fn resolve(
     blobs: &dyn BlobSource,
     lenient: bool,
 ) -> Result<Graph> {
+    let leniency = Leniency::new(lenient);
     let mut docker_archive = None;
     let mut adopted = Vec::new();
     let mut made = None;
@@ -28,13 +29,13 @@ pub(crate) fn resolve(
                 blobs,
             )?);
         } else {
-            let mut items = docker_archive::parse(&file.bytes, lenient)?;
-            adopted = docker_archive::adopt(&mut items, inventory, blobs, lenient)?;
+            let mut items = docker_archive::parse(&file.bytes, &leniency)?;
+            adopted = docker_archive::adopt(&mut items, inventory, blobs, &leniency)?;
             docker_archive = Some(items);
         }
     }
     let stated = match &inventory.root_index {
-        Some(file) => Some(root(file.bytes.clone(), lenient)?),
+        Some(file) => Some(root(file.bytes.clone(), &leniency)?),
         None => None,
     };
     if let Some(items) = &docker_archive
@@ -51,7 +52,7 @@ pub(crate) fn resolve(
                 documents,
             }),
             _,
-        ) => (root(text, lenient)?, documents),
+        ) => (root(text, &leniency)?, documents),
         (None, Some(root)) => (root, BTreeMap::new()),
         (None, None) => {
             return Err(Error::new(
@@ -72,20 +73,22 @@ pub(crate) fn resolve(
         manifests: BTreeMap::new(),
         reachable: BTreeSet::new(),
         missing: Vec::new(),
+        repeated_keys: Vec::new(),
     };
-    walk(&mut graph, inventory, blobs, lenient)?;
+    walk(&mut graph, inventory, blobs, &leniency)?;
+    graph.repeated_keys = leniency.into_passed();
     require_a_whole_image(&graph)?;
     Ok(graph)
 }
 
-fn root(bytes: Vec<u8>, lenient: bool) -> Result<Document> {
+fn root(bytes: Vec<u8>, leniency: &Leniency) -> Result<Document> {
     let digest = Digest::of(Algorithm::Sha256, &bytes);
     Document::parse(
         bytes,
         digest,
         Shape::Index,
         "index.json".to_owned(),
-        lenient,
+        leniency,
     )
 }
 
@@ -96,13 +99,16 @@ fn require_a_whole_image(graph: &Graph) -> Result<()> {
         .values()
         .filter(|facts| facts.role == Role::Image)
         .peekable();
-    if images.peek().is_none() || images.any(|facts| facts.is_whole) {
+    let is_other = |facts: &ManifestFacts| matches!(facts.role, Role::Cache | Role::Artifact);
+    let has_images = images.peek().is_some();
+    if images.any(|facts| facts.is_whole) || (!has_images && graph.manifests.values().any(is_other))
+    {
         return Ok(());
     }
     let missing = graph
         .missing
         .iter()
-        .find(|missing| !missing.is_child && !missing.is_expected);
+        .find(|missing| missing.is_child != has_images && !missing.is_expected);
     match missing {
         None => Ok(()),
         Some(missing) => Err(Error::new(

@@ -6,7 +6,7 @@ use base64::Engine as _;
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result};
-use crate::graph::document::{Document, MAX_DOCUMENT_LEN, Shape, schema1};
+use crate::graph::document::{Document, Leniency, MAX_DOCUMENT_LEN, Shape, schema1};
 use crate::graph::image::{self, ManifestFacts, Role};
 use crate::graph::pointer::{self, Pointer};
 use crate::graph::restore::restored;
@@ -25,13 +25,13 @@ pub(crate) fn walk(
     graph: &mut Graph,
     inventory: &Inventory,
     blobs: &dyn BlobSource,
-    lenient: bool,
+    leniency: &Leniency,
 ) -> Result<()> {
     let root = graph.root.clone();
     let mut walk = Walk {
         inventory,
         blobs,
-        lenient,
+        leniency,
         documents_len: 0,
         ancestors: Vec::new(),
         children: BTreeMap::new(),
@@ -43,7 +43,7 @@ pub(crate) fn walk(
 struct Walk<'a> {
     inventory: &'a Inventory,
     blobs: &'a dyn BlobSource,
-    lenient: bool,
+    leniency: &'a Leniency,
     documents_len: u64,
     ancestors: Vec<Digest>,
     /// Documents already read, and the shape that they were read as.
@@ -101,8 +101,13 @@ impl Walk<'_> {
             (None, None) => return Ok(()),
         };
         self.children.insert(pointer.digest.clone(), shape);
-        let mut document =
-            Document::parse(bytes, pointer.digest.clone(), shape, location, self.lenient)?;
+        let mut document = Document::parse(
+            bytes,
+            pointer.digest.clone(),
+            shape,
+            location,
+            self.leniency,
+        )?;
         if let Some(items) = &self.graph.docker_archive
             && shape == Shape::Manifest
             && let Some(text) = restored(&document, items, self.inventory)
@@ -112,7 +117,7 @@ impl Walk<'_> {
                 document.digest,
                 shape,
                 document.location,
-                self.lenient,
+                self.leniency,
             )?;
             document.is_restored = true;
         }
@@ -187,7 +192,7 @@ impl Walk<'_> {
             let location = document.location_of(&config);
             let bytes = self.read_document(&config.digest, blob, &location)?;
             self.documents_len -= blob.len;
-            let config = image::config(bytes, &location, self.lenient)?;
+            let config = image::config(bytes, &location, self.leniency)?;
             self.check_layers(document, &layers, &config.diff_ids)?;
             platform = config.platform;
             diff_ids = config.diff_ids;
@@ -258,13 +263,14 @@ fn is_optional(pointer: &Pointer) -> bool {
 }
 
 fn missing(pointer: &Pointer, location: String) -> Missing {
+    let kind = media_type::kind(&pointer.media_type);
     Missing {
         location,
         digest: pointer.digest.clone(),
         is_child: matches!(
             pointer.role,
             pointer::Role::Manifests | pointer::Role::Subject
-        ),
+        ) && matches!(kind, Kind::Index | Kind::Manifest),
         is_expected: is_optional(pointer) || pointer.role == pointer::Role::Subject,
     }
 }

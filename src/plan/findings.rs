@@ -36,6 +36,14 @@ pub(crate) fn findings(
             None,
         ));
     }
+    for repeated in &graph.repeated_keys {
+        let message = format!(
+            "the key \"{}\" stands twice in one object; the last one was taken",
+            escape(&repeated.key)
+        );
+        let location = Some(repeated.location.clone());
+        findings.push(warning("duplicate-key", location, message, None));
+    }
     let documents: Vec<&Document> = documents_after(graph, selection).collect();
     unnamed(graph, entries, &mut findings);
     bad_names(graph, &mut findings);
@@ -143,7 +151,7 @@ fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
                 Some("save the image with all its platforms, or read it with a tool that takes one platform"),
             )
         } else {
-            warning("missing-blob", location, format!("{digest} is not in the archive, so this image does not load"), None)
+            warning("missing-blob", location, format!("{digest} is not in the archive, and what needs it does not load"), None)
         });
     }
 }

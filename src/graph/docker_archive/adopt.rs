@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::docker_archive::DockerArchiveItem;
-use crate::graph::document::MAX_DOCUMENT_LEN;
+use crate::graph::document::{Leniency, MAX_DOCUMENT_LEN};
 use crate::graph::image;
 use crate::inventory::{BlobEntry, Content, ExtraKind, Inventory, Location};
 use crate::read::BlobSource;
@@ -31,12 +31,12 @@ pub(crate) fn adopt(
     items: &mut [DockerArchiveItem],
     inventory: &mut Inventory,
     blobs: &dyn BlobSource,
-    lenient: bool,
+    leniency: &Leniency,
 ) -> Result<Vec<Adopted>> {
     let mut adopter = Adopter {
         inventory,
         blobs,
-        lenient,
+        leniency,
         files: BTreeMap::new(),
         digests: BTreeMap::new(),
     };
@@ -59,7 +59,7 @@ pub(crate) fn adopt(
 struct Adopter<'a> {
     inventory: &'a mut Inventory,
     blobs: &'a dyn BlobSource,
-    lenient: bool,
+    leniency: &'a Leniency,
     /// The digest of each file that was looked at, by the name of the file itself.
     files: BTreeMap<String, Digest>,
     /// The digest of each name that was used, links included.
@@ -83,14 +83,10 @@ impl Adopter<'_> {
         let location = format!("{location}, Config {}", escape(entry));
         let (blob, names) = match self.find(entry) {
             Found::Nothing => return Ok(None),
-            Found::Blob(digest) => match self.inventory.blobs.get(&digest) {
-                None => return Ok(None),
-                Some(blob) => {
-                    let bytes = self.document(blob, &location)?;
-                    let config = image::config(bytes, &location, self.lenient)?;
-                    return Ok(Some((digest, config.diff_ids)));
-                }
-            },
+            Found::Blob(digest) => {
+                let diff_ids = self.blob_diff_ids(&digest);
+                return Ok(Some((digest, diff_ids)));
+            }
             Found::File {
                 names,
                 location,
@@ -101,7 +97,7 @@ impl Adopter<'_> {
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         if let Some(claimed) = claimed_digest(entry)
             && claimed != digest
-            && !self.lenient
+            && !self.leniency.is_lenient()
         {
             return Err(Error::new(
                 Code::DigestMismatch,
@@ -109,9 +105,20 @@ impl Adopter<'_> {
             )
             .with_hint("the archive is damaged or was edited; --lenient takes the config as it is, as docker does"));
         }
-        let config = image::config(bytes, &location, self.lenient)?;
+        let config = image::config(bytes, &location, self.leniency)?;
         self.take(names, &digest, blob);
         Ok(Some((digest, config.diff_ids)))
+    }
+
+    /// The diff IDs that a config states; none if it cannot be read, for then the walk that follows
+    /// says so.
+    fn blob_diff_ids(&self, digest: &Digest) -> Vec<String> {
+        let blob = self.inventory.blobs.get(digest);
+        let bytes = blob.and_then(|blob| self.blobs.read_blob(blob, MAX_DOCUMENT_LEN).ok());
+        let whole = bytes.filter(|bytes| Digest::of(digest.algorithm(), bytes) == *digest);
+        whole
+            .and_then(|bytes| image::config(bytes, "", &Leniency::new(true)).ok())
+            .map_or_else(Vec::new, |config| config.diff_ids)
     }
 
     fn document(&self, blob: &BlobEntry, location: &str) -> Result<Vec<u8>> {

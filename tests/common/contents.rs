@@ -99,6 +99,7 @@ impl Contents {
     /// All manifests and images below `index.json`, by following every `manifests` list.
     pub(crate) fn manifests(&self) -> Vec<(String, Value)> {
         let mut found: Vec<(String, Value)> = Vec::new();
+        let mut seen: Vec<String> = Vec::new();
         let mut open = vec![self.json("index.json")];
         while let Some(index) = open.pop() {
             for child in index["manifests"].as_array().into_iter().flatten() {
@@ -106,9 +107,10 @@ impl Contents {
                 let Some(bytes) = self.blob(digest) else {
                     continue;
                 };
-                if found.iter().any(|(known, _)| known == digest) {
+                if seen.iter().any(|known| known == digest) {
                     continue;
                 }
+                seen.push(digest.to_owned());
                 let Ok(document) = serde_json::from_slice::<Value>(bytes) else {
                     continue;
                 };

@@ -20,7 +20,7 @@ const PIPE_PIECE: usize = 256 << 10;
 /// How many pieces may be on their way.
 const PIPE_DEPTH: usize = 8;
 /// Blobs from this size get a hashing thread of their own while there are threads to spare.
-const PIPE_MIN: u64 = 32 << 20;
+const PIPE_MIN: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 
 /// One blob to copy.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ mod archive;
 mod compressed;
 mod copy;
 mod directory;
+mod space;
 mod target;
 
 pub use target::{Target, TargetKind};
@@ -82,8 +83,15 @@ fn check_entries(entries: &[OutputEntry]) -> Result<Outcome> {
         let Some(digest) = Digest::from_blob_name(&entry.name) else {
             continue;
         };
-        if let Body::Bytes(bytes) = &entry.body {
-            copy::check_digest(&entry.name, &digest, &Digest::of(digest.algorithm(), bytes))?;
+        match &entry.body {
+            Body::Directory => continue,
+            Body::Blob { digest: stated, .. } => {
+                copy::check_digest(&entry.name, &digest, stated)?;
+            }
+            Body::Bytes(bytes) => {
+                let found = Digest::of(digest.algorithm(), bytes);
+                copy::check_digest(&entry.name, &digest, &found)?;
+            }
         }
         outcome.blob_count += 1;
         outcome.blob_bytes += body_len(entry);

@@ -11,9 +11,11 @@ pub use spool::SpoolOptions;
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
 
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
@@ -72,7 +74,12 @@ impl Source {
             )
             .with_hint("write the archive to a file first"));
         }
-        let file = File::open(path).context("open", path)?;
+        // Nor may one wait that took the file's place meanwhile.
+        let file = File::options()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits() as i32)
+            .open(path)
+            .context("open", path)?;
         let metadata = file.metadata().context("read", path)?;
         Ok(Source {
             path: path.to_owned(),
@@ -117,6 +124,13 @@ impl Source {
         Ok(bytes)
     }
 
+    /// Fills the buffer with an archive's bytes at `offset`.
+    fn read_into(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file
+            .read_exact_at(buffer, offset)
+            .map_err(|error| self.short(&Location::Offset(offset), error))
+    }
+
     /// The first bytes at `location`: as many as `sniff` looks at, or all there are.
     fn head(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
         self.read_range(location, len.min(content::SNIFF_LEN as u64))
@@ -124,6 +138,11 @@ impl Source {
 
     fn short(&self, location: &Location, error: io::Error) -> Error {
         match location {
+            Location::Offset(_) if error.kind() == io::ErrorKind::UnexpectedEof => Error::new(
+                Code::TruncatedArchive,
+                format!("{} became shorter while it was read", show_path(&self.path)),
+            )
+            .with_hint("try again when nothing else writes to it"),
             Location::Offset(_) => Error::io("read", &self.path, error),
             Location::File(name) => Error::io("read", &self.path.join(name), error),
         }

@@ -50,7 +50,10 @@ fn fixed_archives_load_and_run_in_every_engine() {
         Ok(root) => root,
         Err(missing) => return skip(&missing),
     };
-    let shared = tempfile::tempdir().expect("a temporary folder");
+    let shared = tempfile::Builder::new()
+        .prefix("ocify-engines-")
+        .tempdir()
+        .expect("a temporary folder");
     let samples = prepare(shared.path());
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
         let (trixie, shared, samples) = (&trixie, shared.path(), &samples);
@@ -263,5 +266,8 @@ fn skip(missing: &str) {
     let message = format!("engine tests need {missing}; run .ci/engines as root");
     let required = env::var_os("OCIFY_REQUIRE_ENGINES").is_some_and(|v| v == "1");
     assert!(!required, "{message}");
-    writeln!(io::stderr(), "SKIPPED: {message}").expect("standard error is writable");
+    let line = format!("\nSKIPPED: {message}\n");
+    io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error is writable");
 }

@@ -38,9 +38,9 @@ address = "/run/containerd/containerd.sock"
 
     /// Imports with this command, runs what there is then, and returns its names.
     fn import_and_run(&mut self, import: &[&str]) -> Result<BTreeSet<String>, String> {
-        // Each namespace unpacks for itself, so a fresh one is as good as a fresh store.
+        // Each namespace unpacks for itself, so a fresh one is as good as a fresh store. It is the control group as well.
         self.namespaces += 1;
-        let namespace = format!("n{}", self.namespaces);
+        let namespace = format!("{}-{}", self.machine.group(), self.namespaces);
         let ctr = |arguments: &[&str]| {
             self.machine
                 .run(&[&["ctr", "--namespace", &namespace], arguments].concat())

@@ -45,7 +45,8 @@ impl Docker {
         line.extend(["--data-root", DATA, "--exec-root", "/run/docker"]);
         line.extend(["--pidfile", "/run/docker.pid"]);
         line.extend(["--host", "unix:///run/docker.sock"]);
-        line.extend(["--bridge=none", "--iptables=false"]);
+        let group = format!("--cgroup-parent=/{}", machine.group());
+        line.extend([group.as_str(), "--bridge=none", "--iptables=false"]);
         if store != Store::OnlyGraphDriver {
             line.push("--ip6tables=false");
         }

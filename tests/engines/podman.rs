@@ -34,8 +34,16 @@ impl Podman {
         if images.is_empty() {
             return Err(format!("nothing was loaded: {output:?}"));
         }
+        let group = format!("--cgroup-parent=/{}", self.machine.group());
         for &image in &images {
-            let line = ["run", "--rm", "--pull=never", "--network=none", image];
+            let line = [
+                "run",
+                "--rm",
+                "--pull=never",
+                "--network=none",
+                &group,
+                image,
+            ];
             expect_greeting(image, || self.run(&line))?;
         }
         let has_name = |image: &&str| !image.starts_with("sha256:");

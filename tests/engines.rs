@@ -11,13 +11,14 @@
 //! OCIFY_WRITE_DOCS=1 cargo test --test engines
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use crate::archive::{Archive, NOT_YET, Sample, fixtures, prepare};
+use crate::archive::{NOT_YET, Sample, fixtures, prepare};
 use crate::engine::Column;
 use crate::expected::{BEFORE, EXCEPTIONS, Reason};
 use crate::table::{Cell, Row, page};
@@ -49,7 +50,10 @@ fn fixed_archives_load_and_run_in_every_engine() {
         Ok(root) => root,
         Err(missing) => return skip(&missing),
     };
-    let shared = tempfile::tempdir().expect("a temporary folder");
+    let shared = tempfile::Builder::new()
+        .prefix("ocify-engines-")
+        .tempdir()
+        .expect("a temporary folder");
     let samples = prepare(shared.path());
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
         let (trixie, shared, samples) = (&trixie, shared.path(), &samples);
@@ -63,6 +67,7 @@ fn fixed_archives_load_and_run_in_every_engine() {
     for outcome in &outcomes {
         problems.extend_from_slice(&outcome.problems);
     }
+    problems.extend(disagreements(&samples, &outcomes));
     let total = problems.len();
     assert!(
         problems.is_empty(),
@@ -90,6 +95,9 @@ fn tables_name_fixtures() {
     }
 }
 
+/// The names that an archive was loaded under, or what the engine said.
+type Attempt = Result<BTreeSet<String>, String>;
+
 /// What one engine did with all archives.
 #[derive(Debug)]
 struct Outcome {
@@ -97,6 +105,8 @@ struct Outcome {
     version: String,
     /// For each archive before and after.
     cells: Vec<(Cell, Cell)>,
+    /// For each archive, once fixed, the names it was loaded under; nothing if it was not.
+    names: Vec<Option<BTreeSet<String>>>,
     /// What was not as expected.
     problems: Vec<String>,
 }
@@ -106,6 +116,7 @@ fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> 
         column,
         version: String::new(),
         cells: Vec::new(),
+        names: Vec::new(),
         problems: Vec::new(),
     };
     let started = column
@@ -126,11 +137,15 @@ fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> 
         outcome.problem("version", &message);
     }
     for sample in samples {
-        let mut cell = |archive: &Archive, when: &str, expected: Option<Reason>| {
-            let result = engine.attempt(archive);
+        let before = sample.before.as_ref().map(|a| engine.attempt(a));
+        let after = match &before {
+            Some(result) if sample.is_unchanged => result.clone(),
+            _ => engine.attempt(&sample.after),
+        };
+        let mut cell = |result: &Attempt, when: &str, expected: Option<Reason>| {
             let expected = expected.map_or(Cell::Fine, Cell::Failed);
-            let (cell, message) = match &result {
-                Ok(()) => (Cell::Fine, "it loaded and ran"),
+            let (cell, message) = match result {
+                Ok(_) => (Cell::Fine, "it loaded and ran"),
                 Err(e) => (Reason::of(e).map_or(Cell::Unknown, Cell::Failed), &e[..]),
             };
             if cell != expected {
@@ -140,16 +155,20 @@ fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> 
             }
             cell
         };
-        let before = sample.before.as_ref().map_or(Cell::Untried, |archive| {
+        let cell_before = before.as_ref().map_or(Cell::Untried, |result| {
             let expected = expected::before(&sample.name, column).flatten();
-            cell(archive, "before", expected)
+            cell(result, "before", expected)
         });
-        let after = cell(
-            &sample.after,
-            "after",
-            expected::after(&sample.name, column),
-        );
-        outcome.cells.push((before, after));
+        let expected = expected::after(&sample.name, column);
+        let cell_after = cell(&after, "after", expected);
+        if let (Some(Ok(before)), Ok(after)) = (&before, &after)
+            && before != after
+        {
+            let message = format!("the names were {before:?}, and are {after:?} once fixed");
+            outcome.problem(&sample.name, &message);
+        }
+        outcome.cells.push((cell_before, cell_after));
+        outcome.names.push(after.ok());
     }
     if !outcome.problems.is_empty() {
         outcome.problem("end of the log", &engine.machine().log());
@@ -163,6 +182,32 @@ impl Outcome {
         self.problems
             .push(format!("{heading}: {place}: {}", message.trim_end()));
     }
+}
+
+/// The fixed archives that not all engines load under the same names. Some read `index.json`, and others `manifest.json`.
+fn disagreements(samples: &[Sample], outcomes: &[Outcome]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (number, sample) in samples.iter().enumerate() {
+        let mut engines: BTreeMap<BTreeSet<&str>, Vec<Column>> = BTreeMap::new();
+        for outcome in outcomes.iter().filter(|o| o.column.has_names()) {
+            if let Some(Some(names)) = outcome.names.get(number) {
+                let names = names.iter().map(|name| familiar(name)).collect();
+                engines.entry(names).or_default().push(outcome.column);
+            }
+        }
+        if engines.len() > 1 {
+            problems.push(format!("{} has several names: {engines:?}", sample.name));
+        }
+    }
+    problems
+}
+
+/// A name without the registry that an engine supplies where there is none.
+fn familiar(name: &str) -> &str {
+    ["docker.io/library/", "docker.io/", "localhost/"]
+        .iter()
+        .find_map(|registry| name.strip_prefix(registry))
+        .unwrap_or(name)
 }
 
 fn page_of(samples: &[Sample], outcomes: Vec<Outcome>) -> String {
@@ -221,5 +266,8 @@ fn skip(missing: &str) {
     let message = format!("engine tests need {missing}; run .ci/engines as root");
     let required = env::var_os("OCIFY_REQUIRE_ENGINES").is_some_and(|v| v == "1");
     assert!(!required, "{message}");
-    writeln!(io::stderr(), "SKIPPED: {message}").expect("standard error is writable");
+    let line = format!("\nSKIPPED: {message}\n");
+    io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error is writable");
 }

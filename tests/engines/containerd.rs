@@ -1,5 +1,7 @@
 //! containerd: `ctr images import` and `ctr run`, with a daemon of its own.
 
+use std::collections::BTreeSet;
+
 use crate::archive::Archive;
 use crate::engine::{Engine, expect_greeting};
 use crate::expected::NOTHING_NAMED;
@@ -9,7 +11,7 @@ use crate::machine::{DATA, Machine};
 #[derive(Debug)]
 pub(crate) struct Containerd {
     machine: Machine,
-    attempts: u32,
+    namespaces: u32,
 }
 
 impl Containerd {
@@ -30,8 +32,25 @@ address = "/run/containerd/containerd.sock"
             .map_err(|e| format!("{e}\n{}", machine.log()))?;
         Ok(Self {
             machine,
-            attempts: 0,
+            namespaces: 0,
         })
+    }
+
+    /// Imports with this command, runs what there is then, and returns its names.
+    fn import_and_run(&mut self, import: &[&str]) -> Result<BTreeSet<String>, String> {
+        // Each namespace unpacks for itself, so a fresh one is as good as a fresh store. It is the control group as well.
+        self.namespaces += 1;
+        let namespace = format!("{}-{}", self.machine.group(), self.namespaces);
+        let ctr = |arguments: &[&str]| {
+            self.machine
+                .run(&[&["ctr", "--namespace", &namespace], arguments].concat())
+        };
+        ctr(import)?;
+        let images = ctr(&["images", "list", "--quiet"])?;
+        for image in images.lines() {
+            expect_greeting(image, || ctr(&["run", "--rm", image, "container"]))?;
+        }
+        Ok(images.lines().map(str::to_owned).collect())
     }
 }
 
@@ -47,23 +66,17 @@ impl Engine for Containerd {
             .ok_or_else(|| format!("no version in {output:?}"))
     }
 
-    fn attempt(&mut self, archive: &Archive) -> Result<(), String> {
-        // Each namespace unpacks for itself, so a fresh one is as good as a fresh store.
-        self.attempts += 1;
-        let namespace = format!("attempt{}", self.attempts);
-        let ctr = |arguments: &[&str]| {
-            self.machine
-                .run(&[&["ctr", "--namespace", &namespace], arguments].concat())
-        };
-        ctr(&["images", "import", &archive.path])?;
-        let images = ctr(&["images", "list", "--quiet"])?;
-        if images.trim().is_empty() {
-            return Err(NOTHING_NAMED.to_owned());
+    fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
+        let names = self.import_and_run(&["images", "import", &archive.path])?;
+        if names.is_empty() {
+            // Then at least its digest must do for a name.
+            let line = ["images", "import", "--digests", &archive.path];
+            return match self.import_and_run(&line)?.is_empty() {
+                true => Err("nothing was imported, not even by its digest".to_owned()),
+                false => Err(NOTHING_NAMED.to_owned()),
+            };
         }
-        for image in images.lines() {
-            expect_greeting(image, || ctr(&["run", "--rm", image, "container"]))?;
-        }
-        Ok(())
+        Ok(names)
     }
 
     fn machine(&self) -> &Machine {

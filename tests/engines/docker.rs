@@ -1,5 +1,7 @@
 //! Docker: `docker load` and `docker run`, with a daemon of its own.
 
+use std::collections::BTreeSet;
+
 use crate::archive::Archive;
 use crate::engine::{Engine, expect_greeting};
 use crate::machine::{DATA, Machine};
@@ -43,7 +45,8 @@ impl Docker {
         line.extend(["--data-root", DATA, "--exec-root", "/run/docker"]);
         line.extend(["--pidfile", "/run/docker.pid"]);
         line.extend(["--host", "unix:///run/docker.sock"]);
-        line.extend(["--bridge=none", "--iptables=false"]);
+        let group = format!("--cgroup-parent=/{}", machine.group());
+        line.extend([group.as_str(), "--bridge=none", "--iptables=false"]);
         if store != Store::OnlyGraphDriver {
             line.push("--ip6tables=false");
         }
@@ -66,15 +69,16 @@ impl Docker {
         self.machine.run(&[&[CLIENT], arguments].concat())
     }
 
-    fn load_and_run(&self, archive: &Archive) -> Result<(), String> {
+    fn load_and_run(&self, archive: &Archive) -> Result<BTreeSet<String>, String> {
         let output = self.run(&["load", "--input", &archive.path])?;
-        let images: Vec<&str> = output
-            .lines()
-            .filter_map(|line| {
-                line.strip_prefix("Loaded image: ")
-                    .or_else(|| line.strip_prefix("Loaded image ID: "))
-            })
-            .collect();
+        let lines_with = |prefix: &'static str| {
+            output
+                .lines()
+                .filter_map(move |line| line.strip_prefix(prefix))
+        };
+        let names: BTreeSet<String> = lines_with("Loaded image: ").map(str::to_owned).collect();
+        let nameless = lines_with("Loaded image ID: ");
+        let images: Vec<&str> = names.iter().map(String::as_str).chain(nameless).collect();
         if images.is_empty() {
             return Err(format!("nothing was loaded: {output:?}"));
         }
@@ -83,7 +87,7 @@ impl Docker {
             let line = ["run", "--rm", "--pull=never", "--network=none", image];
             expect_greeting(image, || self.run(&line))?;
         }
-        Ok(())
+        Ok(names)
     }
 }
 
@@ -92,7 +96,7 @@ impl Engine for Docker {
         self.run(&["version", "--format", "{{.Server.Version}}"])
     }
 
-    fn attempt(&mut self, archive: &Archive) -> Result<(), String> {
+    fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
         let result = self.load_and_run(archive);
         self.run(&["system", "prune", "--all", "--force"])?;
         result

@@ -1,5 +1,6 @@
 //! The engines: what they have in common, and which there are.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::archive::Archive;
@@ -18,8 +19,8 @@ pub(crate) trait Engine: std::fmt::Debug {
     fn version(&self) -> Result<String, String>;
 
     /// Loads an archive, runs what was loaded, and leaves nothing of it behind: a layer that is already unpacked would not be
-    /// read again from the next archive. The error is what the engine said.
-    fn attempt(&mut self, archive: &Archive) -> Result<(), String>;
+    /// read again from the next archive. What is returned are the names that the images have now; the error is what the engine said.
+    fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String>;
 
     /// Where it runs.
     fn machine(&self) -> &Machine;
@@ -91,6 +92,11 @@ impl Column {
             Self::Podman5 => "5.",
             Self::SkopeoOci | Self::SkopeoDocker => "1.18.",
         }
+    }
+
+    /// Whether what it loads has a name then.
+    pub(crate) fn has_names(self) -> bool {
+        !matches!(self, Self::SkopeoOci | Self::SkopeoDocker)
     }
 
     /// Starts the engine in a machine of its own.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,11 @@ impl Machine {
             ));
         }
         Ok(machine)
+    }
+
+    /// What the names of all control groups begin with that are made here. Those stay visible from outside.
+    pub(crate) fn group(&self) -> String {
+        format!("ocify-{}-{}", process::id(), self.name)
     }
 
     /// Writes a file into the folder of this machine, and returns its path as seen from inside.
@@ -162,5 +167,31 @@ impl Drop for Machine {
         for daemon in &mut self.daemons {
             let _ = daemon.wait();
         }
+        let group = self.group();
+        let versions = Path::new("/sys/fs/cgroup");
+        remove_groups(versions, &group);
+        for controller in folders(versions) {
+            remove_groups(&controller, &group);
+        }
     }
+}
+
+/// Removes the control groups in this folder that have a name with this beginning. Only such as are empty can be removed at all.
+fn remove_groups(folder: &Path, beginning: &str) {
+    for group in folders(folder) {
+        let name = group.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(beginning) {
+            remove_groups(&group, "");
+            let _ = fs::remove_dir(&group);
+        }
+    }
+}
+
+/// The folders in a folder.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    paths.filter(|path| path.is_dir()).collect()
 }

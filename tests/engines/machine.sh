@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # The first process of a machine that tests/engines/machine.rs makes: machine.sh ROOT SHARED SCRATCH
 #
 # It starts in namespaces of its own (mounts, processes, network), makes ROOT its root folder, with every change to it kept in

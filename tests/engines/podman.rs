@@ -1,5 +1,7 @@
 //! podman: `podman load` and `podman run`. It has no daemon.
 
+use std::collections::BTreeSet;
+
 use crate::archive::Archive;
 use crate::engine::{Engine, expect_greeting};
 use crate::machine::{DATA, Machine};
@@ -23,7 +25,7 @@ impl Podman {
         self.machine.run(&line)
     }
 
-    fn load_and_run(&self, archive: &Archive) -> Result<(), String> {
+    fn load_and_run(&self, archive: &Archive) -> Result<BTreeSet<String>, String> {
         let output = self.run(&["load", "--quiet", "--input", &archive.path])?;
         let images: Vec<&str> = output
             .lines()
@@ -32,11 +34,24 @@ impl Podman {
         if images.is_empty() {
             return Err(format!("nothing was loaded: {output:?}"));
         }
-        for image in images {
-            let line = ["run", "--rm", "--pull=never", "--network=none", image];
+        let group = format!("--cgroup-parent=/{}", self.machine.group());
+        for &image in &images {
+            let line = [
+                "run",
+                "--rm",
+                "--pull=never",
+                "--network=none",
+                &group,
+                image,
+            ];
             expect_greeting(image, || self.run(&line))?;
         }
-        Ok(())
+        let has_name = |image: &&str| !image.starts_with("sha256:");
+        Ok(images
+            .into_iter()
+            .filter(has_name)
+            .map(str::to_owned)
+            .collect())
     }
 }
 
@@ -45,7 +60,7 @@ impl Engine for Podman {
         self.run(&["version", "--format", "{{.Client.Version}}"])
     }
 
-    fn attempt(&mut self, archive: &Archive) -> Result<(), String> {
+    fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
         let result = self.load_and_run(archive);
         self.run(&["rmi", "--all", "--force"])?;
         result

@@ -1,7 +1,10 @@
 //! skopeo: a copy out of the archive, which reads and verifies every blob of every platform. It runs nothing.
 
+use std::collections::BTreeSet;
+
 use crate::archive::Archive;
 use crate::engine::Engine;
+use crate::expected::Reason;
 use crate::machine::Machine;
 
 /// What skopeo takes the archive for.
@@ -30,13 +33,25 @@ impl Skopeo {
         }
     }
 
-    fn copy(&mut self, source: &str) -> Result<(), String> {
+    fn copy(&mut self, source: &str, options: &[&str]) -> Result<(), String> {
         self.copies += 1;
         let target = format!("dir:/tmp/copy{}", self.copies);
-        let line = ["skopeo", "--insecure-policy", "copy", "--all"];
+        let line = ["skopeo", "--insecure-policy", "copy"];
         self.machine
-            .run(&[&line[..], &[source, &target]].concat())
+            .run(&[&line[..], options, &[source, &target]].concat())
             .map(drop)
+    }
+
+    /// Copies all platforms; where blobs of some are absent, this one must be there.
+    fn copy_all(&mut self, source: &str) -> Result<(), String> {
+        let result = self.copy(source, &["--all"]);
+        match result {
+            Err(e) if Reason::of(&e) == Some(Reason::M) => self
+                .copy(source, &[])
+                .map_err(|one| format!("not even one platform: {one}"))
+                .and(Err(e)),
+            _ => result,
+        }
     }
 }
 
@@ -46,17 +61,23 @@ impl Engine for Skopeo {
         Ok(output.replace("skopeo version ", ""))
     }
 
-    fn attempt(&mut self, archive: &Archive) -> Result<(), String> {
-        match self.transport {
-            Transport::DockerArchive => self.copy(&format!("docker-archive:{}", archive.path)),
+    fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
+        let sources: Vec<String> = match self.transport {
+            Transport::DockerArchive => vec![format!("docker-archive:{}", archive.path)],
             Transport::OciArchive if archive.ask_for.is_empty() => {
-                self.copy(&format!("oci-archive:{}", archive.path))
+                vec![format!("oci-archive:{}", archive.path)]
             }
             Transport::OciArchive => archive
                 .ask_for
                 .iter()
-                .try_for_each(|name| self.copy(&format!("oci-archive:{}:{name}", archive.path))),
-        }
+                .map(|name| format!("oci-archive:{}:{name}", archive.path))
+                .collect(),
+        };
+        sources
+            .iter()
+            .try_for_each(|source| self.copy_all(source))?;
+        // A copy has no name.
+        Ok(BTreeSet::new())
     }
 
     fn machine(&self) -> &Machine {

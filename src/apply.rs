@@ -1,6 +1,7 @@
 //! Apply: writes the output that a [`Plan`] lists, whole and verified or not at all.
 
 mod archive;
+mod compressed;
 mod copy;
 mod directory;
 mod target;
@@ -9,6 +10,7 @@ pub use target::{Target, TargetKind};
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
+use crate::media_type::Compression;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
@@ -49,7 +51,10 @@ pub fn apply(
     });
     progress.start(copied.sum());
     let written = match target.kind() {
-        TargetKind::Archive => archive::write(plan, source, &target, options, progress),
+        TargetKind::Archive => match target.compression() {
+            Compression::Uncompressed => archive::write(plan, source, &target, options, progress),
+            compression => compressed::write(plan, source, &target, compression, options, progress),
+        },
         TargetKind::Layout => directory::write(plan, source, &target, options, progress),
     };
     progress.finish();

@@ -3,8 +3,11 @@
 pub mod docker_archive;
 pub mod document;
 mod image;
+mod made;
 pub mod pointer;
 mod resolve;
+mod restore;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +15,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::inventory::Inventory;
 use crate::read::BlobSource;
-use docker_archive::DockerArchiveItem;
+use docker_archive::{Adopted, DockerArchiveItem};
 use document::Document;
 pub use image::{ManifestFacts, Role as ManifestRole};
 
@@ -21,6 +24,12 @@ pub use image::{ManifestFacts, Role as ManifestRole};
 pub struct Graph {
     /// The top-level index.
     pub root: Document,
+    /// Whether the source has no such index, and `root` says what `manifest.json` does.
+    pub is_root_made: bool,
+    /// Documents that the source does not hold because another form says the same.
+    pub made: BTreeMap<Digest, Vec<u8>>,
+    /// Files that were named by something other than their digest.
+    pub adopted: Vec<Adopted>,
     /// Every other index and manifest that is present, by digest.
     pub documents: BTreeMap<Digest, Document>,
     /// The digests of `documents`, children before parents and subjects before referrers.
@@ -87,9 +96,11 @@ impl Graph {
 
 /// Follows every pointer of a source.
 ///
+/// Files that `manifest.json` names in ways of its own join the inventory's blobs under their digest.
+///
 /// # Errors
-/// No `index.json`; a document that is not valid, ambiguous or damaged; sizes that differ; an
+/// A document that is not valid, ambiguous or damaged; sizes that differ; an
 /// archive in which no image is whole.
-pub fn resolve(inventory: &Inventory, blobs: &dyn BlobSource, lenient: bool) -> Result<Graph> {
+pub fn resolve(inventory: &mut Inventory, blobs: &dyn BlobSource, lenient: bool) -> Result<Graph> {
     resolve::resolve(inventory, blobs, lenient)
 }

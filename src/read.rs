@@ -5,6 +5,9 @@ mod classify;
 mod content;
 mod form;
 mod layout;
+mod spool;
+
+pub use spool::SpoolOptions;
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -12,9 +15,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::inventory::{BlobEntry, Inventory, Location};
 
+/// How many bytes are hashed at a time.
+const HASH_PIECE: usize = 128 << 10;
 /// The most bytes that a document may have.
 pub(crate) const DOCUMENT_CAP: u64 = 4 << 20;
 
@@ -33,6 +39,18 @@ pub trait BlobSource {
     /// # Errors
     /// The blob cannot be read, or is longer.
     fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>>;
+
+    /// What the first bytes at a place say about the `len` bytes there.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry>;
+
+    /// The SHA-256 digest of a blob, which is read whole.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest>;
 }
 
 /// How to scan.
@@ -133,6 +151,32 @@ impl BlobSource for Source {
             ));
         }
         self.read_range(&blob.location, blob.len)
+    }
+
+    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry> {
+        let head = self.head(location, len)?;
+        Ok(BlobEntry {
+            len,
+            location: location.clone(),
+            content: content::sniff(&head),
+        })
+    }
+
+    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {
+        let (file, mut offset) = self.open_blob(&blob.location)?;
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut buffer = vec![0; HASH_PIECE];
+        let end = offset + blob.len;
+        while offset < end {
+            let count = usize::try_from(end - offset)
+                .unwrap_or(usize::MAX)
+                .min(HASH_PIECE);
+            file.read_exact_at(&mut buffer[..count], offset)
+                .map_err(|error| self.short(&blob.location, error))?;
+            hasher.update(&buffer[..count]);
+            offset += count as u64;
+        }
+        Ok(hasher.finish())
     }
 }
 

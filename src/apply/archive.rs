@@ -112,13 +112,18 @@ fn reserve(file: &File, len: u64) -> io::Result<()> {
 
 /// The file being written: unnamed where the system can do that, so that nothing remains even after
 /// a crash.
-struct Output {
+pub(super) struct Output {
     file: File,
     temporary: Option<Temporary>,
 }
 
 impl Output {
-    fn create(target: &Target) -> Result<Output> {
+    /// The open file, which is empty.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn create(target: &Target) -> Result<Output> {
         if let Some(file) = create_unnamed(target.parent()) {
             return Ok(Output {
                 file,
@@ -138,7 +143,7 @@ impl Output {
     }
 
     /// Gives the complete file its name.
-    fn publish(self, target: &Target, options: &ApplyOptions) -> Result<()> {
+    pub(super) fn publish(self, target: &Target, options: &ApplyOptions) -> Result<()> {
         let path = target.path();
         let replaces = options.force && fs::symlink_metadata(path).is_ok_and(|old| old.is_file());
         // Otherwise a crash could leave neither the old file nor the new one.

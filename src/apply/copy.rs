@@ -150,16 +150,18 @@ impl Shared<'_> {
 }
 
 fn changed(job: &Job<'_>, found: u64) -> Error {
-    let (code, what) = match job.location {
+    changed_len(job.name, job.location, job.len, found)
+}
+
+/// Says that a blob's place in the input holds another number of bytes than when it was scanned.
+pub(super) fn changed_len(name: &str, location: &Location, expected: u64, found: u64) -> Error {
+    let (code, what) = match location {
         Location::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
         Location::File(_) => (Code::SizeMismatch, "the file has another length"),
     };
     Error::new(
         code,
-        format!(
-            "{} cannot be copied, {what}: expected {} bytes, found {found}",
-            job.name, job.len
-        ),
+        format!("{name} cannot be copied, {what}: expected {expected} bytes, found {found}"),
     )
     .with_hint("the input changed while it was read; try again")
 }

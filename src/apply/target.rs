@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::media_type::Compression;
 use crate::read::Source;
 
 /// The form of the output.
@@ -29,6 +30,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// How an archive of that name is compressed as a whole: `.gz` and `.tgz` by gzip, `.zst` and
+    /// `.tzst` by zstd.
+    pub(super) fn compression(&self) -> Compression {
+        let name = self.name.as_bytes();
+        let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+        if ends_in(&[b".gz", b".tgz"]) {
+            Compression::Gzip
+        } else if ends_in(&[b".zst", b".tzst"]) {
+            Compression::Zstd
+        } else {
+            Compression::Uncompressed
+        }
+    }
+
     /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
     /// outputs that would overwrite the input or anything that `force` does not allow.
     pub fn prepare(source: &Source, output: &Path, force: bool) -> Result<Target> {

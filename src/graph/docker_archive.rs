@@ -1,9 +1,13 @@
 //! Docker's archive manifest, `manifest.json`: a list of images with their config, names and layers.
 
+mod adopt;
+
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::document::checked_text;
 use crate::json::{KeyCase, View, find};
+pub use adopt::Adopted;
+pub(crate) use adopt::adopt;
 
 const LOCATION: &str = "manifest.json";
 
@@ -23,22 +27,12 @@ pub struct DockerArchiveItem {
     pub layers: Vec<String>,
     /// Whether the item has properties beyond these three.
     pub has_more: bool,
-}
-
-impl DockerArchiveItem {
-    /// The digest of the config, where the entry's name states it.
-    pub fn config_digest(&self) -> Option<Digest> {
-        entry_digest(&self.config)
-    }
-}
-
-/// The digest that an entry's name states: `blobs/sha256/<hex>` or `<hex>.json`.
-pub(crate) fn entry_digest(name: &str) -> Option<Digest> {
-    let name = name.trim_start_matches("./");
-    Digest::from_blob_name(name).or_else(|| {
-        let hex = name.strip_suffix(".json")?;
-        format!("sha256:{hex}").parse().ok()
-    })
+    /// The digest of the config, if the source holds it.
+    pub config_digest: Option<Digest>,
+    /// The digests of the layers, in order; `None` where one is neither there nor named by its digest.
+    pub layer_digests: Vec<Option<Digest>>,
+    /// The diff IDs that the config states.
+    pub diff_ids: Vec<String>,
 }
 
 /// The items of `manifest.json`, in order.
@@ -74,6 +68,9 @@ pub(crate) fn parse(bytes: &[u8], lenient: bool) -> Result<Vec<DockerArchiveItem
             has_more: members
                 .iter()
                 .any(|member| !matches!(member.key.as_str(), "Config" | "RepoTags" | "Layers")),
+            config_digest: None,
+            layer_digests: Vec::new(),
+            diff_ids: Vec::new(),
         });
     }
     Ok(parsed)
@@ -90,11 +87,9 @@ mod tests {
             r#"[{{"Config":"blobs/sha256/{hex}","RepoTags":null,"Layers":["a"],"LayerSources":{{}}}}]"#
         );
         let items = parse(text.as_bytes(), false).unwrap();
-        assert_eq!(items[0].config_digest().unwrap().hex(), hex);
+        assert!(items[0].config.ends_with(&hex));
         assert!(items[0].repo_tags.is_empty());
         assert!(items[0].has_more);
-        assert_eq!(entry_digest(&format!("./{hex}.json")).unwrap().hex(), hex);
-        assert_eq!(entry_digest("config"), None);
     }
 
     #[test]

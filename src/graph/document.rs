@@ -65,6 +65,8 @@ pub struct Document {
     pub pointers: Vec<Pointer>,
     /// The path from the root, for messages.
     pub location: String,
+    /// Whether the text is not the one that the digest is of, but one with its layers restored.
+    pub is_restored: bool,
     pub(crate) media_type_place: Option<Range<usize>>,
 }
 
@@ -143,6 +145,7 @@ impl Document {
             artifact_type,
             pointers,
             location,
+            is_restored: false,
             media_type_place,
             text,
         })

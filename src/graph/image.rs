@@ -37,6 +37,8 @@ pub struct ManifestFacts {
     pub config: Digest,
     /// The platform that the config states.
     pub platform: Option<Platform>,
+    /// The diff IDs that an image's config states.
+    pub diff_ids: Vec<String>,
     /// Whether the config and all layers are present, or may be absent.
     pub is_whole: bool,
 }

@@ -1,0 +1,225 @@
+//! Every archive of the fixtures, fixed by the built command, in real engines: what they load must run.
+//!
+//! This needs root on Debian 12, and the engines that `.ci/engines` installs; without them it says so and passes, unless
+//! `OCIFY_REQUIRE_ENGINES=1`. No image is pulled from anywhere, and the engines have no network. Each runs in namespaces of its own
+//! over a root folder that it cannot change, so nothing of it stays behind, and an engine that already runs here is not disturbed.
+//!
+//! The same archives go through the engines unfixed as well, which shows what is mended and that the test would notice. The outcome is
+//! docs/engines.md. When it may change, write it anew:
+//!
+//! ```text
+//! OCIFY_WRITE_DOCS=1 cargo test --test engines
+//! ```
+
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use crate::archive::{Archive, NOT_YET, Sample, fixtures, prepare};
+use crate::engine::Column;
+use crate::expected::{BEFORE, EXCEPTIONS, Reason};
+use crate::table::{Cell, Row, page};
+
+#[path = "engines/archive.rs"]
+mod archive;
+#[path = "engines/containerd.rs"]
+mod containerd;
+#[path = "engines/docker.rs"]
+mod docker;
+#[path = "engines/engine.rs"]
+mod engine;
+#[path = "engines/expected.rs"]
+mod expected;
+#[path = "engines/machine.rs"]
+mod machine;
+#[path = "engines/podman.rs"]
+mod podman;
+#[path = "engines/skopeo.rs"]
+mod skopeo;
+#[path = "engines/table.rs"]
+mod table;
+
+const PAGE: &str = "docs/engines.md";
+
+#[test]
+fn fixed_archives_load_and_run_in_every_engine() {
+    let trixie = match trixie() {
+        Ok(root) => root,
+        Err(missing) => return skip(&missing),
+    };
+    let shared = tempfile::tempdir().expect("a temporary folder");
+    let samples = prepare(shared.path());
+    let outcomes: Vec<Outcome> = thread::scope(|scope| {
+        let (trixie, shared, samples) = (&trixie, shared.path(), &samples);
+        let start = |column| scope.spawn(move || try_all(column, trixie, shared, samples));
+        let threads = Column::ALL.map(start);
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
+        threads.into_iter().map(join).collect()
+    });
+
+    let mut problems: Vec<String> = Vec::new();
+    for outcome in &outcomes {
+        problems.extend_from_slice(&outcome.problems);
+    }
+    let total = problems.len();
+    assert!(
+        problems.is_empty(),
+        "{total} surprises:\n\n{}",
+        problems.join("\n\n")
+    );
+    check_page(&page_of(&samples, outcomes));
+}
+
+#[test]
+fn tables_name_fixtures() {
+    let fixtures = fixtures();
+    let archives = fixtures.iter().filter(|name| name.ends_with(".tar"));
+    let expected: Vec<&str> = BEFORE.iter().map(|(name, _)| *name).collect();
+    assert_eq!(archives.collect::<Vec<_>>(), expected);
+    let excepted = EXCEPTIONS.iter().flat_map(|e| e.archives);
+    for name in NOT_YET.iter().chain(excepted) {
+        assert!(fixtures.contains(*name), "{name} is not a fixture");
+    }
+    for (name, _) in BEFORE {
+        for column in Column::ALL {
+            let cell = expected::before(name, column);
+            assert!(cell.is_some(), "{name} has no cell for {column:?}");
+        }
+    }
+}
+
+/// What one engine did with all archives.
+#[derive(Debug)]
+struct Outcome {
+    column: Column,
+    version: String,
+    /// For each archive before and after.
+    cells: Vec<(Cell, Cell)>,
+    /// What was not as expected.
+    problems: Vec<String>,
+}
+
+fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> Outcome {
+    let mut outcome = Outcome {
+        column,
+        version: String::new(),
+        cells: Vec::new(),
+        problems: Vec::new(),
+    };
+    let started = column
+        .start(trixie, shared)
+        .and_then(|engine| Ok((engine.version()?.trim().to_owned(), engine)));
+    let mut engine = match started {
+        Ok((version, engine)) => {
+            outcome.version = version;
+            engine
+        }
+        Err(error) => {
+            outcome.problem("start", &error);
+            return outcome;
+        }
+    };
+    if !outcome.version.starts_with(column.series()) {
+        let message = format!("{}, not {}…", outcome.version, column.series());
+        outcome.problem("version", &message);
+    }
+    for sample in samples {
+        let mut cell = |archive: &Archive, when: &str, expected: Option<Reason>| {
+            let result = engine.attempt(archive);
+            let expected = expected.map_or(Cell::Fine, Cell::Failed);
+            let (cell, message) = match &result {
+                Ok(()) => (Cell::Fine, "it loaded and ran"),
+                Err(e) => (Reason::of(e).map_or(Cell::Unknown, Cell::Failed), &e[..]),
+            };
+            if cell != expected {
+                let place = format!("{} {when} fixing", sample.name);
+                let message = format!("expected {expected:?}, found {cell:?}: {message}");
+                outcome.problem(&place, &message);
+            }
+            cell
+        };
+        let before = sample.before.as_ref().map_or(Cell::Untried, |archive| {
+            let expected = expected::before(&sample.name, column).flatten();
+            cell(archive, "before", expected)
+        });
+        let after = cell(
+            &sample.after,
+            "after",
+            expected::after(&sample.name, column),
+        );
+        outcome.cells.push((before, after));
+    }
+    if !outcome.problems.is_empty() {
+        outcome.problem("end of the log", &engine.machine().log());
+    }
+    outcome
+}
+
+impl Outcome {
+    fn problem(&mut self, place: &str, message: &str) {
+        let heading = self.column.heading();
+        self.problems
+            .push(format!("{heading}: {place}: {}", message.trim_end()));
+    }
+}
+
+fn page_of(samples: &[Sample], outcomes: Vec<Outcome>) -> String {
+    let row = |(number, sample): (usize, &Sample)| Row {
+        name: sample.name.clone(),
+        cells: outcomes.iter().map(|o| o.cells[number]).collect(),
+    };
+    let rows: Vec<Row> = samples.iter().enumerate().map(row).collect();
+    let versions: Vec<(Column, String)> = outcomes
+        .iter()
+        .map(|o| (o.column, o.version.clone()))
+        .collect();
+    page(&versions, &rows)
+}
+
+/// Writes the page if asked to, or else compares it.
+fn check_page(page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    if env::var_os("OCIFY_WRITE_DOCS").is_some_and(|v| v == "1") {
+        fs::write(&path, page).expect("the page is writable");
+        return;
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    let differing = found.lines().zip(page.lines()).find(|(a, b)| a != b);
+    assert!(
+        found == page,
+        "{PAGE} is not what the engines did; write it anew with OCIFY_WRITE_DOCS=1 cargo test --test engines\n\
+         first difference (file, engines): {differing:#?}"
+    );
+}
+
+/// The root folder of the newer release, if everything that is needed is there; or what is missing.
+fn trixie() -> Result<PathBuf, String> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let user = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    // Real and effective user.
+    if user.is_none_or(|ids| ids.split_whitespace().nth(1) != Some("0")) {
+        return Err("root".to_owned());
+    }
+    let base = env::var_os("OCIFY_ENGINES_ROOT")
+        .map_or_else(|| PathBuf::from("/var/lib/ocify-engines"), PathBuf::from);
+    let needed = ["/usr/sbin/dockerd", "/usr/bin/containerd"]
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(["/usr/bin/podman".into(), base.join("trixie.complete")]);
+    for path in needed {
+        if !path.exists() {
+            return Err(path.display().to_string());
+        }
+    }
+    Ok(base.join("trixie"))
+}
+
+/// Says aloud that nothing was tested, past the capturing of output.
+fn skip(missing: &str) {
+    let message = format!("engine tests need {missing}; run .ci/engines as root");
+    let required = env::var_os("OCIFY_REQUIRE_ENGINES").is_some_and(|v| v == "1");
+    assert!(!required, "{message}");
+    writeln!(io::stderr(), "SKIPPED: {message}").expect("standard error is writable");
+}

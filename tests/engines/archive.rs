@@ -1,0 +1,136 @@
+//! The archives: every fixture as it is, and as `ocify fix` writes it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::machine::SHARED;
+
+/// Fixtures that `ocify fix` does not read yet. Removing an entry is all that is needed once it does.
+pub(crate) const NOT_YET: &[&str] = &[
+    "docker20-save-byid.tar",
+    "docker20-save-names.tar",
+    "docker20-save.tar",
+    "podman-docker.tar",
+    "podman-dockerdir",
+    "podman-multi.tar",
+    "skopeo19-docker.tar",
+];
+
+/// BuildKit's caches are layouts, but hold no image that an engine could load.
+const CACHES: &str = "buildkit-cache-";
+
+/// An archive as an engine is given it.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    /// The file, as seen from inside a machine.
+    pub(crate) path: String,
+    /// The names to ask for, where asking for none is ambiguous.
+    pub(crate) ask_for: Vec<String>,
+}
+
+/// One fixture, before and after.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    /// Its name in the fixtures folder.
+    pub(crate) name: String,
+    /// As it is; nothing for a directory, which no engine here loads.
+    pub(crate) before: Option<Archive>,
+    /// As `ocify fix` writes it.
+    pub(crate) after: Archive,
+}
+
+/// The names of all fixtures that hold images.
+pub(crate) fn fixtures() -> BTreeSet<String> {
+    let entries = fs::read_dir(folder()).expect("the fixtures folder is readable");
+    entries
+        .map(|entry| entry.expect("the fixtures folder is readable"))
+        .map(|entry| entry.file_name().into_string().expect("names are UTF-8"))
+        .filter(|name| !name.starts_with(CACHES) && name != "README.md")
+        .collect()
+}
+
+/// Fixes every fixture that is supported, and puts what the engines shall read into the shared folder.
+pub(crate) fn prepare(shared: &Path) -> Vec<Sample> {
+    for side in ["before", "after"] {
+        fs::create_dir(shared.join(side)).expect("the shared folder is writable");
+    }
+    let supported = fixtures()
+        .into_iter()
+        .filter(|name| !NOT_YET.contains(&name.as_str()));
+    supported.map(|name| sample(name, shared)).collect()
+}
+
+fn sample(name: String, shared: &Path) -> Sample {
+    let input = folder().join(&name);
+    let is_directory = input.is_dir();
+    let file = if is_directory {
+        format!("{name}.tar")
+    } else {
+        name.clone()
+    };
+    let before = (!is_directory).then(|| {
+        fs::copy(&input, shared.join("before").join(&file)).expect("the fixture is readable");
+        Archive {
+            path: format!("{SHARED}/before/{file}"),
+            ask_for: Vec::new(),
+        }
+    });
+    let output = shared.join("after").join(&file);
+    fix(&input, &output);
+    let after = Archive {
+        path: format!("{SHARED}/after/{file}"),
+        ask_for: names_if_several(&output),
+    };
+    Sample {
+        name,
+        before,
+        after,
+    }
+}
+
+fn fix(input: &Path, output: &Path) {
+    let run = Command::new(env!("CARGO_BIN_EXE_ocify"))
+        .args(["fix", "--progress", "quiet"])
+        .arg(input)
+        .arg("-o")
+        .arg(output)
+        .output()
+        .expect("ocify starts");
+    assert!(
+        run.status.success(),
+        "ocify fix {}: {}\n{}",
+        input.display(),
+        run.status,
+        String::from_utf8_lossy(&run.stderr)
+    );
+}
+
+/// The ref names in `index.json`, if it lists more than one descriptor.
+fn names_if_several(archive: &Path) -> Vec<String> {
+    let file = File::open(archive).expect("the output is readable");
+    let mut archive = tar::Archive::new(file);
+    let mut entries = archive.entries().expect("the output is a tar");
+    let index = entries
+        .find_map(|entry| {
+            let entry = entry.expect("the output is a tar");
+            (entry.path_bytes().as_ref() == b"index.json").then_some(entry)
+        })
+        .expect("the output has an index.json");
+    let index: serde_json::Value = serde_json::from_reader(index).expect("index.json is JSON");
+    let manifests = index["manifests"].as_array().expect("a list of manifests");
+    if manifests.len() < 2 {
+        return Vec::new();
+    }
+    let names: BTreeSet<String> = manifests
+        .iter()
+        .filter_map(|m| m["annotations"]["org.opencontainers.image.ref.name"].as_str())
+        .map(str::to_owned)
+        .collect();
+    names.into_iter().collect()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}

@@ -1,0 +1,104 @@
+//! Docker: `docker load` and `docker run`, with a daemon of its own.
+
+use crate::archive::Archive;
+use crate::engine::{Engine, expect_greeting};
+use crate::machine::{DATA, Machine};
+
+/// Named in full: another `docker` may come first in the search path.
+const CLIENT: &str = "/usr/bin/docker";
+
+/// Where the daemon keeps images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// In the graph driver's folder, as before there was a choice.
+    OnlyGraphDriver,
+    /// In the graph driver's folder, by choice.
+    GraphDriver,
+    /// In containerd.
+    Containerd,
+}
+
+impl Store {
+    /// The daemon's configuration.
+    fn config(self) -> &'static str {
+        match self {
+            Self::OnlyGraphDriver => "{}",
+            Self::GraphDriver => r#"{"features":{"containerd-snapshotter":false}}"#,
+            Self::Containerd => r#"{"features":{"containerd-snapshotter":true}}"#,
+        }
+    }
+}
+
+/// A daemon and its client.
+#[derive(Debug)]
+pub(crate) struct Docker {
+    machine: Machine,
+}
+
+impl Docker {
+    /// Starts the daemon and waits until it answers.
+    pub(crate) fn start(mut machine: Machine, store: Store) -> Result<Self, String> {
+        let config = machine.write("daemon.json", store.config())?;
+        let mut line = vec!["/usr/sbin/dockerd", "--config-file", &config];
+        line.extend(["--data-root", DATA, "--exec-root", "/run/docker"]);
+        line.extend(["--pidfile", "/run/docker.pid"]);
+        line.extend(["--host", "unix:///run/docker.sock"]);
+        line.extend(["--bridge=none", "--iptables=false"]);
+        if store != Store::OnlyGraphDriver {
+            line.push("--ip6tables=false");
+        }
+        machine
+            .start_daemon(&line, &[CLIENT, "version"])
+            .map_err(|e| format!("{e}\n{}", machine.log()))?;
+        let docker = Self { machine };
+        // A store other than the one asked for would make the column say something else than its heading.
+        let status = docker.run(&["info", "--format", "{{.DriverStatus}}"])?;
+        if status.contains("io.containerd.snapshotter") != (store == Store::Containerd) {
+            return Err(format!(
+                "the daemon's store is not {store:?}: {}",
+                status.trim()
+            ));
+        }
+        Ok(docker)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        self.machine.run(&[&[CLIENT], arguments].concat())
+    }
+
+    fn load_and_run(&self, archive: &Archive) -> Result<(), String> {
+        let output = self.run(&["load", "--input", &archive.path])?;
+        let images: Vec<&str> = output
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix("Loaded image: ")
+                    .or_else(|| line.strip_prefix("Loaded image ID: "))
+            })
+            .collect();
+        if images.is_empty() {
+            return Err(format!("nothing was loaded: {output:?}"));
+        }
+        // What load reports may be there by half: only running shows it.
+        for image in images {
+            let line = ["run", "--rm", "--pull=never", "--network=none", image];
+            expect_greeting(image, || self.run(&line))?;
+        }
+        Ok(())
+    }
+}
+
+impl Engine for Docker {
+    fn version(&self) -> Result<String, String> {
+        self.run(&["version", "--format", "{{.Server.Version}}"])
+    }
+
+    fn attempt(&mut self, archive: &Archive) -> Result<(), String> {
+        let result = self.load_and_run(archive);
+        self.run(&["system", "prune", "--all", "--force"])?;
+        result
+    }
+
+    fn machine(&self) -> &Machine {
+        &self.machine
+    }
+}

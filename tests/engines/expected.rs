@@ -1,0 +1,212 @@
+//! What is expected of each engine: for every archive before it is fixed, and of what `ocify fix` wrote.
+
+use crate::engine::Column;
+
+/// What an engine says in so many words where nothing in the archive had a name.
+pub(crate) const NOTHING_NAMED: &str = "nothing was imported: the image has no name";
+
+/// Why an archive does not load. The letters are those of the table in docs/engines.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    A,
+    B,
+    C,
+    D,
+    E,
+    F,
+    G,
+    H,
+    I,
+    M,
+}
+
+impl Reason {
+    /// In the order in which a message is looked through: the most telling phrase first.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::A,
+        Self::B,
+        Self::C,
+        Self::D,
+        Self::E,
+        Self::F,
+        Self::G,
+        Self::H,
+        Self::I,
+        Self::M,
+    ];
+
+    /// What the engine's message contains.
+    pub(crate) fn phrase(self) -> &'static str {
+        match self {
+            Self::A => "invalid tar header",
+            Self::B => "blobs/json: no such file or directory",
+            Self::C => "no processor for media-type",
+            Self::D => "mismatched image rootfs and manifest layers",
+            Self::E => "unsupported docker v2s2 media type",
+            Self::F => "loading tar component",
+            Self::G => "index.json: no such file or directory",
+            Self::H => "more than one image in oci, choose an image",
+            Self::I => NOTHING_NAMED,
+            Self::M => "blobs/sha256/",
+        }
+    }
+
+    /// What it means.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::A => {
+                "The layers are compressed with zstd, which Docker before version 23 cannot read."
+            }
+            Self::B => {
+                "There is no `manifest.json`, the only list of images that this image store reads."
+            }
+            Self::C => {
+                "The layers have the nonstandard media type `application/vnd.docker.image.rootfs.diff.tar.zstd`."
+            }
+            Self::D => {
+                "The same media type: the archive is imported, or seems to be, but the layers are not unpacked, and the image does not run."
+            }
+            Self::E => "The same media type, named in the message.",
+            Self::F => "There is no `manifest.json`.",
+            Self::G => "There is no `index.json`.",
+            Self::H => "`index.json` has several entries and none was asked for.",
+            Self::I => "The image has no name, so there is nothing to call it by.",
+            Self::M => {
+                "`index.json` leads to a manifest of another platform whose blob is not in the archive."
+            }
+        }
+    }
+
+    /// The reason that a message shows.
+    pub(crate) fn of(message: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| message.contains(r.phrase()))
+    }
+}
+
+/// An archive that an engine does not load even though it was fixed.
+#[derive(Debug)]
+pub(crate) struct Exception {
+    pub(crate) reason: Reason,
+    pub(crate) columns: &'static [Column],
+    pub(crate) archives: &'static [&'static str],
+    /// Why fixing does not change it, and what does.
+    pub(crate) why: &'static str,
+}
+
+/// All exceptions: every other cell is expected to be fine once the archive is fixed.
+pub(crate) const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        reason: Reason::A,
+        columns: &[Column::Docker20],
+        archives: &[
+            "buildkit-docker-names-zstd-ocifalse.tar",
+            "buildkit-docker-names-zstd-ocitrue.tar",
+            "buildkit-docker-noname-zstd-ocifalse.tar",
+            "buildkit-docker-noname-zstd-ocitrue.tar",
+            "buildkit-docker-zstd-ocifalse.tar",
+            "buildkit-docker-zstd-ocitrue.tar",
+            "buildkit-oci-attest-zstd-ocifalse.tar",
+            "buildkit-oci-attest-zstd-ocitrue.tar",
+            "buildkit-oci-multi-attest-zstd-ocifalse.tar",
+            "buildkit-oci-multi-attest-zstd-ocitrue.tar",
+            "buildkit-oci-multi-zstd-ocifalse.tar",
+            "buildkit-oci-multi-zstd-ocitrue.tar",
+            "buildkit-oci-zstd-ocifalse.tar",
+            "buildkit-oci-zstd-ocitrue.tar",
+            "containerd17-export-multi.tar",
+            "docker26c-save-multi.tar",
+            "docker26c-save-pulledmulti.tar",
+            "skopeo19-oci.tar",
+        ],
+        why: "Layers keep their bytes, and so their compression. Only layers compressed anew with gzip would load here.",
+    },
+    Exception {
+        reason: Reason::I,
+        columns: &[Column::Containerd16, Column::Containerd17],
+        archives: &[
+            "buildkit-docker-noname-zstd-ocifalse.tar",
+            "buildkit-docker-noname-zstd-ocitrue.tar",
+            "docker20-save-byid.tar",
+            "docker26c-save-byid.tar",
+            "docker26g-save-byid.tar",
+        ],
+        why: "No name is invented. `ctr images import --digests` imports the image under its digest.",
+    },
+    Exception {
+        reason: Reason::M,
+        columns: &[Column::SkopeoOci],
+        archives: &[
+            "containerd17-export-multi.tar",
+            "docker26c-save-pulledmulti.tar",
+        ],
+        why: "An index that names platforms whose blobs are elsewhere is legal, and stays as it is. Without `--all`, skopeo copies the platform that is there.",
+    },
+];
+
+/// What is expected of an engine with an archive that was fixed.
+pub(crate) fn after(archive: &str, column: Column) -> Option<Reason> {
+    EXCEPTIONS
+        .iter()
+        .find(|e| e.columns.contains(&column) && e.archives.contains(&archive))
+        .map(|e| e.reason)
+}
+
+/// What is expected of an engine with a fixture as it is; nothing if the table does not have it.
+pub(crate) fn before(archive: &str, column: Column) -> Option<Option<Reason>> {
+    let (_, row) = BEFORE.iter().find(|(name, _)| *name == archive)?;
+    let position = Column::ALL.iter().position(|c| *c == column)?;
+    let cell = row.split(' ').nth(position)?;
+    match Reason::ALL.into_iter().find(|r| format!("{r:?}") == cell) {
+        Some(reason) => Some(Some(reason)),
+        None => (cell == ".").then_some(None),
+    }
+}
+
+/// For each fixture a cell for each column, in their order: `.` is fine, or else the reason.
+#[rustfmt::skip]
+pub(crate) const BEFORE: &[(&str, &str)] = &[
+    // Docker 20.10, 26 graph driver, 26 containerd; containerd 1.6, 1.7; podman 4, 5; skopeo oci-, docker-archive
+    ("buildkit-docker-estargz-ocifalse.tar",        ". . . . . . . . ."),
+    ("buildkit-docker-estargz-ocitrue.tar",         ". . . . . . . . ."),
+    ("buildkit-docker-gzip-ocifalse.tar",           ". . . . . . . . ."),
+    ("buildkit-docker-gzip-ocitrue.tar",            ". . . . . . . . ."),
+    ("buildkit-docker-names-zstd-ocifalse.tar",     "A . D C D . . H ."),
+    ("buildkit-docker-names-zstd-ocitrue.tar",      "A . . . . . . H ."),
+    ("buildkit-docker-noname-zstd-ocifalse.tar",    "A . D I I . . E ."),
+    ("buildkit-docker-noname-zstd-ocitrue.tar",     "A . . I I . . . ."),
+    ("buildkit-docker-uncompressed-ocifalse.tar",   ". . . . . . . . ."),
+    ("buildkit-docker-uncompressed-ocitrue.tar",    ". . . . . . . . ."),
+    ("buildkit-docker-zstd-ocifalse.tar",           "A . D C D . . E ."),
+    ("buildkit-docker-zstd-ocitrue.tar",            "A . . . . . . . ."),
+    ("buildkit-oci-attest-zstd-ocifalse.tar",       "B B . . . . . . F"),
+    ("buildkit-oci-attest-zstd-ocitrue.tar",        "B B . . . . . . F"),
+    ("buildkit-oci-estargz-ocifalse.tar",           "B B . . . . . . F"),
+    ("buildkit-oci-estargz-ocitrue.tar",            "B B . . . . . . F"),
+    ("buildkit-oci-gzip-ocifalse.tar",              "B B . . . . . . F"),
+    ("buildkit-oci-gzip-ocitrue.tar",               "B B . . . . . . F"),
+    ("buildkit-oci-multi-attest-zstd-ocifalse.tar", "B B . . . . . . F"),
+    ("buildkit-oci-multi-attest-zstd-ocitrue.tar",  "B B . . . . . . F"),
+    ("buildkit-oci-multi-zstd-ocifalse.tar",        "B B D C D E E E F"),
+    ("buildkit-oci-multi-zstd-ocitrue.tar",         "B B . . . . . . F"),
+    ("buildkit-oci-uncompressed-ocifalse.tar",      "B B . . . . . . F"),
+    ("buildkit-oci-uncompressed-ocitrue.tar",       "B B . . . . . . F"),
+    ("buildkit-oci-zstd-ocifalse.tar",              "B B D C D E E E F"),
+    ("buildkit-oci-zstd-ocitrue.tar",               "B B . . . . . . F"),
+    ("containerd17-export-multi.tar",               "A . . . . . . M ."),
+    ("docker20-save-byid.tar",                      ". . . I I . . G ."),
+    ("docker20-save-names.tar",                     ". . . . . . . G ."),
+    ("docker20-save.tar",                           ". . . . . . . G ."),
+    ("docker26c-save-byid.tar",                     ". . . I I . . . ."),
+    ("docker26c-save-multi.tar",                    "A . . . . . . . ."),
+    ("docker26c-save-names.tar",                    ". . . . . . . H ."),
+    ("docker26c-save-pulledmulti.tar",              "A . . . . . . M ."),
+    ("docker26c-save.tar",                          ". . . . . . . . ."),
+    ("docker26g-save-byid.tar",                     ". . . I I . . . ."),
+    ("docker26g-save-names.tar",                    ". . . . . . . H ."),
+    ("docker26g-save.tar",                          ". . . . . . . . ."),
+    ("podman-docker.tar",                           ". . . . . . . G ."),
+    ("podman-multi.tar",                            ". . . . . . . G ."),
+    ("podman-oci.tar",                              "B B . . . . . . F"),
+    ("skopeo19-docker.tar",                         ". . . . . . . G ."),
+    ("skopeo19-oci.tar",                            "B B . . . . . . F"),
+];

@@ -1,0 +1,128 @@
+//! docs/engines.md: what every engine did with every archive.
+
+use std::fmt::Write;
+
+use crate::engine::Column;
+use crate::expected::{EXCEPTIONS, Reason};
+
+/// What an engine did with an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cell {
+    /// It was not tried: the engine does not load directories.
+    Untried,
+    /// It loaded and ran.
+    Fine,
+    /// It failed for a known reason.
+    Failed(Reason),
+    /// It failed for another.
+    Unknown,
+}
+
+impl Cell {
+    fn text(self) -> String {
+        match self {
+            Self::Untried => "–".to_owned(),
+            Self::Fine => "ok".to_owned(),
+            Self::Failed(reason) => format!("{reason:?}"),
+            Self::Unknown => "?".to_owned(),
+        }
+    }
+}
+
+/// One archive: for each column a cell before it is fixed and one after.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) cells: Vec<(Cell, Cell)>,
+}
+
+const INTRODUCTION: &str = "\
+# What engines do with archives
+
+Every archive of `fixtures/`, as the tool that made it left it and as `ocify fix` writes it, was loaded into each of these engines, and
+what was loaded was run. `tests/engines.rs` does this, writes this page, and fails if anything differs from it.
+";
+
+const LEGEND: &str = "
+`ok` stands for: loaded, and every image that was loaded ran (skopeo runs nothing: all was copied, and every digest was right). One
+entry in a cell means that it is the same before and after `ocify fix`; otherwise the arrow stands between the two. `–` stands for a
+directory, which these engines do not load. Where `index.json` has several names, skopeo's `oci-archive` is asked for each of
+them by name once the archive is fixed.
+";
+
+const REST: &str = "
+## What fixing does not change
+
+Each of these is expected, and the test fails when one of them is no longer so.
+";
+
+/// The whole page.
+pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
+    let mut page = INTRODUCTION.to_owned();
+    page.push_str("\n| Engine | Version | How |\n|---|---|---|\n");
+    for (column, version) in versions {
+        line(&mut page, &[column.heading(), version, column.method()]);
+    }
+    page.push_str("\n## Before → after\n");
+    page.push_str(LEGEND);
+    page.push('\n');
+    let headings: Vec<&str> = Column::ALL.iter().map(|c| c.heading()).collect();
+    line(&mut page, &[&["Archive"], &headings[..]].concat());
+    page.push_str(&"|---".repeat(headings.len() + 1));
+    page.push_str("|\n");
+    for row in rows {
+        let cells: Vec<String> = row.cells.iter().map(|(b, a)| change(*b, *a)).collect();
+        let name = format!("`{}`", row.name);
+        let mut parts = vec![name.as_str()];
+        parts.extend(cells.iter().map(String::as_str));
+        line(&mut page, &parts);
+    }
+    page.push_str(
+        "\n## Why an archive does not load\n\n| | The engine says | Because |\n|---|---|---|\n",
+    );
+    for reason in shown(rows) {
+        let phrase = match reason {
+            Reason::I => "(nothing)".to_owned(),
+            _ => format!("`{}`", reason.phrase()),
+        };
+        line(
+            &mut page,
+            &[&format!("{reason:?}"), &phrase, reason.meaning()],
+        );
+    }
+    page.push_str(REST);
+    page.push_str("\n| | Engine | Why |\n|---|---|---|\n");
+    for exception in EXCEPTIONS {
+        let columns: Vec<&str> = exception.columns.iter().map(|c| c.heading()).collect();
+        line(
+            &mut page,
+            &[
+                &format!("{:?}", exception.reason),
+                &columns.join(", "),
+                exception.why,
+            ],
+        );
+    }
+    page
+}
+
+fn change(before: Cell, after: Cell) -> String {
+    if before == after {
+        before.text()
+    } else {
+        format!("{} → {}", before.text(), after.text())
+    }
+}
+
+/// The reasons that the rows mention.
+fn shown(rows: &[Row]) -> impl Iterator<Item = Reason> {
+    Reason::ALL.into_iter().filter(|reason| {
+        let cell = Cell::Failed(*reason);
+        let mut cells = rows.iter().flat_map(|row| &row.cells);
+        cells.any(|(before, after)| *before == cell || *after == cell)
+    })
+}
+
+fn line(page: &mut String, parts: &[&str]) {
+    writeln!(page, "| {} |", parts.join(" | ")).expect("a string takes everything");
+}

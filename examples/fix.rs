@@ -23,8 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn fix(input: &Path, output: &Path) -> ocify::Result<()> {
     let source = Source::open(input)?;
     let target = Target::prepare(&source, output, false)?;
-    let inventory = scan(&source, ScanOptions::default())?;
-    let graph = resolve(&inventory, &source, false)?;
+    let mut inventory = scan(&source, ScanOptions::default())?;
+    let graph = resolve(&mut inventory, &source, false)?;
     let plan = plan(&graph, &inventory, &PlanOptions::default())?;
     let options = ApplyOptions {
         force: false,

@@ -53,8 +53,8 @@ pub fn fix(archive: &[u8]) {
 
 fn planned(path: &Path, lenient: bool) -> Option<(Plan, Source)> {
     let source = Source::open(path).expect("the file is there");
-    let inventory = scan(&source, ScanOptions { lenient }).ok()?;
-    let graph = resolve(&inventory, &source, lenient).ok()?;
+    let mut inventory = scan(&source, ScanOptions { lenient }).ok()?;
+    let graph = resolve(&mut inventory, &source, lenient).ok()?;
     let options = PlanOptions {
         host_architecture: Some("amd64".to_owned()),
         ..PlanOptions::default()

@@ -1,4 +1,5 @@
 //! The README shows the real help and real output, and its examples run.
+#![allow(clippy::unwrap_used)]
 #![cfg(feature = "cli")]
 
 use std::fs;

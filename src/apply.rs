@@ -1,14 +1,17 @@
 //! Apply: writes the output that a [`Plan`] lists, whole and verified or not at all.
 
 mod archive;
+mod compressed;
 mod copy;
 mod directory;
+mod space;
 mod target;
 
 pub use target::{Target, TargetKind};
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
+use crate::media_type::Compression;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
@@ -49,7 +52,10 @@ pub fn apply(
     });
     progress.start(copied.sum());
     let written = match target.kind() {
-        TargetKind::Archive => archive::write(plan, source, &target, options, progress),
+        TargetKind::Archive => match target.compression() {
+            Compression::Uncompressed => archive::write(plan, source, &target, options, progress),
+            compression => compressed::write(plan, source, &target, compression, options, progress),
+        },
         TargetKind::Layout => directory::write(plan, source, &target, options, progress),
     };
     progress.finish();
@@ -77,8 +83,15 @@ fn check_entries(entries: &[OutputEntry]) -> Result<Outcome> {
         let Some(digest) = Digest::from_blob_name(&entry.name) else {
             continue;
         };
-        if let Body::Bytes(bytes) = &entry.body {
-            copy::check_digest(&entry.name, &digest, &Digest::of(digest.algorithm(), bytes))?;
+        match &entry.body {
+            Body::Directory => continue,
+            Body::Blob { digest: stated, .. } => {
+                copy::check_digest(&entry.name, &digest, stated)?;
+            }
+            Body::Bytes(bytes) => {
+                let found = Digest::of(digest.algorithm(), bytes);
+                copy::check_digest(&entry.name, &digest, &found)?;
+            }
         }
         outcome.blob_count += 1;
         outcome.blob_bytes += body_len(entry);

@@ -96,10 +96,10 @@ codes! {
     TrailingArchive = "trailing-archive", Ambiguous;
     /// Neither an image archive nor an image layout.
     NotAnImage = "not-an-image", Unsupported;
-    /// A Docker archive without index.json.
-    DockerArchive = "docker-archive", Unsupported;
     /// The archive as a whole is compressed.
     CompressedArchive = "compressed-archive", Unsupported;
+    /// Compressed data becomes larger than is allowed.
+    CompressionRatio = "compression-ratio", Unsupported;
     /// A layer is compressed in a form that OCI has no media type for.
     UnsupportedCompression = "unsupported-compression", Unsupported;
     /// A digest uses an algorithm that cannot be verified.
@@ -112,14 +112,18 @@ codes! {
     SparseEntry = "sparse-entry", Unsupported;
     /// A blob or a root file is a symbolic or hard link, or no regular file.
     LinkEntry = "link-entry", Unsupported;
-    /// The oci-layout file has a version other than 1.0.0.
-    LayoutVersion = "layout-version", Unsupported;
     /// A document is larger than the cap.
     DocumentTooLarge = "document-too-large", Unsupported;
     /// Documents are nested deeper than the cap.
     DocumentTooDeep = "document-too-deep", Unsupported;
     /// No image has the platform that was asked for.
     PlatformNotFound = "platform-not-found", Unsupported;
+    /// No image has the name, digest or number that was asked for.
+    ImageNotFound = "image-not-found", Unsupported;
+    /// A name was given for one image, and the archive has several.
+    SeveralImages = "several-images", Refused;
+    /// A name was to be given to a second image.
+    NameTaken = "name-taken", Refused;
     /// The operating system reported an error.
     Io = "io", Io;
     /// The output does not fit on its filesystem.

@@ -3,8 +3,11 @@
 pub mod docker_archive;
 pub mod document;
 mod image;
+mod made;
 pub mod pointer;
 mod resolve;
+mod restore;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +15,8 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::inventory::Inventory;
 use crate::read::BlobSource;
-use docker_archive::DockerArchiveItem;
-use document::Document;
+use docker_archive::{Adopted, DockerArchiveItem};
+use document::{Document, RepeatedKey};
 pub use image::{ManifestFacts, Role as ManifestRole};
 
 /// The documents of a source and what they point at.
@@ -21,6 +24,12 @@ pub use image::{ManifestFacts, Role as ManifestRole};
 pub struct Graph {
     /// The top-level index.
     pub root: Document,
+    /// Whether the source has no such index, and `root` says what `manifest.json` does.
+    pub is_root_made: bool,
+    /// Documents that the source does not hold because another form says the same.
+    pub made: BTreeMap<Digest, Vec<u8>>,
+    /// Files that were named by something other than their digest.
+    pub adopted: Vec<Adopted>,
     /// Every other index and manifest that is present, by digest.
     pub documents: BTreeMap<Digest, Document>,
     /// The digests of `documents`, children before parents and subjects before referrers.
@@ -31,6 +40,8 @@ pub struct Graph {
     pub reachable: BTreeSet<Digest>,
     /// Pointers to content that is not there.
     pub missing: Vec<Missing>,
+    /// Keys that stand twice, where that was let through.
+    pub repeated_keys: Vec<RepeatedKey>,
     /// The images of `manifest.json`, if there is one.
     pub docker_archive: Option<Vec<DockerArchiveItem>>,
 }
@@ -42,7 +53,7 @@ pub struct Missing {
     pub location: String,
     /// The digest of the absent content.
     pub digest: Digest,
-    /// Whether an index lists it: its child is absent, rather than a part of an image.
+    /// Whether it is a manifest or index that another document lists, rather than a part of an image.
     pub is_child: bool,
     /// Whether the content may be fetched elsewhere.
     pub is_expected: bool,
@@ -87,9 +98,11 @@ impl Graph {
 
 /// Follows every pointer of a source.
 ///
+/// Files that `manifest.json` names in ways of its own join the inventory's blobs under their digest.
+///
 /// # Errors
-/// No `index.json`; a document that is not valid, ambiguous or damaged; sizes that differ; an
+/// A document that is not valid, ambiguous or damaged; sizes that differ; an
 /// archive in which no image is whole.
-pub fn resolve(inventory: &Inventory, blobs: &dyn BlobSource, lenient: bool) -> Result<Graph> {
+pub fn resolve(inventory: &mut Inventory, blobs: &dyn BlobSource, lenient: bool) -> Result<Graph> {
     resolve::resolve(inventory, blobs, lenient)
 }

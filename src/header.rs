@@ -1,4 +1,5 @@
-//! Tar headers in the one form that ocify writes: USTAR as containerd's exporter does.
+//! Tar headers: the one form that ocify writes, USTAR as containerd's exporter does, and the number
+//! fields of those that it reads.
 
 /// The size of a tar block.
 pub(crate) const BLOCK: usize = 512;
@@ -50,6 +51,37 @@ pub(crate) fn canonical(name: &str, is_dir: bool, len: u64) -> Vec<u8> {
 /// The zero bytes between an entry's last byte and the next block.
 pub(crate) fn padding(len: u64) -> u64 {
     (BLOCK as u64 - len % BLOCK as u64) % BLOCK as u64
+}
+
+/// Whether a header has the checksum that it states, its bytes counted without sign or, as some old
+/// writers did, with one.
+pub(crate) fn has_checksum(block: &[u8; BLOCK]) -> bool {
+    let counted = || block[..148].iter().chain(&block[156..]);
+    let spaces = 8 * i64::from(b' ');
+    let unsigned = spaces + counted().map(|&byte| i64::from(byte)).sum::<i64>();
+    let signed = spaces + counted().map(|&byte| i64::from(byte as i8)).sum::<i64>();
+    let stated = number(&block[148..156]).and_then(|stated| i64::try_from(stated).ok());
+    stated.is_some_and(|stated| stated == unsigned || stated == signed)
+}
+
+/// The value of a number field: octal digits, or binary after a byte 0x80. `None` if it is neither,
+/// negative or too large, which readers take for different numbers.
+pub(crate) fn number(field: &[u8]) -> Option<u64> {
+    if field.first()? & 0x80 != 0 {
+        let (high, low) = field.split_last_chunk()?;
+        let is_small = high.first() == Some(&0x80) && high[1..].iter().all(|&byte| byte == 0);
+        return is_small.then(|| u64::from_be_bytes(*low));
+    }
+    let is_blank = |byte: &u8| matches!(byte, b' ' | 0);
+    let start = field.iter().position(|byte| !is_blank(byte));
+    let digits = field[start.unwrap_or(field.len())..]
+        .split(|&byte| byte == 0)
+        .next()?
+        .trim_ascii_end();
+    digits.iter().try_fold(0u64, |value, byte| match byte {
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
 }
 
 /// A PAX record; its length counts its own digits.
@@ -126,6 +158,54 @@ mod tests {
         let entry = reader.entries().unwrap().next().unwrap().unwrap();
         assert_eq!(*entry.path_bytes(), *name.as_bytes());
         assert_eq!(entry.size(), SIZE_LIMIT);
+    }
+
+    #[test]
+    fn numbers() {
+        let cases: [(&str, &[u8], Option<u64>); 13] = [
+            ("octal", b"00000000644\0", Some(0o644)),
+            ("octal without end", b"777777777777", Some(0o777777777777)),
+            ("spaces around", b"   644 \0\0\0\0\0", Some(0o644)),
+            ("text after the end", b"644\0junk\0\0\0\0", Some(0o644)),
+            ("nothing", b"\0\0\0\0\0\0\0\0\0\0\0\0", Some(0)),
+            ("no octal digit", b"00000000648\0", None),
+            ("sign", b"-0000000001\0", None),
+            ("plus", b"+0000000001\0", None),
+            ("space inside", b"0000 000001\0", None),
+            ("binary", b"\x80\0\0\0\0\0\0\x02\0\0\0\0", Some(2 << 32)),
+            (
+                "binary over 64 bits",
+                b"\x80\0\0\x01\0\0\0\0\0\0\0\x01",
+                None,
+            ),
+            ("binary negative", &[0xff; 12], None),
+            ("binary, more bits", b"\xc0\0\0\0\0\0\0\0\0\0\0\0", None),
+        ];
+        for (name, field, expected) in cases {
+            assert_eq!(number(field), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn checksums() {
+        let sealed = |byte: u8, is_signed: bool| {
+            let mut header = block(b"a", b'0', 0o644, 0);
+            header[0] = byte;
+            let sum = |byte: &u8| match is_signed {
+                true => i64::from(*byte as i8),
+                false => i64::from(*byte),
+            };
+            header[148..156].copy_from_slice(b"        ");
+            let sum: i64 = header.iter().map(sum).sum();
+            header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            header
+        };
+        assert!(has_checksum(&sealed(b'a', false)));
+        assert!(has_checksum(&sealed(0xe9, false)));
+        assert!(has_checksum(&sealed(0xe9, true)));
+        let mut broken = sealed(b'a', false);
+        broken[0] = b'b';
+        assert!(!has_checksum(&broken));
     }
 
     #[test]

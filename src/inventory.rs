@@ -64,6 +64,21 @@ pub enum Content {
     Other,
 }
 
+impl Content {
+    /// The word for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Content::Empty => "nothing",
+            Content::Tar => "tar",
+            Content::Gzip => "gzip",
+            Content::Zstd => "zstd",
+            Content::Bzip2 => "bzip2",
+            Content::Xz => "xz",
+            Content::Other => "unknown",
+        }
+    }
+}
+
 /// One of the three files at the root, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootFile {

@@ -14,7 +14,7 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub(crate) use check::{Fault, KeyCase, check};
+pub(crate) use check::{Fault, KeyCase, check, check_but_duplicates};
 pub(crate) use edit::{Edit, append_item, apply_edits, insert_member, remove_items};
 
 /// A value within a document's text.

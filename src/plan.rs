@@ -6,15 +6,20 @@ mod decide;
 mod docker_manifest;
 mod findings;
 mod names;
+mod naming;
 mod output;
 mod rewrite;
 pub mod rules;
+mod selection;
+
+use std::fmt;
 
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, Location};
 use crate::platform::Platform;
+use crate::reference::Reference;
 
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
@@ -25,21 +30,65 @@ pub struct PlanOptions {
     pub host_architecture: Option<String>,
     /// Whether attestations are left out.
     pub drop_attestations: bool,
+    /// The images to keep; all if there is none.
+    pub images: Vec<ImageChoice>,
+    /// What is done about content that the input lacks.
+    pub missing: MissingPolicy,
+    /// The names of the one image, instead of those it has; as they are if there is none.
+    pub names: Vec<Reference>,
+    /// Names that become others: old and new.
+    pub renames: Vec<(Reference, Reference)>,
+}
+
+/// Which image is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageChoice {
+    /// The one of that name.
+    Name(Reference),
+    /// The one whose manifest, index or config has that digest.
+    Digest(Digest),
+    /// The one at that place, counted from 1.
+    Number(usize),
+}
+
+impl fmt::Display for ImageChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ImageChoice::Name(name) => f.write_str(&name.familiar()),
+            ImageChoice::Digest(digest) => write!(f, "{digest}"),
+            ImageChoice::Number(number) => write!(f, "number {number}"),
+        }
+    }
+}
+
+/// What is done about content that documents name and the input lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingPolicy {
+    /// Keep the documents as they are, and report it.
+    #[default]
+    Keep,
+    /// Leave out the manifests that need it, and what refers to these.
+    Prune,
+    /// Refuse the input.
+    Error,
 }
 
 /// Decides everything: what changes and why, and the complete output.
 ///
 /// # Errors
 /// `index.json` and `manifest.json` that disagree, a layer in a compression that OCI does not name,
-/// a platform that no image has.
+/// an image, name or platform that was asked for and is not there.
 pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Result<Plan> {
-    let mut decisions = decide::decide(graph, inventory, options.drop_attestations)?;
-    let entries = names::join(graph, &mut decisions)?;
+    let mut entries = names::join(graph)?;
+    let mut selection = selection::select(graph, inventory, &mut entries, options)?;
+    naming::rename(graph, &mut entries, &mut selection, options)?;
+    let mut decisions = decide::decide(graph, inventory, &mut selection)?;
+    naming::decide_annotations(graph, &entries, &mut decisions);
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
     let items = docker_manifest::items(graph, &entries, &chosen);
     let mut rewritten = rewrite::rewrite(graph, &decisions);
-    let findings = findings::findings(graph, inventory, &entries, &rewritten);
+    let findings = findings::findings(graph, inventory, &entries, &selection, &rewritten);
     let mut changes = std::mem::take(&mut decisions.changes);
     changes.append(&mut rewritten.changes);
     let docker_manifest = docker_manifest::text(graph, inventory, &items, &mut changes);
@@ -50,8 +99,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
         entries: &entries,
         chosen: &chosen,
         platforms: &platforms,
-        root_decision: &decisions.root,
-        decisions: &decisions.documents,
+        selection: &selection,
     };
     Ok(Plan {
         findings,

@@ -5,16 +5,24 @@ mod classify;
 mod content;
 mod form;
 mod layout;
+mod spool;
+
+pub use spool::SpoolOptions;
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
+
+use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::inventory::{BlobEntry, Inventory, Location};
 
+/// How many bytes are hashed at a time.
+const HASH_PIECE: usize = 128 << 10;
 /// The most bytes that a document may have.
 pub(crate) const DOCUMENT_CAP: u64 = 4 << 20;
 
@@ -33,6 +41,18 @@ pub trait BlobSource {
     /// # Errors
     /// The blob cannot be read, or is longer.
     fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>>;
+
+    /// What the first bytes at a place say about the `len` bytes there.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry>;
+
+    /// The SHA-256 digest of a blob, which is read whole.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest>;
 }
 
 /// How to scan.
@@ -54,7 +74,12 @@ impl Source {
             )
             .with_hint("write the archive to a file first"));
         }
-        let file = File::open(path).context("open", path)?;
+        // Nor may one wait that took the file's place meanwhile.
+        let file = File::options()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits() as i32)
+            .open(path)
+            .context("open", path)?;
         let metadata = file.metadata().context("read", path)?;
         Ok(Source {
             path: path.to_owned(),
@@ -99,6 +124,13 @@ impl Source {
         Ok(bytes)
     }
 
+    /// Fills the buffer with an archive's bytes at `offset`.
+    fn read_into(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file
+            .read_exact_at(buffer, offset)
+            .map_err(|error| self.short(&Location::Offset(offset), error))
+    }
+
     /// The first bytes at `location`: as many as `sniff` looks at, or all there are.
     fn head(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
         self.read_range(location, len.min(content::SNIFF_LEN as u64))
@@ -106,6 +138,11 @@ impl Source {
 
     fn short(&self, location: &Location, error: io::Error) -> Error {
         match location {
+            Location::Offset(_) if error.kind() == io::ErrorKind::UnexpectedEof => Error::new(
+                Code::TruncatedArchive,
+                format!("{} became shorter while it was read", show_path(&self.path)),
+            )
+            .with_hint("try again when nothing else writes to it"),
             Location::Offset(_) => Error::io("read", &self.path, error),
             Location::File(name) => Error::io("read", &self.path.join(name), error),
         }
@@ -133,6 +170,32 @@ impl BlobSource for Source {
             ));
         }
         self.read_range(&blob.location, blob.len)
+    }
+
+    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry> {
+        let head = self.head(location, len)?;
+        Ok(BlobEntry {
+            len,
+            location: location.clone(),
+            content: content::sniff(&head),
+        })
+    }
+
+    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {
+        let (file, mut offset) = self.open_blob(&blob.location)?;
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut buffer = vec![0; HASH_PIECE];
+        let end = offset + blob.len;
+        while offset < end {
+            let count = usize::try_from(end - offset)
+                .unwrap_or(usize::MAX)
+                .min(HASH_PIECE);
+            file.read_exact_at(&mut buffer[..count], offset)
+                .map_err(|error| self.short(&blob.location, error))?;
+            hasher.update(&buffer[..count]);
+            offset += count as u64;
+        }
+        Ok(hasher.finish())
     }
 }
 

@@ -3,19 +3,19 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, fstatvfs, linkat, openat,
+    AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, linkat, openat,
     renameat_with,
 };
 use rustix::io::Errno;
 
 use super::copy::{self, Destination, Job};
 use super::target::{Target, Temporary, sync_directory};
-use super::{ApplyOptions, body_len};
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use super::{ApplyOptions, body_len, space};
+use crate::error::{Code, Error, IoContext, Result};
 use crate::header::{END_LEN, canonical, padding};
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
@@ -29,7 +29,7 @@ pub(super) fn write(
     progress: &dyn Progress,
 ) -> Result<()> {
     let file_len = total_len(&plan.entries)?;
-    check_space(target.parent(), file_len)?;
+    space::check(target.parent(), file_len)?;
     let output = Output::create(target)?;
     reserve(&output.file, file_len).context("write", target.path())?;
 
@@ -79,27 +79,6 @@ fn total_len(entries: &[OutputEntry]) -> Result<u64> {
     Ok(total)
 }
 
-/// Refuses early what would only fail after gigabytes.
-fn check_space(parent: &Path, needed: u64) -> Result<()> {
-    let directory = File::open(parent).context("open", parent)?;
-    // A filesystem that cannot tell may still have room.
-    let Ok(space) = fstatvfs(&directory) else {
-        return Ok(());
-    };
-    let available = space.f_bavail.saturating_mul(space.f_frsize);
-    if needed <= available {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::NoSpace,
-        format!(
-            "not enough space in {}: {needed} bytes needed, {available} available",
-            show_path(parent)
-        ),
-    )
-    .with_hint("free some space or choose another OUTPUT"))
-}
-
 /// Gives the file its length; a new file is all zeros, so padding and end marker are there.
 fn reserve(file: &File, len: u64) -> io::Result<()> {
     // Not every filesystem can reserve space, so other errors mean nothing.
@@ -112,13 +91,18 @@ fn reserve(file: &File, len: u64) -> io::Result<()> {
 
 /// The file being written: unnamed where the system can do that, so that nothing remains even after
 /// a crash.
-struct Output {
+pub(super) struct Output {
     file: File,
     temporary: Option<Temporary>,
 }
 
 impl Output {
-    fn create(target: &Target) -> Result<Output> {
+    /// The open file, which is empty.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn create(target: &Target) -> Result<Output> {
         if let Some(file) = create_unnamed(target.parent()) {
             return Ok(Output {
                 file,
@@ -130,7 +114,7 @@ impl Output {
 
     fn create_named(target: &Target) -> Result<Output> {
         let path = target.temporary();
-        let file = File::create_new(&path).context("create", &path)?;
+        let file = File::create_new(&path).context("create", target.path())?;
         Ok(Output {
             file,
             temporary: Some(Temporary::new(path)),
@@ -138,9 +122,16 @@ impl Output {
     }
 
     /// Gives the complete file its name.
-    fn publish(self, target: &Target, options: &ApplyOptions) -> Result<()> {
+    pub(super) fn publish(self, target: &Target, options: &ApplyOptions) -> Result<()> {
         let path = target.path();
-        let replaces = options.force && fs::symlink_metadata(path).is_ok_and(|old| old.is_file());
+        let old = fs::symlink_metadata(path).ok();
+        let old = old.filter(|old| options.force && old.is_file());
+        let replaces = old.is_some();
+        if let Some(old) = old {
+            // What only its owner could read must not become readable to all.
+            let kept = self.file.set_permissions(old.permissions());
+            kept.context("set the mode of", path)?;
+        }
         // Otherwise a crash could leave neither the old file nor the new one.
         if options.sync || replaces {
             self.file.sync_all().context("sync", path)?;
@@ -171,18 +162,27 @@ impl Output {
 }
 
 fn create_unnamed(parent: &Path) -> Option<File> {
-    // Without /proc the file could never be given a name.
-    if !Path::new("/proc/self/fd").is_dir() {
-        return None;
-    }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
-    openat(CWD, parent, flags, mode).ok().map(File::from)
+    let file = File::from(openat(CWD, parent, flags, mode).ok()?);
+    // Without /proc it could never be given a name.
+    let (own, shown) = (file.metadata().ok()?, fs::metadata(open_path(&file)).ok()?);
+    let is_same = (own.dev(), own.ino()) == (shown.dev(), shown.ino());
+    is_same.then_some(file)
+}
+
+fn open_path(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
-    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    Ok(linkat(
+        CWD,
+        open_path(file),
+        CWD,
+        path,
+        AtFlags::SYMLINK_FOLLOW,
+    )?)
 }
 
 /// Renames without replacing what may have appeared meanwhile.
@@ -237,12 +237,5 @@ mod tests {
             .publish(&target, &force)
             .unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn too_little_space_is_seen_first() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = check_space(dir.path(), u64::MAX).unwrap_err();
-        assert_eq!(error.code(), Code::NoSpace);
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
@@ -20,7 +20,7 @@ const PIPE_PIECE: usize = 256 << 10;
 /// How many pieces may be on their way.
 const PIPE_DEPTH: usize = 8;
 /// Blobs from this size get a hashing thread of their own while there are threads to spare.
-const PIPE_MIN: u64 = 32 << 20;
+const PIPE_MIN: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 
 /// One blob to copy.
 #[derive(Debug)]
@@ -47,40 +47,41 @@ struct Shared<'a> {
     source: &'a Source,
     output: &'a Path,
     progress: &'a dyn Progress,
-    stop: AtomicBool,
+    /// The place of the first blob that failed; those after it need not be copied any more.
+    failed: AtomicUsize,
+    failure: Mutex<Option<Error>>,
 }
 
-/// Copies and verifies all blobs. The first error stops the rest.
+/// Copies and verifies all blobs. Of several errors the one of the first blob in the order of `jobs`
+/// is returned, whichever thread was faster.
 pub(super) fn run(
-    mut jobs: Vec<Job<'_>>,
+    jobs: Vec<Job<'_>>,
     source: &Source,
     output: &Path,
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<()> {
-    // The largest first, or one thread would end long after the others.
-    jobs.sort_by_key(|job| std::cmp::Reverse(job.len));
     let threads = threads.max(1);
-    let large = jobs.iter().take_while(|job| job.len >= PIPE_MIN).count();
-    let has_spare = large < threads;
+    let tasks = schedule(&jobs, threads);
     let shared = Shared {
         source,
         output,
         progress,
-        stop: AtomicBool::new(false),
+        failed: AtomicUsize::new(usize::MAX),
+        failure: Mutex::new(None),
     };
     let next = AtomicUsize::new(0);
-    let failure = Mutex::new(None);
     let work = || {
-        while !shared.stop.load(Ordering::Relaxed) {
-            let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else {
-                return;
+        let _guard = StopOnPanic(&shared.failed);
+        let mut buffer = Vec::new();
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let job = &jobs[task.place];
+            let copied = match shared.is_pointless(task.place) {
+                true => Ok(()),
+                false => shared.copy(job, task, &mut buffer),
             };
-            let is_piped = has_spare && job.len >= PIPE_MIN;
-            if let Err(error) = shared.copy(job, is_piped) {
-                shared.stop.store(true, Ordering::Relaxed);
-                let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                first.get_or_insert(error);
+            if let Err(error) = copied {
+                shared.fail(task.place, error);
             }
         }
     };
@@ -93,8 +94,44 @@ pub(super) fn run(
         }
         work();
     });
-    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failure.map_or(Ok(()), Err)
+    let failure = shared.failure.into_inner();
+    failure
+        .unwrap_or_else(PoisonError::into_inner)
+        .map_or(Ok(()), Err)
+}
+
+/// One job in the order of work.
+struct Task {
+    /// The job's place in the output.
+    place: usize,
+    /// Whether another thread hashes while this one copies.
+    is_piped: bool,
+}
+
+/// The largest first, or one thread would end long after the others. A blob that would still do so,
+/// because it is more than a thread's share of what is left, is shared by two.
+fn schedule(jobs: &[Job<'_>], threads: usize) -> Vec<Task> {
+    let mut places: Vec<usize> = (0..jobs.len()).collect();
+    places.sort_by_key(|&place| std::cmp::Reverse(jobs[place].len));
+    let mut left: u128 = jobs.iter().map(|job| u128::from(job.len)).sum();
+    let task = |place: usize| {
+        let len = jobs[place].len;
+        let is_piped = len >= PIPE_MIN && u128::from(len) * threads as u128 > left;
+        left -= u128::from(len);
+        Task { place, is_piped }
+    };
+    places.into_iter().map(task).collect()
+}
+
+/// Keeps the other threads from copying on for nothing.
+struct StopOnPanic<'a>(&'a AtomicUsize);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Says which blob has other bytes than its digest states.
@@ -112,7 +149,19 @@ pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Res
 }
 
 impl Shared<'_> {
-    fn copy(&self, job: &Job<'_>, is_piped: bool) -> Result<()> {
+    /// Whether an earlier blob has failed, so that an error here would not be the first.
+    fn is_pointless(&self, place: usize) -> bool {
+        self.failed.load(Ordering::Relaxed) < place
+    }
+
+    fn fail(&self, place: usize, error: Error) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if place < self.failed.fetch_min(place, Ordering::Relaxed) {
+            *failure = Some(error);
+        }
+    }
+
+    fn copy(&self, job: &Job<'_>, task: &Task, buffer: &mut Vec<u8>) -> Result<()> {
         let (input, input_at) = self.source.open_blob(job.location)?;
         if let Location::File(_) = job.location {
             let found = input.metadata().context("read", self.source.path())?.len();
@@ -131,16 +180,17 @@ impl Shared<'_> {
         let step = Step {
             shared: self,
             job,
+            place: task.place,
             input: &input,
             input_at,
             output,
             output_at,
             path,
         };
-        let found = if is_piped {
-            step.piped()?
+        let found = if task.is_piped {
+            step.piped(buffer)?
         } else {
-            step.plain()?
+            step.plain(buffer)?
         };
         match found {
             Some(found) => check_digest(job.name, job.digest, &found),
@@ -150,16 +200,18 @@ impl Shared<'_> {
 }
 
 fn changed(job: &Job<'_>, found: u64) -> Error {
-    let (code, what) = match job.location {
+    changed_len(job.name, job.location, job.len, found)
+}
+
+/// Says that a blob's place in the input holds another number of bytes than when it was scanned.
+pub(super) fn changed_len(name: &str, location: &Location, expected: u64, found: u64) -> Error {
+    let (code, what) = match location {
         Location::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
         Location::File(_) => (Code::SizeMismatch, "the file has another length"),
     };
     Error::new(
         code,
-        format!(
-            "{} cannot be copied, {what}: expected {} bytes, found {found}",
-            job.name, job.len
-        ),
+        format!("{name} cannot be copied, {what}: expected {expected} bytes, found {found}"),
     )
     .with_hint("the input changed while it was read; try again")
 }
@@ -168,6 +220,7 @@ fn changed(job: &Job<'_>, found: u64) -> Error {
 struct Step<'a> {
     shared: &'a Shared<'a>,
     job: &'a Job<'a>,
+    place: usize,
     input: &'a File,
     input_at: u64,
     output: &'a File,
@@ -176,16 +229,17 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Copies and hashes in turn; `None` when another thread failed.
-    fn plain(&self) -> Result<Option<Digest>> {
+    /// Copies and hashes in turn; `None` when an earlier blob failed. The buffer is that of the
+    /// thread, because a new one for every small blob costs more than the blob.
+    fn plain(&self, buffer: &mut Vec<u8>) -> Result<Option<Digest>> {
         let mut hasher = Hasher::new(self.job.digest.algorithm());
-        let mut buffer = vec![0; PIECE];
+        buffer.resize(PIECE, 0);
         let mut done = 0;
         while done < self.job.len {
-            if self.shared.stop.load(Ordering::Relaxed) {
+            if self.shared.is_pointless(self.place) {
                 return Ok(None);
             }
-            let count = self.read(&mut buffer, done)?;
+            let count = self.read(buffer, done)?;
             hasher.update(&buffer[..count]);
             self.write(&buffer[..count], done)?;
             done += count as u64;
@@ -194,7 +248,7 @@ impl Step<'_> {
     }
 
     /// Copies here while another thread hashes.
-    fn piped(&self) -> Result<Option<Digest>> {
+    fn piped(&self, spare: &mut Vec<u8>) -> Result<Option<Digest>> {
         let (full_sender, full) = mpsc::sync_channel::<(Vec<u8>, usize)>(PIPE_DEPTH);
         let (empty_sender, empty) = mpsc::sync_channel::<Vec<u8>>(PIPE_DEPTH);
         let mut hasher = Hasher::new(self.job.digest.algorithm());
@@ -208,12 +262,12 @@ impl Step<'_> {
                 hasher.finish()
             });
             let Ok(hashing) = hashing else {
-                return self.plain();
+                return self.plain(spare);
             };
             let mut done = 0;
             let mut made = 0;
             while done < self.job.len {
-                if self.shared.stop.load(Ordering::Relaxed) {
+                if self.shared.is_pointless(self.place) {
                     return Ok(None);
                 }
                 let recycled = if made < PIPE_DEPTH {

@@ -1,11 +1,13 @@
 //! Writes a new image layout directory.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::copy::{self, Destination, Job};
 use super::target::{Target, Temporary, sync_directory};
-use super::{ApplyOptions, body_len};
+use super::{ApplyOptions, body_len, space};
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
@@ -18,8 +20,14 @@ pub(super) fn write(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let needed = plan
+        .entries
+        .iter()
+        .map(body_len)
+        .fold(0, u64::saturating_add);
+    space::check(target.parent(), needed)?;
     let root = target.temporary();
-    fs::create_dir(&root).context("create", &root)?;
+    fs::create_dir(&root).context("create", target.path())?;
     let temporary = Temporary::new(root);
     let root = temporary.path();
 
@@ -60,22 +68,26 @@ pub(super) fn write(
 }
 
 fn sync_all(plan: &Plan, temporary: &Temporary) -> Result<()> {
+    let mut directories = BTreeSet::from([temporary.path().to_owned()]);
     for entry in &plan.entries {
         let path = temporary.path().join(&entry.name);
-        if let Some(parent) = path.parent() {
-            sync_directory(parent)?;
-        }
         if entry.body != Body::Directory {
             let file = File::open(&path).context("open", &path)?;
             file.sync_all().context("sync", &path)?;
         }
+        directories.extend(path.parent().map(Path::to_owned));
     }
-    Ok(())
+    directories.iter().try_for_each(|path| sync_directory(path))
 }
 
 /// The system replaces an empty directory and nothing else.
 fn publish(temporary: Temporary, target: &Target) -> Result<()> {
     let path = target.path();
+    if let Ok(old) = fs::symlink_metadata(path) {
+        // What only its owner could read must not become readable to all.
+        let kept = fs::set_permissions(temporary.path(), old.permissions());
+        kept.context("set the mode of", path)?;
+    }
     match fs::rename(temporary.path(), path) {
         Ok(()) => {
             temporary.keep();

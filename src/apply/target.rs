@@ -7,7 +7,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
 use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::media_type::Compression;
 use crate::read::Source;
 
 /// The form of the output.
@@ -29,6 +32,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// How an archive of that name is compressed as a whole: `.gz` and `.tgz` by gzip, `.zst` and
+    /// `.tzst` by zstd.
+    pub(super) fn compression(&self) -> Compression {
+        let name = self.name.as_bytes();
+        let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+        if ends_in(&[b".gz", b".tgz"]) {
+            Compression::Gzip
+        } else if ends_in(&[b".zst", b".tzst"]) {
+            Compression::Zstd
+        } else {
+            Compression::Uncompressed
+        }
+    }
+
     /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
     /// outputs that would overwrite the input or anything that `force` does not allow.
     pub fn prepare(source: &Source, output: &Path, force: bool) -> Result<Target> {
@@ -54,6 +71,7 @@ impl Target {
         };
         if is_dir {
             refuse_filled(&path)?;
+            refuse_mount(&path)?;
         } else if let Some(found) = exists(fs::symlink_metadata(&path), &path)? {
             refuse_existing(output, kind, found.is_file(), force)?;
         }
@@ -179,6 +197,23 @@ fn refuse_filled(path: &Path) -> Result<()> {
         format!("the output directory {} is not empty", show_path(path)),
     )
     .with_hint("choose a new or an empty directory"))
+}
+
+/// The output takes an empty directory's place, which the system refuses for a mount.
+fn refuse_mount(path: &Path) -> Result<()> {
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::empty());
+    // Where the system cannot tell, it refuses at the end.
+    if !found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::OutputExists,
+        format!(
+            "the output directory {} is a mount point and cannot be replaced",
+            show_path(path)
+        ),
+    )
+    .with_hint("choose a new directory below it"))
 }
 
 fn refuse_existing(output: &Path, kind: TargetKind, is_file: bool, force: bool) -> Result<()> {

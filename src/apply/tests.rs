@@ -1,1 +1,437 @@
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
+use super::*;
+use crate::digest::Algorithm;
+use crate::header::{END_LEN, canonical, padding};
+use crate::inventory::Location;
+use crate::progress::Hidden;
+
+/// An input whose bytes are anything, and a plan that copies pieces of them.
+struct Job {
+    dir: tempfile::TempDir,
+    plan: Plan,
+}
+
+/// The lengths of the blobs: nothing, one byte, around a block, more than one piece, and enough for
+/// a thread of its own.
+const LENS: [usize; 7] = [0, 1, 511, 512, 513, 300 << 10, (3 << 20) + 1];
+
+impl Job {
+    fn new(lens: &[usize]) -> Job {
+        let dir = tempfile::tempdir().unwrap();
+        let mut input = Vec::new();
+        let mut entries = vec![directory("blobs/"), directory("blobs/sha256/")];
+        for (number, &len) in lens.iter().enumerate() {
+            let bytes: Vec<u8> = (0..len).map(|at| (at + at / 251 + number) as u8).collect();
+            let digest = Digest::of(Algorithm::Sha256, &bytes);
+            entries.push(OutputEntry {
+                name: digest.blob_name(),
+                len: len as u64,
+                body: Body::Blob {
+                    digest,
+                    location: Location::Offset(input.len() as u64),
+                },
+            });
+            input.extend(bytes);
+        }
+        entries.push(OutputEntry {
+            name: "index.json".to_owned(),
+            len: 2,
+            body: Body::Bytes(b"{}".to_vec()),
+        });
+        fs::write(dir.path().join("in.tar"), input).unwrap();
+        let plan = Plan {
+            changes: Vec::new(),
+            findings: Vec::new(),
+            digests: Vec::new(),
+            images: Vec::new(),
+            entries,
+        };
+        Job { dir, plan }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn source(&self) -> Source {
+        Source::open(&self.path("in.tar")).unwrap()
+    }
+
+    fn apply(&self, output: &Path, options: ApplyOptions) -> Result<Outcome> {
+        let source = self.source();
+        let target = Target::prepare(&source, output, options.force)?;
+        apply(&self.plan, &source, target, &options, &Hidden)
+    }
+
+    fn blobs(&mut self) -> impl Iterator<Item = &mut OutputEntry> {
+        let is_blob = |entry: &&mut OutputEntry| matches!(entry.body, Body::Blob { .. });
+        self.plan.entries.iter_mut().filter(is_blob)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let found = fs::read_dir(self.dir.path()).unwrap();
+        let mut names: Vec<String> = found
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn directory(name: &str) -> OutputEntry {
+    OutputEntry {
+        name: name.to_owned(),
+        len: 0,
+        body: Body::Directory,
+    }
+}
+
+fn jobs(jobs: usize) -> ApplyOptions {
+    ApplyOptions {
+        force: false,
+        sync: false,
+        jobs,
+    }
+}
+
+#[test]
+fn an_archive_has_these_bytes() {
+    let job = Job::new(&LENS);
+    let input = fs::read(job.path("in.tar")).unwrap();
+    let mut expected = Vec::new();
+    for entry in &job.plan.entries {
+        let is_dir = entry.body == Body::Directory;
+        expected.extend(canonical(&entry.name, is_dir, entry.len));
+        match &entry.body {
+            Body::Blob {
+                location: Location::Offset(at),
+                ..
+            } => {
+                let at = *at as usize;
+                expected.extend(&input[at..at + entry.len as usize]);
+            }
+            Body::Bytes(bytes) => expected.extend(bytes),
+            _ => {}
+        }
+        expected.resize(expected.len() + padding(entry.len) as usize, 0);
+    }
+    expected.resize(expected.len() + END_LEN as usize, 0);
+    for threads in [0, 1, 2, 8] {
+        let output = job.path(&format!("{threads}.tar"));
+        let outcome = job.apply(&output, jobs(threads)).unwrap();
+        assert_eq!(outcome.blob_count, LENS.len() as u64);
+        assert_eq!(outcome.blob_bytes, input.len() as u64);
+        assert!(fs::read(output).unwrap() == expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_layout_holds_the_same() {
+    let job = Job::new(&LENS);
+    for (name, sync) in [("new/", false), ("synced/", true)] {
+        let options = ApplyOptions { sync, ..jobs(2) };
+        job.apply(&job.path(name), options).unwrap();
+        for entry in &job.plan.entries {
+            let path = job.path(name).join(&entry.name);
+            if let Body::Blob { digest, .. } = &entry.body {
+                let found = Digest::of(Algorithm::Sha256, &fs::read(path).unwrap());
+                assert_eq!(found, *digest);
+            } else if let Body::Bytes(bytes) = &entry.body {
+                assert_eq!(fs::read(path).unwrap(), *bytes);
+            }
+        }
+    }
+    assert_eq!(job.names(), ["in.tar", "new", "synced"]);
+}
+
+#[test]
+fn an_empty_directory_is_replaced_and_keeps_its_mode() {
+    let job = Job::new(&[3]);
+    let output = job.path("out");
+    fs::create_dir(&output).unwrap();
+    fs::set_permissions(&output, fs::Permissions::from_mode(0o700)).unwrap();
+    job.apply(&output, jobs(1)).unwrap();
+    assert!(output.join("index.json").exists());
+    let mode = fs::metadata(&output).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(job.names(), ["in.tar", "out"]);
+}
+
+#[test]
+fn a_damaged_blob_is_named_and_leaves_nothing() {
+    for (place, len) in LENS.iter().enumerate().filter(|(_, len)| **len > 0) {
+        let mut job = Job::new(&LENS);
+        let entry = job.blobs().nth(place).unwrap();
+        let (
+            name,
+            Body::Blob {
+                location: Location::Offset(at),
+                ..
+            },
+        ) = (entry.name.clone(), entry.body.clone())
+        else {
+            unreachable!("an archive has offsets")
+        };
+        let file = fs::OpenOptions::new().write(true).open(job.path("in.tar"));
+        file.unwrap()
+            .write_all_at(&[0xff], at + *len as u64 - 1)
+            .unwrap();
+        for output in ["out.tar", "out/"] {
+            let error = job.apply(&job.path(output), jobs(2)).unwrap_err();
+            assert_eq!(error.code(), Code::DigestMismatch, "{len}");
+            assert!(error.to_string().contains(&name), "{error}");
+            assert_eq!(job.names(), ["in.tar"], "{len}");
+        }
+    }
+}
+
+#[test]
+fn of_several_errors_the_first_in_the_output_is_reported() {
+    let lens: Vec<usize> = (1..=40).map(|number| number * 5000).collect();
+    let mut job = Job::new(&lens);
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(job.path("in.tar"))
+        .unwrap();
+    let mut damaged = Vec::new();
+    for entry in job.blobs().skip(7).step_by(3) {
+        let Body::Blob {
+            location: Location::Offset(at),
+            ..
+        } = &entry.body
+        else {
+            continue;
+        };
+        file.write_all_at(&[0xff; 2], *at).unwrap();
+        damaged.push(entry.name.clone());
+    }
+    for threads in [1, 2, 8].repeat(5) {
+        let error = job.apply(&job.path("out.tar"), jobs(threads)).unwrap_err();
+        assert!(
+            error.to_string().contains(&damaged[0]),
+            "{threads}: {error}"
+        );
+    }
+    assert_eq!(job.names(), ["in.tar"]);
+}
+
+#[test]
+fn an_input_that_shrinks_is_noticed() {
+    for len in [1000, 3 << 20] {
+        let job = Job::new(&[len]);
+        let source = job.source();
+        let file = fs::OpenOptions::new().write(true).open(job.path("in.tar"));
+        file.unwrap().set_len(999).unwrap();
+        let target = Target::prepare(&source, &job.path("out.tar"), false).unwrap();
+        let error = apply(&job.plan, &source, target, &jobs(2), &Hidden).unwrap_err();
+        assert_eq!(error.code(), Code::TruncatedArchive, "{len}");
+        assert_eq!(job.names(), ["in.tar"]);
+    }
+}
+
+#[test]
+fn a_blob_of_a_layout_that_changed_is_noticed() {
+    let mut job = Job::new(&[1000]);
+    let input = job.path("layout");
+    let name = job.blobs().next().unwrap().name.clone();
+    fs::create_dir_all(input.join("blobs/sha256")).unwrap();
+    for entry in job.blobs() {
+        if let Body::Blob { location, .. } = &mut entry.body {
+            *location = Location::File(name.clone());
+        }
+    }
+    let whole = fs::read(job.path("in.tar")).unwrap();
+    let mut other = whole.clone();
+    other[500] ^= 1;
+    let cases = [
+        ("the same", whole.clone(), None),
+        ("shorter", whole[..999].to_vec(), Some(Code::SizeMismatch)),
+        (
+            "longer",
+            [&whole[..], b"x"].concat(),
+            Some(Code::SizeMismatch),
+        ),
+        ("other bytes", other, Some(Code::DigestMismatch)),
+    ];
+    let source = Source::open(&input).unwrap();
+    for (case, bytes, expected) in cases {
+        fs::write(input.join(&name), bytes).unwrap();
+        let output = job.path(&format!("{case}.tar"));
+        let target = Target::prepare(&source, &output, false).unwrap();
+        let found = apply(&job.plan, &source, target, &jobs(1), &Hidden);
+        assert_eq!(found.err().map(|error| error.code()), expected, "{case}");
+        assert_eq!(output.exists(), expected.is_none(), "{case}");
+    }
+}
+
+#[test]
+fn force_replaces_a_file_whole_or_not_at_all() {
+    let mut job = Job::new(&[1000]);
+    let output = job.path("out.tar");
+    fs::write(&output, b"old").unwrap();
+    fs::set_permissions(&output, fs::Permissions::from_mode(0o640)).unwrap();
+    let force = ApplyOptions {
+        force: true,
+        ..jobs(1)
+    };
+    assert_eq!(
+        job.apply(&output, jobs(1)).unwrap_err().code(),
+        Code::OutputExists
+    );
+
+    let good = job.plan.clone();
+    for entry in job.blobs() {
+        entry.len -= 1;
+    }
+    assert_eq!(
+        job.apply(&output, force).unwrap_err().code(),
+        Code::DigestMismatch
+    );
+    assert_eq!(fs::read(&output).unwrap(), b"old");
+
+    job.plan = good;
+    job.apply(&output, force).unwrap();
+    assert!(fs::metadata(&output).unwrap().len() > 1000);
+    let mode = fs::metadata(&output).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_eq!(job.names(), ["in.tar", "out.tar"]);
+}
+
+#[test]
+fn an_output_that_appears_meanwhile_is_kept() {
+    for (output, found) in [
+        ("out.tar", Code::OutputExists),
+        ("out/", Code::OutputNotEmpty),
+    ] {
+        let job = Job::new(&[1]);
+        let source = job.source();
+        let target = Target::prepare(&source, &job.path(output), false).unwrap();
+        if found == Code::OutputExists {
+            fs::write(job.path("out.tar"), b"mine").unwrap();
+        } else {
+            fs::create_dir(job.path("out")).unwrap();
+            fs::write(job.path("out/mine"), b"mine").unwrap();
+        }
+        let before = job.names();
+        let error = apply(&job.plan, &source, target, &jobs(1), &Hidden).unwrap_err();
+        assert_eq!(error.code(), found);
+        assert_eq!(job.names(), before);
+    }
+}
+
+#[test]
+fn a_parent_that_takes_no_file_is_named() {
+    let job = Job::new(&[1]);
+    for output in ["/proc/out.tar", "/proc/out/"] {
+        let error = job.apply(Path::new(output), jobs(1)).unwrap_err();
+        assert_eq!(error.code(), Code::Io);
+        assert!(
+            error.to_string().starts_with("cannot create /proc/out"),
+            "{error}"
+        );
+    }
+    let error = job.apply(Path::new("/proc"), jobs(1)).unwrap_err();
+    assert_eq!(error.code(), Code::OutputNotEmpty);
+}
+
+#[test]
+fn a_plan_that_contradicts_itself_is_refused() {
+    let other = Digest::of(Algorithm::Sha256, b"other");
+    let entry = |name: String, body: Body| OutputEntry { name, len: 1, body };
+    let blob = Body::Blob {
+        digest: Digest::of(Algorithm::Sha256, b"x"),
+        location: Location::Offset(0),
+    };
+    let cases = [
+        (
+            entry("../x".to_owned(), Body::Bytes(b"x".to_vec())),
+            Code::InvalidArchive,
+        ),
+        (
+            entry("/x".to_owned(), Body::Bytes(b"x".to_vec())),
+            Code::InvalidArchive,
+        ),
+        (
+            entry(other.blob_name(), Body::Bytes(b"x".to_vec())),
+            Code::DigestMismatch,
+        ),
+        (entry(other.blob_name(), blob), Code::DigestMismatch),
+    ];
+    for (entry, code) in cases {
+        let mut job = Job::new(&[1]);
+        job.plan.entries.push(entry);
+        let error = job.apply(&job.path("out.tar"), jobs(1)).unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert_eq!(job.names(), ["in.tar"]);
+    }
+}
+
+#[test]
+fn an_output_that_does_not_fit_is_refused_first() {
+    for output in ["out.tar", "out/"] {
+        for len in [1 << 60, u64::MAX] {
+            let mut job = Job::new(&[1]);
+            job.blobs().for_each(|entry| entry.len = len);
+            let error = job.apply(&job.path(output), jobs(1)).unwrap_err();
+            assert_eq!(error.code(), Code::NoSpace);
+            assert_eq!(job.names(), ["in.tar"]);
+        }
+    }
+}
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Recorder(Mutex<(Vec<u64>, u64, u32)>);
+
+impl Progress for Recorder {
+    fn start(&self, total_len: u64) {
+        self.0.lock().unwrap().0.push(total_len);
+    }
+    fn advance(&self, len: u64) {
+        self.0.lock().unwrap().1 += len;
+    }
+    fn finish(&self) {
+        self.0.lock().unwrap().2 += 1;
+    }
+}
+
+#[test]
+fn progress_counts_every_copied_byte_once() {
+    let job = Job::new(&LENS);
+    let source = job.source();
+    let total: u64 = LENS.iter().map(|&len| len as u64).sum();
+    for (output, threads) in [("1.tar", 1), ("2.tar", 2), ("layout/", 2)] {
+        let recorder = Recorder::default();
+        let target = Target::prepare(&source, &job.path(output), false).unwrap();
+        apply(&job.plan, &source, target, &jobs(threads), &recorder).unwrap();
+        let seen = recorder.0.into_inner().unwrap();
+        assert_eq!(seen, (vec![total], total, 1), "{output}");
+    }
+}
+
+/// A display that fails.
+struct Panics;
+
+impl Progress for Panics {
+    fn start(&self, _total_len: u64) {}
+    fn advance(&self, _len: u64) {
+        panic!("nothing to show");
+    }
+    fn finish(&self) {}
+}
+
+#[test]
+fn a_panic_leaves_nothing() {
+    for output in ["out.tar", "out/"] {
+        let job = Job::new(&LENS);
+        let source = job.source();
+        let target = Target::prepare(&source, &job.path(output), false).unwrap();
+        let run = || apply(&job.plan, &source, target, &jobs(2), &Panics);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
+        assert_eq!(job.names(), ["in.tar"]);
+    }
+}

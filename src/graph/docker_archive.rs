@@ -1,9 +1,13 @@
 //! Docker's archive manifest, `manifest.json`: a list of images with their config, names and layers.
 
+mod adopt;
+
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
-use crate::graph::document::checked_text;
+use crate::graph::document::{Leniency, checked_text};
 use crate::json::{KeyCase, View, find};
+pub use adopt::Adopted;
+pub(crate) use adopt::adopt;
 
 const LOCATION: &str = "manifest.json";
 
@@ -23,31 +27,21 @@ pub struct DockerArchiveItem {
     pub layers: Vec<String>,
     /// Whether the item has properties beyond these three.
     pub has_more: bool,
-}
-
-impl DockerArchiveItem {
-    /// The digest of the config, where the entry's name states it.
-    pub fn config_digest(&self) -> Option<Digest> {
-        entry_digest(&self.config)
-    }
-}
-
-/// The digest that an entry's name states: `blobs/sha256/<hex>` or `<hex>.json`.
-pub(crate) fn entry_digest(name: &str) -> Option<Digest> {
-    let name = name.trim_start_matches("./");
-    Digest::from_blob_name(name).or_else(|| {
-        let hex = name.strip_suffix(".json")?;
-        format!("sha256:{hex}").parse().ok()
-    })
+    /// The digest of the config, if the source holds it.
+    pub config_digest: Option<Digest>,
+    /// The digests of the layers, in order; `None` where one is neither there nor named by its digest.
+    pub layer_digests: Vec<Option<Digest>>,
+    /// The diff IDs that the config states.
+    pub diff_ids: Vec<String>,
 }
 
 /// The items of `manifest.json`, in order.
 ///
 /// # Errors
 /// Text that is no list of such items.
-pub(crate) fn parse(bytes: &[u8], lenient: bool) -> Result<Vec<DockerArchiveItem>> {
+pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchiveItem>> {
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{LOCATION} {what}"));
-    let text = checked_text(bytes.to_vec(), KEYS, LOCATION, lenient)?;
+    let text = checked_text(bytes.to_vec(), KEYS, LOCATION, leniency)?;
     let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
     let items = root
         .items()
@@ -74,6 +68,9 @@ pub(crate) fn parse(bytes: &[u8], lenient: bool) -> Result<Vec<DockerArchiveItem
             has_more: members
                 .iter()
                 .any(|member| !matches!(member.key.as_str(), "Config" | "RepoTags" | "Layers")),
+            config_digest: None,
+            layer_digests: Vec::new(),
+            diff_ids: Vec::new(),
         });
     }
     Ok(parsed)
@@ -89,12 +86,10 @@ mod tests {
         let text = format!(
             r#"[{{"Config":"blobs/sha256/{hex}","RepoTags":null,"Layers":["a"],"LayerSources":{{}}}}]"#
         );
-        let items = parse(text.as_bytes(), false).unwrap();
-        assert_eq!(items[0].config_digest().unwrap().hex(), hex);
+        let items = parse(text.as_bytes(), &Leniency::default()).unwrap();
+        assert!(items[0].config.ends_with(&hex));
         assert!(items[0].repo_tags.is_empty());
         assert!(items[0].has_more);
-        assert_eq!(entry_digest(&format!("./{hex}.json")).unwrap().hex(), hex);
-        assert_eq!(entry_digest("config"), None);
     }
 
     #[test]
@@ -107,12 +102,14 @@ mod tests {
             r#"[{"Config":"x","Layers":"y"}]"#,
         ] {
             assert_eq!(
-                parse(text.as_bytes(), false).unwrap_err().code(),
+                parse(text.as_bytes(), &Leniency::default())
+                    .unwrap_err()
+                    .code(),
                 Code::InvalidDocument,
                 "{text}"
             );
         }
-        let case = parse(br#"[{"Config":"x","layers":[]}]"#, false).unwrap_err();
+        let case = parse(br#"[{"Config":"x","layers":[]}]"#, &Leniency::default()).unwrap_err();
         assert_eq!(case.code(), Code::DuplicateKey);
     }
 }

@@ -1,11 +1,12 @@
 //! One index or manifest: its text, and what the text says.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::pointer::{Pointer, Role, pointers};
-use crate::json::{Fault, KeyCase, View, check, find};
+use crate::json::{Fault, KeyCase, View, check, check_but_duplicates, find};
 use crate::media_type::{self, Kind};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
@@ -65,6 +66,8 @@ pub struct Document {
     pub pointers: Vec<Pointer>,
     /// The path from the root, for messages.
     pub location: String,
+    /// Whether the text is not the one that the digest is of, but one with its layers restored.
+    pub is_restored: bool,
     pub(crate) media_type_place: Option<Range<usize>>,
 }
 
@@ -79,9 +82,9 @@ impl Document {
         digest: Digest,
         shape: Shape,
         location: String,
-        lenient: bool,
+        leniency: &Leniency,
     ) -> Result<Self> {
-        let text = checked_text(bytes, KEYS, &location, lenient)?;
+        let text = checked_text(bytes, KEYS, &location, leniency)?;
         let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
         let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
         let members = root
@@ -143,6 +146,7 @@ impl Document {
             artifact_type,
             pointers,
             location,
+            is_restored: false,
             media_type_place,
             text,
         })
@@ -172,12 +176,64 @@ pub(crate) fn schema1(location: &str) -> Error {
         .with_hint("pull and save the image again with a current Docker, or convert it with oci-schema1 (github.com/tianon/oci-schema1)")
 }
 
-/// The text of a document that has passed the strict check. With `lenient`, duplicate keys pass.
+/// How strictly documents are read, and where the choice mattered.
+#[derive(Debug, Default)]
+pub(crate) struct Leniency {
+    is_lenient: bool,
+    passed: RefCell<Vec<RepeatedKey>>,
+}
+
+/// A key that stands more than once in one object of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepeatedKey {
+    /// The path from the root to the document.
+    pub location: String,
+    /// The key.
+    pub key: String,
+}
+
+impl Leniency {
+    /// Strict, or such that keys may stand twice.
+    pub(crate) fn new(is_lenient: bool) -> Self {
+        Leniency {
+            is_lenient,
+            passed: RefCell::default(),
+        }
+    }
+
+    /// Whether to take what docker would.
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.is_lenient
+    }
+
+    /// The keys that were let through.
+    pub(crate) fn into_passed(self) -> Vec<RepeatedKey> {
+        let mut passed = self.passed.into_inner();
+        passed.dedup();
+        passed
+    }
+
+    fn check(&self, text: &str, keys: KeyCase, location: &str) -> Result<(), Fault> {
+        if !self.is_lenient {
+            return check(text, keys);
+        }
+        let repeated = check_but_duplicates(text, keys)?;
+        self.passed
+            .borrow_mut()
+            .extend(repeated.into_iter().map(|key| RepeatedKey {
+                location: location.to_owned(),
+                key,
+            }));
+        Ok(())
+    }
+}
+
+/// The text of a document that has passed the check.
 pub(crate) fn checked_text(
     bytes: Vec<u8>,
     keys: KeyCase,
     location: &str,
-    lenient: bool,
+    leniency: &Leniency,
 ) -> Result<String> {
     let text = String::from_utf8(bytes).map_err(|_| {
         Error::new(
@@ -185,13 +241,12 @@ pub(crate) fn checked_text(
             format!("{location} is not UTF-8 text"),
         )
     })?;
-    match check(&text, keys) {
+    match leniency.check(&text, keys, location) {
         Ok(()) => Ok(text),
         Err(Fault::Invalid(what)) => Err(Error::new(
             Code::InvalidDocument,
             format!("{location} is not valid JSON: {what}"),
         )),
-        Err(_) if lenient => Ok(text),
         Err(Fault::Duplicate(key)) => Err(Error::new(
             Code::DuplicateKey,
             format!("{location} has the key \"{}\" twice in one object, and readers differ on which counts", escape(&key)),
@@ -216,7 +271,7 @@ mod tests {
             digest,
             shape,
             "index.json".to_owned(),
-            false,
+            &Leniency::default(),
         )
     }
 

@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
-use crate::graph::document::{Document, checked_text};
+use crate::graph::document::{Document, Leniency, checked_text};
 use crate::graph::pointer::{self, Pointer, platform};
 use crate::json::{KeyCase, View};
 use crate::media_type::{self, Kind};
@@ -10,7 +10,7 @@ use crate::platform::Platform;
 
 const KEYS: KeyCase = KeyCase {
     known: &["architecture", "os", "variant", "rootfs", "diff_ids"],
-    levels: 1,
+    levels: 2,
 };
 
 /// What a manifest is.
@@ -37,6 +37,8 @@ pub struct ManifestFacts {
     pub config: Digest,
     /// The platform that the config states.
     pub platform: Option<Platform>,
+    /// The diff IDs that an image's config states.
+    pub diff_ids: Vec<String>,
     /// Whether the config and all layers are present, or may be absent.
     pub is_whole: bool,
 }
@@ -88,8 +90,8 @@ pub(crate) struct Config {
 }
 
 /// Reads an image config.
-pub(crate) fn config(bytes: Vec<u8>, location: &str, lenient: bool) -> Result<Config> {
-    let text = checked_text(bytes, KEYS, location, lenient)?;
+pub(crate) fn config(bytes: Vec<u8>, location: &str, leniency: &Leniency) -> Result<Config> {
+    let text = checked_text(bytes, KEYS, location, leniency)?;
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
     let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
     if root.members().is_none() {

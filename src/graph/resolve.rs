@@ -1,96 +1,95 @@
-//! The walk from `index.json` down.
+//! The roots of a source, and the walk from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result};
-use crate::graph::document::{Document, MAX_DOCUMENT_LEN, Shape, schema1};
-use crate::graph::image::{self, ManifestFacts, Role};
-use crate::graph::pointer::{self, Pointer};
-use crate::graph::{Graph, Missing, docker_archive};
-use crate::inventory::{BlobEntry, Content, Inventory};
-use crate::json::{KeyCase, View, check};
-use crate::media_type::{self, Kind};
+use crate::graph::document::{Document, Leniency, Shape};
+use crate::graph::image::{ManifestFacts, Role};
+use crate::graph::made::{self, Made};
+use crate::graph::walk::walk;
+use crate::graph::{Graph, docker_archive};
+use crate::inventory::Inventory;
 use crate::read::BlobSource;
 
-/// How deep indexes, manifests and subjects may be nested.
-const MAX_DEPTH: usize = 32;
-/// How many bytes of documents are kept in memory.
-const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
-
 pub(crate) fn resolve(
-    inventory: &Inventory,
+    inventory: &mut Inventory,
     blobs: &dyn BlobSource,
     lenient: bool,
 ) -> Result<Graph> {
-    let Some(root_file) = &inventory.root_index else {
-        return Err(Error::new(
-            Code::DockerArchive,
-            "the archive has manifest.json but no index.json: it is a Docker archive, which is not supported yet",
-        )
-        .with_hint("load and save it once with Docker 25 or later, which writes index.json too"));
-    };
-    if let Some(file) = &inventory.oci_layout {
-        check_layout_version(&file.bytes)?;
+    let leniency = Leniency::new(lenient);
+    let mut docker_archive = None;
+    let mut adopted = Vec::new();
+    let mut made = None;
+    if let Some(file) = inventory.docker_manifest.clone() {
+        if inventory.root_index.is_none() && made::is_directory_transport(&file.bytes) {
+            made = Some(made::from_directory_transport(
+                &file.bytes,
+                inventory,
+                blobs,
+            )?);
+        } else {
+            let mut items = docker_archive::parse(&file.bytes, &leniency)?;
+            adopted = docker_archive::adopt(&mut items, inventory, blobs, &leniency)?;
+            docker_archive = Some(items);
+        }
     }
-    let bytes = root_file.bytes.clone();
-    let digest = Digest::of(Algorithm::Sha256, &bytes);
-    let root = Document::parse(
-        bytes,
-        digest,
-        Shape::Index,
-        "index.json".to_owned(),
-        lenient,
-    )?;
-    let mut walk = Walk {
-        inventory,
-        blobs,
-        lenient,
-        documents_len: 0,
-        ancestors: Vec::new(),
-        children: BTreeMap::new(),
-        graph: Graph {
-            root: root.clone(),
-            documents: BTreeMap::new(),
-            children_first: Vec::new(),
-            manifests: BTreeMap::new(),
-            reachable: BTreeSet::new(),
-            missing: Vec::new(),
-            docker_archive: None,
-        },
+    let stated = match &inventory.root_index {
+        Some(file) => Some(root(file.bytes.clone(), &leniency)?),
+        None => None,
     };
-    walk.follow_all(&root)?;
-    let mut graph = walk.graph;
-    if let Some(file) = &inventory.docker_manifest {
-        graph.docker_archive = Some(docker_archive::parse(&file.bytes, lenient)?);
+    if let Some(items) = &docker_archive
+        && !items.is_empty()
+        && stated.as_ref().is_none_or(|root| root.pointers.is_empty())
+    {
+        made = Some(made::from_docker_archive(items, inventory)?);
     }
+    let is_root_made = made.is_some();
+    let (root, documents) = match (made, stated) {
+        (
+            Some(Made {
+                root: text,
+                documents,
+            }),
+            _,
+        ) => (root(text, &leniency)?, documents),
+        (None, Some(root)) => (root, BTreeMap::new()),
+        (None, None) => {
+            return Err(Error::new(
+                Code::NotAnImage,
+                "manifest.json lists no image, and there is no index.json",
+            )
+            .with_hint("save the image again; docker before 23 takes such an archive in silence and loads nothing"));
+        }
+    };
+    let mut graph = Graph {
+        root,
+        is_root_made,
+        made: documents,
+        adopted,
+        docker_archive,
+        documents: BTreeMap::new(),
+        children_first: Vec::new(),
+        manifests: BTreeMap::new(),
+        reachable: BTreeSet::new(),
+        missing: Vec::new(),
+        repeated_keys: Vec::new(),
+    };
+    walk(&mut graph, inventory, blobs, &leniency)?;
+    graph.repeated_keys = leniency.into_passed();
     require_a_whole_image(&graph)?;
     Ok(graph)
 }
 
-fn check_layout_version(bytes: &[u8]) -> Result<()> {
-    let keys = KeyCase {
-        known: &["imageLayoutVersion"],
-        levels: 1,
-    };
-    let version = std::str::from_utf8(bytes)
-        .ok()
-        .filter(|text| check(text, keys).is_ok())
-        .and_then(View::parse)
-        .and_then(|root| root.get("imageLayoutVersion"))
-        .and_then(View::string);
-    match version.as_deref() {
-        Some("1.0.0") => Ok(()),
-        found => Err(Error::new(
-            Code::LayoutVersion,
-            format!(
-                "oci-layout states the layout version {}, expected 1.0.0",
-                crate::error::escape(found.unwrap_or("(none)"))
-            ),
-        )),
-    }
+fn root(bytes: Vec<u8>, leniency: &Leniency) -> Result<Document> {
+    let digest = Digest::of(Algorithm::Sha256, &bytes);
+    Document::parse(
+        bytes,
+        digest,
+        Shape::Index,
+        "index.json".to_owned(),
+        leniency,
+    )
 }
 
 /// An archive whose images all lack parts loads nowhere; one with none (a cache, artifacts) is fine.
@@ -100,13 +99,16 @@ fn require_a_whole_image(graph: &Graph) -> Result<()> {
         .values()
         .filter(|facts| facts.role == Role::Image)
         .peekable();
-    if images.peek().is_none() || images.any(|facts| facts.is_whole) {
+    let is_other = |facts: &ManifestFacts| matches!(facts.role, Role::Cache | Role::Artifact);
+    let has_images = images.peek().is_some();
+    if images.any(|facts| facts.is_whole) || (!has_images && graph.manifests.values().any(is_other))
+    {
         return Ok(());
     }
     let missing = graph
         .missing
         .iter()
-        .find(|missing| !missing.is_child && !missing.is_expected);
+        .find(|missing| missing.is_child != has_images && !missing.is_expected);
     match missing {
         None => Ok(()),
         Some(missing) => Err(Error::new(
@@ -119,257 +121,4 @@ fn require_a_whole_image(graph: &Graph) -> Result<()> {
         )
         .with_hint("save the image again; the archive is incomplete")),
     }
-}
-
-struct Walk<'a> {
-    inventory: &'a Inventory,
-    blobs: &'a dyn BlobSource,
-    lenient: bool,
-    documents_len: u64,
-    ancestors: Vec<Digest>,
-    /// Documents already read, and the shape that they were read as.
-    children: BTreeMap<Digest, Shape>,
-    graph: Graph,
-}
-
-impl Walk<'_> {
-    fn follow_all(&mut self, document: &Document) -> Result<()> {
-        for pointer in &document.pointers {
-            self.follow(document, pointer)?;
-        }
-        Ok(())
-    }
-
-    fn follow(&mut self, parent: &Document, pointer: &Pointer) -> Result<()> {
-        let location = parent.location_of(pointer);
-        self.graph.reachable.insert(pointer.digest.clone());
-        check_data(pointer, &location)?;
-        let shape = match media_type::kind(&pointer.media_type) {
-            Kind::Index => Some(Shape::Index),
-            Kind::Manifest => Some(Shape::Manifest),
-            Kind::Schema1 => return Err(schema1(&location)),
-            _ => None,
-        };
-        let Some(blob) = self.inventory.blobs.get(&pointer.digest) else {
-            let is_layer = media_type::kind(&pointer.media_type);
-            let is_nondistributable = matches!(
-                is_layer,
-                Kind::Layer {
-                    distributable: false,
-                    ..
-                }
-            );
-            self.graph.missing.push(Missing {
-                location,
-                digest: pointer.digest.clone(),
-                is_child: matches!(
-                    pointer.role,
-                    pointer::Role::Manifests | pointer::Role::Subject
-                ),
-                is_expected: is_nondistributable
-                    || pointer.has_urls
-                    || pointer.role == pointer::Role::Subject,
-            });
-            return Ok(());
-        };
-        if blob.len != pointer.size {
-            return Err(Error::new(
-                Code::SizeMismatch,
-                format!(
-                    "{location} states {} bytes, but {} has {}",
-                    pointer.size,
-                    pointer.digest.blob_name(),
-                    blob.len
-                ),
-            )
-            .with_hint("the archive is damaged or was cut short; copy or save it again"));
-        }
-        let Some(shape) = shape else {
-            return Ok(());
-        };
-        if let Some(known) = self.children.get(&pointer.digest) {
-            return if *known == shape {
-                Ok(())
-            } else {
-                Err(two_shapes(&location))
-            };
-        }
-        if self.ancestors.len() >= MAX_DEPTH {
-            return Err(Error::new(
-                Code::DocumentTooDeep,
-                format!("{location} is nested deeper than {MAX_DEPTH} documents"),
-            ));
-        }
-        let bytes = self.read_document(&pointer.digest, blob, &location)?;
-        self.children.insert(pointer.digest.clone(), shape);
-        let document =
-            Document::parse(bytes, pointer.digest.clone(), shape, location, self.lenient)?;
-        self.ancestors.push(pointer.digest.clone());
-        self.follow_all(&document)?;
-        self.ancestors.pop();
-        if shape == Shape::Manifest {
-            let facts = self.manifest_facts(&document, pointer)?;
-            self.graph.manifests.insert(pointer.digest.clone(), facts);
-        }
-        self.graph.children_first.push(pointer.digest.clone());
-        self.graph
-            .documents
-            .insert(pointer.digest.clone(), document);
-        Ok(())
-    }
-
-    fn read_document(
-        &mut self,
-        digest: &Digest,
-        blob: &BlobEntry,
-        location: &str,
-    ) -> Result<Vec<u8>> {
-        self.documents_len = self.documents_len.saturating_add(blob.len);
-        if blob.len > MAX_DOCUMENT_LEN || self.documents_len > MAX_DOCUMENTS_LEN {
-            let (what, len, cap) = if blob.len > MAX_DOCUMENT_LEN {
-                ("is a document of", blob.len, MAX_DOCUMENT_LEN)
-            } else {
-                (
-                    "brings all documents to",
-                    self.documents_len,
-                    MAX_DOCUMENTS_LEN,
-                )
-            };
-            return Err(Error::new(
-                Code::DocumentTooLarge,
-                format!("{location} {what} {len} bytes; at most {cap} are read"),
-            ));
-        }
-        let bytes = self.blobs.read_blob(blob, MAX_DOCUMENT_LEN)?;
-        let found = Digest::of(digest.algorithm(), &bytes);
-        if found != *digest {
-            return Err(Error::new(
-                Code::DigestMismatch,
-                format!(
-                    "{location} is damaged: {} has the digest {found}",
-                    digest.blob_name()
-                ),
-            )
-            .with_hint("the archive is damaged; copy or save it again"));
-        }
-        Ok(bytes)
-    }
-
-    fn manifest_facts(&mut self, document: &Document, parent: &Pointer) -> Result<ManifestFacts> {
-        let role = image::role(document, parent)?;
-        let Some(config) = document.config().cloned() else {
-            return Err(Error::new(
-                Code::InvalidDocument,
-                format!("{} has no config", document.location),
-            ));
-        };
-        let layers: Vec<&Pointer> = document.pointers_in(pointer::Role::Layers).collect();
-        let is_present = |digest: &Digest| self.inventory.blobs.contains_key(digest);
-        let is_optional = |layer: &Pointer| {
-            layer.has_urls
-                || matches!(
-                    media_type::kind(&layer.media_type),
-                    Kind::Layer {
-                        distributable: false,
-                        ..
-                    }
-                )
-        };
-        let is_whole = is_present(&config.digest)
-            && layers
-                .iter()
-                .all(|layer| is_present(&layer.digest) || is_optional(layer));
-        let mut platform = None;
-        if let (Role::Image, Some(blob)) = (role, self.inventory.blobs.get(&config.digest)) {
-            let location = document.location_of(&config);
-            let bytes = self.read_document(&config.digest, blob, &location)?;
-            self.documents_len -= blob.len;
-            let config = image::config(bytes, &location, self.lenient)?;
-            self.check_layers(document, &layers, &config.diff_ids)?;
-            platform = config.platform;
-        }
-        Ok(ManifestFacts {
-            role,
-            config: config.digest,
-            platform,
-            is_whole,
-        })
-    }
-
-    fn check_layers(
-        &self,
-        document: &Document,
-        layers: &[&Pointer],
-        diff_ids: &[String],
-    ) -> Result<()> {
-        if layers.len() != diff_ids.len() {
-            return Err(Error::new(
-                Code::LayerCountMismatch,
-                format!(
-                    "{} lists {} layers, but its config has {} diff IDs",
-                    document.location,
-                    layers.len(),
-                    diff_ids.len()
-                ),
-            )
-            .with_hint("build or save the image again; every engine refuses it as it is"));
-        }
-        for (layer, diff_id) in layers.iter().zip(diff_ids) {
-            let content = self
-                .inventory
-                .blobs
-                .get(&layer.digest)
-                .map(|blob| blob.content);
-            // Of an uncompressed layer the digest is the diff ID, so a difference shows without reading it.
-            if content == Some(Content::Tar)
-                && layer.digest.algorithm() == Algorithm::Sha256
-                && matches!(media_type::kind(&layer.media_type), Kind::Layer { .. })
-                && layer.digest.as_str() != diff_id
-            {
-                return Err(Error::new(
-                    Code::DiffIdMismatch,
-                    format!(
-                        "{} is a plain tar of digest {}, but the config's diff ID is {}",
-                        document.location_of(layer),
-                        layer.digest,
-                        crate::error::escape(diff_id)
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn two_shapes(location: &str) -> Error {
-    Error::new(
-        Code::AmbiguousDocument,
-        format!("{location} names a document that another descriptor gives another type"),
-    )
-}
-
-/// Embedded content must be the content (image specification, `descriptor.md`).
-fn check_data(pointer: &Pointer, location: &str) -> Result<()> {
-    let Some(data) = &pointer.data else {
-        return Ok(());
-    };
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(data)
-        .map_err(|_| {
-            Error::new(
-                Code::InvalidDocument,
-                format!("{location} has embedded data that is not base64"),
-            )
-        })?;
-    let found = Digest::of(pointer.digest.algorithm(), &bytes);
-    if found != pointer.digest || bytes.len() as u64 != pointer.size {
-        return Err(Error::new(
-            Code::DigestMismatch,
-            format!(
-                "{location} has embedded data of digest {found}, expected {}",
-                pointer.digest
-            ),
-        ));
-    }
-    Ok(())
 }

@@ -31,31 +31,53 @@ pub(crate) enum Fault {
 
 /// Checks a whole document; the error is the first fault.
 pub(crate) fn check(text: &str, keys: KeyCase) -> Result<(), Fault> {
-    let mut fault = None;
+    match check_all(text, keys, false) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The same, but that keys may stand twice; these are returned.
+pub(crate) fn check_but_duplicates(text: &str, keys: KeyCase) -> Result<Vec<String>, Fault> {
+    check_all(text, keys, true)
+}
+
+fn check_all(text: &str, keys: KeyCase, may_repeat: bool) -> Result<Vec<String>, Fault> {
+    let mut findings = Findings {
+        may_repeat,
+        repeated: Vec::new(),
+        fault: None,
+    };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let walk = Walk {
         keys,
         level: 0,
-        fault: &mut fault,
+        findings: &mut findings,
     };
     let result = walk
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end());
-    match (fault, result) {
+    match (findings.fault, result) {
         (Some(fault), _) => Err(fault),
         (None, Err(error)) => Err(Fault::Invalid(error.to_string())),
-        (None, Ok(())) => Ok(()),
+        (None, Ok(())) => Ok(findings.repeated),
     }
+}
+
+struct Findings {
+    may_repeat: bool,
+    repeated: Vec<String>,
+    fault: Option<Fault>,
 }
 
 struct Walk<'f> {
     keys: KeyCase,
     level: usize,
-    fault: &'f mut Option<Fault>,
+    findings: &'f mut Findings,
 }
 
 impl Walk<'_> {
-    fn key_fault(&self, seen: &mut HashSet<String>, key: String) -> Option<Fault> {
+    fn key_fault(&mut self, seen: &mut HashSet<String>, key: String) -> Option<Fault> {
         if self.level < self.keys.levels {
             let folded = fold(&key);
             let known = self.keys.known.iter().find(|known| fold(known) == folded);
@@ -64,6 +86,10 @@ impl Walk<'_> {
             }
         }
         let repeated = seen.contains(&key);
+        if repeated && self.findings.may_repeat {
+            self.findings.repeated.push(key);
+            return None;
+        }
         if repeated {
             return Some(Fault::Duplicate(key));
         }
@@ -132,7 +158,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             let walk = Walk {
                 keys: self.keys,
                 level: self.level,
-                fault: self.fault,
+                findings: self.findings,
             };
             if seq.next_element_seed(walk)?.is_none() {
                 return Ok(());
@@ -140,7 +166,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             let level = if is_free_map(&key) {
@@ -149,13 +175,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 self.level.saturating_add(1)
             };
             if let Some(fault) = self.key_fault(&mut seen, key) {
-                *self.fault = Some(fault);
+                self.findings.fault = Some(fault);
                 return Err(A::Error::custom("key fault"));
             }
             map.next_value_seed(Walk {
                 keys: self.keys,
                 level,
-                fault: self.fault,
+                findings: self.findings,
             })?;
         }
         Ok(())

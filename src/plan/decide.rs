@@ -9,6 +9,7 @@ use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::inventory::{Content, Inventory};
 use crate::media_type::{self, Compression, Kind};
+use crate::plan::selection::Selection;
 use crate::plan::{Change, rules::Rule};
 
 /// Decisions for every document, and the changes that they stand for.
@@ -34,48 +35,71 @@ pub(crate) struct DocumentDecision {
     pub(crate) copies: Vec<(usize, Vec<(&'static str, String)>)>,
 }
 
-/// Decides types and drops for all documents; names are decided apart.
+/// Decides the types of all documents that go out; names are decided apart.
 pub(crate) fn decide(
     graph: &Graph,
     inventory: &Inventory,
-    drop_attestations: bool,
+    selection: &mut Selection,
 ) -> Result<Decisions> {
     let mut decisions = Decisions::default();
-    decisions.root = decide_document(
-        &graph.root,
-        None,
-        graph,
-        inventory,
-        drop_attestations,
-        &mut decisions.changes,
-    )?;
+    let changes = &mut decisions.changes;
+    made(graph, changes);
+    changes.append(&mut selection.changes);
+    decisions.root = decide_document(&graph.root, None, inventory, &selection.root, changes)?;
+    let nothing = BTreeSet::new();
     for digest in graph.children_first.iter().rev() {
-        let Some(document) = graph.document(digest) else {
+        let Some(document) = graph
+            .document(digest)
+            .filter(|_| selection.reachable.contains(digest))
+        else {
             continue;
         };
         let role = graph.manifests.get(digest).map(|facts| facts.role);
-        let decision = decide_document(
-            document,
-            role,
-            graph,
-            inventory,
-            drop_attestations,
-            &mut decisions.changes,
-        )?;
+        let dropped = selection.dropped(digest).unwrap_or(&nothing);
+        let decision = decide_document(document, role, inventory, dropped, changes)?;
         decisions.documents.insert(digest.clone(), decision);
     }
     Ok(decisions)
 }
 
+/// The changes that resolving a Docker archive stands for.
+fn made(graph: &Graph, changes: &mut Vec<Change>) {
+    if graph.is_root_made {
+        let count = graph.root.pointers.len();
+        let after = format!("{count} {}", if count == 1 { "image" } else { "images" });
+        changes.push(Rule::IndexAdded.change("index.json", None, Some(after)));
+    }
+    for pointer in &graph.root.pointers {
+        if graph.made.contains_key(&pointer.digest) && graph.docker_archive.is_some() {
+            let after = Some(pointer.digest.to_string());
+            changes.push(Rule::ManifestAdded.change(graph.root.location_of(pointer), None, after));
+        }
+    }
+    for adopted in &graph.adopted {
+        let name = crate::error::escape(&adopted.name);
+        changes.push(Rule::BlobName.change(
+            name.clone(),
+            Some(name),
+            Some(adopted.digest.blob_name()),
+        ));
+    }
+}
+
 fn decide_document(
     document: &Document,
     role: Option<ManifestRole>,
-    graph: &Graph,
     inventory: &Inventory,
-    drop_attestations: bool,
+    dropped: &BTreeSet<usize>,
     changes: &mut Vec<Change>,
 ) -> Result<DocumentDecision> {
-    let mut decision = DocumentDecision::default();
+    let mut decision = DocumentDecision {
+        dropped: dropped.clone(),
+        ..DocumentDecision::default()
+    };
+    if document.is_restored {
+        let location = format!("{}, layers", document.location);
+        changes.push(Rule::LayersRestored.change(location, None, None));
+    }
     let (wanted, rule) = match document.shape {
         Shape::Index => (media_type::OCI_INDEX, Rule::IndexType),
         Shape::Manifest => (media_type::OCI_MANIFEST, Rule::ManifestType),
@@ -95,13 +119,7 @@ fn decide_document(
     }
     for (position, pointer) in document.pointers.iter().enumerate() {
         let location = || document.location_of(pointer);
-        if drop_attestations && is_attestation(pointer, graph) {
-            decision.dropped.insert(position);
-            changes.push(Rule::AttestationDropped.change(
-                location(),
-                Some(pointer.digest.to_string()),
-                None,
-            ));
+        if dropped.contains(&position) {
             continue;
         }
         let wanted = wanted_type(pointer, role, inventory).map_err(|what| {
@@ -130,15 +148,6 @@ fn decide_document(
         }
     }
     Ok(decision)
-}
-
-fn is_attestation(pointer: &Pointer, graph: &Graph) -> bool {
-    pointer.role == Role::Manifests
-        && (pointer.is_attestation
-            || graph
-                .manifests
-                .get(&pointer.digest)
-                .is_some_and(|facts| facts.role == ManifestRole::Attestation))
 }
 
 /// The media type that a descriptor should have; the error is the name of a compression without one.

@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, show_list};
 use crate::graph::Graph;
-use crate::graph::docker_archive::{DockerArchiveItem, entry_digest};
+use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Role;
 use crate::inventory::Inventory;
-use crate::media_type::{self, Kind};
-use crate::plan::names::Named;
+use crate::plan::names::{Named, is_foreign};
 use crate::plan::{Change, PlanOptions, rules::Rule};
 use crate::platform::Platform;
 
@@ -40,7 +39,7 @@ pub(crate) fn choose(
         .docker_archive
         .iter()
         .flatten()
-        .filter_map(DockerArchiveItem::config_digest)
+        .filter_map(|item| item.config_digest.clone())
         .collect();
     let mut is_found = options.platform.is_none();
     let mut available = BTreeSet::new();
@@ -174,7 +173,9 @@ pub(crate) fn text(
     let describe =
         |count: usize| format!("{count} {}", if count == 1 { "image" } else { "images" });
     let before = old.map(|(_, old_items)| describe(old_items.len()));
-    changes.push(Rule::DockerManifest.change("manifest.json", before, Some(describe(items.len()))));
+    let what = old.map_or("", |(_, old_items)| difference(old_items, items));
+    let after = format!("{}{what}", describe(items.len()));
+    changes.push(Rule::DockerManifest.change("manifest.json", before, Some(after)));
     Some(text.into_bytes())
 }
 
@@ -183,9 +184,7 @@ fn says_the_same(graph: &Graph, old: &[DockerArchiveItem], items: &[Item]) -> bo
         && items.iter().all(|item| {
             old.iter().any(|old| {
                 let tags: BTreeSet<&String> = old.repo_tags.iter().collect();
-                let names_blobs = |entry: &str, digest: &Digest| {
-                    entry == digest.blob_name() && entry_digest(entry).is_some()
-                };
+                let names_blobs = |entry: &str, digest: &Digest| entry == digest.blob_name();
                 names_blobs(&old.config, &item.config)
                     && old.layers.len() == item.layers.len()
                     && old
@@ -201,18 +200,28 @@ fn says_the_same(graph: &Graph, old: &[DockerArchiveItem], items: &[Item]) -> bo
         })
 }
 
+/// What a reader of the same images sees change.
+fn difference(old: &[DockerArchiveItem], items: &[Item]) -> &'static str {
+    let by_digest = |name: &str| Digest::from_blob_name(name).is_some();
+    let is_named =
+        |old: &DockerArchiveItem| by_digest(&old.config) && old.layers.iter().all(|l| by_digest(l));
+    let old_tags: BTreeSet<&String> = old.iter().flat_map(|old| &old.repo_tags).collect();
+    let tags: BTreeSet<&String> = items.iter().flat_map(|item| &item.tags).collect();
+    if !old.iter().all(is_named) {
+        ", with files named by digest"
+    } else if old_tags != tags {
+        ", with other names"
+    } else if old.iter().any(|old| old.has_more) {
+        ", without LayerSources"
+    } else {
+        ""
+    }
+}
+
 fn has_foreign_layer(graph: &Graph, item: &Item) -> bool {
-    graph.document(&item.manifest).is_some_and(|document| {
-        document.pointers_in(Role::Layers).any(|layer| {
-            matches!(
-                media_type::kind(&layer.media_type),
-                Kind::Layer {
-                    distributable: false,
-                    ..
-                }
-            )
-        })
-    })
+    graph
+        .document(&item.manifest)
+        .is_some_and(|document| document.pointers_in(Role::Layers).any(is_foreign))
 }
 
 impl Item {

@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 use crate::digest::Digest;
 use crate::error::escape;
 use crate::graph::document::Document;
-use crate::graph::pointer::{Pointer, Role};
-use crate::graph::{Graph, ManifestRole};
+use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
+use crate::graph::{Graph, ManifestRole, Missing};
 use crate::inventory::{Content, Inventory};
 use crate::media_type::{self, Kind};
 use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
+use crate::plan::selection::{Selection, documents_after, signed_digest};
 use crate::plan::{Finding, Severity};
+use crate::reference::Reference;
 
 /// Everything worth telling about the output.
 pub(crate) fn findings(
     graph: &Graph,
     inventory: &Inventory,
     entries: &[Named],
+    selection: &Selection,
     rewritten: &Rewritten,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -33,11 +36,21 @@ pub(crate) fn findings(
             None,
         ));
     }
+    for repeated in &graph.repeated_keys {
+        let message = format!(
+            "the key \"{}\" stands twice in one object; the last one was taken",
+            escape(&repeated.key)
+        );
+        let location = Some(repeated.location.clone());
+        findings.push(warning("duplicate-key", location, message, None));
+    }
+    let documents: Vec<&Document> = documents_after(graph, selection).collect();
     unnamed(graph, entries, &mut findings);
-    missing(graph, &mut findings);
-    layers(graph, inventory, &mut findings);
-    unknown_types(graph, &mut findings);
-    stale(graph, rewritten, &mut findings);
+    bad_names(graph, &mut findings);
+    missing(graph, selection, &mut findings);
+    layers(graph, inventory, &documents, &mut findings);
+    unknown_types(&documents, &mut findings);
+    stale(graph, rewritten, &documents, &mut findings);
     findings
 }
 
@@ -86,13 +99,46 @@ fn unnamed(graph: &Graph, entries: &[Named], findings: &mut Vec<Finding>) {
             "unnamed-image",
             location,
             format!("the image {} has no name: docker loads it untagged, and ctr drops it without --digests", entry.digest),
-            Some("give the image a name when it is saved, such as docker save NAME:TAG or buildx build -t NAME:TAG"),
+            Some("give it one with --name, such as --name example.com/app:1.0"),
         ));
     }
 }
 
-fn missing(graph: &Graph, findings: &mut Vec<Finding>) {
-    for missing in &graph.missing {
+/// Names that no reader takes as they stand.
+fn bad_names(graph: &Graph, findings: &mut Vec<Finding>) {
+    let mut bad = |name: &str, location: String| {
+        if Reference::parse(name).is_some() {
+            return;
+        }
+        let better = Reference::parse(&name.to_lowercase()).map(|name| name.familiar());
+        let hint = match better {
+            Some(better) => format!("{better} would be valid: give it with --name or when the image is saved"),
+            None => "a name is REPOSITORY:TAG, the repository in lower case, such as example.com/app:1.0".to_owned(),
+        };
+        let message = format!(
+            "\"{}\" is not a valid image name, and docker refuses an archive that has it",
+            escape(name)
+        );
+        findings.push(warning("bad-name", Some(location), message, Some(&hint)));
+    };
+    for (position, item) in graph.docker_archive.iter().flatten().enumerate() {
+        for tag in &item.repo_tags {
+            bad(tag, format!("manifest.json[{position}], RepoTags"));
+        }
+    }
+    for pointer in &graph.root.pointers {
+        if let Some(name) = &pointer.image_name {
+            bad(
+                name,
+                format!("{}, {IMAGE_NAME}", graph.root.location_of(pointer)),
+            );
+        }
+    }
+}
+
+fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
+    let told = |missing: &&Missing| selection.reachable.contains(&missing.digest);
+    for missing in graph.missing.iter().filter(told) {
         let location = Some(missing.location.clone());
         let digest = &missing.digest;
         findings.push(if missing.is_expected {
@@ -105,40 +151,33 @@ fn missing(graph: &Graph, findings: &mut Vec<Finding>) {
                 Some("save the image with all its platforms, or read it with a tool that takes one platform"),
             )
         } else {
-            warning("missing-blob", location, format!("{digest} is not in the archive, so this image does not load"), None)
+            warning("missing-blob", location, format!("{digest} is not in the archive, and what needs it does not load"), None)
         });
     }
 }
 
-fn all_documents(graph: &Graph) -> impl Iterator<Item = &Document> {
-    std::iter::once(&graph.root).chain(
-        graph
-            .children_first
-            .iter()
-            .rev()
-            .filter_map(|digest| graph.document(digest)),
-    )
-}
-
-fn layers(graph: &Graph, inventory: &Inventory, findings: &mut Vec<Finding>) {
+fn layers(
+    graph: &Graph,
+    inventory: &Inventory,
+    documents: &[&Document],
+    findings: &mut Vec<Finding>,
+) {
     let mut zstd: Vec<String> = Vec::new();
-    for (digest, facts) in &graph.manifests {
-        let document = graph
-            .document(digest)
-            .filter(|_| facts.role == ManifestRole::Image);
-        for layer in document
-            .into_iter()
-            .flat_map(|document| document.pointers_in(Role::Layers))
-        {
-            let location = graph
-                .document(digest)
-                .map(|document| document.location_of(layer));
-            let is_layer = matches!(media_type::kind(&layer.media_type), Kind::Layer { .. });
+    let is_image = |document: &&&Document| {
+        let facts = graph.manifests.get(&document.digest);
+        facts.is_some_and(|facts| facts.role == ManifestRole::Image)
+    };
+    for document in documents.iter().filter(is_image) {
+        for layer in document.pointers_in(Role::Layers) {
+            if !matches!(media_type::kind(&layer.media_type), Kind::Layer { .. }) {
+                continue;
+            }
+            let location = document.location_of(layer);
             match inventory.blobs.get(&layer.digest).map(|blob| blob.content) {
-                Some(Content::Zstd) if is_layer => zstd.extend(location),
-                Some(Content::Other | Content::Empty) if is_layer => findings.push(warning(
+                Some(Content::Zstd) => zstd.push(location),
+                Some(Content::Other | Content::Empty) => findings.push(warning(
                     "unknown-layer-bytes",
-                    location,
+                    Some(location),
                     format!("{} is neither a tar nor compressed in a form that is known; its type was kept", layer.digest),
                     None,
                 )),
@@ -157,9 +196,9 @@ fn layers(graph: &Graph, inventory: &Inventory, findings: &mut Vec<Finding>) {
     }
 }
 
-fn unknown_types(graph: &Graph, findings: &mut Vec<Finding>) {
+fn unknown_types(documents: &[&Document], findings: &mut Vec<Finding>) {
     let mut seen: BTreeMap<&str, (String, usize)> = BTreeMap::new();
-    for document in all_documents(graph) {
+    for document in documents {
         for pointer in &document.pointers {
             if media_type::kind(&pointer.media_type) == Kind::Unknown {
                 let entry = seen
@@ -184,8 +223,13 @@ fn unknown_types(graph: &Graph, findings: &mut Vec<Finding>) {
 }
 
 /// Evidence that names old digests inside bytes that must not change.
-fn stale(graph: &Graph, rewritten: &Rewritten, findings: &mut Vec<Finding>) {
-    for document in all_documents(graph) {
+fn stale(
+    graph: &Graph,
+    rewritten: &Rewritten,
+    documents: &[&Document],
+    findings: &mut Vec<Finding>,
+) {
+    for document in documents {
         for pointer in document.pointers_in(Role::Manifests) {
             stale_evidence(graph, rewritten, document, pointer, findings);
             stale_tag(rewritten, document, pointer, findings);
@@ -239,20 +283,13 @@ fn signature(location: Option<String>, old: &Digest) -> Finding {
     )
 }
 
-/// cosign's scheme: the tag `sha256-<hex>.sig` names the manifest that was signed.
 fn stale_tag(
     rewritten: &Rewritten,
     parent: &Document,
     pointer: &Pointer,
     findings: &mut Vec<Finding>,
 ) {
-    let names = [&pointer.image_name, &pointer.ref_name];
-    let signed = names.into_iter().flatten().find_map(|name| {
-        let (_, tail) = name.rsplit_once("sha256-")?;
-        let (hex, _) = tail.split_once('.')?;
-        format!("sha256:{hex}").parse::<Digest>().ok()
-    });
-    if let Some(old) = signed.filter(|old| rewritten.documents.contains_key(old)) {
+    if let Some(old) = signed_digest(pointer).filter(|old| rewritten.documents.contains_key(old)) {
         findings.push(signature(Some(parent.location_of(pointer)), &old));
     }
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape, show_list};
-use crate::graph::docker_archive::{DockerArchiveItem, entry_digest};
-use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role};
+use crate::graph::docker_archive::DockerArchiveItem;
+use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
-use crate::plan::decide::Decisions;
-use crate::plan::rules::Rule;
+use crate::media_type::{self, Kind};
 use crate::reference::Reference;
 
 /// An entry of `index.json` that leads to images.
@@ -22,6 +21,8 @@ pub(crate) struct Named {
     pub(crate) images: Vec<Digest>,
     /// The names; none if the entry is unnamed. More than one where `manifest.json` added some.
     pub(crate) names: Vec<Reference>,
+    /// Whether the first name takes the place of what the entry's annotations say.
+    pub(crate) is_renamed: bool,
 }
 
 /// The name that a descriptor's annotations give; a bare tag is none.
@@ -35,35 +36,29 @@ pub(crate) fn name_of(pointer: &Pointer) -> Option<Reference> {
     })
 }
 
-/// Joins the names of both roots, and decides the annotations and entries to add.
+/// Joins the names of both roots.
 ///
 /// # Errors
 /// `manifest.json` describes an image that `index.json` does not, or gives a name to another image.
-pub(crate) fn join(graph: &Graph, decisions: &mut Decisions) -> Result<Vec<Named>> {
+pub(crate) fn join(graph: &Graph) -> Result<Vec<Named>> {
     let mut entries = Vec::new();
     for (position, pointer) in graph.root.pointers.iter().enumerate() {
-        let is_kept =
-            pointer.role == Role::Manifests && !decisions.root.dropped.contains(&position);
-        let images = if is_kept {
-            graph.images_below(&pointer.digest)
-        } else {
-            Vec::new()
-        };
+        if pointer.role != Role::Manifests {
+            continue;
+        }
+        let images = graph.images_below(&pointer.digest);
         if !images.is_empty() {
-            let names = name_of(pointer).into_iter().collect();
             entries.push(Named {
                 position,
                 digest: pointer.digest.clone(),
                 images,
-                names,
+                names: name_of(pointer).into_iter().collect(),
+                is_renamed: false,
             });
         }
     }
     for (position, item) in graph.docker_archive.iter().flatten().enumerate() {
         join_item(graph, position, item, &mut entries)?;
-    }
-    for entry in &entries {
-        decide_annotations(graph, entry, decisions);
     }
     Ok(entries)
 }
@@ -79,36 +74,23 @@ fn join_item(
     item: &DockerArchiveItem,
     entries: &mut [Named],
 ) -> Result<()> {
-    let config = item.config_digest();
     let is_of_item = |image: &Digest| {
         graph
             .manifests
             .get(image)
-            .is_some_and(|facts| Some(&facts.config) == config.as_ref())
+            .is_some_and(|facts| Some(&facts.config) == item.config_digest.as_ref())
     };
-    let image = entries
+    let images = entries.iter().flat_map(|entry| &entry.images);
+    // One config can belong to several manifests: the same layers in two compressions.
+    let candidates: Vec<&Digest> = images.filter(|image| is_of_item(image)).collect();
+    let Some(first) = candidates.first() else {
+        return Err(no_such_config(graph, position, item));
+    };
+    let image = candidates
         .iter()
-        .flat_map(|entry| &entry.images)
-        .find(|image| is_of_item(image))
-        .cloned();
-    let Some(image) = image else {
-        let configs: BTreeSet<&Digest> = graph
-            .manifests
-            .values()
-            .filter(|facts| facts.role == ManifestRole::Image)
-            .map(|facts| &facts.config)
-            .collect();
-        let configs: Vec<_> = configs.into_iter().collect();
-        return Err(disagreement(format!(
-            "manifest.json[{position}] has the config {}, but the images of index.json have {}",
-            escape(&item.config),
-            if configs.is_empty() {
-                "none".to_owned()
-            } else {
-                show_list(&configs)
-            }
-        )));
-    };
+        .find(|image| check_layers(graph, position, item, image).is_ok())
+        .unwrap_or(first);
+    let image = (*image).clone();
     check_layers(graph, position, item, &image)?;
     for tag in &item.repo_tags {
         let Some(name) = Reference::parse(tag) else {
@@ -140,6 +122,25 @@ fn join_item(
     Ok(())
 }
 
+fn no_such_config(graph: &Graph, position: usize, item: &DockerArchiveItem) -> Error {
+    let configs: BTreeSet<&Digest> = graph
+        .manifests
+        .values()
+        .filter(|facts| facts.role == ManifestRole::Image)
+        .map(|facts| &facts.config)
+        .collect();
+    let configs: Vec<_> = configs.into_iter().collect();
+    disagreement(format!(
+        "manifest.json[{position}] has the config {}, but the images of index.json have {}",
+        escape(&item.config),
+        if configs.is_empty() {
+            "none".to_owned()
+        } else {
+            show_list(&configs)
+        }
+    ))
+}
+
 fn check_layers(
     graph: &Graph,
     position: usize,
@@ -149,10 +150,7 @@ fn check_layers(
     let Some(document) = graph.document(image) else {
         return Ok(());
     };
-    let layers: Vec<&Digest> = document
-        .pointers_in(Role::Layers)
-        .map(|layer| &layer.digest)
-        .collect();
+    let layers: Vec<&Pointer> = document.pointers_in(Role::Layers).collect();
     if layers.len() != item.layers.len() {
         return Err(disagreement(format!(
             "manifest.json[{position}] has {} layers, {} has {}",
@@ -161,58 +159,30 @@ fn check_layers(
             layers.len()
         )));
     }
-    for (number, (layer, entry)) in layers.into_iter().zip(&item.layers).enumerate() {
-        if entry_digest(entry).as_ref() != Some(layer) {
+    for (number, layer) in layers.into_iter().enumerate() {
+        let found = item.layer_digests.get(number).and_then(Option::as_ref);
+        // Docker saves a foreign layer as a plain tar beside the descriptor of the remote one.
+        let diff_id = item.diff_ids.get(number).map(String::as_str);
+        let is_local_copy = is_foreign(layer) && found.map(Digest::as_str) == diff_id;
+        if found != Some(&layer.digest) && !is_local_copy {
             return Err(disagreement(format!(
-                "manifest.json[{position}], Layers[{number}] is {}, {}, layers[{number}] is {layer}",
-                escape(entry),
-                document.location
+                "manifest.json[{position}], Layers[{number}] is {}, {}, layers[{number}] is {}",
+                escape(&item.layers[number]),
+                document.location,
+                layer.digest
             )));
         }
     }
     Ok(())
 }
 
-fn decide_annotations(graph: &Graph, entry: &Named, decisions: &mut Decisions) {
-    let Some(pointer) = graph.root.pointers.get(entry.position) else {
-        return;
-    };
-    let location = graph.root.location_of(pointer);
-    for (number, name) in entry.names.iter().enumerate() {
-        let ref_name = name.tag().map_or_else(|| name.full(), str::to_owned);
-        let annotations = [(IMAGE_NAME, name.full()), (REF_NAME, ref_name)];
-        if number > 0 {
-            decisions
-                .changes
-                .push(Rule::NameEntry.change("index.json", None, Some(name.full())));
-            decisions
-                .root
-                .copies
-                .push((entry.position, annotations.to_vec()));
-            continue;
+/// Whether a layer may be absent because it is fetched from elsewhere.
+pub(crate) fn is_foreign(layer: &Pointer) -> bool {
+    matches!(
+        media_type::kind(&layer.media_type),
+        Kind::Layer {
+            distributable: false,
+            ..
         }
-        let mut added = Vec::new();
-        for ((key, value), rule, present) in [
-            (
-                annotations[0].clone(),
-                Rule::ImageName,
-                pointer.image_name.is_some(),
-            ),
-            (
-                annotations[1].clone(),
-                Rule::RefName,
-                pointer.ref_name.is_some(),
-            ),
-        ] {
-            if !present {
-                decisions
-                    .changes
-                    .push(rule.change(location.clone(), None, Some(value.clone())));
-                added.push((key, value));
-            }
-        }
-        if !added.is_empty() {
-            decisions.root.annotations.insert(entry.position, added);
-        }
-    }
+    )
 }

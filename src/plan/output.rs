@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::digest::{Algorithm, Digest};
 use crate::error::escape;
 use crate::graph::Graph;
-use crate::graph::document::{Document, Shape};
-use crate::inventory::Inventory;
+use crate::graph::document::Shape;
+use crate::inventory::{ExtraKind, Inventory};
+use crate::json::{KeyCase, View, check};
 use crate::media_type;
-use crate::plan::decide::DocumentDecision;
 use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
+use crate::plan::selection::Selection;
 use crate::plan::{Body, Change, DigestChange, Image, OutputEntry};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
+const LAYOUT_VERSION: &str = "1.0.0";
 const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Everything that the output follows from.
@@ -26,8 +28,7 @@ pub(crate) struct Context<'a> {
     pub(crate) entries: &'a [Named],
     pub(crate) chosen: &'a [Option<Digest>],
     pub(crate) platforms: &'a BTreeMap<Digest, Platform>,
-    pub(crate) root_decision: &'a DocumentDecision,
-    pub(crate) decisions: &'a BTreeMap<Digest, DocumentDecision>,
+    pub(crate) selection: &'a Selection,
 }
 
 impl Context<'_> {
@@ -44,6 +45,9 @@ impl Context<'_> {
         let in_order = self.graph.children_first.iter().rev();
         let changed = in_order.filter_map(|before| {
             let new = self.rewritten.documents.get(before)?;
+            if self.graph.made.contains_key(before) && self.graph.docker_archive.is_some() {
+                return None;
+            }
             Some(DigestChange {
                 is_index: self.graph.document(before)?.shape == Shape::Index,
                 before: before.clone(),
@@ -112,24 +116,13 @@ impl Context<'_> {
         docker_manifest: Option<Vec<u8>>,
         changes: &mut Vec<Change>,
     ) -> Vec<OutputEntry> {
-        for (name, entry) in &self.inventory.extra {
-            let before = Some(format!("{} bytes", entry.len));
-            changes.push(Rule::ExtraEntry.change(escape(name), before, None));
-        }
-        let oci_layout = self
-            .inventory
-            .oci_layout
-            .as_ref()
-            .map(|file| file.bytes.clone())
-            .unwrap_or_else(|| {
-                changes.push(Rule::OciLayout.change("oci-layout", None, Some("1.0.0".to_owned())));
-                OCI_LAYOUT.to_vec()
-            });
+        self.extra_entries(changes);
+        let oci_layout = self.oci_layout(changes);
         if let Some(form) = &self.inventory.form {
             changes.push(Rule::ArchiveForm.change(
                 escape(&form.entry),
                 Some(form.what.clone()),
-                None,
+                Some("canonical".to_owned()),
             ));
         }
         let mut blobs = self.kept_blobs();
@@ -171,52 +164,79 @@ impl Context<'_> {
         entries
     }
 
-    /// All blobs of the input but for documents that were rewritten and what only dropped ones needed.
+    /// What goes because it belongs to neither form; a directory, only if nothing else in it tells.
+    fn extra_entries(&self, changes: &mut Vec<Change>) {
+        let mut told: BTreeSet<&str> = BTreeSet::new();
+        let files = self.inventory.extra.iter();
+        for (name, entry) in files.filter(|(_, entry)| entry.kind != ExtraKind::Directory) {
+            let before = Some(format!("{} bytes", entry.len));
+            changes.push(Rule::ExtraEntry.change(escape(name), before, None));
+            told.extend(parents(name));
+        }
+        for adopted in &self.graph.adopted {
+            told.extend(parents(&adopted.name));
+        }
+        for (name, entry) in &self.inventory.extra {
+            if entry.kind == ExtraKind::Directory && !told.contains(name.as_str()) {
+                let before = Some("an empty directory".to_owned());
+                changes.push(Rule::ExtraEntry.change(escape(name), before, None));
+            }
+        }
+    }
+
+    /// The input's file if it states the one version there is, else a new one.
+    fn oci_layout(&self, changes: &mut Vec<Change>) -> Vec<u8> {
+        let stated = self.inventory.oci_layout.as_ref();
+        let version = stated.and_then(|file| layout_version(&file.bytes));
+        if let (Some(file), Some(LAYOUT_VERSION)) = (stated, version.as_deref()) {
+            return file.bytes.clone();
+        }
+        let before = stated.map(|_| escape(version.as_deref().unwrap_or("no version")));
+        let after = Some(LAYOUT_VERSION.to_owned());
+        changes.push(Rule::OciLayout.change("oci-layout", before, after));
+        OCI_LAYOUT.to_vec()
+    }
+
+    /// All blobs of the input but for documents that were rewritten and what only dropped ones
+    /// needed, and the documents that the input does not hold.
     fn kept_blobs(&self) -> BTreeMap<Digest, (u64, Body)> {
-        let reachable = self.reachable_after();
         let is_kept = |digest: &Digest| {
             !self.rewritten.documents.contains_key(digest)
-                && (reachable.contains(digest) || !self.graph.reachable.contains(digest))
+                && (self.selection.reachable.contains(digest)
+                    || !self.graph.reachable.contains(digest))
         };
-        let blobs = self
-            .inventory
-            .blobs
-            .iter()
-            .filter(|(digest, _)| is_kept(digest));
-        blobs
-            .map(|(digest, blob)| {
+        let mut kept: BTreeMap<Digest, (u64, Body)> = BTreeMap::new();
+        for (digest, bytes) in &self.graph.made {
+            if is_kept(digest) {
+                let body = Body::Bytes(bytes.clone());
+                kept.insert(digest.clone(), (bytes.len() as u64, body));
+            }
+        }
+        for (digest, blob) in &self.inventory.blobs {
+            if is_kept(digest) {
                 let body = Body::Blob {
                     digest: digest.clone(),
                     location: blob.location.clone(),
                 };
-                (digest.clone(), (blob.len, body))
-            })
-            .collect()
-    }
-
-    /// The digests of the input that the output's documents still need.
-    fn reachable_after(&self) -> BTreeSet<Digest> {
-        let mut reachable = BTreeSet::new();
-        let mut open: Vec<&Digest> = Vec::new();
-        open.extend(kept_pointers(&self.graph.root, self.root_decision));
-        while let Some(digest) = open.pop() {
-            if reachable.insert(digest.clone()) {
-                let decision = self.decisions.get(digest);
-                if let Some((document, decision)) = self.graph.document(digest).zip(decision) {
-                    open.extend(kept_pointers(document, decision));
-                }
+                kept.entry(digest.clone()).or_insert((blob.len, body));
             }
         }
-        reachable
+        kept
     }
 }
 
-fn kept_pointers<'a>(
-    document: &'a Document,
-    decision: &'a DocumentDecision,
-) -> impl Iterator<Item = &'a Digest> {
-    let pointers = document.pointers.iter().enumerate();
-    pointers
-        .filter(|(position, _)| !decision.dropped.contains(position))
-        .map(|(_, pointer)| &pointer.digest)
+/// The directories that a name lies in.
+fn parents(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('/').map(|(slash, _)| &name[..slash])
+}
+
+/// The version that an `oci-layout` file states, if the file can be read by every reader.
+fn layout_version(bytes: &[u8]) -> Option<String> {
+    let keys = KeyCase {
+        known: &["imageLayoutVersion"],
+        levels: 1,
+    };
+    let text = std::str::from_utf8(bytes).ok()?;
+    check(text, keys).ok()?;
+    View::parse(text)?.get("imageLayoutVersion")?.string()
 }

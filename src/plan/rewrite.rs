@@ -34,14 +34,14 @@ pub(crate) struct NewDocument {
 /// Carries out all decisions.
 pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Rewritten {
     let mut out = Rewritten::default();
-    let nothing = DocumentDecision::default();
     for digest in &graph.children_first {
-        let Some(document) = graph.document(digest) else {
+        let Some((document, decision)) =
+            graph.document(digest).zip(decisions.documents.get(digest))
+        else {
             continue;
         };
-        let decision = decisions.documents.get(digest).unwrap_or(&nothing);
         let text = rewrite_document(document, decision, &mut out);
-        if text != document.text {
+        if text != document.text || document.is_restored {
             let digest = Digest::of(document.digest.algorithm(), text.as_bytes());
             out.documents
                 .insert(document.digest.clone(), NewDocument { digest, text });
@@ -88,7 +88,7 @@ fn rewrite_document(
             decision.annotations.get(&position),
             items.get(pointer.position),
         ) {
-            edits.push(annotate(*item, added));
+            edits.extend(annotate(*item, added));
         }
     }
     if let Some(array) = root.get(Role::Manifests.property()) {
@@ -162,30 +162,31 @@ fn follow_links(
     }
 }
 
-fn annotate(descriptor: View<'_>, added: &[(&'static str, String)]) -> Edit {
-    let members: Vec<(&str, Value)> = added
-        .iter()
-        .map(|(key, value)| (*key, json!(value)))
-        .collect();
-    match descriptor.get("annotations") {
-        Some(annotations) => {
-            let last = annotations
-                .members()
-                .and_then(|members| members.last().map(|member| member.key.clone()));
-            insert_member(annotations, last.as_deref(), &members)
-        }
-        None => {
-            let object: Map<String, Value> = members
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect();
-            insert_member(
-                descriptor,
-                Some("size"),
-                &[("annotations", Value::Object(object))],
-            )
+/// Sets annotations: in the place of the old value where there is one, else after the others.
+fn annotate(descriptor: View<'_>, set: &[(&'static str, String)]) -> Vec<Edit> {
+    let Some(annotations) = descriptor.get("annotations") else {
+        let object: Map<String, Value> = set
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect();
+        let member = [("annotations", Value::Object(object))];
+        return vec![insert_member(descriptor, Some("size"), &member)];
+    };
+    let mut edits = Vec::new();
+    let mut added: Vec<(&str, Value)> = Vec::new();
+    for (key, value) in set {
+        match annotations.get(key) {
+            Some(old) => edits.push(Edit::string(old.span(), value)),
+            None => added.push((*key, json!(value))),
         }
     }
+    if !added.is_empty() {
+        let last = annotations
+            .members()
+            .and_then(|members| members.last().map(|member| member.key.clone()));
+        edits.push(insert_member(annotations, last.as_deref(), &added));
+    }
+    edits
 }
 
 /// The text of a copy of a descriptor under other names.

@@ -31,6 +31,18 @@ pub enum Rule {
     DockerManifest,
     /// The oci-layout file is written.
     OciLayout,
+    /// index.json is written for a source that has none.
+    IndexAdded,
+    /// A manifest is written for an image that only manifest.json describes.
+    ManifestAdded,
+    /// A file gets the name of its digest.
+    BlobName,
+    /// A manifest's layers are restored from manifest.json.
+    LayersRestored,
+    /// What needs absent content is left out on request.
+    AbsentPruned,
+    /// An image that was not asked for is left out.
+    ImageChoice,
     /// An attestation is left out on request.
     AttestationDropped,
     /// A file of neither form is left out.
@@ -41,7 +53,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Rule; 16] = [
+    pub const ALL: [Rule; 22] = [
         Rule::IndexType,
         Rule::ManifestType,
         Rule::ConfigType,
@@ -55,6 +67,12 @@ impl Rule {
         Rule::NameEntry,
         Rule::DockerManifest,
         Rule::OciLayout,
+        Rule::IndexAdded,
+        Rule::ManifestAdded,
+        Rule::BlobName,
+        Rule::LayersRestored,
+        Rule::AbsentPruned,
+        Rule::ImageChoice,
         Rule::AttestationDropped,
         Rule::ExtraEntry,
         Rule::ArchiveForm,
@@ -76,6 +94,12 @@ impl Rule {
             Rule::NameEntry => "name-entry",
             Rule::DockerManifest => "docker-manifest",
             Rule::OciLayout => "oci-layout",
+            Rule::IndexAdded => "index-added",
+            Rule::ManifestAdded => "manifest-added",
+            Rule::BlobName => "blob-name",
+            Rule::LayersRestored => "layers-restored",
+            Rule::AbsentPruned => "absent-pruned",
+            Rule::ImageChoice => "image-choice",
             Rule::AttestationDropped => "attestation-dropped",
             Rule::ExtraEntry => "extra-entry",
             Rule::ArchiveForm => "archive-form",
@@ -104,6 +128,18 @@ impl Rule {
             }
             Rule::DockerManifest => "docker load before Docker 25 reads only manifest.json",
             Rule::OciLayout => "containerd takes an archive without this file for a Docker archive",
+            Rule::IndexAdded => "readers of OCI archives start at index.json",
+            Rule::ManifestAdded => {
+                "readers of OCI archives find an image's config and layers in its manifest"
+            }
+            Rule::BlobName => "an image layout names its blobs by digest",
+            Rule::LayersRestored => {
+                "the manifest contradicted the config's diff IDs; manifest.json lists the layers that they prove"
+            }
+            Rule::AbsentPruned => {
+                "content that it needs is not in the archive, and --missing prune was asked for"
+            }
+            Rule::ImageChoice => "another image was asked for with --image",
             Rule::AttestationDropped => "asked for with --attestations drop",
             Rule::ExtraEntry => {
                 "it belongs to neither the image layout nor the Docker archive, and no reader needs it"

@@ -1,6 +1,6 @@
 //! What the first bytes of a blob say about it.
 
-use crate::header::BLOCK;
+use crate::header::{self, BLOCK};
 use crate::inventory::Content;
 
 /// The bytes that [`sniff`] looks at.
@@ -39,14 +39,7 @@ fn is_tar(head: &[u8]) -> bool {
         return true;
     }
     // The seventh edition of Unix had no magic number, only the checksum.
-    let header = tar::Header::from_byte_slice(block);
-    let sum = 8 * u32::from(b' ')
-        + block[..148]
-            .iter()
-            .chain(&block[156..])
-            .map(|&byte| u32::from(byte))
-            .sum::<u32>();
-    header.cksum().is_ok_and(|stated| stated == sum)
+    header::has_checksum(block)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Whether an archive already has the form that ocify writes, byte for byte.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use crate::digest::{Algorithm, Digest};
 use crate::header::{self, BLOCK, END_LEN};
-use crate::inventory::FormDifference;
+use crate::inventory::{BlobEntry, FormDifference};
 
 /// Follows a scan and keeps the first difference.
 pub(super) struct FormCheck {
@@ -21,7 +22,7 @@ pub(super) struct Raw<'a> {
     /// The name as written.
     pub(super) name: &'a [u8],
     /// The name cleaned, with a trailing `/` for directories.
-    pub(super) clean: &'a str,
+    pub(super) clean: String,
     pub(super) len: u64,
     pub(super) header_position: u64,
     pub(super) data_position: u64,
@@ -53,12 +54,12 @@ impl FormCheck {
             return;
         }
         if let Some(what) = self.compare(file, raw) {
-            self.differs(raw.clean, what);
+            self.differs(&raw.clean, what);
         }
         self.position = raw.data_position + raw.len + header::padding(raw.len);
-        raw.clean.clone_into(&mut self.last);
+        self.last.clone_from(&raw.clean);
         if raw.clean.ends_with('/') {
-            self.directories.insert(raw.clean.to_owned());
+            self.directories.insert(raw.clean.clone());
         }
     }
 
@@ -66,10 +67,13 @@ impl FormCheck {
         if raw.name != raw.clean.as_bytes() {
             return Some("has its name written in another way");
         }
+        if raw.clean == "./" {
+            return Some("is an entry for the root itself");
+        }
         if raw.clean == self.last {
             return Some("stands twice");
         }
-        if raw.clean < self.last.as_str() {
+        if raw.clean < self.last {
             return Some("stands out of order");
         }
         let mut parents = raw.clean.trim_end_matches('/').match_indices('/');
@@ -77,7 +81,7 @@ impl FormCheck {
             return Some("has no entry for its directory");
         }
         let is_dir = raw.clean.ends_with('/');
-        let expected = header::canonical(raw.clean, is_dir, raw.len);
+        let expected = header::canonical(&raw.clean, is_dir, raw.len);
         if self.position + expected.len() as u64 != raw.data_position {
             return Some("has another kind of header");
         }
@@ -99,7 +103,21 @@ impl FormCheck {
     }
 
     /// The first difference, once every entry was seen.
-    pub(super) fn finish(mut self, file_len: u64) -> Option<FormDifference> {
+    pub(super) fn finish(
+        mut self,
+        file_len: u64,
+        blobs: &BTreeMap<Digest, BlobEntry>,
+    ) -> Option<FormDifference> {
+        let is_empty = |algorithm: Algorithm| {
+            let mut algorithms = blobs.keys().map(Digest::algorithm);
+            algorithms.all(|found| found != algorithm)
+        };
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let directory = format!("blobs/{}/", algorithm.name());
+            if self.directories.contains(&directory) && is_empty(algorithm) {
+                self.differs(&directory, "is a directory without blobs");
+            }
+        }
         if self.position + END_LEN != file_len {
             let what = format!(
                 "is the last entry and is followed by {} zero bytes, not {END_LEN}",

@@ -140,6 +140,10 @@ fn changes(changes: &[Change], style: &Style, out: &mut dyn Write) -> io::Result
         for change in group.iter().take(SHOWN) {
             writeln!(out, "  {}", escape(&change.location))?;
             let values = match (&change.before, &change.after) {
+                // A file that only gets another name.
+                (Some(before), Some(after)) if *before == change.location => {
+                    format!("→ {}", escape(after))
+                }
                 (Some(before), Some(after)) => format!("{} → {}", escape(before), escape(after)),
                 (None, Some(after)) => format!("added {}", escape(after)),
                 (Some(before), None) => format!("removed {}", escape(before)),

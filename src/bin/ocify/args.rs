@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ocify::plan::{ImageChoice, MissingPolicy};
 use ocify::platform::Platform;
+use ocify::reference::Reference;
 
 /// Makes any container image archive load everywhere.
 ///
@@ -83,6 +85,33 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = Attestations::Keep, value_name = "KEEP|DROP", hide_possible_values = true)]
     pub(crate) attestations: Attestations,
 
+    /// Name the image, instead of the names it has; repeat it for several names
+    ///
+    /// The archive must hold one image, or --image must pick one. A name is completed as docker
+    /// does: `app` is `docker.io/library/app:latest`.
+    #[arg(long, value_name = "NAME", value_parser = image_name)]
+    pub(crate) name: Vec<Reference>,
+
+    /// Change one name into another, and leave all others; can be repeated
+    #[arg(long, value_name = "OLD=NEW", value_parser = renaming)]
+    pub(crate) rename: Vec<(Reference, Reference)>,
+
+    /// Keep this image only; can be repeated
+    ///
+    /// By name, by the digest of its manifest or index, by image ID (the digest of its config), or
+    /// by its number in the archive, counted from 1. What refers to the image stays with it:
+    /// attestations, signatures. It keeps all its names.
+    #[arg(long, value_name = "NAME|DIGEST|N", value_parser = image_choice)]
+    pub(crate) image: Vec<ImageChoice>,
+
+    /// What to do about manifests and layers that the input lacks
+    ///
+    /// keep: leave the documents as they are and report it. prune: leave out every manifest that
+    /// lacks something, up to the index, with its attestations. error: refuse. Layers that may be
+    /// fetched elsewhere (nondistributable, or with URLs) are never missing.
+    #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
+    pub(crate) missing: Missing,
+
     /// Replace an output that exists
     #[arg(long)]
     pub(crate) force: bool,
@@ -92,6 +121,14 @@ pub(crate) struct Fix {
     /// The bytes of every blob are verified all the same.
     #[arg(long)]
     pub(crate) lenient: bool,
+
+    /// Where to keep the decompressed bytes of a compressed INPUT while they are needed [default: TMPDIR, or /tmp]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool_dir: Option<PathBuf>,
+
+    /// How many times larger than its compressed form an archive may become
+    #[arg(long, value_name = "N", default_value_t = 1100)]
+    pub(crate) max_ratio: u64,
 
     /// How to show progress on standard error
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
@@ -131,6 +168,66 @@ pub(crate) enum Attestations {
     Keep,
     /// Leave them out
     Drop,
+}
+
+/// What happens to what lacks content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Missing {
+    /// Keep it, and report it
+    Keep,
+    /// Leave it out
+    Prune,
+    /// Refuse the input
+    Error,
+}
+
+impl Missing {
+    /// The library's word for it.
+    pub(crate) fn policy(self) -> MissingPolicy {
+        match self {
+            Missing::Keep => MissingPolicy::Keep,
+            Missing::Prune => MissingPolicy::Prune,
+            Missing::Error => MissingPolicy::Error,
+        }
+    }
+}
+
+/// A name that an image can be given: it has a tag, and no digest.
+fn image_name(text: &str) -> Result<Reference, String> {
+    match Reference::parse(text) {
+        Some(name) if name.is_digest() => {
+            Err("a name to give has a tag and no digest, such as example.com/app:1.0".to_owned())
+        }
+        Some(name) => Ok(name),
+        None => Err(match Reference::parse(&text.to_lowercase()) {
+            Some(name) => format!("repository names are in lower case: {}", name.familiar()),
+            None => "expected a name such as example.com/app:1.0".to_owned(),
+        }),
+    }
+}
+
+fn renaming(text: &str) -> Result<(Reference, Reference), String> {
+    let (old, new) = text
+        .split_once('=')
+        .ok_or("expected OLD=NEW, such as app:latest=example.com/app:1.0")?;
+    let old = Reference::parse(old).ok_or_else(|| format!("{old} is not an image name"))?;
+    Ok((old, image_name(new)?))
+}
+
+fn image_choice(text: &str) -> Result<ImageChoice, String> {
+    if let Ok(number) = text.parse::<usize>() {
+        return match number {
+            0 => Err("images are counted from 1".to_owned()),
+            number => Ok(ImageChoice::Number(number)),
+        };
+    }
+    let id = (text.len() == 64).then(|| format!("sha256:{text}").parse());
+    if let Ok(digest) = id.unwrap_or_else(|| text.parse()) {
+        return Ok(ImageChoice::Digest(digest));
+    }
+    Reference::parse(text)
+        .map(ImageChoice::Name)
+        .ok_or_else(|| "expected a name, a digest or a number".to_owned())
 }
 
 /// The ways to show progress.

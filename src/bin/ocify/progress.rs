@@ -23,6 +23,7 @@ pub(crate) struct Shown {
     total: AtomicU64,
     done: AtomicU64,
     way: Way,
+    what: &'static str,
 }
 
 #[derive(Debug)]
@@ -39,13 +40,15 @@ enum Way {
 }
 
 impl Shown {
-    /// Progress by `mode`; nothing is written before the work starts.
-    pub(crate) fn new(mode: ProgressMode) -> Self {
+    /// Progress of `what` by `mode`; nothing is written before the work starts.
+    pub(crate) fn new(mode: ProgressMode, what: &'static str) -> Self {
         let way = match mode {
             ProgressMode::Quiet => Way::Nothing,
             ProgressMode::Auto if !io::stderr().is_terminal() => Way::Nothing,
-            ProgressMode::Auto => Way::bar(ProgressDrawTarget::hidden(), Some(Instant::now())),
-            ProgressMode::Tty => Way::bar(ProgressDrawTarget::stderr(), None),
+            ProgressMode::Auto => {
+                Way::bar(what, ProgressDrawTarget::hidden(), Some(Instant::now()))
+            }
+            ProgressMode::Tty => Way::bar(what, ProgressDrawTarget::stderr(), None),
             ProgressMode::Plain | ProgressMode::Rawjson => Way::Lines {
                 last: Mutex::new(Instant::now()),
                 json: mode == ProgressMode::Rawjson,
@@ -55,6 +58,7 @@ impl Shown {
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             way,
+            what,
         }
     }
 
@@ -62,20 +66,21 @@ impl Shown {
         let done = self.done.load(Ordering::Relaxed);
         let total = self.total.load(Ordering::Relaxed);
         let text = if json {
-            json!({ "event": event, "done": done, "total": total }).to_string()
+            json!({ "event": event, "phase": self.what, "done": done, "total": total }).to_string()
         } else {
-            format!("{} of {}", bytes(done), bytes(total))
+            format!("{} {} of {}", self.what, bytes(done), bytes(total))
         };
         let _ = writeln!(io::stderr(), "{text}");
     }
 }
 
 impl Way {
-    fn bar(target: ProgressDrawTarget, hidden_since: Option<Instant>) -> Self {
+    fn bar(what: &'static str, target: ProgressDrawTarget, hidden_since: Option<Instant>) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let template = "{bar:30} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
+        let template = "{prefix} {bar:30} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
+            bar.set_prefix(what);
         }
         Way::Bar {
             bar,

@@ -11,7 +11,7 @@ use ocify::apply::{ApplyOptions, Target, apply};
 use ocify::error::{Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions, plan};
-use ocify::read::{ScanOptions, Source, scan};
+use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
 use ocify::report::{Blobs, Report, Status, json, metadata, text};
 
 use crate::args::{Attestations, Cli, Command, Fix, Format};
@@ -77,17 +77,22 @@ fn stages(args: &Fix) -> Result<(Plan, Option<Blobs>)> {
         Some(output) if !args.dry_run => Some(Target::prepare(&source, output, args.force)?),
         _ => None,
     };
-    let inventory = scan(
+    let source = decompressed(source, args)?;
+    let mut inventory = scan(
         &source,
         ScanOptions {
             lenient: args.lenient,
         },
     )?;
-    let graph = resolve(&inventory, &source, args.lenient)?;
+    let graph = resolve(&mut inventory, &source, args.lenient)?;
     let options = PlanOptions {
         platform: args.platform.clone(),
         host_architecture: host_architecture().map(str::to_owned),
         drop_attestations: args.attestations == Attestations::Drop,
+        images: args.image.clone(),
+        missing: args.missing.policy(),
+        names: args.name.clone(),
+        renames: args.rename.clone(),
     };
     let plan = plan(&graph, &inventory, &options)?;
     let Some(target) = target else {
@@ -98,7 +103,13 @@ fn stages(args: &Fix) -> Result<(Plan, Option<Blobs>)> {
         sync: args.sync,
         jobs: args.jobs().get(),
     };
-    let outcome = apply(&plan, &source, target, &options, &Shown::new(args.progress))?;
+    let outcome = apply(
+        &plan,
+        &source,
+        target,
+        &options,
+        &Shown::new(args.progress, "writing"),
+    )?;
     if let Some(path) = &args.metadata_file {
         write_metadata(path, &plan).map_err(|error| {
             Error::io("write metadata file", path, error).with_hint("the output itself is complete")
@@ -109,6 +120,27 @@ fn stages(args: &Fix) -> Result<(Plan, Option<Blobs>)> {
         bytes: outcome.blob_bytes,
     };
     Ok((plan, Some(blobs)))
+}
+
+/// The source itself, or the archive that it is compressed from.
+fn decompressed(source: Source, args: &Fix) -> Result<Source> {
+    let Some(content) = source.outer_compression()? else {
+        return Ok(source);
+    };
+    let default;
+    let directory = match &args.spool_dir {
+        Some(directory) => directory,
+        None => {
+            default = std::env::temp_dir();
+            &default
+        }
+    };
+    let options = SpoolOptions {
+        directory,
+        max_ratio: args.max_ratio,
+    };
+    let progress = Shown::new(args.progress, "decompressing");
+    source.decompress(content, options, &progress)
 }
 
 /// The Go name of this machine's architecture, where Go has one.

@@ -1,0 +1,106 @@
+//! What the fuzz targets share: a run of all stages on bytes in memory, and what must hold afterwards.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use ocify::apply::{ApplyOptions, Target, apply};
+use ocify::plan::{Plan, PlanOptions};
+use ocify::progress::Hidden;
+use ocify::report::{Blobs, Report, json, text};
+use ocify::{ScanOptions, Source, plan, resolve, scan};
+use rustix::fs::{MemfdFlags, memfd_create};
+
+/// Runs all stages as strictly, and as leniently, as the command does.
+///
+/// # Panics
+/// A stage panics; an output is not accepted, or would be changed again.
+pub fn fix(archive: &[u8]) {
+    let (_file, path) = memory_file(archive);
+    for lenient in [false, true] {
+        let Some((plan, source)) = planned(&path, lenient) else {
+            continue;
+        };
+        show(&plan);
+        let output = output_path();
+        let target = Target::prepare(&source, &output, true).expect("the output can be replaced");
+        let options = ApplyOptions {
+            force: true,
+            sync: false,
+            jobs: 1,
+        };
+        // Blobs that are not what their names say show only here.
+        if apply(&plan, &source, target, &options, &Hidden).is_err() {
+            continue;
+        }
+        let Some((again, _)) = planned(&output, false) else {
+            panic!("the output of a fix is not accepted");
+        };
+        assert!(
+            again.changes.is_empty(),
+            "the output of a fix would be changed again: {:?}",
+            again.changes
+        );
+        assert_eq!(
+            shape(&plan),
+            shape(&again),
+            "fixing the output would give another"
+        );
+    }
+}
+
+fn planned(path: &Path, lenient: bool) -> Option<(Plan, Source)> {
+    let source = Source::open(path).expect("the file is there");
+    let mut inventory = scan(&source, ScanOptions { lenient }).ok()?;
+    let graph = resolve(&mut inventory, &source, lenient).ok()?;
+    let options = PlanOptions {
+        host_architecture: Some("amd64".to_owned()),
+        ..PlanOptions::default()
+    };
+    let plan = plan(&graph, &inventory, &options).ok()?;
+    Some((plan, source))
+}
+
+fn shape(plan: &Plan) -> Vec<(&str, u64)> {
+    let entries = plan.entries.iter();
+    entries
+        .map(|entry| (entry.name.as_str(), entry.len))
+        .collect()
+}
+
+fn show(plan: &Plan) {
+    let report = Report::written("in", "out", plan, Blobs::default());
+    let mut shown = Vec::new();
+    text::render(&report, false, &mut shown).expect("memory takes everything");
+    let is_clean = |byte: &u8| *byte == b'\n' || !byte.is_ascii_control();
+    assert!(
+        shown.iter().all(is_clean),
+        "a control character would reach the terminal"
+    );
+    json::render(&report, &mut Vec::new()).expect("memory takes everything");
+}
+
+fn memory_file(bytes: &[u8]) -> (File, PathBuf) {
+    let file = memfd_create("archive", MemfdFlags::CLOEXEC).expect("memory for a file");
+    let mut file = File::from(file);
+    file.write_all(bytes).expect("memory takes everything");
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    (file, path.into())
+}
+
+/// A file in a folder of this process, in memory where the system has such a folder.
+fn output_path() -> PathBuf {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let memory = Path::new("/dev/shm");
+        let made = if memory.is_dir() {
+            tempfile::tempdir_in(memory)
+        } else {
+            tempfile::tempdir()
+        };
+        made.expect("a temporary folder")
+    });
+    folder.path().join("out.tar")
+}

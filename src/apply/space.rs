@@ -1,0 +1,43 @@
+//! Room for the output.
+
+use std::fs::File;
+use std::path::Path;
+
+use rustix::fs::fstatvfs;
+
+use crate::error::{Code, Error, IoContext, Result, show_path};
+
+/// Refuses early what would only fail after gigabytes.
+pub(super) fn check(parent: &Path, needed: u64) -> Result<()> {
+    let directory = File::open(parent).context("open", parent)?;
+    // A filesystem that cannot tell, or says that it has no blocks at all, may still have room.
+    let Some(space) = fstatvfs(&directory).ok().filter(|space| space.f_blocks > 0) else {
+        return Ok(());
+    };
+    let available = space.f_bavail.saturating_mul(space.f_frsize);
+    if needed <= available {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::NoSpace,
+        format!(
+            "not enough space in {}: {needed} bytes needed, {available} available",
+            show_path(parent)
+        ),
+    )
+    .with_hint("free some space or choose another OUTPUT"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_space_is_seen_first() {
+        let dir = tempfile::tempdir().unwrap();
+        check(dir.path(), 1).unwrap();
+        let error = check(dir.path(), u64::MAX).unwrap_err();
+        assert_eq!(error.code(), Code::NoSpace);
+        check(Path::new("/proc"), u64::MAX).unwrap();
+    }
+}

@@ -1,0 +1,119 @@
+//! Compression: one decoder for every form that is read, one encoder for each that is written.
+//!
+//! What an encoder writes depends on its input and level alone, never on the number of threads.
+
+mod gzip_read;
+mod gzip_write;
+
+use std::io::{self, BufRead, Read, Write};
+
+use crate::inventory::Content;
+use crate::media_type::Compression;
+use gzip_read::GzipReader;
+use gzip_write::GzipWriter;
+
+/// The largest window a zstd frame may ask for, as a power of two: what zstd's own tool accepts.
+const ZSTD_WINDOW_LOG: u32 = 27;
+/// The most memory that decoding xz may take, in bytes: `xz -9` needs 65 MiB.
+const XZ_MEMORY: u64 = 128 << 20;
+
+/// The level that each form is written with unless another is asked for.
+pub(crate) fn default_level(compression: Compression) -> i32 {
+    match compression {
+        Compression::Uncompressed => 0,
+        Compression::Gzip => 6,
+        Compression::Zstd => 3,
+    }
+}
+
+/// Reads what `input` holds in that form, all members, frames or streams of it; a form that is not
+/// compressed is read as it is.
+///
+/// # Errors
+/// The decoder cannot be made. Reading fails on damage, on an end inside the data, and on a window
+/// larger than the cap.
+pub(crate) fn decoder<'a, R: BufRead + Send + 'a>(
+    content: Content,
+    input: R,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    Ok(match content {
+        Content::Gzip => Box::new(GzipReader::new(input)),
+        Content::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+        Content::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Content::Xz => {
+            let flags = liblzma::stream::CONCATENATED;
+            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, flags)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+        }
+        Content::Empty | Content::Tar | Content::Other => Box::new(input),
+    })
+}
+
+/// Writes to `output` in a compressed form.
+pub(crate) enum Encoder<'a, W: Write> {
+    /// As it is.
+    Plain(W),
+    /// In members of one size.
+    Gzip(Box<GzipWriter<W>>),
+    /// One frame.
+    Zstd(Box<zstd::stream::write::Encoder<'a, W>>),
+}
+
+impl<W: Write> Encoder<'_, W> {
+    /// An encoder of `compression` at `level`, with up to `threads` threads.
+    ///
+    /// # Errors
+    /// The level is none of that form, or there is no memory.
+    pub(crate) fn new(
+        compression: Compression,
+        level: i32,
+        threads: usize,
+        output: W,
+    ) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::Uncompressed => Encoder::Plain(output),
+            Compression::Gzip => Encoder::Gzip(Box::new(GzipWriter::new(level, threads, output)?)),
+            Compression::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
+                encoder.include_checksum(true)?;
+                // One worker and more write the same bytes; none writes others.
+                encoder.multithread(u32::try_from(threads.max(1)).unwrap_or(1))?;
+                Encoder::Zstd(Box::new(encoder))
+            }
+        })
+    }
+
+    /// Writes what is left, and gives the output back.
+    ///
+    /// # Errors
+    /// The output could not be written.
+    pub(crate) fn finish(self) -> io::Result<W> {
+        match self {
+            Encoder::Plain(output) => Ok(output),
+            Encoder::Gzip(encoder) => encoder.finish(),
+            Encoder::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Encoder<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Encoder::Plain(output) => output.write(bytes),
+            Encoder::Gzip(encoder) => encoder.write(bytes),
+            Encoder::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Flushing inside the stream would change what is written.
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! Gzip as it is found: any number of members, and zeros after the last.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::bufread::GzDecoder;
+
+const MAGIC: u8 = 0x1f;
+
+/// Reads all members of a gzip file. Zeros may follow the last one, as after a tape's end; anything
+/// else that follows is an error, because readers differ on it.
+pub(super) struct GzipReader<R> {
+    state: State<R>,
+}
+
+enum State<R> {
+    Member(Box<GzDecoder<R>>),
+    End,
+}
+
+impl<R: BufRead> GzipReader<R> {
+    pub(super) fn new(input: R) -> Self {
+        GzipReader {
+            state: State::Member(Box::new(GzDecoder::new(input))),
+        }
+    }
+}
+
+impl<R: BufRead> Read for GzipReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let State::Member(member) = &mut self.state else {
+                return Ok(0);
+            };
+            let count = member.read(buffer)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            let State::Member(member) = std::mem::replace(&mut self.state, State::End) else {
+                return Ok(0);
+            };
+            let mut input = member.into_inner();
+            if next_is_member(&mut input)? {
+                self.state = State::Member(Box::new(GzDecoder::new(input)));
+            }
+        }
+    }
+}
+
+/// Whether another member follows; zeros up to the end are read.
+fn next_is_member<R: BufRead>(input: &mut R) -> io::Result<bool> {
+    let mut has_zeros = false;
+    loop {
+        let buffer = input.fill_buf()?;
+        let Some(first) = buffer.first() else {
+            return Ok(false);
+        };
+        if *first == MAGIC && !has_zeros {
+            return Ok(true);
+        }
+        if buffer.iter().any(|byte| *byte != 0) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "other bytes follow the end of the gzip data",
+            ));
+        }
+        has_zeros = true;
+        let len = buffer.len();
+        input.consume(len);
+    }
+}

@@ -1,0 +1,242 @@
+//! Files that `manifest.json` names get the digests that image layouts know them by.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Code, Error, Result, escape};
+use crate::graph::docker_archive::DockerArchiveItem;
+use crate::graph::document::{Leniency, MAX_DOCUMENT_LEN};
+use crate::graph::image;
+use crate::inventory::{BlobEntry, Content, ExtraKind, Inventory, Location};
+use crate::read::BlobSource;
+
+/// How many links may lead from one to the next.
+const MAX_LINKS: usize = 16;
+
+/// A file that was not named by its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// The entry's name in the source.
+    pub name: String,
+    /// The digest that it is known by now.
+    pub digest: Digest,
+}
+
+/// Finds the config and the layers of each item, gives each its digest, and moves the files among
+/// them from the inventory's extra entries to its blobs.
+///
+/// A plain tar is taken at the word of the config's diff ID, which copying verifies; any other file
+/// is hashed here.
+pub(crate) fn adopt(
+    items: &mut [DockerArchiveItem],
+    inventory: &mut Inventory,
+    blobs: &dyn BlobSource,
+    leniency: &Leniency,
+) -> Result<Vec<Adopted>> {
+    let mut adopter = Adopter {
+        inventory,
+        blobs,
+        leniency,
+        files: BTreeMap::new(),
+        digests: BTreeMap::new(),
+    };
+    for (position, item) in items.iter_mut().enumerate() {
+        let location = format!("manifest.json[{position}]");
+        let mut diff_ids = Vec::new();
+        if let Some((digest, found)) = adopter.config(&item.config, &location)? {
+            item.config_digest = Some(digest);
+            diff_ids = found;
+        }
+        for (number, entry) in item.layers.iter().enumerate() {
+            let diff_id = diff_ids.get(number).map(String::as_str);
+            item.layer_digests.push(adopter.layer(entry, diff_id)?);
+        }
+        item.diff_ids = diff_ids;
+    }
+    Ok(adopter.finish())
+}
+
+struct Adopter<'a> {
+    inventory: &'a mut Inventory,
+    blobs: &'a dyn BlobSource,
+    leniency: &'a Leniency,
+    /// The digest of each file that was looked at, by the name of the file itself.
+    files: BTreeMap<String, Digest>,
+    /// The digest of each name that was used, links included.
+    digests: BTreeMap<String, Digest>,
+}
+
+/// Where an entry's name leads.
+enum Found {
+    Blob(Digest),
+    File {
+        names: Vec<String>,
+        location: Location,
+        len: u64,
+    },
+    Nothing,
+}
+
+impl Adopter<'_> {
+    /// The config's digest and its diff IDs; `None` if it is not in the source.
+    fn config(&mut self, entry: &str, location: &str) -> Result<Option<(Digest, Vec<String>)>> {
+        let location = format!("{location}, Config {}", escape(entry));
+        let (blob, names) = match self.find(entry) {
+            Found::Nothing => return Ok(None),
+            Found::Blob(digest) => {
+                let diff_ids = self.blob_diff_ids(&digest);
+                return Ok(Some((digest, diff_ids)));
+            }
+            Found::File {
+                names,
+                location,
+                len,
+            } => (self.blobs.identify(&location, len)?, names),
+        };
+        let bytes = self.document(&blob, &location)?;
+        let digest = Digest::of(Algorithm::Sha256, &bytes);
+        if let Some(claimed) = claimed_digest(entry)
+            && claimed != digest
+            && !self.leniency.is_lenient()
+        {
+            return Err(Error::new(
+                Code::DigestMismatch,
+                format!("{location} has the digest {digest}, which is not the one in its name"),
+            )
+            .with_hint("the archive is damaged or was edited; --lenient takes the config as it is, as docker does"));
+        }
+        let config = image::config(bytes, &location, self.leniency)?;
+        self.take(names, &digest, blob);
+        Ok(Some((digest, config.diff_ids)))
+    }
+
+    /// The diff IDs that a config states; none if it cannot be read, for then the walk that follows
+    /// says so.
+    fn blob_diff_ids(&self, digest: &Digest) -> Vec<String> {
+        let blob = self.inventory.blobs.get(digest);
+        let bytes = blob.and_then(|blob| self.blobs.read_blob(blob, MAX_DOCUMENT_LEN).ok());
+        let whole = bytes.filter(|bytes| Digest::of(digest.algorithm(), bytes) == *digest);
+        whole
+            .and_then(|bytes| image::config(bytes, "", &Leniency::new(true)).ok())
+            .map_or_else(Vec::new, |config| config.diff_ids)
+    }
+
+    fn document(&self, blob: &BlobEntry, location: &str) -> Result<Vec<u8>> {
+        if blob.len > MAX_DOCUMENT_LEN {
+            return Err(Error::new(
+                Code::DocumentTooLarge,
+                format!(
+                    "{location} is a document of {} bytes; at most {MAX_DOCUMENT_LEN} are read",
+                    blob.len
+                ),
+            ));
+        }
+        self.blobs.read_blob(blob, MAX_DOCUMENT_LEN)
+    }
+
+    /// The layer's digest; `None` if it is not in the source and its name does not state it.
+    fn layer(&mut self, entry: &str, diff_id: Option<&str>) -> Result<Option<Digest>> {
+        let (names, location, len) = match self.find(entry) {
+            Found::Nothing => return Ok(Digest::from_blob_name(&clean(entry))),
+            Found::Blob(digest) => return Ok(Some(digest)),
+            Found::File {
+                names,
+                location,
+                len,
+            } => (names, location, len),
+        };
+        let diff_id = diff_id
+            .and_then(|text| text.parse::<Digest>().ok())
+            .filter(|digest| digest.algorithm() == Algorithm::Sha256);
+        let known = names.last().and_then(|name| self.files.get(name)).cloned();
+        let blob = self.blobs.identify(&location, len)?;
+        // Of an uncompressed layer the digest is the diff ID.
+        let digest = match (blob.content, diff_id, known) {
+            (Content::Tar, Some(diff_id), _) => diff_id,
+            (_, _, Some(known)) => known,
+            _ => self.blobs.digest_of(&blob)?,
+        };
+        self.take(names, &digest, blob);
+        Ok(Some(digest))
+    }
+
+    fn take(&mut self, names: Vec<String>, digest: &Digest, blob: BlobEntry) {
+        if let Some(file) = names.last() {
+            self.files.insert(file.clone(), digest.clone());
+        }
+        for name in names {
+            self.digests.insert(name, digest.clone());
+        }
+        self.inventory.blobs.entry(digest.clone()).or_insert(blob);
+    }
+
+    /// Follows the links that an entry may be, within the source.
+    fn find(&self, entry: &str) -> Found {
+        let mut name = clean(entry);
+        let mut names = Vec::new();
+        for _ in 0..MAX_LINKS {
+            if let Some(digest) = Digest::from_blob_name(&name)
+                && self.inventory.blobs.contains_key(&digest)
+            {
+                return Found::Blob(digest);
+            }
+            let Some(extra) = self.inventory.extra.get(&name) else {
+                return Found::Nothing;
+            };
+            names.push(name.clone());
+            name = match &extra.kind {
+                ExtraKind::File(location) => {
+                    return Found::File {
+                        names,
+                        location: location.clone(),
+                        len: extra.len,
+                    };
+                }
+                ExtraKind::Symlink(target) if target.starts_with('/') => clean(target),
+                ExtraKind::Symlink(target) => {
+                    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    clean(&format!("{folder}/{target}"))
+                }
+                ExtraKind::Hardlink(target) => clean(target),
+                ExtraKind::Directory | ExtraKind::Other => return Found::Nothing,
+            };
+        }
+        Found::Nothing
+    }
+
+    fn finish(self) -> Vec<Adopted> {
+        let taken: BTreeSet<&String> = self.digests.keys().collect();
+        self.inventory.extra.retain(|name, _| !taken.contains(name));
+        self.digests
+            .into_iter()
+            .map(|(name, digest)| Adopted { name, digest })
+            .collect()
+    }
+}
+
+/// An entry's name as the inventory has it: relative, without parts that mean nothing. `..` goes up
+/// one part, and at the top stays there.
+fn clean(name: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in name.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// The digest that a config's name states: `<hex>.json` as docker writes it, `sha256:<hex>` as crane does.
+fn claimed_digest(entry: &str) -> Option<Digest> {
+    let name = clean(entry);
+    let file = name.rsplit('/').next().unwrap_or_default();
+    let stem = file.strip_suffix(".json").unwrap_or(file);
+    match stem.contains(':') {
+        true => stem.parse().ok(),
+        false => format!("sha256:{stem}").parse().ok(),
+    }
+}

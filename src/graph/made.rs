@@ -1,0 +1,161 @@
+//! OCI documents for sources that have none: what Docker's forms say, in the words of an image layout.
+//!
+//! The texts are those that Docker 25 and later write when they save the same image.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Code, Error, Result, escape};
+use crate::graph::docker_archive::DockerArchiveItem;
+use crate::inventory::{ExtraKind, Inventory};
+use crate::json::View;
+use crate::media_type::{self, Compression, Kind};
+use crate::read::BlobSource;
+
+/// Documents that the source does not hold.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// The text of the top-level index.
+    pub(crate) root: Vec<u8>,
+    /// The manifests, by digest.
+    pub(crate) documents: BTreeMap<Digest, Vec<u8>>,
+}
+
+/// The documents for a Docker archive, whose files were adopted before. Items that differ only in
+/// their names become one image.
+///
+/// # Errors
+/// A config or layer that is not in the source, or another number of layers than of diff IDs.
+pub(crate) fn from_docker_archive(
+    items: &[DockerArchiveItem],
+    inventory: &Inventory,
+) -> Result<Made> {
+    let mut made = Made::default();
+    let mut descriptors = Vec::new();
+    for (position, item) in items.iter().enumerate() {
+        let text = manifest(item, &format!("manifest.json[{position}]"), inventory)?;
+        let digest = Digest::of(Algorithm::Sha256, &text);
+        let descriptor = descriptor(media_type::OCI_MANIFEST, &digest, text.len() as u64);
+        if made.documents.insert(digest, text).is_none() {
+            descriptors.push(descriptor);
+        }
+    }
+    made.root = index(descriptors);
+    Ok(made)
+}
+
+fn index(manifests: Vec<Value>) -> Vec<u8> {
+    json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests})
+        .to_string()
+        .into_bytes()
+}
+
+fn descriptor(media_type: &str, digest: &Digest, len: u64) -> Value {
+    json!({"mediaType": media_type, "digest": digest.as_str(), "size": len})
+}
+
+fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> Result<Vec<u8>> {
+    let absent = |place: String, entry: &str| {
+        Error::new(
+            Code::MissingBlob,
+            format!(
+                "{location}, {place} is {}, which is not in the archive",
+                escape(entry)
+            ),
+        )
+        .with_hint("save the image again; the archive is incomplete")
+    };
+    let config = item
+        .config_digest
+        .as_ref()
+        .and_then(|digest| Some((digest, inventory.blobs.get(digest)?)));
+    let Some((config, config_blob)) = config else {
+        return Err(absent("Config".to_owned(), &item.config));
+    };
+    let mut layers = Vec::with_capacity(item.layers.len());
+    for (number, (entry, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
+        let found = digest
+            .as_ref()
+            .and_then(|digest| Some((digest, inventory.blobs.get(digest)?)));
+        let Some((digest, blob)) = found else {
+            return Err(absent(format!("Layers[{number}]"), entry));
+        };
+        let compression = Compression::of_content(blob.content);
+        let media_type =
+            media_type::oci_layer(compression.unwrap_or(Compression::Uncompressed), true);
+        layers.push(descriptor(media_type, digest, blob.len));
+    }
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_MANIFEST,
+        "config": descriptor(media_type::OCI_CONFIG, config, config_blob.len),
+        "layers": layers,
+    });
+    Ok(manifest.to_string().into_bytes())
+}
+
+/// Whether `manifest.json` is an image's own manifest, as skopeo's `dir:` form has it, and not
+/// Docker's list.
+pub(crate) fn is_directory_transport(docker_manifest: &[u8]) -> bool {
+    std::str::from_utf8(docker_manifest)
+        .ok()
+        .and_then(View::parse)
+        .is_some_and(|root| root.get("schemaVersion").is_some())
+}
+
+/// The documents for skopeo's `dir:` form: `manifest.json` is the manifest or index, its blobs are
+/// files named by their hexadecimal digest, and the manifests of an index are `<hex>.manifest.json`
+/// (container-libs, `directory/directory_dest.go`).
+///
+/// The files move from the inventory's extra entries to its blobs; copying verifies their names.
+pub(crate) fn from_directory_transport(
+    text: &[u8],
+    inventory: &mut Inventory,
+    blobs: &dyn BlobSource,
+) -> Result<Made> {
+    let mut named = Vec::new();
+    for (name, entry) in &inventory.extra {
+        let stem = name.strip_suffix(".manifest.json").unwrap_or(name);
+        let digest = format!("sha256:{stem}").parse::<Digest>();
+        if let (Ok(digest), ExtraKind::File(location)) = (digest, &entry.kind) {
+            named.push((name.clone(), digest, location.clone(), entry.len));
+        }
+    }
+    for (name, digest, location, len) in named {
+        let blob = blobs.identify(&location, len)?;
+        inventory.blobs.insert(digest, blob);
+        inventory.extra.remove(&name);
+    }
+    let root = std::str::from_utf8(text).ok().and_then(View::parse);
+    let stated = root.and_then(|root| root.get("mediaType")?.string());
+    let is_index = root.is_some_and(|root| root.get("manifests").is_some());
+    let media_type = stated.unwrap_or_else(|| {
+        let inferred = if is_index {
+            media_type::OCI_INDEX
+        } else {
+            media_type::OCI_MANIFEST
+        };
+        inferred.to_owned()
+    });
+    let known = matches!(
+        media_type::kind(&media_type),
+        Kind::Index | Kind::Manifest | Kind::Schema1
+    );
+    if !known {
+        return Err(Error::new(
+            Code::InvalidDocument,
+            format!(
+                "manifest.json is neither Docker's list of images nor a manifest: its media type is {}",
+                escape(&media_type)
+            ),
+        ));
+    }
+    let digest = Digest::of(Algorithm::Sha256, text);
+    let root = index(vec![descriptor(&media_type, &digest, text.len() as u64)]);
+    Ok(Made {
+        root,
+        documents: BTreeMap::from([(digest, text.to_vec())]),
+    })
+}

@@ -1,0 +1,325 @@
+//! The walk from `index.json` down.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Code, Error, Result};
+use crate::graph::document::{Document, Leniency, MAX_DOCUMENT_LEN, Shape, schema1};
+use crate::graph::image::{self, ManifestFacts, Role};
+use crate::graph::pointer::{self, Pointer};
+use crate::graph::restore::restored;
+use crate::graph::{Graph, Missing};
+use crate::inventory::{BlobEntry, Content, Inventory};
+use crate::media_type::{self, Kind};
+use crate::read::BlobSource;
+
+/// How deep indexes, manifests and subjects may be nested.
+const MAX_DEPTH: usize = 32;
+/// How many bytes of documents are kept in memory.
+const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
+
+/// Follows every pointer from the root of `graph`, and fills in what is found.
+pub(crate) fn walk(
+    graph: &mut Graph,
+    inventory: &Inventory,
+    blobs: &dyn BlobSource,
+    leniency: &Leniency,
+) -> Result<()> {
+    let root = graph.root.clone();
+    let mut walk = Walk {
+        inventory,
+        blobs,
+        leniency,
+        documents_len: 0,
+        ancestors: Vec::new(),
+        children: BTreeMap::new(),
+        graph,
+    };
+    walk.follow_all(&root)
+}
+
+struct Walk<'a> {
+    inventory: &'a Inventory,
+    blobs: &'a dyn BlobSource,
+    leniency: &'a Leniency,
+    documents_len: u64,
+    ancestors: Vec<Digest>,
+    /// Documents already read, and the shape that they were read as.
+    children: BTreeMap<Digest, Shape>,
+    graph: &'a mut Graph,
+}
+
+impl Walk<'_> {
+    fn follow_all(&mut self, document: &Document) -> Result<()> {
+        for pointer in &document.pointers {
+            self.follow(document, pointer)?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, parent: &Document, pointer: &Pointer) -> Result<()> {
+        let location = parent.location_of(pointer);
+        self.graph.reachable.insert(pointer.digest.clone());
+        check_data(pointer, &location)?;
+        let shape = match media_type::kind(&pointer.media_type) {
+            Kind::Index => Some(Shape::Index),
+            Kind::Manifest => Some(Shape::Manifest),
+            Kind::Schema1 => return Err(schema1(&location)),
+            _ => None,
+        };
+        let made = self.graph.made.get(&pointer.digest).cloned();
+        let blob = self.inventory.blobs.get(&pointer.digest);
+        match (&made, blob) {
+            (Some(_), _) => {}
+            (None, Some(blob)) => check_size(blob, pointer, &location)?,
+            (None, None) => {
+                self.graph.missing.push(missing(pointer, location));
+                return Ok(());
+            }
+        }
+        let Some(shape) = shape else {
+            return Ok(());
+        };
+        if let Some(known) = self.children.get(&pointer.digest) {
+            return if *known == shape {
+                Ok(())
+            } else {
+                Err(two_shapes(&location))
+            };
+        }
+        if self.ancestors.len() >= MAX_DEPTH {
+            return Err(Error::new(
+                Code::DocumentTooDeep,
+                format!("{location} is nested deeper than {MAX_DEPTH} documents"),
+            ));
+        }
+        let bytes = match (made, blob) {
+            (Some(bytes), _) => bytes,
+            (None, Some(blob)) => self.read_document(&pointer.digest, blob, &location)?,
+            (None, None) => return Ok(()),
+        };
+        self.children.insert(pointer.digest.clone(), shape);
+        let mut document = Document::parse(
+            bytes,
+            pointer.digest.clone(),
+            shape,
+            location,
+            self.leniency,
+        )?;
+        if let Some(items) = &self.graph.docker_archive
+            && shape == Shape::Manifest
+            && let Some(text) = restored(&document, items, self.inventory)
+        {
+            document = Document::parse(
+                text.into_bytes(),
+                document.digest,
+                shape,
+                document.location,
+                self.leniency,
+            )?;
+            document.is_restored = true;
+        }
+        self.ancestors.push(pointer.digest.clone());
+        self.follow_all(&document)?;
+        self.ancestors.pop();
+        if shape == Shape::Manifest {
+            let facts = self.manifest_facts(&document, pointer)?;
+            self.graph.manifests.insert(pointer.digest.clone(), facts);
+        }
+        self.graph.children_first.push(pointer.digest.clone());
+        self.graph
+            .documents
+            .insert(pointer.digest.clone(), document);
+        Ok(())
+    }
+
+    fn read_document(
+        &mut self,
+        digest: &Digest,
+        blob: &BlobEntry,
+        location: &str,
+    ) -> Result<Vec<u8>> {
+        self.documents_len = self.documents_len.saturating_add(blob.len);
+        if blob.len > MAX_DOCUMENT_LEN || self.documents_len > MAX_DOCUMENTS_LEN {
+            let (what, len, cap) = if blob.len > MAX_DOCUMENT_LEN {
+                ("is a document of", blob.len, MAX_DOCUMENT_LEN)
+            } else {
+                (
+                    "brings all documents to",
+                    self.documents_len,
+                    MAX_DOCUMENTS_LEN,
+                )
+            };
+            return Err(Error::new(
+                Code::DocumentTooLarge,
+                format!("{location} {what} {len} bytes; at most {cap} are read"),
+            ));
+        }
+        let bytes = self.blobs.read_blob(blob, MAX_DOCUMENT_LEN)?;
+        let found = Digest::of(digest.algorithm(), &bytes);
+        if found != *digest {
+            return Err(Error::new(
+                Code::DigestMismatch,
+                format!(
+                    "{location} is damaged: {} has the digest {found}",
+                    digest.blob_name()
+                ),
+            )
+            .with_hint("the archive is damaged; copy or save it again"));
+        }
+        Ok(bytes)
+    }
+
+    fn manifest_facts(&mut self, document: &Document, parent: &Pointer) -> Result<ManifestFacts> {
+        let role = image::role(document, parent)?;
+        let Some(config) = document.config().cloned() else {
+            return Err(Error::new(
+                Code::InvalidDocument,
+                format!("{} has no config", document.location),
+            ));
+        };
+        let layers: Vec<&Pointer> = document.pointers_in(pointer::Role::Layers).collect();
+        let is_present = |digest: &Digest| self.inventory.blobs.contains_key(digest);
+        let is_whole = is_present(&config.digest)
+            && layers
+                .iter()
+                .all(|layer| is_present(&layer.digest) || is_optional(layer));
+        let mut platform = None;
+        let mut diff_ids = Vec::new();
+        if let (Role::Image, Some(blob)) = (role, self.inventory.blobs.get(&config.digest)) {
+            let location = document.location_of(&config);
+            let bytes = self.read_document(&config.digest, blob, &location)?;
+            self.documents_len -= blob.len;
+            let config = image::config(bytes, &location, self.leniency)?;
+            self.check_layers(document, &layers, &config.diff_ids)?;
+            platform = config.platform;
+            diff_ids = config.diff_ids;
+        }
+        Ok(ManifestFacts {
+            role,
+            config: config.digest,
+            platform,
+            diff_ids,
+            is_whole,
+        })
+    }
+
+    fn check_layers(
+        &self,
+        document: &Document,
+        layers: &[&Pointer],
+        diff_ids: &[String],
+    ) -> Result<()> {
+        if layers.len() != diff_ids.len() {
+            return Err(Error::new(
+                Code::LayerCountMismatch,
+                format!(
+                    "{} lists {} layers, but its config has {} diff IDs",
+                    document.location,
+                    layers.len(),
+                    diff_ids.len()
+                ),
+            )
+            .with_hint("build or save the image again; every engine refuses it as it is"));
+        }
+        for (layer, diff_id) in layers.iter().zip(diff_ids) {
+            let content = self
+                .inventory
+                .blobs
+                .get(&layer.digest)
+                .map(|blob| blob.content);
+            // Of an uncompressed layer the digest is the diff ID, so a difference shows without reading it.
+            if content == Some(Content::Tar)
+                && layer.digest.algorithm() == Algorithm::Sha256
+                && matches!(media_type::kind(&layer.media_type), Kind::Layer { .. })
+                && layer.digest.as_str() != diff_id
+            {
+                return Err(Error::new(
+                    Code::DiffIdMismatch,
+                    format!(
+                        "{} is a plain tar of digest {}, but the config's diff ID is {}",
+                        document.location_of(layer),
+                        layer.digest,
+                        crate::error::escape(diff_id)
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_optional(pointer: &Pointer) -> bool {
+    pointer.has_urls
+        || matches!(
+            media_type::kind(&pointer.media_type),
+            Kind::Layer {
+                distributable: false,
+                ..
+            }
+        )
+}
+
+fn missing(pointer: &Pointer, location: String) -> Missing {
+    let kind = media_type::kind(&pointer.media_type);
+    Missing {
+        location,
+        digest: pointer.digest.clone(),
+        is_child: matches!(
+            pointer.role,
+            pointer::Role::Manifests | pointer::Role::Subject
+        ) && matches!(kind, Kind::Index | Kind::Manifest),
+        is_expected: is_optional(pointer) || pointer.role == pointer::Role::Subject,
+    }
+}
+
+fn check_size(blob: &BlobEntry, pointer: &Pointer, location: &str) -> Result<()> {
+    if blob.len == pointer.size {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::SizeMismatch,
+        format!(
+            "{location} states {} bytes, but {} has {}",
+            pointer.size,
+            pointer.digest.blob_name(),
+            blob.len
+        ),
+    )
+    .with_hint("the archive is damaged or was cut short; copy or save it again"))
+}
+
+fn two_shapes(location: &str) -> Error {
+    Error::new(
+        Code::AmbiguousDocument,
+        format!("{location} names a document that another descriptor gives another type"),
+    )
+}
+
+/// Embedded content must be the content (image specification, `descriptor.md`).
+fn check_data(pointer: &Pointer, location: &str) -> Result<()> {
+    let Some(data) = &pointer.data else {
+        return Ok(());
+    };
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(data)
+        .map_err(|_| {
+            Error::new(
+                Code::InvalidDocument,
+                format!("{location} has embedded data that is not base64"),
+            )
+        })?;
+    let found = Digest::of(pointer.digest.algorithm(), &bytes);
+    if found != pointer.digest || bytes.len() as u64 != pointer.size {
+        return Err(Error::new(
+            Code::DigestMismatch,
+            format!(
+                "{location} has embedded data of digest {found}, expected {}",
+                pointer.digest
+            ),
+        ));
+    }
+    Ok(())
+}

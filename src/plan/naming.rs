@@ -1,0 +1,178 @@
+//! The names that go out: what was there, completed, or what was asked for.
+
+use crate::error::{Code, Error, Result, show_list};
+use crate::graph::Graph;
+use crate::graph::pointer::{IMAGE_NAME, REF_NAME};
+use crate::plan::PlanOptions;
+use crate::plan::decide::Decisions;
+use crate::plan::names::Named;
+use crate::plan::rules::Rule;
+use crate::plan::selection::Selection;
+use crate::reference::Reference;
+
+/// Gives the names that were asked for. Entries that become superfluous are left out.
+///
+/// # Errors
+/// Names for an archive of several images; a name to replace that no image has; one name for two.
+pub(crate) fn rename(
+    graph: &Graph,
+    entries: &mut Vec<Named>,
+    selection: &mut Selection,
+    options: &PlanOptions,
+) -> Result<()> {
+    if !options.names.is_empty() {
+        replace_all(graph, entries, selection, &options.names)?;
+    }
+    for (old, new) in &options.renames {
+        rename_one(entries, old, new)?;
+    }
+    Ok(())
+}
+
+fn replace_all(
+    graph: &Graph,
+    entries: &mut Vec<Named>,
+    selection: &mut Selection,
+    names: &[Reference],
+) -> Result<()> {
+    let Some(first) = entries.first().map(|entry| entry.digest.clone()) else {
+        return Err(Error::new(
+            Code::ImageNotFound,
+            "the archive has no image that --name could name",
+        ));
+    };
+    if let Some(other) = entries.iter().find(|entry| entry.digest != first) {
+        let named: Vec<String> = entries
+            .iter()
+            .flat_map(|entry| &entry.names)
+            .map(Reference::familiar)
+            .collect();
+        let shown = if named.is_empty() {
+            format!("{first}, {}", other.digest)
+        } else {
+            show_list(&named)
+        };
+        return Err(Error::new(
+            Code::SeveralImages,
+            format!("--name needs one image, but the archive has several: {shown}"),
+        )
+        .with_hint("pick one with --image, or change single names with --rename OLD=NEW"));
+    }
+    for entry in entries.drain(1..) {
+        if let Some(pointer) = graph.root.pointers.get(entry.position)
+            && selection.root.insert(entry.position)
+        {
+            let before = entry.names.first().map(Reference::full);
+            selection.changes.push(Rule::NameEntry.change(
+                graph.root.location_of(pointer),
+                before,
+                None,
+            ));
+        }
+    }
+    for entry in entries {
+        let mut wanted: Vec<Reference> = Vec::new();
+        for name in names {
+            if !wanted.contains(name) {
+                wanted.push(name.clone());
+            }
+        }
+        entry.is_renamed = true;
+        entry.names = wanted;
+    }
+    Ok(())
+}
+
+fn rename_one(entries: &mut [Named], old: &Reference, new: &Reference) -> Result<()> {
+    let holder = entries.iter().position(|entry| entry.names.contains(old));
+    let Some(holder) = holder else {
+        let names: Vec<String> = entries
+            .iter()
+            .flat_map(|entry| &entry.names)
+            .map(Reference::familiar)
+            .collect();
+        return Err(Error::new(
+            Code::ImageNotFound,
+            format!(
+                "no image in the archive has the name {}; there are {}",
+                old.familiar(),
+                if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    show_list(&names)
+                }
+            ),
+        ));
+    };
+    let digest = entries[holder].digest.clone();
+    if entries
+        .iter()
+        .any(|entry| entry.digest != digest && entry.names.contains(new))
+    {
+        return Err(Error::new(
+            Code::NameTaken,
+            format!(
+                "{} cannot become {}: another image in the archive has that name",
+                old.familiar(),
+                new.familiar()
+            ),
+        ));
+    }
+    let entry = &mut entries[holder];
+    for name in &mut entry.names {
+        if name == old {
+            *name = new.clone();
+        }
+    }
+    entry.is_renamed |= entry.names.first() == Some(new);
+    Ok(())
+}
+
+/// Decides the annotations and entries that carry the names.
+pub(crate) fn decide_annotations(graph: &Graph, entries: &[Named], decisions: &mut Decisions) {
+    for entry in entries {
+        decide_entry(graph, entry, decisions);
+    }
+}
+
+fn decide_entry(graph: &Graph, entry: &Named, decisions: &mut Decisions) {
+    let Some(pointer) = graph.root.pointers.get(entry.position) else {
+        return;
+    };
+    let location = graph.root.location_of(pointer);
+    for (number, name) in entry.names.iter().enumerate() {
+        let ref_name = name.tag().map_or_else(|| name.full(), str::to_owned);
+        let annotations = [(IMAGE_NAME, name.full()), (REF_NAME, ref_name)];
+        if number > 0 {
+            decisions
+                .changes
+                .push(Rule::NameEntry.change("index.json", None, Some(name.full())));
+            decisions
+                .root
+                .copies
+                .push((entry.position, annotations.to_vec()));
+            continue;
+        }
+        let mut set = Vec::new();
+        let stated = [&pointer.image_name, &pointer.ref_name];
+        let rules = [Rule::ImageName, Rule::RefName];
+        for (((key, value), before), rule) in annotations.into_iter().zip(stated).zip(rules) {
+            // A name that is there stays as it is written, unless another was asked for.
+            let is_set = match before {
+                None => true,
+                Some(before) => entry.is_renamed && *before != value,
+            };
+            if is_set {
+                decisions.changes.push(rule.change(
+                    location.clone(),
+                    before.clone(),
+                    Some(value.clone()),
+                ));
+                set.push((key, value));
+            }
+        }
+        if !set.is_empty() {
+            decisions.root.annotations.insert(entry.position, set);
+        }
+    }
+}

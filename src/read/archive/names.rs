@@ -1,0 +1,101 @@
+//! Entry names: cleaned, and freed of the one directory that an archive was packed in.
+
+use std::collections::HashSet;
+
+use super::invalid;
+use crate::error::{Result, escape};
+use crate::inventory::ExtraKind;
+use crate::read::Source;
+use crate::read::classify::Item;
+use crate::read::form::FormCheck;
+
+/// No file system has longer names, and quadratic work on names stays small.
+const NAME_CAP: usize = 4096;
+
+/// The name without the parts that mean nothing; `.` for the root itself.
+pub(super) fn clean(name: &[u8]) -> Result<Vec<u8>, &'static str> {
+    if name.contains(&0) {
+        return Err("holds a NUL byte");
+    }
+    if name.len() > NAME_CAP {
+        return Err("is longer than 4096 bytes");
+    }
+    let parts: Vec<&[u8]> = name
+        .split(|&byte| byte == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."))
+        .collect();
+    if parts.contains(&&b".."[..]) {
+        return Err("leads outside the archive with \"..\"");
+    }
+    if parts.is_empty() {
+        return Ok(b".".to_vec());
+    }
+    Ok(parts.join(&b'/'))
+}
+
+/// Strips the one directory that an archive was packed in.
+pub(super) fn unwrap_directory(items: &mut [(Vec<u8>, Item)], form: &mut FormCheck) {
+    let Some(wrapper) = wrapper(items) else {
+        return;
+    };
+    form.differs(&wrapper, "is a directory around the whole image");
+    // Below the wrapper, the raw name keeps its own bytes.
+    let prefix = wrapper.len() + 1;
+    for (key, item) in items {
+        if item.name.len() < prefix {
+            *key = b".".to_vec();
+            item.name = ".".to_owned();
+        } else {
+            key.drain(..prefix);
+            item.name.drain(..prefix);
+        }
+    }
+}
+
+/// The directory that holds everything else, among it `index.json` or `manifest.json`.
+fn wrapper(items: &[(Vec<u8>, Item)]) -> Option<String> {
+    let top = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+    let mut named = items.iter().filter(|(_, item)| item.name != ".");
+    let wrapper = top(&named.next()?.1.name);
+    // A name that is not text would have another length than its bytes.
+    if wrapper.contains('\u{fffd}') {
+        return None;
+    }
+    let mut has_root = false;
+    for (_, item) in items {
+        match item.name.strip_prefix(&wrapper) {
+            _ if item.name == "." => {}
+            Some("") if item.kind == ExtraKind::Directory => {}
+            Some(inner) if inner.starts_with('/') => {
+                has_root |= matches!(inner, "/index.json" | "/manifest.json");
+            }
+            _ => return None,
+        }
+    }
+    has_root.then_some(wrapper)
+}
+
+/// Refuses entries below a link or a file. A reader that unpacks would follow the link, or replace
+/// one by the other; a reader that goes by names does neither.
+pub(super) fn refuse_nested(source: &Source, items: &[Item]) -> Result<()> {
+    let mut parents = HashSet::new();
+    for item in items {
+        let mut name = item.name.as_str();
+        while let Some((parent, _)) = name.rsplit_once('/') {
+            if !parents.insert(parent) {
+                break;
+            }
+            name = parent;
+        }
+    }
+    let is_nested =
+        |item: &&Item| item.kind != ExtraKind::Directory && parents.contains(item.name.as_str());
+    match items.iter().find(is_nested) {
+        None => Ok(()),
+        Some(item) => {
+            let name = escape(&item.name);
+            let what = format!("{name} is no directory, but other entries lie below it");
+            Err(invalid(source, &what))
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! An independent judge of what ocify writes: it uses nothing of ocify, and collects every fault.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::contents::{Contents, blob_name};
+use super::{sha256, sha512};
+
+const OCI: &str = "application/vnd.oci.image.";
+const BLOCK: usize = 512;
+
+/// What a good output holds beyond being right.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// Digests that a document names and that are not there.
+    pub(crate) missing: BTreeSet<String>,
+    /// Blobs that no document names.
+    pub(crate) unreferenced: BTreeSet<String>,
+    /// Config digests of the images.
+    pub(crate) configs: BTreeSet<String>,
+    /// Full names by the digest that `index.json` gives them.
+    pub(crate) names: BTreeMap<String, String>,
+    /// RepoTags by config digest.
+    pub(crate) tags: BTreeMap<String, BTreeSet<String>>,
+}
+
+struct Check<'a> {
+    contents: &'a Contents,
+    faults: Vec<String>,
+    seen: BTreeSet<String>,
+    facts: Facts,
+}
+
+/// Checks an output; panics with all faults.
+#[track_caller]
+pub(crate) fn check_output(path: &Path) -> Facts {
+    match judge(path) {
+        Ok(facts) => facts,
+        Err(faults) => panic!("{} is not right:\n{}", path.display(), faults.join("\n")),
+    }
+}
+
+/// Checks an output archive or layout directory.
+pub(crate) fn judge(path: &Path) -> Result<Facts, Vec<String>> {
+    let mut faults = Vec::new();
+    if path.is_file() {
+        check_form(&fs::read(path).unwrap(), &mut faults);
+    }
+    let contents = Contents::read(path);
+    let mut check = Check {
+        contents: &contents,
+        faults,
+        seen: BTreeSet::new(),
+        facts: Facts::default(),
+    };
+    check.files();
+    check.index(&contents.json("index.json"), "index.json");
+    check.names();
+    check.docker_manifest();
+    let present = contents.digests().into_iter();
+    check.facts.unreferenced = present
+        .filter(|digest| !check.seen.contains(digest))
+        .collect();
+    if check.faults.is_empty() {
+        Ok(check.facts)
+    } else {
+        Err(check.faults)
+    }
+}
+
+/// Headers, order, padding and end, by DESIGN.md 5.
+fn check_form(bytes: &[u8], faults: &mut Vec<String>) {
+    let mut fault = |name: &str, what: &str| faults.push(format!("{name}: {what}"));
+    let mut archive = tar::Archive::new(bytes);
+    let mut names: Vec<String> = Vec::new();
+    let mut end = 0;
+    for entry in archive.entries().unwrap() {
+        let entry = entry.unwrap();
+        let name = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
+        let header = entry.header().as_bytes();
+        let is_dir = name.ends_with('/');
+        let mode: &[u8] = match name.as_str() {
+            _ if is_dir => b"0000755\0",
+            "index.json" | "manifest.json" => b"0000644\0",
+            _ => b"0000444\0",
+        };
+        let size = if is_dir { 0 } else { entry.size() };
+        let expected: [(&str, std::ops::Range<usize>, Vec<u8>); 8] = [
+            ("mode", 100..108, mode.to_vec()),
+            ("owner", 108..124, b"0000000\x000000000\0".to_vec()),
+            ("size", 124..136, format!("{size:011o}\0").into_bytes()),
+            ("time", 136..148, b"00000000000\0".to_vec()),
+            ("type", 156..157, vec![if is_dir { b'5' } else { b'0' }]),
+            ("link", 157..257, vec![0; 100]),
+            ("magic", 257..265, b"ustar\x0000".to_vec()),
+            ("owner's names", 265..329, vec![0; 64]),
+        ];
+        for (what, range, expected) in expected {
+            if header[range] != expected {
+                fault(&name, what);
+            }
+        }
+        if name.starts_with(['/', '.']) || name.contains("//") {
+            fault(&name, "name");
+        }
+        let parent = name
+            .trim_end_matches('/')
+            .rsplit_once('/')
+            .map(|(dir, _)| format!("{dir}/"));
+        if parent.is_some_and(|parent| !names.contains(&parent)) {
+            fault(&name, "stands before its directory");
+        }
+        if names.last().is_some_and(|last| *last >= name) {
+            fault(&name, "order");
+        }
+        let is_sha512 = name.starts_with("blobs/sha512/") && !is_dir;
+        let start = end + if is_sha512 { 2 * BLOCK } else { 0 };
+        if entry.raw_header_position() != start as u64 {
+            fault(&name, "has a header more than it needs");
+        }
+        let data = entry.raw_file_position() as usize;
+        let data_end = data + size as usize;
+        end = data_end.next_multiple_of(BLOCK);
+        if bytes[data_end..end].iter().any(|&byte| byte != 0) {
+            fault(&name, "padding");
+        }
+        names.push(name);
+    }
+    if bytes.len() != end + 2 * BLOCK || bytes[end..].iter().any(|&byte| byte != 0) {
+        fault("the end", "is not two blocks of zeros");
+    }
+}
+
+impl Check<'_> {
+    fn fault(&mut self, at: &str, what: impl AsRef<str>) {
+        self.faults.push(format!("{at}: {}", what.as_ref()));
+    }
+
+    fn files(&mut self) {
+        for (name, bytes) in &self.contents.files {
+            let found = match name.split('/').collect::<Vec<_>>()[..] {
+                ["blobs", "sha256", hex] => (hex.to_owned(), sha256(bytes)),
+                ["blobs", "sha512", hex] => (hex.to_owned(), sha512(bytes)),
+                ["index.json" | "manifest.json" | "oci-layout"] => continue,
+                _ => ("a file of an image".to_owned(), name.clone()),
+            };
+            if found.0 != found.1 {
+                self.fault(name, format!("expected {}, found {}", found.0, found.1));
+            }
+        }
+        let version: Value = self.contents.json("oci-layout");
+        if version["imageLayoutVersion"] != "1.0.0" {
+            self.fault("oci-layout", "version");
+        }
+    }
+
+    fn index(&mut self, index: &Value, at: &str) {
+        if index["mediaType"] != format!("{OCI}index.v1+json") {
+            self.fault(at, format!("mediaType {}", index["mediaType"]));
+        }
+        for (number, child) in list(index, "manifests").enumerate() {
+            self.descriptor(child, &format!("{at}, manifests[{number}]"));
+        }
+        self.subject(index, at);
+    }
+
+    fn subject(&mut self, document: &Value, at: &str) {
+        if document["subject"].is_object() {
+            self.descriptor(&document["subject"], &format!("{at}, subject"));
+        }
+    }
+
+    /// Size, embedded data and type of a descriptor, and what it names.
+    fn descriptor(&mut self, descriptor: &Value, at: &str) {
+        let media_type = descriptor["mediaType"].as_str().unwrap_or_default();
+        let digest = descriptor["digest"].as_str().unwrap_or_default();
+        if media_type.starts_with("application/vnd.docker.") {
+            self.fault(at, media_type);
+        }
+        let Some(bytes) = self.contents.blob(digest) else {
+            self.facts.missing.insert(digest.to_owned());
+            return;
+        };
+        if descriptor["size"] != json!(bytes.len()) {
+            self.fault(
+                at,
+                format!("size {}, length {}", descriptor["size"], bytes.len()),
+            );
+        }
+        if let Some(data) = descriptor["data"].as_str()
+            && decode_base64(data) != bytes
+        {
+            self.fault(at, "embedded data");
+        }
+        let is_new = self.seen.insert(digest.to_owned());
+        let kind = media_type.strip_prefix(OCI);
+        if !is_new || !matches!(kind, Some("index.v1+json" | "manifest.v1+json")) {
+            return;
+        }
+        let document: Value = serde_json::from_slice(bytes).unwrap();
+        if document["mediaType"] != media_type {
+            self.fault(
+                at,
+                format!("mediaType {} in the document", document["mediaType"]),
+            );
+        }
+        if kind == Some("index.v1+json") {
+            self.index(&document, at);
+        } else {
+            self.manifest(&document, at);
+        }
+    }
+
+    fn manifest(&mut self, manifest: &Value, at: &str) {
+        self.descriptor(&manifest["config"], &format!("{at}, config"));
+        for (number, layer) in list(manifest, "layers").enumerate() {
+            self.descriptor(layer, &format!("{at}, layers[{number}]"));
+        }
+        self.subject(manifest, at);
+        if !is_image(manifest) {
+            return;
+        }
+        let digest = manifest["config"]["digest"].as_str().unwrap();
+        let Some(config) = self.contents.blob(digest) else {
+            return;
+        };
+        self.facts.configs.insert(digest.to_owned());
+        let config: Value = serde_json::from_slice(config).unwrap();
+        let diff_ids: Vec<&Value> = list(&config["rootfs"], "diff_ids").collect();
+        let layers: Vec<&Value> = list(manifest, "layers").collect();
+        if diff_ids.len() != layers.len() {
+            self.fault(at, "numbers of layers and diff IDs");
+        }
+        for (number, (layer, diff_id)) in layers.into_iter().zip(diff_ids).enumerate() {
+            self.layer(layer, diff_id, &format!("{at}, layers[{number}]"));
+        }
+    }
+
+    /// The label is the actual compression, and the content is that of the diff ID.
+    fn layer(&mut self, layer: &Value, diff_id: &Value, at: &str) {
+        let media_type = layer["mediaType"].as_str().unwrap_or_default();
+        if media_type.ends_with("+encrypted") {
+            return;
+        }
+        let Some(bytes) = self
+            .contents
+            .blob(layer["digest"].as_str().unwrap_or_default())
+        else {
+            return;
+        };
+        let label = media_type
+            .strip_prefix(OCI)
+            .and_then(|rest| rest.strip_prefix("layer."))
+            .map(|rest| rest.trim_start_matches("nondistributable."));
+        let (expected, plain) = unpack(bytes);
+        if label != Some(expected) {
+            self.fault(at, format!("is labelled {media_type}, and is {expected}"));
+        }
+        if *diff_id != format!("sha256:{}", sha256(&plain)) {
+            self.fault(at, format!("diff ID {diff_id}"));
+        }
+    }
+
+    fn names(&mut self) {
+        let index = self.contents.json("index.json");
+        for (number, entry) in list(&index, "manifests").enumerate() {
+            let annotation = |key: &str| entry["annotations"][key].as_str().map(str::to_owned);
+            let image = annotation("io.containerd.image.name");
+            let reference = annotation("org.opencontainers.image.ref.name");
+            let Some(image) = image else { continue };
+            let at = format!("index.json, manifests[{number}]");
+            if reference.is_none() {
+                self.fault(&at, "has an image name and no ref name");
+            }
+            let digest = entry["digest"].as_str().unwrap_or_default().to_owned();
+            if let Some(other) = self.facts.names.insert(image.clone(), digest.clone())
+                && other != digest
+            {
+                self.fault(&at, format!("{image} names two images"));
+            }
+        }
+    }
+
+    /// Both roots describe the same images under the same names.
+    fn docker_manifest(&mut self) {
+        let is_present = self.contents.has("manifest.json");
+        if is_present == self.facts.configs.is_empty() {
+            let what = if is_present {
+                "is there for no image"
+            } else {
+                "is absent"
+            };
+            self.fault("manifest.json", what);
+        }
+        if !is_present {
+            return;
+        }
+        let manifests = self.contents.manifests();
+        let document = self.contents.json("manifest.json");
+        for (number, item) in document.as_array().into_iter().flatten().enumerate() {
+            let at = format!("manifest.json[{number}]");
+            let described = manifests.iter().any(|(_, manifest)| {
+                let entry = |part: &Value| json!(blob_name(part["digest"].as_str().unwrap()));
+                let layers: Vec<Value> = list(manifest, "layers").map(entry).collect();
+                item["Config"] == entry(&manifest["config"]) && item["Layers"] == json!(layers)
+            });
+            if !described {
+                self.fault(&at, format!("is no image of index.json: {item}"));
+            }
+            let known = ["Config", "RepoTags", "Layers", "LayerSources"];
+            for key in item.as_object().unwrap().keys() {
+                if !known.contains(&key.as_str()) {
+                    self.fault(&at, key);
+                }
+            }
+            let config = item["Config"].as_str().unwrap_or_default();
+            let digest = config.trim_start_matches("blobs/").replacen('/', ":", 1);
+            let tags = list(item, "RepoTags").map(|tag| tag.as_str().unwrap().to_owned());
+            let tags: BTreeSet<String> = tags.collect();
+            if tags.is_empty() && !item["RepoTags"].is_null() {
+                self.fault(&at, "RepoTags is empty and not null");
+            }
+            if self.facts.tags.insert(digest, tags).is_some() {
+                self.fault(&at, "describes an image for the second time");
+            }
+        }
+        let tags: BTreeSet<String> = self.facts.tags.values().flatten().cloned().collect();
+        let names = self.facts.names.keys().filter(|name| !name.contains('@'));
+        let names: BTreeSet<String> = names.map(|name| familiar(name)).collect();
+        if tags != names {
+            self.fault(
+                "the names",
+                format!("manifest.json {tags:?}, index.json {names:?}"),
+            );
+        }
+    }
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value[key].as_array().into_iter().flatten()
+}
+
+/// Whether a manifest is that of an image.
+fn is_image(manifest: &Value) -> bool {
+    manifest["config"]["mediaType"] == format!("{OCI}config.v1+json")
+        && manifest["artifactType"].is_null()
+        && list(manifest, "layers").all(|layer| {
+            let media_type = layer["mediaType"].as_str().unwrap_or_default();
+            media_type.starts_with(&format!("{OCI}layer."))
+        })
+}
+
+/// A name as Docker shows it.
+pub(crate) fn familiar(name: &str) -> String {
+    let short = name.strip_prefix("docker.io/").unwrap_or(name);
+    short.strip_prefix("library/").unwrap_or(short).to_owned()
+}
+
+/// The end of a layer's media type by its bytes, and the plain tar in it.
+pub(crate) fn unpack(bytes: &[u8]) -> (&'static str, Vec<u8>) {
+    let mut plain = Vec::new();
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut decoder = flate2::read::MultiGzDecoder::new(bytes);
+        decoder.read_to_end(&mut plain).unwrap();
+        ("v1.tar+gzip", plain)
+    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+        || bytes.get(1..4) == Some(b"\x2a\x4d\x18")
+    {
+        ("v1.tar+zstd", zstd::decode_all(bytes).unwrap())
+    } else {
+        ("v1.tar", bytes.to_vec())
+    }
+}
+
+fn decode_base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = Vec::new();
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text.bytes().filter(|&byte| byte != b'=') {
+        let value = ALPHABET.iter().position(|&known| known == byte).unwrap();
+        bits = bits << 6 | value as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    out
+}

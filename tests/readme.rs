@@ -1,6 +1,12 @@
 //! The README shows the real help and real output, and its examples run.
-#![allow(clippy::unwrap_used)]
+//!
+//! After a change that is meant to show there:
+//!
+//! ```sh
+//! OCIFY_WRITE_README=1 cargo test --test readme
+//! ```
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -90,33 +96,44 @@ fn shell(folder: &Path, script: &str) -> (bool, String) {
     )
 }
 
-/// Without trailing spaces, which an editor may take away.
-fn trimmed(text: &str) -> String {
-    let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
-    lines.join("\n")
+/// The block with what its commands print now.
+fn played(block: &str, folder: &Path) -> String {
+    let mut played = Vec::new();
+    for line in block.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            let (success, output) = shell(folder, command);
+            assert!(success, "{command}: {output}");
+            played.push(line.to_owned());
+            played.extend(
+                output
+                    .trim_end()
+                    .lines()
+                    .map(|line| line.trim_end().to_owned()),
+            );
+        }
+    }
+    played.join("\n")
 }
 
 #[test]
 fn shown_output_is_real() {
     let folder = folder();
     let blocks = blocks("console");
-    assert!(
-        blocks
-            .iter()
-            .any(|block| block.starts_with("$ ocify fix --help"))
-    );
-    for block in blocks {
-        let mut expected = String::new();
-        let mut found = String::new();
-        for line in block.lines() {
-            if let Some(command) = line.strip_prefix("$ ") {
-                let (success, output) = shell(folder.path(), command);
-                assert!(success, "{command}: {output}");
-                found.push_str(&format!("{line}\n{output}"));
-            }
-            expected.push_str(&format!("{line}\n"));
+    let has_help = |block: &String| block.starts_with("$ ocify fix --help");
+    assert!(blocks.iter().any(has_help));
+    let mut real = README.to_owned();
+    for block in &blocks {
+        let played = played(block, folder.path());
+        if std::env::var_os("OCIFY_WRITE_README").is_none_or(|value| value != "1") {
+            assert_eq!(
+                *block, played,
+                "after a change that is meant to show: OCIFY_WRITE_README=1 cargo test --test readme"
+            );
         }
-        assert_eq!(trimmed(&expected), trimmed(&found));
+        real = real.replacen(block, &played, 1);
+    }
+    if real != README {
+        fs::write(Path::new(ROOT).join("README.md"), real).unwrap();
     }
 }
 

@@ -5,6 +5,7 @@
 //! ```sh
 //! OCIFY_WRITE_README=1 cargo test --test readme
 //! ```
+#![allow(clippy::unwrap_used)]
 #![cfg(feature = "cli")]
 
 use std::fs;

@@ -191,7 +191,7 @@ fn a_damaged_blob_is_named_and_leaves_nothing() {
 
 #[test]
 fn of_several_errors_the_first_in_the_output_is_reported() {
-    let lens: Vec<usize> = (1..=40).map(|number| number * 5000).collect();
+    let lens: Vec<usize> = (1..=40).map(|number| number * 500).collect();
     let mut job = Job::new(&lens);
     let file = fs::OpenOptions::new()
         .write(true)

@@ -9,9 +9,9 @@ mod target;
 
 pub use target::{Target, TargetKind};
 
+use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
-use crate::media_type::Compression;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::read::Source;

@@ -4,6 +4,7 @@ pub mod docker_archive;
 pub mod document;
 mod image;
 mod made;
+mod order;
 pub mod pointer;
 mod resolve;
 mod restore;
@@ -32,7 +33,7 @@ pub struct Graph {
     pub adopted: Vec<Adopted>,
     /// Every other index and manifest that is present, by digest.
     pub documents: BTreeMap<Digest, Document>,
-    /// The digests of `documents`, children before parents and subjects before referrers.
+    /// The digests of `documents`; what a document names stands before it.
     pub children_first: Vec<Digest>,
     /// What each manifest is.
     pub manifests: BTreeMap<Digest, ManifestFacts>,

@@ -15,7 +15,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub(crate) use check::{Fault, KeyCase, check, check_but_duplicates};
-pub(crate) use edit::{Edit, append_item, apply_edits, insert_member, remove_items};
+pub(crate) use edit::{
+    Edit, HouseStyle, append_items, apply_edits, insert_members, remove_items, set_member,
+};
 
 /// A value within a document's text.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 //! scan → resolve → plan → apply → report.
 
 pub mod apply;
-mod codec;
+pub mod compression;
 pub mod digest;
 pub mod error;
 pub mod graph;

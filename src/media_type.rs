@@ -4,7 +4,7 @@
 //! `util/compression` for the nonstandard zstd type; ocicrypt `spec.go` for the encrypted types.
 //! No other file of the crate writes a media type by name.
 
-use crate::inventory::Content;
+use crate::compression::Compression;
 
 /// An OCI image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -23,38 +23,6 @@ const OCI_NONDISTRIBUTABLE: [&str; 3] = [
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
     "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
 ];
-
-/// The compression of a layer that OCI has a media type for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compression {
-    /// A plain tar.
-    Uncompressed,
-    /// Gzip.
-    Gzip,
-    /// Zstandard.
-    Zstd,
-}
-
-impl Compression {
-    /// The compression that a blob's first bytes show; `None` where they show none that OCI names.
-    pub fn of_content(content: Content) -> Option<Self> {
-        match content {
-            Content::Tar => Some(Compression::Uncompressed),
-            Content::Gzip => Some(Compression::Gzip),
-            Content::Zstd => Some(Compression::Zstd),
-            Content::Empty | Content::Bzip2 | Content::Xz | Content::Other => None,
-        }
-    }
-
-    /// The word for messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Compression::Uncompressed => "a plain tar",
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-        }
-    }
-}
 
 /// What a media type names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -87,11 +87,11 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
     let items = docker_manifest::items(graph, &entries, &chosen);
-    let mut rewritten = rewrite::rewrite(graph, &decisions);
+    let mut rewritten = rewrite::rewrite(graph, &decisions)?;
     let findings = findings::findings(graph, inventory, &entries, &selection, &rewritten);
     let mut changes = std::mem::take(&mut decisions.changes);
     changes.append(&mut rewritten.changes);
-    let docker_manifest = docker_manifest::text(graph, inventory, &items, &mut changes);
+    let docker_manifest = docker_manifest::text(graph, inventory, &items, &mut changes)?;
     let output = output::Context {
         graph,
         inventory,

@@ -9,6 +9,7 @@ use common::builder::{
 };
 use common::contents::blob_name;
 use common::failure::fails;
+use common::runner::Sandbox;
 use common::sha256;
 use serde_json::{Value, json};
 
@@ -175,21 +176,23 @@ fn a_plain_layer_must_have_its_diff_id() {
 }
 
 #[test]
-fn the_layout_version_must_be_known() {
-    for text in [
-        "{}",
-        "{\"imageLayoutVersion\":\"1.1.0\"}",
-        "",
-        "[]",
-        "{\"imageLayoutVersion\":1}",
+fn a_wrong_layout_version_is_mended() {
+    for (text, before) in [
+        ("{}", "no version"),
+        ("{\"imageLayoutVersion\":\"1.1.0\"}", "1.1.0"),
+        ("", "no version"),
+        ("[]", "no version"),
+        ("{\"imageLayoutVersion\":1}", "no version"),
     ] {
         let mut layout = right_layout();
         layout.oci_layout = Some(text.as_bytes().to_vec());
-        fails(
-            text,
-            &layout.tar(),
-            "layout-version",
-            &["oci-layout", "expected 1.0.0"],
-        );
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", layout.tar());
+        let report = sandbox.fix("in.tar", "out.tar").exits(0).json();
+        let change = &report["changes"][0];
+        assert_eq!(change["rule"], "oci-layout", "{text}");
+        assert_eq!(change["before"], before, "{text}");
+        assert_eq!(change["after"], "1.0.0", "{text}");
+        assert!(sandbox.read("out.tar") == right_layout().tar(), "{text}");
     }
 }

@@ -393,7 +393,6 @@ fn many_descriptors_of_one_blob_take_little() {
 }
 
 #[test]
-#[ignore = "bug in plan/names.rs and json/edit.rs: time is quadratic in the number of RepoTags"]
 fn many_names_take_little() {
     let mut layout = Layout::new();
     let image = layout.image(&right_image());
@@ -411,7 +410,6 @@ fn many_names_take_little() {
 }
 
 #[test]
-#[ignore = "bug in json/edit.rs: time is quadratic in the number of entries that get an annotation"]
 fn many_added_annotations_take_little() {
     let mut layout = Layout::new();
     let image = layout.image(&right_image());
@@ -422,7 +420,6 @@ fn many_added_annotations_take_little() {
 }
 
 #[test]
-#[ignore = "bug in plan/names.rs: time and memory grow with entries times images below them"]
 fn many_names_of_many_images_take_little() {
     let mut layout = Layout::new();
     let layer = Layer::gzip(OCI_GZIP, "shared");

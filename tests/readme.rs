@@ -5,8 +5,8 @@
 //! ```sh
 //! OCIFY_WRITE_README=1 cargo test --test readme
 //! ```
-#![allow(clippy::unwrap_used)]
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

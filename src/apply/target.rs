@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
+use crate::compression::Compression;
 use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::media_type::Compression;
 use crate::read::Source;
 
 /// The form of the output.

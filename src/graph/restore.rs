@@ -4,13 +4,14 @@
 
 use serde_json::{Value, json};
 
+use crate::compression::Compression;
 use crate::digest::{Algorithm, Digest};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::inventory::{Content, Inventory};
-use crate::json::{Edit, View, apply_edits, insert_member};
-use crate::media_type::{self, Compression, Kind};
+use crate::json::{HouseStyle, View, apply_edits, set_member};
+use crate::media_type::{self, Kind};
 
 /// The manifest's text with the layers that `manifest.json` lists for the same config; `None` where
 /// the manifest's own layers can be right, or where those of `manifest.json` are not proven.
@@ -38,21 +39,13 @@ pub(crate) fn restored(
         .map(|(digest, len)| json!({"mediaType": plain, "digest": digest.as_str(), "size": len}))
         .collect();
     let root = View::parse(&document.text)?;
-    let stated = root
-        .members()?
-        .into_iter()
-        .rfind(|member| member.key == Role::Layers.property());
-    let edit = match stated {
-        Some(member) => Edit {
-            range: member.value.span(),
-            text: Value::Array(layers).to_string(),
-        },
-        None => insert_member(
-            root,
-            Some(Role::Config.property()),
-            &[(Role::Layers.property(), Value::Array(layers))],
-        ),
-    };
+    let edit = set_member(
+        &HouseStyle::of(&document.text),
+        root,
+        Some(Role::Config.property()),
+        Role::Layers.property(),
+        Value::Array(layers),
+    );
     Some(apply_edits(&document.text, vec![edit]))
 }
 

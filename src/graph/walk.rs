@@ -8,6 +8,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, Leniency, MAX_DOCUMENT_LEN, Shape, schema1};
 use crate::graph::image::{self, ManifestFacts, Role};
+use crate::graph::order::children_first;
 use crate::graph::pointer::{self, Pointer};
 use crate::graph::restore::restored;
 use crate::graph::{Graph, Missing};
@@ -37,7 +38,9 @@ pub(crate) fn walk(
         children: BTreeMap::new(),
         graph,
     };
-    walk.follow_all(&root)
+    walk.follow_all(&root)?;
+    graph.children_first = children_first(graph);
+    Ok(())
 }
 
 struct Walk<'a> {
@@ -128,7 +131,6 @@ impl Walk<'_> {
             let facts = self.manifest_facts(&document, pointer)?;
             self.graph.manifests.insert(pointer.digest.clone(), facts);
         }
-        self.graph.children_first.push(pointer.digest.clone());
         self.graph
             .documents
             .insert(pointer.digest.clone(), document);

@@ -1,5 +1,6 @@
 //! Edits of a document's text that follow its own style.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -37,19 +38,21 @@ pub(crate) fn apply_edits(text: &str, mut edits: Vec<Edit>) -> String {
     out
 }
 
-/// Inserts members into an object: after the member `after` if there is one, otherwise at the front.
-pub(crate) fn insert_member(
+/// Inserts members that an object does not have: after the member `after` if there is one, otherwise
+/// at the front.
+pub(crate) fn insert_members(
+    house: &HouseStyle,
     object: View<'_>,
     after: Option<&str>,
     members: &[(&str, Value)],
 ) -> Edit {
-    let style = Style::of(object);
+    let style = Style::of(house, object);
     let existing = object.members().unwrap_or_default();
     let rendered: Vec<String> = members
         .iter()
         .map(|(key, value)| {
             let value = style.render(value, &style.inner);
-            format!("{}{}{value}", quote(key), style.colon)
+            format!("{}{}{value}", quote(key), house.colon)
         })
         .collect();
     let previous = after.and_then(|after| existing.iter().rev().find(|member| member.key == after));
@@ -77,26 +80,51 @@ pub(crate) fn insert_member(
     }
 }
 
-/// Appends an item, given as JSON text, to an array.
-pub(crate) fn append_item(array: View<'_>, item: &str) -> Edit {
-    let style = Style::of(array);
+/// Gives a member a value: in the place of the one it has, `null` included, or inserted.
+pub(crate) fn set_member(
+    house: &HouseStyle,
+    object: View<'_>,
+    after: Option<&str>,
+    key: &str,
+    value: Value,
+) -> Edit {
+    let members = object.members().unwrap_or_default();
+    match members.iter().rev().find(|member| member.key == key) {
+        Some(member) => {
+            let style = Style::of(house, object);
+            Edit {
+                range: member.value.span(),
+                text: style.render(&value, &style.inner),
+            }
+        }
+        None => insert_members(house, object, after, &[(key, value)]),
+    }
+}
+
+/// Appends items, given as JSON text, to an array.
+pub(crate) fn append_items(house: &HouseStyle, array: View<'_>, items: &[String]) -> Edit {
+    let style = Style::of(house, array);
     match array.items().unwrap_or_default().last() {
         Some(last) => {
             let at = last.span().end;
+            let text = items.iter().map(|item| format!(",{}{item}", style.inner));
             Edit {
                 range: at..at,
-                text: format!(",{}{item}", style.inner),
+                text: text.collect(),
             }
         }
-        None => Edit {
-            range: array.span(),
-            text: format!("[{}{item}{}]", style.inner, style.outer),
-        },
+        None => {
+            let items = items.join(&format!(",{}", style.inner));
+            Edit {
+                range: array.span(),
+                text: format!("[{}{items}{}]", style.inner, style.outer),
+            }
+        }
     }
 }
 
 /// Removes items of an array, by position.
-pub(crate) fn remove_items(array: View<'_>, remove: &[usize]) -> Vec<Edit> {
+pub(crate) fn remove_items(array: View<'_>, remove: &BTreeSet<usize>) -> Vec<Edit> {
     let items = array.items().unwrap_or_default();
     if !items.is_empty() && (0..items.len()).all(|position| remove.contains(&position)) {
         return vec![Edit {
@@ -126,50 +154,62 @@ pub(crate) fn remove_items(array: View<'_>, remove: &[usize]) -> Vec<Edit> {
         .collect()
 }
 
-/// How an object or array of the document is written.
-struct Style {
-    /// White space before each member or item.
-    inner: String,
-    /// White space before the closing bracket.
-    outer: String,
+/// What is one throughout a document, and takes reading all of it to know.
+#[derive(Debug)]
+pub(crate) struct HouseStyle {
     /// One level of indentation.
     unit: String,
     /// The text between a key and its value.
     colon: String,
 }
 
-impl Style {
-    fn of(container: View<'_>) -> Self {
-        let document = container.document();
-        let unit = indentation_unit(document);
+impl HouseStyle {
+    pub(crate) fn of(document: &str) -> Self {
+        HouseStyle {
+            unit: indentation_unit(document),
+            colon: colon(document),
+        }
+    }
+}
+
+/// How an object or array of the document is written.
+struct Style<'a> {
+    house: &'a HouseStyle,
+    /// White space before each member or item.
+    inner: String,
+    /// White space before the closing bracket.
+    outer: String,
+}
+
+impl<'a> Style<'a> {
+    fn of(house: &'a HouseStyle, container: View<'_>) -> Self {
+        let unit = house.unit.as_str();
         let own = leading_space(&container.text()[1..]);
         let is_empty = matches!(
             container.text()[1 + own.len()..].chars().next(),
             Some('}' | ']')
         );
         let (inner, outer) = if !is_empty {
-            let outer = own
-                .strip_suffix(unit.as_str())
-                .filter(|outer| outer.contains('\n'));
+            let outer = own.strip_suffix(unit).filter(|outer| outer.contains('\n'));
             (own.to_owned(), outer.unwrap_or_default().to_owned())
         } else if unit.is_empty() {
             (String::new(), String::new())
         } else {
-            let outer = format!("\n{}", line_indentation(document, container.span().start));
+            let line = line_indentation(container.document(), container.span().start);
+            let outer = format!("\n{line}");
             (format!("{outer}{unit}"), outer)
         };
         Style {
+            house,
             inner,
             outer,
-            unit,
-            colon: colon(document),
         }
     }
 
     /// A value's text, its container's members being preceded by `space`.
     fn render(&self, value: &Value, space: &str) -> String {
         let inner = if space.contains('\n') {
-            format!("{space}{}", self.unit)
+            format!("{space}{}", self.house.unit)
         } else {
             space.to_owned()
         };
@@ -179,7 +219,7 @@ impl Style {
                     format!(
                         "{inner}{}{}{}",
                         quote(key),
-                        self.colon,
+                        self.house.colon,
                         self.render(value, &inner)
                     )
                 };
@@ -248,7 +288,15 @@ mod tests {
         let object = path.iter().fold(View::parse(text).unwrap(), |view, key| {
             view.get(key).unwrap()
         });
-        apply_edits(text, vec![insert_member(object, after, members)])
+        apply_edits(
+            text,
+            vec![insert_members(
+                &HouseStyle::of(text),
+                object,
+                after,
+                members,
+            )],
+        )
     }
 
     #[test]
@@ -300,7 +348,10 @@ mod tests {
     fn items_come_and_go() {
         let text = "[1, 2,3]";
         let array = View::parse(text).unwrap();
-        let remove = |positions: &[usize]| apply_edits(text, remove_items(array, positions));
+        let remove = |positions: &[usize]| {
+            let positions = positions.iter().copied().collect();
+            apply_edits(text, remove_items(array, &positions))
+        };
         assert_eq!(remove(&[0]), "[2,3]");
         assert_eq!(remove(&[0, 1]), "[3]");
         assert_eq!(remove(&[1]), "[1,3]");
@@ -308,10 +359,27 @@ mod tests {
         assert_eq!(remove(&[0, 2]), "[2]");
         assert_eq!(remove(&[0, 1, 2]), "[]");
         assert_eq!(
-            apply_edits(text, vec![append_item(array, "4")]),
+            apply_edits(
+                text,
+                vec![append_items(
+                    &HouseStyle::of(text),
+                    array,
+                    &["4".to_owned()]
+                )]
+            ),
             "[1, 2,3,4]"
         );
         let empty = View::parse("[]").unwrap();
-        assert_eq!(apply_edits("[]", vec![append_item(empty, "4")]), "[4]");
+        assert_eq!(
+            apply_edits(
+                "[]",
+                vec![append_items(
+                    &HouseStyle::of("[]"),
+                    empty,
+                    &["4".to_owned()]
+                )]
+            ),
+            "[4]"
+        );
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::inventory::{Content, Inventory};
-use crate::media_type::{self, Compression, Kind};
+use crate::media_type::{self, Kind};
 use crate::plan::selection::Selection;
 use crate::plan::{Change, rules::Rule};
 

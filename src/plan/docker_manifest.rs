@@ -11,6 +11,7 @@ use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Role;
 use crate::inventory::Inventory;
 use crate::plan::names::{Named, is_foreign};
+use crate::plan::rewrite::check_len;
 use crate::plan::{Change, PlanOptions, rules::Rule};
 use crate::platform::Platform;
 
@@ -44,7 +45,12 @@ pub(crate) fn choose(
     let mut is_found = options.platform.is_none();
     let mut available = BTreeSet::new();
     let mut chosen = Vec::new();
+    let mut by_digest: BTreeMap<&Digest, Option<Digest>> = BTreeMap::new();
     for entry in entries {
+        if let Some(image) = by_digest.get(&entry.digest) {
+            chosen.push(image.clone());
+            continue;
+        }
         let whole: Vec<(&Digest, Option<&Platform>, &Digest)> = entry
             .images
             .iter()
@@ -80,6 +86,7 @@ pub(crate) fn choose(
             .or(host)
             .or(whole.first())
             .map(|(image, _, _)| (*image).clone());
+        by_digest.insert(&entry.digest, image.clone());
         chosen.push(image);
     }
     match &options.platform {
@@ -155,9 +162,9 @@ pub(crate) fn text(
     inventory: &Inventory,
     items: &[Item],
     changes: &mut Vec<Change>,
-) -> Option<Vec<u8>> {
+) -> Result<Option<Vec<u8>>> {
     if items.is_empty() {
-        return None;
+        return Ok(None);
     }
     let old = inventory
         .docker_manifest
@@ -166,17 +173,18 @@ pub(crate) fn text(
     if let Some((file, old_items)) = old
         && says_the_same(graph, old_items, items)
     {
-        return Some(file.bytes.clone());
+        return Ok(Some(file.bytes.clone()));
     }
     let values: Vec<Value> = items.iter().map(Item::value).collect();
     let text = Value::Array(values).to_string();
+    check_len("manifest.json", &text)?;
     let describe =
         |count: usize| format!("{count} {}", if count == 1 { "image" } else { "images" });
     let before = old.map(|(_, old_items)| describe(old_items.len()));
     let what = old.map_or("", |(_, old_items)| difference(old_items, items));
     let after = format!("{}{what}", describe(items.len()));
     changes.push(Rule::DockerManifest.change("manifest.json", before, Some(after)));
-    Some(text.into_bytes())
+    Ok(Some(text.into_bytes()))
 }
 
 fn says_the_same(graph: &Graph, old: &[DockerArchiveItem], items: &[Item]) -> bool {

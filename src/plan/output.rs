@@ -17,6 +17,8 @@ use crate::plan::{Body, Change, DigestChange, Image, OutputEntry};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
+/// How many names are reported of one document; nobody reads more, and their number has no bound.
+const MAX_NAMES: usize = 100;
 const LAYOUT_VERSION: &str = "1.0.0";
 const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -34,14 +36,25 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// Manifests and indexes that get another digest, parents first.
     pub(crate) fn digests(&self) -> Vec<DigestChange> {
-        let mut names: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
+        let mut names: BTreeMap<&Digest, Vec<&Reference>> = BTreeMap::new();
+        let mut leading: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();
         for entry in self.entries {
-            let below = entry.images.iter().chain([&entry.digest]);
-            for digest in below {
-                let full = entry.names.iter().map(Reference::full);
-                names.entry(digest.clone()).or_default().extend(full);
+            let is_first = !names.contains_key(&entry.digest);
+            names.entry(&entry.digest).or_default().extend(&entry.names);
+            for digest in entry.images.iter().filter(|_| is_first) {
+                leading.entry(digest).or_default().push(&entry.digest);
+            }
+            if is_first && !entry.images.contains(&entry.digest) {
+                let own = leading.entry(&entry.digest).or_default();
+                own.push(&entry.digest);
             }
         }
+        let names_of = |digest: &Digest| -> Vec<String> {
+            let leading = leading.get(digest).into_iter().flatten();
+            let all = leading.flat_map(|digest| names.get(digest).into_iter().flatten());
+            let shown: BTreeSet<String> = all.take(MAX_NAMES).map(|name| name.full()).collect();
+            shown.into_iter().collect()
+        };
         let in_order = self.graph.children_first.iter().rev();
         let changed = in_order.filter_map(|before| {
             let new = self.rewritten.documents.get(before)?;
@@ -52,7 +65,7 @@ impl Context<'_> {
                 is_index: self.graph.document(before)?.shape == Shape::Index,
                 before: before.clone(),
                 after: new.digest.clone(),
-                names: names.get(before).into_iter().flatten().cloned().collect(),
+                names: names_of(before),
                 platform: self.platforms.get(before).map(Platform::to_string),
             })
         });

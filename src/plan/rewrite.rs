@@ -1,15 +1,18 @@
 //! Old documents and decisions become new documents: children first, each old digest once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 use crate::digest::Digest;
+use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
-use crate::graph::document::Document;
+use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role};
-use crate::json::{Edit, View, append_item, apply_edits, insert_member, remove_items};
+use crate::json::{
+    Edit, HouseStyle, View, append_items, apply_edits, insert_members, remove_items, set_member,
+};
 use crate::plan::decide::{Decisions, DocumentDecision};
 use crate::plan::{Change, rules::Rule};
 
@@ -32,7 +35,10 @@ pub(crate) struct NewDocument {
 }
 
 /// Carries out all decisions.
-pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Rewritten {
+///
+/// # Errors
+/// A document would become larger than readers take.
+pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Result<Rewritten> {
     let mut out = Rewritten::default();
     for digest in &graph.children_first {
         let Some((document, decision)) =
@@ -41,6 +47,7 @@ pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Rewritten {
             continue;
         };
         let text = rewrite_document(document, decision, &mut out);
+        check_len(&document.location, &text)?;
         if text != document.text || document.is_restored {
             let digest = Digest::of(document.digest.algorithm(), text.as_bytes());
             out.documents
@@ -48,7 +55,22 @@ pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Rewritten {
         }
     }
     out.root = rewrite_document(&graph.root, &decisions.root, &mut out);
-    out
+    check_len(&graph.root.location, &out.root)?;
+    Ok(out)
+}
+
+/// Refuses what the next reader, ocify among them, would refuse.
+pub(crate) fn check_len(location: &str, text: &str) -> Result<()> {
+    if text.len() as u64 <= MAX_DOCUMENT_LEN {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::DocumentTooLarge,
+        format!(
+            "{location} would become a document of {} bytes; readers take at most {MAX_DOCUMENT_LEN}",
+            text.len()
+        ),
+    ))
 }
 
 fn rewrite_document(
@@ -60,14 +82,17 @@ fn rewrite_document(
     let Some(root) = View::parse(text) else {
         return text.clone();
     };
+    let house = HouseStyle::of(text);
     let mut edits = Vec::new();
     if let Some(media_type) = decision.media_type {
         edits.push(match &document.media_type_place {
             Some(place) => Edit::string(place.clone(), media_type),
-            None => insert_member(
+            None => set_member(
+                &house,
                 root,
                 Some("schemaVersion"),
-                &[("mediaType", json!(media_type))],
+                "mediaType",
+                json!(media_type),
             ),
         });
     }
@@ -88,11 +113,11 @@ fn rewrite_document(
             decision.annotations.get(&position),
             items.get(pointer.position),
         ) {
-            edits.extend(annotate(*item, added));
+            edits.extend(annotate(&house, *item, added));
         }
     }
     if let Some(array) = root.get(Role::Manifests.property()) {
-        let dropped: Vec<usize> = decision
+        let dropped: BTreeSet<usize> = decision
             .dropped
             .iter()
             .map(|position| document.pointers[*position].position)
@@ -100,16 +125,20 @@ fn rewrite_document(
         if !dropped.is_empty() {
             edits.extend(remove_items(array, &dropped));
         }
-        for (position, names) in &decision.copies {
-            let pointer = &document.pointers[*position];
-            let media_type = decision
-                .pointer_types
-                .get(position)
-                .unwrap_or(&pointer.media_type);
-            edits.push(append_item(
-                array,
-                &copy(document, pointer, media_type, names, out),
-            ));
+        let copies: Vec<String> = decision
+            .copies
+            .iter()
+            .map(|(position, names)| {
+                let pointer = &document.pointers[*position];
+                let media_type = decision
+                    .pointer_types
+                    .get(position)
+                    .unwrap_or(&pointer.media_type);
+                copy(document, pointer, media_type, names, out)
+            })
+            .collect();
+        if !copies.is_empty() {
+            edits.push(append_items(&house, array, &copies));
         }
     }
     apply_edits(text, edits)
@@ -163,14 +192,15 @@ fn follow_links(
 }
 
 /// Sets annotations: in the place of the old value where there is one, else after the others.
-fn annotate(descriptor: View<'_>, set: &[(&'static str, String)]) -> Vec<Edit> {
+fn annotate(house: &HouseStyle, descriptor: View<'_>, set: &[(&'static str, String)]) -> Vec<Edit> {
     let Some(annotations) = descriptor.get("annotations") else {
         let object: Map<String, Value> = set
             .iter()
             .map(|(key, value)| ((*key).to_owned(), json!(value)))
             .collect();
-        let member = [("annotations", Value::Object(object))];
-        return vec![insert_member(descriptor, Some("size"), &member)];
+        let value = Value::Object(object);
+        let after = Some("size");
+        return vec![set_member(house, descriptor, after, "annotations", value)];
     };
     let mut edits = Vec::new();
     let mut added: Vec<(&str, Value)> = Vec::new();
@@ -184,7 +214,7 @@ fn annotate(descriptor: View<'_>, set: &[(&'static str, String)]) -> Vec<Edit> {
         let last = annotations
             .members()
             .and_then(|members| members.last().map(|member| member.key.clone()));
-        edits.push(insert_member(annotations, last.as_deref(), &added));
+        edits.push(insert_members(house, annotations, last.as_deref(), &added));
     }
     edits
 }

@@ -1,6 +1,7 @@
 //! What of the input goes out: images that were asked for, without what is absent or unwanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape, show_list};
@@ -86,8 +87,13 @@ pub(crate) fn select(
         }
     }
     entries.retain(|entry| !selection.root.contains(&entry.position));
-    for entry in entries {
-        entry.images.retain(|image| !gone.contains(image));
+    let mut whole: BTreeMap<Digest, Arc<Vec<Digest>>> = BTreeMap::new();
+    for entry in entries.iter_mut().filter(|_| !gone.is_empty()) {
+        let images = whole.entry(entry.digest.clone()).or_insert_with(|| {
+            let is_left = |image: &&Digest| !gone.contains(*image);
+            Arc::new(entry.images.iter().filter(is_left).cloned().collect())
+        });
+        entry.images = Arc::clone(images);
     }
     selection.reachable = reachable(graph, &selection);
     // Nothing is told of documents that go as a whole.

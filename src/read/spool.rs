@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{Source, content};
-use crate::codec;
+use crate::compression;
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::inventory::{Content, Location};
 use crate::progress::Progress;
@@ -81,7 +81,7 @@ impl Source {
         let counted = Counted { file, progress };
         let damaged = |error: io::Error| self.damaged(content, &error);
         let input = BufReader::with_capacity(PIECE, counted);
-        let mut decoder = codec::decoder(content, input).map_err(damaged)?;
+        let mut decoder = compression::decoder(content, input).map_err(damaged)?;
         let limit = len.saturating_mul(options.max_ratio).max(FREE_LEN);
         let mut buffer = vec![0; PIECE];
         let mut total = 0_u64;

@@ -8,7 +8,6 @@ mod gzip_write;
 use std::io::{self, BufRead, Read, Write};
 
 use crate::inventory::Content;
-use crate::media_type::Compression;
 use gzip_read::GzipReader;
 use gzip_write::GzipWriter;
 
@@ -16,6 +15,38 @@ use gzip_write::GzipWriter;
 const ZSTD_WINDOW_LOG: u32 = 27;
 /// The most memory that decoding xz may take, in bytes: `xz -9` needs 65 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
+
+/// The compression of a layer that OCI has a media type for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// A plain tar.
+    Uncompressed,
+    /// Gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Compression {
+    /// The compression that a blob's first bytes show; `None` where they show none that OCI names.
+    pub fn of_content(content: Content) -> Option<Self> {
+        match content {
+            Content::Tar => Some(Compression::Uncompressed),
+            Content::Gzip => Some(Compression::Gzip),
+            Content::Zstd => Some(Compression::Zstd),
+            Content::Empty | Content::Bzip2 | Content::Xz | Content::Other => None,
+        }
+    }
+
+    /// The word for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::Uncompressed => "a plain tar",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
 
 /// The level that each form is written with unless another is asked for.
 pub(crate) fn default_level(compression: Compression) -> i32 {

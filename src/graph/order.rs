@@ -1,0 +1,38 @@
+//! The order in which documents can be rewritten.
+
+use std::collections::BTreeSet;
+
+use crate::digest::Digest;
+use crate::graph::Graph;
+use crate::graph::document::Document;
+
+/// The digests of all documents, those that a document names before it: its children, its subject
+/// and the targets of its links. There are no circles, for no document can hold a digest of its own.
+pub(crate) fn children_first(graph: &Graph) -> Vec<Digest> {
+    let mut order = Vec::with_capacity(graph.documents.len());
+    let mut seen: BTreeSet<&Digest> = BTreeSet::new();
+    let roots: Vec<&Digest> = named(&graph.root).collect();
+    let mut open: Vec<(&Digest, bool)> = roots.into_iter().rev().map(|d| (d, false)).collect();
+    while let Some((digest, is_done)) = open.pop() {
+        let Some(document) = graph.document(digest) else {
+            continue;
+        };
+        if is_done {
+            order.push(digest.clone());
+            continue;
+        }
+        if seen.insert(digest) {
+            open.push((digest, true));
+            let named: Vec<&Digest> = named(document).collect();
+            open.extend(named.into_iter().rev().map(|digest| (digest, false)));
+        }
+    }
+    order
+}
+
+fn named(document: &Document) -> impl Iterator<Item = &Digest> {
+    document.pointers.iter().flat_map(|pointer| {
+        let links = pointer.links.iter().map(|link| &link.digest);
+        links.chain([&pointer.digest])
+    })
+}

@@ -4,8 +4,8 @@
 //! OCIFY_BENCH_DIR=/somewhere/with/10/GB cargo bench --bench fix
 //! ```
 //!
-//! The archives are made of this machine's /usr. Runs are interleaved, and every figure is a median over OCIFY_BENCH_ROUNDS (5)
-//! rounds; compare ratios within one run, not seconds between runs.
+//! `-- layer`, `-- layers` and `-- blobs` choose shapes. The archives are made of this machine's /usr. Runs are interleaved, and every
+//! figure is a median over OCIFY_BENCH_ROUNDS (5) rounds; compare ratios within one run, not seconds between runs.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
 use std::fs::{self, File};
@@ -43,9 +43,16 @@ fn main() -> Result<()> {
         .unwrap_or(5);
     let processors = std::thread::available_parallelism()?;
     println!("{processors} processors, medians of {rounds} interleaved rounds");
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let mut worst = 0;
     let mut files = Files::new(Path::new("/usr"));
     for shape in [Shape::OneLayer, Shape::Layers, Shape::Blobs] {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == shape.name()) {
+            continue;
+        }
         let path = folder.path().join("shape.tar");
         let count = make(shape, &mut files, folder.path(), &path)?;
         let mib = fs::metadata(&path)?.len() / MIB;
@@ -69,6 +76,15 @@ enum Shape {
 }
 
 impl Shape {
+    /// The word that chooses it on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Shape::OneLayer => "layer",
+            Shape::Layers => "layers",
+            Shape::Blobs => "blobs",
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Shape::OneLayer => "one layer of 2 GiB",

@@ -161,6 +161,13 @@ fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> 
         });
         let expected = expected::after(&sample.name, column);
         let cell_after = cell(&after, "after", expected);
+        let mended = sample.mended.iter().find(|(r, _)| Some(*r) == expected);
+        if let Some((reason, archive)) = mended
+            && let Err(error) = engine.attempt(archive)
+        {
+            let options = reason.mended_by().join(" ");
+            outcome.problem(&format!("{} with {options}", sample.name), &error);
+        }
         if let (Some(Ok(before)), Ok(after)) = (&before, &after)
             && before != after
         {

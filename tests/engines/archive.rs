@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::expected::{self, Reason};
 use crate::machine::SHARED;
 
 /// Fixtures that `ocify fix` does not read yet. Removing an entry is all that is needed once it does.
@@ -31,6 +32,8 @@ pub(crate) struct Sample {
     pub(crate) before: Option<Archive>,
     /// As `ocify fix` writes it.
     pub(crate) after: Archive,
+    /// As it writes it with the options that mend what fixing alone does not.
+    pub(crate) mended: Vec<(Reason, Archive)>,
     /// Whether the two are the same to the byte, and are asked for in the same way: then one attempt tells of both.
     pub(crate) is_unchanged: bool,
 }
@@ -47,7 +50,7 @@ pub(crate) fn fixtures() -> BTreeSet<String> {
 
 /// Fixes every fixture that is supported, and puts what the engines shall read into the shared folder.
 pub(crate) fn prepare(shared: &Path) -> Vec<Sample> {
-    for side in ["before", "after"] {
+    for side in ["before", "after", "mended"] {
         fs::create_dir(shared.join(side)).expect("the shared folder is writable");
     }
     let supported = fixtures()
@@ -72,7 +75,17 @@ fn sample(name: String, shared: &Path) -> Sample {
         }
     });
     let output = shared.join("after").join(&file);
-    fix(&input, &output);
+    fix(&input, &output, &[]);
+    let mend = |reason: Reason| {
+        let output = shared.join("mended").join(format!("{reason:?}-{file}"));
+        fix(&input, &output, reason.mended_by());
+        let archive = Archive {
+            path: format!("{SHARED}/mended/{reason:?}-{file}"),
+            ask_for: names_if_several(&output),
+        };
+        (reason, archive)
+    };
+    let mended = expected::reasons(&name).into_iter().map(mend).collect();
     let after = Archive {
         path: format!("{SHARED}/after/{file}"),
         ask_for: names_if_several(&output),
@@ -83,16 +96,18 @@ fn sample(name: String, shared: &Path) -> Sample {
         name,
         before,
         after,
+        mended,
         is_unchanged,
     }
 }
 
-fn fix(input: &Path, output: &Path) {
+fn fix(input: &Path, output: &Path, options: &[&str]) {
     let run = Command::new(env!("CARGO_BIN_EXE_ocify"))
         .args(["fix", "--progress", "quiet"])
         .arg(input)
         .arg("-o")
         .arg(output)
+        .args(options)
         .output()
         .expect("ocify starts");
     assert!(

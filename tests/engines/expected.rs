@@ -79,6 +79,16 @@ impl Reason {
         }
     }
 
+    /// The options of `ocify fix` that mend it, where fixing alone does not.
+    pub(crate) fn mended_by(self) -> &'static [&'static str] {
+        match self {
+            Self::A => &["--for", "docker@20.10"],
+            Self::I => &["--name", "example.com/named:v1"],
+            Self::M => &["--missing", "prune"],
+            _ => &[],
+        }
+    }
+
     /// The reason that a message shows.
     pub(crate) fn of(message: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|r| r.is_told_by(message))
@@ -130,7 +140,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "docker26c-save-pulledmulti.tar",
             "skopeo19-oci.tar",
         ],
-        why: "Layers keep their bytes, and so their compression. Only layers compressed anew with gzip would load here.",
+        why: "Layers keep their bytes, and so their compression, unless another is asked for.",
     },
     Exception {
         reason: Reason::I,
@@ -155,6 +165,15 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         why: "An index that names platforms whose blobs are elsewhere is legal, and stays as it is. Without `--all`, skopeo copies the platform that is there.",
     },
 ];
+
+/// The reasons for which some engine does not load an archive that was fixed.
+pub(crate) fn reasons(archive: &str) -> Vec<Reason> {
+    EXCEPTIONS
+        .iter()
+        .filter(|e| e.archives.contains(&archive))
+        .map(|e| e.reason)
+        .collect()
+}
 
 /// What is expected of an engine with an archive that was fixed.
 pub(crate) fn after(archive: &str, column: Column) -> Option<Reason> {

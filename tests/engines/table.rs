@@ -100,7 +100,7 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
         );
     }
     page.push_str(REST);
-    page.push_str("\n| | Engine | Why |\n|---|---|---|\n");
+    page.push_str("\n| | Engine | Why | It loads with |\n|---|---|---|---|\n");
     for exception in EXCEPTIONS {
         let columns: Vec<&str> = exception.columns.iter().map(|c| c.heading()).collect();
         line(
@@ -109,6 +109,7 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
                 &format!("{:?}", exception.reason),
                 &columns.join(", "),
                 exception.why,
+                &format!("`ocify fix {}`", exception.reason.mended_by().join(" ")),
             ],
         );
     }

@@ -5,6 +5,7 @@ pub(crate) mod archive;
 pub(crate) mod builder;
 pub(crate) mod checker;
 pub(crate) mod contents;
+pub(crate) mod evidence;
 pub(crate) mod failure;
 pub(crate) mod judged;
 pub(crate) mod runner;

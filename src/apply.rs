@@ -4,9 +4,12 @@ mod archive;
 mod compressed;
 mod copy;
 mod directory;
+mod recompress;
 mod space;
 mod target;
+mod transcode;
 
+pub use recompress::{RecompressOptions, recompress};
 pub use target::{Target, TargetKind};
 
 use crate::compression::Compression;

@@ -38,6 +38,24 @@ impl Compression {
         }
     }
 
+    /// What the first bytes of a blob so compressed say.
+    pub fn content(self) -> Content {
+        match self {
+            Compression::Uncompressed => Content::Tar,
+            Compression::Gzip => Content::Gzip,
+            Compression::Zstd => Content::Zstd,
+        }
+    }
+
+    /// The word for options and reports.
+    pub fn short_name(self) -> &'static str {
+        match self {
+            Compression::Uncompressed => "uncompressed",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+
     /// The word for messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +67,7 @@ impl Compression {
 }
 
 /// The level that each form is written with unless another is asked for.
-pub(crate) fn default_level(compression: Compression) -> i32 {
+fn default_level(compression: Compression) -> i32 {
     match compression {
         Compression::Uncompressed => 0,
         Compression::Gzip => 6,
@@ -84,29 +102,68 @@ pub(crate) fn decoder<'a, R: BufRead + Send + 'a>(
     })
 }
 
+/// The same for a layer whose bytes are verified by their diff ID: what follows the last gzip member
+/// is passed over, as docker does.
+pub(crate) fn lenient_decoder<'a, R: BufRead + Send + 'a>(
+    content: Content,
+    input: R,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    match content {
+        Content::Gzip => Ok(Box::new(GzipReader::lenient(input))),
+        content => decoder(content, input),
+    }
+}
+
+/// Whether gzip is written in one member or in many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GzipMembers {
+    /// Members of a fixed size, on all threads.
+    #[default]
+    Multi,
+    /// One member, on one thread, for readers that stop after the first.
+    Single,
+}
+
+/// How to compress.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EncoderOptions {
+    /// The level; the form's default if there is none.
+    pub(crate) level: Option<i32>,
+    pub(crate) members: GzipMembers,
+    pub(crate) threads: usize,
+}
+
 /// Writes to `output` in a compressed form.
 pub(crate) enum Encoder<'a, W: Write> {
     /// As it is.
     Plain(W),
     /// In members of one size.
     Gzip(Box<GzipWriter<W>>),
+    /// In one member.
+    SingleGzip(Box<flate2::write::GzEncoder<W>>),
     /// One frame.
     Zstd(Box<zstd::stream::write::Encoder<'a, W>>),
 }
 
 impl<W: Write> Encoder<'_, W> {
-    /// An encoder of `compression` at `level`, with up to `threads` threads.
+    /// An encoder of `compression`.
     ///
     /// # Errors
     /// The level is none of that form, or there is no memory.
     pub(crate) fn new(
         compression: Compression,
-        level: i32,
-        threads: usize,
+        options: EncoderOptions,
         output: W,
     ) -> io::Result<Self> {
+        let level = options.level.unwrap_or_else(|| default_level(compression));
+        let threads = options.threads;
         Ok(match compression {
             Compression::Uncompressed => Encoder::Plain(output),
+            Compression::Gzip if options.members == GzipMembers::Single => {
+                // zlib has no levels above 9.
+                let level = flate2::Compression::new(level.clamp(0, 9).unsigned_abs());
+                Encoder::SingleGzip(Box::new(flate2::GzBuilder::new().write(output, level)))
+            }
             Compression::Gzip => Encoder::Gzip(Box::new(GzipWriter::new(level, threads, output)?)),
             Compression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
@@ -126,6 +183,7 @@ impl<W: Write> Encoder<'_, W> {
         match self {
             Encoder::Plain(output) => Ok(output),
             Encoder::Gzip(encoder) => encoder.finish(),
+            Encoder::SingleGzip(encoder) => encoder.finish(),
             Encoder::Zstd(encoder) => encoder.finish(),
         }
     }
@@ -136,6 +194,7 @@ impl<W: Write> Write for Encoder<'_, W> {
         match self {
             Encoder::Plain(output) => output.write(bytes),
             Encoder::Gzip(encoder) => encoder.write(bytes),
+            Encoder::SingleGzip(encoder) => encoder.write(bytes),
             Encoder::Zstd(encoder) => encoder.write(bytes),
         }
     }

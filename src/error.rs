@@ -100,6 +100,8 @@ codes! {
     CompressedArchive = "compressed-archive", Unsupported;
     /// Compressed data becomes larger than is allowed.
     CompressionRatio = "compression-ratio", Unsupported;
+    /// A layer cannot be decompressed.
+    DamagedLayer = "damaged-layer", Corrupt;
     /// A layer is compressed in a form that OCI has no media type for.
     UnsupportedCompression = "unsupported-compression", Unsupported;
     /// A digest uses an algorithm that cannot be verified.

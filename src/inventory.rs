@@ -43,6 +43,8 @@ pub enum Location {
     Offset(u64),
     /// In this file, relative to the layout directory.
     File(String),
+    /// In a temporary file that belongs to the source, by its number.
+    Spooled(usize),
 }
 
 /// What a blob's first bytes say about it.

@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 
 pub(crate) use check::{Fault, KeyCase, check, check_but_duplicates};
 pub(crate) use edit::{
-    Edit, HouseStyle, append_items, apply_edits, insert_members, remove_items, set_member,
+    Edit, HouseStyle, append_items, apply_edits, insert_members, remove_items, remove_members,
+    set_member,
 };
 
 /// A value within a document's text.

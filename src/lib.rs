@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod compression;
 pub mod digest;
+pub mod engines;
 pub mod error;
 pub mod graph;
 mod header;
@@ -18,6 +19,7 @@ pub mod progress;
 pub mod read;
 pub mod reference;
 pub mod report;
+mod temporary;
 
 pub use apply::{ApplyOptions, Outcome, Target, TargetKind, apply};
 pub use error::{Error, Result};

@@ -8,11 +8,15 @@ mod findings;
 mod names;
 mod naming;
 mod output;
+mod recompress;
 mod rewrite;
 pub mod rules;
 mod selection;
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use crate::compression::Compression;
 
 use crate::digest::Digest;
 use crate::error::Result;
@@ -20,6 +24,7 @@ use crate::graph::Graph;
 use crate::inventory::{Inventory, Location};
 use crate::platform::Platform;
 use crate::reference::Reference;
+pub use recompress::{NewLayer, Transcode};
 
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +41,12 @@ pub struct PlanOptions {
     pub missing: MissingPolicy,
     /// The names of the one image, instead of those it has; as they are if there is none.
     pub names: Vec<Reference>,
+    /// What layers are compressed with; as they are if there is none.
+    pub compression: Option<Compression>,
+    /// Compressions that some reader cannot read: such layers become gzip.
+    pub avoid: Vec<Compression>,
+    /// Layers that were compressed anew, as a plan before this one asked for, by their old digest.
+    pub layers: BTreeMap<Digest, NewLayer>,
     /// Names that become others: old and new.
     pub renames: Vec<(Reference, Reference)>,
 }
@@ -82,14 +93,17 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     let mut entries = names::join(graph)?;
     let mut selection = selection::select(graph, inventory, &mut entries, options)?;
     naming::rename(graph, &mut entries, &mut selection, options)?;
-    let mut decisions = decide::decide(graph, inventory, &mut selection)?;
+    let mut decisions = decide::decide(graph, inventory, &mut selection, options)?;
     naming::decide_annotations(graph, &entries, &mut decisions);
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
-    let items = docker_manifest::items(graph, &entries, &chosen);
+    let items = docker_manifest::items(graph, &entries, &chosen, &decisions);
     let mut rewritten = rewrite::rewrite(graph, &decisions)?;
-    let findings = findings::findings(graph, inventory, &entries, &selection, &rewritten);
+    let findings = findings::findings(
+        graph, inventory, &entries, &selection, &decisions, &rewritten,
+    );
     let mut changes = std::mem::take(&mut decisions.changes);
+    let transcodes = std::mem::take(&mut decisions.transcodes);
     changes.append(&mut rewritten.changes);
     let docker_manifest = docker_manifest::text(graph, inventory, &items, &mut changes)?;
     let output = output::Context {
@@ -100,8 +114,10 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
         chosen: &chosen,
         platforms: &platforms,
         selection: &selection,
+        decisions: &decisions,
     };
     Ok(Plan {
+        transcodes: transcodes.into_values().collect(),
         findings,
         digests: output.digests(),
         images: output.images(),
@@ -113,6 +129,9 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
 /// Everything that `apply` carries out and `report` shows.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Layers to compress anew before this plan can be carried out: their descriptors follow in a
+    /// plan that is told of the new layers.
+    pub transcodes: Vec<Transcode>,
     /// What is changed, in the order of the documents.
     pub changes: Vec<Change>,
     /// What no change can mend, or what a user should know.

@@ -32,6 +32,8 @@ pub struct Source {
     path: PathBuf,
     file: Arc<File>,
     metadata: Metadata,
+    /// Blobs that the input does not hold in this form.
+    spooled: Vec<Arc<File>>,
 }
 
 /// Reads blobs that may be documents.
@@ -85,6 +87,7 @@ impl Source {
             path: path.to_owned(),
             file: Arc::new(file),
             metadata,
+            spooled: Vec::new(),
         })
     }
 
@@ -108,7 +111,21 @@ impl Source {
                     layout::open_beneath(&self.file, name).context("open", self.path.join(name))?;
                 Ok((Arc::new(file), 0))
             }
+            Location::Spooled(number) => match self.spooled.get(*number) {
+                Some(file) => Ok((Arc::clone(file), 0)),
+                None => Err(Error::io(
+                    "read a temporary file of",
+                    &self.path,
+                    io::ErrorKind::NotFound.into(),
+                )),
+            },
         }
+    }
+
+    /// Takes a file that holds one blob, and says where that is from now on.
+    pub(crate) fn add_spooled(&mut self, file: File) -> Location {
+        self.spooled.push(Arc::new(file));
+        Location::Spooled(self.spooled.len() - 1)
     }
 
     /// Whether `other` is the very file or directory that was opened.
@@ -145,6 +162,7 @@ impl Source {
             .with_hint("try again when nothing else writes to it"),
             Location::Offset(_) => Error::io("read", &self.path, error),
             Location::File(name) => Error::io("read", &self.path.join(name), error),
+            Location::Spooled(_) => Error::io("read a temporary file of", &self.path, error),
         }
     }
 
@@ -152,6 +170,7 @@ impl Source {
         match location {
             Location::Offset(offset) => format!("the blob at byte {offset}"),
             Location::File(name) => escape(name),
+            Location::Spooled(number) => format!("temporary file {number}"),
         }
     }
 }

@@ -141,6 +141,7 @@ pub(crate) mod samples {
 
     pub(crate) fn empty() -> Plan {
         Plan {
+            transcodes: Vec::new(),
             changes: Vec::new(),
             findings: Vec::new(),
             digests: Vec::new(),
@@ -159,6 +160,7 @@ pub(crate) mod samples {
             reason: "the specification requires the file",
         });
         Plan {
+            transcodes: Vec::new(),
             changes,
             findings: vec![Finding {
                 rule: "unnamed-image",

@@ -9,7 +9,7 @@ use super::copy::{changed_len, check_digest};
 use super::target::Target;
 use super::{ApplyOptions, body_len};
 use crate::compression::Compression;
-use crate::compression::{Encoder, default_level};
+use crate::compression::{Encoder, EncoderOptions};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext, Result};
 use crate::header::{END_LEN, canonical, padding};
@@ -31,8 +31,11 @@ pub(super) fn write(
 ) -> Result<()> {
     let output = Output::create(target)?;
     let file = output.file().try_clone().context("write", target.path())?;
-    let level = default_level(compression);
-    let encoder = Encoder::new(compression, level, options.jobs, file);
+    let encoder_options = EncoderOptions {
+        threads: options.jobs,
+        ..EncoderOptions::default()
+    };
+    let encoder = Encoder::new(compression, encoder_options, file);
     let mut writer = Writer {
         encoder: encoder.context("write", target.path())?,
         source,

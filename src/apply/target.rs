@@ -102,7 +102,7 @@ impl Target {
     }
 
     /// The directory that holds the output.
-    pub(super) fn parent(&self) -> &Path {
+    pub fn parent(&self) -> &Path {
         &self.parent
     }
 

@@ -44,6 +44,7 @@ impl Job {
         });
         fs::write(dir.path().join("in.tar"), input).unwrap();
         let plan = Plan {
+            transcodes: Vec::new(),
             changes: Vec::new(),
             findings: Vec::new(),
             digests: Vec::new(),

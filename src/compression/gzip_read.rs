@@ -10,6 +10,8 @@ const MAGIC: u8 = 0x1f;
 /// else that follows is an error, because readers differ on it.
 pub(super) struct GzipReader<R> {
     state: State<R>,
+    /// Whether anything may follow the last member.
+    is_lenient: bool,
 }
 
 enum State<R> {
@@ -21,6 +23,15 @@ impl<R: BufRead> GzipReader<R> {
     pub(super) fn new(input: R) -> Self {
         GzipReader {
             state: State::Member(Box::new(GzDecoder::new(input))),
+            is_lenient: false,
+        }
+    }
+
+    /// One that passes over whatever follows the last member.
+    pub(super) fn lenient(input: R) -> Self {
+        GzipReader {
+            is_lenient: true,
+            ..GzipReader::new(input)
         }
     }
 }
@@ -42,11 +53,20 @@ impl<R: BufRead> Read for GzipReader<R> {
                 return Ok(0);
             };
             let mut input = member.into_inner();
-            if next_is_member(&mut input)? {
+            let is_member = if self.is_lenient {
+                starts_member(&mut input)?
+            } else {
+                next_is_member(&mut input)?
+            };
+            if is_member {
                 self.state = State::Member(Box::new(GzDecoder::new(input)));
             }
         }
     }
+}
+
+fn starts_member<R: BufRead>(input: &mut R) -> io::Result<bool> {
+    Ok(input.fill_buf()?.first() == Some(&MAGIC))
 }
 
 /// Whether another member follows; zeros up to the end are read.

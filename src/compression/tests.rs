@@ -18,8 +18,11 @@ fn sample(len: usize) -> Vec<u8> {
 }
 
 fn encode(compression: Compression, threads: usize, bytes: &[u8]) -> Vec<u8> {
-    let level = default_level(compression);
-    let mut encoder = Encoder::new(compression, level, threads, Vec::new()).unwrap();
+    let options = EncoderOptions {
+        threads,
+        ..EncoderOptions::default()
+    };
+    let mut encoder = Encoder::new(compression, options, Vec::new()).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

@@ -154,6 +154,46 @@ pub(crate) fn remove_items(array: View<'_>, remove: &BTreeSet<usize>) -> Vec<Edi
         .collect()
 }
 
+/// Removes the members of an object whose key is named so.
+pub(crate) fn remove_members(object: View<'_>, is_removed: impl Fn(&str) -> bool) -> Vec<Edit> {
+    let members = object.members().unwrap_or_default();
+    let first_kept = members.iter().position(|member| !is_removed(&member.key));
+    let Some(first_kept) = first_kept else {
+        let range = object.span();
+        let text = "{}".to_owned();
+        let is_empty = members.is_empty();
+        return (!is_empty)
+            .then_some(Edit { range, text })
+            .into_iter()
+            .collect();
+    };
+    let cut = |range| Edit {
+        range,
+        text: String::new(),
+    };
+    let mut edits = Vec::new();
+    if first_kept > 0 {
+        let start = object.span().start + 1;
+        let space = leading_space(&object.document()[start..]).len();
+        let end = members[first_kept - 1].value.span().end;
+        edits.push(cut(start + space..after_comma(object.document(), end)));
+    }
+    for position in first_kept + 1..members.len() {
+        if is_removed(&members[position].key) {
+            let before = members[position - 1].value.span().end;
+            edits.push(cut(before..members[position].value.span().end));
+        }
+    }
+    edits
+}
+
+/// Where the next member begins, from the end of the value before it.
+fn after_comma(document: &str, end: usize) -> usize {
+    let rest = &document[end..];
+    let comma = rest.find(',').map_or(0, |at| at + 1);
+    end + comma + leading_space(&rest[comma..]).len()
+}
+
 /// What is one throughout a document, and takes reading all of it to know.
 #[derive(Debug)]
 pub(crate) struct HouseStyle {
@@ -297,6 +337,32 @@ mod tests {
                 members,
             )],
         )
+    }
+
+    #[test]
+    fn members_are_removed_with_their_comma() {
+        let remove = |text: &str| {
+            let root = View::parse(text).unwrap();
+            apply_edits(text, remove_members(root, |key| key.starts_with('x')))
+        };
+        for (text, expected) in [
+            ("{}", "{}"),
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            (r#"{"x":1}"#, "{}"),
+            (r#"{ "x1" : [1,2] , "x2":{} }"#, "{}"),
+            (r#"{"x":1,"a":2}"#, r#"{"a":2}"#),
+            (r#"{"a":1,"x":2}"#, r#"{"a":1}"#),
+            (
+                r#"{"x":1,"x2":"},","a":2,"x3":3,"x4":4,"b":5}"#,
+                r#"{"a":2,"b":5}"#,
+            ),
+            (
+                "{\n  \"x\": 1,\n  \"a\": 2,\n  \"x2\": 3\n}",
+                "{\n  \"a\": 2\n}",
+            ),
+        ] {
+            assert_eq!(remove(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -10,8 +10,9 @@ use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::inventory::{Content, Inventory};
 use crate::media_type::{self, Kind};
+use crate::plan::recompress::{self, NewLayer, Transcode, recompressed};
 use crate::plan::selection::Selection;
-use crate::plan::{Change, rules::Rule};
+use crate::plan::{Change, PlanOptions, rules::Rule};
 
 /// Decisions for every document, and the changes that they stand for.
 #[derive(Debug, Default)]
@@ -19,6 +20,20 @@ pub(crate) struct Decisions {
     pub(crate) root: DocumentDecision,
     pub(crate) documents: BTreeMap<Digest, DocumentDecision>,
     pub(crate) changes: Vec<Change>,
+    /// Layers still to compress anew, by digest.
+    pub(crate) transcodes: BTreeMap<Digest, Transcode>,
+    /// Layers whose descriptors now point at new ones.
+    pub(crate) replaced: BTreeMap<Digest, NewLayer>,
+    /// What documents point at as before.
+    pub(crate) still_used: BTreeSet<Digest>,
+}
+
+impl Decisions {
+    /// The compression that a layer is to have, or has by now, if it is compressed anew.
+    pub(crate) fn new_compression(&self, digest: &Digest) -> Option<Compression> {
+        let planned = self.transcodes.get(digest).map(|transcode| transcode.to);
+        planned.or_else(|| Some(self.replaced.get(digest)?.compression))
+    }
 }
 
 /// What one document is to become.
@@ -28,6 +43,8 @@ pub(crate) struct DocumentDecision {
     pub(crate) media_type: Option<&'static str>,
     /// New media types of descriptors, by position in the document's pointers.
     pub(crate) pointer_types: BTreeMap<usize, String>,
+    /// Layers compressed anew, by position in the document's pointers.
+    pub(crate) new_layers: BTreeMap<usize, NewLayer>,
     /// Annotations to add to descriptors, by position in the document's pointers.
     pub(crate) annotations: BTreeMap<usize, Vec<(&'static str, String)>>,
     /// Descriptors to leave out, by position in the document's pointers.
@@ -41,12 +58,17 @@ pub(crate) fn decide(
     graph: &Graph,
     inventory: &Inventory,
     selection: &mut Selection,
+    options: &PlanOptions,
 ) -> Result<Decisions> {
     let mut decisions = Decisions::default();
-    let changes = &mut decisions.changes;
-    made(graph, changes);
-    changes.append(&mut selection.changes);
-    decisions.root = decide_document(&graph.root, None, inventory, &selection.root, changes)?;
+    made(graph, &mut decisions.changes);
+    decisions.changes.append(&mut selection.changes);
+    let context = Context {
+        graph,
+        inventory,
+        options,
+    };
+    decisions.root = context.document(&graph.root, None, &selection.root, &mut decisions)?;
     let nothing = BTreeSet::new();
     for digest in graph.children_first.iter().rev() {
         let Some(document) = graph
@@ -57,7 +79,7 @@ pub(crate) fn decide(
         };
         let role = graph.manifests.get(digest).map(|facts| facts.role);
         let dropped = selection.dropped(digest).unwrap_or(&nothing);
-        let decision = decide_document(document, role, inventory, dropped, changes)?;
+        let decision = context.document(document, role, dropped, &mut decisions)?;
         decisions.documents.insert(digest.clone(), decision);
     }
     Ok(decisions)
@@ -86,44 +108,95 @@ fn made(graph: &Graph, changes: &mut Vec<Change>) {
     }
 }
 
-fn decide_document(
-    document: &Document,
-    role: Option<ManifestRole>,
-    inventory: &Inventory,
-    dropped: &BTreeSet<usize>,
-    changes: &mut Vec<Change>,
-) -> Result<DocumentDecision> {
-    let mut decision = DocumentDecision {
-        dropped: dropped.clone(),
-        ..DocumentDecision::default()
-    };
-    if document.is_restored {
-        let location = format!("{}, layers", document.location);
-        changes.push(Rule::LayersRestored.change(location, None, None));
-    }
-    let (wanted, rule) = match document.shape {
-        Shape::Index => (media_type::OCI_INDEX, Rule::IndexType),
-        Shape::Manifest => (media_type::OCI_MANIFEST, Rule::ManifestType),
-    };
-    match document.media_type.as_deref() {
-        Some(found) if found == wanted => {}
-        found => {
-            decision.media_type = Some(wanted);
-            let rule = if found.is_none() {
-                Rule::MediaTypeField
-            } else {
-                rule
-            };
-            let location = format!("{}, mediaType", document.location);
-            changes.push(rule.change(location, found.map(str::to_owned), Some(wanted.to_owned())));
+/// What decisions follow from.
+struct Context<'a> {
+    graph: &'a Graph,
+    inventory: &'a Inventory,
+    options: &'a PlanOptions,
+}
+
+impl Context<'_> {
+    fn document(
+        &self,
+        document: &Document,
+        role: Option<ManifestRole>,
+        dropped: &BTreeSet<usize>,
+        decisions: &mut Decisions,
+    ) -> Result<DocumentDecision> {
+        let mut decision = DocumentDecision {
+            dropped: dropped.clone(),
+            ..DocumentDecision::default()
+        };
+        if document.is_restored {
+            let location = format!("{}, layers", document.location);
+            let change = Rule::LayersRestored.change(location, None, None);
+            decisions.changes.push(change);
         }
+        decide_own_type(document, &mut decision, &mut decisions.changes);
+        for (position, pointer) in document.pointers.iter().enumerate() {
+            if dropped.contains(&position) {
+                continue;
+            }
+            if !self.recompress(document, position, pointer, &mut decision, decisions)? {
+                decisions.still_used.insert(pointer.digest.clone());
+                self.pointer_type(document, role, position, &mut decision, decisions)?;
+            }
+        }
+        Ok(decision)
     }
-    for (position, pointer) in document.pointers.iter().enumerate() {
+
+    /// Whether the pointer leads to a layer that is compressed anew.
+    fn recompress(
+        &self,
+        document: &Document,
+        position: usize,
+        pointer: &Pointer,
+        decision: &mut DocumentDecision,
+        decisions: &mut Decisions,
+    ) -> Result<bool> {
+        let found = recompressed(self.graph, self.inventory, document, pointer, self.options)?;
+        let Some(found) = found else {
+            return Ok(false);
+        };
+        decisions.changes.push(recompress::change(&found));
+        let digest = pointer.digest.clone();
+        if let Some(new) = found.new {
+            decision
+                .pointer_types
+                .insert(position, found.media_type.to_owned());
+            decision.new_layers.insert(position, new.clone());
+            decisions.replaced.insert(digest, new);
+            return Ok(true);
+        }
+        let known = decisions.transcodes.get(&digest);
+        if known.is_some_and(|known| known.diff_id != found.transcode.diff_id) {
+            return Err(Error::new(
+                Code::DiffIdMismatch,
+                format!(
+                    "{} has another diff ID than the same layer at {}",
+                    document.location_of(pointer),
+                    known.map_or("", |known| known.place.as_str())
+                ),
+            ));
+        }
+        decisions
+            .transcodes
+            .entry(digest)
+            .or_insert(found.transcode);
+        Ok(true)
+    }
+
+    fn pointer_type(
+        &self,
+        document: &Document,
+        role: Option<ManifestRole>,
+        position: usize,
+        decision: &mut DocumentDecision,
+        decisions: &mut Decisions,
+    ) -> Result<()> {
+        let pointer = &document.pointers[position];
         let location = || document.location_of(pointer);
-        if dropped.contains(&position) {
-            continue;
-        }
-        let wanted = wanted_type(pointer, role, inventory).map_err(|what| {
+        let wanted = wanted_type(pointer, role, self.inventory).map_err(|what| {
             Error::new(
                 Code::UnsupportedCompression,
                 format!(
@@ -131,7 +204,7 @@ fn decide_document(
                     location()
                 ),
             )
-            .with_hint("build or save the image again with gzip or zstd layers")
+            .with_hint("--compression gzip compresses it anew")
         })?;
         if wanted != pointer.media_type {
             let rule = match media_type::kind(&pointer.media_type) {
@@ -140,15 +213,38 @@ fn decide_document(
                 Kind::Layer { .. } => Rule::LayerType,
                 _ => Rule::ConfigType,
             };
-            changes.push(rule.change(
+            decisions.changes.push(rule.change(
                 location(),
                 Some(pointer.media_type.clone()),
                 Some(wanted.to_owned()),
             ));
             decision.pointer_types.insert(position, wanted.to_owned());
         }
+        Ok(())
     }
-    Ok(decision)
+}
+
+/// The document's own `mediaType`.
+fn decide_own_type(
+    document: &Document,
+    decision: &mut DocumentDecision,
+    changes: &mut Vec<Change>,
+) {
+    let (wanted, rule) = match document.shape {
+        Shape::Index => (media_type::OCI_INDEX, Rule::IndexType),
+        Shape::Manifest => (media_type::OCI_MANIFEST, Rule::ManifestType),
+    };
+    let found = document.media_type.as_deref();
+    if found == Some(wanted) {
+        return;
+    }
+    decision.media_type = Some(wanted);
+    let rule = match found {
+        None => Rule::MediaTypeField,
+        Some(_) => rule,
+    };
+    let location = format!("{}, mediaType", document.location);
+    changes.push(rule.change(location, found.map(str::to_owned), Some(wanted.to_owned())));
 }
 
 /// The media type that a descriptor should have; the error is the name of a compression without one.

@@ -10,6 +10,7 @@ use crate::graph::Graph;
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Role;
 use crate::inventory::Inventory;
+use crate::plan::decide::Decisions;
 use crate::plan::names::{Named, is_foreign};
 use crate::plan::rewrite::check_len;
 use crate::plan::{Change, PlanOptions, rules::Rule};
@@ -122,7 +123,12 @@ pub(crate) fn platforms(graph: &Graph) -> BTreeMap<Digest, Platform> {
 }
 
 /// One item for each image that was chosen.
-pub(crate) fn items(graph: &Graph, entries: &[Named], chosen: &[Option<Digest>]) -> Vec<Item> {
+pub(crate) fn items(
+    graph: &Graph,
+    entries: &[Named],
+    chosen: &[Option<Digest>],
+    decisions: &Decisions,
+) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for (entry, manifest) in entries.iter().zip(chosen) {
         let Some(manifest) = manifest else { continue };
@@ -140,7 +146,10 @@ pub(crate) fn items(graph: &Graph, entries: &[Named], chosen: &[Option<Digest>])
                     config: facts.config.clone(),
                     layers: document
                         .pointers_in(Role::Layers)
-                        .map(|layer| layer.digest.clone())
+                        .map(|layer| match decisions.replaced.get(&layer.digest) {
+                            Some(new) => new.digest.clone(),
+                            None => layer.digest.clone(),
+                        })
                         .collect(),
                     tags: Vec::new(),
                 });
@@ -222,7 +231,7 @@ fn difference(old: &[DockerArchiveItem], items: &[Item]) -> &'static str {
     } else if old.iter().any(|old| old.has_more) {
         ", without LayerSources"
     } else {
-        ""
+        ", with other layers"
     }
 }
 

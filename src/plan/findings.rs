@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::error::escape;
 use crate::graph::document::Document;
@@ -9,6 +10,7 @@ use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
 use crate::graph::{Graph, ManifestRole, Missing};
 use crate::inventory::{Content, Inventory};
 use crate::media_type::{self, Kind};
+use crate::plan::decide::Decisions;
 use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::selection::{Selection, documents_after, signed_digest};
@@ -21,6 +23,7 @@ pub(crate) fn findings(
     inventory: &Inventory,
     entries: &[Named],
     selection: &Selection,
+    decisions: &Decisions,
     rewritten: &Rewritten,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -48,7 +51,7 @@ pub(crate) fn findings(
     unnamed(graph, entries, &mut findings);
     bad_names(graph, &mut findings);
     missing(graph, selection, &mut findings);
-    layers(graph, inventory, &documents, &mut findings);
+    layers(graph, inventory, decisions, &documents, &mut findings);
     unknown_types(&documents, &mut findings);
     stale(graph, rewritten, &documents, &mut findings);
     findings
@@ -159,6 +162,7 @@ fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
 fn layers(
     graph: &Graph,
     inventory: &Inventory,
+    decisions: &Decisions,
     documents: &[&Document],
     findings: &mut Vec<Finding>,
 ) {
@@ -173,7 +177,9 @@ fn layers(
                 continue;
             }
             let location = document.location_of(layer);
-            match inventory.blobs.get(&layer.digest).map(|blob| blob.content) {
+            let stated = inventory.blobs.get(&layer.digest).map(|blob| blob.content);
+            let new = decisions.new_compression(&layer.digest);
+            match new.map(Compression::content).or(stated) {
                 Some(Content::Zstd) => zstd.push(location),
                 Some(Content::Other | Content::Empty) => findings.push(warning(
                     "unknown-layer-bytes",
@@ -190,8 +196,11 @@ fn layers(
         findings.push(warning(
             "zstd-layers",
             Some(first.clone()),
-            format!("{count} {} compressed with zstd, which Docker before 23.0 cannot read", if count == 1 { "layer is" } else { "layers are" }),
-            Some("for such a Docker, build with --output type=docker,compression=gzip,force-compression=true"),
+            format!(
+                "{count} {} compressed with zstd, which Docker before 23.0 cannot read",
+                if count == 1 { "layer is" } else { "layers are" }
+            ),
+            Some("for such a Docker, use --compression gzip or --for docker@20.10"),
         ));
     }
 }

@@ -9,6 +9,7 @@ use crate::graph::document::Shape;
 use crate::inventory::{ExtraKind, Inventory};
 use crate::json::{KeyCase, View, check};
 use crate::media_type;
+use crate::plan::decide::Decisions;
 use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
@@ -31,6 +32,7 @@ pub(crate) struct Context<'a> {
     pub(crate) chosen: &'a [Option<Digest>],
     pub(crate) platforms: &'a BTreeMap<Digest, Platform>,
     pub(crate) selection: &'a Selection,
+    pub(crate) decisions: &'a Decisions,
 }
 
 impl Context<'_> {
@@ -217,6 +219,8 @@ impl Context<'_> {
             !self.rewritten.documents.contains_key(digest)
                 && (self.selection.reachable.contains(digest)
                     || !self.graph.reachable.contains(digest))
+                && (self.decisions.still_used.contains(digest)
+                    || !self.decisions.replaced.contains_key(digest))
         };
         let mut kept: BTreeMap<Digest, (u64, Body)> = BTreeMap::new();
         for (digest, bytes) in &self.graph.made {
@@ -233,6 +237,13 @@ impl Context<'_> {
                 };
                 kept.entry(digest.clone()).or_insert((blob.len, body));
             }
+        }
+        for new in self.decisions.replaced.values() {
+            let body = Body::Blob {
+                digest: new.digest.clone(),
+                location: new.location.clone(),
+            };
+            kept.entry(new.digest.clone()).or_insert((new.len, body));
         }
         kept
     }

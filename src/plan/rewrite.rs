@@ -11,9 +11,11 @@ use crate::graph::Graph;
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role};
 use crate::json::{
-    Edit, HouseStyle, View, append_items, apply_edits, insert_members, remove_items, set_member,
+    Edit, HouseStyle, View, append_items, apply_edits, insert_members, remove_items,
+    remove_members, set_member,
 };
 use crate::plan::decide::{Decisions, DocumentDecision};
+use crate::plan::recompress::NewLayer;
 use crate::plan::{Change, rules::Rule};
 
 /// The documents of the output that differ from the input's.
@@ -107,6 +109,10 @@ fn rewrite_document(
         if let Some(media_type) = decision.pointer_types.get(&position) {
             edits.push(Edit::string(pointer.places.media_type.clone(), media_type));
         }
+        if let Some(new) = decision.new_layers.get(&position) {
+            follow_layer(root, pointer, new, &mut edits);
+            continue;
+        }
         follow_child(document, pointer, &mut edits, out);
         follow_links(document, pointer, &mut edits, out);
         if let (Some(added), Some(item)) = (
@@ -172,6 +178,40 @@ fn follow_child(
     let (before, after) = (pointer.digest.to_string(), new.digest.to_string());
     out.changes
         .push(rule.change(document.location_of(pointer), Some(before), Some(after)));
+}
+
+/// The descriptor of a layer that was compressed anew: what was true of the old bytes only goes.
+fn follow_layer(root: View<'_>, pointer: &Pointer, new: &NewLayer, edits: &mut Vec<Edit>) {
+    let places = &pointer.places;
+    edits.push(Edit::string(places.digest.clone(), new.digest.as_str()));
+    edits.push(Edit {
+        range: places.size.clone(),
+        text: new.len.to_string(),
+    });
+    let descriptor = root
+        .get(pointer.role.property())
+        .and_then(View::items)
+        .and_then(|items| items.get(pointer.position).copied());
+    let Some(descriptor) = descriptor else { return };
+    let annotations = descriptor.get("annotations");
+    let keys = annotations.and_then(View::members).unwrap_or_default();
+    let is_emptied = !keys.is_empty() && keys.iter().all(|member| is_bound_to_bytes(&member.key));
+    edits.extend(remove_members(descriptor, |key| {
+        key == "data" || (is_emptied && key == "annotations")
+    }));
+    if let Some(annotations) = annotations.filter(|_| !is_emptied) {
+        edits.extend(remove_members(annotations, is_bound_to_bytes));
+    }
+}
+
+/// Annotations that describe one compressed form: estargz, zstd:chunked (both spellings), and
+/// containerd's note of the uncompressed digest.
+fn is_bound_to_bytes(key: &str) -> bool {
+    key == "containerd.io/uncompressed"
+        || key == "io.containers.estargz.uncompressed-size"
+        || key.starts_with("containerd.io/snapshot/stargz/")
+        || key.starts_with("io.github.containers.zstd-chunked.")
+        || key.starts_with("io.containers.zstd-chunked.")
 }
 
 fn follow_links(

@@ -39,6 +39,8 @@ pub enum Rule {
     BlobName,
     /// A manifest's layers are restored from manifest.json.
     LayersRestored,
+    /// A layer is compressed anew.
+    Recompressed,
     /// What needs absent content is left out on request.
     AbsentPruned,
     /// An image that was not asked for is left out.
@@ -53,7 +55,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Rule; 22] = [
+    pub const ALL: [Rule; 23] = [
         Rule::IndexType,
         Rule::ManifestType,
         Rule::ConfigType,
@@ -71,6 +73,7 @@ impl Rule {
         Rule::ManifestAdded,
         Rule::BlobName,
         Rule::LayersRestored,
+        Rule::Recompressed,
         Rule::AbsentPruned,
         Rule::ImageChoice,
         Rule::AttestationDropped,
@@ -98,6 +101,7 @@ impl Rule {
             Rule::ManifestAdded => "manifest-added",
             Rule::BlobName => "blob-name",
             Rule::LayersRestored => "layers-restored",
+            Rule::Recompressed => "recompressed",
             Rule::AbsentPruned => "absent-pruned",
             Rule::ImageChoice => "image-choice",
             Rule::AttestationDropped => "attestation-dropped",
@@ -135,6 +139,9 @@ impl Rule {
             Rule::BlobName => "an image layout names its blobs by digest",
             Rule::LayersRestored => {
                 "the manifest contradicted the config's diff IDs; manifest.json lists the layers that they prove"
+            }
+            Rule::Recompressed => {
+                "asked for with --compression or --for; the tar in it is the same"
             }
             Rule::AbsentPruned => {
                 "content that it needs is not in the archive, and --missing prune was asked for"

@@ -1,18 +1,17 @@
 //! Archives that are compressed as a whole are decompressed to a file without a name, which is gone
 //! when it is closed, whatever happens.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-
-use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{Source, content};
 use crate::compression;
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::inventory::{Content, Location};
 use crate::progress::Progress;
+use crate::temporary::unnamed;
 
 /// One read and one write.
 const PIECE: usize = 128 << 10;
@@ -135,28 +134,6 @@ fn with_hint(action: &'static str, directory: &Path, error: io::Error) -> Error 
     Error::io(action, directory, error).with_hint(
         "choose another directory with --spool-dir or TMPDIR, or decompress the archive first",
     )
-}
-
-/// A file without a name; where the filesystem has none, one whose name is removed at once.
-fn unnamed(directory: &Path) -> io::Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    if let Ok(file) = openat(CWD, directory, flags, Mode::RUSR | Mode::WUSR) {
-        return Ok(file.into());
-    }
-    for number in 0..u32::MAX {
-        let path = directory.join(format!(".ocify-{}-{number}", std::process::id()));
-        let created = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path);
-        match created {
-            Ok(file) => return std::fs::remove_file(&path).map(|()| file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 struct Counted<'a> {

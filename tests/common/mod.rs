@@ -6,7 +6,9 @@ pub(crate) mod builder;
 pub(crate) mod checker;
 pub(crate) mod contents;
 pub(crate) mod failure;
+pub(crate) mod judged;
 pub(crate) mod runner;
+pub(crate) mod saved;
 pub(crate) mod schema;
 
 use std::fs;

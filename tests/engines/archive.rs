@@ -8,15 +8,7 @@ use std::process::Command;
 use crate::machine::SHARED;
 
 /// Fixtures that `ocify fix` does not read yet. Removing an entry is all that is needed once it does.
-pub(crate) const NOT_YET: &[&str] = &[
-    "docker20-save-byid.tar",
-    "docker20-save-names.tar",
-    "docker20-save.tar",
-    "podman-docker.tar",
-    "podman-dockerdir",
-    "podman-multi.tar",
-    "skopeo19-docker.tar",
-];
+pub(crate) const NOT_YET: &[&str] = &[];
 
 /// BuildKit's caches are layouts, but hold no image that an engine could load.
 const CACHES: &str = "buildkit-cache-";

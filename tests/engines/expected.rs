@@ -141,6 +141,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "docker20-save-byid.tar",
             "docker26c-save-byid.tar",
             "docker26g-save-byid.tar",
+            "podman-dockerdir",
         ],
         why: "No name is invented. Imported under its digest, as above, the image runs.",
     },

@@ -29,4 +29,7 @@ umount --lazy run/outside
 rmdir run/outside
 
 echo "$pid"
-read -r _ || true
+# Reads until the end of the input; to wait for it also buries orphans, whose parent this process is.
+exec 3<&0
+cat <&3 >/dev/null &
+wait "$!"

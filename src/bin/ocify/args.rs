@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ocify::compression::{Compression, GzipMembers};
+use ocify::engines::Engine;
 use ocify::plan::{ImageChoice, MissingPolicy};
 use ocify::platform::Platform;
 use ocify::reference::Reference;
@@ -84,6 +86,28 @@ pub(crate) struct Fix {
     /// What to do with attestations: provenance and software bills of materials
     #[arg(long, value_enum, default_value_t = Attestations::Keep, value_name = "KEEP|DROP", hide_possible_values = true)]
     pub(crate) attestations: Attestations,
+
+    /// What to compress layers with; those that are so already keep their bytes
+    ///
+    /// The tar in a layer, its diff ID and the image ID stay. Layers of artifacts, attestations and
+    /// BuildKit caches, encrypted layers and those to be fetched elsewhere are left alone.
+    #[arg(long, value_enum, default_value_t = LayerCompression::Keep, value_name = "FORM")]
+    pub(crate) compression: LayerCompression,
+
+    /// How hard to compress: gzip 0 to 12, zstd 1 to 22 [default: gzip 6, zstd 3]
+    #[arg(long, value_name = "N")]
+    pub(crate) compression_level: Option<i32>,
+
+    /// Write gzip layers in many members, which uses all processors, or in a single one
+    #[arg(long, value_enum, default_value_t = Members::Multi, value_name = "FORM")]
+    pub(crate) gzip_members: Members,
+
+    /// Make the archive load in this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated
+    ///
+    /// Only what the engine cannot read is compressed anew, with gzip. Example: --for docker@20.10.
+    /// Without a version it is a current one.
+    #[arg(long = "for", value_name = "ENGINE[@VERSION]")]
+    pub(crate) engines: Vec<Engine>,
 
     /// Name the image, instead of the names it has; repeat it for several names
     ///
@@ -168,6 +192,90 @@ pub(crate) enum Attestations {
     Keep,
     /// Leave them out
     Drop,
+}
+
+/// What layers are compressed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayerCompression {
+    /// As they are
+    Keep,
+    /// Gzip
+    Gzip,
+    /// Zstandard, which Docker before 23.0 cannot read
+    Zstd,
+    /// Not at all
+    Uncompressed,
+}
+
+/// How gzip is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Members {
+    /// Members of 1 MiB, on all processors
+    Multi,
+    /// One member, on one processor, for readers that stop after the first
+    Single,
+}
+
+impl Fix {
+    /// What layers are to be compressed with, if not as they are.
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        match self.compression {
+            LayerCompression::Keep => None,
+            LayerCompression::Gzip => Some(Compression::Gzip),
+            LayerCompression::Zstd => Some(Compression::Zstd),
+            LayerCompression::Uncompressed => Some(Compression::Uncompressed),
+        }
+    }
+
+    /// Whether gzip is written in one member or in many.
+    pub(crate) fn members(&self) -> GzipMembers {
+        match self.gzip_members {
+            Members::Multi => GzipMembers::Multi,
+            Members::Single => GzipMembers::Single,
+        }
+    }
+
+    /// The compressions that some engine asked for cannot read.
+    pub(crate) fn avoided(&self) -> Vec<Compression> {
+        let is_avoided =
+            |form: &Compression| self.engines.iter().any(|engine| !engine.reads(*form));
+        let all = [
+            Compression::Uncompressed,
+            Compression::Gzip,
+            Compression::Zstd,
+        ];
+        all.into_iter().filter(is_avoided).collect()
+    }
+
+    /// What clap cannot see: demands that contradict each other.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let wanted = self.compression();
+        let engine = wanted.and_then(|form| self.engines.iter().find(|e| !e.reads(form)));
+        if let (Some(engine), Some(form)) = (engine, wanted) {
+            return Some(format!(
+                "--for {engine} and --compression {} contradict each other: it cannot read that ({})",
+                form.short_name(),
+                engine.evidence()
+            ));
+        }
+        let level = self.compression_level?;
+        let form = wanted.unwrap_or(Compression::Gzip);
+        let (low, high) = match form {
+            Compression::Uncompressed => {
+                return Some("--compression uncompressed has no level".to_owned());
+            }
+            Compression::Gzip if self.gzip_members == Members::Single => (0, 9),
+            Compression::Gzip => (0, 12),
+            Compression::Zstd => (1, 22),
+        };
+        if (low..=high).contains(&level) {
+            return None;
+        }
+        Some(format!(
+            "--compression-level {level}: {} has the levels {low} to {high}",
+            form.short_name()
+        ))
+    }
 }
 
 /// What happens to what lacks content.

@@ -1,16 +1,19 @@
 //! One run: the stages in order, then the report and the exit code.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::Parser;
-use ocify::apply::{ApplyOptions, Target, apply};
+use clap::error::ErrorKind;
+use ocify::apply::{ApplyOptions, RecompressOptions, Target, apply, recompress};
 use ocify::error::{Error, Result};
 use ocify::graph::resolve;
-use ocify::plan::{Plan, PlanOptions, plan};
+use ocify::plan::{Plan, PlanOptions};
 use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
 use ocify::report::{Blobs, Report, Status, json, metadata, text};
 
@@ -26,7 +29,14 @@ const WOULD_FIX: u8 = 3;
 pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
-            Command::Fix(args) => fix(&args),
+            Command::Fix(args) => match args.contradiction() {
+                Some(what) => {
+                    let error = Cli::command().error(ErrorKind::ArgumentConflict, what);
+                    let _ = error.print();
+                    USAGE
+                }
+                None => fix(&args),
+            },
         },
         Err(error) => {
             // Help and version come this way, too, and go to standard output with code 0.
@@ -77,7 +87,7 @@ fn stages(args: &Fix) -> Result<(Plan, Option<Blobs>)> {
         Some(output) if !args.dry_run => Some(Target::prepare(&source, output, args.force)?),
         _ => None,
     };
-    let source = decompressed(source, args)?;
+    let mut source = decompressed(source, args)?;
     let mut inventory = scan(
         &source,
         ScanOptions {
@@ -85,7 +95,7 @@ fn stages(args: &Fix) -> Result<(Plan, Option<Blobs>)> {
         },
     )?;
     let graph = resolve(&mut inventory, &source, args.lenient)?;
-    let options = PlanOptions {
+    let mut options = PlanOptions {
         platform: args.platform.clone(),
         host_architecture: host_architecture().map(str::to_owned),
         drop_attestations: args.attestations == Attestations::Drop,
@@ -93,11 +103,26 @@ fn stages(args: &Fix) -> Result<(Plan, Option<Blobs>)> {
         missing: args.missing.policy(),
         names: args.name.clone(),
         renames: args.rename.clone(),
+        compression: args.compression(),
+        avoid: args.avoided(),
+        layers: BTreeMap::new(),
     };
-    let plan = plan(&graph, &inventory, &options)?;
+    let mut plan = ocify::plan(&graph, &inventory, &options)?;
     let Some(target) = target else {
         return Ok((plan, None));
     };
+    if !plan.transcodes.is_empty() {
+        let work = RecompressOptions {
+            level: args.compression_level,
+            members: args.members(),
+            jobs: args.jobs(),
+            max_ratio: args.max_ratio,
+            directory: target.parent(),
+        };
+        let progress = Shown::new(args.progress, "compressing");
+        options.layers = recompress(&plan.transcodes, &mut source, work, &progress)?;
+        plan = ocify::plan(&graph, &inventory, &options)?;
+    }
     let options = ApplyOptions {
         force: args.force,
         sync: args.sync,
@@ -215,6 +240,7 @@ mod tests {
 
     fn empty_plan() -> Plan {
         Plan {
+            transcodes: Vec::new(),
             changes: Vec::new(),
             findings: Vec::new(),
             digests: Vec::new(),

@@ -1,0 +1,143 @@
+//! Which layers are compressed anew, and what that makes of their descriptors.
+
+use crate::compression::Compression;
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Code, Error, Result, escape};
+use crate::graph::document::Document;
+use crate::graph::pointer::{Pointer, Role};
+use crate::graph::{Graph, ManifestFacts, ManifestRole};
+use crate::inventory::{Content, Inventory, Location};
+use crate::media_type::{self, Kind};
+use crate::plan::rules::Rule;
+use crate::plan::{Change, PlanOptions};
+
+/// A layer to compress anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transcode {
+    /// The layer's digest in the input.
+    pub digest: Digest,
+    /// Where its bytes are.
+    pub location: Location,
+    /// Its length in bytes.
+    pub len: u64,
+    /// What its bytes are.
+    pub content: Content,
+    /// What they are to become.
+    pub to: Compression,
+    /// The digest that they have without compression.
+    pub diff_id: Digest,
+    /// The path from the root to its first descriptor, for messages.
+    pub place: String,
+}
+
+/// A layer that was compressed anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLayer {
+    /// The digest of the new bytes.
+    pub digest: Digest,
+    /// Their length.
+    pub len: u64,
+    /// What they are compressed with.
+    pub compression: Compression,
+    /// Where they are.
+    pub location: Location,
+}
+
+/// What becomes of one layer's descriptor.
+pub(crate) struct Recompressed {
+    pub(crate) media_type: &'static str,
+    pub(crate) transcode: Transcode,
+    /// Known once the work has been done.
+    pub(crate) new: Option<NewLayer>,
+}
+
+/// The work that a layer of an image needs; `None` if it stays as it is.
+///
+/// # Errors
+/// It cannot be read as it is and is to stay so; its diff ID cannot be verified.
+pub(crate) fn recompressed(
+    graph: &Graph,
+    inventory: &Inventory,
+    document: &Document,
+    pointer: &Pointer,
+    options: &PlanOptions,
+) -> Result<Option<Recompressed>> {
+    let is_image = |facts: &&ManifestFacts| facts.role == ManifestRole::Image;
+    let facts = graph.manifests.get(&document.digest).filter(is_image);
+    let is_layer = pointer.role == Role::Layers;
+    let (
+        Some(facts),
+        true,
+        Kind::Layer {
+            distributable: true,
+            ..
+        },
+    ) = (facts, is_layer, media_type::kind(&pointer.media_type))
+    else {
+        return Ok(None);
+    };
+    let Some(blob) = inventory.blobs.get(&pointer.digest) else {
+        return Ok(None);
+    };
+    let Some(to) = wanted(blob.content, options) else {
+        return Ok(None);
+    };
+    let place = document.location_of(pointer);
+    let diff_id = facts.diff_ids.get(pointer.position).map(String::as_str);
+    let diff_id = diff_id.unwrap_or_default();
+    let parsed = diff_id
+        .parse::<Digest>()
+        .ok()
+        .filter(|digest| digest.algorithm() == Algorithm::Sha256);
+    let Some(diff_id) = parsed else {
+        return Err(Error::new(
+            Code::InvalidDigest,
+            format!(
+                "{place} has the diff ID \"{}\", which cannot be verified",
+                escape(diff_id)
+            ),
+        ));
+    };
+    Ok(Some(Recompressed {
+        media_type: media_type::oci_layer(to, true),
+        new: options.layers.get(&pointer.digest).cloned(),
+        transcode: Transcode {
+            digest: pointer.digest.clone(),
+            location: blob.location.clone(),
+            len: blob.len,
+            content: blob.content,
+            to,
+            diff_id,
+            place,
+        },
+    }))
+}
+
+/// What a layer of these bytes is to become; `None` if it is that, or stays.
+fn wanted(content: Content, options: &PlanOptions) -> Option<Compression> {
+    let found = match content {
+        Content::Tar | Content::Gzip | Content::Zstd | Content::Bzip2 | Content::Xz => {
+            Compression::of_content(content)
+        }
+        Content::Empty | Content::Other => return None,
+    };
+    match options.compression {
+        Some(to) => (found != Some(to)).then_some(to),
+        None => {
+            let avoided = found.is_some_and(|found| options.avoid.contains(&found));
+            avoided.then_some(Compression::Gzip)
+        }
+    }
+}
+
+/// The change that a report shows.
+pub(crate) fn change(recompressed: &Recompressed) -> Change {
+    let transcode = &recompressed.transcode;
+    let before = format!("{} {}", transcode.content.name(), transcode.digest);
+    let name = transcode.to.short_name();
+    let after = match &recompressed.new {
+        Some(new) => format!("{name} {}", new.digest),
+        None => name.to_owned(),
+    };
+    Rule::Recompressed.change(transcode.place.clone(), Some(before), Some(after))
+}

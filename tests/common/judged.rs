@@ -1,0 +1,80 @@
+//! Fixes an input, has the result judged, and fixes it again: nothing may change then.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::checker::{Facts, check_output};
+use super::contents::Contents;
+use super::runner::Sandbox;
+use super::schema::check_report;
+
+/// What came out, and what was said.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    pub(crate) report: Value,
+    pub(crate) contents: Contents,
+    pub(crate) facts: Facts,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Fixes these bytes.
+#[track_caller]
+pub(crate) fn fixed(bytes: &[u8], options: &[&str]) -> Fixed {
+    let sandbox = Sandbox::new();
+    let input = sandbox.put("in.tar", bytes);
+    fixed_path(&input, options)
+}
+
+/// Fixes an archive or a directory.
+#[track_caller]
+pub(crate) fn fixed_path(input: &Path, options: &[&str]) -> Fixed {
+    let sandbox = Sandbox::new();
+    let run = sandbox.fix_with(input, "out.tar", options).exits(0);
+    let report = run.json();
+    check_report(&report);
+    let facts = check_output(&sandbox.path("out.tar"));
+    let again = sandbox.fix("out.tar", "again.tar").exits(0).json();
+    assert_eq!(again["status"], "unchanged", "{:#}", again["changes"]);
+    assert_eq!(sandbox.names(), ["again.tar", "out.tar"]);
+    Fixed {
+        report,
+        contents: Contents::read(&sandbox.path("out.tar")),
+        facts,
+        bytes: sandbox.read("out.tar"),
+    }
+}
+
+impl Fixed {
+    /// Rule, location, before and after of the changes by these rules, in order.
+    pub(crate) fn changes(&self, rules: &[&str]) -> Vec<[String; 4]> {
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let changes = self.report["changes"].as_array().unwrap().iter();
+        changes
+            .filter(|change| rules.contains(&change["rule"].as_str().unwrap()))
+            .map(|change| ["rule", "location", "before", "after"].map(|key| text(&change[key])))
+            .collect()
+    }
+
+    /// The rules of the findings, in order.
+    pub(crate) fn findings(&self) -> Vec<&str> {
+        let findings = self.report["findings"].as_array().unwrap().iter();
+        findings.map(|f| f["rule"].as_str().unwrap()).collect()
+    }
+
+    /// The only finding by this rule.
+    #[track_caller]
+    pub(crate) fn finding(&self, rule: &str) -> &Value {
+        let findings = self.report["findings"].as_array().unwrap().iter();
+        let found: Vec<&Value> = findings.filter(|f| f["rule"] == rule).collect();
+        assert_eq!(found.len(), 1, "{rule}: {:#}", self.report["findings"]);
+        found[0]
+    }
+
+    /// All names, as Docker shows them, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.facts.tags.values().flatten().cloned().collect();
+        names.sort();
+        names
+    }
+}

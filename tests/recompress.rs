@@ -1,0 +1,425 @@
+//! Layers compressed anew: the tar in them, the diff IDs and the image ID stay.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use common::builder::{
+    DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_TAR, OCI_ZSTD, annotated, gzip, layer_tar,
+    named, right_layout, zstd,
+};
+use common::checker::check_output;
+use common::contents::Contents;
+use common::failure::fails_with;
+use common::runner::Sandbox;
+use common::{fixture, layouts};
+use serde_json::Value;
+
+const NAME: &str = "docker.io/library/app:v1";
+
+/// The media types of all layers below `index.json`, attestations left out.
+fn layer_types(contents: &Contents) -> BTreeSet<String> {
+    let manifests = contents.manifests();
+    let layers = manifests
+        .iter()
+        .flat_map(|(_, manifest)| manifest["layers"].as_array().unwrap());
+    layers
+        .map(|layer| layer["mediaType"].as_str().unwrap().to_owned())
+        .filter(|media_type| media_type.contains("layer"))
+        .collect()
+}
+
+fn fixed(layout: &Layout, options: &[&str]) -> (Sandbox, Value) {
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", layout.tar());
+    let report = sandbox.fix_with("in.tar", "out.tar", options).exits(0);
+    check_output(&sandbox.path("out.tar"));
+    let report = report.json();
+    (sandbox, report)
+}
+
+fn rules(report: &Value) -> Vec<&str> {
+    let changes = report["changes"].as_array().unwrap();
+    changes
+        .iter()
+        .map(|change| change["rule"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn every_fixture_in_every_compression() {
+    let forms = [
+        ("gzip", OCI_GZIP),
+        ("zstd", OCI_ZSTD),
+        ("uncompressed", OCI_TAR),
+    ];
+    for name in layouts() {
+        if name.contains("-cache-") {
+            continue;
+        }
+        let sandbox = Sandbox::new();
+        let input = fixture(&name);
+        sandbox.fix(&input, "kept.tar").exits(0);
+        let kept = check_output(&sandbox.path("kept.tar"));
+        for (form, media_type) in forms {
+            let options = ["--compression", form, "--force"];
+            sandbox.fix_with(&input, "out.tar", &options).exits(0);
+            let facts = check_output(&sandbox.path("out.tar"));
+            assert_eq!(facts.configs, kept.configs, "{name} {form}");
+            assert_eq!(facts.tags, kept.tags, "{name} {form}");
+            let contents = Contents::read(&sandbox.path("out.tar"));
+            let types = layer_types(&contents);
+            assert_eq!(
+                types,
+                BTreeSet::from([media_type.to_owned()]),
+                "{name} {form}"
+            );
+            // A second run has nothing left to do.
+            let again = sandbox.fix_with("out.tar", "again.tar", &options).exits(0);
+            assert_eq!(again.json()["status"], "unchanged", "{name} {form}");
+            assert!(sandbox.read("again.tar") == sandbox.read("out.tar"));
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_show_in_the_output() {
+    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 7 % 251) as u8).collect();
+    let tar = common::archive::tar(&[common::archive::Entry::file("big", big)]);
+    let layers = vec![
+        Layer::new(OCI_ZSTD, zstd(&tar), &tar),
+        Layer::zstd(OCI_ZSTD, "one"),
+        Layer::zstd(OCI_ZSTD, "two"),
+    ];
+    let layout = Layout::of(&Image::oci(layers), NAME);
+    for options in [
+        &["--compression", "gzip"][..],
+        &["--compression", "uncompressed"],
+        &["--compression", "gzip", "--gzip-members", "single"],
+    ] {
+        let mut outputs = ["1", "2", "5"].map(|jobs| {
+            let (sandbox, _) = fixed(&layout, &[options, &["--jobs", jobs]].concat());
+            sandbox.read("out.tar")
+        });
+        outputs.sort();
+        assert!(outputs[0] == outputs[2], "{options:?}");
+    }
+}
+
+#[test]
+fn an_engine_gets_what_it_reads_and_nothing_else_changes() {
+    let layers = vec![
+        Layer::gzip(OCI_GZIP, "kept"),
+        Layer::zstd(OCI_ZSTD, "changed"),
+        Layer::plain(OCI_TAR, "kept too"),
+    ];
+    let layout = Layout::of(&Image::oci(layers.clone()), NAME);
+    let (sandbox, report) = fixed(&layout, &["--for", "docker@20.10"]);
+    let changed = rules(&report)
+        .iter()
+        .filter(|rule| **rule == "recompressed")
+        .count();
+    assert_eq!(changed, 1);
+    let contents = Contents::read(&sandbox.path("out.tar"));
+    let blobs: Vec<&[u8]> = contents.files.values().map(Vec::as_slice).collect();
+    assert!(blobs.contains(&layers[0].bytes.as_slice()));
+    assert!(blobs.contains(&layers[2].bytes.as_slice()));
+    assert!(
+        !blobs.contains(&layers[1].bytes.as_slice()),
+        "the old layer stayed"
+    );
+    assert_eq!(
+        report["findings"].as_array().unwrap().len(),
+        0,
+        "{report:#}"
+    );
+
+    let (_, report) = fixed(&layout, &["--for", "docker@23.0", "--for", "podman"]);
+    assert!(!rules(&report).contains(&"recompressed"));
+    let (_, report) = fixed(&layout, &["--for", "podman", "--for", "docker@20.10.24"]);
+    assert!(rules(&report).contains(&"recompressed"));
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_compressed() {
+    let layout = Layout::of(&Image::oci(vec![Layer::zstd(OCI_ZSTD, "x")]), NAME);
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", layout.tar());
+    let line = [
+        "fix",
+        "in.tar",
+        "--dry-run",
+        "--format",
+        "json",
+        "--for",
+        "docker@20.10",
+    ];
+    let report = sandbox.ocify(&line).exits(3).json();
+    let changes = report["changes"].as_array().unwrap();
+    let change = changes
+        .iter()
+        .find(|change| change["rule"] == "recompressed");
+    assert_eq!(change.unwrap()["after"], "gzip");
+    assert_eq!(sandbox.names(), ["in.tar"]);
+}
+
+#[test]
+fn bzip2_and_xz_layers_become_readable() {
+    let plain = layer_tar("old");
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    bzip2.write_all(&plain).unwrap();
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    xz.write_all(&plain).unwrap();
+    for (name, bytes) in [
+        ("bzip2", bzip2.finish().unwrap()),
+        ("xz", xz.finish().unwrap()),
+    ] {
+        let layer = Layer::new(DOCKER_GZIP, bytes, &plain);
+        let layout = Layout::of(&Image::docker(vec![layer]), NAME);
+        fails_with(
+            name,
+            &layout.tar(),
+            &[],
+            "unsupported-compression",
+            &["manifests[0], layers[0]", name],
+        );
+        for form in ["gzip", "zstd", "uncompressed"] {
+            fixed(&layout, &["--compression", form]);
+        }
+    }
+}
+
+#[test]
+fn annotations_of_the_old_bytes_go_and_others_stay() {
+    let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "x")]);
+    let bound = [
+        "containerd.io/snapshot/stargz/toc.digest",
+        "io.containers.estargz.uncompressed-size",
+        "io.github.containers.zstd-chunked.manifest-checksum",
+        "io.containers.zstd-chunked.manifest-position",
+        "containerd.io/uncompressed",
+    ];
+    let mut layout = Layout::new();
+    let mut manifest = layout.manifest(&image);
+    let mut layer = annotated(manifest["layers"][0].clone(), &[("a", "1")]);
+    for key in bound {
+        layer = annotated(layer, &[(key, "x")]);
+    }
+    manifest["layers"][0] = annotated(layer, &[("z", "2")]);
+    let descriptor = layout.document(common::builder::OCI_MANIFEST, &manifest);
+    layout.root(vec![named(descriptor, NAME)]);
+    let (sandbox, _) = fixed(&layout, &["--compression", "zstd"]);
+    let contents = Contents::read(&sandbox.path("out.tar"));
+    let (_, manifest) = &contents.manifests()[0];
+    let annotations = manifest["layers"][0]["annotations"].as_object().unwrap();
+    assert_eq!(annotations.keys().collect::<Vec<_>>(), ["a", "z"]);
+    let (sandbox, _) = fixed(&layout, &[]);
+    let contents = Contents::read(&sandbox.path("out.tar"));
+    let (_, manifest) = &contents.manifests()[0];
+    assert_eq!(
+        manifest["layers"][0]["annotations"]
+            .as_object()
+            .unwrap()
+            .len(),
+        7
+    );
+}
+
+#[test]
+fn a_layer_of_two_images_is_compressed_once() {
+    let shared = Layer::zstd(OCI_ZSTD, "shared");
+    let one = Image::oci(vec![shared.clone()]);
+    let two = Image::oci(vec![shared, Layer::zstd(OCI_ZSTD, "own")]).architecture("arm64");
+    let mut layout = Layout::new();
+    let entries = vec![
+        named(layout.image(&one), "docker.io/library/one:v1"),
+        named(layout.image(&two), "docker.io/library/two:v1"),
+    ];
+    layout.root(entries);
+    let (sandbox, report) = fixed(&layout, &["--compression", "gzip"]);
+    assert_eq!(
+        report["blobs"]["count"], 6,
+        "two manifests, two configs, two layers"
+    );
+    let contents = Contents::read(&sandbox.path("out.tar"));
+    let parts = contents.parts();
+    assert!(parts[0].iter().any(|digest| parts[1].contains(digest)));
+}
+
+#[test]
+fn attestations_and_caches_keep_their_layers() {
+    for name in [
+        "buildkit-cache-list-ocitrue",
+        "buildkit-cache-manifest-ocitrue",
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.fix(fixture(name), "kept.tar").exits(0);
+        let options = ["--compression", "gzip"];
+        sandbox
+            .fix_with(fixture(name), "out.tar", &options)
+            .exits(0);
+        assert!(
+            sandbox.read("out.tar") == sandbox.read("kept.tar"),
+            "{name}"
+        );
+    }
+    let sandbox = Sandbox::new();
+    let name = "buildkit-oci-attest-zstd-ocitrue.tar";
+    let options = ["--compression", "gzip"];
+    sandbox
+        .fix_with(fixture(name), "out.tar", &options)
+        .exits(0);
+    let statements = |path: &std::path::Path| {
+        let contents = Contents::read(path);
+        let is_statement = |bytes: &&Vec<u8>| bytes.starts_with(b"{\"_type\"");
+        contents
+            .files
+            .values()
+            .filter(is_statement)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let kept = statements(&sandbox.path("out.tar"));
+    assert!(!kept.is_empty());
+    assert_eq!(kept, statements(&fixture(name)));
+}
+
+#[test]
+fn one_member_is_one_member() {
+    let tar = layer_tar(&"0123456789".repeat(300_000));
+    let layout = Layout::of(
+        &Image::oci(vec![Layer::new(OCI_TAR, tar.clone(), &tar)]),
+        NAME,
+    );
+    let members = |options: &[&str]| {
+        let (sandbox, _) = fixed(&layout, options);
+        let contents = Contents::read(&sandbox.path("out.tar"));
+        let (_, manifest) = contents.manifests().remove(0);
+        let digest = manifest["layers"][0]["digest"].as_str().unwrap().to_owned();
+        let bytes = contents.blob(&digest).unwrap().to_vec();
+        // Reads the first member and nothing after it.
+        let mut first = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(bytes.as_slice());
+        std::io::Read::read_to_end(&mut decoder, &mut first).unwrap();
+        first.len()
+    };
+    assert_eq!(
+        members(&["--compression", "gzip", "--gzip-members", "single"]),
+        tar.len()
+    );
+    assert_eq!(members(&["--compression", "gzip"]), 1 << 20);
+}
+
+#[test]
+fn what_is_wrong_with_a_layer_is_said_and_nothing_is_left() {
+    let plain = layer_tar("x");
+    let wrong = Layer::new(OCI_ZSTD, zstd(&plain), &layer_tar("y"));
+    let other_tar = Layout::of(&Image::oci(vec![wrong]), NAME).tar();
+    let place = "manifests[0], layers[0]";
+    let to_gzip = ["--compression", "gzip"];
+    fails_with(
+        "diff ID",
+        &other_tar,
+        &to_gzip,
+        "diff-id-mismatch",
+        &[place],
+    );
+
+    let mut half = zstd(&plain);
+    half.truncate(half.len() - 3);
+    let cut = Layout::of(&Image::oci(vec![Layer::new(OCI_ZSTD, half, &plain)]), NAME).tar();
+    fails_with("cut", &cut, &to_gzip, "damaged-layer", &[place, "zstd"]);
+
+    let mut layout = Layout::of(&Image::oci(vec![Layer::zstd(OCI_ZSTD, "x")]), NAME);
+    let name = layout
+        .blobs
+        .iter()
+        .find(|(_, bytes)| bytes.starts_with(&[0x28, 0xb5]))
+        .map(|(name, _)| name.clone())
+        .unwrap();
+    let bytes = layout.blobs.get_mut(&name).unwrap();
+    *bytes = zstd(&layer_tar("z"));
+    let flipped = layout.tar();
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", flipped);
+    let run = sandbox.fix_with("in.tar", "out.tar", &to_gzip).exits(1);
+    let code = run.json()["error"]["code"].as_str().unwrap().to_owned();
+    assert!(
+        ["digest-mismatch", "size-mismatch"].contains(&code.as_str()),
+        "{code}"
+    );
+    assert_eq!(sandbox.names(), ["in.tar"]);
+
+    let zeros = common::archive::tar(&[common::archive::Entry::file("big", vec![0; 80 << 20])]);
+    let bomb = Layout::of(
+        &Image::oci(vec![Layer::new(OCI_ZSTD, zstd(&zeros), &zeros)]),
+        NAME,
+    );
+    fails_with("bomb", &bomb.tar(), &to_gzip, "compression-ratio", &[place]);
+    fixed(&bomb, &["--compression", "gzip", "--max-ratio", "100000"]);
+}
+
+#[test]
+fn what_follows_a_gzip_layer_is_left_behind() {
+    let plain = layer_tar("x");
+    for tail in [&[0; 700][..], b"trailing"] {
+        let bytes = [gzip(&plain), tail.to_vec()].concat();
+        let layer = Layer::new(OCI_GZIP, bytes, &plain);
+        let layout = Layout::of(&Image::oci(vec![layer]), NAME);
+        fixed(&layout, &["--compression", "zstd"]);
+        fixed(&layout, &["--compression", "uncompressed"]);
+    }
+}
+
+#[test]
+fn demands_that_contradict_each_other_are_wrong_usage() {
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", right_layout().tar());
+    for (options, part) in [
+        (
+            &["--for", "docker@20.10", "--compression", "zstd"][..],
+            "contradict",
+        ),
+        (&["--compression-level", "13"], "levels 0 to 12"),
+        (
+            &["--compression", "zstd", "--compression-level", "0"],
+            "levels 1 to 22",
+        ),
+        (
+            &["--compression", "uncompressed", "--compression-level", "1"],
+            "no level",
+        ),
+        (&["--for", "lxc"], "the engines are"),
+        (&["--for", "docker@1.9"], "oldest"),
+    ] {
+        let line = [&["fix", "in.tar", "-o", "out.tar"], options].concat();
+        let run = sandbox.ocify(&line).exits(2);
+        assert!(run.stderr.contains(part), "{options:?}: {}", run.stderr);
+        assert_eq!(sandbox.names(), ["in.tar"]);
+    }
+}
+
+#[test]
+fn layers_of_artifacts_keep_their_bytes() {
+    let mut layout = right_layout();
+    let config = layout.blob("application/vnd.example.config", "{}");
+    let layer = layout.blob(OCI_ZSTD, zstd(&layer_tar("artifact")));
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": common::builder::OCI_MANIFEST,
+        "artifactType": "application/vnd.example",
+        "config": config,
+        "layers": [layer],
+    });
+    let descriptor = layout.document(common::builder::OCI_MANIFEST, &manifest);
+    layout.edit_root(|root| {
+        root["manifests"].as_array_mut().unwrap().push(descriptor);
+    });
+    let (sandbox, _) = fixed(&layout, &["--compression", "uncompressed"]);
+    let contents = Contents::read(&sandbox.path("out.tar"));
+    let digest = layer["digest"].as_str().unwrap();
+    assert!(contents.blob(digest).is_some());
+}

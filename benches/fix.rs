@@ -473,13 +473,16 @@ fn measure(input: &Path, folder: &Path, rounds: usize, shape: Shape) -> Result<u
         }
         let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
         let time = median(&contender.times);
+        let memory = match rss {
+            0 => "too short to see".to_owned(),
+            rss => format!("{:.1} MiB", rss as f64 / 1024.0),
+        };
         println!(
-            "| {} | {time:.3} s | {:.3} to {:.3} s | {:.2} | {:.1} MiB |",
+            "| {} | {time:.3} s | {:.3} to {:.3} s | {:.2} | {memory} |",
             contender.name,
             seconds(contender.times.iter().min()),
             seconds(contender.times.iter().max()),
             time / baseline,
-            rss as f64 / 1024.0,
         );
     }
     fs::remove_file(&fixed)?;

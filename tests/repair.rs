@@ -202,7 +202,7 @@ fn layers_without_an_oci_type_are_refused_in_docker_archives_too() {
         let run = sandbox.fix("in.tar", "out.tar").exits(1);
         assert!(
             run.stderr
-                .contains("hint: build or save the image again with gzip or zstd layers"),
+                .contains("hint: --compression gzip compresses it anew"),
             "{}",
             run.stderr
         );

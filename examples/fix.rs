@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, Target, apply};
+use ocify::apply::{ApplyOptions, Target, Verify, apply};
 use ocify::plan::PlanOptions;
 use ocify::progress::Hidden;
 use ocify::{ScanOptions, Source, plan, resolve, scan};
@@ -30,6 +30,7 @@ fn fix(input: &Path, output: &Path) -> ocify::Result<()> {
         force: false,
         sync: false,
         jobs: 2,
+        verify: Verify::Full,
     };
     apply(&plan, &source, target, &options, &Hidden)?;
     Ok(())

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use ocify::apply::{ApplyOptions, Target, apply};
+use ocify::apply::{ApplyOptions, Target, Verify, apply};
 use ocify::plan::{Plan, PlanOptions};
 use ocify::progress::Hidden;
 use ocify::report::{Blobs, Report, json, text};
@@ -30,6 +30,7 @@ pub fn fix(archive: &[u8]) {
             force: true,
             sync: false,
             jobs: 1,
+            verify: Verify::Full,
         };
         // Blobs that are not what their names say show only here.
         if apply(&plan, &source, target, &options, &Hidden).is_err() {

@@ -28,6 +28,19 @@ pub struct ApplyOptions {
     pub sync: bool,
     /// How many threads copy and verify blobs; at least one does.
     pub jobs: usize,
+    /// What is verified before the output gets its name.
+    pub verify: Verify,
+}
+
+/// What is verified while it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Every blob, against its digest.
+    #[default]
+    Full,
+    /// Documents and configs, which the plan rests on and which were verified when they were read.
+    /// All other blobs are only held to their length.
+    Documents,
 }
 
 /// What was written.

@@ -21,7 +21,7 @@ pub mod reference;
 pub mod report;
 mod temporary;
 
-pub use apply::{ApplyOptions, Outcome, Target, TargetKind, apply};
+pub use apply::{ApplyOptions, Outcome, Target, TargetKind, Verify, apply};
 pub use error::{Error, Result};
 pub use graph::resolve;
 pub use plan::plan;

@@ -32,13 +32,15 @@ impl Status {
     }
 }
 
-/// The blobs that were copied, every one verified against its digest.
+/// The blobs that were copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blobs {
     /// How many there are.
     pub count: u64,
     /// Their total length in bytes.
     pub bytes: u64,
+    /// Whether all were verified against their digest; otherwise only documents and configs.
+    pub are_all_verified: bool,
 }
 
 /// One run, ready to be shown.

@@ -57,7 +57,7 @@ pub(super) fn write(
         }
         position += len + padding(len);
     }
-    copy::run(jobs, source, target.path(), options.jobs, progress)?;
+    copy::run(jobs, source, target.path(), options, progress)?;
     output.publish(target, options)
 }
 
@@ -206,6 +206,7 @@ fn named(result: io::Result<()>, target: &Target) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::Verify;
 
     #[test]
     fn a_named_temporary_file_is_published_or_removed() {
@@ -217,6 +218,7 @@ mod tests {
             force: false,
             sync: true,
             jobs: 1,
+            verify: Verify::Full,
         };
         let target = Target::prepare(&source, &path, false).unwrap();
         Output::create_named(&target)

@@ -56,7 +56,7 @@ pub(super) fn write(
             }),
         }
     }
-    copy::run(jobs, source, target.path(), options.jobs, progress)?;
+    copy::run(jobs, source, target.path(), options, progress)?;
     if options.sync {
         sync_all(plan, &temporary)?;
     }

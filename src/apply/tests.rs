@@ -96,6 +96,7 @@ fn jobs(jobs: usize) -> ApplyOptions {
         force: false,
         sync: false,
         jobs,
+        verify: Verify::Full,
     }
 }
 

@@ -32,7 +32,11 @@ pub fn value(report: &Report<'_>) -> Value {
         "findings": list(plan, |plan| &plan.findings, finding),
         "digests": list(plan, |plan| &plan.digests, digest_change),
         "images": list(plan, |plan| &plan.images, image),
-        "blobs": { "count": report.blobs.count, "bytes": report.blobs.bytes },
+        "blobs": {
+            "count": report.blobs.count,
+            "bytes": report.blobs.bytes,
+            "verified": if report.blobs.are_all_verified { "full" } else { "documents" },
+        },
         "error": report.error.map(error),
     })
 }
@@ -137,6 +141,7 @@ mod tests {
         let blobs = Blobs {
             count: 6,
             bytes: 4000,
+            are_all_verified: true,
         };
         for (report, status) in [
             (Report::written("a.tar", "b.tar", &full, blobs), "fixed"),
@@ -174,6 +179,7 @@ mod tests {
         let blobs = Blobs {
             count: 6,
             bytes: 4000,
+            are_all_verified: true,
         };
         let mut out = Vec::new();
         render(&Report::written("a.tar", "b.tar", &plan, blobs), &mut out).unwrap();
@@ -190,6 +196,9 @@ mod tests {
             value["images"][0]["config_digest"],
             samples::digest("config").as_str()
         );
-        assert_eq!(value["blobs"], json!({"count": 6, "bytes": 4000}));
+        assert_eq!(
+            value["blobs"],
+            json!({"count": 6, "bytes": 4000, "verified": "full"})
+        );
     }
 }

@@ -107,8 +107,13 @@ fn headline(report: &Report<'_>, plan: &Plan) -> String {
         return format!("{subject}: {what}");
     }
     let blobs = count(report.blobs.count, "blob", "blobs");
+    let verified = if report.blobs.are_all_verified {
+        "verified"
+    } else {
+        "copied, documents verified"
+    };
     format!(
-        "{subject}: {what}, {blobs} ({}) verified",
+        "{subject}: {what}, {blobs} ({}) {verified}",
         bytes(report.blobs.bytes)
     )
 }
@@ -219,6 +224,7 @@ mod tests {
     const BLOBS: Blobs = Blobs {
         count: 6,
         bytes: 4000,
+        are_all_verified: true,
     };
 
     #[test]
@@ -276,10 +282,19 @@ warning: index.json, manifests[1]\\u{{1b}}[31m: an image has no name [unnamed-im
         );
         let dry = text(&Report::dry_run("a\nb", &empty), false);
         assert_eq!(dry, "a\\u{a}b: already right, nothing needed to change\n");
-        let report = Report::written("app.tar", "b.tar", &empty, Blobs { count: 1, bytes: 7 });
+        let report = Report::written(
+            "app.tar",
+            "b.tar",
+            &empty,
+            Blobs {
+                count: 1,
+                bytes: 7,
+                are_all_verified: false,
+            },
+        );
         assert_eq!(
             text(&report, false),
-            "app.tar → b.tar: already right, nothing needed to change, 1 blob (7 B) verified\n"
+            "app.tar → b.tar: already right, nothing needed to change, 1 blob (7 B) copied, documents verified\n"
         );
     }
 

@@ -1,6 +1,8 @@
 //! The command: arguments in, one call of the library, a report out.
 
 mod args;
+mod fix;
+mod metadata;
 mod progress;
 mod run;
 

@@ -1,0 +1,140 @@
+//! The values that options take.
+
+use clap::ValueEnum;
+use ocify::apply::Verify;
+use ocify::plan::{ImageChoice, MissingPolicy};
+use ocify::reference::Reference;
+
+/// The forms of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs: one JSON object, also on failure
+    Json,
+}
+
+/// What happens to attestations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Attestations {
+    /// Keep them, and move their links to the new digests
+    Keep,
+    /// Leave them out
+    Drop,
+}
+
+/// What layers are compressed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayerCompression {
+    /// As they are
+    Keep,
+    /// Gzip
+    Gzip,
+    /// Zstandard, which Docker before 23.0 cannot read
+    Zstd,
+    /// Not at all
+    Uncompressed,
+}
+
+/// How gzip is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Members {
+    /// Members of 1 MiB, on all processors
+    Multi,
+    /// One member, on one processor, for readers that stop after the first
+    Single,
+}
+
+/// What happens to what lacks content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Missing {
+    /// Keep it, and report it
+    Keep,
+    /// Leave it out
+    Prune,
+    /// Refuse the input
+    Error,
+}
+
+impl Missing {
+    /// The library's word for it.
+    pub(crate) fn policy(self) -> MissingPolicy {
+        match self {
+            Missing::Keep => MissingPolicy::Keep,
+            Missing::Prune => MissingPolicy::Prune,
+            Missing::Error => MissingPolicy::Error,
+        }
+    }
+}
+
+/// A name that an image can be given: it has a tag, and no digest.
+pub(crate) fn image_name(text: &str) -> Result<Reference, String> {
+    match Reference::parse(text) {
+        Some(name) if name.is_digest() => {
+            Err("a name to give has a tag and no digest, such as example.com/app:1.0".to_owned())
+        }
+        Some(name) => Ok(name),
+        None => Err(match Reference::parse(&text.to_lowercase()) {
+            Some(name) => format!("repository names are in lower case: {}", name.familiar()),
+            None => "expected a name such as example.com/app:1.0".to_owned(),
+        }),
+    }
+}
+
+pub(crate) fn renaming(text: &str) -> Result<(Reference, Reference), String> {
+    let (old, new) = text
+        .split_once('=')
+        .ok_or("expected OLD=NEW, such as app:latest=example.com/app:1.0")?;
+    let old = Reference::parse(old).ok_or_else(|| format!("{old} is not an image name"))?;
+    Ok((old, image_name(new)?))
+}
+
+pub(crate) fn image_choice(text: &str) -> Result<ImageChoice, String> {
+    if let Ok(number) = text.parse::<usize>() {
+        return match number {
+            0 => Err("images are counted from 1".to_owned()),
+            number => Ok(ImageChoice::Number(number)),
+        };
+    }
+    let id = (text.len() == 64).then(|| format!("sha256:{text}").parse());
+    if let Ok(digest) = id.unwrap_or_else(|| text.parse()) {
+        return Ok(ImageChoice::Digest(digest));
+    }
+    Reference::parse(text)
+        .map(ImageChoice::Name)
+        .ok_or_else(|| "expected a name, a digest or a number".to_owned())
+}
+
+/// The ways to show progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// A bar on a terminal, once the work has taken a second; otherwise nothing
+    Auto,
+    /// A line every few seconds
+    Plain,
+    /// A bar at once
+    Tty,
+    /// Nothing
+    Quiet,
+    /// JSON lines
+    Rawjson,
+}
+
+/// What is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verification {
+    /// Every blob
+    Full,
+    /// Documents and configs; layers are taken at their word
+    Documents,
+}
+
+impl Verification {
+    /// The library's word for it.
+    pub(crate) fn verify(self) -> Verify {
+        match self {
+            Verification::Full => Verify::Full,
+            Verification::Documents => Verify::Documents,
+        }
+    }
+}

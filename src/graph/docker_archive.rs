@@ -42,7 +42,7 @@ pub struct DockerArchiveItem {
 pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchiveItem>> {
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{LOCATION} {what}"));
     let text = checked_text(bytes.to_vec(), KEYS, LOCATION, leniency)?;
-    let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
+    let root = View::of_checked(&text);
     let items = root
         .items()
         .ok_or_else(|| invalid("is not a list of images"))?;
@@ -67,7 +67,7 @@ pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchi
             layers: strings("Layers")?,
             has_more: members
                 .iter()
-                .any(|member| !matches!(member.key.as_str(), "Config" | "RepoTags" | "Layers")),
+                .any(|member| !matches!(&*member.key, "Config" | "RepoTags" | "Layers")),
             config_digest: None,
             layer_digests: Vec::new(),
             diff_ids: Vec::new(),

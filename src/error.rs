@@ -118,6 +118,8 @@ codes! {
     DocumentTooLarge = "document-too-large", Unsupported;
     /// Documents are nested deeper than the cap.
     DocumentTooDeep = "document-too-deep", Unsupported;
+    /// The input passes by once, and something would have to be read again.
+    NeedsFile = "needs-file", Unsupported;
     /// No image has the platform that was asked for.
     PlatformNotFound = "platform-not-found", Unsupported;
     /// No image has the name, digest or number that was asked for.
@@ -130,6 +132,10 @@ codes! {
     Io = "io", Io;
     /// The output does not fit on its filesystem.
     NoSpace = "no-space", Io;
+    /// The reader of the output went away.
+    OutputClosed = "output-closed", Io;
+    /// The output would go to a terminal.
+    OutputIsTerminal = "output-is-terminal", Refused;
     /// The output exists.
     OutputExists = "output-exists", Refused;
     /// The output is the input.
@@ -164,10 +170,10 @@ impl Error {
 
     /// An operating system error while `doing` something to `path`.
     pub fn io(doing: &str, path: &Path, source: io::Error) -> Self {
-        let code = if source.kind() == io::ErrorKind::StorageFull {
-            Code::NoSpace
-        } else {
-            Code::Io
+        let code = match source.kind() {
+            io::ErrorKind::StorageFull => Code::NoSpace,
+            io::ErrorKind::BrokenPipe => Code::OutputClosed,
+            _ => Code::Io,
         };
         Error {
             code,

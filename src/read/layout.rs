@@ -30,7 +30,7 @@ pub(super) fn scan(source: &Source) -> Result<Inventory> {
         if entry.depth() == 1 && is_dir && entry.file_name() != "blobs" {
             walk.skip_current_dir();
         }
-        classify::add(&mut inventory, source, item(source, &entry)?)?;
+        classify::add(&mut inventory, source, source.path(), item(source, &entry)?)?;
     }
     Ok(inventory)
 }
@@ -56,7 +56,12 @@ fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
     } else {
         ExtraKind::Other
     };
-    Ok(Item { name, kind, len })
+    Ok(Item {
+        name,
+        kind,
+        len,
+        content: None,
+    })
 }
 
 fn walk_error(source: &Source, error: walkdir::Error) -> Error {

@@ -4,6 +4,7 @@
 //! the lowercase hexadecimal hash. Only the registered algorithms that can be verified here,
 //! SHA-256 and SHA-512, are accepted: a digest also becomes part of a path.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -48,11 +49,33 @@ pub struct Digest {
     hash: Hash,
 }
 
-/// In the order of the digests' texts.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Hash {
     Sha256([u8; 32]),
     Sha512(Box<[u8; 64]>),
+}
+
+/// In the order of the digests' texts.
+impl Ord for Hash {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Hash::Sha256(own), Hash::Sha256(other)) => {
+                // The first bytes nearly always tell, and trees compare very often.
+                let first =
+                    |bytes: &[u8; 32]| bytes.first_chunk().map(|&first| u64::from_be_bytes(first));
+                first(own).cmp(&first(other)).then_with(|| own.cmp(other))
+            }
+            (Hash::Sha256(_), Hash::Sha512(_)) => Ordering::Less,
+            (Hash::Sha512(_), Hash::Sha256(_)) => Ordering::Greater,
+            (Hash::Sha512(own), Hash::Sha512(other)) => own.cmp(other),
+        }
+    }
+}
+
+impl PartialOrd for Hash {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Hash {
@@ -126,7 +149,7 @@ impl Digest {
         text.reserve(2 * bytes.len());
         for byte in bytes {
             for nibble in [byte >> 4, byte & 0xf] {
-                text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+                text.push(char::from(DIGITS[usize::from(nibble)]));
             }
         }
     }
@@ -134,20 +157,31 @@ impl Digest {
 
 /// The bytes that lowercase hexadecimal digits stand for; `None` for anything else or another length.
 fn decode<const LEN: usize>(hex: &str) -> Option<[u8; LEN]> {
-    let nibble = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let mut bytes = [0; LEN];
     if hex.len() != 2 * LEN {
         return None;
     }
-    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = nibble(digits[0])? << 4 | nibble(digits[1])?;
+    let mut bytes = [0; LEN];
+    let mut is_valid = true;
+    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().as_chunks().0) {
+        let [high, low] = digits.map(|digit| NIBBLES[usize::from(digit)]);
+        is_valid &= high < 16 && low < 16;
+        *byte = high << 4 | low & 0xf;
     }
-    Some(bytes)
+    is_valid.then_some(bytes)
 }
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The value of each hexadecimal digit; 255 for every other byte.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [u8::MAX; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        nibbles[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    nibbles
+};
 
 impl FromStr for Digest {
     type Err = Error;

@@ -225,6 +225,10 @@ impl std::error::Error for Error {
 /// Text from an archive made safe for a terminal: control characters and the invisible characters
 /// that reorder text are written as escapes.
 pub fn escape(text: &str) -> String {
+    // Nearly all of it is plain, and there may be a great deal.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

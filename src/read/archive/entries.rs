@@ -137,12 +137,13 @@ impl<'a, I: Input> Entries<'a, I> {
             .agreed(at, extensions.link, records.linkpath)?
             .or_else(|| header.link_name_bytes().map(|link| link.into_owned()))
             .unwrap_or_default();
-        let shown = escape(&String::from_utf8_lossy(&name));
+        let shown = || escape(&String::from_utf8_lossy(&name));
         if records.is_sparse || header.entry_type().is_gnu_sparse() {
             return Err(Error::new(
                 Code::SparseEntry,
                 format!(
-                    "{shown} in {} is stored as a sparse file",
+                    "{} in {} is stored as a sparse file",
+                    shown(),
                     show_path(self.input.path())
                 ),
             )
@@ -153,7 +154,7 @@ impl<'a, I: Input> Entries<'a, I> {
         let left = self.input.len().map(|all| all.saturating_sub(data_at));
         if left.is_some_and(|left| left < len) {
             let left = left.unwrap_or(0);
-            return Err(ends_inside(self.input.path(), &shown, len, data_at, left));
+            return Err(ends_inside(self.input.path(), &shown(), len, data_at, left));
         }
         let end = data_at.checked_add(len);
         let end = end.and_then(|end| end.checked_add(header::padding(len)));
@@ -201,8 +202,7 @@ impl<'a, I: Input> Entries<'a, I> {
         let mut body = vec![0; usize::try_from(padded).unwrap_or(usize::MAX)];
         let found = self.input.read(&mut body, self.position)?;
         if (found as u64) < len {
-            let what =
-                format!("the header at byte {at}: {len} more bytes expected, {found} found");
+            let what = format!("the header at byte {at}: {len} more bytes expected, {found} found");
             return Err(truncated(self.input.path(), &what));
         }
         self.keep(&body);
@@ -235,7 +235,10 @@ impl<'a, I: Input> Entries<'a, I> {
     }
 
     fn bad_header(&self, at: u64, what: &str) -> Error {
-        invalid(self.input.path(), &format!("bad header at byte {at}: {what}"))
+        invalid(
+            self.input.path(),
+            &format!("bad header at byte {at}: {what}"),
+        )
     }
 }
 

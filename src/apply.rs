@@ -4,11 +4,14 @@ mod archive;
 mod compressed;
 mod copy;
 mod directory;
+mod patch;
 mod recompress;
 mod space;
 mod target;
 mod transcode;
+mod verify;
 
+pub use patch::{Patch, apply_in_place, apply_patched, patch};
 pub use recompress::{RecompressOptions, recompress};
 pub use target::{Target, TargetKind};
 

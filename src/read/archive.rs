@@ -14,8 +14,9 @@ use self::entries::{Entries, Entry};
 use super::classify::{self, Item};
 use super::form::{FormCheck, Raw};
 use super::{ScanOptions, Source, content};
+use crate::digest::Digest;
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
-use crate::inventory::{Content, ExtraKind, Inventory, Location};
+use crate::inventory::{Content, ExtraKind, Inventory, Location, Place, PlaceKind, RootName};
 
 pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     let file_len = source.file.metadata().context("read", source.path())?.len();
@@ -29,9 +30,11 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
         inventory.entry_count += 1;
         let (clean, item) = item(source, &entry)?;
         form.entry(&source.file, &raw(&entry, &item));
+        inventory.archive.places.push(place(&entry, &clean, &item));
         items.push((clean, item));
     }
-    check_end(source, entries.position(), file_len)?;
+    let end = entries.position();
+    check_end(source, end, file_len)?;
     names::unwrap_directory(&mut items, &mut form);
     let items = duplicates::without_duplicates(source, items, options, &mut inventory, &mut form)?;
     names::refuse_nested(source, &items)?;
@@ -39,6 +42,8 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
         classify::add(&mut inventory, source, item)?;
     }
     inventory.form = form.finish(file_len, &inventory.blobs);
+    inventory.archive.end = end;
+    inventory.archive.len = file_len;
     Ok(inventory)
 }
 
@@ -88,6 +93,27 @@ fn kind(entry: &Entry) -> ExtraKind {
         EntryType::Symlink => ExtraKind::Symlink(link()),
         EntryType::Link => ExtraKind::Hardlink(link()),
         _ => ExtraKind::Other,
+    }
+}
+
+/// Where the entry stands, by the name that it has itself: a directory around it counts.
+fn place(entry: &Entry, clean: &[u8], item: &Item) -> Place {
+    let kind = match &item.kind {
+        ExtraKind::Directory => PlaceKind::Directory,
+        ExtraKind::File(_) if Digest::from_blob_name(&item.name).is_some() => PlaceKind::Blob,
+        ExtraKind::File(_) => RootName::of(&item.name).map_or(PlaceKind::File, PlaceKind::Root),
+        ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) | ExtraKind::Other => PlaceKind::Special,
+    };
+    let written = entry.name.strip_prefix(b"./").unwrap_or(&entry.name);
+    let written = written.strip_suffix(b"/").unwrap_or(written);
+    Place {
+        start: entry.start_at,
+        header: entry.header_at,
+        data: entry.data_at,
+        len: entry.len,
+        kind,
+        is_simple: entry.is_simple,
+        is_well_named: written == clean,
     }
 }
 

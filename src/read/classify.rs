@@ -3,7 +3,7 @@
 use super::{DOCUMENT_CAP, Source, content};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::inventory::{BlobEntry, ExtraEntry, ExtraKind, Inventory, Location, RootFile};
+use crate::inventory::{BlobEntry, ExtraEntry, ExtraKind, Inventory, Location, RootFile, RootName};
 
 /// One entry under its cleaned name. A file has an [`ExtraKind::File`].
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Item {
 /// Puts one entry into its place in the inventory.
 pub(super) fn add(inventory: &mut Inventory, source: &Source, item: Item) -> Result<()> {
     let digest = Digest::from_blob_name(&item.name);
-    let is_root = is_root_file(&item.name);
-    if digest.is_none() && !is_root {
+    let root = RootName::of(&item.name);
+    if digest.is_none() && root.is_none() {
         if is_structure(&item.name) {
             return match item.kind {
                 ExtraKind::Directory => Ok(()),
@@ -46,17 +46,12 @@ pub(super) fn add(inventory: &mut Inventory, source: &Source, item: Item) -> Res
         return Ok(());
     }
     let file = Some(read_root(source, &item.name, location, item.len)?);
-    match item.name.as_str() {
-        "index.json" => inventory.root_index = file,
-        "manifest.json" => inventory.docker_manifest = file,
-        _ => inventory.oci_layout = file,
+    match root {
+        Some(RootName::Index) => inventory.root_index = file,
+        Some(RootName::DockerManifest) => inventory.docker_manifest = file,
+        Some(RootName::OciLayout) | None => inventory.oci_layout = file,
     }
     Ok(())
-}
-
-/// Whether the name is one of the three files at the root.
-pub(super) fn is_root_file(name: &str) -> bool {
-    matches!(name, "index.json" | "manifest.json" | "oci-layout")
 }
 
 /// Whether the name is that of a directory that every layout has.
@@ -81,7 +76,10 @@ fn read_root(source: &Source, name: &str, location: &Location, len: u64) -> Resu
         ));
     }
     let bytes = source.read_range(location, len)?;
-    Ok(RootFile { bytes })
+    Ok(RootFile {
+        bytes,
+        location: location.clone(),
+    })
 }
 
 fn link_entry(source: &Source, item: &Item) -> Error {

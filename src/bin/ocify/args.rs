@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use ocify::apply::Verify;
 use ocify::compression::{Compression, GzipMembers};
 use ocify::engines::Engine;
 use ocify::plan::ImageChoice;
@@ -48,6 +49,7 @@ Examples:
   ocify fix app.tar -o fixed.tar             rewrite an archive
   ocify fix layout/ -o fixed.tar             pack an image layout directory
   ocify fix app.tar -o layout/               unpack into an image layout directory
+  ocify fix --in-place app.tar               rewrite the archive itself, in milliseconds
   ocify fix app.tar --dry-run                show what would change; exit code 3 if something would
   ocify fix app.tar -o fixed.tar --format json | jq .digests
 
@@ -63,13 +65,20 @@ pub(crate) struct Fix {
     ///
     /// An existing empty directory is filled with an image layout as well. The input is never
     /// changed, and the output appears only when it is complete. Not needed with --dry-run.
-    #[arg(
-        short,
-        long,
-        value_name = "OUTPUT",
-        required_unless_present = "dry_run"
-    )]
+    #[arg(short, long, value_name = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Rewrite INPUT itself: only what differs is written, in milliseconds whatever its size
+    ///
+    /// Entries keep their order and places, and files of neither form stay; what does not fit is
+    /// refused before anything is written. A journal beside the file brings it back after a crash:
+    /// the next ocify that meets the file does that first.
+    #[arg(long, conflicts_with_all = ["output", "force", "sync"])]
+    pub(crate) in_place: bool,
+
+    /// Bring INPUT back to what it was before an in-place fix that did not end, and do nothing else
+    #[arg(long, conflicts_with_all = ["output", "in_place", "dry_run", "metadata_file"])]
+    pub(crate) recover: bool,
 
     /// Write nothing; show what would change, and exit with code 3 if something would
     #[arg(long)]
@@ -143,9 +152,12 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
     pub(crate) missing: Missing,
 
-    /// What to verify before the output gets its name
-    #[arg(long, value_enum, default_value_t = Verification::Full, value_name = "WHAT")]
-    pub(crate) verify: Verification,
+    /// What to verify before anything is final [default: full; documents with --in-place]
+    ///
+    /// With `documents`, a new archive is the old one, cloned where the filesystem can do that, with
+    /// the same changes that --in-place makes, if these are possible.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) verify: Option<Verification>,
 
     /// Replace an output that exists
     #[arg(long)]
@@ -218,8 +230,24 @@ impl Fix {
         all.into_iter().filter(is_avoided).collect()
     }
 
+    /// What is verified, asked for or by default.
+    pub(crate) fn verify(&self) -> Verify {
+        match (self.verify, self.in_place) {
+            (Some(asked), _) => asked.verify(),
+            (None, true) => Verify::Documents,
+            (None, false) => Verify::Full,
+        }
+    }
+
     /// What clap cannot see: demands that contradict each other.
     pub(crate) fn contradiction(&self) -> Option<String> {
+        let says_where = self.output.is_some() || self.in_place;
+        if !says_where && !self.dry_run && !self.recover {
+            return Some(
+                "nothing says where to write: -o OUTPUT writes a new file, --in-place rewrites INPUT itself, --dry-run only shows what would change"
+                    .to_owned(),
+            );
+        }
         let wanted = self.compression();
         let engine = wanted.and_then(|form| self.engines.iter().find(|e| !e.reads(form)));
         if let (Some(engine), Some(form)) = (engine, wanted) {
@@ -268,12 +296,34 @@ mod tests {
     }
 
     #[test]
-    fn output_is_required_unless_dry_run() {
-        let error = fix(&["app.tar"]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+    fn there_is_one_way_out() {
+        let what = fix(&["app.tar"]).unwrap().contradiction().unwrap();
+        assert!(
+            what.contains("-o OUTPUT") && what.contains("--in-place"),
+            "{what}"
+        );
+        for enough in ["--dry-run", "--in-place", "--recover", "-ox"] {
+            let args = fix(&["app.tar", enough]).unwrap();
+            assert_eq!(args.contradiction(), None, "{enough}");
+        }
+        let error = fix(&["app.tar", "--in-place", "-o", "x"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
         assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("-o") || error.to_string().contains("--output"));
-        assert_eq!(fix(&["app.tar", "--dry-run"]).unwrap().output, None);
+    }
+
+    #[test]
+    fn what_is_verified_depends_on_the_way_out() {
+        for (line, expected) in [
+            (&["app.tar", "-o", "x"][..], Verify::Full),
+            (
+                &["app.tar", "-o", "x", "--verify", "documents"],
+                Verify::Documents,
+            ),
+            (&["app.tar", "--in-place"], Verify::Documents),
+            (&["app.tar", "--in-place", "--verify", "full"], Verify::Full),
+        ] {
+            assert_eq!(fix(line).unwrap().verify(), expected, "{line:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, RecompressOptions, Target, Verify, apply, recompress};
-use ocify::error::{Error, Result};
+use ocify::apply::{
+    ApplyOptions, Outcome, RecompressOptions, Target, Verify, apply, apply_patched, patch,
+    recompress,
+};
+use ocify::error::{Code, Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions};
 use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
@@ -12,6 +15,7 @@ use ocify::report::Blobs;
 
 use crate::args::{Attestations, Fix};
 use crate::metadata;
+use crate::place;
 use crate::progress::Shown;
 
 /// What was decided about one input, and what was done.
@@ -24,6 +28,7 @@ pub(crate) struct Done {
 
 /// Fixes one input; without an output, only decides.
 pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Done> {
+    place::restore(input)?;
     let source = Source::open(input)?;
     // Everything that can refuse an output does so before the input is read.
     let target = match output {
@@ -38,19 +43,22 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
         },
     )?;
     let graph = resolve(&mut inventory, &source, args.lenient)?;
-    let mut options = PlanOptions {
-        platform: args.platform.clone(),
-        host_architecture: host_architecture().map(str::to_owned),
-        drop_attestations: args.attestations == Attestations::Drop,
-        images: args.image.clone(),
-        missing: args.missing.policy(),
-        names: args.name.clone(),
-        renames: args.rename.clone(),
-        compression: args.compression(),
-        avoid: args.avoided(),
-        layers: BTreeMap::new(),
-    };
+    let mut options = plan_options(args);
+    options.keep_places = keeps_places(&source, target.as_ref(), output, args);
     let mut plan = ocify::plan(&graph, &inventory, &options)?;
+    let mut patched = None;
+    if options.keep_places {
+        patched = match patch(&plan, &inventory, &source) {
+            Ok(patch) => Some(patch),
+            // Whether it can be patched depends on the input alone, and so does what is written.
+            Err(error) if error.code() == Code::InPlaceRefused => {
+                options.keep_places = false;
+                plan = ocify::plan(&graph, &inventory, &options)?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+    }
     let Some(target) = target else {
         return Ok(Done { plan, blobs: None });
     };
@@ -70,29 +78,65 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
         force: args.force,
         sync: args.sync,
         jobs: args.jobs().get(),
-        verify: args.verify.verify(),
+        verify: args.verify(),
     };
-    let outcome = apply(
-        &plan,
-        &source,
-        target,
-        &options,
-        &Shown::new(args.progress, "writing"),
-    )?;
+    let progress = Shown::new(args.progress, "writing");
+    let outcome = match patched {
+        Some(patch) => apply_patched(&patch, &source, &target, &options, &progress)?,
+        None => apply(&plan, &source, target, &options, &progress)?,
+    };
     if let Some(path) = &args.metadata_file {
         metadata::write(path, &plan).map_err(|error| {
             Error::io("write metadata file", path, error).with_hint("the output itself is complete")
         })?;
     }
-    let blobs = Blobs {
-        count: outcome.blob_count,
-        bytes: outcome.blob_bytes,
-        are_all_verified: args.verify.verify() == Verify::Full,
-    };
+    let blobs = blobs(outcome, options.verify);
     Ok(Done {
         plan,
         blobs: Some(blobs),
     })
+}
+
+/// What a report says of the blobs.
+pub(crate) fn blobs(outcome: Outcome, verify: Verify) -> Blobs {
+    Blobs {
+        count: outcome.blob_count,
+        bytes: outcome.blob_bytes,
+        are_all_verified: verify == Verify::Full,
+    }
+}
+
+/// What the command line says about the plan.
+pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
+    PlanOptions {
+        platform: args.platform.clone(),
+        host_architecture: host_architecture().map(str::to_owned),
+        drop_attestations: args.attestations == Attestations::Drop,
+        images: args.image.clone(),
+        missing: args.missing.policy(),
+        names: args.name.clone(),
+        renames: args.rename.clone(),
+        compression: args.compression(),
+        avoid: args.avoided(),
+        layers: BTreeMap::new(),
+        keep_places: false,
+    }
+}
+
+/// Whether the output is to be the input with as little rewritten as can be. Blobs that are not verified
+/// need not be looked at, so that nothing but the system has to copy them.
+fn keeps_places(
+    source: &Source,
+    target: Option<&Target>,
+    output: Option<&Path>,
+    args: &Fix,
+) -> bool {
+    let is_archive = match (target, output) {
+        (Some(target), _) => target.is_plain_archive(),
+        (None, Some(output)) => Target::names_plain_archive(output),
+        (None, None) => true,
+    };
+    args.verify() == Verify::Documents && is_archive && !source.is_layout()
 }
 
 /// The source itself, or the archive that it is compressed from.

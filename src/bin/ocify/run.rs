@@ -9,10 +9,12 @@ use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
 use ocify::error::Error;
+use ocify::journal::{Recovery, recover};
 use ocify::report::{Report, Status, json, text};
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::fix::{self, Done};
+use crate::place;
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -44,7 +46,19 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn fix(args: &Fix) -> u8 {
     let input = args.input.to_string_lossy();
     let output = args.output.as_deref().map(Path::to_string_lossy);
-    let result = fix::fix(&args.input, args.output.as_deref(), args);
+    if args.recover {
+        let result = recover(&args.input);
+        let report = match &result {
+            Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
+            Err(error) => Report::failed(&input, error),
+        };
+        return finish(&report, args.format);
+    }
+    let (result, output) = if args.in_place {
+        (place::fix(&args.input, args), Some(input.clone()))
+    } else {
+        (fix::fix(&args.input, args.output.as_deref(), args), output)
+    };
     let report = match (&result, &output) {
         (
             Ok(Done {
@@ -56,15 +70,20 @@ fn fix(args: &Fix) -> u8 {
         (Ok(done), _) => Report::dry_run(&input, &done.plan),
         (Err(error), _) => Report::failed(&input, error),
     };
+    finish(&report, args.format)
+}
+
+/// Shows a report, and returns the exit code that it stands for.
+fn finish(report: &Report<'_>, format: Format) -> u8 {
     let code = match report.status {
-        Status::Fixed | Status::Unchanged => DONE,
+        Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,
         Status::Failed => FAILED,
     };
     if let Some(error) = report.error {
         show_error(error);
     }
-    match show(&report, args.format) {
+    match show(report, format) {
         Ok(()) => code,
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,

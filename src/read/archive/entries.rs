@@ -23,10 +23,14 @@ pub(super) struct Entry {
     pub(super) link: Vec<u8>,
     pub(super) entry_type: EntryType,
     pub(super) len: u64,
+    /// Where the first of the entry's headers stands.
+    pub(super) start_at: u64,
     /// Where the entry's own header stands, after those that extend it.
     pub(super) header_at: u64,
     pub(super) data_at: u64,
     pub(super) header: [u8; BLOCK],
+    /// Whether that header states name and length itself.
+    pub(super) is_simple: bool,
 }
 
 /// Reads entries by position.
@@ -63,6 +67,7 @@ impl<'a> Entries<'a> {
     /// leave the end marker out.
     pub(super) fn next(&mut self) -> Result<Option<Entry>> {
         let mut extensions = Extensions::default();
+        let start_at = self.position;
         loop {
             let at = self.position;
             let Some(block) = self.block()? else {
@@ -104,7 +109,10 @@ impl<'a> Entries<'a> {
                     }
                     is_alone
                 }
-                _ => return self.entry(at, block, len, extensions).map(Some),
+                _ => {
+                    let entry = self.entry(at, block, len, extensions)?;
+                    return Ok(Some(Entry { start_at, ..entry }));
+                }
             };
             if !is_first {
                 return Err(self.bad_header(at, "the headers of one entry contradict each other"));
@@ -121,6 +129,8 @@ impl<'a> Entries<'a> {
     ) -> Result<Entry> {
         let header = Header::from_byte_slice(&block);
         let records = extensions.records.unwrap_or_default();
+        let is_simple =
+            extensions.name.is_none() && records.path.is_none() && records.size.is_none();
         let name = self
             .agreed(at, extensions.name, records.path)?
             .unwrap_or_else(|| header.path_bytes().into_owned());
@@ -153,9 +163,11 @@ impl<'a> Entries<'a> {
             link,
             entry_type: header.entry_type(),
             len,
+            start_at: at,
             header_at: at,
             data_at,
             header: block,
+            is_simple,
         })
     }
 

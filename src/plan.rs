@@ -49,6 +49,10 @@ pub struct PlanOptions {
     pub layers: BTreeMap<Digest, NewLayer>,
     /// Names that become others: old and new.
     pub renames: Vec<(Reference, Reference)>,
+    /// Whether the output is the input with as little of it rewritten as can be: entries of neither
+    /// form and the form of the archive stay, and a rewritten document gets the length of the old
+    /// one, whose place it can take then.
+    pub keep_places: bool,
 }
 
 impl PlanOptions {
@@ -116,7 +120,8 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
     let items = docker_manifest::items(graph, &entries, &chosen, &decisions);
-    let mut rewritten = rewrite::rewrite(graph, &decisions)?;
+    let places = options.keep_places.then_some(&inventory.blobs);
+    let mut rewritten = rewrite::rewrite(graph, &decisions, places)?;
     let findings = findings::findings(
         graph, inventory, &entries, &selection, &decisions, &rewritten,
     );
@@ -133,6 +138,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
         platforms: &platforms,
         selection: &selection,
         decisions: &decisions,
+        keep_places: options.keep_places,
     };
     Ok(Plan {
         transcodes: transcodes.into_values().collect(),
@@ -252,6 +258,8 @@ pub struct OutputEntry {
     pub len: u64,
     /// Where the bytes come from.
     pub body: Body,
+    /// Where the input has what these bytes take the place of.
+    pub replaces: Option<Location>,
 }
 
 /// Where the bytes of an output entry come from.

@@ -1,6 +1,6 @@
 //! Where the output goes, and what is refused before anything is written.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -35,18 +35,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// How an archive of that name is compressed as a whole: `.gz` and `.tgz` by gzip, `.zst` and
-    /// `.tzst` by zstd.
+    /// How an archive of that name is compressed as a whole.
     pub(super) fn compression(&self) -> Compression {
-        let name = self.name.as_bytes();
-        let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
-        if ends_in(&[b".gz", b".tgz"]) {
-            Compression::Gzip
-        } else if ends_in(&[b".zst", b".tzst"]) {
-            Compression::Zstd
-        } else {
-            Compression::Uncompressed
-        }
+        compression(&self.name)
     }
 
     /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
@@ -117,6 +108,18 @@ impl Target {
         })
     }
 
+    /// Whether the output is an archive that is not compressed as a whole.
+    pub fn is_plain_archive(&self) -> bool {
+        matches!(self.kind, TargetKind::Archive) && self.compression() == Compression::Uncompressed
+    }
+
+    /// Whether a path would be one, before anything is checked.
+    pub fn names_plain_archive(output: &Path) -> bool {
+        let is_layout = output.as_os_str().as_bytes().ends_with(b"/") || output.is_dir();
+        let name = output.file_name().unwrap_or_default();
+        !is_layout && compression(name) == Compression::Uncompressed
+    }
+
     /// The form of the output.
     pub fn kind(&self) -> &TargetKind {
         &self.kind
@@ -146,6 +149,20 @@ impl Target {
     /// The error for an output that appeared after it was looked for.
     pub(super) fn appeared(&self) -> Error {
         output_exists(&self.path)
+    }
+}
+
+/// How an archive is compressed as a whole by its name: `.gz` and `.tgz` by gzip, `.zst` and `.tzst`
+/// by zstd.
+fn compression(name: &OsStr) -> Compression {
+    let name = name.as_bytes();
+    let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+    if ends_in(&[b".gz", b".tgz"]) {
+        Compression::Gzip
+    } else if ends_in(&[b".zst", b".tzst"]) {
+        Compression::Zstd
+    } else {
+        Compression::Uncompressed
     }
 }
 

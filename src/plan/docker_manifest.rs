@@ -172,13 +172,19 @@ pub(crate) fn text(
     items: &[Item],
     changes: &mut Vec<Change>,
 ) -> Result<Option<Vec<u8>>> {
-    if items.is_empty() {
-        return Ok(None);
-    }
+    let describe =
+        |count: usize| format!("{count} {}", if count == 1 { "image" } else { "images" });
     let old = inventory
         .docker_manifest
         .as_ref()
         .zip(graph.docker_archive.as_ref());
+    if items.is_empty() {
+        if let Some((_, old_items)) = old {
+            let before = Some(describe(old_items.len()));
+            changes.push(Rule::DockerManifest.change("manifest.json", before, None));
+        }
+        return Ok(None);
+    }
     if let Some((file, old_items)) = old
         && says_the_same(graph, old_items, items)
     {
@@ -187,8 +193,6 @@ pub(crate) fn text(
     let values: Vec<Value> = items.iter().map(Item::value).collect();
     let text = Value::Array(values).to_string();
     check_len("manifest.json", &text)?;
-    let describe =
-        |count: usize| format!("{count} {}", if count == 1 { "image" } else { "images" });
     let before = old.map(|(_, old_items)| describe(old_items.len()));
     let what = old.map_or("", |(_, old_items)| difference(old_items, items));
     let after = format!("{}{what}", describe(items.len()));

@@ -16,7 +16,7 @@ use super::archive::{
     Contents, Entries, Entry, Input, Listing, check_end, ends_inside, kind, refuse_other_formats,
     stands_twice,
 };
-use super::classify::{self, Item, is_root_file};
+use super::classify::{self, Item};
 use super::form::Order;
 use super::outer::Outer;
 use super::spool::spool;
@@ -24,7 +24,7 @@ use super::{BlobSource, DOCUMENT_CAP, ScanOptions, Source, SpoolOptions, content
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::header::{self, BLOCK};
-use crate::inventory::{BlobEntry, Content, ExtraKind, Inventory, Location};
+use crate::inventory::{BlobEntry, Content, ExtraKind, Inventory, Location, RootName};
 use crate::progress::Progress;
 
 /// How many bytes are hashed at a time.
@@ -146,7 +146,7 @@ impl Stream {
         let mut entries = Entries::new(&mut self.incoming);
         while let Some(entry) = entries.next()? {
             let name = listing.header(&self.path, &entry)?.text;
-            if is_root_file(&name) {
+            if RootName::of(&name).is_some() {
                 classify::refuse_large_root(&self.path, &name, entry.len)?;
             } else if !matches!(
                 kind(&entry, Location::Written),
@@ -232,7 +232,7 @@ impl Stream {
         let position = incoming.offset();
         check_end(incoming, end, position)?;
         let len = incoming.offset();
-        let inventory = listing.finish(self, options, len)?;
+        let inventory = listing.finish(self, options, end, len)?;
         require_root(&inventory, &self.path)?;
         Ok(inventory)
     }
@@ -263,7 +263,7 @@ impl Passing<'_> {
         options: ScanOptions,
         sink: &mut dyn BlobSink,
     ) -> Result<(Location, Option<Content>)> {
-        if is_root_file(self.name) {
+        if RootName::of(self.name).is_some() {
             classify::refuse_large_root(self.incoming.path(), self.name, self.entry.len)?;
             return Ok((self.hold(&[])?, None));
         }

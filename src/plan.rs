@@ -47,6 +47,8 @@ pub struct PlanOptions {
     pub avoid: Vec<Compression>,
     /// Layers that were compressed anew, as a plan before this one asked for, by their old digest.
     pub layers: BTreeMap<Digest, NewLayer>,
+    /// What the output is compressed with as a whole; `None` if it is not.
+    pub outer_compression: Option<Compression>,
     /// Names that become others: old and new.
     pub renames: Vec<(Reference, Reference)>,
 }
@@ -115,6 +117,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
         platforms: &platforms,
         selection: &selection,
         decisions: &decisions,
+        options,
     };
     Ok(Plan {
         transcodes: transcodes.into_values().collect(),

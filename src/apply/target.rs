@@ -32,18 +32,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// How an archive of that name is compressed as a whole: `.gz` and `.tgz` by gzip, `.zst` and
-    /// `.tzst` by zstd.
+    /// How an archive of that name is compressed as a whole.
     pub(super) fn compression(&self) -> Compression {
-        let name = self.name.as_bytes();
-        let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
-        if ends_in(&[b".gz", b".tgz"]) {
-            Compression::Gzip
-        } else if ends_in(&[b".zst", b".tzst"]) {
-            Compression::Zstd
-        } else {
-            Compression::Uncompressed
-        }
+        Compression::of_name(&self.name)
     }
 
     /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses

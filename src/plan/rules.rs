@@ -49,13 +49,15 @@ pub enum Rule {
     AttestationDropped,
     /// A file of neither form is left out.
     ExtraEntry,
+    /// The archive is no longer compressed as a whole.
+    OuterCompression,
     /// The archive's own form is made canonical.
     ArchiveForm,
 }
 
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Rule; 23] = [
+    pub const ALL: [Rule; 24] = [
         Rule::IndexType,
         Rule::ManifestType,
         Rule::ConfigType,
@@ -78,6 +80,7 @@ impl Rule {
         Rule::ImageChoice,
         Rule::AttestationDropped,
         Rule::ExtraEntry,
+        Rule::OuterCompression,
         Rule::ArchiveForm,
     ];
 
@@ -106,6 +109,7 @@ impl Rule {
             Rule::ImageChoice => "image-choice",
             Rule::AttestationDropped => "attestation-dropped",
             Rule::ExtraEntry => "extra-entry",
+            Rule::OuterCompression => "outer-compression",
             Rule::ArchiveForm => "archive-form",
         }
     }
@@ -150,6 +154,9 @@ impl Rule {
             Rule::AttestationDropped => "asked for with --attestations drop",
             Rule::ExtraEntry => {
                 "it belongs to neither the image layout nor the Docker archive, and no reader needs it"
+            }
+            Rule::OuterCompression => {
+                "containerd before 2.0 takes no archive that is compressed as a whole, and Docker before 23.0 none with zstd"
             }
             Rule::ArchiveForm => {
                 "entries get one order and fixed modes, owners and times, so that the same image is the same archive"

@@ -58,6 +58,7 @@ impl Source {
         progress.finish();
         Ok(Source {
             file: Arc::new(spooled?),
+            outer: Some(content),
             ..self
         })
     }

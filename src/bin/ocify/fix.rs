@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ocify::apply::{ApplyOptions, RecompressOptions, Target, Verify, apply, recompress};
+use ocify::compression::Compression;
 use ocify::error::{Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions};
@@ -48,6 +49,7 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
         renames: args.rename.clone(),
         compression: args.compression(),
         avoid: args.avoided(),
+        outer_compression: output.and_then(outer_compression),
         layers: BTreeMap::new(),
     };
     let mut plan = ocify::plan(&graph, &inventory, &options)?;
@@ -93,6 +95,13 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
         plan,
         blobs: Some(blobs),
     })
+}
+
+/// What an output of that name is compressed with as a whole; a directory is not.
+fn outer_compression(output: &Path) -> Option<Compression> {
+    let is_directory = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let name = output.file_name().filter(|_| !is_directory)?;
+    Some(Compression::of_name(name)).filter(|found| *found != Compression::Uncompressed)
 }
 
 /// The source itself, or the archive that it is compressed from.

@@ -99,7 +99,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     naming::decide_annotations(graph, &entries, &mut decisions);
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
-    let items = docker_manifest::items(graph, &entries, &chosen, &decisions);
+    let items = docker_manifest::items(graph, inventory, &entries, &chosen, &decisions);
     let mut rewritten = rewrite::rewrite(graph, &decisions)?;
     let findings = findings::findings(
         graph, inventory, &entries, &selection, &decisions, &rewritten,

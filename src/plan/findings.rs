@@ -1,17 +1,17 @@
 //! What no change can mend, and what a user should know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::error::escape;
 use crate::graph::document::Document;
-use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
+use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole, Missing};
 use crate::inventory::{Content, Inventory};
 use crate::media_type::{self, Kind};
 use crate::plan::decide::Decisions;
-use crate::plan::names::Named;
+use crate::plan::names::{Named, bad_name_of};
 use crate::plan::rewrite::Rewritten;
 use crate::plan::selection::{Selection, documents_after, signed_digest};
 use crate::plan::{Finding, Severity};
@@ -49,7 +49,7 @@ pub(crate) fn findings(
     }
     let documents: Vec<&Document> = documents_after(graph, selection).collect();
     unnamed(graph, entries, &mut findings);
-    bad_names(graph, &mut findings);
+    bad_names(graph, entries, selection, &mut findings);
     missing(graph, selection, &mut findings);
     layers(graph, inventory, decisions, &documents, &mut findings);
     unknown_types(&documents, &mut findings);
@@ -107,35 +107,34 @@ fn unnamed(graph: &Graph, entries: &[Named], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Names that no reader takes as they stand.
-fn bad_names(graph: &Graph, findings: &mut Vec<Finding>) {
-    let mut bad = |name: &str, location: String| {
-        if Reference::parse(name).is_some() {
-            return;
-        }
-        let better = Reference::parse(&name.to_lowercase()).map(|name| name.familiar());
-        let hint = match better {
-            Some(better) => format!("{better} would be valid: give it with --name or when the image is saved"),
+/// Names that no reader takes as they stand: those of images, and of what else is listed.
+fn bad_names(graph: &Graph, entries: &[Named], selection: &Selection, findings: &mut Vec<Finding>) {
+    let of_images: BTreeSet<usize> = entries.iter().map(|entry| entry.position).collect();
+    let is_other =
+        |position: &usize| !of_images.contains(position) && !selection.root.contains(position);
+    let pointers = graph.root.pointers.iter().enumerate();
+    let of_others = pointers
+        .filter(|(position, _)| is_other(position))
+        .filter_map(|(_, pointer)| bad_name_of(&graph.root, pointer));
+    let of_images = entries.iter().flat_map(|entry| entry.bad_names.clone());
+    for bad in of_images.chain(of_others) {
+        let hint = match Reference::suggest(&bad.name) {
+            Some(better) => format!(
+                "{} would be valid: give it with --name or when the image is saved",
+                better.familiar()
+            ),
             None => "a name is REPOSITORY:TAG, the repository in lower case, such as example.com/app:1.0".to_owned(),
         };
         let message = format!(
             "\"{}\" is not a valid image name, and docker refuses an archive that has it",
-            escape(name)
+            escape(&bad.name)
         );
-        findings.push(warning("bad-name", Some(location), message, Some(&hint)));
-    };
-    for (position, item) in graph.docker_archive.iter().flatten().enumerate() {
-        for tag in &item.repo_tags {
-            bad(tag, format!("manifest.json[{position}], RepoTags"));
-        }
-    }
-    for pointer in &graph.root.pointers {
-        if let Some(name) = &pointer.image_name {
-            bad(
-                name,
-                format!("{}, {IMAGE_NAME}", graph.root.location_of(pointer)),
-            );
-        }
+        findings.push(warning(
+            "bad-name",
+            Some(bad.location),
+            message,
+            Some(&hint),
+        ));
     }
 }
 

@@ -47,6 +47,12 @@ pub enum Location {
     File(String),
     /// In a temporary file that belongs to the source, by its number.
     Spooled(usize),
+    /// Kept by the stream that it came in, by its number.
+    Held(usize),
+    /// In the output already, verified or taken at its word as was asked for.
+    Written,
+    /// Nowhere: it came in a stream and was passed over. Its SHA-256 digest is known.
+    Passed(Digest),
 }
 
 /// What a blob's first bytes say about it.

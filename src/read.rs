@@ -5,9 +5,12 @@ mod classify;
 mod content;
 mod form;
 mod layout;
+mod outer;
 mod spool;
+mod stream;
 
 pub use spool::SpoolOptions;
+pub use stream::{BlobSink, PassingBlob, Stream};
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -84,11 +87,18 @@ impl Source {
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
             .open(path)
             .context("open", path)?;
-        let metadata = file.metadata().context("read", path)?;
+        Source::of(file, path)
+    }
+
+    /// A file or directory that is open already; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn of(file: File, path: &Path) -> Result<Source> {
         Ok(Source {
             path: path.to_owned(),
+            metadata: file.metadata().context("read", path)?,
             file: Arc::new(file),
-            metadata,
             outer: None,
             spooled: Vec::new(),
         })
@@ -116,12 +126,11 @@ impl Source {
             }
             Location::Spooled(number) => match self.spooled.get(*number) {
                 Some(file) => Ok((Arc::clone(file), 0)),
-                None => Err(Error::io(
-                    "read a temporary file of",
-                    &self.path,
-                    io::ErrorKind::NotFound.into(),
-                )),
+                None => Err(self.absent(location)),
             },
+            Location::Held(_) | Location::Written | Location::Passed(_) => {
+                Err(self.absent(location))
+            }
         }
     }
 
@@ -166,7 +175,15 @@ impl Source {
             Location::Offset(_) => Error::io("read", &self.path, error),
             Location::File(name) => Error::io("read", &self.path.join(name), error),
             Location::Spooled(_) => Error::io("read a temporary file of", &self.path, error),
+            Location::Held(_) | Location::Written | Location::Passed(_) => {
+                Error::io("read a stream's blob from", &self.path, error)
+            }
         }
+    }
+
+    /// The error for a place that only another source has.
+    fn absent(&self, location: &Location) -> Error {
+        self.short(location, io::ErrorKind::NotFound.into())
     }
 
     fn describe(&self, location: &Location) -> String {
@@ -174,6 +191,9 @@ impl Source {
             Location::Offset(offset) => format!("the blob at byte {offset}"),
             Location::File(name) => escape(name),
             Location::Spooled(number) => format!("temporary file {number}"),
+            Location::Held(_) | Location::Written | Location::Passed(_) => {
+                "a stream's blob".to_owned()
+            }
         }
     }
 }
@@ -230,15 +250,20 @@ pub fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
         archive::scan(source, options)?
     };
     inventory.outer_compression = source.outer;
-    if inventory.root_index.is_none() && inventory.docker_manifest.is_none() {
-        return Err(Error::new(
-            Code::NotAnImage,
-            format!(
-                "{} holds neither index.json nor manifest.json",
-                show_path(&source.path)
-            ),
-        )
-        .with_hint("give an archive that docker save or docker buildx build --output type=oci or type=docker wrote, or an OCI image layout directory"));
-    }
+    require_root(&inventory, &source.path)?;
     Ok(inventory)
+}
+
+fn require_root(inventory: &Inventory, path: &Path) -> Result<()> {
+    if inventory.root_index.is_some() || inventory.docker_manifest.is_some() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::NotAnImage,
+        format!(
+            "{} holds neither index.json nor manifest.json",
+            show_path(path)
+        ),
+    )
+    .with_hint("give an archive that docker save or docker buildx build --output type=oci or type=docker wrote, or an OCI image layout directory"))
 }

@@ -110,7 +110,7 @@ impl Reference {
         }
         if let Some(digest) = &self.digest {
             text.push('@');
-            text.push_str(digest.as_str());
+            text.push_str(&digest.to_string());
         }
         text
     }

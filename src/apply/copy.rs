@@ -213,9 +213,11 @@ fn changed(job: &Job<'_>, found: u64) -> Error {
 pub(super) fn changed_len(name: &str, location: &Location, expected: u64, found: u64) -> Error {
     let (code, what) = match location {
         Location::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
-        Location::File(_) | Location::Spooled(_) => {
-            (Code::SizeMismatch, "the file has another length")
-        }
+        Location::File(_)
+        | Location::Spooled(_)
+        | Location::Held(_)
+        | Location::Written
+        | Location::Passed(_) => (Code::SizeMismatch, "the file has another length"),
     };
     Error::new(
         code,

@@ -77,7 +77,7 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
 pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchiveItem>> {
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{LOCATION} {what}"));
     let text = checked_text(bytes.to_vec(), KEYS, LOCATION, leniency)?;
-    let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
+    let root = View::of_checked(&text);
     let items = root
         .items()
         .ok_or_else(|| invalid("is not a list of images"))?;
@@ -102,12 +102,12 @@ pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchi
             layers: strings("Layers")?,
             has_more: members
                 .iter()
-                .any(|member| !matches!(member.key.as_str(), "Config" | "RepoTags" | "Layers")),
+                .any(|member| !matches!(&*member.key, "Config" | "RepoTags" | "Layers")),
             layer_sources: find(&members, "LayerSources")
                 .and_then(View::members)
                 .into_iter()
                 .flatten()
-                .filter_map(|member| layer_source(member.key, member.value))
+                .filter_map(|member| layer_source(member.key.to_string(), member.value))
                 .collect(),
             config_digest: None,
             layer_digests: Vec::new(),

@@ -165,7 +165,7 @@ fn layers(
     documents: &[&Document],
     findings: &mut Vec<Finding>,
 ) {
-    let mut zstd: Vec<String> = Vec::new();
+    let mut zstd: Option<(String, usize)> = None;
     let is_image = |document: &&&Document| {
         let facts = graph.manifests.get(&document.digest);
         facts.is_some_and(|facts| facts.role == ManifestRole::Image)
@@ -175,14 +175,15 @@ fn layers(
             if !matches!(media_type::kind(&layer.media_type), Kind::Layer { .. }) {
                 continue;
             }
-            let location = document.location_of(layer);
             let stated = inventory.blobs.get(&layer.digest).map(|blob| blob.content);
             let new = decisions.new_compression(&layer.digest);
             match new.map(Compression::content).or(stated) {
-                Some(Content::Zstd) => zstd.push(location),
+                Some(Content::Zstd) => {
+                    zstd.get_or_insert_with(|| (document.location_of(layer), 0)).1 += 1;
+                }
                 Some(Content::Other | Content::Empty) => findings.push(warning(
                     "unknown-layer-bytes",
-                    Some(location),
+                    Some(document.location_of(layer)),
                     format!("{} is neither a tar nor compressed in a form that is known; its type was kept", layer.digest),
                     None,
                 )),
@@ -190,11 +191,10 @@ fn layers(
             }
         }
     }
-    if let Some(first) = zstd.first() {
-        let count = zstd.len();
+    if let Some((first, count)) = zstd {
         findings.push(warning(
             "zstd-layers",
-            Some(first.clone()),
+            Some(first),
             format!(
                 "{count} {} compressed with zstd, which Docker before 23.0 cannot read",
                 if count == 1 { "layer is" } else { "layers are" }

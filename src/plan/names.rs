@@ -273,7 +273,11 @@ fn check_layers(
         let found = item.layer_digests.get(number).and_then(Option::as_ref);
         // Docker saves a foreign layer as a plain tar beside the descriptor of the remote one.
         let diff_id = item.diff_ids.get(number).map(String::as_str);
-        let is_local_copy = is_foreign(layer) && found.map(Digest::as_str) == diff_id;
+        let is_local_copy = is_foreign(layer)
+            && match (found, diff_id) {
+                (Some(found), Some(diff_id)) => found.is_written(diff_id),
+                (found, diff_id) => found.is_none() && diff_id.is_none(),
+            };
         if found != Some(&layer.digest) && !is_local_copy {
             return Err(disagreement(format!(
                 "manifest.json[{position}], Layers[{number}] is {}, {}, layers[{number}] is {}",

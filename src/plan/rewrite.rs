@@ -81,9 +81,7 @@ fn rewrite_document(
     out: &mut Rewritten,
 ) -> String {
     let text = &document.text;
-    let Some(root) = View::parse(text) else {
-        return text.clone();
-    };
+    let root = View::of_checked(text);
     let house = HouseStyle::of(text);
     let mut edits = Vec::new();
     if let Some(media_type) = decision.media_type {
@@ -161,7 +159,7 @@ fn follow_child(
         return;
     };
     let places = &pointer.places;
-    edits.push(Edit::string(places.digest.clone(), new.digest.as_str()));
+    edits.push(Edit::string(places.digest.clone(), &new.digest.to_string()));
     edits.push(Edit {
         range: places.size.clone(),
         text: new.text.len().to_string(),
@@ -183,7 +181,7 @@ fn follow_child(
 /// The descriptor of a layer that was compressed anew: what was true of the old bytes only goes.
 fn follow_layer(root: View<'_>, pointer: &Pointer, new: &NewLayer, edits: &mut Vec<Edit>) {
     let places = &pointer.places;
-    edits.push(Edit::string(places.digest.clone(), new.digest.as_str()));
+    edits.push(Edit::string(places.digest.clone(), &new.digest.to_string()));
     edits.push(Edit {
         range: places.size.clone(),
         text: new.len.to_string(),
@@ -222,7 +220,7 @@ fn follow_links(
 ) {
     for link in &pointer.links {
         if let Some(new) = out.documents.get(&link.digest) {
-            edits.push(Edit::string(link.place.clone(), new.digest.as_str()));
+            edits.push(Edit::string(link.place.clone(), &new.digest.to_string()));
             let location = format!("{}, {}", document.location_of(pointer), link.annotation);
             let (before, after) = (link.digest.to_string(), new.digest.to_string());
             out.changes
@@ -273,7 +271,7 @@ fn copy(
     };
     descriptor.insert("mediaType".to_owned(), json!(media_type));
     if let Some(new) = out.documents.get(&pointer.digest) {
-        descriptor.insert("digest".to_owned(), json!(new.digest.as_str()));
+        descriptor.insert("digest".to_owned(), json!(new.digest.to_string()));
         descriptor.insert("size".to_owned(), json!(new.text.len()));
         descriptor.remove("data");
     }

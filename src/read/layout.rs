@@ -41,7 +41,7 @@ fn list(source: &Source, max_entries: usize) -> Result<Inventory> {
         if is_other && entry.file_type().is_dir() && !is_docker_archive {
             walk.skip_current_dir();
         }
-        classify::add(&mut inventory, source, item(source, &entry)?)?;
+        classify::add(&mut inventory, source, source.path(), item(source, &entry)?)?;
     }
     Ok(inventory)
 }
@@ -67,7 +67,12 @@ fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
     } else {
         ExtraKind::Other
     };
-    Ok(Item { name, kind, len })
+    Ok(Item {
+        name,
+        kind,
+        len,
+        content: None,
+    })
 }
 
 fn too_many(source: &Source, max_entries: usize) -> Error {

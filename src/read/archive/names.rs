@@ -46,7 +46,7 @@ pub(super) fn unwrap_directory(wrapper: &str, items: &mut [(Vec<u8>, Item)], for
             key.drain(..prefix);
             item.name.drain(..prefix);
         }
-        unwrap_target(&mut item.kind, &wrapper);
+        unwrap_target(&mut item.kind, wrapper);
     }
 }
 

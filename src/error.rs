@@ -116,6 +116,8 @@ codes! {
     LinkEntry = "link-entry", Unsupported;
     /// A document is larger than the cap.
     DocumentTooLarge = "document-too-large", Unsupported;
+    /// A directory holds more files than are listed.
+    TooManyEntries = "too-many-entries", Unsupported;
     /// Documents are nested deeper than the cap.
     DocumentTooDeep = "document-too-deep", Unsupported;
     /// The input passes by once, and something would have to be read again.

@@ -19,6 +19,8 @@ pub struct Inventory {
     pub extra: BTreeMap<String, ExtraEntry>,
     /// Entries whose name stood more than once, by cleaned name, when all but the last were passed over.
     pub passed_over: Vec<String>,
+    /// What the source was compressed with as a whole, if it was.
+    pub outer_compression: Option<Content>,
     /// How the source differs from the form that ocify writes; `None` if it does not, or is no archive.
     pub form: Option<FormDifference>,
     /// How many entries there are, directories included.

@@ -47,6 +47,8 @@ pub struct PlanOptions {
     pub avoid: Vec<Compression>,
     /// Layers that were compressed anew, as a plan before this one asked for, by their old digest.
     pub layers: BTreeMap<Digest, NewLayer>,
+    /// What the output is compressed with as a whole; `None` if it is not.
+    pub outer_compression: Option<Compression>,
     /// Names that become others: old and new.
     pub renames: Vec<(Reference, Reference)>,
     /// Whether the output is the input with as little of it rewritten as can be: entries of neither
@@ -119,7 +121,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     naming::decide_annotations(graph, &entries, &mut decisions);
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
-    let items = docker_manifest::items(graph, &entries, &chosen, &decisions);
+    let items = docker_manifest::items(graph, inventory, &entries, &chosen, &decisions);
     let places = options.keep_places.then_some(&inventory.blobs);
     let mut rewritten = rewrite::rewrite(graph, &decisions, places)?;
     let findings = findings::findings(
@@ -138,7 +140,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
         platforms: &platforms,
         selection: &selection,
         decisions: &decisions,
-        keep_places: options.keep_places,
+        options,
     };
     Ok(Plan {
         transcodes: transcodes.into_values().collect(),

@@ -22,7 +22,7 @@ use rustix::fs::OFlags;
 
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
-use crate::inventory::{BlobEntry, Inventory, Location};
+use crate::inventory::{BlobEntry, Content, Inventory, Location};
 use crate::journal;
 
 /// How many bytes are hashed at a time.
@@ -36,6 +36,8 @@ pub struct Source {
     path: PathBuf,
     file: Arc<File>,
     metadata: Metadata,
+    /// What the archive was compressed with as a whole.
+    outer: Option<Content>,
     /// Blobs that the input does not hold in this form.
     spooled: Vec<Arc<File>>,
 }
@@ -115,6 +117,7 @@ impl Source {
             path: path.to_owned(),
             metadata: file.metadata().context("read", path)?,
             file: Arc::new(file),
+            outer: None,
             spooled: Vec::new(),
         })
     }
@@ -276,11 +279,12 @@ impl BlobSource for Source {
 /// Lists everything in the source. Only names, lengths, the first bytes of blobs and the three root
 /// files are read.
 pub fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
-    let inventory = if source.is_layout() {
+    let mut inventory = if source.is_layout() {
         layout::scan(source)?
     } else {
         archive::scan(source, options)?
     };
+    inventory.outer_compression = source.outer;
     require_root(&inventory, &source.path)?;
     Ok(inventory)
 }

@@ -37,7 +37,7 @@ pub struct Target {
 impl Target {
     /// How an archive of that name is compressed as a whole.
     pub(super) fn compression(&self) -> Compression {
-        compression(&self.name)
+        Compression::of_name(&self.name)
     }
 
     /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
@@ -117,7 +117,7 @@ impl Target {
     pub fn names_plain_archive(output: &Path) -> bool {
         let is_layout = output.as_os_str().as_bytes().ends_with(b"/") || output.is_dir();
         let name = output.file_name().unwrap_or_default();
-        !is_layout && compression(name) == Compression::Uncompressed
+        !is_layout && Compression::of_name(name) == Compression::Uncompressed
     }
 
     /// The form of the output.
@@ -149,20 +149,6 @@ impl Target {
     /// The error for an output that appeared after it was looked for.
     pub(super) fn appeared(&self) -> Error {
         output_exists(&self.path)
-    }
-}
-
-/// How an archive is compressed as a whole by its name: `.gz` and `.tgz` by gzip, `.zst` and `.tzst`
-/// by zstd.
-fn compression(name: &OsStr) -> Compression {
-    let name = name.as_bytes();
-    let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
-    if ends_in(&[b".gz", b".tgz"]) {
-        Compression::Gzip
-    } else if ends_in(&[b".zst", b".tzst"]) {
-        Compression::Zstd
-    } else {
-        Compression::Uncompressed
     }
 }
 

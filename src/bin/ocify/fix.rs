@@ -1,11 +1,13 @@
 //! The stages for one input, in order.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ocify::apply::{
     ApplyOptions, Outcome, RecompressOptions, Target, TargetKind, Verify, apply, apply_patched,
     patch, recompress,
 };
+use ocify::compression::Compression;
 use ocify::error::{Code, Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions};
@@ -162,6 +164,7 @@ pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
         renames: args.rename.clone(),
         compression: args.compression(),
         avoid: args.avoided(),
+        outer_compression: args.output().and_then(outer_compression),
         layers: BTreeMap::new(),
         keep_places: false,
     }
@@ -176,6 +179,13 @@ fn keeps_places(source: &Source, target: Option<&Target>, args: &Fix) -> bool {
         (None, None) => true,
     };
     args.verify() == Verify::Documents && is_archive && !source.is_layout()
+}
+
+/// What an output of that name is compressed with as a whole; a directory is not.
+fn outer_compression(output: &Path) -> Option<Compression> {
+    let is_directory = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let name = output.file_name().filter(|_| !is_directory)?;
+    Some(Compression::of_name(name)).filter(|found| *found != Compression::Uncompressed)
 }
 
 /// The source itself, or the archive that it is compressed from.

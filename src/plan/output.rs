@@ -8,7 +8,7 @@ use crate::graph::Graph;
 use crate::graph::document::Shape;
 use crate::inventory::{ExtraKind, Inventory};
 use crate::json::{KeyCase, View, check};
-use crate::media_type;
+use crate::media_type::{self, Family};
 use crate::plan::decide::Decisions;
 use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
@@ -33,6 +33,7 @@ pub(crate) struct Context<'a> {
     pub(crate) platforms: &'a BTreeMap<Digest, Platform>,
     pub(crate) selection: &'a Selection,
     pub(crate) decisions: &'a Decisions,
+    pub(crate) family: Family,
 }
 
 impl Context<'_> {
@@ -97,9 +98,9 @@ impl Context<'_> {
                 digest,
                 len,
                 media_type: if is_index {
-                    media_type::OCI_INDEX
+                    media_type::index_type(self.family)
                 } else {
-                    media_type::OCI_MANIFEST
+                    media_type::manifest_type(self.family)
                 },
                 config_digest: config,
                 platform: chosen

@@ -13,6 +13,8 @@ pub enum Rule {
     ConfigType,
     /// A layer's type becomes the OCI type of what its bytes are.
     LayerType,
+    /// A type becomes Docker's.
+    DockerType,
     /// `mediaType` is added to a document.
     MediaTypeField,
     /// A descriptor follows its rewritten document.
@@ -55,11 +57,12 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Rule; 23] = [
+    pub const ALL: [Rule; 24] = [
         Rule::IndexType,
         Rule::ManifestType,
         Rule::ConfigType,
         Rule::LayerType,
+        Rule::DockerType,
         Rule::MediaTypeField,
         Rule::Descriptor,
         Rule::AttestationLink,
@@ -88,6 +91,7 @@ impl Rule {
             Rule::ManifestType => "manifest-type",
             Rule::ConfigType => "config-type",
             Rule::LayerType => "layer-type",
+            Rule::DockerType => "docker-type",
             Rule::MediaTypeField => "media-type-field",
             Rule::Descriptor => "descriptor",
             Rule::AttestationLink => "attestation-link",
@@ -121,6 +125,7 @@ impl Rule {
             Rule::LayerType => {
                 "containerd and podman choose the decoder by this type, so it must be the OCI type of the layer's bytes"
             }
+            Rule::DockerType => "asked for with --oci-mediatypes=false",
             Rule::MediaTypeField => "strict clients require mediaType in every index and manifest",
             Rule::Descriptor => "the document it points at was rewritten",
             Rule::AttestationLink => "the manifest it links to was rewritten",

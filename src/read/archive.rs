@@ -111,7 +111,7 @@ fn refuse_other_formats(source: &Source, file_len: u64) -> Result<()> {
     let shown = show_path(source.path());
     let (name, tool) = match content::compression(&head) {
         Some(Content::Gzip) => ("gzip", "gzip -d"),
-        Some(Content::Zstd) => ("zstd", "zstd -d"),
+        Some(Content::Zstd | Content::ZstdAfterSkippable) => ("zstd", "zstd -d"),
         Some(Content::Bzip2) => ("bzip2", "bzip2 -d"),
         Some(_) => ("xz", "xz -d"),
         None if content::sniff(&head) == Content::Tar => return Ok(()),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Source, content};
-use crate::compression;
+use crate::compression::{Limits, decoder, needs_too_much_memory};
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::inventory::{Content, Location};
 use crate::progress::Progress;
@@ -15,16 +15,14 @@ use crate::temporary::unnamed;
 
 /// One read and one write.
 const PIECE: usize = 128 << 10;
-/// What any archive may decompress to, in bytes, whatever the ratio.
-const FREE_LEN: u64 = 64 << 20;
 
 /// How to decompress.
 #[derive(Clone, Copy, Debug)]
 pub struct SpoolOptions<'a> {
     /// The directory that holds the decompressed bytes while they are needed.
     pub directory: &'a Path,
-    /// How many times larger than its compressed form an archive may become.
-    pub max_ratio: u64,
+    /// What the archive may ask for.
+    pub limits: Limits,
 }
 
 impl Source {
@@ -78,10 +76,11 @@ impl Source {
         // The position of the open file is its own, so that the source can be read by others.
         let file = File::open(&self.path).context("open", &self.path)?;
         let counted = Counted { file, progress };
-        let damaged = |error: io::Error| self.damaged(content, &error);
+        let limits = options.limits;
+        let damaged = |error: io::Error| self.damaged(content, limits, &error);
         let input = BufReader::with_capacity(PIECE, counted);
-        let mut decoder = compression::decoder(content, input).map_err(damaged)?;
-        let limit = len.saturating_mul(options.max_ratio).max(FREE_LEN);
+        let mut decoder = decoder(content, input, limits).map_err(damaged)?;
+        let limit = limits.max_len(len);
         let mut buffer = vec![0; PIECE];
         let mut total = 0_u64;
         loop {
@@ -93,7 +92,7 @@ impl Source {
             };
             total += count as u64;
             if total > limit {
-                return Err(too_large(&self.path, len, options.max_ratio));
+                return Err(too_large(&self.path, len, limits.max_ratio));
             }
             spool
                 .write_all(&buffer[..count])
@@ -101,8 +100,11 @@ impl Source {
         }
     }
 
-    fn damaged(&self, content: Content, error: &io::Error) -> Error {
+    fn damaged(&self, content: Content, limits: Limits, error: &io::Error) -> Error {
         let shown = show_path(&self.path);
+        if needs_too_much_memory(error) {
+            return limits.window_error(&shown);
+        }
         let name = content.name();
         if error.kind() == io::ErrorKind::UnexpectedEof {
             return Error::new(

@@ -46,6 +46,7 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
         missing: args.missing.policy(),
         names: args.name.clone(),
         renames: args.rename.clone(),
+        family: args.family(),
         compression: args.compression(),
         avoid: args.avoided(),
         layers: BTreeMap::new(),
@@ -59,7 +60,7 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
             level: args.compression_level,
             members: args.members(),
             jobs: args.jobs(),
-            max_ratio: args.max_ratio,
+            limits: args.limits(),
             directory: target.parent(),
         };
         let progress = Shown::new(args.progress, "compressing");
@@ -110,7 +111,7 @@ fn decompressed(source: Source, args: &Fix) -> Result<Source> {
     };
     let options = SpoolOptions {
         directory,
-        max_ratio: args.max_ratio,
+        limits: args.limits(),
     };
     let progress = Shown::new(args.progress, "decompressing");
     source.decompress(content, options, &progress)

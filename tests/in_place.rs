@@ -1,122 +1,24 @@
-//! `--in-place`: the same images as in a new archive, by a few writes; or a refusal, and no write at all.
+//! `--in-place`: the same images as in a new archive, by a few writes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::os::unix::fs::MetadataExt;
 
 use common::archive::{Entry, tar};
-use common::builder::{
-    DOCKER_GZIP, Image, Layer, Layout, OCI_INDEX, OCI_MANIFEST, OCI_ZSTD, digest_of, gzip, named,
-    right_layout,
-};
-use common::checker::{Facts, check_kept, check_output};
+use common::builder::{DOCKER_LIST, Layout, OCI_MANIFEST, digest_of, named};
+use common::checker::{check_kept, check_output};
 use common::contents::Contents;
-use common::runner::{Run, Sandbox};
-use common::schema::check_report;
-use common::{evidence, fixture, fixtures, saved, sha256};
+use common::placed::{REFUSED, docker_layout, fix, fixed, meaning, refused};
+use common::runner::Sandbox;
+use common::{evidence, fixture, fixtures, sha256};
 use serde_json::{Value, json};
-
-/// Fixtures whose files are not named by their digests.
-const REFUSED: [&str; 6] = [
-    "docker20-save-byid.tar",
-    "docker20-save-names.tar",
-    "docker20-save.tar",
-    "podman-docker.tar",
-    "podman-multi.tar",
-    "skopeo19-docker.tar",
-];
-
-fn fix(sandbox: &Sandbox, file: &str, more: &[&str]) -> Run {
-    let line = ["fix", "--in-place", file, "--format", "json"];
-    sandbox.ocify(&[&line, more].concat())
-}
-
-/// Fixes an archive in place and checks all that must hold then.
-#[track_caller]
-fn fixed(bytes: &[u8], more: &[&str]) -> (Sandbox, Value) {
-    let sandbox = Sandbox::new();
-    let path = sandbox.put("in.tar", bytes);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    fs::hard_link(&path, sandbox.path("other.tar")).unwrap();
-    let before = fs::metadata(&path).unwrap();
-    let report = fix(&sandbox, "in.tar", more).exits(0).json();
-    check_report(&report);
-    assert_eq!(
-        (&report["input"], &report["output"]),
-        (&json!("in.tar"), &json!("in.tar"))
-    );
-    let after = fs::metadata(&path).unwrap();
-    let identity = |found: &fs::Metadata| (found.ino(), found.nlink(), found.mode(), found.uid());
-    assert_eq!(identity(&after), identity(&before));
-    let result = sandbox.read("in.tar");
-    assert_eq!(report["status"] == "unchanged", result == bytes);
-    check_kept(&path);
-
-    // Once more changes nothing, not even the times.
-    let again = fix(&sandbox, "in.tar", &[]).exits(0).json();
-    assert_eq!(
-        (&again["status"], &again["changes"]),
-        (&json!("unchanged"), &json!([]))
-    );
-    assert_eq!(
-        fs::metadata(&path).unwrap().modified().unwrap(),
-        after.modified().unwrap()
-    );
-    assert_eq!(sandbox.read("in.tar"), result);
-    // A new archive of it changes nothing that any reader needs.
-    let copied = sandbox.fix("in.tar", "copied.tar").exits(0).json();
-    for change in copied["changes"].as_array().unwrap() {
-        assert!(["archive-form", "extra-entry"].contains(&change["rule"].as_str().unwrap()));
-    }
-    check_output(&sandbox.path("copied.tar"));
-    fs::remove_file(sandbox.path("copied.tar")).unwrap();
-    assert_eq!(sandbox.names(), ["in.tar", "other.tar"]);
-    (sandbox, report)
-}
-
-/// What an archive means: its images by what they are made of, with the types of all parts.
-#[derive(Debug, PartialEq, Eq)]
-struct Meaning {
-    names: Vec<String>,
-    tags: Vec<(String, Vec<String>)>,
-    configs: Vec<String>,
-    /// Each manifest without its digest, which padding changes.
-    manifests: Vec<String>,
-}
-
-fn meaning(path: &Path, facts: Facts) -> Meaning {
-    let contents = Contents::read(path);
-    let manifests = contents.manifests().into_iter();
-    let mut manifests: Vec<String> = manifests
-        .map(|(_, mut manifest)| {
-            if let Some(subject) = manifest.get_mut("subject") {
-                subject["digest"] = json!("moved");
-            }
-            manifest.to_string()
-        })
-        .collect();
-    manifests.sort();
-    Meaning {
-        names: facts.names.into_keys().collect(),
-        tags: facts
-            .tags
-            .into_iter()
-            .map(|(config, tags)| (config, tags.into_iter().collect()))
-            .collect(),
-        configs: facts.configs.into_iter().collect(),
-        manifests,
-    }
-}
 
 #[test]
 fn every_fixture_becomes_what_a_new_archive_of_it_is() {
     let archives = fixtures().into_iter().filter(|name| name.ends_with(".tar"));
     for name in archives.filter(|name| !REFUSED.contains(&name.as_str())) {
-        println!("{name}");
         let platform: &[&str] = if name.contains("-multi") {
             &["--platform", "linux/amd64"]
         } else {
@@ -168,238 +70,6 @@ fn every_fixture_becomes_what_a_new_archive_of_it_is() {
     }
 }
 
-/// Nothing but a refusal happens to the file.
-#[track_caller]
-fn refused(bytes: &[u8], more: &[&str], code: &str, part: &str) {
-    let sandbox = Sandbox::new();
-    let path = sandbox.put("in.tar", bytes);
-    let before = fs::metadata(&path).unwrap().modified().unwrap();
-    let report = fix(&sandbox, "in.tar", more).exits(1).json();
-    check_report(&report);
-    let error = &report["error"];
-    assert_eq!(error["code"], code, "{error}");
-    assert!(
-        error["message"].as_str().unwrap().contains(part),
-        "{part}: {error}"
-    );
-    assert!(
-        error["hint"].as_str().unwrap().contains("-o OUTPUT"),
-        "{error}"
-    );
-    assert_eq!(sandbox.read("in.tar"), bytes);
-    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
-    assert_eq!(sandbox.names(), ["in.tar"]);
-}
-
-#[test]
-fn what_cannot_be_done_in_place_is_refused_before_the_first_write() {
-    for name in REFUSED {
-        let bytes = fs::read(fixture(name)).unwrap();
-        refused(&bytes, &[], "in-place-refused", "under another name");
-    }
-    let layout = right_layout();
-    let mut entries = layout.entries();
-    let with = |entry: Entry| tar(&[&entries[..], &[entry]].concat());
-    let link = with(Entry::link("note", b'2', "/etc/passwd"));
-    refused(&link, &[], "in-place-refused", "note is a link");
-    refused(
-        &with(Entry::new("pipe", b'6', "")),
-        &[],
-        "in-place-refused",
-        "pipe is a link or a special file",
-    );
-    refused(
-        &gzip(&layout.tar()),
-        &[],
-        "in-place-refused",
-        "compressed with gzip",
-    );
-    let wrapped: Vec<Entry> = entries
-        .iter()
-        .map(|entry| Entry {
-            name: [b"image/", &entry.name[..]].concat(),
-            ..entry.clone()
-        })
-        .collect();
-    refused(
-        &tar(&wrapped),
-        &[],
-        "in-place-refused",
-        "under another name",
-    );
-    for name in ["/", ".//", "./blobs/../"] {
-        let written = |entry: &mut Entry| entry.name = [name.as_bytes(), &entry.name].concat();
-        let mut entries = entries.clone();
-        entries.iter_mut().for_each(written);
-        let code = if name.contains("..") {
-            "invalid-archive"
-        } else {
-            "in-place-refused"
-        };
-        if code == "in-place-refused" {
-            refused(
-                &tar(&entries),
-                &[],
-                code,
-                "written such that some readers do not find it",
-            );
-        }
-    }
-    // Two of one name: the last would count, but only for some.
-    let mut other = entries[2].clone();
-    other.data.push(b' ');
-    entries.insert(2, other);
-    refused(
-        &tar(&entries),
-        &["--lenient"],
-        "in-place-refused",
-        "more than once",
-    );
-}
-
-#[test]
-fn what_would_have_to_go_is_refused() {
-    let mut layout = Layout::new();
-    let image = layout.image(&evidence::one());
-    let attestation = evidence::attestation(&mut layout, &image);
-    let index = layout.index_of(OCI_INDEX, vec![image, attestation]);
-    layout.root(vec![named(index, "docker.io/library/app:v1")]);
-    let part = "would have to be removed";
-    refused(
-        &layout.tar(),
-        &["--attestations", "drop"],
-        "in-place-refused",
-        part,
-    );
-
-    let mut layout = Layout::new();
-    let descriptors = [evidence::one(), evidence::two()].map(|image| layout.image(&image));
-    let [one, two] = descriptors;
-    layout.root(vec![
-        named(one, "docker.io/library/one:v1"),
-        named(two, "docker.io/library/two:v1"),
-    ]);
-    refused(&layout.tar(), &["--image", "1"], "in-place-refused", part);
-    // Nothing to drop is no reason to refuse.
-    fixed(&layout.tar(), &["--attestations", "drop"]);
-
-    let zstd = Layout::of(
-        &Image::oci(vec![Layer::zstd(OCI_ZSTD, "z")]),
-        "docker.io/library/app:v1",
-    );
-    let part = "has to be compressed anew";
-    refused(
-        &zstd.tar(),
-        &["--for", "docker@20.10"],
-        "in-place-refused",
-        part,
-    );
-    refused(
-        &zstd.tar(),
-        &["--compression", "gzip"],
-        "in-place-refused",
-        part,
-    );
-    fixed(&zstd.tar(), &["--compression", "zstd"]);
-    fixed(&right_layout().tar(), &["--for", "docker@20.10"]);
-}
-
-#[test]
-fn files_that_are_none() {
-    let sandbox = Sandbox::new();
-    right_layout().write_to(&sandbox.path("layout"));
-    let code = |file: &str| fix(&sandbox, file, &[]).exits(1).json()["error"]["code"].clone();
-    assert_eq!(code("layout"), "in-place-refused");
-    assert_eq!(code("/dev/null"), "in-place-refused");
-    assert_eq!(code("absent.tar"), "io");
-    // A program that runs cannot be written by anyone.
-    fs::copy("/bin/sleep", sandbox.path("busy.tar")).unwrap();
-    let mut running = Command::new(sandbox.path("busy.tar"))
-        .arg("60")
-        .spawn()
-        .unwrap();
-    let found = code("busy.tar");
-    running.kill().unwrap();
-    running.wait().unwrap();
-    assert_eq!(found, "not-writable");
-    sandbox.put("text.tar", "text");
-    assert_eq!(code("text.tar"), "not-an-image");
-    // Of a link, the file that it leads to is rewritten, and the link stays.
-    sandbox.put(
-        "in.tar",
-        fs::read(fixture("buildkit-docker-zstd-ocifalse.tar")).unwrap(),
-    );
-    symlink("in.tar", sandbox.path("link.tar")).unwrap();
-    fix(&sandbox, "link.tar", &[]).exits(0);
-    assert!(sandbox.path("link.tar").is_symlink());
-    check_kept(&sandbox.path("in.tar"));
-}
-
-#[test]
-fn usage() {
-    let sandbox = Sandbox::new();
-    for line in [
-        &["fix", "in.tar"][..],
-        &["fix", "in.tar", "--in-place", "-o", "out.tar"],
-        &["fix", "in.tar", "--in-place", "--force"],
-        &["fix", "in.tar", "--in-place", "--recover"],
-        &["fix", "in.tar", "--recover", "--dry-run"],
-    ] {
-        sandbox.ocify(line).exits(2);
-    }
-    let run = sandbox.ocify(&["fix", "in.tar"]);
-    assert!(run.stderr.contains("-o OUTPUT") && run.stderr.contains("--in-place"));
-}
-
-#[test]
-fn a_dry_run_shows_the_plan_and_writes_nothing() {
-    let sandbox = Sandbox::new();
-    let bytes = fs::read(fixture("docker26g-save.tar")).unwrap();
-    sandbox.put("in.tar", &bytes);
-    let dry = fix(&sandbox, "in.tar", &["--dry-run"]).exits(3).json();
-    assert_eq!(sandbox.read("in.tar"), bytes);
-    let wet = fix(&sandbox, "in.tar", &[]).exits(0).json();
-    assert_eq!(dry["changes"], wet["changes"]);
-    assert_eq!(dry["digests"], wet["digests"]);
-    fix(&sandbox, "in.tar", &["--dry-run"]).exits(0);
-    // It refuses what would be refused.
-    let bytes = fs::read(fixture("docker20-save.tar")).unwrap();
-    refused(
-        &bytes,
-        &["--dry-run"],
-        "in-place-refused",
-        "under another name",
-    );
-}
-
-#[test]
-fn a_damaged_layer_is_seen_with_full_verification_only() {
-    let bytes = fs::read(fixture("buildkit-docker-zstd-ocifalse.tar")).unwrap();
-    let contents = Contents::from_tar(&bytes);
-    let layer = contents.manifests()[0].1["layers"][0].clone();
-    let blob = contents.blob(&digest_of(&layer)).unwrap();
-    let at = bytes
-        .windows(blob.len())
-        .position(|part| part == blob)
-        .unwrap();
-    let mut damaged = bytes.clone();
-    damaged[at + blob.len() - 1] ^= 1;
-    let sandbox = Sandbox::new();
-    sandbox.put("in.tar", &damaged);
-    let report = fix(&sandbox, "in.tar", &["--verify", "full"])
-        .exits(1)
-        .json();
-    assert_eq!(report["error"]["code"], "digest-mismatch");
-    let message = report["error"]["message"].as_str().unwrap();
-    assert!(message.contains(&digest_of(&layer)), "{message}");
-    assert_eq!(sandbox.read("in.tar"), damaged);
-    assert_eq!(sandbox.names(), ["in.tar"]);
-    let report = fix(&sandbox, "in.tar", &[]).exits(0).json();
-    assert_eq!(report["blobs"]["verified"], "documents");
-    let (_, report) = fixed(&bytes, &["--verify", "full"]);
-    assert_eq!(report["blobs"]["verified"], "full");
-}
-
 /// The entry names of an archive, in order.
 fn names(bytes: &[u8]) -> Vec<String> {
     let mut archive = tar::Archive::new(bytes);
@@ -408,17 +78,6 @@ fn names(bytes: &[u8]) -> Vec<String> {
         String::from_utf8(entry.unwrap().path_bytes().into_owned()).unwrap()
     };
     entries.map(name).collect()
-}
-
-/// An image whose manifest becomes shorter.
-fn docker_layout() -> Layout {
-    Layout::of(
-        &Image::docker(vec![
-            Layer::gzip(DOCKER_GZIP, "one"),
-            Layer::gzip(DOCKER_GZIP, "two"),
-        ]),
-        "docker.io/library/app:v1",
-    )
 }
 
 fn position(names: &[String], name: &str) -> usize {
@@ -562,6 +221,9 @@ fn a_root_file_that_goes_is_no_longer_there() {
     }
 }
 
+/// A way to write entries, and its name.
+type Form = (&'static str, fn(&Entry) -> Vec<Entry>);
+
 #[test]
 fn forms_of_archives_are_kept() {
     let layout = docker_layout();
@@ -569,7 +231,7 @@ fn forms_of_archives_are_kept() {
     let flag = |entry: &Entry| entry.flag == b'5';
     // PAX headers with times, as bsdtar writes them; names in PAX and GNU headers; a leading `./`; no
     // directories; old headers; other modes and times.
-    let forms: [(&str, fn(&Entry) -> Vec<Entry>); 6] = [
+    let forms: [Form; 6] = [
         ("times", |entry| {
             vec![Entry::pax(&[("mtime", "1.5")]), entry.clone()]
         }),
@@ -602,8 +264,7 @@ fn forms_of_archives_are_kept() {
             }]
         }),
     ];
-    for (form, change) in forms {
-        println!("{form}");
+    for (_, change) in forms {
         let changed: Vec<Entry> = entries.iter().flat_map(change).collect();
         fixed(&tar(&changed), &[]);
         let no_directories: Vec<Entry> = entries
@@ -703,7 +364,7 @@ fn attestations_signatures_and_nested_indexes_follow() {
     let image = layout.image(&evidence::one());
     let attestation = evidence::attestation(&mut layout, &image);
     let more = evidence::evidence(&mut layout, &image);
-    let index = layout.index_of(common::builder::DOCKER_LIST, vec![image, attestation]);
+    let index = layout.index_of(DOCKER_LIST, vec![image, attestation]);
     let mut root = vec![named(index, "docker.io/library/app:v1")];
     root.extend(more);
     layout.root(root);
@@ -759,87 +420,4 @@ fn only_what_differs_is_written() {
         "{} blocks",
         copied.blocks()
     );
-}
-
-#[test]
-fn what_cannot_be_patched_is_written_anew() {
-    // Whatever the way, the same input and options give the same bytes.
-    for name in REFUSED {
-        let sandbox = Sandbox::new();
-        sandbox.fix(fixture(name), "full.tar").exits(0);
-        sandbox
-            .fix_with(fixture(name), "documents.tar", &["--verify", "documents"])
-            .exits(0);
-        assert_eq!(
-            sandbox.read("full.tar"),
-            sandbox.read("documents.tar"),
-            "{name}"
-        );
-    }
-    let sandbox = Sandbox::new();
-    let mut saved = saved::Saved::new();
-    saved.docker(&saved::image(&["a", "b"]), json!(["app:v1"]));
-    let path = sandbox.put("in.tar", saved.tar());
-    let dry = [
-        "fix",
-        "in.tar",
-        "--dry-run",
-        "--verify",
-        "documents",
-        "--format",
-        "json",
-    ];
-    let dry = sandbox.ocify(&dry).exits(3).json();
-    let wet = sandbox
-        .fix_with(path, "out.tar", &["--verify", "documents"])
-        .exits(0)
-        .json();
-    assert_eq!(dry["changes"], wet["changes"]);
-}
-
-#[test]
-fn a_file_in_use_is_refused() {
-    let sandbox = Sandbox::new();
-    let path = sandbox.put("in.tar", docker_layout().tar());
-    let held = fs::File::open(&path).unwrap();
-    for (lock, in_place, reading) in [
-        (rustix::fs::FlockOperation::LockExclusive, 1, 1),
-        (rustix::fs::FlockOperation::LockShared, 1, 3),
-    ] {
-        rustix::fs::flock(&held, lock).unwrap();
-        let run = fix(&sandbox, "in.tar", &[]).exits(in_place);
-        assert_eq!(run.json()["error"]["code"], "file-busy");
-        sandbox
-            .ocify(&["fix", "in.tar", "--dry-run"])
-            .exits(reading);
-    }
-    drop(held);
-    fix(&sandbox, "in.tar", &[]).exits(0);
-}
-
-#[test]
-fn nothing_to_recover() {
-    let sandbox = Sandbox::new();
-    let bytes = docker_layout().tar();
-    sandbox.put("in.tar", &bytes);
-    let run = sandbox.ocify(&["fix", "--recover", "in.tar"]).exits(0);
-    assert!(run.stdout.contains("nothing to bring back"), "{run:?}");
-    let report = sandbox
-        .ocify(&["fix", "--recover", "in.tar", "--format", "json"])
-        .exits(0)
-        .json();
-    check_report(&report);
-    assert_eq!(report["status"], "unchanged");
-    assert_eq!(sandbox.read("in.tar"), bytes);
-    // A journal that is not whole means that nothing was written.
-    sandbox.put(".in.tar.ocify-journal", "ocify undo journal 1\n");
-    let run = sandbox.ocify(&["fix", "in.tar", "--dry-run"]).exits(3);
-    assert!(run.stderr.contains("had not been changed yet"), "{run:?}");
-    assert_eq!(sandbox.names(), ["in.tar"]);
-    let mut child = sandbox.command();
-    child
-        .args(["fix", "--recover", "absent.tar"])
-        .stdout(Stdio::null());
-    child.stderr(Stdio::null());
-    assert_eq!(child.status().unwrap().code(), Some(0));
 }

@@ -70,6 +70,21 @@ pub(crate) fn check_output(path: &Path) -> Facts {
     }
 }
 
+/// Checks an archive that keeps the form it had, and its files that belong to no image; panics with
+/// all faults.
+#[track_caller]
+pub(crate) fn check_kept(path: &Path) -> Facts {
+    let mut contents = Contents::read(path);
+    let is_ours = |name: &str| {
+        name.starts_with("blobs/") || ["index.json", "manifest.json", "oci-layout"].contains(&name)
+    };
+    contents.files.retain(|name, _| is_ours(name));
+    match judge_contents(&contents, Vec::new()) {
+        Ok(facts) => facts,
+        Err(faults) => panic!("{} is not right:\n{}", path.display(), faults.join("\n")),
+    }
+}
+
 /// Checks an output archive or layout directory.
 pub(crate) fn judge(path: &Path) -> Result<Facts, Vec<String>> {
     judge_types(path, false)
@@ -89,9 +104,12 @@ fn judge_types(path: &Path, is_docker: bool) -> Result<Facts, Vec<String>> {
     if path.is_file() {
         check_form(&fs::read(path).unwrap(), &mut faults);
     }
-    let contents = Contents::read(path);
+    judge_contents(&Contents::read(path), faults)
+}
+
+fn judge_contents(contents: &Contents, faults: Vec<String>) -> Result<Facts, Vec<String>> {
     let mut check = Check {
-        contents: &contents,
+        contents,
         faults,
         seen: BTreeSet::new(),
         facts: Facts::default(),

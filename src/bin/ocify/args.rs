@@ -77,7 +77,7 @@ pub(crate) struct Fix {
     /// Entries keep their order and places, and files of neither form stay; what does not fit is
     /// refused before anything is written. A journal beside the file brings it back after a crash:
     /// the next ocify that meets the file does that first.
-    #[arg(long, conflicts_with_all = ["output", "force", "sync"])]
+    #[arg(long, conflicts_with_all = ["output", "force"])]
     pub(crate) in_place: bool,
 
     /// Bring INPUT back to what it was before an in-place fix that did not end, and do nothing else

@@ -144,7 +144,7 @@ fn reason(document: Option<ManifestRole>, pointer: Role, kind: Kind) -> Option<&
         (Some(ManifestRole::Signature), _) => Some("a signature is evidence"),
         (Some(ManifestRole::Artifact), _) => Some("an artifact's content is its own affair"),
         (Some(ManifestRole::Cache) | None, _) => {
-            Some("BuildKit's cache config names its layers by these digests")
+            Some("the cache config names its layers by these digests")
         }
         (Some(ManifestRole::Image), Kind::OpaqueLayer) => {
             Some("it is encrypted, or no tar but a filesystem")

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::copy::{self, Destination, Job};
+use super::copy::{self, Destination, Job, Task};
 use super::target::{Target, Temporary, sync_directory};
 use super::{ApplyOptions, body_len, space};
 use crate::error::{Code, Error, IoContext, Result, show_path};
@@ -31,7 +31,7 @@ pub(super) fn write(
     let temporary = Temporary::new(root);
     let root = temporary.path();
 
-    let mut jobs = Vec::new();
+    let mut tasks = Vec::new();
     for entry in &plan.entries {
         let path = root.join(&entry.name);
         if entry.body == Body::Directory {
@@ -47,16 +47,16 @@ pub(super) fn write(
                 let mut file = File::create_new(&path).context("create", &path)?;
                 file.write_all(bytes).context("write", &path)?;
             }
-            Body::Blob { digest, location } => jobs.push(Job {
+            Body::Blob { digest, location } => tasks.push(Task::Blob(Job {
                 name: &entry.name,
                 digest,
                 location,
                 len: body_len(entry),
                 destination: Destination::New(path),
-            }),
+            })),
         }
     }
-    copy::run(jobs, source, target.path(), options, progress)?;
+    copy::run(&tasks, source, target.path(), options, progress)?;
     if options.sync {
         sync_all(plan, &temporary)?;
     }

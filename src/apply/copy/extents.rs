@@ -141,7 +141,7 @@ mod tests {
         );
         // Only what lies within.
         let inner = holes(&file, 2 * MIB..3 * MIB).unwrap();
-        assert_eq!(inner, [2 * MIB..3 * MIB]);
+        assert_eq!((inner.len(), &inner[0]), (1, &(2 * MIB..3 * MIB)));
         // Past the end there is nothing, not a hole.
         let extents = Extents::of(&file);
         assert_eq!(extents.at(8 * MIB, 9 * MIB).unwrap(), Extent::End);

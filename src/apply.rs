@@ -4,12 +4,16 @@ mod archive;
 mod compressed;
 mod copy;
 mod directory;
+mod mover;
 mod recompress;
+mod sequence;
 mod space;
+mod stream;
 mod target;
 mod transcode;
 
 pub use recompress::{RecompressOptions, recompress};
+pub use stream::StreamSink;
 pub use target::{Target, TargetKind};
 
 use crate::compression::Compression;
@@ -68,6 +72,7 @@ pub fn apply(
     });
     progress.start(copied.sum());
     let written = match target.kind() {
+        TargetKind::Stream(file) => stream::write(plan, source, &target, file, options, progress),
         TargetKind::Archive => match target.compression() {
             Compression::Uncompressed => archive::write(plan, source, &target, options, progress),
             compression => compressed::write(plan, source, &target, compression, options, progress),

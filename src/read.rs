@@ -85,11 +85,18 @@ impl Source {
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
             .open(path)
             .context("open", path)?;
-        let metadata = file.metadata().context("read", path)?;
+        Source::of(file, path)
+    }
+
+    /// A file or directory that is open already; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn of(file: File, path: &Path) -> Result<Source> {
         Ok(Source {
             path: path.to_owned(),
+            metadata: file.metadata().context("read", path)?,
             file: Arc::new(file),
-            metadata,
             spooled: Vec::new(),
         })
     }

@@ -12,10 +12,13 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use crate::compression::Compression;
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::read::Source;
+use crate::standard;
 
 /// The form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum TargetKind {
+    /// A tar archive, written in order to what is open already.
+    Stream(File),
     /// A tar archive.
     Archive,
     /// An OCI image layout directory.
@@ -73,7 +76,7 @@ impl Target {
             refuse_filled(&path)?;
             refuse_mount(&path)?;
         } else if let Some(found) = exists(fs::symlink_metadata(&path), &path)? {
-            refuse_existing(output, kind, found.is_file(), force)?;
+            refuse_existing(output, &kind, found.is_file(), force)?;
         }
         // Links and `.` are resolved, so that there is a name to rename to.
         let path = if is_dir {
@@ -91,9 +94,32 @@ impl Target {
         })
     }
 
+    /// Standard output, as [`standard::output`](crate::standard::output) gives it. Refuses one that
+    /// leads to the input.
+    ///
+    /// # Errors
+    /// It leads to the input, or cannot be looked at.
+    pub fn stream(source: &Source, output: File) -> Result<Target> {
+        let path = PathBuf::from(standard::OUTPUT);
+        let found = output.metadata().context("use", &path)?;
+        if found.is_file() && source.is_same_file(&found) {
+            return Err(Error::new(
+                Code::OutputIsInput,
+                format!("{} leads to the input", standard::OUTPUT),
+            )
+            .with_hint("let it lead to another file, or to a pipe"));
+        }
+        Ok(Target {
+            path,
+            parent: PathBuf::from("."),
+            name: OsString::new(),
+            kind: TargetKind::Stream(output),
+        })
+    }
+
     /// The form of the output.
-    pub fn kind(&self) -> TargetKind {
-        self.kind
+    pub fn kind(&self) -> &TargetKind {
+        &self.kind
     }
 
     /// The output's path, without a trailing `/`.
@@ -216,11 +242,13 @@ fn refuse_mount(path: &Path) -> Result<()> {
     .with_hint("choose a new directory below it"))
 }
 
-fn refuse_existing(output: &Path, kind: TargetKind, is_file: bool, force: bool) -> Result<()> {
-    if kind == TargetKind::Layout || !is_file {
-        let expected = match kind {
-            TargetKind::Layout => "directory",
-            TargetKind::Archive => "regular file",
+fn refuse_existing(output: &Path, kind: &TargetKind, is_file: bool, force: bool) -> Result<()> {
+    let is_layout = matches!(kind, TargetKind::Layout);
+    if is_layout || !is_file {
+        let expected = if is_layout {
+            "directory"
+        } else {
+            "regular file"
         };
         return Err(Error::new(
             Code::OutputExists,

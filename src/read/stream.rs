@@ -9,7 +9,6 @@ mod incoming;
 use std::collections::HashSet;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use self::held::Held;
 use self::incoming::Incoming;
@@ -184,13 +183,7 @@ impl Stream {
             Ok(count)
         });
         progress.finish();
-        let file = file?;
-        Ok(Source {
-            metadata: file.metadata().context("read", &path)?,
-            file: Arc::new(file),
-            path,
-            spooled: Vec::new(),
-        })
+        Source::of(file?, &path)
     }
 
     /// Lists everything in the archive while it passes, and hands blobs that cannot be documents to

@@ -37,6 +37,7 @@ pub fn value(report: &Report<'_>) -> Value {
             "bytes": report.blobs.bytes,
             "verified": if report.blobs.are_all_verified { "full" } else { "documents" },
         },
+        "spooled": report.spooled,
         "error": report.error.map(error),
     })
 }

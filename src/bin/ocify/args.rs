@@ -3,7 +3,7 @@
 mod values;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use ocify::compression::{Compression, GzipMembers};
@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Fix(Fix),
 }
 
+/// Standard input or output.
+const STANDARD: &str = "-";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do
@@ -48,6 +51,7 @@ Examples:
   ocify fix app.tar -o fixed.tar             rewrite an archive
   ocify fix layout/ -o fixed.tar             pack an image layout directory
   ocify fix app.tar -o layout/               unpack into an image layout directory
+  … | ocify fix - | docker load              mend what passes in a pipe
   ocify fix app.tar --dry-run                show what would change; exit code 3 if something would
   ocify fix app.tar -o fixed.tar --format json | jq .digests
 
@@ -56,26 +60,22 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found 
 /// The options of `fix`.
 #[derive(Debug, Args)]
 pub(crate) struct Fix {
-    /// Image archive (a tar), or image layout directory
+    /// Image archive (a tar), image layout directory, or `-` for standard input
     pub(crate) input: PathBuf,
 
-    /// Where to write: a new archive; or, with a `/` at the end, an image layout directory
+    /// Where to write: a new archive; with a `/` at the end, an image layout directory; `-` is standard output
     ///
     /// An existing empty directory is filled with an image layout as well. The input is never
-    /// changed, and the output appears only when it is complete. Not needed with --dry-run.
-    #[arg(
-        short,
-        long,
-        value_name = "OUTPUT",
-        required_unless_present = "dry_run"
-    )]
-    pub(crate) output: Option<PathBuf>,
+    /// changed, and the output appears only when it is complete; on standard output, its last part
+    /// does. Not needed with --dry-run, and standard output where INPUT is `-`.
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Option<PathBuf>,
 
     /// Write nothing; show what would change, and exit with code 3 if something would
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Form of the report on standard output
+    /// Form of the report, on standard output or, where that is the OUTPUT, on standard error
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
 
@@ -157,7 +157,7 @@ pub(crate) struct Fix {
     #[arg(long)]
     pub(crate) lenient: bool,
 
-    /// Where to keep the decompressed bytes of a compressed INPUT while they are needed [default: TMPDIR, or /tmp]
+    /// Where to keep the bytes of a compressed INPUT, or of standard input, while they are needed [default: TMPDIR, or /tmp]
     #[arg(long, value_name = "DIR")]
     pub(crate) spool_dir: Option<PathBuf>,
 
@@ -179,6 +179,39 @@ pub(crate) struct Fix {
 }
 
 impl Fix {
+    /// Whether the input is standard input.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.input.as_os_str() == STANDARD
+    }
+
+    /// Where to write: standard output if the input is standard input and nothing else was said.
+    pub(crate) fn output(&self) -> Option<&Path> {
+        let default = self.is_stream().then_some(Path::new(STANDARD));
+        self.output.as_deref().or(default)
+    }
+
+    /// Whether the output is standard output, or would be.
+    pub(crate) fn is_for_stream(&self) -> bool {
+        self.output()
+            .is_some_and(|output| output.as_os_str() == STANDARD)
+    }
+
+    /// Whether the archive goes to standard output.
+    pub(crate) fn is_to_stream(&self) -> bool {
+        self.is_for_stream() && !self.dry_run
+    }
+
+    /// What is said if there is no way to know where to write.
+    pub(crate) fn lacks_output(&self) -> Option<&'static str> {
+        let lacks = self.output().is_none() && !self.dry_run;
+        lacks.then_some("there is no output: give -o OUTPUT, or --dry-run to write nothing")
+    }
+
+    /// The directory for temporary files.
+    pub(crate) fn spool_directory(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
     /// The number of jobs, asked for or by default.
     pub(crate) fn jobs(&self) -> NonZeroUsize {
         self.jobs
@@ -220,6 +253,9 @@ impl Fix {
 
     /// What clap cannot see: demands that contradict each other.
     pub(crate) fn contradiction(&self) -> Option<String> {
+        if self.sync && self.is_to_stream() {
+            return Some("--sync needs an OUTPUT that is a file or a directory".to_owned());
+        }
         let wanted = self.compression();
         let engine = wanted.and_then(|form| self.engines.iter().find(|e| !e.reads(form)));
         if let (Some(engine), Some(form)) = (engine, wanted) {
@@ -253,7 +289,6 @@ impl Fix {
 mod tests {
     use super::*;
     use clap::CommandFactory;
-    use clap::error::ErrorKind;
 
     fn fix(args: &[&str]) -> Result<Fix, clap::Error> {
         let line = ["ocify", "fix"].iter().chain(args);
@@ -268,12 +303,30 @@ mod tests {
     }
 
     #[test]
-    fn output_is_required_unless_dry_run() {
-        let error = fix(&["app.tar"]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
-        assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("-o") || error.to_string().contains("--output"));
-        assert_eq!(fix(&["app.tar", "--dry-run"]).unwrap().output, None);
+    fn output_is_required_unless_something_else_tells() {
+        let lacks = |line: &[&str]| fix(line).unwrap().lacks_output();
+        assert!(lacks(&["app.tar"]).unwrap().contains("-o OUTPUT"));
+        assert_eq!(lacks(&["app.tar", "--dry-run"]), None);
+        assert_eq!(lacks(&["app.tar", "-o", "x"]), None);
+        assert_eq!(lacks(&["-"]), None);
+    }
+
+    #[test]
+    fn standard_input_goes_to_standard_output() {
+        for (line, is_stream, is_to_stream) in [
+            (&["-"][..], true, true),
+            (&["-", "--dry-run"], true, false),
+            (&["-", "-o", "x"], true, false),
+            (&["-", "-o", "-"], true, true),
+            (&["x", "-o", "-"], false, true),
+            (&["./-", "-o", "./-"], false, false),
+        ] {
+            let args = fix(line).unwrap();
+            let found = (args.is_stream(), args.is_to_stream());
+            assert_eq!(found, (is_stream, is_to_stream), "{line:?}");
+        }
+        let sync = fix(&["-", "--sync"]).unwrap();
+        assert!(sync.contradiction().unwrap().starts_with("--sync"));
     }
 
     #[test]

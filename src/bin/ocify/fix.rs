@@ -1,18 +1,21 @@
 //! The stages for one input, in order.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use ocify::apply::{ApplyOptions, RecompressOptions, Target, Verify, apply, recompress};
+use ocify::apply::{
+    ApplyOptions, Outcome, RecompressOptions, Target, TargetKind, Verify, apply, recompress,
+};
 use ocify::error::{Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions};
 use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
 use ocify::report::Blobs;
+use ocify::standard;
 
 use crate::args::{Attestations, Fix};
 use crate::metadata;
 use crate::progress::Shown;
+use crate::stream;
 
 /// What was decided about one input, and what was done.
 #[derive(Debug)]
@@ -20,25 +23,109 @@ pub(crate) struct Done {
     pub(crate) plan: Plan,
     /// The blobs that were copied; `None` for a dry run.
     pub(crate) blobs: Option<Blobs>,
+    /// Why standard input was kept in a temporary file, if it was.
+    pub(crate) spooled: Option<String>,
 }
 
 /// Fixes one input; without an output, only decides.
-pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Done> {
-    let source = Source::open(input)?;
+pub(crate) fn fix(args: &Fix) -> Result<Done> {
+    if args.is_stream() {
+        return stream::fix(args);
+    }
+    let source = Source::open(&args.input)?;
     // Everything that can refuse an output does so before the input is read.
-    let target = match output {
-        Some(output) if !args.dry_run => Some(Target::prepare(&source, output, args.force)?),
-        _ => None,
+    let target = target(&source, args)?;
+    fix_source(decompressed(source, args)?, target, args)
+}
+
+/// Where the output goes; nowhere on a dry run.
+pub(crate) fn target(source: &Source, args: &Fix) -> Result<Option<Target>> {
+    let Some(output) = args.output().filter(|_| !args.dry_run) else {
+        return Ok(None);
     };
-    let mut source = decompressed(source, args)?;
-    let mut inventory = scan(
-        &source,
-        ScanOptions {
-            lenient: args.lenient,
-        },
-    )?;
+    let target = match args.is_to_stream() {
+        true => Target::stream(source, standard::output()?),
+        false => Target::prepare(source, output, args.force),
+    };
+    target.map(Some)
+}
+
+/// All stages for a source that can be read as often as needed.
+pub(crate) fn fix_source(
+    mut source: Source,
+    target: Option<Target>,
+    args: &Fix,
+) -> Result<Done> {
+    let mut inventory = scan(&source, scan_options(args))?;
     let graph = resolve(&mut inventory, &source, args.lenient)?;
-    let mut options = PlanOptions {
+    let mut options = plan_options(args);
+    let mut plan = ocify::plan(&graph, &inventory, &options)?;
+    let Some(target) = target else {
+        return Ok(Done::planned(plan));
+    };
+    if !plan.transcodes.is_empty() {
+        let default;
+        let directory = match target.kind() {
+            TargetKind::Archive | TargetKind::Layout => target.parent(),
+            TargetKind::Stream(_) => {
+                default = args.spool_directory();
+                &default
+            }
+        };
+        let work = RecompressOptions {
+            level: args.compression_level,
+            members: args.members(),
+            jobs: args.jobs(),
+            max_ratio: args.max_ratio,
+            directory,
+        };
+        let progress = Shown::new(args.progress, "compressing");
+        options.layers = recompress(&plan.transcodes, &mut source, work, &progress)?;
+        plan = ocify::plan(&graph, &inventory, &options)?;
+    }
+    let progress = Shown::new(args.progress, "writing");
+    let outcome = apply(&plan, &source, target, &apply_options(args), &progress)?;
+    Done::written(plan, outcome, args)
+}
+
+impl Done {
+    /// A dry run.
+    pub(crate) fn planned(plan: Plan) -> Done {
+        Done {
+            plan,
+            blobs: None,
+            spooled: None,
+        }
+    }
+
+    /// The output is there; what else was asked for is written now.
+    pub(crate) fn written(plan: Plan, outcome: Outcome, args: &Fix) -> Result<Done> {
+        if let Some(path) = &args.metadata_file {
+            metadata::write(path, &plan).map_err(|error| {
+                Error::io("write metadata file", path, error)
+                    .with_hint("the output itself is complete")
+            })?;
+        }
+        let blobs = Blobs {
+            count: outcome.blob_count,
+            bytes: outcome.blob_bytes,
+            are_all_verified: args.verify.verify() == Verify::Full,
+        };
+        Ok(Done {
+            blobs: Some(blobs),
+            ..Done::planned(plan)
+        })
+    }
+}
+
+pub(crate) fn scan_options(args: &Fix) -> ScanOptions {
+    ScanOptions {
+        lenient: args.lenient,
+    }
+}
+
+pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
+    PlanOptions {
         platform: args.platform.clone(),
         host_architecture: host_architecture().map(str::to_owned),
         drop_attestations: args.attestations == Attestations::Drop,
@@ -49,50 +136,16 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
         compression: args.compression(),
         avoid: args.avoided(),
         layers: BTreeMap::new(),
-    };
-    let mut plan = ocify::plan(&graph, &inventory, &options)?;
-    let Some(target) = target else {
-        return Ok(Done { plan, blobs: None });
-    };
-    if !plan.transcodes.is_empty() {
-        let work = RecompressOptions {
-            level: args.compression_level,
-            members: args.members(),
-            jobs: args.jobs(),
-            max_ratio: args.max_ratio,
-            directory: target.parent(),
-        };
-        let progress = Shown::new(args.progress, "compressing");
-        options.layers = recompress(&plan.transcodes, &mut source, work, &progress)?;
-        plan = ocify::plan(&graph, &inventory, &options)?;
     }
-    let options = ApplyOptions {
+}
+
+pub(crate) fn apply_options(args: &Fix) -> ApplyOptions {
+    ApplyOptions {
         force: args.force,
         sync: args.sync,
         jobs: args.jobs().get(),
         verify: args.verify.verify(),
-    };
-    let outcome = apply(
-        &plan,
-        &source,
-        target,
-        &options,
-        &Shown::new(args.progress, "writing"),
-    )?;
-    if let Some(path) = &args.metadata_file {
-        metadata::write(path, &plan).map_err(|error| {
-            Error::io("write metadata file", path, error).with_hint("the output itself is complete")
-        })?;
     }
-    let blobs = Blobs {
-        count: outcome.blob_count,
-        bytes: outcome.blob_bytes,
-        are_all_verified: args.verify.verify() == Verify::Full,
-    };
-    Ok(Done {
-        plan,
-        blobs: Some(blobs),
-    })
 }
 
 /// The source itself, or the archive that it is compressed from.
@@ -100,16 +153,8 @@ fn decompressed(source: Source, args: &Fix) -> Result<Source> {
     let Some(content) = source.outer_compression()? else {
         return Ok(source);
     };
-    let default;
-    let directory = match &args.spool_dir {
-        Some(directory) => directory,
-        None => {
-            default = std::env::temp_dir();
-            &default
-        }
-    };
     let options = SpoolOptions {
-        directory,
+        directory: &args.spool_directory(),
         max_ratio: args.max_ratio,
     };
     let progress = Shown::new(args.progress, "decompressing");

@@ -5,6 +5,7 @@ mod fix;
 mod metadata;
 mod progress;
 mod run;
+mod stream;
 
 use std::process::ExitCode;
 

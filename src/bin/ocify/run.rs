@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
-use ocify::error::Error;
+use ocify::error::{Code, Error};
 use ocify::report::{Report, Status, json, text};
+use ocify::standard;
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::fix::{self, Done};
@@ -23,14 +24,19 @@ const WOULD_FIX: u8 = 3;
 pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
-            Command::Fix(args) => match args.contradiction() {
-                Some(what) => {
-                    let error = Cli::command().error(ErrorKind::ArgumentConflict, what);
-                    let _ = error.print();
-                    USAGE
+            Command::Fix(args) => {
+                let lacking = args
+                    .lacks_output()
+                    .map(|what| (ErrorKind::MissingRequiredArgument, what.to_owned()));
+                let conflict = || Some((ErrorKind::ArgumentConflict, args.contradiction()?));
+                match lacking.or_else(conflict) {
+                    Some((kind, what)) => {
+                        let _ = Cli::command().error(kind, what).print();
+                        USAGE
+                    }
+                    None => fix(&args),
                 }
-                None => fix(&args),
-            },
+            }
         },
         Err(error) => {
             // Help and version come this way, too, and go to standard output with code 0.
@@ -42,36 +48,55 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn fix(args: &Fix) -> u8 {
-    let input = args.input.to_string_lossy();
-    let output = args.output.as_deref().map(Path::to_string_lossy);
-    let result = fix::fix(&args.input, args.output.as_deref(), args);
-    let report = match (&result, &output) {
+    let shown = |path: &Path, is_standard: bool, name: &str| match args.format {
+        Format::Text if is_standard => name.to_owned(),
+        Format::Text | Format::Json => path.to_string_lossy().into_owned(),
+    };
+    let input = shown(&args.input, args.is_stream(), standard::INPUT);
+    let output = args
+        .output()
+        .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT));
+    let result = fix::fix(args);
+    let mut report = match (&result, &output) {
         (
             Ok(Done {
                 plan,
                 blobs: Some(blobs),
+                ..
             }),
             Some(output),
         ) => Report::written(&input, output, plan, *blobs),
         (Ok(done), _) => Report::dry_run(&input, &done.plan),
         (Err(error), _) => Report::failed(&input, error),
     };
+    if let Ok(done) = &result {
+        report.spooled = done.spooled.as_deref();
+    }
     let code = match report.status {
         Status::Fixed | Status::Unchanged => DONE,
         Status::WouldFix => WOULD_FIX,
         Status::Failed => FAILED,
     };
-    if let Some(error) = report.error {
+    // A reader that went away needs no words, and a report to programs in their place says it all.
+    let is_alone = args.is_to_stream() && args.format == Format::Json;
+    if let Some(error) = report.error
+        && error.code() != Code::OutputClosed
+        && !is_alone
+    {
         show_error(error);
     }
-    match show(&report, args.format) {
+    let shown = match args.is_to_stream() {
+        true => show(&report, args.format, io::stderr()),
+        false => show(&report, args.format, io::stdout()),
+    };
+    match shown {
         Ok(()) => code,
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
         Err(error) => {
             show_error(&Error::io(
                 "write the report to",
-                Path::new("standard output"),
+                Path::new(standard::OUTPUT),
                 error,
             ));
             FAILED
@@ -79,10 +104,9 @@ fn fix(args: &Fix) -> u8 {
     }
 }
 
-fn show(report: &Report<'_>, format: Format) -> io::Result<()> {
-    let stdout = io::stdout();
-    let color = stdout.is_terminal() && color_wanted();
-    let mut out = io::BufWriter::new(stdout.lock());
+fn show(report: &Report<'_>, format: Format, to: impl Write + IsTerminal) -> io::Result<()> {
+    let color = to.is_terminal() && color_wanted();
+    let mut out = io::BufWriter::new(to);
     match format {
         Format::Text => text::render(report, color, &mut out)?,
         Format::Json => json::render(report, &mut out)?,

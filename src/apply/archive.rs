@@ -157,10 +157,10 @@ impl Output {
             self.file.sync_all().context("sync", path)?;
         }
         match (self.temporary, replaces) {
-            (None, false) => named(link_unnamed(&self.file, path), target)?,
+            (None, false) => named(link_open(&self.file, path), target)?,
             (None, true) => {
                 let beside = target.temporary();
-                link_unnamed(&self.file, &beside).context("create", &beside)?;
+                link_open(&self.file, &beside).context("create", &beside)?;
                 let temporary = Temporary::new(beside);
                 fs::rename(temporary.path(), path).context("replace", path)?;
                 temporary.keep();
@@ -181,7 +181,8 @@ impl Output {
     }
 }
 
-fn create_unnamed(parent: &Path) -> Option<File> {
+/// A new file without a name, where the system can give it one later.
+pub(super) fn create_unnamed(parent: &Path) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
     let file = File::from(openat(CWD, parent, flags, mode).ok()?);
@@ -195,7 +196,8 @@ fn open_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
+/// Gives an open file a name, whether it has others or none.
+pub(super) fn link_open(file: &File, path: &Path) -> io::Result<()> {
     Ok(linkat(
         CWD,
         open_path(file),
@@ -226,7 +228,6 @@ fn named(result: io::Result<()>, target: &Target) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::Verify;
     use crate::error::Code;
 
     #[test]
@@ -236,10 +237,8 @@ mod tests {
         let source = Source::open(&dir.path().join("in.tar")).unwrap();
         let path = dir.path().join("out.tar");
         let options = ApplyOptions {
-            force: false,
             sync: true,
-            jobs: 1,
-            verify: Verify::Full,
+            ..ApplyOptions::default()
         };
         let target = Target::prepare(&source, &path, false).unwrap();
         Output::create_named(&target)

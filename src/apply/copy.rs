@@ -2,6 +2,7 @@
 
 mod blob;
 mod extents;
+mod link;
 mod region;
 
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::{ApplyOptions, Verify};
+use super::{ApplyOptions, Link, Verify};
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::inventory::Location;
@@ -68,6 +69,7 @@ struct Shared<'a> {
     output: &'a Path,
     progress: &'a dyn Progress,
     verify: Verify,
+    link: Link,
     /// The place of the first task that failed; those after it need not be done any more.
     failed: AtomicUsize,
     failure: Mutex<Option<Error>>,
@@ -89,6 +91,7 @@ pub(super) fn run(
         output,
         progress,
         verify: options.verify,
+        link: options.link,
         failed: AtomicUsize::new(usize::MAX),
         failure: Mutex::new(None),
     };

@@ -93,10 +93,8 @@ fn directory(name: &str) -> OutputEntry {
 
 fn jobs(jobs: usize) -> ApplyOptions {
     ApplyOptions {
-        force: false,
-        sync: false,
         jobs,
-        verify: Verify::Full,
+        ..ApplyOptions::default()
     }
 }
 
@@ -611,5 +609,75 @@ fn a_panic_leaves_nothing() {
         let run = || apply(&job.plan, &source, target, &jobs(2), &Panics);
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
         assert_eq!(job.names(), ["in.tar"]);
+    }
+}
+
+/// Makes the input a layout, and the plan one that takes its blobs from there.
+fn as_layout(job: &mut Job) -> PathBuf {
+    let input = job.path("layout");
+    fs::create_dir_all(input.join("blobs/sha256")).unwrap();
+    let bytes = fs::read(job.path("in.tar")).unwrap();
+    for entry in job.blobs() {
+        if let Body::Blob { location, .. } = &mut entry.body
+            && let Location::Offset(at) = *location
+        {
+            let blob = &bytes[at as usize..][..entry.len as usize];
+            fs::write(input.join(&entry.name), blob).unwrap();
+            *location = Location::File(entry.name.clone());
+        }
+    }
+    input
+}
+
+#[test]
+fn a_layout_shares_its_files_only_when_asked() {
+    let mut job = Job::new(&LENS);
+    let input = as_layout(&mut job);
+    let source = Source::open(&input).unwrap();
+    for (name, link, links) in [
+        ("auto", Link::Auto, 1),
+        ("never", Link::Never, 1),
+        ("hard", Link::Hard, 2),
+    ] {
+        let recorder = Recorder::default();
+        let options = ApplyOptions { link, ..jobs(2) };
+        let output = job.path(&format!("{name}/"));
+        let target = Target::prepare(&source, &output, false).unwrap();
+        apply(&job.plan, &source, target, &options, &recorder).unwrap();
+        let total: u64 = LENS.iter().map(|&len| len as u64).sum();
+        assert_eq!(recorder.0.into_inner().unwrap(), (vec![total], total, 1));
+        let names: Vec<String> = job.blobs().map(|entry| entry.name.clone()).collect();
+        for blob in names {
+            let (old, new) = (input.join(&blob), output.join(&blob));
+            assert!(fs::read(&old).unwrap() == fs::read(&new).unwrap());
+            let found = fs::metadata(&new).unwrap();
+            assert_eq!(found.nlink(), links, "{name}");
+            let is_same = found.ino() == fs::metadata(&old).unwrap().ino();
+            assert_eq!(is_same, link == Link::Hard, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_linked_file_is_verified_and_the_input_stays() {
+    let mut job = Job::new(&[1000, 3 << 20]);
+    let input = as_layout(&mut job);
+    let names: Vec<String> = job.blobs().map(|entry| entry.name.clone()).collect();
+    for name in names {
+        let path = input.join(&name);
+        let whole = fs::read(&path).unwrap();
+        let mut other = whole.clone();
+        other[500] ^= 1;
+        fs::write(&path, &other).unwrap();
+        let source = Source::open(&input).unwrap();
+        for link in [Link::Auto, Link::Hard, Link::Never] {
+            let target = Target::prepare(&source, &job.path("out/"), false).unwrap();
+            let options = ApplyOptions { link, ..jobs(2) };
+            let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
+            assert_eq!(error.code(), Code::DigestMismatch, "{link:?}");
+            assert_eq!(job.names(), ["in.tar", "layout"]);
+            assert!(fs::read(&path).unwrap() == other);
+        }
+        fs::write(&path, whole).unwrap();
     }
 }

@@ -35,7 +35,15 @@ impl Shared<'_> {
         let (output, output_at, path) = match &job.destination {
             Destination::At(file, at) => (*file, *at, self.output),
             Destination::New(path) => {
-                created = File::create_new(path).context("create", path)?;
+                if self.linked(job, &input, path) {
+                    return self.verify(job, step, &input, buffer);
+                }
+                let mut options = File::options();
+                let options = options.read(true).write(true).create_new(true);
+                created = options.open(path).context("create", path)?;
+                if self.cloned(job, &input, &created)? {
+                    return self.verify(job, step, &created, buffer);
+                }
                 (&created, 0, path.as_path())
             }
         };

@@ -13,7 +13,7 @@ use ocify::platform::Platform;
 use ocify::reference::Reference;
 
 pub(crate) use values::{
-    Attestations, Format, LayerCompression, Members, Missing, ProgressMode, Verification,
+    Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
 use values::{image_choice, image_name, renaming};
 
@@ -146,6 +146,10 @@ pub(crate) struct Fix {
     /// What to verify before the output gets its name
     #[arg(long, value_enum, default_value_t = Verification::Full, value_name = "WHAT")]
     pub(crate) verify: Verification,
+
+    /// How the blobs of a layout directory become those of another
+    #[arg(long, value_enum, default_value_t = Linking::Auto, value_name = "HOW")]
+    pub(crate) link: Linking,
 
     /// Replace an output that exists
     #[arg(long)]

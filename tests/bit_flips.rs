@@ -128,6 +128,7 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
             sync: false,
             jobs: 1,
             verify: Verify::Full,
+            link: ocify::apply::Link::Never,
         };
         apply(&plan, &source, target, &options, &Hidden).map(|_| ())
     };

@@ -79,7 +79,7 @@ pub(crate) fn check_kept(path: &Path) -> Facts {
         name.starts_with("blobs/") || ["index.json", "manifest.json", "oci-layout"].contains(&name)
     };
     contents.files.retain(|name, _| is_ours(name));
-    match judge_contents(&contents, Vec::new()) {
+    match judge_contents(&contents, false, Vec::new()) {
         Ok(facts) => facts,
         Err(faults) => panic!("{} is not right:\n{}", path.display(), faults.join("\n")),
     }
@@ -104,10 +104,14 @@ fn judge_types(path: &Path, is_docker: bool) -> Result<Facts, Vec<String>> {
     if path.is_file() {
         check_form(&fs::read(path).unwrap(), &mut faults);
     }
-    judge_contents(&Contents::read(path), faults)
+    judge_contents(&Contents::read(path), is_docker, faults)
 }
 
-fn judge_contents(contents: &Contents, faults: Vec<String>) -> Result<Facts, Vec<String>> {
+fn judge_contents(
+    contents: &Contents,
+    is_docker: bool,
+    faults: Vec<String>,
+) -> Result<Facts, Vec<String>> {
     let mut check = Check {
         contents,
         faults,

@@ -13,7 +13,7 @@ use ocify::platform::Platform;
 use ocify::reference::Reference;
 
 pub(crate) use values::{
-    Attestations, Format, LayerCompression, Members, Missing, ProgressMode, Verification,
+    Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
 use values::{image_choice, image_name, renaming};
 
@@ -171,6 +171,10 @@ pub(crate) struct Fix {
     /// the same changes that --in-place makes, if these are possible.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) verify: Option<Verification>,
+
+    /// How the blobs of a layout directory become those of another
+    #[arg(long, value_enum, default_value_t = Linking::Auto, value_name = "HOW")]
+    pub(crate) link: Linking,
 
     /// Replace an output that exists
     #[arg(long)]

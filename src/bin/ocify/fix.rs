@@ -149,6 +149,7 @@ pub(crate) fn apply_options(args: &Fix) -> ApplyOptions {
         sync: args.sync,
         jobs: args.jobs().get(),
         verify: args.verify(),
+        link: args.link.link(),
     }
 }
 

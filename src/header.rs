@@ -48,6 +48,14 @@ pub(crate) fn canonical(name: &str, is_dir: bool, len: u64) -> Vec<u8> {
     out
 }
 
+/// The length of what [`canonical`] makes.
+pub(crate) fn canonical_len(name: &str, is_dir: bool, len: u64) -> u64 {
+    if name.len() <= NAME_LEN && len < SIZE_LIMIT {
+        return BLOCK as u64;
+    }
+    canonical(name, is_dir, len).len() as u64
+}
+
 /// The headers of an entry that takes the place of another one, with a new name and length; `None`
 /// if they would need another number of bytes. Mode, owner and time stay where they can.
 ///
@@ -90,12 +98,16 @@ pub(crate) fn padding(len: u64) -> u64 {
 /// Whether a header has the checksum that it states, its bytes counted without sign or, as some old
 /// writers did, with one.
 pub(crate) fn has_checksum(block: &[u8; BLOCK]) -> bool {
-    let counted = || block[..148].iter().chain(&block[156..]);
-    let spaces = 8 * i64::from(b' ');
-    let unsigned = spaces + counted().map(|&byte| i64::from(byte)).sum::<i64>();
-    let signed = spaces + counted().map(|&byte| i64::from(byte as i8)).sum::<i64>();
-    let stated = number(&block[148..156]).and_then(|stated| i64::try_from(stated).ok());
-    stated.is_some_and(|stated| stated == unsigned || stated == signed)
+    let field = &block[148..156];
+    let Some(stated) = number(field).and_then(|stated| i32::try_from(stated).ok()) else {
+        return false;
+    };
+    // The field itself counts as spaces.
+    let unsigned = |bytes: &[u8]| bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>();
+    let signed = |bytes: &[u8]| bytes.iter().map(|&byte| i32::from(byte as i8)).sum::<i32>();
+    let spaces = 8 * i32::from(b' ');
+    stated == unsigned(block) - unsigned(field) + spaces
+        || stated == signed(block) - signed(field) + spaces
 }
 
 /// The value of a number field: octal digits, or binary after a byte 0x80. `None` if it is neither,

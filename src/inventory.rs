@@ -19,6 +19,8 @@ pub struct Inventory {
     pub extra: BTreeMap<String, ExtraEntry>,
     /// Entries whose name stood more than once, by cleaned name, when all but the last were passed over.
     pub passed_over: Vec<String>,
+    /// What the source was compressed with as a whole, if it was.
+    pub outer_compression: Option<Content>,
     /// How the source differs from the form that ocify writes; `None` if it does not, or is no archive.
     pub form: Option<FormDifference>,
     /// How many entries there are, directories included.
@@ -47,6 +49,12 @@ pub enum Location {
     File(String),
     /// In a temporary file that belongs to the source, by its number.
     Spooled(usize),
+    /// Kept by the stream that it came in, by its number.
+    Held(usize),
+    /// In the output already, verified or taken at its word as was asked for.
+    Written,
+    /// Nowhere: it came in a stream and was passed over. Its SHA-256 digest is known.
+    Passed(Digest),
 }
 
 /// How the file of an archive is laid out.
@@ -131,8 +139,10 @@ pub enum Content {
     Tar,
     /// Gzip.
     Gzip,
-    /// Zstandard, a leading skippable frame included.
+    /// Zstandard.
     Zstd,
+    /// Zstandard that begins with a skippable frame, which not every reader recognizes.
+    ZstdAfterSkippable,
     /// Bzip2.
     Bzip2,
     /// Xz.
@@ -148,7 +158,7 @@ impl Content {
             Content::Empty => "nothing",
             Content::Tar => "tar",
             Content::Gzip => "gzip",
-            Content::Zstd => "zstd",
+            Content::Zstd | Content::ZstdAfterSkippable => "zstd",
             Content::Bzip2 => "bzip2",
             Content::Xz => "xz",
             Content::Other => "unknown",

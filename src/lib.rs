@@ -20,6 +20,7 @@ pub mod progress;
 pub mod read;
 pub mod reference;
 pub mod report;
+pub mod standard;
 mod temporary;
 
 pub use apply::{ApplyOptions, Outcome, Target, TargetKind, Verify, apply};

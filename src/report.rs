@@ -57,6 +57,8 @@ pub struct Report<'a> {
     pub plan: Option<&'a Plan>,
     /// What was copied; nothing on a dry run and after a failure.
     pub blobs: Blobs,
+    /// Why standard input was kept in a temporary file, if it was.
+    pub spooled: Option<&'a str>,
     /// How the run ended.
     pub status: Status,
     /// What went wrong, if something did.
@@ -76,6 +78,7 @@ impl<'a> Report<'a> {
             output: Some(output),
             plan: Some(plan),
             blobs,
+            spooled: None,
             status,
             error: None,
         }
@@ -93,6 +96,7 @@ impl<'a> Report<'a> {
             output: None,
             plan: Some(plan),
             blobs: Blobs::default(),
+            spooled: None,
             status,
             error: None,
         }
@@ -110,6 +114,7 @@ impl<'a> Report<'a> {
             plan: None,
             blobs: Blobs::default(),
             status,
+            spooled: None,
             error: None,
         }
     }
@@ -121,6 +126,7 @@ impl<'a> Report<'a> {
             output: None,
             plan: None,
             blobs: Blobs::default(),
+            spooled: None,
             status: Status::Failed,
             error: Some(error),
         }

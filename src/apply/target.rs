@@ -1,6 +1,6 @@
 //! Where the output goes, and what is refused before anything is written.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -12,10 +12,13 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use crate::compression::Compression;
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::read::Source;
+use crate::standard;
 
 /// The form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum TargetKind {
+    /// A tar archive, written in order to what is open already.
+    Stream(File),
     /// A tar archive.
     Archive,
     /// An OCI image layout directory.
@@ -34,7 +37,7 @@ pub struct Target {
 impl Target {
     /// How an archive of that name is compressed as a whole.
     pub(super) fn compression(&self) -> Compression {
-        compression(&self.name)
+        Compression::of_name(&self.name)
     }
 
     /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
@@ -64,7 +67,7 @@ impl Target {
             refuse_filled(&path)?;
             refuse_mount(&path)?;
         } else if let Some(found) = exists(fs::symlink_metadata(&path), &path)? {
-            refuse_existing(output, kind, found.is_file(), force)?;
+            refuse_existing(output, &kind, found.is_file(), force)?;
         }
         // Links and `.` are resolved, so that there is a name to rename to.
         let path = if is_dir {
@@ -82,21 +85,44 @@ impl Target {
         })
     }
 
+    /// Standard output, as [`standard::output`](crate::standard::output) gives it. Refuses one that
+    /// leads to the input.
+    ///
+    /// # Errors
+    /// It leads to the input, or cannot be looked at.
+    pub fn stream(source: &Source, output: File) -> Result<Target> {
+        let path = PathBuf::from(standard::OUTPUT);
+        let found = output.metadata().context("use", &path)?;
+        if found.is_file() && source.is_same_file(&found) {
+            return Err(Error::new(
+                Code::OutputIsInput,
+                format!("{} leads to the input", standard::OUTPUT),
+            )
+            .with_hint("let it lead to another file, or to a pipe"));
+        }
+        Ok(Target {
+            path,
+            parent: PathBuf::from("."),
+            name: OsString::new(),
+            kind: TargetKind::Stream(output),
+        })
+    }
+
     /// Whether the output is an archive that is not compressed as a whole.
     pub fn is_plain_archive(&self) -> bool {
-        self.kind == TargetKind::Archive && self.compression() == Compression::Uncompressed
+        matches!(self.kind, TargetKind::Archive) && self.compression() == Compression::Uncompressed
     }
 
     /// Whether a path would be one, before anything is checked.
     pub fn names_plain_archive(output: &Path) -> bool {
         let is_layout = output.as_os_str().as_bytes().ends_with(b"/") || output.is_dir();
         let name = output.file_name().unwrap_or_default();
-        !is_layout && compression(name) == Compression::Uncompressed
+        !is_layout && Compression::of_name(name) == Compression::Uncompressed
     }
 
     /// The form of the output.
-    pub fn kind(&self) -> TargetKind {
-        self.kind
+    pub fn kind(&self) -> &TargetKind {
+        &self.kind
     }
 
     /// The output's path, without a trailing `/`.
@@ -123,20 +149,6 @@ impl Target {
     /// The error for an output that appeared after it was looked for.
     pub(super) fn appeared(&self) -> Error {
         output_exists(&self.path)
-    }
-}
-
-/// How an archive is compressed as a whole by its name: `.gz` and `.tgz` by gzip, `.zst` and `.tzst`
-/// by zstd.
-fn compression(name: &OsStr) -> Compression {
-    let name = name.as_bytes();
-    let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
-    if ends_in(&[b".gz", b".tgz"]) {
-        Compression::Gzip
-    } else if ends_in(&[b".zst", b".tzst"]) {
-        Compression::Zstd
-    } else {
-        Compression::Uncompressed
     }
 }
 
@@ -233,11 +245,13 @@ fn refuse_mount(path: &Path) -> Result<()> {
     .with_hint("choose a new directory below it"))
 }
 
-fn refuse_existing(output: &Path, kind: TargetKind, is_file: bool, force: bool) -> Result<()> {
-    if kind == TargetKind::Layout || !is_file {
-        let expected = match kind {
-            TargetKind::Layout => "directory",
-            TargetKind::Archive => "regular file",
+fn refuse_existing(output: &Path, kind: &TargetKind, is_file: bool, force: bool) -> Result<()> {
+    let is_layout = matches!(kind, TargetKind::Layout);
+    if is_layout || !is_file {
+        let expected = if is_layout {
+            "directory"
+        } else {
+            "regular file"
         };
         return Err(Error::new(
             Code::OutputExists,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::compression::Compression;
 use crate::digest::{Algorithm, Digest};
 use crate::error::escape;
 use crate::graph::Graph;
@@ -14,7 +15,7 @@ use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
-use crate::plan::{Body, Change, DigestChange, Image, OutputEntry};
+use crate::plan::{Body, Change, DigestChange, Image, OutputEntry, PlanOptions};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
@@ -33,7 +34,7 @@ pub(crate) struct Context<'a> {
     pub(crate) platforms: &'a BTreeMap<Digest, Platform>,
     pub(crate) selection: &'a Selection,
     pub(crate) decisions: &'a Decisions,
-    pub(crate) keep_places: bool,
+    pub(crate) options: &'a PlanOptions,
 }
 
 impl Context<'_> {
@@ -98,9 +99,9 @@ impl Context<'_> {
                 digest,
                 len,
                 media_type: if is_index {
-                    media_type::OCI_INDEX
+                    media_type::index_type(self.options.family)
                 } else {
-                    media_type::OCI_MANIFEST
+                    media_type::manifest_type(self.options.family)
                 },
                 config_digest: config,
                 platform: chosen
@@ -132,17 +133,23 @@ impl Context<'_> {
         docker_manifest: Option<Vec<u8>>,
         changes: &mut Vec<Change>,
     ) -> Vec<OutputEntry> {
-        if !self.keep_places {
+        if !self.options.keep_places {
             self.extra_entries(changes);
         }
         let oci_layout = self.oci_layout(changes);
-        if let Some(form) = self.inventory.form.as_ref().filter(|_| !self.keep_places) {
+        if let Some(form) = self
+            .inventory
+            .form
+            .as_ref()
+            .filter(|_| !self.options.keep_places)
+        {
             changes.push(Rule::ArchiveForm.change(
                 escape(&form.entry),
                 Some(form.what.clone()),
                 Some("canonical".to_owned()),
             ));
         }
+        self.outer_compression(changes);
         let mut blobs = self.kept_blobs();
         for (old, new) in &self.rewritten.documents {
             let old = self.inventory.blobs.get(old).map(|blob| &blob.location);
@@ -197,6 +204,22 @@ impl Context<'_> {
                 let before = Some("an empty directory".to_owned());
                 changes.push(Rule::ExtraEntry.change(escape(name), before, None));
             }
+        }
+    }
+
+    /// An archive that is compressed as a whole comes out plain, or as its name says.
+    fn outer_compression(&self, changes: &mut Vec<Change>) {
+        let Some(before) = self.inventory.outer_compression else {
+            return;
+        };
+        let wanted = self.options.outer_compression;
+        if wanted.map(Compression::content) != Some(before) {
+            let after = wanted.map_or("none", Compression::short_name).to_owned();
+            changes.push(Rule::OuterCompression.change(
+                "the whole archive".to_owned(),
+                Some(before.name().to_owned()),
+                Some(after),
+            ));
         }
     }
 

@@ -6,6 +6,7 @@ mod metadata;
 mod place;
 mod progress;
 mod run;
+mod stream;
 
 use std::process::ExitCode;
 

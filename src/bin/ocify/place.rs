@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, apply_in_place, patch};
+use ocify::apply::{apply_in_place, patch};
 use ocify::error::{Code, Error, Result, show_path};
 use ocify::graph::resolve;
 use ocify::journal::{Recovery, recover};
@@ -12,11 +12,11 @@ use ocify::read::{ScanOptions, Source, scan};
 
 use crate::args::Fix;
 use crate::fix::{self, Done};
-use crate::metadata;
 use crate::progress::Shown;
 
 /// Fixes one archive in its own file; a dry run only decides.
-pub(crate) fn fix(input: &Path, args: &Fix) -> Result<Done> {
+pub(crate) fn fix(args: &Fix) -> Result<Done> {
+    let input = &args.input;
     restore(input)?;
     let source = Source::open_in_place(input)?;
     if let Some(content) = source.outer_compression()? {
@@ -40,26 +40,12 @@ pub(crate) fn fix(input: &Path, args: &Fix) -> Result<Done> {
     let plan = ocify::plan(&graph, &inventory, &options)?;
     let patch = patch(&plan, &inventory, &source)?;
     if args.dry_run {
-        return Ok(Done { plan, blobs: None });
+        return Ok(Done::planned(plan));
     }
-    let options = ApplyOptions {
-        force: false,
-        sync: true,
-        jobs: args.jobs().get(),
-        verify: args.verify(),
-    };
+    let options = fix::apply_options(args);
     let progress = Shown::new(args.progress, "verifying");
     let outcome = apply_in_place(&patch, &plan, &source, &options, &progress)?;
-    if let Some(path) = &args.metadata_file {
-        metadata::write(path, &plan).map_err(|error| {
-            Error::io("write metadata file", path, error).with_hint("the archive itself is fixed")
-        })?;
-    }
-    let blobs = fix::blobs(outcome, options.verify);
-    Ok(Done {
-        plan,
-        blobs: Some(blobs),
-    })
+    Done::written(plan, outcome, args)
 }
 
 /// Brings an input back to what it was, if a fix in place did not end, and says so.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::expected::{self, Reason};
+use crate::in_place;
 use crate::machine::SHARED;
 
 /// Fixtures that `ocify fix` does not read yet. Removing an entry is all that is needed once it does.
@@ -34,6 +35,8 @@ pub(crate) struct Sample {
     pub(crate) after: Archive,
     /// As it writes it with the options that mend what fixing alone does not.
     pub(crate) mended: Vec<(Reason, Archive)>,
+    /// As `ocify fix --in-place` leaves it, if that is possible and gives other bytes.
+    pub(crate) in_place: Option<Archive>,
     /// Whether the two are the same to the byte, and are asked for in the same way: then one attempt tells of both.
     pub(crate) is_unchanged: bool,
 }
@@ -90,6 +93,9 @@ fn sample(name: String, shared: &Path) -> Sample {
         path: format!("{SHARED}/after/{file}"),
         ask_for: names_if_several(&output),
     };
+    let in_place = (!is_directory)
+        .then(|| in_place::prepare(&name, &input, &output, shared))
+        .flatten();
     let read = |path: &Path| fs::read(path).expect("archives are readable");
     let is_unchanged = !is_directory && after.ask_for.is_empty() && read(&input) == read(&output);
     Sample {
@@ -97,6 +103,7 @@ fn sample(name: String, shared: &Path) -> Sample {
         before,
         after,
         mended,
+        in_place,
         is_unchanged,
     }
 }
@@ -120,7 +127,7 @@ fn fix(input: &Path, output: &Path, options: &[&str]) {
 }
 
 /// The ref names in `index.json`, if it lists more than one descriptor.
-fn names_if_several(archive: &Path) -> Vec<String> {
+pub(crate) fn names_if_several(archive: &Path) -> Vec<String> {
     let file = File::open(archive).expect("the output is readable");
     let mut archive = tar::Archive::new(file);
     let mut entries = archive.entries().expect("the output is a tar");
@@ -143,6 +150,7 @@ fn names_if_several(archive: &Path) -> Vec<String> {
     names.into_iter().collect()
 }
 
-fn folder() -> PathBuf {
+/// The fixtures folder.
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }

@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use crate::archive::{NOT_YET, Sample, fixtures, prepare};
+use crate::archive::{Archive, NOT_YET, Sample, fixtures, folder, prepare};
 use crate::engine::Column;
 use crate::expected::{BEFORE, EXCEPTIONS, Reason, SHAPES};
 use crate::shapes::shapes;
@@ -36,6 +36,8 @@ mod docker;
 mod engine;
 #[path = "engines/expected.rs"]
 mod expected;
+#[path = "engines/in_place.rs"]
+mod in_place;
 #[path = "engines/machine.rs"]
 mod machine;
 #[path = "engines/podman.rs"]
@@ -60,9 +62,11 @@ fn fixed_archives_load_and_run_in_every_engine() {
         .tempdir()
         .expect("a temporary folder");
     let samples = prepare(shared.path());
+    in_place::check_count(&samples);
+    let named = in_place::prepare_named(&folder(), shared.path());
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
-        let (trixie, shared, samples) = (&trixie, shared.path(), &samples);
-        let start = |column| scope.spawn(move || try_all(column, trixie, shared, samples));
+        let (trixie, shared, samples, named) = (&trixie, shared.path(), &samples, &named);
+        let start = |column| scope.spawn(move || try_all(column, trixie, shared, samples, named));
         let threads = Column::ALL.map(start);
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
         threads.into_iter().map(join).collect()
@@ -126,7 +130,13 @@ struct Outcome {
     problems: Vec<String>,
 }
 
-fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> Outcome {
+fn try_all(
+    column: Column,
+    trixie: &Path,
+    shared: &Path,
+    samples: &[Sample],
+    named: &Archive,
+) -> Outcome {
     let mut outcome = Outcome {
         column,
         version: String::new(),
@@ -189,8 +199,27 @@ fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> 
             let message = format!("the names were {before:?}, and are {after:?} once fixed");
             outcome.problem(&sample.name, &message);
         }
+        if let Some(archive) = &sample.in_place
+            && in_place::COLUMNS.contains(&column)
+        {
+            let kept = engine.attempt(archive);
+            let is_alike = match (&kept, &after) {
+                (Ok(kept), Ok(after)) => kept == after,
+                (Err(kept), Err(after)) => Reason::of(kept) == Reason::of(after),
+                _ => false,
+            };
+            if !is_alike {
+                let message = format!("{after:?} of a new archive, {kept:?} in place");
+                outcome.problem(&sample.name, &message);
+            }
+        }
         outcome.cells.push((cell_before, cell_after));
         outcome.names.push(after.ok());
+    }
+    if in_place::COLUMNS.contains(&column)
+        && let Err(error) = engine.attempt(named)
+    {
+        outcome.problem("many names in place", &error);
     }
     if !outcome.problems.is_empty() {
         outcome.problem("end of the log", &engine.machine().log());

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::expected::{self, Reason};
+use crate::in_place;
 use crate::machine::SHARED;
 use crate::shapes::{Shape, shapes};
 
@@ -41,6 +42,8 @@ pub(crate) struct Sample {
     pub(crate) after: Archive,
     /// As it writes it with the options that mend what fixing alone does not.
     pub(crate) mended: Vec<(Reason, Archive)>,
+    /// As `ocify fix --in-place` leaves it, if that is possible and gives other bytes.
+    pub(crate) in_place: Option<Archive>,
     /// Whether the two are the same to the byte, and are asked for in the same way: then one attempt tells of both.
     pub(crate) is_unchanged: bool,
 }
@@ -106,6 +109,9 @@ fn sample(input: &Path, name: String, what: Option<&'static str>, shared: &Path)
         ask_for: names_if_several(&output),
         tags: tags_if_several(&output),
     };
+    let in_place = (!is_directory)
+        .then(|| in_place::prepare(&name, &input, &output, shared))
+        .flatten();
     let read = |path: &Path| fs::read(path).expect("archives are readable");
     let is_unchanged = !is_directory && after.ask_for.is_empty() && read(input) == read(&output);
     Sample {
@@ -114,6 +120,7 @@ fn sample(input: &Path, name: String, what: Option<&'static str>, shared: &Path)
         before,
         after,
         mended,
+        in_place,
         is_unchanged,
     }
 }
@@ -137,7 +144,7 @@ fn fix(input: &Path, output: &Path, options: &[&str]) {
 }
 
 /// The ref names in `index.json`, if it lists more than one descriptor.
-fn names_if_several(archive: &Path) -> Vec<String> {
+pub(crate) fn names_if_several(archive: &Path) -> Vec<String> {
     let index = root_file(archive, b"index.json").expect("the output has an index.json");
     let manifests = index["manifests"].as_array().expect("a list of manifests");
     if manifests.len() < 2 {
@@ -152,7 +159,7 @@ fn names_if_several(archive: &Path) -> Vec<String> {
 }
 
 /// A tag of each image in `manifest.json`, if it lists more than one.
-fn tags_if_several(archive: &Path) -> Vec<String> {
+pub(crate) fn tags_if_several(archive: &Path) -> Vec<String> {
     let items = root_file(archive, b"manifest.json");
     let items = items.as_ref().and_then(Value::as_array);
     let tag = |item: &Value| item["RepoTags"][0].as_str().map(str::to_owned);
@@ -172,6 +179,7 @@ fn root_file(archive: &Path, name: &[u8]) -> Option<Value> {
     serde_json::from_reader(entry).ok()
 }
 
-fn folder() -> PathBuf {
+/// The fixtures folder.
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }

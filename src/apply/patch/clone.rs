@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
-use rustix::fs::{SeekFrom, copy_file_range, ioctl_ficlone, seek};
+use rustix::fs::{copy_file_range, ioctl_ficlone};
 use rustix::io::Errno;
 
 use super::Patch;
 use crate::apply::target::Target;
-use crate::apply::{archive, space};
+use crate::apply::{Link, archive, copy, space};
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::progress::Progress;
 use crate::read::Source;
@@ -25,17 +25,17 @@ pub(super) fn clone(
     source: &Source,
     target: &Target,
     output: &File,
+    link: Link,
     progress: &dyn Progress,
 ) -> Result<()> {
     let input = source.file();
-    if ioctl_ficlone(output, input).is_ok() {
+    if link != Link::Never && ioctl_ficlone(output, input).is_ok() {
         progress.advance(patch.kept_len);
         return Ok(());
     }
     let needed = patch.kept_len.max(patch.new_len);
-    let metadata = input.metadata().context("read", source.path())?;
-    let is_sparse = metadata.blocks().saturating_mul(512) < metadata.len();
-    if !is_sparse {
+    let holes = copy::holes(input, 0..patch.kept_len).context("read", source.path())?;
+    if holes.is_empty() {
         space::check(target.parent(), needed)?;
         archive::reserve(output, needed).context("write", target.path())?;
     }
@@ -47,16 +47,12 @@ pub(super) fn clone(
         progress,
     };
     let mut at = 0;
-    while at < patch.kept_len {
-        let (start, end) = match is_sparse {
-            true => copy.data(at, patch.kept_len)?,
-            false => (at, patch.kept_len),
-        };
-        progress.advance(start - at);
-        copy.range(start, end)?;
-        at = end;
+    for hole in holes {
+        copy.range(at, hole.start)?;
+        progress.advance(hole.end - hole.start);
+        at = hole.end;
     }
-    Ok(())
+    copy.range(at, patch.kept_len)
 }
 
 struct Copy<'a> {
@@ -68,22 +64,6 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// The next range that is no hole, up to `limit`.
-    fn data(&self, at: u64, limit: u64) -> Result<(u64, u64)> {
-        let start = match seek(self.input, SeekFrom::Data(at)) {
-            Ok(start) => start.min(limit),
-            // Nothing but a hole follows.
-            Err(Errno::NXIO) => return Ok((limit, limit)),
-            Err(error) => return Err(Error::io("read", self.source.path(), error.into())),
-        };
-        let end = match seek(self.input, SeekFrom::Hole(start)) {
-            Ok(end) => end.min(limit),
-            Err(Errno::NXIO) => limit,
-            Err(error) => return Err(Error::io("read", self.source.path(), error.into())),
-        };
-        Ok((start, end))
-    }
-
     fn range(&self, start: u64, end: u64) -> Result<()> {
         let mut at = start;
         while at < end {

@@ -1,0 +1,148 @@
+//! Times `ocify fix --in-place`, and clones, beside `cp`, and counts the bytes that are written.
+//!
+//! ```sh
+//! OCIFY_BENCH_DIR=/somewhere/with/30/GB cargo bench --bench in_place
+//! ```
+//!
+//! `-- small`, `-- large` and `-- dense` choose archives: one layer of 1 or 10 GiB of holes, or of 2 GiB of this machine's /usr. Where the
+//! folder's filesystem can clone files, a new archive is a clone; elsewhere the system copies it.
+#![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
+
+mod common;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::images::{Files, Shape, make, make_sparse};
+use common::race::{Contender, Race};
+use common::{Bench, MIB, OCIFY, Result};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+const MAX_MIB: u64 = 64;
+/// What may be written into a file in place, journal and report included.
+const MAX_WRITTEN: u64 = 100_000;
+
+const DENSE: Shape = Shape {
+    images: 1,
+    layers: 1,
+    len: 2048 * MIB,
+    suffixes: &[""],
+    loose: 0,
+};
+
+fn main() -> Result<()> {
+    let Some(mut bench) = Bench::start()? else {
+        return Ok(());
+    };
+    let input = bench.path("in.tar");
+    for (name, gib) in [("small", 1), ("large", 10)] {
+        if bench.wants(name) {
+            make_sparse(gib, &input)?;
+            println!("\n## one layer of {gib} GiB of holes");
+            compare(&mut bench, &input)?;
+        }
+    }
+    if bench.wants("dense") {
+        let mut files = Files::new(Path::new("/usr"));
+        make(&DENSE, &mut files, bench.folder(), &input)?;
+        println!(
+            "\n## one layer of {} MiB",
+            fs::metadata(&input)?.len() / MIB
+        );
+        compare(&mut bench, &input)?;
+    }
+    bench.finish(MAX_MIB)
+}
+
+fn compare(bench: &mut Bench, input: &Path) -> Result<()> {
+    let text = |path: &Path| path.display().to_string();
+    let (out, work) = (bench.path("out.tar"), bench.path("work.tar"));
+    let (input_text, out_text, work_text) = (text(input), text(&out), text(&work));
+    let line = [
+        "cp",
+        "--reflink=never",
+        "--sparse=never",
+        &input_text,
+        &out_text,
+    ];
+    let mut race =
+        Race::new(Contender::new("`cp --reflink=never --sparse=never`", &line).makes(&out));
+    let (from, to) = (input_text.clone(), work_text.clone());
+    let fresh = move || copy(&from, &to);
+    let line = [OCIFY, "fix", "--in-place", &work_text];
+    race.add(
+        Contender::new("`ocify fix --in-place`", &line)
+            .after(fresh)
+            .makes(&work),
+    );
+    let (from, to) = (input_text.clone(), work_text.clone());
+    let fixed = move || {
+        copy(&from, &to)?;
+        run(&[OCIFY, "fix", "--in-place", &to])
+    };
+    let name = "`ocify fix --in-place` of the fixed archive";
+    race.add(Contender::new(name, &line).after(fixed).makes(&work));
+    let line = [
+        OCIFY,
+        "fix",
+        &input_text,
+        "-o",
+        &out_text,
+        "--verify",
+        "documents",
+    ];
+    race.add(Contender::new("`ocify fix --verify documents`", &line).makes(&out));
+    race.run(bench)?;
+
+    copy(&input_text, &work_text)?;
+    let written = written(&[OCIFY, "fix", "--in-place", &work_text])?;
+    common::remove(&work)?;
+    println!("\n{written} bytes written in place, with journal and report");
+    if written > MAX_WRITTEN {
+        return Err(io::Error::other(format!(
+            "{written} bytes were written; at most {MAX_WRITTEN} are allowed"
+        )));
+    }
+    Ok(())
+}
+
+/// A copy with the holes of the original, on the disk: what is measured next shall not wait for it.
+fn copy(from: &str, to: &str) -> Result<()> {
+    run(&["cp", "--sparse=always", from, to])?;
+    run(&["sync"])
+}
+
+fn run(line: &[&str]) -> Result<()> {
+    let status = Command::new(line[0])
+        .args(&line[1..])
+        .stdout(Stdio::null())
+        .status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{}: {status}", line.join(" ")))),
+    }
+}
+
+/// How many bytes a command gave the system to write.
+fn written(line: &[&str]) -> Result<u64> {
+    let mut child = Command::new(line[0])
+        .args(&line[1..])
+        .stdout(Stdio::null())
+        .spawn()?;
+    // It has ended, and its counters are still there.
+    let pid = Pid::from_child(&child);
+    waitid(
+        WaitId::Pid(pid),
+        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+    )?;
+    let counters = fs::read_to_string(format!("/proc/{}/io", child.id()))?;
+    child.wait()?;
+    let value = counters
+        .lines()
+        .find_map(|line| line.strip_prefix("wchar: "));
+    value
+        .and_then(|value| value.parse().ok())
+        .ok_or_else(|| io::Error::other("no counter of written bytes"))
+}

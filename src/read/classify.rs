@@ -5,9 +5,7 @@ use std::path::Path;
 use super::{BlobSource, DOCUMENT_CAP};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::inventory::{
-    BlobEntry, Content, ExtraEntry, ExtraKind, Inventory, RootFile,
-};
+use crate::inventory::{BlobEntry, Content, ExtraEntry, ExtraKind, Inventory, RootFile};
 
 /// One entry under its cleaned name. A file has an [`ExtraKind::File`].
 #[derive(Clone, Debug)]

@@ -44,8 +44,8 @@ impl Outer {
             read: Arc::clone(&read),
         };
         let input = BufReader::with_capacity(PIECE, counted);
-        let decoder = compression::decoder(content, input)
-            .map_err(|error| damaged(path, content, error))?;
+        let decoder =
+            compression::decoder(content, input).map_err(|error| damaged(path, content, error))?;
         Ok(Outer {
             path: path.to_owned(),
             content,

@@ -223,7 +223,8 @@ impl Stream {
             }
             let mut padding = [0; BLOCK];
             let expected = header::padding(entry.len) as usize;
-            let found = (entries.input()).read(&mut padding[..expected], entry.data_at + entry.len)?;
+            let found =
+                (entries.input()).read(&mut padding[..expected], entry.data_at + entry.len)?;
             listing.padding(&padding[..found], expected);
             listing.add(name, kind, entry.len, content);
         }
@@ -349,7 +350,11 @@ fn hashed(mut blob: PassingBlob<'_>, algorithm: Algorithm) -> Result<Digest> {
 /// Documents are JSON objects: all other bytes can go out as they are.
 fn may_be_document(content: Content, head: &[u8]) -> bool {
     let is_space = |byte: &&u8| matches!(**byte, b' ' | b'\t' | b'\n' | b'\r');
-    content == Content::Other && head.iter().find(|byte| !is_space(byte)).is_none_or(|byte| *byte == b'{')
+    content == Content::Other
+        && head
+            .iter()
+            .find(|byte| !is_space(byte))
+            .is_none_or(|byte| *byte == b'{')
 }
 
 impl Contents for Stream {
@@ -365,8 +370,10 @@ impl Contents for Stream {
             (
                 ExtraKind::File(Location::Held(a_number)),
                 ExtraKind::File(Location::Held(b_number)),
-            ) => Ok(self.held.read(*a_number, usize::MAX)?
-                == self.held.read(*b_number, usize::MAX)?),
+            ) => {
+                Ok(self.held.read(*a_number, usize::MAX)?
+                    == self.held.read(*b_number, usize::MAX)?)
+            }
             // Blobs of one name that were written both had its digest.
             (a, b) => Ok(a == b),
         }

@@ -51,11 +51,7 @@ pub(crate) fn target(source: &Source, args: &Fix) -> Result<Option<Target>> {
 }
 
 /// All stages for a source that can be read as often as needed.
-pub(crate) fn fix_source(
-    mut source: Source,
-    target: Option<Target>,
-    args: &Fix,
-) -> Result<Done> {
+pub(crate) fn fix_source(mut source: Source, target: Option<Target>, args: &Fix) -> Result<Done> {
     let mut inventory = scan(&source, scan_options(args))?;
     let graph = resolve(&mut inventory, &source, args.lenient)?;
     let mut options = plan_options(args);

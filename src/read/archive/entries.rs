@@ -201,8 +201,7 @@ impl<'a, I: Input> Entries<'a, I> {
         let mut body = vec![0; usize::try_from(padded).unwrap_or(usize::MAX)];
         let found = self.input.read(&mut body, self.position)?;
         if (found as u64) < len {
-            let what =
-                format!("the header at byte {at}: {len} more bytes expected, {found} found");
+            let what = format!("the header at byte {at}: {len} more bytes expected, {found} found");
             return Err(truncated(self.input.path(), &what));
         }
         self.keep(&body);
@@ -235,7 +234,10 @@ impl<'a, I: Input> Entries<'a, I> {
     }
 
     fn bad_header(&self, at: u64, what: &str) -> Error {
-        invalid(self.input.path(), &format!("bad header at byte {at}: {what}"))
+        invalid(
+            self.input.path(),
+            &format!("bad header at byte {at}: {what}"),
+        )
     }
 }
 

@@ -34,11 +34,7 @@ pub(super) fn clean(name: &[u8]) -> Result<Vec<u8>, &'static str> {
 }
 
 /// Strips the one directory that an archive was packed in.
-pub(super) fn unwrap_directory(
-    wrapper: &str,
-    items: &mut [(Vec<u8>, Item)],
-    form: &mut FormCheck,
-) {
+pub(super) fn unwrap_directory(wrapper: &str, items: &mut [(Vec<u8>, Item)], form: &mut FormCheck) {
     form.differs(wrapper, "is a directory around the whole image");
     // Below the wrapper, the raw name keeps its own bytes.
     let prefix = wrapper.len() + 1;

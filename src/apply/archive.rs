@@ -80,7 +80,7 @@ fn total_len(entries: &[OutputEntry]) -> Result<u64> {
 }
 
 /// Gives the file its length; a new file is all zeros, so padding and end marker are there.
-fn reserve(file: &File, len: u64) -> io::Result<()> {
+pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
     // Not every filesystem can reserve space, so other errors mean nothing.
     let reserved = fallocate(file, FallocateFlags::empty(), 0, len);
     if let Err(error @ (Errno::NOSPC | Errno::FBIG | Errno::DQUOT)) = reserved {

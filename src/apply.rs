@@ -27,7 +27,7 @@ use crate::progress::Progress;
 use crate::read::Source;
 
 /// How to write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ApplyOptions {
     /// Replace an existing file.
     pub force: bool,
@@ -37,6 +37,8 @@ pub struct ApplyOptions {
     pub jobs: usize,
     /// What is verified before the output gets its name.
     pub verify: Verify,
+    /// How blobs of a layout directory come from those of another.
+    pub link: Link,
 }
 
 /// What is verified while it is written.
@@ -48,6 +50,20 @@ pub enum Verify {
     /// Documents and configs, which the plan rests on and which were verified when they were read.
     /// All other blobs are only held to their length.
     Documents,
+}
+
+/// Whether files of a layout directory share their bytes with the input's. They are verified all
+/// the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    /// Where the filesystem can share blocks (reflinks), and keeps later changes of one file from
+    /// the other.
+    #[default]
+    Auto,
+    /// As hard links where that is possible: what changes one file changes the other.
+    Hard,
+    /// Never: every byte is copied.
+    Never,
 }
 
 /// What was written.

@@ -48,6 +48,14 @@ pub(crate) fn canonical(name: &str, is_dir: bool, len: u64) -> Vec<u8> {
     out
 }
 
+/// The length of what [`canonical`] makes.
+pub(crate) fn canonical_len(name: &str, is_dir: bool, len: u64) -> u64 {
+    if name.len() <= NAME_LEN && len < SIZE_LIMIT {
+        return BLOCK as u64;
+    }
+    canonical(name, is_dir, len).len() as u64
+}
+
 /// The headers of an entry that takes the place of another one, with a new name and length; `None`
 /// if they would need another number of bytes. Mode, owner and time stay where they can.
 ///

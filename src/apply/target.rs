@@ -1,6 +1,6 @@
 //! Where the output goes, and what is refused before anything is written.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;

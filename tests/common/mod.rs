@@ -9,6 +9,8 @@ pub(crate) mod evidence;
 pub(crate) mod failure;
 pub(crate) mod judged;
 pub(crate) mod piped;
+pub(crate) mod placed;
+pub(crate) mod reflinks;
 pub(crate) mod runner;
 pub(crate) mod saved;
 pub(crate) mod schema;

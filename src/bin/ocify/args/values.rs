@@ -1,7 +1,7 @@
 //! The values that options take.
 
 use clap::ValueEnum;
-use ocify::apply::Verify;
+use ocify::apply::{Link, Verify};
 use ocify::plan::{ImageChoice, MissingPolicy};
 use ocify::reference::Reference;
 
@@ -138,6 +138,27 @@ impl Verification {
         match self {
             Verification::Full => Verify::Full,
             Verification::Documents => Verify::Documents,
+        }
+    }
+}
+
+/// Whether files share their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Linking {
+    /// Share blocks where the filesystem can (reflinks), else copy
+    Auto,
+    /// Hard links where they can be: what changes a file of the input later changes the output
+    Hard,
+    /// Copy every byte
+    Never,
+}
+
+impl Linking {
+    pub(crate) fn link(self) -> Link {
+        match self {
+            Linking::Auto => Link::Auto,
+            Linking::Hard => Link::Hard,
+            Linking::Never => Link::Never,
         }
     }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::archive::{Entry, tar};
+use common::archive::tar;
 use common::builder::{Layout, named};
 use common::contents::Contents;
 use common::evidence::{attestation, one};

@@ -7,6 +7,7 @@ pub(crate) mod checker;
 pub(crate) mod contents;
 pub(crate) mod evidence;
 pub(crate) mod failure;
+pub(crate) mod forms;
 pub(crate) mod judged;
 pub(crate) mod piped;
 pub(crate) mod placed;

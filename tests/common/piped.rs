@@ -1,13 +1,17 @@
 //! The command as a filter: an archive on standard input, another on standard output.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::archive::{Entry, tar};
+use super::builder::{DOCKER_GZIP, DOCKER_ZSTD, Image, Layer, Layout, OCI_TAR};
 use super::checker::{Facts, check_stream};
 use super::contents::Contents;
+use super::fixture;
 use super::runner::{Sandbox, wait_for};
 use super::schema::check_report;
 
@@ -117,4 +121,83 @@ impl Piped {
             assert!(entry.starts_with("blobs/"), "{name}: {entry} was written");
         }
     }
+}
+
+pub(crate) const NAME: &str = "docker.io/library/app:v1";
+
+/// An image that changes, of layers in every form.
+pub(crate) fn sample() -> Layout {
+    let layers = vec![
+        Layer::gzip(DOCKER_GZIP, "a"),
+        Layer::zstd(DOCKER_ZSTD, "b"),
+        Layer::plain(OCI_TAR, "c"),
+    ];
+    Layout::of(&Image::docker(layers), NAME)
+}
+
+/// The layer that is no more than a tar.
+pub(crate) fn plain_layer(layout: &Layout) -> String {
+    let mut blobs = layout.blobs.iter();
+    let found = blobs.find(|(_, bytes)| bytes.get(257..262) == Some(b"ustar"));
+    found.unwrap().0.clone()
+}
+
+/// The same entries in another order: the files at the root first, documents before layers.
+pub(crate) fn roots_first(layout: &Layout) -> Vec<Entry> {
+    let mut entries = layout.entries();
+    let rank = |entry: &Entry| {
+        let is_root = !entry.name.starts_with(b"blobs/");
+        let is_document = entry.data.starts_with(b"{");
+        (!is_root, entry.flag != b'5', !is_document)
+    };
+    entries.sort_by_key(rank);
+    entries
+}
+
+/// The file that `fix INPUT -o out.tar` writes for these bytes.
+pub(crate) fn by_file(bytes: &[u8], options: &[&str]) -> Vec<u8> {
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", bytes);
+    sandbox.fix_with("in.tar", "out.tar", options).exits(0);
+    sandbox.read("out.tar")
+}
+
+/// `ocify fix -` in words for people.
+pub(crate) fn for_people(input: &[u8], options: &[&str]) -> Piped {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command();
+    pipe(command.args(["fix", "-"]).args(options), input)
+}
+
+/// What may be seen of an archive that was not whole or not right.
+pub(crate) fn is_no_image(name: &str, piped: &Piped, input: &Layout) {
+    let report = piped.json();
+    assert_eq!(
+        (piped.code, &report["status"]),
+        (1, &json!("failed")),
+        "{name}"
+    );
+    let first = ["blobs/", "blobs/sha256/"].map(str::to_owned);
+    for entry in piped.names() {
+        let bytes = input.blobs.get(&entry);
+        let is_layer = bytes.is_some_and(|bytes| !bytes.starts_with(b"{"));
+        assert!(
+            is_layer || first.contains(&entry),
+            "{name}: {entry} was written"
+        );
+    }
+}
+
+/// The fixture as bytes; a directory as the tar that `tar c -C DIR .` would make, sorted.
+pub(crate) fn packed(name: &str) -> Vec<u8> {
+    let path = fixture(name);
+    if path.is_file() {
+        return fs::read(path).unwrap();
+    }
+    let contents = Contents::read(&path);
+    let files = contents.files.iter();
+    let entries: Vec<Entry> = files
+        .map(|(name, bytes)| Entry::file(format!("./{name}"), bytes))
+        .collect();
+    tar(&[vec![Entry::dir("./")], entries].concat())
 }

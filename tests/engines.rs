@@ -11,6 +11,8 @@
 //! OCIFY_WRITE_DOCS=1 cargo test --test engines
 //! ```
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
@@ -21,7 +23,10 @@ use std::thread;
 use crate::archive::{NOT_YET, Sample, fixtures, prepare};
 use crate::engine::Column;
 use crate::expected::{BEFORE, EXCEPTIONS, Reason};
+use crate::recompressed::Recompressed;
 use crate::table::{Cell, Row, page};
+
+mod common;
 
 #[path = "engines/archive.rs"]
 mod archive;
@@ -37,6 +42,8 @@ mod expected;
 mod machine;
 #[path = "engines/podman.rs"]
 mod podman;
+#[path = "engines/recompressed.rs"]
+mod recompressed;
 #[path = "engines/skopeo.rs"]
 mod skopeo;
 #[path = "engines/table.rs"]
@@ -55,9 +62,12 @@ fn fixed_archives_load_and_run_in_every_engine() {
         .tempdir()
         .expect("a temporary folder");
     let samples = prepare(shared.path());
+    let recompressed = recompressed::prepare(shared.path());
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
         let (trixie, shared, samples) = (&trixie, shared.path(), &samples);
-        let start = |column| scope.spawn(move || try_all(column, trixie, shared, samples));
+        let recompressed = &recompressed;
+        let start =
+            |column| scope.spawn(move || try_all(column, trixie, shared, samples, recompressed));
         let threads = Column::ALL.map(start);
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
         threads.into_iter().map(join).collect()
@@ -111,7 +121,13 @@ struct Outcome {
     problems: Vec<String>,
 }
 
-fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> Outcome {
+fn try_all(
+    column: Column,
+    trixie: &Path,
+    shared: &Path,
+    samples: &[Sample],
+    recompressed: &[Recompressed],
+) -> Outcome {
     let mut outcome = Outcome {
         column,
         version: String::new(),
@@ -176,6 +192,11 @@ fn try_all(column: Column, trixie: &Path, shared: &Path, samples: &[Sample]) -> 
         }
         outcome.cells.push((cell_before, cell_after));
         outcome.names.push(after.ok());
+    }
+    for archive in recompressed {
+        if let Err(error) = engine.attempt(&archive.archive) {
+            outcome.problem(&archive.name, &error);
+        }
     }
     if !outcome.problems.is_empty() {
         outcome.problem("end of the log", &engine.machine().log());

@@ -101,7 +101,8 @@ fn sample(name: String, shared: &Path) -> Sample {
     }
 }
 
-fn fix(input: &Path, output: &Path, options: &[&str]) {
+/// Runs the built command.
+pub(crate) fn fix(input: &Path, output: &Path, options: &[&str]) {
     let run = Command::new(env!("CARGO_BIN_EXE_ocify"))
         .args(["fix", "--progress", "quiet"])
         .arg(input)
@@ -120,7 +121,7 @@ fn fix(input: &Path, output: &Path, options: &[&str]) {
 }
 
 /// The ref names in `index.json`, if it lists more than one descriptor.
-fn names_if_several(archive: &Path) -> Vec<String> {
+pub(crate) fn names_if_several(archive: &Path) -> Vec<String> {
     let file = File::open(archive).expect("the output is readable");
     let mut archive = tar::Archive::new(file);
     let mut entries = archive.entries().expect("the output is a tar");
@@ -143,6 +144,7 @@ fn names_if_several(archive: &Path) -> Vec<String> {
     names.into_iter().collect()
 }
 
-fn folder() -> PathBuf {
+/// The fixtures folder.
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::archive::NOT_YET;
 use crate::engine::Column;
 use crate::expected::{EXCEPTIONS, Reason};
+use crate::recompressed;
 
 /// What an engine did with an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,7 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
             ],
         );
     }
+    page.push_str(&recompressed::section());
     page
 }
 

@@ -4,167 +4,116 @@
 //! OCIFY_BENCH_DIR=/somewhere/with/10/GB cargo bench --bench fix
 //! ```
 //!
-//! `-- layer`, `-- layers` and `-- blobs` choose shapes. The archives are made of this machine's /usr. Runs are interleaved, and every
-//! figure is a median over OCIFY_BENCH_ROUNDS (5) rounds; compare ratios within one run, not seconds between runs.
+//! `-- layer`, `-- layers`, `-- blobs`, `-- entries` and `-- sparse` choose archives, which are made of this machine's /usr. Runs are
+//! interleaved, and every figure is a median over OCIFY_BENCH_ROUNDS (5) rounds; compare ratios within one run, not seconds between runs.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
-#[path = "common/mod.rs"]
 mod common;
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use common::archive::{Archive, DOCKER, Form, make_layer};
-use common::files::Files;
-use common::runner::{Settings, exists, median, peak_rss_kib, run};
-use common::{MIB, Result};
+use common::images::{Files, Shape, make, make_sparse};
+use common::race::{Contender, Race};
+use common::{Bench, MIB, OCIFY, Result};
 
 /// What `ocify fix` may use at most, whatever the archive.
-const MAX_RSS_KIB: u64 = 64 << 10;
+const MAX_MIB: u64 = 64;
+
+const ONE_LAYER: Shape = Shape {
+    images: 1,
+    layers: 1,
+    len: 2048 * MIB,
+    suffixes: &[""],
+    loose: 0,
+};
+const LAYERS: Shape = Shape {
+    images: 1,
+    layers: 40,
+    len: 64 * MIB,
+    suffixes: &[".zstd", ".gzip", ""],
+    loose: 0,
+};
+const BLOBS: Shape = Shape {
+    images: 1000,
+    layers: 18,
+    len: 2048,
+    suffixes: &[""],
+    loose: 0,
+};
+/// No more of them in images, or manifest.json would exceed what readers take.
+const ENTRIES: Shape = Shape {
+    images: 20,
+    layers: 1_500,
+    len: 1024,
+    suffixes: &[""],
+    loose: 70_000,
+};
 
 fn main() -> Result<()> {
-    let Some(settings) = Settings::read()? else {
+    let Some(mut bench) = Bench::start()? else {
         return Ok(());
     };
-    let rounds = settings.rounds;
-    let folder = settings.folder.path();
-    let processors = std::thread::available_parallelism()?;
-    println!("{processors} processors, medians of {rounds} interleaved rounds");
-    let mut worst = 0;
     let mut files = Files::new(Path::new("/usr"));
-    let shapes = [Shape::OneLayer, Shape::Layers, Shape::Blobs];
-    for shape in shapes {
-        if !settings.wants(shape.name(), &shapes.map(Shape::name)) {
-            continue;
-        }
-        let path = folder.join("shape.tar");
-        let count = make(shape, &mut files, folder, &path)?;
-        let mib = fs::metadata(&path)?.len() / MIB;
-        println!("\n## {}: {count} blobs, {mib} MiB\n", shape.title());
-        worst = worst.max(measure(&path, folder, rounds, shape)?);
-    }
-    println!("\npeak memory of ocify: {} MiB", worst >> 10);
-    if worst > MAX_RSS_KIB {
-        return Err(io::Error::other(format!(
-            "ocify used {worst} KiB; at most {MAX_RSS_KIB} are allowed"
-        )));
-    }
-    Ok(())
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Shape {
-    OneLayer,
-    Layers,
-    Blobs,
-}
-
-impl Shape {
-    /// The word that chooses it on the command line.
-    fn name(self) -> &'static str {
-        match self {
-            Shape::OneLayer => "layer",
-            Shape::Layers => "layers",
-            Shape::Blobs => "blobs",
+    let input = bench.path("in.tar");
+    for (name, title, shape) in [
+        ("layer", "one layer of 2 GiB", &ONE_LAYER),
+        ("layers", "40 layers: zstd, gzip and plain", &LAYERS),
+        ("blobs", "1,000 images, blobs of 4 KiB", &BLOBS),
+    ] {
+        if bench.wants(name) {
+            let count = make(shape, &mut files, bench.folder(), &input)?;
+            let mib = fs::metadata(&input)?.len() / MIB;
+            println!("\n## {title}: {count} blobs, {mib} MiB");
+            copies(&mut bench, &input, shape.images == 1)?;
         }
     }
-
-    fn title(self) -> &'static str {
-        match self {
-            Shape::OneLayer => "one layer of 2 GiB",
-            Shape::Layers => "40 layers: zstd, gzip and plain",
-            Shape::Blobs => "1,000 images, blobs of 4 KiB",
-        }
+    if bench.wants("entries") {
+        let count = make(&ENTRIES, &mut files, bench.folder(), &input)?;
+        println!("\n## 20 images of 1,500 layers, and loose blobs: {count} blobs");
+        listing(&mut bench, &input)?;
     }
-}
-
-/// Writes an archive of that shape in which every type is Docker's, and returns how many blobs it has.
-fn make(shape: Shape, files: &mut Files, folder: &Path, path: &Path) -> Result<u64> {
-    let mut archive = Archive::create(path, &DOCKER)?;
-    let (images, layers, len) = match shape {
-        Shape::OneLayer => (1, 1, 2048 * MIB),
-        Shape::Layers => (1, 40, 64 * MIB),
-        Shape::Blobs => (1000, 18, 2048),
-    };
-    let scratch = folder.join("layer");
-    for image in 0..images {
-        let mut made = Vec::new();
-        for layer in 0..layers {
-            let form = match (shape, layer % 3) {
-                (Shape::Layers, 0) => Form::Zstd(1),
-                (Shape::Layers, 1) => Form::Gzip(1),
-                _ => Form::Plain,
-            };
-            let prefix = format!("{image}/{layer}");
-            let layer = make_layer(files, &prefix, len, form, &DOCKER, &scratch)?;
-            archive.add_blob(&layer.descriptor, File::open(&scratch)?)?;
-            made.push(layer);
-        }
-        archive.add_image(&format!("app{image}"), &made)?;
+    if bench.wants("sparse") {
+        make_sparse(10, &input)?;
+        println!("\n## one layer of 10 GiB of holes");
+        listing(&mut bench, &input)?;
     }
-    fs::remove_file(&scratch)?;
-    archive.finish()
+    bench.finish(MAX_MIB)
 }
 
-struct Contender {
-    name: &'static str,
-    line: Vec<String>,
-    /// The exit code of success.
-    code: i32,
-    is_ocify: bool,
-    times: Vec<Duration>,
-}
-
-/// Times all contenders and returns ocify's peak memory in KiB.
-fn measure(input: &Path, folder: &Path, rounds: usize, shape: Shape) -> Result<u64> {
-    let out = folder.join("out.tar");
-    let fixed = folder.join("fixed.tar");
-    let ocify = env!("CARGO_BIN_EXE_ocify");
+/// To a new file, with all processors and with one.
+fn copies(bench: &mut Bench, input: &Path, is_one_image: bool) -> Result<()> {
+    let (out, fixed) = (bench.path("out.tar"), bench.path("fixed.tar"));
     let text = |path: &Path| path.display().to_string();
     let (input, out_text, fixed_text) = (text(input), text(&out), text(&fixed));
-    let mut contenders = Vec::new();
-    let mut add = |name, line: &[&str], code| {
-        let is_ocify = line[0] == ocify;
-        if !is_ocify && !exists(line[0]) {
-            println!("{} is not installed, so not compared", line[0]);
-            return;
-        }
-        let line = line.iter().map(|word| (*word).to_owned()).collect();
-        contenders.push(Contender {
-            name,
-            line,
-            code,
-            is_ocify,
-            times: Vec::new(),
-        });
+    let cp = || {
+        let line = ["cp", "--reflink=never", &input, &out_text];
+        Contender::new("`cp --reflink=never`", &line).makes(&out)
     };
-    add(
-        "`cp --reflink=never`",
-        &["cp", "--reflink=never", &input, &out_text],
-        0,
-    );
-    add(
-        "`openssl dgst -sha256`",
-        &["openssl", "dgst", "-sha256", &input],
-        0,
-    );
-    add("`ocify fix`", &[ocify, "fix", &input, "-o", &out_text], 0);
-    add(
-        "`ocify fix --jobs 1`",
-        &[ocify, "fix", &input, "-o", &out_text, "--jobs", "1"],
-        0,
-    );
-    add(
-        "`ocify fix --dry-run`",
-        &[ocify, "fix", &input, "--dry-run"],
-        3,
-    );
-    if shape == Shape::Blobs {
-        println!("`skopeo copy` is not compared: it copies one image of an archive at a time");
-    } else {
+    let fix = |name: &str, more: &[&str]| {
+        let line = [&[OCIFY, "fix", &input, "-o", &out_text], more].concat();
+        Contender::new(name, &line).makes(&out)
+    };
+    let hash = || {
+        let line = ["openssl", "dgst", "-sha256", &input];
+        Contender::new("`openssl dgst -sha256`", &line)
+    };
+    let mut race = Race::new(cp());
+    race.add(hash());
+    race.add(fix("`ocify fix`", &[]));
+    race.add(fix(
+        "`ocify fix --verify documents`",
+        &["--verify", "documents"],
+    ));
+    let dry = [OCIFY, "fix", &input, "--dry-run"];
+    race.add(Contender::new("`ocify fix --dry-run`", &dry).exits(3));
+    if is_one_image {
         // skopeo refuses the types of the input, so it gets the output; it must not compress what ocify copies.
+        let status = std::process::Command::new(OCIFY)
+            .args(["fix", &input, "-o", &fixed_text])
+            .stdout(std::process::Stdio::null())
+            .status()?;
+        assert!(status.success(), "{status}");
         let (from, to) = (
             format!("oci-archive:{fixed_text}"),
             format!("oci-archive:{out_text}:v1"),
@@ -178,67 +127,27 @@ fn measure(input: &Path, folder: &Path, rounds: usize, shape: Shape) -> Result<u
             &from,
             &to,
         ];
-        add(
-            "`skopeo copy --preserve-digests` of the fixed archive",
-            &line,
-            0,
-        );
-        add(
-            "`ocify fix` of the fixed archive",
-            &[ocify, "fix", &fixed_text, "-o", &out_text],
-            0,
-        );
+        let name = "`skopeo copy --preserve-digests` of the fixed archive";
+        race.add(Contender::new(name, &line).makes(&out));
+    } else {
+        println!("`skopeo copy` is not compared: it copies one image of an archive at a time");
     }
-    run(
-        &[
-            ocify.into(),
-            "fix".into(),
-            input.clone(),
-            "-o".into(),
-            fixed_text.clone(),
-        ],
-        0,
-        folder,
-    )?;
-    for round in 0..rounds {
-        let count = contenders.len();
-        for place in 0..count {
-            // Each starts after each of the others sometimes.
-            let contender = &mut contenders[(place + round) % count];
-            let start = Instant::now();
-            run(&contender.line, contender.code, folder)?;
-            contender.times.push(start.elapsed());
-            if out.exists() {
-                fs::remove_file(&out)?;
-            }
-        }
-    }
-    let mut worst = 0;
-    let baseline = median(&contenders[0].times);
-    println!("\n| Command | Median | Least to most | Ratio to `cp` | Peak memory |");
-    println!("|---|---|---|---|---|");
-    for contender in &contenders {
-        let rss = peak_rss_kib(&contender.line, folder)?;
-        if out.exists() {
-            fs::remove_file(&out)?;
-        }
-        if contender.is_ocify {
-            worst = worst.max(rss);
-        }
-        let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
-        let time = median(&contender.times);
-        let memory = match rss {
-            0 => "too short to see".to_owned(),
-            rss => format!("{:.1} MiB", rss as f64 / 1024.0),
-        };
-        println!(
-            "| {} | {time:.3} s | {:.3} to {:.3} s | {:.2} | {memory} |",
-            contender.name,
-            seconds(contender.times.iter().min()),
-            seconds(contender.times.iter().max()),
-            time / baseline,
-        );
-    }
-    fs::remove_file(&fixed)?;
-    Ok(worst)
+    race.run(bench)?;
+    common::remove(&fixed)?;
+
+    println!("\nOn one processor (`taskset -c 0`):");
+    let mut race = Race::new(cp().pinned());
+    race.add(hash().pinned());
+    race.add(fix("`ocify fix`", &[]).pinned());
+    race.add(fix("`ocify fix --verify documents`", &["--verify", "documents"]).pinned());
+    race.run(bench)
+}
+
+/// Only what is there and what would change, beside a list of the entries.
+fn listing(bench: &mut Bench, input: &Path) -> Result<()> {
+    let input = input.display().to_string();
+    let mut race = Race::new(Contender::new("`tar tf`", &["tar", "tf", &input]));
+    let dry = [OCIFY, "fix", &input, "--dry-run"];
+    race.add(Contender::new("`ocify fix --dry-run`", &dry).exits(3));
+    race.run(bench)
 }

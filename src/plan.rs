@@ -50,8 +50,32 @@ pub struct PlanOptions {
     pub avoid: Vec<Content>,
     /// Layers that were compressed anew, as a plan before this one asked for, by their old digest.
     pub layers: BTreeMap<Digest, NewLayer>,
+    /// What the output is compressed with as a whole; `None` if it is not.
+    pub outer_compression: Option<Compression>,
     /// Names that become others: old and new.
     pub renames: Vec<(Reference, Reference)>,
+    /// Whether the output is the input with as little of it rewritten as can be: entries of neither
+    /// form and the form of the archive stay, and a rewritten document gets the length of the old
+    /// one, whose place it can take then.
+    pub keep_places: bool,
+}
+
+impl PlanOptions {
+    /// Why a plan may want layers anew or left out, so that they cannot go out while the archive is
+    /// still being read.
+    pub fn rewrites_layers(&self) -> Option<&'static str> {
+        if self.compression.is_some() || !self.avoid.is_empty() {
+            Some("layers may have to be compressed anew")
+        } else if !self.images.is_empty() {
+            Some("images may have to be left out")
+        } else if self.drop_attestations {
+            Some("attestations may have to be left out")
+        } else if self.missing == MissingPolicy::Prune {
+            Some("what lacks content may have to be left out")
+        } else {
+            None
+        }
+    }
 }
 
 /// Which image is meant.
@@ -100,8 +124,9 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     naming::decide_annotations(graph, &entries, &mut decisions);
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
-    let items = docker_manifest::items(graph, &entries, &chosen, &decisions);
-    let mut rewritten = rewrite::rewrite(graph, &decisions)?;
+    let items = docker_manifest::items(graph, inventory, &entries, &chosen, &decisions);
+    let places = options.keep_places.then_some(&inventory.blobs);
+    let mut rewritten = rewrite::rewrite(graph, &decisions, places)?;
     let findings = findings::findings(
         graph, inventory, &entries, &selection, &decisions, &rewritten, options,
     );
@@ -118,7 +143,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
         platforms: &platforms,
         selection: &selection,
         decisions: &decisions,
-        family: options.family,
+        options,
     };
     Ok(Plan {
         transcodes: transcodes.into_values().collect(),
@@ -238,6 +263,8 @@ pub struct OutputEntry {
     pub len: u64,
     /// Where the bytes come from.
     pub body: Body,
+    /// Where the input has what these bytes take the place of.
+    pub replaces: Option<Location>,
 }
 
 /// Where the bytes of an output entry come from.

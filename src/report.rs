@@ -16,6 +16,8 @@ pub enum Status {
     Unchanged,
     /// A dry run found something to change.
     WouldFix,
+    /// The input is again what it was before an in-place fix that did not end.
+    Restored,
     /// There is no output.
     Failed,
 }
@@ -27,12 +29,13 @@ impl Status {
             Status::Fixed => "fixed",
             Status::Unchanged => "unchanged",
             Status::WouldFix => "would-fix",
+            Status::Restored => "restored",
             Status::Failed => "failed",
         }
     }
 }
 
-/// The blobs that were copied.
+/// The blobs of an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blobs {
     /// How many there are.
@@ -54,6 +57,8 @@ pub struct Report<'a> {
     pub plan: Option<&'a Plan>,
     /// What was copied; nothing on a dry run and after a failure.
     pub blobs: Blobs,
+    /// Why standard input was kept in a temporary file, if it was.
+    pub spooled: Option<&'a str>,
     /// How the run ended.
     pub status: Status,
     /// What went wrong, if something did.
@@ -73,6 +78,7 @@ impl<'a> Report<'a> {
             output: Some(output),
             plan: Some(plan),
             blobs,
+            spooled: None,
             status,
             error: None,
         }
@@ -90,7 +96,25 @@ impl<'a> Report<'a> {
             output: None,
             plan: Some(plan),
             blobs: Blobs::default(),
+            spooled: None,
             status,
+            error: None,
+        }
+    }
+
+    /// A run that only brought the input back, if there was something to bring back.
+    pub fn recovered(input: &'a str, is_restored: bool) -> Self {
+        let status = match is_restored {
+            true => Status::Restored,
+            false => Status::Unchanged,
+        };
+        Report {
+            input,
+            output: None,
+            plan: None,
+            blobs: Blobs::default(),
+            status,
+            spooled: None,
             error: None,
         }
     }
@@ -102,6 +126,7 @@ impl<'a> Report<'a> {
             output: None,
             plan: None,
             blobs: Blobs::default(),
+            spooled: None,
             status: Status::Failed,
             error: Some(error),
         }

@@ -24,7 +24,7 @@ pub(crate) fn check(document: &Document, role: Option<ManifestRole>) -> Result<(
             "leave attestations out with --attestations drop",
         ),
         Some(ManifestRole::Signature) => ("a signature", CHOOSE),
-        Some(ManifestRole::Cache) => ("a BuildKit cache", ASK_FOR_OCI),
+        Some(ManifestRole::Cache) => ("a build cache", ASK_FOR_OCI),
         Some(ManifestRole::Artifact) => ("an artifact", CHOOSE),
     };
     Err(none(&document.location, what).with_hint(hint))
@@ -51,7 +51,7 @@ pub(crate) fn of<'a>(
     location: &str,
 ) -> Result<&'a str> {
     let kind = media_type::kind(oci);
-    // BuildKit's own type belongs to neither family, and stands in lists of both.
+    // The cache config's own type belongs to neither family, and stands in lists of both.
     if document.is_none() && kind == Kind::CacheConfig {
         return Ok(oci);
     }

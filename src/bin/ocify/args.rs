@@ -4,7 +4,7 @@ mod demands;
 mod values;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ocify::engines::Engine;
@@ -13,7 +13,7 @@ use ocify::platform::Platform;
 use ocify::reference::Reference;
 
 pub(crate) use values::{
-    Attestations, Format, LayerCompression, Members, Missing, ProgressMode, Verification,
+    Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
 use values::{image_choice, image_name, renaming};
 
@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Fix(Fix),
 }
 
+/// Standard input or output.
+const STANDARD: &str = "-";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do
@@ -48,6 +51,8 @@ Examples:
   ocify fix app.tar -o fixed.tar             rewrite an archive
   ocify fix layout/ -o fixed.tar             pack an image layout directory
   ocify fix app.tar -o layout/               unpack into an image layout directory
+  … | ocify fix - | docker load              mend what passes in a pipe
+  ocify fix --in-place app.tar               rewrite the archive itself, in milliseconds
   ocify fix app.tar --dry-run                show what would change; exit code 3 if something would
   ocify fix app.tar -o fixed.tar --format json | jq .digests
 
@@ -56,26 +61,34 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found 
 /// The options of `fix`.
 #[derive(Debug, Args)]
 pub(crate) struct Fix {
-    /// Image archive (a tar), or image layout directory
+    /// Image archive (a tar), image layout directory, or `-` for standard input
     pub(crate) input: PathBuf,
 
-    /// Where to write: a new archive; or, with a `/` at the end, an image layout directory
+    /// Where to write: a new archive; with a `/` at the end, an image layout directory; `-` is standard output
     ///
     /// An existing empty directory is filled with an image layout as well. The input is never
-    /// changed, and the output appears only when it is complete. Not needed with --dry-run.
-    #[arg(
-        short,
-        long,
-        value_name = "OUTPUT",
-        required_unless_present = "dry_run"
-    )]
-    pub(crate) output: Option<PathBuf>,
+    /// changed, and the output appears only when it is complete; on standard output, the files
+    /// come last without which it is no image. Not needed with --dry-run, or where INPUT is `-`.
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Option<PathBuf>,
+
+    /// Rewrite INPUT itself: only what differs is written, in milliseconds whatever its size
+    ///
+    /// Entries keep their order and places, and files of neither form stay; what does not fit is
+    /// refused before anything is written. A journal beside the file brings it back after a crash:
+    /// the next ocify that meets the file does that first.
+    #[arg(long, conflicts_with_all = ["output", "force"])]
+    pub(crate) in_place: bool,
+
+    /// Bring INPUT back to what it was before an in-place fix that did not end, and do nothing else
+    #[arg(long, conflicts_with_all = ["output", "in_place", "dry_run", "metadata_file"])]
+    pub(crate) recover: bool,
 
     /// Write nothing; show what would change, and exit with code 3 if something would
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Form of the report on standard output
+    /// Form of the report, on standard output or, where that is the OUTPUT, on standard error
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
 
@@ -152,9 +165,16 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
     pub(crate) missing: Missing,
 
-    /// What to verify before the output gets its name
-    #[arg(long, value_enum, default_value_t = Verification::Full, value_name = "WHAT")]
-    pub(crate) verify: Verification,
+    /// What to verify before anything is final [default: full; documents with --in-place]
+    ///
+    /// With `documents`, a new archive is the old one, cloned where the filesystem can do that, with
+    /// the same changes that --in-place makes, if these are possible.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) verify: Option<Verification>,
+
+    /// How the blobs of a layout directory become those of another
+    #[arg(long, value_enum, default_value_t = Linking::Auto, value_name = "HOW")]
+    pub(crate) link: Linking,
 
     /// Replace an output that exists
     #[arg(long)]
@@ -166,7 +186,7 @@ pub(crate) struct Fix {
     #[arg(long)]
     pub(crate) lenient: bool,
 
-    /// Where to keep the decompressed bytes of a compressed INPUT while they are needed [default: TMPDIR, or /tmp]
+    /// Where to keep the bytes of a compressed INPUT, or of standard input, while they are needed [default: TMPDIR, or /tmp]
     #[arg(long, value_name = "DIR")]
     pub(crate) spool_dir: Option<PathBuf>,
 
@@ -192,6 +212,33 @@ pub(crate) struct Fix {
 }
 
 impl Fix {
+    /// Whether the input is standard input.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.input.as_os_str() == STANDARD
+    }
+
+    /// Where to write: standard output if the input is standard input and nothing else was said.
+    pub(crate) fn output(&self) -> Option<&Path> {
+        let default = self.is_stream().then_some(Path::new(STANDARD));
+        self.output.as_deref().or(default)
+    }
+
+    /// Whether the output is standard output, or would be.
+    pub(crate) fn is_for_stream(&self) -> bool {
+        self.output()
+            .is_some_and(|output| output.as_os_str() == STANDARD)
+    }
+
+    /// Whether the archive goes to standard output.
+    pub(crate) fn is_to_stream(&self) -> bool {
+        self.is_for_stream() && !self.dry_run
+    }
+
+    /// The directory for temporary files.
+    pub(crate) fn spool_directory(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
     /// The number of jobs, asked for or by default.
     pub(crate) fn jobs(&self) -> NonZeroUsize {
         self.jobs
@@ -205,6 +252,7 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
     use clap::error::ErrorKind;
+    use ocify::apply::Verify;
 
     fn fix(args: &[&str]) -> Result<Fix, clap::Error> {
         let line = ["ocify", "fix"].iter().chain(args);
@@ -219,12 +267,57 @@ mod tests {
     }
 
     #[test]
-    fn output_is_required_unless_dry_run() {
-        let error = fix(&["app.tar"]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+    fn there_is_one_way_out() {
+        let what = fix(&["app.tar"]).unwrap().contradiction().unwrap();
+        assert!(
+            what.contains("-o OUTPUT") && what.contains("--in-place"),
+            "{what}"
+        );
+        for enough in ["--dry-run", "--in-place", "--recover", "-ox"] {
+            let args = fix(&["app.tar", enough]).unwrap();
+            assert_eq!(args.contradiction(), None, "{enough}");
+        }
+        assert_eq!(fix(&["-"]).unwrap().contradiction(), None);
+        for wrong in ["--in-place", "--recover"] {
+            let args = fix(&["-", wrong]).unwrap();
+            assert!(args.contradiction().is_some(), "{wrong}");
+        }
+        let error = fix(&["app.tar", "--in-place", "-o", "x"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
         assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("-o") || error.to_string().contains("--output"));
-        assert_eq!(fix(&["app.tar", "--dry-run"]).unwrap().output, None);
+    }
+
+    #[test]
+    fn standard_input_goes_to_standard_output() {
+        for (line, is_stream, is_to_stream) in [
+            (&["-"][..], true, true),
+            (&["-", "--dry-run"], true, false),
+            (&["-", "-o", "x"], true, false),
+            (&["-", "-o", "-"], true, true),
+            (&["x", "-o", "-"], false, true),
+            (&["./-", "-o", "./-"], false, false),
+        ] {
+            let args = fix(line).unwrap();
+            let found = (args.is_stream(), args.is_to_stream());
+            assert_eq!(found, (is_stream, is_to_stream), "{line:?}");
+        }
+        let sync = fix(&["-", "--sync"]).unwrap();
+        assert!(sync.contradiction().unwrap().starts_with("--sync"));
+    }
+
+    #[test]
+    fn what_is_verified_depends_on_the_way_out() {
+        for (line, expected) in [
+            (&["app.tar", "-o", "x"][..], Verify::Full),
+            (
+                &["app.tar", "-o", "x", "--verify", "documents"],
+                Verify::Documents,
+            ),
+            (&["app.tar", "--in-place"], Verify::Documents),
+            (&["app.tar", "--in-place", "--verify", "full"], Verify::Full),
+        ] {
+            assert_eq!(fix(line).unwrap().verify(), expected, "{line:?}");
+        }
     }
 
     #[test]

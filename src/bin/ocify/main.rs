@@ -3,8 +3,10 @@
 mod args;
 mod fix;
 mod metadata;
+mod place;
 mod progress;
 mod run;
+mod stream;
 
 use std::process::ExitCode;
 

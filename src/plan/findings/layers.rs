@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::{info, warning};
 use crate::compression::Compression;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
@@ -12,6 +11,7 @@ use crate::inventory::{Content, Inventory};
 use crate::media_type::{self, Kind};
 use crate::plan::decide::Decisions;
 use crate::plan::recompress::wanted;
+use crate::plan::rules::FindingRule;
 use crate::plan::{Finding, PlanOptions};
 
 /// Everything that findings about layers follow from.
@@ -60,8 +60,7 @@ impl Layers<'_> {
                         zstd.push(location.clone());
                         after_skippable.push(location);
                     }
-                    Some(Content::Other | Content::Empty) => findings.push(warning(
-                        "unknown-layer-bytes",
+                    Some(Content::Other | Content::Empty) => findings.push(FindingRule::UnknownLayerBytes.finding(
                         Some(location),
                         format!("{} is neither a tar nor compressed in a form that is known; its type was kept", layer.digest),
                         None,
@@ -71,14 +70,14 @@ impl Layers<'_> {
             }
         }
         findings.extend(several(
-            "zstd-layers",
+            FindingRule::ZstdLayers,
             &zstd,
             ["is compressed", "are compressed"],
             "with zstd, which Docker before 23.0 cannot read",
             "for such a Docker, use --compression gzip or --for docker@20.10",
         ));
         findings.extend(several(
-            "skippable-frame",
+            FindingRule::SkippableFrame,
             &after_skippable,
             ["begins", "begin"],
             "with a skippable zstd frame, which podman and skopeo take for a plain tar",
@@ -119,8 +118,7 @@ impl Layers<'_> {
                 "blobs keep their"
             };
             let message = format!("{count} {what} bytes and compression: {why}");
-            findings.push(info(
-                "layers-left-alone",
+            findings.push(FindingRule::LayersLeftAlone.finding(
                 locations.into_iter().next(),
                 message,
                 None,
@@ -146,7 +144,7 @@ fn reason(document: Option<ManifestRole>, pointer: Role, kind: Kind) -> Option<&
         (Some(ManifestRole::Signature), _) => Some("a signature is evidence"),
         (Some(ManifestRole::Artifact), _) => Some("an artifact's content is its own affair"),
         (Some(ManifestRole::Cache) | None, _) => {
-            Some("BuildKit's cache config names its layers by these digests")
+            Some("the cache config names its layers by these digests")
         }
         (Some(ManifestRole::Image), Kind::OpaqueLayer) => {
             Some("it is encrypted, or no tar but a filesystem")
@@ -163,7 +161,7 @@ fn reason(document: Option<ManifestRole>, pointer: Role, kind: Kind) -> Option<&
 }
 
 fn several(
-    rule: &'static str,
+    rule: FindingRule,
     locations: &[String],
     verb: [&str; 2],
     what: &str,
@@ -177,5 +175,5 @@ fn several(
         format!("layers {}", verb[1])
     };
     let message = format!("{count} {are} {what}");
-    Some(warning(rule, Some(first), message, Some(hint)))
+    Some(rule.finding(Some(first), message, Some(hint)))
 }

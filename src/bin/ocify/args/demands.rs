@@ -1,5 +1,6 @@
 //! What the options ask of the library, and which of them contradict each other.
 
+use ocify::apply::Verify;
 use ocify::compression::{Compression, GzipMembers, Limits};
 use ocify::inventory::Content;
 use ocify::media_type::Family;
@@ -53,8 +54,36 @@ impl Fix {
         all.into_iter().filter(is_avoided).collect()
     }
 
+    /// What is verified, asked for or by default.
+    pub(crate) fn verify(&self) -> Verify {
+        match (self.verify, self.in_place) {
+            (Some(asked), _) => asked.verify(),
+            (None, true) => Verify::Documents,
+            (None, false) => Verify::Full,
+        }
+    }
+
     /// What clap cannot see: demands that contradict each other.
     pub(crate) fn contradiction(&self) -> Option<String> {
+        self.place_contradiction()
+            .or_else(|| self.form_contradiction())
+    }
+
+    fn place_contradiction(&self) -> Option<String> {
+        let says_where = self.output().is_some() || self.in_place;
+        let what = if !says_where && !self.dry_run && !self.recover {
+            "nothing says where to write: -o OUTPUT writes a new file, --in-place rewrites INPUT itself, --dry-run only shows what would change"
+        } else if self.is_stream() && (self.in_place || self.recover) {
+            "standard input is no file that could be fixed in place"
+        } else if self.sync && self.is_to_stream() {
+            "--sync needs an OUTPUT that is a file or a directory"
+        } else {
+            return None;
+        };
+        Some(what.to_owned())
+    }
+
+    fn form_contradiction(&self) -> Option<String> {
         let wanted = self.compression();
         let cannot = |form: Compression| self.engines.iter().find(|e| !e.reads(form.content()));
         let engine = wanted.and_then(cannot);

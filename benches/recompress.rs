@@ -5,81 +5,47 @@
 //! OCIFY_BENCH_DIR=/somewhere/with/10/GB cargo bench --bench recompress
 //! ```
 //!
-//! `-- layer` and `-- layers` choose one layer of 540 MB or twenty of 27 MB, `-- pipes` and `-- skopeo` the programs. The layers are
-//! made of this machine's /usr; the command lines get the layers as files, hash nothing and write no archive, and ocify gets the
-//! archive and writes one. Each run of ocify follows one of the other program, and every ratio is that of such a pair; medians are
-//! over OCIFY_BENCH_ROUNDS (5) rounds.
+//! `-- layer` and `-- layers` choose one layer of 540 MB or twenty of 27 MB; `-- skopeo` chooses whole archives beside skopeo. The layers
+//! are made of this machine's /usr. The command lines get layers as files, hash nothing and write no archive; ocify gets an archive,
+//! verifies and hashes everything, and writes one. Runs are interleaved, and every ratio is a median of pairs.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
-#[path = "common/mod.rs"]
 mod common;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use common::Result;
-use common::archive::{Archive, Form, OCI, make_layer};
-use common::files::Files;
-use common::runner::{Settings, exists, median, peak_rss_kib, run};
+use common::images::{Archive, Files, make_layer};
+use common::race::{Contender, Race};
+use common::{Bench, OCIFY, Result, exists, remove};
 
 /// What `ocify fix --compression` may use at most at two threads, whatever the layers.
-const MAX_RSS_KIB: u64 = 192 << 10;
-/// What an archive has beside its layers, at most.
-const OVERHEAD: u64 = 64 << 10;
+const MAX_MIB: u64 = 192;
 /// The bytes of all layers together.
 const LEN: u64 = 540_000_000;
+/// What an archive has beside its layers, at most.
+const OVERHEAD: u64 = 64 << 10;
 
 fn main() -> Result<()> {
-    let Some(settings) = Settings::read()? else {
+    let Some(mut bench) = Bench::start()? else {
         return Ok(());
     };
-    let processors = std::thread::available_parallelism()?;
-    let rounds = settings.rounds;
-    println!("{processors} processors, medians of {rounds} interleaved rounds");
-    let mut worst = 0;
     for (name, title, count) in [
         ("layer", "one layer of 540 MB", 1),
         ("layers", "20 layers of 27 MB", 20),
     ] {
-        if !settings.wants(name, &["layer", "layers"]) {
-            continue;
-        }
-        println!("\n## {title}\n");
-        let bench = Bench {
-            folder: settings.folder.path(),
-            rounds,
-            processors: processors.get(),
-        };
-        let from_zstd = bench.make(count, Form::Zstd(3))?;
-        let from_gzip = bench.make(count, Form::Gzip(6))?;
-        println!(
-            "| Job | Beside | It takes | `ocify fix` takes | Times as fast | Pairs | Bytes, its | Bytes, ours | Our peak memory |"
-        );
-        println!("|---|---|---|---|---|---|---|---|---|");
-        let mut jobs = Vec::new();
-        if settings.wants("pipes", &["pipes", "skopeo"]) {
-            jobs.extend(bench.pipes(&from_zstd, &from_gzip));
-        }
-        if settings.wants("skopeo", &["pipes", "skopeo"]) {
-            jobs.extend(bench.skopeo(&from_zstd, &from_gzip));
-        }
-        for job in jobs {
-            worst = worst.max(bench.measure(&job)?);
-        }
-        for input in [from_zstd, from_gzip] {
-            fs::remove_file(input.archive)?;
-            fs::remove_dir_all(input.layers)?;
+        if bench.wants(name) {
+            println!("\n## {title}");
+            pipes(&mut bench, count)?;
         }
     }
-    println!("\npeak memory of ocify: {} MiB", worst >> 10);
-    if processors.get() <= 2 && worst > MAX_RSS_KIB {
-        return Err(io::Error::other(format!(
-            "ocify used {worst} KiB; at most {MAX_RSS_KIB} are allowed"
-        )));
+    if bench.wants("skopeo") {
+        println!("\n## Whole archives, one layer of 540 MB");
+        skopeo(&mut bench)?;
     }
-    Ok(())
+    bench.finish(MAX_MIB)
 }
 
 /// The same layers, in an archive and as files of a folder.
@@ -88,46 +54,19 @@ struct Input {
     layers: PathBuf,
 }
 
-/// One thing to do, and two ways to do it.
-struct Job {
-    name: String,
-    /// What the other program is, for the table.
-    other_name: String,
-    /// The programs that it needs.
-    needs: Vec<&'static str>,
-    other: Vec<String>,
-    /// What it writes.
-    other_output: PathBuf,
-    ocify: Vec<String>,
-    output: PathBuf,
-    /// Whether our output must not be larger.
-    is_size_bound: bool,
-}
-
-struct Bench<'a> {
-    folder: &'a Path,
-    rounds: usize,
-    processors: usize,
-}
-
-impl Bench<'_> {
-    fn make(&self, count: u64, form: Form) -> Result<Input> {
-        let word = match form {
-            Form::Plain => "plain",
-            Form::Gzip(_) => "gzip",
-            Form::Zstd(_) => "zstd",
-        };
-        let archive = self.folder.join(format!("{word}.tar"));
-        let layers = self.folder.join(word);
+impl Input {
+    /// Makes them; those of one number are the same whatever the suffix.
+    fn make(bench: &Bench, count: u64, suffix: &str) -> Result<Input> {
+        let archive = bench.path(&format!("{}.tar", &suffix[1..]));
+        let layers = bench.path(&suffix[1..]);
         fs::create_dir(&layers)?;
-        let mut writer = Archive::create(&archive, &OCI)?;
-        // Every archive has the same files.
+        let mut writer = Archive::create_oci(&archive)?;
         let mut files = Files::new(Path::new("/usr"));
         let mut made = Vec::new();
         for number in 0..count {
             let path = layers.join(format!("{number:02}"));
-            let len = LEN / count;
-            let layer = make_layer(&mut files, &number.to_string(), len, form, &OCI, &path)?;
+            let prefix = number.to_string();
+            let layer = make_layer(&mut files, &prefix, LEN / count, suffix, &path)?;
             writer.add_blob(&layer.descriptor, File::open(&path)?)?;
             made.push(layer);
         }
@@ -136,177 +75,130 @@ impl Bench<'_> {
         Ok(Input { archive, layers })
     }
 
-    /// Decompressing and compressing each layer by the fastest programs for it.
-    fn pipes(&self, from_zstd: &Input, from_gzip: &Input) -> Vec<Job> {
-        let threads = self.processors;
-        let pigz = format!("zstd -dcq \"$1\" | pigz -6 -p {threads} > \"$2\"");
-        let zstd = format!("pigz -dc \"$1\" | zstd -3 -q -T{threads} > \"$2\"");
-        let job = |name: &str, input: &Input, line: &str, to: &str| {
-            let out = self.folder.join("pipe");
-            let script = format!(
-                "set -e; mkdir -p '{0}'; for layer in '{1}'/*; do set -- \"$layer\" \"{0}/${{layer##*/}}\"; {line}; done",
-                out.display(),
-                input.layers.display()
-            );
-            let shown = line.replace(" \"$1\"", "").replace(" > \"$2\"", "");
-            Job {
-                name: name.to_owned(),
-                other_name: format!("`{}`", shown.replace('|', "\\|")),
-                needs: vec!["zstd", "pigz"],
-                other: ["sh", "-c", &script].map(str::to_owned).to_vec(),
-                other_output: out,
-                ocify: self.ocify(input, &["--compression", to]),
-                output: self.output(),
-                is_size_bound: to == "gzip",
-            }
-        };
-        vec![
-            job("zstd to gzip", from_zstd, &pigz, "gzip"),
-            job("gzip to zstd", from_gzip, &zstd, "zstd"),
-            job(
-                "zstd to plain tar",
-                from_zstd,
-                "zstd -dcq \"$1\" > \"$2\"",
-                "uncompressed",
-            ),
-            job(
-                "gzip to plain tar",
-                from_gzip,
-                "pigz -dc \"$1\" > \"$2\"",
-                "uncompressed",
-            ),
-        ]
+    fn remove(self) -> Result<()> {
+        remove(&self.archive)?;
+        remove(&self.layers)
     }
 
-    /// Whole archives, where skopeo can do the same.
-    fn skopeo(&self, from_zstd: &Input, from_gzip: &Input) -> Vec<Job> {
-        let job = |name: &str, input: &Input, more: &[&str], to: &str| {
-            let out = self.folder.join("skopeo.tar");
-            let transport = if to == "uncompressed" {
-                "docker-archive"
-            } else {
-                "oci-archive"
-            };
-            let from = format!("oci-archive:{}", input.archive.display());
-            let target = format!("{transport}:{}:example.com/app:v1", out.display());
-            let line = ["skopeo", "--insecure-policy", "copy", "--quiet"];
-            let line = [&line[..], more, &[&from, &target]].concat();
-            let shown = ["skopeo copy"]
-                .iter()
-                .chain(more)
-                .copied()
-                .collect::<Vec<_>>()
-                .join(" ");
-            Job {
-                name: name.to_owned(),
-                other_name: format!("`{shown} oci-archive:… {transport}:…`"),
-                needs: vec!["skopeo"],
-                other: line.into_iter().map(str::to_owned).collect(),
-                other_output: out,
-                ocify: self.ocify(input, &["--compression", to]),
-                output: self.output(),
-                is_size_bound: false,
-            }
-        };
-        let compress = ["--dest-compress", "--dest-compress-format"];
-        let to_gzip = [&compress[..], &["gzip"]].concat();
-        let to_zstd = [&compress[..], &["zstd"]].concat();
-        vec![
-            job("archive, zstd to gzip", from_zstd, &to_gzip, "gzip"),
-            job("archive, gzip to zstd", from_gzip, &to_zstd, "zstd"),
-            job("archive, gzip to plain tar", from_gzip, &[], "uncompressed"),
-        ]
+    /// `ocify fix` with this compression.
+    fn ocify(&self, bench: &Bench, to: &str) -> Contender {
+        let out = bench.path("out.tar");
+        let (from, output) = (text(&self.archive), text(&out));
+        let line = [OCIFY, "fix", &from, "-o", &output, "--compression", to];
+        Contender::new(&format!("`ocify fix --compression {to}`"), &line).makes(&out)
     }
+}
 
-    fn output(&self) -> PathBuf {
-        self.folder.join("out.tar")
+/// Decompressing and compressing each layer by the fastest programs for it.
+fn pipes(bench: &mut Bench, count: u64) -> Result<()> {
+    if !exists("pigz") || !exists("zstd") {
+        println!("\npigz or zstd is not installed, so not compared");
+        return Ok(());
     }
-
-    fn ocify(&self, input: &Input, options: &[&str]) -> Vec<String> {
-        let input = input.archive.display().to_string();
-        let output = self.output().display().to_string();
-        let line = [env!("CARGO_BIN_EXE_ocify"), "fix", &input, "-o", &output];
-        let line = [&line[..], options].concat();
-        line.into_iter().map(str::to_owned).collect()
-    }
-
-    /// Runs a job both ways in turns, prints its row, and returns ocify's peak memory in KiB.
-    fn measure(&self, job: &Job) -> Result<u64> {
-        if let Some(absent) = job.needs.iter().find(|program| !exists(program)) {
-            println!("| {} | {absent} is not installed | | | | | | | |", job.name);
-            return Ok(0);
-        }
-        let mut others = Vec::new();
-        let mut ours = Vec::new();
-        let (mut other_len, mut len) = (0, 0);
-        for round in 0..self.rounds {
-            let mut time_other = || -> Result<()> {
-                others.push(time(&job.other, self.folder)?);
-                other_len = total_len(&job.other_output)?;
-                remove(&job.other_output)
-            };
-            // Each comes first sometimes.
-            if round % 2 == 0 {
-                time_other()?;
-            }
-            ours.push(time(&job.ocify, self.folder)?);
-            len = total_len(&job.output)?;
-            remove(&job.output)?;
-            if round % 2 == 1 {
-                time_other()?;
-            }
-        }
-        let rss = peak_rss_kib(&job.ocify, self.folder)?;
-        remove(&job.output)?;
-        let mut ratios: Vec<f64> = others
-            .iter()
-            .zip(&ours)
-            .map(|(other, own)| other.as_secs_f64() / own.as_secs_f64())
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        println!(
-            "| {} | {} | {:.2} s | {:.2} s | **{:.2}** | {:.2} to {:.2} | {other_len} | {len} | {} MiB |",
-            job.name,
-            job.other_name,
-            median(&others),
-            median(&ours),
-            ratios[ratios.len() / 2],
-            ratios[0],
-            ratios[ratios.len() - 1],
-            rss >> 10,
+    let threads = std::thread::available_parallelism()?;
+    let to_gzip = format!("zstd -dcq | pigz -6 -p {threads}");
+    let to_zstd = format!("pigz -dc | zstd -3 -q -T{threads}");
+    for (title, suffix, pipe, to) in [
+        ("zstd to gzip", "+zstd", &to_gzip[..], "gzip"),
+        ("gzip to zstd", "+gzip", &to_zstd, "zstd"),
+        ("zstd to plain tar", "+zstd", "zstd -dcq", "uncompressed"),
+        ("gzip to plain tar", "+gzip", "pigz -dc", "uncompressed"),
+    ] {
+        println!("\n### {title}");
+        let input = Input::make(bench, count, suffix)?;
+        let out = bench.path("pipe");
+        let script = format!(
+            "set -e; mkdir '{0}'; for layer in '{1}'/*; do < \"$layer\" {pipe} > \"{0}/${{layer##*/}}\"; done",
+            out.display(),
+            input.layers.display()
         );
-        if job.is_size_bound && len > other_len + OVERHEAD {
-            return Err(io::Error::other(format!(
-                "{}: {len} bytes, and {other_len} by the other program",
-                job.name
-            )));
+        if to == "gzip" {
+            compare_sizes(bench, &input, &script, &out)?;
         }
-        Ok(rss)
+        let name = format!("`{}`", pipe.replace('|', "\\|"));
+        let mut race = Race::new(Contender::shell(&name, &script).makes(&out));
+        race.add(input.ocify(bench, to));
+        race.run(bench)?;
+        input.remove()?;
     }
+    Ok(())
 }
 
-fn time(line: &[String], folder: &Path) -> Result<Duration> {
-    let start = Instant::now();
-    run(line, 0, folder)?;
-    Ok(start.elapsed())
+/// Our gzip must not be larger than pigz's.
+fn compare_sizes(bench: &Bench, input: &Input, script: &str, out: &Path) -> Result<()> {
+    let ours = bench.path("size.tar");
+    let (from, to) = (text(&input.archive), text(&ours));
+    run(Command::new("sh").args(["-c", script]))?;
+    run(Command::new(OCIFY).args(["fix", &from, "-o", &to, "--compression", "gzip"]))?;
+    let mut pigz = 0;
+    for entry in fs::read_dir(out)? {
+        pigz += entry?.metadata()?.len();
+    }
+    let len = fs::metadata(&ours)?.len();
+    println!("\npigz: {pigz} bytes, ocify: {len} bytes, the archive included");
+    remove(out)?;
+    remove(&ours)?;
+    if len > pigz + OVERHEAD {
+        return Err(io::Error::other("the gzip of ocify is larger than pigz's"));
+    }
+    Ok(())
 }
 
-/// The length of a file, or of all files in a folder.
-fn total_len(path: &Path) -> Result<u64> {
-    if path.is_file() {
-        return Ok(fs::metadata(path)?.len());
+/// What skopeo can do as well.
+fn skopeo(bench: &mut Bench) -> Result<()> {
+    if !exists("skopeo") {
+        println!("\nskopeo is not installed, so not compared");
+        return Ok(());
     }
-    let mut total = 0;
-    for entry in fs::read_dir(path)? {
-        total += entry?.metadata()?.len();
+    let compress = ["--dest-compress", "--dest-compress-format"];
+    for (title, suffix, options, transport, to) in [
+        (
+            "zstd to gzip",
+            "+zstd",
+            [&compress[..], &["gzip"]].concat(),
+            "oci-archive",
+            "gzip",
+        ),
+        (
+            "gzip to zstd",
+            "+gzip",
+            [&compress[..], &["zstd"]].concat(),
+            "oci-archive",
+            "zstd",
+        ),
+        (
+            "gzip to plain tar",
+            "+gzip",
+            Vec::new(),
+            "docker-archive",
+            "uncompressed",
+        ),
+    ] {
+        println!("\n### {title}");
+        let input = Input::make(bench, 1, suffix)?;
+        let out = bench.path("skopeo.tar");
+        let from = format!("oci-archive:{}", input.archive.display());
+        let target = format!("{transport}:{}:example.com/app:v1", out.display());
+        let line = ["skopeo", "--insecure-policy", "copy", "--quiet"];
+        let line = [&line[..], &options, &[&from, &target]].concat();
+        let name = [&["skopeo copy"], &options[..]].concat().join(" ");
+        let name = format!("`{name} oci-archive:… {transport}:…`");
+        let mut race = Race::new(Contender::new(&name, &line).makes(&out));
+        race.add(input.ocify(bench, to));
+        race.run(bench)?;
+        input.remove()?;
     }
-    Ok(total)
+    Ok(())
 }
 
-fn remove(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
     }
+    Err(io::Error::other(format!("{command:?}: {}", output.status)))
 }

@@ -11,6 +11,8 @@
 //! OCIFY_WRITE_DOCS=1 cargo test --test engines
 //! ```
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
@@ -21,6 +23,7 @@ use std::thread;
 use crate::archive::{Archive, NOT_YET, Sample, fixtures, folder, prepare};
 use crate::engine::Column;
 use crate::expected::{BEFORE, EXCEPTIONS, Reason, SHAPES};
+use crate::recompressed::Recompressed;
 use crate::shapes::shapes;
 use crate::table::{Cell, Row, page};
 
@@ -42,6 +45,8 @@ mod in_place;
 mod machine;
 #[path = "engines/podman.rs"]
 mod podman;
+#[path = "engines/recompressed.rs"]
+mod recompressed;
 #[path = "engines/shapes.rs"]
 mod shapes;
 #[path = "engines/skopeo.rs"]
@@ -64,9 +69,13 @@ fn fixed_archives_load_and_run_in_every_engine() {
     let samples = prepare(shared.path());
     in_place::check_count(&samples);
     let named = in_place::prepare_named(&folder(), shared.path());
+    let recompressed = recompressed::prepare(shared.path());
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
-        let (trixie, shared, samples, named) = (&trixie, shared.path(), &samples, &named);
-        let start = |column| scope.spawn(move || try_all(column, trixie, shared, samples, named));
+        let (trixie, shared, samples) = (&trixie, shared.path(), &samples);
+        let (named, recompressed) = (&named, &recompressed);
+        let start = |column| {
+            scope.spawn(move || try_all(column, trixie, shared, samples, named, recompressed))
+        };
         let threads = Column::ALL.map(start);
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
         threads.into_iter().map(join).collect()
@@ -136,6 +145,7 @@ fn try_all(
     shared: &Path,
     samples: &[Sample],
     named: &Archive,
+    recompressed: &[Recompressed],
 ) -> Outcome {
     let mut outcome = Outcome {
         column,
@@ -220,6 +230,11 @@ fn try_all(
         && let Err(error) = engine.attempt(named)
     {
         outcome.problem("many names in place", &error);
+    }
+    for archive in recompressed {
+        if let Err(error) = engine.attempt(&archive.archive) {
+            outcome.problem(&archive.name, &error);
+        }
     }
     if !outcome.problems.is_empty() {
         outcome.problem("end of the log", &engine.machine().log());

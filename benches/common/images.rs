@@ -1,4 +1,5 @@
-//! Image archives of this machine's files, every type in them Docker's, so that there is something to fix.
+//! Image archives of this machine's files. Every type in them is Docker's, so that there is something to fix, or OCI's, so that there is
+//! not.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -12,6 +13,9 @@ use super::{MIB, Result};
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// The bytes of this machine's files, over and over.
 pub(crate) struct Files {
@@ -134,7 +138,8 @@ pub(crate) struct Layer {
     pub(crate) diff_id: String,
 }
 
-/// Writes the layer to a file, compressed as `suffix` says.
+/// Writes the layer to a file, compressed as the suffix of its media type says: as fast as can be with Docker's suffixes, `.zstd` and
+/// `.gzip`, and at the levels that builders use with OCI's, `+zstd` and `+gzip`.
 pub(crate) fn make_layer(
     files: &mut Files,
     prefix: &str,
@@ -143,17 +148,20 @@ pub(crate) fn make_layer(
     path: &Path,
 ) -> Result<Layer> {
     let file = Hashing::new(BufWriter::new(File::create(path)?));
-    let media_type = format!("{DOCKER_LAYER}{suffix}");
+    let is_oci = suffix.starts_with('+');
+    let base = if is_oci { OCI_LAYER } else { DOCKER_LAYER };
+    let media_type = format!("{base}{suffix}");
     let (file, diff_id) = match suffix {
-        ".zstd" => {
-            let mut tar = Hashing::new(zstd::Encoder::new(file, 1)?);
+        ".zstd" | "+zstd" => {
+            let level = if is_oci { 3 } else { 1 };
+            let mut tar = Hashing::new(zstd::Encoder::new(file, level)?);
             files.write_tar(prefix, len, &mut tar)?;
             let (encoder, tar) = tar.descriptor("");
             (encoder.finish()?, Some(tar.hex))
         }
-        ".gzip" => {
-            let encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-            let mut tar = Hashing::new(encoder);
+        ".gzip" | "+gzip" => {
+            let level = flate2::Compression::new(if is_oci { 6 } else { 1 });
+            let mut tar = Hashing::new(flate2::write::GzEncoder::new(file, level));
             files.write_tar(prefix, len, &mut tar)?;
             let (encoder, tar) = tar.descriptor("");
             (encoder.finish()?, Some(tar.hex))
@@ -178,14 +186,28 @@ pub(crate) struct Archive {
     tar: tar::Builder<BufWriter<File>>,
     entries: Vec<String>,
     count: u64,
+    manifest_type: &'static str,
+    config_type: &'static str,
 }
 
 impl Archive {
+    /// With Docker's types.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         Ok(Archive {
             tar: tar::Builder::new(BufWriter::new(File::create(path)?)),
             entries: Vec::new(),
             count: 0,
+            manifest_type: DOCKER_MANIFEST,
+            config_type: DOCKER_CONFIG,
+        })
+    }
+
+    /// With OCI's types.
+    pub(crate) fn create_oci(path: &Path) -> Result<Self> {
+        Ok(Archive {
+            manifest_type: OCI_MANIFEST,
+            config_type: OCI_CONFIG,
+            ..Archive::create(path)?
         })
     }
 
@@ -217,10 +239,11 @@ impl Archive {
         let config = format!(
             r#"{{"architecture":"amd64","os":"linux","config":{{"Labels":{{"name":"{name}"}}}},"rootfs":{{"type":"layers","diff_ids":[{diff_ids}]}}}}"#
         );
-        let config_descriptor = Descriptor::of(config.as_bytes(), DOCKER_CONFIG)?;
+        let config_descriptor = Descriptor::of(config.as_bytes(), self.config_type)?;
         self.add_blob(&config_descriptor, config.as_bytes())?;
         let manifest = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{DOCKER_MANIFEST}","config":{},"layers":[{}]}}"#,
+            r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
+            self.manifest_type,
             config_descriptor.json(""),
             list(
                 layers
@@ -229,7 +252,7 @@ impl Archive {
                     .collect()
             )
         );
-        let descriptor = Descriptor::of(manifest.as_bytes(), DOCKER_MANIFEST)?;
+        let descriptor = Descriptor::of(manifest.as_bytes(), self.manifest_type)?;
         self.add_blob(&descriptor, manifest.as_bytes())?;
         self.entries.push(descriptor.json(&format!(
             r#","annotations":{{"io.containerd.image.name":"example.com/{name}:v1","org.opencontainers.image.ref.name":"v1"}}"#

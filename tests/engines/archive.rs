@@ -125,7 +125,8 @@ fn sample(input: &Path, name: String, what: Option<&'static str>, shared: &Path)
     }
 }
 
-fn fix(input: &Path, output: &Path, options: &[&str]) {
+/// Runs the built command.
+pub(crate) fn fix(input: &Path, output: &Path, options: &[&str]) {
     let run = Command::new(env!("CARGO_BIN_EXE_ocify"))
         .args(["fix", "--progress", "quiet"])
         .arg(input)

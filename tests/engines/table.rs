@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::archive::NOT_YET;
 use crate::engine::Column;
 use crate::expected::{EXCEPTIONS, Reason};
+use crate::recompressed;
 
 /// What an engine did with an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,7 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
             ],
         );
     }
+    page.push_str(&recompressed::section());
     page
 }
 

@@ -5,13 +5,16 @@ mod compressed;
 mod copy;
 mod directory;
 mod mover;
+mod patch;
 mod recompress;
 mod sequence;
 mod space;
 mod stream;
 mod target;
 mod transcode;
+mod verify;
 
+pub use patch::{Patch, apply_in_place, apply_patched, patch};
 pub use recompress::{RecompressOptions, recompress};
 pub use stream::StreamSink;
 pub use target::{Target, TargetKind};

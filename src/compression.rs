@@ -5,7 +5,9 @@
 mod gzip_read;
 mod gzip_write;
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use crate::inventory::Content;
 use gzip_read::GzipReader;
@@ -35,6 +37,20 @@ impl Compression {
             Content::Gzip => Some(Compression::Gzip),
             Content::Zstd => Some(Compression::Zstd),
             Content::Empty | Content::Bzip2 | Content::Xz | Content::Other => None,
+        }
+    }
+
+    /// How a file of that name is compressed as a whole: `.gz` and `.tgz` by gzip, `.zst` and
+    /// `.tzst` by zstd.
+    pub fn of_name(name: &OsStr) -> Self {
+        let name = name.as_bytes();
+        let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+        if ends_in(&[b".gz", b".tgz"]) {
+            Compression::Gzip
+        } else if ends_in(&[b".zst", b".tzst"]) {
+            Compression::Zstd
+        } else {
+            Compression::Uncompressed
         }
     }
 

@@ -116,6 +116,8 @@ codes! {
     LinkEntry = "link-entry", Unsupported;
     /// A document is larger than the cap.
     DocumentTooLarge = "document-too-large", Unsupported;
+    /// A directory holds more files than are listed.
+    TooManyEntries = "too-many-entries", Unsupported;
     /// Documents are nested deeper than the cap.
     DocumentTooDeep = "document-too-deep", Unsupported;
     /// The input passes by once, and something would have to be read again.
@@ -146,6 +148,16 @@ codes! {
     ParentMissing = "parent-missing", Refused;
     /// The output directory is not empty.
     OutputNotEmpty = "output-not-empty", Refused;
+    /// What has to change cannot be changed in the file as it is.
+    InPlaceRefused = "in-place-refused", Refused;
+    /// The file to be fixed in place cannot be written.
+    NotWritable = "not-writable", Refused;
+    /// Another run works on the file.
+    FileBusy = "file-busy", Refused;
+    /// A fix in place did not end, and the file has to be restored first.
+    UnfinishedFix = "unfinished-fix", Refused;
+    /// The journal of a fix in place is not the file's.
+    ForeignJournal = "foreign-journal", Refused;
 }
 
 /// What went wrong, where, and what to do next.

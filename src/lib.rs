@@ -11,6 +11,7 @@ pub mod error;
 pub mod graph;
 mod header;
 pub mod inventory;
+pub mod journal;
 mod json;
 pub mod media_type;
 pub mod plan;

@@ -47,8 +47,14 @@ pub struct PlanOptions {
     pub avoid: Vec<Compression>,
     /// Layers that were compressed anew, as a plan before this one asked for, by their old digest.
     pub layers: BTreeMap<Digest, NewLayer>,
+    /// What the output is compressed with as a whole; `None` if it is not.
+    pub outer_compression: Option<Compression>,
     /// Names that become others: old and new.
     pub renames: Vec<(Reference, Reference)>,
+    /// Whether the output is the input with as little of it rewritten as can be: entries of neither
+    /// form and the form of the archive stay, and a rewritten document gets the length of the old
+    /// one, whose place it can take then.
+    pub keep_places: bool,
 }
 
 impl PlanOptions {
@@ -115,8 +121,9 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     naming::decide_annotations(graph, &entries, &mut decisions);
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
-    let items = docker_manifest::items(graph, &entries, &chosen, &decisions);
-    let mut rewritten = rewrite::rewrite(graph, &decisions)?;
+    let items = docker_manifest::items(graph, inventory, &entries, &chosen, &decisions);
+    let places = options.keep_places.then_some(&inventory.blobs);
+    let mut rewritten = rewrite::rewrite(graph, &decisions, places)?;
     let findings = findings::findings(
         graph, inventory, &entries, &selection, &decisions, &rewritten,
     );
@@ -133,6 +140,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
         platforms: &platforms,
         selection: &selection,
         decisions: &decisions,
+        options,
     };
     Ok(Plan {
         transcodes: transcodes.into_values().collect(),
@@ -252,6 +260,8 @@ pub struct OutputEntry {
     pub len: u64,
     /// Where the bytes come from.
     pub body: Body,
+    /// Where the input has what these bytes take the place of.
+    pub replaces: Option<Location>,
 }
 
 /// Where the bytes of an output entry come from.

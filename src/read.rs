@@ -22,7 +22,8 @@ use rustix::fs::OFlags;
 
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
-use crate::inventory::{BlobEntry, Inventory, Location};
+use crate::inventory::{BlobEntry, Content, Inventory, Location};
+use crate::journal;
 
 /// How many bytes are hashed at a time.
 const HASH_PIECE: usize = 128 << 10;
@@ -35,6 +36,8 @@ pub struct Source {
     path: PathBuf,
     file: Arc<File>,
     metadata: Metadata,
+    /// What the archive was compressed with as a whole.
+    outer: Option<Content>,
     /// Blobs that the input does not hold in this form.
     spooled: Vec<Arc<File>>,
 }
@@ -85,7 +88,24 @@ impl Source {
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
             .open(path)
             .context("open", path)?;
-        Source::of(file, path)
+        let source = Self::of(file, path)?;
+        if !source.is_layout() {
+            journal::shared(&source.file, path)?;
+            source.refuse_unfinished()?;
+        }
+        Ok(source)
+    }
+
+    /// Opens an archive that is to be fixed in place, and keeps others from using it meanwhile.
+    ///
+    /// # Errors
+    /// It is no regular file, cannot be written, or is in use.
+    pub fn open_in_place(path: &Path) -> Result<Source> {
+        let file = journal::open_writable(path)?;
+        journal::exclusive(&file, path)?;
+        let source = Self::of(file, path)?;
+        source.refuse_unfinished()?;
+        Ok(source)
     }
 
     /// A file or directory that is open already; `path` is what messages call it.
@@ -97,8 +117,20 @@ impl Source {
             path: path.to_owned(),
             metadata: file.metadata().context("read", path)?,
             file: Arc::new(file),
+            outer: None,
             spooled: Vec::new(),
         })
+    }
+
+    /// Half old and half new, a file is no image at all.
+    fn refuse_unfinished(&self) -> Result<()> {
+        if !journal::is_pending(&self.path) {
+            return Ok(());
+        }
+        Err(journal::unfinished(
+            &self.path,
+            "and the file has to be restored first",
+        ))
     }
 
     /// The path that was opened.
@@ -142,7 +174,13 @@ impl Source {
         (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())
     }
 
-    fn read_range(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
+    /// The archive's own file, or the one that it was decompressed to.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The bytes at a place.
+    pub(crate) fn read_range(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
         let (file, offset) = self.open_blob(location)?;
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset)
@@ -241,11 +279,12 @@ impl BlobSource for Source {
 /// Lists everything in the source. Only names, lengths, the first bytes of blobs and the three root
 /// files are read.
 pub fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
-    let inventory = if source.is_layout() {
+    let mut inventory = if source.is_layout() {
         layout::scan(source)?
     } else {
         archive::scan(source, options)?
     };
+    inventory.outer_compression = source.outer;
     require_root(&inventory, &source.path)?;
     Ok(inventory)
 }

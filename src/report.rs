@@ -16,6 +16,8 @@ pub enum Status {
     Unchanged,
     /// A dry run found something to change.
     WouldFix,
+    /// The input is again what it was before an in-place fix that did not end.
+    Restored,
     /// There is no output.
     Failed,
 }
@@ -27,12 +29,13 @@ impl Status {
             Status::Fixed => "fixed",
             Status::Unchanged => "unchanged",
             Status::WouldFix => "would-fix",
+            Status::Restored => "restored",
             Status::Failed => "failed",
         }
     }
 }
 
-/// The blobs that were copied.
+/// The blobs of an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blobs {
     /// How many there are.
@@ -95,6 +98,23 @@ impl<'a> Report<'a> {
             blobs: Blobs::default(),
             spooled: None,
             status,
+            error: None,
+        }
+    }
+
+    /// A run that only brought the input back, if there was something to bring back.
+    pub fn recovered(input: &'a str, is_restored: bool) -> Self {
+        let status = match is_restored {
+            true => Status::Restored,
+            false => Status::Unchanged,
+        };
+        Report {
+            input,
+            output: None,
+            plan: None,
+            blobs: Blobs::default(),
+            status,
+            spooled: None,
             error: None,
         }
     }

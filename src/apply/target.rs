@@ -35,18 +35,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// How an archive of that name is compressed as a whole: `.gz` and `.tgz` by gzip, `.zst` and
-    /// `.tzst` by zstd.
+    /// How an archive of that name is compressed as a whole.
     pub(super) fn compression(&self) -> Compression {
-        let name = self.name.as_bytes();
-        let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
-        if ends_in(&[b".gz", b".tgz"]) {
-            Compression::Gzip
-        } else if ends_in(&[b".zst", b".tzst"]) {
-            Compression::Zstd
-        } else {
-            Compression::Uncompressed
-        }
+        Compression::of_name(&self.name)
     }
 
     /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
@@ -115,6 +106,18 @@ impl Target {
             name: OsString::new(),
             kind: TargetKind::Stream(output),
         })
+    }
+
+    /// Whether the output is an archive that is not compressed as a whole.
+    pub fn is_plain_archive(&self) -> bool {
+        matches!(self.kind, TargetKind::Archive) && self.compression() == Compression::Uncompressed
+    }
+
+    /// Whether a path would be one, before anything is checked.
+    pub fn names_plain_archive(output: &Path) -> bool {
+        let is_layout = output.as_os_str().as_bytes().ends_with(b"/") || output.is_dir();
+        let name = output.file_name().unwrap_or_default();
+        !is_layout && Compression::of_name(name) == Compression::Uncompressed
     }
 
     /// The form of the output.

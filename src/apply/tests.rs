@@ -34,6 +34,7 @@ impl Job {
                     digest,
                     location: Location::Offset(input.len() as u64),
                 },
+                replaces: None,
             });
             input.extend(bytes);
         }
@@ -41,6 +42,7 @@ impl Job {
             name: "index.json".to_owned(),
             len: 2,
             body: Body::Bytes(b"{}".to_vec()),
+            replaces: None,
         });
         fs::write(dir.path().join("in.tar"), input).unwrap();
         let plan = Plan {
@@ -88,6 +90,7 @@ fn directory(name: &str) -> OutputEntry {
         name: name.to_owned(),
         len: 0,
         body: Body::Directory,
+        replaces: None,
     }
 }
 
@@ -517,7 +520,12 @@ fn a_parent_that_takes_no_file_is_named() {
 #[test]
 fn a_plan_that_contradicts_itself_is_refused() {
     let other = Digest::of(Algorithm::Sha256, b"other");
-    let entry = |name: String, body: Body| OutputEntry { name, len: 1, body };
+    let entry = |name: String, body: Body| OutputEntry {
+        name,
+        len: 1,
+        body,
+        replaces: None,
+    };
     let blob = Body::Blob {
         digest: Digest::of(Algorithm::Sha256, b"x"),
         location: Location::Offset(0),

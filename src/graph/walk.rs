@@ -234,21 +234,27 @@ impl Walk<'_> {
                 .blobs
                 .get(&layer.digest)
                 .map(|blob| blob.content);
-            // Of an uncompressed layer the digest is the diff ID, so a difference shows without reading it.
-            if content == Some(Content::Tar)
-                && layer.digest.algorithm() == Algorithm::Sha256
+            // Of a layer that is not compressed the digest is the diff ID, so a difference shows
+            // without reading it. Bytes of no known form are either not compressed or no layer.
+            let what = match content {
+                Some(Content::Tar) => "a plain tar",
+                Some(Content::Other | Content::Empty) => "not compressed in a form that is known",
+                _ => continue,
+            };
+            if layer.digest.algorithm() == Algorithm::Sha256
                 && matches!(media_type::kind(&layer.media_type), Kind::Layer { .. })
                 && !layer.digest.is_written(diff_id)
             {
                 return Err(Error::new(
                     Code::DiffIdMismatch,
                     format!(
-                        "{} is a plain tar of digest {}, but the config's diff ID is {}",
+                        "{} is {what} and has the digest {}, but the config's diff ID is {}",
                         document.location_of(layer),
                         layer.digest,
                         crate::error::escape(diff_id)
                     ),
-                ));
+                )
+                .with_hint("the archive is damaged or was made wrong; save the image again"));
             }
         }
         Ok(())

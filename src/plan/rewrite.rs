@@ -10,6 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role};
+use crate::inventory::BlobEntry;
 use crate::json::{
     Edit, HouseStyle, View, append_items, apply_edits, insert_members, remove_items,
     remove_members, set_member,
@@ -36,11 +37,16 @@ pub(crate) struct NewDocument {
     pub(crate) text: String,
 }
 
-/// Carries out all decisions.
+/// Carries out all decisions. With `places`, a document that becomes shorter than the one there is
+/// padded to its length.
 ///
 /// # Errors
 /// A document would become larger than readers take.
-pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Result<Rewritten> {
+pub(crate) fn rewrite(
+    graph: &Graph,
+    decisions: &Decisions,
+    places: Option<&BTreeMap<Digest, BlobEntry>>,
+) -> Result<Rewritten> {
     let mut out = Rewritten::default();
     for digest in &graph.children_first {
         let Some((document, decision)) =
@@ -48,9 +54,12 @@ pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Result<Rewritten>
         else {
             continue;
         };
-        let text = rewrite_document(document, decision, &mut out);
+        let mut text = rewrite_document(document, decision, &mut out);
         check_len(&document.location, &text)?;
         if text != document.text || document.is_restored {
+            if let Some(old) = places.and_then(|places| places.get(digest)) {
+                pad(&mut text, old.len);
+            }
             let digest = Digest::of(document.digest.algorithm(), text.as_bytes());
             out.documents
                 .insert(document.digest.clone(), NewDocument { digest, text });
@@ -59,6 +68,15 @@ pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Result<Rewritten>
     out.root = rewrite_document(&graph.root, &decisions.root, &mut out);
     check_len(&graph.root.location, &out.root)?;
     Ok(out)
+}
+
+/// White space after a document's end changes its digest and nothing else.
+fn pad(text: &mut String, len: u64) {
+    let missing = len.saturating_sub(text.len() as u64);
+    text.extend(std::iter::repeat_n(
+        ' ',
+        usize::try_from(missing).unwrap_or(0),
+    ));
 }
 
 /// Refuses what the next reader, ocify among them, would refuse.

@@ -15,12 +15,13 @@ pub(super) use self::duplicates::stands_twice;
 pub(super) use self::entries::{Entries, Entry, ends_inside};
 use self::input::FileInput;
 pub(super) use self::input::Input;
-pub(super) use self::listing::{Contents, Listing};
+pub(super) use self::listing::{CleanName, Contents, Listing};
 use super::form::Order;
 use super::{ScanOptions, Source, content};
+use crate::digest::Digest;
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::header::{self, BLOCK};
-use crate::inventory::{Content, ExtraKind, Inventory, Location};
+use crate::inventory::{Content, ExtraKind, Inventory, Location, Place, PlaceKind, RootName};
 
 pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     let file_len = source.file.metadata().context("read", source.path())?.len();
@@ -33,6 +34,7 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     while let Some(entry) = entries.next()? {
         let name = listing.header(source.path(), &entry)?;
         let kind = kind(&entry, Location::Offset(entry.data_at));
+        listing.place(place(&entry, &name, &kind));
         if listing.is_canonical() {
             let mut padding = [0; BLOCK];
             let expected = header::padding(entry.len) as usize;
@@ -44,7 +46,7 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     }
     let end = entries.position();
     check_end(&mut input, end, end)?;
-    listing.finish(source, options, file_len)
+    listing.finish(source, options, end, file_len)
 }
 
 /// In the oldest archives a directory is a file whose name ends in a slash.
@@ -74,6 +76,27 @@ pub(super) fn kind(entry: &Entry, location: Location) -> ExtraKind {
         EntryType::Symlink => ExtraKind::Symlink(link()),
         EntryType::Link => ExtraKind::Hardlink(link()),
         _ => ExtraKind::Other,
+    }
+}
+
+/// Where the entry stands, by the name that it has itself: a directory around it counts.
+fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> Place {
+    let kind = match kind {
+        ExtraKind::Directory => PlaceKind::Directory,
+        ExtraKind::File(_) if Digest::from_blob_name(&name.text).is_some() => PlaceKind::Blob,
+        ExtraKind::File(_) => RootName::of(&name.text).map_or(PlaceKind::File, PlaceKind::Root),
+        ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) | ExtraKind::Other => PlaceKind::Special,
+    };
+    let written = entry.name.strip_prefix(b"./").unwrap_or(&entry.name);
+    let written = written.strip_suffix(b"/").unwrap_or(written);
+    Place {
+        start: entry.start_at,
+        header: entry.header_at,
+        data: entry.data_at,
+        len: entry.len,
+        kind,
+        is_simple: entry.is_simple,
+        is_well_named: written == name.bytes,
     }
 }
 

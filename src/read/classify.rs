@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{BlobSource, DOCUMENT_CAP};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::inventory::{BlobEntry, Content, ExtraEntry, ExtraKind, Inventory, RootFile};
+use crate::inventory::{BlobEntry, Content, ExtraEntry, ExtraKind, Inventory, RootFile, RootName};
 
 /// One entry under its cleaned name. A file has an [`ExtraKind::File`].
 #[derive(Clone, Debug)]
@@ -26,8 +26,8 @@ pub(super) fn add(
     item: Item,
 ) -> Result<()> {
     let digest = Digest::from_blob_name(&item.name);
-    let is_root = is_root_file(&item.name);
-    if digest.is_none() && !is_root {
+    let root = RootName::of(&item.name);
+    if digest.is_none() && root.is_none() {
         if is_structure(&item.name) {
             return match item.kind {
                 ExtraKind::Directory => Ok(()),
@@ -62,19 +62,16 @@ pub(super) fn add(
         location: location.clone(),
         content: Content::Other,
     };
-    let bytes = blobs.read_blob(&blob, DOCUMENT_CAP)?;
-    let file = Some(RootFile { bytes });
-    match item.name.as_str() {
-        "index.json" => inventory.root_index = file,
-        "manifest.json" => inventory.docker_manifest = file,
-        _ => inventory.oci_layout = file,
+    let file = Some(RootFile {
+        bytes: blobs.read_blob(&blob, DOCUMENT_CAP)?,
+        location: blob.location,
+    });
+    match root {
+        Some(RootName::Index) => inventory.root_index = file,
+        Some(RootName::DockerManifest) => inventory.docker_manifest = file,
+        Some(RootName::OciLayout) | None => inventory.oci_layout = file,
     }
     Ok(())
-}
-
-/// Whether the name is one of the three files at the root.
-pub(super) fn is_root_file(name: &str) -> bool {
-    matches!(name, "index.json" | "manifest.json" | "oci-layout")
 }
 
 /// Whether the name is that of a directory that every layout has.

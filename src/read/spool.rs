@@ -56,6 +56,7 @@ impl Source {
         progress.finish();
         Ok(Source {
             file: Arc::new(spooled?),
+            outer: Some(content),
             ..self
         })
     }

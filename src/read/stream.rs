@@ -16,7 +16,7 @@ use super::archive::{
     Contents, Entries, Entry, Input, Listing, check_end, ends_inside, kind, refuse_other_formats,
     stands_twice,
 };
-use super::classify::{self, Item, is_root_file};
+use super::classify::{self, Item};
 use super::form::Order;
 use super::outer::Outer;
 use super::spool::spool;
@@ -24,7 +24,7 @@ use super::{BlobSource, DOCUMENT_CAP, ScanOptions, Source, SpoolOptions, content
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::header::{self, BLOCK};
-use crate::inventory::{BlobEntry, Content, ExtraKind, Inventory, Location};
+use crate::inventory::{BlobEntry, Content, ExtraKind, Inventory, Location, RootName};
 use crate::progress::Progress;
 
 /// How many bytes are hashed at a time.
@@ -37,6 +37,8 @@ const AHEAD: usize = 8 << 20;
 pub struct Stream {
     path: PathBuf,
     directory: PathBuf,
+    /// What the archive is compressed with as a whole.
+    outer: Option<Content>,
     incoming: Incoming,
     held: Held,
 }
@@ -114,9 +116,15 @@ impl Stream {
             .take(content::SNIFF_LEN as u64)
             .read_to_end(&mut head)
             .context("read", path)?;
-        let compression = content::compression(&head).unwrap_or(Content::Other);
+        let compression = content::compression(&head);
         let whole = Cursor::new(head).chain(input);
-        let outer = Outer::new(path, compression, whole, None, options.max_ratio)?;
+        let outer = Outer::new(
+            path,
+            compression.unwrap_or(Content::Other),
+            whole,
+            None,
+            options.max_ratio,
+        )?;
         let mut incoming = Incoming::new(path, outer);
         let mut head = [0; content::SNIFF_LEN];
         let count = incoming.fill(&mut head)?;
@@ -124,6 +132,7 @@ impl Stream {
         Ok(Stream {
             path: path.to_owned(),
             directory: options.directory.to_owned(),
+            outer: compression,
             incoming,
             held: Held::new(options.directory.to_owned()),
         })
@@ -146,7 +155,7 @@ impl Stream {
         let mut entries = Entries::new(&mut self.incoming);
         while let Some(entry) = entries.next()? {
             let name = listing.header(&self.path, &entry)?.text;
-            if is_root_file(&name) {
+            if RootName::of(&name).is_some() {
                 classify::refuse_large_root(&self.path, &name, entry.len)?;
             } else if !matches!(
                 kind(&entry, Location::Written),
@@ -172,6 +181,7 @@ impl Stream {
         let Stream {
             path,
             directory,
+            outer,
             mut incoming,
             ..
         } = self;
@@ -183,7 +193,10 @@ impl Stream {
             Ok(count)
         });
         progress.finish();
-        Source::of(file?, &path)
+        Ok(Source {
+            outer,
+            ..Source::of(file?, &path)?
+        })
     }
 
     /// Lists everything in the archive while it passes, and hands blobs that cannot be documents to
@@ -232,7 +245,8 @@ impl Stream {
         let position = incoming.offset();
         check_end(incoming, end, position)?;
         let len = incoming.offset();
-        let inventory = listing.finish(self, options, len)?;
+        let mut inventory = listing.finish(self, options, end, len)?;
+        inventory.outer_compression = self.outer;
         require_root(&inventory, &self.path)?;
         Ok(inventory)
     }
@@ -263,7 +277,7 @@ impl Passing<'_> {
         options: ScanOptions,
         sink: &mut dyn BlobSink,
     ) -> Result<(Location, Option<Content>)> {
-        if is_root_file(self.name) {
+        if RootName::of(self.name).is_some() {
             classify::refuse_large_root(self.incoming.path(), self.name, self.entry.len)?;
             return Ok((self.hold(&[])?, None));
         }

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use ocify::apply::Verify;
 use ocify::compression::{Compression, GzipMembers};
 use ocify::engines::Engine;
 use ocify::plan::ImageChoice;
@@ -52,6 +53,7 @@ Examples:
   ocify fix layout/ -o fixed.tar             pack an image layout directory
   ocify fix app.tar -o layout/               unpack into an image layout directory
   … | ocify fix - | docker load              mend what passes in a pipe
+  ocify fix --in-place app.tar               rewrite the archive itself, in milliseconds
   ocify fix app.tar --dry-run                show what would change; exit code 3 if something would
   ocify fix app.tar -o fixed.tar --format json | jq .digests
 
@@ -70,6 +72,18 @@ pub(crate) struct Fix {
     /// does. Not needed with --dry-run, and standard output where INPUT is `-`.
     #[arg(short, long, value_name = "OUTPUT")]
     output: Option<PathBuf>,
+
+    /// Rewrite INPUT itself: only what differs is written, in milliseconds whatever its size
+    ///
+    /// Entries keep their order and places, and files of neither form stay; what does not fit is
+    /// refused before anything is written. A journal beside the file brings it back after a crash:
+    /// the next ocify that meets the file does that first.
+    #[arg(long, conflicts_with_all = ["output", "force", "sync"])]
+    pub(crate) in_place: bool,
+
+    /// Bring INPUT back to what it was before an in-place fix that did not end, and do nothing else
+    #[arg(long, conflicts_with_all = ["output", "in_place", "dry_run", "metadata_file"])]
+    pub(crate) recover: bool,
 
     /// Write nothing; show what would change, and exit with code 3 if something would
     #[arg(long)]
@@ -143,9 +157,12 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
     pub(crate) missing: Missing,
 
-    /// What to verify before the output gets its name
-    #[arg(long, value_enum, default_value_t = Verification::Full, value_name = "WHAT")]
-    pub(crate) verify: Verification,
+    /// What to verify before anything is final [default: full; documents with --in-place]
+    ///
+    /// With `documents`, a new archive is the old one, cloned where the filesystem can do that, with
+    /// the same changes that --in-place makes, if these are possible.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) verify: Option<Verification>,
 
     /// How the blobs of a layout directory become those of another
     #[arg(long, value_enum, default_value_t = Linking::Auto, value_name = "HOW")]
@@ -205,12 +222,6 @@ impl Fix {
         self.is_for_stream() && !self.dry_run
     }
 
-    /// What is said if there is no way to know where to write.
-    pub(crate) fn lacks_output(&self) -> Option<&'static str> {
-        let lacks = self.output().is_none() && !self.dry_run;
-        lacks.then_some("there is no output: give -o OUTPUT, or --dry-run to write nothing")
-    }
-
     /// The directory for temporary files.
     pub(crate) fn spool_directory(&self) -> PathBuf {
         self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
@@ -255,8 +266,27 @@ impl Fix {
         all.into_iter().filter(is_avoided).collect()
     }
 
+    /// What is verified, asked for or by default.
+    pub(crate) fn verify(&self) -> Verify {
+        match (self.verify, self.in_place) {
+            (Some(asked), _) => asked.verify(),
+            (None, true) => Verify::Documents,
+            (None, false) => Verify::Full,
+        }
+    }
+
     /// What clap cannot see: demands that contradict each other.
     pub(crate) fn contradiction(&self) -> Option<String> {
+        let says_where = self.output().is_some() || self.in_place;
+        if !says_where && !self.dry_run && !self.recover {
+            return Some(
+                "nothing says where to write: -o OUTPUT writes a new file, --in-place rewrites INPUT itself, --dry-run only shows what would change"
+                    .to_owned(),
+            );
+        }
+        if self.is_stream() && (self.in_place || self.recover) {
+            return Some("standard input is no file that could be fixed in place".to_owned());
+        }
         if self.sync && self.is_to_stream() {
             return Some("--sync needs an OUTPUT that is a file or a directory".to_owned());
         }
@@ -293,6 +323,7 @@ impl Fix {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use clap::error::ErrorKind;
 
     fn fix(args: &[&str]) -> Result<Fix, clap::Error> {
         let line = ["ocify", "fix"].iter().chain(args);
@@ -307,12 +338,24 @@ mod tests {
     }
 
     #[test]
-    fn output_is_required_unless_something_else_tells() {
-        let lacks = |line: &[&str]| fix(line).unwrap().lacks_output();
-        assert!(lacks(&["app.tar"]).unwrap().contains("-o OUTPUT"));
-        assert_eq!(lacks(&["app.tar", "--dry-run"]), None);
-        assert_eq!(lacks(&["app.tar", "-o", "x"]), None);
-        assert_eq!(lacks(&["-"]), None);
+    fn there_is_one_way_out() {
+        let what = fix(&["app.tar"]).unwrap().contradiction().unwrap();
+        assert!(
+            what.contains("-o OUTPUT") && what.contains("--in-place"),
+            "{what}"
+        );
+        for enough in ["--dry-run", "--in-place", "--recover", "-ox"] {
+            let args = fix(&["app.tar", enough]).unwrap();
+            assert_eq!(args.contradiction(), None, "{enough}");
+        }
+        assert_eq!(fix(&["-"]).unwrap().contradiction(), None);
+        for wrong in ["--in-place", "--recover"] {
+            let args = fix(&["-", wrong]).unwrap();
+            assert!(args.contradiction().is_some(), "{wrong}");
+        }
+        let error = fix(&["app.tar", "--in-place", "-o", "x"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+        assert_eq!(error.exit_code(), 2);
     }
 
     #[test]
@@ -331,6 +374,21 @@ mod tests {
         }
         let sync = fix(&["-", "--sync"]).unwrap();
         assert!(sync.contradiction().unwrap().starts_with("--sync"));
+    }
+
+    #[test]
+    fn what_is_verified_depends_on_the_way_out() {
+        for (line, expected) in [
+            (&["app.tar", "-o", "x"][..], Verify::Full),
+            (
+                &["app.tar", "-o", "x", "--verify", "documents"],
+                Verify::Documents,
+            ),
+            (&["app.tar", "--in-place"], Verify::Documents),
+            (&["app.tar", "--in-place", "--verify", "full"], Verify::Full),
+        ] {
+            assert_eq!(fix(line).unwrap().verify(), expected, "{line:?}");
+        }
     }
 
     #[test]

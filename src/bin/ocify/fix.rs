@@ -1,11 +1,14 @@
 //! The stages for one input, in order.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ocify::apply::{
-    ApplyOptions, Outcome, RecompressOptions, Target, TargetKind, Verify, apply, recompress,
+    ApplyOptions, Outcome, RecompressOptions, Target, TargetKind, Verify, apply, apply_patched,
+    patch, recompress,
 };
-use ocify::error::{Error, Result};
+use ocify::compression::Compression;
+use ocify::error::{Code, Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions};
 use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
@@ -14,6 +17,7 @@ use ocify::standard;
 
 use crate::args::{Attestations, Fix};
 use crate::metadata;
+use crate::place;
 use crate::progress::Shown;
 use crate::stream;
 
@@ -32,6 +36,7 @@ pub(crate) fn fix(args: &Fix) -> Result<Done> {
     if args.is_stream() {
         return stream::fix(args);
     }
+    place::restore(&args.input)?;
     let source = Source::open(&args.input)?;
     // Everything that can refuse an output does so before the input is read.
     let target = target(&source, args)?;
@@ -55,7 +60,21 @@ pub(crate) fn fix_source(mut source: Source, target: Option<Target>, args: &Fix)
     let mut inventory = scan(&source, scan_options(args))?;
     let graph = resolve(&mut inventory, &source, args.lenient)?;
     let mut options = plan_options(args);
+    options.keep_places = keeps_places(&source, target.as_ref(), args);
     let mut plan = ocify::plan(&graph, &inventory, &options)?;
+    let mut patched = None;
+    if options.keep_places {
+        patched = match patch(&plan, &inventory, &source) {
+            Ok(patch) => Some(patch),
+            // Whether it can be patched depends on the input alone, and so does what is written.
+            Err(error) if error.code() == Code::InPlaceRefused => {
+                options.keep_places = false;
+                plan = ocify::plan(&graph, &inventory, &options)?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+    }
     let Some(target) = target else {
         return Ok(Done::planned(plan));
     };
@@ -80,7 +99,11 @@ pub(crate) fn fix_source(mut source: Source, target: Option<Target>, args: &Fix)
         plan = ocify::plan(&graph, &inventory, &options)?;
     }
     let progress = Shown::new(args.progress, "writing");
-    let outcome = apply(&plan, &source, target, &apply_options(args), &progress)?;
+    let apply_options = apply_options(args);
+    let outcome = match patched {
+        Some(patch) => apply_patched(&patch, &source, &target, &apply_options, &progress)?,
+        None => apply(&plan, &source, target, &apply_options, &progress)?,
+    };
     Done::written(plan, outcome, args)
 }
 
@@ -105,7 +128,7 @@ impl Done {
         let blobs = Blobs {
             count: outcome.blob_count,
             bytes: outcome.blob_bytes,
-            are_all_verified: args.verify.verify() == Verify::Full,
+            are_all_verified: args.verify() == Verify::Full,
         };
         Ok(Done {
             blobs: Some(blobs),
@@ -120,6 +143,17 @@ pub(crate) fn scan_options(args: &Fix) -> ScanOptions {
     }
 }
 
+pub(crate) fn apply_options(args: &Fix) -> ApplyOptions {
+    ApplyOptions {
+        force: args.force,
+        sync: args.sync,
+        jobs: args.jobs().get(),
+        verify: args.verify(),
+        link: args.link.link(),
+    }
+}
+
+/// What the command line says about the plan.
 pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
     PlanOptions {
         platform: args.platform.clone(),
@@ -131,18 +165,28 @@ pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
         renames: args.rename.clone(),
         compression: args.compression(),
         avoid: args.avoided(),
+        outer_compression: args.output().and_then(outer_compression),
         layers: BTreeMap::new(),
+        keep_places: false,
     }
 }
 
-pub(crate) fn apply_options(args: &Fix) -> ApplyOptions {
-    ApplyOptions {
-        force: args.force,
-        sync: args.sync,
-        jobs: args.jobs().get(),
-        verify: args.verify.verify(),
-        link: args.link.link(),
-    }
+/// Whether the output is to be the input with as little rewritten as can be. Blobs that are not verified
+/// need not be looked at, so that nothing but the system has to copy them.
+fn keeps_places(source: &Source, target: Option<&Target>, args: &Fix) -> bool {
+    let is_archive = match (target, args.output()) {
+        (Some(target), _) => target.is_plain_archive(),
+        (None, Some(output)) => !args.is_for_stream() && Target::names_plain_archive(output),
+        (None, None) => true,
+    };
+    args.verify() == Verify::Documents && is_archive && !source.is_layout()
+}
+
+/// What an output of that name is compressed with as a whole; a directory is not.
+fn outer_compression(output: &Path) -> Option<Compression> {
+    let is_directory = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let name = output.file_name().filter(|_| !is_directory)?;
+    Some(Compression::of_name(name)).filter(|found| *found != Compression::Uncompressed)
 }
 
 /// The source itself, or the archive that it is compressed from.

@@ -3,6 +3,7 @@
 mod args;
 mod fix;
 mod metadata;
+mod place;
 mod progress;
 mod run;
 mod stream;

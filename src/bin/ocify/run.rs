@@ -9,11 +9,13 @@ use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
 use ocify::error::{Code, Error};
+use ocify::journal::{Recovery, recover};
 use ocify::report::{Report, Status, json, text};
 use ocify::standard;
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::fix::{self, Done};
+use crate::place;
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -24,19 +26,14 @@ const WOULD_FIX: u8 = 3;
 pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
-            Command::Fix(args) => {
-                let lacking = args
-                    .lacks_output()
-                    .map(|what| (ErrorKind::MissingRequiredArgument, what.to_owned()));
-                let conflict = || Some((ErrorKind::ArgumentConflict, args.contradiction()?));
-                match lacking.or_else(conflict) {
-                    Some((kind, what)) => {
-                        let _ = Cli::command().error(kind, what).print();
-                        USAGE
-                    }
-                    None => fix(&args),
+            Command::Fix(args) => match args.contradiction() {
+                Some(what) => {
+                    let error = Cli::command().error(ErrorKind::ArgumentConflict, what);
+                    let _ = error.print();
+                    USAGE
                 }
-            }
+                None => fix(&args),
+            },
         },
         Err(error) => {
             // Help and version come this way, too, and go to standard output with code 0.
@@ -53,10 +50,22 @@ fn fix(args: &Fix) -> u8 {
         Format::Text | Format::Json => path.to_string_lossy().into_owned(),
     };
     let input = shown(&args.input, args.is_stream(), standard::INPUT);
-    let output = args
-        .output()
-        .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT));
-    let result = fix::fix(args);
+    if args.recover {
+        let result = recover(&args.input);
+        let report = match &result {
+            Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
+            Err(error) => Report::failed(&input, error),
+        };
+        return finish(&report, args);
+    }
+    let (result, output) = if args.in_place {
+        (place::fix(args), Some(input.clone()))
+    } else {
+        let output = args
+            .output()
+            .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT));
+        (fix::fix(args), output)
+    };
     let mut report = match (&result, &output) {
         (
             Ok(Done {
@@ -72,8 +81,13 @@ fn fix(args: &Fix) -> u8 {
     if let Ok(done) = &result {
         report.spooled = done.spooled.as_deref();
     }
+    finish(&report, args)
+}
+
+/// Shows a report, and returns the exit code that it stands for.
+fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     let code = match report.status {
-        Status::Fixed | Status::Unchanged => DONE,
+        Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,
         Status::Failed => FAILED,
     };
@@ -86,8 +100,8 @@ fn fix(args: &Fix) -> u8 {
         show_error(error);
     }
     let shown = match args.is_to_stream() {
-        true => show(&report, args.format, io::stderr()),
-        false => show(&report, args.format, io::stdout()),
+        true => show(report, args.format, io::stderr()),
+        false => show(report, args.format, io::stdout()),
     };
     match shown {
         Ok(()) => code,

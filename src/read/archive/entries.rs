@@ -26,7 +26,13 @@ pub(in crate::read) struct Entry {
     pub(in crate::read) link: Vec<u8>,
     pub(in crate::read) entry_type: EntryType,
     pub(in crate::read) len: u64,
+    /// Where the first of the entry's headers stands.
+    pub(in crate::read) start_at: u64,
+    /// Where the entry's own header stands, after those that extend it.
+    pub(in crate::read) header_at: u64,
     pub(in crate::read) data_at: u64,
+    /// Whether the entry's own header states name and length itself.
+    pub(in crate::read) is_simple: bool,
     /// The bytes from the end of the last entry to the data: all of them, or the first ones.
     pub(in crate::read) headers: Vec<u8>,
 }
@@ -72,6 +78,7 @@ impl<'a, I: Input> Entries<'a, I> {
     pub(in crate::read) fn next(&mut self) -> Result<Option<Entry>> {
         let mut extensions = Extensions::default();
         self.headers = Vec::with_capacity(BLOCK);
+        let start_at = self.position;
         loop {
             let at = self.position;
             let Some(block) = self.block()? else {
@@ -113,7 +120,10 @@ impl<'a, I: Input> Entries<'a, I> {
                     }
                     is_alone
                 }
-                _ => return self.entry(at, block, len, extensions).map(Some),
+                _ => {
+                    let entry = self.entry(at, block, len, extensions)?;
+                    return Ok(Some(Entry { start_at, ..entry }));
+                }
             };
             if !is_first {
                 return Err(self.bad_header(at, "the headers of one entry contradict each other"));
@@ -130,6 +140,8 @@ impl<'a, I: Input> Entries<'a, I> {
     ) -> Result<Entry> {
         let header = Header::from_byte_slice(&block);
         let records = extensions.records.unwrap_or_default();
+        let is_simple =
+            extensions.name.is_none() && records.path.is_none() && records.size.is_none();
         let name = self
             .agreed(at, extensions.name, records.path)?
             .unwrap_or_else(|| header.path_bytes().into_owned());
@@ -165,7 +177,10 @@ impl<'a, I: Input> Entries<'a, I> {
             link,
             entry_type: header.entry_type(),
             len,
+            start_at: at,
+            header_at: at,
             data_at,
+            is_simple,
             headers: std::mem::take(&mut self.headers),
         })
     }

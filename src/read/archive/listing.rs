@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Entry, duplicates, has_bytes, invalid, is_directory, names};
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::inventory::{Content, ExtraKind, Inventory, Location};
+use crate::inventory::{Content, ExtraKind, Inventory, Location, Place};
 use crate::read::classify::{self, Item};
 use crate::read::form::{FormCheck, Order, Raw};
 use crate::read::{BlobSource, ScanOptions, Source};
@@ -30,7 +30,7 @@ pub(in crate::read) struct Listing {
 
 /// An entry's cleaned name: as bytes, and as text.
 pub(in crate::read) struct CleanName {
-    bytes: Vec<u8>,
+    pub(in crate::read) bytes: Vec<u8>,
     pub(in crate::read) text: String,
 }
 
@@ -76,6 +76,11 @@ impl Listing {
         Ok(CleanName { bytes, text })
     }
 
+    /// Notes where the entry stands in a file.
+    pub(in crate::read) fn place(&mut self, place: Place) {
+        self.inventory.archive.places.push(place);
+    }
+
     /// Notes the bytes that follow an entry's data, of which there should be `expected`.
     pub(in crate::read) fn padding(&mut self, padding: &[u8], expected: usize) {
         self.form.padding(padding, expected);
@@ -98,11 +103,13 @@ impl Listing {
         self.items.push((name.bytes, item));
     }
 
-    /// The inventory of an archive of `archive_len` bytes, once all entries were added.
+    /// The inventory of an archive of `archive_len` bytes whose last entry ends at `end`, once all
+    /// entries were added.
     pub(in crate::read) fn finish(
         self,
         contents: &dyn Contents,
         options: ScanOptions,
+        end: u64,
         archive_len: u64,
     ) -> Result<Inventory> {
         let Listing {
@@ -123,6 +130,8 @@ impl Listing {
             classify::add(&mut inventory, contents, contents.path(), item)?;
         }
         inventory.form = form.finish(archive_len, &inventory.blobs);
+        inventory.archive.end = end;
+        inventory.archive.len = archive_len;
         Ok(inventory)
     }
 }

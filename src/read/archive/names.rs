@@ -46,6 +46,28 @@ pub(super) fn unwrap_directory(wrapper: &str, items: &mut [(Vec<u8>, Item)], for
             key.drain(..prefix);
             item.name.drain(..prefix);
         }
+        unwrap_target(&mut item.kind, wrapper);
+    }
+}
+
+/// What a link leads to, where that is stated from the top of the archive.
+fn unwrap_target(kind: &mut ExtraKind, wrapper: &str) {
+    let (target, is_absolute) = match kind {
+        ExtraKind::Hardlink(target) => (target, false),
+        ExtraKind::Symlink(target) if target.starts_with('/') => (target, true),
+        _ => return,
+    };
+    let Ok(cleaned) = clean(target.as_bytes()) else {
+        return;
+    };
+    let cleaned = String::from_utf8_lossy(&cleaned);
+    let inner = cleaned.strip_prefix(wrapper);
+    if let Some(inner) = inner.and_then(|inner| inner.strip_prefix('/')) {
+        *target = if is_absolute {
+            format!("/{inner}")
+        } else {
+            inner.to_owned()
+        };
     }
 }
 

@@ -74,7 +74,10 @@ pub(crate) fn image_name(text: &str) -> Result<Reference, String> {
             Err("a name to give has a tag and no digest, such as example.com/app:1.0".to_owned())
         }
         Some(name) => Ok(name),
-        None => Err(match Reference::parse(&text.to_lowercase()) {
+        None => Err(match Reference::suggest(text) {
+            Some(name) if text.contains("://") => {
+                format!("expected a name such as {}", name.familiar())
+            }
             Some(name) => format!("repository names are in lower case: {}", name.familiar()),
             None => "expected a name such as example.com/app:1.0".to_owned(),
         }),

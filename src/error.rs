@@ -100,10 +100,14 @@ codes! {
     CompressedArchive = "compressed-archive", Unsupported;
     /// Compressed data becomes larger than is allowed.
     CompressionRatio = "compression-ratio", Unsupported;
+    /// Compressed data asks for more memory than is allowed.
+    WindowTooLarge = "window-too-large", Unsupported;
     /// A layer cannot be decompressed.
     DamagedLayer = "damaged-layer", Corrupt;
     /// A layer is compressed in a form that OCI has no media type for.
     UnsupportedCompression = "unsupported-compression", Unsupported;
+    /// Something has no Docker media type, and Docker types were asked for.
+    NoDockerType = "no-docker-type", Unsupported;
     /// A digest uses an algorithm that cannot be verified.
     UnsupportedDigest = "unsupported-digest", Unsupported;
     /// A Docker schema 1 manifest.

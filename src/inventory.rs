@@ -139,8 +139,10 @@ pub enum Content {
     Tar,
     /// Gzip.
     Gzip,
-    /// Zstandard, a leading skippable frame included.
+    /// Zstandard.
     Zstd,
+    /// Zstandard that begins with a skippable frame, which not every reader recognizes.
+    ZstdAfterSkippable,
     /// Bzip2.
     Bzip2,
     /// Xz.
@@ -156,7 +158,7 @@ impl Content {
             Content::Empty => "nothing",
             Content::Tar => "tar",
             Content::Gzip => "gzip",
-            Content::Zstd => "zstd",
+            Content::Zstd | Content::ZstdAfterSkippable => "zstd",
             Content::Bzip2 => "bzip2",
             Content::Xz => "xz",
             Content::Other => "unknown",

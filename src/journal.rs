@@ -35,8 +35,10 @@ pub enum Recovery {
 /// Brings a file back to what it was before a rewrite that did not end, if there was one.
 ///
 /// # Errors
-/// The rewrite still goes on; the file cannot be written, or is not the one that the journal is of.
+/// There is no such file; the rewrite still goes on; the file cannot be written, or is not the one
+/// that the journal is of.
 pub fn recover(path: &Path) -> Result<Recovery> {
+    fs::metadata(path).context("open", path)?;
     if !is_pending(path) {
         return Ok(Recovery::Nothing);
     }

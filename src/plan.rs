@@ -4,6 +4,7 @@
 
 mod decide;
 mod docker_manifest;
+mod docker_type;
 mod findings;
 mod names;
 mod naming;
@@ -17,11 +18,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::compression::Compression;
-
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::inventory::{Inventory, Location};
+use crate::inventory::{Content, Inventory, Location};
+use crate::media_type::Family;
 use crate::platform::Platform;
 use crate::reference::Reference;
 pub use recompress::{NewLayer, Transcode};
@@ -41,10 +42,12 @@ pub struct PlanOptions {
     pub missing: MissingPolicy,
     /// The names of the one image, instead of those it has; as they are if there is none.
     pub names: Vec<Reference>,
+    /// Whose media types documents and what they name get.
+    pub family: Family,
     /// What layers are compressed with; as they are if there is none.
     pub compression: Option<Compression>,
-    /// Compressions that some reader cannot read: such layers become gzip.
-    pub avoid: Vec<Compression>,
+    /// What some reader cannot read: such layers become gzip, if nothing else is asked for.
+    pub avoid: Vec<Content>,
     /// Layers that were compressed anew, as a plan before this one asked for, by their old digest.
     pub layers: BTreeMap<Digest, NewLayer>,
     /// What the output is compressed with as a whole; `None` if it is not.
@@ -125,7 +128,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     let places = options.keep_places.then_some(&inventory.blobs);
     let mut rewritten = rewrite::rewrite(graph, &decisions, places)?;
     let findings = findings::findings(
-        graph, inventory, &entries, &selection, &decisions, &rewritten,
+        graph, inventory, &entries, &selection, &decisions, &rewritten, options,
     );
     let mut changes = std::mem::take(&mut decisions.changes);
     let transcodes = std::mem::take(&mut decisions.transcodes);

@@ -8,58 +8,94 @@ use std::thread::JoinHandle;
 
 use libdeflater::{CompressionLvl, Compressor};
 
+use super::buffers::{Block, Buffers};
+
 /// How many bytes one member holds. Smaller ones compress worse, larger ones only take memory.
-const MEMBER_LEN: usize = 1 << 20;
+pub(super) const MEMBER_LEN: usize = 1 << 20;
 /// One write to the output. Much larger ones are slow on ext4.
 const WRITE_LEN: usize = 256 << 10;
 
 /// A member to compress, and where to send it.
-type Task = (Vec<u8>, SyncSender<io::Result<Vec<u8>>>);
+type Task = (Block, SyncSender<io::Result<Block>>);
 
 /// Compresses with libdeflate on several threads.
 pub(crate) struct GzipWriter<W> {
     output: W,
-    level: CompressionLvl,
-    buffer: Vec<u8>,
+    /// The member that is being filled by [`Write`].
+    buffer: Block,
     /// Members in their order, finished or not.
-    pending: VecDeque<Receiver<io::Result<Vec<u8>>>>,
+    pending: VecDeque<Receiver<io::Result<Block>>>,
     max_pending: usize,
     tasks: Option<Sender<Task>>,
     workers: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
     has_written: bool,
 }
 
+/// What the threads have in common.
+struct Shared {
+    level: CompressionLvl,
+    tasks: Mutex<Receiver<Task>>,
+    /// For members before they are compressed.
+    members: Arc<Buffers>,
+    /// For members when they are.
+    compressed: Buffers,
+}
+
 impl<W: Write> GzipWriter<W> {
-    pub(super) fn new(level: i32, threads: usize, output: W) -> io::Result<Self> {
+    /// `members` are buffers of [`MEMBER_LEN`] bytes.
+    pub(super) fn new(
+        level: i32,
+        threads: usize,
+        members: Arc<Buffers>,
+        output: W,
+    ) -> io::Result<Self> {
         let level = CompressionLvl::new(level).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidInput, "gzip has the levels 0 to 12")
         })?;
         let (tasks, receiver) = channel::<Task>();
-        let receiver = Arc::new(Mutex::new(receiver));
+        let bound = Compressor::new(level).gzip_compress_bound(MEMBER_LEN);
+        let shared = Arc::new(Shared {
+            level,
+            tasks: Mutex::new(receiver),
+            members,
+            compressed: Buffers::new(bound),
+        });
         let mut workers = Vec::new();
         for _ in 0..threads.max(1) {
-            let receiver = Arc::clone(&receiver);
-            let worker = std::thread::Builder::new().spawn(move || work(&receiver, level));
+            let shared = Arc::clone(&shared);
+            let worker = std::thread::Builder::new().spawn(move || shared.work());
             // With fewer threads it only takes longer; with none, members are compressed here.
             let Ok(worker) = worker else { break };
             workers.push(worker);
         }
         Ok(GzipWriter {
             output,
-            level,
-            buffer: Vec::with_capacity(MEMBER_LEN),
+            buffer: shared.members.take(),
             pending: VecDeque::new(),
             max_pending: workers.len() * 2,
             tasks: Some(tasks),
             workers,
+            shared,
             has_written: false,
         })
     }
 
+    /// Takes the next bytes; a block that is a whole member is not copied.
+    pub(super) fn push(&mut self, block: Block) -> io::Result<()> {
+        let is_member = self.buffer.filled().is_empty() && block.filled().len() == MEMBER_LEN;
+        if is_member {
+            return self.dispatch(block);
+        }
+        self.write_all(block.filled())?;
+        self.shared.members.give(block);
+        Ok(())
+    }
+
     /// Writes what is left, and gives the output back. Empty input is one empty member.
     pub(super) fn finish(mut self) -> io::Result<W> {
-        if !self.buffer.is_empty() || !self.has_written {
-            self.dispatch()?;
+        if !self.buffer.filled().is_empty() || !self.has_written {
+            self.dispatch_buffer()?;
         }
         while !self.pending.is_empty() {
             self.drain_one()?;
@@ -71,12 +107,17 @@ impl<W: Write> GzipWriter<W> {
         Ok(self.output)
     }
 
-    fn dispatch(&mut self) -> io::Result<()> {
-        let member = std::mem::replace(&mut self.buffer, Vec::with_capacity(MEMBER_LEN));
+    fn dispatch_buffer(&mut self) -> io::Result<()> {
+        let member = std::mem::replace(&mut self.buffer, self.shared.members.take());
+        self.dispatch(member)
+    }
+
+    fn dispatch(&mut self, member: Block) -> io::Result<()> {
         self.has_written = true;
         if self.workers.is_empty() {
-            let compressed = compress(&mut Compressor::new(self.level), &member)?;
-            return write_pieces(&mut self.output, &compressed);
+            let mut compressor = Compressor::new(self.shared.level);
+            let compressed = self.shared.compress(&mut compressor, member)?;
+            return self.write_member(compressed);
         }
         let (sender, receiver) = sync_channel(1);
         let tasks = self.tasks.as_ref().ok_or_else(stopped)?;
@@ -91,18 +132,28 @@ impl<W: Write> GzipWriter<W> {
     fn drain_one(&mut self) -> io::Result<()> {
         if let Some(receiver) = self.pending.pop_front() {
             let compressed = receiver.recv().map_err(|_| stopped())??;
-            write_pieces(&mut self.output, &compressed)?;
+            self.write_member(compressed)?;
         }
+        Ok(())
+    }
+
+    fn write_member(&mut self, compressed: Block) -> io::Result<()> {
+        for piece in compressed.filled().chunks(WRITE_LEN) {
+            self.output.write_all(piece)?;
+        }
+        self.shared.compressed.give(compressed);
         Ok(())
     }
 }
 
 impl<W: Write> Write for GzipWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(MEMBER_LEN - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..count]);
-        if self.buffer.len() == MEMBER_LEN {
-            self.dispatch()?;
+        let start = self.buffer.filled().len();
+        let count = bytes.len().min(MEMBER_LEN - start);
+        self.buffer.space()[start..start + count].copy_from_slice(&bytes[..count]);
+        self.buffer.set_len(start + count);
+        if start + count == MEMBER_LEN {
+            self.dispatch_buffer()?;
         }
         Ok(count)
     }
@@ -116,30 +167,29 @@ fn stopped() -> io::Error {
     io::Error::other("a compression thread stopped")
 }
 
-fn work(tasks: &Mutex<Receiver<Task>>, level: CompressionLvl) {
-    let mut compressor = Compressor::new(level);
-    loop {
-        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((member, sender)) = task else {
-            return;
-        };
-        // The writer may have failed and gone.
-        let _ = sender.send(compress(&mut compressor, &member));
+impl Shared {
+    /// Compresses members until there are no more.
+    fn work(&self) {
+        let mut compressor = Compressor::new(self.level);
+        loop {
+            let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let task = tasks.recv();
+            drop(tasks);
+            let Ok((member, sender)) = task else {
+                return;
+            };
+            // The writer may have failed and gone.
+            let _ = sender.send(self.compress(&mut compressor, member));
+        }
     }
-}
 
-fn compress(compressor: &mut Compressor, member: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compressed = vec![0; compressor.gzip_compress_bound(member.len())];
-    let len = compressor
-        .gzip_compress(member, &mut compressed)
-        .map_err(io::Error::other)?;
-    compressed.truncate(len);
-    Ok(compressed)
-}
-
-fn write_pieces(output: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    for piece in bytes.chunks(WRITE_LEN) {
-        output.write_all(piece)?;
+    fn compress(&self, compressor: &mut Compressor, member: Block) -> io::Result<Block> {
+        let mut compressed = self.compressed.take();
+        let len = compressor
+            .gzip_compress(member.filled(), compressed.space())
+            .map_err(io::Error::other)?;
+        compressed.set_len(len);
+        self.members.give(member);
+        Ok(compressed)
     }
-    Ok(())
 }

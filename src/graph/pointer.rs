@@ -80,6 +80,8 @@ pub struct Pointer {
     pub has_urls: bool,
     /// The embedded content, in base64, if there is any.
     pub data: Option<String>,
+    /// The keys of annotations that belong to one compressed form.
+    pub form_annotations: Vec<String>,
     pub(crate) places: Places,
 }
 
@@ -208,6 +210,11 @@ fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> R
         data: data
             .map(|view| text(view.str(), "data").map(Cow::into_owned))
             .transpose()?,
+        form_annotations: values
+            .iter()
+            .filter(|(key, _)| belongs_to_one_form(key))
+            .map(|(key, _)| key.clone().into_owned())
+            .collect(),
         places: Places {
             descriptor: view.span(),
             media_type: media_type.span(),
@@ -216,6 +223,20 @@ fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> R
             data: data.map(View::span),
         },
     })
+}
+
+/// Whether an annotation tells of one compressed form, as lazily pulled layers have them: estargz,
+/// zstd:chunked in both spellings, overlaybd.
+pub(crate) fn belongs_to_one_form(key: &str) -> bool {
+    key == "io.containers.estargz.uncompressed-size"
+        || [
+            "containerd.io/snapshot/stargz/",
+            "containerd.io/snapshot/overlaybd/",
+            "io.github.containers.zstd-chunked.",
+            "io.containers.zstd-chunked.",
+        ]
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
 }
 
 /// A platform as an index, or an image config, states it.

@@ -1,21 +1,23 @@
 //! What no change can mend, and what a user should know.
 
+mod layers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::error::escape;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole, Missing};
-use crate::inventory::{Content, Inventory};
+use crate::inventory::Inventory;
 use crate::media_type::{self, Kind};
 use crate::plan::decide::Decisions;
 use crate::plan::names::{Named, bad_name_of};
 use crate::plan::rewrite::Rewritten;
 use crate::plan::selection::{Selection, documents_after, signed_digest};
-use crate::plan::{Finding, rules::FindingRule};
+use crate::plan::{Finding, PlanOptions, rules::FindingRule};
 use crate::reference::Reference;
+use layers::Layers;
 
 /// Everything worth telling about the output.
 pub(crate) fn findings(
@@ -25,6 +27,7 @@ pub(crate) fn findings(
     selection: &Selection,
     decisions: &Decisions,
     rewritten: &Rewritten,
+    options: &PlanOptions,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in &inventory.passed_over {
@@ -46,7 +49,13 @@ pub(crate) fn findings(
     unnamed(graph, entries, &mut findings);
     bad_names(graph, entries, selection, &mut findings);
     missing(graph, selection, &mut findings);
-    layers(graph, inventory, decisions, &documents, &mut findings);
+    let layers = Layers {
+        graph,
+        inventory,
+        decisions,
+        options,
+    };
+    layers.findings(&documents, &mut findings);
     unknown_types(&documents, &mut findings);
     stale(graph, rewritten, &documents, &mut findings);
     findings
@@ -109,50 +118,6 @@ fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
         } else {
             FindingRule::MissingBlob.finding( location, format!("{digest} is not in the archive, and what needs it does not load"), None)
         });
-    }
-}
-
-fn layers(
-    graph: &Graph,
-    inventory: &Inventory,
-    decisions: &Decisions,
-    documents: &[&Document],
-    findings: &mut Vec<Finding>,
-) {
-    let mut zstd: Option<(String, usize)> = None;
-    let is_image = |document: &&&Document| {
-        let facts = graph.manifests.get(&document.digest);
-        facts.is_some_and(|facts| facts.role == ManifestRole::Image)
-    };
-    for document in documents.iter().filter(is_image) {
-        for layer in document.pointers_in(Role::Layers) {
-            if !matches!(media_type::kind(&layer.media_type), Kind::Layer { .. }) {
-                continue;
-            }
-            let stated = inventory.blobs.get(&layer.digest).map(|blob| blob.content);
-            let new = decisions.new_compression(&layer.digest);
-            match new.map(Compression::content).or(stated) {
-                Some(Content::Zstd) => {
-                    zstd.get_or_insert_with(|| (document.location_of(layer), 0)).1 += 1;
-                }
-                Some(Content::Other | Content::Empty) => findings.push(FindingRule::UnknownLayerBytes.finding(
-                    Some(document.location_of(layer)),
-                    format!("{} is neither a tar nor compressed in a form that is known; its type was kept", layer.digest),
-                    None,
-                )),
-                _ => {}
-            }
-        }
-    }
-    if let Some((first, count)) = zstd {
-        findings.push(FindingRule::ZstdLayers.finding(
-            Some(first),
-            format!(
-                "{count} {} compressed with zstd, which Docker before 23.0 cannot read",
-                if count == 1 { "layer is" } else { "layers are" }
-            ),
-            Some("for such a Docker, use --compression gzip or --for docker@20.10"),
-        ));
     }
 }
 

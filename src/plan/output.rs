@@ -99,9 +99,9 @@ impl Context<'_> {
                 digest,
                 len,
                 media_type: if is_index {
-                    media_type::OCI_INDEX
+                    media_type::index_type(self.options.family)
                 } else {
-                    media_type::OCI_MANIFEST
+                    media_type::manifest_type(self.options.family)
                 },
                 config_digest: config,
                 platform: chosen

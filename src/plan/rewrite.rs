@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
-use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role};
+use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role, belongs_to_one_form};
 use crate::inventory::BlobEntry;
 use crate::json::{
     Edit, HouseStyle, View, append_items, apply_edits, insert_members, remove_items,
@@ -196,7 +196,8 @@ fn follow_child(
         .push(rule.change(document.location_of(pointer), Some(before), Some(after)));
 }
 
-/// The descriptor of a layer that was compressed anew: what was true of the old bytes only goes.
+/// The descriptor of a layer that was compressed anew: what was true of the old bytes only goes, such
+/// as the places where these can be fetched.
 fn follow_layer(root: View<'_>, pointer: &Pointer, new: &NewLayer, edits: &mut Vec<Edit>) {
     let places = &pointer.places;
     edits.push(Edit::string(places.digest.clone(), &new.digest.to_string()));
@@ -210,24 +211,28 @@ fn follow_layer(root: View<'_>, pointer: &Pointer, new: &NewLayer, edits: &mut V
         .and_then(|items| items.get(pointer.position).copied());
     let Some(descriptor) = descriptor else { return };
     let annotations = descriptor.get("annotations");
-    let keys = annotations.and_then(View::members).unwrap_or_default();
-    let is_emptied = !keys.is_empty() && keys.iter().all(|member| is_bound_to_bytes(&member.key));
+    let members = annotations.and_then(View::members).unwrap_or_default();
+    let untrue: BTreeSet<&str> = members
+        .iter()
+        .filter(|member| is_untrue(&member.key, member.value, new))
+        .map(|member| member.key.as_ref())
+        .collect();
+    let is_emptied = !members.is_empty() && untrue.len() == members.len();
     edits.extend(remove_members(descriptor, |key| {
-        key == "data" || (is_emptied && key == "annotations")
+        matches!(key, "data" | "urls") || (is_emptied && key == "annotations")
     }));
     if let Some(annotations) = annotations.filter(|_| !is_emptied) {
-        edits.extend(remove_members(annotations, is_bound_to_bytes));
+        edits.extend(remove_members(annotations, |key| untrue.contains(key)));
     }
 }
 
-/// Annotations that describe one compressed form: estargz, zstd:chunked (both spellings), and
-/// containerd's note of the uncompressed digest.
-fn is_bound_to_bytes(key: &str) -> bool {
-    key == "containerd.io/uncompressed"
-        || key == "io.containers.estargz.uncompressed-size"
-        || key.starts_with("containerd.io/snapshot/stargz/")
-        || key.starts_with("io.github.containers.zstd-chunked.")
-        || key.starts_with("io.containers.zstd-chunked.")
+/// Whether an annotation does not hold for the new bytes: it tells of the old form, of a registry
+/// that has the old bytes, or of another tar than the one that was verified.
+fn is_untrue(key: &str, value: View<'_>, new: &NewLayer) -> bool {
+    belongs_to_one_form(key)
+        || key.starts_with("containerd.io/distribution.source.")
+        || (key == "containerd.io/uncompressed"
+            && value.string().as_deref() != Some(new.diff_id.to_string().as_str()))
 }
 
 fn follow_links(

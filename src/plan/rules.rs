@@ -78,6 +78,13 @@ rules! {
         whose: "BuildKit from 0.10, which made up `diff.tar.zstd`; containerd, which calls every layer of a Docker archive gzip; tools that label by habit",
         threads: ["moby/buildkit#3968", "containers/image#2906", "containerd/containerd#9263", "containerd/containerd#14160", "containerd/containerd#10134"],
     };
+    DockerType = {
+        name: "docker-type",
+        what: "A type becomes Docker's, with `--oci-mediatypes=false`.",
+        why: "asked for with --oci-mediatypes=false",
+        whose: "nobody's: it is asked for",
+        threads: [],
+    };
     MediaTypeField = {
         name: "media-type-field",
         what: "`mediaType` is added to a document.",
@@ -286,6 +293,20 @@ rules! {
         whose: "Docker before 23",
         threads: ["blakeblackshear/frigate#7308", "n8n-io/n8n#24347"],
     };
+    SkippableFrame = {
+        name: "skippable-frame",
+        what: "Layers begin with a skippable zstd frame.",
+        why: "podman and skopeo know zstd by its first frame alone, and take such a layer for a plain tar",
+        whose: "containers/image, which looks at one magic number",
+        threads: [],
+    };
+    LayersLeftAlone = {
+        name: "layers-left-alone",
+        what: "Layers keep their compression although others are compressed anew.",
+        why: "they are evidence, encrypted, a cache or an artifact's own, or are fetched elsewhere under their digest",
+        whose: "nobody's: other documents name these bytes",
+        threads: [],
+    };
     UnknownMediaType = {
         name: "unknown-media-type",
         what: "A media type is not known and was passed over.",
@@ -339,6 +360,7 @@ impl FindingRule {
     pub fn severity(self) -> Severity {
         match self {
             FindingRule::AbsentContent
+            | FindingRule::LayersLeftAlone
             | FindingRule::UnknownMediaType
             | FindingRule::StaleStatement
             | FindingRule::MovedReferrer => Severity::Info,

@@ -105,7 +105,7 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
     let shown = show_path(path);
     let (name, tool) = match content::compression(head) {
         Some(Content::Gzip) => ("gzip", "gzip -d"),
-        Some(Content::Zstd) => ("zstd", "zstd -d"),
+        Some(Content::Zstd | Content::ZstdAfterSkippable) => ("zstd", "zstd -d"),
         Some(Content::Bzip2) => ("bzip2", "bzip2 -d"),
         Some(_) => ("xz", "xz -d"),
         None if content::sniff(head) == Content::Tar => return Ok(()),

@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::compression;
+use crate::compression::{self, Limits, needs_too_much_memory};
 use crate::error::{Code, Error, Result, show_path};
 use crate::inventory::Content;
 
 /// One read.
 const PIECE: usize = 256 << 10;
-/// What any archive may decompress to, in bytes, whatever the ratio.
-const FREE_LEN: u64 = 64 << 20;
 
 /// Reads an archive without the compression around it.
 pub(super) struct Outer {
@@ -21,7 +19,7 @@ pub(super) struct Outer {
     decoder: Box<dyn Read + Send>,
     /// The length before decoding, if it is known.
     len: Option<u64>,
-    max_ratio: u64,
+    limits: Limits,
     /// How many bytes were read, and how many of them were counted.
     read: Arc<AtomicU64>,
     counted: u64,
@@ -36,7 +34,7 @@ impl Outer {
         content: Content,
         input: impl Read + Send + 'static,
         len: Option<u64>,
-        max_ratio: u64,
+        limits: Limits,
     ) -> Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
         let counted = Counted {
@@ -44,14 +42,14 @@ impl Outer {
             read: Arc::clone(&read),
         };
         let input = BufReader::with_capacity(PIECE, counted);
-        let decoder =
-            compression::decoder(content, input).map_err(|error| damaged(path, content, error))?;
+        let decoder = compression::decoder(content, input, limits)
+            .map_err(|error| damaged(path, content, limits, error))?;
         Ok(Outer {
             path: path.to_owned(),
             content,
             decoder,
             len,
-            max_ratio,
+            limits,
             read,
             counted: 0,
             decoded: 0,
@@ -64,7 +62,7 @@ impl Outer {
             match self.decoder.read(buffer) {
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(damaged(&self.path, self.content, error)),
+                Err(error) => return Err(damaged(&self.path, self.content, self.limits, error)),
             }
         };
         self.decoded += count as u64;
@@ -72,7 +70,7 @@ impl Outer {
             let len = self
                 .len
                 .unwrap_or_else(|| self.read.load(Ordering::Relaxed));
-            if self.decoded > len.saturating_mul(self.max_ratio).max(FREE_LEN) {
+            if self.decoded > self.limits.max_len(len) {
                 return Err(self.too_large(len));
             }
         }
@@ -91,7 +89,7 @@ impl Outer {
             format!(
                 "{} has {len} compressed bytes and becomes more than {} times larger",
                 show_path(&self.path),
-                self.max_ratio
+                self.limits.max_ratio
             ),
         )
         .with_hint("if the archive is to be trusted, allow more with --max-ratio")
@@ -110,15 +108,18 @@ impl std::fmt::Debug for Outer {
 fn is_compressed(content: Content) -> bool {
     matches!(
         content,
-        Content::Gzip | Content::Zstd | Content::Bzip2 | Content::Xz
+        Content::Gzip | Content::Zstd | Content::ZstdAfterSkippable | Content::Bzip2 | Content::Xz
     )
 }
 
-fn damaged(path: &Path, content: Content, error: io::Error) -> Error {
+fn damaged(path: &Path, content: Content, limits: Limits, error: io::Error) -> Error {
     if !is_compressed(content) {
         return Error::io("read", path, error);
     }
     let shown = show_path(path);
+    if needs_too_much_memory(&error) {
+        return limits.window_error(&shown);
+    }
     let name = content.name();
     let hint = "copy or download the archive again";
     if error.kind() == io::ErrorKind::UnexpectedEof {

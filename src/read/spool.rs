@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::outer::Outer;
 use super::{Source, content};
+use crate::compression::Limits;
 use crate::error::{Error, IoContext, Result};
 use crate::inventory::{Content, Location};
 use crate::progress::Progress;
@@ -21,8 +22,8 @@ const PIECE: usize = 128 << 10;
 pub struct SpoolOptions<'a> {
     /// The directory that holds the decompressed bytes while they are needed.
     pub directory: &'a Path,
-    /// How many times larger than its compressed form an archive may become.
-    pub max_ratio: u64,
+    /// What the archive may ask for.
+    pub limits: Limits,
 }
 
 impl Source {
@@ -74,7 +75,7 @@ impl Source {
     ) -> Result<File> {
         // The position of the open file is its own, so that the source can be read by others.
         let file = File::open(&self.path).context("open", &self.path)?;
-        let mut outer = Outer::new(&self.path, content, file, Some(len), options.max_ratio)?;
+        let mut outer = Outer::new(&self.path, content, file, Some(len), options.limits)?;
         spool(options.directory, |buffer| {
             let count = outer.read(buffer)?;
             progress.advance(outer.take_count());

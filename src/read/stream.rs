@@ -123,7 +123,7 @@ impl Stream {
             compression.unwrap_or(Content::Other),
             whole,
             None,
-            options.max_ratio,
+            options.limits,
         )?;
         let mut incoming = Incoming::new(path, outer);
         let mut head = [0; content::SNIFF_LEN];

@@ -1,13 +1,12 @@
 //! The command line, and the help that teaches it.
 
+mod demands;
 mod values;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
-use ocify::apply::Verify;
-use ocify::compression::{Compression, GzipMembers};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use ocify::engines::Engine;
 use ocify::plan::ImageChoice;
 use ocify::platform::Platform;
@@ -78,7 +77,7 @@ pub(crate) struct Fix {
     /// Entries keep their order and places, and files of neither form stay; what does not fit is
     /// refused before anything is written. A journal beside the file brings it back after a crash:
     /// the next ocify that meets the file does that first.
-    #[arg(long, conflicts_with_all = ["output", "force", "sync"])]
+    #[arg(long, conflicts_with_all = ["output", "force"])]
     pub(crate) in_place: bool,
 
     /// Bring INPUT back to what it was before an in-place fix that did not end, and do nothing else
@@ -116,6 +115,8 @@ pub(crate) struct Fix {
     pub(crate) compression: LayerCompression,
 
     /// How hard to compress: gzip 0 to 12, zstd 1 to 22 [default: gzip 6, zstd 3]
+    ///
+    /// Memory does not depend on the size of layers, but it does on the level.
     #[arg(long, value_name = "N")]
     pub(crate) compression_level: Option<i32>,
 
@@ -123,10 +124,17 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = Members::Multi, value_name = "FORM")]
     pub(crate) gzip_members: Members,
 
+    /// Write OCI media types; `--oci-mediatypes=false` writes Docker's, where each has one
+    ///
+    /// What has none is refused: zstd layers (unless --compression changes them), estargz
+    /// annotations, encrypted layers, attestations and artifacts. index.json itself stays OCI's.
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, hide_possible_values = true)]
+    pub(crate) oci_mediatypes: bool,
+
     /// Make the archive load in this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated
     ///
-    /// Only what the engine cannot read is compressed anew, with gzip. Example: --for docker@20.10.
-    /// Without a version it is a current one.
+    /// Only what the engine cannot read is compressed anew, with gzip if --compression says nothing
+    /// else. Example: --for docker@20.10. Without a version it is a current one.
     #[arg(long = "for", value_name = "ENGINE[@VERSION]")]
     pub(crate) engines: Vec<Engine>,
 
@@ -182,15 +190,19 @@ pub(crate) struct Fix {
     #[arg(long, value_name = "DIR")]
     pub(crate) spool_dir: Option<PathBuf>,
 
-    /// How many times larger than its compressed form an archive may become
+    /// How many times larger than its compressed form an archive or a layer may become
     #[arg(long, value_name = "N", default_value_t = 1100)]
     pub(crate) max_ratio: u64,
+
+    /// How much memory, in MiB, an archive or a layer may ask for to be decompressed: zstd's window, xz's dictionary
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) max_window: u64,
 
     /// How to show progress on standard error
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
     pub(crate) progress: ProgressMode,
 
-    /// How many blobs to copy and verify at a time [default: as many as there are processors]
+    /// How many blobs to copy, verify or compress at a time [default: as many as there are processors]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
 
@@ -235,95 +247,12 @@ impl Fix {
     }
 }
 
-impl Fix {
-    /// What layers are to be compressed with, if not as they are.
-    pub(crate) fn compression(&self) -> Option<Compression> {
-        match self.compression {
-            LayerCompression::Keep => None,
-            LayerCompression::Gzip => Some(Compression::Gzip),
-            LayerCompression::Zstd => Some(Compression::Zstd),
-            LayerCompression::Uncompressed => Some(Compression::Uncompressed),
-        }
-    }
-
-    /// Whether gzip is written in one member or in many.
-    pub(crate) fn members(&self) -> GzipMembers {
-        match self.gzip_members {
-            Members::Multi => GzipMembers::Multi,
-            Members::Single => GzipMembers::Single,
-        }
-    }
-
-    /// The compressions that some engine asked for cannot read.
-    pub(crate) fn avoided(&self) -> Vec<Compression> {
-        let is_avoided =
-            |form: &Compression| self.engines.iter().any(|engine| !engine.reads(*form));
-        let all = [
-            Compression::Uncompressed,
-            Compression::Gzip,
-            Compression::Zstd,
-        ];
-        all.into_iter().filter(is_avoided).collect()
-    }
-
-    /// What is verified, asked for or by default.
-    pub(crate) fn verify(&self) -> Verify {
-        match (self.verify, self.in_place) {
-            (Some(asked), _) => asked.verify(),
-            (None, true) => Verify::Documents,
-            (None, false) => Verify::Full,
-        }
-    }
-
-    /// What clap cannot see: demands that contradict each other.
-    pub(crate) fn contradiction(&self) -> Option<String> {
-        let says_where = self.output().is_some() || self.in_place;
-        if !says_where && !self.dry_run && !self.recover {
-            return Some(
-                "nothing says where to write: -o OUTPUT writes a new file, --in-place rewrites INPUT itself, --dry-run only shows what would change"
-                    .to_owned(),
-            );
-        }
-        if self.is_stream() && (self.in_place || self.recover) {
-            return Some("standard input is no file that could be fixed in place".to_owned());
-        }
-        if self.sync && self.is_to_stream() {
-            return Some("--sync needs an OUTPUT that is a file or a directory".to_owned());
-        }
-        let wanted = self.compression();
-        let engine = wanted.and_then(|form| self.engines.iter().find(|e| !e.reads(form)));
-        if let (Some(engine), Some(form)) = (engine, wanted) {
-            return Some(format!(
-                "--for {engine} and --compression {} contradict each other: it cannot read that ({})",
-                form.short_name(),
-                engine.evidence()
-            ));
-        }
-        let level = self.compression_level?;
-        let form = wanted.unwrap_or(Compression::Gzip);
-        let (low, high) = match form {
-            Compression::Uncompressed => {
-                return Some("--compression uncompressed has no level".to_owned());
-            }
-            Compression::Gzip if self.gzip_members == Members::Single => (0, 9),
-            Compression::Gzip => (0, 12),
-            Compression::Zstd => (1, 22),
-        };
-        if (low..=high).contains(&level) {
-            return None;
-        }
-        Some(format!(
-            "--compression-level {level}: {} has the levels {low} to {high}",
-            form.short_name()
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
     use clap::error::ErrorKind;
+    use ocify::apply::Verify;
 
     fn fix(args: &[&str]) -> Result<Fix, clap::Error> {
         let line = ["ocify", "fix"].iter().chain(args);

@@ -91,7 +91,7 @@ pub(crate) fn fix_source(mut source: Source, target: Option<Target>, args: &Fix)
             level: args.compression_level,
             members: args.members(),
             jobs: args.jobs(),
-            max_ratio: args.max_ratio,
+            limits: args.limits(),
             directory,
         };
         let progress = Shown::new(args.progress, "compressing");
@@ -163,6 +163,7 @@ pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
         missing: args.missing.policy(),
         names: args.name.clone(),
         renames: args.rename.clone(),
+        family: args.family(),
         compression: args.compression(),
         avoid: args.avoided(),
         outer_compression: args.output().and_then(outer_compression),
@@ -196,7 +197,7 @@ fn decompressed(source: Source, args: &Fix) -> Result<Source> {
     };
     let options = SpoolOptions {
         directory: &args.spool_directory(),
-        max_ratio: args.max_ratio,
+        limits: args.limits(),
     };
     let progress = Shown::new(args.progress, "decompressing");
     source.decompress(content, options, &progress)

@@ -23,7 +23,7 @@ pub(crate) fn fix(args: &Fix) -> Result<Done> {
     let directory = args.spool_directory();
     let options = SpoolOptions {
         directory: &directory,
-        max_ratio: args.max_ratio,
+        limits: args.limits(),
     };
     let mut stream = Stream::open(standard::input()?, name, options)?;
     let reason = match needs_file(args) {

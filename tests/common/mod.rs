@@ -8,6 +8,7 @@ pub(crate) mod contents;
 pub(crate) mod evidence;
 pub(crate) mod failure;
 pub(crate) mod judged;
+pub(crate) mod piped;
 pub(crate) mod placed;
 pub(crate) mod reflinks;
 pub(crate) mod runner;

@@ -45,6 +45,14 @@ pub(super) struct Job<'a> {
     pub(super) destination: Destination<'a>,
 }
 
+impl Job<'_> {
+    /// Whether the bytes are hashed on their way. Those of a temporary file of ours were hashed when
+    /// they were written, and nobody else can open it.
+    fn is_hashed(&self, verify: Verify) -> bool {
+        verify == Verify::Full && !matches!(self.location, Location::Spooled(_))
+    }
+}
+
 /// Where a blob is copied to.
 #[derive(Debug)]
 pub(super) enum Destination<'a> {
@@ -152,11 +160,11 @@ fn schedule(tasks: &[Task<'_>], threads: usize, verify: Verify) -> Vec<Step> {
         let len = len(&tasks[place]);
         let is_part = |job: &Job<'_>| matches!(job.destination, Destination::At(..));
         let part = match &tasks[place] {
-            Task::Blob(job) if verify == Verify::Documents && is_part(job) => PART_LEN,
+            Task::Blob(job) if !job.is_hashed(verify) && is_part(job) => PART_LEN,
             _ => u64::MAX,
         };
         let is_long = len >= PIPE_MIN && u128::from(len) * threads as u128 > left;
-        let is_piped = is_long && threads > 1 && verify == Verify::Full;
+        let is_piped = is_long && threads > 1;
         left -= u128::from(len);
         let mut start: u64 = 0;
         loop {

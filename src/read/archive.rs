@@ -34,7 +34,13 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     while let Some(entry) = entries.next()? {
         let name = listing.header(source.path(), &entry)?;
         let kind = kind(&entry, Location::Offset(entry.data_at));
-        listing.place(place(&entry, &name, &kind));
+        let place = place(&entry, &name, &kind);
+        listing.place(place);
+        // Right after the header the bytes are at hand.
+        let content = match place.kind {
+            PlaceKind::Blob => Some(content_of(entries.input(), &entry)?),
+            _ => None,
+        };
         if listing.is_canonical() {
             let mut padding = [0; BLOCK];
             let expected = header::padding(entry.len) as usize;
@@ -42,11 +48,19 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
             let found = entries.input().read(padding, entry.data_at + entry.len)?;
             listing.padding(&padding[..found], expected);
         }
-        listing.add(name, kind, entry.len, None);
+        listing.add(name, kind, entry.len, content);
     }
     let end = entries.position();
     check_end(&mut input, end, end)?;
     listing.finish(source, options, end, file_len)
+}
+
+/// What the first bytes of an entry say.
+fn content_of(input: &mut impl Input, entry: &Entry) -> Result<Content> {
+    let mut head = [0; content::SNIFF_LEN];
+    let len = usize::try_from(entry.len).map_or(head.len(), |len| len.min(head.len()));
+    let found = input.read(&mut head[..len], entry.data_at)?;
+    Ok(content::sniff(&head[..found]))
 }
 
 /// In the oldest archives a directory is a file whose name ends in a slash.
@@ -96,7 +110,7 @@ fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> Place {
         len: entry.len,
         kind,
         is_simple: entry.is_simple,
-        is_well_named: written == name.bytes,
+        is_well_named: written == name.bytes(),
     }
 }
 

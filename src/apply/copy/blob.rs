@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::extents::{Extent, Extents};
-use super::{Destination, Job, Shared, Step, Verify, changed_len, check_digest};
+use super::{Destination, Job, Shared, Step, changed_len, check_digest};
 use crate::apply::archive::reserve;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext, Result};
@@ -67,15 +67,10 @@ impl Shared<'_> {
             output_at,
             path,
         };
-        // Hashed when it was written, into a file that nobody else can open.
-        let verify = match job.location {
-            Location::Spooled(_) => Verify::Documents,
-            _ => self.verify,
-        };
-        let found = match (verify, step.is_piped) {
-            (Verify::Documents, _) => copy.plain(None, buffer)?,
-            (Verify::Full, true) => copy.piped(buffer)?,
-            (Verify::Full, false) => copy.plain(Some(copy.hasher()), buffer)?,
+        let found = match (job.is_hashed(self.verify), step.is_piped) {
+            (false, _) => copy.plain(None, buffer)?,
+            (true, true) => copy.piped(buffer)?,
+            (true, false) => copy.plain(Some(copy.hasher()), buffer)?,
         };
         match found {
             Some(found) => check_digest(job.name, job.digest, &found),

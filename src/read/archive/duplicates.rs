@@ -1,9 +1,10 @@
 //! Entries that stand more than once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use super::Contents;
+use super::listing::Listed;
 use crate::error::{Code, Error, Result, escape, show_path};
 use crate::inventory::Inventory;
 use crate::read::ScanOptions;
@@ -13,20 +14,25 @@ use crate::read::form::FormCheck;
 /// One item per name; of different ones the last, if that is allowed.
 pub(super) fn without_duplicates(
     contents: &dyn Contents,
-    items: Vec<(Vec<u8>, Item)>,
+    items: Vec<Listed>,
     options: ScanOptions,
     inventory: &mut Inventory,
     form: &mut FormCheck,
 ) -> Result<Vec<Item>> {
+    let mut seen = HashSet::with_capacity(items.len());
+    if items.iter().all(|listed| seen.insert(listed.key())) {
+        return Ok(items.into_iter().map(|listed| listed.item).collect());
+    }
     let mut places: HashMap<Vec<u8>, usize> = HashMap::with_capacity(items.len());
     let mut kept: Vec<Item> = Vec::with_capacity(items.len());
     let mut passed_over = BTreeSet::new();
-    for (key, item) in items {
-        let Some(&place) = places.get(&key) else {
-            places.insert(key, kept.len());
-            kept.push(item);
+    for listed in items {
+        let Some(&place) = places.get(listed.key()) else {
+            places.insert(listed.key().to_vec(), kept.len());
+            kept.push(listed.item);
             continue;
         };
+        let item = listed.item;
         form.differs(&item.name, "stands twice");
         let earlier = &mut kept[place];
         if contents.is_equal(earlier, &item)? {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::Result;
+use crate::header::BLOCK;
 use crate::read::Source;
 
 /// The bytes of an archive.
@@ -22,11 +23,25 @@ pub(in crate::read) trait Input {
 pub(super) struct FileInput<'a> {
     source: &'a Source,
     len: u64,
+    /// Bytes that were read beyond what was asked for: a header is asked for first, then the bytes
+    /// that follow it, and a system call for each would take most of a scan's time.
+    ahead: [u8; AHEAD],
+    ahead_at: u64,
+    ahead_len: usize,
 }
+
+/// What is read when less is asked for: the last entry's padding, a header and the data's beginning.
+const AHEAD: usize = 3 * BLOCK;
 
 impl<'a> FileInput<'a> {
     pub(super) fn new(source: &'a Source, len: u64) -> Self {
-        FileInput { source, len }
+        FileInput {
+            source,
+            len,
+            ahead: [0; AHEAD],
+            ahead_at: 0,
+            ahead_len: 0,
+        }
     }
 }
 
@@ -42,7 +57,21 @@ impl Input for FileInput<'_> {
     fn read(&mut self, buffer: &mut [u8], position: u64) -> Result<usize> {
         let left = usize::try_from(self.len.saturating_sub(position)).unwrap_or(usize::MAX);
         let count = buffer.len().min(left);
-        self.source.read_into(&mut buffer[..count], position)?;
+        let buffer = &mut buffer[..count];
+        if count > BLOCK {
+            self.source.read_into(buffer, position)?;
+            return Ok(count);
+        }
+        let is_there = position >= self.ahead_at
+            && position + count as u64 <= self.ahead_at + self.ahead_len as u64;
+        if !is_there {
+            let ahead = left.min(AHEAD);
+            self.ahead_len = 0;
+            self.source.read_into(&mut self.ahead[..ahead], position)?;
+            (self.ahead_at, self.ahead_len) = (position, ahead);
+        }
+        let start = (position - self.ahead_at) as usize;
+        buffer.copy_from_slice(&self.ahead[start..start + count]);
         Ok(count)
     }
 }

@@ -25,13 +25,35 @@ pub(in crate::read) trait Contents: BlobSource {
 pub(in crate::read) struct Listing {
     inventory: Inventory,
     form: FormCheck,
-    items: Vec<(Vec<u8>, Item)>,
+    items: Vec<Listed>,
 }
 
-/// An entry's cleaned name: as bytes, and as text.
+/// An entry that was found.
+pub(super) struct Listed {
+    /// The cleaned name's own bytes, where they are no text.
+    pub(super) raw_name: Option<Vec<u8>>,
+    pub(super) item: Item,
+}
+
+impl Listed {
+    /// What tells entries apart.
+    pub(super) fn key(&self) -> &[u8] {
+        self.raw_name
+            .as_deref()
+            .unwrap_or(self.item.name.as_bytes())
+    }
+}
+
+/// An entry's cleaned name: as text, and as bytes where it is none.
 pub(in crate::read) struct CleanName {
-    pub(in crate::read) bytes: Vec<u8>,
+    raw: Option<Vec<u8>>,
     pub(in crate::read) text: String,
+}
+
+impl CleanName {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.raw.as_deref().unwrap_or(self.text.as_bytes())
+    }
 }
 
 impl Listing {
@@ -59,7 +81,13 @@ impl Listing {
             let what = format!("{} has {} bytes but is no file", shown(), entry.len);
             return Err(invalid(path, &what));
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (text, raw) = match String::from_utf8(bytes.into_owned()) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let bytes = error.into_bytes();
+                (String::from_utf8_lossy(&bytes).into_owned(), Some(bytes))
+            }
+        };
         if self.form.is_same() {
             let mut clean = text.clone();
             if is_directory(entry) {
@@ -73,7 +101,7 @@ impl Listing {
                 headers: &entry.headers,
             });
         }
-        Ok(CleanName { bytes, text })
+        Ok(CleanName { raw, text })
     }
 
     /// Notes where the entry stands in a file.
@@ -100,7 +128,8 @@ impl Listing {
             len,
             content,
         };
-        self.items.push((name.bytes, item));
+        let raw_name = name.raw;
+        self.items.push(Listed { raw_name, item });
     }
 
     /// The inventory of an archive of `archive_len` bytes whose last entry ends at `end`, once all

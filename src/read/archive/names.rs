@@ -1,9 +1,11 @@
 //! Entry names: cleaned, and freed of the one directory that an archive was packed in.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
 use super::invalid;
+use super::listing::Listed;
 use crate::error::{Result, escape};
 use crate::inventory::ExtraKind;
 use crate::read::classify::Item;
@@ -13,12 +15,16 @@ use crate::read::form::FormCheck;
 const NAME_CAP: usize = 4096;
 
 /// The name without the parts that mean nothing; `.` for the root itself.
-pub(super) fn clean(name: &[u8]) -> Result<Vec<u8>, &'static str> {
+pub(super) fn clean(name: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     if name.contains(&0) {
         return Err("holds a NUL byte");
     }
     if name.len() > NAME_CAP {
         return Err("is longer than 4096 bytes");
+    }
+    let is_clean = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
+    if name.split(|&byte| byte == b'/').all(is_clean) {
+        return Ok(Cow::Borrowed(name));
     }
     let parts: Vec<&[u8]> = name
         .split(|&byte| byte == b'/')
@@ -28,22 +34,24 @@ pub(super) fn clean(name: &[u8]) -> Result<Vec<u8>, &'static str> {
         return Err("leads outside the archive with \"..\"");
     }
     if parts.is_empty() {
-        return Ok(b".".to_vec());
+        return Ok(Cow::Borrowed(b"."));
     }
-    Ok(parts.join(&b'/'))
+    Ok(Cow::Owned(parts.join(&b'/')))
 }
 
 /// Strips the one directory that an archive was packed in.
-pub(super) fn unwrap_directory(wrapper: &str, items: &mut [(Vec<u8>, Item)], form: &mut FormCheck) {
+pub(super) fn unwrap_directory(wrapper: &str, items: &mut [Listed], form: &mut FormCheck) {
     form.differs(wrapper, "is a directory around the whole image");
     // Below the wrapper, the raw name keeps its own bytes.
     let prefix = wrapper.len() + 1;
-    for (key, item) in items {
+    for Listed { raw_name, item } in items {
         if item.name.len() < prefix {
-            *key = b".".to_vec();
+            *raw_name = None;
             item.name = ".".to_owned();
         } else {
-            key.drain(..prefix);
+            if let Some(raw_name) = raw_name {
+                raw_name.drain(..prefix);
+            }
             item.name.drain(..prefix);
         }
         unwrap_target(&mut item.kind, wrapper);
@@ -72,16 +80,16 @@ fn unwrap_target(kind: &mut ExtraKind, wrapper: &str) {
 }
 
 /// The directory that holds everything else, among it `index.json` or `manifest.json`.
-pub(super) fn wrapper(items: &[(Vec<u8>, Item)]) -> Option<String> {
+pub(super) fn wrapper(items: &[Listed]) -> Option<String> {
     let top = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
-    let mut named = items.iter().filter(|(_, item)| item.name != ".");
-    let wrapper = top(&named.next()?.1.name);
+    let mut named = items.iter().filter(|listed| listed.item.name != ".");
+    let wrapper = top(&named.next()?.item.name);
     // A name that is not text would have another length than its bytes.
     if wrapper.contains('\u{fffd}') {
         return None;
     }
     let mut has_root = false;
-    for (_, item) in items {
+    for Listed { item, .. } in items {
         match item.name.strip_prefix(&wrapper) {
             _ if item.name == "." => {}
             Some("") if item.kind == ExtraKind::Directory => {}
@@ -98,17 +106,25 @@ pub(super) fn wrapper(items: &[(Vec<u8>, Item)]) -> Option<String> {
 /// one by the other; a reader that goes by names does neither.
 pub(super) fn refuse_nested(path: &Path, items: &[Item]) -> Result<()> {
     let mut parents = HashSet::new();
+    let mut longest = 0;
+    let mut last = None;
     for item in items {
         let mut name = item.name.as_str();
         while let Some((parent, _)) = name.rsplit_once('/') {
-            if !parents.insert(parent) {
+            // Thousands of blobs stand in one directory.
+            if last == Some(parent) || !parents.insert(parent) {
                 break;
             }
+            longest = longest.max(parent.len());
             name = parent;
         }
+        last = item.name.rsplit_once('/').map(|(parent, _)| parent);
     }
-    let is_nested =
-        |item: &&Item| item.kind != ExtraKind::Directory && parents.contains(item.name.as_str());
+    let is_nested = |item: &&Item| {
+        item.kind != ExtraKind::Directory
+            && item.name.len() <= longest
+            && parents.contains(item.name.as_str())
+    };
     match items.iter().find(is_nested) {
         None => Ok(()),
         Some(item) => {

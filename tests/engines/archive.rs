@@ -110,7 +110,7 @@ fn sample(input: &Path, name: String, what: Option<&'static str>, shared: &Path)
         tags: tags_if_several(&output),
     };
     let in_place = (!is_directory)
-        .then(|| in_place::prepare(&name, &input, &output, shared))
+        .then(|| in_place::prepare(&name, input, &output, shared))
         .flatten();
     let read = |path: &Path| fs::read(path).expect("archives are readable");
     let is_unchanged = !is_directory && after.ask_for.is_empty() && read(input) == read(&output);

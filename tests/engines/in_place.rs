@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::archive::{Archive, Sample, names_if_several};
+use crate::archive::{Archive, Sample, names_if_several, tags_if_several};
 use crate::engine::Column;
 use crate::machine::SHARED;
 
@@ -40,6 +40,7 @@ pub(crate) fn prepare(name: &str, input: &Path, after: &Path, shared: &Path) -> 
     Some(Archive {
         path: format!("{SHARED}/{FOLDER}/{name}"),
         ask_for: names_if_several(&output),
+        tags: tags_if_several(&output),
     })
 }
 
@@ -49,10 +50,10 @@ pub(crate) fn prepare_named(input: &Path, shared: &Path) -> Archive {
     let output = copy(&input.join(NAMED), name, shared);
     let options: Vec<&str> = NAMES.iter().flat_map(|name| ["--name", name]).collect();
     assert!(fix(&output, &options), "{NAMED} is fixed in place");
-    let ask_for = names_if_several(&output);
     Archive {
         path: format!("{SHARED}/{FOLDER}/{name}"),
-        ask_for,
+        ask_for: names_if_several(&output),
+        tags: tags_if_several(&output),
     }
 }
 

@@ -50,10 +50,9 @@ pub(crate) fn prepare_named(input: &Path, shared: &Path) -> Archive {
     let output = copy(&input.join(NAMED), name, shared);
     let options: Vec<&str> = NAMES.iter().flat_map(|name| ["--name", name]).collect();
     assert!(fix(&output, &options), "{NAMED} is fixed in place");
-    let ask_for = names_if_several(&output);
     Archive {
         path: format!("{SHARED}/{FOLDER}/{name}"),
-        ask_for,
+        ask_for: names_if_several(&output),
         tags: tags_if_several(&output),
     }
 }

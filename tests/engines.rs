@@ -44,6 +44,8 @@ mod podman;
 mod shapes;
 #[path = "engines/skopeo.rs"]
 mod skopeo;
+#[path = "engines/stream.rs"]
+mod stream;
 #[path = "engines/table.rs"]
 mod table;
 

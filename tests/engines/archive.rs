@@ -172,6 +172,7 @@ fn root_file(archive: &Path, name: &[u8]) -> Option<Value> {
     serde_json::from_reader(entry).ok()
 }
 
-fn folder() -> PathBuf {
+/// The folder of the fixtures.
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }

@@ -51,6 +51,8 @@ mod recompressed;
 mod shapes;
 #[path = "engines/skopeo.rs"]
 mod skopeo;
+#[path = "engines/stream.rs"]
+mod stream;
 #[path = "engines/table.rs"]
 mod table;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::archive::Archive;
-use crate::engine::{Engine, expect_greeting};
+use crate::engine::{Engine, Loader, expect_greeting, piped};
 use crate::expected::NOTHING_NAMED;
 use crate::machine::{DATA, Machine};
 
@@ -36,16 +36,28 @@ address = "/run/containerd/containerd.sock"
         })
     }
 
-    /// Imports with this command, runs what there is then, and returns its names.
-    fn import_and_run(&mut self, import: &[&str]) -> Result<BTreeSet<String>, String> {
+    fn namespace(&self) -> String {
+        format!("{}-{}", self.machine.group(), self.namespaces)
+    }
+
+    /// Imports with this command, or from what a shell command writes, runs what there is then, and returns its names.
+    fn import_and_run(
+        &mut self,
+        producer: Option<&str>,
+        import: &[&str],
+    ) -> Result<BTreeSet<String>, String> {
         // Each namespace unpacks for itself, so a fresh one is as good as a fresh store. It is the control group as well.
         self.namespaces += 1;
-        let namespace = format!("{}-{}", self.machine.group(), self.namespaces);
-        let ctr = |arguments: &[&str]| {
-            self.machine
-                .run(&[&["ctr", "--namespace", &namespace], arguments].concat())
+        let namespace = self.namespace();
+        let line = ["ctr", "--namespace", &namespace];
+        let ctr = |arguments: &[&str]| self.machine.run(&[&line, arguments].concat());
+        match producer {
+            None => ctr(import)?,
+            Some(producer) => {
+                let line = piped(producer, &[&line, import].concat());
+                self.machine.run(&line.each_ref().map(String::as_str))?
+            }
         };
-        ctr(import)?;
         let images = ctr(&["images", "list", "--quiet"])?;
         for image in images.lines() {
             expect_greeting(image, || ctr(&["run", "--rm", image, "container"]))?;
@@ -67,11 +79,11 @@ impl Engine for Containerd {
     }
 
     fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
-        let names = self.import_and_run(&["images", "import", &archive.path])?;
+        let names = self.import_and_run(None, &["images", "import", &archive.path])?;
         if names.is_empty() {
             // Then at least its digest must do for a name.
             let line = ["images", "import", "--digests", &archive.path];
-            return match self.import_and_run(&line)?.is_empty() {
+            return match self.import_and_run(None, &line)?.is_empty() {
                 true => Err("nothing was imported, not even by its digest".to_owned()),
                 false => Err(NOTHING_NAMED.to_owned()),
             };
@@ -81,5 +93,24 @@ impl Engine for Containerd {
 
     fn machine(&self) -> &Machine {
         &self.machine
+    }
+}
+
+impl Loader for Containerd {
+    fn attempt_pipe(&mut self, producer: &str) -> Result<BTreeSet<String>, String> {
+        self.import_and_run(Some(producer), &["images", "import", "-"])
+    }
+
+    /// Those of the last namespace, which is where an attempt leaves what it does.
+    fn images(&self) -> Result<String, String> {
+        let namespace = self.namespace();
+        self.machine.run(&[
+            "ctr",
+            "--namespace",
+            &namespace,
+            "images",
+            "list",
+            "--quiet",
+        ])
     }
 }

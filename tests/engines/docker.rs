@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::archive::Archive;
-use crate::engine::{Engine, expect_greeting};
+use crate::engine::{Engine, Loader, expect_greeting, piped};
 use crate::machine::{DATA, Machine};
 
 /// Named in full: another `docker` may come first in the search path.
@@ -69,8 +69,8 @@ impl Docker {
         self.machine.run(&[&[CLIENT], arguments].concat())
     }
 
-    fn load_and_run(&self, archive: &Archive) -> Result<BTreeSet<String>, String> {
-        let output = self.run(&["load", "--input", &archive.path])?;
+    /// Runs what was loaded, by what loading said.
+    fn run_loaded(&self, output: &str) -> Result<BTreeSet<String>, String> {
         let lines_with = |prefix: &'static str| {
             output
                 .lines()
@@ -97,12 +97,30 @@ impl Engine for Docker {
     }
 
     fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
-        let result = self.load_and_run(archive);
+        let loaded = self.run(&["load", "--input", &archive.path]);
+        let result = loaded.and_then(|output| self.run_loaded(&output));
         self.run(&["system", "prune", "--all", "--force"])?;
         result
     }
 
     fn machine(&self) -> &Machine {
         &self.machine
+    }
+}
+
+impl Loader for Docker {
+    fn attempt_pipe(&mut self, producer: &str) -> Result<BTreeSet<String>, String> {
+        let line = piped(producer, &[CLIENT, "load"]);
+        let loaded = self.machine.run(&line.each_ref().map(String::as_str));
+        let result = loaded.and_then(|output| self.run_loaded(&output));
+        // What failed must have left nothing, so only what was loaded is removed.
+        if result.is_ok() {
+            self.run(&["system", "prune", "--all", "--force"])?;
+        }
+        result
+    }
+
+    fn images(&self) -> Result<String, String> {
+        self.run(&["images", "--all", "--quiet"])
     }
 }

@@ -26,6 +26,22 @@ pub(crate) trait Engine: std::fmt::Debug {
     fn machine(&self) -> &Machine;
 }
 
+/// An engine that loads an archive from a pipe.
+pub(crate) trait Loader: Engine {
+    /// Loads what this shell command writes, runs what was loaded, and leaves nothing of it behind. What is returned are the names
+    /// that the images have now; the error is what the engine said.
+    fn attempt_pipe(&mut self, producer: &str) -> Result<BTreeSet<String>, String>;
+
+    /// What the engine lists as its images: nothing where it has none.
+    fn images(&self) -> Result<String, String>;
+}
+
+/// A shell command whose output another reads; the end of the second is what counts.
+pub(crate) fn piped(producer: &str, line: &[&str]) -> [String; 3] {
+    let script = format!("{producer} | {}", line.join(" "));
+    ["sh".to_owned(), "-c".to_owned(), script]
+}
+
 /// The engines, in the order of the columns of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Column {
@@ -101,19 +117,41 @@ impl Column {
 
     /// Starts the engine in a machine of its own.
     pub(crate) fn start(self, trixie: &Path, shared: &Path) -> Result<Box<dyn Engine>, String> {
+        let machine = self.machine(trixie, shared, "")?;
+        Ok(match self {
+            Self::SkopeoOci => Box::new(Skopeo::new(machine, Transport::OciArchive)),
+            Self::SkopeoDocker => Box::new(Skopeo::new(machine, Transport::DockerArchive)),
+            _ => self.loader(machine)?,
+        })
+    }
+
+    /// The same for one that loads from a pipe.
+    pub(crate) fn start_loader(
+        self,
+        trixie: &Path,
+        shared: &Path,
+    ) -> Result<Box<dyn Loader>, String> {
+        self.loader(self.machine(trixie, shared, "-pipe")?)
+    }
+
+    fn machine(self, trixie: &Path, shared: &Path, suffix: &str) -> Result<Machine, String> {
         let root = match self {
             Self::Docker20 | Self::Containerd16 | Self::Podman4 => Path::new("/"),
             _ => trixie,
         };
-        let machine = Machine::start(root, shared, &format!("{self:?}"))?;
+        Machine::start(root, shared, &format!("{self:?}{suffix}"))
+    }
+
+    fn loader(self, machine: Machine) -> Result<Box<dyn Loader>, String> {
         Ok(match self {
             Self::Docker20 => Box::new(Docker::start(machine, Store::OnlyGraphDriver)?),
             Self::Docker26Graph => Box::new(Docker::start(machine, Store::GraphDriver)?),
             Self::Docker26Containerd => Box::new(Docker::start(machine, Store::Containerd)?),
             Self::Containerd16 | Self::Containerd17 => Box::new(Containerd::start(machine)?),
             Self::Podman4 | Self::Podman5 => Box::new(Podman::new(machine)),
-            Self::SkopeoOci => Box::new(Skopeo::new(machine, Transport::OciArchive)),
-            Self::SkopeoDocker => Box::new(Skopeo::new(machine, Transport::DockerArchive)),
+            Self::SkopeoOci | Self::SkopeoDocker => {
+                return Err("skopeo loads nothing from a pipe".to_owned());
+            }
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::archive::Archive;
-use crate::engine::{Engine, expect_greeting};
+use crate::engine::{Engine, Loader, expect_greeting, piped};
 use crate::machine::{DATA, Machine};
 
 /// The command, with a store of its own.
@@ -17,16 +17,20 @@ impl Podman {
         Self { machine }
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+    fn line<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
         let mut line = vec!["podman", "--root", DATA, "--runroot", "/run/podman"];
         // vfs needs nothing of the disk below, and without systemd there is but one way to make control groups.
         line.extend(["--storage-driver=vfs", "--cgroup-manager=cgroupfs"]);
         line.extend(arguments);
-        self.machine.run(&line)
+        line
     }
 
-    fn load_and_run(&self, archive: &Archive) -> Result<BTreeSet<String>, String> {
-        let output = self.run(&["load", "--quiet", "--input", &archive.path])?;
+    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        self.machine.run(&Self::line(arguments))
+    }
+
+    /// Runs what was loaded, by what loading said.
+    fn run_loaded(&self, output: &str) -> Result<BTreeSet<String>, String> {
         let images: Vec<&str> = output
             .lines()
             .filter_map(|line| line.strip_prefix("Loaded image: "))
@@ -61,12 +65,30 @@ impl Engine for Podman {
     }
 
     fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
-        let result = self.load_and_run(archive);
+        let loaded = self.run(&["load", "--quiet", "--input", &archive.path]);
+        let result = loaded.and_then(|output| self.run_loaded(&output));
         self.run(&["rmi", "--all", "--force"])?;
         result
     }
 
     fn machine(&self) -> &Machine {
         &self.machine
+    }
+}
+
+impl Loader for Podman {
+    fn attempt_pipe(&mut self, producer: &str) -> Result<BTreeSet<String>, String> {
+        let line = piped(producer, &Self::line(&["load", "--quiet"]));
+        let loaded = self.machine.run(&line.each_ref().map(String::as_str));
+        let result = loaded.and_then(|output| self.run_loaded(&output));
+        // What failed must have left nothing, so only what was loaded is removed.
+        if result.is_ok() {
+            self.run(&["rmi", "--all", "--force"])?;
+        }
+        result
+    }
+
+    fn images(&self) -> Result<String, String> {
+        self.run(&["images", "--all", "--quiet"])
     }
 }

@@ -146,12 +146,12 @@ impl Digest {
 
     fn push_hex(&self, text: &mut String) {
         let bytes = self.hash.bytes();
-        text.reserve(2 * bytes.len());
-        for byte in bytes {
-            for nibble in [byte >> 4, byte & 0xf] {
-                text.push(char::from(DIGITS[usize::from(nibble)]));
-            }
+        let mut digits = [[0; 2]; 64];
+        for (pair, byte) in digits.iter_mut().zip(bytes) {
+            *pair = [byte >> 4, byte & 0xf].map(|nibble| DIGITS[usize::from(nibble)]);
         }
+        let digits = digits[..bytes.len()].as_flattened();
+        text.push_str(str::from_utf8(digits).unwrap_or_default());
     }
 }
 
@@ -161,13 +161,14 @@ fn decode<const LEN: usize>(hex: &str) -> Option<[u8; LEN]> {
         return None;
     }
     let mut bytes = [0; LEN];
-    let mut is_valid = true;
+    // What no digit is has bits above the nibble, which only one look at the end has to find.
+    let mut seen = 0;
     for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().as_chunks().0) {
         let [high, low] = digits.map(|digit| NIBBLES[usize::from(digit)]);
-        is_valid &= high < 16 && low < 16;
+        seen |= high | low;
         *byte = high << 4 | low & 0xf;
     }
-    is_valid.then_some(bytes)
+    (seen < 16).then_some(bytes)
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -4,6 +4,8 @@
 //! `util/compression` for the nonstandard zstd type; ocicrypt `spec.go` for the encrypted types.
 //! No other file of the crate writes a media type by name.
 
+use std::borrow::Cow;
+
 use crate::compression::Compression;
 
 /// An OCI image index.
@@ -206,6 +208,14 @@ pub fn oci_form(media_type: &str) -> &str {
     find(media_type)
         .and_then(|row| row.oci)
         .unwrap_or(media_type)
+}
+
+/// The same text, not copied if the table has it.
+pub(crate) fn shared(media_type: Cow<'_, str>) -> Cow<'static, str> {
+    match find(&media_type) {
+        Some(row) => Cow::Borrowed(row.name),
+        None => Cow::Owned(media_type.into_owned()),
+    }
 }
 
 /// The Docker form of a media type by its name alone; the type itself where it is the Docker form, and

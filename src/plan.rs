@@ -14,6 +14,7 @@ mod rewrite;
 pub mod rules;
 mod selection;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -181,9 +182,9 @@ pub struct Change {
     /// Where: the path from the root, such as `index.json, manifests[0], layers[2]`.
     pub location: String,
     /// The value before, where there was one.
-    pub before: Option<String>,
+    pub before: Option<Cow<'static, str>>,
     /// The value after, where there is one.
-    pub after: Option<String>,
+    pub after: Option<Cow<'static, str>>,
     /// Why, in the user's words.
     pub reason: &'static str,
 }

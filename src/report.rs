@@ -149,8 +149,8 @@ pub(crate) mod samples {
         Change {
             rule: "layer-type",
             location: format!("index.json, manifests[0], layers[{layer}]"),
-            before: Some("old-type".to_owned()),
-            after: Some("new-type".to_owned()),
+            before: Some("old-type".into()),
+            after: Some("new-type".into()),
             reason: "readers reject the type",
         }
     }
@@ -183,7 +183,7 @@ pub(crate) mod samples {
             rule: "oci-layout",
             location: "oci-layout".to_owned(),
             before: None,
-            after: Some("1.0.0".to_owned()),
+            after: Some("1.0.0".into()),
             reason: "the specification requires the file",
         });
         Plan {

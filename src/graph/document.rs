@@ -166,7 +166,11 @@ impl Document {
 
     /// The path from the root to one of the document's pointers.
     pub fn location_of(&self, pointer: &Pointer) -> String {
-        format!("{}, {}", self.location, pointer.place())
+        let mut location = String::with_capacity(self.location.len() + 16);
+        location.push_str(&self.location);
+        location.push_str(", ");
+        pointer.push_place(&mut location);
+        location
     }
 }
 

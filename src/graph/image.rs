@@ -49,9 +49,7 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
         .pointers_in(pointer::Role::Layers)
         .map(|layer| media_type::kind(&layer.media_type))
         .collect();
-    let config = document
-        .config()
-        .map_or("", |config| config.media_type.as_str());
+    let config = document.config().map_or("", |config| &*config.media_type);
     let config_kind = media_type::kind(config);
     let artifact = document.artifact_type.as_deref().map(media_type::kind);
     let all = |kind: Kind| !kinds.is_empty() && kinds.iter().all(|found| *found == kind);

@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
 use crate::json::{View, find};
+use crate::media_type;
 use crate::platform::Platform;
 
 /// BuildKit's link from an attestation's descriptor to the image manifest that it attests.
@@ -61,7 +62,7 @@ pub struct Pointer {
     /// The position in that property, 0 for `config` and `subject`.
     pub position: usize,
     /// The declared media type.
-    pub media_type: String,
+    pub media_type: Cow<'static, str>,
     /// The digest of the content.
     pub digest: Digest,
     /// The stated length of the content in bytes.
@@ -71,7 +72,7 @@ pub struct Pointer {
     /// `org.opencontainers.image.ref.name`.
     pub ref_name: Option<String>,
     /// The platform, where one is stated.
-    pub platform: Option<Platform>,
+    pub platform: Option<Box<Platform>>,
     /// Whether an annotation calls this an attestation manifest.
     pub is_attestation: bool,
     /// The manifest that an annotation links to, with the annotation's place.
@@ -110,14 +111,26 @@ impl Pointer {
     pub fn place(&self) -> String {
         place(self.role, self.position)
     }
+
+    /// Appends the place to a path.
+    pub(crate) fn push_place(&self, path: &mut String) {
+        push_place(path, self.role, self.position);
+    }
+}
+
+fn push_place(path: &mut String, role: Role, position: usize) {
+    path.push_str(role.property());
+    if role.is_list() {
+        path.push('[');
+        path.push_str(&position.to_string());
+        path.push(']');
+    }
 }
 
 fn place(role: Role, position: usize) -> String {
-    if role.is_list() {
-        format!("{}[{position}]", role.property())
-    } else {
-        role.property().to_owned()
-    }
+    let mut path = String::new();
+    push_place(&mut path, role, position);
+    path
 }
 
 /// All pointers of a document in `roles`, in that order. `location` is the document's, for errors.
@@ -135,6 +148,8 @@ pub(crate) fn pointers(root: View<'_>, roles: &[Role], location: &str) -> Result
         let items = value
             .items()
             .ok_or_else(|| invalid(location, role.property(), "is not a list"))?;
+        // There may be a thousand documents, and half of what a list grows by stays empty.
+        pointers.reserve_exact(items.len());
         for (position, item) in items.into_iter().enumerate() {
             pointers.push(pointer(item, role, position, location)?);
         }
@@ -184,7 +199,7 @@ fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> R
     Ok(Pointer {
         role,
         position,
-        media_type: text(media_type.str(), "mediaType")?.into_owned(),
+        media_type: media_type::shared(text(media_type.str(), "mediaType")?),
         digest: text(digest.str(), "digest")?
             .parse()
             .map_err(|error: Error| {
@@ -201,7 +216,7 @@ fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> R
         })?,
         image_name: value_of(IMAGE_NAME).map(str::to_owned),
         ref_name: value_of(REF_NAME).map(str::to_owned),
-        platform: find(&members, "platform").and_then(platform),
+        platform: find(&members, "platform").and_then(platform).map(Box::new),
         is_attestation: value_of(REFERENCE_TYPE) == Some(ATTESTATION),
         links,
         has_urls: find(&members, "urls")

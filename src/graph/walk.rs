@@ -127,10 +127,12 @@ impl Walk<'_> {
             document.is_restored = true;
         }
         self.ancestors.push(pointer.digest.clone());
+        let missing = self.graph.missing.len();
         self.follow_all(&document)?;
+        let is_complete = self.graph.missing.len() == missing;
         self.ancestors.pop();
         if shape == Shape::Manifest {
-            let facts = self.manifest_facts(&document, pointer)?;
+            let facts = self.manifest_facts(&document, pointer, is_complete)?;
             self.graph.manifests.insert(pointer.digest.clone(), facts);
         }
         self.graph
@@ -176,7 +178,12 @@ impl Walk<'_> {
         Ok(bytes)
     }
 
-    fn manifest_facts(&mut self, document: &Document, parent: &Pointer) -> Result<ManifestFacts> {
+    fn manifest_facts(
+        &mut self,
+        document: &Document,
+        parent: &Pointer,
+        is_complete: bool,
+    ) -> Result<ManifestFacts> {
         let role = image::role(document, parent)?;
         let Some(config) = document.config().cloned() else {
             return Err(Error::new(
@@ -186,10 +193,11 @@ impl Walk<'_> {
         };
         let layers: Vec<&Pointer> = document.pointers_in(pointer::Role::Layers).collect();
         let is_present = |digest: &Digest| self.inventory.blobs.contains_key(digest);
-        let is_whole = is_present(&config.digest)
-            && layers
-                .iter()
-                .all(|layer| is_present(&layer.digest) || is_optional(layer));
+        let is_whole = is_complete
+            || is_present(&config.digest)
+                && layers
+                    .iter()
+                    .all(|layer| is_present(&layer.digest) || is_optional(layer));
         let mut platform = None;
         let mut diff_ids = Vec::new();
         if let (Role::Image, Some(blob)) = (role, self.inventory.blobs.get(&config.digest)) {
@@ -228,7 +236,8 @@ impl Walk<'_> {
             )
             .with_hint("build or save the image again; every engine refuses it as it is"));
         }
-        for (layer, diff_id) in layers.iter().zip(diff_ids) {
+        let layers = layers.iter().zip(diff_ids);
+        for (layer, diff_id) in layers.filter(|(layer, id)| !layer.digest.is_written(id)) {
             let content = self
                 .inventory
                 .blobs
@@ -243,7 +252,6 @@ impl Walk<'_> {
             };
             if layer.digest.algorithm() == Algorithm::Sha256
                 && matches!(media_type::kind(&layer.media_type), Kind::Layer { .. })
-                && !layer.digest.is_written(diff_id)
             {
                 return Err(Error::new(
                     Code::DiffIdMismatch,

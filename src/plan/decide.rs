@@ -1,5 +1,6 @@
 //! What each document is to become, before any new digest is known.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compression::Compression;
@@ -43,7 +44,7 @@ pub(crate) struct DocumentDecision {
     /// The value that `mediaType` gets.
     pub(crate) media_type: Option<&'static str>,
     /// New media types of descriptors, by position in the document's pointers.
-    pub(crate) pointer_types: BTreeMap<usize, String>,
+    pub(crate) pointer_types: BTreeMap<usize, Cow<'static, str>>,
     /// Layers compressed anew, by position in the document's pointers.
     pub(crate) new_layers: BTreeMap<usize, NewLayer>,
     /// Annotations to add to descriptors, by position in the document's pointers.
@@ -147,7 +148,10 @@ impl Context<'_> {
                 continue;
             }
             if !self.recompress(document, position, pointer, &mut decision, decisions)? {
-                decisions.still_used.insert(pointer.digest.clone());
+                // Only of interest where something is used no more.
+                if recompress::is_wanted(self.options) {
+                    decisions.still_used.insert(pointer.digest.clone());
+                }
                 self.pointer_type(document, role, position, &mut decision, decisions)?;
             }
         }
@@ -172,7 +176,7 @@ impl Context<'_> {
         if let Some(new) = found.new {
             decision
                 .pointer_types
-                .insert(position, found.media_type.to_owned());
+                .insert(position, Cow::Borrowed(found.media_type));
             decision.new_layers.insert(position, new.clone());
             decisions.replaced.insert(digest, new);
             return Ok(true);
@@ -227,12 +231,13 @@ impl Context<'_> {
                 Kind::Layer { .. } => Rule::LayerType,
                 _ => Rule::ConfigType,
             };
-            decisions.changes.push(rule.change(
+            let wanted = media_type::shared(Cow::Borrowed(wanted));
+            decisions.changes.push(rule.change_of(
                 location(),
                 Some(pointer.media_type.clone()),
-                Some(wanted.to_owned()),
+                Some(wanted.clone()),
             ));
-            decision.pointer_types.insert(position, wanted.to_owned());
+            decision.pointer_types.insert(position, wanted);
         }
         Ok(())
     }
@@ -269,7 +274,7 @@ fn wanted_type<'a>(
     role: Option<ManifestRole>,
     inventory: &Inventory,
 ) -> Result<&'a str, &'static str> {
-    let declared = pointer.media_type.as_str();
+    let declared = &*pointer.media_type;
     // The bytes of an artifact's content are its own affair; of images and caches they decide.
     let decides_by_bytes = matches!(role, None | Some(ManifestRole::Image | ManifestRole::Cache));
     Ok(match media_type::kind(declared) {

@@ -115,7 +115,7 @@ pub(crate) fn platforms(graph: &Graph) -> BTreeMap<Digest, Platform> {
     for document in std::iter::once(&graph.root).chain(graph.documents.values()) {
         for pointer in document.pointers_in(Role::Manifests) {
             if let Some(platform) = &pointer.platform {
-                platforms.insert(pointer.digest.clone(), platform.clone());
+                platforms.insert(pointer.digest.clone(), Platform::clone(platform));
             }
         }
     }

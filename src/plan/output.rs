@@ -150,21 +150,23 @@ impl Context<'_> {
             ));
         }
         self.outer_compression(changes);
-        let mut blobs = self.kept_blobs();
+        let mut entries = Vec::with_capacity(self.inventory.blobs.len() + 8);
         for (old, new) in &self.rewritten.documents {
             let old = self.inventory.blobs.get(old).map(|blob| &blob.location);
             let bytes = new.text.clone().into_bytes();
-            blobs.insert(new.digest.clone(), file(new.digest.blob_name(), bytes, old));
+            entries.push(file(new.digest.blob_name(), bytes, old));
         }
-        let algorithms: BTreeSet<Algorithm> = blobs.keys().map(Digest::algorithm).collect();
-        let directory = |name: String| entry(name, 0, Body::Directory);
-        let mut entries = vec![directory("blobs/".to_owned())];
-        entries.extend(
-            algorithms
-                .into_iter()
-                .map(|algorithm| directory(format!("blobs/{}/", algorithm.name()))),
-        );
-        entries.extend(blobs.into_values());
+        self.kept_blobs(&mut entries);
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let directory = format!("blobs/{}/", algorithm.name());
+            if entries
+                .iter()
+                .any(|entry| entry.name.starts_with(&directory))
+            {
+                entries.push(entry(directory, 0, Body::Directory));
+            }
+        }
+        entries.push(entry("blobs/".to_owned(), 0, Body::Directory));
         let inventory = self.inventory;
         let roots = [
             (
@@ -184,6 +186,8 @@ impl Context<'_> {
             entries.extend(bytes.map(|bytes| file(name.name().to_owned(), bytes, replaced)));
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
+        // Of the same blob from several places the first is as good as any.
+        entries.dedup_by(|next, first| next.name == first.name);
         entries
     }
 
@@ -238,13 +242,13 @@ impl Context<'_> {
 
     /// All blobs of the input but for documents that were rewritten and what only dropped ones
     /// needed, and the documents that the input does not hold.
-    fn kept_blobs(&self) -> BTreeMap<Digest, OutputEntry> {
+    fn kept_blobs(&self, entries: &mut Vec<OutputEntry>) {
         let is_kept = |digest: &Digest| {
             !self.rewritten.documents.contains_key(digest)
                 && (self.selection.reachable.contains(digest)
                     || !self.graph.reachable.contains(digest))
-                && (self.decisions.still_used.contains(digest)
-                    || !self.decisions.replaced.contains_key(digest))
+                && (!self.decisions.replaced.contains_key(digest)
+                    || self.decisions.still_used.contains(digest))
         };
         let blob = |digest: &Digest, len: u64, location: &Location| {
             let body = Body::Blob {
@@ -253,26 +257,19 @@ impl Context<'_> {
             };
             entry(digest.blob_name(), len, body)
         };
-        let mut kept: BTreeMap<Digest, OutputEntry> = BTreeMap::new();
         for (digest, bytes) in &self.graph.made {
             if is_kept(digest) {
-                kept.insert(
-                    digest.clone(),
-                    file(digest.blob_name(), bytes.clone(), None),
-                );
+                entries.push(file(digest.blob_name(), bytes.clone(), None));
             }
         }
         for (digest, found) in &self.inventory.blobs {
             if is_kept(digest) {
-                let entry = || blob(digest, found.len, &found.location);
-                kept.entry(digest.clone()).or_insert_with(entry);
+                entries.push(blob(digest, found.len, &found.location));
             }
         }
         for new in self.decisions.replaced.values() {
-            let entry = || blob(&new.digest, new.len, &new.location);
-            kept.entry(new.digest.clone()).or_insert_with(entry);
+            entries.push(blob(&new.digest, new.len, &new.location));
         }
-        kept
     }
 }
 

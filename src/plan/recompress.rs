@@ -54,6 +54,11 @@ pub(crate) struct Recompressed {
     pub(crate) new: Option<NewLayer>,
 }
 
+/// Whether layers may have to be compressed anew at all.
+pub(crate) fn is_wanted(options: &PlanOptions) -> bool {
+    options.compression.is_some() || !options.avoid.is_empty()
+}
+
 /// The work that a layer of an image needs; `None` if it stays as it is.
 ///
 /// # Errors
@@ -65,6 +70,9 @@ pub(crate) fn recompressed(
     pointer: &Pointer,
     options: &PlanOptions,
 ) -> Result<Option<Recompressed>> {
+    if !is_wanted(options) {
+        return Ok(None);
+    }
     let is_image = |facts: &&ManifestFacts| facts.role == ManifestRole::Image;
     let facts = graph.manifests.get(&document.digest).filter(is_image);
     let is_layer = pointer.role == Role::Layers;

@@ -1,6 +1,8 @@
 //! Every rule by which a document or an archive is changed, and every finding that no change mends:
 //! stable name, what, why, and whose bug it is. `docs/rules.md` is written from here.
 
+use std::borrow::Cow;
+
 use crate::plan::{Change, Finding, Severity};
 
 macro_rules! rules {
@@ -344,6 +346,16 @@ impl Rule {
         location: impl Into<String>,
         before: Option<String>,
         after: Option<String>,
+    ) -> Change {
+        self.change_of(location, before.map(Cow::Owned), after.map(Cow::Owned))
+    }
+
+    /// The same, for values of which there are many alike.
+    pub(crate) fn change_of(
+        self,
+        location: impl Into<String>,
+        before: Option<Cow<'static, str>>,
+        after: Option<Cow<'static, str>>,
     ) -> Change {
         Change {
             rule: self.name(),

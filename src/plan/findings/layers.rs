@@ -10,7 +10,7 @@ use crate::graph::{Graph, ManifestRole};
 use crate::inventory::{Content, Inventory};
 use crate::media_type::{self, Kind};
 use crate::plan::decide::Decisions;
-use crate::plan::recompress::wanted;
+use crate::plan::recompress::{is_wanted, wanted};
 use crate::plan::rules::FindingRule;
 use crate::plan::{Finding, PlanOptions};
 
@@ -53,15 +53,15 @@ impl Layers<'_> {
                 if !matches!(media_type::kind(&layer.media_type), Kind::Layer { .. }) {
                     continue;
                 }
-                let location = document.location_of(layer);
+                let location = || document.location_of(layer);
                 match self.content(layer) {
-                    Some(Content::Zstd) => zstd.push(location),
+                    Some(Content::Zstd) => zstd.push(location()),
                     Some(Content::ZstdAfterSkippable) => {
-                        zstd.push(location.clone());
-                        after_skippable.push(location);
+                        zstd.push(location());
+                        after_skippable.push(location());
                     }
                     Some(Content::Other | Content::Empty) => findings.push(FindingRule::UnknownLayerBytes.finding(
-                        Some(location),
+                        Some(location()),
                         format!("{} is neither a tar nor compressed in a form that is known; its type was kept", layer.digest),
                         None,
                     )),
@@ -88,7 +88,7 @@ impl Layers<'_> {
     /// Layers that are not in the form that was asked for, since they are no layers of an image.
     fn left_alone(&self, document: &Document, findings: &mut Vec<Finding>) {
         let options = self.options;
-        if options.compression.is_none() && options.avoid.is_empty() {
+        if !is_wanted(options) {
             return;
         }
         let role = self.role(document);

@@ -70,6 +70,17 @@ pub(crate) fn check_output(path: &Path) -> Facts {
     }
 }
 
+/// Checks what came out of a stream; panics with all faults.
+#[track_caller]
+pub(crate) fn check_stream(bytes: &[u8]) -> Facts {
+    let mut faults = Vec::new();
+    check_form(bytes, true, &mut faults);
+    match judge_contents(&Contents::from_tar(bytes), false, faults) {
+        Ok(facts) => facts,
+        Err(faults) => panic!("the stream is not right:\n{}", faults.join("\n")),
+    }
+}
+
 /// Checks an archive that keeps the form it had, and its files that belong to no image; panics with
 /// all faults.
 #[track_caller]

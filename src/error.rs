@@ -140,6 +140,12 @@ codes! {
     ParentMissing = "parent-missing", Refused;
     /// The output directory is not empty.
     OutputNotEmpty = "output-not-empty", Refused;
+    /// Another run writes to the output directory.
+    OutputBusy = "output-busy", Refused;
+    /// The input changed while it was read.
+    SourceChanged = "source-changed", Io;
+    /// The run was stopped before the output was complete.
+    Interrupted = "interrupted", Io;
 }
 
 /// What went wrong, where, and what to do next.

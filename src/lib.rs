@@ -4,6 +4,7 @@
 //! scan → resolve → plan → apply → report.
 
 pub mod apply;
+pub mod batch;
 pub mod compression;
 pub mod digest;
 pub mod engines;

@@ -30,6 +30,7 @@ fn fix(input: &Path, output: &Path) -> ocify::Result<()> {
         force: false,
         sync: false,
         jobs: 2,
+        spare: None,
         verify: Verify::Full,
     };
     apply(&plan, &source, target, &options, &Hidden)?;

@@ -30,6 +30,7 @@ pub fn fix(archive: &[u8]) {
             force: true,
             sync: false,
             jobs: 1,
+            spare: None,
             verify: Verify::Full,
         };
         // Blobs that are not what their names say show only here.

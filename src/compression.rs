@@ -8,6 +8,7 @@ mod gzip_write;
 use std::io::{self, BufRead, Read, Write};
 
 use crate::inventory::Content;
+use crate::threads::Spare;
 use gzip_read::GzipReader;
 use gzip_write::GzipWriter;
 
@@ -126,11 +127,13 @@ pub enum GzipMembers {
 
 /// How to compress.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct EncoderOptions {
+pub(crate) struct EncoderOptions<'a> {
     /// The level; the form's default if there is none.
     pub(crate) level: Option<i32>,
     pub(crate) members: GzipMembers,
     pub(crate) threads: usize,
+    /// Idle threads that may help.
+    pub(crate) spare: Option<&'a Spare>,
 }
 
 /// Writes to `output` in a compressed form.
@@ -138,21 +141,21 @@ pub(crate) enum Encoder<'a, W: Write> {
     /// As it is.
     Plain(W),
     /// In members of one size.
-    Gzip(Box<GzipWriter<W>>),
+    Gzip(Box<GzipWriter<'a, W>>),
     /// In one member.
     SingleGzip(Box<flate2::write::GzEncoder<W>>),
     /// One frame.
     Zstd(Box<zstd::stream::write::Encoder<'a, W>>),
 }
 
-impl<W: Write> Encoder<'_, W> {
+impl<'a, W: Write> Encoder<'a, W> {
     /// An encoder of `compression`.
     ///
     /// # Errors
     /// The level is none of that form, or there is no memory.
     pub(crate) fn new(
         compression: Compression,
-        options: EncoderOptions,
+        options: EncoderOptions<'a>,
         output: W,
     ) -> io::Result<Self> {
         let level = options.level.unwrap_or_else(|| default_level(compression));
@@ -164,7 +167,10 @@ impl<W: Write> Encoder<'_, W> {
                 let level = flate2::Compression::new(level.clamp(0, 9).unsigned_abs());
                 Encoder::SingleGzip(Box::new(flate2::GzBuilder::new().write(output, level)))
             }
-            Compression::Gzip => Encoder::Gzip(Box::new(GzipWriter::new(level, threads, output)?)),
+            Compression::Gzip => {
+                let writer = GzipWriter::new(level, threads, options.spare, output)?;
+                Encoder::Gzip(Box::new(writer))
+            }
             Compression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
                 encoder.include_checksum(true)?;

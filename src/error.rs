@@ -183,6 +183,14 @@ impl Error {
         }
     }
 
+    /// The error of work that was told to stop.
+    pub(crate) fn interrupted() -> Self {
+        Error::new(
+            Code::Interrupted,
+            "the run was stopped before the output was complete",
+        )
+    }
+
     /// The same error with the next step for the user.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

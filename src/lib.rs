@@ -21,6 +21,7 @@ pub mod read;
 pub mod reference;
 pub mod report;
 mod temporary;
+pub mod threads;
 
 pub use apply::{ApplyOptions, Outcome, Target, TargetKind, Verify, apply};
 pub use error::{Error, Result};

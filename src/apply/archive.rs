@@ -25,7 +25,7 @@ pub(super) fn write(
     plan: &Plan,
     source: &Source,
     target: &Target,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let file_len = total_len(&plan.entries)?;
@@ -122,7 +122,7 @@ impl Output {
     }
 
     /// Gives the complete file its name.
-    pub(super) fn publish(self, target: &Target, options: &ApplyOptions) -> Result<()> {
+    pub(super) fn publish(self, target: &Target, options: &ApplyOptions<'_>) -> Result<()> {
         let path = target.path();
         let old = fs::symlink_metadata(path).ok();
         let old = old.filter(|old| options.force && old.is_file());
@@ -218,6 +218,7 @@ mod tests {
             force: false,
             sync: true,
             jobs: 1,
+            spare: None,
             verify: Verify::Full,
         };
         let target = Target::prepare(&source, &path, false).unwrap();

@@ -26,13 +26,14 @@ pub(super) fn write(
     source: &Source,
     target: &Target,
     compression: Compression,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let output = Output::create(target)?;
     let file = output.file().try_clone().context("write", target.path())?;
     let encoder_options = EncoderOptions {
         threads: options.jobs,
+        spare: options.spare,
         ..EncoderOptions::default()
     };
     let encoder = Encoder::new(compression, encoder_options, file);
@@ -59,7 +60,7 @@ pub(super) fn write(
 }
 
 struct Writer<'a> {
-    encoder: Encoder<'static, File>,
+    encoder: Encoder<'a, File>,
     source: &'a Source,
     target: &'a Target,
     progress: &'a dyn Progress,
@@ -82,6 +83,9 @@ impl Writer<'_> {
         let mut buffer = vec![0; PIECE];
         let mut done = 0;
         while done < len {
+            if self.progress.is_stopped() {
+                return Err(Error::interrupted());
+            }
             let piece = PIECE.min(usize::try_from(len - done).unwrap_or(PIECE));
             let count = match input.read_at(&mut buffer[..piece], start + done) {
                 Ok(0) => return Err(changed_len(name, location, len, done)),

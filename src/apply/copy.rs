@@ -13,6 +13,7 @@ use crate::error::{Code, Error, IoContext, Result};
 use crate::inventory::Location;
 use crate::progress::Progress;
 use crate::read::Source;
+use crate::threads::{self, Spare};
 
 /// One piece, when the same thread copies and hashes: it stays in the processor's cache.
 const PIECE: usize = 128 << 10;
@@ -20,6 +21,8 @@ const PIECE: usize = 128 << 10;
 const PIPE_PIECE: usize = 256 << 10;
 /// How many pieces may be on their way.
 const PIPE_DEPTH: usize = 8;
+/// A thread is started for so many bytes, and not for fewer.
+const THREAD_MIN: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// Blobs from this size get a hashing thread of their own while there are threads to spare.
 const PIPE_MIN: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 
@@ -48,6 +51,7 @@ struct Shared<'a> {
     source: &'a Source,
     output: &'a Path,
     progress: &'a dyn Progress,
+    spare: Option<&'a Spare>,
     verify: Verify,
     /// The place of the first blob that failed; those after it need not be copied any more.
     failed: AtomicUsize,
@@ -60,7 +64,7 @@ pub(super) fn run(
     jobs: Vec<Job<'_>>,
     source: &Source,
     output: &Path,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let threads = options.jobs.max(1);
@@ -69,12 +73,20 @@ pub(super) fn run(
         source,
         output,
         progress,
+        spare: options.spare,
         verify: options.verify,
         failed: AtomicUsize::new(usize::MAX),
         failure: Mutex::new(None),
     };
     let next = AtomicUsize::new(0);
-    let work = || {
+    let is_worth = || {
+        let next = next.load(Ordering::Relaxed);
+        // None of those that are left is longer than the next.
+        let left = tasks.len().saturating_sub(next) as u64;
+        let most = tasks.get(next).map(|task| jobs[task.place].len);
+        most.is_some_and(|most| most.saturating_mul(left) >= THREAD_MIN)
+    };
+    let work = |recruit: &dyn Fn()| {
         let _guard = StopOnPanic(&shared.failed);
         let mut buffer = Vec::new();
         while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -86,17 +98,14 @@ pub(super) fn run(
             if let Err(error) = copied {
                 shared.fail(task.place, error);
             }
+            recruit();
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..threads.min(jobs.len()) {
-            // This thread works too, so fewer others only make it slower.
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
-    });
+    // Small blobs are copied before another thread has started.
+    let total = jobs.iter().map(|job| job.len).fold(0, u64::saturating_add);
+    let worth = usize::try_from(total / THREAD_MIN).unwrap_or(usize::MAX);
+    let threads = threads.min(jobs.len()).min(worth.saturating_add(1));
+    threads::together(threads, options.spare, &is_worth, &work);
     let failure = shared.failure.into_inner();
     failure
         .unwrap_or_else(PoisonError::into_inner)
@@ -190,10 +199,14 @@ impl Shared<'_> {
             output_at,
             path,
         };
+        let lent = match self.spare {
+            Some(spare) if job.len >= PIPE_MIN && !task.is_piped => spare.borrow(),
+            _ => None,
+        };
         let found = if self.verify == Verify::Documents {
             step.unverified(buffer)?;
             None
-        } else if task.is_piped {
+        } else if task.is_piped || lent.is_some() {
             step.piped(buffer)?
         } else {
             step.plain(buffer)?
@@ -318,6 +331,9 @@ impl Step<'_> {
     fn read(&self, buffer: &mut [u8], done: u64) -> Result<usize> {
         let left = usize::try_from(self.job.len - done).unwrap_or(usize::MAX);
         let piece = buffer.len().min(left);
+        if self.shared.progress.is_stopped() {
+            return Err(Error::interrupted());
+        }
         loop {
             match self
                 .input

@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use super::transcode::{Transcoded, transcode};
 use crate::compression::GzipMembers;
@@ -16,6 +15,7 @@ use crate::plan::{NewLayer, Transcode};
 use crate::progress::Progress;
 use crate::read::Source;
 use crate::temporary::unnamed;
+use crate::threads::{self, Lent, Spare};
 
 /// Layers from this size are compressed one after the other by all threads; smaller ones side by
 /// side by one thread each.
@@ -30,6 +30,8 @@ pub struct RecompressOptions<'a> {
     pub members: GzipMembers,
     /// How many threads compress. What is written does not depend on it.
     pub jobs: NonZeroUsize,
+    /// Idle threads that may help.
+    pub spare: Option<&'a Spare>,
     /// How many times larger than its compressed form a layer may become.
     pub max_ratio: u64,
     /// The directory that holds the new layers until the output is written.
@@ -80,33 +82,32 @@ fn all(
     let mut done: Vec<Option<(Transcoded, File)>> = transcodes.iter().map(|_| None).collect();
     let (large, small): (Vec<usize>, Vec<usize>) =
         (0..transcodes.len()).partition(|place| transcodes[*place].len >= LARGE);
+    let jobs = options.jobs.get();
     for place in large {
-        done[place] = Some(one(&transcodes[place], options.jobs.get())?);
+        // Those that become idle later join while the layer is compressed.
+        let lent: Vec<Lent<'_>> = options.spare.into_iter().flat_map(Spare::all).collect();
+        done[place] = Some(one(&transcodes[place], jobs + lent.len())?);
     }
     let next = AtomicUsize::new(0);
     let finished = Mutex::new(Vec::new());
-    let work = || {
+    let is_worth = || next.load(Ordering::Relaxed) < small.len();
+    let threads_each = (jobs / small.len().max(1)).max(1);
+    let work = |recruit: &dyn Fn()| {
         while let Some(place) = small.get(next.fetch_add(1, Ordering::Relaxed)) {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            let result = one(&transcodes[*place], 1);
+            let result = one(&transcodes[*place], threads_each);
             if result.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }
             let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
             finished.push((*place, result));
+            drop(finished);
+            recruit();
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..options.jobs.get().min(small.len()) {
-            // This thread works too, so fewer others only make it slower.
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
-    });
+    threads::together(jobs.min(small.len()), options.spare, &is_worth, &work);
     let mut finished = finished
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);

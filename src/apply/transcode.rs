@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use super::copy::{changed_len, check_digest};
@@ -56,15 +56,22 @@ pub(super) fn transcode(
     let (to_hasher, for_hasher) = sync_channel::<Arc<Vec<u8>>>(DEPTH);
     let (to_encoder, for_encoder) = sync_channel::<Arc<Vec<u8>>>(DEPTH);
     let limit = work.len.saturating_mul(options.max_ratio).max(FREE_LEN);
+    if threads == 1 {
+        return in_turn(work, input, limit, output, options);
+    }
     thread::scope(|scope| {
         let spawn_error = |error| Error::io("start a thread for", source.path(), error);
         let hashing = thread::Builder::new()
             .spawn_scoped(scope, move || hash(&for_hasher))
             .map_err(spawn_error)?;
+        let mut send = move |block: Vec<u8>| {
+            let block = Arc::new(block);
+            let is_sent =
+                to_hasher.send(Arc::clone(&block)).is_ok() && to_encoder.send(block).is_ok();
+            is_sent.then(Vec::new)
+        };
         let decoding = thread::Builder::new()
-            .spawn_scoped(scope, move || {
-                decode(work, input, limit, &to_hasher, &to_encoder)
-            })
+            .spawn_scoped(scope, move || decode(work, input, limit, &mut send))
             .map_err(spawn_error)?;
         let encoded = encode(work, output, options, threads, for_encoder);
         let decoded = join(decoding.join());
@@ -72,27 +79,64 @@ pub(super) fn transcode(
         // What is wrong with the input explains more than what it made of the output.
         let input = decoded?;
         let transcoded = encoded.context("write a temporary file in", options.directory)?;
-        if input.left > 0 {
-            return Err(changed_len(
-                &work.place,
-                &work.location,
-                work.len,
-                work.len - input.left,
-            ));
-        }
-        check_digest(&work.place, &work.digest, &input.hasher.finish())?;
-        if diff_id != work.diff_id {
-            return Err(Error::new(
-                Code::DiffIdMismatch,
-                format!(
-                    "{} holds a tar of digest {diff_id}, but the config's diff ID is {}",
-                    work.place, work.diff_id
-                ),
-            )
-            .with_hint("every engine refuses this image; build or save it again"));
-        }
+        check(work, input, &diff_id)?;
         Ok(transcoded)
     })
+}
+
+/// The same on one thread, without the cost of starting others.
+fn in_turn(
+    work: &Transcode,
+    input: Input<'_>,
+    limit: u64,
+    output: &mut File,
+    options: RecompressOptions<'_>,
+) -> Result<Transcoded> {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut encoder = encoder(work, output, options, 1);
+    let input = decode(work, input, limit, &mut |block| {
+        hasher.update(&block);
+        let written = match &mut encoder {
+            Ok(encoder) => encoder.write_all(&block),
+            Err(_) => return None,
+        };
+        match written {
+            Ok(()) => Some(block),
+            Err(error) => {
+                encoder = Err(error);
+                None
+            }
+        }
+    })?;
+    let transcoded = encoder
+        .and_then(finish)
+        .context("write a temporary file in", options.directory)?;
+    check(work, input, &hasher.finish())?;
+    Ok(transcoded)
+}
+
+/// Holds what was read to what the manifest and the config say.
+fn check(work: &Transcode, input: Input<'_>, diff_id: &Digest) -> Result<()> {
+    if input.left > 0 {
+        return Err(changed_len(
+            &work.place,
+            &work.location,
+            work.len,
+            work.len - input.left,
+        ));
+    }
+    check_digest(&work.place, &work.digest, &input.hasher.finish())?;
+    if *diff_id != work.diff_id {
+        return Err(Error::new(
+            Code::DiffIdMismatch,
+            format!(
+                "{} holds a tar of digest {diff_id}, but the config's diff ID is {}",
+                work.place, work.diff_id
+            ),
+        )
+        .with_hint("every engine refuses this image; build or save it again"));
+    }
+    Ok(())
 }
 
 fn join<T>(result: thread::Result<T>) -> T {
@@ -110,14 +154,13 @@ fn hash(blocks: &Receiver<Arc<Vec<u8>>>) -> Digest {
     hasher.finish()
 }
 
-/// Decodes and hands on every block to both threads; then reads what the decoder left over, which
-/// belongs to the digest all the same.
+/// Decodes and hands on every block, for another vector to fill or for none, which ends the work;
+/// then reads what the decoder left over, which belongs to the digest all the same.
 fn decode<'a>(
     work: &Transcode,
     input: Input<'a>,
     limit: u64,
-    to_hasher: &SyncSender<Arc<Vec<u8>>>,
-    to_encoder: &SyncSender<Arc<Vec<u8>>>,
+    next: &mut dyn FnMut(Vec<u8>) -> Option<Vec<u8>>,
 ) -> Result<Input<'a>> {
     let damaged = |error: &io::Error| damaged(work, error);
     let mut input = BufReader::with_capacity(PIECE, input);
@@ -125,8 +168,9 @@ fn decode<'a>(
     {
         let mut decoder =
             compression::lenient_decoder(work.content, &mut input).map_err(|e| damaged(&e))?;
+        let mut block = Vec::new();
         loop {
-            let mut block = vec![0; BLOCK];
+            block.resize(BLOCK, 0);
             let count = fill(&mut decoder, &mut block).map_err(|error| damaged(&error))?;
             if count == 0 {
                 break;
@@ -143,12 +187,10 @@ fn decode<'a>(
                 )
                 .with_hint("if the image is to be trusted, allow more with --max-ratio"));
             }
-            let block = Arc::new(block);
-            let is_sent =
-                to_hasher.send(Arc::clone(&block)).is_ok() && to_encoder.send(block).is_ok();
-            if !is_sent {
+            let Some(another) = next(block) else {
                 break;
-            }
+            };
+            block = another;
         }
     }
     io::copy(&mut input, &mut io::sink()).map_err(|error| damaged(&error))?;
@@ -187,6 +229,21 @@ fn encode(
     threads: usize,
     blocks: Receiver<Arc<Vec<u8>>>,
 ) -> io::Result<Transcoded> {
+    let mut encoder = encoder(work, output, options, threads)?;
+    for block in blocks {
+        encoder.write_all(&block)?;
+    }
+    finish(encoder)
+}
+
+type LayerEncoder<'a, 'b> = Encoder<'a, Hashed<'b>>;
+
+fn encoder<'a, 'b>(
+    work: &Transcode,
+    output: &'b mut File,
+    options: RecompressOptions<'a>,
+    threads: usize,
+) -> io::Result<LayerEncoder<'a, 'b>> {
     let hashed = Hashed {
         output,
         hasher: Hasher::new(Algorithm::Sha256),
@@ -196,11 +253,12 @@ fn encode(
         level: options.level,
         members: options.members,
         threads,
+        spare: options.spare,
     };
-    let mut encoder = Encoder::new(work.to, encoder_options, hashed)?;
-    for block in blocks {
-        encoder.write_all(&block)?;
-    }
+    Encoder::new(work.to, encoder_options, hashed)
+}
+
+fn finish(encoder: LayerEncoder<'_, '_>) -> io::Result<Transcoded> {
     let hashed = encoder.finish()?;
     Ok(Transcoded {
         digest: hashed.hasher.finish(),
@@ -240,7 +298,7 @@ struct Input<'a> {
 
 impl Read for Input<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stop.load(Ordering::Relaxed) {
+        if self.stop.load(Ordering::Relaxed) || self.progress.is_stopped() {
             return Err(io::Error::other("another layer failed"));
         }
         let piece = buffer

@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 
 use libdeflater::{CompressionLvl, Compressor};
 
+use crate::threads::{Lent, Spare};
+
 /// How many bytes one member holds. Smaller ones compress worse, larger ones only take memory.
 const MEMBER_LEN: usize = 1 << 20;
 /// One write to the output. Much larger ones are slow on ext4.
@@ -17,43 +19,59 @@ const WRITE_LEN: usize = 256 << 10;
 type Task = (Vec<u8>, SyncSender<io::Result<Vec<u8>>>);
 
 /// Compresses with libdeflate on several threads.
-pub(crate) struct GzipWriter<W> {
+pub(crate) struct GzipWriter<'a, W> {
     output: W,
     level: CompressionLvl,
     buffer: Vec<u8>,
     /// Members in their order, finished or not.
     pending: VecDeque<Receiver<io::Result<Vec<u8>>>>,
-    max_pending: usize,
     tasks: Option<Sender<Task>>,
+    receiver: Arc<Mutex<Receiver<Task>>>,
+    /// Without any, members are compressed here.
     workers: Vec<JoinHandle<()>>,
+    spare: Option<&'a Spare>,
+    /// For how many of the workers a thread was borrowed.
+    lent: Vec<Lent<'a>>,
+    compressor: Option<Compressor>,
     has_written: bool,
 }
 
-impl<W: Write> GzipWriter<W> {
-    pub(super) fn new(level: i32, threads: usize, output: W) -> io::Result<Self> {
+impl<'a, W: Write> GzipWriter<'a, W> {
+    /// With one thread it is this one. Threads that become idle meanwhile join.
+    pub(super) fn new(
+        level: i32,
+        threads: usize,
+        spare: Option<&'a Spare>,
+        output: W,
+    ) -> io::Result<Self> {
         let level = CompressionLvl::new(level).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidInput, "gzip has the levels 0 to 12")
         })?;
         let (tasks, receiver) = channel::<Task>();
-        let receiver = Arc::new(Mutex::new(receiver));
-        let mut workers = Vec::new();
-        for _ in 0..threads.max(1) {
-            let receiver = Arc::clone(&receiver);
-            let worker = std::thread::Builder::new().spawn(move || work(&receiver, level));
-            // With fewer threads it only takes longer; with none, members are compressed here.
-            let Ok(worker) = worker else { break };
-            workers.push(worker);
-        }
-        Ok(GzipWriter {
+        let mut writer = GzipWriter {
             output,
             level,
-            buffer: Vec::with_capacity(MEMBER_LEN),
+            buffer: Vec::new(),
             pending: VecDeque::new(),
-            max_pending: workers.len() * 2,
             tasks: Some(tasks),
-            workers,
+            receiver: Arc::new(Mutex::new(receiver)),
+            workers: Vec::new(),
+            spare,
+            lent: Vec::new(),
+            compressor: None,
             has_written: false,
-        })
+        };
+        // With fewer threads it only takes longer.
+        while threads > 1 && writer.workers.len() < threads && writer.start_worker() {}
+        Ok(writer)
+    }
+
+    fn start_worker(&mut self) -> bool {
+        let (receiver, level) = (Arc::clone(&self.receiver), self.level);
+        let worker = std::thread::Builder::new().spawn(move || work(&receiver, level));
+        let is_started = worker.is_ok();
+        self.workers.extend(worker);
+        is_started
     }
 
     /// Writes what is left, and gives the output back. Empty input is one empty member.
@@ -68,21 +86,32 @@ impl<W: Write> GzipWriter<W> {
         for worker in self.workers.drain(..) {
             worker.join().map_err(|_| stopped())?;
         }
+        self.lent.clear();
         Ok(self.output)
     }
 
     fn dispatch(&mut self) -> io::Result<()> {
-        let member = std::mem::replace(&mut self.buffer, Vec::with_capacity(MEMBER_LEN));
         self.has_written = true;
+        let is_full = self.buffer.len() == MEMBER_LEN;
+        if is_full && let Some(lent) = self.spare.and_then(Spare::borrow) {
+            self.lent.push(lent);
+            self.start_worker();
+        }
         if self.workers.is_empty() {
-            let compressed = compress(&mut Compressor::new(self.level), &member)?;
+            let level = self.level;
+            let compressor = self
+                .compressor
+                .get_or_insert_with(|| Compressor::new(level));
+            let compressed = compress(compressor, &self.buffer)?;
+            self.buffer.clear();
             return write_pieces(&mut self.output, &compressed);
         }
+        let member = std::mem::replace(&mut self.buffer, Vec::with_capacity(MEMBER_LEN));
         let (sender, receiver) = sync_channel(1);
         let tasks = self.tasks.as_ref().ok_or_else(stopped)?;
         tasks.send((member, sender)).map_err(|_| stopped())?;
         self.pending.push_back(receiver);
-        while self.pending.len() > self.max_pending {
+        while self.pending.len() > self.workers.len() * 2 {
             self.drain_one()?;
         }
         Ok(())
@@ -97,7 +126,7 @@ impl<W: Write> GzipWriter<W> {
     }
 }
 
-impl<W: Write> Write for GzipWriter<W> {
+impl<W: Write> Write for GzipWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = bytes.len().min(MEMBER_LEN - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..count]);

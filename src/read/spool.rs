@@ -85,6 +85,9 @@ impl Source {
         let mut buffer = vec![0; PIECE];
         let mut total = 0_u64;
         loop {
+            if progress.is_stopped() {
+                return Err(Error::interrupted());
+            }
             let count = match decoder.read(&mut buffer) {
                 Ok(0) => return Ok(spool),
                 Ok(count) => count,

@@ -7,12 +7,13 @@ use ocify::apply::{ApplyOptions, RecompressOptions, Target, Verify, apply, recom
 use ocify::error::{Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions};
+use ocify::progress::Progress;
 use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
 use ocify::report::Blobs;
+use ocify::threads::Spare;
 
 use crate::args::{Attestations, Fix};
 use crate::metadata;
-use crate::progress::Shown;
 
 /// What was decided about one input, and what was done.
 #[derive(Debug)]
@@ -22,15 +23,28 @@ pub(crate) struct Done {
     pub(crate) blobs: Option<Blobs>,
 }
 
+/// What one input's work has around it: itself alone, or the others of a batch.
+pub(crate) struct Around<'a> {
+    /// Shows the progress of a stage by this name.
+    pub(crate) stage: &'a (dyn Fn(&'static str) -> Box<dyn Progress + 'a> + 'a),
+    /// Idle threads that may help.
+    pub(crate) spare: Option<&'a Spare>,
+}
+
 /// Fixes one input; without an output, only decides.
-pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Done> {
+pub(crate) fn fix(
+    input: &Path,
+    output: Option<&Path>,
+    args: &Fix,
+    around: &Around<'_>,
+) -> Result<Done> {
     let source = Source::open(input)?;
     // Everything that can refuse an output does so before the input is read.
     let target = match output {
         Some(output) if !args.dry_run => Some(Target::prepare(&source, output, args.force)?),
         _ => None,
     };
-    let mut source = decompressed(source, args)?;
+    let mut source = decompressed(source, args, around)?;
     let mut inventory = scan(
         &source,
         ScanOptions {
@@ -59,17 +73,19 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
             level: args.compression_level,
             members: args.members(),
             jobs: args.jobs(),
+            spare: around.spare,
             max_ratio: args.max_ratio,
             directory: target.parent(),
         };
-        let progress = Shown::new(args.progress, "compressing");
-        options.layers = recompress(&plan.transcodes, &mut source, work, &progress)?;
+        let progress = (around.stage)("compressing");
+        options.layers = recompress(&plan.transcodes, &mut source, work, &*progress)?;
         plan = ocify::plan(&graph, &inventory, &options)?;
     }
     let options = ApplyOptions {
         force: args.force,
         sync: args.sync,
         jobs: args.jobs().get(),
+        spare: around.spare,
         verify: args.verify.verify(),
     };
     let outcome = apply(
@@ -77,7 +93,7 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
         &source,
         target,
         &options,
-        &Shown::new(args.progress, "writing"),
+        &*(around.stage)("writing"),
     )?;
     if let Some(path) = &args.metadata_file {
         metadata::write(path, &plan).map_err(|error| {
@@ -96,7 +112,7 @@ pub(crate) fn fix(input: &Path, output: Option<&Path>, args: &Fix) -> Result<Don
 }
 
 /// The source itself, or the archive that it is compressed from.
-fn decompressed(source: Source, args: &Fix) -> Result<Source> {
+fn decompressed(source: Source, args: &Fix, around: &Around<'_>) -> Result<Source> {
     let Some(content) = source.outer_compression()? else {
         return Ok(source);
     };
@@ -112,8 +128,7 @@ fn decompressed(source: Source, args: &Fix) -> Result<Source> {
         directory,
         max_ratio: args.max_ratio,
     };
-    let progress = Shown::new(args.progress, "decompressing");
-    source.decompress(content, options, &progress)
+    source.decompress(content, options, &*(around.stage)("decompressing"))
 }
 
 /// The Go name of this machine's architecture, where Go has one.

@@ -12,7 +12,8 @@ use ocify::error::Error;
 use ocify::report::{Report, Status, json, text};
 
 use crate::args::{Cli, Command, Fix, Format};
-use crate::fix::{self, Done};
+use crate::fix::{self, Around, Done};
+use crate::progress::Shown;
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -44,7 +45,11 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn fix(args: &Fix) -> u8 {
     let input = args.input.to_string_lossy();
     let output = args.output.as_deref().map(Path::to_string_lossy);
-    let result = fix::fix(&args.input, args.output.as_deref(), args);
+    let around = Around {
+        stage: &|what| Box::new(Shown::new(args.progress, what)),
+        spare: None,
+    };
+    let result = fix::fix(&args.input, args.output.as_deref(), args, &around);
     let report = match (&result, &output) {
         (
             Ok(Done {

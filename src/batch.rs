@@ -1,13 +1,17 @@
 //! Many inputs: what lies below a directory, which share of it belongs to one worker, where each
 //! output goes, and what an earlier run has finished.
 
+mod digest_map;
 mod identify;
+mod others;
 mod output;
 mod shard;
 mod state;
 mod walk;
 
+pub use digest_map::DigestMap;
 pub use identify::{holds_image, is_layout, may_be_layout};
+pub use others::{copy_file, copy_link};
 pub use output::{Existing, Published, Workshop, contender, output_name};
 pub use shard::{Shard, ShardChoice};
 pub use state::{Standing, State, StateOptions};

@@ -1,5 +1,6 @@
 //! What a run did, in the forms that people and programs read. Nothing here decides anything.
 
+pub mod batch;
 pub mod json;
 pub mod metadata;
 pub mod text;
@@ -18,6 +19,10 @@ pub enum Status {
     WouldFix,
     /// There is no output.
     Failed,
+    /// In a batch: an earlier run finished the output, and it stayed.
+    Kept,
+    /// In a batch: an archive, and none of images.
+    Skipped,
 }
 
 impl Status {
@@ -28,6 +33,8 @@ impl Status {
             Status::Unchanged => "unchanged",
             Status::WouldFix => "would-fix",
             Status::Failed => "failed",
+            Status::Kept => "kept",
+            Status::Skipped => "skipped",
         }
     }
 }
@@ -95,15 +102,32 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// What an earlier run finished.
+    pub fn kept(input: &'a str, output: &'a str) -> Self {
+        Report {
+            output: Some(output),
+            ..Self::without_plan(input, Status::Kept, None)
+        }
+    }
+
+    /// An archive that holds no image, as `error` says.
+    pub fn skipped(input: &'a str, error: &'a Error) -> Self {
+        Self::without_plan(input, Status::Skipped, Some(error))
+    }
+
     /// A run that failed.
     pub fn failed(input: &'a str, error: &'a Error) -> Self {
+        Self::without_plan(input, Status::Failed, Some(error))
+    }
+
+    fn without_plan(input: &'a str, status: Status, error: Option<&'a Error>) -> Self {
         Report {
             input,
             output: None,
             plan: None,
             blobs: Blobs::default(),
-            status: Status::Failed,
-            error: Some(error),
+            status,
+            error,
         }
     }
 }

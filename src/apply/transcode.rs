@@ -168,9 +168,8 @@ fn decode<'a>(
     {
         let mut decoder =
             compression::lenient_decoder(work.content, &mut input).map_err(|e| damaged(&e))?;
-        let mut block = Vec::new();
+        let mut block = vec![0; BLOCK];
         loop {
-            block.resize(BLOCK, 0);
             let count = fill(&mut decoder, &mut block).map_err(|error| damaged(&error))?;
             if count == 0 {
                 break;
@@ -191,6 +190,7 @@ fn decode<'a>(
                 break;
             };
             block = another;
+            block.resize(BLOCK, 0);
         }
     }
     io::copy(&mut input, &mut io::sink()).map_err(|error| damaged(&error))?;

@@ -37,7 +37,7 @@ pub(super) fn identify(path: &Path) -> io::Result<(bool, Fingerprint)> {
 }
 
 /// Never through a link, and not waiting for the writer of a fifo that took the file's place.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     File::options()
         .read(true)
@@ -147,7 +147,8 @@ fn has_image_entry<R: Read>(entries: tar::Entries<'_, R>) -> bool {
         .any(|entry| is_image_name(&entry.path_bytes()))
 }
 
-/// The root files, blobs, and the layers of old archives; at the root or in one directory around all.
+/// A name that only image archives have. `index.json` and `manifest.json` are not among them: many a
+/// web application has these.
 fn is_image_name(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name);
     let parts: Vec<&str> = name
@@ -155,10 +156,7 @@ fn is_image_name(name: &[u8]) -> bool {
         .filter(|part| !matches!(*part, "" | "."))
         .collect();
     match parts.as_slice() {
-        [
-            ..,
-            "index.json" | "manifest.json" | "oci-layout" | "repositories",
-        ] => parts.len() <= 2,
+        [.., "oci-layout" | "repositories"] => parts.len() <= 2,
         [.., "blobs", "sha256" | "sha512", _] => true,
         [.., id, "layer.tar"] => is_id(id),
         [name] => name.split_once('.').is_some_and(|(id, _)| is_id(id)),
@@ -222,12 +220,15 @@ mod tests {
         assert!(identify(&dir.path().join("link")).is_err());
     }
 
+    /// Names and contents.
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
     #[test]
     fn directories_by_content() {
         let docker = "[{\"Config\":\"a.json\"}]";
         let skopeo = "Directory Transport Version: 1.1\n";
         #[rustfmt::skip]
-        let cases: [(&str, &[(&str, &str)], bool, bool); 9] = [
+        let cases: [(&str, Files, bool, bool); 9] = [
             ("nothing", &[], false, false),
             ("layout", &[("index.json", "{}"), ("oci-layout", "{}"), ("blobs/sha256/x", "")], true, true),
             ("BuildKit cache without oci-layout", &[("index.json", "{}"), ("blobs/sha256/x", "")], true, true),
@@ -265,7 +266,7 @@ mod tests {
             ("config", &[&config], true),
             ("sources", &["project/src/index.json", "project/Makefile"], false),
             ("another layer.tar", &["backup/layer.tar"], false),
-            ("web application", &["app/static/manifest.json"], false),
+            ("web application", &["index.json", "manifest.json", "app/manifest.json"], false),
             ("nothing", &[], false),
         ];
         for (name, names, expected) in cases {

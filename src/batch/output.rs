@@ -102,28 +102,19 @@ impl Workshop {
         })
     }
 
-    /// Where one of several workers may write an output of this name.
+    /// The directory in which one of several workers makes its outputs.
     ///
     /// # Errors
-    /// The worker's part of the folder cannot be made, or something unfinished not be removed.
-    pub fn bench(&self, worker: usize, relative: &Path) -> Result<PathBuf> {
+    /// It cannot be made, or was made already.
+    pub fn bench(&self, worker: usize) -> Result<PathBuf> {
         let bench = self.folder.join(worker.to_string());
-        match fs::create_dir(&bench) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("create", &bench, error)),
-        }
-        let path = bench.join(relative.file_name().unwrap_or("layout".as_ref()));
-        Ok(path)
+        fs::create_dir(&bench).context("create", &bench)?;
+        Ok(bench)
     }
 
     /// Where the output for this path goes in the end.
     pub fn place(&self, relative: &Path) -> PathBuf {
-        if relative.as_os_str().is_empty() {
-            self.output.clone()
-        } else {
-            self.output.join(relative)
-        }
+        self.output.join(relative)
     }
 
     /// Moves what was made to its place.
@@ -213,12 +204,13 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 
 fn replace(made: &Path, place: &Path, existing: Existing) -> Result<()> {
     let old = fs::symlink_metadata(place).context("look up", place)?;
-    if !old.is_symlink() {
+    let is_link = fs::symlink_metadata(made).is_ok_and(|found| found.is_symlink());
+    if !old.is_symlink() && !is_link {
         // What only its owner could read must not become readable to all.
         let kept = fs::set_permissions(made, old.permissions());
         kept.context("set the mode of", place)?;
     }
-    if existing == Existing::ReplaceSynced {
+    if existing == Existing::ReplaceSynced && !is_link {
         let synced = File::open(made).and_then(|file| file.sync_all());
         synced.context("sync", made)?;
     }
@@ -327,8 +319,9 @@ mod tests {
     fn files_and_directories_are_published() {
         let dir = tempfile::tempdir().unwrap();
         let shop = Workshop::open(dir.path(), None).unwrap();
+        let bench = shop.bench(3).unwrap();
         let make = |text: &str, is_dir: bool| {
-            let bench = shop.bench(3, Path::new("x/item")).unwrap();
+            let bench = bench.join("item");
             if is_dir {
                 fs::create_dir_all(bench.join("blobs")).unwrap();
                 fs::write(bench.join("blobs/file"), text).unwrap();
@@ -373,7 +366,7 @@ mod tests {
         });
         for share in [None, shard] {
             let shop = Workshop::open(dir.path(), share).unwrap();
-            fs::write(shop.bench(0, Path::new("a")).unwrap(), "half").unwrap();
+            fs::write(shop.bench(0).unwrap().join("a"), "half").unwrap();
         }
         assert_eq!(names_in(dir.path()), [".ocify-work", ".ocify-work-2-of-4"]);
         Workshop::open(dir.path(), shard).unwrap().close().unwrap();

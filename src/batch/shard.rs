@@ -156,7 +156,7 @@ fn slurm(
     let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
     let is_even = last.checked_sub(first) == step.checked_mul(count - 1)
         && id >= first
-        && (id - first) % step == 0;
+        && (id - first).is_multiple_of(step);
     if !is_even {
         return Err(format!(
             "the array of {count} Slurm tasks from {first} to {last} has gaps, so that task {id} has no place in it; use --array=1-N, or give --shard K/N"
@@ -246,12 +246,20 @@ mod tests {
         }
     }
 
+    /// A name, the number of workers in the option, the environment, and what is expected.
+    type Case = (
+        &'static str,
+        Option<u64>,
+        &'static str,
+        Result<&'static str, &'static str>,
+    );
+
     #[test]
     fn environments() {
         let kubernetes = "Kubernetes does not say how many workers there are; use --shard auto/N";
         let gaps = "the array of 3 Slurm tasks from 1 to 9 has gaps, so that task 5 has no place in it; use --array=1-N, or give --shard K/N";
         #[rustfmt::skip]
-        let cases: [(&str, Option<u64>, &str, Result<&str, &str>); 18] = [
+        let cases: [Case; 18] = [
             ("nothing", None, "", Err("--shard auto finds none of SLURM_ARRAY_TASK_ID, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX in the environment")),
             ("kubernetes", Some(8), "JOB_COMPLETION_INDEX=0", Ok("1/8")),
             ("kubernetes, last", Some(8), "JOB_COMPLETION_INDEX=7", Ok("8/8")),

@@ -1,5 +1,6 @@
 //! The command line, and the help that teaches it.
 
+mod batch;
 mod values;
 
 use std::num::NonZeroUsize;
@@ -12,6 +13,7 @@ use ocify::plan::ImageChoice;
 use ocify::platform::Platform;
 use ocify::reference::Reference;
 
+pub(crate) use batch::{Many, Pattern};
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Members, Missing, ProgressMode, Verification,
 };
@@ -50,19 +52,27 @@ Examples:
   ocify fix app.tar -o layout/               unpack into an image layout directory
   ocify fix app.tar --dry-run                show what would change; exit code 3 if something would
   ocify fix app.tar -o fixed.tar --format json | jq .digests
+  ocify fix images/ -o fixed/                fix every archive and layout in a directory
+  find . -name '*.tar' -print0 | ocify fix --files-from - -0 -o ../fixed/
+
+Many inputs: a directory that is no image layout is walked for archives and layouts, which are known by
+their content. Several inputs and --files-from are many, too. OUTPUT is then a directory, in which the
+tree is mirrored. A failure stops no other input; run again, and what is finished is kept.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
 
 /// The options of `fix`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Fix {
-    /// Image archive (a tar), or image layout directory
-    pub(crate) input: PathBuf,
+    /// Image archive (a tar), image layout directory, or a directory to look through for them
+    #[arg(value_name = "INPUT", required_unless_present = "files_from")]
+    pub(crate) inputs: Vec<PathBuf>,
 
     /// Where to write: a new archive; or, with a `/` at the end, an image layout directory
     ///
     /// An existing empty directory is filled with an image layout as well. The input is never
-    /// changed, and the output appears only when it is complete. Not needed with --dry-run.
+    /// changed, and the output appears only when it is complete. Not needed with --dry-run. Of
+    /// many inputs it is the directory for all outputs.
     #[arg(
         short,
         long,
@@ -169,13 +179,17 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
     pub(crate) progress: ProgressMode,
 
-    /// How many blobs to copy and verify at a time [default: as many as there are processors]
+    /// How many threads work at a time, on one input or on many [default: as many as there are processors]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
 
     /// Return only when the output is on the disk, safe from a power failure
     #[arg(long)]
     pub(crate) sync: bool,
+
+    /// What only a batch has.
+    #[command(flatten)]
+    pub(crate) many: Many,
 }
 
 impl Fix {

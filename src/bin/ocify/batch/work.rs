@@ -1,0 +1,237 @@
+//! One task of a batch, from where it was found to its place.
+
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use ocify::batch::{
+    Existing, Fingerprint, Standing, State, Workshop, contender, copy_file, copy_link, holds_image,
+    output_name,
+};
+use ocify::error::{Class, Code, Error, Result, show_path};
+use ocify::report::batch::digests;
+use ocify::threads::Spare;
+use serde_json::Value;
+
+use super::queue::{Task, TaskKind};
+use super::tally::Ended;
+use crate::args::{Fix, ProgressMode};
+use crate::fix::{Around, fix};
+use crate::progress::Running;
+
+/// Where a batch puts its outputs, and what it knows of earlier ones.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    pub(crate) shop: Workshop,
+    pub(crate) state: State,
+}
+
+/// What every worker needs.
+pub(crate) struct Worker<'a> {
+    args: Fix,
+    /// None on a dry run.
+    outputs: Option<&'a Outputs>,
+    bench: PathBuf,
+    is_forced: bool,
+    spare: &'a Spare,
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(
+        number: usize,
+        args: &Fix,
+        outputs: Option<&'a Outputs>,
+        spare: &'a Spare,
+    ) -> Result<Self> {
+        let bench = match outputs {
+            Some(outputs) => outputs.shop.bench(number)?,
+            None => PathBuf::new(),
+        };
+        let mut own = args.clone();
+        // Each task has one thread, and those that are idle.
+        own.jobs = Some(std::num::NonZeroUsize::MIN);
+        own.progress = ProgressMode::Quiet;
+        own.force = false;
+        Ok(Worker {
+            args: own,
+            outputs,
+            bench,
+            is_forced: args.force,
+            spare,
+        })
+    }
+
+    /// Does the task.
+    pub(crate) fn work(&self, task: &mut Task, running: &Running<'_>) -> Ended {
+        let kind = std::mem::replace(&mut task.kind, TaskKind::Layout);
+        let result = match kind {
+            TaskKind::Report(error) => return Ended::Failed(error),
+            TaskKind::Archive { is_named } => match self.fix(task, output_name, running) {
+                Err(error) if !is_named && is_other_archive(&error, &task.path) => {
+                    Ok(Ended::Skipped(error))
+                }
+                other => other,
+            },
+            TaskKind::Layout => self.fix(task, |path| path.join(""), running),
+            TaskKind::Copy(source) => self.copy(task, source, copy_file),
+            TaskKind::Link => self.copy(task, Fingerprint::default(), copy_link),
+        };
+        match result {
+            Err(_) if running.is_stopped() => Ended::Unfinished,
+            other => other.unwrap_or_else(Ended::Failed),
+        }
+    }
+
+    fn fix(
+        &self,
+        task: &Task,
+        output_of: impl Fn(&Path) -> PathBuf,
+        running: &Running<'_>,
+    ) -> Result<Ended> {
+        let around = Around {
+            stage: &|what| Box::new(running.stage(what)),
+            spare: Some(self.spare),
+        };
+        let Some(outputs) = self.outputs else {
+            let done = fix(&task.path, None, &self.args, &around)?;
+            return Ok(Ended::Done(Box::new(done), None));
+        };
+        if let Some(other) = contender(&task.path) {
+            return Err(Error::new(
+                Code::OutputExists,
+                format!(
+                    "the output of {} is {}, as is that of {}",
+                    show_path(&task.path),
+                    show_path(&output_name(&task.relative)),
+                    show_path(&other)
+                ),
+            )
+            .with_hint("give one of them another name, or leave it out with --exclude"));
+        }
+        let source = look(&task.path)?;
+        let relative = output_of(&task.relative);
+        let place = outputs.shop.place(&relative);
+        let existing = match self.standing(outputs, task, source, &place) {
+            Ok(note) => return Ok(Ended::Kept(place, note)),
+            Err(existing) => existing,
+        };
+        let made = self.made(&relative);
+        let done = fix(&task.path, Some(&made), &self.args, &around)?;
+        if look(&task.path)? != source {
+            remove(&made);
+            return Err(Error::new(
+                Code::SourceChanged,
+                format!("{} changed while it was read", show_path(&task.path)),
+            )
+            .with_hint("run again when nothing writes to it"));
+        }
+        let note = digests(&done.plan);
+        let output = self.publish(outputs, task, source, &made, &relative, existing, &note)?;
+        Ok(Ended::Done(Box::new(done), Some((place, output.len))))
+    }
+
+    fn copy(
+        &self,
+        task: &Task,
+        source: Fingerprint,
+        copy: impl Fn(&Path, &Path) -> Result<()>,
+    ) -> Result<Ended> {
+        let Some(outputs) = self.outputs else {
+            return Ok(Ended::Copied(0));
+        };
+        let place = outputs.shop.place(&task.relative);
+        let existing = match self.standing(outputs, task, source, &place) {
+            Ok(_) => return Ok(Ended::Copied(0)),
+            Err(existing) => existing,
+        };
+        let made = self.made(&task.relative);
+        copy(&task.path, &made)?;
+        if source == Fingerprint::default() {
+            // A link has nothing that could be remembered.
+            outputs.shop.publish(&made, &task.relative, existing)?;
+            return Ok(Ended::Copied(0));
+        }
+        let (relative, note) = (&task.relative, Value::Null);
+        let output = self.publish(outputs, task, source, &made, relative, existing, &note)?;
+        Ok(Ended::Copied(output.len))
+    }
+
+    /// What was noted about a finished output, or what may happen to the one that is there.
+    fn standing(
+        &self,
+        outputs: &Outputs,
+        task: &Task,
+        source: Fingerprint,
+        place: &Path,
+    ) -> std::result::Result<Value, Existing> {
+        if self.is_forced {
+            return Err(Existing::ReplaceSynced);
+        }
+        match outputs.state.standing(&task.relative, source, place) {
+            Standing::Finished(note) => Ok(note),
+            Standing::Outdated => Err(Existing::Replace),
+            Standing::Absent | Standing::Foreign => Err(Existing::Compare),
+        }
+    }
+
+    /// Where an output of this path is made; with a `/` at the end it is a layout.
+    fn made(&self, relative: &Path) -> PathBuf {
+        let name = relative.file_name().unwrap_or_default();
+        if relative.as_os_str().as_bytes().ends_with(b"/") {
+            self.bench.join(name).join("")
+        } else {
+            self.bench.join(name)
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are all different things")]
+    fn publish(
+        &self,
+        outputs: &Outputs,
+        task: &Task,
+        source: Fingerprint,
+        made: &Path,
+        relative: &Path,
+        existing: Existing,
+        note: &Value,
+    ) -> Result<Fingerprint> {
+        // Without a trailing slash, which the system would follow.
+        let clean = |path: &Path| path.components().collect::<PathBuf>();
+        let (made, relative) = (clean(made), clean(relative));
+        let published = outputs.shop.publish(&made, &relative, existing);
+        published.inspect_err(|_| remove(&made))?;
+        let place = outputs.shop.place(&relative);
+        if self.args.sync
+            && let Some(parent) = place.parent()
+        {
+            let synced = File::open(parent).and_then(|directory| directory.sync_all());
+            synced.map_err(|error| Error::io("sync", parent, error))?;
+        }
+        let output = look(&place)?;
+        let state = &outputs.state;
+        state.finish(&task.relative, source, output, note)?;
+        Ok(output)
+    }
+}
+
+fn look(path: &Path) -> Result<Fingerprint> {
+    Fingerprint::of(path).map_err(|error| Error::io("look up", path, error))
+}
+
+/// What is left here goes at the end of the run as well.
+fn remove(made: &Path) {
+    let _ = if made.is_dir() {
+        fs::remove_dir_all(made)
+    } else {
+        fs::remove_file(made)
+    };
+}
+
+/// Whether an archive that was found, and not named, holds something else than an image.
+fn is_other_archive(error: &Error, path: &Path) -> bool {
+    let may_be = matches!(
+        error.class(),
+        Class::Corrupt | Class::Ambiguous | Class::Unsupported
+    );
+    may_be && !holds_image(path)
+}

@@ -71,6 +71,8 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         place.check(&input.path)?;
     }
     let selection = Selection::new(args)?;
+    let overview = Overview::new(args.progress, args.jobs().get());
+    let tally = Tally::new(args, shard, &overview)?;
     let made = match &args.output {
         Some(output) if !args.dry_run => Some(prepare(output)?),
         _ => None,
@@ -83,8 +85,6 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         interrupt: Interrupt::listen(),
         has_failed: AtomicBool::new(false),
     };
-    let overview = Overview::new(args.progress, args.jobs().get());
-    let tally = Tally::new(args, shard, &overview)?;
     let queue = Queue::default();
     let finder = Finder {
         args,

@@ -1,14 +1,13 @@
 //! One task of a batch, from where it was found to its place.
 
 use std::fs::{self, File};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ocify::batch::{
     Existing, Fingerprint, Standing, State, Workshop, contender, copy_file, copy_link, holds_image,
     output_name,
 };
-use ocify::error::{Class, Code, Error, Result, show_path};
+use ocify::error::{Code, Error, Result, show_path};
 use ocify::report::batch::digests;
 use ocify::threads::Spare;
 use serde_json::Value;
@@ -66,13 +65,13 @@ impl<'a> Worker<'a> {
         let kind = std::mem::replace(&mut task.kind, TaskKind::Layout);
         let result = match kind {
             TaskKind::Report(error) => return Ended::Failed(error),
-            TaskKind::Archive { is_named } => match self.fix(task, output_name, running) {
+            TaskKind::Archive { is_named } => match self.fix(task, false, running) {
                 Err(error) if !is_named && is_other_archive(&error, &task.path) => {
                     Ok(Ended::Skipped(error))
                 }
                 other => other,
             },
-            TaskKind::Layout => self.fix(task, |path| path.join(""), running),
+            TaskKind::Layout => self.fix(task, true, running),
             TaskKind::Copy(source) => self.copy(task, source, copy_file),
             TaskKind::Link => self.copy(task, Fingerprint::default(), copy_link),
         };
@@ -82,12 +81,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn fix(
-        &self,
-        task: &Task,
-        output_of: impl Fn(&Path) -> PathBuf,
-        running: &Running<'_>,
-    ) -> Result<Ended> {
+    fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
         let around = Around {
             stage: &|what| Box::new(running.stage(what)),
             spare: Some(self.spare),
@@ -96,38 +90,33 @@ impl<'a> Worker<'a> {
             let done = fix(&task.path, None, &self.args, &around)?;
             return Ok(Ended::Done(Box::new(done), None));
         };
-        if let Some(other) = contender(&task.path) {
-            return Err(Error::new(
-                Code::OutputExists,
-                format!(
-                    "the output of {} is {}, as is that of {}",
-                    show_path(&task.path),
-                    show_path(&output_name(&task.relative)),
-                    show_path(&other)
-                ),
-            )
-            .with_hint("give one of them another name, or leave it out with --exclude"));
-        }
+        let relative = match is_layout {
+            true => task.relative.clone(),
+            false => {
+                refuse_contender(task)?;
+                output_name(&task.relative)
+            }
+        };
         let source = look(&task.path)?;
-        let relative = output_of(&task.relative);
         let place = outputs.shop.place(&relative);
         let existing = match self.standing(outputs, task, source, &place) {
             Ok(note) => return Ok(Ended::Kept(place, note)),
             Err(existing) => existing,
         };
-        let made = self.made(&relative);
-        let done = fix(&task.path, Some(&made), &self.args, &around)?;
-        if look(&task.path)? != source {
-            remove(&made);
-            return Err(Error::new(
-                Code::SourceChanged,
-                format!("{} changed while it was read", show_path(&task.path)),
-            )
-            .with_hint("run again when nothing writes to it"));
-        }
-        let note = digests(&done.plan);
-        let output = self.publish(outputs, task, source, &made, &relative, existing, &note)?;
-        Ok(Ended::Done(Box::new(done), Some((place, output.len))))
+        let made = Made {
+            source,
+            path: self.bench.join(relative.file_name().unwrap_or_default()),
+            relative,
+            existing,
+        };
+        // With a `/` at the end it is a layout.
+        let output = match is_layout {
+            true => made.path.join(""),
+            false => made.path.clone(),
+        };
+        let done = fix(&task.path, Some(&output), &self.args, &around)?;
+        let len = self.publish(outputs, task, &made, &digests(&done.plan))?;
+        Ok(Ended::Done(Box::new(done), Some((place, len))))
     }
 
     fn copy(
@@ -139,21 +128,28 @@ impl<'a> Worker<'a> {
         let Some(outputs) = self.outputs else {
             return Ok(Ended::Copied(0));
         };
-        let place = outputs.shop.place(&task.relative);
+        let relative = task.relative.clone();
+        let place = outputs.shop.place(&relative);
         let existing = match self.standing(outputs, task, source, &place) {
             Ok(_) => return Ok(Ended::Copied(0)),
             Err(existing) => existing,
         };
-        let made = self.made(&task.relative);
-        copy(&task.path, &made)?;
+        let path = self.bench.join(relative.file_name().unwrap_or_default());
+        copy(&task.path, &path)?;
         if source == Fingerprint::default() {
             // A link has nothing that could be remembered.
-            outputs.shop.publish(&made, &task.relative, existing)?;
+            let published = outputs.shop.publish(&path, &relative, existing);
+            published.inspect_err(|_| remove(&path))?;
             return Ok(Ended::Copied(0));
         }
-        let (relative, note) = (&task.relative, Value::Null);
-        let output = self.publish(outputs, task, source, &made, relative, existing, &note)?;
-        Ok(Ended::Copied(output.len))
+        let made = Made {
+            source,
+            path,
+            relative,
+            existing,
+        };
+        let len = self.publish(outputs, task, &made, &Value::Null)?;
+        Ok(Ended::Copied(len))
     }
 
     /// What was noted about a finished output, or what may happen to the one that is there.
@@ -174,33 +170,20 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Where an output of this path is made; with a `/` at the end it is a layout.
-    fn made(&self, relative: &Path) -> PathBuf {
-        let name = relative.file_name().unwrap_or_default();
-        if relative.as_os_str().as_bytes().ends_with(b"/") {
-            self.bench.join(name).join("")
-        } else {
-            self.bench.join(name)
+    /// Moves an output to its place, unless its source changed meanwhile; returns its length.
+    fn publish(&self, outputs: &Outputs, task: &Task, made: &Made, note: &Value) -> Result<u64> {
+        if look(&task.path)? != made.source {
+            remove(&made.path);
+            return Err(Error::new(
+                Code::SourceChanged,
+                format!("{} changed while it was read", show_path(&task.path)),
+            )
+            .with_hint("run again when nothing writes to it"));
         }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "they are all different things")]
-    fn publish(
-        &self,
-        outputs: &Outputs,
-        task: &Task,
-        source: Fingerprint,
-        made: &Path,
-        relative: &Path,
-        existing: Existing,
-        note: &Value,
-    ) -> Result<Fingerprint> {
-        // Without a trailing slash, which the system would follow.
-        let clean = |path: &Path| path.components().collect::<PathBuf>();
-        let (made, relative) = (clean(made), clean(relative));
-        let published = outputs.shop.publish(&made, &relative, existing);
-        published.inspect_err(|_| remove(&made))?;
-        let place = outputs.shop.place(&relative);
+        let shop = &outputs.shop;
+        let published = shop.publish(&made.path, &made.relative, made.existing);
+        published.inspect_err(|_| remove(&made.path))?;
+        let place = shop.place(&made.relative);
         if self.args.sync
             && let Some(parent) = place.parent()
         {
@@ -209,9 +192,34 @@ impl<'a> Worker<'a> {
         }
         let output = look(&place)?;
         let state = &outputs.state;
-        state.finish(&task.relative, source, output, note)?;
-        Ok(output)
+        state.finish(&task.relative, made.source, output, note)?;
+        Ok(output.len)
     }
+}
+
+/// An output that is whole and not in its place yet.
+struct Made {
+    source: Fingerprint,
+    path: PathBuf,
+    relative: PathBuf,
+    existing: Existing,
+}
+
+/// Refuses an archive whose output would be that of another.
+fn refuse_contender(task: &Task) -> Result<()> {
+    let Some(other) = contender(&task.path) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        Code::OutputExists,
+        format!(
+            "the output of {} is {}, as is that of {}",
+            show_path(&task.path),
+            show_path(&output_name(&task.relative)),
+            show_path(&other)
+        ),
+    )
+    .with_hint("give one of them another name, or leave it out with --exclude"))
 }
 
 fn look(path: &Path) -> Result<Fingerprint> {
@@ -227,11 +235,22 @@ fn remove(made: &Path) {
     };
 }
 
-/// Whether an archive that was found, and not named, holds something else than an image.
+/// Whether an archive that was found, and not named, holds something else than an image: what makes
+/// an image unreadable may be quite right there.
 fn is_other_archive(error: &Error, path: &Path) -> bool {
     let may_be = matches!(
-        error.class(),
-        Class::Corrupt | Class::Ambiguous | Class::Unsupported
+        error.code(),
+        Code::NotAnImage
+            | Code::TruncatedArchive
+            | Code::InvalidArchive
+            | Code::InvalidDocument
+            | Code::DuplicateEntry
+            | Code::TrailingArchive
+            | Code::CompressionRatio
+            | Code::SparseEntry
+            | Code::LinkEntry
+            | Code::DocumentTooLarge
+            | Code::DocumentTooDeep
     );
     may_be && !holds_image(path)
 }

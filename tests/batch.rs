@@ -161,7 +161,7 @@ fn every_kind_of_bad_input_is_told_and_stops_no_other() {
     put(&sandbox, "in/closed/app.tar", good());
     fs::set_permissions(
         sandbox.path("in/closed"),
-        std::os::unix::fs::PermissionsExt::from_mode(0),
+        std::os::unix::fs::PermissionsExt::from_mode(0o000),
     )
     .unwrap();
     let is_root = fs::read_dir(sandbox.path("in/closed")).is_ok();

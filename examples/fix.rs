@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, Target, Verify, apply};
+use ocify::apply::{ApplyOptions, Target, apply};
 use ocify::plan::PlanOptions;
 use ocify::progress::Hidden;
 use ocify::{ScanOptions, Source, plan, resolve, scan};
@@ -27,11 +27,8 @@ fn fix(input: &Path, output: &Path) -> ocify::Result<()> {
     let graph = resolve(&mut inventory, &source, false)?;
     let plan = plan(&graph, &inventory, &PlanOptions::default())?;
     let options = ApplyOptions {
-        force: false,
-        sync: false,
         jobs: 2,
-        spare: None,
-        verify: Verify::Full,
+        ..ApplyOptions::default()
     };
     apply(&plan, &source, target, &options, &Hidden)?;
     Ok(())

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use ocify::apply::{ApplyOptions, Target, Verify, apply};
+use ocify::apply::{ApplyOptions, Target, apply};
 use ocify::plan::{Plan, PlanOptions};
 use ocify::progress::Hidden;
 use ocify::report::{Blobs, Report, json, text};
@@ -28,10 +28,8 @@ pub fn fix(archive: &[u8]) {
         let target = Target::prepare(&source, &output, true).expect("the output can be replaced");
         let options = ApplyOptions {
             force: true,
-            sync: false,
             jobs: 1,
-            spare: None,
-            verify: Verify::Full,
+            ..ApplyOptions::default()
         };
         // Blobs that are not what their names say show only here.
         if apply(&plan, &source, target, &options, &Hidden).is_err() {

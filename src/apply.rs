@@ -4,12 +4,19 @@ mod archive;
 mod compressed;
 mod copy;
 mod directory;
+mod mover;
+mod patch;
 mod recompress;
+mod sequence;
 mod space;
+mod stream;
 mod target;
 mod transcode;
+mod verify;
 
+pub use patch::{Patch, apply_in_place, apply_patched, patch};
 pub use recompress::{RecompressOptions, recompress};
+pub use stream::StreamSink;
 pub use target::{Target, TargetKind};
 
 use crate::compression::Compression;
@@ -21,7 +28,7 @@ use crate::read::Source;
 use crate::threads::Spare;
 
 /// How to write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ApplyOptions<'a> {
     /// Replace an existing file.
     pub force: bool,
@@ -33,6 +40,8 @@ pub struct ApplyOptions<'a> {
     pub spare: Option<&'a Spare>,
     /// What is verified before the output gets its name.
     pub verify: Verify,
+    /// How blobs of a layout directory come from those of another.
+    pub link: Link,
 }
 
 /// What is verified while it is written.
@@ -44,6 +53,20 @@ pub enum Verify {
     /// Documents and configs, which the plan rests on and which were verified when they were read.
     /// All other blobs are only held to their length.
     Documents,
+}
+
+/// Whether files of a layout directory share their bytes with the input's. They are verified all
+/// the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    /// Where the filesystem can share blocks (reflinks), and keeps later changes of one file from
+    /// the other.
+    #[default]
+    Auto,
+    /// As hard links where that is possible: what changes one file changes the other.
+    Hard,
+    /// Never: every byte is copied.
+    Never,
 }
 
 /// What was written.
@@ -61,7 +84,7 @@ pub fn apply(
     plan: &Plan,
     source: &Source,
     target: Target,
-    options: &ApplyOptions<'_>,
+    options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let outcome = check_entries(&plan.entries)?;
@@ -71,6 +94,7 @@ pub fn apply(
     });
     progress.start(copied.sum());
     let written = match target.kind() {
+        TargetKind::Stream(file) => stream::write(plan, source, &target, file, options, progress),
         TargetKind::Archive => match target.compression() {
             Compression::Uncompressed => archive::write(plan, source, &target, options, progress),
             compression => compressed::write(plan, source, &target, compression, options, progress),

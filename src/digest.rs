@@ -4,10 +4,10 @@
 //! the lowercase hexadecimal hash. Only the registered algorithms that can be verified here,
 //! SHA-256 and SHA-512, are accepted: a digest also becomes part of a path.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use oci_spec::image::Digest as SpecDigest;
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::error::{Code, Error, Result, escape};
@@ -41,9 +41,50 @@ impl Algorithm {
 }
 
 /// The digest of some content, such as `sha256:9aa5…`.
+///
+/// An archive may have a hundred thousand of them, each in several places, so they are kept as the
+/// bytes of the hash and not as text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest {
-    text: Box<str>,
+    hash: Hash,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Hash {
+    Sha256([u8; 32]),
+    Sha512(Box<[u8; 64]>),
+}
+
+/// In the order of the digests' texts.
+impl Ord for Hash {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Hash::Sha256(own), Hash::Sha256(other)) => {
+                // The first bytes nearly always tell, and trees compare very often.
+                let first =
+                    |bytes: &[u8; 32]| bytes.first_chunk().map(|&first| u64::from_be_bytes(first));
+                first(own).cmp(&first(other)).then_with(|| own.cmp(other))
+            }
+            (Hash::Sha256(_), Hash::Sha512(_)) => Ordering::Less,
+            (Hash::Sha512(_), Hash::Sha256(_)) => Ordering::Greater,
+            (Hash::Sha512(own), Hash::Sha512(other)) => own.cmp(other),
+        }
+    }
+}
+
+impl PartialOrd for Hash {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Hash::Sha256(bytes) => bytes,
+            Hash::Sha512(bytes) => &bytes[..],
+        }
+    }
 }
 
 impl Digest {
@@ -56,36 +97,91 @@ impl Digest {
 
     /// The hash algorithm.
     pub fn algorithm(&self) -> Algorithm {
-        if self.text.starts_with("sha512") {
-            Algorithm::Sha512
-        } else {
-            Algorithm::Sha256
+        match self.hash {
+            Hash::Sha256(_) => Algorithm::Sha256,
+            Hash::Sha512(_) => Algorithm::Sha512,
         }
     }
 
     /// The hash in lowercase hexadecimal.
-    pub fn hex(&self) -> &str {
-        let colon = self.algorithm().name().len();
-        &self.text[colon + 1..]
-    }
-
-    /// The whole digest.
-    pub fn as_str(&self) -> &str {
-        &self.text
+    pub fn hex(&self) -> String {
+        let mut text = String::new();
+        self.push_hex(&mut text);
+        text
     }
 
     /// The name of the blob in an image layout: `blobs/sha256/<hex>`.
     pub fn blob_name(&self) -> String {
-        format!("blobs/{}/{}", self.algorithm().name(), self.hex())
+        let algorithm = self.algorithm().name();
+        let mut name = String::with_capacity(7 + algorithm.len() + 2 * self.hash.bytes().len());
+        name.push_str("blobs/");
+        name.push_str(algorithm);
+        name.push('/');
+        self.push_hex(&mut name);
+        name
     }
 
     /// The digest whose blob has that name in an image layout; `None` for any other name.
     pub fn from_blob_name(name: &str) -> Option<Self> {
         let (algorithm, hex) = name.strip_prefix("blobs/")?.split_once('/')?;
-        Algorithm::from_name(algorithm)?;
-        format!("{algorithm}:{hex}").parse().ok()
+        Self::from_hex(Algorithm::from_name(algorithm)?, hex)
+    }
+
+    /// Whether this is the digest that is written so.
+    pub fn is_written(&self, text: &str) -> bool {
+        let hex = text
+            .strip_prefix(self.algorithm().name())
+            .and_then(|rest| rest.strip_prefix(':'));
+        let found = hex.and_then(|hex| Self::from_hex(self.algorithm(), hex));
+        found.as_ref() == Some(self)
+    }
+
+    fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
+        let hash = match algorithm {
+            Algorithm::Sha256 => Hash::Sha256(decode(hex)?),
+            Algorithm::Sha512 => Hash::Sha512(Box::new(decode(hex)?)),
+        };
+        Some(Digest { hash })
+    }
+
+    fn push_hex(&self, text: &mut String) {
+        let bytes = self.hash.bytes();
+        text.reserve(2 * bytes.len());
+        for byte in bytes {
+            for nibble in [byte >> 4, byte & 0xf] {
+                text.push(char::from(DIGITS[usize::from(nibble)]));
+            }
+        }
     }
 }
+
+/// The bytes that lowercase hexadecimal digits stand for; `None` for anything else or another length.
+fn decode<const LEN: usize>(hex: &str) -> Option<[u8; LEN]> {
+    if hex.len() != 2 * LEN {
+        return None;
+    }
+    let mut bytes = [0; LEN];
+    let mut is_valid = true;
+    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().as_chunks().0) {
+        let [high, low] = digits.map(|digit| NIBBLES[usize::from(digit)]);
+        is_valid &= high < 16 && low < 16;
+        *byte = high << 4 | low & 0xf;
+    }
+    is_valid.then_some(bytes)
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The value of each hexadecimal digit; 255 for every other byte.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [u8::MAX; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        nibbles[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    nibbles
+};
 
 impl FromStr for Digest {
     type Err = Error;
@@ -101,6 +197,9 @@ impl FromStr for Digest {
             )
         };
         let (algorithm, hash) = text.split_once(':').ok_or_else(invalid)?;
+        if let Some(algorithm) = Algorithm::from_name(algorithm) {
+            return Self::from_hex(algorithm, hash).ok_or_else(invalid);
+        }
         let is_component = |part: &str| {
             !part.is_empty()
                 && part
@@ -110,33 +209,31 @@ impl FromStr for Digest {
         if !algorithm.split(['+', '.', '_', '-']).all(is_component) || hash.is_empty() {
             return Err(invalid());
         }
-        if Algorithm::from_name(algorithm).is_none() {
-            return Err(Error::new(
-                Code::UnsupportedDigest,
-                format!(
-                    "digest algorithm \"{}\" cannot be verified",
-                    escape(algorithm)
-                ),
-            )
-            .with_hint("only sha256 and sha512 digests are supported"));
-        }
-        // The specification crate knows the hash's length and alphabet.
-        let digest = SpecDigest::from_str(text).map_err(|_| invalid())?;
-        Ok(Digest {
-            text: digest.as_ref().into(),
-        })
+        Err(Error::new(
+            Code::UnsupportedDigest,
+            format!(
+                "digest algorithm \"{}\" cannot be verified",
+                escape(algorithm)
+            ),
+        )
+        .with_hint("only sha256 and sha512 digests are supported"))
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        let algorithm = self.algorithm().name();
+        let mut text = String::with_capacity(1 + algorithm.len() + 2 * self.hash.bytes().len());
+        text.push_str(algorithm);
+        text.push(':');
+        self.push_hex(&mut text);
+        f.write_str(&text)
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -172,19 +269,11 @@ impl Hasher {
 
     /// The digest of everything seen.
     pub fn finish(self) -> Digest {
-        let (algorithm, hash) = match self.state {
-            State::Sha256(state) => (Algorithm::Sha256, state.finalize().to_vec()),
-            State::Sha512(state) => (Algorithm::Sha512, state.finalize().to_vec()),
+        let hash = match self.state {
+            State::Sha256(state) => Hash::Sha256(state.finalize().into()),
+            State::Sha512(state) => Hash::Sha512(Box::new(state.finalize().into())),
         };
-        let mut text = String::with_capacity(algorithm.name().len() + 1 + 2 * hash.len());
-        text.push_str(algorithm.name());
-        text.push(':');
-        for byte in hash {
-            for nibble in [byte >> 4, byte & 0xf] {
-                text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
-            }
-        }
-        Digest { text: text.into() }
+        Digest { hash }
     }
 }
 
@@ -196,11 +285,24 @@ mod tests {
 
     #[test]
     fn digests_of_bytes() {
-        assert_eq!(Digest::of(Algorithm::Sha256, b"").as_str(), EMPTY);
+        assert_eq!(Digest::of(Algorithm::Sha256, b"").to_string(), EMPTY);
         let sha512 = Digest::of(Algorithm::Sha512, b"");
         assert_eq!(sha512.algorithm(), Algorithm::Sha512);
         assert_eq!(sha512.hex().len(), 128);
-        assert_eq!(sha512.as_str().parse::<Digest>().unwrap(), sha512);
+        assert_eq!(sha512.to_string().parse::<Digest>().unwrap(), sha512);
+        assert!(sha512.is_written(&sha512.to_string()));
+        for other in [EMPTY, &sha512.hex(), ""] {
+            assert!(!sha512.is_written(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_texts() {
+        let mut digests: Vec<Digest> = (0..100_u8)
+            .flat_map(|byte| [Algorithm::Sha512, Algorithm::Sha256].map(|a| Digest::of(a, &[byte])))
+            .collect();
+        digests.sort();
+        assert!(digests.is_sorted_by_key(Digest::to_string));
     }
 
     #[test]
@@ -251,6 +353,11 @@ mod tests {
         for (name, text, expected) in cases {
             let found = text.parse::<Digest>().err().map(|error| error.code());
             assert_eq!(found, expected, "{name}: {text}");
+            // The specification crate takes other algorithms, and nothing that is refused here.
+            if expected != Some(Code::UnsupportedDigest) {
+                let found = text.parse::<oci_spec::image::Digest>();
+                assert_eq!(found.is_ok(), expected.is_none(), "{name}: {text}");
+            }
         }
     }
 

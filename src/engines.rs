@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::compression::Compression;
+use crate::inventory::Content;
 
 /// An engine that archives are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,17 +16,25 @@ enum Name {
     Kind,
 }
 
-/// From which version on an engine does something, and how that is known.
+/// From which version on an engine reads what, and how that is known. Every engine reads plain tars and
+/// gzip, in many members too; nothing has a media type for bzip2 and xz.
 struct Fact {
     engine: Name,
     name: &'static str,
     /// The first version that this crate writes archives for.
-    oldest: (u32, u32),
+    oldest: Version,
     /// The first version that reads layers compressed with zstd.
-    zstd: (u32, u32),
+    zstd: Version,
     /// Where the version of `zstd` is from.
     evidence: &'static str,
+    /// The first version that knows zstd by a skippable frame; `None` if all take it for a plain tar.
+    skippable: Option<Version>,
+    /// Where that is from.
+    skippable_evidence: &'static str,
 }
+
+/// Major and minor.
+type Version = (u32, u32);
 
 const FACTS: &[Fact] = &[
     Fact {
@@ -34,35 +42,45 @@ const FACTS: &[Fact] = &[
         name: "docker",
         oldest: (1, 10),
         zstd: (23, 0),
-        evidence: "moby 23.0 release notes: zstd in pkg/archive; 20.10.24 was seen to fail with \"invalid tar header\"",
+        evidence: "moby 23.0 release notes, moby/moby#41759; 20.10.24 was seen to fail with \"invalid tar header\"",
+        skippable: Some((23, 0)),
+        skippable_evidence: "moby 23.0 release notes, moby/moby#42862",
     },
     Fact {
         engine: Name::Containerd,
         name: "containerd",
         oldest: (1, 2),
         zstd: (1, 5),
-        evidence: "containerd 1.5 release notes: zstd layers; 1.6.20 and 1.7.24 were seen to run them",
+        evidence: "containerd/containerd#4809, in 1.5; 1.6.20 and 1.7.24 were seen to run such images",
+        skippable: Some((1, 6)),
+        skippable_evidence: "containerd/containerd#6177, in 1.6",
     },
     Fact {
         engine: Name::Podman,
         name: "podman",
         oldest: (1, 0),
         zstd: (1, 8),
-        evidence: "containers/image 5.0 reads zstd, which podman 1.8 took up; 4.3.1 and 5.4.2 were seen to run them",
+        evidence: "containers/image#639, in its version 5, which podman 1.8 took up; 4.3.1 and 5.4.2 were seen to run such images",
+        skippable: None,
+        skippable_evidence: "container-libs, image/pkg/compression knows the main magic number only",
     },
     Fact {
         engine: Name::Skopeo,
         name: "skopeo",
         oldest: (0, 1),
         zstd: (0, 2),
-        evidence: "containers/image 5.0 reads zstd, which skopeo 0.2 took up; 1.9.3 and 1.18.0 were seen to copy them",
+        evidence: "containers/image#639, in its version 5, which skopeo 0.2 took up; 1.9.3 and 1.18.0 were seen to copy such images",
+        skippable: None,
+        skippable_evidence: "container-libs, image/pkg/compression knows the main magic number only; 1.9.3 was seen to fail",
     },
     Fact {
         engine: Name::K3s,
         name: "k3s",
         oldest: (1, 0),
         zstd: (1, 22),
-        evidence: "k3s 1.22 embeds containerd 1.5",
+        evidence: "k3s release notes: 1.21 embeds containerd 1.4, and 1.22 embeds 1.5",
+        skippable: Some((1, 25)),
+        skippable_evidence: "k3s release notes: every 1.25 embeds containerd 1.6 or later",
     },
     Fact {
         engine: Name::Kind,
@@ -70,6 +88,8 @@ const FACTS: &[Fact] = &[
         oldest: (0, 1),
         zstd: (0, 11),
         evidence: "the node images of kind 0.11 hold containerd 1.5",
+        skippable: Some((0, 15)),
+        skippable_evidence: "kind 0.15 release notes: containerd 1.6.7",
     },
 ];
 
@@ -78,7 +98,7 @@ const FACTS: &[Fact] = &[
 pub struct Engine {
     name: Name,
     /// Major and minor; the current one if there is none.
-    version: Option<(u32, u32)>,
+    version: Option<Version>,
 }
 
 impl Engine {
@@ -86,17 +106,31 @@ impl Engine {
         FACTS.iter().find(|fact| fact.engine == self.name)
     }
 
-    /// Whether the engine reads layers so compressed.
-    pub fn reads(self, compression: Compression) -> bool {
-        match (compression, self.version, self.fact()) {
-            (Compression::Zstd, Some(version), Some(fact)) => version >= fact.zstd,
-            _ => true,
+    /// Whether the engine reads layers whose bytes are so.
+    pub fn reads(self, content: Content) -> bool {
+        let Some(fact) = self.fact() else {
+            return true;
+        };
+        let has = |since: Version| self.version.is_none_or(|version| version >= since);
+        match content {
+            Content::Zstd => has(fact.zstd),
+            Content::ZstdAfterSkippable => has(fact.zstd) && fact.skippable.is_some_and(has),
+            Content::Bzip2 | Content::Xz => false,
+            Content::Empty | Content::Tar | Content::Gzip | Content::Other => true,
         }
     }
 
-    /// How it is known since when the engine reads zstd.
-    pub fn evidence(self) -> &'static str {
-        self.fact().map_or("", |fact| fact.evidence)
+    /// How it is known what the engine reads of these two.
+    pub fn evidence(self, content: Content) -> &'static str {
+        let fact = self.fact();
+        match content {
+            Content::Zstd => fact.map_or("", |fact| fact.evidence),
+            Content::ZstdAfterSkippable => fact.map_or("", |fact| fact.skippable_evidence),
+            Content::Bzip2 | Content::Xz => "OCI and Docker have no media type for it",
+            Content::Empty | Content::Tar | Content::Gzip | Content::Other => {
+                "image-spec, media-types.md"
+            }
+        }
     }
 }
 
@@ -137,16 +171,19 @@ impl FromStr for Engine {
     }
 }
 
-/// Major and minor of `20.10`, `v1.7.24` or `23`.
-fn parse_version(text: &str) -> Result<(u32, u32), String> {
+/// Major and minor of `23`, `v1.7.24`, `20.10.24+dfsg1` or `1.22.17-k3s1`: what follows them does not
+/// matter.
+fn parse_version(text: &str) -> Result<Version, String> {
     let invalid = || format!("{text} is no version such as 20.10");
-    let mut parts = text.strip_prefix('v').unwrap_or(text).split('.');
-    let mut number = |default: Option<u32>| match (parts.next(), default) {
-        (Some(part), _) => part.parse().map_err(|_| invalid()),
-        (None, Some(default)) => Ok(default),
-        (None, None) => Err(invalid()),
-    };
-    Ok((number(None)?, number(Some(0))?))
+    let numbers = text.strip_prefix('v').unwrap_or(text);
+    let numbers = numbers.split(['-', '+', '~']).next().unwrap_or_default();
+    let mut parts = numbers.split('.').map(str::parse);
+    let mut next = || parts.next().transpose().map_err(|_| invalid());
+    let (major, minor) = (next()?, next()?);
+    if next().is_err() {
+        return Err(invalid());
+    }
+    Ok((major.ok_or_else(invalid)?, minor.unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -154,23 +191,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zstd_by_version() {
-        for (text, expected) in [
-            ("docker@20.10", false),
-            ("docker@20.10.24", false),
-            ("docker@v23.0.1", true),
-            ("docker@23", true),
-            ("docker", true),
-            ("containerd@1.4", false),
-            ("containerd@1.6", true),
-            ("podman@4.3.1", true),
-            ("k3s@1.21", false),
-            ("kind@0.20", true),
+    fn what_is_read_by_version() {
+        // Engine; zstd, zstd that begins with a skippable frame.
+        for (text, zstd, skippable) in [
+            ("docker@20.10", false, false),
+            ("docker@20.10.24", false, false),
+            ("docker@20.10.24+dfsg1", false, false),
+            ("docker@v23.0.1", true, true),
+            ("docker@23", true, true),
+            ("docker", true, true),
+            ("containerd@1.4", false, false),
+            ("containerd@1.5.18", true, false),
+            ("containerd@v1.6", true, true),
+            ("containerd@1.6.20~ds1", true, true),
+            ("podman@1.7", false, false),
+            ("podman@4.3.1", true, false),
+            ("podman", true, false),
+            ("skopeo@0.1", false, false),
+            ("skopeo", true, false),
+            ("k3s@1.21", false, false),
+            ("k3s@v1.22.17+k3s1", true, false),
+            ("k3s@1.25", true, true),
+            ("kind@0.10", false, false),
+            ("kind@0.11", true, false),
+            ("kind@0.20", true, true),
         ] {
             let engine: Engine = text.parse().unwrap();
-            assert_eq!(engine.reads(Compression::Zstd), expected, "{text}");
-            assert!(engine.reads(Compression::Gzip), "{text}");
-            assert!(!engine.evidence().is_empty());
+            assert_eq!(engine.reads(Content::Zstd), zstd, "{text}");
+            let found = engine.reads(Content::ZstdAfterSkippable);
+            assert_eq!(found, skippable, "{text}");
+            assert!(engine.reads(Content::Gzip) && engine.reads(Content::Tar));
+            assert!(!engine.reads(Content::Bzip2) && !engine.reads(Content::Xz));
+        }
+    }
+
+    #[test]
+    fn every_fact_has_its_evidence_and_its_versions_are_in_order() {
+        for fact in FACTS {
+            let engine: Engine = fact.name.parse().unwrap();
+            for content in [Content::Zstd, Content::ZstdAfterSkippable] {
+                assert!(!engine.evidence(content).is_empty(), "{}", fact.name);
+            }
+            assert!(fact.oldest <= fact.zstd, "{}", fact.name);
+            assert!(fact.skippable.is_none_or(|since| fact.zstd <= since));
         }
     }
 
@@ -184,6 +247,9 @@ mod tests {
             "docker@1.9",
             "Docker",
             "docker@20.x",
+            "docker@20.10.x",
+            "docker@-1",
+            "docker@20..1",
         ] {
             assert!(text.parse::<Engine>().is_err(), "{text}");
         }

@@ -100,10 +100,14 @@ codes! {
     CompressedArchive = "compressed-archive", Unsupported;
     /// Compressed data becomes larger than is allowed.
     CompressionRatio = "compression-ratio", Unsupported;
+    /// Compressed data asks for more memory than is allowed.
+    WindowTooLarge = "window-too-large", Unsupported;
     /// A layer cannot be decompressed.
     DamagedLayer = "damaged-layer", Corrupt;
     /// A layer is compressed in a form that OCI has no media type for.
     UnsupportedCompression = "unsupported-compression", Unsupported;
+    /// Something has no Docker media type, and Docker types were asked for.
+    NoDockerType = "no-docker-type", Unsupported;
     /// A digest uses an algorithm that cannot be verified.
     UnsupportedDigest = "unsupported-digest", Unsupported;
     /// A Docker schema 1 manifest.
@@ -116,8 +120,12 @@ codes! {
     LinkEntry = "link-entry", Unsupported;
     /// A document is larger than the cap.
     DocumentTooLarge = "document-too-large", Unsupported;
+    /// A directory holds more files than are listed.
+    TooManyEntries = "too-many-entries", Unsupported;
     /// Documents are nested deeper than the cap.
     DocumentTooDeep = "document-too-deep", Unsupported;
+    /// The input passes by once, and something would have to be read again.
+    NeedsFile = "needs-file", Unsupported;
     /// No image has the platform that was asked for.
     PlatformNotFound = "platform-not-found", Unsupported;
     /// No image has the name, digest or number that was asked for.
@@ -130,6 +138,10 @@ codes! {
     Io = "io", Io;
     /// The output does not fit on its filesystem.
     NoSpace = "no-space", Io;
+    /// The reader of the output went away.
+    OutputClosed = "output-closed", Io;
+    /// The output would go to a terminal.
+    OutputIsTerminal = "output-is-terminal", Refused;
     /// The output exists.
     OutputExists = "output-exists", Refused;
     /// The output is the input.
@@ -140,6 +152,16 @@ codes! {
     ParentMissing = "parent-missing", Refused;
     /// The output directory is not empty.
     OutputNotEmpty = "output-not-empty", Refused;
+    /// What has to change cannot be changed in the file as it is.
+    InPlaceRefused = "in-place-refused", Refused;
+    /// The file to be fixed in place cannot be written.
+    NotWritable = "not-writable", Refused;
+    /// Another run works on the file.
+    FileBusy = "file-busy", Refused;
+    /// A fix in place did not end, and the file has to be restored first.
+    UnfinishedFix = "unfinished-fix", Refused;
+    /// The journal of a fix in place is not the file's.
+    ForeignJournal = "foreign-journal", Refused;
     /// Another run writes to the output directory.
     OutputBusy = "output-busy", Refused;
     /// The input changed while it was read.
@@ -170,10 +192,10 @@ impl Error {
 
     /// An operating system error while `doing` something to `path`.
     pub fn io(doing: &str, path: &Path, source: io::Error) -> Self {
-        let code = if source.kind() == io::ErrorKind::StorageFull {
-            Code::NoSpace
-        } else {
-            Code::Io
+        let code = match source.kind() {
+            io::ErrorKind::StorageFull => Code::NoSpace,
+            io::ErrorKind::BrokenPipe => Code::OutputClosed,
+            _ => Code::Io,
         };
         Error {
             code,
@@ -233,6 +255,10 @@ impl std::error::Error for Error {
 /// Text from an archive made safe for a terminal: control characters and the invisible characters
 /// that reorder text are written as escapes.
 pub fn escape(text: &str) -> String {
+    // Nearly all of it is plain, and there may be a great deal.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

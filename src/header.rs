@@ -48,6 +48,48 @@ pub(crate) fn canonical(name: &str, is_dir: bool, len: u64) -> Vec<u8> {
     out
 }
 
+/// The length of what [`canonical`] makes.
+pub(crate) fn canonical_len(name: &str, is_dir: bool, len: u64) -> u64 {
+    if name.len() <= NAME_LEN && len < SIZE_LIMIT {
+        return BLOCK as u64;
+    }
+    canonical(name, is_dir, len).len() as u64
+}
+
+/// The headers of an entry that takes the place of another one, with a new name and length; `None`
+/// if they would need another number of bytes. Mode, owner and time stay where they can.
+///
+/// `old` are all headers of the old entry, and `is_simple` says that only the last one states its
+/// name and length.
+pub(crate) fn replaced(old: &[u8], is_simple: bool, name: &str, len: u64) -> Option<Vec<u8>> {
+    let (before, own) = old.split_last_chunk::<BLOCK>()?;
+    if is_simple && name.len() <= NAME_LEN && len < SIZE_LIMIT {
+        let mut own = *own;
+        set_name_and_size(&mut own, name.as_bytes(), len);
+        return Some([before, &own].concat());
+    }
+    let new = canonical(name, false, len);
+    (new.len() == old.len()).then_some(new)
+}
+
+fn set_name_and_size(block: &mut [u8; BLOCK], name: &[u8], len: u64) {
+    block[..NAME_LEN].fill(0);
+    block[..name.len()].copy_from_slice(name);
+    // POSIX keeps the front of a long name there, GNU tar other things.
+    if &block[257..263] == b"ustar\0" {
+        block[345..500].fill(0);
+    }
+    block[124..136].copy_from_slice(format!("{len:011o}\0").as_bytes());
+    seal(block);
+}
+
+/// Writes the checksum, which counts its own bytes as spaces.
+fn seal(block: &mut [u8; BLOCK]) {
+    block[148..156].fill(b' ');
+    let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+}
+
 /// The zero bytes between an entry's last byte and the next block.
 pub(crate) fn padding(len: u64) -> u64 {
     (BLOCK as u64 - len % BLOCK as u64) % BLOCK as u64
@@ -56,12 +98,16 @@ pub(crate) fn padding(len: u64) -> u64 {
 /// Whether a header has the checksum that it states, its bytes counted without sign or, as some old
 /// writers did, with one.
 pub(crate) fn has_checksum(block: &[u8; BLOCK]) -> bool {
-    let counted = || block[..148].iter().chain(&block[156..]);
-    let spaces = 8 * i64::from(b' ');
-    let unsigned = spaces + counted().map(|&byte| i64::from(byte)).sum::<i64>();
-    let signed = spaces + counted().map(|&byte| i64::from(byte as i8)).sum::<i64>();
-    let stated = number(&block[148..156]).and_then(|stated| i64::try_from(stated).ok());
-    stated.is_some_and(|stated| stated == unsigned || stated == signed)
+    let field = &block[148..156];
+    let Some(stated) = number(field).and_then(|stated| i32::try_from(stated).ok()) else {
+        return false;
+    };
+    // The field itself counts as spaces.
+    let unsigned = |bytes: &[u8]| bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>();
+    let signed = |bytes: &[u8]| bytes.iter().map(|&byte| i32::from(byte as i8)).sum::<i32>();
+    let spaces = 8 * i32::from(b' ');
+    stated == unsigned(block) - unsigned(field) + spaces
+        || stated == signed(block) - signed(field) + spaces
 }
 
 /// The value of a number field: octal digits, or binary after a byte 0x80. `None` if it is neither,
@@ -103,13 +149,11 @@ fn block(name: &[u8], flag: u8, mode: u32, len: u64) -> [u8; BLOCK] {
     put(116, b"0000000"); // gid
     put(124, format!("{len:011o}").as_bytes());
     put(136, b"00000000000"); // modification time
-    put(148, b"        "); // the checksum counts itself as spaces
     put(156, &[flag]);
     put(257, b"ustar\x0000");
     put(329, b"0000000"); // device numbers
     put(337, b"0000000");
-    let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    seal(&mut block);
     block
 }
 
@@ -206,6 +250,75 @@ mod tests {
         let mut broken = sealed(b'a', false);
         broken[0] = b'b';
         assert!(!has_checksum(&broken));
+    }
+
+    #[test]
+    fn a_replaced_header_keeps_what_is_not_replaced() {
+        let mut old = tar::Header::new_gnu();
+        old.set_path("blobs/sha256/old").unwrap();
+        old.set_size(7);
+        old.set_mode(0o600);
+        old.set_uid(7);
+        old.set_mtime(9);
+        old.set_cksum();
+        let pax = block(b"PaxHeaders.0/x", b'x', 0o644, 0);
+        let chain = [&pax[..], old.as_bytes()].concat();
+        let new = replaced(&chain, true, "blobs/sha256/new", 8).unwrap();
+        assert_eq!(new[..BLOCK], pax);
+        let new = tar::Header::from_byte_slice(&new[BLOCK..]);
+        assert!(has_checksum(new.as_bytes()));
+        assert_eq!(&*new.path_bytes(), b"blobs/sha256/new");
+        assert_eq!(
+            (
+                new.size().unwrap(),
+                new.mode().unwrap(),
+                new.uid().unwrap(),
+                new.mtime().unwrap()
+            ),
+            (8, 0o600, 7, 9)
+        );
+    }
+
+    #[test]
+    fn a_replaced_header_has_the_length_of_the_old_one() {
+        let long = |byte: &str| format!("blobs/sha512/{}", byte.repeat(128));
+        let sha512 = canonical(&long("a"), false, 1);
+        let simple = canonical("blobs/sha256/a", false, 1);
+        let cases = [
+            (
+                "long for long",
+                &sha512,
+                false,
+                long("b"),
+                Some(canonical(&long("b"), false, 2)),
+            ),
+            (
+                "short for long",
+                &sha512,
+                false,
+                "index.json".to_owned(),
+                None,
+            ),
+            ("long for short", &simple, true, long("b"), None),
+            (
+                "short for short",
+                &simple,
+                true,
+                "blobs/sha256/b".to_owned(),
+                Some(canonical("blobs/sha256/b", false, 2)),
+            ),
+        ];
+        for (case, old, is_simple, name, expected) in cases {
+            assert_eq!(replaced(old, is_simple, &name, 2), expected, "{case}");
+        }
+        // A name in two parts, as USTAR has it.
+        let mut split = tar::Header::new_ustar();
+        split.set_path(format!("{}/b", "a".repeat(120))).unwrap();
+        split.set_size(0);
+        split.set_cksum();
+        let new = replaced(split.as_bytes(), true, "blobs/sha256/b", 0).unwrap();
+        let new = tar::Header::from_byte_slice(&new);
+        assert_eq!(&*new.path_bytes(), b"blobs/sha256/b");
     }
 
     #[test]

@@ -19,10 +19,14 @@ pub struct Inventory {
     pub extra: BTreeMap<String, ExtraEntry>,
     /// Entries whose name stood more than once, by cleaned name, when all but the last were passed over.
     pub passed_over: Vec<String>,
+    /// What the source was compressed with as a whole, if it was.
+    pub outer_compression: Option<Content>,
     /// How the source differs from the form that ocify writes; `None` if it does not, or is no archive.
     pub form: Option<FormDifference>,
     /// How many entries there are, directories included.
     pub entry_count: usize,
+    /// How the file of an archive is laid out; empty for a directory.
+    pub archive: ArchiveMap,
 }
 
 /// A blob: where its bytes are and what they look like.
@@ -45,6 +49,85 @@ pub enum Location {
     File(String),
     /// In a temporary file that belongs to the source, by its number.
     Spooled(usize),
+    /// Kept by the stream that it came in, by its number.
+    Held(usize),
+    /// In the output already, verified or taken at its word as was asked for.
+    Written,
+    /// Nowhere: it came in a stream and was passed over. Its SHA-256 digest is known.
+    Passed(Digest),
+}
+
+/// How the file of an archive is laid out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveMap {
+    /// All entries in the order of the file, duplicates included.
+    pub places: Vec<Place>,
+    /// Where the last entry and its padding end. Whatever follows is zeros.
+    pub end: u64,
+    /// How many bytes the file has.
+    pub len: u64,
+}
+
+/// Where an entry stands in its archive, and whether another one could take its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where the first of its headers begins.
+    pub start: u64,
+    /// Where its own header begins, after those that extend it.
+    pub header: u64,
+    /// Where its bytes begin.
+    pub data: u64,
+    /// How many bytes it has.
+    pub len: u64,
+    /// What it is by its own name.
+    pub kind: PlaceKind,
+    /// Whether its own header states its name and length, and no header before it does.
+    pub is_simple: bool,
+    /// Whether its name is written such that all readers understand it alike.
+    pub is_well_named: bool,
+}
+
+/// What an entry is by its own name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceKind {
+    /// A blob, named by its digest.
+    Blob,
+    /// One of the three files at the root.
+    Root(RootName),
+    /// A directory.
+    Directory,
+    /// A link, a device, or something unknown.
+    Special,
+    /// Any other file.
+    File,
+}
+
+/// The files at the root that have a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RootName {
+    /// `index.json`.
+    Index,
+    /// `manifest.json`.
+    DockerManifest,
+    /// `oci-layout`.
+    OciLayout,
+}
+
+impl RootName {
+    /// The file of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        let all = [Self::Index, Self::DockerManifest, Self::OciLayout];
+        all.into_iter().find(|root| root.name() == name)
+    }
+
+    /// The file's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index.json",
+            Self::DockerManifest => "manifest.json",
+            Self::OciLayout => "oci-layout",
+        }
+    }
 }
 
 /// What a blob's first bytes say about it.
@@ -56,8 +139,10 @@ pub enum Content {
     Tar,
     /// Gzip.
     Gzip,
-    /// Zstandard, a leading skippable frame included.
+    /// Zstandard.
     Zstd,
+    /// Zstandard that begins with a skippable frame, which not every reader recognizes.
+    ZstdAfterSkippable,
     /// Bzip2.
     Bzip2,
     /// Xz.
@@ -73,7 +158,7 @@ impl Content {
             Content::Empty => "nothing",
             Content::Tar => "tar",
             Content::Gzip => "gzip",
-            Content::Zstd => "zstd",
+            Content::Zstd | Content::ZstdAfterSkippable => "zstd",
             Content::Bzip2 => "bzip2",
             Content::Xz => "xz",
             Content::Other => "unknown",
@@ -86,6 +171,8 @@ impl Content {
 pub struct RootFile {
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// Where they are in the source.
+    pub location: Location,
 }
 
 /// A file or link that is neither a blob nor one of the three root files.

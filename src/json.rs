@@ -6,45 +6,56 @@
 
 mod check;
 mod edit;
+mod walk;
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::borrow::Cow;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 pub(crate) use check::{Fault, KeyCase, check, check_but_duplicates};
 pub(crate) use edit::{
     Edit, HouseStyle, append_items, apply_edits, insert_members, remove_items, remove_members,
     set_member,
 };
+use walk::Parts;
 
 /// A value within a document's text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     document: &'a str,
-    raw: &'a RawValue,
+    start: usize,
+    end: usize,
 }
 
 /// A member of an object, in the order of the text.
 #[derive(Clone, Debug)]
 pub(crate) struct Member<'a> {
-    pub(crate) key: String,
+    pub(crate) key: Cow<'a, str>,
     pub(crate) value: View<'a>,
 }
 
 impl<'a> View<'a> {
     /// The document's root value; `None` if the text is not JSON.
     pub(crate) fn parse(document: &'a str) -> Option<Self> {
-        let raw = serde_json::from_str(document).ok()?;
-        Some(View { document, raw })
+        serde_json::from_str::<IgnoredAny>(document).ok()?;
+        Some(Self::of_checked(document))
+    }
+
+    /// The root value of a text that has passed [`check`].
+    pub(crate) fn of_checked(document: &'a str) -> Self {
+        let start = walk::skip_space(document.as_bytes(), 0);
+        let end = walk::value_end(document.as_bytes(), start);
+        View {
+            document,
+            start,
+            end: end.unwrap_or(document.len()),
+        }
     }
 
     /// The byte range of this value in the document.
     pub(crate) fn span(self) -> Range<usize> {
-        let start = self.raw.get().as_ptr() as usize - self.document.as_ptr() as usize;
-        start..start + self.raw.get().len()
+        self.start..self.end
     }
 
     /// The whole document that the value stands in.
@@ -54,30 +65,47 @@ impl<'a> View<'a> {
 
     /// The value's own text.
     pub(crate) fn text(self) -> &'a str {
-        self.raw.get()
+        self.document.get(self.span()).unwrap_or_default()
     }
 
-    fn nested(self, raw: &'a RawValue) -> Self {
-        View {
-            document: self.document,
-            raw,
-        }
+    fn parts(self) -> impl Iterator<Item = View<'a>> {
+        let document = self.document;
+        let parts = Parts::new(document, self.start, self.end);
+        parts.map(move |(start, end)| View {
+            document,
+            start,
+            end,
+        })
     }
 
     /// The members of an object; `None` for any other value.
     pub(crate) fn members(self) -> Option<Vec<Member<'a>>> {
-        let Members(members) = serde_json::from_str(self.text()).ok()?;
-        let member = |(key, raw)| Member {
-            key,
-            value: self.nested(raw),
-        };
-        Some(members.into_iter().map(member).collect())
+        self.each_member()?.collect()
+    }
+
+    /// The first member of an object that has one.
+    pub(crate) fn first_member(self) -> Option<Member<'a>> {
+        self.each_member()?.next()?
+    }
+
+    fn each_member(self) -> Option<impl Iterator<Item = Option<Member<'a>>>> {
+        let mut parts = self.text().starts_with('{').then(|| self.parts())?;
+        Some(std::iter::from_fn(move || {
+            let key = parts.next()?;
+            let member = |value| {
+                Some(Member {
+                    key: key.str()?,
+                    value,
+                })
+            };
+            Some(parts.next().and_then(member))
+        }))
     }
 
     /// The items of an array; `None` for any other value.
     pub(crate) fn items(self) -> Option<Vec<View<'a>>> {
-        let items: Vec<&'a RawValue> = serde_json::from_str(self.text()).ok()?;
-        Some(items.into_iter().map(|raw| self.nested(raw)).collect())
+        let is_array = self.text().starts_with('[');
+        is_array.then(|| self.parts().collect())
     }
 
     /// The member of that name; the last one, as Go reads it, where duplicates were let through.
@@ -87,7 +115,16 @@ impl<'a> View<'a> {
 
     /// A string's value.
     pub(crate) fn string(self) -> Option<String> {
-        serde_json::from_str(self.text()).ok()
+        self.str().map(Cow::into_owned)
+    }
+
+    /// The same, not copied where it has no escapes.
+    pub(crate) fn str(self) -> Option<Cow<'a, str>> {
+        let inner = self.text().strip_prefix('"')?.strip_suffix('"')?;
+        if inner.contains('\\') {
+            return serde_json::from_str(self.text()).ok().map(Cow::Owned);
+        }
+        Some(Cow::Borrowed(inner))
     }
 
     /// A number that is a size in bytes: an integer from 0 to 2^63 - 1.
@@ -96,9 +133,11 @@ impl<'a> View<'a> {
         i64::try_from(size).is_ok().then_some(size)
     }
 
-    /// An object of strings, such as annotations.
-    pub(crate) fn strings(self) -> Option<BTreeMap<String, String>> {
-        serde_json::from_str(self.text()).ok()
+    /// The members of an object of strings, such as annotations; `None` for any other value.
+    pub(crate) fn strings(self) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
+        let members = self.members()?.into_iter();
+        let string = |member: Member<'a>| Some((member.key, member.value.str()?));
+        members.map(string).collect()
     }
 
     /// Whether the value is `null`.
@@ -111,32 +150,6 @@ impl<'a> View<'a> {
 pub(crate) fn find<'a>(members: &[Member<'a>], key: &str) -> Option<View<'a>> {
     let member = members.iter().rev().find(|member| member.key == key)?;
     (!member.value.is_null()).then_some(member.value)
-}
-
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Collect)
-    }
 }
 
 #[cfg(test)]

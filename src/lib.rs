@@ -12,6 +12,7 @@ pub mod error;
 pub mod graph;
 mod header;
 pub mod inventory;
+pub mod journal;
 mod json;
 pub mod media_type;
 pub mod plan;
@@ -20,6 +21,7 @@ pub mod progress;
 pub mod read;
 pub mod reference;
 pub mod report;
+pub mod standard;
 mod temporary;
 pub mod threads;
 

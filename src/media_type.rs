@@ -1,4 +1,4 @@
-//! The one table of media types: what each names, and its OCI form.
+//! The one table of media types: what each names, its OCI form, and its Docker form.
 //!
 //! Sources: OCI image specification `media-types.md`; distribution `manifest-v2-2.md`; BuildKit
 //! `util/compression` for the nonstandard zstd type; ocicrypt `spec.go` for the encrypted types.
@@ -12,6 +12,11 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// An OCI image config.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+/// Docker's manifest list.
+const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Docker's image manifest.
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 const OCI_LAYER: [&str; 3] = [
     "application/vnd.oci.image.layer.v1.tar",
@@ -69,11 +74,23 @@ impl Kind {
     }
 }
 
+/// Whose media types a document and what it names have. Readers want one family throughout an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Those of the OCI image specification.
+    #[default]
+    Oci,
+    /// Those of Docker's registry, image manifest version 2, schema 2.
+    Docker,
+}
+
 struct Row {
     name: &'static str,
     kind: Kind,
     /// The OCI form, where the type itself is not the OCI form.
     oci: Option<&'static str>,
+    /// Whether Docker's own specification or registry knows it.
+    is_docker: bool,
 }
 
 const fn row(name: &'static str, kind: Kind) -> Row {
@@ -81,6 +98,7 @@ const fn row(name: &'static str, kind: Kind) -> Row {
         name,
         kind,
         oci: None,
+        is_docker: false,
     }
 }
 
@@ -89,6 +107,16 @@ const fn docker(name: &'static str, kind: Kind, oci: &'static str) -> Row {
         name,
         kind,
         oci: Some(oci),
+        is_docker: true,
+    }
+}
+
+const fn nonstandard(name: &'static str, kind: Kind, oci: &'static str) -> Row {
+    Row {
+        name,
+        kind,
+        oci: Some(oci),
+        is_docker: false,
     }
 }
 
@@ -104,14 +132,14 @@ use Compression::{Gzip, Uncompressed, Zstd};
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     row(OCI_INDEX, Kind::Index),
-    docker("application/vnd.docker.distribution.manifest.list.v2+json", Kind::Index, OCI_INDEX),
+    docker(DOCKER_INDEX, Kind::Index, OCI_INDEX),
     row(OCI_MANIFEST, Kind::Manifest),
-    docker("application/vnd.docker.distribution.manifest.v2+json", Kind::Manifest, OCI_MANIFEST),
+    docker(DOCKER_MANIFEST, Kind::Manifest, OCI_MANIFEST),
     row("application/vnd.docker.distribution.manifest.v1+json", Kind::Schema1),
     row("application/vnd.docker.distribution.manifest.v1+prettyjws", Kind::Schema1),
     row(OCI_CONFIG, Kind::Config),
     docker("application/vnd.docker.container.image.v1+json", Kind::Config, OCI_CONFIG),
-    docker("application/octet-stream", Kind::OctetStream, OCI_CONFIG),
+    nonstandard("application/octet-stream", Kind::OctetStream, OCI_CONFIG),
     row("application/vnd.docker.plugin.v1+json", Kind::Plugin),
 
     row(OCI_LAYER[0], layer(Uncompressed, true)),
@@ -120,14 +148,14 @@ const TABLE: &[Row] = &[
     docker("application/vnd.docker.image.rootfs.diff.tar", layer(Uncompressed, true), OCI_LAYER[0]),
     docker("application/vnd.docker.image.rootfs.diff.tar.gzip", layer(Gzip, true), OCI_LAYER[1]),
     // BuildKit since 0.10 writes the first with OCI types off; stereoscope guards against the second.
-    docker("application/vnd.docker.image.rootfs.diff.tar.zstd", layer(Zstd, true), OCI_LAYER[2]),
-    docker("application/vnd.docker.image.rootfs.diff.tar+zstd", layer(Zstd, true), OCI_LAYER[2]),
+    nonstandard("application/vnd.docker.image.rootfs.diff.tar.zstd", layer(Zstd, true), OCI_LAYER[2]),
+    nonstandard("application/vnd.docker.image.rootfs.diff.tar+zstd", layer(Zstd, true), OCI_LAYER[2]),
     row(OCI_NONDISTRIBUTABLE[0], layer(Uncompressed, false)),
     row(OCI_NONDISTRIBUTABLE[1], layer(Gzip, false)),
     row(OCI_NONDISTRIBUTABLE[2], layer(Zstd, false)),
     docker("application/vnd.docker.image.rootfs.foreign.diff.tar", layer(Uncompressed, false), OCI_NONDISTRIBUTABLE[0]),
     docker("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", layer(Gzip, false), OCI_NONDISTRIBUTABLE[1]),
-    docker("application/vnd.docker.image.rootfs.foreign.diff.tar.zstd", layer(Zstd, false), OCI_NONDISTRIBUTABLE[2]),
+    nonstandard("application/vnd.docker.image.rootfs.foreign.diff.tar.zstd", layer(Zstd, false), OCI_NONDISTRIBUTABLE[2]),
     row("application/vnd.erofs.layer.v1", Kind::OpaqueLayer),
 
     row("application/vnd.buildkit.cacheconfig.v0", Kind::CacheConfig),
@@ -178,6 +206,45 @@ pub fn oci_form(media_type: &str) -> &str {
     find(media_type)
         .and_then(|row| row.oci)
         .unwrap_or(media_type)
+}
+
+/// The Docker form of a media type by its name alone; the type itself where it is the Docker form, and
+/// `None` where there is none.
+pub fn docker_form(media_type: &str) -> Option<&'static str> {
+    let oci = oci_form(media_type);
+    TABLE
+        .iter()
+        .find(|row| row.is_docker && row.oci == Some(oci))
+        .map(|row| row.name)
+}
+
+/// The type of a layer; `None` where the family has none.
+pub fn layer_type(
+    family: Family,
+    compression: Compression,
+    distributable: bool,
+) -> Option<&'static str> {
+    let oci = oci_layer(compression, distributable);
+    match family {
+        Family::Oci => Some(oci),
+        Family::Docker => docker_form(oci),
+    }
+}
+
+/// The type of an index.
+pub fn index_type(family: Family) -> &'static str {
+    match family {
+        Family::Oci => OCI_INDEX,
+        Family::Docker => DOCKER_INDEX,
+    }
+}
+
+/// The type of an image manifest.
+pub fn manifest_type(family: Family) -> &'static str {
+    match family {
+        Family::Oci => OCI_MANIFEST,
+        Family::Docker => DOCKER_MANIFEST,
+    }
 }
 
 /// The OCI type of a layer.
@@ -234,6 +301,54 @@ mod tests {
                     row.name
                 );
             }
+        }
+    }
+
+    #[test]
+    fn docker_forms() {
+        let docker = |rest: &str| format!("application/vnd.docker.{rest}");
+        let oci = |rest: &str| format!("application/vnd.oci.image.{rest}");
+        for (name, expected) in [
+            (
+                oci("index.v1+json"),
+                Some("distribution.manifest.list.v2+json"),
+            ),
+            (
+                oci("manifest.v1+json"),
+                Some("distribution.manifest.v2+json"),
+            ),
+            (oci("config.v1+json"), Some("container.image.v1+json")),
+            (
+                "application/octet-stream".to_owned(),
+                Some("container.image.v1+json"),
+            ),
+            (oci("layer.v1.tar"), Some("image.rootfs.diff.tar")),
+            (oci("layer.v1.tar+gzip"), Some("image.rootfs.diff.tar.gzip")),
+            (oci("layer.v1.tar+zstd"), None),
+            (docker("image.rootfs.diff.tar.zstd"), None),
+            (
+                docker("image.rootfs.diff.tar.gzip"),
+                Some("image.rootfs.diff.tar.gzip"),
+            ),
+            (
+                oci("layer.nondistributable.v1.tar+gzip"),
+                Some("image.rootfs.foreign.diff.tar.gzip"),
+            ),
+            (oci("layer.nondistributable.v1.tar+zstd"), None),
+            (oci("layer.v1.tar+gzip+encrypted"), None),
+            (docker("attestation.manifest.v1+json"), None),
+            ("application/vnd.in-toto+json".to_owned(), None),
+            ("text/plain".to_owned(), None),
+        ] {
+            assert_eq!(
+                docker_form(&name),
+                expected.map(docker).as_deref(),
+                "{name}"
+            );
+        }
+        for family in [Family::Oci, Family::Docker] {
+            assert_eq!(kind(index_type(family)), Kind::Index);
+            assert_eq!(kind(manifest_type(family)), Kind::Manifest);
         }
     }
 

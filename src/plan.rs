@@ -4,6 +4,7 @@
 
 mod decide;
 mod docker_manifest;
+mod docker_type;
 mod findings;
 mod names;
 mod naming;
@@ -17,11 +18,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::compression::Compression;
-
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::inventory::{Inventory, Location};
+use crate::inventory::{Content, Inventory, Location};
+use crate::media_type::Family;
 use crate::platform::Platform;
 use crate::reference::Reference;
 pub use recompress::{NewLayer, Transcode};
@@ -41,14 +42,40 @@ pub struct PlanOptions {
     pub missing: MissingPolicy,
     /// The names of the one image, instead of those it has; as they are if there is none.
     pub names: Vec<Reference>,
+    /// Whose media types documents and what they name get.
+    pub family: Family,
     /// What layers are compressed with; as they are if there is none.
     pub compression: Option<Compression>,
-    /// Compressions that some reader cannot read: such layers become gzip.
-    pub avoid: Vec<Compression>,
+    /// What some reader cannot read: such layers become gzip, if nothing else is asked for.
+    pub avoid: Vec<Content>,
     /// Layers that were compressed anew, as a plan before this one asked for, by their old digest.
     pub layers: BTreeMap<Digest, NewLayer>,
+    /// What the output is compressed with as a whole; `None` if it is not.
+    pub outer_compression: Option<Compression>,
     /// Names that become others: old and new.
     pub renames: Vec<(Reference, Reference)>,
+    /// Whether the output is the input with as little of it rewritten as can be: entries of neither
+    /// form and the form of the archive stay, and a rewritten document gets the length of the old
+    /// one, whose place it can take then.
+    pub keep_places: bool,
+}
+
+impl PlanOptions {
+    /// Why a plan may want layers anew or left out, so that they cannot go out while the archive is
+    /// still being read.
+    pub fn rewrites_layers(&self) -> Option<&'static str> {
+        if self.compression.is_some() || !self.avoid.is_empty() {
+            Some("layers may have to be compressed anew")
+        } else if !self.images.is_empty() {
+            Some("images may have to be left out")
+        } else if self.drop_attestations {
+            Some("attestations may have to be left out")
+        } else if self.missing == MissingPolicy::Prune {
+            Some("what lacks content may have to be left out")
+        } else {
+            None
+        }
+    }
 }
 
 /// Which image is meant.
@@ -97,10 +124,11 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     naming::decide_annotations(graph, &entries, &mut decisions);
     let platforms = docker_manifest::platforms(graph);
     let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
-    let items = docker_manifest::items(graph, &entries, &chosen, &decisions);
-    let mut rewritten = rewrite::rewrite(graph, &decisions)?;
+    let items = docker_manifest::items(graph, inventory, &entries, &chosen, &decisions);
+    let places = options.keep_places.then_some(&inventory.blobs);
+    let mut rewritten = rewrite::rewrite(graph, &decisions, places)?;
     let findings = findings::findings(
-        graph, inventory, &entries, &selection, &decisions, &rewritten,
+        graph, inventory, &entries, &selection, &decisions, &rewritten, options,
     );
     let mut changes = std::mem::take(&mut decisions.changes);
     let transcodes = std::mem::take(&mut decisions.transcodes);
@@ -115,6 +143,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
         platforms: &platforms,
         selection: &selection,
         decisions: &decisions,
+        options,
     };
     Ok(Plan {
         transcodes: transcodes.into_values().collect(),
@@ -234,6 +263,8 @@ pub struct OutputEntry {
     pub len: u64,
     /// Where the bytes come from.
     pub body: Body,
+    /// Where the input has what these bytes take the place of.
+    pub replaces: Option<Location>,
 }
 
 /// Where the bytes of an output entry come from.

@@ -5,9 +5,12 @@ mod classify;
 pub(crate) mod content;
 mod form;
 mod layout;
+mod outer;
 mod spool;
+mod stream;
 
 pub use spool::SpoolOptions;
+pub use stream::{BlobSink, PassingBlob, Stream};
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -19,7 +22,8 @@ use rustix::fs::OFlags;
 
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
-use crate::inventory::{BlobEntry, Inventory, Location};
+use crate::inventory::{BlobEntry, Content, Inventory, Location};
+use crate::journal;
 
 /// How many bytes are hashed at a time.
 const HASH_PIECE: usize = 128 << 10;
@@ -32,6 +36,8 @@ pub struct Source {
     path: PathBuf,
     file: Arc<File>,
     metadata: Metadata,
+    /// What the archive was compressed with as a whole.
+    outer: Option<Content>,
     /// Blobs that the input does not hold in this form.
     spooled: Vec<Arc<File>>,
 }
@@ -82,13 +88,49 @@ impl Source {
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
             .open(path)
             .context("open", path)?;
-        let metadata = file.metadata().context("read", path)?;
+        let source = Self::of(file, path)?;
+        if !source.is_layout() {
+            journal::shared(&source.file, path)?;
+            source.refuse_unfinished()?;
+        }
+        Ok(source)
+    }
+
+    /// Opens an archive that is to be fixed in place, and keeps others from using it meanwhile.
+    ///
+    /// # Errors
+    /// It is no regular file, cannot be written, or is in use.
+    pub fn open_in_place(path: &Path) -> Result<Source> {
+        let file = journal::open_writable(path)?;
+        journal::exclusive(&file, path)?;
+        let source = Self::of(file, path)?;
+        source.refuse_unfinished()?;
+        Ok(source)
+    }
+
+    /// A file or directory that is open already; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn of(file: File, path: &Path) -> Result<Source> {
         Ok(Source {
             path: path.to_owned(),
+            metadata: file.metadata().context("read", path)?,
             file: Arc::new(file),
-            metadata,
+            outer: None,
             spooled: Vec::new(),
         })
+    }
+
+    /// Half old and half new, a file is no image at all.
+    fn refuse_unfinished(&self) -> Result<()> {
+        if !journal::is_pending(&self.path) {
+            return Ok(());
+        }
+        Err(journal::unfinished(
+            &self.path,
+            "and the file has to be restored first",
+        ))
     }
 
     /// The path that was opened.
@@ -113,12 +155,11 @@ impl Source {
             }
             Location::Spooled(number) => match self.spooled.get(*number) {
                 Some(file) => Ok((Arc::clone(file), 0)),
-                None => Err(Error::io(
-                    "read a temporary file of",
-                    &self.path,
-                    io::ErrorKind::NotFound.into(),
-                )),
+                None => Err(self.absent(location)),
             },
+            Location::Held(_) | Location::Written | Location::Passed(_) => {
+                Err(self.absent(location))
+            }
         }
     }
 
@@ -133,7 +174,13 @@ impl Source {
         (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())
     }
 
-    fn read_range(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
+    /// The archive's own file, or the one that it was decompressed to.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The bytes at a place.
+    pub(crate) fn read_range(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
         let (file, offset) = self.open_blob(location)?;
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset)
@@ -163,7 +210,15 @@ impl Source {
             Location::Offset(_) => Error::io("read", &self.path, error),
             Location::File(name) => Error::io("read", &self.path.join(name), error),
             Location::Spooled(_) => Error::io("read a temporary file of", &self.path, error),
+            Location::Held(_) | Location::Written | Location::Passed(_) => {
+                Error::io("read a stream's blob from", &self.path, error)
+            }
         }
+    }
+
+    /// The error for a place that only another source has.
+    fn absent(&self, location: &Location) -> Error {
+        self.short(location, io::ErrorKind::NotFound.into())
     }
 
     fn describe(&self, location: &Location) -> String {
@@ -171,6 +226,9 @@ impl Source {
             Location::Offset(offset) => format!("the blob at byte {offset}"),
             Location::File(name) => escape(name),
             Location::Spooled(number) => format!("temporary file {number}"),
+            Location::Held(_) | Location::Written | Location::Passed(_) => {
+                "a stream's blob".to_owned()
+            }
         }
     }
 }
@@ -221,20 +279,26 @@ impl BlobSource for Source {
 /// Lists everything in the source. Only names, lengths, the first bytes of blobs and the three root
 /// files are read.
 pub fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
-    let inventory = if source.is_layout() {
+    let mut inventory = if source.is_layout() {
         layout::scan(source)?
     } else {
         archive::scan(source, options)?
     };
-    if inventory.root_index.is_none() && inventory.docker_manifest.is_none() {
-        return Err(Error::new(
-            Code::NotAnImage,
-            format!(
-                "{} holds neither index.json nor manifest.json",
-                show_path(&source.path)
-            ),
-        )
-        .with_hint("give an archive that docker save or docker buildx build --output type=oci or type=docker wrote, or an OCI image layout directory"));
-    }
+    inventory.outer_compression = source.outer;
+    require_root(&inventory, &source.path)?;
     Ok(inventory)
+}
+
+fn require_root(inventory: &Inventory, path: &Path) -> Result<()> {
+    if inventory.root_index.is_some() || inventory.docker_manifest.is_some() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::NotAnImage,
+        format!(
+            "{} holds neither index.json nor manifest.json",
+            show_path(path)
+        ),
+    )
+    .with_hint("give an archive that docker save or docker buildx build --output type=oci or type=docker wrote, or an OCI image layout directory"))
 }

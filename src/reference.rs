@@ -60,6 +60,18 @@ impl Reference {
         })
     }
 
+    /// The reference that was probably meant by a text that is none: without a transport such as
+    /// `docker://`, and with the repository in lower case. The tag stays: it may have upper case.
+    pub fn suggest(text: &str) -> Option<Self> {
+        let bare = text.split_once("://").map_or(text, |(_, bare)| bare);
+        let path = bare.rfind('/').map_or(0, |slash| slash + 1);
+        let end = bare[path..]
+            .find([':', '@'])
+            .map_or(bare.len(), |end| path + end);
+        let (repository, rest) = bare.split_at(end);
+        Reference::parse(&format!("{}{rest}", repository.to_lowercase()))
+    }
+
     /// The whole reference: `docker.io/library/app:latest`.
     pub fn full(&self) -> String {
         self.with_suffix(&format!("{}/{}", self.domain, self.path))
@@ -98,7 +110,7 @@ impl Reference {
         }
         if let Some(digest) = &self.digest {
             text.push('@');
-            text.push_str(digest.as_str());
+            text.push_str(&digest.to_string());
         }
         text
     }
@@ -314,6 +326,27 @@ mod tests {
         ];
         for text in cases {
             assert_eq!(Reference::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_probably_meant() {
+        for (text, expected) in [
+            ("App:RC1", Some("app:RC1")),
+            ("App", Some("app:latest")),
+            (
+                "Host.com:5000/Team/App:V1",
+                Some("host.com:5000/team/app:V1"),
+            ),
+            ("docker://Example.com/app:V1", Some("example.com/app:V1")),
+            ("ocidir://app", Some("app:latest")),
+            ("app:-v1", None),
+            ("app: v1", None),
+            ("://", None),
+            ("", None),
+        ] {
+            let found = Reference::suggest(text).map(|name| name.familiar());
+            assert_eq!(found.as_deref(), expected, "{text}");
         }
     }
 

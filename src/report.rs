@@ -17,6 +17,8 @@ pub enum Status {
     Unchanged,
     /// A dry run found something to change.
     WouldFix,
+    /// The input is again what it was before an in-place fix that did not end.
+    Restored,
     /// There is no output.
     Failed,
     /// In a batch: an earlier run finished the output, and it stayed.
@@ -32,6 +34,7 @@ impl Status {
             Status::Fixed => "fixed",
             Status::Unchanged => "unchanged",
             Status::WouldFix => "would-fix",
+            Status::Restored => "restored",
             Status::Failed => "failed",
             Status::Kept => "kept",
             Status::Skipped => "skipped",
@@ -39,7 +42,7 @@ impl Status {
     }
 }
 
-/// The blobs that were copied.
+/// The blobs of an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blobs {
     /// How many there are.
@@ -61,6 +64,8 @@ pub struct Report<'a> {
     pub plan: Option<&'a Plan>,
     /// What was copied; nothing on a dry run and after a failure.
     pub blobs: Blobs,
+    /// Why standard input was kept in a temporary file, if it was.
+    pub spooled: Option<&'a str>,
     /// How the run ended.
     pub status: Status,
     /// What went wrong, if something did.
@@ -80,6 +85,7 @@ impl<'a> Report<'a> {
             output: Some(output),
             plan: Some(plan),
             blobs,
+            spooled: None,
             status,
             error: None,
         }
@@ -97,9 +103,19 @@ impl<'a> Report<'a> {
             output: None,
             plan: Some(plan),
             blobs: Blobs::default(),
+            spooled: None,
             status,
             error: None,
         }
+    }
+
+    /// A run that only brought the input back, if there was something to bring back.
+    pub fn recovered(input: &'a str, is_restored: bool) -> Self {
+        let status = match is_restored {
+            true => Status::Restored,
+            false => Status::Unchanged,
+        };
+        Self::without_plan(input, status, None)
     }
 
     /// What an earlier run finished.
@@ -127,6 +143,7 @@ impl<'a> Report<'a> {
             plan: None,
             blobs: Blobs::default(),
             status,
+            spooled: None,
             error,
         }
     }

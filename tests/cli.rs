@@ -198,18 +198,10 @@ fn every_finding_of_the_source_is_documented() {
         .split("##")
         .next()
         .unwrap();
-    let source = fs::read_to_string(repository("src/plan/findings.rs")).unwrap();
-    let is_rule = |part: &&str| {
-        part.contains('-') && part.chars().all(|c| c.is_ascii_lowercase() || c == '-')
-    };
-    let rules: Vec<&str> = source
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .filter(is_rule)
-        .collect();
+    let rules = ocify::plan::rules::FindingRule::ALL;
     assert!(rules.len() >= 8);
     for rule in rules {
+        let rule = rule.name();
         assert!(
             section.contains(&format!("`{rule}`")),
             "docs/report.md has no {rule}"

@@ -75,7 +75,21 @@ fn the_output_is_compressed_by_its_name() {
                 .fix_with(output, "again.tar", &["--force"])
                 .exits(0)
                 .json();
-            assert_eq!(again["status"], "unchanged", "{output}");
+            let rules: Vec<_> = again["changes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|c| &c["rule"])
+                .collect();
+            assert_eq!(rules, ["outer-compression"], "{output}");
+            // What goes out in the form that it came in changes nothing.
+            let same = format!("same-{output}");
+            let report = sandbox
+                .fix_with(output, &same, &["--force"])
+                .exits(0)
+                .json();
+            assert_eq!(report["status"], "unchanged", "{output}");
+            assert!(sandbox.read(&same) == sandbox.read(output), "{output}");
             assert!(sandbox.read("again.tar") == plain, "{output}");
         }
     }

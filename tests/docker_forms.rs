@@ -107,7 +107,6 @@ fn an_unpacked_archive_and_the_archive_come_out_the_same() {
 }
 
 #[test]
-#[ignore = "bug: of a directory, only the top level and blobs/ are listed"]
 fn an_unpacked_archive_with_directories_comes_out_the_same() {
     let mut docker = Saved::new();
     docker.docker(&image(&["a", "b"]), json!(["app:v1"]));
@@ -199,7 +198,6 @@ fn v7(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "bug: the target of a hard link keeps the wrapping directory that names lose"]
 fn hard_links_below_a_wrapping_directory() {
     let (saved, one, two) = linked(b'1');
     let mut wrapped = saved.all();

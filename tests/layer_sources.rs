@@ -101,7 +101,6 @@ fn a_foreign_layer_stays_remote_in_the_index() {
 }
 
 #[test]
-#[ignore = "bug: manifest.json names the remote layer, which is not in the archive, instead of the local one"]
 fn docker_still_finds_the_local_copy_of_a_foreign_layer() {
     let local = format!("blobs/sha256/{}", sha256(&layer_tar("base")));
     let found = fixed(&foreign(true).tar(), &[]);

@@ -267,7 +267,6 @@ fn one_name_becomes_another() {
 }
 
 #[test]
-#[ignore = "bug: index.json gets two entries of one name and digest"]
 fn a_name_may_become_one_that_the_image_has() {
     let found = fixed(
         &two_images().tar(),

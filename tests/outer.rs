@@ -262,7 +262,6 @@ fn fixtures_come_out_the_same_when_they_are_compressed() {
 }
 
 #[test]
-#[ignore = "bug: a dry run says that there is nothing to do, though the output is another file"]
 fn a_compressed_archive_is_something_to_fix() {
     // docker 20.10 and ctr's --local take no archive that is compressed with zstd.
     let sandbox = Sandbox::new();

@@ -264,7 +264,6 @@ fn in_two_compressions() -> Layout {
 }
 
 #[test]
-#[ignore = "bug: the output is refused with root-disagreement when it is fixed again"]
 fn one_config_may_belong_to_two_manifests() {
     let layout = in_two_compressions();
     let mut alone = layout.clone();

@@ -236,7 +236,6 @@ fn a_wrong_choice_is_wrong_usage() {
 }
 
 #[test]
-#[ignore = "bug: of an index with one image, the image's config is found and its manifest is not"]
 fn an_image_is_chosen_by_its_manifest_within_an_index() {
     let Crowd { layout, inner, .. } = crowd();
     let found = fixed(&layout.tar(), &["--image", &digest_of(&inner)]);

@@ -46,7 +46,7 @@ fn expand(template: &[u8], documents: &[(Vec<u8>, Digest)]) -> Vec<u8> {
             .and_then(|name| char::from(*name).to_digit(36));
         let document = name.and_then(|name| documents.get(name as usize));
         match (byte, document) {
-            (b'$', Some((_, digest))) => bytes.extend(digest.as_str().bytes()),
+            (b'$', Some((_, digest))) => bytes.extend(digest.to_string().bytes()),
             (b'#', Some((document, _))) => bytes.extend(document.len().to_string().bytes()),
             _ => {
                 bytes.push(byte);
@@ -76,7 +76,7 @@ fn archive(mut documents: Vec<(Vec<u8>, Digest)>, docker: bool) -> Vec<u8> {
         let text = String::from_utf8_lossy(&manifest).replace("sha256:", "blobs/sha256/");
         add("manifest.json", text.as_bytes());
     }
-    documents.sort_by(|left, right| left.1.as_str().cmp(right.1.as_str()));
+    documents.sort_by(|left, right| left.1.cmp(&right.1));
     documents.dedup_by(|left, right| left.1 == right.1);
     for (bytes, digest) in &documents {
         add(&digest.blob_name(), bytes);

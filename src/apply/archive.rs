@@ -1,7 +1,10 @@
 //! Writes a new archive: all offsets are known first, so blobs are copied in any order.
 
+mod places;
+
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -12,79 +15,96 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::copy::{self, Destination, Job};
+use super::copy::{self, Destination, Job, MAX_REGION, Region, Task};
 use super::target::{Target, Temporary, sync_directory};
 use super::{ApplyOptions, body_len, space};
-use crate::error::{Code, Error, IoContext, Result};
-use crate::header::{END_LEN, canonical, padding};
-use crate::plan::{Body, OutputEntry, Plan};
+use crate::error::{IoContext, Result};
+use crate::header::canonical;
+use crate::plan::{Body, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
+use places::{Places, is_small};
 
 pub(super) fn write(
     plan: &Plan,
     source: &Source,
     target: &Target,
-    options: &ApplyOptions<'_>,
+    options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let file_len = total_len(&plan.entries)?;
-    space::check(target.parent(), file_len)?;
+    let places = Places::of(&plan.entries)?;
+    let holes = places.holes(&plan.entries, source)?;
+    let kept: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
+    space::check(target.parent(), places.len.saturating_sub(kept))?;
     let output = Output::create(target)?;
-    reserve(&output.file, file_len).context("write", target.path())?;
+    let reserved = match holes.as_slice() {
+        [] => reserve(&output.file, places.len),
+        holes => reserve_around(&output.file, places.len, holes),
+    };
+    reserved.context("write", target.path())?;
 
-    let mut jobs = Vec::new();
-    let mut position = 0;
-    for entry in &plan.entries {
+    let write = |bytes: &[u8], at| {
+        let written = output.file.write_all_at(bytes, at);
+        written.context("write", target.path())
+    };
+    let mut tasks = Vec::new();
+    for group in places.groups(&plan.entries) {
+        let entry = match &plan.entries[group.clone()] {
+            [entry] if !is_small(entry) => entry,
+            entries => {
+                let (start, end) = (places.bounds[group.start], places.bounds[group.end]);
+                tasks.push(Task::Region(Region {
+                    entries,
+                    output: &output.file,
+                    at: start,
+                    len: (end - start) as usize,
+                }));
+                continue;
+            }
+        };
+        let position = places.bounds[group.start];
         let len = body_len(entry);
         let header = canonical(&entry.name, entry.body == Body::Directory, len);
-        let write = |bytes: &[u8], at| {
-            let written = output.file.write_all_at(bytes, at);
-            written.context("write", target.path())
-        };
         write(&header, position)?;
-        position += header.len() as u64;
+        let position = position + header.len() as u64;
         match &entry.body {
             Body::Directory => {}
-            Body::Bytes(bytes) => write(bytes, position)?,
-            Body::Blob { digest, location } => jobs.push(Job {
+            Body::Bytes(bytes) => {
+                for (number, piece) in bytes.chunks(MAX_REGION).enumerate() {
+                    write(piece, position + (number * MAX_REGION) as u64)?;
+                }
+            }
+            Body::Blob { digest, location } => tasks.push(Task::Blob(Job {
                 name: &entry.name,
                 digest,
                 location,
                 len,
                 destination: Destination::At(&output.file, position),
-            }),
+            })),
         }
-        position += len + padding(len);
     }
-    copy::run(jobs, source, target.path(), options, progress)?;
+    copy::run(&tasks, source, target.path(), options, progress)?;
     output.publish(target, options)
 }
 
-fn total_len(entries: &[OutputEntry]) -> Result<u64> {
-    let mut total = END_LEN;
-    for entry in entries {
-        let len = body_len(entry);
-        let header = canonical(&entry.name, entry.body == Body::Directory, len);
-        let parts = [header.len() as u64, len, padding(len)];
-        for part in parts {
-            total = total.checked_add(part).ok_or_else(|| {
-                Error::new(
-                    Code::NoSpace,
-                    "the output would be larger than any file can be",
-                )
-            })?;
-        }
-    }
-    Ok(total)
+/// Gives the file its length; a new file is all zeros, so padding and end marker are there.
+pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
+    reserve_around(file, len, &[])
 }
 
-/// Gives the file its length; a new file is all zeros, so padding and end marker are there.
-fn reserve(file: &File, len: u64) -> io::Result<()> {
-    // Not every filesystem can reserve space, so other errors mean nothing.
-    let reserved = fallocate(file, FallocateFlags::empty(), 0, len);
-    if let Err(error @ (Errno::NOSPC | Errno::FBIG | Errno::DQUOT)) = reserved {
-        return Err(error.into());
+/// The same, but for the holes, which are in order.
+fn reserve_around(file: &File, len: u64, holes: &[Range<u64>]) -> io::Result<()> {
+    let mut at = 0;
+    for hole in holes.iter().chain([&(len..len)]) {
+        // Not every filesystem can reserve space, so other errors mean nothing.
+        let reserved = match hole.start > at {
+            true => fallocate(file, FallocateFlags::empty(), at, hole.start - at),
+            false => Ok(()),
+        };
+        if let Err(error @ (Errno::NOSPC | Errno::FBIG | Errno::DQUOT)) = reserved {
+            return Err(error.into());
+        }
+        at = hole.end;
     }
     file.set_len(len)
 }
@@ -122,7 +142,7 @@ impl Output {
     }
 
     /// Gives the complete file its name.
-    pub(super) fn publish(self, target: &Target, options: &ApplyOptions<'_>) -> Result<()> {
+    pub(super) fn publish(self, target: &Target, options: &ApplyOptions) -> Result<()> {
         let path = target.path();
         let old = fs::symlink_metadata(path).ok();
         let old = old.filter(|old| options.force && old.is_file());
@@ -137,10 +157,10 @@ impl Output {
             self.file.sync_all().context("sync", path)?;
         }
         match (self.temporary, replaces) {
-            (None, false) => named(link_unnamed(&self.file, path), target)?,
+            (None, false) => named(link_open(&self.file, path), target)?,
             (None, true) => {
                 let beside = target.temporary();
-                link_unnamed(&self.file, &beside).context("create", &beside)?;
+                link_open(&self.file, &beside).context("create", &beside)?;
                 let temporary = Temporary::new(beside);
                 fs::rename(temporary.path(), path).context("replace", path)?;
                 temporary.keep();
@@ -161,7 +181,8 @@ impl Output {
     }
 }
 
-fn create_unnamed(parent: &Path) -> Option<File> {
+/// A new file without a name, where the system can give it one later.
+pub(super) fn create_unnamed(parent: &Path) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
     let file = File::from(openat(CWD, parent, flags, mode).ok()?);
@@ -175,7 +196,8 @@ fn open_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
+/// Gives an open file a name, whether it has others or none.
+pub(super) fn link_open(file: &File, path: &Path) -> io::Result<()> {
     Ok(linkat(
         CWD,
         open_path(file),
@@ -206,7 +228,7 @@ fn named(result: io::Result<()>, target: &Target) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::Verify;
+    use crate::error::Code;
 
     #[test]
     fn a_named_temporary_file_is_published_or_removed() {
@@ -215,11 +237,8 @@ mod tests {
         let source = Source::open(&dir.path().join("in.tar")).unwrap();
         let path = dir.path().join("out.tar");
         let options = ApplyOptions {
-            force: false,
             sync: true,
-            jobs: 1,
-            spare: None,
-            verify: Verify::Full,
+            ..ApplyOptions::default()
         };
         let target = Target::prepare(&source, &path, false).unwrap();
         Output::create_named(&target)

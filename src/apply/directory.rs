@@ -5,11 +5,15 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::copy::{self, Destination, Job};
+use rustix::fs::ioctl_ficlone;
+
+use super::archive::{create_unnamed, link_open};
+use super::copy::{self, Destination, Job, Task};
 use super::target::{Target, Temporary, sync_directory};
-use super::{ApplyOptions, body_len, space};
+use super::{ApplyOptions, Link, body_len, space};
 use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::plan::{Body, Plan};
+use crate::inventory::Location;
+use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
 
@@ -20,18 +24,20 @@ pub(super) fn write(
     options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let needed = plan
-        .entries
-        .iter()
-        .map(body_len)
-        .fold(0, u64::saturating_add);
-    space::check(target.parent(), needed)?;
     let root = target.temporary();
     fs::create_dir(&root).context("create", target.path())?;
     let temporary = Temporary::new(root);
     let root = temporary.path();
+    let is_shared = is_shared(plan, source, root, options.link)?;
+    let needs_space = |entry: &&OutputEntry| match &entry.body {
+        Body::Blob { location, .. } => !(is_shared && matches!(location, Location::File(_))),
+        Body::Directory | Body::Bytes(_) => true,
+    };
+    let needed = plan.entries.iter().filter(needs_space);
+    let needed = needed.map(body_len).fold(0, u64::saturating_add);
+    space::check(target.parent(), needed)?;
 
-    let mut jobs = Vec::new();
+    let mut tasks = Vec::new();
     for entry in &plan.entries {
         let path = root.join(&entry.name);
         if entry.body == Body::Directory {
@@ -47,16 +53,16 @@ pub(super) fn write(
                 let mut file = File::create_new(&path).context("create", &path)?;
                 file.write_all(bytes).context("write", &path)?;
             }
-            Body::Blob { digest, location } => jobs.push(Job {
+            Body::Blob { digest, location } => tasks.push(Task::Blob(Job {
                 name: &entry.name,
                 digest,
                 location,
                 len: body_len(entry),
                 destination: Destination::New(path),
-            }),
+            })),
         }
     }
-    copy::run(jobs, source, target.path(), options, progress)?;
+    copy::run(&tasks, source, target.path(), options, progress)?;
     if options.sync {
         sync_all(plan, &temporary)?;
     }
@@ -65,6 +71,33 @@ pub(super) fn write(
         sync_directory(target.parent())?;
     }
     Ok(())
+}
+
+/// Whether the input's files need no room in the output, which the first of them tells for all.
+fn is_shared(plan: &Plan, source: &Source, root: &Path, link: Link) -> Result<bool> {
+    let mut blobs = plan.entries.iter().filter_map(|entry| match &entry.body {
+        Body::Blob { location, .. } => Some(location),
+        Body::Directory | Body::Bytes(_) => None,
+    });
+    let first = blobs.find(|location| matches!(location, Location::File(_)));
+    let Some(Ok((file, _))) = first.map(|location| source.open_blob(location)) else {
+        return Ok(false);
+    };
+    match link {
+        Link::Never => Ok(false),
+        Link::Auto => {
+            let trial = create_unnamed(root);
+            Ok(trial.is_some_and(|trial| ioctl_ficlone(&trial, &file).is_ok()))
+        }
+        Link::Hard => {
+            let trial = root.join("trial");
+            if link_open(&file, &trial).is_err() {
+                return Ok(false);
+            }
+            fs::remove_file(&trial).context("remove", &trial)?;
+            Ok(true)
+        }
+    }
 }
 
 fn sync_all(plan: &Plan, temporary: &Temporary) -> Result<()> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::transcode::{Transcoded, transcode};
-use crate::compression::GzipMembers;
+use crate::compression::{GzipMembers, Limits};
 use crate::digest::Digest;
 use crate::error::{IoContext, Result};
 use crate::plan::{NewLayer, Transcode};
@@ -17,9 +17,11 @@ use crate::read::Source;
 use crate::temporary::unnamed;
 use crate::threads::{self, Lent, Spare};
 
-/// Layers from this size are compressed one after the other by all threads; smaller ones side by
-/// side by one thread each.
-const LARGE: u64 = 16 << 20;
+/// How many threads compress for each processor when layers are compressed side by side.
+const THREADS_PER_JOB: usize = 2;
+
+/// Layers from this size are worth starting threads that are lent.
+const LENDING: u64 = 256 << 10;
 
 /// How to compress.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +34,8 @@ pub struct RecompressOptions<'a> {
     pub jobs: NonZeroUsize,
     /// Idle threads that may help.
     pub spare: Option<&'a Spare>,
-    /// How many times larger than its compressed form a layer may become.
-    pub max_ratio: u64,
+    /// What layers may ask for.
+    pub limits: Limits,
     /// The directory that holds the new layers until the output is written.
     pub directory: &'a Path,
 }
@@ -58,6 +60,7 @@ pub fn recompress(
         let layer = NewLayer {
             digest: transcoded.digest,
             len: transcoded.len,
+            diff_id: work.diff_id.clone(),
             compression: work.to,
             location: source.add_spooled(file),
         };
@@ -66,55 +69,112 @@ pub fn recompress(
     Ok(layers)
 }
 
+/// Layers side by side, the largest first.
 fn all(
     transcodes: &[Transcode],
     source: &Source,
     options: RecompressOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<Vec<(Transcoded, File)>> {
-    let stop = AtomicBool::new(false);
-    let one = |work: &Transcode, threads: usize| {
+    let jobs = options.jobs.get();
+    let schedule = Mutex::new(Schedule::new(transcodes, jobs));
+    let lock = || schedule.lock().unwrap_or_else(PoisonError::into_inner);
+    let failed = AtomicUsize::new(usize::MAX);
+    let results = Mutex::new(Vec::new());
+    let one = |place: usize, threads: usize| -> Result<Option<(Transcoded, File)>> {
+        let stop = Stop {
+            failed: &failed,
+            place,
+        };
+        if stop.is_set() {
+            return Ok(None);
+        }
         let mut file =
             unnamed(options.directory).context("create a temporary file in", options.directory)?;
-        let transcoded = transcode(work, source, &mut file, options, threads, &stop, progress)?;
-        Ok((transcoded, file))
+        let work = &transcodes[place];
+        let done = transcode(work, source, &mut file, options, threads, &stop, progress)?;
+        Ok(done.map(|transcoded| (transcoded, file)))
     };
-    let mut done: Vec<Option<(Transcoded, File)>> = transcodes.iter().map(|_| None).collect();
-    let (large, small): (Vec<usize>, Vec<usize>) =
-        (0..transcodes.len()).partition(|place| transcodes[*place].len >= LARGE);
-    let jobs = options.jobs.get();
-    for place in large {
-        // Those that become idle later join while the layer is compressed.
-        let lent: Vec<Lent<'_>> = options.spare.into_iter().flat_map(Spare::all).collect();
-        done[place] = Some(one(&transcodes[place], jobs + lent.len())?);
-    }
-    let next = AtomicUsize::new(0);
-    let finished = Mutex::new(Vec::new());
-    let is_worth = || next.load(Ordering::Relaxed) < small.len();
-    let threads_each = (jobs / small.len().max(1)).max(1);
+    let is_worth = || !lock().waiting.is_empty();
     let work = |recruit: &dyn Fn()| {
-        while let Some(place) = small.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let result = one(&transcodes[*place], threads_each);
-            if result.is_err() {
-                stop.store(true, Ordering::Relaxed);
-            }
-            let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
-            finished.push((*place, result));
-            drop(finished);
+        loop {
+            let next = lock().next();
+            let Some((place, threads)) = next else { return };
             recruit();
+            // What no other layer takes helps with this one; so do threads that become idle later.
+            let lent: Vec<Lent<'_>> = match transcodes[place].len {
+                LENDING.. => options.spare.into_iter().flat_map(Spare::all).collect(),
+                _ => Vec::new(),
+            };
+            let result = one(place, threads + lent.len());
+            drop(lent);
+            lock().free += threads;
+            if result.is_err() {
+                failed.fetch_min(place, Ordering::Relaxed);
+            }
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            results.push((place, result));
         }
     };
-    threads::together(jobs.min(small.len()), options.spare, &is_worth, &work);
-    let mut finished = finished
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    // The first error in the order of the plan, whichever thread was first.
-    finished.sort_by_key(|(place, _)| *place);
-    for (place, result) in finished {
-        done[place] = Some(result?);
+    threads::together(jobs.min(transcodes.len()), options.spare, &is_worth, &work);
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // The first error in the order of the plan, whichever thread was faster.
+    results.sort_by_key(|(place, _)| *place);
+    let mut done = Vec::with_capacity(results.len());
+    for (_, result) in results {
+        done.extend(result?);
     }
-    Ok(done.into_iter().flatten().collect())
+    Ok(done)
+}
+
+/// Which layer is next, and how many threads compress it.
+struct Schedule {
+    /// Places and lengths, the largest last.
+    waiting: Vec<(usize, u64)>,
+    /// The bytes that nobody has begun with.
+    left: u64,
+    jobs: usize,
+    /// Threads that no layer uses. There are more than processors: a layer has none to compress
+    /// with at its beginning and at its end.
+    free: usize,
+}
+
+impl Schedule {
+    fn new(transcodes: &[Transcode], jobs: usize) -> Self {
+        let lens = transcodes.iter().map(|work| work.len).enumerate();
+        let mut waiting: Vec<(usize, u64)> = lens.collect();
+        waiting.sort_by_key(|(place, len)| (*len, std::cmp::Reverse(*place)));
+        Schedule {
+            left: waiting.iter().map(|(_, len)| len).sum(),
+            waiting,
+            jobs,
+            // One thread does everything in turn.
+            free: if jobs == 1 { 1 } else { jobs * THREADS_PER_JOB },
+        }
+    }
+
+    /// A layer gets its share of the threads by its share of the bytes: one large layer gets as many
+    /// as there are processors, and of many small ones each gets a few.
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let (place, len) = self.waiting.pop()?;
+        let share = (u128::from(len) * self.jobs as u128).div_ceil(u128::from(self.left.max(1)));
+        self.left -= len;
+        let share = usize::try_from(share).unwrap_or(self.jobs) * THREADS_PER_JOB;
+        let threads = share.min(self.jobs).clamp(1, self.free.max(1));
+        self.free = self.free.saturating_sub(threads);
+        Some((place, threads))
+    }
+}
+
+/// Tells whether a layer need not be finished, because one before it has failed.
+#[derive(Debug)]
+pub(super) struct Stop<'a> {
+    failed: &'a AtomicUsize,
+    place: usize,
+}
+
+impl Stop<'_> {
+    pub(super) fn is_set(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) < self.place
+    }
 }

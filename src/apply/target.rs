@@ -12,10 +12,13 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use crate::compression::Compression;
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::read::Source;
+use crate::standard;
 
 /// The form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum TargetKind {
+    /// A tar archive, written in order to what is open already.
+    Stream(File),
     /// A tar archive.
     Archive,
     /// An OCI image layout directory.
@@ -32,18 +35,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// How an archive of that name is compressed as a whole: `.gz` and `.tgz` by gzip, `.zst` and
-    /// `.tzst` by zstd.
+    /// How an archive of that name is compressed as a whole.
     pub(super) fn compression(&self) -> Compression {
-        let name = self.name.as_bytes();
-        let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
-        if ends_in(&[b".gz", b".tgz"]) {
-            Compression::Gzip
-        } else if ends_in(&[b".zst", b".tzst"]) {
-            Compression::Zstd
-        } else {
-            Compression::Uncompressed
-        }
+        Compression::of_name(&self.name)
     }
 
     /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
@@ -73,7 +67,7 @@ impl Target {
             refuse_filled(&path)?;
             refuse_mount(&path)?;
         } else if let Some(found) = exists(fs::symlink_metadata(&path), &path)? {
-            refuse_existing(output, kind, found.is_file(), force)?;
+            refuse_existing(output, &kind, found.is_file(), force)?;
         }
         // Links and `.` are resolved, so that there is a name to rename to.
         let path = if is_dir {
@@ -91,9 +85,44 @@ impl Target {
         })
     }
 
+    /// Standard output, as [`standard::output`](crate::standard::output) gives it. Refuses one that
+    /// leads to the input.
+    ///
+    /// # Errors
+    /// It leads to the input, or cannot be looked at.
+    pub fn stream(source: &Source, output: File) -> Result<Target> {
+        let path = PathBuf::from(standard::OUTPUT);
+        let found = output.metadata().context("use", &path)?;
+        if found.is_file() && source.is_same_file(&found) {
+            return Err(Error::new(
+                Code::OutputIsInput,
+                format!("{} leads to the input", standard::OUTPUT),
+            )
+            .with_hint("let it lead to another file, or to a pipe"));
+        }
+        Ok(Target {
+            path,
+            parent: PathBuf::from("."),
+            name: OsString::new(),
+            kind: TargetKind::Stream(output),
+        })
+    }
+
+    /// Whether the output is an archive that is not compressed as a whole.
+    pub fn is_plain_archive(&self) -> bool {
+        matches!(self.kind, TargetKind::Archive) && self.compression() == Compression::Uncompressed
+    }
+
+    /// Whether a path would be one, before anything is checked.
+    pub fn names_plain_archive(output: &Path) -> bool {
+        let is_layout = output.as_os_str().as_bytes().ends_with(b"/") || output.is_dir();
+        let name = output.file_name().unwrap_or_default();
+        !is_layout && Compression::of_name(name) == Compression::Uncompressed
+    }
+
     /// The form of the output.
-    pub fn kind(&self) -> TargetKind {
-        self.kind
+    pub fn kind(&self) -> &TargetKind {
+        &self.kind
     }
 
     /// The output's path, without a trailing `/`.
@@ -216,11 +245,13 @@ fn refuse_mount(path: &Path) -> Result<()> {
     .with_hint("choose a new directory below it"))
 }
 
-fn refuse_existing(output: &Path, kind: TargetKind, is_file: bool, force: bool) -> Result<()> {
-    if kind == TargetKind::Layout || !is_file {
-        let expected = match kind {
-            TargetKind::Layout => "directory",
-            TargetKind::Archive => "regular file",
+fn refuse_existing(output: &Path, kind: &TargetKind, is_file: bool, force: bool) -> Result<()> {
+    let is_layout = matches!(kind, TargetKind::Layout);
+    if is_layout || !is_file {
+        let expected = if is_layout {
+            "directory"
+        } else {
+            "regular file"
         };
         return Err(Error::new(
             Code::OutputExists,

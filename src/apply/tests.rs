@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -34,6 +34,7 @@ impl Job {
                     digest,
                     location: Location::Offset(input.len() as u64),
                 },
+                replaces: None,
             });
             input.extend(bytes);
         }
@@ -41,6 +42,7 @@ impl Job {
             name: "index.json".to_owned(),
             len: 2,
             body: Body::Bytes(b"{}".to_vec()),
+            replaces: None,
         });
         fs::write(dir.path().join("in.tar"), input).unwrap();
         let plan = Plan {
@@ -88,16 +90,14 @@ fn directory(name: &str) -> OutputEntry {
         name: name.to_owned(),
         len: 0,
         body: Body::Directory,
+        replaces: None,
     }
 }
 
 fn jobs(jobs: usize) -> ApplyOptions<'static> {
     ApplyOptions {
-        force: false,
-        sync: false,
         jobs,
-        spare: None,
-        verify: Verify::Full,
+        ..ApplyOptions::default()
     }
 }
 
@@ -224,16 +224,192 @@ fn of_several_errors_the_first_in_the_output_is_reported() {
 
 #[test]
 fn an_input_that_shrinks_is_noticed() {
-    for len in [1000, 3 << 20] {
+    for (len, verify) in [
+        (1000, Verify::Full),
+        (100_000, Verify::Full),
+        (3 << 20, Verify::Full),
+        (1000, Verify::Documents),
+        (3 << 20, Verify::Documents),
+    ] {
         let job = Job::new(&[len]);
         let source = job.source();
         let file = fs::OpenOptions::new().write(true).open(job.path("in.tar"));
         file.unwrap().set_len(999).unwrap();
+        let options = ApplyOptions { verify, ..jobs(2) };
         let target = Target::prepare(&source, &job.path("out.tar"), false).unwrap();
-        let error = apply(&job.plan, &source, target, &jobs(2), &Hidden).unwrap_err();
+        let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
         assert_eq!(error.code(), Code::TruncatedArchive, "{len}");
+        let message = error.to_string();
+        let found = format!("expected {len} bytes, found 999");
+        assert!(message.ends_with(&found), "{message}");
         assert_eq!(job.names(), ["in.tar"]);
     }
+}
+
+#[test]
+fn what_is_not_verified_is_copied_all_the_same() {
+    let mut job = Job::new(&LENS);
+    let full = job.path("full.tar");
+    job.apply(&full, jobs(1)).unwrap();
+    for threads in [1, 2, 8] {
+        let options = ApplyOptions {
+            verify: Verify::Documents,
+            ..jobs(threads)
+        };
+        let output = job.path(&format!("{threads}.tar"));
+        job.apply(&output, options).unwrap();
+        assert!(fs::read(output).unwrap() == fs::read(&full).unwrap());
+    }
+    // Other bytes of the same length, in a small blob and in a large one.
+    for number in [3, 6] {
+        let entry = job.blobs().nth(number).unwrap();
+        if let Body::Blob { location, .. } = &mut entry.body {
+            *location = Location::Offset(0);
+        }
+        let options = ApplyOptions {
+            verify: Verify::Documents,
+            force: true,
+            ..jobs(2)
+        };
+        job.apply(&job.path("other.tar"), options).unwrap();
+        let error = job.apply(&job.path("no.tar"), jobs(2)).unwrap_err();
+        assert_eq!(error.code(), Code::DigestMismatch, "{number}");
+    }
+}
+
+/// Neighbors of the input are read at once, and what stands between them there must not come along.
+#[test]
+fn neighbors_bring_nothing_of_what_is_between_them() {
+    let mut job = Job::new(&[700; 600]);
+    let input = fs::read(job.path("in.tar")).unwrap();
+    let mut archive = vec![0xff; 1024];
+    for (number, entry) in job.blobs().enumerate() {
+        // Headers and padding of another kind, and now and then a gap.
+        archive.extend([0xff; 512]);
+        if number % 50 == 0 {
+            archive.extend([0xff; 512]);
+        }
+        let start = archive.len() as u64;
+        archive.extend(&input[number * 700..][..700]);
+        archive.extend([0xff; 1024 - 700]);
+        if let Body::Blob { location, .. } = &mut entry.body {
+            *location = Location::Offset(start);
+        }
+    }
+    fs::write(job.path("in.tar"), archive).unwrap();
+    for verify in [Verify::Full, Verify::Documents] {
+        let options = ApplyOptions {
+            verify,
+            force: true,
+            ..jobs(2)
+        };
+        job.apply(&job.path("out.tar"), options).unwrap();
+        let mut expected = Vec::new();
+        let mut number = 0;
+        for entry in &job.plan.entries {
+            expected.extend(canonical(
+                &entry.name,
+                entry.body == Body::Directory,
+                entry.len,
+            ));
+            match &entry.body {
+                Body::Directory => {}
+                Body::Bytes(bytes) => expected.extend(bytes),
+                Body::Blob { .. } => {
+                    expected.extend(&input[number * 700..][..700]);
+                    number += 1;
+                }
+            }
+            expected.resize(expected.len() + padding(entry.len) as usize, 0);
+        }
+        expected.resize(expected.len() + END_LEN as usize, 0);
+        assert!(
+            fs::read(job.path("out.tar")).unwrap() == expected,
+            "{verify:?}"
+        );
+    }
+}
+
+/// Replaces the input by a file of one blob whose middle is a hole of 4 MiB.
+fn with_a_hole(job: &mut Job) -> u64 {
+    const MIB: usize = 1 << 20;
+    let mut bytes = vec![0; 6 * MIB + 1];
+    bytes[..MIB].fill(1);
+    bytes[5 * MIB..].fill(2);
+    // Not at the start of a page, as in every archive.
+    let start = 512;
+    let file = fs::File::create(job.path("in.tar")).unwrap();
+    file.write_all_at(&bytes[..MIB], start).unwrap();
+    file.write_all_at(&bytes[5 * MIB..], start + 5 * MIB as u64)
+        .unwrap();
+    let new = Digest::of(Algorithm::Sha256, &bytes);
+    let entry = job.blobs().next().unwrap();
+    entry.name = new.blob_name();
+    entry.len = bytes.len() as u64;
+    entry.body = Body::Blob {
+        digest: new,
+        location: Location::Offset(start),
+    };
+    bytes.len() as u64
+}
+
+#[test]
+fn holes_stay_holes() {
+    let mut job = Job::new(&[1]);
+    let len = with_a_hole(&mut job);
+    for verify in [Verify::Full, Verify::Documents] {
+        for (name, threads) in [("one.tar", 1), ("two.tar", 2), ("one/", 1), ("two/", 2)] {
+            let recorder = Recorder::default();
+            let options = ApplyOptions {
+                verify,
+                force: true,
+                ..jobs(threads)
+            };
+            let source = job.source();
+            let target = Target::prepare(&source, &job.path(name), true).unwrap();
+            apply(&job.plan, &source, target, &options, &recorder).unwrap();
+            assert_eq!(recorder.0.into_inner().unwrap(), (vec![len], len, 1));
+            let mut path = job.path(name);
+            if name.ends_with('/') {
+                path = path.join(&job.blobs().next().unwrap().name);
+            }
+            let found = fs::metadata(&path).unwrap();
+            assert!(found.blocks() * 512 < 3 << 20, "{name} {}", found.blocks());
+            let bytes = fs::read(&path).unwrap();
+            let start = if name.ends_with('/') { 0 } else { 3 * 512 };
+            let found = Digest::of(Algorithm::Sha256, &bytes[start..][..len as usize]);
+            assert_eq!(
+                found.blob_name(),
+                job.blobs().next().unwrap().name,
+                "{name}"
+            );
+            if name.ends_with('/') {
+                fs::remove_dir_all(job.path(name)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hole_is_verified_and_must_be_there() {
+    let mut job = Job::new(&[1]);
+    let len = with_a_hole(&mut job);
+    let input = fs::OpenOptions::new().write(true).open(job.path("in.tar"));
+    let input = input.unwrap();
+    // It ends in the middle of the hole.
+    let source = job.source();
+    input.set_len(3 << 20).unwrap();
+    for verify in [Verify::Full, Verify::Documents] {
+        let options = ApplyOptions { verify, ..jobs(2) };
+        let target = Target::prepare(&source, &job.path("out.tar"), false).unwrap();
+        let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
+        assert_eq!(error.code(), Code::TruncatedArchive, "{error}");
+    }
+    // It is all hole.
+    input.set_len(0).unwrap();
+    input.set_len(len + 512).unwrap();
+    let error = job.apply(&job.path("out.tar"), jobs(2)).unwrap_err();
+    assert_eq!(error.code(), Code::DigestMismatch);
 }
 
 #[test]
@@ -344,7 +520,12 @@ fn a_parent_that_takes_no_file_is_named() {
 #[test]
 fn a_plan_that_contradicts_itself_is_refused() {
     let other = Digest::of(Algorithm::Sha256, b"other");
-    let entry = |name: String, body: Body| OutputEntry { name, len: 1, body };
+    let entry = |name: String, body: Body| OutputEntry {
+        name,
+        len: 1,
+        body,
+        replaces: None,
+    };
     let blob = Body::Blob {
         digest: Digest::of(Algorithm::Sha256, b"x"),
         location: Location::Offset(0),
@@ -436,5 +617,75 @@ fn a_panic_leaves_nothing() {
         let run = || apply(&job.plan, &source, target, &jobs(2), &Panics);
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
         assert_eq!(job.names(), ["in.tar"]);
+    }
+}
+
+/// Makes the input a layout, and the plan one that takes its blobs from there.
+fn as_layout(job: &mut Job) -> PathBuf {
+    let input = job.path("layout");
+    fs::create_dir_all(input.join("blobs/sha256")).unwrap();
+    let bytes = fs::read(job.path("in.tar")).unwrap();
+    for entry in job.blobs() {
+        if let Body::Blob { location, .. } = &mut entry.body
+            && let Location::Offset(at) = *location
+        {
+            let blob = &bytes[at as usize..][..entry.len as usize];
+            fs::write(input.join(&entry.name), blob).unwrap();
+            *location = Location::File(entry.name.clone());
+        }
+    }
+    input
+}
+
+#[test]
+fn a_layout_shares_its_files_only_when_asked() {
+    let mut job = Job::new(&LENS);
+    let input = as_layout(&mut job);
+    let source = Source::open(&input).unwrap();
+    for (name, link, links) in [
+        ("auto", Link::Auto, 1),
+        ("never", Link::Never, 1),
+        ("hard", Link::Hard, 2),
+    ] {
+        let recorder = Recorder::default();
+        let options = ApplyOptions { link, ..jobs(2) };
+        let output = job.path(&format!("{name}/"));
+        let target = Target::prepare(&source, &output, false).unwrap();
+        apply(&job.plan, &source, target, &options, &recorder).unwrap();
+        let total: u64 = LENS.iter().map(|&len| len as u64).sum();
+        assert_eq!(recorder.0.into_inner().unwrap(), (vec![total], total, 1));
+        let names: Vec<String> = job.blobs().map(|entry| entry.name.clone()).collect();
+        for blob in names {
+            let (old, new) = (input.join(&blob), output.join(&blob));
+            assert!(fs::read(&old).unwrap() == fs::read(&new).unwrap());
+            let found = fs::metadata(&new).unwrap();
+            assert_eq!(found.nlink(), links, "{name}");
+            let is_same = found.ino() == fs::metadata(&old).unwrap().ino();
+            assert_eq!(is_same, link == Link::Hard, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_linked_file_is_verified_and_the_input_stays() {
+    let mut job = Job::new(&[1000, 3 << 20]);
+    let input = as_layout(&mut job);
+    let names: Vec<String> = job.blobs().map(|entry| entry.name.clone()).collect();
+    for name in names {
+        let path = input.join(&name);
+        let whole = fs::read(&path).unwrap();
+        let mut other = whole.clone();
+        other[500] ^= 1;
+        fs::write(&path, &other).unwrap();
+        let source = Source::open(&input).unwrap();
+        for link in [Link::Auto, Link::Hard, Link::Never] {
+            let target = Target::prepare(&source, &job.path("out/"), false).unwrap();
+            let options = ApplyOptions { link, ..jobs(2) };
+            let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
+            assert_eq!(error.code(), Code::DigestMismatch, "{link:?}");
+            assert_eq!(job.names(), ["in.tar", "layout"]);
+            assert!(fs::read(&path).unwrap() == other);
+        }
+        fs::write(&path, whole).unwrap();
     }
 }

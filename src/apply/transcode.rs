@@ -1,31 +1,35 @@
-//! One layer from one compression to another, in bounded memory: reading, decoding, hashing the tar
-//! and encoding overlap.
+//! One layer from one compression to another, in bounded memory: reading, decoding, hashing the tar,
+//! encoding and writing overlap.
+//!
+//! ```text
+//! reader ──▶ decoder ──▶ hasher ──▶ encoder and writer
+//! (digest)              (diff ID)  (new digest)
+//! ```
+
+mod input;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::copy::{changed_len, check_digest};
-use super::recompress::RecompressOptions;
-use crate::compression::{self, Encoder, EncoderOptions};
+use super::copy::check_digest;
+use super::recompress::{RecompressOptions, Stop};
+use crate::compression::{
+    Block, Buffers, Compression, Encoder, EncoderOptions, Limits, layer_decoder,
+    needs_too_much_memory,
+};
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::{Code, Error, IoContext, Result};
+use crate::error::{Code, Error, Result};
 use crate::plan::Transcode;
 use crate::progress::Progress;
 use crate::read::Source;
+use input::{Direct, Input, Reader};
 
 /// One read of compressed bytes.
 const PIECE: usize = 128 << 10;
-/// One piece of the tar between the threads.
-const BLOCK: usize = 256 << 10;
-/// How many pieces of the tar may wait for each thread.
-const DEPTH: usize = 8;
-/// What any layer may decompress to, in bytes, whatever the ratio.
-const FREE_LEN: u64 = 64 << 20;
+/// How many pieces or blocks may wait for each thread.
+const DEPTH: usize = 4;
 
 /// What was written.
 #[derive(Debug)]
@@ -34,109 +38,132 @@ pub(super) struct Transcoded {
     pub(super) len: u64,
 }
 
-/// Writes the layer in its new form.
+/// Writes the layer in its new form; nothing if the work was stopped.
 pub(super) fn transcode(
     work: &Transcode,
     source: &Source,
     output: &mut File,
     options: RecompressOptions<'_>,
     threads: usize,
-    stop: &AtomicBool,
+    stop: &Stop<'_>,
     progress: &dyn Progress,
-) -> Result<Transcoded> {
+) -> Result<Option<Transcoded>> {
     let (file, start) = source.open_blob(&work.location)?;
-    let input = Input {
-        file,
-        position: start,
-        left: work.len,
-        hasher: Hasher::new(work.digest.algorithm()),
+    let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
+    let encoder_options = EncoderOptions {
+        level: options.level,
+        members: options.members,
+        threads,
+        spare: options.spare,
+    };
+    // An uncompressed layer's digest is the diff ID, which is computed anyway.
+    let is_hashed = work.to != Compression::Uncompressed;
+    let output = Output {
+        file: output,
+        hasher: is_hashed.then(|| Hasher::new(Algorithm::Sha256)),
+        len: 0,
+    };
+    let encoder = Encoder::new(work.to, encoder_options, output).map_err(in_directory)?;
+    let pieces = Buffers::new(PIECE);
+    let blocks = encoder.blocks();
+    let (pieces, blocks) = (&pieces, blocks.as_ref());
+    if threads == 1 {
+        let input = Direct::new(work, source, file, start, stop, progress);
+        return in_turn(work, input, options, blocks, encoder);
+    }
+    let reader = Reader {
+        work,
+        source,
         stop,
         progress,
+        pieces,
     };
-    let (to_hasher, for_hasher) = sync_channel::<Arc<Vec<u8>>>(DEPTH);
-    let (to_encoder, for_encoder) = sync_channel::<Arc<Vec<u8>>>(DEPTH);
-    let limit = work.len.saturating_mul(options.max_ratio).max(FREE_LEN);
-    if threads == 1 {
-        return in_turn(work, input, limit, output, options);
-    }
+    let (to_decoder, for_decoder) = sync_channel(DEPTH);
+    let (to_hasher, for_hasher) = sync_channel(DEPTH);
+    let (to_encoder, for_encoder) = sync_channel(DEPTH);
+    let limits = options.limits;
     thread::scope(|scope| {
-        let spawn_error = |error| Error::io("start a thread for", source.path(), error);
+        let no_thread = |error| Error::io("start a thread for", source.path(), error);
         let hashing = thread::Builder::new()
-            .spawn_scoped(scope, move || hash(&for_hasher))
-            .map_err(spawn_error)?;
-        let mut send = move |block: Vec<u8>| {
-            let block = Arc::new(block);
-            let is_sent =
-                to_hasher.send(Arc::clone(&block)).is_ok() && to_encoder.send(block).is_ok();
-            is_sent.then(Vec::new)
-        };
+            .spawn_scoped(scope, move || hash(for_hasher, &to_encoder))
+            .map_err(no_thread)?;
         let decoding = thread::Builder::new()
-            .spawn_scoped(scope, move || decode(work, input, limit, &mut send))
-            .map_err(spawn_error)?;
-        let encoded = encode(work, output, options, threads, for_encoder);
+            .spawn_scoped(scope, move || {
+                let input = Input::new(for_decoder, pieces);
+                decode(work, input, limits, blocks, &mut |block| {
+                    to_hasher.send(block).is_ok()
+                })
+            })
+            .map_err(no_thread)?;
+        let reading = thread::Builder::new()
+            .spawn_scoped(scope, move || reader.run(&file, start, &to_decoder))
+            .map_err(no_thread)?;
+        let encoded = encode(encoder, for_encoder);
         let decoded = join(decoding.join());
         let diff_id = join(hashing.join());
-        // What is wrong with the input explains more than what it made of the output.
-        let input = decoded?;
-        let transcoded = encoded.context("write a temporary file in", options.directory)?;
-        check(work, input, &diff_id)?;
-        Ok(transcoded)
+        let read = join(reading.join())?;
+        if stop.is_set() {
+            return Ok(None);
+        }
+        // That the bytes are not what they should be explains more than what they made of the rest.
+        if let Some(found) = read {
+            check_digest(&work.place, &work.digest, &found)?;
+        }
+        decoded?;
+        let output = encoded.map_err(in_directory)?;
+        check_diff_id(work, &diff_id)?;
+        let digest = output.hasher.map_or(diff_id, Hasher::finish);
+        Ok(Some(Transcoded {
+            digest,
+            len: output.len,
+        }))
     })
 }
 
 /// The same on one thread, without the cost of starting others.
 fn in_turn(
     work: &Transcode,
-    input: Input<'_>,
-    limit: u64,
-    output: &mut File,
+    input: Direct<'_>,
     options: RecompressOptions<'_>,
-) -> Result<Transcoded> {
+    blocks: &Buffers,
+    encoder: Encoder<'_, Output<'_>>,
+) -> Result<Option<Transcoded>> {
+    let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut encoder = encoder(work, output, options, 1);
-    let input = decode(work, input, limit, &mut |block| {
-        hasher.update(&block);
-        let written = match &mut encoder {
-            Ok(encoder) => encoder.write_all(&block),
-            Err(_) => return None,
+    let mut encoder = Ok(encoder);
+    let mut input = BufReader::with_capacity(PIECE, input);
+    let mut push = |block: Block| {
+        hasher.update(block.filled());
+        let pushed = match &mut encoder {
+            Ok(encoder) => encoder.push(block),
+            Err(_) => return false,
         };
-        match written {
-            Ok(()) => Some(block),
+        match pushed {
+            Ok(()) => true,
             Err(error) => {
                 encoder = Err(error);
-                None
+                false
             }
         }
-    })?;
-    let transcoded = encoder
-        .and_then(finish)
-        .context("write a temporary file in", options.directory)?;
-    check(work, input, &hasher.finish())?;
-    Ok(transcoded)
-}
-
-/// Holds what was read to what the manifest and the config say.
-fn check(work: &Transcode, input: Input<'_>, diff_id: &Digest) -> Result<()> {
-    if input.left > 0 {
-        return Err(changed_len(
-            &work.place,
-            &work.location,
-            work.len,
-            work.len - input.left,
-        ));
+    };
+    let decoded = decode_all(work, &mut input, options.limits, blocks, &mut push);
+    let is_bomb = matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio);
+    let Some(found) = input.into_inner().finish(!is_bomb)? else {
+        return Ok(None);
+    };
+    // That the bytes are not what they should be explains more than what they made of the rest.
+    if !is_bomb {
+        check_digest(&work.place, &work.digest, &found)?;
     }
-    check_digest(&work.place, &work.digest, &input.hasher.finish())?;
-    if *diff_id != work.diff_id {
-        return Err(Error::new(
-            Code::DiffIdMismatch,
-            format!(
-                "{} holds a tar of digest {diff_id}, but the config's diff ID is {}",
-                work.place, work.diff_id
-            ),
-        )
-        .with_hint("every engine refuses this image; build or save it again"));
-    }
-    Ok(())
+    decoded?;
+    let output = encoder.and_then(Encoder::finish).map_err(in_directory)?;
+    let diff_id = hasher.finish();
+    check_diff_id(work, &diff_id)?;
+    let digest = output.hasher.map_or(diff_id, Hasher::finish);
+    Ok(Some(Transcoded {
+        digest,
+        len: output.len,
+    }))
 }
 
 fn join<T>(result: thread::Result<T>) -> T {
@@ -146,61 +173,75 @@ fn join<T>(result: thread::Result<T>) -> T {
     }
 }
 
-fn hash(blocks: &Receiver<Arc<Vec<u8>>>) -> Digest {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    for block in blocks {
-        hasher.update(&block);
+fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
+    if *found == work.diff_id {
+        return Ok(());
     }
-    hasher.finish()
+    Err(Error::new(
+        Code::DiffIdMismatch,
+        format!(
+            "{} holds a tar of digest {found}, but the config's diff ID is {}",
+            work.place, work.diff_id
+        ),
+    )
+    .with_hint("every engine refuses this image; build or save it again"))
 }
 
-/// Decodes and hands on every block, for another vector to fill or for none, which ends the work;
-/// then reads what the decoder left over, which belongs to the digest all the same.
-fn decode<'a>(
+/// Decodes into blocks, all of them full but the last; then passes over what the decoder left.
+fn decode(
     work: &Transcode,
-    input: Input<'a>,
-    limit: u64,
-    next: &mut dyn FnMut(Vec<u8>) -> Option<Vec<u8>>,
-) -> Result<Input<'a>> {
-    let damaged = |error: &io::Error| damaged(work, error);
-    let mut input = BufReader::with_capacity(PIECE, input);
+    mut input: Input<'_>,
+    limits: Limits,
+    blocks: &Buffers,
+    send: &mut dyn FnMut(Block) -> bool,
+) -> Result<()> {
+    let decoded = decode_all(work, &mut input, limits, blocks, send);
+    // After a bomb nobody waits for the rest.
+    if !matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio) {
+        input.drain();
+    }
+    decoded
+}
+
+fn decode_all(
+    work: &Transcode,
+    input: impl BufRead + Send,
+    limits: Limits,
+    blocks: &Buffers,
+    send: &mut dyn FnMut(Block) -> bool,
+) -> Result<()> {
+    let damaged = |error: io::Error| damaged(work, limits, &error);
+    let max_len = limits.max_len(work.len);
+    let mut decoder = layer_decoder(work.content, input, limits).map_err(damaged)?;
     let mut total = 0_u64;
-    {
-        let mut decoder =
-            compression::lenient_decoder(work.content, &mut input).map_err(|e| damaged(&e))?;
-        let mut block = vec![0; BLOCK];
-        loop {
-            let count = fill(&mut decoder, &mut block).map_err(|error| damaged(&error))?;
-            if count == 0 {
-                break;
-            }
-            block.truncate(count);
-            total += count as u64;
-            if total > limit {
-                return Err(Error::new(
-                    Code::CompressionRatio,
-                    format!(
-                        "{} has {} compressed bytes and becomes larger than {limit}",
-                        work.place, work.len
-                    ),
-                )
-                .with_hint("if the image is to be trusted, allow more with --max-ratio"));
-            }
-            let Some(another) = next(block) else {
-                break;
-            };
-            block = another;
-            block.resize(BLOCK, 0);
+    loop {
+        let mut block = blocks.take();
+        let count = fill(&mut decoder, block.space()).map_err(damaged)?;
+        if count == 0 {
+            return Ok(());
+        }
+        block.set_len(count);
+        total += count as u64;
+        if total > max_len {
+            return Err(Error::new(
+                Code::CompressionRatio,
+                format!(
+                    "{} has {} compressed bytes and becomes larger than {max_len}",
+                    work.place, work.len
+                ),
+            )
+            .with_hint("if the image is to be trusted, allow more with --max-ratio"));
+        }
+        if !send(block) {
+            return Ok(());
         }
     }
-    io::copy(&mut input, &mut io::sink()).map_err(|error| damaged(&error))?;
-    Ok(input.into_inner())
 }
 
-fn fill(decoder: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
+fn fill(decoder: &mut impl Read, space: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
-    while count < block.len() {
-        match decoder.read(&mut block[count..]) {
+    while count < space.len() {
+        match decoder.read(&mut space[count..]) {
             Ok(0) => break,
             Ok(more) => count += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -210,7 +251,10 @@ fn fill(decoder: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
     Ok(count)
 }
 
-fn damaged(work: &Transcode, error: &io::Error) -> Error {
+fn damaged(work: &Transcode, limits: Limits, error: &io::Error) -> Error {
+    if needs_too_much_memory(error) {
+        return limits.window_error(&work.place);
+    }
     Error::new(
         Code::DamagedLayer,
         format!(
@@ -222,93 +266,46 @@ fn damaged(work: &Transcode, error: &io::Error) -> Error {
     .with_hint("the input is damaged; build, save or download it again")
 }
 
-fn encode(
-    work: &Transcode,
-    output: &mut File,
-    options: RecompressOptions<'_>,
-    threads: usize,
-    blocks: Receiver<Arc<Vec<u8>>>,
-) -> io::Result<Transcoded> {
-    let mut encoder = encoder(work, output, options, threads)?;
+/// Hashes the tar on its way.
+fn hash(blocks: Receiver<Block>, to: &SyncSender<Block>) -> Digest {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
     for block in blocks {
-        encoder.write_all(&block)?;
+        hasher.update(block.filled());
+        if to.send(block).is_err() {
+            break;
+        }
     }
-    finish(encoder)
+    hasher.finish()
 }
 
-type LayerEncoder<'a, 'b> = Encoder<'a, Hashed<'b>>;
-
-fn encoder<'a, 'b>(
-    work: &Transcode,
-    output: &'b mut File,
-    options: RecompressOptions<'a>,
-    threads: usize,
-) -> io::Result<LayerEncoder<'a, 'b>> {
-    let hashed = Hashed {
-        output,
-        hasher: Hasher::new(Algorithm::Sha256),
-        len: 0,
-    };
-    let encoder_options = EncoderOptions {
-        level: options.level,
-        members: options.members,
-        threads,
-        spare: options.spare,
-    };
-    Encoder::new(work.to, encoder_options, hashed)
+fn encode<'a>(
+    mut encoder: Encoder<'_, Output<'a>>,
+    blocks: Receiver<Block>,
+) -> io::Result<Output<'a>> {
+    for block in blocks {
+        encoder.push(block)?;
+    }
+    encoder.finish()
 }
 
-fn finish(encoder: LayerEncoder<'_, '_>) -> io::Result<Transcoded> {
-    let hashed = encoder.finish()?;
-    Ok(Transcoded {
-        digest: hashed.hasher.finish(),
-        len: hashed.len,
-    })
-}
-
-/// Hashes what is written.
-struct Hashed<'a> {
-    output: &'a mut File,
-    hasher: Hasher,
+/// The new bytes, hashed while they are written unless their digest is known without.
+struct Output<'a> {
+    file: &'a mut File,
+    hasher: Option<Hasher>,
     len: u64,
 }
 
-impl Write for Hashed<'_> {
+impl Write for Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.output.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
+        let count = self.file.write(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..count]);
+        }
         self.len += count as u64;
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
-    }
-}
-
-/// Reads and hashes the bytes of one blob.
-struct Input<'a> {
-    file: Arc<File>,
-    position: u64,
-    left: u64,
-    hasher: Hasher,
-    stop: &'a AtomicBool,
-    progress: &'a dyn Progress,
-}
-
-impl Read for Input<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stop.load(Ordering::Relaxed) || self.progress.is_stopped() {
-            return Err(io::Error::other("another layer failed"));
-        }
-        let piece = buffer
-            .len()
-            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let count = self.file.read_at(&mut buffer[..piece], self.position)?;
-        self.hasher.update(&buffer[..count]);
-        self.position += count as u64;
-        self.left -= count as u64;
-        self.progress.advance(count as u64);
-        Ok(count)
+        self.file.flush()
     }
 }

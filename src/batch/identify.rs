@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::Fingerprint;
-use crate::compression;
+use crate::compression::{self, Limits};
 use crate::inventory::Content;
 use crate::read::content::{self, SNIFF_LEN};
 
@@ -16,6 +16,11 @@ use crate::read::content::{self, SNIFF_LEN};
 const PEEK_LEN: usize = 64 << 10;
 /// How many decompressed bytes are looked through for the entries of an image.
 const SEARCH_LEN: u64 = 64 << 20;
+/// What asks for too much is told when it is read, not when it is found.
+const ANY: Limits = Limits {
+    max_ratio: u64::MAX,
+    max_window: 1 << 31,
+};
 
 /// Whether the file begins like a tar archive, compressed or not. Its first bytes are read, and of a
 /// compressed file as many as the decoder needs for its first bytes.
@@ -67,7 +72,7 @@ fn is_filled(block: &[u8]) -> bool {
 fn holds_tar(compressed: Content, file: &File) -> bool {
     let mut block = [0; SNIFF_LEN];
     let input = BufReader::with_capacity(PEEK_LEN, file);
-    let read = compression::decoder(compressed, input)
+    let read = compression::decoder(compressed, input, ANY)
         .and_then(|mut decoder| decoder.read_exact(&mut block));
     read.is_ok() && content::sniff(&block) == Content::Tar && is_filled(&block)
 }
@@ -131,7 +136,7 @@ pub fn holds_image(path: &Path) -> bool {
         }
         Ok(compressed) => {
             let input = BufReader::with_capacity(PEEK_LEN, file);
-            compression::decoder(compressed, input).is_ok_and(|decoder| {
+            compression::decoder(compressed, input, ANY).is_ok_and(|decoder| {
                 let mut archive = tar::Archive::new(decoder.take(SEARCH_LEN));
                 archive.entries().is_ok_and(has_image_entry)
             })

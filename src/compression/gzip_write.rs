@@ -8,57 +8,76 @@ use std::thread::JoinHandle;
 
 use libdeflater::{CompressionLvl, Compressor};
 
+use super::buffers::{Block, Buffers};
 use crate::threads::{Lent, Spare};
 
 /// How many bytes one member holds. Smaller ones compress worse, larger ones only take memory.
-const MEMBER_LEN: usize = 1 << 20;
+pub(super) const MEMBER_LEN: usize = 1 << 20;
 /// One write to the output. Much larger ones are slow on ext4.
 const WRITE_LEN: usize = 256 << 10;
 
 /// A member to compress, and where to send it.
-type Task = (Vec<u8>, SyncSender<io::Result<Vec<u8>>>);
+type Task = (Block, SyncSender<io::Result<Block>>);
 
 /// Compresses with libdeflate on several threads.
 pub(crate) struct GzipWriter<'a, W> {
     output: W,
-    level: CompressionLvl,
-    buffer: Vec<u8>,
+    /// The member that is being filled by [`Write`].
+    buffer: Block,
     /// Members in their order, finished or not.
-    pending: VecDeque<Receiver<io::Result<Vec<u8>>>>,
+    pending: VecDeque<Receiver<io::Result<Block>>>,
     tasks: Option<Sender<Task>>,
-    receiver: Arc<Mutex<Receiver<Task>>>,
     /// Without any, members are compressed here.
     workers: Vec<JoinHandle<()>>,
-    spare: Option<&'a Spare>,
-    /// For how many of the workers a thread was borrowed.
-    lent: Vec<Lent<'a>>,
     compressor: Option<Compressor>,
+    spare: Option<&'a Spare>,
+    /// For the workers whose threads were lent.
+    lent: Vec<Lent<'a>>,
+    shared: Arc<Shared>,
     has_written: bool,
 }
 
+/// What the threads have in common.
+struct Shared {
+    level: CompressionLvl,
+    tasks: Mutex<Receiver<Task>>,
+    /// For members before they are compressed.
+    members: Arc<Buffers>,
+    /// For members when they are.
+    compressed: Buffers,
+}
+
 impl<'a, W: Write> GzipWriter<'a, W> {
-    /// With one thread it is this one. Threads that become idle meanwhile join.
+    /// `members` are buffers of [`MEMBER_LEN`] bytes. One thread is this one; those that become idle
+    /// meanwhile join.
     pub(super) fn new(
         level: i32,
         threads: usize,
         spare: Option<&'a Spare>,
+        members: Arc<Buffers>,
         output: W,
     ) -> io::Result<Self> {
         let level = CompressionLvl::new(level).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidInput, "gzip has the levels 0 to 12")
         })?;
         let (tasks, receiver) = channel::<Task>();
+        let bound = Compressor::new(level).gzip_compress_bound(MEMBER_LEN);
+        let shared = Arc::new(Shared {
+            level,
+            tasks: Mutex::new(receiver),
+            members,
+            compressed: Buffers::new(bound),
+        });
         let mut writer = GzipWriter {
             output,
-            level,
-            buffer: Vec::new(),
+            buffer: shared.members.take(),
             pending: VecDeque::new(),
             tasks: Some(tasks),
-            receiver: Arc::new(Mutex::new(receiver)),
             workers: Vec::new(),
+            compressor: None,
             spare,
             lent: Vec::new(),
-            compressor: None,
+            shared,
             has_written: false,
         };
         // With fewer threads it only takes longer.
@@ -67,17 +86,28 @@ impl<'a, W: Write> GzipWriter<'a, W> {
     }
 
     fn start_worker(&mut self) -> bool {
-        let (receiver, level) = (Arc::clone(&self.receiver), self.level);
-        let worker = std::thread::Builder::new().spawn(move || work(&receiver, level));
+        let shared = Arc::clone(&self.shared);
+        let worker = std::thread::Builder::new().spawn(move || shared.work());
         let is_started = worker.is_ok();
         self.workers.extend(worker);
         is_started
     }
 
+    /// Takes the next bytes; a block that is a whole member is not copied.
+    pub(super) fn push(&mut self, block: Block) -> io::Result<()> {
+        let is_member = self.buffer.filled().is_empty() && block.filled().len() == MEMBER_LEN;
+        if is_member {
+            return self.dispatch(block);
+        }
+        self.write_all(block.filled())?;
+        self.shared.members.give(block);
+        Ok(())
+    }
+
     /// Writes what is left, and gives the output back. Empty input is one empty member.
     pub(super) fn finish(mut self) -> io::Result<W> {
-        if !self.buffer.is_empty() || !self.has_written {
-            self.dispatch()?;
+        if !self.buffer.filled().is_empty() || !self.has_written {
+            self.dispatch_buffer()?;
         }
         while !self.pending.is_empty() {
             self.drain_one()?;
@@ -90,23 +120,26 @@ impl<'a, W: Write> GzipWriter<'a, W> {
         Ok(self.output)
     }
 
-    fn dispatch(&mut self) -> io::Result<()> {
+    fn dispatch_buffer(&mut self) -> io::Result<()> {
+        let member = std::mem::replace(&mut self.buffer, self.shared.members.take());
+        self.dispatch(member)
+    }
+
+    fn dispatch(&mut self, member: Block) -> io::Result<()> {
         self.has_written = true;
-        let is_full = self.buffer.len() == MEMBER_LEN;
+        let is_full = member.filled().len() == MEMBER_LEN;
         if is_full && let Some(lent) = self.spare.and_then(Spare::borrow) {
             self.lent.push(lent);
             self.start_worker();
         }
         if self.workers.is_empty() {
-            let level = self.level;
+            let level = self.shared.level;
             let compressor = self
                 .compressor
                 .get_or_insert_with(|| Compressor::new(level));
-            let compressed = compress(compressor, &self.buffer)?;
-            self.buffer.clear();
-            return write_pieces(&mut self.output, &compressed);
+            let compressed = self.shared.compress(compressor, member)?;
+            return self.write_member(compressed);
         }
-        let member = std::mem::replace(&mut self.buffer, Vec::with_capacity(MEMBER_LEN));
         let (sender, receiver) = sync_channel(1);
         let tasks = self.tasks.as_ref().ok_or_else(stopped)?;
         tasks.send((member, sender)).map_err(|_| stopped())?;
@@ -120,18 +153,28 @@ impl<'a, W: Write> GzipWriter<'a, W> {
     fn drain_one(&mut self) -> io::Result<()> {
         if let Some(receiver) = self.pending.pop_front() {
             let compressed = receiver.recv().map_err(|_| stopped())??;
-            write_pieces(&mut self.output, &compressed)?;
+            self.write_member(compressed)?;
         }
+        Ok(())
+    }
+
+    fn write_member(&mut self, compressed: Block) -> io::Result<()> {
+        for piece in compressed.filled().chunks(WRITE_LEN) {
+            self.output.write_all(piece)?;
+        }
+        self.shared.compressed.give(compressed);
         Ok(())
     }
 }
 
 impl<W: Write> Write for GzipWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(MEMBER_LEN - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..count]);
-        if self.buffer.len() == MEMBER_LEN {
-            self.dispatch()?;
+        let start = self.buffer.filled().len();
+        let count = bytes.len().min(MEMBER_LEN - start);
+        self.buffer.space()[start..start + count].copy_from_slice(&bytes[..count]);
+        self.buffer.set_len(start + count);
+        if start + count == MEMBER_LEN {
+            self.dispatch_buffer()?;
         }
         Ok(count)
     }
@@ -145,30 +188,29 @@ fn stopped() -> io::Error {
     io::Error::other("a compression thread stopped")
 }
 
-fn work(tasks: &Mutex<Receiver<Task>>, level: CompressionLvl) {
-    let mut compressor = Compressor::new(level);
-    loop {
-        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((member, sender)) = task else {
-            return;
-        };
-        // The writer may have failed and gone.
-        let _ = sender.send(compress(&mut compressor, &member));
+impl Shared {
+    /// Compresses members until there are no more.
+    fn work(&self) {
+        let mut compressor = Compressor::new(self.level);
+        loop {
+            let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let task = tasks.recv();
+            drop(tasks);
+            let Ok((member, sender)) = task else {
+                return;
+            };
+            // The writer may have failed and gone.
+            let _ = sender.send(self.compress(&mut compressor, member));
+        }
     }
-}
 
-fn compress(compressor: &mut Compressor, member: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compressed = vec![0; compressor.gzip_compress_bound(member.len())];
-    let len = compressor
-        .gzip_compress(member, &mut compressed)
-        .map_err(io::Error::other)?;
-    compressed.truncate(len);
-    Ok(compressed)
-}
-
-fn write_pieces(output: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    for piece in bytes.chunks(WRITE_LEN) {
-        output.write_all(piece)?;
+    fn compress(&self, compressor: &mut Compressor, member: Block) -> io::Result<Block> {
+        let mut compressed = self.compressed.take();
+        let len = compressor
+            .gzip_compress(member.filled(), compressed.space())
+            .map_err(io::Error::other)?;
+        compressed.set_len(len);
+        self.members.give(member);
+        Ok(compressed)
     }
-    Ok(())
 }

@@ -1,3 +1,5 @@
+use std::io::{self, Read, Write};
+
 use super::*;
 
 fn sample(len: usize) -> Vec<u8> {
@@ -29,7 +31,7 @@ fn encode(compression: Compression, threads: usize, bytes: &[u8]) -> Vec<u8> {
 
 fn decode(content: Content, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
-    decoder(content, bytes)?.read_to_end(&mut out)?;
+    decoder(content, bytes, Limits::default())?.read_to_end(&mut out)?;
     Ok(out)
 }
 

@@ -2,10 +2,13 @@
 
 mod adopt;
 
+use serde_json::Value;
+
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Leniency, checked_text};
 use crate::json::{KeyCase, View, find};
+use crate::media_type::{self, Kind};
 pub use adopt::Adopted;
 pub(crate) use adopt::adopt;
 
@@ -27,12 +30,44 @@ pub struct DockerArchiveItem {
     pub layers: Vec<String>,
     /// Whether the item has properties beyond these three.
     pub has_more: bool,
+    /// What `LayerSources` says of layers, in order.
+    pub layer_sources: Vec<LayerSource>,
     /// The digest of the config, if the source holds it.
     pub config_digest: Option<Digest>,
     /// The digests of the layers, in order; `None` where one is neither there nor named by its digest.
     pub layer_digests: Vec<Option<Digest>>,
     /// The diff IDs that the config states.
     pub diff_ids: Vec<String>,
+}
+
+/// A layer of `LayerSources`, which docker adds for layers that are fetched elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerSource {
+    /// What it is known by: docker takes the diff ID, other writers the digest of the blob.
+    pub key: String,
+    /// The layer's descriptor.
+    pub descriptor: Value,
+    /// Whether the layer may be absent because it is fetched from elsewhere.
+    pub is_foreign: bool,
+}
+
+fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
+    let members = value.members()?;
+    let media_type = find(&members, "mediaType").and_then(View::string);
+    let kind = media_type.map(|media_type| media_type::kind(&media_type));
+    let urls = find(&members, "urls").and_then(View::items);
+    let is_remote = matches!(
+        kind,
+        Some(Kind::Layer {
+            distributable: false,
+            ..
+        })
+    );
+    Some(LayerSource {
+        key,
+        descriptor: serde_json::from_str(value.text()).ok()?,
+        is_foreign: is_remote || urls.is_some_and(|urls| !urls.is_empty()),
+    })
 }
 
 /// The items of `manifest.json`, in order.
@@ -42,7 +77,7 @@ pub struct DockerArchiveItem {
 pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchiveItem>> {
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{LOCATION} {what}"));
     let text = checked_text(bytes.to_vec(), KEYS, LOCATION, leniency)?;
-    let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
+    let root = View::of_checked(&text);
     let items = root
         .items()
         .ok_or_else(|| invalid("is not a list of images"))?;
@@ -67,7 +102,13 @@ pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchi
             layers: strings("Layers")?,
             has_more: members
                 .iter()
-                .any(|member| !matches!(member.key.as_str(), "Config" | "RepoTags" | "Layers")),
+                .any(|member| !matches!(&*member.key, "Config" | "RepoTags" | "Layers")),
+            layer_sources: find(&members, "LayerSources")
+                .and_then(View::members)
+                .into_iter()
+                .flatten()
+                .filter_map(|member| layer_source(member.key.to_string(), member.value))
+                .collect(),
             config_digest: None,
             layer_digests: Vec::new(),
             diff_ids: Vec::new(),

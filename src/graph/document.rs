@@ -86,7 +86,7 @@ impl Document {
     ) -> Result<Self> {
         let text = checked_text(bytes, KEYS, &location, leniency)?;
         let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
-        let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
+        let root = View::of_checked(&text);
         let members = root
             .members()
             .ok_or_else(|| invalid("is not a JSON object"))?;

@@ -93,7 +93,7 @@ pub(crate) struct Config {
 pub(crate) fn config(bytes: Vec<u8>, location: &str, leniency: &Leniency) -> Result<Config> {
     let text = checked_text(bytes, KEYS, location, leniency)?;
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
-    let root = View::parse(&text).ok_or_else(|| invalid("is not JSON"))?;
+    let root = View::of_checked(&text);
     if root.members().is_none() {
         return Err(invalid("is not a JSON object"));
     }

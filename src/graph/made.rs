@@ -54,7 +54,7 @@ fn index(manifests: Vec<Value>) -> Vec<u8> {
 }
 
 fn descriptor(media_type: &str, digest: &Digest, len: u64) -> Value {
-    json!({"mediaType": media_type, "digest": digest.as_str(), "size": len})
+    json!({"mediaType": media_type, "digest": digest.to_string(), "size": len})
 }
 
 fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> Result<Vec<u8>> {

@@ -2,7 +2,7 @@
 //!
 //! Resolving walks this list and rewriting edits the places in it, so the two cannot drift apart.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::digest::Digest;
@@ -80,6 +80,8 @@ pub struct Pointer {
     pub has_urls: bool,
     /// The embedded content, in base64, if there is any.
     pub data: Option<String>,
+    /// The keys of annotations that belong to one compressed form.
+    pub form_annotations: Vec<String>,
     pub(crate) places: Places,
 }
 
@@ -144,32 +146,34 @@ fn invalid(location: &str, place: &str, what: &str) -> Error {
     Error::new(Code::InvalidDocument, format!("{location}, {place} {what}"))
 }
 
-fn pointer(view: View<'_>, role: Role, position: usize, location: &str) -> Result<Pointer> {
+fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> Result<Pointer> {
     let fail = |what: &str| invalid(location, &place(role, position), what);
     let members = view.members().ok_or_else(|| fail("is not a descriptor"))?;
     let required = |key: &str| find(&members, key).ok_or_else(|| fail(&format!("has no {key}")));
-    let text = |view: View<'_>, key: &str| {
-        view.string()
-            .ok_or_else(|| fail(&format!("has a {key} that is not a string")))
+    let text = |view: Option<Cow<'a, str>>, key: &str| {
+        view.ok_or_else(|| fail(&format!("has a {key} that is not a string")))
     };
     let media_type = required("mediaType")?;
     let digest = required("digest")?;
     let size = required("size")?;
     let data = find(&members, "data");
     let annotations = find(&members, "annotations");
-    let values: BTreeMap<String, String> = match annotations {
+    let values = match annotations {
         Some(view) => view
             .strings()
             .ok_or_else(|| fail("has annotations that are not strings"))?,
-        None => BTreeMap::new(),
+        None => Vec::new(),
+    };
+    // The last one, where a key may stand twice.
+    let value_of = |key: &str| {
+        let mut values = values.iter().rev();
+        values.find_map(|(found, value)| (found == key).then_some(&**value))
     };
     let mut links = Vec::new();
     for annotation in [REFERENCE_DIGEST, MANIFEST_SUBJECT] {
         let place = annotations.and_then(|view| view.get(annotation));
         // An annotation is free text: one that is no digest links to nothing.
-        if let (Some(place), Some(Ok(digest))) =
-            (place, values.get(annotation).map(|text| text.parse()))
-        {
+        if let (Some(place), Some(Ok(digest))) = (place, value_of(annotation).map(str::parse)) {
             links.push(Link {
                 annotation,
                 digest,
@@ -180,30 +184,37 @@ fn pointer(view: View<'_>, role: Role, position: usize, location: &str) -> Resul
     Ok(Pointer {
         role,
         position,
-        media_type: text(media_type, "mediaType")?,
-        digest: text(digest, "digest")?.parse().map_err(|error: Error| {
-            Error::new(
-                error.code(),
-                format!("{location}, {}: {error}", place(role, position)),
-            )
-        })?,
+        media_type: text(media_type.str(), "mediaType")?.into_owned(),
+        digest: text(digest.str(), "digest")?
+            .parse()
+            .map_err(|error: Error| {
+                Error::new(
+                    error.code(),
+                    format!("{location}, {}: {error}", place(role, position)),
+                )
+            })?,
         size: size.size().ok_or_else(|| {
             fail(&format!(
                 "has the size {}, which is no length in bytes",
                 escape(size.text())
             ))
         })?,
-        image_name: values.get(IMAGE_NAME).cloned(),
-        ref_name: values.get(REF_NAME).cloned(),
+        image_name: value_of(IMAGE_NAME).map(str::to_owned),
+        ref_name: value_of(REF_NAME).map(str::to_owned),
         platform: find(&members, "platform").and_then(platform),
-        is_attestation: values
-            .get(REFERENCE_TYPE)
-            .is_some_and(|value| value == ATTESTATION),
+        is_attestation: value_of(REFERENCE_TYPE) == Some(ATTESTATION),
         links,
         has_urls: find(&members, "urls")
             .and_then(View::items)
             .is_some_and(|urls| !urls.is_empty()),
-        data: data.map(|view| text(view, "data")).transpose()?,
+        data: data
+            .map(|view| text(view.str(), "data").map(Cow::into_owned))
+            .transpose()?,
+        form_annotations: values
+            .iter()
+            .filter(|(key, _)| belongs_to_one_form(key))
+            .map(|(key, _)| key.clone().into_owned())
+            .collect(),
         places: Places {
             descriptor: view.span(),
             media_type: media_type.span(),
@@ -212,6 +223,20 @@ fn pointer(view: View<'_>, role: Role, position: usize, location: &str) -> Resul
             data: data.map(View::span),
         },
     })
+}
+
+/// Whether an annotation tells of one compressed form, as lazily pulled layers have them: estargz,
+/// zstd:chunked in both spellings, overlaybd.
+pub(crate) fn belongs_to_one_form(key: &str) -> bool {
+    key == "io.containers.estargz.uncompressed-size"
+        || [
+            "containerd.io/snapshot/stargz/",
+            "containerd.io/snapshot/overlaybd/",
+            "io.github.containers.zstd-chunked.",
+            "io.containers.zstd-chunked.",
+        ]
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
 }
 
 /// A platform as an index, or an image config, states it.

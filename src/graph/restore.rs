@@ -36,7 +36,7 @@ pub(crate) fn restored(
     let plain = media_type::oci_layer(Compression::Uncompressed, true);
     let layers: Vec<Value> = proven
         .iter()
-        .map(|(digest, len)| json!({"mediaType": plain, "digest": digest.as_str(), "size": len}))
+        .map(|(digest, len)| json!({"mediaType": plain, "digest": digest.to_string(), "size": len}))
         .collect();
     let root = View::parse(&document.text)?;
     let edit = set_member(
@@ -61,7 +61,7 @@ fn proven_layers<'a>(
         .map(|(digest, diff_id)| {
             let digest = digest.as_ref()?;
             let blob = inventory.blobs.get(digest)?;
-            let is_proven = blob.content == Content::Tar && digest.as_str() == diff_id;
+            let is_proven = blob.content == Content::Tar && digest.is_written(diff_id);
             is_proven.then_some((digest, blob.len))
         })
         .collect()
@@ -74,7 +74,7 @@ fn is_faulty(document: &Document, diff_ids: &[String], inventory: &Inventory) ->
         inventory.blobs.get(&layer.digest).is_some_and(|blob| {
             let is_other = blob.content == Content::Tar
                 && layer.digest.algorithm() == Algorithm::Sha256
-                && layer.digest.as_str() != diff_id;
+                && !layer.digest.is_written(diff_id);
             is_other || blob.len != layer.size
         })
     };

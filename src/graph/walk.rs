@@ -63,22 +63,23 @@ impl Walk<'_> {
     }
 
     fn follow(&mut self, parent: &Document, pointer: &Pointer) -> Result<()> {
-        let location = parent.location_of(pointer);
+        // Most pointers are in order, and then nobody asks.
+        let location = || parent.location_of(pointer);
         self.graph.reachable.insert(pointer.digest.clone());
-        check_data(pointer, &location)?;
+        check_data(pointer, location)?;
         let shape = match media_type::kind(&pointer.media_type) {
             Kind::Index => Some(Shape::Index),
             Kind::Manifest => Some(Shape::Manifest),
-            Kind::Schema1 => return Err(schema1(&location)),
+            Kind::Schema1 => return Err(schema1(&location())),
             _ => None,
         };
-        let made = self.graph.made.get(&pointer.digest).cloned();
+        let is_made = self.graph.made.contains_key(&pointer.digest);
         let blob = self.inventory.blobs.get(&pointer.digest);
-        match (&made, blob) {
-            (Some(_), _) => {}
-            (None, Some(blob)) => check_size(blob, pointer, &location)?,
-            (None, None) => {
-                self.graph.missing.push(missing(pointer, location));
+        match blob {
+            _ if is_made => {}
+            Some(blob) => check_size(blob, pointer, location)?,
+            None => {
+                self.graph.missing.push(missing(pointer, location()));
                 return Ok(());
             }
         }
@@ -89,17 +90,18 @@ impl Walk<'_> {
             return if *known == shape {
                 Ok(())
             } else {
-                Err(two_shapes(&location))
+                Err(two_shapes(&location()))
             };
         }
+        let location = location();
         if self.ancestors.len() >= MAX_DEPTH {
             return Err(Error::new(
                 Code::DocumentTooDeep,
                 format!("{location} is nested deeper than {MAX_DEPTH} documents"),
             ));
         }
-        let bytes = match (made, blob) {
-            (Some(bytes), _) => bytes,
+        let bytes = match (self.graph.made.get(&pointer.digest), blob) {
+            (Some(bytes), _) => bytes.clone(),
             (None, Some(blob)) => self.read_document(&pointer.digest, blob, &location)?,
             (None, None) => return Ok(()),
         };
@@ -232,21 +234,27 @@ impl Walk<'_> {
                 .blobs
                 .get(&layer.digest)
                 .map(|blob| blob.content);
-            // Of an uncompressed layer the digest is the diff ID, so a difference shows without reading it.
-            if content == Some(Content::Tar)
-                && layer.digest.algorithm() == Algorithm::Sha256
+            // Of a layer that is not compressed the digest is the diff ID, so a difference shows
+            // without reading it. Bytes of no known form are either not compressed or no layer.
+            let what = match content {
+                Some(Content::Tar) => "a plain tar",
+                Some(Content::Other | Content::Empty) => "not compressed in a form that is known",
+                _ => continue,
+            };
+            if layer.digest.algorithm() == Algorithm::Sha256
                 && matches!(media_type::kind(&layer.media_type), Kind::Layer { .. })
-                && layer.digest.as_str() != diff_id
+                && !layer.digest.is_written(diff_id)
             {
                 return Err(Error::new(
                     Code::DiffIdMismatch,
                     format!(
-                        "{} is a plain tar of digest {}, but the config's diff ID is {}",
+                        "{} is {what} and has the digest {}, but the config's diff ID is {}",
                         document.location_of(layer),
                         layer.digest,
                         crate::error::escape(diff_id)
                     ),
-                ));
+                )
+                .with_hint("the archive is damaged or was made wrong; save the image again"));
             }
         }
         Ok(())
@@ -277,14 +285,15 @@ fn missing(pointer: &Pointer, location: String) -> Missing {
     }
 }
 
-fn check_size(blob: &BlobEntry, pointer: &Pointer, location: &str) -> Result<()> {
+fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> String) -> Result<()> {
     if blob.len == pointer.size {
         return Ok(());
     }
     Err(Error::new(
         Code::SizeMismatch,
         format!(
-            "{location} states {} bytes, but {} has {}",
+            "{} states {} bytes, but {} has {}",
+            location(),
             pointer.size,
             pointer.digest.blob_name(),
             blob.len
@@ -301,7 +310,7 @@ fn two_shapes(location: &str) -> Error {
 }
 
 /// Embedded content must be the content (image specification, `descriptor.md`).
-fn check_data(pointer: &Pointer, location: &str) -> Result<()> {
+fn check_data(pointer: &Pointer, location: impl Fn() -> String) -> Result<()> {
     let Some(data) = &pointer.data else {
         return Ok(());
     };
@@ -310,7 +319,7 @@ fn check_data(pointer: &Pointer, location: &str) -> Result<()> {
         .map_err(|_| {
             Error::new(
                 Code::InvalidDocument,
-                format!("{location} has embedded data that is not base64"),
+                format!("{} has embedded data that is not base64", location()),
             )
         })?;
     let found = Digest::of(pointer.digest.algorithm(), &bytes);
@@ -318,7 +327,8 @@ fn check_data(pointer: &Pointer, location: &str) -> Result<()> {
         return Err(Error::new(
             Code::DigestMismatch,
             format!(
-                "{location} has embedded data of digest {found}, expected {}",
+                "{} has embedded data of digest {found}, expected {}",
+                location(),
                 pointer.digest
             ),
         ));

@@ -4,6 +4,7 @@
 //! the first, or fail. A document with a key twice, or with a key in an unusual case, means
 //! different things to different readers (CVE-2021-41190 is of that family).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -77,36 +78,82 @@ struct Walk<'f> {
 }
 
 impl Walk<'_> {
-    fn key_fault(&mut self, seen: &mut HashSet<String>, key: String) -> Option<Fault> {
-        if self.level < self.keys.levels {
-            let folded = fold(&key);
-            let known = self.keys.known.iter().find(|known| fold(known) == folded);
-            if let Some(known) = known.filter(|known| **known != key) {
-                return Some(Fault::Case { found: key, known });
+    fn key_fault<'k>(&mut self, seen: &mut Seen<'k>, key: Cow<'k, str>) -> Option<Fault> {
+        let known = self.keys.known;
+        if self.level < self.keys.levels && !known.contains(&&*key) {
+            let is_alike = |known: &&&str| fold(known).eq(fold(&key));
+            if let Some(known) = known.iter().find(is_alike) {
+                let found = key.into_owned();
+                return Some(Fault::Case { found, known });
             }
         }
-        let repeated = seen.contains(&key);
-        if repeated && self.findings.may_repeat {
+        let key = seen.insert(key)?;
+        if self.findings.may_repeat {
             self.findings.repeated.push(key);
             return None;
         }
-        if repeated {
-            return Some(Fault::Duplicate(key));
+        Some(Fault::Duplicate(key))
+    }
+}
+
+/// The keys of one object. Most have few, and then looking at each is faster than hashing.
+#[derive(Default)]
+struct Seen<'k> {
+    few: Vec<Cow<'k, str>>,
+    many: HashSet<Cow<'k, str>>,
+}
+
+impl<'k> Seen<'k> {
+    const FEW: usize = 16;
+
+    /// Returns the key if it was there.
+    fn insert(&mut self, key: Cow<'k, str>) -> Option<String> {
+        if self.few.contains(&key) || self.many.contains(&key) {
+            return Some(key.into_owned());
         }
-        seen.insert(key);
+        if self.few.len() < Self::FEW {
+            self.few.push(key);
+        } else {
+            self.many.insert(key);
+        }
         None
     }
 }
 
+/// A key, not copied where it has no escapes.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(key.to_owned()))
+    }
+}
+
 /// Case folding as Go's encoding/json does it: two letters outside ASCII fold into it.
-fn fold(key: &str) -> String {
-    key.chars()
-        .map(|c| match c {
-            '\u{17f}' => 's',
-            '\u{212a}' => 'k',
-            c => c.to_ascii_lowercase(),
-        })
-        .collect()
+fn fold(key: &str) -> impl Iterator<Item = char> {
+    key.chars().map(|c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    })
 }
 
 /// Objects whose keys are the user's own.
@@ -167,8 +214,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::new();
-        while let Some(key) = map.next_key::<String>()? {
+        let mut seen = Seen::default();
+        while let Some(key) = map.next_key_seed(Key)? {
             let level = if is_free_map(&key) {
                 usize::MAX
             } else {

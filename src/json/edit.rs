@@ -304,14 +304,13 @@ fn line_indentation(document: &str, at: usize) -> &str {
 
 /// The text between the document's first key and its value.
 fn colon(document: &str) -> String {
-    let first = View::parse(document)
-        .and_then(View::members)
-        .and_then(|members| {
-            let value = members.first()?.value.span().start;
-            let key_end = document[..value].rfind('"')? + 1;
-            Some(document[key_end..value].to_owned())
-        });
-    first.unwrap_or_else(|| ":".to_owned())
+    let first = View::of_checked(document).first_member();
+    let colon = first.and_then(|first| {
+        let value = first.value.span().start;
+        let key_end = document[..value].rfind('"')? + 1;
+        Some(document[key_end..value].to_owned())
+    });
+    colon.unwrap_or_else(|| ":".to_owned())
 }
 
 fn quote(text: &str) -> String {

@@ -9,7 +9,8 @@ use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::inventory::{Content, Inventory};
-use crate::media_type::{self, Kind};
+use crate::media_type::{self, Family, Kind};
+use crate::plan::docker_type;
 use crate::plan::recompress::{self, NewLayer, Transcode, recompressed};
 use crate::plan::selection::Selection;
 use crate::plan::{Change, PlanOptions, rules::Rule};
@@ -132,7 +133,15 @@ impl Context<'_> {
             let change = Rule::LayersRestored.change(location, None, None);
             decisions.changes.push(change);
         }
-        decide_own_type(document, &mut decision, &mut decisions.changes);
+        let family = match document.digest == self.graph.root.digest {
+            // That file is always the one of an OCI image layout.
+            true => Family::Oci,
+            false => self.options.family,
+        };
+        decide_own_type(document, family, &mut decision, &mut decisions.changes);
+        if self.options.family == Family::Docker {
+            docker_type::check(document, role)?;
+        }
         for (position, pointer) in document.pointers.iter().enumerate() {
             if dropped.contains(&position) {
                 continue;
@@ -206,8 +215,13 @@ impl Context<'_> {
             )
             .with_hint("--compression gzip compresses it anew")
         })?;
+        let wanted = match self.options.family {
+            Family::Oci => wanted,
+            Family::Docker => docker_type::of(wanted, pointer, role, &location())?,
+        };
         if wanted != pointer.media_type {
             let rule = match media_type::kind(&pointer.media_type) {
+                _ if self.options.family == Family::Docker => Rule::DockerType,
                 Kind::Index => Rule::IndexType,
                 Kind::Manifest => Rule::ManifestType,
                 Kind::Layer { .. } => Rule::LayerType,
@@ -227,12 +241,13 @@ impl Context<'_> {
 /// The document's own `mediaType`.
 fn decide_own_type(
     document: &Document,
+    family: Family,
     decision: &mut DocumentDecision,
     changes: &mut Vec<Change>,
 ) {
     let (wanted, rule) = match document.shape {
-        Shape::Index => (media_type::OCI_INDEX, Rule::IndexType),
-        Shape::Manifest => (media_type::OCI_MANIFEST, Rule::ManifestType),
+        Shape::Index => (media_type::index_type(family), Rule::IndexType),
+        Shape::Manifest => (media_type::manifest_type(family), Rule::ManifestType),
     };
     let found = document.media_type.as_deref();
     if found == Some(wanted) {
@@ -241,13 +256,14 @@ fn decide_own_type(
     decision.media_type = Some(wanted);
     let rule = match found {
         None => Rule::MediaTypeField,
+        Some(_) if family == Family::Docker => Rule::DockerType,
         Some(_) => rule,
     };
     let location = format!("{}, mediaType", document.location);
     changes.push(rule.change(location, found.map(str::to_owned), Some(wanted.to_owned())));
 }
 
-/// The media type that a descriptor should have; the error is the name of a compression without one.
+/// The OCI media type that a descriptor should have; the error is the name of a compression without one.
 fn wanted_type<'a>(
     pointer: &'a Pointer,
     role: Option<ManifestRole>,

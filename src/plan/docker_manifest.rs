@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, show_list};
-use crate::graph::Graph;
-use crate::graph::docker_archive::DockerArchiveItem;
-use crate::graph::pointer::Role;
+use crate::graph::docker_archive::{DockerArchiveItem, LayerSource};
+use crate::graph::pointer::{Pointer, Role};
+use crate::graph::{Graph, ManifestFacts};
 use crate::inventory::Inventory;
 use crate::plan::decide::Decisions;
 use crate::plan::names::{Named, is_foreign};
@@ -19,11 +19,11 @@ use crate::platform::Platform;
 /// An image that `manifest.json` describes.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
-    /// The image's manifest, by the input's digest.
-    pub(crate) manifest: Digest,
     config: Digest,
     layers: Vec<Digest>,
     tags: Vec<String>,
+    /// Where the layers that are fetched elsewhere come from.
+    sources: Vec<LayerSource>,
 }
 
 /// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` where
@@ -125,6 +125,7 @@ pub(crate) fn platforms(graph: &Graph) -> BTreeMap<Digest, Platform> {
 /// One item for each image that was chosen.
 pub(crate) fn items(
     graph: &Graph,
+    inventory: &Inventory,
     entries: &[Named],
     chosen: &[Option<Digest>],
     decisions: &Decisions,
@@ -137,20 +138,25 @@ pub(crate) fn items(
         else {
             continue;
         };
+        let pointers = document.pointers_in(Role::Layers).enumerate();
+        let layers: Vec<Digest> = pointers
+            .map(|(number, layer)| {
+                let local = local_copy(inventory, facts, number, layer);
+                local.unwrap_or_else(|| match decisions.replaced.get(&layer.digest) {
+                    Some(new) => new.digest.clone(),
+                    None => layer.digest.clone(),
+                })
+            })
+            .collect();
+        // One config can belong to the same layers in two compressions.
         let position = items
             .iter()
-            .position(|item| item.config == facts.config)
+            .position(|item| item.config == facts.config && item.layers == layers)
             .unwrap_or_else(|| {
                 items.push(Item {
-                    manifest: manifest.clone(),
                     config: facts.config.clone(),
-                    layers: document
-                        .pointers_in(Role::Layers)
-                        .map(|layer| match decisions.replaced.get(&layer.digest) {
-                            Some(new) => new.digest.clone(),
-                            None => layer.digest.clone(),
-                        })
-                        .collect(),
+                    sources: foreign_sources(graph, facts),
+                    layers,
                     tags: Vec::new(),
                 });
                 items.len() - 1
@@ -172,23 +178,27 @@ pub(crate) fn text(
     items: &[Item],
     changes: &mut Vec<Change>,
 ) -> Result<Option<Vec<u8>>> {
-    if items.is_empty() {
-        return Ok(None);
-    }
+    let describe =
+        |count: usize| format!("{count} {}", if count == 1 { "image" } else { "images" });
     let old = inventory
         .docker_manifest
         .as_ref()
         .zip(graph.docker_archive.as_ref());
+    if items.is_empty() {
+        if let Some((_, old_items)) = old {
+            let before = Some(describe(old_items.len()));
+            changes.push(Rule::DockerManifest.change("manifest.json", before, None));
+        }
+        return Ok(None);
+    }
     if let Some((file, old_items)) = old
-        && says_the_same(graph, old_items, items)
+        && says_the_same(old_items, items)
     {
         return Ok(Some(file.bytes.clone()));
     }
     let values: Vec<Value> = items.iter().map(Item::value).collect();
     let text = Value::Array(values).to_string();
     check_len("manifest.json", &text)?;
-    let describe =
-        |count: usize| format!("{count} {}", if count == 1 { "image" } else { "images" });
     let before = old.map(|(_, old_items)| describe(old_items.len()));
     let what = old.map_or("", |(_, old_items)| difference(old_items, items));
     let after = format!("{}{what}", describe(items.len()));
@@ -196,7 +206,7 @@ pub(crate) fn text(
     Ok(Some(text.into_bytes()))
 }
 
-fn says_the_same(graph: &Graph, old: &[DockerArchiveItem], items: &[Item]) -> bool {
+fn says_the_same(old: &[DockerArchiveItem], items: &[Item]) -> bool {
     old.len() == items.len()
         && items.iter().all(|item| {
             old.iter().any(|old| {
@@ -210,9 +220,8 @@ fn says_the_same(graph: &Graph, old: &[DockerArchiveItem], items: &[Item]) -> bo
                         .zip(&item.layers)
                         .all(|(entry, layer)| names_blobs(entry, layer))
                     && tags == item.tags.iter().collect()
-                    // LayerSources describes layers that docker cannot find in the archive; other
-                    // readers (jib) refuse properties that they do not know.
-                    && (!old.has_more || has_foreign_layer(graph, item))
+                    // Some readers (jib) refuse properties that they do not know.
+                    && (!old.has_more || !item.sources.is_empty())
             })
         })
 }
@@ -228,17 +237,42 @@ fn difference(old: &[DockerArchiveItem], items: &[Item]) -> &'static str {
         ", with files named by digest"
     } else if old_tags != tags {
         ", with other names"
-    } else if old.iter().any(|old| old.has_more) {
+    } else if old.iter().any(|old| old.has_more) && items.iter().all(|item| item.sources.is_empty())
+    {
         ", without LayerSources"
     } else {
         ", with other layers"
     }
 }
 
-fn has_foreign_layer(graph: &Graph, item: &Item) -> bool {
-    graph
-        .document(&item.manifest)
-        .is_some_and(|document| document.pointers_in(Role::Layers).any(is_foreign))
+/// The plain tar that an archive may hold of a layer whose descriptor is that of a remote blob: its
+/// digest is the diff ID. docker looks for no other.
+fn local_copy(
+    inventory: &Inventory,
+    facts: &ManifestFacts,
+    number: usize,
+    layer: &Pointer,
+) -> Option<Digest> {
+    if !is_foreign(layer) || inventory.blobs.contains_key(&layer.digest) {
+        return None;
+    }
+    let diff_id: Digest = facts.diff_ids.get(number)?.parse().ok()?;
+    inventory.blobs.contains_key(&diff_id).then_some(diff_id)
+}
+
+/// What `LayerSources` says of the image's layers that are fetched elsewhere: docker pushes them as
+/// such only if it says so. Of all other layers it says nothing that the manifest does not.
+fn foreign_sources(graph: &Graph, facts: &ManifestFacts) -> Vec<LayerSource> {
+    let items = graph.docker_archive.iter().flatten();
+    let same_config = items.filter(|item| item.config_digest.as_ref() == Some(&facts.config));
+    let mut sources: Vec<LayerSource> = Vec::new();
+    for source in same_config.flat_map(|item| &item.layer_sources) {
+        let is_known = sources.iter().any(|known| known.key == source.key);
+        if source.is_foreign && facts.diff_ids.contains(&source.key) && !is_known {
+            sources.push(source.clone());
+        }
+    }
+    sources
 }
 
 impl Item {
@@ -249,6 +283,13 @@ impl Item {
         } else {
             json!(self.tags)
         };
-        json!({"Config": self.config.blob_name(), "RepoTags": tags, "Layers": layers})
+        let mut value =
+            json!({"Config": self.config.blob_name(), "RepoTags": tags, "Layers": layers});
+        if !self.sources.is_empty() {
+            let sources = self.sources.iter();
+            let sources = sources.map(|source| (source.key.clone(), source.descriptor.clone()));
+            value["LayerSources"] = Value::Object(sources.collect());
+        }
+        value
     }
 }

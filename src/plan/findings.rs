@@ -1,21 +1,23 @@
 //! What no change can mend, and what a user should know.
 
-use std::collections::BTreeMap;
+mod layers;
 
-use crate::compression::Compression;
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::digest::Digest;
 use crate::error::escape;
 use crate::graph::document::Document;
-use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
+use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole, Missing};
-use crate::inventory::{Content, Inventory};
+use crate::inventory::Inventory;
 use crate::media_type::{self, Kind};
 use crate::plan::decide::Decisions;
-use crate::plan::names::Named;
+use crate::plan::names::{Named, bad_name_of};
 use crate::plan::rewrite::Rewritten;
 use crate::plan::selection::{Selection, documents_after, signed_digest};
-use crate::plan::{Finding, Severity};
+use crate::plan::{Finding, PlanOptions, rules::FindingRule};
 use crate::reference::Reference;
+use layers::Layers;
 
 /// Everything worth telling about the output.
 pub(crate) fn findings(
@@ -25,6 +27,7 @@ pub(crate) fn findings(
     selection: &Selection,
     decisions: &Decisions,
     rewritten: &Rewritten,
+    options: &PlanOptions,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in &inventory.passed_over {
@@ -32,12 +35,7 @@ pub(crate) fn findings(
             "{} stands in the archive more than once with different bytes; the last one was taken",
             escape(name)
         );
-        findings.push(warning(
-            "duplicate-entry",
-            Some(name.clone()),
-            message,
-            None,
-        ));
+        findings.push(FindingRule::DuplicateEntry.finding(Some(name.clone()), message, None));
     }
     for repeated in &graph.repeated_keys {
         let message = format!(
@@ -45,50 +43,22 @@ pub(crate) fn findings(
             escape(&repeated.key)
         );
         let location = Some(repeated.location.clone());
-        findings.push(warning("duplicate-key", location, message, None));
+        findings.push(FindingRule::DuplicateKey.finding(location, message, None));
     }
     let documents: Vec<&Document> = documents_after(graph, selection).collect();
     unnamed(graph, entries, &mut findings);
-    bad_names(graph, &mut findings);
+    bad_names(graph, entries, selection, &mut findings);
     missing(graph, selection, &mut findings);
-    layers(graph, inventory, decisions, &documents, &mut findings);
+    let layers = Layers {
+        graph,
+        inventory,
+        decisions,
+        options,
+    };
+    layers.findings(&documents, &mut findings);
     unknown_types(&documents, &mut findings);
     stale(graph, rewritten, &documents, &mut findings);
     findings
-}
-
-fn finding(
-    rule: &'static str,
-    severity: Severity,
-    location: Option<String>,
-    message: String,
-    hint: Option<&str>,
-) -> Finding {
-    Finding {
-        rule,
-        severity,
-        location,
-        message,
-        hint: hint.map(str::to_owned),
-    }
-}
-
-fn warning(
-    rule: &'static str,
-    location: Option<String>,
-    message: String,
-    hint: Option<&str>,
-) -> Finding {
-    finding(rule, Severity::Warning, location, message, hint)
-}
-
-fn info(
-    rule: &'static str,
-    location: Option<String>,
-    message: String,
-    hint: Option<&str>,
-) -> Finding {
-    finding(rule, Severity::Info, location, message, hint)
 }
 
 fn unnamed(graph: &Graph, entries: &[Named], findings: &mut Vec<Finding>) {
@@ -98,8 +68,7 @@ fn unnamed(graph: &Graph, entries: &[Named], findings: &mut Vec<Finding>) {
             .pointers
             .get(entry.position)
             .map(|pointer| graph.root.location_of(pointer));
-        findings.push(warning(
-            "unnamed-image",
+        findings.push(FindingRule::UnnamedImage.finding(
             location,
             format!("the image {} has no name: docker loads it untagged, and ctr drops it without --digests", entry.digest),
             Some("give it one with --name, such as --name example.com/app:1.0"),
@@ -107,35 +76,29 @@ fn unnamed(graph: &Graph, entries: &[Named], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Names that no reader takes as they stand.
-fn bad_names(graph: &Graph, findings: &mut Vec<Finding>) {
-    let mut bad = |name: &str, location: String| {
-        if Reference::parse(name).is_some() {
-            return;
-        }
-        let better = Reference::parse(&name.to_lowercase()).map(|name| name.familiar());
-        let hint = match better {
-            Some(better) => format!("{better} would be valid: give it with --name or when the image is saved"),
+/// Names that no reader takes as they stand: those of images, and of what else is listed.
+fn bad_names(graph: &Graph, entries: &[Named], selection: &Selection, findings: &mut Vec<Finding>) {
+    let of_images: BTreeSet<usize> = entries.iter().map(|entry| entry.position).collect();
+    let is_other =
+        |position: &usize| !of_images.contains(position) && !selection.root.contains(position);
+    let pointers = graph.root.pointers.iter().enumerate();
+    let of_others = pointers
+        .filter(|(position, _)| is_other(position))
+        .filter_map(|(_, pointer)| bad_name_of(&graph.root, pointer));
+    let of_images = entries.iter().flat_map(|entry| entry.bad_names.clone());
+    for bad in of_images.chain(of_others) {
+        let hint = match Reference::suggest(&bad.name) {
+            Some(better) => format!(
+                "{} would be valid: give it with --name or when the image is saved",
+                better.familiar()
+            ),
             None => "a name is REPOSITORY:TAG, the repository in lower case, such as example.com/app:1.0".to_owned(),
         };
         let message = format!(
             "\"{}\" is not a valid image name, and docker refuses an archive that has it",
-            escape(name)
+            escape(&bad.name)
         );
-        findings.push(warning("bad-name", Some(location), message, Some(&hint)));
-    };
-    for (position, item) in graph.docker_archive.iter().flatten().enumerate() {
-        for tag in &item.repo_tags {
-            bad(tag, format!("manifest.json[{position}], RepoTags"));
-        }
-    }
-    for pointer in &graph.root.pointers {
-        if let Some(name) = &pointer.image_name {
-            bad(
-                name,
-                format!("{}, {IMAGE_NAME}", graph.root.location_of(pointer)),
-            );
-        }
+        findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(&hint)));
     }
 }
 
@@ -145,63 +108,16 @@ fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
         let location = Some(missing.location.clone());
         let digest = &missing.digest;
         findings.push(if missing.is_expected {
-            info("absent-content", location, format!("{digest} is not in the archive and may be fetched elsewhere"), None)
+            FindingRule::AbsentContent.finding( location, format!("{digest} is not in the archive and may be fetched elsewhere"), None)
         } else if missing.is_child {
-            warning(
-                "missing-manifest",
+            FindingRule::MissingManifest.finding(
                 location,
                 format!("the index lists {digest}, which is not in the archive; readers that want all platforms refuse it"),
                 Some("save the image with all its platforms, or read it with a tool that takes one platform"),
             )
         } else {
-            warning("missing-blob", location, format!("{digest} is not in the archive, and what needs it does not load"), None)
+            FindingRule::MissingBlob.finding( location, format!("{digest} is not in the archive, and what needs it does not load"), None)
         });
-    }
-}
-
-fn layers(
-    graph: &Graph,
-    inventory: &Inventory,
-    decisions: &Decisions,
-    documents: &[&Document],
-    findings: &mut Vec<Finding>,
-) {
-    let mut zstd: Vec<String> = Vec::new();
-    let is_image = |document: &&&Document| {
-        let facts = graph.manifests.get(&document.digest);
-        facts.is_some_and(|facts| facts.role == ManifestRole::Image)
-    };
-    for document in documents.iter().filter(is_image) {
-        for layer in document.pointers_in(Role::Layers) {
-            if !matches!(media_type::kind(&layer.media_type), Kind::Layer { .. }) {
-                continue;
-            }
-            let location = document.location_of(layer);
-            let stated = inventory.blobs.get(&layer.digest).map(|blob| blob.content);
-            let new = decisions.new_compression(&layer.digest);
-            match new.map(Compression::content).or(stated) {
-                Some(Content::Zstd) => zstd.push(location),
-                Some(Content::Other | Content::Empty) => findings.push(warning(
-                    "unknown-layer-bytes",
-                    Some(location),
-                    format!("{} is neither a tar nor compressed in a form that is known; its type was kept", layer.digest),
-                    None,
-                )),
-                _ => {}
-            }
-        }
-    }
-    if let Some(first) = zstd.first() {
-        let count = zstd.len();
-        findings.push(warning(
-            "zstd-layers",
-            Some(first.clone()),
-            format!(
-                "{count} {} compressed with zstd, which Docker before 23.0 cannot read",
-                if count == 1 { "layer is" } else { "layers are" }
-            ),
-            Some("for such a Docker, use --compression gzip or --for docker@20.10"),
-        ));
     }
 }
 
@@ -227,7 +143,7 @@ fn unknown_types(documents: &[&Document], findings: &mut Vec<Finding>) {
             "the media type \"{}\"{times} is not known and was passed over",
             escape(media_type)
         );
-        findings.push(info("unknown-media-type", Some(location), message, None));
+        findings.push(FindingRule::UnknownMediaType.finding(Some(location), message, None));
     }
 }
 
@@ -273,19 +189,17 @@ fn stale_evidence(
     let location = Some(parent.location_of(pointer));
     findings.push(match facts.role {
         ManifestRole::Signature => signature(location, old),
-        ManifestRole::Attestation => info(
-            "stale-statement",
+        ManifestRole::Attestation => FindingRule::StaleStatement.finding(
             location,
             format!("the attestation's statement names the old digest {old}; it is evidence and was not changed"),
             Some("attest the image again if the digest in the statement is verified"),
         ),
-        _ => info("moved-referrer", location, format!("this referrer was made for the old digest {old}"), None),
+        _ => FindingRule::MovedReferrer.finding( location, format!("this referrer was made for the old digest {old}"), None),
     });
 }
 
 fn signature(location: Option<String>, old: &Digest) -> Finding {
-    warning(
-        "stale-signature",
+    FindingRule::StaleSignature.finding(
         location,
         format!("the signature is of the old digest {old} and does not verify the new manifest"),
         Some("sign the fixed image again"),

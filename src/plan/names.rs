@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape, show_list};
 use crate::graph::docker_archive::DockerArchiveItem;
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::document::Document;
+use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::media_type::{self, Kind};
 use crate::reference::Reference;
@@ -24,6 +25,25 @@ pub(crate) struct Named {
     pub(crate) names: Vec<Reference>,
     /// Whether the first name takes the place of what the entry's annotations say.
     pub(crate) is_renamed: bool,
+    /// Names that are none by the grammar of references.
+    pub(crate) bad_names: Vec<BadName>,
+}
+
+/// A name that readers refuse, or that no user can type.
+#[derive(Clone, Debug)]
+pub(crate) struct BadName {
+    pub(crate) name: String,
+    pub(crate) location: String,
+}
+
+/// The name in a descriptor's annotations, if it is none by the grammar.
+pub(crate) fn bad_name_of(parent: &Document, pointer: &Pointer) -> Option<BadName> {
+    let name = pointer.image_name.clone()?;
+    let location = || format!("{}, {IMAGE_NAME}", parent.location_of(pointer));
+    Reference::parse(&name).is_none().then(|| BadName {
+        location: location(),
+        name,
+    })
 }
 
 /// The name that a descriptor's annotations give; a bare tag is none.
@@ -104,6 +124,7 @@ impl Join<'_> {
             images,
             names: name.into_iter().collect(),
             is_renamed: false,
+            bad_names: bad_name_of(&self.graph.root, pointer).into_iter().collect(),
         });
     }
 
@@ -130,58 +151,85 @@ impl Join<'_> {
         let Some(images) = images else {
             return Err(no_such_config(self.graph, position, item));
         };
-        // One config can belong to several manifests: the same layers in two compressions.
-        let mut checked = images
-            .iter()
-            .map(|image| (image, check_layers(self.graph, position, item, image)));
+        // One config can belong to several manifests: the same layers in two compressions, or the
+        // same layers and other annotations, which the item cannot tell apart.
+        let mut described = Vec::new();
         let mut first_error = None;
-        let image = checked.find_map(|(image, checked)| match checked {
-            Ok(()) => Some(image.clone()),
-            Err(error) => {
-                first_error.get_or_insert(error);
-                None
+        for image in images {
+            match check_layers(self.graph, position, item, image) {
+                Ok(()) => described.push(image.clone()),
+                Err(error) => first_error = first_error.or(Some(error)),
             }
-        });
-        let image = match (image, first_error) {
-            (Some(image), _) => image,
-            (None, Some(error)) => return Err(error),
-            (None, None) => return Err(no_such_config(self.graph, position, item)),
-        };
+        }
+        if described.is_empty() {
+            let unknown = || no_such_config(self.graph, position, item);
+            return Err(first_error.unwrap_or_else(unknown));
+        }
         for tag in &item.repo_tags {
-            self.add_tag(tag, &image)?;
+            match Reference::parse(tag) {
+                Some(name) => self.add_tag(name, tag, &described)?,
+                None => {
+                    let bad = BadName {
+                        name: tag.clone(),
+                        location: format!("manifest.json[{position}], RepoTags"),
+                    };
+                    let entry = self.entry_of(&described);
+                    let entries = entry.and_then(|entry| self.entries.get_mut(entry));
+                    entries
+                        .into_iter()
+                        .for_each(|entry| entry.bad_names.push(bad.clone()));
+                }
+            }
         }
         Ok(())
     }
 
-    fn add_tag(&mut self, tag: &str, image: &Digest) -> Result<()> {
-        let Some(name) = Reference::parse(tag) else {
-            return Ok(());
-        };
-        let holders = self.holders.get(image).map_or(&[][..], Vec::as_slice);
+    /// Adds a name to the first of these images, unless one of them has it.
+    fn add_tag(&mut self, name: Reference, tag: &str, images: &[Digest]) -> Result<()> {
         if let Some(known) = self.by_name.get(&name) {
-            return if holders.contains(&self.entries[*known].digest) {
+            let known = &self.entries[*known].digest;
+            return if self.holders_of(images).any(|holder| holder == known) {
                 Ok(())
             } else {
-                Err(disagreement(format!(
-                    "they give the name {} to different images",
-                    escape(tag)
-                )))
+                Err(name_given_twice(self.graph, tag))
             };
         }
-        // An entry without a name takes the first one; further names become entries of their own.
-        let of_image = holders
-            .iter()
-            .filter_map(|digest| self.by_digest.get(digest))
-            .flatten();
-        let entry = of_image
-            .copied()
-            .min_by_key(|entry| (!self.entries[*entry].names.is_empty(), *entry));
-        if let Some(entry) = entry {
+        if let Some(entry) = self.entry_of(images) {
             self.entries[entry].names.push(name.clone());
             self.by_name.insert(name, entry);
         }
         Ok(())
     }
+
+    /// The digests that entries point at and that lead to one of these images.
+    fn holders_of<'a>(&'a self, images: &'a [Digest]) -> impl Iterator<Item = &'a Digest> {
+        let holders = images.iter().filter_map(|image| self.holders.get(image));
+        holders.flatten()
+    }
+
+    /// The entry that a further name of these images goes to: one without a name takes the first;
+    /// the others become entries of their own.
+    fn entry_of(&self, images: &[Digest]) -> Option<usize> {
+        let entries = self
+            .holders_of(images)
+            .filter_map(|digest| self.by_digest.get(digest))
+            .flatten();
+        entries
+            .copied()
+            .min_by_key(|entry| (!self.entries[*entry].names.is_empty(), *entry))
+    }
+}
+
+fn name_given_twice(graph: &Graph, tag: &str) -> Error {
+    let what = format!("the name {} to different images", escape(tag));
+    if !graph.is_root_made {
+        return disagreement(format!("they give {what}"));
+    }
+    Error::new(
+        Code::RootDisagreement,
+        format!("manifest.json gives {what}"),
+    )
+    .with_hint("readers would keep that name for one image or the other; save each image under a name of its own")
 }
 
 fn no_such_config(graph: &Graph, position: usize, item: &DockerArchiveItem) -> Error {
@@ -225,7 +273,11 @@ fn check_layers(
         let found = item.layer_digests.get(number).and_then(Option::as_ref);
         // Docker saves a foreign layer as a plain tar beside the descriptor of the remote one.
         let diff_id = item.diff_ids.get(number).map(String::as_str);
-        let is_local_copy = is_foreign(layer) && found.map(Digest::as_str) == diff_id;
+        let is_local_copy = is_foreign(layer)
+            && match (found, diff_id) {
+                (Some(found), Some(diff_id)) => found.is_written(diff_id),
+                (found, diff_id) => found.is_none() && diff_id.is_none(),
+            };
         if found != Some(&layer.digest) && !is_local_copy {
             return Err(disagreement(format!(
                 "manifest.json[{position}], Layers[{number}] is {}, {}, layers[{number}] is {}",

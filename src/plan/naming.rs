@@ -24,9 +24,20 @@ pub(crate) fn rename(
         replace_all(graph, entries, selection, &options.names)?;
     }
     for (old, new) in &options.renames {
-        rename_one(entries, old, new)?;
+        rename_one(graph, entries, selection, old, new)?;
     }
     Ok(())
+}
+
+/// Leaves an entry of the index out.
+fn leave_out(graph: &Graph, selection: &mut Selection, entry: &Named, name: Option<&Reference>) {
+    if let Some(pointer) = graph.root.pointers.get(entry.position)
+        && selection.root.insert(entry.position)
+    {
+        let location = graph.root.location_of(pointer);
+        let change = Rule::NameEntry.change(location, name.map(Reference::full), None);
+        selection.changes.push(change);
+    }
 }
 
 fn replace_all(
@@ -59,16 +70,7 @@ fn replace_all(
         .with_hint("pick one with --image, or change single names with --rename OLD=NEW"));
     }
     for entry in entries.drain(1..) {
-        if let Some(pointer) = graph.root.pointers.get(entry.position)
-            && selection.root.insert(entry.position)
-        {
-            let before = entry.names.first().map(Reference::full);
-            selection.changes.push(Rule::NameEntry.change(
-                graph.root.location_of(pointer),
-                before,
-                None,
-            ));
-        }
+        leave_out(graph, selection, &entry, entry.names.first());
     }
     for entry in entries {
         let mut wanted: Vec<Reference> = Vec::new();
@@ -79,11 +81,18 @@ fn replace_all(
         }
         entry.is_renamed = true;
         entry.names = wanted;
+        entry.bad_names.clear();
     }
     Ok(())
 }
 
-fn rename_one(entries: &mut [Named], old: &Reference, new: &Reference) -> Result<()> {
+fn rename_one(
+    graph: &Graph,
+    entries: &mut Vec<Named>,
+    selection: &mut Selection,
+    old: &Reference,
+    new: &Reference,
+) -> Result<()> {
     let holder = entries.iter().position(|entry| entry.names.contains(old));
     let Some(holder) = holder else {
         let names: Vec<String> = entries
@@ -118,13 +127,23 @@ fn rename_one(entries: &mut [Named], old: &Reference, new: &Reference) -> Result
             ),
         ));
     }
+    let is_there_already = old != new && entries.iter().any(|entry| entry.names.contains(new));
     let entry = &mut entries[holder];
-    for name in &mut entry.names {
-        if name == old {
-            *name = new.clone();
+    if !is_there_already {
+        for name in &mut entry.names {
+            if name == old {
+                *name = new.clone();
+            }
         }
+        entry.is_renamed |= entry.names.first() == Some(new);
+        return Ok(());
     }
-    entry.is_renamed |= entry.names.first() == Some(new);
+    entry.is_renamed |= entry.names.first() == Some(old);
+    entry.names.retain(|name| name != old);
+    if entry.names.is_empty() {
+        let superfluous = entries.remove(holder);
+        leave_out(graph, selection, &superfluous, Some(old));
+    }
     Ok(())
 }
 
@@ -157,10 +176,14 @@ fn decide_entry(graph: &Graph, entry: &Named, decisions: &mut Decisions) {
         let stated = [&pointer.image_name, &pointer.ref_name];
         let rules = [Rule::ImageName, Rule::RefName];
         for (((key, value), before), rule) in annotations.into_iter().zip(stated).zip(rules) {
-            // A name that is there stays as it is written, unless another was asked for.
+            // A name that is there stays as it is written, unless another was asked for or
+            // containerd, which takes it as it stands, would give the image a name that is none.
             let is_set = match before {
                 None => true,
-                Some(before) => entry.is_renamed && *before != value,
+                Some(before) => {
+                    let is_bad = key == IMAGE_NAME && Reference::parse(before).is_none();
+                    (entry.is_renamed || is_bad) && *before != value
+                }
             };
             if is_set {
                 decisions.changes.push(rule.change(

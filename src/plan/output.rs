@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::compression::Compression;
 use crate::digest::{Algorithm, Digest};
 use crate::error::escape;
 use crate::graph::Graph;
 use crate::graph::document::Shape;
-use crate::inventory::{ExtraKind, Inventory};
+use crate::inventory::{ExtraKind, Inventory, Location, RootName};
 use crate::json::{KeyCase, View, check};
 use crate::media_type;
 use crate::plan::decide::Decisions;
@@ -14,7 +15,7 @@ use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
-use crate::plan::{Body, Change, DigestChange, Image, OutputEntry};
+use crate::plan::{Body, Change, DigestChange, Image, OutputEntry, PlanOptions};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
@@ -33,6 +34,7 @@ pub(crate) struct Context<'a> {
     pub(crate) platforms: &'a BTreeMap<Digest, Platform>,
     pub(crate) selection: &'a Selection,
     pub(crate) decisions: &'a Decisions,
+    pub(crate) options: &'a PlanOptions,
 }
 
 impl Context<'_> {
@@ -97,9 +99,9 @@ impl Context<'_> {
                 digest,
                 len,
                 media_type: if is_index {
-                    media_type::OCI_INDEX
+                    media_type::index_type(self.options.family)
                 } else {
-                    media_type::OCI_MANIFEST
+                    media_type::manifest_type(self.options.family)
                 },
                 config_digest: config,
                 platform: chosen
@@ -131,50 +133,56 @@ impl Context<'_> {
         docker_manifest: Option<Vec<u8>>,
         changes: &mut Vec<Change>,
     ) -> Vec<OutputEntry> {
-        self.extra_entries(changes);
+        if !self.options.keep_places {
+            self.extra_entries(changes);
+        }
         let oci_layout = self.oci_layout(changes);
-        if let Some(form) = &self.inventory.form {
+        if let Some(form) = self
+            .inventory
+            .form
+            .as_ref()
+            .filter(|_| !self.options.keep_places)
+        {
             changes.push(Rule::ArchiveForm.change(
                 escape(&form.entry),
                 Some(form.what.clone()),
                 Some("canonical".to_owned()),
             ));
         }
+        self.outer_compression(changes);
         let mut blobs = self.kept_blobs();
-        for new in self.rewritten.documents.values() {
-            blobs.insert(
-                new.digest.clone(),
-                (
-                    new.text.len() as u64,
-                    Body::Bytes(new.text.clone().into_bytes()),
-                ),
-            );
+        for (old, new) in &self.rewritten.documents {
+            let old = self.inventory.blobs.get(old).map(|blob| &blob.location);
+            let bytes = new.text.clone().into_bytes();
+            blobs.insert(new.digest.clone(), file(new.digest.blob_name(), bytes, old));
         }
-        let directory = |name: String| OutputEntry {
-            name,
-            len: 0,
-            body: Body::Directory,
-        };
-        let file = |name: &str, bytes: Vec<u8>| OutputEntry {
-            name: name.to_owned(),
-            len: bytes.len() as u64,
-            body: Body::Bytes(bytes),
-        };
         let algorithms: BTreeSet<Algorithm> = blobs.keys().map(Digest::algorithm).collect();
+        let directory = |name: String| entry(name, 0, Body::Directory);
         let mut entries = vec![directory("blobs/".to_owned())];
         entries.extend(
             algorithms
                 .into_iter()
                 .map(|algorithm| directory(format!("blobs/{}/", algorithm.name()))),
         );
-        entries.extend(blobs.into_iter().map(|(digest, (len, body))| OutputEntry {
-            name: digest.blob_name(),
-            len,
-            body,
-        }));
-        entries.push(file("index.json", self.rewritten.root.clone().into_bytes()));
-        entries.extend(docker_manifest.map(|bytes| file("manifest.json", bytes)));
-        entries.push(file("oci-layout", oci_layout));
+        entries.extend(blobs.into_values());
+        let inventory = self.inventory;
+        let roots = [
+            (
+                RootName::Index,
+                Some(self.rewritten.root.clone().into_bytes()),
+                &inventory.root_index,
+            ),
+            (
+                RootName::DockerManifest,
+                docker_manifest,
+                &inventory.docker_manifest,
+            ),
+            (RootName::OciLayout, Some(oci_layout), &inventory.oci_layout),
+        ];
+        for (name, bytes, old) in roots {
+            let replaced = old.as_ref().map(|old| &old.location);
+            entries.extend(bytes.map(|bytes| file(name.name().to_owned(), bytes, replaced)));
+        }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         entries
     }
@@ -199,6 +207,22 @@ impl Context<'_> {
         }
     }
 
+    /// An archive that is compressed as a whole comes out plain, or as its name says.
+    fn outer_compression(&self, changes: &mut Vec<Change>) {
+        let Some(before) = self.inventory.outer_compression else {
+            return;
+        };
+        let wanted = self.options.outer_compression;
+        if wanted.map(Compression::content) != Some(before) {
+            let after = wanted.map_or("none", Compression::short_name).to_owned();
+            changes.push(Rule::OuterCompression.change(
+                "the whole archive".to_owned(),
+                Some(before.name().to_owned()),
+                Some(after),
+            ));
+        }
+    }
+
     /// The input's file if it states the one version there is, else a new one.
     fn oci_layout(&self, changes: &mut Vec<Change>) -> Vec<u8> {
         let stated = self.inventory.oci_layout.as_ref();
@@ -214,7 +238,7 @@ impl Context<'_> {
 
     /// All blobs of the input but for documents that were rewritten and what only dropped ones
     /// needed, and the documents that the input does not hold.
-    fn kept_blobs(&self) -> BTreeMap<Digest, (u64, Body)> {
+    fn kept_blobs(&self) -> BTreeMap<Digest, OutputEntry> {
         let is_kept = |digest: &Digest| {
             !self.rewritten.documents.contains_key(digest)
                 && (self.selection.reachable.contains(digest)
@@ -222,30 +246,51 @@ impl Context<'_> {
                 && (self.decisions.still_used.contains(digest)
                     || !self.decisions.replaced.contains_key(digest))
         };
-        let mut kept: BTreeMap<Digest, (u64, Body)> = BTreeMap::new();
+        let blob = |digest: &Digest, len: u64, location: &Location| {
+            let body = Body::Blob {
+                digest: digest.clone(),
+                location: location.clone(),
+            };
+            entry(digest.blob_name(), len, body)
+        };
+        let mut kept: BTreeMap<Digest, OutputEntry> = BTreeMap::new();
         for (digest, bytes) in &self.graph.made {
             if is_kept(digest) {
-                let body = Body::Bytes(bytes.clone());
-                kept.insert(digest.clone(), (bytes.len() as u64, body));
+                kept.insert(
+                    digest.clone(),
+                    file(digest.blob_name(), bytes.clone(), None),
+                );
             }
         }
-        for (digest, blob) in &self.inventory.blobs {
+        for (digest, found) in &self.inventory.blobs {
             if is_kept(digest) {
-                let body = Body::Blob {
-                    digest: digest.clone(),
-                    location: blob.location.clone(),
-                };
-                kept.entry(digest.clone()).or_insert((blob.len, body));
+                let entry = || blob(digest, found.len, &found.location);
+                kept.entry(digest.clone()).or_insert_with(entry);
             }
         }
         for new in self.decisions.replaced.values() {
-            let body = Body::Blob {
-                digest: new.digest.clone(),
-                location: new.location.clone(),
-            };
-            kept.entry(new.digest.clone()).or_insert((new.len, body));
+            let entry = || blob(&new.digest, new.len, &new.location);
+            kept.entry(new.digest.clone()).or_insert_with(entry);
         }
         kept
+    }
+}
+
+/// An entry that takes the place of none.
+fn entry(name: String, len: u64, body: Body) -> OutputEntry {
+    OutputEntry {
+        name,
+        len,
+        body,
+        replaces: None,
+    }
+}
+
+/// An entry whose bytes are known, and where those are that it replaces.
+fn file(name: String, bytes: Vec<u8>, replaced: Option<&Location>) -> OutputEntry {
+    OutputEntry {
+        replaces: replaced.cloned(),
+        ..entry(name, bytes.len() as u64, Body::Bytes(bytes))
     }
 }
 

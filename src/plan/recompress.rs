@@ -8,6 +8,7 @@ use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
 use crate::inventory::{Content, Inventory, Location};
 use crate::media_type::{self, Kind};
+use crate::plan::docker_type;
 use crate::plan::rules::Rule;
 use crate::plan::{Change, PlanOptions};
 
@@ -37,6 +38,8 @@ pub struct NewLayer {
     pub digest: Digest,
     /// Their length.
     pub len: u64,
+    /// The digest that they have without compression.
+    pub diff_id: Digest,
     /// What they are compressed with.
     pub compression: Compression,
     /// Where they are.
@@ -98,8 +101,12 @@ pub(crate) fn recompressed(
             ),
         ));
     };
+    let Some(media_type) = media_type::layer_type(options.family, to, true) else {
+        return Err(docker_type::none(&place, to.name())
+            .with_hint("Docker has types for gzip and for plain tars; use --compression gzip"));
+    };
     Ok(Some(Recompressed {
-        media_type: media_type::oci_layer(to, true),
+        media_type,
         new: options.layers.get(&pointer.digest).cloned(),
         transcode: Transcode {
             digest: pointer.digest.clone(),
@@ -114,19 +121,14 @@ pub(crate) fn recompressed(
 }
 
 /// What a layer of these bytes is to become; `None` if it is that, or stays.
-fn wanted(content: Content, options: &PlanOptions) -> Option<Compression> {
-    let found = match content {
-        Content::Tar | Content::Gzip | Content::Zstd | Content::Bzip2 | Content::Xz => {
-            Compression::of_content(content)
-        }
-        Content::Empty | Content::Other => return None,
-    };
+pub(crate) fn wanted(content: Content, options: &PlanOptions) -> Option<Compression> {
+    if matches!(content, Content::Empty | Content::Other) {
+        return None;
+    }
+    let is_avoided = options.avoid.contains(&content);
     match options.compression {
-        Some(to) => (found != Some(to)).then_some(to),
-        None => {
-            let avoided = found.is_some_and(|found| options.avoid.contains(&found));
-            avoided.then_some(Compression::Gzip)
-        }
+        Some(to) => (is_avoided || Compression::of_content(content) != Some(to)).then_some(to),
+        None => is_avoided.then_some(Compression::Gzip),
     }
 }
 

@@ -9,7 +9,8 @@ use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
-use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role};
+use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role, belongs_to_one_form};
+use crate::inventory::BlobEntry;
 use crate::json::{
     Edit, HouseStyle, View, append_items, apply_edits, insert_members, remove_items,
     remove_members, set_member,
@@ -36,11 +37,16 @@ pub(crate) struct NewDocument {
     pub(crate) text: String,
 }
 
-/// Carries out all decisions.
+/// Carries out all decisions. With `places`, a document that becomes shorter than the one there is
+/// padded to its length.
 ///
 /// # Errors
 /// A document would become larger than readers take.
-pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Result<Rewritten> {
+pub(crate) fn rewrite(
+    graph: &Graph,
+    decisions: &Decisions,
+    places: Option<&BTreeMap<Digest, BlobEntry>>,
+) -> Result<Rewritten> {
     let mut out = Rewritten::default();
     for digest in &graph.children_first {
         let Some((document, decision)) =
@@ -48,9 +54,12 @@ pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Result<Rewritten>
         else {
             continue;
         };
-        let text = rewrite_document(document, decision, &mut out);
+        let mut text = rewrite_document(document, decision, &mut out);
         check_len(&document.location, &text)?;
         if text != document.text || document.is_restored {
+            if let Some(old) = places.and_then(|places| places.get(digest)) {
+                pad(&mut text, old.len);
+            }
             let digest = Digest::of(document.digest.algorithm(), text.as_bytes());
             out.documents
                 .insert(document.digest.clone(), NewDocument { digest, text });
@@ -59,6 +68,15 @@ pub(crate) fn rewrite(graph: &Graph, decisions: &Decisions) -> Result<Rewritten>
     out.root = rewrite_document(&graph.root, &decisions.root, &mut out);
     check_len(&graph.root.location, &out.root)?;
     Ok(out)
+}
+
+/// White space after a document's end changes its digest and nothing else.
+fn pad(text: &mut String, len: u64) {
+    let missing = len.saturating_sub(text.len() as u64);
+    text.extend(std::iter::repeat_n(
+        ' ',
+        usize::try_from(missing).unwrap_or(0),
+    ));
 }
 
 /// Refuses what the next reader, ocify among them, would refuse.
@@ -81,9 +99,7 @@ fn rewrite_document(
     out: &mut Rewritten,
 ) -> String {
     let text = &document.text;
-    let Some(root) = View::parse(text) else {
-        return text.clone();
-    };
+    let root = View::of_checked(text);
     let house = HouseStyle::of(text);
     let mut edits = Vec::new();
     if let Some(media_type) = decision.media_type {
@@ -161,7 +177,7 @@ fn follow_child(
         return;
     };
     let places = &pointer.places;
-    edits.push(Edit::string(places.digest.clone(), new.digest.as_str()));
+    edits.push(Edit::string(places.digest.clone(), &new.digest.to_string()));
     edits.push(Edit {
         range: places.size.clone(),
         text: new.text.len().to_string(),
@@ -180,10 +196,11 @@ fn follow_child(
         .push(rule.change(document.location_of(pointer), Some(before), Some(after)));
 }
 
-/// The descriptor of a layer that was compressed anew: what was true of the old bytes only goes.
+/// The descriptor of a layer that was compressed anew: what was true of the old bytes only goes, such
+/// as the places where these can be fetched.
 fn follow_layer(root: View<'_>, pointer: &Pointer, new: &NewLayer, edits: &mut Vec<Edit>) {
     let places = &pointer.places;
-    edits.push(Edit::string(places.digest.clone(), new.digest.as_str()));
+    edits.push(Edit::string(places.digest.clone(), &new.digest.to_string()));
     edits.push(Edit {
         range: places.size.clone(),
         text: new.len.to_string(),
@@ -194,24 +211,28 @@ fn follow_layer(root: View<'_>, pointer: &Pointer, new: &NewLayer, edits: &mut V
         .and_then(|items| items.get(pointer.position).copied());
     let Some(descriptor) = descriptor else { return };
     let annotations = descriptor.get("annotations");
-    let keys = annotations.and_then(View::members).unwrap_or_default();
-    let is_emptied = !keys.is_empty() && keys.iter().all(|member| is_bound_to_bytes(&member.key));
+    let members = annotations.and_then(View::members).unwrap_or_default();
+    let untrue: BTreeSet<&str> = members
+        .iter()
+        .filter(|member| is_untrue(&member.key, member.value, new))
+        .map(|member| member.key.as_ref())
+        .collect();
+    let is_emptied = !members.is_empty() && untrue.len() == members.len();
     edits.extend(remove_members(descriptor, |key| {
-        key == "data" || (is_emptied && key == "annotations")
+        matches!(key, "data" | "urls") || (is_emptied && key == "annotations")
     }));
     if let Some(annotations) = annotations.filter(|_| !is_emptied) {
-        edits.extend(remove_members(annotations, is_bound_to_bytes));
+        edits.extend(remove_members(annotations, |key| untrue.contains(key)));
     }
 }
 
-/// Annotations that describe one compressed form: estargz, zstd:chunked (both spellings), and
-/// containerd's note of the uncompressed digest.
-fn is_bound_to_bytes(key: &str) -> bool {
-    key == "containerd.io/uncompressed"
-        || key == "io.containers.estargz.uncompressed-size"
-        || key.starts_with("containerd.io/snapshot/stargz/")
-        || key.starts_with("io.github.containers.zstd-chunked.")
-        || key.starts_with("io.containers.zstd-chunked.")
+/// Whether an annotation does not hold for the new bytes: it tells of the old form, of a registry
+/// that has the old bytes, or of another tar than the one that was verified.
+fn is_untrue(key: &str, value: View<'_>, new: &NewLayer) -> bool {
+    belongs_to_one_form(key)
+        || key.starts_with("containerd.io/distribution.source.")
+        || (key == "containerd.io/uncompressed"
+            && value.string().as_deref() != Some(new.diff_id.to_string().as_str()))
 }
 
 fn follow_links(
@@ -222,7 +243,7 @@ fn follow_links(
 ) {
     for link in &pointer.links {
         if let Some(new) = out.documents.get(&link.digest) {
-            edits.push(Edit::string(link.place.clone(), new.digest.as_str()));
+            edits.push(Edit::string(link.place.clone(), &new.digest.to_string()));
             let location = format!("{}, {}", document.location_of(pointer), link.annotation);
             let (before, after) = (link.digest.to_string(), new.digest.to_string());
             out.changes
@@ -273,7 +294,7 @@ fn copy(
     };
     descriptor.insert("mediaType".to_owned(), json!(media_type));
     if let Some(new) = out.documents.get(&pointer.digest) {
-        descriptor.insert("digest".to_owned(), json!(new.digest.as_str()));
+        descriptor.insert("digest".to_owned(), json!(new.digest.to_string()));
         descriptor.insert("size".to_owned(), json!(new.text.len()));
         descriptor.remove("data");
     }

@@ -160,7 +160,7 @@ fn choose_images(
                 .and_then(|place| numbered.get(place).copied()),
             ImageChoice::Digest(digest) => entries
                 .iter()
-                .find(|entry| entry.digest == *digest || is_sole_config(graph, entry, digest))
+                .find(|entry| entry.digest == *digest || is_sole_image(graph, entry, digest))
                 .map(|entry| &entry.digest),
             ImageChoice::Name(name) => entries
                 .iter()
@@ -187,15 +187,13 @@ fn choose_images(
     Ok(())
 }
 
-/// Whether the digest is the image ID of the one image that the entry has.
-fn is_sole_config(graph: &Graph, entry: &Named, digest: &Digest) -> bool {
+/// Whether the digest is that of the one image that the entry has, or its image ID.
+fn is_sole_image(graph: &Graph, entry: &Named, digest: &Digest) -> bool {
     let [image] = entry.images.as_slice() else {
         return false;
     };
-    graph
-        .manifests
-        .get(image)
-        .is_some_and(|facts| facts.config == *digest)
+    let facts = graph.manifests.get(image);
+    image == digest || facts.is_some_and(|facts| facts.config == *digest)
 }
 
 fn image_not_found(choice: &ImageChoice, entries: &[Named], numbered: &[&Digest]) -> Error {

@@ -2,62 +2,51 @@
 
 mod duplicates;
 mod entries;
+mod input;
+mod listing;
 mod names;
 mod pax;
 
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use tar::EntryType;
 
-use self::entries::{Entries, Entry};
-use super::classify::{self, Item};
-use super::form::{FormCheck, Raw};
+pub(super) use self::duplicates::stands_twice;
+pub(super) use self::entries::{Entries, Entry, ends_inside};
+use self::input::FileInput;
+pub(super) use self::input::Input;
+pub(super) use self::listing::{CleanName, Contents, Listing};
+use super::form::Order;
 use super::{ScanOptions, Source, content};
-use crate::error::{Code, Error, IoContext, Result, escape, show_path};
-use crate::inventory::{Content, ExtraKind, Inventory, Location};
+use crate::digest::Digest;
+use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::header::{self, BLOCK};
+use crate::inventory::{Content, ExtraKind, Inventory, Location, Place, PlaceKind, RootName};
 
 pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     let file_len = source.file.metadata().context("read", source.path())?.len();
-    refuse_other_formats(source, file_len)?;
+    let head = source.head(&Location::Offset(0), file_len)?;
+    refuse_other_formats(source.path(), &head)?;
 
-    let mut inventory = Inventory::default();
-    let mut form = FormCheck::new();
-    let mut items = Vec::new();
-    let mut entries = Entries::new(source, file_len);
+    let mut listing = Listing::new(Order::Sorted);
+    let mut input = FileInput::new(source, file_len);
+    let mut entries = Entries::new(&mut input);
     while let Some(entry) = entries.next()? {
-        inventory.entry_count += 1;
-        let (clean, item) = item(source, &entry)?;
-        form.entry(&source.file, &raw(&entry, &item));
-        items.push((clean, item));
+        let name = listing.header(source.path(), &entry)?;
+        let kind = kind(&entry, Location::Offset(entry.data_at));
+        listing.place(place(&entry, &name, &kind));
+        if listing.is_canonical() {
+            let mut padding = [0; BLOCK];
+            let expected = header::padding(entry.len) as usize;
+            let padding = &mut padding[..expected];
+            let found = entries.input().read(padding, entry.data_at + entry.len)?;
+            listing.padding(&padding[..found], expected);
+        }
+        listing.add(name, kind, entry.len, None);
     }
-    check_end(source, entries.position(), file_len)?;
-    names::unwrap_directory(&mut items, &mut form);
-    let items = duplicates::without_duplicates(source, items, options, &mut inventory, &mut form)?;
-    names::refuse_nested(source, &items)?;
-    for item in items {
-        classify::add(&mut inventory, source, item)?;
-    }
-    inventory.form = form.finish(file_len, &inventory.blobs);
-    Ok(inventory)
-}
-
-/// The entry under its cleaned name, and that name's own bytes.
-fn item(source: &Source, entry: &Entry) -> Result<(Vec<u8>, Item)> {
-    let shown = || escape(&String::from_utf8_lossy(&entry.name));
-    let clean = names::clean(&entry.name)
-        .map_err(|what| invalid(source, &format!("the entry name \"{}\" {what}", shown())))?;
-    // Some readers skip these bytes and others take them for headers.
-    if entry.len > 0 && !has_bytes(entry) {
-        let what = format!("{} has {} bytes but is no file", shown(), entry.len);
-        return Err(invalid(source, &what));
-    }
-    let item = Item {
-        name: String::from_utf8_lossy(&clean).into_owned(),
-        kind: kind(entry),
-        len: entry.len,
-    };
-    Ok((clean, item))
+    let end = entries.position();
+    check_end(&mut input, end, end)?;
+    listing.finish(source, options, end, file_len)
 }
 
 /// In the oldest archives a directory is a file whose name ends in a slash.
@@ -78,43 +67,48 @@ fn has_bytes(entry: &Entry) -> bool {
         )
 }
 
-fn kind(entry: &Entry) -> ExtraKind {
+/// What an entry is; the bytes of a file are at `location`.
+pub(super) fn kind(entry: &Entry, location: Location) -> ExtraKind {
     let link = || String::from_utf8_lossy(&entry.link).into_owned();
     match entry.entry_type {
         _ if is_directory(entry) => ExtraKind::Directory,
-        EntryType::Regular | EntryType::Continuous => {
-            ExtraKind::File(Location::Offset(entry.data_at))
-        }
+        EntryType::Regular | EntryType::Continuous => ExtraKind::File(location),
         EntryType::Symlink => ExtraKind::Symlink(link()),
         EntryType::Link => ExtraKind::Hardlink(link()),
         _ => ExtraKind::Other,
     }
 }
 
-fn raw<'a>(entry: &'a Entry, item: &Item) -> Raw<'a> {
-    let mut clean = item.name.clone();
-    if item.kind == ExtraKind::Directory {
-        clean.push('/');
-    }
-    Raw {
-        name: &entry.name,
-        clean,
+/// Where the entry stands, by the name that it has itself: a directory around it counts.
+fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> Place {
+    let kind = match kind {
+        ExtraKind::Directory => PlaceKind::Directory,
+        ExtraKind::File(_) if Digest::from_blob_name(&name.text).is_some() => PlaceKind::Blob,
+        ExtraKind::File(_) => RootName::of(&name.text).map_or(PlaceKind::File, PlaceKind::Root),
+        ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) | ExtraKind::Other => PlaceKind::Special,
+    };
+    let written = entry.name.strip_prefix(b"./").unwrap_or(&entry.name);
+    let written = written.strip_suffix(b"/").unwrap_or(written);
+    Place {
+        start: entry.start_at,
+        header: entry.header_at,
+        data: entry.data_at,
         len: entry.len,
-        header_position: entry.header_at,
-        data_position: entry.data_at,
-        header: &entry.header,
+        kind,
+        is_simple: entry.is_simple,
+        is_well_named: written == name.bytes,
     }
 }
 
-fn refuse_other_formats(source: &Source, file_len: u64) -> Result<()> {
-    let head = source.head(&Location::Offset(0), file_len)?;
-    let shown = show_path(source.path());
-    let (name, tool) = match content::compression(&head) {
+/// Refuses what does not begin as a tar archive does.
+pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
+    let shown = show_path(path);
+    let (name, tool) = match content::compression(head) {
         Some(Content::Gzip) => ("gzip", "gzip -d"),
-        Some(Content::Zstd) => ("zstd", "zstd -d"),
+        Some(Content::Zstd | Content::ZstdAfterSkippable) => ("zstd", "zstd -d"),
         Some(Content::Bzip2) => ("bzip2", "bzip2 -d"),
         Some(_) => ("xz", "xz -d"),
-        None if content::sniff(&head) == Content::Tar => return Ok(()),
+        None if content::sniff(head) == Content::Tar => return Ok(()),
         None => {
             let what = if head.is_empty() {
                 "is empty"
@@ -132,46 +126,43 @@ fn refuse_other_formats(source: &Source, file_len: u64) -> Result<()> {
     .with_hint(format!("decompress it first, for example with {tool}")))
 }
 
-fn invalid(source: &Source, what: &str) -> Error {
+fn invalid(path: &Path, what: &str) -> Error {
     Error::new(
         Code::InvalidArchive,
-        format!("{} is not valid: {what}", show_path(source.path())),
+        format!("{} is not valid: {what}", show_path(path)),
     )
 }
 
-fn truncated(source: &Source, inside: &str) -> Error {
+fn truncated(path: &Path, inside: &str) -> Error {
     Error::new(
         Code::TruncatedArchive,
-        format!("{} ends inside {inside}", show_path(source.path())),
+        format!("{} ends inside {inside}", show_path(path)),
     )
     .with_hint("copy or download the archive again")
 }
 
 /// After the last entry there may only be zeros: another reader could go on past the end marker.
-fn check_end(source: &Source, end: u64, file_len: u64) -> Result<()> {
+/// Those before `position` were seen already.
+pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> Result<()> {
     let mut buffer = vec![0; 128 << 10];
-    let mut position = end.min(file_len);
-    while position < file_len {
-        let count = match source.file.read_at(&mut buffer, position) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Error::io("read", source.path(), error)),
-        };
+    loop {
+        let count = input.read(&mut buffer, position)?;
         if let Some(at) = buffer[..count].iter().position(|&byte| byte != 0) {
             return Err(Error::new(
                 Code::TrailingArchive,
                 format!(
                     "{} goes on after the end of the archive: only zeros expected after byte {end}, other bytes found at {}",
-                    show_path(source.path()),
+                    show_path(input.path()),
                     position + at as u64
                 ),
             )
             .with_hint("two archives in one file mean different images to different readers; split them"));
         }
+        if count < buffer.len() {
+            return Ok(());
+        }
         position += count as u64;
     }
-    Ok(())
 }
 
 #[cfg(test)]

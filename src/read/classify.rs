@@ -1,9 +1,11 @@
 //! Sorts the entries of a source into blobs, root files, structure and the rest.
 
-use super::{DOCUMENT_CAP, Source, content};
+use std::path::Path;
+
+use super::{BlobSource, DOCUMENT_CAP};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::inventory::{BlobEntry, ExtraEntry, ExtraKind, Inventory, Location, RootFile};
+use crate::inventory::{BlobEntry, Content, ExtraEntry, ExtraKind, Inventory, RootFile, RootName};
 
 /// One entry under its cleaned name. A file has an [`ExtraKind::File`].
 #[derive(Clone, Debug)]
@@ -12,17 +14,24 @@ pub(super) struct Item {
     pub(super) name: String,
     pub(super) kind: ExtraKind,
     pub(super) len: u64,
+    /// What the first bytes of a blob say, where they were looked at already.
+    pub(super) content: Option<Content>,
 }
 
-/// Puts one entry into its place in the inventory.
-pub(super) fn add(inventory: &mut Inventory, source: &Source, item: Item) -> Result<()> {
+/// Puts one entry into its place in the inventory of what messages call `path`.
+pub(super) fn add(
+    inventory: &mut Inventory,
+    blobs: &dyn BlobSource,
+    path: &Path,
+    item: Item,
+) -> Result<()> {
     let digest = Digest::from_blob_name(&item.name);
-    let is_root = is_root_file(&item.name);
-    if digest.is_none() && !is_root {
+    let root = RootName::of(&item.name);
+    if digest.is_none() && root.is_none() {
         if is_structure(&item.name) {
             return match item.kind {
                 ExtraKind::Directory => Ok(()),
-                _ => Err(link_entry(source, &item)),
+                _ => Err(link_entry(path, &item)),
             };
         }
         let entry = ExtraEntry {
@@ -33,30 +42,36 @@ pub(super) fn add(inventory: &mut Inventory, source: &Source, item: Item) -> Res
         return Ok(());
     }
     let ExtraKind::File(location) = &item.kind else {
-        return Err(link_entry(source, &item));
+        return Err(link_entry(path, &item));
     };
     if let Some(digest) = digest {
-        let head = source.head(location, item.len)?;
-        let blob = BlobEntry {
-            len: item.len,
-            location: location.clone(),
-            content: content::sniff(&head),
+        let blob = match item.content {
+            Some(content) => BlobEntry {
+                len: item.len,
+                location: location.clone(),
+                content,
+            },
+            None => blobs.identify(location, item.len)?,
         };
         inventory.blobs.insert(digest, blob);
         return Ok(());
     }
-    let file = Some(read_root(source, &item.name, location, item.len)?);
-    match item.name.as_str() {
-        "index.json" => inventory.root_index = file,
-        "manifest.json" => inventory.docker_manifest = file,
-        _ => inventory.oci_layout = file,
+    refuse_large_root(path, &item.name, item.len)?;
+    let blob = BlobEntry {
+        len: item.len,
+        location: location.clone(),
+        content: Content::Other,
+    };
+    let file = Some(RootFile {
+        bytes: blobs.read_blob(&blob, DOCUMENT_CAP)?,
+        location: blob.location,
+    });
+    match root {
+        Some(RootName::Index) => inventory.root_index = file,
+        Some(RootName::DockerManifest) => inventory.docker_manifest = file,
+        Some(RootName::OciLayout) | None => inventory.oci_layout = file,
     }
     Ok(())
-}
-
-/// Whether the name is one of the three files at the root.
-pub(super) fn is_root_file(name: &str) -> bool {
-    matches!(name, "index.json" | "manifest.json" | "oci-layout")
 }
 
 /// Whether the name is that of a directory that every layout has.
@@ -70,21 +85,21 @@ fn is_structure(name: &str) -> bool {
     }
 }
 
-fn read_root(source: &Source, name: &str, location: &Location, len: u64) -> Result<RootFile> {
-    if len > DOCUMENT_CAP {
-        return Err(Error::new(
-            Code::DocumentTooLarge,
-            format!(
-                "{name} in {} has {len} bytes, at most {DOCUMENT_CAP} are supported",
-                show_path(source.path())
-            ),
-        ));
+/// Refuses a root file that is larger than any document.
+pub(super) fn refuse_large_root(path: &Path, name: &str, len: u64) -> Result<()> {
+    if len <= DOCUMENT_CAP {
+        return Ok(());
     }
-    let bytes = source.read_range(location, len)?;
-    Ok(RootFile { bytes })
+    Err(Error::new(
+        Code::DocumentTooLarge,
+        format!(
+            "{name} in {} has {len} bytes, at most {DOCUMENT_CAP} are supported",
+            show_path(path)
+        ),
+    ))
 }
 
-fn link_entry(source: &Source, item: &Item) -> Error {
+fn link_entry(path: &Path, item: &Item) -> Error {
     let what = match &item.kind {
         ExtraKind::Symlink(target) => format!("a symbolic link to \"{}\"", escape(target)),
         ExtraKind::Hardlink(target) => format!("a hard link to \"{}\"", escape(target)),
@@ -102,7 +117,7 @@ fn link_entry(source: &Source, item: &Item) -> Error {
         format!(
             "{} in {} is {what}, expected a {expected}",
             escape(&item.name),
-            show_path(source.path())
+            show_path(path)
         ),
     )
     .with_hint(

@@ -26,7 +26,7 @@ pub(crate) fn compression(head: &[u8]) -> Option<Content> {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Content::Xz),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Content::Zstd),
         // A skippable frame: only Zstandard has them, and some writers put one first.
-        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Content::Zstd),
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Content::ZstdAfterSkippable),
         _ => None,
     }
 }
@@ -61,7 +61,11 @@ mod tests {
             ("bzip2", b"BZh9", Content::Bzip2),
             ("xz", b"\xfd7zXZ\0", Content::Xz),
             ("zstd", b"\x28\xb5\x2f\xfd", Content::Zstd),
-            ("skippable frame", b"\x5a\x2a\x4d\x18", Content::Zstd),
+            (
+                "skippable frame",
+                b"\x5a\x2a\x4d\x18",
+                Content::ZstdAfterSkippable,
+            ),
             (
                 "ustar",
                 &crate::header::canonical("a", false, 0),

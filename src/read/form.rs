@@ -1,15 +1,23 @@
 //! Whether an archive already has the form that ocify writes, byte for byte.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use crate::digest::{Algorithm, Digest};
-use crate::header::{self, BLOCK, END_LEN};
+use crate::header::{self, END_LEN};
 use crate::inventory::{BlobEntry, FormDifference};
+
+/// The order that an archive's entries are to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By name.
+    Sorted,
+    /// Blobs in any order, then the files at the root by name: what a stream can keep.
+    BlobsFirst,
+}
 
 /// Follows a scan and keeps the first difference.
 pub(super) struct FormCheck {
+    order: Order,
     /// Where the next header has to stand.
     position: u64,
     last: String,
@@ -24,14 +32,15 @@ pub(super) struct Raw<'a> {
     /// The name cleaned, with a trailing `/` for directories.
     pub(super) clean: String,
     pub(super) len: u64,
-    pub(super) header_position: u64,
     pub(super) data_position: u64,
-    pub(super) header: &'a [u8; BLOCK],
+    /// The bytes of all its headers, or the first ones.
+    pub(super) headers: &'a [u8],
 }
 
 impl FormCheck {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(order: Order) -> Self {
         FormCheck {
+            order,
             position: 0,
             last: String::new(),
             directories: BTreeSet::new(),
@@ -47,13 +56,17 @@ impl FormCheck {
         });
     }
 
+    /// Whether no difference was seen yet. The first is enough, and saves the rest of the work.
+    pub(super) fn is_same(&self) -> bool {
+        self.difference.is_none()
+    }
+
     /// Compares the next entry with what ocify would write there.
-    pub(super) fn entry(&mut self, file: &File, raw: &Raw<'_>) {
-        // The first difference is enough, and saves the reads.
-        if self.difference.is_some() {
+    pub(super) fn entry(&mut self, raw: &Raw<'_>) {
+        if !self.is_same() {
             return;
         }
-        if let Some(what) = self.compare(file, raw) {
+        if let Some(what) = self.compare(raw) {
             self.differs(&raw.clean, what);
         }
         self.position = raw.data_position + raw.len + header::padding(raw.len);
@@ -63,7 +76,15 @@ impl FormCheck {
         }
     }
 
-    fn compare(&self, file: &File, raw: &Raw<'_>) -> Option<&'static str> {
+    /// Looks at the bytes between the last entry's data and the next header.
+    pub(super) fn padding(&mut self, padding: &[u8], expected: usize) {
+        if self.is_same() && (padding.len() != expected || padding.iter().any(|&byte| byte != 0)) {
+            let last = self.last.clone();
+            self.differs(&last, "is not padded with zeros");
+        }
+    }
+
+    fn compare(&self, raw: &Raw<'_>) -> Option<&'static str> {
         if raw.name != raw.clean.as_bytes() {
             return Some("has its name written in another way");
         }
@@ -73,7 +94,9 @@ impl FormCheck {
         if raw.clean == self.last {
             return Some("stands twice");
         }
-        if raw.clean < self.last {
+        let is_blob = |name: &str| name.starts_with("blobs/");
+        let is_free = self.order == Order::BlobsFirst && is_blob(&raw.clean) && is_blob(&self.last);
+        if raw.clean < self.last && !is_free {
             return Some("stands out of order");
         }
         let mut parents = raw.clean.trim_end_matches('/').match_indices('/');
@@ -85,19 +108,8 @@ impl FormCheck {
         if self.position + expected.len() as u64 != raw.data_position {
             return Some("has another kind of header");
         }
-        let is_equal = if expected.len() == BLOCK {
-            raw.header_position == self.position && expected == raw.header
-        } else {
-            let mut found = vec![0; expected.len()];
-            file.read_exact_at(&mut found, self.position).is_ok() && found == expected
-        };
-        if !is_equal {
+        if raw.headers != expected {
             return Some("has another mode, owner or time");
-        }
-        let mut padding = vec![0; header::padding(raw.len) as usize];
-        let is_read = file.read_exact_at(&mut padding, raw.data_position + raw.len);
-        if is_read.is_err() || padding.iter().any(|&byte| byte != 0) {
-            return Some("is not padded with zeros");
         }
         None
     }

@@ -1,4 +1,4 @@
-//! Scans an image layout directory.
+//! Scans an image layout directory, or an archive that was unpacked into a directory.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,14 +9,22 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
 use super::classify::{self, Item};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::inventory::{ExtraKind, Inventory, Location};
 
-/// Levels below the root: `blobs`, the algorithm, the blob.
-const DEPTH: usize = 3;
+/// Levels below the root that are looked at. A layout has three: `blobs`, the algorithm, the blob.
+const DEPTH: usize = 8;
+/// How many entries are listed; each costs memory.
+const MAX_ENTRIES: usize = 1 << 20;
 
 pub(super) fn scan(source: &Source) -> Result<Inventory> {
+    list(source, MAX_ENTRIES)
+}
+
+fn list(source: &Source, max_entries: usize) -> Result<Inventory> {
     let mut inventory = Inventory::default();
+    // manifest.json may name files anywhere; an image layout has nothing of use beside its blobs.
+    let is_docker_archive = source.path().join("manifest.json").exists();
     let mut walk = WalkDir::new(source.path())
         .follow_links(false)
         .min_depth(1)
@@ -26,11 +34,14 @@ pub(super) fn scan(source: &Source) -> Result<Inventory> {
     while let Some(found) = walk.next() {
         let entry = found.map_err(|error| walk_error(source, error))?;
         inventory.entry_count += 1;
-        let is_dir = entry.file_type().is_dir();
-        if entry.depth() == 1 && is_dir && entry.file_name() != "blobs" {
+        if inventory.entry_count > max_entries {
+            return Err(too_many(source, max_entries));
+        }
+        let is_other = entry.depth() == 1 && entry.file_name() != "blobs";
+        if is_other && entry.file_type().is_dir() && !is_docker_archive {
             walk.skip_current_dir();
         }
-        classify::add(&mut inventory, source, item(source, &entry)?)?;
+        classify::add(&mut inventory, source, source.path(), item(source, &entry)?)?;
     }
     Ok(inventory)
 }
@@ -56,7 +67,23 @@ fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
     } else {
         ExtraKind::Other
     };
-    Ok(Item { name, kind, len })
+    Ok(Item {
+        name,
+        kind,
+        len,
+        content: None,
+    })
+}
+
+fn too_many(source: &Source, max_entries: usize) -> Error {
+    Error::new(
+        Code::TooManyEntries,
+        format!(
+            "{} holds more than {max_entries} files and directories",
+            show_path(source.path())
+        ),
+    )
+    .with_hint("give the directory that holds the image and nothing else")
 }
 
 fn walk_error(source: &Source, error: walkdir::Error) -> Error {
@@ -138,6 +165,40 @@ mod tests {
             "only the top level is listed"
         );
         assert_eq!(inventory.form, None);
+    }
+
+    #[test]
+    fn directories_are_listed_where_manifest_json_may_name_files_in_them() {
+        let (dir, _) = layout();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), b"x").unwrap();
+        std::fs::write(dir.path().join("manifest.json"), b"[]").unwrap();
+        std::fs::write(dir.path().join("ingest/deep/layer.tar"), b"x").unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("link")).unwrap();
+        let source = Source::open(dir.path()).unwrap();
+        let inventory = scan(&source, ScanOptions::default()).unwrap();
+        assert_eq!(
+            inventory.extra.keys().collect::<Vec<_>>(),
+            [
+                "ingest",
+                "ingest/deep",
+                "ingest/deep/deeper",
+                "ingest/deep/layer.tar",
+                "link"
+            ]
+        );
+        let kind = &inventory.extra["link"].kind;
+        assert!(matches!(kind, ExtraKind::Symlink(_)), "{kind:?}");
+    }
+
+    #[test]
+    fn too_many_entries_are_refused() {
+        let (dir, _) = layout();
+        let source = Source::open(dir.path()).unwrap();
+        // blobs/, blobs/sha256/, a blob, index.json and ingest/.
+        assert_eq!(list(&source, 5).unwrap().entry_count, 5);
+        let error = list(&source, 4).unwrap_err();
+        assert_eq!(error.code(), Code::TooManyEntries);
     }
 
     #[test]

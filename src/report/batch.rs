@@ -69,6 +69,8 @@ impl Summary {
             Status::Kept => &mut self.kept,
             Status::Skipped => &mut self.skipped,
             Status::Failed => &mut self.failed,
+            // No input of a batch ends so.
+            Status::Restored => return,
         };
         *counted += 1;
         if status != Status::Kept {
@@ -94,6 +96,10 @@ pub fn digests(plan: &Plan) -> Value {
 /// One input for programs.
 pub fn item_value(item: &Item<'_>) -> Value {
     let mut value = super::json::value(&item.report);
+    if let Some(object) = value.as_object_mut() {
+        // Standard input is no input of a batch.
+        object.shift_remove("spooled");
+    }
     value["version"] = VERSION.into();
     value["type"] = "item".into();
     value["bytes"] = item.bytes.into();
@@ -150,7 +156,9 @@ pub fn item_text(item: &Item<'_>, color: bool, out: &mut dyn Write) -> io::Resul
         Status::Kept => return Ok(()),
         Status::Failed => (style.red, failure(report)),
         Status::Skipped => (style.dim, "no image archive".to_owned()),
-        Status::Fixed | Status::Unchanged | Status::WouldFix => (style.bold, success(report)),
+        Status::Fixed | Status::Unchanged | Status::WouldFix | Status::Restored => {
+            (style.bold, success(report))
+        }
     };
     writeln!(
         out,
@@ -389,8 +397,8 @@ mod tests {
         map_lines("a.tar", &digests, &mut lines);
         let line: Value = serde_json::from_slice(&lines).unwrap();
         assert_eq!(line["input"], "a.tar");
-        assert_eq!(line["before"], samples::digest("before").as_str());
-        assert_eq!(line["after"], samples::digest("after").as_str());
+        assert_eq!(line["before"], samples::digest("before").to_string());
+        assert_eq!(line["after"], samples::digest("after").to_string());
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub fn value(report: &Report<'_>) -> Value {
             "bytes": report.blobs.bytes,
             "verified": if report.blobs.are_all_verified { "full" } else { "documents" },
         },
+        "spooled": report.spooled,
         "error": report.error.map(error),
     })
 }
@@ -65,8 +66,8 @@ fn finding(finding: &Finding) -> Value {
 pub(super) fn digest_change(change: &DigestChange) -> Value {
     json!({
         "kind": if change.is_index { "index" } else { "manifest" },
-        "before": change.before.as_str(),
-        "after": change.after.as_str(),
+        "before": change.before.to_string(),
+        "after": change.after.to_string(),
         "names": change.names,
         "platform": change.platform,
     })
@@ -75,8 +76,8 @@ pub(super) fn digest_change(change: &DigestChange) -> Value {
 fn image(image: &Image) -> Value {
     json!({
         "names": image.names,
-        "digest": image.digest.as_str(),
-        "config_digest": image.config_digest.as_ref().map(|digest| digest.as_str()),
+        "digest": image.digest.to_string(),
+        "config_digest": image.config_digest.as_ref().map(|digest| digest.to_string()),
         "platform": image.platform,
     })
 }
@@ -190,12 +191,12 @@ mod tests {
         assert_eq!(value["changes"][5]["before"], Value::Null);
         assert_eq!(
             value["digests"][0]["before"],
-            samples::digest("before").as_str()
+            samples::digest("before").to_string()
         );
         assert_eq!(value["digests"][0]["kind"], "manifest");
         assert_eq!(
             value["images"][0]["config_digest"],
-            samples::digest("config").as_str()
+            samples::digest("config").to_string()
         );
         assert_eq!(
             value["blobs"],

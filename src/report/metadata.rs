@@ -20,18 +20,18 @@ fn image(image: &Image) -> Map<String, Value> {
     if let Some(digest) = &image.config_digest {
         object.insert(
             "containerimage.config.digest".to_owned(),
-            digest.as_str().into(),
+            digest.to_string().into(),
         );
     }
     let descriptor = json!({
         "mediaType": image.media_type,
-        "digest": image.digest.as_str(),
+        "digest": image.digest.to_string(),
         "size": image.len,
     });
     object.insert("containerimage.descriptor".to_owned(), descriptor);
     object.insert(
         "containerimage.digest".to_owned(),
-        image.digest.as_str().into(),
+        image.digest.to_string().into(),
     );
     if !image.names.is_empty() {
         let names: Vec<String> = image.names.iter().map(|name| familiar(name)).collect();
@@ -54,13 +54,13 @@ mod tests {
     fn one_image() {
         let found = value(&samples::full());
         let expected = json!({
-            "containerimage.config.digest": samples::digest("config").as_str(),
+            "containerimage.config.digest": samples::digest("config").to_string(),
             "containerimage.descriptor": {
                 "mediaType": crate::media_type::OCI_MANIFEST,
-                "digest": samples::digest("manifest").as_str(),
+                "digest": samples::digest("manifest").to_string(),
                 "size": 7,
             },
-            "containerimage.digest": samples::digest("manifest").as_str(),
+            "containerimage.digest": samples::digest("manifest").to_string(),
             "image.name": "app:latest,example.com/app:v1",
         });
         assert_eq!(found, expected);

@@ -42,10 +42,10 @@ impl Style {
 
 /// Writes the report. A failure has none: [`error`] writes it.
 pub fn render(report: &Report<'_>, color: bool, out: &mut dyn Write) -> io::Result<()> {
-    let Some(plan) = report.plan else {
-        return Ok(());
-    };
     let style = Style::new(color);
+    let Some(plan) = report.plan else {
+        return recovered(report, &style, out);
+    };
     writeln!(
         out,
         "{}{}{}",
@@ -90,7 +90,8 @@ pub(super) fn count(count: u64, one: &str, many: &str) -> String {
 
 fn headline(report: &Report<'_>, plan: &Plan) -> String {
     let mut subject = escape(report.input);
-    if let Some(output) = report.output {
+    let is_in_place = report.output == Some(report.input);
+    if let Some(output) = report.output.filter(|_| !is_in_place) {
         subject = format!("{subject} → {}", escape(output));
     }
     let mut rules: Vec<&str> = plan.changes.iter().map(|change| change.rule).collect();
@@ -98,24 +99,42 @@ fn headline(report: &Report<'_>, plan: &Plan) -> String {
     rules.dedup();
     let kinds = count(rules.len() as u64, "kind of change", "kinds of changes");
     let what = match report.status {
+        Status::Fixed if is_in_place => format!("fixed in place, {kinds}"),
         Status::Fixed => format!("fixed, {kinds}"),
         Status::Unchanged => "already right, nothing needed to change".to_owned(),
         Status::WouldFix => format!("would be fixed, {kinds}"),
-        Status::Failed | Status::Kept | Status::Skipped => report.status.name().to_owned(),
+        Status::Restored | Status::Failed | Status::Kept | Status::Skipped => {
+            report.status.name().to_owned()
+        }
     };
     if report.output.is_none() {
         return format!("{subject}: {what}");
     }
     let blobs = count(report.blobs.count, "blob", "blobs");
-    let verified = if report.blobs.are_all_verified {
-        "verified"
-    } else {
-        "copied, documents verified"
+    let verified = match (report.blobs.are_all_verified, is_in_place) {
+        (true, _) => "verified",
+        (false, true) => "kept, documents verified",
+        (false, false) => "copied, documents verified",
     };
     format!(
         "{subject}: {what}, {blobs} ({}) {verified}",
         bytes(report.blobs.bytes)
     )
+}
+
+/// The only line of a run without a plan.
+fn recovered(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let what = match report.status {
+        Status::Restored => "brought back to what it was before an in-place fix that did not end",
+        Status::Unchanged => {
+            "no in-place fix was left unfinished, so there is nothing to bring back"
+        }
+        Status::Fixed | Status::WouldFix | Status::Failed | Status::Kept | Status::Skipped => {
+            return Ok(());
+        }
+    };
+    let Style { bold, reset, .. } = style;
+    writeln!(out, "{bold}{}: {what}{reset}", escape(report.input))
 }
 
 fn changes(changes: &[Change], style: &Style, out: &mut dyn Write) -> io::Result<()> {

@@ -33,6 +33,32 @@ struct Check<'a> {
     faults: Vec<String>,
     seen: BTreeSet<String>,
     facts: Facts,
+    /// Whether everything below `index.json` has Docker's types.
+    is_docker: bool,
+}
+
+/// Docker's types by the ends of OCI's.
+const DOCKER: [(&str, &str); 7] = [
+    ("index.v1+json", "distribution.manifest.list.v2+json"),
+    ("manifest.v1+json", "distribution.manifest.v2+json"),
+    ("config.v1+json", "container.image.v1+json"),
+    ("layer.v1.tar", "image.rootfs.diff.tar"),
+    ("layer.v1.tar+gzip", "image.rootfs.diff.tar.gzip"),
+    (
+        "layer.nondistributable.v1.tar",
+        "image.rootfs.foreign.diff.tar",
+    ),
+    (
+        "layer.nondistributable.v1.tar+gzip",
+        "image.rootfs.foreign.diff.tar.gzip",
+    ),
+];
+
+/// The type itself, or OCI's where it is one of Docker's.
+fn oci_type(media_type: &str) -> String {
+    let end = media_type.strip_prefix("application/vnd.docker.");
+    let row = DOCKER.iter().find(|(_, docker)| Some(*docker) == end);
+    row.map_or_else(|| media_type.to_owned(), |(oci, _)| format!("{OCI}{oci}"))
 }
 
 /// Checks an output; panics with all faults.
@@ -44,21 +70,61 @@ pub(crate) fn check_output(path: &Path) -> Facts {
     }
 }
 
+/// Checks an archive that keeps the form it had, and its files that belong to no image; panics with
+/// all faults.
+#[track_caller]
+pub(crate) fn check_kept(path: &Path) -> Facts {
+    let mut contents = Contents::read(path);
+    let is_ours = |name: &str| {
+        name.starts_with("blobs/") || ["index.json", "manifest.json", "oci-layout"].contains(&name)
+    };
+    contents.files.retain(|name, _| is_ours(name));
+    match judge_contents(&contents, false, Vec::new()) {
+        Ok(facts) => facts,
+        Err(faults) => panic!("{} is not right:\n{}", path.display(), faults.join("\n")),
+    }
+}
+
 /// Checks an output archive or layout directory.
 pub(crate) fn judge(path: &Path) -> Result<Facts, Vec<String>> {
+    judge_types(path, false)
+}
+
+/// Checks an output with Docker's types; panics with all faults.
+#[track_caller]
+pub(crate) fn check_docker_output(path: &Path) -> Facts {
+    match judge_types(path, true) {
+        Ok(facts) => facts,
+        Err(faults) => panic!("{} is not right:\n{}", path.display(), faults.join("\n")),
+    }
+}
+
+fn judge_types(path: &Path, is_docker: bool) -> Result<Facts, Vec<String>> {
     let mut faults = Vec::new();
     if path.is_file() {
         check_form(&fs::read(path).unwrap(), &mut faults);
     }
-    let contents = Contents::read(path);
+    judge_contents(&Contents::read(path), is_docker, faults)
+}
+
+fn judge_contents(
+    contents: &Contents,
+    is_docker: bool,
+    faults: Vec<String>,
+) -> Result<Facts, Vec<String>> {
     let mut check = Check {
-        contents: &contents,
+        contents,
         faults,
         seen: BTreeSet::new(),
         facts: Facts::default(),
+        is_docker,
     };
     check.files();
-    check.index(&contents.json("index.json"), "index.json");
+    let root = contents.json("index.json");
+    if root["mediaType"] != format!("{OCI}index.v1+json") {
+        check.fault("index.json", format!("mediaType {}", root["mediaType"]));
+    }
+    check.index(&root, "index.json");
     check.names();
     check.docker_manifest();
     let present = contents.digests().into_iter();
@@ -159,9 +225,6 @@ impl Check<'_> {
     }
 
     fn index(&mut self, index: &Value, at: &str) {
-        if index["mediaType"] != format!("{OCI}index.v1+json") {
-            self.fault(at, format!("mediaType {}", index["mediaType"]));
-        }
         for (number, child) in list(index, "manifests").enumerate() {
             self.descriptor(child, &format!("{at}, manifests[{number}]"));
         }
@@ -176,10 +239,13 @@ impl Check<'_> {
 
     /// Size, embedded data and type of a descriptor, and what it names.
     fn descriptor(&mut self, descriptor: &Value, at: &str) {
-        let media_type = descriptor["mediaType"].as_str().unwrap_or_default();
+        let stated = descriptor["mediaType"].as_str().unwrap_or_default();
+        let media_type = &oci_type(stated);
         let digest = descriptor["digest"].as_str().unwrap_or_default();
-        if media_type.starts_with("application/vnd.docker.") {
-            self.fault(at, media_type);
+        // Of Docker's types, only those in the table are right, and only where they were asked for.
+        let is_docker = media_type != stated;
+        if is_docker != self.is_docker || media_type.starts_with("application/vnd.docker.") {
+            self.fault(at, stated);
         }
         let Some(bytes) = self.contents.blob(digest) else {
             self.facts.missing.insert(digest.to_owned());
@@ -202,7 +268,7 @@ impl Check<'_> {
             return;
         }
         let document: Value = serde_json::from_slice(bytes).unwrap();
-        if document["mediaType"] != media_type {
+        if document["mediaType"] != stated {
             self.fault(
                 at,
                 format!("mediaType {} in the document", document["mediaType"]),
@@ -242,7 +308,7 @@ impl Check<'_> {
 
     /// The label is the actual compression, and the content is that of the diff ID.
     fn layer(&mut self, layer: &Value, diff_id: &Value, at: &str) {
-        let media_type = layer["mediaType"].as_str().unwrap_or_default();
+        let media_type = &oci_type(layer["mediaType"].as_str().unwrap_or_default());
         if media_type.ends_with("+encrypted") {
             return;
         }
@@ -295,7 +361,7 @@ impl Check<'_> {
         });
         let is_layer = |(number, layer): (usize, &Value)| {
             let found = &item["Layers"][number];
-            let media_type = layer["mediaType"].as_str().unwrap_or_default();
+            let media_type = oci_type(layer["mediaType"].as_str().unwrap_or_default());
             let local = config["rootfs"]["diff_ids"][number].as_str().map(blob_name);
             let has_local = local.is_some_and(|local| self.contents.has(&local) && *found == local);
             *found == entry(layer) || media_type.contains(".nondistributable.") && has_local
@@ -367,10 +433,11 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 /// Whether a manifest is that of an image.
 fn is_image(manifest: &Value) -> bool {
-    manifest["config"]["mediaType"] == format!("{OCI}config.v1+json")
+    let config = manifest["config"]["mediaType"].as_str().unwrap_or_default();
+    oci_type(config) == format!("{OCI}config.v1+json")
         && manifest["artifactType"].is_null()
         && list(manifest, "layers").all(|layer| {
-            let media_type = layer["mediaType"].as_str().unwrap_or_default();
+            let media_type = oci_type(layer["mediaType"].as_str().unwrap_or_default());
             media_type.starts_with(&format!("{OCI}layer."))
         })
 }

@@ -1,5 +1,7 @@
 //! One archive for every way in which an input can be bad.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use super::archive::{Entry, tar};
@@ -101,6 +103,14 @@ fn bomb() -> Layer {
     Layer::new(OCI_ZSTD, bytes, &plain)
 }
 
+/// Compressed so that it takes 256 MiB to decompress.
+fn wide(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(28).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// All of them.
 pub(crate) fn faults() -> Vec<Fault> {
     let right = right_layout().tar();
@@ -118,6 +128,7 @@ pub(crate) fn faults() -> Vec<Fault> {
     let faults = vec![
         ("cut", "truncated-archive", right[..2600].to_vec()),
         ("cut-compressed", "truncated-archive", { let bytes = gzip(&right); bytes[..bytes.len() - 20].to_vec() }),
+        ("window", "window-too-large", wide(&right)),
         ("climbing", "invalid-archive", with(Entry::file("../outside", "x"))),
         ("damaged", "digest-mismatch", damaged()),
         ("size", "size-mismatch", root(|r| r["manifests"][0]["size"] = json!(i64::MAX))),
@@ -153,7 +164,7 @@ pub(crate) fn faults() -> Vec<Fault> {
 pub(crate) fn odd_layer() -> Fault {
     let plain = layer_tar("x");
     let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    std::io::Write::write_all(&mut encoder, &plain).unwrap();
+    encoder.write_all(&plain).unwrap();
     Fault {
         name: "odd-layer",
         code: "unsupported-compression",

@@ -10,6 +10,8 @@ pub(crate) mod evidence;
 pub(crate) mod failure;
 pub(crate) mod faults;
 pub(crate) mod judged;
+pub(crate) mod placed;
+pub(crate) mod reflinks;
 pub(crate) mod runner;
 pub(crate) mod saved;
 pub(crate) mod schema;

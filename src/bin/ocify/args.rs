@@ -1,13 +1,13 @@
 //! The command line, and the help that teaches it.
 
 mod batch;
+mod demands;
 mod values;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
-use ocify::compression::{Compression, GzipMembers};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use ocify::engines::Engine;
 use ocify::plan::ImageChoice;
 use ocify::platform::Platform;
@@ -15,7 +15,7 @@ use ocify::reference::Reference;
 
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use values::{
-    Attestations, Format, LayerCompression, Members, Missing, ProgressMode, Verification,
+    Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
 use values::{image_choice, image_name, renaming};
 
@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Fix(Fix),
 }
 
+/// Standard input or output.
+const STANDARD: &str = "-";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do
@@ -50,42 +53,53 @@ Examples:
   ocify fix app.tar -o fixed.tar             rewrite an archive
   ocify fix layout/ -o fixed.tar             pack an image layout directory
   ocify fix app.tar -o layout/               unpack into an image layout directory
+  … | ocify fix - | docker load              mend what passes in a pipe
+  ocify fix --in-place app.tar               rewrite the archive itself, in milliseconds
   ocify fix app.tar --dry-run                show what would change; exit code 3 if something would
   ocify fix app.tar -o fixed.tar --format json | jq .digests
   ocify fix images/ -o fixed/                fix every archive and layout in a directory
+  ocify fix --in-place images/               fix them where they are
   find . -name '*.tar' -print0 | ocify fix --files-from - -0 -o ../fixed/
 
-Many inputs: a directory that is no image layout is walked for archives and layouts, which are known by
-their content. Several inputs and --files-from are many, too. OUTPUT is then a directory, in which the
-tree is mirrored. A failure stops no other input; run again, and what is finished is kept.
+Many inputs: a directory that is no image layout is looked through for archives and layouts, which are
+known by their content. Several inputs and --files-from are many, too. OUTPUT is then a directory, in
+which the tree is mirrored. A failure stops no other input; run again, and what is finished is kept.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
 
 /// The options of `fix`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Fix {
-    /// Image archive (a tar), image layout directory, or a directory to look through for them
+    /// Image archive (a tar), image layout directory, `-` for standard input, or a directory to look through
     #[arg(value_name = "INPUT", required_unless_present = "files_from")]
     pub(crate) inputs: Vec<PathBuf>,
 
-    /// Where to write: a new archive; or, with a `/` at the end, an image layout directory
+    /// Where to write: a new archive; with a `/` at the end, an image layout directory; `-` is standard output
     ///
     /// An existing empty directory is filled with an image layout as well. The input is never
-    /// changed, and the output appears only when it is complete. Not needed with --dry-run. Of
-    /// many inputs it is the directory for all outputs.
-    #[arg(
-        short,
-        long,
-        value_name = "OUTPUT",
-        required_unless_present = "dry_run"
-    )]
+    /// changed, and the output appears only when it is complete; on standard output, its last part
+    /// does. Not needed with --dry-run, and standard output where INPUT is `-`. Of many inputs it is
+    /// the directory for all outputs.
+    #[arg(short, long, value_name = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Rewrite INPUT itself: only what differs is written, in milliseconds whatever its size
+    ///
+    /// Entries keep their order and places, and files of neither form stay; what does not fit is
+    /// refused before anything is written. A journal beside the file brings it back after a crash:
+    /// the next ocify that meets the file does that first.
+    #[arg(long, conflicts_with_all = ["output", "force"])]
+    pub(crate) in_place: bool,
+
+    /// Bring INPUT back to what it was before an in-place fix that did not end, and do nothing else
+    #[arg(long, conflicts_with_all = ["output", "in_place", "dry_run", "metadata_file"])]
+    pub(crate) recover: bool,
 
     /// Write nothing; show what would change, and exit with code 3 if something would
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Form of the report on standard output
+    /// Form of the report, on standard output or, where that is the OUTPUT, on standard error
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
 
@@ -112,6 +126,8 @@ pub(crate) struct Fix {
     pub(crate) compression: LayerCompression,
 
     /// How hard to compress: gzip 0 to 12, zstd 1 to 22 [default: gzip 6, zstd 3]
+    ///
+    /// Memory does not depend on the size of layers, but it does on the level.
     #[arg(long, value_name = "N")]
     pub(crate) compression_level: Option<i32>,
 
@@ -119,10 +135,17 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = Members::Multi, value_name = "FORM")]
     pub(crate) gzip_members: Members,
 
+    /// Write OCI media types; `--oci-mediatypes=false` writes Docker's, where each has one
+    ///
+    /// What has none is refused: zstd layers (unless --compression changes them), estargz
+    /// annotations, encrypted layers, attestations and artifacts. index.json itself stays OCI's.
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, hide_possible_values = true)]
+    pub(crate) oci_mediatypes: bool,
+
     /// Make the archive load in this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated
     ///
-    /// Only what the engine cannot read is compressed anew, with gzip. Example: --for docker@20.10.
-    /// Without a version it is a current one.
+    /// Only what the engine cannot read is compressed anew, with gzip if --compression says nothing
+    /// else. Example: --for docker@20.10. Without a version it is a current one.
     #[arg(long = "for", value_name = "ENGINE[@VERSION]")]
     pub(crate) engines: Vec<Engine>,
 
@@ -153,9 +176,16 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
     pub(crate) missing: Missing,
 
-    /// What to verify before the output gets its name
-    #[arg(long, value_enum, default_value_t = Verification::Full, value_name = "WHAT")]
-    pub(crate) verify: Verification,
+    /// What to verify before anything is final [default: full; documents with --in-place]
+    ///
+    /// With `documents`, a new archive is the old one, cloned where the filesystem can do that, with
+    /// the same changes that --in-place makes, if these are possible.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) verify: Option<Verification>,
+
+    /// How the blobs of a layout directory become those of another
+    #[arg(long, value_enum, default_value_t = Linking::Auto, value_name = "HOW")]
+    pub(crate) link: Linking,
 
     /// Replace an output that exists
     #[arg(long)]
@@ -167,13 +197,17 @@ pub(crate) struct Fix {
     #[arg(long)]
     pub(crate) lenient: bool,
 
-    /// Where to keep the decompressed bytes of a compressed INPUT while they are needed [default: TMPDIR, or /tmp]
+    /// Where to keep the bytes of a compressed INPUT, or of standard input, while they are needed [default: TMPDIR, or /tmp]
     #[arg(long, value_name = "DIR")]
     pub(crate) spool_dir: Option<PathBuf>,
 
-    /// How many times larger than its compressed form an archive may become
+    /// How many times larger than its compressed form an archive or a layer may become
     #[arg(long, value_name = "N", default_value_t = 1100)]
     pub(crate) max_ratio: u64,
+
+    /// How much memory, in MiB, an archive or a layer may ask for to be decompressed: zstd's window, xz's dictionary
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) max_window: u64,
 
     /// How to show progress on standard error
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
@@ -193,6 +227,38 @@ pub(crate) struct Fix {
 }
 
 impl Fix {
+    /// The input, where there is one.
+    pub(crate) fn input(&self) -> &Path {
+        self.inputs.first().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// Whether the input is standard input.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.inputs.len() == 1 && self.input().as_os_str() == STANDARD
+    }
+
+    /// Where to write: standard output if the input is standard input and nothing else was said.
+    pub(crate) fn output(&self) -> Option<&Path> {
+        let default = self.is_stream().then_some(Path::new(STANDARD));
+        self.output.as_deref().or(default)
+    }
+
+    /// Whether the output is standard output, or would be.
+    pub(crate) fn is_for_stream(&self) -> bool {
+        self.output()
+            .is_some_and(|output| output.as_os_str() == STANDARD)
+    }
+
+    /// Whether the archive goes to standard output.
+    pub(crate) fn is_to_stream(&self) -> bool {
+        self.is_for_stream() && !self.dry_run
+    }
+
+    /// The directory for temporary files.
+    pub(crate) fn spool_directory(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
     /// The number of jobs, asked for or by default.
     pub(crate) fn jobs(&self) -> NonZeroUsize {
         self.jobs
@@ -201,73 +267,12 @@ impl Fix {
     }
 }
 
-impl Fix {
-    /// What layers are to be compressed with, if not as they are.
-    pub(crate) fn compression(&self) -> Option<Compression> {
-        match self.compression {
-            LayerCompression::Keep => None,
-            LayerCompression::Gzip => Some(Compression::Gzip),
-            LayerCompression::Zstd => Some(Compression::Zstd),
-            LayerCompression::Uncompressed => Some(Compression::Uncompressed),
-        }
-    }
-
-    /// Whether gzip is written in one member or in many.
-    pub(crate) fn members(&self) -> GzipMembers {
-        match self.gzip_members {
-            Members::Multi => GzipMembers::Multi,
-            Members::Single => GzipMembers::Single,
-        }
-    }
-
-    /// The compressions that some engine asked for cannot read.
-    pub(crate) fn avoided(&self) -> Vec<Compression> {
-        let is_avoided =
-            |form: &Compression| self.engines.iter().any(|engine| !engine.reads(*form));
-        let all = [
-            Compression::Uncompressed,
-            Compression::Gzip,
-            Compression::Zstd,
-        ];
-        all.into_iter().filter(is_avoided).collect()
-    }
-
-    /// What clap cannot see: demands that contradict each other.
-    pub(crate) fn contradiction(&self) -> Option<String> {
-        let wanted = self.compression();
-        let engine = wanted.and_then(|form| self.engines.iter().find(|e| !e.reads(form)));
-        if let (Some(engine), Some(form)) = (engine, wanted) {
-            return Some(format!(
-                "--for {engine} and --compression {} contradict each other: it cannot read that ({})",
-                form.short_name(),
-                engine.evidence()
-            ));
-        }
-        let level = self.compression_level?;
-        let form = wanted.unwrap_or(Compression::Gzip);
-        let (low, high) = match form {
-            Compression::Uncompressed => {
-                return Some("--compression uncompressed has no level".to_owned());
-            }
-            Compression::Gzip if self.gzip_members == Members::Single => (0, 9),
-            Compression::Gzip => (0, 12),
-            Compression::Zstd => (1, 22),
-        };
-        if (low..=high).contains(&level) {
-            return None;
-        }
-        Some(format!(
-            "--compression-level {level}: {} has the levels {low} to {high}",
-            form.short_name()
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
     use clap::error::ErrorKind;
+    use ocify::apply::Verify;
 
     fn fix(args: &[&str]) -> Result<Fix, clap::Error> {
         let line = ["ocify", "fix"].iter().chain(args);
@@ -282,12 +287,57 @@ mod tests {
     }
 
     #[test]
-    fn output_is_required_unless_dry_run() {
-        let error = fix(&["app.tar"]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+    fn there_is_one_way_out() {
+        let what = fix(&["app.tar"]).unwrap().contradiction().unwrap();
+        assert!(
+            what.contains("-o OUTPUT") && what.contains("--in-place"),
+            "{what}"
+        );
+        for enough in ["--dry-run", "--in-place", "--recover", "-ox"] {
+            let args = fix(&["app.tar", enough]).unwrap();
+            assert_eq!(args.contradiction(), None, "{enough}");
+        }
+        assert_eq!(fix(&["-"]).unwrap().contradiction(), None);
+        for wrong in ["--in-place", "--recover"] {
+            let args = fix(&["-", wrong]).unwrap();
+            assert!(args.contradiction().is_some(), "{wrong}");
+        }
+        let error = fix(&["app.tar", "--in-place", "-o", "x"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
         assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("-o") || error.to_string().contains("--output"));
-        assert_eq!(fix(&["app.tar", "--dry-run"]).unwrap().output, None);
+    }
+
+    #[test]
+    fn standard_input_goes_to_standard_output() {
+        for (line, is_stream, is_to_stream) in [
+            (&["-"][..], true, true),
+            (&["-", "--dry-run"], true, false),
+            (&["-", "-o", "x"], true, false),
+            (&["-", "-o", "-"], true, true),
+            (&["x", "-o", "-"], false, true),
+            (&["./-", "-o", "./-"], false, false),
+        ] {
+            let args = fix(line).unwrap();
+            let found = (args.is_stream(), args.is_to_stream());
+            assert_eq!(found, (is_stream, is_to_stream), "{line:?}");
+        }
+        let sync = fix(&["-", "--sync"]).unwrap();
+        assert!(sync.contradiction().unwrap().starts_with("--sync"));
+    }
+
+    #[test]
+    fn what_is_verified_depends_on_the_way_out() {
+        for (line, expected) in [
+            (&["app.tar", "-o", "x"][..], Verify::Full),
+            (
+                &["app.tar", "-o", "x", "--verify", "documents"],
+                Verify::Documents,
+            ),
+            (&["app.tar", "--in-place"], Verify::Documents),
+            (&["app.tar", "--in-place", "--verify", "full"], Verify::Full),
+        ] {
+            assert_eq!(fix(line).unwrap().verify(), expected, "{line:?}");
+        }
     }
 
     #[test]

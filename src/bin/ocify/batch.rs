@@ -41,11 +41,15 @@ pub(crate) fn contradiction(args: &Fix) -> Option<String> {
             "--metadata-file is for a single input; --report FILE tells about many",
         ),
         (
+            args.recover,
+            "--recover is for a single input; --in-place brings back every archive that it meets",
+        ),
+        (
             !args.name.is_empty(),
             "--name is for a single input; all of many would get the same name",
         ),
         (
-            args.output.as_deref() == Some(Path::new("-")),
+            args.is_for_stream(),
             "many inputs need a directory for their outputs, not standard output",
         ),
     ];
@@ -65,7 +69,7 @@ pub(crate) struct End {
 /// Does the batch.
 pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
     let started = Instant::now();
-    let place = OutputPlace::of(args.output.as_deref().filter(|_| !args.dry_run));
+    let place = OutputPlace::of(args.output().filter(|_| !args.dry_run));
     let named = named(args)?;
     for input in &named {
         place.check(&input.path)?;
@@ -73,7 +77,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
     let selection = Selection::new(args)?;
     let overview = Overview::new(args.progress, args.jobs().get());
     let tally = Tally::new(args, shard, &overview)?;
-    let made = match &args.output {
+    let made = match args.output() {
         Some(output) if !args.dry_run => Some(prepare(output)?),
         _ => None,
     };

@@ -3,17 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, RecompressOptions, Target, Verify, apply, recompress};
-use ocify::error::{Error, Result};
+use ocify::apply::{
+    ApplyOptions, Outcome, RecompressOptions, Target, TargetKind, Verify, apply, apply_patched,
+    patch, recompress,
+};
+use ocify::compression::Compression;
+use ocify::error::{Code, Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions};
 use ocify::progress::Progress;
 use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
 use ocify::report::Blobs;
+use ocify::standard;
 use ocify::threads::Spare;
 
 use crate::args::{Attestations, Fix};
 use crate::metadata;
+use crate::place;
+use crate::stream;
 
 /// What was decided about one input, and what was done.
 #[derive(Debug)]
@@ -21,6 +28,8 @@ pub(crate) struct Done {
     pub(crate) plan: Plan,
     /// The blobs that were copied; `None` for a dry run.
     pub(crate) blobs: Option<Blobs>,
+    /// Why standard input was kept in a temporary file, if it was.
+    pub(crate) spooled: Option<String>,
 }
 
 /// What one input's work has around it: itself alone, or the others of a batch.
@@ -31,28 +40,141 @@ pub(crate) struct Around<'a> {
     pub(crate) spare: Option<&'a Spare>,
 }
 
-/// Fixes one input; without an output, only decides.
-pub(crate) fn fix(
-    input: &Path,
-    output: Option<&Path>,
+/// Fixes one input by any way out; without an output, only decides.
+pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
+    if args.in_place {
+        return place::fix(args, around);
+    }
+    if args.is_stream() {
+        return stream::fix(args, around);
+    }
+    place::restore(args.input())?;
+    let source = Source::open(args.input())?;
+    // Everything that can refuse an output does so before the input is read.
+    let target = target(&source, args)?;
+    fix_source(decompressed(source, args, around)?, target, args, around)
+}
+
+/// Where the output goes; nowhere on a dry run.
+pub(crate) fn target(source: &Source, args: &Fix) -> Result<Option<Target>> {
+    let Some(output) = args.output().filter(|_| !args.dry_run) else {
+        return Ok(None);
+    };
+    let target = match args.is_to_stream() {
+        true => Target::stream(source, standard::output()?),
+        false => Target::prepare(source, output, args.force),
+    };
+    target.map(Some)
+}
+
+/// All stages for a source that can be read as often as needed.
+pub(crate) fn fix_source(
+    mut source: Source,
+    target: Option<Target>,
     args: &Fix,
     around: &Around<'_>,
 ) -> Result<Done> {
-    let source = Source::open(input)?;
-    // Everything that can refuse an output does so before the input is read.
-    let target = match output {
-        Some(output) if !args.dry_run => Some(Target::prepare(&source, output, args.force)?),
-        _ => None,
-    };
-    let mut source = decompressed(source, args, around)?;
-    let mut inventory = scan(
-        &source,
-        ScanOptions {
-            lenient: args.lenient,
-        },
-    )?;
+    let mut inventory = scan(&source, scan_options(args))?;
     let graph = resolve(&mut inventory, &source, args.lenient)?;
-    let mut options = PlanOptions {
+    let mut options = plan_options(args);
+    options.keep_places = keeps_places(&source, target.as_ref(), args);
+    let mut plan = ocify::plan(&graph, &inventory, &options)?;
+    let mut patched = None;
+    if options.keep_places {
+        patched = match patch(&plan, &inventory, &source) {
+            Ok(patch) => Some(patch),
+            // Whether it can be patched depends on the input alone, and so does what is written.
+            Err(error) if error.code() == Code::InPlaceRefused => {
+                options.keep_places = false;
+                plan = ocify::plan(&graph, &inventory, &options)?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+    }
+    let Some(target) = target else {
+        return Ok(Done::planned(plan));
+    };
+    if !plan.transcodes.is_empty() {
+        let default;
+        let directory = match target.kind() {
+            TargetKind::Archive | TargetKind::Layout => target.parent(),
+            TargetKind::Stream(_) => {
+                default = args.spool_directory();
+                &default
+            }
+        };
+        let work = RecompressOptions {
+            level: args.compression_level,
+            members: args.members(),
+            jobs: args.jobs(),
+            spare: around.spare,
+            limits: args.limits(),
+            directory,
+        };
+        let progress = (around.stage)("compressing");
+        options.layers = recompress(&plan.transcodes, &mut source, work, &*progress)?;
+        plan = ocify::plan(&graph, &inventory, &options)?;
+    }
+    let progress = (around.stage)("writing");
+    let apply_options = apply_options(args, around);
+    let outcome = match patched {
+        Some(patch) => apply_patched(&patch, &source, &target, &apply_options, &*progress)?,
+        None => apply(&plan, &source, target, &apply_options, &*progress)?,
+    };
+    Done::written(plan, outcome, args)
+}
+
+impl Done {
+    /// A dry run.
+    pub(crate) fn planned(plan: Plan) -> Done {
+        Done {
+            plan,
+            blobs: None,
+            spooled: None,
+        }
+    }
+
+    /// The output is there; what else was asked for is written now.
+    pub(crate) fn written(plan: Plan, outcome: Outcome, args: &Fix) -> Result<Done> {
+        if let Some(path) = &args.metadata_file {
+            metadata::write(path, &plan).map_err(|error| {
+                Error::io("write metadata file", path, error)
+                    .with_hint("the output itself is complete")
+            })?;
+        }
+        let blobs = Blobs {
+            count: outcome.blob_count,
+            bytes: outcome.blob_bytes,
+            are_all_verified: args.verify() == Verify::Full,
+        };
+        Ok(Done {
+            blobs: Some(blobs),
+            ..Done::planned(plan)
+        })
+    }
+}
+
+pub(crate) fn scan_options(args: &Fix) -> ScanOptions {
+    ScanOptions {
+        lenient: args.lenient,
+    }
+}
+
+pub(crate) fn apply_options<'a>(args: &Fix, around: &Around<'a>) -> ApplyOptions<'a> {
+    ApplyOptions {
+        force: args.force,
+        sync: args.sync,
+        jobs: args.jobs().get(),
+        spare: around.spare,
+        verify: args.verify(),
+        link: args.link.link(),
+    }
+}
+
+/// What the command line says about the plan.
+pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
+    PlanOptions {
         platform: args.platform.clone(),
         host_architecture: host_architecture().map(str::to_owned),
         drop_attestations: args.attestations == Attestations::Drop,
@@ -60,55 +182,31 @@ pub(crate) fn fix(
         missing: args.missing.policy(),
         names: args.name.clone(),
         renames: args.rename.clone(),
+        family: args.family(),
         compression: args.compression(),
         avoid: args.avoided(),
+        outer_compression: args.output().and_then(outer_compression),
         layers: BTreeMap::new(),
-    };
-    let mut plan = ocify::plan(&graph, &inventory, &options)?;
-    let Some(target) = target else {
-        return Ok(Done { plan, blobs: None });
-    };
-    if !plan.transcodes.is_empty() {
-        let work = RecompressOptions {
-            level: args.compression_level,
-            members: args.members(),
-            jobs: args.jobs(),
-            spare: around.spare,
-            max_ratio: args.max_ratio,
-            directory: target.parent(),
-        };
-        let progress = (around.stage)("compressing");
-        options.layers = recompress(&plan.transcodes, &mut source, work, &*progress)?;
-        plan = ocify::plan(&graph, &inventory, &options)?;
+        keep_places: false,
     }
-    let options = ApplyOptions {
-        force: args.force,
-        sync: args.sync,
-        jobs: args.jobs().get(),
-        spare: around.spare,
-        verify: args.verify.verify(),
+}
+
+/// Whether the output is to be the input with as little rewritten as can be. Blobs that are not verified
+/// need not be looked at, so that nothing but the system has to copy them.
+fn keeps_places(source: &Source, target: Option<&Target>, args: &Fix) -> bool {
+    let is_archive = match (target, args.output()) {
+        (Some(target), _) => target.is_plain_archive(),
+        (None, Some(output)) => !args.is_for_stream() && Target::names_plain_archive(output),
+        (None, None) => true,
     };
-    let outcome = apply(
-        &plan,
-        &source,
-        target,
-        &options,
-        &*(around.stage)("writing"),
-    )?;
-    if let Some(path) = &args.metadata_file {
-        metadata::write(path, &plan).map_err(|error| {
-            Error::io("write metadata file", path, error).with_hint("the output itself is complete")
-        })?;
-    }
-    let blobs = Blobs {
-        count: outcome.blob_count,
-        bytes: outcome.blob_bytes,
-        are_all_verified: args.verify.verify() == Verify::Full,
-    };
-    Ok(Done {
-        plan,
-        blobs: Some(blobs),
-    })
+    args.verify() == Verify::Documents && is_archive && !source.is_layout()
+}
+
+/// What an output of that name is compressed with as a whole; a directory is not.
+fn outer_compression(output: &Path) -> Option<Compression> {
+    let is_directory = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let name = output.file_name().filter(|_| !is_directory)?;
+    Some(Compression::of_name(name)).filter(|found| *found != Compression::Uncompressed)
 }
 
 /// The source itself, or the archive that it is compressed from.
@@ -116,17 +214,9 @@ fn decompressed(source: Source, args: &Fix, around: &Around<'_>) -> Result<Sourc
     let Some(content) = source.outer_compression()? else {
         return Ok(source);
     };
-    let default;
-    let directory = match &args.spool_dir {
-        Some(directory) => directory,
-        None => {
-            default = std::env::temp_dir();
-            &default
-        }
-    };
     let options = SpoolOptions {
-        directory,
-        max_ratio: args.max_ratio,
+        directory: &args.spool_directory(),
+        limits: args.limits(),
     };
     source.decompress(content, options, &*(around.stage)("decompressing"))
 }

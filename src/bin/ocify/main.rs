@@ -5,8 +5,10 @@ mod batch;
 mod fix;
 mod interrupt;
 mod metadata;
+mod place;
 mod progress;
 mod run;
+mod stream;
 
 use std::process::ExitCode;
 

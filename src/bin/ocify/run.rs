@@ -9,8 +9,10 @@ use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
 use ocify::batch::Shard;
-use ocify::error::Error;
+use ocify::error::{Code, Error};
+use ocify::journal::{Recovery, recover};
 use ocify::report::{Report, Status, json, text};
+use ocify::standard;
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch;
@@ -101,44 +103,75 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
 }
 
 fn fix(args: &Fix) -> u8 {
-    // There is one: without any, there are listed ones.
-    let Some(input) = args.inputs.first() else {
-        return USAGE;
+    let shown = |path: &Path, is_standard: bool, name: &str| match args.format {
+        Format::Text if is_standard => name.to_owned(),
+        Format::Text | Format::Json => path.to_string_lossy().into_owned(),
     };
-    let name = input.to_string_lossy();
-    let output = args.output.as_deref().map(Path::to_string_lossy);
+    let input = shown(args.input(), args.is_stream(), standard::INPUT);
+    if args.recover {
+        let result = recover(args.input());
+        let report = match &result {
+            Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
+            Err(error) => Report::failed(&input, error),
+        };
+        return finish(&report, args);
+    }
     let around = Around {
         stage: &|what| Box::new(Shown::new(args.progress, what)),
         spare: None,
     };
-    let result = fix::fix(input, args.output.as_deref(), args, &around);
-    let report = match (&result, &output) {
+    let result = fix::fix(args, &around);
+    let output = match args.in_place {
+        true => Some(input.clone()),
+        false => args
+            .output()
+            .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT)),
+    };
+    let mut report = match (&result, &output) {
         (
             Ok(Done {
                 plan,
                 blobs: Some(blobs),
+                ..
             }),
             Some(output),
-        ) => Report::written(&name, output, plan, *blobs),
-        (Ok(done), _) => Report::dry_run(&name, &done.plan),
-        (Err(error), _) => Report::failed(&name, error),
+        ) => Report::written(&input, output, plan, *blobs),
+        (Ok(done), _) => Report::dry_run(&input, &done.plan),
+        (Err(error), _) => Report::failed(&input, error),
     };
+    if let Ok(done) = &result {
+        report.spooled = done.spooled.as_deref();
+    }
+    finish(&report, args)
+}
+
+/// Shows a report, and returns the exit code that it stands for.
+fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     let code = match report.status {
-        Status::Fixed | Status::Unchanged => DONE,
+        Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,
         Status::Failed | Status::Kept | Status::Skipped => FAILED,
     };
-    if let Some(error) = report.error {
+    // A reader that went away needs no words, and a report to programs in their place says it all.
+    let is_alone = args.is_to_stream() && args.format == Format::Json;
+    if let Some(error) = report.error
+        && error.code() != Code::OutputClosed
+        && !is_alone
+    {
         show_error(error);
     }
-    match show(&report, args.format) {
+    let shown = match args.is_to_stream() {
+        true => show(report, args.format, io::stderr()),
+        false => show(report, args.format, io::stdout()),
+    };
+    match shown {
         Ok(()) => code,
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
         Err(error) => {
             show_error(&Error::io(
                 "write the report to",
-                Path::new("standard output"),
+                Path::new(standard::OUTPUT),
                 error,
             ));
             FAILED
@@ -146,10 +179,9 @@ fn fix(args: &Fix) -> u8 {
     }
 }
 
-fn show(report: &Report<'_>, format: Format) -> io::Result<()> {
-    let stdout = io::stdout();
-    let color = stdout.is_terminal() && color_wanted();
-    let mut out = io::BufWriter::new(stdout.lock());
+fn show(report: &Report<'_>, format: Format, to: impl Write + IsTerminal) -> io::Result<()> {
+    let color = to.is_terminal() && color_wanted();
+    let mut out = io::BufWriter::new(to);
     match format {
         Format::Text => text::render(report, color, &mut out)?,
         Format::Json => json::render(report, &mut out)?,

@@ -49,7 +49,9 @@ pub(crate) fn adopt(
         }
         for (number, entry) in item.layers.iter().enumerate() {
             let diff_id = diff_ids.get(number).map(String::as_str);
-            item.layer_digests.push(adopter.layer(entry, diff_id)?);
+            let location = format!("{location}, Layers[{number}] {}", escape(entry));
+            item.layer_digests
+                .push(adopter.layer(entry, diff_id, &location)?);
         }
         item.diff_ids = diff_ids;
     }
@@ -135,7 +137,7 @@ impl Adopter<'_> {
     }
 
     /// The layer's digest; `None` if it is not in the source and its name does not state it.
-    fn layer(&mut self, entry: &str, diff_id: Option<&str>) -> Result<Option<Digest>> {
+    fn layer(&mut self, entry: &str, diff_id: Option<&str>, place: &str) -> Result<Option<Digest>> {
         let (names, location, len) = match self.find(entry) {
             Found::Nothing => return Ok(Digest::from_blob_name(&clean(entry))),
             Found::Blob(digest) => return Ok(Some(digest)),
@@ -151,11 +153,23 @@ impl Adopter<'_> {
         let known = names.last().and_then(|name| self.files.get(name)).cloned();
         let blob = self.blobs.identify(&location, len)?;
         // Of an uncompressed layer the digest is the diff ID.
-        let digest = match (blob.content, diff_id, known) {
-            (Content::Tar, Some(diff_id), _) => diff_id,
+        let digest = match (blob.content, &diff_id, known) {
+            (Content::Tar, Some(diff_id), _) => diff_id.clone(),
             (_, _, Some(known)) => known,
             _ => self.blobs.digest_of(&blob)?,
         };
+        if let Some(claimed) = compressed_digest(entry)
+            && blob.content != Content::Tar
+            && claimed != digest
+            && Some(&claimed) != diff_id.as_ref()
+            && !self.leniency.is_lenient()
+        {
+            return Err(Error::new(
+                Code::DigestMismatch,
+                format!("{place} has the digest {digest}, which is not the one in its name"),
+            )
+            .with_hint("the archive is damaged or was edited; --lenient takes the layer as it is, as docker does"));
+        }
         self.take(names, &digest, blob);
         Ok(Some(digest))
     }
@@ -239,4 +253,13 @@ fn claimed_digest(entry: &str) -> Option<Digest> {
         true => stem.parse().ok(),
         false => format!("sha256:{stem}").parse().ok(),
     }
+}
+
+/// The digest that the name of a compressed layer states: `<hex>.tar.gz` as crane, ko and jib write
+/// it. Other writers put the diff ID there.
+fn compressed_digest(entry: &str) -> Option<Digest> {
+    let name = clean(entry);
+    let file = name.rsplit('/').next().unwrap_or_default();
+    let stem = file.strip_suffix(".tar.gz")?;
+    format!("sha256:{stem}").parse().ok()
 }

@@ -3,37 +3,46 @@
 //! Every reader has to see the same entries here, so whatever readers are known to understand in
 //! different ways is refused.
 
+use std::path::Path;
+
 use tar::{EntryType, Header};
 
+use super::input::Input;
 use super::pax::Records;
 use super::{invalid, truncated};
 use crate::error::{Code, Error, Result, escape, show_path};
 use crate::header::{self, BLOCK};
-use crate::inventory::Location;
-use crate::read::Source;
 
 /// What the long names and PAX records of one entry may take; they are held in memory.
 const EXTENSION_CAP: u64 = 1 << 20;
+/// As many bytes of headers are kept as ocify itself may write for one entry, and more.
+const HEADERS_KEPT: usize = 4 * BLOCK;
 
 /// One entry, its long names and PAX records applied.
-pub(super) struct Entry {
+pub(in crate::read) struct Entry {
     /// The name as written.
-    pub(super) name: Vec<u8>,
+    pub(in crate::read) name: Vec<u8>,
     /// What a link leads to; empty for everything else.
-    pub(super) link: Vec<u8>,
-    pub(super) entry_type: EntryType,
-    pub(super) len: u64,
+    pub(in crate::read) link: Vec<u8>,
+    pub(in crate::read) entry_type: EntryType,
+    pub(in crate::read) len: u64,
+    /// Where the first of the entry's headers stands.
+    pub(in crate::read) start_at: u64,
     /// Where the entry's own header stands, after those that extend it.
-    pub(super) header_at: u64,
-    pub(super) data_at: u64,
-    pub(super) header: [u8; BLOCK],
+    pub(in crate::read) header_at: u64,
+    pub(in crate::read) data_at: u64,
+    /// Whether the entry's own header states name and length itself.
+    pub(in crate::read) is_simple: bool,
+    /// The bytes from the end of the last entry to the data: all of them, or the first ones.
+    pub(in crate::read) headers: Vec<u8>,
 }
 
-/// Reads entries by position.
-pub(super) struct Entries<'a> {
-    source: &'a Source,
-    file_len: u64,
+/// Reads entries one after the other.
+pub(in crate::read) struct Entries<'a, I> {
+    input: &'a mut I,
     position: u64,
+    /// The headers of the entry that is being read.
+    headers: Vec<u8>,
 }
 
 /// What the headers before an entry say about it.
@@ -45,24 +54,31 @@ struct Extensions {
     len: u64,
 }
 
-impl<'a> Entries<'a> {
-    pub(super) fn new(source: &'a Source, file_len: u64) -> Self {
+impl<'a, I: Input> Entries<'a, I> {
+    pub(in crate::read) fn new(input: &'a mut I) -> Self {
         Entries {
-            source,
-            file_len,
+            input,
             position: 0,
+            headers: Vec::new(),
         }
     }
 
     /// Where the next header stands. After the last entry, its end.
-    pub(super) fn position(&self) -> u64 {
+    pub(in crate::read) fn position(&self) -> u64 {
         self.position
+    }
+
+    /// What is read from. The data of a stream's entry is read here before the next entry.
+    pub(in crate::read) fn input(&mut self) -> &mut I {
+        self.input
     }
 
     /// The next entry, or `None` at the end: of the archive or of the file, since some writers
     /// leave the end marker out.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>> {
+    pub(in crate::read) fn next(&mut self) -> Result<Option<Entry>> {
         let mut extensions = Extensions::default();
+        self.headers = Vec::with_capacity(BLOCK);
+        let start_at = self.position;
         loop {
             let at = self.position;
             let Some(block) = self.block()? else {
@@ -104,7 +120,10 @@ impl<'a> Entries<'a> {
                     }
                     is_alone
                 }
-                _ => return self.entry(at, block, len, extensions).map(Some),
+                _ => {
+                    let entry = self.entry(at, block, len, extensions)?;
+                    return Ok(Some(Entry { start_at, ..entry }));
+                }
             };
             if !is_first {
                 return Err(self.bad_header(at, "the headers of one entry contradict each other"));
@@ -121,6 +140,8 @@ impl<'a> Entries<'a> {
     ) -> Result<Entry> {
         let header = Header::from_byte_slice(&block);
         let records = extensions.records.unwrap_or_default();
+        let is_simple =
+            extensions.name.is_none() && records.path.is_none() && records.size.is_none();
         let name = self
             .agreed(at, extensions.name, records.path)?
             .unwrap_or_else(|| header.path_bytes().into_owned());
@@ -128,56 +149,61 @@ impl<'a> Entries<'a> {
             .agreed(at, extensions.link, records.linkpath)?
             .or_else(|| header.link_name_bytes().map(|link| link.into_owned()))
             .unwrap_or_default();
-        let shown = escape(&String::from_utf8_lossy(&name));
+        let shown = || escape(&String::from_utf8_lossy(&name));
         if records.is_sparse || header.entry_type().is_gnu_sparse() {
             return Err(Error::new(
                 Code::SparseEntry,
                 format!(
-                    "{shown} in {} is stored as a sparse file",
-                    show_path(self.source.path())
+                    "{} in {} is stored as a sparse file",
+                    shown(),
+                    show_path(self.input.path())
                 ),
             )
             .with_hint("write the archive again without tar --sparse"));
         }
         let len = records.size.unwrap_or(len);
         let data_at = self.position;
-        let end = data_at.checked_add(len).filter(|&end| end <= self.file_len);
-        let Some(end) = end else {
-            let left = self.file_len - data_at;
-            let what = format!("{shown}: {len} bytes expected from byte {data_at}, {left} found");
-            return Err(truncated(self.source, &what));
-        };
-        self.position = end + header::padding(len);
+        let left = self.input.len().map(|all| all.saturating_sub(data_at));
+        if left.is_some_and(|left| left < len) {
+            let left = left.unwrap_or(0);
+            return Err(ends_inside(self.input.path(), &shown(), len, data_at, left));
+        }
+        let end = data_at.checked_add(len);
+        let end = end.and_then(|end| end.checked_add(header::padding(len)));
+        self.position =
+            end.ok_or_else(|| self.bad_header(at, "the size is larger than any archive"))?;
         Ok(Entry {
             name,
             link,
             entry_type: header.entry_type(),
             len,
+            start_at: at,
             header_at: at,
             data_at,
-            header: block,
+            is_simple,
+            headers: std::mem::take(&mut self.headers),
         })
     }
 
     /// The header at the position; `None` at the end.
-    fn block(&self) -> Result<Option<[u8; BLOCK]>> {
+    fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let at = self.position;
-        let left = self.file_len.saturating_sub(at);
-        if left == 0 {
+        let mut block = [0; BLOCK];
+        let found = self.input.read(&mut block, at)?;
+        if found == 0 {
             return Ok(None);
         }
-        if left < BLOCK as u64 {
-            let what = format!("the header at byte {at}: {BLOCK} bytes expected, {left} found");
-            return Err(truncated(self.source, &what));
+        if found < BLOCK {
+            let what = format!("the header at byte {at}: {BLOCK} bytes expected, {found} found");
+            return Err(truncated(self.input.path(), &what));
         }
-        let mut block = [0; BLOCK];
-        self.source.read_into(&mut block, at)?;
         if block.iter().all(|&byte| byte == 0) {
             return Ok(None);
         }
         if !header::has_checksum(&block) {
             return Err(self.bad_header(at, "it does not have the checksum that it states"));
         }
+        self.keep(&block);
         Ok(Some(block))
     }
 
@@ -187,16 +213,23 @@ impl<'a> Entries<'a> {
         if extensions.len > EXTENSION_CAP {
             return Err(self.bad_header(at, "the headers of one entry are too long"));
         }
-        let left = self.file_len - self.position;
-        if len > left {
-            let what = format!("the header at byte {at}: {len} more bytes expected, {left} found");
-            return Err(truncated(self.source, &what));
+        let padded = len + header::padding(len);
+        let mut body = vec![0; usize::try_from(padded).unwrap_or(usize::MAX)];
+        let found = self.input.read(&mut body, self.position)?;
+        if (found as u64) < len {
+            let what = format!("the header at byte {at}: {len} more bytes expected, {found} found");
+            return Err(truncated(self.input.path(), &what));
         }
-        let body = self
-            .source
-            .read_range(&Location::Offset(self.position), len)?;
-        self.position += len + header::padding(len);
+        self.keep(&body);
+        body.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        self.position += padded;
         Ok(body)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = HEADERS_KEPT - self.headers.len().min(HEADERS_KEPT);
+        self.headers
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn records(&self, at: u64, body: &[u8]) -> Result<Records> {
@@ -217,7 +250,10 @@ impl<'a> Entries<'a> {
     }
 
     fn bad_header(&self, at: u64, what: &str) -> Error {
-        invalid(self.source, &format!("bad header at byte {at}: {what}"))
+        invalid(
+            self.input.path(),
+            &format!("bad header at byte {at}: {what}"),
+        )
     }
 }
 
@@ -225,6 +261,18 @@ impl Extensions {
     fn is_empty(&self) -> bool {
         self.name.is_none() && self.link.is_none() && self.records.is_none()
     }
+}
+
+/// Says that the archive ends inside an entry's data.
+pub(in crate::read) fn ends_inside(
+    path: &Path,
+    name: &str,
+    len: u64,
+    data_at: u64,
+    found: u64,
+) -> Error {
+    let what = format!("{name}: {len} bytes expected from byte {data_at}, {found} found");
+    truncated(path, &what)
 }
 
 /// GNU names are strings of C.

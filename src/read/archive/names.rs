@@ -1,11 +1,11 @@
 //! Entry names: cleaned, and freed of the one directory that an archive was packed in.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::invalid;
 use crate::error::{Result, escape};
 use crate::inventory::ExtraKind;
-use crate::read::Source;
 use crate::read::classify::Item;
 use crate::read::form::FormCheck;
 
@@ -34,11 +34,8 @@ pub(super) fn clean(name: &[u8]) -> Result<Vec<u8>, &'static str> {
 }
 
 /// Strips the one directory that an archive was packed in.
-pub(super) fn unwrap_directory(items: &mut [(Vec<u8>, Item)], form: &mut FormCheck) {
-    let Some(wrapper) = wrapper(items) else {
-        return;
-    };
-    form.differs(&wrapper, "is a directory around the whole image");
+pub(super) fn unwrap_directory(wrapper: &str, items: &mut [(Vec<u8>, Item)], form: &mut FormCheck) {
+    form.differs(wrapper, "is a directory around the whole image");
     // Below the wrapper, the raw name keeps its own bytes.
     let prefix = wrapper.len() + 1;
     for (key, item) in items {
@@ -49,11 +46,33 @@ pub(super) fn unwrap_directory(items: &mut [(Vec<u8>, Item)], form: &mut FormChe
             key.drain(..prefix);
             item.name.drain(..prefix);
         }
+        unwrap_target(&mut item.kind, wrapper);
+    }
+}
+
+/// What a link leads to, where that is stated from the top of the archive.
+fn unwrap_target(kind: &mut ExtraKind, wrapper: &str) {
+    let (target, is_absolute) = match kind {
+        ExtraKind::Hardlink(target) => (target, false),
+        ExtraKind::Symlink(target) if target.starts_with('/') => (target, true),
+        _ => return,
+    };
+    let Ok(cleaned) = clean(target.as_bytes()) else {
+        return;
+    };
+    let cleaned = String::from_utf8_lossy(&cleaned);
+    let inner = cleaned.strip_prefix(wrapper);
+    if let Some(inner) = inner.and_then(|inner| inner.strip_prefix('/')) {
+        *target = if is_absolute {
+            format!("/{inner}")
+        } else {
+            inner.to_owned()
+        };
     }
 }
 
 /// The directory that holds everything else, among it `index.json` or `manifest.json`.
-fn wrapper(items: &[(Vec<u8>, Item)]) -> Option<String> {
+pub(super) fn wrapper(items: &[(Vec<u8>, Item)]) -> Option<String> {
     let top = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
     let mut named = items.iter().filter(|(_, item)| item.name != ".");
     let wrapper = top(&named.next()?.1.name);
@@ -77,7 +96,7 @@ fn wrapper(items: &[(Vec<u8>, Item)]) -> Option<String> {
 
 /// Refuses entries below a link or a file. A reader that unpacks would follow the link, or replace
 /// one by the other; a reader that goes by names does neither.
-pub(super) fn refuse_nested(source: &Source, items: &[Item]) -> Result<()> {
+pub(super) fn refuse_nested(path: &Path, items: &[Item]) -> Result<()> {
     let mut parents = HashSet::new();
     for item in items {
         let mut name = item.name.as_str();
@@ -95,7 +114,7 @@ pub(super) fn refuse_nested(source: &Source, items: &[Item]) -> Result<()> {
         Some(item) => {
             let name = escape(&item.name);
             let what = format!("{name} is no directory, but other entries lie below it");
-            Err(invalid(source, &what))
+            Err(invalid(path, &what))
         }
     }
 }

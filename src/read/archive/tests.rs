@@ -616,7 +616,7 @@ fn blobs_have_their_place_and_content() {
         (b"", Content::Empty),
         (b"\x1f\x8b\x08\0", Content::Gzip),
         (b"\x28\xb5\x2f\xfd", Content::Zstd),
-        (b"\x53\x2a\x4d\x18", Content::Zstd),
+        (b"\x53\x2a\x4d\x18", Content::ZstdAfterSkippable),
         (b"BZh9", Content::Bzip2),
         (b"\xfd7zXZ\0", Content::Xz),
         (&canonical("x", false, 0), Content::Tar),

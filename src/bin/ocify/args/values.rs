@@ -1,7 +1,7 @@
 //! The values that options take.
 
 use clap::ValueEnum;
-use ocify::apply::Verify;
+use ocify::apply::{Link, Verify};
 use ocify::plan::{ImageChoice, MissingPolicy};
 use ocify::reference::Reference;
 
@@ -74,7 +74,10 @@ pub(crate) fn image_name(text: &str) -> Result<Reference, String> {
             Err("a name to give has a tag and no digest, such as example.com/app:1.0".to_owned())
         }
         Some(name) => Ok(name),
-        None => Err(match Reference::parse(&text.to_lowercase()) {
+        None => Err(match Reference::suggest(text) {
+            Some(name) if text.contains("://") => {
+                format!("expected a name such as {}", name.familiar())
+            }
             Some(name) => format!("repository names are in lower case: {}", name.familiar()),
             None => "expected a name such as example.com/app:1.0".to_owned(),
         }),
@@ -135,6 +138,27 @@ impl Verification {
         match self {
             Verification::Full => Verify::Full,
             Verification::Documents => Verify::Documents,
+        }
+    }
+}
+
+/// Whether files share their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Linking {
+    /// Share blocks where the filesystem can (reflinks), else copy
+    Auto,
+    /// Hard links where they can be: what changes a file of the input later changes the output
+    Hard,
+    /// Copy every byte
+    Never,
+}
+
+impl Linking {
+    pub(crate) fn link(self) -> Link {
+        match self {
+            Linking::Auto => Link::Auto,
+            Linking::Hard => Link::Hard,
+            Linking::Never => Link::Never,
         }
     }
 }

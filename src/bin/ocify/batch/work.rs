@@ -16,6 +16,7 @@ use super::queue::{Task, TaskKind};
 use super::tally::Ended;
 use crate::args::{Fix, ProgressMode};
 use crate::fix::{Around, fix};
+use crate::place::restore;
 use crate::progress::Running;
 
 /// Where a batch puts its outputs, and what it knows of earlier ones.
@@ -86,10 +87,15 @@ impl<'a> Worker<'a> {
             stage: &|what| Box::new(running.stage(what)),
             spare: Some(self.spare),
         };
+        let mut args = self.args.clone();
+        args.inputs = vec![task.path.clone()];
         let Some(outputs) = self.outputs else {
-            let done = fix(&task.path, None, &self.args, &around)?;
-            return Ok(Ended::Done(Box::new(done), None));
+            let done = fix(&args, &around)?;
+            let place = done.blobs.is_some().then(|| (task.path.clone(), 0));
+            return Ok(Ended::Done(Box::new(done), place));
         };
+        // What an in-place fix left unfinished is brought back before the input is looked at.
+        restore(&task.path)?;
         let relative = match is_layout {
             true => task.relative.clone(),
             false => {
@@ -110,11 +116,11 @@ impl<'a> Worker<'a> {
             existing,
         };
         // With a `/` at the end it is a layout.
-        let output = match is_layout {
+        args.output = Some(match is_layout {
             true => made.path.join(""),
             false => made.path.clone(),
-        };
-        let done = fix(&task.path, Some(&output), &self.args, &around)?;
+        });
+        let done = fix(&args, &around)?;
         let len = self.publish(outputs, task, &made, &digests(&done.plan))?;
         Ok(Ended::Done(Box::new(done), Some((place, len))))
     }

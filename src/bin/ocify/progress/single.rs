@@ -12,6 +12,8 @@ use serde_json::json;
 
 use crate::args::ProgressMode;
 
+const BAR: &str = "{prefix} {bar:30} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
+const OPEN_BAR: &str = "{prefix} {spinner} {decimal_bytes}, {decimal_bytes_per_sec}";
 /// Work that takes less needs no bar.
 const BAR_AFTER: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(3);
@@ -67,6 +69,8 @@ impl Shown {
         let total = self.total.load(Ordering::Relaxed);
         let text = if json {
             json!({ "event": event, "phase": self.what, "done": done, "total": total }).to_string()
+        } else if total == 0 {
+            format!("{} {}", self.what, bytes(done))
         } else {
             format!("{} {} of {}", self.what, bytes(done), bytes(total))
         };
@@ -77,8 +81,7 @@ impl Shown {
 impl Way {
     fn bar(what: &'static str, target: ProgressDrawTarget, hidden_since: Option<Instant>) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let template = "{prefix} {bar:30} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template(BAR) {
             bar.set_style(style);
             bar.set_prefix(what);
         }
@@ -94,7 +97,15 @@ impl Progress for Shown {
         self.total.store(total_len, Ordering::Relaxed);
         match &self.way {
             Way::Nothing | Way::Lines { json: false, .. } => {}
-            Way::Bar { bar, .. } => bar.set_length(total_len),
+            Way::Bar { bar, .. } => {
+                // How much comes in a pipe is not known.
+                if total_len == 0
+                    && let Ok(style) = ProgressStyle::with_template(OPEN_BAR)
+                {
+                    bar.set_style(style);
+                }
+                bar.set_length(total_len);
+            }
             Way::Lines { json: true, .. } => self.line("start", true),
         }
     }

@@ -1,0 +1,170 @@
+//! An archive as a few writes: entries that change take the places of those that were there, and
+//! what finds no place goes into a new tail. All of it is computed, and refused, before the first write.
+
+mod clone;
+mod place;
+mod tail;
+
+use std::os::unix::fs::FileExt;
+
+use self::place::Places;
+use super::archive::Output;
+use super::target::Target;
+use super::{ApplyOptions, Outcome, Verify, check_entries, verify};
+use crate::error::{Code, Error, IoContext, Result, escape, show_path};
+use crate::inventory::{ExtraKind, Inventory, PlaceKind};
+use crate::journal::{self, Write};
+use crate::plan::{Body, Plan};
+use crate::progress::Progress;
+use crate::read::Source;
+
+/// What to write into an archive's file so that it becomes a plan's output.
+#[derive(Debug)]
+pub struct Patch {
+    /// In order, without overlap.
+    writes: Vec<Write>,
+    /// How many bytes stand before a new tail; all of them where there is none.
+    kept_len: u64,
+    old_len: u64,
+    new_len: u64,
+    outcome: Outcome,
+}
+
+impl Patch {
+    /// Whether the file is already what it should be.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.new_len == self.old_len
+    }
+}
+
+/// Computes the patch that turns the archive into the output of a plan, which was made with
+/// `keep_places`.
+///
+/// # Errors
+/// Something would have to change that cannot change in the file as it is.
+pub fn patch(plan: &Plan, inventory: &Inventory, source: &Source) -> Result<Patch> {
+    let outcome = check_entries(&plan.entries)?;
+    refuse(plan, inventory, source)?;
+    let mut places = Places::new(inventory, source);
+    for entry in &plan.entries {
+        match &entry.body {
+            Body::Directory => {}
+            Body::Blob { location, .. } => places.keep(&entry.name, location)?,
+            Body::Bytes(bytes) => places.put(entry, bytes)?,
+        }
+    }
+    refuse_special(inventory, source)?;
+    places.finish(plan, outcome)
+}
+
+/// Rewrites the archive in its own file, which `source` has open for that.
+///
+/// # Errors
+/// A blob is not what its digest says, if that is verified; the file or its journal cannot be written.
+/// The file is then what it was.
+pub fn apply_in_place(
+    patch: &Patch,
+    plan: &Plan,
+    source: &Source,
+    options: &ApplyOptions,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    if options.verify == Verify::Full {
+        verify::blobs(plan, source, options, progress)?;
+    }
+    if !patch.is_empty() {
+        refuse_changed(patch, source)?;
+        journal::rewrite(source.file(), source.path(), &patch.writes, patch.new_len)?;
+    }
+    Ok(patch.outcome)
+}
+
+/// Writes the patched archive to a new file: a clone of the old one where the filesystem can do that,
+/// else a copy that the system makes.
+///
+/// # Errors
+/// The output cannot be written. Nothing is left behind then.
+pub fn apply_patched(
+    patch: &Patch,
+    source: &Source,
+    target: &Target,
+    options: &ApplyOptions,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    let output = Output::create(target)?;
+    refuse_changed(patch, source)?;
+    progress.start(patch.kept_len);
+    let cloned = clone::clone(patch, source, target, output.file(), progress);
+    progress.finish();
+    cloned?;
+    for write in &patch.writes {
+        let written = output.file().write_all_at(&write.bytes, write.at);
+        written.context("write", target.path())?;
+    }
+    let cut = output.file().set_len(patch.new_len);
+    cut.context("write", target.path())?;
+    output.publish(target, options)?;
+    Ok(patch.outcome)
+}
+
+fn refuse_changed(patch: &Patch, source: &Source) -> Result<()> {
+    let found = source
+        .file()
+        .metadata()
+        .context("read", source.path())?
+        .len();
+    if found == patch.old_len {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::TruncatedArchive,
+        format!(
+            "{} changed while it was read: expected {} bytes, found {found}",
+            show_path(source.path()),
+            patch.old_len
+        ),
+    )
+    .with_hint("try again when nothing else writes to it"))
+}
+
+/// What no patch can do, whatever the entries are.
+fn refuse(plan: &Plan, inventory: &Inventory, source: &Source) -> Result<()> {
+    if source.is_layout() {
+        return Err(refused(source, "it is a directory"));
+    }
+    if let Some(first) = plan.transcodes.first() {
+        let what = format!("{} has to be compressed anew", first.place);
+        return Err(refused(source, &what));
+    }
+    if let Some(name) = inventory.passed_over.first() {
+        let what = format!("{} stands in it more than once", escape(name));
+        return Err(refused(source, &what));
+    }
+    Ok(())
+}
+
+/// Some readers do not unpack links that lead nowhere, and special files.
+fn refuse_special(inventory: &Inventory, source: &Source) -> Result<()> {
+    let places = &inventory.archive.places;
+    if !places.iter().any(|place| place.kind == PlaceKind::Special) {
+        return Ok(());
+    }
+    let is_special = |kind: &ExtraKind| !matches!(kind, ExtraKind::File(_) | ExtraKind::Directory);
+    let mut extra = inventory.extra.iter();
+    let name = extra.find(|(_, entry)| is_special(&entry.kind));
+    let name = name.map_or_else(|| "an entry".to_owned(), |(name, _)| escape(name));
+    let what = format!("{name} is a link or a special file, which some readers refuse");
+    Err(refused(source, &what))
+}
+
+/// The error for an archive that has to be written anew.
+fn refused(source: &Source, why: &str) -> Error {
+    Error::new(
+        Code::InPlaceRefused,
+        format!(
+            "{} cannot be fixed in place: {why}",
+            show_path(source.path())
+        ),
+    )
+    .with_hint("-o OUTPUT writes a new archive")
+}

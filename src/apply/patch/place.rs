@@ -1,0 +1,325 @@
+//! The entries that an archive has, and what becomes of each.
+
+use std::collections::BTreeMap;
+
+use super::tail::{self, Tail};
+use super::{Patch, refused};
+use crate::apply::Outcome;
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Result, escape};
+use crate::header::{self, padding};
+use crate::inventory::{Inventory, Location, Place, PlaceKind, RootName};
+use crate::journal::Write;
+use crate::plan::{OutputEntry, Plan};
+use crate::read::{BlobSource as _, DOCUMENT_CAP, Source};
+
+/// What becomes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is left as it is; whether the output needs it.
+    Stays { is_needed: bool },
+    /// Another entry takes its place.
+    Taken(Write),
+    /// Nothing needs it: what replaces it, if anything does, is in the tail.
+    Goes,
+}
+
+/// All entries of an archive with their fates, and what needs a place elsewhere.
+pub(super) struct Places<'a> {
+    inventory: &'a Inventory,
+    source: &'a Source,
+    fates: Vec<Fate>,
+    /// The root files of the output: their bytes, and whether the archive has these already.
+    roots: BTreeMap<RootName, (&'a [u8], bool)>,
+    tail: Tail<'a>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(inventory: &'a Inventory, source: &'a Source) -> Self {
+        let stays = Fate::Stays { is_needed: false };
+        Places {
+            inventory,
+            source,
+            fates: vec![stays; inventory.archive.places.len()],
+            roots: BTreeMap::new(),
+            tail: Tail::default(),
+        }
+    }
+
+    fn place(&self, number: usize) -> &'a Place {
+        &self.inventory.archive.places[number]
+    }
+
+    /// The number of the entry whose bytes are there.
+    fn find(&self, location: &Location) -> Option<usize> {
+        let Location::Offset(at) = location else {
+            return None;
+        };
+        let places = &self.inventory.archive.places;
+        places.binary_search_by_key(at, |place| place.data).ok()
+    }
+
+    /// A blob that goes out as it is.
+    pub(super) fn keep(&mut self, name: &str, location: &Location) -> Result<()> {
+        let found = self.find(location);
+        let found = found.filter(|number| self.place(*number).kind == PlaceKind::Blob);
+        let Some(number) = found else {
+            let what = format!(
+                "{} stands in it under another name, as docker save has it",
+                escape(name)
+            );
+            return Err(refused(self.source, &what));
+        };
+        self.check_name(number, name)?;
+        self.settle(number, Fate::Stays { is_needed: true })
+    }
+
+    /// Decides what becomes of an entry, which must not be two things at once.
+    fn settle(&mut self, number: usize, fate: Fate) -> Result<()> {
+        let old = std::mem::replace(&mut self.fates[number], fate);
+        if old == (Fate::Stays { is_needed: false }) || old == self.fates[number] {
+            return Ok(());
+        }
+        let at = self.place(number).start;
+        let what = format!("the entry at byte {at} would have to stay and to change");
+        Err(refused(self.source, &what))
+    }
+
+    /// A document or root file whose bytes are known.
+    pub(super) fn put(&mut self, entry: &'a OutputEntry, bytes: &'a [u8]) -> Result<()> {
+        let old = entry.replaces.as_ref().and_then(|old| self.find(old));
+        match RootName::of(&entry.name) {
+            Some(name) => self.root(name, old, bytes),
+            None => self.document(entry, old, bytes),
+        }
+    }
+
+    fn document(
+        &mut self,
+        entry: &'a OutputEntry,
+        old: Option<usize>,
+        bytes: &'a [u8],
+    ) -> Result<()> {
+        let digest = Digest::from_blob_name(&entry.name);
+        let twin = digest.and_then(|digest| self.inventory.blobs.get(&digest));
+        if let Some(twin) = twin {
+            // The archive has the new document already, beside the old one.
+            if self.source.read_blob(twin, DOCUMENT_CAP)? != bytes {
+                let what = format!("{} is damaged", escape(&entry.name));
+                return Err(refused(self.source, &what));
+            }
+            self.keep(&entry.name, &twin.location)?;
+            if let Some(old) = old {
+                self.settle(old, Fate::Stays { is_needed: true })?;
+            }
+            return Ok(());
+        }
+        let Some(old) = old else {
+            self.tail.add(&entry.name, bytes);
+            return Ok(());
+        };
+        // A place that is too large cannot be filled any more: the digest is known.
+        let taken = match bytes.len() as u64 >= self.place(old).len {
+            true => self.taken(old, &entry.name, bytes)?,
+            false => None,
+        };
+        let fate = match taken {
+            Some(write) => Fate::Taken(write),
+            None => {
+                self.tail.add(&entry.name, bytes);
+                Fate::Goes
+            }
+        };
+        self.settle(old, fate)
+    }
+
+    fn root(&mut self, name: RootName, old: Option<usize>, bytes: &'a [u8]) -> Result<()> {
+        let stated = match name {
+            RootName::Index => &self.inventory.root_index,
+            RootName::DockerManifest => &self.inventory.docker_manifest,
+            RootName::OciLayout => &self.inventory.oci_layout,
+        };
+        let is_same = stated.as_ref().is_some_and(|file| file.bytes == bytes);
+        self.roots.insert(name, (bytes, is_same));
+        let Some(old) = old else {
+            return Ok(());
+        };
+        self.check_name(old, name.name())?;
+        if is_same {
+            return self.settle(old, Fate::Stays { is_needed: true });
+        }
+        let taken = self.taken(old, name.name(), bytes)?;
+        self.settle(old, taken.map_or(Fate::Goes, Fate::Taken))
+    }
+
+    fn check_name(&self, number: usize, name: &str) -> Result<()> {
+        if self.place(number).is_well_named {
+            return Ok(());
+        }
+        let what = format!(
+            "the name of {} is written such that some readers do not find it",
+            escape(name)
+        );
+        Err(refused(self.source, &what))
+    }
+
+    /// The entry that takes the place of another; `None` if it does not fit. Shorter bytes are
+    /// followed by spaces, and longer ones may fill the last block.
+    fn taken(&self, number: usize, name: &str, bytes: &[u8]) -> Result<Option<Write>> {
+        let place = self.place(number);
+        let room = place.len + padding(place.len);
+        let len = place.len.max(bytes.len() as u64);
+        if len > room {
+            return Ok(None);
+        }
+        let headers = Location::Offset(place.start);
+        let headers = self.source.read_range(&headers, place.data - place.start)?;
+        let Some(mut new) = header::replaced(&headers, place.is_simple, name, len) else {
+            return Ok(None);
+        };
+        let data = new.len();
+        let at = |len: u64| data + usize::try_from(len).unwrap_or(0);
+        new.extend(bytes);
+        new.resize(at(len), b' ');
+        new.resize(at(room), 0);
+        Ok(Some(Write {
+            at: place.start,
+            bytes: new,
+        }))
+    }
+
+    /// The patch, once every entry of the output was seen.
+    pub(super) fn finish(mut self, plan: &Plan, outcome: Outcome) -> Result<Patch> {
+        self.refuse_removal()?;
+        let map = &self.inventory.archive;
+        for (number, place) in map.places.iter().enumerate() {
+            if let PlaceKind::Root(name) = place.kind
+                && !self.roots.contains_key(&name)
+            {
+                self.fates[number] = Fate::Goes;
+            }
+        }
+        let first = tail::first(&map.places, &self.fates);
+        let is_in_tail = |name: RootName| {
+            let mut trailing = map.places[first..].iter();
+            trailing.any(|place| place.kind == PlaceKind::Root(name))
+        };
+        let is_placed = |name: RootName| {
+            let mut fates = map.places.iter().zip(&self.fates);
+            fates.any(|(place, fate)| place.kind == PlaceKind::Root(name) && *fate != Fate::Goes)
+        };
+        let is_right = |name: &RootName| self.roots.get(name).is_some_and(|(_, is_same)| *is_same);
+        let trailing = map.places[first..].iter();
+        let needs_tail = !self.tail.is_empty()
+            || self.roots.keys().any(|name| !is_placed(*name))
+            || trailing
+                .filter_map(|place| match place.kind {
+                    PlaceKind::Root(name) => Some(name),
+                    _ => None,
+                })
+                .any(|name| !is_right(&name));
+        let mut tail = std::mem::take(&mut self.tail);
+        if needs_tail {
+            for (name, (bytes, _)) in &self.roots {
+                if is_in_tail(*name) || !is_placed(*name) {
+                    tail.add(name.name(), bytes);
+                }
+            }
+        }
+        let kept = if needs_tail { first } else { map.places.len() };
+        let mut writes = self.writes(kept, plan)?;
+        let start = map.places.get(first).map_or(map.end, |place| place.start);
+        let mut new_len = writes
+            .last()
+            .map_or(map.len, |last| last.end().max(map.len));
+        let mut kept_len = map.len;
+        if needs_tail {
+            kept_len = start.min(map.len);
+            let (bytes, len) = tail.bytes(start, map.end);
+            new_len = len;
+            writes.push(Write { at: start, bytes });
+        }
+        if !writes.is_empty() {
+            self.refuse_repeated_roots()?;
+        }
+        Ok(Patch {
+            writes,
+            kept_len,
+            old_len: map.len,
+            new_len,
+            outcome,
+        })
+    }
+
+    /// Blobs that must not be in the output would stay in the file.
+    fn refuse_removal(&self) -> Result<()> {
+        for (digest, blob) in &self.inventory.blobs {
+            let fate = self.find(&blob.location).map(|number| &self.fates[number]);
+            if fate.is_none_or(|fate| *fate == Fate::Stays { is_needed: false }) {
+                let what = format!("{} would have to be removed from it", digest.blob_name());
+                return Err(refused(self.source, &what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of two equal root files, one would change and the other stay.
+    fn refuse_repeated_roots(&self) -> Result<()> {
+        let mut seen = Vec::new();
+        for place in &self.inventory.archive.places {
+            if let PlaceKind::Root(name) = place.kind {
+                if seen.contains(&name) {
+                    let what = format!("{} stands in it more than once", name.name());
+                    return Err(refused(self.source, &what));
+                }
+                seen.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The writes to the first `count` entries.
+    fn writes(&self, count: usize, plan: &Plan) -> Result<Vec<Write>> {
+        let mut writes = Vec::new();
+        let mut retired = Vec::new();
+        for (number, fate) in self.fates.iter().enumerate().take(count) {
+            match (fate, self.place(number).kind) {
+                (Fate::Taken(write), _) => writes.push(write.clone()),
+                (Fate::Goes, PlaceKind::Root(name)) => {
+                    let (digest, write) = self.retired(number, name)?;
+                    let name = digest.blob_name();
+                    let mut entries = plan.entries.iter();
+                    if self.inventory.blobs.contains_key(&digest)
+                        || retired.contains(&digest)
+                        || entries.any(|entry| entry.name == name)
+                    {
+                        let what = format!("it holds the bytes of an old root file as {name}");
+                        return Err(refused(self.source, &what));
+                    }
+                    retired.push(digest);
+                    writes.push(write);
+                }
+                // An old document that stays is a blob that nothing refers to.
+                (Fate::Goes | Fate::Stays { .. }, _) => {}
+            }
+        }
+        Ok(writes)
+    }
+
+    /// A root file that stands between others and finds no room there becomes a blob that nothing
+    /// refers to, which every reader takes.
+    fn retired(&self, number: usize, name: RootName) -> Result<(Digest, Write)> {
+        let place = self.place(number);
+        let bytes = self
+            .source
+            .read_range(&Location::Offset(place.data), place.len)?;
+        let digest = Digest::of(Algorithm::Sha256, &bytes);
+        match self.taken(number, &digest.blob_name(), &bytes)? {
+            Some(write) => Ok((digest, write)),
+            None => {
+                let what = format!("{} cannot be renamed in it", name.name());
+                Err(refused(self.source, &what))
+            }
+        }
+    }
+}

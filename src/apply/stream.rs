@@ -1,0 +1,146 @@
+//! Writes an archive to a stream: that of a source, or one that passes by itself.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use super::copy::check_digest;
+use super::sequence::Sequence;
+use super::target::Target;
+use super::{ApplyOptions, Outcome, check_entries};
+use crate::digest::Digest;
+use crate::error::{Code, Error, IoContext, Result};
+use crate::inventory::{BlobEntry, Content, Location};
+use crate::plan::{Body, Plan};
+use crate::progress::Progress;
+use crate::read::{BlobSink, BlobSource, PassingBlob, Source};
+
+/// Small writes are gathered, larger ones pass.
+const BUFFER: usize = 128 << 10;
+
+/// Writes the entries of a plan in order.
+pub(super) fn write(
+    plan: &Plan,
+    source: &Source,
+    target: &Target,
+    output: &File,
+    options: &ApplyOptions,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let output = output.try_clone().context("write", target.path())?;
+    let output = BufWriter::with_capacity(BUFFER, output);
+    Sequence::new(output, target.path(), options, progress).write_all(plan, source)?;
+    Ok(())
+}
+
+/// Writes an archive while another passes by: blobs as they come, and everything else once there is
+/// a plan. Whoever reads it has no image before that: the files at the root come last.
+pub struct StreamSink<'a, W: Write> {
+    sequence: Sequence<'a, BufWriter<W>>,
+    directories: BTreeSet<String>,
+    written: BTreeSet<Digest>,
+}
+
+impl<'a, W: Write> StreamSink<'a, W> {
+    /// Writes to `output`, which messages call `path`. Progress counts the bytes of blobs that pass.
+    pub fn new(
+        output: W,
+        path: &'a Path,
+        options: &ApplyOptions,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        let output = BufWriter::with_capacity(BUFFER, output);
+        StreamSink {
+            sequence: Sequence::new(output, path, options, progress),
+            directories: BTreeSet::new(),
+            written: BTreeSet::new(),
+        }
+    }
+
+    /// Writes what is left of the plan's entries: documents in the order of their names, and last
+    /// the files at the root.
+    ///
+    /// # Errors
+    /// A document is damaged, the plan leaves out what was written, or the output cannot be written.
+    pub fn finish(mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
+        let outcome = self.write_rest(plan, blobs)?;
+        self.sequence.finish()?;
+        Ok(outcome)
+    }
+
+    fn write_rest(&mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
+        let outcome = check_entries(&plan.entries)?;
+        // Everything that can be wrong is found before a document goes out.
+        let mut left_out = self.written.clone();
+        for entry in &plan.entries {
+            let Body::Blob { digest, location } = &entry.body else {
+                continue;
+            };
+            if *location == Location::Written {
+                left_out.remove(digest);
+            } else {
+                let bytes = read(blobs, location, entry.len)?;
+                check_digest(&entry.name, digest, &Digest::of(digest.algorithm(), &bytes))?;
+            }
+        }
+        if let Some(digest) = left_out.first() {
+            let name = digest.blob_name();
+            let what = format!("{name} is to be left out, and was written already");
+            return Err(
+                Error::new(Code::NeedsFile, what).with_hint("write the archive to a file first")
+            );
+        }
+        for entry in &plan.entries {
+            match &entry.body {
+                Body::Directory => self.directory(&entry.name)?,
+                Body::Bytes(bytes) => self.sequence.file(&entry.name, bytes)?,
+                Body::Blob {
+                    location: Location::Written,
+                    ..
+                } => {}
+                Body::Blob { location, .. } => {
+                    let bytes = read(blobs, location, entry.len)?;
+                    self.sequence.file(&entry.name, &bytes)?;
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn directory(&mut self, name: &str) -> Result<()> {
+        if self.directories.insert(name.to_owned()) {
+            self.sequence.directory(name)?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> BlobSink for StreamSink<'_, W> {
+    fn take(&mut self, digest: &Digest, blob: &mut PassingBlob<'_>) -> Result<()> {
+        self.directory("blobs/")?;
+        self.directory(&format!("blobs/{}/", digest.algorithm().name()))?;
+        let (name, len) = (digest.blob_name(), blob.len());
+        self.sequence
+            .blob(&name, digest, len, &mut |buffer| blob.read(buffer))?;
+        self.written.insert(digest.clone());
+        Ok(())
+    }
+}
+
+impl<W: Write> std::fmt::Debug for StreamSink<'_, W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamSink")
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read(blobs: &dyn BlobSource, location: &Location, len: u64) -> Result<Vec<u8>> {
+    let blob = BlobEntry {
+        len,
+        location: location.clone(),
+        content: Content::Other,
+    };
+    blobs.read_blob(&blob, len)
+}

@@ -1,0 +1,116 @@
+//! Verifies blobs where they are.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::ApplyOptions;
+use super::copy::{THREAD_MIN, changed_len, check_digest};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, Result};
+use crate::inventory::Location;
+use crate::plan::{Body, OutputEntry, Plan};
+use crate::progress::Progress;
+use crate::read::Source;
+use crate::threads;
+
+/// One read: what is hashed next stays in the processor's cache.
+const PIECE: usize = 128 << 10;
+
+/// One blob to verify.
+struct Job<'a> {
+    name: &'a str,
+    digest: &'a Digest,
+    location: &'a Location,
+    len: u64,
+}
+
+/// Verifies every blob that a plan takes from the source. Of several errors the one of the first
+/// entry is returned.
+pub(super) fn blobs(
+    plan: &Plan,
+    source: &Source,
+    options: &ApplyOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let is_read = |entry: &&OutputEntry| matches!(entry.body, Body::Blob { .. });
+    let read = plan.entries.iter().filter(is_read);
+    progress.start(read.map(|entry| entry.len).sum());
+    let done = all(plan, source, options, progress);
+    progress.finish();
+    done
+}
+
+fn all(
+    plan: &Plan,
+    source: &Source,
+    options: &ApplyOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let mut jobs: Vec<Job<'_>> = Vec::new();
+    for entry in &plan.entries {
+        if let Body::Blob { digest, location } = &entry.body {
+            jobs.push(Job {
+                name: &entry.name,
+                digest,
+                location,
+                len: entry.len,
+            });
+        }
+    }
+    // The largest first, or one thread would end long after the others.
+    jobs.sort_by(|a, b| b.len.cmp(&a.len).then_with(|| a.name.cmp(b.name)));
+    let next = AtomicUsize::new(0);
+    let failure: Mutex<Option<(&str, Error)>> = Mutex::new(None);
+    let is_worth = || {
+        let next = jobs.get(next.load(Ordering::Relaxed));
+        next.is_some_and(|job| job.len >= THREAD_MIN)
+    };
+    let work = |recruit: &dyn Fn()| {
+        let mut buffer = vec![0; PIECE];
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            recruit();
+            let Err(error) = verify(job, source, &mut buffer, progress) else {
+                continue;
+            };
+            let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+            if failure.as_ref().is_none_or(|(name, _)| job.name < *name) {
+                *failure = Some((job.name, error));
+            }
+        }
+    };
+    let threads = options.jobs.min(jobs.len());
+    threads::together(threads, options.spare, &is_worth, &work);
+    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failure.map_or(Ok(()), |(_, error)| Err(error))
+}
+
+fn verify(
+    job: &Job<'_>,
+    source: &Source,
+    buffer: &mut [u8],
+    progress: &dyn Progress,
+) -> Result<()> {
+    let (file, start) = source.open_blob(job.location)?;
+    let mut hasher = Hasher::new(job.digest.algorithm());
+    let mut done = 0;
+    while done < job.len {
+        if progress.is_stopped() {
+            return Err(Error::interrupted());
+        }
+        let count = buffer
+            .len()
+            .min(usize::try_from(job.len - done).unwrap_or(usize::MAX));
+        let count = match file.read_at(&mut buffer[..count], start + done) {
+            Ok(0) => return Err(changed_len(job.name, job.location, job.len, done)),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::io("read", source.path(), error)),
+        };
+        hasher.update(&buffer[..count]);
+        progress.advance(count as u64);
+        done += count as u64;
+    }
+    check_digest(job.name, job.digest, &hasher.finish())
+}

@@ -1,0 +1,120 @@
+//! What the options ask of the library, and which of them contradict each other.
+
+use ocify::apply::Verify;
+use ocify::compression::{Compression, GzipMembers, Limits};
+use ocify::inventory::Content;
+use ocify::media_type::Family;
+
+use super::{Fix, LayerCompression, Members};
+
+impl Fix {
+    /// What layers are to be compressed with, if not as they are.
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        match self.compression {
+            LayerCompression::Keep => None,
+            LayerCompression::Gzip => Some(Compression::Gzip),
+            LayerCompression::Zstd => Some(Compression::Zstd),
+            LayerCompression::Uncompressed => Some(Compression::Uncompressed),
+        }
+    }
+
+    /// Whose media types are written.
+    pub(crate) fn family(&self) -> Family {
+        match self.oci_mediatypes {
+            true => Family::Oci,
+            false => Family::Docker,
+        }
+    }
+
+    /// What compressed data may ask for.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_ratio: self.max_ratio,
+            max_window: self.max_window << 20,
+        }
+    }
+
+    /// Whether gzip is written in one member or in many.
+    pub(crate) fn members(&self) -> GzipMembers {
+        match self.gzip_members {
+            Members::Multi => GzipMembers::Multi,
+            Members::Single => GzipMembers::Single,
+        }
+    }
+
+    /// What some engine asked for cannot read.
+    pub(crate) fn avoided(&self) -> Vec<Content> {
+        let all = [
+            Content::Zstd,
+            Content::ZstdAfterSkippable,
+            Content::Bzip2,
+            Content::Xz,
+        ];
+        let is_avoided = |content: &Content| self.engines.iter().any(|e| !e.reads(*content));
+        all.into_iter().filter(is_avoided).collect()
+    }
+
+    /// What is verified, asked for or by default.
+    pub(crate) fn verify(&self) -> Verify {
+        match (self.verify, self.in_place) {
+            (Some(asked), _) => asked.verify(),
+            (None, true) => Verify::Documents,
+            (None, false) => Verify::Full,
+        }
+    }
+
+    /// What clap cannot see: demands that contradict each other.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        self.place_contradiction()
+            .or_else(|| self.form_contradiction())
+    }
+
+    fn place_contradiction(&self) -> Option<String> {
+        let says_where = self.output().is_some() || self.in_place;
+        let what = if !says_where && !self.dry_run && !self.recover {
+            "nothing says where to write: -o OUTPUT writes a new file, --in-place rewrites INPUT itself, --dry-run only shows what would change"
+        } else if self.is_stream() && (self.in_place || self.recover) {
+            "standard input is no file that could be fixed in place"
+        } else if self.sync && self.is_to_stream() {
+            "--sync needs an OUTPUT that is a file or a directory"
+        } else {
+            return None;
+        };
+        Some(what.to_owned())
+    }
+
+    fn form_contradiction(&self) -> Option<String> {
+        let wanted = self.compression();
+        let cannot = |form: Compression| self.engines.iter().find(|e| !e.reads(form.content()));
+        let engine = wanted.and_then(cannot);
+        if let (Some(engine), Some(form)) = (engine, wanted) {
+            return Some(format!(
+                "--for {engine} and --compression {} contradict each other: it cannot read that ({})",
+                form.short_name(),
+                engine.evidence(form.content())
+            ));
+        }
+        if !self.oci_mediatypes && wanted == Some(Compression::Zstd) {
+            return Some(
+                "--oci-mediatypes=false and --compression zstd contradict each other: Docker has no media type for zstd layers".to_owned(),
+            );
+        }
+        let level = self.compression_level?;
+        let form = wanted.unwrap_or(Compression::Gzip);
+        let (low, high) = match form {
+            Compression::Uncompressed => {
+                return Some("--compression uncompressed has no level".to_owned());
+            }
+            Compression::Gzip if self.gzip_members == Members::Single => (0, 9),
+            Compression::Gzip => (0, 12),
+            Compression::Zstd => (1, 22),
+        };
+        if (low..=high).contains(&level) {
+            return None;
+        }
+        Some(format!(
+            "--compression-level {level}: {} has the levels {low} to {high}",
+            form.short_name()
+        ))
+    }
+}

@@ -1,0 +1,64 @@
+//! Fixing a file in place, and bringing it back after a fix that did not end.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use ocify::apply::{apply_in_place, patch};
+use ocify::error::{Code, Error, Result, show_path};
+use ocify::graph::resolve;
+use ocify::journal::{Recovery, recover};
+use ocify::plan::PlanOptions;
+use ocify::read::{ScanOptions, Source, scan};
+
+use crate::args::Fix;
+use crate::fix::{self, Around, Done};
+
+/// Fixes one archive in its own file; a dry run only decides.
+pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
+    let input = args.input();
+    restore(input)?;
+    let source = Source::open_in_place(input)?;
+    if let Some(content) = source.outer_compression()? {
+        return Err(Error::new(
+            Code::InPlaceRefused,
+            format!(
+                "{} cannot be fixed in place: it is compressed with {}",
+                show_path(input),
+                content.name()
+            ),
+        )
+        .with_hint("-o OUTPUT writes a new archive"));
+    }
+    let lenient = args.lenient;
+    let mut inventory = scan(&source, ScanOptions { lenient })?;
+    let graph = resolve(&mut inventory, &source, lenient)?;
+    let options = PlanOptions {
+        keep_places: true,
+        ..fix::plan_options(args)
+    };
+    let plan = ocify::plan(&graph, &inventory, &options)?;
+    let patch = patch(&plan, &inventory, &source)?;
+    if args.dry_run {
+        return Ok(Done::planned(plan));
+    }
+    let options = fix::apply_options(args, around);
+    let progress = (around.stage)("verifying");
+    let outcome = apply_in_place(&patch, &plan, &source, &options, &*progress)?;
+    Done::written(plan, outcome, args)
+}
+
+/// Brings an input back to what it was, if a fix in place did not end, and says so.
+pub(crate) fn restore(input: &Path) -> Result<()> {
+    let what = match recover(input)? {
+        Recovery::Nothing => return Ok(()),
+        Recovery::Restored => "was brought back to what it was",
+        Recovery::Removed => "had not been changed yet",
+    };
+    // What cannot be said is not worth failing for.
+    let _ = writeln!(
+        io::stderr(),
+        "note: an in-place fix of {} did not end; the file {what}",
+        show_path(input)
+    );
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Docker's media types, for those who ask for them: what has none is refused, because a mixture of the
+//! two families is what readers refuse.
+
+use crate::error::{Code, Error, Result, escape};
+use crate::graph::ManifestRole;
+use crate::graph::document::Document;
+use crate::graph::pointer::{Pointer, Role};
+use crate::media_type::{self, Kind};
+
+/// The error for something that has no Docker type.
+pub(crate) fn none(location: &str, what: &str) -> Error {
+    Error::new(
+        Code::NoDockerType,
+        format!("{location} is {what}, which has no Docker media type"),
+    )
+}
+
+/// Refuses documents that only OCI has.
+pub(crate) fn check(document: &Document, role: Option<ManifestRole>) -> Result<()> {
+    let (what, hint) = match role {
+        None | Some(ManifestRole::Image) => return check_subject(document),
+        Some(ManifestRole::Attestation) => (
+            "an attestation",
+            "leave attestations out with --attestations drop",
+        ),
+        Some(ManifestRole::Signature) => ("a signature", CHOOSE),
+        Some(ManifestRole::Cache) => ("a build cache", ASK_FOR_OCI),
+        Some(ManifestRole::Artifact) => ("an artifact", CHOOSE),
+    };
+    Err(none(&document.location, what).with_hint(hint))
+}
+
+const CHOOSE: &str = "choose an image with --image, or leave out --oci-mediatypes=false";
+const ASK_FOR_OCI: &str = "leave out --oci-mediatypes=false";
+
+fn check_subject(document: &Document) -> Result<()> {
+    match document.pointers_in(Role::Subject).next() {
+        None => Ok(()),
+        Some(subject) => {
+            let location = document.location_of(subject);
+            Err(none(&location, "a subject").with_hint(CHOOSE))
+        }
+    }
+}
+
+/// The Docker type of what a descriptor points at, whose OCI type is `oci`.
+pub(crate) fn of<'a>(
+    oci: &'a str,
+    pointer: &Pointer,
+    document: Option<ManifestRole>,
+    location: &str,
+) -> Result<&'a str> {
+    let kind = media_type::kind(oci);
+    // The cache config's own type belongs to neither family, and stands in lists of both.
+    if document.is_none() && kind == Kind::CacheConfig {
+        return Ok(oci);
+    }
+    let Some(docker) = media_type::docker_form(oci) else {
+        let hint = match kind {
+            Kind::Layer {
+                distributable: true,
+                ..
+            } if document.is_some() => "--compression gzip compresses it anew",
+            _ => ASK_FOR_OCI,
+        };
+        return Err(none(location, &escape(oci)).with_hint(hint));
+    };
+    match pointer.form_annotations.first() {
+        Some(key) if kind.is_layer() => Err(Error::new(
+            Code::NoDockerType,
+            format!(
+                "{location} has the annotation \"{}\", which only OCI manifests can have",
+                escape(key)
+            ),
+        )
+        .with_hint("another form with --compression goes without it")),
+        _ => Ok(docker),
+    }
+}

@@ -1,0 +1,179 @@
+//! What is worth telling about layers: forms that some reader does not take, and layers that were left
+//! alone although others are compressed anew.
+
+use std::collections::BTreeMap;
+
+use crate::compression::Compression;
+use crate::graph::document::Document;
+use crate::graph::pointer::{Pointer, Role};
+use crate::graph::{Graph, ManifestRole};
+use crate::inventory::{Content, Inventory};
+use crate::media_type::{self, Kind};
+use crate::plan::decide::Decisions;
+use crate::plan::recompress::wanted;
+use crate::plan::rules::FindingRule;
+use crate::plan::{Finding, PlanOptions};
+
+/// Everything that findings about layers follow from.
+pub(super) struct Layers<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) inventory: &'a Inventory,
+    pub(super) decisions: &'a Decisions,
+    pub(super) options: &'a PlanOptions,
+}
+
+impl Layers<'_> {
+    pub(super) fn findings(&self, documents: &[&Document], findings: &mut Vec<Finding>) {
+        self.unread(documents, findings);
+        for document in documents {
+            self.left_alone(document, findings);
+        }
+    }
+
+    fn role(&self, document: &Document) -> Option<ManifestRole> {
+        let facts = self.graph.manifests.get(&document.digest);
+        facts.map(|facts| facts.role)
+    }
+
+    /// What the layer's bytes are in the output.
+    fn content(&self, layer: &Pointer) -> Option<Content> {
+        let new = self.decisions.new_compression(&layer.digest);
+        let old = self.inventory.blobs.get(&layer.digest);
+        let old = old.map(|blob| blob.content);
+        new.map(Compression::content).or(old)
+    }
+
+    /// Layers of images in forms that some reader does not take.
+    fn unread(&self, documents: &[&Document], findings: &mut Vec<Finding>) {
+        let mut zstd: Vec<String> = Vec::new();
+        let mut after_skippable: Vec<String> = Vec::new();
+        let is_image = |document: &&&Document| self.role(document) == Some(ManifestRole::Image);
+        for document in documents.iter().filter(is_image) {
+            for layer in document.pointers_in(Role::Layers) {
+                if !matches!(media_type::kind(&layer.media_type), Kind::Layer { .. }) {
+                    continue;
+                }
+                let location = document.location_of(layer);
+                match self.content(layer) {
+                    Some(Content::Zstd) => zstd.push(location),
+                    Some(Content::ZstdAfterSkippable) => {
+                        zstd.push(location.clone());
+                        after_skippable.push(location);
+                    }
+                    Some(Content::Other | Content::Empty) => findings.push(FindingRule::UnknownLayerBytes.finding(
+                        Some(location),
+                        format!("{} is neither a tar nor compressed in a form that is known; its type was kept", layer.digest),
+                        None,
+                    )),
+                    _ => {}
+                }
+            }
+        }
+        findings.extend(several(
+            FindingRule::ZstdLayers,
+            &zstd,
+            ["is compressed", "are compressed"],
+            "with zstd, which Docker before 23.0 cannot read",
+            "for such a Docker, use --compression gzip or --for docker@20.10",
+        ));
+        findings.extend(several(
+            FindingRule::SkippableFrame,
+            &after_skippable,
+            ["begins", "begin"],
+            "with a skippable zstd frame, which podman and skopeo take for a plain tar",
+            "for these, use --for podman",
+        ));
+    }
+
+    /// Layers that are not in the form that was asked for, since they are no layers of an image.
+    fn left_alone(&self, document: &Document, findings: &mut Vec<Finding>) {
+        let options = self.options;
+        if options.compression.is_none() && options.avoid.is_empty() {
+            return;
+        }
+        let role = self.role(document);
+        let mut left: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for pointer in &document.pointers {
+            let kind = media_type::kind(&pointer.media_type);
+            let Some(why) = reason(role, pointer.role, kind) else {
+                continue;
+            };
+            let Some(blob) = self.inventory.blobs.get(&pointer.digest) else {
+                continue;
+            };
+            // What is no tar cannot be told to be in the form that was asked for.
+            let is_opaque = kind == Kind::OpaqueLayer
+                || (options.compression.is_some() && !matches!(kind, Kind::Layer { .. }));
+            if is_opaque || wanted(blob.content, options).is_some() {
+                left.entry(why)
+                    .or_default()
+                    .push(document.location_of(pointer));
+            }
+        }
+        for (why, locations) in left {
+            let count = locations.len();
+            let what = if count == 1 {
+                "blob keeps its"
+            } else {
+                "blobs keep their"
+            };
+            let message = format!("{count} {what} bytes and compression: {why}");
+            findings.push(FindingRule::LayersLeftAlone.finding(
+                locations.into_iter().next(),
+                message,
+                None,
+            ));
+        }
+    }
+}
+
+/// Why a blob is left alone that is part of the content; `None` for layers that can be compressed
+/// anew, and for what is no content.
+fn reason(document: Option<ManifestRole>, pointer: Role, kind: Kind) -> Option<&'static str> {
+    let is_content = match pointer {
+        Role::Layers | Role::Blobs => true,
+        // BuildKit's caches list layers in an index.
+        Role::Manifests => kind.is_layer(),
+        Role::Config | Role::Subject => false,
+    };
+    if !is_content {
+        return None;
+    }
+    match (document, kind) {
+        (Some(ManifestRole::Attestation), _) => Some("an attestation is evidence"),
+        (Some(ManifestRole::Signature), _) => Some("a signature is evidence"),
+        (Some(ManifestRole::Artifact), _) => Some("an artifact's content is its own affair"),
+        (Some(ManifestRole::Cache) | None, _) => {
+            Some("the cache config names its layers by these digests")
+        }
+        (Some(ManifestRole::Image), Kind::OpaqueLayer) => {
+            Some("it is encrypted, or no tar but a filesystem")
+        }
+        (
+            Some(ManifestRole::Image),
+            Kind::Layer {
+                distributable: false,
+                ..
+            },
+        ) => Some("the layer is fetched elsewhere under this digest"),
+        (Some(ManifestRole::Image), _) => None,
+    }
+}
+
+fn several(
+    rule: FindingRule,
+    locations: &[String],
+    verb: [&str; 2],
+    what: &str,
+    hint: &str,
+) -> Option<Finding> {
+    let first = locations.first()?.clone();
+    let count = locations.len();
+    let are = if count == 1 {
+        format!("layer {}", verb[0])
+    } else {
+        format!("layers {}", verb[1])
+    };
+    let message = format!("{count} {are} {what}");
+    Some(rule.finding(Some(first), message, Some(hint)))
+}

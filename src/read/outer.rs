@@ -1,0 +1,150 @@
+//! The compression around a whole archive: decoded as it is read, and never to more than a ratio allows.
+
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::compression::{self, Limits, needs_too_much_memory};
+use crate::error::{Code, Error, Result, show_path};
+use crate::inventory::Content;
+
+/// One read.
+const PIECE: usize = 256 << 10;
+
+/// Reads an archive without the compression around it.
+pub(super) struct Outer {
+    path: PathBuf,
+    content: Content,
+    decoder: Box<dyn Read + Send>,
+    /// The length before decoding, if it is known.
+    len: Option<u64>,
+    limits: Limits,
+    /// How many bytes were read, and how many of them were counted.
+    read: Arc<AtomicU64>,
+    counted: u64,
+    decoded: u64,
+}
+
+impl Outer {
+    /// Decodes `input`, which is compressed as `content` says or not at all. `len` is its length, if
+    /// that is known.
+    pub(super) fn new(
+        path: &Path,
+        content: Content,
+        input: impl Read + Send + 'static,
+        len: Option<u64>,
+        limits: Limits,
+    ) -> Result<Self> {
+        let read = Arc::new(AtomicU64::new(0));
+        let counted = Counted {
+            input,
+            read: Arc::clone(&read),
+        };
+        let input = BufReader::with_capacity(PIECE, counted);
+        let decoder = compression::decoder(content, input, limits)
+            .map_err(|error| damaged(path, content, limits, error))?;
+        Ok(Outer {
+            path: path.to_owned(),
+            content,
+            decoder,
+            len,
+            limits,
+            read,
+            counted: 0,
+            decoded: 0,
+        })
+    }
+
+    /// Reads some of what comes next: nothing only at the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let count = loop {
+            match self.decoder.read(buffer) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(damaged(&self.path, self.content, self.limits, error)),
+            }
+        };
+        self.decoded += count as u64;
+        if is_compressed(self.content) {
+            let len = self
+                .len
+                .unwrap_or_else(|| self.read.load(Ordering::Relaxed));
+            if self.decoded > self.limits.max_len(len) {
+                return Err(self.too_large(len));
+            }
+        }
+        Ok(count)
+    }
+
+    /// How many bytes were read before decoding since this was asked last.
+    pub(super) fn take_count(&mut self) -> u64 {
+        let read = self.read.load(Ordering::Relaxed);
+        read - std::mem::replace(&mut self.counted, read)
+    }
+
+    fn too_large(&self, len: u64) -> Error {
+        Error::new(
+            Code::CompressionRatio,
+            format!(
+                "{} has {len} compressed bytes and becomes more than {} times larger",
+                show_path(&self.path),
+                self.limits.max_ratio
+            ),
+        )
+        .with_hint("if the archive is to be trusted, allow more with --max-ratio")
+    }
+}
+
+impl std::fmt::Debug for Outer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outer")
+            .field("path", &self.path)
+            .field("content", &self.content)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_compressed(content: Content) -> bool {
+    matches!(
+        content,
+        Content::Gzip | Content::Zstd | Content::ZstdAfterSkippable | Content::Bzip2 | Content::Xz
+    )
+}
+
+fn damaged(path: &Path, content: Content, limits: Limits, error: io::Error) -> Error {
+    if !is_compressed(content) {
+        return Error::io("read", path, error);
+    }
+    let shown = show_path(path);
+    if needs_too_much_memory(&error) {
+        return limits.window_error(&shown);
+    }
+    let name = content.name();
+    let hint = "copy or download the archive again";
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return Error::new(
+            Code::TruncatedArchive,
+            format!("{shown} ends inside its {name} data"),
+        )
+        .with_hint(hint);
+    }
+    Error::new(
+        Code::InvalidArchive,
+        format!("{shown} cannot be decompressed as {name}: {error}"),
+    )
+    .with_hint(hint)
+}
+
+struct Counted<R> {
+    input: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

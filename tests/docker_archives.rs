@@ -228,6 +228,13 @@ fn what_other_tools_write() {
         );
         assert!(holds(&plainly.tar(), &[&squeezed]).bytes == fixed.bytes);
     }
+    // crane's other form: docker's names without entries for directories, and plain layers.
+    let mut legacy = Saved::new();
+    legacy.docker(&plain, json!(["app:v1"]));
+    legacy.entries.retain(|entry| entry.flag != b'5');
+    let config = legacy.entries.pop().unwrap();
+    legacy.entries.insert(0, config);
+    holds(&legacy.tar(), &[&plain]);
     // Bazel's file names, with layers of every kind in one image.
     let mixed = Image::oci(vec![
         Layer::plain(OCI_TAR, "a"),

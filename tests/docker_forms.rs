@@ -6,8 +6,9 @@ mod common;
 
 use std::fs;
 
-use common::archive::{Entry, open_tar, tar};
+use common::archive::{Entry, tar};
 use common::contents::Contents;
+use common::forms::every_form;
 use common::judged::{fixed, fixed_path};
 use common::runner::Sandbox;
 use common::saved::{Saved, holds, image, linked};
@@ -118,83 +119,11 @@ fn an_unpacked_archive_with_directories_comes_out_the_same() {
 #[test]
 fn every_way_to_write_the_same_archive() {
     let (saved, one, two) = linked(b'2');
-    let entries = saved.all();
     let expected = holds(&saved.tar(), &[&one, &two]).bytes;
-    let renamed = |change: &dyn Fn(&str) -> String| -> Vec<Entry> {
-        let text = |entry: &Entry| String::from_utf8(entry.name.clone()).unwrap();
-        let renamed = entries.iter().map(|entry| Entry {
-            name: change(&text(entry)).into_bytes(),
-            ..entry.clone()
-        });
-        renamed.collect()
-    };
-    let mut wrapped = vec![Entry::dir("app/")];
-    wrapped.extend(renamed(&|name| format!("app/{name}")));
-    let long = |head: &dyn Fn(&Entry) -> Entry| -> Vec<Entry> {
-        let cut = |entry: &Entry| Entry {
-            name: b"cut".to_vec(),
-            ..entry.clone()
-        };
-        entries
-            .iter()
-            .flat_map(|entry| [head(entry), cut(entry)])
-            .collect()
-    };
-    let name = |entry: &Entry| String::from_utf8(entry.name.clone()).unwrap();
-    let mut global = Entry::pax(&[("comment", "0123456789")]);
-    global.flag = b'g';
-    let (mut first, mut middle) = (entries.clone(), entries.clone());
-    let manifest = first.remove(first.len() - 2);
-    first.insert(0, manifest.clone());
-    middle.remove(middle.len() - 2);
-    middle.insert(middle.len() / 2, manifest);
-    let mut times = entries.clone();
-    times
-        .iter_mut()
-        .for_each(|entry| (entry.mtime, entry.mode) = (1_700_000_000, 0o755));
-    let without_dirs: Vec<Entry> = entries
-        .iter()
-        .filter(|entry| entry.flag != b'5')
-        .cloned()
-        .collect();
-    #[rustfmt::skip]
-    let cases = [
-        ("dots", tar(&renamed(&|name| format!("./{name}")))),
-        ("absolute", tar(&renamed(&|name| format!("/{name}")))),
-        ("doubled", tar(&renamed(&|name| name.replace('/', "//").replace("//layer", "/.//layer")))),
-        ("wrapped", tar(&wrapped)),
-        ("gnu names", tar(&long(&|entry| Entry::gnu_name(&entry.name)))),
-        ("pax names", tar(&long(&|entry| Entry::pax(&[("path", &name(entry))])))),
-        ("global header", tar(&[vec![global], entries.clone()].concat())),
-        ("v7", v7(tar(&entries))),
-        ("no end", open_tar(&entries)),
-        ("one block at the end", [open_tar(&entries), vec![0; 512]].concat()),
-        ("a record of zeros", [tar(&entries), vec![0; 10240]].concat()),
-        ("first", tar(&first)),
-        ("middle", tar(&middle)),
-        ("times", tar(&times)),
-        ("no directories", tar(&without_dirs)),
-    ];
-    for (name, bytes) in cases {
+    for (name, bytes) in every_form(&saved.all(), "manifest.json") {
         let found = fixed(&bytes, &[]);
         assert!(found.bytes == expected, "{name}");
     }
-}
-
-/// The same archive with the headers of the seventh edition of Unix: without magic number.
-fn v7(mut bytes: Vec<u8>) -> Vec<u8> {
-    let mut at = 0;
-    while bytes[at] != 0 {
-        let header = &mut bytes[at..at + 512];
-        header[257..].fill(0);
-        header[148..156].fill(b' ');
-        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        let len =
-            usize::from_str_radix(std::str::from_utf8(&header[124..135]).unwrap(), 8).unwrap();
-        at += 512 + len.next_multiple_of(512);
-    }
-    bytes
 }
 
 #[test]

@@ -20,11 +20,14 @@ use std::thread;
 
 use crate::archive::{NOT_YET, Sample, fixtures, prepare};
 use crate::engine::Column;
-use crate::expected::{BEFORE, EXCEPTIONS, Reason};
+use crate::expected::{BEFORE, EXCEPTIONS, Reason, SHAPES};
+use crate::shapes::shapes;
 use crate::table::{Cell, Row, page};
 
 #[path = "engines/archive.rs"]
 mod archive;
+#[allow(clippy::unwrap_used)]
+mod common;
 #[path = "engines/containerd.rs"]
 mod containerd;
 #[path = "engines/docker.rs"]
@@ -37,6 +40,8 @@ mod expected;
 mod machine;
 #[path = "engines/podman.rs"]
 mod podman;
+#[path = "engines/shapes.rs"]
+mod shapes;
 #[path = "engines/skopeo.rs"]
 mod skopeo;
 #[path = "engines/table.rs"]
@@ -78,16 +83,26 @@ fn fixed_archives_load_and_run_in_every_engine() {
 }
 
 #[test]
-fn tables_name_fixtures() {
+fn tables_name_fixtures_and_shapes() {
     let fixtures = fixtures();
     let archives = fixtures.iter().filter(|name| name.ends_with(".tar"));
     let expected: Vec<&str> = BEFORE.iter().map(|(name, _)| *name).collect();
     assert_eq!(archives.collect::<Vec<_>>(), expected);
+    let shapes: Vec<&str> = shapes().iter().map(|shape| shape.name).collect();
+    let expected: Vec<&str> = SHAPES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(shapes, expected);
     let excepted = EXCEPTIONS.iter().flat_map(|e| e.archives);
     for name in NOT_YET.iter().chain(excepted) {
-        assert!(fixtures.contains(*name), "{name} is not a fixture");
+        let is_known = fixtures.contains(*name) || shapes.contains(name);
+        assert!(is_known, "{name} is neither a fixture nor a shape");
     }
-    for (name, _) in BEFORE {
+    for (name, cells) in SHAPES {
+        assert!(
+            cells.contains(char::is_alphabetic),
+            "no engine refuses {name}"
+        );
+    }
+    for (name, _) in BEFORE.iter().chain(SHAPES) {
         for column in Column::ALL {
             let cell = expected::before(name, column);
             assert!(cell.is_some(), "{name} has no cell for {column:?}");
@@ -220,6 +235,7 @@ fn familiar(name: &str) -> &str {
 fn page_of(samples: &[Sample], outcomes: Vec<Outcome>) -> String {
     let row = |(number, sample): (usize, &Sample)| Row {
         name: sample.name.clone(),
+        what: sample.what,
         cells: outcomes.iter().map(|o| o.cells[number]).collect(),
     };
     let rows: Vec<Row> = samples.iter().enumerate().map(row).collect();

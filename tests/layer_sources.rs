@@ -7,6 +7,7 @@ use common::builder::{
     Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, OCI_TAR, digest_of, gzip, layer_tar, named,
 };
 use common::judged::fixed;
+use common::saved::{Saved, holds, image};
 use common::sha256;
 use serde_json::{Value, json};
 
@@ -98,6 +99,36 @@ fn a_foreign_layer_stays_remote_in_the_index() {
         );
         assert_eq!(found.findings(), ["absent-content"]);
     }
+}
+
+#[test]
+fn a_docker_archive_keeps_the_source_of_a_foreign_layer() {
+    let app = image(&["base", "app"]);
+    let remote = gzip(&layer_tar("base"));
+    let foreign = json!({
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "size": remote.len(),
+        "digest": format!("sha256:{}", sha256(&remote)),
+        "urls": ["https://example.com/base"],
+    });
+    let ordinary = json!({"mediaType": OCI_TAR, "digest": app.layers[1].diff_id, "size": 1});
+    let mut saved = Saved::new();
+    saved.docker(&app, json!(["app:v1"]));
+    saved.items[0]["LayerSources"] = json!({
+        app.layers[0].diff_id.clone(): foreign,
+        app.layers[1].diff_id.clone(): ordinary,
+    });
+    // The layer is there, so whoever reads the index needs no other place; docker still pushes it as foreign.
+    let found = holds(&saved.tar(), &[&app]);
+    let item = &found.contents.json("manifest.json")[0];
+    assert_eq!(
+        item["LayerSources"],
+        json!({app.layers[0].diff_id.clone(): foreign})
+    );
+    // A key that docker does not look for is of no use.
+    saved.items[0]["LayerSources"] = json!({format!("sha256:{}", sha256(&remote)): foreign});
+    let found = holds(&saved.tar(), &[&app]);
+    assert!(found.contents.json("manifest.json")[0]["LayerSources"].is_null());
 }
 
 #[test]

@@ -7,8 +7,8 @@ use common::archive::Entry;
 use common::builder::{
     DOCKER_CONFIG, DOCKER_GZIP, DOCKER_LIST, DOCKER_MANIFEST, DOCKER_TAR, DOCKER_ZSTD, IMAGE_NAME,
     Image, Layer, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR, OCI_ZSTD,
-    REF_NAME, annotated, digest_of, docker_item, layer_tar, named, on, right_image, right_layout,
-    zstd,
+    REF_NAME, annotated, digest_of, docker_item, gzip, layer_tar, named, on, right_image,
+    right_layout, zstd,
 };
 use common::checker::check_output;
 use common::contents::{Contents, blob_name};
@@ -74,8 +74,11 @@ fn a_layer_gets_the_type_of_its_bytes() {
         zstd(&layer_tar("s")),
     ]
     .concat();
+    let (first, second) = (&layer_tar("m")[..300], &layer_tar("m")[300..]);
+    let members = [gzip(first), gzip(second)].concat();
     #[rustfmt::skip]
     let cases = [
+        ("gzip in members", Layer::new(OCI_TAR, members, &layer_tar("m")), OCI_GZIP),
         ("docker tar", Layer::plain(DOCKER_TAR, "a"), OCI_TAR),
         ("docker tar of gzip", Layer::gzip(DOCKER_TAR, "a"), OCI_GZIP),
         ("docker tar of zstd", Layer::zstd(DOCKER_TAR, "a"), OCI_ZSTD),

@@ -85,27 +85,155 @@ fn every_fixture_in_every_compression() {
     }
 }
 
+/// Bytes of which some compress and some do not.
+fn mixed(len: u32, seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..len)
+        .map(|n| {
+            if n / 5000 % 3 == 0 {
+                noise()
+            } else {
+                (n / 7 % 251) as u8
+            }
+        })
+        .collect()
+}
+
 #[test]
 fn threads_do_not_show_in_the_output() {
-    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 7 % 251) as u8).collect();
-    let tar = common::archive::tar(&[common::archive::Entry::file("big", big)]);
-    let layers = vec![
-        Layer::new(OCI_ZSTD, zstd(&tar), &tar),
-        Layer::zstd(OCI_ZSTD, "one"),
-        Layer::zstd(OCI_ZSTD, "two"),
+    let tar = |len, seed| {
+        let entry = common::archive::Entry::file("big", mixed(len, seed));
+        common::archive::tar(&[entry])
+    };
+    // More than one job of zstd, more than one member of gzip, and many small ones.
+    let big = tar(9_000_000, 1);
+    let middle = tar(3_000_000, 2);
+    let mut layers = vec![
+        Layer::new(OCI_ZSTD, zstd(&big), &big),
+        Layer::new(OCI_GZIP, gzip(&middle), &middle),
     ];
+    for number in 0..6 {
+        layers.push(Layer::zstd(OCI_ZSTD, &format!("zstd {number}")));
+        layers.push(Layer::gzip(OCI_GZIP, &format!("gzip {number}")));
+    }
     let layout = Layout::of(&Image::oci(layers), NAME);
     for options in [
         &["--compression", "gzip"][..],
-        &["--compression", "uncompressed"],
         &["--compression", "gzip", "--gzip-members", "single"],
+        &["--compression", "zstd"],
+        &["--compression", "uncompressed"],
     ] {
-        let mut outputs = ["1", "2", "5"].map(|jobs| {
+        let outputs = ["1", "2", "4"].map(|jobs| {
             let (sandbox, _) = fixed(&layout, &[options, &["--jobs", jobs]].concat());
             sandbox.read("out.tar")
         });
-        outputs.sort();
-        assert!(outputs[0] == outputs[2], "{options:?}");
+        assert!(outputs[0] == outputs[1], "{options:?}, 2 jobs");
+        assert!(outputs[0] == outputs[2], "{options:?}, 4 jobs");
+    }
+}
+
+#[test]
+fn there_and_back_again() {
+    for name in [
+        "buildkit-oci-multi-attest-zstd-ocitrue.tar",
+        "buildkit-docker-names-zstd-ocifalse.tar",
+        "containerd17-export-multi.tar",
+        "docker20-save-names.tar",
+        "buildkit-oci-estargz-ocitrue.tar",
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.fix(fixture(name), "kept.tar").exits(0);
+        let kept = check_output(&sandbox.path("kept.tar"));
+        let mut from = fixture(name);
+        for (step, form) in ["uncompressed", "gzip", "zstd", "gzip"].iter().enumerate() {
+            let output = format!("{step}-{form}.tar");
+            let options = ["--compression", form];
+            sandbox.fix_with(&from, &output, &options).exits(0);
+            from = sandbox.path(&output);
+            let facts = check_output(&from);
+            assert_eq!(facts.configs, kept.configs, "{name} {output}");
+            assert_eq!(facts.tags, kept.tags, "{name} {output}");
+            let names = |names: &std::collections::BTreeMap<String, String>| {
+                names.keys().cloned().collect::<Vec<_>>()
+            };
+            assert_eq!(names(&facts.names), names(&kept.names), "{name} {output}");
+            assert_eq!(facts.missing.len(), kept.missing.len(), "{name} {output}");
+        }
+        let (first, second) = (sandbox.read("1-gzip.tar"), sandbox.read("3-gzip.tar"));
+        assert!(first == second, "{name}");
+    }
+}
+
+#[test]
+fn platforms_and_attestations_keep_their_links() {
+    let name = "buildkit-oci-multi-attest-zstd-ocitrue.tar";
+    let sandbox = Sandbox::new();
+    let options = ["--compression", "gzip"];
+    sandbox
+        .fix_with(fixture(name), "out.tar", &options)
+        .exits(0);
+    let links = |path: &std::path::Path| {
+        let contents = Contents::read(path);
+        let root = contents.json("index.json");
+        let index = contents.document(root["manifests"][0]["digest"].as_str().unwrap());
+        let entries = index["manifests"].as_array().unwrap().clone();
+        let place = |digest: &Value| entries.iter().position(|entry| entry["digest"] == *digest);
+        entries
+            .iter()
+            .map(|entry| {
+                let link = &entry["annotations"]["vnd.docker.reference.digest"];
+                (entry["platform"].to_string(), place(link))
+            })
+            .collect::<Vec<_>>()
+    };
+    let found = links(&sandbox.path("out.tar"));
+    assert_eq!(found, links(&fixture(name)));
+    let linked: Vec<Option<usize>> = found.into_iter().map(|(_, place)| place).collect();
+    assert_eq!(linked, [None, None, Some(0), Some(1)]);
+}
+
+#[test]
+fn a_skippable_frame_first_is_for_some_engines_only() {
+    let plain = layer_tar("x");
+    let bytes = [b"\x50\x2a\x4d\x18\x02\0\0\0hi", &zstd(&plain)[..]].concat();
+    let layout = Layout::of(
+        &Image::oci(vec![Layer::new(OCI_ZSTD, bytes.clone(), &plain)]),
+        NAME,
+    );
+    let (_, report) = fixed(&layout, &[]);
+    let warned = |report: &Value| {
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings
+            .map(|f| f["rule"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(warned(&report), ["zstd-layers", "skippable-frame"]);
+    for (options, form) in [
+        (&["--for", "docker", "--for", "containerd@1.7"][..], None),
+        (&["--for", "containerd@1.5"], Some(OCI_GZIP)),
+        (&["--for", "podman"], Some(OCI_GZIP)),
+        (&["--compression", "zstd"], None),
+        (
+            &["--compression", "zstd", "--for", "skopeo"],
+            Some(OCI_ZSTD),
+        ),
+    ] {
+        let (sandbox, report) = fixed(&layout, options);
+        let is_changed = rules(&report).contains(&"recompressed");
+        assert_eq!(is_changed, form.is_some(), "{options:?}");
+        let contents = Contents::read(&sandbox.path("out.tar"));
+        let expected = form.unwrap_or(OCI_ZSTD).to_owned();
+        assert_eq!(
+            layer_types(&contents),
+            BTreeSet::from([expected]),
+            "{options:?}"
+        );
+        let is_warned = warned(&report).contains(&"skippable-frame".to_owned());
+        assert_eq!(is_warned, form.is_none(), "{options:?}");
     }
 }
 
@@ -189,6 +317,8 @@ fn bzip2_and_xz_layers_become_readable() {
         for form in ["gzip", "zstd", "uncompressed"] {
             fixed(&layout, &["--compression", form]);
         }
+        // No engine is known to read them: there is no media type that says so.
+        fixed(&layout, &["--for", "docker@20.10"]);
     }
 }
 

@@ -8,9 +8,10 @@ use common::builder::{
     DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, OCI_TAR, docker_item, gzip,
     layer_tar, named, on,
 };
-use common::contents::blob_name;
+use common::contents::{Contents, blob_name};
 use common::failure::{fails, fails_with};
 use common::judged::fixed;
+use common::runner::Sandbox;
 use common::saved::image;
 use common::{fixture, sha256};
 use serde_json::{Value, json};
@@ -279,4 +280,27 @@ fn one_config_may_belong_to_two_manifests() {
 fn one_layer_may_stand_twice_in_two_compressions() {
     let both = Image::oci(vec![Layer::plain(OCI_TAR, "a"), Layer::gzip(OCI_GZIP, "a")]);
     assert!(fixed(&right(&both).tar(), &[]).bytes == right(&both).tar());
+}
+
+/// docker ignores what follows a gzip layer, and skopeo refuses it; only compressing it anew leaves it out.
+#[test]
+fn what_follows_a_gzip_layer_stays() {
+    let plain = layer_tar("a");
+    let bytes = [&gzip(&plain)[..], b"trailing"].concat();
+    let image = Image::oci(vec![Layer::new(OCI_TAR, bytes.clone(), &plain)]);
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", right(&image).tar());
+    sandbox.fix("in.tar", "out.tar").exits(0);
+    let contents = Contents::read(&sandbox.path("out.tar"));
+    let layer = contents.manifests()[0].1["layers"][0].clone();
+    assert_eq!(layer["mediaType"], OCI_GZIP);
+    let digest = layer["digest"].as_str().unwrap();
+    assert_eq!(contents.blob(digest), Some(&bytes[..]));
+    let again = sandbox.fix("out.tar", "again.tar").exits(0).json();
+    assert_eq!(again["status"], "unchanged");
+    let anew = fixed(&right(&image).tar(), &["--compression", "uncompressed"]);
+    assert_eq!(
+        anew.contents.parts(),
+        [common::saved::parts(&common::saved::image(&["a"]))]
+    );
 }

@@ -1,8 +1,11 @@
 //! What the benchmarks share. Not every benchmark uses everything.
 #![allow(dead_code)]
 
+pub(crate) mod archive;
+pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod race;
+pub(crate) mod runner;
 
 use std::fs;
 use std::io;

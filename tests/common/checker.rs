@@ -85,6 +85,17 @@ pub(crate) fn check_kept(path: &Path) -> Facts {
     }
 }
 
+/// Checks what came out of a stream; panics with all faults.
+#[track_caller]
+pub(crate) fn check_stream(bytes: &[u8]) -> Facts {
+    let mut faults = Vec::new();
+    check_form(bytes, true, &mut faults);
+    match judge_contents(&Contents::from_tar(bytes), false, faults) {
+        Ok(facts) => facts,
+        Err(faults) => panic!("the stream is not right:\n{}", faults.join("\n")),
+    }
+}
+
 /// Checks an output archive or layout directory.
 pub(crate) fn judge(path: &Path) -> Result<Facts, Vec<String>> {
     judge_types(path, false)
@@ -102,7 +113,7 @@ pub(crate) fn check_docker_output(path: &Path) -> Facts {
 fn judge_types(path: &Path, is_docker: bool) -> Result<Facts, Vec<String>> {
     let mut faults = Vec::new();
     if path.is_file() {
-        check_form(&fs::read(path).unwrap(), &mut faults);
+        check_form(&fs::read(path).unwrap(), false, &mut faults);
     }
     judge_contents(&Contents::read(path), is_docker, faults)
 }
@@ -138,11 +149,13 @@ fn judge_contents(
     }
 }
 
-/// Headers, order, padding and end, by DESIGN.md 5.
-fn check_form(bytes: &[u8], faults: &mut Vec<String>) {
+/// Headers, order, padding and end, by DESIGN.md 5. In a stream all that is no document stands before
+/// what is one, in any order.
+fn check_form(bytes: &[u8], is_stream: bool, faults: &mut Vec<String>) {
     let mut fault = |name: &str, what: &str| faults.push(format!("{name}: {what}"));
     let mut archive = tar::Archive::new(bytes);
     let mut names: Vec<String> = Vec::new();
+    let mut documents: BTreeSet<String> = BTreeSet::new();
     let mut end = 0;
     for entry in archive.entries().unwrap() {
         let entry = entry.unwrap();
@@ -180,9 +193,6 @@ fn check_form(bytes: &[u8], faults: &mut Vec<String>) {
         if parent.is_some_and(|parent| !names.contains(&parent)) {
             fault(&name, "stands before its directory");
         }
-        if names.last().is_some_and(|last| *last >= name) {
-            fault(&name, "order");
-        }
         let is_sha512 = name.starts_with("blobs/sha512/") && !is_dir;
         let start = end + if is_sha512 { 2 * BLOCK } else { 0 };
         if entry.raw_header_position() != start as u64 {
@@ -194,7 +204,38 @@ fn check_form(bytes: &[u8], faults: &mut Vec<String>) {
         if bytes[data_end..end].iter().any(|&byte| byte != 0) {
             fault(&name, "padding");
         }
+        let text = bytes[data..data_end].trim_ascii_start();
+        if name.starts_with("blobs/") && text.starts_with(b"{") && size <= 4 << 20 {
+            documents.insert(name.clone());
+        }
         names.push(name);
+    }
+    let mut expected = names.clone();
+    expected.sort();
+    if is_stream {
+        let place = |name: &String| {
+            let is_blob = name.starts_with("blobs/");
+            is_blob && !name.ends_with('/') && !documents.contains(name)
+        };
+        // What is no document stands where it stood; a directory stands before its first blob.
+        let passed: Vec<String> = names.iter().filter(|name| place(name)).cloned().collect();
+        expected.retain(|name| !place(name) && !name.ends_with('/'));
+        expected.splice(0..0, passed);
+        let mut directories: BTreeSet<String> = BTreeSet::new();
+        let with_directories = expected.into_iter().flat_map(|name| {
+            let parents = name
+                .match_indices('/')
+                .map(|(at, _)| name[..=at].to_owned());
+            let new: Vec<String> = parents
+                .filter(|dir| directories.insert(dir.clone()))
+                .collect();
+            new.into_iter().chain([name])
+        });
+        expected = with_directories.collect();
+    }
+    let is_twice = names.iter().collect::<BTreeSet<_>>().len() < names.len();
+    if names != expected || is_twice {
+        fault("the entries", &format!("order: {names:#?}"));
     }
     if bytes.len() != end + 2 * BLOCK || bytes[end..].iter().any(|&byte| byte != 0) {
         fault("the end", "is not two blocks of zeros");

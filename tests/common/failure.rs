@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::piped::stream;
 use super::repository;
 use super::runner::{Run, Sandbox};
 use super::schema::check_report;
@@ -42,6 +43,9 @@ pub(crate) fn fails_with(name: &str, bytes: &[u8], options: &[&str], code: &str,
             "{name}: something was left behind"
         );
     }
+    // In a pipe the same archive fails as well, for the same reason unless another is seen first.
+    let piped = stream(bytes, options);
+    piped.fails(name, &[code, "needs-file", "digest-mismatch"]);
     assert!(
         sandbox.read("in.tar") == bytes,
         "{name}: the input was changed"

@@ -142,6 +142,11 @@ pub(crate) fn run(command: &mut Command) -> Run {
     run
 }
 
+/// Waits for a command to end; `None` if a signal did it.
+pub(crate) fn wait_for(child: &mut Child, command: &Command) -> Option<i32> {
+    wait(child, Instant::now(), command)
+}
+
 fn reader(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();

@@ -1,12 +1,15 @@
-//! The archives: every fixture as it is, and as `ocify fix` writes it.
+//! The archives: every fixture and every shape as it is, and as `ocify fix` writes it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::expected::{self, Reason};
 use crate::machine::SHARED;
+use crate::shapes::{Shape, shapes};
 
 /// Fixtures that `ocify fix` does not read yet. Removing an entry is all that is needed once it does.
 pub(crate) const NOT_YET: &[&str] = &[];
@@ -21,13 +24,17 @@ pub(crate) struct Archive {
     pub(crate) path: String,
     /// The names to ask for, where asking for none is ambiguous.
     pub(crate) ask_for: Vec<String>,
+    /// A tag of each image in `manifest.json`, where there are several.
+    pub(crate) tags: Vec<String>,
 }
 
-/// One fixture, before and after.
+/// One fixture or shape, before and after.
 #[derive(Debug)]
 pub(crate) struct Sample {
-    /// Its name in the fixtures folder.
+    /// Its name: that of a fixture in its folder.
     pub(crate) name: String,
+    /// What is wrong with a shape; nothing for a fixture.
+    pub(crate) what: Option<&'static str>,
     /// As it is; nothing for a directory, which no engine here loads.
     pub(crate) before: Option<Archive>,
     /// As `ocify fix` writes it.
@@ -48,19 +55,25 @@ pub(crate) fn fixtures() -> BTreeSet<String> {
         .collect()
 }
 
-/// Fixes every fixture that is supported, and puts what the engines shall read into the shared folder.
+/// Fixes every fixture that is supported and every shape, and puts what the engines shall read into the shared folder.
 pub(crate) fn prepare(shared: &Path) -> Vec<Sample> {
-    for side in ["before", "after", "mended"] {
+    for side in ["shapes", "before", "after", "mended"] {
         fs::create_dir(shared.join(side)).expect("the shared folder is writable");
     }
     let supported = fixtures()
         .into_iter()
         .filter(|name| !NOT_YET.contains(&name.as_str()));
-    supported.map(|name| sample(name, shared)).collect()
+    let of_fixture = |name: String| sample(&folder().join(&name), name, None, shared);
+    let of_shape = |shape: Shape| {
+        let input = shared.join("shapes").join(shape.name);
+        fs::write(&input, shape.bytes).expect("the shared folder is writable");
+        sample(&input, shape.name.to_owned(), Some(shape.what), shared)
+    };
+    let shapes = shapes().into_iter().map(of_shape);
+    supported.map(of_fixture).chain(shapes).collect()
 }
 
-fn sample(name: String, shared: &Path) -> Sample {
-    let input = folder().join(&name);
+fn sample(input: &Path, name: String, what: Option<&'static str>, shared: &Path) -> Sample {
     let is_directory = input.is_dir();
     let file = if is_directory {
         format!("{name}.tar")
@@ -68,20 +81,22 @@ fn sample(name: String, shared: &Path) -> Sample {
         name.clone()
     };
     let before = (!is_directory).then(|| {
-        fs::copy(&input, shared.join("before").join(&file)).expect("the fixture is readable");
+        fs::copy(input, shared.join("before").join(&file)).expect("the fixture is readable");
         Archive {
             path: format!("{SHARED}/before/{file}"),
             ask_for: Vec::new(),
+            tags: tags_if_several(input),
         }
     });
     let output = shared.join("after").join(&file);
-    fix(&input, &output, &[]);
+    fix(input, &output, &[]);
     let mend = |reason: Reason| {
         let output = shared.join("mended").join(format!("{reason:?}-{file}"));
-        fix(&input, &output, reason.mended_by());
+        fix(input, &output, reason.mended_by());
         let archive = Archive {
             path: format!("{SHARED}/mended/{reason:?}-{file}"),
             ask_for: names_if_several(&output),
+            tags: tags_if_several(&output),
         };
         (reason, archive)
     };
@@ -89,11 +104,13 @@ fn sample(name: String, shared: &Path) -> Sample {
     let after = Archive {
         path: format!("{SHARED}/after/{file}"),
         ask_for: names_if_several(&output),
+        tags: tags_if_several(&output),
     };
     let read = |path: &Path| fs::read(path).expect("archives are readable");
-    let is_unchanged = !is_directory && after.ask_for.is_empty() && read(&input) == read(&output);
+    let is_unchanged = !is_directory && after.ask_for.is_empty() && read(input) == read(&output);
     Sample {
         name,
+        what,
         before,
         after,
         mended,
@@ -121,16 +138,7 @@ fn fix(input: &Path, output: &Path, options: &[&str]) {
 
 /// The ref names in `index.json`, if it lists more than one descriptor.
 fn names_if_several(archive: &Path) -> Vec<String> {
-    let file = File::open(archive).expect("the output is readable");
-    let mut archive = tar::Archive::new(file);
-    let mut entries = archive.entries().expect("the output is a tar");
-    let index = entries
-        .find_map(|entry| {
-            let entry = entry.expect("the output is a tar");
-            (entry.path_bytes().as_ref() == b"index.json").then_some(entry)
-        })
-        .expect("the output has an index.json");
-    let index: serde_json::Value = serde_json::from_reader(index).expect("index.json is JSON");
+    let index = root_file(archive, b"index.json").expect("the output has an index.json");
     let manifests = index["manifests"].as_array().expect("a list of manifests");
     if manifests.len() < 2 {
         return Vec::new();
@@ -141,6 +149,27 @@ fn names_if_several(archive: &Path) -> Vec<String> {
         .map(str::to_owned)
         .collect();
     names.into_iter().collect()
+}
+
+/// A tag of each image in `manifest.json`, if it lists more than one.
+fn tags_if_several(archive: &Path) -> Vec<String> {
+    let items = root_file(archive, b"manifest.json");
+    let items = items.as_ref().and_then(Value::as_array);
+    let tag = |item: &Value| item["RepoTags"][0].as_str().map(str::to_owned);
+    match items {
+        Some(items) if items.len() > 1 => items.iter().filter_map(tag).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A file at the top of an archive; nothing if it is not there, or this is no plain tar.
+fn root_file(archive: &Path, name: &[u8]) -> Option<Value> {
+    let mut archive = tar::Archive::new(File::open(archive).ok()?);
+    let entry = archive.entries().ok()?.find_map(|entry| {
+        let entry = entry.ok()?;
+        (entry.path_bytes().as_ref() == name).then_some(entry)
+    })?;
+    serde_json::from_reader(entry).ok()
 }
 
 fn folder() -> PathBuf {

@@ -6,7 +6,7 @@ use crate::engine::Column;
 pub(crate) const NOTHING_NAMED: &str = "nothing was imported: the image has no name";
 
 /// Why an archive does not load. The letters are those of the table in docs/engines.md.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
     A,
     B,
@@ -18,11 +18,24 @@ pub(crate) enum Reason {
     H,
     I,
     M,
+    N,
+    O,
+    P,
+    Q,
+    R,
+    S,
+    T,
+    U,
+    V,
+    W,
+    X,
 }
 
 impl Reason {
     /// In the order in which a message is looked through: the most telling phrase first.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 21] = [
+        Self::W,
+        Self::X,
         Self::A,
         Self::B,
         Self::C,
@@ -33,6 +46,15 @@ impl Reason {
         Self::H,
         Self::I,
         Self::M,
+        Self::N,
+        Self::O,
+        Self::P,
+        Self::Q,
+        Self::R,
+        Self::S,
+        Self::T,
+        Self::U,
+        Self::V,
     ];
 
     /// What the engine's message contains; `…` stands for anything in between.
@@ -48,6 +70,17 @@ impl Reason {
             Self::H => "more than one image in oci, choose an image",
             Self::I => NOTHING_NAMED,
             Self::M => "determining manifest MIME type …: no such file or directory",
+            Self::N => "unrecognized image format",
+            Self::O => "unsupported OCI version",
+            Self::P => "image might be filtered out",
+            Self::Q => "wrong diff id calculated on extraction",
+            Self::R => "failed to resolve layers: layer …/layer.tar\" not found",
+            Self::S => "image config …./blobs/…not found",
+            Self::T => "open …/app/json: no such file or directory",
+            Self::U => "executable file …not found",
+            Self::V => "Digest did not match, expected",
+            Self::X => "size mismatch",
+            Self::W => "supported image formats…invalid tar header",
         }
     }
 
@@ -55,7 +88,7 @@ impl Reason {
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::A => {
-                "The layers are compressed with zstd, which Docker before version 23 cannot read."
+                "What it takes for a plain tar is compressed: with zstd, which Docker before version 23 cannot read; as a whole, which containerd does not look for; or as a layer whose media type says otherwise."
             }
             Self::B => {
                 "There is no `manifest.json`, the only list of images that this image store reads."
@@ -64,18 +97,33 @@ impl Reason {
                 "The layers have the nonstandard media type `application/vnd.docker.image.rootfs.diff.tar.zstd`."
             }
             Self::D => {
-                "The same media type: the archive is imported, or seems to be, but the layers are not unpacked, and the image does not run."
+                "The same media type, or a manifest without the layers: the archive is imported, or seems to be, but the layers are not unpacked, and the image does not run."
             }
-            Self::E => "The same media type, named in the message.",
-            Self::F => "There is no `manifest.json`.",
-            Self::G => "There is no `index.json`.",
-            Self::H => "`index.json` has several entries and none was asked for.",
+            Self::E => {
+                "The layers of a Docker manifest have that media type, or one of OCI, named in the message."
+            }
+            Self::F => "There is no `manifest.json`, or not under that very name.",
+            Self::G => "There is no `index.json`, or not under that very name.",
+            Self::H => "`index.json` has several entries and none was asked for, or has none.",
             Self::I => {
                 "The image has no name, so there is nothing to call it by. Imported under its digest, with `--digests`, it runs."
             }
             Self::M => {
                 "`index.json` leads to a manifest of another platform whose blob is not in the archive."
             }
+            Self::N => "Neither `oci-layout` nor `manifest.json` is there under that very name.",
+            Self::O => "`oci-layout` states another version than 1.0.0.",
+            Self::P => "`index.json` lists nothing, and `manifest.json` is not looked at.",
+            Self::Q => "The layers stand in another order than the diff IDs.",
+            Self::R => "The layer is a hard link.",
+            Self::S => "The paths in `manifest.json` begin with `./`.",
+            Self::T => "`manifest.json` is not at the top.",
+            Self::U => "The manifest lists no layers, so the image is empty.",
+            Self::V => {
+                "The layer begins with a skippable frame, so that it is taken for a plain tar."
+            }
+            Self::W => "The same as V.",
+            Self::X => "The layer is a symbolic link, whose own length is taken for the layer's.",
         }
     }
 
@@ -85,6 +133,7 @@ impl Reason {
             Self::A => &["--for", "docker@20.10"],
             Self::I => &["--name", "example.com/named:v1"],
             Self::M => &["--missing", "prune"],
+            Self::V | Self::W => &["--for", "podman"],
             _ => &[],
         }
     }
@@ -95,8 +144,10 @@ impl Reason {
     }
 
     fn is_told_by(self, message: &str) -> bool {
-        let mut rest = Some(message);
-        for part in self.phrase().split('…') {
+        // The same engine begins it in either case.
+        let (message, phrase) = (message.to_lowercase(), self.phrase().to_lowercase());
+        let mut rest = Some(&message[..]);
+        for part in phrase.split('…') {
             rest = rest
                 .and_then(|rest| rest.split_once(part))
                 .map(|(_, rest)| rest);
@@ -139,6 +190,9 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "docker26c-save-multi.tar",
             "docker26c-save-pulledmulti.tar",
             "skopeo19-oci.tar",
+            "oci-zstd-called-gzip",
+            "oci-zstd-skippable-frame",
+            "crane-zstd-layers",
         ],
         why: "Layers keep their bytes, and so their compression, unless another is asked for.",
     },
@@ -164,7 +218,22 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         ],
         why: "An index that names platforms whose blobs are elsewhere is legal, and stays as it is. Without `--all`, skopeo copies the platform that is there.",
     },
+    Exception {
+        reason: Reason::W,
+        columns: &[Column::Podman4],
+        archives: &["oci-zstd-skippable-frame"],
+        why: SKIPPABLE,
+    },
+    Exception {
+        reason: Reason::V,
+        columns: &[Column::Podman5, Column::SkopeoDocker],
+        archives: &["oci-zstd-skippable-frame"],
+        why: SKIPPABLE,
+    },
 ];
+
+const SKIPPABLE: &str =
+    "The layers keep their bytes; their type is right, but this engine goes by their first bytes.";
 
 /// The reasons for which some engine does not load an archive that was fixed.
 pub(crate) fn reasons(archive: &str) -> Vec<Reason> {
@@ -185,7 +254,10 @@ pub(crate) fn after(archive: &str, column: Column) -> Option<Reason> {
 
 /// What is expected of an engine with a fixture as it is; nothing if the table does not have it.
 pub(crate) fn before(archive: &str, column: Column) -> Option<Option<Reason>> {
-    let (_, row) = BEFORE.iter().find(|(name, _)| *name == archive)?;
+    let (_, row) = BEFORE
+        .iter()
+        .chain(SHAPES)
+        .find(|(name, _)| *name == archive)?;
     let position = Column::ALL.iter().position(|c| *c == column)?;
     let cell = row.split(' ').nth(position)?;
     match Reason::ALL.into_iter().find(|r| format!("{r:?}") == cell) {
@@ -193,6 +265,29 @@ pub(crate) fn before(archive: &str, column: Column) -> Option<Option<Reason>> {
         None => (cell == ".").then_some(None),
     }
 }
+
+/// The same for each shape.
+#[rustfmt::skip]
+pub(crate) const SHAPES: &[(&str, &str)] = &[
+    // Docker 20.10, 26 graph driver, 26 containerd; containerd 1.6, 1.7; podman 4, 5; skopeo oci-, docker-archive
+    ("oci-gzip-called-tar",      ". . A A A . . . ."),
+    ("oci-zstd-called-gzip",     "A . . . . . . . ."),
+    ("oci-zstd-skippable-frame", "A . . . . W V . V"),
+    ("mixed-oci-layers",         ". . . . . . . E ."),
+    ("docker25-no-layers",       ". . D D D U U . ."),
+    ("docker25-wrong-order",     ". . Q Q Q . . . ."),
+    ("docker25-manifests-null",  ". . P P P . . H ."),
+    ("layout-other-version",     ". . O O O . . . ."),
+    ("layout-no-version",        "B B N N N . . . F"),
+    ("layout-wrapped",           "T T N N N F F G F"),
+    ("docker-symlinked-layer",   ". . . . . X X G X"),
+    ("docker-hardlinked-layer",  ". . R R R . . G ."),
+    ("docker-absolute-names",    ". . N N N F F G F"),
+    ("docker-dotted-paths",      ". . S S S . . G ."),
+    ("crane-zstd-layers",        "A . . . . . . G ."),
+    ("outer-gzip",               ". . . A A . . . ."),
+    ("outer-zstd",               "A . . A A . . . ."),
+];
 
 /// For each fixture a cell for each column, in their order: `.` is fine, or else the reason.
 #[rustfmt::skip]

@@ -63,7 +63,14 @@ impl Engine for Skopeo {
 
     fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
         let sources: Vec<String> = match self.transport {
-            Transport::DockerArchive => vec![format!("docker-archive:{}", archive.path)],
+            Transport::DockerArchive if archive.tags.is_empty() => {
+                vec![format!("docker-archive:{}", archive.path)]
+            }
+            Transport::DockerArchive => archive
+                .tags
+                .iter()
+                .map(|tag| format!("docker-archive:{}:{tag}", archive.path))
+                .collect(),
             Transport::OciArchive if archive.ask_for.is_empty() => {
                 vec![format!("oci-archive:{}", archive.path)]
             }

@@ -1,5 +1,6 @@
 //! docs/engines.md: what every engine did with every archive.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::archive::NOT_YET;
@@ -34,6 +35,8 @@ impl Cell {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
+    /// What is wrong with a shape; nothing for a fixture.
+    pub(crate) what: Option<&'static str>,
     pub(crate) cells: Vec<(Cell, Cell)>,
 }
 
@@ -50,6 +53,14 @@ const LEGEND: &str = "
 entry in a cell means that it is the same before and after `ocify fix`; otherwise the arrow stands between the two. `–` stands for a
 directory, which these engines do not load. Where `index.json` has several names, skopeo's `oci-archive` is asked for each of
 them by name once the archive is fixed. All engines must load an archive under the same names, and under those that it had before.
+";
+
+const SHAPES: &str = "
+## Shapes from the field
+
+What other tools left behind, or these ones in other versions, made by `tests/engines/shapes.rs` from the layers of a fixture. The cells say the
+same as above.
+
 ";
 
 const REST: &str = "
@@ -75,17 +86,9 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
     page.push_str("\n## Before → after\n");
     page.push_str(LEGEND);
     page.push('\n');
-    let headings: Vec<&str> = Column::ALL.iter().map(|c| c.heading()).collect();
-    line(&mut page, &[&["Archive"], &headings[..]].concat());
-    page.push_str(&"|---".repeat(headings.len() + 1));
-    page.push_str("|\n");
-    for row in rows {
-        let cells: Vec<String> = row.cells.iter().map(|(b, a)| change(*b, *a)).collect();
-        let name = format!("`{}`", row.name);
-        let mut parts = vec![name.as_str()];
-        parts.extend(cells.iter().map(String::as_str));
-        line(&mut page, &parts);
-    }
+    table(&mut page, rows.iter().filter(|row| row.what.is_none()));
+    page.push_str(SHAPES);
+    table(&mut page, rows.iter().filter(|row| row.what.is_some()));
     page.push_str(
         "\n## Why an archive does not load\n\n| | The engine says | Because |\n|---|---|---|\n",
     );
@@ -116,6 +119,23 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
     page
 }
 
+fn table<'a>(page: &mut String, rows: impl Iterator<Item = &'a Row>) {
+    let headings: Vec<&str> = Column::ALL.iter().map(|c| c.heading()).collect();
+    line(page, &[&["Archive"], &headings[..]].concat());
+    page.push_str(&"|---".repeat(headings.len() + 1));
+    page.push_str("|\n");
+    for row in rows {
+        let cells: Vec<String> = row.cells.iter().map(|(b, a)| change(*b, *a)).collect();
+        let what = row
+            .what
+            .map_or_else(String::new, |what| format!(": {what}"));
+        let name = format!("`{}`{what}", row.name);
+        let mut parts = vec![name.as_str()];
+        parts.extend(cells.iter().map(String::as_str));
+        line(page, &parts);
+    }
+}
+
 fn change(before: Cell, after: Cell) -> String {
     if before == after {
         before.text()
@@ -124,13 +144,17 @@ fn change(before: Cell, after: Cell) -> String {
     }
 }
 
-/// The reasons that the rows mention.
-fn shown(rows: &[Row]) -> impl Iterator<Item = Reason> {
-    Reason::ALL.into_iter().filter(|reason| {
-        let cell = Cell::Failed(*reason);
-        let mut cells = rows.iter().flat_map(|row| &row.cells);
-        cells.any(|(before, after)| *before == cell || *after == cell)
-    })
+/// The reasons that the rows mention, by their letters.
+fn shown(rows: &[Row]) -> BTreeSet<Reason> {
+    let reason = |cell: &Cell| match cell {
+        Cell::Failed(reason) => Some(*reason),
+        _ => None,
+    };
+    let cells = rows.iter().flat_map(|row| &row.cells);
+    cells
+        .flat_map(|(before, after)| [before, after])
+        .filter_map(reason)
+        .collect()
 }
 
 fn line(page: &mut String, parts: &[&str]) {

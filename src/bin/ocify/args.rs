@@ -77,9 +77,9 @@ pub(crate) struct Fix {
     /// Where to write: a new archive; with a `/` at the end, an image layout directory; `-` is standard output
     ///
     /// An existing empty directory is filled with an image layout as well. The input is never
-    /// changed, and the output appears only when it is complete; on standard output, its last part
-    /// does. Not needed with --dry-run, and standard output where INPUT is `-`. Of many inputs it is
-    /// the directory for all outputs.
+    /// changed, and the output appears only when it is complete; on standard output, the files
+    /// come last without which it is no image. Not needed with --dry-run, or where INPUT is `-`. Of
+    /// many inputs it is the directory for all outputs.
     #[arg(short, long, value_name = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
 

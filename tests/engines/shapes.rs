@@ -1,0 +1,249 @@
+//! Shapes that tools left behind in the field and that none at hand writes any more, made from the layers of a fixture.
+
+use serde_json::{Value, json};
+
+use crate::common::archive::{Entry, tar};
+use crate::common::builder::{
+    DOCKER_CONFIG, DOCKER_MANIFEST, Layout, OCI_CONFIG, OCI_GZIP, OCI_MANIFEST, OCI_TAR, OCI_ZSTD,
+    gzip, named, zstd,
+};
+use crate::common::contents::Contents;
+use crate::common::{fixture, sha256};
+
+const NAME: &str = "example.com/app:v1";
+/// A frame that zstd's readers skip.
+const SKIPPABLE: &[u8] = b"\x53\x2a\x4d\x18\x05\0\0\0hello";
+
+/// An archive that some engine refuses.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    /// What is wrong with it.
+    pub(crate) what: &'static str,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// An image that runs: its config, and its layers as plain tars.
+struct Real {
+    config: Vec<u8>,
+    layers: Vec<Vec<u8>>,
+}
+
+impl Real {
+    fn read() -> Self {
+        let contents = Contents::read(&fixture("docker26g-save.tar"));
+        let manifest = contents.json("manifest.json");
+        let file = |name: &Value| {
+            let name = name.as_str().expect("a name");
+            contents.file(name).to_vec()
+        };
+        let layers = manifest[0]["Layers"].as_array().expect("a list of layers");
+        Real {
+            config: file(&manifest[0]["Config"]),
+            layers: layers.iter().map(file).collect(),
+        }
+    }
+
+    /// The same image with its first layer once more at the end.
+    fn with_repeated_layer(&self) -> Self {
+        let mut config: Value = serde_json::from_slice(&self.config).expect("a config");
+        let diff_ids = config["rootfs"]["diff_ids"].as_array_mut();
+        let diff_ids = diff_ids.expect("a list of diff IDs");
+        diff_ids.push(diff_ids[0].clone());
+        config["history"] = json!([]);
+        let mut layers = self.layers.clone();
+        layers.push(self.layers[0].clone());
+        Real {
+            config: config.to_string().into_bytes(),
+            layers,
+        }
+    }
+
+    fn layers(&self, media_type: &str, form: impl Fn(&[u8]) -> Vec<u8>) -> Vec<(String, Vec<u8>)> {
+        let layer = |plain: &Vec<u8>| (media_type.to_owned(), form(plain));
+        self.layers.iter().map(layer).collect()
+    }
+
+    /// An archive with both roots, whose manifest is then changed. `manifest.json` describes it as it was.
+    fn dual(
+        &self,
+        types: (&str, &str),
+        layers: &[(String, Vec<u8>)],
+        change: impl FnOnce(&mut Value),
+    ) -> Layout {
+        let mut layout = Layout::new();
+        let config = layout.blob(types.1, &self.config);
+        let layers: Vec<Value> = layers
+            .iter()
+            .map(|(media_type, bytes)| layout.blob(media_type, bytes))
+            .collect();
+        let mut manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": types.0,
+            "config": config,
+            "layers": layers,
+        });
+        layout.docker(&manifest, &[NAME]);
+        change(&mut manifest);
+        let descriptor = layout.document(types.0, &manifest);
+        layout.root(vec![named(descriptor, NAME)]);
+        layout
+    }
+
+    /// An archive that is right.
+    fn right(&self) -> Layout {
+        self.dual(OCI, &self.layers(OCI_GZIP, gzip), |_| ())
+    }
+
+    /// What Docker 25 saves, with a fault in the manifest.
+    fn docker25(&self, change: impl FnOnce(&mut Value)) -> Layout {
+        self.dual(OCI, &self.layers(OCI_TAR, <[u8]>::to_vec), change)
+    }
+
+    /// What Docker before 25 saves: the entries, and the item of `manifest.json`. A layer can be a link to another file.
+    fn docker20(&self, tag: &str, link: Option<(usize, Entry)>) -> (Vec<Entry>, Value) {
+        let mut entries = Vec::new();
+        let mut names = Vec::new();
+        for (number, layer) in self.layers.iter().enumerate() {
+            let name = layer_name(tag, number);
+            let folder = name.trim_end_matches("layer.tar");
+            entries.push(Entry::dir(folder));
+            let of_link = link.as_ref().filter(|(position, _)| *position == number);
+            entries.push(match of_link {
+                Some((_, link)) => Entry {
+                    name: name.clone().into_bytes(),
+                    ..link.clone()
+                },
+                None => Entry::file(&name, layer),
+            });
+            names.push(name);
+        }
+        let config = format!("{}.json", sha256(&self.config));
+        entries.push(Entry::file(&config, &self.config));
+        let item = json!({"Config": config, "RepoTags": [tag], "Layers": names});
+        (entries, item)
+    }
+
+    /// Another image: its first layer and its last.
+    fn smaller(&self) -> Self {
+        let mut config: Value = serde_json::from_slice(&self.config).expect("a config");
+        let diff_ids = &config["rootfs"]["diff_ids"];
+        let last = self.layers.len() - 1;
+        config["rootfs"]["diff_ids"] = json!([diff_ids[0], diff_ids[last]]);
+        config["history"] = json!([]);
+        Real {
+            config: config.to_string().into_bytes(),
+            layers: vec![self.layers[0].clone(), self.layers[last].clone()],
+        }
+    }
+}
+
+/// The name of a layer's file in what Docker before 25 saves.
+fn layer_name(tag: &str, number: usize) -> String {
+    format!("{}/layer.tar", sha256(format!("{tag} {number}").as_bytes()))
+}
+
+/// The whole archive of these images.
+fn saved(images: Vec<(Vec<Entry>, Value)>) -> Vec<Entry> {
+    let (entries, items): (Vec<_>, Vec<_>) = images.into_iter().unzip();
+    let mut entries = entries.concat();
+    entries.push(Entry::file("manifest.json", json!(items).to_string()));
+    entries
+}
+
+/// Two images that share a layer, which one of them has as a symbolic link that stands before its target.
+fn symlinked(real: &Real) -> Vec<u8> {
+    let target = format!("../{}", layer_name(NAME, 0));
+    let link = Entry::link("", b'2', &target);
+    let small = real
+        .smaller()
+        .docker20("example.com/small:v2", Some((0, link)));
+    tar(&saved(vec![small, real.docker20(NAME, None)]))
+}
+
+/// An image that has a layer twice, the second time as a hard link.
+fn hardlinked(real: &Real) -> Vec<u8> {
+    let repeated = real.with_repeated_layer();
+    let link = Entry::link("", b'1', &layer_name(NAME, 0));
+    let last = repeated.layers.len() - 1;
+    tar(&saved(vec![repeated.docker20(NAME, Some((last, link)))]))
+}
+
+/// The entries under names with something before them.
+fn prefixed(prefix: &str, entries: Vec<Entry>) -> Vec<u8> {
+    let prefixed = entries.into_iter().map(|entry| Entry {
+        name: [prefix.as_bytes(), &entry.name[..]].concat(),
+        ..entry
+    });
+    tar(&prefixed.collect::<Vec<_>>())
+}
+
+const OCI: (&str, &str) = (OCI_MANIFEST, OCI_CONFIG);
+
+/// All shapes, in the order of the table.
+pub(crate) fn shapes() -> Vec<Shape> {
+    let real = Real::read();
+    let shape = |name, what, bytes| Shape { name, what, bytes };
+    let labelled = |media_type: &str, form: &dyn Fn(&[u8]) -> Vec<u8>| {
+        real.dual(OCI, &real.layers(media_type, form), |_| ())
+    };
+    let skippable = |plain: &[u8]| [SKIPPABLE, &zstd(plain)].concat();
+    let mixed = (DOCKER_MANIFEST, DOCKER_CONFIG);
+    let mixed = real.dual(mixed, &real.layers(OCI_GZIP, gzip), |_| ());
+    let no_layers = real.docker25(|manifest| manifest["layers"] = json!([]));
+    let wrong_order = real.docker25(|manifest| {
+        manifest["layers"].as_array_mut().expect("layers").reverse();
+    });
+    let mut null = real.docker25(|_| ());
+    null.edit_root(|root| root["manifests"] = Value::Null);
+    let mut version = real.right();
+    version.oci_layout = Some(br#"{"imageLayoutVersion":"1.1.0"}"#.to_vec());
+    let mut bare = real.right();
+    bare.oci_layout = None;
+    bare.docker_manifest = None;
+    let mut dots = real.right();
+    dots.oci_layout = None;
+    dots.index = None;
+    dots.docker_manifest = dots.docker_manifest.map(|bytes| {
+        let text = String::from_utf8(bytes).expect("JSON");
+        text.replace("\"blobs/", "\"./blobs/").into_bytes()
+    });
+    let crane = crane(&real);
+    #[rustfmt::skip]
+    let shapes = vec![
+        shape("oci-gzip-called-tar", "gzip layers with the media type of a plain tar", labelled(OCI_TAR, &gzip).tar()),
+        shape("oci-zstd-called-gzip", "zstd layers with the media type of gzip", labelled(OCI_GZIP, &|plain| zstd(plain)).tar()),
+        shape("oci-zstd-skippable-frame", "zstd layers that begin with a skippable frame", labelled(OCI_ZSTD, &skippable).tar()),
+        shape("mixed-oci-layers", "a Docker manifest of OCI layers", mixed.tar()),
+        shape("docker25-no-layers", "a manifest without layers", no_layers.tar()),
+        shape("docker25-wrong-order", "layers in the wrong order", wrong_order.tar()),
+        shape("docker25-manifests-null", "`\"manifests\": null` in `index.json`", null.tar()),
+        shape("layout-other-version", "another version in `oci-layout`", version.tar()),
+        shape("layout-no-version", "no `oci-layout` and no `manifest.json`", bare.tar()),
+        shape("layout-wrapped", "a directory around the whole image", prefixed("app/", real.right().entries())),
+        shape("docker-symlinked-layer", "a layer that is a symbolic link to one of another image", symlinked(&real)),
+        shape("docker-hardlinked-layer", "a layer that is a hard link", hardlinked(&real)),
+        shape("docker-absolute-names", "entries with absolute names", prefixed("/", saved(vec![real.docker20(NAME, None)]))),
+        shape("docker-dotted-paths", "`./` before the paths in `manifest.json`", dots.tar()),
+        shape("crane-zstd-layers", "a Docker archive of zstd layers", crane),
+        shape("outer-gzip", "the archive compressed with gzip", gzip(&real.right().tar())),
+        shape("outer-zstd", "the archive compressed with zstd", zstd(&real.right().tar())),
+    ];
+    shapes
+}
+
+/// An archive as crane writes it: the config is `sha256:<hex>`, the layers `<hex>.tar.gz`, though they are zstd.
+fn crane(real: &Real) -> Vec<u8> {
+    let config = format!("sha256:{}", sha256(&real.config));
+    let mut entries = vec![Entry::file(&config, &real.config)];
+    let mut names = Vec::new();
+    for layer in &real.layers {
+        let bytes = zstd(layer);
+        let name = format!("{}.tar.gz", sha256(&bytes));
+        entries.push(Entry::file(&name, bytes));
+        names.push(name);
+    }
+    let items = json!([{"Config": config, "RepoTags": [NAME], "Layers": names}]);
+    entries.push(Entry::file("manifest.json", items.to_string()));
+    tar(&entries)
+}

@@ -25,16 +25,19 @@ use crate::error::{Code, Error, Result, escape};
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
+use crate::threads::Spare;
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ApplyOptions {
+pub struct ApplyOptions<'a> {
     /// Replace an existing file.
     pub force: bool,
     /// Wait until the output is on the disk.
     pub sync: bool,
     /// How many threads copy and verify blobs; at least one does.
     pub jobs: usize,
+    /// Idle threads that may help.
+    pub spare: Option<&'a Spare>,
     /// What is verified before the output gets its name.
     pub verify: Verify,
     /// How blobs of a layout directory come from those of another.

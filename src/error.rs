@@ -162,6 +162,12 @@ codes! {
     UnfinishedFix = "unfinished-fix", Refused;
     /// The journal of a fix in place is not the file's.
     ForeignJournal = "foreign-journal", Refused;
+    /// Another run writes to the output directory.
+    OutputBusy = "output-busy", Refused;
+    /// The input changed while it was read.
+    SourceChanged = "source-changed", Io;
+    /// The run was stopped before the output was complete.
+    Interrupted = "interrupted", Io;
 }
 
 /// What went wrong, where, and what to do next.
@@ -197,6 +203,14 @@ impl Error {
             hint: None,
             source: Some(source),
         }
+    }
+
+    /// The error of work that was told to stop.
+    pub(crate) fn interrupted() -> Self {
+        Error::new(
+            Code::Interrupted,
+            "the run was stopped before the output was complete",
+        )
     }
 
     /// The same error with the next step for the user.

@@ -4,6 +4,7 @@
 //! scan → resolve → plan → apply → report.
 
 pub mod apply;
+pub mod batch;
 pub mod compression;
 pub mod digest;
 pub mod engines;
@@ -22,6 +23,7 @@ pub mod reference;
 pub mod report;
 pub mod standard;
 mod temporary;
+pub mod threads;
 
 pub use apply::{ApplyOptions, Outcome, Target, TargetKind, Verify, apply};
 pub use error::{Error, Result};

@@ -8,6 +8,10 @@ pub trait Progress: Sync {
     fn advance(&self, len: u64);
     /// The work has ended, well or badly.
     fn finish(&self);
+    /// Whether the work is to stop where it is, with an error. Asked before every piece.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Shows nothing.

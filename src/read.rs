@@ -2,7 +2,7 @@
 
 mod archive;
 mod classify;
-mod content;
+pub(crate) mod content;
 mod form;
 mod layout;
 mod outer;

@@ -1,5 +1,6 @@
 //! What a run did, in the forms that people and programs read. Nothing here decides anything.
 
+pub mod batch;
 pub mod json;
 pub mod metadata;
 pub mod text;
@@ -20,6 +21,10 @@ pub enum Status {
     Restored,
     /// There is no output.
     Failed,
+    /// In a batch: an earlier run finished the output, and it stayed.
+    Kept,
+    /// In a batch: an archive, and none of images.
+    Skipped,
 }
 
 impl Status {
@@ -31,6 +36,8 @@ impl Status {
             Status::WouldFix => "would-fix",
             Status::Restored => "restored",
             Status::Failed => "failed",
+            Status::Kept => "kept",
+            Status::Skipped => "skipped",
         }
     }
 }
@@ -108,6 +115,28 @@ impl<'a> Report<'a> {
             true => Status::Restored,
             false => Status::Unchanged,
         };
+        Self::without_plan(input, status, None)
+    }
+
+    /// What an earlier run finished.
+    pub fn kept(input: &'a str, output: &'a str) -> Self {
+        Report {
+            output: Some(output),
+            ..Self::without_plan(input, Status::Kept, None)
+        }
+    }
+
+    /// An archive that holds no image, as `error` says.
+    pub fn skipped(input: &'a str, error: &'a Error) -> Self {
+        Self::without_plan(input, Status::Skipped, Some(error))
+    }
+
+    /// A run that failed.
+    pub fn failed(input: &'a str, error: &'a Error) -> Self {
+        Self::without_plan(input, Status::Failed, Some(error))
+    }
+
+    fn without_plan(input: &'a str, status: Status, error: Option<&'a Error>) -> Self {
         Report {
             input,
             output: None,
@@ -115,20 +144,7 @@ impl<'a> Report<'a> {
             blobs: Blobs::default(),
             status,
             spooled: None,
-            error: None,
-        }
-    }
-
-    /// A run that failed.
-    pub fn failed(input: &'a str, error: &'a Error) -> Self {
-        Report {
-            input,
-            output: None,
-            plan: None,
-            blobs: Blobs::default(),
-            spooled: None,
-            status: Status::Failed,
-            error: Some(error),
+            error,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Files that are gone when they are closed, whatever happens.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -26,4 +27,13 @@ pub(crate) fn unnamed(directory: &Path) -> io::Result<File> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// A path beside another that nothing else uses.
+pub(crate) fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.ocify-tmp", std::process::id()));
+    Ok(path.with_file_name(temporary))
 }

@@ -115,6 +115,7 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
         let mut plan = ocify::plan(&graph, &inventory, &options)?;
         let jobs = std::num::NonZeroUsize::MIN;
         let work = RecompressOptions {
+            spare: None,
             level: None,
             members: GzipMembers::Multi,
             jobs,
@@ -124,6 +125,7 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
         options.layers = recompress(&plan.transcodes, &mut source, work, &Hidden)?;
         plan = ocify::plan(&graph, &inventory, &options)?;
         let options = ApplyOptions {
+            spare: None,
             force: false,
             sync: false,
             jobs: 1,

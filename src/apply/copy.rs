@@ -19,9 +19,12 @@ use crate::inventory::Location;
 use crate::plan::OutputEntry;
 use crate::progress::Progress;
 use crate::read::Source;
+use crate::threads::{self, Spare};
 pub(super) use extents::holes;
 pub(super) use region::{MAX_BLOB, MAX_REGION};
 
+/// A thread is started for so many bytes, and not for fewer.
+pub(super) const THREAD_MIN: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// Blobs from this size get a hashing thread of their own while there are threads to spare.
 const PIPE_MIN: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 /// What is not hashed can be copied in parts, by several threads.
@@ -76,6 +79,7 @@ struct Shared<'a> {
     source: &'a Source,
     output: &'a Path,
     progress: &'a dyn Progress,
+    spare: Option<&'a Spare>,
     verify: Verify,
     link: Link,
     /// The place of the first task that failed; those after it need not be done any more.
@@ -98,19 +102,30 @@ pub(super) fn run(
         source,
         output,
         progress,
+        spare: options.spare,
         verify: options.verify,
         link: options.link,
         failed: AtomicUsize::new(usize::MAX),
         failure: Mutex::new(None),
     };
     let next = AtomicUsize::new(0);
-    let work = || {
+    let is_worth = || {
+        let next = next.load(Ordering::Relaxed);
+        // None of those that are left is longer than the next.
+        let left = steps.len().saturating_sub(next) as u64;
+        let most = steps
+            .get(next)
+            .map(|step| step.bytes.end - step.bytes.start);
+        most.is_some_and(|most| most.saturating_mul(left) >= THREAD_MIN)
+    };
+    let work = |recruit: &dyn Fn()| {
         let _guard = StopOnPanic(&shared.failed);
         let mut buffer = Vec::new();
         while let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed)) {
             if shared.is_pointless(step.place) {
                 continue;
             }
+            recruit();
             let done = match &tasks[step.place] {
                 Task::Blob(job) => shared.copy(job, step, &mut buffer),
                 Task::Region(region) => shared.write_region(region, &mut buffer),
@@ -120,15 +135,12 @@ pub(super) fn run(
             }
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..threads.min(steps.len()) {
-            // This thread works too, so fewer others only make it slower.
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
-    });
+    // Small blobs are copied before another thread has started.
+    let total = steps.iter().map(|step| step.bytes.end - step.bytes.start);
+    let worth = total.fold(0, u64::saturating_add) / THREAD_MIN;
+    let worth = usize::try_from(worth).unwrap_or(usize::MAX);
+    let threads = threads.min(steps.len()).min(worth.saturating_add(1));
+    threads::together(threads, options.spare, &is_worth, &work);
     let failure = shared.failure.into_inner();
     failure
         .unwrap_or_else(PoisonError::into_inner)

@@ -21,7 +21,7 @@ pub(super) fn write(
     plan: &Plan,
     source: &Source,
     target: &Target,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let root = target.temporary();

@@ -70,7 +70,7 @@ pub fn apply_in_place(
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     if options.verify == Verify::Full {
-        verify::blobs(plan, source, options.jobs, progress)?;
+        verify::blobs(plan, source, options, progress)?;
     }
     if !patch.is_empty() {
         refuse_changed(patch, source)?;

@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use super::transcode::{Transcoded, transcode};
 use crate::compression::{GzipMembers, Limits};
@@ -16,9 +15,13 @@ use crate::plan::{NewLayer, Transcode};
 use crate::progress::Progress;
 use crate::read::Source;
 use crate::temporary::unnamed;
+use crate::threads::{self, Lent, Spare};
 
 /// How many threads compress for each processor when layers are compressed side by side.
 const THREADS_PER_JOB: usize = 2;
+
+/// Layers from this size are worth starting threads that are lent.
+const LENDING: u64 = 256 << 10;
 
 /// How to compress.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +32,8 @@ pub struct RecompressOptions<'a> {
     pub members: GzipMembers,
     /// How many threads compress. What is written does not depend on it.
     pub jobs: NonZeroUsize,
+    /// Idle threads that may help.
+    pub spare: Option<&'a Spare>,
     /// What layers may ask for.
     pub limits: Limits,
     /// The directory that holds the new layers until the output is written.
@@ -90,11 +95,19 @@ fn all(
         let done = transcode(work, source, &mut file, options, threads, &stop, progress)?;
         Ok(done.map(|transcoded| (transcoded, file)))
     };
-    let work = || {
+    let is_worth = || !lock().waiting.is_empty();
+    let work = |recruit: &dyn Fn()| {
         loop {
             let next = lock().next();
             let Some((place, threads)) = next else { return };
-            let result = one(place, threads);
+            recruit();
+            // What no other layer takes helps with this one; so do threads that become idle later.
+            let lent: Vec<Lent<'_>> = match transcodes[place].len {
+                LENDING.. => options.spare.into_iter().flat_map(Spare::all).collect(),
+                _ => Vec::new(),
+            };
+            let result = one(place, threads + lent.len());
+            drop(lent);
             lock().free += threads;
             if result.is_err() {
                 failed.fetch_min(place, Ordering::Relaxed);
@@ -103,15 +116,7 @@ fn all(
             results.push((place, result));
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..jobs.min(transcodes.len()) {
-            // This thread works too, so fewer others only make it slower.
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
-    });
+    threads::together(jobs.min(transcodes.len()), options.spare, &is_worth, &work);
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     // The first error in the order of the plan, whichever thread was faster.
     results.sort_by_key(|(place, _)| *place);
@@ -143,7 +148,8 @@ impl Schedule {
             left: waiting.iter().map(|(_, len)| len).sum(),
             waiting,
             jobs,
-            free: jobs * THREADS_PER_JOB,
+            // One thread does everything in turn.
+            free: if jobs == 1 { 1 } else { jobs * THREADS_PER_JOB },
         }
     }
 

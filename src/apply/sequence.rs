@@ -114,12 +114,16 @@ impl<'a, W: Write> Sequence<'a, W> {
     ) -> Result<()> {
         let (input, start) = source.open_blob(location)?;
         let (name, len) = (&entry.name, body_len(entry));
+        let progress = self.progress;
         let mut done = 0;
         let mut read = |buffer: &mut [u8]| {
             let left = usize::try_from(len - done).unwrap_or(usize::MAX);
             let wanted = buffer.len().min(left);
             if wanted == 0 {
                 return Ok(0);
+            }
+            if progress.is_stopped() {
+                return Err(Error::interrupted());
             }
             loop {
                 match input.read_at(&mut buffer[..wanted], start + done) {

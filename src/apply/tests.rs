@@ -64,7 +64,7 @@ impl Job {
         Source::open(&self.path("in.tar")).unwrap()
     }
 
-    fn apply(&self, output: &Path, options: ApplyOptions) -> Result<Outcome> {
+    fn apply(&self, output: &Path, options: ApplyOptions<'_>) -> Result<Outcome> {
         let source = self.source();
         let target = Target::prepare(&source, output, options.force)?;
         apply(&self.plan, &source, target, &options, &Hidden)
@@ -94,7 +94,7 @@ fn directory(name: &str) -> OutputEntry {
     }
 }
 
-fn jobs(jobs: usize) -> ApplyOptions {
+fn jobs(jobs: usize) -> ApplyOptions<'static> {
     ApplyOptions {
         jobs,
         ..ApplyOptions::default()

@@ -9,7 +9,7 @@
 mod input;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -24,7 +24,7 @@ use crate::error::{Code, Error, Result};
 use crate::plan::Transcode;
 use crate::progress::Progress;
 use crate::read::Source;
-use input::{Input, Reader};
+use input::{Direct, Input, Reader};
 
 /// One read of compressed bytes.
 const PIECE: usize = 128 << 10;
@@ -54,6 +54,7 @@ pub(super) fn transcode(
         level: options.level,
         members: options.members,
         threads,
+        spare: options.spare,
     };
     // An uncompressed layer's digest is the diff ID, which is computed anyway.
     let is_hashed = work.to != Compression::Uncompressed;
@@ -66,6 +67,10 @@ pub(super) fn transcode(
     let pieces = Buffers::new(PIECE);
     let blocks = encoder.blocks();
     let (pieces, blocks) = (&pieces, blocks.as_ref());
+    if threads == 1 {
+        let input = Direct::new(work, source, file, start, stop, progress);
+        return in_turn(work, input, options, blocks, encoder);
+    }
     let reader = Reader {
         work,
         source,
@@ -85,7 +90,9 @@ pub(super) fn transcode(
         let decoding = thread::Builder::new()
             .spawn_scoped(scope, move || {
                 let input = Input::new(for_decoder, pieces);
-                decode(work, input, limits, blocks, &to_hasher)
+                decode(work, input, limits, blocks, &mut |block| {
+                    to_hasher.send(block).is_ok()
+                })
             })
             .map_err(no_thread)?;
         let reading = thread::Builder::new()
@@ -111,6 +118,52 @@ pub(super) fn transcode(
             len: output.len,
         }))
     })
+}
+
+/// The same on one thread, without the cost of starting others.
+fn in_turn(
+    work: &Transcode,
+    input: Direct<'_>,
+    options: RecompressOptions<'_>,
+    blocks: &Buffers,
+    encoder: Encoder<'_, Output<'_>>,
+) -> Result<Option<Transcoded>> {
+    let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut encoder = Ok(encoder);
+    let mut input = BufReader::with_capacity(PIECE, input);
+    let mut push = |block: Block| {
+        hasher.update(block.filled());
+        let pushed = match &mut encoder {
+            Ok(encoder) => encoder.push(block),
+            Err(_) => return false,
+        };
+        match pushed {
+            Ok(()) => true,
+            Err(error) => {
+                encoder = Err(error);
+                false
+            }
+        }
+    };
+    let decoded = decode_all(work, &mut input, options.limits, blocks, &mut push);
+    let is_bomb = matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio);
+    let Some(found) = input.into_inner().finish(!is_bomb)? else {
+        return Ok(None);
+    };
+    // That the bytes are not what they should be explains more than what they made of the rest.
+    if !is_bomb {
+        check_digest(&work.place, &work.digest, &found)?;
+    }
+    decoded?;
+    let output = encoder.and_then(Encoder::finish).map_err(in_directory)?;
+    let diff_id = hasher.finish();
+    check_diff_id(work, &diff_id)?;
+    let digest = output.hasher.map_or(diff_id, Hasher::finish);
+    Ok(Some(Transcoded {
+        digest,
+        len: output.len,
+    }))
 }
 
 fn join<T>(result: thread::Result<T>) -> T {
@@ -140,9 +193,9 @@ fn decode(
     mut input: Input<'_>,
     limits: Limits,
     blocks: &Buffers,
-    to: &SyncSender<Block>,
+    send: &mut dyn FnMut(Block) -> bool,
 ) -> Result<()> {
-    let decoded = decode_all(work, &mut input, limits, blocks, to);
+    let decoded = decode_all(work, &mut input, limits, blocks, send);
     // After a bomb nobody waits for the rest.
     if !matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio) {
         input.drain();
@@ -152,10 +205,10 @@ fn decode(
 
 fn decode_all(
     work: &Transcode,
-    input: &mut Input<'_>,
+    input: impl BufRead + Send,
     limits: Limits,
     blocks: &Buffers,
-    to: &SyncSender<Block>,
+    send: &mut dyn FnMut(Block) -> bool,
 ) -> Result<()> {
     let damaged = |error: io::Error| damaged(work, limits, &error);
     let max_len = limits.max_len(work.len);
@@ -179,7 +232,7 @@ fn decode_all(
             )
             .with_hint("if the image is to be trusted, allow more with --max-ratio"));
         }
-        if to.send(block).is_err() {
+        if !send(block) {
             return Ok(());
         }
     }

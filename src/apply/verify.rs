@@ -4,15 +4,16 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
-use super::copy::{changed_len, check_digest};
+use super::ApplyOptions;
+use super::copy::{THREAD_MIN, changed_len, check_digest};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Result};
 use crate::inventory::Location;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
+use crate::threads;
 
 /// One read: what is hashed next stays in the processor's cache.
 const PIECE: usize = 128 << 10;
@@ -30,18 +31,23 @@ struct Job<'a> {
 pub(super) fn blobs(
     plan: &Plan,
     source: &Source,
-    threads: usize,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let is_read = |entry: &&OutputEntry| matches!(entry.body, Body::Blob { .. });
     let read = plan.entries.iter().filter(is_read);
     progress.start(read.map(|entry| entry.len).sum());
-    let done = all(plan, source, threads, progress);
+    let done = all(plan, source, options, progress);
     progress.finish();
     done
 }
 
-fn all(plan: &Plan, source: &Source, threads: usize, progress: &dyn Progress) -> Result<()> {
+fn all(
+    plan: &Plan,
+    source: &Source,
+    options: &ApplyOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<()> {
     let mut jobs: Vec<Job<'_>> = Vec::new();
     for entry in &plan.entries {
         if let Body::Blob { digest, location } = &entry.body {
@@ -57,9 +63,14 @@ fn all(plan: &Plan, source: &Source, threads: usize, progress: &dyn Progress) ->
     jobs.sort_by(|a, b| b.len.cmp(&a.len).then_with(|| a.name.cmp(b.name)));
     let next = AtomicUsize::new(0);
     let failure: Mutex<Option<(&str, Error)>> = Mutex::new(None);
-    let work = || {
+    let is_worth = || {
+        let next = jobs.get(next.load(Ordering::Relaxed));
+        next.is_some_and(|job| job.len >= THREAD_MIN)
+    };
+    let work = |recruit: &dyn Fn()| {
         let mut buffer = vec![0; PIECE];
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            recruit();
             let Err(error) = verify(job, source, &mut buffer, progress) else {
                 continue;
             };
@@ -69,15 +80,8 @@ fn all(plan: &Plan, source: &Source, threads: usize, progress: &dyn Progress) ->
             }
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..threads.min(jobs.len()) {
-            // This thread works too, so fewer others only make it slower.
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
-    });
+    let threads = options.jobs.min(jobs.len());
+    threads::together(threads, options.spare, &is_worth, &work);
     let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
     failure.map_or(Ok(()), |(_, error)| Err(error))
 }
@@ -92,6 +96,9 @@ fn verify(
     let mut hasher = Hasher::new(job.digest.algorithm());
     let mut done = 0;
     while done < job.len {
+        if progress.is_stopped() {
+            return Err(Error::interrupted());
+        }
         let count = buffer
             .len()
             .min(usize::try_from(job.len - done).unwrap_or(usize::MAX));

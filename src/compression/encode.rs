@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Compression;
 use super::buffers::{Block, Buffers};
 use super::gzip_write::{GzipWriter, MEMBER_LEN};
+use crate::threads::Spare;
 
 /// One block for encoders that have no size of their own.
 const BLOCK_LEN: usize = 256 << 10;
@@ -31,11 +32,13 @@ pub enum GzipMembers {
 
 /// How to compress.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct EncoderOptions {
+pub(crate) struct EncoderOptions<'a> {
     /// The level; the form's default if there is none.
     pub(crate) level: Option<i32>,
     pub(crate) members: GzipMembers,
     pub(crate) threads: usize,
+    /// Idle threads that may help.
+    pub(crate) spare: Option<&'a Spare>,
 }
 
 /// Writes to `output` in a compressed form.
@@ -48,21 +51,21 @@ enum Form<'a, W: Write> {
     /// As it is.
     Plain(W),
     /// In members of one size.
-    Gzip(Box<GzipWriter<W>>),
+    Gzip(Box<GzipWriter<'a, W>>),
     /// In one member.
     SingleGzip(Box<flate2::write::GzEncoder<W>>),
     /// One frame.
     Zstd(Box<zstd::stream::write::Encoder<'a, W>>),
 }
 
-impl<W: Write> Encoder<'_, W> {
+impl<'a, W: Write> Encoder<'a, W> {
     /// An encoder of `compression`.
     ///
     /// # Errors
     /// The level is none of that form, or there is no memory.
     pub(crate) fn new(
         compression: Compression,
-        options: EncoderOptions,
+        options: EncoderOptions<'a>,
         output: W,
     ) -> io::Result<Self> {
         let level = options.level.unwrap_or_else(|| default_level(compression));
@@ -72,7 +75,8 @@ impl<W: Write> Encoder<'_, W> {
         let form = match compression {
             Compression::Uncompressed => Form::Plain(output),
             Compression::Gzip if is_multi => {
-                let writer = GzipWriter::new(level, threads, Arc::clone(&blocks), output)?;
+                let members = Arc::clone(&blocks);
+                let writer = GzipWriter::new(level, threads, options.spare, members, output)?;
                 Form::Gzip(Box::new(writer))
             }
             Compression::Gzip => {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use libdeflater::{CompressionLvl, Compressor};
 
 use super::buffers::{Block, Buffers};
+use crate::threads::{Lent, Spare};
 
 /// How many bytes one member holds. Smaller ones compress worse, larger ones only take memory.
 pub(super) const MEMBER_LEN: usize = 1 << 20;
@@ -19,15 +20,19 @@ const WRITE_LEN: usize = 256 << 10;
 type Task = (Block, SyncSender<io::Result<Block>>);
 
 /// Compresses with libdeflate on several threads.
-pub(crate) struct GzipWriter<W> {
+pub(crate) struct GzipWriter<'a, W> {
     output: W,
     /// The member that is being filled by [`Write`].
     buffer: Block,
     /// Members in their order, finished or not.
     pending: VecDeque<Receiver<io::Result<Block>>>,
-    max_pending: usize,
     tasks: Option<Sender<Task>>,
+    /// Without any, members are compressed here.
     workers: Vec<JoinHandle<()>>,
+    compressor: Option<Compressor>,
+    spare: Option<&'a Spare>,
+    /// For the workers whose threads were lent.
+    lent: Vec<Lent<'a>>,
     shared: Arc<Shared>,
     has_written: bool,
 }
@@ -42,11 +47,13 @@ struct Shared {
     compressed: Buffers,
 }
 
-impl<W: Write> GzipWriter<W> {
-    /// `members` are buffers of [`MEMBER_LEN`] bytes.
+impl<'a, W: Write> GzipWriter<'a, W> {
+    /// `members` are buffers of [`MEMBER_LEN`] bytes. One thread is this one; those that become idle
+    /// meanwhile join.
     pub(super) fn new(
         level: i32,
         threads: usize,
+        spare: Option<&'a Spare>,
         members: Arc<Buffers>,
         output: W,
     ) -> io::Result<Self> {
@@ -61,24 +68,29 @@ impl<W: Write> GzipWriter<W> {
             members,
             compressed: Buffers::new(bound),
         });
-        let mut workers = Vec::new();
-        for _ in 0..threads.max(1) {
-            let shared = Arc::clone(&shared);
-            let worker = std::thread::Builder::new().spawn(move || shared.work());
-            // With fewer threads it only takes longer; with none, members are compressed here.
-            let Ok(worker) = worker else { break };
-            workers.push(worker);
-        }
-        Ok(GzipWriter {
+        let mut writer = GzipWriter {
             output,
             buffer: shared.members.take(),
             pending: VecDeque::new(),
-            max_pending: workers.len() * 2,
             tasks: Some(tasks),
-            workers,
+            workers: Vec::new(),
+            compressor: None,
+            spare,
+            lent: Vec::new(),
             shared,
             has_written: false,
-        })
+        };
+        // With fewer threads it only takes longer.
+        while threads > 1 && writer.workers.len() < threads && writer.start_worker() {}
+        Ok(writer)
+    }
+
+    fn start_worker(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let worker = std::thread::Builder::new().spawn(move || shared.work());
+        let is_started = worker.is_ok();
+        self.workers.extend(worker);
+        is_started
     }
 
     /// Takes the next bytes; a block that is a whole member is not copied.
@@ -104,6 +116,7 @@ impl<W: Write> GzipWriter<W> {
         for worker in self.workers.drain(..) {
             worker.join().map_err(|_| stopped())?;
         }
+        self.lent.clear();
         Ok(self.output)
     }
 
@@ -114,16 +127,24 @@ impl<W: Write> GzipWriter<W> {
 
     fn dispatch(&mut self, member: Block) -> io::Result<()> {
         self.has_written = true;
+        let is_full = member.filled().len() == MEMBER_LEN;
+        if is_full && let Some(lent) = self.spare.and_then(Spare::borrow) {
+            self.lent.push(lent);
+            self.start_worker();
+        }
         if self.workers.is_empty() {
-            let mut compressor = Compressor::new(self.shared.level);
-            let compressed = self.shared.compress(&mut compressor, member)?;
+            let level = self.shared.level;
+            let compressor = self
+                .compressor
+                .get_or_insert_with(|| Compressor::new(level));
+            let compressed = self.shared.compress(compressor, member)?;
             return self.write_member(compressed);
         }
         let (sender, receiver) = sync_channel(1);
         let tasks = self.tasks.as_ref().ok_or_else(stopped)?;
         tasks.send((member, sender)).map_err(|_| stopped())?;
         self.pending.push_back(receiver);
-        while self.pending.len() > self.max_pending {
+        while self.pending.len() > self.workers.len() * 2 {
             self.drain_one()?;
         }
         Ok(())
@@ -146,7 +167,7 @@ impl<W: Write> GzipWriter<W> {
     }
 }
 
-impl<W: Write> Write for GzipWriter<W> {
+impl<W: Write> Write for GzipWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let start = self.buffer.filled().len();
         let count = bytes.len().min(MEMBER_LEN - start);

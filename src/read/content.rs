@@ -4,10 +4,10 @@ use crate::header::{self, BLOCK};
 use crate::inventory::Content;
 
 /// The bytes that [`sniff`] looks at.
-pub(super) const SNIFF_LEN: usize = BLOCK;
+pub(crate) const SNIFF_LEN: usize = BLOCK;
 
 /// The kind of content that begins with these bytes: the first [`SNIFF_LEN`], or all there are.
-pub(super) fn sniff(head: &[u8]) -> Content {
+pub(crate) fn sniff(head: &[u8]) -> Content {
     if head.is_empty() {
         return Content::Empty;
     }
@@ -19,7 +19,7 @@ pub(super) fn sniff(head: &[u8]) -> Content {
 }
 
 /// The compression whose magic number stands first, if any.
-pub(super) fn compression(head: &[u8]) -> Option<Content> {
+pub(crate) fn compression(head: &[u8]) -> Option<Content> {
     match head {
         [0x1f, 0x8b, 0x08, ..] => Some(Content::Gzip),
         [b'B', b'Z', b'h', ..] => Some(Content::Bzip2),

@@ -77,6 +77,9 @@ impl Source {
         let file = File::open(&self.path).context("open", &self.path)?;
         let mut outer = Outer::new(&self.path, content, file, Some(len), options.limits)?;
         spool(options.directory, |buffer| {
+            if progress.is_stopped() {
+                return Err(Error::interrupted());
+            }
             let count = outer.read(buffer)?;
             progress.advance(outer.take_count());
             Ok(count)

@@ -62,7 +62,8 @@ fn finding(finding: &Finding) -> Value {
     })
 }
 
-fn digest_change(change: &DigestChange) -> Value {
+/// An old and a new digest.
+pub(super) fn digest_change(change: &DigestChange) -> Value {
     json!({
         "kind": if change.is_index { "index" } else { "manifest" },
         "before": change.before.to_string(),

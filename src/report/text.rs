@@ -10,16 +10,16 @@ use crate::plan::{Change, DigestChange, Finding, Plan, Severity};
 const SHOWN: usize = 3;
 
 /// Terminal styles, all empty without color.
-struct Style {
-    bold: &'static str,
-    dim: &'static str,
-    red: &'static str,
-    yellow: &'static str,
-    reset: &'static str,
+pub(super) struct Style {
+    pub(super) bold: &'static str,
+    pub(super) dim: &'static str,
+    pub(super) red: &'static str,
+    pub(super) yellow: &'static str,
+    pub(super) reset: &'static str,
 }
 
 impl Style {
-    fn new(color: bool) -> Self {
+    pub(super) fn new(color: bool) -> Self {
         if color {
             Style {
                 bold: "\x1b[1m",
@@ -84,7 +84,7 @@ pub fn bytes(len: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
-fn count(count: u64, one: &str, many: &str) -> String {
+pub(super) fn count(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
@@ -103,8 +103,9 @@ fn headline(report: &Report<'_>, plan: &Plan) -> String {
         Status::Fixed => format!("fixed, {kinds}"),
         Status::Unchanged => "already right, nothing needed to change".to_owned(),
         Status::WouldFix => format!("would be fixed, {kinds}"),
-        Status::Restored => "restored".to_owned(),
-        Status::Failed => "failed".to_owned(),
+        Status::Restored | Status::Failed | Status::Kept | Status::Skipped => {
+            report.status.name().to_owned()
+        }
     };
     if report.output.is_none() {
         return format!("{subject}: {what}");
@@ -128,7 +129,9 @@ fn recovered(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Res
         Status::Unchanged => {
             "no in-place fix was left unfinished, so there is nothing to bring back"
         }
-        Status::Fixed | Status::WouldFix | Status::Failed => return Ok(()),
+        Status::Fixed | Status::WouldFix | Status::Failed | Status::Kept | Status::Skipped => {
+            return Ok(());
+        }
     };
     let Style { bold, reset, .. } = style;
     writeln!(out, "{bold}{}: {what}{reset}", escape(report.input))

@@ -2,11 +2,13 @@
 #![allow(dead_code)]
 
 pub(crate) mod archive;
+pub(crate) mod batch;
 pub(crate) mod builder;
 pub(crate) mod checker;
 pub(crate) mod contents;
 pub(crate) mod evidence;
 pub(crate) mod failure;
+pub(crate) mod faults;
 pub(crate) mod forms;
 pub(crate) mod judged;
 pub(crate) mod piped;

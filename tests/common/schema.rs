@@ -1,4 +1,4 @@
-//! Checks a JSON value against the part of JSON Schema that `docs/report.schema.json` uses.
+//! Checks a JSON value against the part of JSON Schema that the schemas in `docs/` use.
 
 use std::fs;
 
@@ -12,10 +12,21 @@ const WORDS: [&str; 3] = ["$schema", "title", "description"];
 /// Checks a report; panics with the place of the first fault.
 #[track_caller]
 pub(crate) fn check_report(report: &Value) {
-    let text = fs::read(repository("docs/report.schema.json")).unwrap();
+    check_by("docs/report.schema.json", report);
+}
+
+/// Checks one line of the report of a batch.
+#[track_caller]
+pub(crate) fn check_line(line: &Value) {
+    check_by("docs/batch.schema.json", line);
+}
+
+#[track_caller]
+fn check_by(schema: &str, value: &Value) {
+    let text = fs::read(repository(schema)).unwrap();
     let schema: Value = serde_json::from_slice(&text).unwrap();
-    if let Err(fault) = check(&schema, report, "report") {
-        panic!("{fault}\n{report:#}");
+    if let Err(fault) = check(&schema, value, "report") {
+        panic!("{fault}\n{value:#}");
     }
 }
 
@@ -32,6 +43,8 @@ pub(crate) fn check(schema: &Value, value: &Value, at: &str) -> Result<(), Strin
                     "string" => value.is_string(),
                     "integer" => value.is_i64() || value.is_u64(),
                     "null" => value.is_null(),
+                    "number" => value.is_number(),
+                    "boolean" => value.is_boolean(),
                     other => panic!("the checker does not know the type {other}"),
                 };
                 if !is_right {

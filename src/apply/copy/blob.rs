@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::extents::{Extent, Extents};
-use super::{Destination, Job, Shared, Step, changed_len, check_digest};
+use super::{Destination, Job, PIPE_MIN, Shared, Step, changed_len, check_digest};
 use crate::apply::archive::reserve;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext, Result};
@@ -67,7 +67,12 @@ impl Shared<'_> {
             output_at,
             path,
         };
-        let found = match (job.is_hashed(self.verify), step.is_piped) {
+        let lent = match self.spare {
+            Some(spare) if job.len >= PIPE_MIN && !step.is_piped => spare.borrow(),
+            _ => None,
+        };
+        let is_piped = step.is_piped || lent.is_some();
+        let found = match (job.is_hashed(self.verify), is_piped) {
             (false, _) => copy.plain(None, buffer)?,
             (true, true) => copy.piped(buffer)?,
             (true, false) => copy.plain(Some(copy.hasher()), buffer)?,
@@ -216,6 +221,9 @@ impl Copy<'_> {
     }
 
     fn read(&self, buffer: &mut [u8], start: u64) -> Result<usize> {
+        if self.shared.progress.is_stopped() {
+            return Err(Error::interrupted());
+        }
         loop {
             match self.input.read_at(buffer, start) {
                 Ok(0) => return Err(self.changed()),

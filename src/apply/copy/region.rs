@@ -28,6 +28,9 @@ struct Placed<'a> {
 
 impl Shared<'_> {
     pub(super) fn write_region(&self, region: &Region<'_>, buffer: &mut Vec<u8>) -> Result<()> {
+        if self.progress.is_stopped() {
+            return Err(Error::interrupted());
+        }
         buffer.clear();
         buffer.resize(region.len, 0);
         let mut blobs = Vec::with_capacity(region.entries.len());

@@ -39,6 +39,9 @@ impl Reader<'_> {
             if self.stop.is_set() {
                 return Ok(None);
             }
+            if self.progress.is_stopped() {
+                return Err(Error::interrupted());
+            }
             let mut piece = self.pieces.take();
             let space = piece.space();
             let left = usize::try_from(work.len - done).unwrap_or(usize::MAX);
@@ -58,6 +61,98 @@ impl Reader<'_> {
             }
         }
         Ok(Some(hasher.finish()))
+    }
+}
+
+/// A blob's bytes, read and hashed by the thread that decodes them.
+pub(super) struct Direct<'a> {
+    work: &'a Transcode,
+    source: &'a Source,
+    file: Arc<File>,
+    start: u64,
+    done: u64,
+    hasher: Hasher,
+    stop: &'a Stop<'a>,
+    progress: &'a dyn Progress,
+    failure: Option<Error>,
+}
+
+impl<'a> Direct<'a> {
+    pub(super) fn new(
+        work: &'a Transcode,
+        source: &'a Source,
+        file: Arc<File>,
+        start: u64,
+        stop: &'a Stop<'a>,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Direct {
+            work,
+            source,
+            file,
+            start,
+            done: 0,
+            hasher: Hasher::new(work.digest.algorithm()),
+            stop,
+            progress,
+            failure: None,
+        }
+    }
+
+    /// Reads the rest, if it is wanted, and returns the digest of what was read; nothing if the work
+    /// was stopped. What went wrong while reading is told here.
+    pub(super) fn finish(mut self, has_rest: bool) -> Result<Option<Digest>> {
+        if has_rest {
+            // What fails is kept.
+            let _ = io::copy(&mut self, &mut io::sink());
+        }
+        if self.stop.is_set() {
+            return Ok(None);
+        }
+        match self.failure {
+            Some(error) => Err(error),
+            None => Ok(Some(self.hasher.finish())),
+        }
+    }
+
+    fn next(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let work = self.work;
+        let left = usize::try_from(work.len - self.done).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        if self.progress.is_stopped() {
+            return Err(Error::interrupted());
+        }
+        let at = self.start + self.done;
+        let count = loop {
+            match self.file.read_at(&mut buffer[..wanted], at) {
+                Ok(0) => {
+                    let (place, location) = (&work.place, &work.location);
+                    return Err(changed_len(place, location, work.len, self.done));
+                }
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("read", self.source.path(), error)),
+            }
+        };
+        self.hasher.update(&buffer[..count]);
+        self.done += count as u64;
+        self.progress.advance(count as u64);
+        Ok(count)
+    }
+}
+
+impl Read for Direct<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.failure.is_some() || self.stop.is_set() {
+            return Err(io::Error::other("the work was stopped"));
+        }
+        self.next(buffer).map_err(|error| {
+            self.failure = Some(error);
+            io::Error::other("the blob cannot be read")
+        })
     }
 }
 

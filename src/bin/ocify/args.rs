@@ -1,5 +1,6 @@
 //! The command line, and the help that teaches it.
 
+mod batch;
 mod demands;
 mod values;
 
@@ -12,6 +13,7 @@ use ocify::plan::ImageChoice;
 use ocify::platform::Platform;
 use ocify::reference::Reference;
 
+pub(crate) use batch::{Many, Pattern};
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
@@ -55,22 +57,31 @@ Examples:
   ocify fix --in-place app.tar               rewrite the archive itself, in milliseconds
   ocify fix app.tar --dry-run                show what would change; exit code 3 if something would
   ocify fix app.tar -o fixed.tar --format json | jq .digests
+  ocify fix images/ -o fixed/                fix every archive and layout in a directory
+  ocify fix --in-place images/               fix them where they are
+  find . -name '*.tar' -print0 | ocify fix --files-from - -0 -o ../fixed/
+
+Many inputs: a directory that is no image layout is looked through for archives and layouts, which are
+known by their content. Several inputs and --files-from are many, too. OUTPUT is then a directory, in
+which the tree is mirrored. A failure stops no other input; run again, and what is finished is kept.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
 
 /// The options of `fix`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Fix {
-    /// Image archive (a tar), image layout directory, or `-` for standard input
-    pub(crate) input: PathBuf,
+    /// Image archive (a tar), image layout directory, `-` for standard input, or a directory to look through
+    #[arg(value_name = "INPUT", required_unless_present = "files_from")]
+    pub(crate) inputs: Vec<PathBuf>,
 
     /// Where to write: a new archive; with a `/` at the end, an image layout directory; `-` is standard output
     ///
     /// An existing empty directory is filled with an image layout as well. The input is never
     /// changed, and the output appears only when it is complete; on standard output, the files
-    /// come last without which it is no image. Not needed with --dry-run, or where INPUT is `-`.
+    /// come last without which it is no image. Not needed with --dry-run, or where INPUT is `-`. Of
+    /// many inputs it is the directory for all outputs.
     #[arg(short, long, value_name = "OUTPUT")]
-    output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 
     /// Rewrite INPUT itself: only what differs is written, in milliseconds whatever its size
     ///
@@ -202,19 +213,28 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
     pub(crate) progress: ProgressMode,
 
-    /// How many blobs to copy, verify or compress at a time [default: as many as there are processors]
+    /// How many threads work at a time, on one input or on many [default: as many as there are processors]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
 
     /// Return only when the output is on the disk, safe from a power failure
     #[arg(long)]
     pub(crate) sync: bool,
+
+    /// What only a batch has.
+    #[command(flatten)]
+    pub(crate) many: Many,
 }
 
 impl Fix {
+    /// The input, where there is one.
+    pub(crate) fn input(&self) -> &Path {
+        self.inputs.first().map_or(Path::new(""), PathBuf::as_path)
+    }
+
     /// Whether the input is standard input.
     pub(crate) fn is_stream(&self) -> bool {
-        self.input.as_os_str() == STANDARD
+        self.inputs.len() == 1 && self.input().as_os_str() == STANDARD
     }
 
     /// Where to write: standard output if the input is standard input and nothing else was said.

@@ -11,14 +11,15 @@ use ocify::compression::Compression;
 use ocify::error::{Code, Error, Result};
 use ocify::graph::resolve;
 use ocify::plan::{Plan, PlanOptions};
+use ocify::progress::Progress;
 use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
 use ocify::report::Blobs;
 use ocify::standard;
+use ocify::threads::Spare;
 
 use crate::args::{Attestations, Fix};
 use crate::metadata;
 use crate::place;
-use crate::progress::Shown;
 use crate::stream;
 
 /// What was decided about one input, and what was done.
@@ -31,16 +32,27 @@ pub(crate) struct Done {
     pub(crate) spooled: Option<String>,
 }
 
-/// Fixes one input; without an output, only decides.
-pub(crate) fn fix(args: &Fix) -> Result<Done> {
-    if args.is_stream() {
-        return stream::fix(args);
+/// What one input's work has around it: itself alone, or the others of a batch.
+pub(crate) struct Around<'a> {
+    /// Shows the progress of a stage by this name.
+    pub(crate) stage: &'a (dyn Fn(&'static str) -> Box<dyn Progress + 'a> + 'a),
+    /// Idle threads that may help.
+    pub(crate) spare: Option<&'a Spare>,
+}
+
+/// Fixes one input by any way out; without an output, only decides.
+pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
+    if args.in_place {
+        return place::fix(args, around);
     }
-    place::restore(&args.input)?;
-    let source = Source::open(&args.input)?;
+    if args.is_stream() {
+        return stream::fix(args, around);
+    }
+    place::restore(args.input())?;
+    let source = Source::open(args.input())?;
     // Everything that can refuse an output does so before the input is read.
     let target = target(&source, args)?;
-    fix_source(decompressed(source, args)?, target, args)
+    fix_source(decompressed(source, args, around)?, target, args, around)
 }
 
 /// Where the output goes; nowhere on a dry run.
@@ -56,7 +68,12 @@ pub(crate) fn target(source: &Source, args: &Fix) -> Result<Option<Target>> {
 }
 
 /// All stages for a source that can be read as often as needed.
-pub(crate) fn fix_source(mut source: Source, target: Option<Target>, args: &Fix) -> Result<Done> {
+pub(crate) fn fix_source(
+    mut source: Source,
+    target: Option<Target>,
+    args: &Fix,
+    around: &Around<'_>,
+) -> Result<Done> {
     let mut inventory = scan(&source, scan_options(args))?;
     let graph = resolve(&mut inventory, &source, args.lenient)?;
     let mut options = plan_options(args);
@@ -91,18 +108,19 @@ pub(crate) fn fix_source(mut source: Source, target: Option<Target>, args: &Fix)
             level: args.compression_level,
             members: args.members(),
             jobs: args.jobs(),
+            spare: around.spare,
             limits: args.limits(),
             directory,
         };
-        let progress = Shown::new(args.progress, "compressing");
-        options.layers = recompress(&plan.transcodes, &mut source, work, &progress)?;
+        let progress = (around.stage)("compressing");
+        options.layers = recompress(&plan.transcodes, &mut source, work, &*progress)?;
         plan = ocify::plan(&graph, &inventory, &options)?;
     }
-    let progress = Shown::new(args.progress, "writing");
-    let apply_options = apply_options(args);
+    let progress = (around.stage)("writing");
+    let apply_options = apply_options(args, around);
     let outcome = match patched {
-        Some(patch) => apply_patched(&patch, &source, &target, &apply_options, &progress)?,
-        None => apply(&plan, &source, target, &apply_options, &progress)?,
+        Some(patch) => apply_patched(&patch, &source, &target, &apply_options, &*progress)?,
+        None => apply(&plan, &source, target, &apply_options, &*progress)?,
     };
     Done::written(plan, outcome, args)
 }
@@ -143,11 +161,12 @@ pub(crate) fn scan_options(args: &Fix) -> ScanOptions {
     }
 }
 
-pub(crate) fn apply_options(args: &Fix) -> ApplyOptions {
+pub(crate) fn apply_options<'a>(args: &Fix, around: &Around<'a>) -> ApplyOptions<'a> {
     ApplyOptions {
         force: args.force,
         sync: args.sync,
         jobs: args.jobs().get(),
+        spare: around.spare,
         verify: args.verify(),
         link: args.link.link(),
     }
@@ -191,7 +210,7 @@ fn outer_compression(output: &Path) -> Option<Compression> {
 }
 
 /// The source itself, or the archive that it is compressed from.
-fn decompressed(source: Source, args: &Fix) -> Result<Source> {
+fn decompressed(source: Source, args: &Fix, around: &Around<'_>) -> Result<Source> {
     let Some(content) = source.outer_compression()? else {
         return Ok(source);
     };
@@ -199,8 +218,7 @@ fn decompressed(source: Source, args: &Fix) -> Result<Source> {
         directory: &args.spool_directory(),
         limits: args.limits(),
     };
-    let progress = Shown::new(args.progress, "decompressing");
-    source.decompress(content, options, &progress)
+    source.decompress(content, options, &*(around.stage)("decompressing"))
 }
 
 /// The Go name of this machine's architecture, where Go has one.

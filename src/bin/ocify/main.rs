@@ -1,7 +1,9 @@
 //! The command: arguments in, one call of the library, a report out.
 
 mod args;
+mod batch;
 mod fix;
+mod interrupt;
 mod metadata;
 mod place;
 mod progress;

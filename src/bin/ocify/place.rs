@@ -11,12 +11,11 @@ use ocify::plan::PlanOptions;
 use ocify::read::{ScanOptions, Source, scan};
 
 use crate::args::Fix;
-use crate::fix::{self, Done};
-use crate::progress::Shown;
+use crate::fix::{self, Around, Done};
 
 /// Fixes one archive in its own file; a dry run only decides.
-pub(crate) fn fix(args: &Fix) -> Result<Done> {
-    let input = &args.input;
+pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
+    let input = args.input();
     restore(input)?;
     let source = Source::open_in_place(input)?;
     if let Some(content) = source.outer_compression()? {
@@ -42,9 +41,9 @@ pub(crate) fn fix(args: &Fix) -> Result<Done> {
     if args.dry_run {
         return Ok(Done::planned(plan));
     }
-    let options = fix::apply_options(args);
-    let progress = Shown::new(args.progress, "verifying");
-    let outcome = apply_in_place(&patch, &plan, &source, &options, &progress)?;
+    let options = fix::apply_options(args, around);
+    let progress = (around.stage)("verifying");
+    let outcome = apply_in_place(&patch, &plan, &source, &options, &*progress)?;
     Done::written(plan, outcome, args)
 }
 

@@ -8,14 +8,16 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
+use ocify::batch::Shard;
 use ocify::error::{Code, Error};
 use ocify::journal::{Recovery, recover};
 use ocify::report::{Report, Status, json, text};
 use ocify::standard;
 
 use crate::args::{Cli, Command, Fix, Format};
-use crate::fix::{self, Done};
-use crate::place;
+use crate::batch;
+use crate::fix::{self, Around, Done};
+use crate::progress::Shown;
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -26,13 +28,14 @@ const WOULD_FIX: u8 = 3;
 pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
-            Command::Fix(args) => match args.contradiction() {
-                Some(what) => {
+            Command::Fix(args) => match checked(&args) {
+                Ok(Way::Single) => fix(&args),
+                Ok(Way::Batch(shard)) => batch(&args, shard),
+                Err(what) => {
                     let error = Cli::command().error(ErrorKind::ArgumentConflict, what);
                     let _ = error.print();
                     USAGE
                 }
-                None => fix(&args),
             },
         },
         Err(error) => {
@@ -44,27 +47,85 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// What is to be done.
+enum Way {
+    Single,
+    /// Of many inputs this share.
+    Batch(Option<Shard>),
+}
+
+/// Refuses demands that contradict each other, which clap cannot see.
+fn checked(args: &Fix) -> Result<Way, String> {
+    if let Some(what) = args.contradiction() {
+        return Err(what);
+    }
+    if !batch::is_batch(args) {
+        return match args.many.given().as_slice() {
+            [] => Ok(Way::Single),
+            given => Err(format!(
+                "{} needs many inputs: a directory that is no image layout, several INPUTs or --files-from",
+                given.join(", ")
+            )),
+        };
+    }
+    if let Some(what) = batch::contradiction(args) {
+        return Err(what);
+    }
+    let variable = |name: &str| std::env::var(name).ok();
+    let shard = args.many.shard.map(|choice| choice.resolve(&variable));
+    Ok(Way::Batch(shard.transpose()?))
+}
+
+fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
+    let end = match batch::run(args, shard) {
+        Ok(end) => end,
+        Err(error) => {
+            show_error(&error);
+            return FAILED;
+        }
+    };
+    if end.summary.total() == 0 && end.stopped.is_none() && shard.is_none() {
+        let _ = writeln!(io::stderr(), "warning: no image archive was found");
+    }
+    if let Some(error) = &end.trouble {
+        show_error(error);
+    }
+    if let Some(code) = end.stopped {
+        return code;
+    }
+    if end.summary.failed > 0 || end.trouble.is_some() {
+        return FAILED;
+    }
+    if end.summary.would_fix > 0 {
+        return WOULD_FIX;
+    }
+    DONE
+}
+
 fn fix(args: &Fix) -> u8 {
     let shown = |path: &Path, is_standard: bool, name: &str| match args.format {
         Format::Text if is_standard => name.to_owned(),
         Format::Text | Format::Json => path.to_string_lossy().into_owned(),
     };
-    let input = shown(&args.input, args.is_stream(), standard::INPUT);
+    let input = shown(args.input(), args.is_stream(), standard::INPUT);
     if args.recover {
-        let result = recover(&args.input);
+        let result = recover(args.input());
         let report = match &result {
             Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
             Err(error) => Report::failed(&input, error),
         };
         return finish(&report, args);
     }
-    let (result, output) = if args.in_place {
-        (place::fix(args), Some(input.clone()))
-    } else {
-        let output = args
+    let around = Around {
+        stage: &|what| Box::new(Shown::new(args.progress, what)),
+        spare: None,
+    };
+    let result = fix::fix(args, &around);
+    let output = match args.in_place {
+        true => Some(input.clone()),
+        false => args
             .output()
-            .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT));
-        (fix::fix(args), output)
+            .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT)),
     };
     let mut report = match (&result, &output) {
         (
@@ -89,7 +150,7 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     let code = match report.status {
         Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,
-        Status::Failed => FAILED,
+        Status::Failed | Status::Kept | Status::Skipped => FAILED,
     };
     // A reader that went away needs no words, and a report to programs in their place says it all.
     let is_alone = args.is_to_stream() && args.format == Format::Json;
@@ -128,14 +189,15 @@ fn show(report: &Report<'_>, format: Format, to: impl Write + IsTerminal) -> io:
     out.flush()
 }
 
-fn show_error(error: &Error) {
+/// An error for people, on standard error.
+pub(crate) fn show_error(error: &Error) {
     let stderr = io::stderr();
     let color = stderr.is_terminal() && color_wanted();
     let _ = text::error(error, color, &mut stderr.lock());
 }
 
 /// By no-color.org, and not on a terminal that cannot.
-fn color_wanted() -> bool {
+pub(crate) fn color_wanted() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

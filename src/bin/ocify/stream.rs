@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use ocify::apply::{Outcome, StreamSink, TargetKind};
+use ocify::apply::{ApplyOptions, Outcome, StreamSink, TargetKind};
 use ocify::error::{Result, show_path};
 use ocify::graph::resolve;
 use ocify::plan::Plan;
@@ -12,11 +12,10 @@ use ocify::read::{Source, SpoolOptions, Stream};
 use ocify::standard;
 
 use crate::args::{Fix, Format};
-use crate::fix::{self, Done};
-use crate::progress::Shown;
+use crate::fix::{self, Around, Done};
 
 /// Fixes what standard input holds.
-pub(crate) fn fix(args: &Fix) -> Result<Done> {
+pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
     let name = Path::new(standard::INPUT);
     // Everything that can refuse an output does so before the input is read.
     let target = fix::target(&Source::of(standard::input()?, name)?, args)?;
@@ -32,18 +31,21 @@ pub(crate) fn fix(args: &Fix) -> Result<Done> {
     };
     if let Some(reason) = reason {
         say_why(args, &directory, &reason);
-        let source = stream.spool(&Shown::new(args.progress, "reading"))?;
+        let source = stream.spool(&*(around.stage)("reading"))?;
         return Ok(Done {
             spooled: Some(reason),
-            ..fix::fix_source(source, target, args)?
+            ..fix::fix_source(source, target, args, around)?
         });
     }
-    let progress = Shown::new(args.progress, "streaming");
+    let progress = (around.stage)("streaming");
+    let options = fix::apply_options(args, around);
     // How much will come is not known.
     progress.start(0);
     let result = match target.as_ref().map(|target| target.kind()) {
-        Some(TargetKind::Stream(output)) => one_pass(&mut stream, output, args, &progress),
-        _ => one_pass(&mut stream, io::sink(), args, &progress),
+        Some(TargetKind::Stream(output)) => {
+            one_pass(&mut stream, output, args, &options, &*progress)
+        }
+        _ => one_pass(&mut stream, io::sink(), args, &options, &*progress),
     };
     progress.finish();
     let (plan, outcome) = result?;
@@ -80,10 +82,10 @@ fn one_pass(
     stream: &mut Stream,
     output: impl Write,
     args: &Fix,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<(Plan, Outcome)> {
-    let options = fix::apply_options(args);
-    let mut sink = StreamSink::new(output, Path::new(standard::OUTPUT), &options, progress);
+    let mut sink = StreamSink::new(output, Path::new(standard::OUTPUT), options, progress);
     let mut inventory = stream.scan(fix::scan_options(args), &mut sink)?;
     let graph = resolve(&mut inventory, stream, args.lenient)?;
     let plan = ocify::plan(&graph, &inventory, &fix::plan_options(args))?;

@@ -1,0 +1,93 @@
+//! Collects the changed digests of many inputs, in the order of the inputs and not of their ends,
+//! without keeping them in memory.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::temporary::{beside, unnamed};
+
+/// The lines so far, in a file without a name.
+#[derive(Debug)]
+pub struct DigestMap {
+    file: File,
+    len: u64,
+    /// The number of the input, and where its lines stand.
+    places: Vec<(u64, u64, usize)>,
+}
+
+impl DigestMap {
+    /// An empty map, with its lines in a directory for temporary files.
+    ///
+    /// # Errors
+    /// No file can be made there.
+    pub fn new(directory: &Path) -> io::Result<DigestMap> {
+        Ok(DigestMap {
+            file: unnamed(directory)?,
+            len: 0,
+            places: Vec::new(),
+        })
+    }
+
+    /// Adds the lines of the input with that number.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn add(&mut self, number: u64, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all_at(lines, self.len)?;
+        self.places.push((number, self.len, lines.len()));
+        self.len += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Writes all lines in the order of the inputs; the file appears whole, or stays as it was.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_to(mut self, path: &Path) -> io::Result<()> {
+        self.places.sort_unstable();
+        let temporary = beside(path)?;
+        let write = || -> io::Result<()> {
+            let mut out = BufWriter::new(File::create_new(&temporary)?);
+            for (_, at, len) in &self.places {
+                let mut lines = vec![0; *len];
+                self.file.read_exact_at(&mut lines, *at)?;
+                out.write_all(&lines)?;
+            }
+            out.flush()?;
+            fs::rename(&temporary, path)
+        };
+        let written = write();
+        if written.is_err() {
+            // What went wrong first is what is reported.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_the_inputs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map");
+        fs::write(&path, "old").unwrap();
+        let mut map = DigestMap::new(dir.path()).unwrap();
+        for (number, lines) in [(7, "seven\n"), (2, "two\n2\n"), (3, ""), (5, "five\n")] {
+            map.add(number, lines.as_bytes()).unwrap();
+        }
+        map.write_to(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n2\nfive\nseven\n");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let map = DigestMap::new(dir.path()).unwrap();
+        assert!(map.write_to(&dir.path().join("none/map")).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

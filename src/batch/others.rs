@@ -1,0 +1,66 @@
+//! Files that are no archives, copied as they are.
+
+use std::fs::{self, File, FileTimes};
+use std::io;
+use std::path::Path;
+
+use super::identify::open;
+use crate::error::{IoContext, Result};
+
+/// Copies a regular file to a new one, with its mode and its time. No link is followed, not even one
+/// that took the file's place.
+///
+/// # Errors
+/// It cannot be read or written, or is no regular file any more.
+pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let mut source = open(from).context("open", from)?;
+    let metadata = source.metadata().context("read", from)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("no regular file any more")).context("copy", from);
+    }
+    let mut copy = File::create_new(to).context("create", to)?;
+    let times = metadata
+        .modified()
+        .map(|time| FileTimes::new().set_modified(time));
+    io::copy(&mut source, &mut copy)
+        .and_then(|_| copy.set_permissions(metadata.permissions()))
+        .and_then(|()| copy.set_times(times?))
+        .inspect_err(|_| drop(fs::remove_file(to)))
+        .context("copy", from)
+}
+
+/// Makes a link to wherever another leads.
+///
+/// # Errors
+/// It cannot be read or made.
+pub fn copy_link(from: &Path, to: &Path) -> Result<()> {
+    let target = fs::read_link(from).context("read", from)?;
+    std::os::unix::fs::symlink(target, to).context("create", to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Fingerprint;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_and_links_are_copied_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("a"), "text").unwrap();
+        fs::set_permissions(at("a"), fs::Permissions::from_mode(0o640)).unwrap();
+        copy_file(&at("a"), &at("b")).unwrap();
+        assert_eq!(fs::read(at("b")).unwrap(), b"text");
+        let fingerprint = |name: &str| Fingerprint::of(&at(name)).unwrap();
+        assert_eq!(fingerprint("a"), fingerprint("b"));
+        let mode = fs::metadata(at("b")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+
+        std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+        copy_link(&at("link"), &at("same")).unwrap();
+        assert_eq!(fs::read_link(at("same")).unwrap(), Path::new("nowhere"));
+        assert!(copy_file(&at("link"), &at("c")).is_err());
+        assert!(!at("c").exists());
+    }
+}

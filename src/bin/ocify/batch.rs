@@ -1,0 +1,297 @@
+//! Many inputs in one run.
+
+mod inputs;
+mod queue;
+mod tally;
+mod work;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use ocify::batch::{Shard, State, StateOptions, Workshop, may_be_layout};
+use ocify::error::{Code, Error, Result, show_path};
+use ocify::report::batch::Summary;
+
+use self::inputs::{Finder, OutputPlace, Selection, Watch, named};
+use self::queue::Queue;
+use self::tally::Tally;
+use self::work::{Outputs, Worker};
+use crate::args::{Fix, Format, Many, ProgressMode};
+use crate::interrupt::Interrupt;
+use crate::progress::Overview;
+
+/// Whether there are many inputs, or may be: a directory that is no image layout is looked through.
+pub(crate) fn is_batch(args: &Fix) -> bool {
+    if args.many.files_from.is_some() {
+        return true;
+    }
+    match args.inputs.as_slice() {
+        [input] => input.is_dir() && !may_be_layout(input),
+        _ => true,
+    }
+}
+
+/// What a batch cannot have, in words for the user.
+pub(crate) fn contradiction(args: &Fix) -> Option<String> {
+    let refused = [
+        (
+            args.metadata_file.is_some(),
+            "--metadata-file is for a single input; --report FILE tells about many",
+        ),
+        (
+            args.recover,
+            "--recover is for a single input; --in-place brings back every archive that it meets",
+        ),
+        (
+            !args.name.is_empty(),
+            "--name is for a single input; all of many would get the same name",
+        ),
+        (
+            args.is_for_stream(),
+            "many inputs need a directory for their outputs, not standard output",
+        ),
+    ];
+    let found = refused.iter().find(|(is_given, _)| *is_given);
+    found.map(|(_, what)| (*what).to_owned())
+}
+
+/// How a batch ended, beside what was told.
+pub(crate) struct End {
+    pub(crate) summary: Summary,
+    /// The exit code of a run that was stopped.
+    pub(crate) stopped: Option<u8>,
+    /// What went wrong apart from all inputs.
+    pub(crate) trouble: Option<Error>,
+}
+
+/// Does the batch.
+pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
+    let started = Instant::now();
+    let place = OutputPlace::of(args.output().filter(|_| !args.dry_run));
+    let named = named(args)?;
+    for input in &named {
+        place.check(&input.path)?;
+    }
+    let selection = Selection::new(args)?;
+    let overview = Overview::new(args.progress, args.jobs().get());
+    let tally = Tally::new(args, shard, &overview)?;
+    let made = match args.output() {
+        Some(output) if !args.dry_run => Some(prepare(output)?),
+        _ => None,
+    };
+    let outputs = match &made {
+        Some((output, _)) => Some(open(output, args, shard)?),
+        None => None,
+    };
+    let stop = Stop {
+        interrupt: Interrupt::listen(),
+        has_failed: AtomicBool::new(false),
+    };
+    let queue = Queue::default();
+    let finder = Finder {
+        args,
+        named,
+        place: &place,
+        selection: &selection,
+        shard,
+        queue: &queue,
+        watch: &Told {
+            overview: &overview,
+            tally: &tally,
+            stop: &stop,
+        },
+    };
+    let found = all(
+        args,
+        finder,
+        outputs.as_ref(),
+        &queue,
+        &tally,
+        &stop,
+        &overview,
+    );
+    if let Some(outputs) = outputs {
+        if args.sync {
+            outputs.state.sync()?;
+        }
+        outputs.shop.close()?;
+        outputs.state.close();
+    }
+    if let Some((output, true)) = &made {
+        // A directory that was made for nothing; it is not removed while anything is in it.
+        let _ = std::fs::remove_dir(output);
+    }
+    let is_interrupted = stop.interrupt.is_asked();
+    let (summary, trouble) = tally.finish(started.elapsed().as_secs_f64(), is_interrupted);
+    Ok(End {
+        summary,
+        stopped: is_interrupted.then(|| stop.interrupt.exit_code()),
+        trouble: found.err().or(trouble),
+    })
+}
+
+/// Finds and does everything; the error is one of finding.
+fn all(
+    args: &Fix,
+    finder: Finder<'_>,
+    outputs: Option<&Outputs>,
+    queue: &Queue,
+    tally: &Tally<'_>,
+    stop: &Stop,
+    overview: &Overview,
+) -> Result<()> {
+    let jobs = args.jobs().get();
+    let is_done = AtomicBool::new(false);
+    let mut workers = Vec::new();
+    for number in 0..jobs {
+        workers.push(Worker::new(number, args, outputs, &queue.spare)?);
+    }
+    let is_stopped = || stop.is_asked();
+    let work = |number: usize, worker: &Worker<'_>| {
+        while let Some(mut task) = queue.pop(&is_stopped) {
+            let begun = Instant::now();
+            let running = overview.begin(number, &task.relative, task.len, &is_stopped);
+            let ended = worker.work(&mut task, &running);
+            drop(running);
+            let seconds = begun.elapsed().as_secs_f64();
+            if tally.ended(&task, ended, seconds) {
+                overview.failed();
+                if args.many.fail_fast {
+                    stop.has_failed.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    let work = &work;
+    thread::scope(|scope| {
+        let ticker = scope.spawn(|| {
+            overview.show(&is_done, &|| {
+                if !stop.is_asked() {
+                    return "";
+                }
+                // Who waits for the next task need not.
+                queue.complete();
+                "stopping;"
+            });
+        });
+        let mut threads = Vec::new();
+        for (number, worker) in workers.iter().enumerate() {
+            let thread = thread::Builder::new().spawn_scoped(scope, move || work(number, worker));
+            match thread {
+                Ok(thread) => threads.push(thread),
+                // Fewer threads only take longer.
+                Err(_) => break,
+            }
+        }
+        let found = finder.run();
+        overview.complete();
+        queue.complete();
+        if threads.is_empty()
+            && let Some(worker) = workers.first()
+        {
+            work(0, worker);
+        }
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+        ticker.thread().unpark();
+        found.map(drop)
+    })
+}
+
+/// Why a run ends early.
+struct Stop {
+    interrupt: Interrupt,
+    /// With --fail-fast.
+    has_failed: AtomicBool,
+}
+
+impl Stop {
+    fn is_asked(&self) -> bool {
+        self.interrupt.is_asked() || self.has_failed.load(Ordering::Relaxed)
+    }
+}
+
+struct Told<'a> {
+    overview: &'a Overview,
+    tally: &'a Tally<'a>,
+    stop: &'a Stop,
+}
+
+impl Watch for Told<'_> {
+    fn found(&self, len: u64) {
+        self.overview.found(len);
+    }
+
+    fn left(&self) {
+        self.tally.left();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_asked()
+    }
+}
+
+/// Makes the output directory, if it is not there; also whether it was not.
+fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
+    let output: PathBuf = output.components().collect();
+    if output.is_dir() {
+        return Ok((output, false));
+    }
+    match std::fs::create_dir(&output) {
+        Ok(()) => Ok((output, true)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(
+            Code::OutputExists,
+            format!(
+                "the output {} exists and is no directory",
+                show_path(&output)
+            ),
+        )
+        .with_hint("many inputs need a directory for their outputs")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
+            Code::ParentMissing,
+            format!(
+                "the directory for the output {} does not exist",
+                show_path(&output)
+            ),
+        )
+        .with_hint("create it first")),
+        Err(error) => Err(Error::io("create", &output, error)),
+    }
+}
+
+fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
+    let options = options_text(args);
+    let options = StateOptions {
+        shard,
+        options: &options,
+    };
+    // First the state, whose lock keeps others away.
+    let state = State::open(output, options)?;
+    let shop = Workshop::open(output, shard)?;
+    Ok(Outputs { shop, state })
+}
+
+/// Everything that outputs depend on besides their inputs: all options but those that are known to
+/// make no difference, so that none can be forgotten, and the version.
+fn options_text(args: &Fix) -> String {
+    let mut args = args.clone();
+    args.inputs.clear();
+    args.output = None;
+    args.dry_run = false;
+    args.format = Format::Text;
+    args.metadata_file = None;
+    args.spool_dir = None;
+    args.progress = ProgressMode::Auto;
+    args.jobs = None;
+    args.force = false;
+    args.sync = false;
+    args.many = Many::default();
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{version} {} {args:?}", std::env::consts::ARCH)
+}

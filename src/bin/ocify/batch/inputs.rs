@@ -1,0 +1,394 @@
+//! The inputs of a batch: what was named, what is listed, and what is found below directories.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use globset::{GlobSet, GlobSetBuilder};
+use ocify::batch::{Fingerprint, Found, FoundKind, Shard, Walk, is_layout};
+use ocify::error::{Code, Error, Result, show_path};
+
+use super::queue::{Queue, Task, TaskKind};
+use crate::args::{Fix, Pattern};
+
+/// A file or directory that was named, and the path of its outputs below the output directory.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) path: PathBuf,
+    pub(crate) relative: PathBuf,
+}
+
+/// What was named on the command line: a single directory is mirrored itself, and of several inputs
+/// each has the last part of its path.
+pub(crate) fn named(args: &Fix) -> Result<Vec<Named>> {
+    let is_alone = args.inputs.len() == 1 && args.many.files_from.is_none();
+    let mut seen: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    let mut named = Vec::new();
+    for path in &args.inputs {
+        let relative = match is_alone {
+            true => PathBuf::new(),
+            false => last_part(path)?,
+        };
+        if let Some(other) = seen.insert(relative.clone(), path) {
+            return Err(Error::new(
+                Code::OutputExists,
+                format!(
+                    "{} and {} would have the same output {}",
+                    show_path(other),
+                    show_path(path),
+                    show_path(&relative)
+                ),
+            )
+            .with_hint(
+                "give the directory that holds both, or list them in a file for --files-from",
+            ));
+        }
+        named.push(Named {
+            path: path.clone(),
+            relative,
+        });
+    }
+    Ok(named)
+}
+
+fn last_part(path: &Path) -> Result<PathBuf> {
+    if let Some(name) = path.file_name() {
+        return Ok(name.into());
+    }
+    // Such as `.` and `..`, whose real name counts.
+    let real = fs::canonicalize(path).map_err(|error| Error::io("open", path, error))?;
+    Ok(real.file_name().unwrap_or("root".as_ref()).into())
+}
+
+/// The path of an output for a listed input: as it is listed, but never leading out.
+fn listed_relative(path: &Path) -> PathBuf {
+    let mut relative = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(part) => relative.push(part),
+            Component::ParentDir => {
+                relative.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    relative
+}
+
+/// The directory for outputs, with all links resolved as far as it exists.
+#[derive(Debug)]
+pub(crate) struct OutputPlace(Option<PathBuf>);
+
+impl OutputPlace {
+    pub(crate) fn of(output: Option<&Path>) -> Self {
+        OutputPlace(output.map(real_path))
+    }
+
+    /// Refuses an input that lies in the output directory, or the other way round.
+    pub(crate) fn check(&self, input: &Path) -> Result<()> {
+        let Some(output) = &self.0 else {
+            return Ok(());
+        };
+        let real = real_path(input);
+        let (what, code, hint) = if *output == real {
+            (
+                "is the output",
+                Code::OutputIsInput,
+                "choose another OUTPUT",
+            )
+        } else if output.starts_with(&real) {
+            (
+                "holds the output",
+                Code::OutputInInput,
+                "choose an OUTPUT outside of all inputs",
+            )
+        } else if real.starts_with(output) {
+            (
+                "lies in the output",
+                Code::OutputIsInput,
+                "choose an OUTPUT that holds no input",
+            )
+        } else {
+            return Ok(());
+        };
+        let message = format!(
+            "the input {} {what} {}",
+            show_path(input),
+            show_path(output)
+        );
+        Err(Error::new(code, message).with_hint(hint))
+    }
+}
+
+/// The path without links, as far as it exists.
+fn real_path(path: &Path) -> PathBuf {
+    let mut missing: Vec<OsString> = Vec::new();
+    let mut at = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    loop {
+        if let Ok(real) = fs::canonicalize(&at) {
+            return missing
+                .iter()
+                .rev()
+                .fold(real, |path, name| path.join(name));
+        }
+        match at.file_name() {
+            Some(name) => missing.push(name.to_owned()),
+            None => return path.to_owned(),
+        }
+        at.pop();
+    }
+}
+
+/// Which paths are wanted.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    include: Option<[GlobSet; 2]>,
+    exclude: [GlobSet; 2],
+}
+
+impl Selection {
+    pub(crate) fn new(args: &Fix) -> Result<Self> {
+        let include = &args.many.include;
+        Ok(Selection {
+            include: match include.is_empty() {
+                true => None,
+                false => Some(sets(include)?),
+            },
+            exclude: sets(&args.many.exclude)?,
+        })
+    }
+
+    fn is_excluded(&self, relative: &Path) -> bool {
+        matches(&self.exclude, relative)
+    }
+
+    fn is_taken(&self, relative: &Path) -> bool {
+        let is_included = self
+            .include
+            .as_ref()
+            .is_none_or(|sets| matches(sets, relative));
+        is_included && !self.is_excluded(relative)
+    }
+}
+
+/// The patterns for names, and those for paths.
+fn sets(patterns: &[Pattern]) -> Result<[GlobSet; 2]> {
+    let build = |is_for_names: bool| {
+        let mut builder = GlobSetBuilder::new();
+        for pattern in patterns {
+            if pattern.is_for_names == is_for_names {
+                builder.add(pattern.glob.clone());
+            }
+        }
+        builder.build().map_err(|error| {
+            let message = format!("the patterns are too many: {error}");
+            Error::new(Code::NoSpace, message)
+        })
+    };
+    Ok([build(true)?, build(false)?])
+}
+
+fn matches(sets: &[GlobSet; 2], relative: &Path) -> bool {
+    let name = relative.file_name().unwrap_or_default();
+    sets[0].is_match(name) || sets[1].is_match(relative)
+}
+
+/// What is told about all that is found while it is found.
+pub(crate) trait Watch {
+    /// A task was found.
+    fn found(&self, len: u64);
+    /// A file that is left alone was found.
+    fn left(&self);
+    /// Whether to look no further.
+    fn is_stopped(&self) -> bool;
+}
+
+/// Finds the tasks of one share and hands them to the queue.
+pub(crate) struct Finder<'a> {
+    pub(crate) args: &'a Fix,
+    pub(crate) named: Vec<Named>,
+    pub(crate) place: &'a OutputPlace,
+    pub(crate) selection: &'a Selection,
+    pub(crate) shard: Option<Shard>,
+    pub(crate) queue: &'a Queue,
+    pub(crate) watch: &'a dyn Watch,
+}
+
+impl Finder<'_> {
+    /// Finds everything; returns how many tasks there were.
+    pub(crate) fn run(mut self) -> Result<u64> {
+        let mut next = 0;
+        for named in std::mem::take(&mut self.named) {
+            self.take(named, &mut next);
+        }
+        if let Some(list) = &self.args.many.files_from {
+            self.listed(list, &mut next)?;
+        }
+        Ok(next)
+    }
+
+    fn listed(&self, list: &Path, next: &mut u64) -> Result<()> {
+        let failed = |error| Error::io("read", list, error);
+        let mut reader: Box<dyn BufRead> = if list == Path::new("-") {
+            Box::new(io::stdin().lock())
+        } else {
+            Box::new(BufReader::new(File::open(list).map_err(failed)?))
+        };
+        let end = if self.args.many.null { 0 } else { b'\n' };
+        // Names take memory once for each line, as tasks do.
+        let mut seen = std::collections::HashSet::new();
+        let mut line = Vec::new();
+        while !self.watch.is_stopped() {
+            line.clear();
+            if reader.read_until(end, &mut line).map_err(failed)? == 0 {
+                break;
+            }
+            if line.last() == Some(&end) {
+                line.pop();
+            }
+            if line.is_empty() {
+                continue;
+            }
+            let path = PathBuf::from(OsString::from_vec(line.clone()));
+            let relative = listed_relative(&path);
+            let checked = if relative.as_os_str().is_empty() {
+                let message = format!("{} has no name of its own", show_path(&path));
+                Err(Error::new(Code::ParentMissing, message).with_hint("list paths with names"))
+            } else if !seen.insert(relative.clone()) {
+                let message = format!(
+                    "{} has the same output as another listed path: {}",
+                    show_path(&path),
+                    show_path(&relative)
+                );
+                Err(Error::new(Code::OutputExists, message).with_hint("list every path once"))
+            } else {
+                self.place.check(&path)
+            };
+            match checked {
+                Ok(()) => self.take(Named { path, relative }, next),
+                Err(error) => self.failed(path, relative, error, next),
+            }
+        }
+        Ok(())
+    }
+
+    /// A named file is an archive, whatever it holds; a directory is a layout or is walked.
+    fn take(&self, named: Named, next: &mut u64) {
+        let metadata = match fs::metadata(&named.path) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                let error = Error::io("open", &named.path, error);
+                return self.failed(named.path, named.relative, error, next);
+            }
+        };
+        if !metadata.is_dir() {
+            let kind = TaskKind::Archive { is_named: true };
+            return self.push(named.path, named.relative, kind, metadata.len(), next);
+        }
+        if is_layout(&named.path) && !named.relative.as_os_str().is_empty() {
+            let len = Fingerprint::of(&named.path).map_or(0, |found| found.len);
+            return self.push(named.path, named.relative, TaskKind::Layout, len, next);
+        }
+        let enters = |relative: &Path| !self.selection.is_excluded(relative);
+        let takes = |relative: &Path| self.selection.is_taken(relative);
+        for found in Walk::new(&named.path, &enters, &takes) {
+            if self.watch.is_stopped() {
+                return;
+            }
+            match found {
+                Ok(found) => self.found(&named.relative, found, next),
+                Err((path, error)) => {
+                    let below = path.strip_prefix(&named.path).unwrap_or(&path);
+                    let relative = named.relative.join(below);
+                    self.failed(path, relative, error, next);
+                }
+            }
+        }
+    }
+
+    fn found(&self, prefix: &Path, found: Found, next: &mut u64) {
+        let relative = prefix.join(&found.relative);
+        let copies = self.args.many.copy_others;
+        let kind = match found.kind {
+            FoundKind::Archive => TaskKind::Archive { is_named: false },
+            FoundKind::Layout => TaskKind::Layout,
+            FoundKind::File if copies => TaskKind::Copy(found.fingerprint),
+            FoundKind::Link if copies => TaskKind::Link,
+            FoundKind::File | FoundKind::Link | FoundKind::Special => {
+                if self.shard.is_none_or(|shard| shard.contains(&relative)) {
+                    self.watch.left();
+                }
+                return;
+            }
+        };
+        self.push(found.path, relative, kind, found.fingerprint.len, next);
+    }
+
+    fn failed(&self, path: PathBuf, relative: PathBuf, error: Error, next: &mut u64) {
+        self.push(path, relative, TaskKind::Report(error), 0, next);
+    }
+
+    fn push(&self, path: PathBuf, relative: PathBuf, kind: TaskKind, len: u64, next: &mut u64) {
+        // Every share numbers alike, so that what several report can be put together in order.
+        let number = *next;
+        *next += 1;
+        if self.shard.is_some_and(|shard| !shard.contains(&relative)) {
+            return;
+        }
+        self.watch.found(len);
+        self.queue.push(Task {
+            number,
+            path,
+            relative,
+            kind,
+            len,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listed_paths_never_lead_out() {
+        for (path, expected) in [
+            ("a/b.tar", "a/b.tar"),
+            ("./a//b.tar", "a/b.tar"),
+            ("/srv/a.tar", "srv/a.tar"),
+            ("../../a.tar", "a.tar"),
+            ("a/../../b.tar", "b.tar"),
+            ("..", ""),
+        ] {
+            assert_eq!(listed_relative(Path::new(path)), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn outputs_and_inputs_are_kept_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("in/deep")).unwrap();
+        fs::create_dir(at("other")).unwrap();
+        std::os::unix::fs::symlink("in", at("link")).unwrap();
+        for (output, input, expected) in [
+            ("out", "in", None),
+            ("other", "in", None),
+            ("in2/x", "in", None),
+            ("in", "in", Some(Code::OutputIsInput)),
+            ("link", "in", Some(Code::OutputIsInput)),
+            ("in/new/out", "in", Some(Code::OutputInInput)),
+            ("link/new", "in", Some(Code::OutputInInput)),
+            ("in", "in/deep", Some(Code::OutputIsInput)),
+            ("link", "in/deep/a.tar", Some(Code::OutputIsInput)),
+        ] {
+            let place = OutputPlace::of(Some(&at(output)));
+            let found = place.check(&at(input)).err().map(|error| error.code());
+            assert_eq!(found, expected, "{output} {input}");
+        }
+        assert!(OutputPlace::of(None).check(&at("in")).is_ok());
+    }
+}

@@ -1,0 +1,161 @@
+//! What waits to be done, and what workers take next.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use ocify::batch::Fingerprint;
+use ocify::error::Error;
+use ocify::threads::Spare;
+
+/// Inputs from this size are begun first, the largest before all others, or one of them could be
+/// left over at the end with nothing beside it.
+const LARGE: u64 = 4 << 20;
+
+/// Something to do.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// Its place among all that was found, counted from 0.
+    pub(crate) number: u64,
+    pub(crate) path: PathBuf,
+    /// Its path below the output directory, which its share is chosen by, too.
+    pub(crate) relative: PathBuf,
+    pub(crate) kind: TaskKind,
+    pub(crate) len: u64,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum TaskKind {
+    /// An archive is to be fixed; whether it was named and not found.
+    Archive { is_named: bool },
+    /// A layout is to be fixed.
+    Layout,
+    /// A file is to be copied.
+    Copy(Fingerprint),
+    /// A link is to be made again.
+    Link,
+    /// Nothing: it failed already.
+    Report(Error),
+}
+
+/// By size, and then in the order in which they were found.
+#[derive(Debug)]
+struct Ordered(Task);
+
+impl Ordered {
+    fn key(&self) -> (u64, Reverse<u64>) {
+        let size = if self.0.len < LARGE { 0 } else { self.0.len };
+        (size, Reverse(self.0.number))
+    }
+}
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ordered {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Ordered {}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    tasks: BinaryHeap<Ordered>,
+    is_complete: bool,
+    idle: usize,
+}
+
+/// What waits, for all workers. Who waits for it counts as an idle thread.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    pub(crate) spare: Spare,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn push(&self, task: Task) {
+        let mut waiting = self.lock();
+        waiting.tasks.push(Ordered(task));
+        let is_awaited = waiting.idle > 0;
+        drop(waiting);
+        if is_awaited {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn complete(&self) {
+        self.lock().is_complete = true;
+        self.changed.notify_all();
+    }
+
+    /// The next task; nothing once all are taken and no more will come, or the run was stopped.
+    pub(crate) fn pop(&self, is_stopped: &dyn Fn() -> bool) -> Option<Task> {
+        let mut waiting = self.lock();
+        loop {
+            if is_stopped() {
+                return None;
+            }
+            if let Some(task) = waiting.tasks.pop() {
+                return Some(task.0);
+            }
+            if waiting.is_complete {
+                // This thread is not needed any more, so others may have it for good.
+                self.spare.rest();
+                return None;
+            }
+            self.spare.rest();
+            waiting.idle += 1;
+            waiting = self
+                .changed
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
+            self.spare.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_come_first_and_small_ones_in_their_order() {
+        let queue = Queue::default();
+        for (number, len) in [5, LARGE, 9, LARGE + 7, 1, LARGE].into_iter().enumerate() {
+            queue.push(Task {
+                number: number as u64,
+                path: PathBuf::new(),
+                relative: PathBuf::new(),
+                kind: TaskKind::Layout,
+                len,
+            });
+        }
+        queue.complete();
+        let order: Vec<u64> = std::iter::from_fn(|| queue.pop(&|| false))
+            .map(|task| task.number)
+            .collect();
+        assert_eq!(order, [3, 1, 5, 0, 2, 4]);
+        assert!(queue.spare.borrow().is_some(), "the worker has ended");
+        assert!(queue.pop(&|| true).is_none());
+    }
+}

@@ -1,0 +1,301 @@
+//! What became of each input, told as it ends and counted for the end.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ocify::batch::{DigestMap, Shard};
+use ocify::error::{Error, Result, show_path};
+use ocify::report::batch::{self, Item, Summary};
+use ocify::report::{Report, Status};
+use serde_json::Value;
+
+use super::queue::Task;
+use crate::args::{Fix, Format};
+use crate::fix::Done;
+use crate::progress::Overview;
+use crate::run::{color_wanted, show_error};
+
+/// How many failures are told again at the end.
+const FAILURES: usize = 1000;
+
+/// How one task ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The output is in its place and has this length; without one it was a dry run.
+    Done(Box<Done>, Option<(PathBuf, u64)>),
+    /// An earlier run had finished it, with these changed digests.
+    Kept(PathBuf, Value),
+    /// It was an archive, and no image archive.
+    Skipped(Error),
+    /// A file or link that is no archive was copied, or had been.
+    Copied(u64),
+    /// It failed.
+    Failed(Error),
+    /// The run was stopped meanwhile.
+    Unfinished,
+}
+
+/// Everything that is told.
+pub(crate) struct Tally<'a> {
+    format: Format,
+    is_colored: bool,
+    overview: &'a Overview,
+    counted: Mutex<Counted>,
+}
+
+struct Counted {
+    summary: Summary,
+    failures: Vec<(String, Error)>,
+    report: Option<(PathBuf, File)>,
+    map: Option<(PathBuf, DigestMap)>,
+    /// What went wrong with the report or the map itself.
+    trouble: Option<Error>,
+}
+
+/// The file of one share, so that no two shares write the same: `report.jsonl` is
+/// `report-2-of-8.jsonl` then.
+fn of_share(path: &Path, shard: Option<Shard>) -> PathBuf {
+    let Some(shard) = shard else {
+        return path.to_owned();
+    };
+    let mut name = OsString::from(path.file_stem().unwrap_or_default());
+    name.push(format!("-{}-of-{}", shard.number, shard.count));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+impl<'a> Tally<'a> {
+    pub(crate) fn new(args: &Fix, shard: Option<Shard>, overview: &'a Overview) -> Result<Self> {
+        let report = match &args.many.report {
+            None => None,
+            Some(path) => {
+                let path = of_share(path, shard);
+                let file = File::create(&path);
+                let file = file.map_err(|error| Error::io("create the report", &path, error))?;
+                Some((path, file))
+            }
+        };
+        let map = match &args.many.digest_map {
+            None => None,
+            Some(path) => {
+                let directory = std::env::temp_dir();
+                let map = DigestMap::new(&directory).map_err(|error| {
+                    Error::io("create a temporary file in", &directory, error)
+                        .with_hint("choose another directory with TMPDIR")
+                })?;
+                Some((of_share(path, shard), map))
+            }
+        };
+        Ok(Tally {
+            format: args.format,
+            is_colored: io::stdout().is_terminal() && color_wanted(),
+            overview,
+            counted: Mutex::new(Counted {
+                summary: Summary {
+                    shard: shard.map(|shard| shard.to_string()),
+                    ..Summary::default()
+                },
+                failures: Vec::new(),
+                report,
+                map,
+                trouble: None,
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file that is no archive was left alone.
+    pub(crate) fn left(&self) {
+        self.lock().summary.others_left += 1;
+    }
+
+    /// Tells and counts how a task ended; returns whether it failed.
+    pub(crate) fn ended(&self, task: &Task, ended: Ended, seconds: f64) -> bool {
+        let input = task.path.to_string_lossy();
+        let output = match &ended {
+            Ended::Done(_, Some((output, _))) | Ended::Kept(output, _) => output.to_string_lossy(),
+            _ => "".into(),
+        };
+        let mut kept_digests = None;
+        let report = match &ended {
+            Ended::Done(done, Some(_)) => {
+                let blobs = done.blobs.unwrap_or_default();
+                Report::written(&input, &output, &done.plan, blobs)
+            }
+            Ended::Done(done, None) => Report::dry_run(&input, &done.plan),
+            Ended::Kept(_, digests) => {
+                kept_digests = Some(digests);
+                Report::kept(&input, &output)
+            }
+            Ended::Skipped(error) => Report::skipped(&input, error),
+            Ended::Failed(error) => Report::failed(&input, error),
+            Ended::Copied(len) => {
+                let mut counted = self.lock();
+                counted.summary.others_copied += 1;
+                counted.summary.bytes_written += len;
+                return false;
+            }
+            Ended::Unfinished => {
+                self.lock().summary.unfinished += 1;
+                return false;
+            }
+        };
+        let item = Item {
+            report,
+            bytes: task.len,
+            seconds,
+            kept_digests,
+        };
+        let (status, printed, lines) = (report.status, self.printed(&item), map_lines(&item));
+        let mut counted = self.lock();
+        counted.summary.count(status, task.len);
+        if let Ended::Done(_, Some((_, len))) = &ended {
+            counted.summary.bytes_written += len;
+        }
+        counted.note(task.number, printed.json.as_deref(), &lines);
+        if let Some(text) = printed.shown {
+            self.overview.print(&text);
+        }
+        let is_failed = status == Status::Failed;
+        if let Ended::Failed(error) = ended
+            && counted.failures.len() < FAILURES
+        {
+            counted.failures.push((input.into_owned(), error));
+        }
+        is_failed
+    }
+
+    /// The lines for standard output and for the report.
+    fn printed(&self, item: &Item<'_>) -> Printed {
+        let has_report = self.lock().report.is_some();
+        let json = (has_report || self.format == Format::Json).then(|| {
+            let mut line = batch::item_value(item).to_string().into_bytes();
+            line.push(b'\n');
+            line
+        });
+        let shown = match self.format {
+            Format::Json => json.clone(),
+            Format::Text => {
+                let mut line = Vec::new();
+                let written = batch::item_text(item, self.is_colored, &mut line);
+                written.is_ok().then_some(line)
+            }
+        };
+        Printed { json, shown }
+    }
+
+    /// Tells the end, and writes what is written at the end.
+    pub(crate) fn finish(self, seconds: f64, is_interrupted: bool) -> (Summary, Option<Error>) {
+        let counted = self.counted.into_inner();
+        let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
+        counted.summary.seconds = seconds;
+        counted.summary.is_interrupted = is_interrupted;
+        let mut json = batch::summary_value(&counted.summary)
+            .to_string()
+            .into_bytes();
+        json.push(b'\n');
+        counted.note(0, Some(&json), &[]);
+        if let Some((path, map)) = counted.map.take()
+            && let Err(error) = map.write_to(&path)
+        {
+            let error = Error::io("write the digest map", &path, error);
+            counted.trouble.get_or_insert(error);
+        }
+        for (input, error) in &counted.failures {
+            show_failure(input, error);
+        }
+        let more = counted.summary.failed - counted.failures.len() as u64;
+        if more > 0 {
+            let _ = writeln!(io::stderr(), "and {} more failures", batch::grouped(more));
+        }
+        let mut shown = Vec::new();
+        match self.format {
+            Format::Json => shown = json,
+            Format::Text => {
+                let _ = batch::summary_text(&counted.summary, self.is_colored, &mut shown);
+            }
+        }
+        self.overview.print(&shown);
+        (counted.summary, counted.trouble)
+    }
+}
+
+#[derive(Debug)]
+struct Printed {
+    json: Option<Vec<u8>>,
+    shown: Option<Vec<u8>>,
+}
+
+fn map_lines(item: &Item<'_>) -> Vec<u8> {
+    let mut lines = Vec::new();
+    if let Some(plan) = item.report.plan {
+        batch::map_lines(item.report.input, &batch::digests(plan), &mut lines);
+    } else if let Some(digests) = item.kept_digests {
+        batch::map_lines(item.report.input, digests, &mut lines);
+    }
+    lines
+}
+
+impl Counted {
+    fn note(&mut self, number: u64, json: Option<&[u8]>, lines: &[u8]) {
+        if let (Some((path, file)), Some(json)) = (&mut self.report, json)
+            && let Err(error) = file.write_all(json)
+        {
+            let error = Error::io("write the report", path, error);
+            self.trouble.get_or_insert(error);
+        }
+        if let Some((path, map)) = &mut self.map
+            && let Err(error) = map.add(number, lines)
+        {
+            let error = Error::io("write the digest map", path, error);
+            self.trouble.get_or_insert(error);
+        }
+    }
+}
+
+/// A failure again, with its input and the next step.
+fn show_failure(input: &str, error: &Error) {
+    // Most messages name the input themselves.
+    let shown = show_path(Path::new(input));
+    if error.to_string().contains(&shown) {
+        show_error(error);
+    } else {
+        let message = format!("{shown}: {error}");
+        let named = Error::new(error.code(), message);
+        match error.hint() {
+            Some(hint) => show_error(&named.with_hint(hint)),
+            None => show_error(&named),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_share_has_files_of_its_own() {
+        let shard = Some(Shard {
+            number: 2,
+            count: 8,
+        });
+        for (path, expected) in [
+            ("report.jsonl", "report-2-of-8.jsonl"),
+            ("out/report", "out/report-2-of-8"),
+            ("a.b.json", "a.b-2-of-8.json"),
+            (".hidden", ".hidden-2-of-8"),
+        ] {
+            assert_eq!(of_share(Path::new(path), shard), Path::new(expected));
+            assert_eq!(of_share(Path::new(path), None), Path::new(path));
+        }
+    }
+}

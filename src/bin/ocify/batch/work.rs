@@ -1,0 +1,262 @@
+//! One task of a batch, from where it was found to its place.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use ocify::batch::{
+    Existing, Fingerprint, Standing, State, Workshop, contender, copy_file, copy_link, holds_image,
+    output_name,
+};
+use ocify::error::{Code, Error, Result, show_path};
+use ocify::report::batch::digests;
+use ocify::threads::Spare;
+use serde_json::Value;
+
+use super::queue::{Task, TaskKind};
+use super::tally::Ended;
+use crate::args::{Fix, ProgressMode};
+use crate::fix::{Around, fix};
+use crate::place::restore;
+use crate::progress::Running;
+
+/// Where a batch puts its outputs, and what it knows of earlier ones.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    pub(crate) shop: Workshop,
+    pub(crate) state: State,
+}
+
+/// What every worker needs.
+pub(crate) struct Worker<'a> {
+    args: Fix,
+    /// None on a dry run.
+    outputs: Option<&'a Outputs>,
+    bench: PathBuf,
+    is_forced: bool,
+    spare: &'a Spare,
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(
+        number: usize,
+        args: &Fix,
+        outputs: Option<&'a Outputs>,
+        spare: &'a Spare,
+    ) -> Result<Self> {
+        let bench = match outputs {
+            Some(outputs) => outputs.shop.bench(number)?,
+            None => PathBuf::new(),
+        };
+        let mut own = args.clone();
+        // Each task has one thread, and those that are idle.
+        own.jobs = Some(std::num::NonZeroUsize::MIN);
+        own.progress = ProgressMode::Quiet;
+        own.force = false;
+        Ok(Worker {
+            args: own,
+            outputs,
+            bench,
+            is_forced: args.force,
+            spare,
+        })
+    }
+
+    /// Does the task.
+    pub(crate) fn work(&self, task: &mut Task, running: &Running<'_>) -> Ended {
+        let kind = std::mem::replace(&mut task.kind, TaskKind::Layout);
+        let result = match kind {
+            TaskKind::Report(error) => return Ended::Failed(error),
+            TaskKind::Archive { is_named } => match self.fix(task, false, running) {
+                Err(error) if !is_named && is_other_archive(&error, &task.path) => {
+                    Ok(Ended::Skipped(error))
+                }
+                other => other,
+            },
+            TaskKind::Layout => self.fix(task, true, running),
+            TaskKind::Copy(source) => self.copy(task, source, copy_file),
+            TaskKind::Link => self.copy(task, Fingerprint::default(), copy_link),
+        };
+        match result {
+            Err(_) if running.is_stopped() => Ended::Unfinished,
+            other => other.unwrap_or_else(Ended::Failed),
+        }
+    }
+
+    fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
+        let around = Around {
+            stage: &|what| Box::new(running.stage(what)),
+            spare: Some(self.spare),
+        };
+        let mut args = self.args.clone();
+        args.inputs = vec![task.path.clone()];
+        let Some(outputs) = self.outputs else {
+            let done = fix(&args, &around)?;
+            let place = done.blobs.is_some().then(|| (task.path.clone(), 0));
+            return Ok(Ended::Done(Box::new(done), place));
+        };
+        // What an in-place fix left unfinished is brought back before the input is looked at.
+        restore(&task.path)?;
+        let relative = match is_layout {
+            true => task.relative.clone(),
+            false => {
+                refuse_contender(task)?;
+                output_name(&task.relative)
+            }
+        };
+        let source = look(&task.path)?;
+        let place = outputs.shop.place(&relative);
+        let existing = match self.standing(outputs, task, source, &place) {
+            Ok(note) => return Ok(Ended::Kept(place, note)),
+            Err(existing) => existing,
+        };
+        let made = Made {
+            source,
+            path: self.bench.join(relative.file_name().unwrap_or_default()),
+            relative,
+            existing,
+        };
+        // With a `/` at the end it is a layout.
+        args.output = Some(match is_layout {
+            true => made.path.join(""),
+            false => made.path.clone(),
+        });
+        let done = fix(&args, &around)?;
+        let len = self.publish(outputs, task, &made, &digests(&done.plan))?;
+        Ok(Ended::Done(Box::new(done), Some((place, len))))
+    }
+
+    fn copy(
+        &self,
+        task: &Task,
+        source: Fingerprint,
+        copy: impl Fn(&Path, &Path) -> Result<()>,
+    ) -> Result<Ended> {
+        let Some(outputs) = self.outputs else {
+            return Ok(Ended::Copied(0));
+        };
+        let relative = task.relative.clone();
+        let place = outputs.shop.place(&relative);
+        let existing = match self.standing(outputs, task, source, &place) {
+            Ok(_) => return Ok(Ended::Copied(0)),
+            Err(existing) => existing,
+        };
+        let path = self.bench.join(relative.file_name().unwrap_or_default());
+        copy(&task.path, &path)?;
+        if source == Fingerprint::default() {
+            // A link has nothing that could be remembered.
+            let published = outputs.shop.publish(&path, &relative, existing);
+            published.inspect_err(|_| remove(&path))?;
+            return Ok(Ended::Copied(0));
+        }
+        let made = Made {
+            source,
+            path,
+            relative,
+            existing,
+        };
+        let len = self.publish(outputs, task, &made, &Value::Null)?;
+        Ok(Ended::Copied(len))
+    }
+
+    /// What was noted about a finished output, or what may happen to the one that is there.
+    fn standing(
+        &self,
+        outputs: &Outputs,
+        task: &Task,
+        source: Fingerprint,
+        place: &Path,
+    ) -> std::result::Result<Value, Existing> {
+        if self.is_forced {
+            return Err(Existing::ReplaceSynced);
+        }
+        match outputs.state.standing(&task.relative, source, place) {
+            Standing::Finished(note) => Ok(note),
+            Standing::Outdated => Err(Existing::Replace),
+            Standing::Absent | Standing::Foreign => Err(Existing::Compare),
+        }
+    }
+
+    /// Moves an output to its place, unless its source changed meanwhile; returns its length.
+    fn publish(&self, outputs: &Outputs, task: &Task, made: &Made, note: &Value) -> Result<u64> {
+        if look(&task.path)? != made.source {
+            remove(&made.path);
+            return Err(Error::new(
+                Code::SourceChanged,
+                format!("{} changed while it was read", show_path(&task.path)),
+            )
+            .with_hint("run again when nothing writes to it"));
+        }
+        let shop = &outputs.shop;
+        let published = shop.publish(&made.path, &made.relative, made.existing);
+        published.inspect_err(|_| remove(&made.path))?;
+        let place = shop.place(&made.relative);
+        if self.args.sync
+            && let Some(parent) = place.parent()
+        {
+            let synced = File::open(parent).and_then(|directory| directory.sync_all());
+            synced.map_err(|error| Error::io("sync", parent, error))?;
+        }
+        let output = look(&place)?;
+        let state = &outputs.state;
+        state.finish(&task.relative, made.source, output, note)?;
+        Ok(output.len)
+    }
+}
+
+/// An output that is whole and not in its place yet.
+struct Made {
+    source: Fingerprint,
+    path: PathBuf,
+    relative: PathBuf,
+    existing: Existing,
+}
+
+/// Refuses an archive whose output would be that of another.
+fn refuse_contender(task: &Task) -> Result<()> {
+    let Some(other) = contender(&task.path) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        Code::OutputExists,
+        format!(
+            "the output of {} is {}, as is that of {}",
+            show_path(&task.path),
+            show_path(&output_name(&task.relative)),
+            show_path(&other)
+        ),
+    )
+    .with_hint("give one of them another name, or leave it out with --exclude"))
+}
+
+fn look(path: &Path) -> Result<Fingerprint> {
+    Fingerprint::of(path).map_err(|error| Error::io("look up", path, error))
+}
+
+/// What is left here goes at the end of the run as well.
+fn remove(made: &Path) {
+    let _ = if made.is_dir() {
+        fs::remove_dir_all(made)
+    } else {
+        fs::remove_file(made)
+    };
+}
+
+/// Whether an archive that was found, and not named, holds something else than an image: what makes
+/// an image unreadable may be quite right there.
+fn is_other_archive(error: &Error, path: &Path) -> bool {
+    let may_be = matches!(
+        error.code(),
+        Code::NotAnImage
+            | Code::TruncatedArchive
+            | Code::InvalidArchive
+            | Code::InvalidDocument
+            | Code::DuplicateEntry
+            | Code::TrailingArchive
+            | Code::CompressionRatio
+            | Code::SparseEntry
+            | Code::LinkEntry
+            | Code::DocumentTooLarge
+            | Code::DocumentTooDeep
+    );
+    may_be && !holds_image(path)
+}

@@ -1,0 +1,70 @@
+//! The bars of a batch on a terminal: one for everything, and a line for each input above it.
+
+use std::cell::RefCell;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::many::Moment;
+
+/// The bar counts in thousandths.
+const FULL: u64 = 1000;
+
+/// What is drawn at the bottom of the terminal.
+pub(super) struct Bars {
+    all: MultiProgress,
+    total: ProgressBar,
+    inputs: RefCell<Vec<ProgressBar>>,
+}
+
+impl Bars {
+    pub(super) fn new() -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let total = all.add(ProgressBar::new(FULL));
+        if let Ok(style) = ProgressStyle::with_template("{bar:25} {wide_msg}") {
+            total.set_style(style);
+        }
+        Bars {
+            all,
+            total,
+            inputs: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Draws a moment, with lines for inputs; `between` may print while nothing is drawn.
+    pub(super) fn draw(&self, moment: &Moment, note: &str, lines: &[String], between: &dyn Fn()) {
+        self.all.suspend(between);
+        let mut inputs = self.inputs.borrow_mut();
+        while inputs.len() > lines.len() {
+            if let Some(bar) = inputs.pop() {
+                bar.finish_and_clear();
+                self.all.remove(&bar);
+            }
+        }
+        while inputs.len() < lines.len() {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+                bar.set_style(style);
+            }
+            inputs.push(self.all.insert_before(&self.total, bar));
+        }
+        for (bar, line) in inputs.iter().zip(lines) {
+            bar.set_message(line.clone());
+        }
+        self.total
+            .set_position((moment.share() * FULL as f64) as u64);
+        let text = moment.text();
+        self.total.set_message(match note {
+            "" => text,
+            note => format!("{note} {text}"),
+        });
+    }
+
+    /// Leaves the terminal as it was.
+    pub(super) fn clear(&self) {
+        for bar in self.inputs.borrow().iter() {
+            bar.finish_and_clear();
+        }
+        self.total.finish_and_clear();
+        let _ = self.all.clear();
+    }
+}

@@ -1,0 +1,424 @@
+//! The report of a batch: a line for each input as it ends, and a summary. `docs/batch.schema.json`
+//! is the schema of the form for programs.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::text::{Style, bytes, count};
+use super::{Report, Status};
+use crate::error::escape;
+use crate::plan::Plan;
+
+/// The version of the schema.
+pub const VERSION: u32 = 1;
+
+/// One input of a batch that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The same as for a single input.
+    pub report: Report<'a>,
+    /// The length of the input.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The changed digests of what an earlier run finished.
+    pub kept_digests: Option<&'a Value>,
+}
+
+/// What became of all inputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// How many were fixed.
+    pub fixed: u64,
+    /// How many needed no change.
+    pub unchanged: u64,
+    /// How many would be fixed, on a dry run.
+    pub would_fix: u64,
+    /// How many an earlier run had finished.
+    pub kept: u64,
+    /// How many archives held no image.
+    pub skipped: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// How many were being worked on when the run was stopped.
+    pub unfinished: u64,
+    /// How many other files and links were left alone.
+    pub others_left: u64,
+    /// How many other files and links were copied, or had been already.
+    pub others_copied: u64,
+    /// The length of all inputs that were read.
+    pub bytes_read: u64,
+    /// The length of all outputs that were written.
+    pub bytes_written: u64,
+    /// How long the run took.
+    pub seconds: f64,
+    /// Which share of the inputs it was.
+    pub shard: Option<String>,
+    /// Whether the run was stopped before all inputs were done.
+    pub is_interrupted: bool,
+}
+
+impl Summary {
+    /// Counts one input that has ended.
+    pub fn count(&mut self, status: Status, bytes: u64) {
+        let counted = match status {
+            Status::Fixed => &mut self.fixed,
+            Status::Unchanged => &mut self.unchanged,
+            Status::WouldFix => &mut self.would_fix,
+            Status::Kept => &mut self.kept,
+            Status::Skipped => &mut self.skipped,
+            Status::Failed => &mut self.failed,
+            // No input of a batch ends so.
+            Status::Restored => return,
+        };
+        *counted += 1;
+        if status != Status::Kept {
+            self.bytes_read += bytes;
+        }
+    }
+
+    /// How many inputs have ended.
+    pub fn total(&self) -> u64 {
+        let done = self.fixed + self.unchanged + self.would_fix + self.kept;
+        done + self.skipped + self.failed
+    }
+}
+
+/// The changed digests of a plan, in the form of the report.
+pub fn digests(plan: &Plan) -> Value {
+    plan.digests
+        .iter()
+        .map(super::json::digest_change)
+        .collect()
+}
+
+/// One input for programs.
+pub fn item_value(item: &Item<'_>) -> Value {
+    let mut value = super::json::value(&item.report);
+    if let Some(object) = value.as_object_mut() {
+        // Standard input is no input of a batch.
+        object.shift_remove("spooled");
+    }
+    value["version"] = VERSION.into();
+    value["type"] = "item".into();
+    value["bytes"] = item.bytes.into();
+    value["seconds"] = rounded(item.seconds);
+    if let Some(digests) = item.kept_digests {
+        value["digests"] = digests.clone();
+    }
+    value
+}
+
+/// The end for programs.
+pub fn summary_value(summary: &Summary) -> Value {
+    json!({
+        "version": VERSION,
+        "type": "summary",
+        "items": {
+            "total": summary.total(),
+            "fixed": summary.fixed,
+            "unchanged": summary.unchanged,
+            "would_fix": summary.would_fix,
+            "kept": summary.kept,
+            "skipped": summary.skipped,
+            "failed": summary.failed,
+            "unfinished": summary.unfinished,
+        },
+        "others": { "left": summary.others_left, "copied": summary.others_copied },
+        "bytes": { "read": summary.bytes_read, "written": summary.bytes_written },
+        "seconds": rounded(summary.seconds),
+        "shard": summary.shard,
+        "interrupted": summary.is_interrupted,
+    })
+}
+
+/// The lines of one input for the map of digests: the change, and the input that it is in.
+pub fn map_lines(input: &str, digests: &Value, out: &mut Vec<u8>) {
+    for change in digests.as_array().into_iter().flatten() {
+        let mut change = change.clone();
+        change["input"] = input.into();
+        out.extend(change.to_string().into_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// Milliseconds are enough.
+fn rounded(seconds: f64) -> Value {
+    json!((seconds * 1000.0).round() / 1000.0)
+}
+
+/// Writes the line of one input for people; nothing for what was finished before.
+pub fn item_text(item: &Item<'_>, color: bool, out: &mut dyn Write) -> io::Result<()> {
+    let report = &item.report;
+    let style = Style::new(color);
+    let (start, what) = match report.status {
+        Status::Kept => return Ok(()),
+        Status::Failed => (style.red, failure(report)),
+        Status::Skipped => (style.dim, "no image archive".to_owned()),
+        Status::Fixed | Status::Unchanged | Status::WouldFix | Status::Restored => {
+            (style.bold, success(report))
+        }
+    };
+    writeln!(
+        out,
+        "{start}{:9}{} {}: {what}",
+        report.status.name(),
+        style.reset,
+        escape(report.input)
+    )
+}
+
+fn failure(report: &Report<'_>) -> String {
+    match report.error {
+        Some(error) => format!("{} [{}]", escape(&error.to_string()), error.code().name()),
+        None => String::new(),
+    }
+}
+
+fn success(report: &Report<'_>) -> String {
+    let Some(plan) = report.plan else {
+        return String::new();
+    };
+    let mut parts = Vec::new();
+    let mut rules: Vec<&str> = plan.changes.iter().map(|change| change.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    if rules.is_empty() {
+        parts.push("already right".to_owned());
+    } else {
+        parts.push(count(
+            rules.len() as u64,
+            "kind of change",
+            "kinds of changes",
+        ));
+    }
+    if report.output.is_some() {
+        let blobs = count(report.blobs.count, "blob", "blobs");
+        parts.push(format!("{blobs} ({})", bytes(report.blobs.bytes)));
+    }
+    if !plan.findings.is_empty() {
+        parts.push(count(plan.findings.len() as u64, "finding", "findings"));
+    }
+    parts.join(", ")
+}
+
+/// Writes the end for people.
+pub fn summary_text(summary: &Summary, color: bool, out: &mut dyn Write) -> io::Result<()> {
+    let style = Style::new(color);
+    let total = summary.total();
+    let named = [
+        (summary.fixed, "fixed"),
+        (summary.would_fix, "would be fixed"),
+        (summary.unchanged, "already right"),
+        (summary.kept, "finished before"),
+        (summary.skipped, "no image archive"),
+        (summary.failed, "failed"),
+        (summary.unfinished, "unfinished"),
+    ];
+    let parts: Vec<String> = named
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{} {what}", grouped(*number)))
+        .collect();
+    let stopped = if summary.is_interrupted {
+        "stopped after "
+    } else {
+        ""
+    };
+    let inputs = if total == 1 { "input" } else { "inputs" };
+    write!(
+        out,
+        "{}{stopped}{} {inputs} in {}{}",
+        style.bold,
+        grouped(total),
+        duration(summary.seconds),
+        style.reset
+    )?;
+    if !parts.is_empty() {
+        write!(out, ": {}", parts.join(", "))?;
+    }
+    if summary.bytes_read > 0 {
+        write!(out, "; {} read", bytes(summary.bytes_read))?;
+    }
+    if summary.bytes_written > 0 {
+        write!(out, ", {} written", bytes(summary.bytes_written))?;
+    }
+    let others = [
+        (summary.others_copied, "copied"),
+        (summary.others_left, "left alone"),
+    ];
+    for (number, what) in others.iter().filter(|(number, _)| *number > 0) {
+        let files = if *number == 1 { "file" } else { "files" };
+        write!(out, "; {} other {files} {what}", grouped(*number))?;
+    }
+    writeln!(out)
+}
+
+/// A number with its digits in groups of three.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A time for people.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Blobs, samples};
+    use super::*;
+    use crate::error::{Code, Error};
+
+    fn item(report: Report<'_>) -> Item<'_> {
+        Item {
+            report,
+            bytes: 4096,
+            seconds: 0.123_456,
+            kept_digests: None,
+        }
+    }
+
+    const BLOBS: Blobs = Blobs {
+        count: 6,
+        bytes: 4000,
+        are_all_verified: true,
+    };
+
+    #[test]
+    fn lines_for_people() {
+        let (full, empty) = (samples::full(), samples::empty());
+        let error = Error::new(Code::MissingBlob, "a \x07 is missing").with_hint("export again");
+        for (report, expected) in [
+            (
+                Report::written("a\n.tar", "b.tar", &full, BLOBS),
+                "fixed     a\\u{a}.tar: 2 kinds of changes, 6 blobs (4.0 kB), 1 finding\n",
+            ),
+            (
+                Report::written("a.tar", "b.tar", &empty, BLOBS),
+                "unchanged a.tar: already right, 6 blobs (4.0 kB)\n",
+            ),
+            (
+                Report::dry_run("a.tar", &full),
+                "would-fix a.tar: 2 kinds of changes, 1 finding\n",
+            ),
+            (Report::kept("a.tar", "b.tar"), ""),
+            (
+                Report::skipped("a.tar", &error),
+                "skipped   a.tar: no image archive\n",
+            ),
+            (
+                Report::failed("a.tar", &error),
+                "failed    a.tar: a \\u{7} is missing [missing-blob]\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            item_text(&item(report), false, &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn summaries_for_people() {
+        let text = |summary: &Summary| {
+            let mut out = Vec::new();
+            summary_text(summary, false, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let mut summary = Summary {
+            seconds: 2.04,
+            ..Summary::default()
+        };
+        assert_eq!(text(&summary), "0 inputs in 2.0 s\n");
+        for (status, times) in [
+            (Status::Fixed, 1200),
+            (Status::Unchanged, 3),
+            (Status::Kept, 4),
+            (Status::Skipped, 1),
+            (Status::Failed, 2),
+        ] {
+            for _ in 0..times {
+                summary.count(status, 10);
+            }
+        }
+        summary.bytes_written = 999;
+        summary.others_left = 1;
+        summary.others_copied = 12;
+        assert_eq!(
+            text(&summary),
+            "1,210 inputs in 2.0 s: 1,200 fixed, 3 already right, 4 finished before, 1 no image archive, 2 failed; 12.0 kB read, 999 B written; 12 other files copied; 1 other file left alone\n"
+        );
+        let stopped = Summary {
+            is_interrupted: true,
+            fixed: 1,
+            unfinished: 2,
+            ..Summary::default()
+        };
+        assert_eq!(
+            text(&stopped),
+            "stopped after 1 input in 0.0 s: 1 fixed, 2 unfinished\n"
+        );
+    }
+
+    #[test]
+    fn objects_for_programs() {
+        let full = samples::full();
+        let value = item_value(&item(Report::written("a", "b", &full, BLOBS)));
+        assert_eq!(value["type"], "item");
+        assert_eq!(value["seconds"], 0.123);
+        assert_eq!(value["status"], "fixed");
+        assert_eq!(value["digests"], digests(&full));
+        let digests = digests(&full);
+        let kept = Item {
+            kept_digests: Some(&digests),
+            ..item(Report::kept("a", "b"))
+        };
+        let value = item_value(&kept);
+        assert_eq!(
+            (&value["status"], &value["digests"]),
+            (&"kept".into(), &digests)
+        );
+        let mut lines = Vec::new();
+        map_lines("a.tar", &digests, &mut lines);
+        let line: Value = serde_json::from_slice(&lines).unwrap();
+        assert_eq!(line["input"], "a.tar");
+        assert_eq!(line["before"], samples::digest("before").to_string());
+        assert_eq!(line["after"], samples::digest("after").to_string());
+    }
+
+    #[test]
+    fn numbers_and_times() {
+        for (number, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(number), expected);
+        }
+        for (seconds, expected) in [
+            (0.04, "0.0 s"),
+            (9.96, "10.0 s"),
+            (59.9, "59 s"),
+            (61.0, "1 min 01 s"),
+            (3700.0, "1 h 01 min"),
+        ] {
+            assert_eq!(duration(seconds), expected);
+        }
+    }
+}

@@ -267,14 +267,6 @@ fn inputs_that_cannot_be_read_are_named() {
         "io",
         &["cannot open none.tar", "No such file"],
     );
-    fs::create_dir(sandbox.path("empty")).unwrap();
-    let run = sandbox.fix("empty", "out.tar");
-    expect(
-        "empty directory",
-        &run,
-        "not-an-image",
-        &["empty holds neither"],
-    );
     let run = sandbox.fix("/dev/zero", "out.tar");
     expect(
         "device",
@@ -282,7 +274,7 @@ fn inputs_that_cannot_be_read_are_named() {
         "not-an-image",
         &["/dev/zero is neither a file nor a directory"],
     );
-    assert_eq!(sandbox.names(), ["empty"]);
+    assert!(sandbox.names().is_empty());
 }
 
 #[test]

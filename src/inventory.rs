@@ -54,7 +54,7 @@ pub enum Location {
     /// In the output already, verified or taken at its word as was asked for.
     Written,
     /// Nowhere: it came in a stream and was passed over. Its SHA-256 digest is known.
-    Passed(Digest),
+    Passed(Box<Digest>),
 }
 
 /// How the file of an archive is laid out.

@@ -138,7 +138,7 @@ pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Resu
     let output = output::Context {
         graph,
         inventory,
-        rewritten: &rewritten,
+        rewritten,
         entries: &entries,
         chosen: &chosen,
         platforms: &platforms,

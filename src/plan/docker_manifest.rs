@@ -196,8 +196,8 @@ pub(crate) fn text(
     {
         return Ok(Some(file.bytes.clone()));
     }
-    let values: Vec<Value> = items.iter().map(Item::value).collect();
-    let text = Value::Array(values).to_string();
+    let values: Vec<String> = items.iter().map(|item| item.value().to_string()).collect();
+    let text = format!("[{}]", values.join(","));
     check_len("manifest.json", &text)?;
     let before = old.map(|(_, old_items)| describe(old_items.len()));
     let what = old.map_or("", |(_, old_items)| difference(old_items, items));

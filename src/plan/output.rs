@@ -1,5 +1,7 @@
 //! The output: its entries in order, its images, and the digests that changed.
 
+mod entries;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compression::Compression;
@@ -7,7 +9,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::escape;
 use crate::graph::Graph;
 use crate::graph::document::Shape;
-use crate::inventory::{ExtraKind, Inventory, Location, RootName};
+use crate::inventory::{BlobEntry, ExtraKind, Inventory, RootName};
 use crate::json::{KeyCase, View, check};
 use crate::media_type;
 use crate::plan::decide::Decisions;
@@ -18,6 +20,7 @@ use crate::plan::selection::Selection;
 use crate::plan::{Body, Change, DigestChange, Image, OutputEntry, PlanOptions};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use entries::{blob, entry, file, merged};
 
 /// How many names are reported of one document; nobody reads more, and their number has no bound.
 const MAX_NAMES: usize = 100;
@@ -28,7 +31,7 @@ const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 pub(crate) struct Context<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) inventory: &'a Inventory,
-    pub(crate) rewritten: &'a Rewritten,
+    pub(crate) rewritten: Rewritten,
     pub(crate) entries: &'a [Named],
     pub(crate) chosen: &'a [Option<Digest>],
     pub(crate) platforms: &'a BTreeMap<Digest, Platform>,
@@ -37,7 +40,7 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a PlanOptions,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// Manifests and indexes that get another digest, parents first.
     pub(crate) fn digests(&self) -> Vec<DigestChange> {
         let mut names: BTreeMap<&Digest, Vec<&Reference>> = BTreeMap::new();
@@ -129,7 +132,7 @@ impl Context<'_> {
 
     /// The entries of the output, sorted by name, and the changes that concern whole entries.
     pub(crate) fn output_entries(
-        &self,
+        mut self,
         docker_manifest: Option<Vec<u8>>,
         changes: &mut Vec<Change>,
     ) -> Vec<OutputEntry> {
@@ -150,30 +153,49 @@ impl Context<'_> {
             ));
         }
         self.outer_compression(changes);
-        let mut entries = Vec::with_capacity(self.inventory.blobs.len() + 8);
-        for (old, new) in &self.rewritten.documents {
-            let old = self.inventory.blobs.get(old).map(|blob| &blob.location);
-            let bytes = new.text.clone().into_bytes();
-            entries.push(file(new.digest.blob_name(), bytes, old));
-        }
-        self.kept_blobs(&mut entries);
+        let mut others = self.other_entries(docker_manifest, oci_layout);
+        let kept = self.kept_blobs();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let directory = format!("blobs/{}/", algorithm.name());
-            if entries
+            let name = format!("blobs/{}/", algorithm.name());
+            let is_used = kept
                 .iter()
-                .any(|entry| entry.name.starts_with(&directory))
-            {
-                entries.push(entry(directory, 0, Body::Directory));
+                .any(|(digest, _)| digest.algorithm() == algorithm)
+                || others.iter().any(|other| other.name.starts_with(&name));
+            if is_used {
+                others.push(entry(name, 0, Body::Directory));
             }
         }
-        entries.push(entry("blobs/".to_owned(), 0, Body::Directory));
+        others.push(entry("blobs/".to_owned(), 0, Body::Directory));
+        others.sort_by(|a, b| a.name.cmp(&b.name));
+        // Of the same blob from several places the first is as good as any.
+        others.dedup_by(|next, first| next.name == first.name);
+        merged(kept, others)
+    }
+
+    /// All but the blobs that are kept: documents, the files at the root, and new layers.
+    fn other_entries(
+        &mut self,
+        docker_manifest: Option<Vec<u8>>,
+        oci_layout: Vec<u8>,
+    ) -> Vec<OutputEntry> {
         let inventory = self.inventory;
+        let mut others = Vec::new();
+        for (old, new) in &mut self.rewritten.documents {
+            let old = inventory.blobs.get(old).map(|blob| &blob.location);
+            let bytes = std::mem::take(&mut new.text).into_bytes();
+            others.push(file(new.digest.blob_name(), bytes, old));
+        }
+        for (digest, bytes) in &self.graph.made {
+            if self.is_kept(digest) {
+                others.push(file(digest.blob_name(), bytes.clone(), None));
+            }
+        }
+        for new in self.decisions.replaced.values() {
+            others.push(blob(&new.digest, new.len, &new.location));
+        }
+        let root_index = std::mem::take(&mut self.rewritten.root).into_bytes();
         let roots = [
-            (
-                RootName::Index,
-                Some(self.rewritten.root.clone().into_bytes()),
-                &inventory.root_index,
-            ),
+            (RootName::Index, Some(root_index), &inventory.root_index),
             (
                 RootName::DockerManifest,
                 docker_manifest,
@@ -183,12 +205,9 @@ impl Context<'_> {
         ];
         for (name, bytes, old) in roots {
             let replaced = old.as_ref().map(|old| &old.location);
-            entries.extend(bytes.map(|bytes| file(name.name().to_owned(), bytes, replaced)));
+            others.extend(bytes.map(|bytes| file(name.name().to_owned(), bytes, replaced)));
         }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        // Of the same blob from several places the first is as good as any.
-        entries.dedup_by(|next, first| next.name == first.name);
-        entries
+        others
     }
 
     /// What goes because it belongs to neither form; a directory, only if nothing else in it tells.
@@ -241,53 +260,17 @@ impl Context<'_> {
     }
 
     /// All blobs of the input but for documents that were rewritten and what only dropped ones
-    /// needed, and the documents that the input does not hold.
-    fn kept_blobs(&self, entries: &mut Vec<OutputEntry>) {
-        let is_kept = |digest: &Digest| {
-            !self.rewritten.documents.contains_key(digest)
-                && (self.selection.reachable.contains(digest)
-                    || !self.graph.reachable.contains(digest))
-                && (!self.decisions.replaced.contains_key(digest)
-                    || self.decisions.still_used.contains(digest))
-        };
-        let blob = |digest: &Digest, len: u64, location: &Location| {
-            let body = Body::Blob {
-                digest: digest.clone(),
-                location: location.clone(),
-            };
-            entry(digest.blob_name(), len, body)
-        };
-        for (digest, bytes) in &self.graph.made {
-            if is_kept(digest) {
-                entries.push(file(digest.blob_name(), bytes.clone(), None));
-            }
-        }
-        for (digest, found) in &self.inventory.blobs {
-            if is_kept(digest) {
-                entries.push(blob(digest, found.len, &found.location));
-            }
-        }
-        for new in self.decisions.replaced.values() {
-            entries.push(blob(&new.digest, new.len, &new.location));
-        }
+    /// needed.
+    fn kept_blobs(&self) -> Vec<(&'a Digest, &'a BlobEntry)> {
+        let blobs = self.inventory.blobs.iter();
+        blobs.filter(|(digest, _)| self.is_kept(digest)).collect()
     }
-}
 
-/// An entry that takes the place of none.
-fn entry(name: String, len: u64, body: Body) -> OutputEntry {
-    OutputEntry {
-        name,
-        len,
-        body,
-        replaces: None,
-    }
-}
-
-/// An entry whose bytes are known, and where those are that it replaces.
-fn file(name: String, bytes: Vec<u8>, replaced: Option<&Location>) -> OutputEntry {
-    OutputEntry {
-        replaces: replaced.cloned(),
-        ..entry(name, bytes.len() as u64, Body::Bytes(bytes))
+    fn is_kept(&self, digest: &Digest) -> bool {
+        !self.rewritten.documents.contains_key(digest)
+            && (self.selection.reachable.contains(digest) || !self.graph.reachable.contains(digest))
+            && (!self.decisions.replaced.contains_key(digest)
+                || self.decisions.still_used.contains(digest))
     }
 }
 

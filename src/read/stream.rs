@@ -282,7 +282,10 @@ impl Passing<'_> {
             return Ok((self.hold(&[])?, None));
         }
         let Some(digest) = Digest::from_blob_name(self.name) else {
-            return Ok((Location::Passed(self.passed(Algorithm::Sha256)?), None));
+            return Ok((
+                Location::Passed(Box::new(self.passed(Algorithm::Sha256)?)),
+                None,
+            ));
         };
         let mut head = [0; content::SNIFF_LEN];
         let count = self.blob(&[]).read(&mut head)?;
@@ -439,7 +442,7 @@ impl BlobSource for Stream {
                 let bytes = self.held.read(*number, usize::MAX)?;
                 Ok(Digest::of(Algorithm::Sha256, &bytes))
             }
-            Location::Passed(digest) => Ok(digest.clone()),
+            Location::Passed(digest) => Ok(Digest::clone(digest)),
             _ => Err(self.passed_by("a blob that is needed again")),
         }
     }

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! `-- layer` and `-- layers` choose one layer of 540 MB or twenty of 27 MB, `-- zstd-gzip`, `-- gzip-zstd`, `-- zstd-tar` and
-//! `-- gzip-tar` what becomes what; `-- skopeo` chooses whole archives beside skopeo. The layers are made of this machine's /usr. The command lines get layers as files, hash nothing and write no archive; ocify gets an archive,
-//! verifies and hashes everything, and writes one. Runs are interleaved, and every ratio is a median of pairs.
+//! `-- gzip-tar` what becomes what; `-- skopeo` chooses whole archives beside skopeo. The layers are made of this machine's /usr.
+//! The command lines get layers as files, hash nothing and write no archive; ocify gets an archive, verifies and hashes everything,
+//! and writes one. Runs are interleaved, and every ratio is a median of pairs.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
 mod common;

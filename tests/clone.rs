@@ -14,6 +14,7 @@ use std::process::Command;
 
 use common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use common::checker::check_kept;
+use common::random::Random;
 use common::runner::Sandbox;
 
 /// What an archive of a large layer may need on a filesystem that holds the original.
@@ -44,14 +45,8 @@ echo $((before - after))
 
 /// An archive with a layer of 32 MiB that no filesystem makes smaller.
 fn archive() -> Vec<u8> {
-    let mut state = 1_u64;
-    let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    let plain: Vec<u8> = (0..32 << 20).map(|_| next()).collect();
+    let mut random = Random(1);
+    let plain: Vec<u8> = (0..32 << 20).map(|_| random.byte()).collect();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
     encoder.write_all(&plain).unwrap();
     let layer = Layer::new(DOCKER_GZIP, encoder.finish().unwrap(), &plain);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use common::builder::{DOCKER_GZIP, DOCKER_MANIFEST, Image, Layer, Layout, named};
 use common::checker::check_kept;
 use common::placed::fix;
+use common::random::Random;
 use common::runner::{Sandbox, run};
 use serde_json::json;
 
@@ -52,20 +53,6 @@ enum Moment {
     Journal,
     /// So long after the file began to change.
     Change,
-}
-
-/// Numbers that look random, the same in every run of the test.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: Duration) -> Duration {
-        // Knuth's constants.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        limit.mul_f64((self.0 >> 40) as f64 / (1_u64 << 24) as f64)
-    }
 }
 
 struct Campaign {

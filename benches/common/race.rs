@@ -19,6 +19,8 @@ pub(crate) struct Contender {
     input: Option<PathBuf>,
     output: Option<PathBuf>,
     prepare: Option<Prepare>,
+    /// How often this would have to run to do what the others do.
+    share: f64,
     times: Vec<f64>,
 }
 
@@ -31,6 +33,7 @@ impl Contender {
             input: None,
             output: None,
             prepare: None,
+            share: 1.0,
             times: Vec::new(),
         }
     }
@@ -61,6 +64,12 @@ impl Contender {
     /// What has to be done before each run.
     pub(crate) fn after(mut self, prepare: impl Fn() -> Result<()> + 'static) -> Self {
         self.prepare = Some(Box::new(prepare));
+        self
+    }
+
+    /// It does one of that many equal parts of the work; its times are multiplied.
+    pub(crate) fn does_one_of(mut self, parts: u32) -> Self {
+        self.share = parts.into();
         self
     }
 
@@ -115,7 +124,7 @@ impl Contender {
         let time = start.elapsed();
         self.check(status.code())?;
         self.clean()?;
-        Ok(time.as_secs_f64())
+        Ok(time.as_secs_f64() * self.share)
     }
 
     /// The peak of the memory that the program held, in KiB. A run of its own, because looking takes time.

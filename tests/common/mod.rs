@@ -13,6 +13,7 @@ pub(crate) mod forms;
 pub(crate) mod judged;
 pub(crate) mod piped;
 pub(crate) mod placed;
+pub(crate) mod random;
 pub(crate) mod reflinks;
 pub(crate) mod runner;
 pub(crate) mod saved;

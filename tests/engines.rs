@@ -29,10 +29,16 @@ use crate::table::{Cell, Row, page};
 
 #[path = "engines/archive.rs"]
 mod archive;
+#[path = "engines/buildkit.rs"]
+mod buildkit;
+#[path = "engines/cache.rs"]
+mod cache;
 #[allow(clippy::unwrap_used)]
 mod common;
 #[path = "engines/containerd.rs"]
 mod containerd;
+#[path = "engines/context.rs"]
+mod context;
 #[path = "engines/docker.rs"]
 mod docker;
 #[path = "engines/engine.rs"]

@@ -65,8 +65,20 @@ impl Docker {
         Ok(docker)
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+    /// Runs the client, and returns what it says on standard output.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String, String> {
         self.machine.run(&[&[CLIENT], arguments].concat())
+    }
+
+    /// The same with what it says on standard error, where builders do.
+    pub(crate) fn run_saying_all(&self, arguments: &[&str]) -> Result<String, String> {
+        let shell = ["sh", "-c", "exec \"$@\" 2>&1", "sh", CLIENT];
+        self.machine.run(&[&shell, arguments].concat())
+    }
+
+    /// Removes all images, and what builds left.
+    pub(crate) fn prune(&self) -> Result<(), String> {
+        self.run(&["system", "prune", "--all", "--force"]).map(drop)
     }
 
     /// Runs what was loaded, by what loading said.
@@ -99,7 +111,7 @@ impl Engine for Docker {
     fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
         let loaded = self.run(&["load", "--input", &archive.path]);
         let result = loaded.and_then(|output| self.run_loaded(&output));
-        self.run(&["system", "prune", "--all", "--force"])?;
+        self.prune()?;
         result
     }
 
@@ -115,7 +127,7 @@ impl Loader for Docker {
         let result = loaded.and_then(|output| self.run_loaded(&output));
         // What failed must have left nothing, so only what was loaded is removed.
         if result.is_ok() {
-            self.run(&["system", "prune", "--all", "--force"])?;
+            self.prune()?;
         }
         result
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::archive::NOT_YET;
+use crate::cache;
 use crate::engine::Column;
 use crate::expected::{EXCEPTIONS, Reason};
 use crate::recompressed;
@@ -45,8 +46,8 @@ const INTRODUCTION: &str = "\
 # What engines do with archives
 
 Every archive of `fixtures/`, as the tool that made it left it and as `ocify fix` writes it, was loaded into each of these engines, and
-what was loaded was run. `tests/engines.rs` does this, writes this page, and fails if anything differs from it. BuildKit's caches are
-left out: they hold no image.
+what was loaded was run. `tests/engines.rs` does this, writes this page, and fails if anything differs from it. BuildKit's caches
+hold no image, and have [a section of their own](#buildkit-caches).
 ";
 
 const LEGEND: &str = "
@@ -118,6 +119,7 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
         );
     }
     page.push_str(&recompressed::section());
+    page.push_str(&cache::section());
     page
 }
 

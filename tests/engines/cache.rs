@@ -1,0 +1,342 @@
+//! BuildKit's caches, as `ocify fix` writes them: BuildKit must import them, and find every step in them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::archive::fix;
+use crate::buildkit::{Build, BuildKit};
+use crate::common::builder::DOCKER_ZSTD;
+use crate::common::checker::check_output;
+use crate::common::contents::Contents;
+use crate::common::{fixture, tree};
+use crate::context::{CONTEXT, EDITED, LAYERS, STEPS, STEPS_EDITED, write};
+use crate::docker::Store;
+use crate::machine::SHARED;
+
+/// A form in which BuildKit writes a cache.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    name: &'static str,
+    options: &'static str,
+    /// What is written, for the page.
+    what: &'static str,
+}
+
+const FORMS: [Form; 3] = [
+    Form {
+        name: "list-docker",
+        options: "image-manifest=false,oci-mediatypes=false",
+        what: "index with Docker's types",
+    },
+    Form {
+        name: "list-oci",
+        options: "image-manifest=false,oci-mediatypes=true",
+        what: "index with OCI's types",
+    },
+    Form {
+        name: "image-oci",
+        options: "image-manifest=true,oci-mediatypes=true",
+        what: "image manifest",
+    },
+];
+
+/// What it refuses to write, and what it says.
+const REFUSED: &str = "image-manifest=true,oci-mediatypes=false";
+const REFUSAL: &str = "invalid configuration for remote cache";
+
+const COMPRESSIONS: [&str; 4] = ["gzip", "zstd", "uncompressed", "estargz"];
+
+/// What docs/engines.md says of it.
+const PAGE: &str = "
+## BuildKit caches
+
+The BuildKit of Docker 26 built an image of two stages, and wrote caches with each of these options and
+`--cache-to type=local,dest=CACHE,mode=max,force-compression=true`, their layers as gzip, zstd, eStargz and uncompressed. Once written anew
+with `ocify fix CACHE -o FIXED/` all are of OCI types. `ok` stands for: an empty builder without a network found every step in the cache
+(`--cache-from type=local,src=FIXED`), read every layer of the image from there, and the image ran; with an empty directory as the cache it found none.
+It does the same with each cache as it was, even where the layers are `application/vnd.docker.image.rootfs.diff.tar.zstd`, which no specification has.
+";
+const WAYS: &str = "
+The same goes for caches with several tags, for those in a tree that is fixed at once, and for those that went through a compressed archive or
+were written with `--oci-mediatypes=false`. After an edit in the middle of the Dockerfile the steps before it are found, on whose layers the others then run.
+A build that reads a fixed cache can write to it as well, and what it leaves can be fixed again.
+";
+
+/// The one whose Docker type no specification knows.
+const NONSTANDARD: &str = "list-docker-zstd";
+
+/// The tags of the cache that has two. The second is that of an image.
+const TAGS: [&str; 2] = ["main", "example.com/app:next"];
+
+/// The caches as BuildKit writes them, and the tree of them and of an archive, fixed at once.
+const CACHES: &str = "tree/caches";
+const FIXED: &str = "fixed/caches";
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
+
+/// A cache to import: its directory in the shared folder, and the tag to ask for.
+#[derive(Clone, Debug)]
+struct Cache {
+    folder: String,
+    tag: &'static str,
+}
+
+impl Cache {
+    fn new(folder: impl Into<String>) -> Self {
+        let folder = folder.into();
+        // The tag that BuildKit takes where none is given.
+        let tag = "latest";
+        Self { folder, tag }
+    }
+
+    /// Builds with it in a builder that has nothing else.
+    fn build(&self, builder: &BuildKit, context: &str) -> Result<Build, String> {
+        builder.prune()?;
+        builder.build(context, &["--cache-from", &self.option()])
+    }
+
+    fn option(&self) -> String {
+        format!("type=local,src={SHARED}/{},tag={}", self.folder, self.tag)
+    }
+
+    /// The descriptors of its layers, whatever its form.
+    fn layers(&self, shared: &Path) -> Vec<Value> {
+        let contents = Contents::read(&shared.join(&self.folder));
+        let index = contents.json("index.json");
+        let mut roots = index["manifests"].as_array().into_iter().flatten();
+        let root = roots.find(|root| root["annotations"][REF_NAME] == self.tag);
+        let digest = root.and_then(|root| root["digest"].as_str());
+        let manifest = contents.document(digest.expect("it has the tag"));
+        let list = ["layers", "manifests"].map(|key| manifest[key].as_array());
+        let list = list.into_iter().flatten().flatten();
+        list.filter(|item| item["mediaType"] != CACHE_CONFIG)
+            .cloned()
+            .collect()
+    }
+
+    fn layer_types(&self, shared: &Path) -> Vec<Value> {
+        let layers = self.layers(shared).into_iter();
+        layers.map(|layer| layer["mediaType"].clone()).collect()
+    }
+}
+
+/// The section of the page.
+pub(crate) fn section() -> String {
+    let mut section = PAGE.to_owned();
+    section
+        .push_str("\n| Options | Cache | Graph driver | Containerd store |\n|---|---|---|---|\n");
+    for form in FORMS {
+        let row = format!("| `{}` | {} | ok | ok |\n", form.options, form.what);
+        section.push_str(&row);
+    }
+    let row = format!("| `{REFUSED}` | none: `{REFUSAL}` | – | – |\n");
+    section.push_str(&row);
+    section.push_str(WAYS);
+    section
+}
+
+#[test]
+fn buildkit_finds_every_step_in_fixed_caches() {
+    let trixie = match crate::trixie() {
+        Ok(root) => root,
+        Err(missing) => return crate::skip(&missing),
+    };
+    let shared = tempfile::Builder::new()
+        .prefix("ocify-caches-")
+        .tempdir()
+        .expect("a temporary folder");
+    let shared = shared.path();
+    write(shared);
+    fs::create_dir(shared.join("empty")).expect("the shared folder is writable");
+    let builders = thread::scope(|scope| {
+        let trixie = &trixie;
+        let start = |store| scope.spawn(move || BuildKit::start(trixie, shared, store));
+        let threads = [Store::GraphDriver, Store::Containerd].map(start);
+        threads.map(|thread| thread.join().expect("no panic").expect("Docker starts"))
+    });
+    for builder in &builders {
+        let version = builder.version().expect("Docker answers");
+        assert!(version.starts_with("26."), "{version}");
+    }
+    // The other one imports caches, but writes none.
+    let [_, containerd] = &builders;
+    export(containerd).expect("BuildKit writes caches");
+    let caches = fix_all(shared);
+    let problems: Vec<String> = thread::scope(|scope| {
+        let caches = &caches;
+        let start = |builder| scope.spawn(move || import_all(builder, shared, caches));
+        let threads = builders.each_ref().map(start);
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
+        threads.into_iter().flat_map(join).collect()
+    });
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+    go_on(containerd, shared).expect("BuildKit goes on with a fixed cache");
+}
+
+/// The names of the caches that BuildKit writes, with the options for each.
+fn written() -> Vec<(String, String)> {
+    let pairs = COMPRESSIONS
+        .iter()
+        .flat_map(|c| FORMS.map(|form| (c, form)));
+    let pair = |(compression, form): (&&str, Form)| {
+        let name = format!("{}-{compression}", form.name);
+        (name, format!("{},compression={compression}", form.options))
+    };
+    pairs.map(pair).collect()
+}
+
+/// Writes all of these, and a cache with two tags.
+fn export(builder: &BuildKit) -> Result<(), String> {
+    let to = |folder: &str, options: &str| {
+        let place = format!("type=local,dest={SHARED}/{folder}");
+        let option = format!("{place},mode=max,force-compression=true,{options}");
+        builder.build(CONTEXT, &["--cache-to", &option])
+    };
+    match to("refused", REFUSED) {
+        Err(error) if error.contains(REFUSAL) => {}
+        other => return Err(format!("{REFUSED} is not refused: {other:?}")),
+    }
+    for (name, options) in written() {
+        to(&format!("{CACHES}/{name}"), &options)?;
+    }
+    let [(_, first), .., (_, last)] = &written()[..] else {
+        return Err("there is one cache".to_owned());
+    };
+    for (tag, options) in TAGS.iter().zip([first, last]) {
+        to("tree/tags", &format!("{options},tag={tag}"))?;
+    }
+    Ok(())
+}
+
+/// Fixes all of them in each way that there is, and returns what to import: them, and what became of them.
+fn fix_all(shared: &Path) -> Vec<Cache> {
+    let archive = fixture("buildkit-docker-zstd-ocifalse.tar");
+    fs::copy(archive, shared.join("tree/app.tar")).expect("the fixture is readable");
+    fix(&shared.join("tree"), &shared.join("fixed"), &[]);
+    for path in ["fixed/app.tar", "fixed/tags"] {
+        check_output(&shared.join(path));
+    }
+    let mut caches = Vec::new();
+    for (name, _) in written() {
+        let before = Cache::new(format!("{CACHES}/{name}"));
+        let after = Cache::new(format!("{FIXED}/{name}"));
+        let alone = directory(shared, &format!("alone-{name}"));
+        fix(&shared.join(&before.folder), &alone, &[]);
+        let fixed = shared.join(&after.folder);
+        check_output(&fixed);
+        assert!(tree(&alone) == tree(&fixed), "{name} has another outcome");
+        let types = before.layer_types(shared);
+        let is_nonstandard = types.iter().any(|t| t == DOCKER_ZSTD);
+        assert_eq!(is_nonstandard, name == NONSTANDARD, "{name}: {types:?}");
+        caches.extend([before, after]);
+    }
+    caches.extend(TAGS.map(|tag| Cache {
+        folder: "fixed/tags".to_owned(),
+        tag,
+    }));
+
+    let docker = directory(shared, "docker");
+    let options = ["--oci-mediatypes=false"];
+    fix(
+        &shared.join(CACHES).join("list-oci-gzip"),
+        &docker,
+        &options,
+    );
+    caches.push(Cache::new("docker"));
+    let as_written = Cache::new(format!("{CACHES}/list-docker-gzip"));
+    let types = |cache: &Cache| cache.layer_types(shared);
+    assert_eq!(caches.last().map(types), Some(types(&as_written)));
+
+    let packed = shared.join("packed.tar.zst");
+    let unpacked = directory(shared, "unpacked");
+    fix(&shared.join(CACHES).join(NONSTANDARD), &packed, &[]);
+    fix(&packed, &unpacked, &[]);
+    let fixed = shared.join(FIXED).join(NONSTANDARD);
+    assert!(
+        tree(&unpacked) == tree(&fixed),
+        "the archive lost something"
+    );
+    caches
+}
+
+/// A new directory for a layout.
+fn directory(shared: &Path, name: &str) -> PathBuf {
+    let path = shared.join(name);
+    fs::create_dir(&path).expect("the shared folder is writable");
+    path
+}
+
+/// Imports every cache into an empty builder, and an empty directory before and after them, or the rest would show nothing.
+fn import_all(builder: &BuildKit, shared: &Path, caches: &[Cache]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut note = |place: &str, result: Result<(), String>| {
+        if let Err(error) = result {
+            problems.push(format!("{:?}: {place}: {error}", builder.store()));
+        }
+    };
+    let empty = Cache::new("empty");
+    let nothing = || empty.build(builder, CONTEXT)?.expect(&all(false));
+    note("nothing at first", nothing());
+    for cache in caches {
+        note(&format!("{cache:?}"), import(builder, shared, cache));
+    }
+    for name in [NONSTANDARD, "image-oci-zstd"] {
+        let cache = Cache::new(format!("{FIXED}/{name}"));
+        let edited = || cache.build(builder, EDITED)?.expect(&STEPS_EDITED);
+        note(&format!("{cache:?}, edited"), edited());
+    }
+    note("nothing at last", nothing());
+    if !problems.is_empty() {
+        problems.push(format!("end of the log: {}", builder.log()));
+    }
+    problems
+}
+
+/// All steps, each in a cache or none.
+fn all(is_cached: bool) -> [(&'static str, bool); STEPS.len()] {
+    STEPS.map(|step| (step, is_cached))
+}
+
+/// Every step is in the cache, every layer of the image was read from there, and the image runs.
+fn import(builder: &BuildKit, shared: &Path, cache: &Cache) -> Result<(), String> {
+    let build = cache.build(builder, CONTEXT)?;
+    build.expect(&all(true))?;
+    let layers = cache.layers(shared);
+    let pair = |layer: &Value| {
+        let diff_id = layer["annotations"]["containerd.io/uncompressed"].as_str()?;
+        Some((diff_id.to_owned(), layer["digest"].as_str()?.to_owned()))
+    };
+    let digests: BTreeMap<String, String> = layers.iter().filter_map(pair).collect();
+    let built = builder.built()?;
+    let is_read = |diff_id: &&String| {
+        let digest = digests.get(*diff_id);
+        digest.is_some_and(|digest| build.said.contains(digest))
+    };
+    if built.len() == LAYERS && built.iter().filter(is_read).count() == LAYERS {
+        return Ok(());
+    }
+    Err(format!(
+        "the image has {built:?}, the cache {digests:?}\n{}",
+        build.said
+    ))
+}
+
+/// A job that reads a fixed cache and writes to it finds its own steps the next time, and once more when that is fixed.
+fn go_on(builder: &BuildKit, shared: &Path) -> Result<(), String> {
+    let cache = Cache::new(format!("{FIXED}/{NONSTANDARD}"));
+    let to = format!("type=local,dest={SHARED}/{},mode=max", cache.folder);
+    let options = ["--cache-from", &cache.option(), "--cache-to", &to];
+    let all = STEPS_EDITED.map(|(step, _)| (step, true));
+    builder.prune()?;
+    builder.build(EDITED, &options)?.expect(&STEPS_EDITED)?;
+    cache.build(builder, EDITED)?.expect(&all)?;
+    let again = directory(shared, "again");
+    fix(&shared.join(&cache.folder), &again, &[]);
+    check_output(&again);
+    Cache::new("again").build(builder, EDITED)?.expect(&all)
+}

@@ -256,9 +256,12 @@ fn kubernetes() {
         .spawn()
         .unwrap();
     let state = shared.join(format!("fixed/.ocify-state-1-of-{count}"));
-    while fs::metadata(&state).map_or(0, |found| found.len()) == 0 {
+    loop {
         let ended = first.try_wait().unwrap();
-        assert!(ended.is_none_or(|status| status.code() < Some(2)));
+        if fs::metadata(&state).is_ok_and(|found| found.len() > 0) {
+            break;
+        }
+        assert!(ended.is_none(), "{ended:?}, and nothing was noted");
         thread::sleep(Duration::from_millis(1));
     }
     first.kill().unwrap();

@@ -57,7 +57,7 @@ fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let fixtures = Path::new(ROOT).join("fixtures");
-    for name in ["bin", "target", "images", ".ci"] {
+    for name in ["bin", "target", "images", "airgap", ".ci"] {
         fs::create_dir(path.join(name)).unwrap();
     }
     symlink(OCIFY, path.join("bin/ocify")).unwrap();
@@ -68,11 +68,20 @@ fn folder() -> TempDir {
     )
     .unwrap();
     symlink(&fixtures, path.join("fixtures")).unwrap();
-    for name in ["app.tar", "images/one.tar", "images/two.tar"] {
+    for name in [
+        "app.tar",
+        "images/one.tar",
+        "images/two.tar",
+        "airgap/app.tar",
+    ] {
         // No links, for a walk does not follow them.
         let archive = fixtures.join("buildkit-docker-zstd-ocifalse.tar");
         fs::copy(archive, path.join(name)).unwrap();
     }
+    let tools = fs::read(fixtures.join("skopeo19-docker.tar")).unwrap();
+    let tools = zstd::encode_all(&tools[..], 3).unwrap();
+    fs::write(path.join("airgap/tools.tar.zst"), tools).unwrap();
+    fs::write(path.join("airgap/pull.txt"), "busybox:1.36\n").unwrap();
     write_program(&path.join("bin/cargo"), CARGO);
     write_program(&path.join(".ci/test"), "#!/bin/sh\n");
     for name in STAND_INS {

@@ -18,7 +18,7 @@ use common::race::{Contender, Race};
 use common::{Bench, MIB, OCIFY, Result};
 
 /// What `ocify fix` may use at most, whatever the archive.
-const MAX_MIB: u64 = 64;
+const MAX_MIB: u64 = 96;
 
 const ONE_LAYER: Shape = Shape {
     images: 1,

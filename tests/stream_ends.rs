@@ -5,12 +5,12 @@ mod common;
 
 use std::fs;
 use std::io::Read;
-use std::path::Path;
 use std::process::Stdio;
 
 use common::builder::{OCI_GZIP, right_layout};
 use common::piped::sample;
 use common::runner::Sandbox;
+use common::terminal::terminal;
 use serde_json::Value;
 
 #[test]
@@ -54,22 +54,6 @@ fn a_reader_that_goes_away_is_no_error_to_talk_about() {
     }
 }
 
-/// The other end of a terminal, which something may be written to.
-fn terminal() -> (std::os::fd::OwnedFd, fs::File) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let control = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&control).unwrap();
-    unlockpt(&control).unwrap();
-    let name = ptsname(&control, Vec::new()).unwrap();
-    let path = Path::new(name.to_str().unwrap()).to_owned();
-    let file = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap();
-    (control, file)
-}
-
 #[test]
 fn terminals_get_no_archive_and_give_none() {
     let sandbox = Sandbox::new();
@@ -79,7 +63,7 @@ fn terminals_get_no_archive_and_give_none() {
         ("-", true, "output-is-terminal", "docker load"),
         ("-", false, "not-an-image", "pipe an archive into"),
     ] {
-        let (_control, end) = terminal();
+        let (_control, end) = terminal(24, 80);
         let mut command = sandbox.command();
         command.args(["fix", input, "-o", "-", "--format", "json"]);
         command.stderr(Stdio::piped());

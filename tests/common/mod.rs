@@ -18,6 +18,7 @@ pub(crate) mod reflinks;
 pub(crate) mod runner;
 pub(crate) mod saved;
 pub(crate) mod schema;
+pub(crate) mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -225,6 +225,8 @@ impl<'a> Tally<'a> {
             }
         }
         self.overview.print(&shown);
+        // Nobody draws any more.
+        self.overview.flush();
         (counted.summary, counted.trouble)
     }
 }

@@ -2,12 +2,18 @@
 
 use std::cell::RefCell;
 
+use console::{Term, truncate_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::many::Moment;
 
 /// The bar counts in thousandths.
 const FULL: u64 = 1000;
+/// The columns of the bar, and of the space after it.
+const BAR_WIDTH: usize = 26;
+/// Columns at the end of each line that stay free: there the terminal shows `^C`, which on a full line
+/// would move everything by one line.
+const MARGIN: usize = 3;
 
 /// What is drawn at the bottom of the terminal.
 pub(super) struct Bars {
@@ -20,7 +26,7 @@ impl Bars {
     pub(super) fn new() -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let total = all.add(ProgressBar::new(FULL));
-        if let Ok(style) = ProgressStyle::with_template("{bar:25} {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:25} {msg}") {
             total.set_style(style);
         }
         Bars {
@@ -42,21 +48,25 @@ impl Bars {
         }
         while inputs.len() < lines.len() {
             let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
             inputs.push(self.all.insert_before(&self.total, bar));
         }
+        let columns = usize::from(Term::stderr().size().1).saturating_sub(MARGIN);
+        let fit = |text: &str, taken: usize| {
+            truncate_str(text, columns.saturating_sub(taken), "…").into_owned()
+        };
         for (bar, line) in inputs.iter().zip(lines) {
-            bar.set_message(line.clone());
+            bar.set_message(fit(line, 0));
         }
         self.total
             .set_position((moment.share() * FULL as f64) as u64);
-        let text = moment.text();
-        self.total.set_message(match note {
-            "" => text,
-            note => format!("{note} {text}"),
-        });
+        let text = match note {
+            "" => moment.text(),
+            note => format!("{note} {}", moment.text()),
+        };
+        self.total.set_message(fit(&text, BAR_WIDTH));
     }
 
     /// Leaves the terminal as it was.

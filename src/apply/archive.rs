@@ -87,6 +87,9 @@ pub(super) fn write(
     output.publish(target, options)
 }
 
+/// Files from this size are worth a reservation, which costs as much as writing a small file.
+const RESERVED: u64 = 256 << 10;
+
 /// Gives the file its length; a new file is all zeros, so padding and end marker are there.
 pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
     reserve_around(file, len, &[])
@@ -94,6 +97,9 @@ pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
 
 /// The same, but for the holes, which are in order.
 fn reserve_around(file: &File, len: u64, holes: &[Range<u64>]) -> io::Result<()> {
+    if len < RESERVED {
+        return file.set_len(len);
+    }
     let mut at = 0;
     for hole in holes.iter().chain([&(len..len)]) {
         // Not every filesystem can reserve space, so other errors mean nothing.

@@ -1,17 +1,15 @@
 //! Room for the output.
 
-use std::fs::File;
 use std::path::Path;
 
-use rustix::fs::fstatvfs;
+use rustix::fs::statvfs;
 
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::error::{Code, Error, Result, show_path};
 
 /// Refuses early what would only fail after gigabytes.
 pub(super) fn check(parent: &Path, needed: u64) -> Result<()> {
-    let directory = File::open(parent).context("open", parent)?;
     // A filesystem that cannot tell, or says that it has no blocks at all, may still have room.
-    let Some(space) = fstatvfs(&directory).ok().filter(|space| space.f_blocks > 0) else {
+    let Some(space) = statvfs(parent).ok().filter(|space| space.f_blocks > 0) else {
         return Ok(());
     };
     let available = space.f_bavail.saturating_mul(space.f_frsize);

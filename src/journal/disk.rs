@@ -1,5 +1,6 @@
 //! The system calls of a rewrite, one step each, so that a test can cut the power between any two.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
@@ -70,11 +71,19 @@ impl<'a> Files<'a> {
     }
 }
 
-/// The directory that a file is in, links followed, and the name of its journal there.
+/// The directory that a file is in, and the name of its journal there. A link is followed.
 fn beside(path: &Path) -> io::Result<(PathBuf, OsString)> {
-    let path = fs::canonicalize(path)?;
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+    // Links on the way lead to the same directory; only one at its end leads to another.
+    let real = match fs::symlink_metadata(path)?.is_symlink() {
+        true => Cow::Owned(fs::canonicalize(path)?),
+        false => Cow::Borrowed(path),
+    };
+    let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else {
         return Err(io::ErrorKind::NotFound.into());
+    };
+    let directory = match directory.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => directory,
     };
     Ok((directory.to_owned(), journal_name(name)))
 }

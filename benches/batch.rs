@@ -112,12 +112,15 @@ fn many(bench: &mut Bench) -> Result<()> {
     let whole = |name: &str, more: &[&str]| {
         let (tree, out_text) = (tree.to_string(), out_text.to_string());
         let line = [&[OCIFY, "fix", &tree, "-o", &out_text], more].concat();
-        Contender::new(name, &line).makes(&out)
+        Contender::new(name, &line).makes_and_keeps(&out)
     };
     let mut race = Race::new(whole("`ocify fix TREE -o OUT`", &[]));
     race.add(whole("`ocify fix TREE -o OUT --jobs 1`", &["--jobs", "1"]));
-    let in_loop =
-        |name: &str, line: &str| Contender::shell(name, line).makes(&out).does_one_of(PARTS);
+    let in_loop = |name: &str, line: &str| {
+        Contender::shell(name, line)
+            .makes_and_keeps(&out)
+            .does_one_of(PARTS)
+    };
     race.add(in_loop("`ocify fix` in a loop", &ocify));
     if common::exists("skopeo") {
         race.add(in_loop("`skopeo copy` in a loop", &skopeo));
@@ -150,7 +153,7 @@ fn walk(bench: &mut Bench) -> Result<()> {
     let out = bench.path("out");
     let out_text = out.display().to_string();
     let line = [OCIFY, "fix", &tree, "-o", &out_text];
-    race.add(Contender::new("`ocify fix DIR -o OUT`", &line).makes(&out));
+    race.add(Contender::new("`ocify fix DIR -o OUT`", &line).makes_and_keeps(&out));
     race.run(bench)?;
     remove(&bench.path("tree"))
 }
@@ -178,7 +181,7 @@ fn jobs(bench: &mut Bench) -> Result<()> {
             "--jobs",
             jobs,
         ];
-        Contender::new(&name, &line).makes(&out)
+        Contender::new(&name, &line).makes_and_keeps(&out)
     };
     let mut race = Race::new(fix("1"));
     race.add(fix("2"));

@@ -42,6 +42,19 @@ pub struct ApplyOptions<'a> {
     pub verify: Verify,
     /// How blobs of a layout directory come from those of another.
     pub link: Link,
+    /// Has the last word.
+    pub confirm: Option<Confirm<'a>>,
+}
+
+/// Asked when the file of an archive is whole, right before it gets its name; after an error it gets
+/// none, and nothing is left.
+#[derive(Clone, Copy)]
+pub struct Confirm<'a>(pub &'a (dyn Fn() -> Result<()> + Sync));
+
+impl std::fmt::Debug for Confirm<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Confirm")
+    }
 }
 
 /// What is verified while it is written.

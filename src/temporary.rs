@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
 /// A file without a name; where the filesystem has none, one whose name is removed at once.
 pub(crate) fn unnamed(directory: &Path) -> io::Result<File> {
@@ -27,6 +29,31 @@ pub(crate) fn unnamed(directory: &Path) -> io::Result<File> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// A new file without a name that can get one later, and is gone otherwise; nothing where the system
+/// has no such files.
+pub(crate) fn linkable(directory: &Path) -> Option<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o666);
+    let file = File::from(openat(CWD, directory, flags, mode).ok()?);
+    // Without /proc it could never be given a name.
+    let (own, shown) = (
+        file.metadata().ok()?,
+        std::fs::metadata(open_path(&file)).ok()?,
+    );
+    let is_same = (own.dev(), own.ino()) == (shown.dev(), shown.ino());
+    is_same.then_some(file)
+}
+
+fn open_path(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// Gives an open file a name, whether it has others or none.
+pub(crate) fn link_open(file: &File, path: &Path) -> io::Result<()> {
+    let open = open_path(file);
+    Ok(linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 /// A path beside another that nothing else uses.

@@ -131,6 +131,7 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
             jobs: 1,
             verify: Verify::Full,
             link: ocify::apply::Link::Never,
+            confirm: None,
         };
         apply(&plan, &source, target, &options, &Hidden).map(|_| ())
     };

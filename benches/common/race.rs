@@ -1,5 +1,6 @@
 //! Commands that take turns, and a table of their times.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ pub(crate) struct Contender {
     code: i32,
     input: Option<PathBuf>,
     output: Option<PathBuf>,
+    /// How many outputs were put aside, if that is what happens to them.
+    kept: Option<Cell<usize>>,
     prepare: Option<Prepare>,
     /// How often this would have to run to do what the others do.
     share: f64,
@@ -32,6 +35,7 @@ impl Contender {
             code: 0,
             input: None,
             output: None,
+            kept: None,
             prepare: None,
             share: 1.0,
             times: Vec::new(),
@@ -59,6 +63,13 @@ impl Contender {
     pub(crate) fn makes(mut self, path: &Path) -> Self {
         self.output = Some(path.to_owned());
         self
+    }
+
+    /// The same, but it is put aside until the benchmark ends. Ext4 does not use an inode again soon after its file was removed, and
+    /// looking for others takes longer than writing small files.
+    pub(crate) fn makes_and_keeps(mut self, path: &Path) -> Self {
+        self.kept = Some(Cell::new(0));
+        self.makes(path)
     }
 
     /// What has to be done before each run.
@@ -112,7 +123,23 @@ impl Contender {
     }
 
     fn clean(&self) -> Result<()> {
-        self.output.as_ref().map_or(Ok(()), |path| remove(path))
+        let Some(path) = &self.output else {
+            return Ok(());
+        };
+        let Some(kept) = &self.kept else {
+            return remove(path);
+        };
+        // No two contenders have the same name.
+        let name: String = self
+            .name
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
+        kept.set(kept.get() + 1);
+        fs::rename(
+            path,
+            path.with_file_name(format!("kept-{name}-{}", kept.get())),
+        )
     }
 
     /// Runs it once and measures.

@@ -5,24 +5,21 @@ mod places;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, linkat, openat,
-    renameat_with,
-};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 use rustix::io::Errno;
 
 use super::copy::{self, Destination, Job, MAX_REGION, Region, Task};
 use super::target::{Target, Temporary, sync_directory};
-use super::{ApplyOptions, body_len, space};
+use super::{ApplyOptions, Confirm, body_len, space};
 use crate::error::{IoContext, Result};
 use crate::header::canonical;
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
+use crate::temporary::{link_open, linkable};
 use places::{Places, is_small};
 
 pub(super) fn write(
@@ -129,7 +126,7 @@ impl Output {
     }
 
     pub(super) fn create(target: &Target) -> Result<Output> {
-        if let Some(file) = create_unnamed(target.parent()) {
+        if let Some(file) = linkable(target.parent()) {
             return Ok(Output {
                 file,
                 temporary: None,
@@ -149,6 +146,9 @@ impl Output {
 
     /// Gives the complete file its name.
     pub(super) fn publish(self, target: &Target, options: &ApplyOptions) -> Result<()> {
+        if let Some(Confirm(confirm)) = options.confirm {
+            confirm()?;
+        }
         let path = target.path();
         let old = fs::symlink_metadata(path).ok();
         let old = old.filter(|old| options.force && old.is_file());
@@ -185,32 +185,6 @@ impl Output {
         }
         Ok(())
     }
-}
-
-/// A new file without a name, where the system can give it one later.
-pub(super) fn create_unnamed(parent: &Path) -> Option<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o666);
-    let file = File::from(openat(CWD, parent, flags, mode).ok()?);
-    // Without /proc it could never be given a name.
-    let (own, shown) = (file.metadata().ok()?, fs::metadata(open_path(&file)).ok()?);
-    let is_same = (own.dev(), own.ino()) == (shown.dev(), shown.ino());
-    is_same.then_some(file)
-}
-
-fn open_path(file: &File) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
-}
-
-/// Gives an open file a name, whether it has others or none.
-pub(super) fn link_open(file: &File, path: &Path) -> io::Result<()> {
-    Ok(linkat(
-        CWD,
-        open_path(file),
-        CWD,
-        path,
-        AtFlags::SYMLINK_FOLLOW,
-    )?)
 }
 
 /// Renames without replacing what may have appeared meanwhile.

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use rustix::fs::ioctl_ficlone;
 
-use super::archive::{create_unnamed, link_open};
 use super::copy::{self, Destination, Job, Task};
 use super::target::{Target, Temporary, sync_directory};
 use super::{ApplyOptions, Link, body_len, space};
@@ -16,6 +15,7 @@ use crate::inventory::Location;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
+use crate::temporary::{link_open, linkable};
 
 pub(super) fn write(
     plan: &Plan,
@@ -86,7 +86,7 @@ fn is_shared(plan: &Plan, source: &Source, root: &Path, link: Link) -> Result<bo
     match link {
         Link::Never => Ok(false),
         Link::Auto => {
-            let trial = create_unnamed(root);
+            let trial = linkable(root);
             Ok(trial.is_some_and(|trial| ioctl_ficlone(&trial, &file).is_ok()))
         }
         Link::Hard => {

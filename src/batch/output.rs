@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::Shard;
 use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::temporary::linkable;
 
 /// Suffixes of compressions that are read and not written, and what takes their place.
 const UNWRITTEN: [(&str, &str); 6] = [
@@ -84,6 +85,7 @@ pub enum Published {
 pub struct Workshop {
     output: PathBuf,
     folder: PathBuf,
+    has_linkable: bool,
 }
 
 impl Workshop {
@@ -98,6 +100,7 @@ impl Workshop {
         fs::create_dir(&folder).context("create", &folder)?;
         Ok(Workshop {
             output: output.to_owned(),
+            has_linkable: linkable(&folder).is_some(),
             folder,
         })
     }
@@ -110,6 +113,18 @@ impl Workshop {
         let bench = self.folder.join(worker.to_string());
         fs::create_dir(&bench).context("create", &bench)?;
         Ok(bench)
+    }
+
+    /// Whether an archive may be made at its place: nothing is there, and what is unfinished has no name
+    /// and so leaves nothing.
+    pub fn is_free(&self, place: &Path) -> bool {
+        let is_absent = |path: &Path| {
+            let found = fs::symlink_metadata(path);
+            found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        // A directory for nothing is not made: the work may fail.
+        let has_parent = place.parent().is_some_and(Path::is_dir);
+        self.has_linkable && has_parent && is_absent(place)
     }
 
     /// Where the output for this path goes in the end.

@@ -158,7 +158,8 @@ fn truncated(path: &Path, inside: &str) -> Error {
 /// After the last entry there may only be zeros: another reader could go on past the end marker.
 /// Those before `position` were seen already.
 pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> Result<()> {
-    let mut buffer = vec![0; 128 << 10];
+    // Most archives end within the first piece.
+    let mut buffer = vec![0; 16 << 10];
     loop {
         let count = input.read(&mut buffer, position)?;
         if let Some(at) = buffer[..count].iter().position(|&byte| byte != 0) {
@@ -176,6 +177,7 @@ pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> 
             return Ok(());
         }
         position += count as u64;
+        buffer.resize(128 << 10, 0);
     }
 }
 

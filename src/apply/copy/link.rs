@@ -8,10 +8,10 @@ use rustix::fs::ioctl_ficlone;
 
 use super::{Job, Shared, Step, changed_len, check_digest};
 use crate::apply::Link;
-use crate::apply::archive::link_open;
 use crate::digest::Hasher;
 use crate::error::{IoContext, Result};
 use crate::inventory::Location;
+use crate::temporary::link_open;
 
 /// One read.
 const PIECE: usize = 128 << 10;

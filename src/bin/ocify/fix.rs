@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ocify::apply::{
-    ApplyOptions, Outcome, RecompressOptions, Target, TargetKind, Verify, apply, apply_patched,
-    patch, recompress,
+    ApplyOptions, Confirm, Outcome, RecompressOptions, Target, TargetKind, Verify, apply,
+    apply_patched, patch, recompress,
 };
 use ocify::compression::Compression;
 use ocify::error::{Code, Error, Result};
@@ -38,6 +38,8 @@ pub(crate) struct Around<'a> {
     pub(crate) stage: &'a (dyn Fn(&'static str) -> Box<dyn Progress + 'a> + 'a),
     /// Idle threads that may help.
     pub(crate) spare: Option<&'a Spare>,
+    /// Has the last word before the output gets its name.
+    pub(crate) confirm: Option<Confirm<'a>>,
 }
 
 /// Fixes one input by any way out; without an output, only decides.
@@ -169,6 +171,7 @@ pub(crate) fn apply_options<'a>(args: &Fix, around: &Around<'a>) -> ApplyOptions
         spare: around.spare,
         verify: args.verify(),
         link: args.link.link(),
+        confirm: around.confirm,
     }
 }
 

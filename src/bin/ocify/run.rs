@@ -119,6 +119,7 @@ fn fix(args: &Fix) -> u8 {
     let around = Around {
         stage: &|what| Box::new(Shown::new(args.progress, what)),
         spare: None,
+        confirm: None,
     };
     let result = fix::fix(args, &around);
     let output = match args.in_place {

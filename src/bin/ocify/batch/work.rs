@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use ocify::apply::Confirm;
 use ocify::batch::{
     Existing, Fingerprint, Standing, State, Workshop, contender, copy_file, copy_link, holds_image,
     output_name,
@@ -86,6 +87,7 @@ impl<'a> Worker<'a> {
         let around = Around {
             stage: &|what| Box::new(running.stage(what)),
             spare: Some(self.spare),
+            confirm: None,
         };
         let mut args = self.args.clone();
         args.inputs = vec![task.path.clone()];
@@ -109,6 +111,17 @@ impl<'a> Worker<'a> {
             Ok(note) => return Ok(Ended::Kept(place, note)),
             Err(existing) => existing,
         };
+        if !is_layout && outputs.shop.is_free(&place) {
+            let unchanged = || refuse_changed(task, source);
+            let around = Around {
+                confirm: Some(Confirm(&unchanged)),
+                ..around
+            };
+            args.output = Some(place.clone());
+            let done = fix(&args, &around)?;
+            let len = finish(outputs, task, source, &place, &digests(&done.plan))?;
+            return Ok(Ended::Done(Box::new(done), Some((place, len))));
+        }
         let made = Made {
             source,
             path: self.bench.join(relative.file_name().unwrap_or_default()),
@@ -178,14 +191,7 @@ impl<'a> Worker<'a> {
 
     /// Moves an output to its place, unless its source changed meanwhile; returns its length.
     fn publish(&self, outputs: &Outputs, task: &Task, made: &Made, note: &Value) -> Result<u64> {
-        if look(&task.path)? != made.source {
-            remove(&made.path);
-            return Err(Error::new(
-                Code::SourceChanged,
-                format!("{} changed while it was read", show_path(&task.path)),
-            )
-            .with_hint("run again when nothing writes to it"));
-        }
+        refuse_changed(task, made.source).inspect_err(|_| remove(&made.path))?;
         let shop = &outputs.shop;
         let published = shop.publish(&made.path, &made.relative, made.existing);
         published.inspect_err(|_| remove(&made.path))?;
@@ -196,11 +202,33 @@ impl<'a> Worker<'a> {
             let synced = File::open(parent).and_then(|directory| directory.sync_all());
             synced.map_err(|error| Error::io("sync", parent, error))?;
         }
-        let output = look(&place)?;
-        let state = &outputs.state;
-        state.finish(&task.relative, made.source, output, note)?;
-        Ok(output.len)
+        finish(outputs, task, made.source, &place, note)
     }
+}
+
+/// Notes that an output is in its place; returns its length.
+fn finish(
+    outputs: &Outputs,
+    task: &Task,
+    source: Fingerprint,
+    place: &Path,
+    note: &Value,
+) -> Result<u64> {
+    let output = look(place)?;
+    let state = &outputs.state;
+    state.finish(&task.relative, source, output, note)?;
+    Ok(output.len)
+}
+
+fn refuse_changed(task: &Task, source: Fingerprint) -> Result<()> {
+    if look(&task.path)? == source {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::SourceChanged,
+        format!("{} changed while it was read", show_path(&task.path)),
+    )
+    .with_hint("run again when nothing writes to it"))
 }
 
 /// An output that is whole and not in its place yet.

@@ -116,6 +116,8 @@ fn many(bench: &mut Bench) -> Result<()> {
     };
     let mut race = Race::new(whole("`ocify fix TREE -o OUT`", &[]));
     race.add(whole("`ocify fix TREE -o OUT --jobs 1`", &["--jobs", "1"]));
+    let line = ["cp", "-r", &tree.to_string(), &out_text.to_string()];
+    race.add(Contender::new("`cp -r TREE OUT`", &line).makes_and_keeps(&out));
     let in_loop = |name: &str, line: &str| {
         Contender::shell(name, line)
             .makes_and_keeps(&out)

@@ -2,6 +2,7 @@
 
 mod bars;
 mod many;
+mod moment;
 mod single;
 
 pub(crate) use many::{Overview, Running};

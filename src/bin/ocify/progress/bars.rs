@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use console::{Term, truncate_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::many::Moment;
+use super::moment::Moment;
 
 /// The bar counts in thousandths.
 const FULL: u64 = 1000;

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use ocify::error::show_path;
 use ocify::progress::Progress;
-use ocify::report::batch::{duration, grouped};
-use ocify::report::text::bytes;
 use serde_json::json;
 
 use super::bars::Bars;
+use super::moment::Moment;
 use crate::args::ProgressMode;
 
 /// How often bars are drawn, and lines on a terminal are shown.
@@ -26,9 +25,6 @@ const SELDOM: Duration = Duration::from_secs(10);
 const BARS_AFTER: Duration = Duration::from_secs(1);
 /// An input is shown once it has taken so long, so that small ones do not flicker by.
 const INPUT_AFTER: Duration = Duration::from_millis(500);
-/// What an input costs besides its bytes, in bytes, for the time that is left.
-const INPUT_COST: u64 = 64 << 10;
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     Nothing,
@@ -78,18 +74,6 @@ impl Slot {
         };
         share.max(self.share)
     }
-}
-
-/// A moment of the run.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Moment {
-    pub(super) done: u64,
-    pub(super) found: u64,
-    pub(super) done_len: u64,
-    pub(super) found_len: u64,
-    pub(super) failed: u64,
-    pub(super) is_complete: bool,
-    pub(super) elapsed: f64,
 }
 
 impl Overview {
@@ -291,54 +275,6 @@ fn write(lines: &[u8]) {
     }
 }
 
-impl Moment {
-    /// The time that is left, in seconds; nothing before that can be told.
-    pub(super) fn left(&self) -> Option<f64> {
-        let cost = |number: u64, len: u64| number.saturating_mul(INPUT_COST).saturating_add(len);
-        let done = cost(self.done, self.done_len) as f64;
-        let total = cost(self.found, self.found_len) as f64;
-        let is_telling = self.is_complete && done > 0.0 && self.elapsed >= 0.5;
-        is_telling.then(|| (total - done).max(0.0) / done * self.elapsed)
-    }
-
-    /// How far the run is, from 0 to 1.
-    pub(super) fn share(&self) -> f64 {
-        let cost = |number: u64, len: u64| (number * INPUT_COST).saturating_add(len) as f64;
-        let total = cost(self.found, self.found_len);
-        if total == 0.0 {
-            return 0.0;
-        }
-        (cost(self.done, self.done_len) / total).min(1.0)
-    }
-
-    /// The moment in words.
-    pub(super) fn text(&self) -> String {
-        // While the tree is still looked through, there may be more.
-        let more = if self.is_complete { "" } else { "+" };
-        let mut text = format!(
-            "{} of {}{more} inputs, {} of {}{more}",
-            grouped(self.done),
-            grouped(self.found),
-            bytes(self.done_len),
-            bytes(self.found_len)
-        );
-        if self.elapsed >= 0.5 {
-            let rate = bytes((self.done_len as f64 / self.elapsed) as u64);
-            text.push_str(&format!(", {rate}/s"));
-        }
-        if let Some(left) = self.left() {
-            text.push_str(&format!(
-                ", {} left",
-                duration(left.ceil().max(1.0)).replace(".0", "")
-            ));
-        }
-        if self.failed > 0 {
-            text.push_str(&format!(", {} failed", grouped(self.failed)));
-        }
-        text
-    }
-}
-
 /// An input that a worker has begun with; it has ended when this is dropped.
 pub(crate) struct Running<'a> {
     overview: &'a Overview,
@@ -401,39 +337,6 @@ impl Progress for Stage<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn moment() -> Moment {
-        Moment {
-            done: 1000,
-            found: 4000,
-            done_len: 2_000_000,
-            found_len: 8_000_000,
-            failed: 0,
-            is_complete: true,
-            elapsed: 2.0,
-        }
-    }
-
-    #[test]
-    fn moments_in_words() {
-        let text = "1,000 of 4,000 inputs, 2.0 MB of 8.0 MB, 1.0 MB/s, 6 s left";
-        assert_eq!(moment().text(), text);
-        let walking = Moment {
-            is_complete: false,
-            failed: 3,
-            ..moment()
-        };
-        let text = "1,000 of 4,000+ inputs, 2.0 MB of 8.0 MB+, 1.0 MB/s, 3 failed";
-        assert_eq!(walking.text(), text);
-        let start = Moment {
-            done: 0,
-            done_len: 0,
-            elapsed: 0.1,
-            ..moment()
-        };
-        assert_eq!(start.text(), "0 of 4,000 inputs, 0 B of 8.0 MB");
-        assert_eq!(moment().share(), 0.25);
-    }
 
     #[test]
     fn what_is_done_counts_once() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::Shard;
+use super::{Shard, abandoned};
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::temporary::linkable;
 
@@ -89,7 +89,8 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// Takes the output directory, and removes what an earlier run of the same share left unfinished.
+    /// Takes the output directory, and removes what an earlier run of the same share left unfinished, and
+    /// what shares of another number did whose run has ended.
     /// No two may have the same share at one time, which [`State`](super::State) sees to.
     ///
     /// # Errors
@@ -97,6 +98,7 @@ impl Workshop {
     pub fn open(output: &Path, shard: Option<Shard>) -> Result<Workshop> {
         let folder = output.join(own_name("work", shard));
         clear(&folder)?;
+        abandoned::clear(output, shard);
         fs::create_dir(&folder).context("create", &folder)?;
         Ok(Workshop {
             output: output.to_owned(),
@@ -379,12 +381,19 @@ mod tests {
             number: 2,
             count: 4,
         });
-        for share in [None, shard] {
+        let other = Some(Shard {
+            number: 3,
+            count: 4,
+        });
+        for share in [other, shard] {
             let shop = Workshop::open(dir.path(), share).unwrap();
             fs::write(shop.bench(0).unwrap().join("a"), "half").unwrap();
         }
-        assert_eq!(names_in(dir.path()), [".ocify-work", ".ocify-work-2-of-4"]);
+        let both = [".ocify-work-2-of-4", ".ocify-work-3-of-4"];
+        assert_eq!(names_in(dir.path()), both);
         Workshop::open(dir.path(), shard).unwrap().close().unwrap();
-        assert_eq!(names_in(dir.path()), [".ocify-work"]);
+        assert_eq!(names_in(dir.path()), [".ocify-work-3-of-4"]);
+        Workshop::open(dir.path(), None).unwrap().close().unwrap();
+        assert_eq!(names_in(dir.path()), [""; 0]);
     }
 }

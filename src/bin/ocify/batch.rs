@@ -69,6 +69,8 @@ pub(crate) struct End {
 /// Does the batch.
 pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
     let started = Instant::now();
+    // Before anything is made that an end at once would leave.
+    let interrupt = Interrupt::listen();
     let place = OutputPlace::of(args.output().filter(|_| !args.dry_run));
     let named = named(args)?;
     for input in &named {
@@ -86,7 +88,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         None => None,
     };
     let stop = Stop {
-        interrupt: Interrupt::listen(),
+        interrupt,
         has_failed: AtomicBool::new(false),
     };
     let queue = Queue::default();

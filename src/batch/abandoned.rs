@@ -5,21 +5,18 @@ use std::io;
 use std::path::Path;
 
 use super::Shard;
-
-/// The names of the folders for unfinished outputs, and of the states whose lock their runs hold,
-/// begin with these.
-const WORK: &str = ".ocify-work";
-const STATE: &str = ".ocify-state";
+use super::output::own_name;
 
 /// Removes the folders of shares of another number, unless their run goes on. Those of the same number
 /// belong to shares that may begin at this moment, and find what they left themselves.
-pub(super) fn clear(output: &Path, shard: Option<Shard>) {
+pub(super) fn clear(output: &Path, own: Option<Shard>) {
+    let count = |share: Option<Shard>| share.map(|share| share.count);
     for entry in fs::read_dir(output).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let share = name.to_str().and_then(|name| name.strip_prefix(WORK));
-        if let Some(share) = share
-            && is_other(share, shard)
-            && let Some(_lock) = lock(&output.join(format!("{STATE}{share}")))
+        // Its run holds the lock of its state.
+        if let Some(share) = name.to_str().and_then(share_of)
+            && count(share) != count(own)
+            && let Some(_lock) = lock(&output.join(own_name("state", share)))
         {
             // What cannot be removed is in nobody's way.
             let _ = fs::remove_dir_all(entry.path());
@@ -27,17 +24,15 @@ pub(super) fn clear(output: &Path, shard: Option<Shard>) {
     }
 }
 
-/// Whether the end of a name is that of a share of another number.
-fn is_other(share: &str, own: Option<Shard>) -> bool {
-    let count = match share.strip_prefix('-') {
-        None if share.is_empty() => None,
-        None => return false,
-        Some(share) => match share.split_once("-of-") {
-            Some((_, count)) => Some(count),
-            None => return false,
-        },
-    };
-    count != own.map(|own| own.count.to_string()).as_deref()
+/// Whose folder for unfinished outputs has this name.
+fn share_of(name: &str) -> Option<Option<Shard>> {
+    let rest = name.strip_prefix(&own_name("work", None))?;
+    if rest.is_empty() {
+        return Some(None);
+    }
+    let (number, count) = rest.strip_prefix('-')?.split_once("-of-")?;
+    let (number, count) = (number.parse().ok()?, count.parse().ok()?);
+    Some(Some(Shard { number, count }))
 }
 
 /// What shows that nobody holds the state: its lock, or that there is no state.
@@ -61,10 +56,10 @@ mod tests {
     fn only_what_nobody_works_on_goes() {
         let dir = tempfile::tempdir().unwrap();
         let make = |share: &str, has_state: bool| {
-            let folder = dir.path().join(format!("{WORK}{share}"));
+            let folder = dir.path().join(format!(".ocify-work{share}"));
             fs::create_dir_all(folder.join("0")).unwrap();
             fs::write(folder.join("0/half"), "half").unwrap();
-            let state = dir.path().join(format!("{STATE}{share}"));
+            let state = dir.path().join(format!(".ocify-state{share}"));
             has_state.then(|| File::create(state).unwrap())
         };
         for share in ["", "-1-of-2", "-3-of-4", "-4-of-4", "ing", "-7"] {
@@ -77,7 +72,7 @@ mod tests {
             let entries = fs::read_dir(dir.path()).unwrap();
             let mut names: Vec<String> = entries
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .filter_map(|name| name.strip_prefix(WORK).map(str::to_owned))
+                .filter_map(|name| name.strip_prefix(".ocify-work").map(str::to_owned))
                 .collect();
             names.sort();
             names

@@ -121,8 +121,10 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         outputs.shop.close()?;
         outputs.state.close();
     }
-    if let Some((output, true)) = &made {
-        // A directory that was made for nothing; it is not removed while anything is in it.
+    if let Some((output, true)) = &made
+        && shard.is_none()
+    {
+        // A directory that was made for nothing, and that no other share is about to use; it is not removed while anything is in it.
         let _ = std::fs::remove_dir(output);
     }
     let is_interrupted = stop.interrupt.is_asked();
@@ -247,6 +249,8 @@ fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
     }
     match std::fs::create_dir(&output) {
         Ok(()) => Ok((output, true)),
+        // Another share that began at the same moment made it.
+        Err(_) if output.is_dir() => Ok((output, false)),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(
             Code::OutputExists,
             format!(

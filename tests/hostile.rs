@@ -437,6 +437,27 @@ fn many_names_of_many_images_take_little() {
 }
 
 #[test]
+fn many_images_take_little() {
+    let mut layout = Layout::new();
+    let layer = Layer::gzip("application/vnd.docker.image.rootfs.diff.tar.gzip", "one");
+    let mut items = Vec::new();
+    let images = (0..8_000).map(|n| {
+        let image = Image::oci(vec![layer.clone()]).architecture(&format!("a{n}"));
+        let tag = format!("app{n}:v1");
+        items.push(docker_item(&layout.manifest(&image), &[&tag]));
+        named(
+            layout.image(&image),
+            &format!("docker.io/library/app{n}:v1"),
+        )
+    });
+    let images = images.collect();
+    layout.root(images);
+    layout.docker_manifest = Some(Value::Array(items).to_string().into_bytes());
+    let sandbox = Sandbox::new();
+    bounded(&sandbox, &layout.tar()).exits(0);
+}
+
+#[test]
 fn escapes_in_names_do_not_reach_the_terminal() {
     let evil = "evil\u{1b}[31m\u{202e}\u{7}\r\n";
     let mut layout = right_layout();

@@ -13,22 +13,19 @@ use crate::inventory::{Content, Inventory};
 use crate::json::{HouseStyle, View, apply_edits, set_member};
 use crate::media_type::{self, Kind};
 
-/// The manifest's text with the layers that `manifest.json` lists for the same config; `None` where
-/// the manifest's own layers can be right, or where those of `manifest.json` are not proven.
+/// The manifest's text with the layers that an item of `manifest.json` lists for the same config;
+/// `None` where the manifest's own layers can be right, or where those of `manifest.json` are not proven.
 ///
 /// They are proven if each is a plain tar whose digest is the config's diff ID: copying verifies it.
 pub(crate) fn restored(
     document: &Document,
-    items: &[DockerArchiveItem],
+    item: &DockerArchiveItem,
     inventory: &Inventory,
 ) -> Option<String> {
     let config = document.config()?;
     if media_type::kind(&config.media_type) != Kind::Config {
         return None;
     }
-    let item = items
-        .iter()
-        .find(|item| item.config_digest.as_ref() == Some(&config.digest))?;
     let proven = proven_layers(item, inventory)?;
     if !is_faulty(document, &item.diff_ids, inventory) {
         return None;

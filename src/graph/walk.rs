@@ -6,6 +6,7 @@ use base64::Engine as _;
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result};
+use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{Document, Leniency, MAX_DOCUMENT_LEN, Shape, schema1};
 use crate::graph::image::{self, ManifestFacts, Role};
 use crate::graph::order::children_first;
@@ -29,6 +30,12 @@ pub(crate) fn walk(
     leniency: &Leniency,
 ) -> Result<()> {
     let root = graph.root.clone();
+    let mut by_config = BTreeMap::new();
+    for (position, item) in graph.docker_archive.iter().flatten().enumerate() {
+        if let Some(config) = &item.config_digest {
+            by_config.entry(config.clone()).or_insert(position);
+        }
+    }
     let mut walk = Walk {
         inventory,
         blobs,
@@ -36,6 +43,7 @@ pub(crate) fn walk(
         documents_len: 0,
         ancestors: Vec::new(),
         children: BTreeMap::new(),
+        by_config,
         graph,
     };
     walk.follow_all(&root)?;
@@ -51,6 +59,8 @@ struct Walk<'a> {
     ancestors: Vec<Digest>,
     /// Documents already read, and the shape that they were read as.
     children: BTreeMap<Digest, Shape>,
+    /// The first item of `manifest.json` with each config.
+    by_config: BTreeMap<Digest, usize>,
     graph: &'a mut Graph,
 }
 
@@ -113,9 +123,9 @@ impl Walk<'_> {
             location,
             self.leniency,
         )?;
-        if let Some(items) = &self.graph.docker_archive
-            && shape == Shape::Manifest
-            && let Some(text) = restored(&document, items, self.inventory)
+        if shape == Shape::Manifest
+            && let Some(item) = self.docker_archive_item(&document)
+            && let Some(text) = restored(&document, item, self.inventory)
         {
             document = Document::parse(
                 text.into_bytes(),
@@ -139,6 +149,12 @@ impl Walk<'_> {
             .documents
             .insert(pointer.digest.clone(), document);
         Ok(())
+    }
+
+    /// The item of `manifest.json` that has the config of a manifest.
+    fn docker_archive_item(&self, document: &Document) -> Option<&DockerArchiveItem> {
+        let position = self.by_config.get(&document.config()?.digest)?;
+        self.graph.docker_archive.as_ref()?.get(*position)
     }
 
     fn read_document(

@@ -1,6 +1,6 @@
 //! Docker's `manifest.json` of the output: one item per image, of one platform each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -130,7 +130,10 @@ pub(crate) fn items(
     chosen: &[Option<Digest>],
     decisions: &Decisions,
 ) -> Vec<Item> {
+    let foreign = foreign_sources(graph);
     let mut items: Vec<Item> = Vec::new();
+    let mut positions = HashMap::new();
+    let mut tagged = HashSet::new();
     for (entry, manifest) in entries.iter().zip(chosen) {
         let Some(manifest) = manifest else { continue };
         let (Some(facts), Some(document)) =
@@ -149,21 +152,20 @@ pub(crate) fn items(
             })
             .collect();
         // One config can belong to the same layers in two compressions.
-        let position = items
-            .iter()
-            .position(|item| item.config == facts.config && item.layers == layers)
-            .unwrap_or_else(|| {
-                items.push(Item {
-                    config: facts.config.clone(),
-                    sources: foreign_sources(graph, facts),
-                    layers,
-                    tags: Vec::new(),
-                });
-                items.len() - 1
+        let position = *positions
+            .entry((&facts.config, layers.clone()))
+            .or_insert(items.len());
+        if position == items.len() {
+            items.push(Item {
+                config: facts.config.clone(),
+                sources: sources_of(facts, &foreign),
+                layers,
+                tags: Vec::new(),
             });
+        }
         for name in entry.names.iter().filter(|name| name.tag().is_some()) {
             let tag = name.familiar();
-            if !items[position].tags.contains(&tag) {
+            if tagged.insert((position, tag.clone())) {
                 items[position].tags.push(tag);
             }
         }
@@ -206,24 +208,37 @@ pub(crate) fn text(
     Ok(Some(text.into_bytes()))
 }
 
+/// What an item says, whatever the order of its names: config, layers, names.
+type Statement<'a> = (Digest, Vec<Digest>, BTreeSet<&'a String>);
+
 fn says_the_same(old: &[DockerArchiveItem], items: &[Item]) -> bool {
+    // And whether it says so without properties that some readers (jib) do not know and refuse.
+    let mut stated: HashMap<Statement<'_>, bool> = HashMap::new();
+    for item in old {
+        if let Some(statement) = statement(item) {
+            *stated.entry(statement).or_default() |= !item.has_more;
+        }
+    }
     old.len() == items.len()
         && items.iter().all(|item| {
-            old.iter().any(|old| {
-                let tags: BTreeSet<&String> = old.repo_tags.iter().collect();
-                let names_blobs = |entry: &str, digest: &Digest| entry == digest.blob_name();
-                names_blobs(&old.config, &item.config)
-                    && old.layers.len() == item.layers.len()
-                    && old
-                        .layers
-                        .iter()
-                        .zip(&item.layers)
-                        .all(|(entry, layer)| names_blobs(entry, layer))
-                    && tags == item.tags.iter().collect()
-                    // Some readers (jib) refuse properties that they do not know.
-                    && (!old.has_more || !item.sources.is_empty())
-            })
+            let tags = item.tags.iter().collect();
+            let statement = (item.config.clone(), item.layers.clone(), tags);
+            let is_plain = stated.get(&statement);
+            is_plain.is_some_and(|is_plain| *is_plain || !item.sources.is_empty())
         })
+}
+
+/// What an item of the input says, if it names files by their digests.
+fn statement(item: &DockerArchiveItem) -> Option<Statement<'_>> {
+    let layers = item
+        .layers
+        .iter()
+        .map(|entry| Digest::from_blob_name(entry));
+    Some((
+        Digest::from_blob_name(&item.config)?,
+        layers.collect::<Option<_>>()?,
+        item.repo_tags.iter().collect(),
+    ))
 }
 
 /// What a reader of the same images sees change.
@@ -260,19 +275,33 @@ fn local_copy(
     inventory.blobs.contains_key(&diff_id).then_some(diff_id)
 }
 
-/// What `LayerSources` says of the image's layers that are fetched elsewhere: docker pushes them as
-/// such only if it says so. Of all other layers it says nothing that the manifest does not.
-fn foreign_sources(graph: &Graph, facts: &ManifestFacts) -> Vec<LayerSource> {
-    let items = graph.docker_archive.iter().flatten();
-    let same_config = items.filter(|item| item.config_digest.as_ref() == Some(&facts.config));
-    let mut sources: Vec<LayerSource> = Vec::new();
-    for source in same_config.flat_map(|item| &item.layer_sources) {
-        let is_known = sources.iter().any(|known| known.key == source.key);
-        if source.is_foreign && facts.diff_ids.contains(&source.key) && !is_known {
-            sources.push(source.clone());
+/// What `LayerSources` says of layers that are fetched elsewhere, by the config of the image.
+fn foreign_sources(graph: &Graph) -> BTreeMap<&Digest, Vec<&LayerSource>> {
+    let mut by_config: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for item in graph.docker_archive.iter().flatten() {
+        let mut foreign = item.layer_sources.iter().filter(|source| source.is_foreign);
+        if let (Some(config), Some(first)) = (&item.config_digest, foreign.next()) {
+            let sources = by_config.entry(config).or_default();
+            sources.push(first);
+            sources.extend(foreign);
         }
     }
-    sources
+    by_config
+}
+
+/// Those of an image's own layers: docker pushes them as such only if `manifest.json` says so. Of all
+/// other layers it says nothing that the manifest does not.
+fn sources_of(
+    facts: &ManifestFacts,
+    foreign: &BTreeMap<&Digest, Vec<&LayerSource>>,
+) -> Vec<LayerSource> {
+    let Some(sources) = foreign.get(&facts.config) else {
+        return Vec::new();
+    };
+    let mut wanted: HashSet<&String> = facts.diff_ids.iter().collect();
+    // Of several about one layer the first counts.
+    let sources = sources.iter().filter(|source| wanted.remove(&source.key));
+    sources.copied().cloned().collect()
 }
 
 impl Item {

@@ -147,8 +147,9 @@ impl Digest {
     fn push_hex(&self, text: &mut String) {
         let bytes = self.hash.bytes();
         let mut digits = [[0; 2]; 64];
-        for (pair, byte) in digits.iter_mut().zip(bytes) {
-            *pair = [byte >> 4, byte & 0xf].map(|nibble| DIGITS[usize::from(nibble)]);
+        for ([high, low], byte) in digits.iter_mut().zip(bytes) {
+            *high = DIGITS[usize::from(byte >> 4)];
+            *low = DIGITS[usize::from(byte & 0xf)];
         }
         let digits = digits[..bytes.len()].as_flattened();
         text.push_str(str::from_utf8(digits).unwrap_or_default());
@@ -163,8 +164,8 @@ fn decode<const LEN: usize>(hex: &str) -> Option<[u8; LEN]> {
     let mut bytes = [0; LEN];
     // What no digit is has bits above the nibble, which only one look at the end has to find.
     let mut seen = 0;
-    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().as_chunks().0) {
-        let [high, low] = digits.map(|digit| NIBBLES[usize::from(digit)]);
+    for (byte, &[high, low]) in bytes.iter_mut().zip(hex.as_bytes().as_chunks().0) {
+        let (high, low) = (NIBBLES[usize::from(high)], NIBBLES[usize::from(low)]);
         seen |= high | low;
         *byte = high << 4 | low & 0xf;
     }

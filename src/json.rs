@@ -44,12 +44,12 @@ impl<'a> View<'a> {
 
     /// The root value of a text that has passed [`check`].
     pub(crate) fn of_checked(document: &'a str) -> Self {
-        let start = walk::skip_space(document.as_bytes(), 0);
-        let end = walk::value_end(document.as_bytes(), start);
+        // Nothing else is in such a text.
+        let is_space = [' ', '\t', '\n', '\r'];
         View {
             document,
-            start,
-            end: end.unwrap_or(document.len()),
+            start: document.len() - document.trim_start_matches(is_space).len(),
+            end: document.trim_end_matches(is_space).len(),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, Leniency, checked_text};
 use crate::graph::pointer::{self, Pointer, platform};
-use crate::json::{KeyCase, View};
+use crate::json::{KeyCase, View, find};
 use crate::media_type::{self, Kind};
 use crate::platform::Platform;
 
@@ -92,18 +92,18 @@ pub(crate) fn config(bytes: Vec<u8>, location: &str, leniency: &Leniency) -> Res
     let text = checked_text(bytes, KEYS, location, leniency)?;
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
     let root = View::of_checked(&text);
-    if root.members().is_none() {
-        return Err(invalid("is not a JSON object"));
-    }
-    let diff_ids = root.get("rootfs").and_then(|rootfs| rootfs.get("diff_ids"));
-    let diff_ids = match diff_ids {
+    let members = root
+        .members()
+        .ok_or_else(|| invalid("is not a JSON object"))?;
+    let rootfs = find(&members, "rootfs");
+    let diff_ids = match rootfs.and_then(|rootfs| rootfs.get("diff_ids")) {
         None => Some(Vec::new()),
         Some(list) => list
             .items()
             .and_then(|items| items.into_iter().map(View::string).collect()),
     };
     Ok(Config {
-        platform: platform(root),
+        platform: platform(&members),
         diff_ids: diff_ids.ok_or_else(|| invalid("has diff IDs that are not a list of strings"))?,
     })
 }

@@ -3,11 +3,12 @@
 //! Resolving walks this list and rewriting edits the places in it, so the two cannot drift apart.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
-use crate::json::{View, find};
+use crate::json::{Member, View, find};
 use crate::media_type;
 use crate::platform::Platform;
 
@@ -122,7 +123,8 @@ fn push_place(path: &mut String, role: Role, position: usize) {
     path.push_str(role.property());
     if role.is_list() {
         path.push('[');
-        path.push_str(&position.to_string());
+        // Text always takes more.
+        let _ = write!(path, "{position}");
         path.push(']');
     }
 }
@@ -216,7 +218,10 @@ fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> R
         })?,
         image_name: value_of(IMAGE_NAME).map(str::to_owned),
         ref_name: value_of(REF_NAME).map(str::to_owned),
-        platform: find(&members, "platform").and_then(platform).map(Box::new),
+        platform: find(&members, "platform")
+            .and_then(View::members)
+            .and_then(|members| platform(&members))
+            .map(Box::new),
         is_attestation: value_of(REFERENCE_TYPE) == Some(ATTESTATION),
         links,
         has_urls: find(&members, "urls")
@@ -255,10 +260,9 @@ pub(crate) fn belongs_to_one_form(key: &str) -> bool {
 }
 
 /// A platform as an index, or an image config, states it.
-pub(crate) fn platform(view: View<'_>) -> Option<Platform> {
-    let members = view.members()?;
+pub(crate) fn platform(members: &[Member<'_>]) -> Option<Platform> {
     let text = |key: &str| {
-        find(&members, key)
+        find(members, key)
             .and_then(View::string)
             .filter(|text| !text.is_empty())
     };

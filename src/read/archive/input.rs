@@ -23,25 +23,48 @@ pub(in crate::read) trait Input {
 pub(super) struct FileInput<'a> {
     source: &'a Source,
     len: u64,
-    /// Bytes that were read beyond what was asked for: a header is asked for first, then the bytes
-    /// that follow it, and a system call for each would take most of a scan's time.
-    ahead: [u8; AHEAD],
+    /// Bytes that were read beyond what was asked for: where they begin, and how many they are.
+    ahead: Vec<u8>,
     ahead_at: u64,
     ahead_len: usize,
 }
 
 /// What is read when less is asked for: the last entry's padding, a header and the data's beginning.
-const AHEAD: usize = 3 * BLOCK;
+/// A system call for each would take most of a scan's time.
+const HEADER: usize = 3 * BLOCK;
+/// What is read where many small entries follow each other.
+const DENSE: usize = 32 << 10;
 
 impl<'a> FileInput<'a> {
     pub(super) fn new(source: &'a Source, len: u64) -> Self {
         FileInput {
             source,
             len,
-            ahead: [0; AHEAD],
+            ahead: vec![0; usize::try_from(len).unwrap_or(DENSE).min(DENSE)],
             ahead_at: 0,
             ahead_len: 0,
         }
+    }
+
+    /// The bytes from `position` on that were read already.
+    fn known(&self, position: u64) -> &[u8] {
+        let start = position.checked_sub(self.ahead_at);
+        let start = start.and_then(|start| usize::try_from(start).ok());
+        start
+            .and_then(|start| self.ahead.get(start..self.ahead_len))
+            .unwrap_or_default()
+    }
+
+    /// Reads ahead from `position` on, where `left` bytes are.
+    fn look_ahead(&mut self, position: u64, left: usize) -> Result<()> {
+        let end = self.ahead_at + self.ahead_len as u64;
+        let is_dense = position < end + DENSE as u64;
+        let count = left.min(if is_dense { DENSE } else { HEADER });
+        self.ahead_len = 0;
+        let ahead = &mut self.ahead[..count];
+        self.source.read_into(ahead, position)?;
+        (self.ahead_at, self.ahead_len) = (position, count);
+        Ok(())
     }
 }
 
@@ -58,20 +81,14 @@ impl Input for FileInput<'_> {
         let left = usize::try_from(self.len.saturating_sub(position)).unwrap_or(usize::MAX);
         let count = buffer.len().min(left);
         let buffer = &mut buffer[..count];
-        if count > BLOCK {
-            self.source.read_into(buffer, position)?;
-            return Ok(count);
+        if self.known(position).len() < count {
+            if count > BLOCK {
+                self.source.read_into(buffer, position)?;
+                return Ok(count);
+            }
+            self.look_ahead(position, left)?;
         }
-        let is_there = position >= self.ahead_at
-            && position + count as u64 <= self.ahead_at + self.ahead_len as u64;
-        if !is_there {
-            let ahead = left.min(AHEAD);
-            self.ahead_len = 0;
-            self.source.read_into(&mut self.ahead[..ahead], position)?;
-            (self.ahead_at, self.ahead_len) = (position, ahead);
-        }
-        let start = (position - self.ahead_at) as usize;
-        buffer.copy_from_slice(&self.ahead[start..start + count]);
+        buffer.copy_from_slice(&self.known(position)[..count]);
         Ok(count)
     }
 }

@@ -38,8 +38,7 @@ pub enum Recovery {
 /// There is no such file; the rewrite still goes on; the file cannot be written, or is not the one
 /// that the journal is of.
 pub fn recover(path: &Path) -> Result<Recovery> {
-    fs::metadata(path).context("open", path)?;
-    if !is_pending(path) {
+    if !is_pending(path).context("open", path)? {
         return Ok(Recovery::Nothing);
     }
     let file = open_writable(path).map_err(|error| match error.code() {

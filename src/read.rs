@@ -124,7 +124,7 @@ impl Source {
 
     /// Half old and half new, a file is no image at all.
     fn refuse_unfinished(&self) -> Result<()> {
-        if !journal::is_pending(&self.path) {
+        if !journal::is_pending(&self.path).context("open", &self.path)? {
             return Ok(());
         }
         Err(journal::unfinished(

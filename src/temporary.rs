@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
@@ -38,12 +39,15 @@ pub(crate) fn linkable(directory: &Path) -> Option<File> {
     let mode = Mode::from_raw_mode(0o666);
     let file = File::from(openat(CWD, directory, flags, mode).ok()?);
     // Without /proc it could never be given a name.
-    let (own, shown) = (
-        file.metadata().ok()?,
-        std::fs::metadata(open_path(&file)).ok()?,
-    );
-    let is_same = (own.dev(), own.ino()) == (shown.dev(), shown.ino());
-    is_same.then_some(file)
+    static SHOWS_OPEN_FILES: OnceLock<bool> = OnceLock::new();
+    let is_shown = *SHOWS_OPEN_FILES.get_or_init(|| is_shown(&file).unwrap_or(false));
+    is_shown.then_some(file)
+}
+
+/// Whether /proc leads to an open file.
+fn is_shown(file: &File) -> io::Result<bool> {
+    let (own, shown) = (file.metadata()?, std::fs::metadata(open_path(file))?);
+    Ok((own.dev(), own.ino()) == (shown.dev(), shown.ino()))
 }
 
 fn open_path(file: &File) -> String {

@@ -150,8 +150,10 @@ impl Output {
             confirm()?;
         }
         let path = target.path();
-        let old = fs::symlink_metadata(path).ok();
-        let old = old.filter(|old| options.force && old.is_file());
+        let old = match options.force {
+            true => fs::symlink_metadata(path).ok().filter(|old| old.is_file()),
+            false => None,
+        };
         let replaces = old.is_some();
         if let Some(old) = old {
             // What only its owner could read must not become readable to all.

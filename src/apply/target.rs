@@ -46,7 +46,11 @@ impl Target {
         let ends_in_slash = output.as_os_str().as_bytes().ends_with(b"/");
         // A trailing slash would make the system follow or demand a directory.
         let path: PathBuf = output.components().collect();
-        let followed = exists(fs::metadata(&path), &path)?;
+        let found = exists(fs::symlink_metadata(&path), &path)?;
+        let followed = match &found {
+            Some(link) if link.is_symlink() => exists(fs::metadata(&path), &path)?,
+            _ => found.clone(),
+        };
         if followed
             .as_ref()
             .is_some_and(|found| source.is_same_file(found))
@@ -66,7 +70,7 @@ impl Target {
         if is_dir {
             refuse_filled(&path)?;
             refuse_mount(&path)?;
-        } else if let Some(found) = exists(fs::symlink_metadata(&path), &path)? {
+        } else if let Some(found) = found {
             refuse_existing(output, &kind, found.is_file(), force)?;
         }
         // Links and `.` are resolved, so that there is a name to rename to.

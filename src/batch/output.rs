@@ -61,6 +61,8 @@ pub fn contender(path: &Path) -> Option<PathBuf> {
 /// What may happen to something that stands where an output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
+    /// Nothing was there a moment ago; what is there now is compared.
+    Absent,
     /// An earlier run wrote it, and can do so again.
     Replace,
     /// It is to be replaced, and the new one must be on the disk before it goes.
@@ -117,16 +119,11 @@ impl Workshop {
         Ok(bench)
     }
 
-    /// Whether an archive may be made at its place: nothing is there, and what is unfinished has no name
-    /// and so leaves nothing.
-    pub fn is_free(&self, place: &Path) -> bool {
-        let is_absent = |path: &Path| {
-            let found = fs::symlink_metadata(path);
-            found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
+    /// Whether an archive may be made at its place, where nothing is: what is unfinished has no name and
+    /// so leaves nothing.
+    pub fn is_open(&self, place: &Path) -> bool {
         // A directory for nothing is not made: the work may fail.
-        let has_parent = place.parent().is_some_and(Path::is_dir);
-        self.has_linkable && has_parent && is_absent(place)
+        self.has_linkable && place.parent().is_some_and(Path::is_dir)
     }
 
     /// Where the output for this path goes in the end.
@@ -154,7 +151,7 @@ impl Workshop {
             Err(error) if is_taken(&error) => {}
             Err(error) => return Err(Error::io("create", &place, error)),
         }
-        if existing == Existing::Compare {
+        if matches!(existing, Existing::Absent | Existing::Compare) {
             let is_same = same(made, &place).context("compare", &place)?;
             clear(made)?;
             if is_same {

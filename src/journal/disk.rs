@@ -99,13 +99,10 @@ fn journal_name(name: &OsStr) -> OsString {
     journal
 }
 
-/// Whether there is a journal beside a file.
-pub(crate) fn is_pending(path: &Path) -> bool {
-    let found = beside(path).and_then(|(directory, name)| {
-        let journal = directory.join(name);
-        fs::symlink_metadata(journal)
-    });
-    found.is_ok()
+/// Whether there is a journal beside a file. The error is that there is no such file.
+pub(crate) fn is_pending(path: &Path) -> io::Result<bool> {
+    let (directory, name) = beside(path)?;
+    Ok(fs::symlink_metadata(directory.join(name)).is_ok())
 }
 
 /// Opens a journal that may be believed; `None` if there is none.

@@ -50,8 +50,7 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
     if args.is_stream() {
         return stream::fix(args, around);
     }
-    place::restore(args.input())?;
-    let source = Source::open(args.input())?;
+    let source = place::open(args.input())?;
     // Everything that can refuse an output does so before the input is read.
     let target = target(&source, args)?;
     fix_source(decompressed(source, args, around)?, target, args, around)

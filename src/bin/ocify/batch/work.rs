@@ -111,7 +111,7 @@ impl<'a> Worker<'a> {
             Ok(note) => return Ok(Ended::Kept(place, note)),
             Err(existing) => existing,
         };
-        if !is_layout && outputs.shop.is_free(&place) {
+        if !is_layout && existing == Existing::Absent && outputs.shop.is_open(&place) {
             let unchanged = || refuse_changed(task, source);
             let around = Around {
                 confirm: Some(Confirm(&unchanged)),
@@ -180,12 +180,16 @@ impl<'a> Worker<'a> {
         place: &Path,
     ) -> std::result::Result<Value, Existing> {
         if self.is_forced {
-            return Err(Existing::ReplaceSynced);
+            return Err(match fs::symlink_metadata(place) {
+                Ok(_) => Existing::ReplaceSynced,
+                Err(_) => Existing::Absent,
+            });
         }
         match outputs.state.standing(&task.relative, source, place) {
             Standing::Finished(note) => Ok(note),
             Standing::Outdated => Err(Existing::Replace),
-            Standing::Absent | Standing::Foreign => Err(Existing::Compare),
+            Standing::Absent => Err(Existing::Absent),
+            Standing::Foreign => Err(Existing::Compare),
         }
     }
 

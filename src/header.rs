@@ -79,7 +79,8 @@ fn set_name_and_size(block: &mut [u8; BLOCK], name: &[u8], len: u64) {
     if &block[257..263] == b"ustar\0" {
         block[345..500].fill(0);
     }
-    block[124..136].copy_from_slice(format!("{len:011o}\0").as_bytes());
+    octal(&mut block[124..135], len);
+    block[135] = 0;
     seal(block);
 }
 
@@ -87,7 +88,17 @@ fn set_name_and_size(block: &mut [u8; BLOCK], name: &[u8], len: u64) {
 fn seal(block: &mut [u8; BLOCK]) {
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    octal(&mut block[148..154], sum.into());
+    block[154..156].copy_from_slice(b"\0 ");
+}
+
+/// Fills a field with the digits of a number that fits there. An archive may have very many headers,
+/// and formatting each number as text took longer than copying a small entry.
+fn octal(field: &mut [u8], mut value: u64) {
+    for digit in field.iter_mut().rev() {
+        *digit = b'0' + (value % 8) as u8;
+        value /= 8;
+    }
 }
 
 /// The zero bytes between an entry's last byte and the next block.
@@ -142,12 +153,12 @@ fn record(key: &str, value: &str) -> String {
 
 fn block(name: &[u8], flag: u8, mode: u32, len: u64) -> [u8; BLOCK] {
     let mut block = [0u8; BLOCK];
+    octal(&mut block[100..107], mode.into());
+    octal(&mut block[124..135], len);
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &name[..name.len().min(NAME_LEN)]);
-    put(100, format!("{mode:07o}").as_bytes());
     put(108, b"0000000"); // uid
     put(116, b"0000000"); // gid
-    put(124, format!("{len:011o}").as_bytes());
     put(136, b"00000000000"); // modification time
     put(156, &[flag]);
     put(257, b"ustar\x0000");

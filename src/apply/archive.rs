@@ -32,7 +32,10 @@ pub(super) fn write(
     let places = Places::of(&plan.entries)?;
     let holes = places.holes(&plan.entries, source)?;
     let kept: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
-    space::check(target.parent(), places.len.saturating_sub(kept))?;
+    // What is small fails as early when it is written.
+    if places.len >= RESERVED {
+        space::check(target.parent(), places.len.saturating_sub(kept))?;
+    }
     let output = Output::create(target)?;
     let reserved = match holes.as_slice() {
         [] => reserve(&output.file, places.len),
@@ -84,7 +87,8 @@ pub(super) fn write(
     output.publish(target, options)
 }
 
-/// Files from this size are worth a reservation, which costs as much as writing a small file.
+/// Files from this size are worth a look at the free space and a reservation, which cost as much as
+/// writing a small file.
 const RESERVED: u64 = 256 << 10;
 
 /// Gives the file its length; a new file is all zeros, so padding and end marker are there.

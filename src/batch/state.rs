@@ -6,6 +6,7 @@
 //! counts. Lines are appended whole as outputs get their place, and when most of them are
 //! outdated the file is written anew.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -13,7 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::output::own_name;
 use super::{Fingerprint, Shard};
@@ -153,14 +155,15 @@ impl State {
         output: Fingerprint,
         note: &Value,
     ) -> Result<()> {
-        let line = line(&json!({
-            "path": relative.to_string_lossy(),
-            "key": hex(&key(relative)),
-            "source": [source.len, source.modified],
-            "output": [output.len, output.modified],
-            "options": format!("{:016x}", self.options),
-            "note": note,
-        }));
+        let line = line(&Line {
+            path: relative.to_string_lossy(),
+            key: hex(&key(relative)),
+            source: (source.len, source.modified),
+            output: (output.len, output.modified),
+            options: format!("{:016x}", self.options),
+            note,
+        })
+        .context("write", &self.path)?;
         // The file is open for appending, and a line is one write.
         (&self.files[0])
             .write_all(&line)
@@ -326,11 +329,23 @@ fn sum(rest: &[u8]) -> String {
     Digest::of(Algorithm::Sha256, rest).hex()[..16].to_owned()
 }
 
+/// A line without its check sum.
+#[derive(Serialize)]
+struct Line<'a> {
+    path: Cow<'a, str>,
+    key: String,
+    /// Length and time, as of the output.
+    source: (u64, i64),
+    output: (u64, i64),
+    options: String,
+    note: &'a Value,
+}
+
 /// The object with its check sum in front, on a line.
-fn line(value: &Value) -> Vec<u8> {
-    let text = value.to_string();
+fn line(line: &Line<'_>) -> io::Result<Vec<u8>> {
+    let text = serde_json::to_string(line)?;
     let rest = &text[1..];
-    format!("{{\"sum\":\"{}\",{rest}\n", sum(rest.as_bytes())).into_bytes()
+    Ok(format!("{{\"sum\":\"{}\",{rest}\n", sum(rest.as_bytes())).into_bytes())
 }
 
 /// The object on a line, if its check sum is right.
@@ -365,6 +380,8 @@ fn record(value: &Value, line: Place) -> Option<(Key, Record)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const SOURCE: Fingerprint = Fingerprint {

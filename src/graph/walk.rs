@@ -42,11 +42,13 @@ pub(crate) fn walk(
         leniency,
         documents_len: 0,
         ancestors: Vec::new(),
+        reached: Vec::new(),
         children: BTreeMap::new(),
         by_config,
         graph,
     };
     walk.follow_all(&root)?;
+    graph.reachable = walk.reached.into_iter().collect();
     graph.children_first = children_first(graph);
     Ok(())
 }
@@ -57,6 +59,8 @@ struct Walk<'a> {
     leniency: &'a Leniency,
     documents_len: u64,
     ancestors: Vec<Digest>,
+    /// What pointers lead to, as often as they do.
+    reached: Vec<Digest>,
     /// Documents already read, and the shape that they were read as.
     children: BTreeMap<Digest, Shape>,
     /// The first item of `manifest.json` with each config.
@@ -75,7 +79,7 @@ impl Walk<'_> {
     fn follow(&mut self, parent: &Document, pointer: &Pointer) -> Result<()> {
         // Most pointers are in order, and then nobody asks.
         let location = || parent.location_of(pointer);
-        self.graph.reachable.insert(pointer.digest.clone());
+        self.reached.push(pointer.digest.clone());
         check_data(pointer, location)?;
         let shape = match media_type::kind(&pointer.media_type) {
             Kind::Index => Some(Shape::Index),

@@ -99,22 +99,25 @@ impl Walk<'_> {
 /// The keys of one object. Most have few, and then looking at each is faster than hashing.
 #[derive(Default)]
 struct Seen<'k> {
-    few: Vec<Cow<'k, str>>,
+    few: [Cow<'k, str>; 16],
+    count: usize,
     many: HashSet<Cow<'k, str>>,
 }
 
 impl<'k> Seen<'k> {
-    const FEW: usize = 16;
-
     /// Returns the key if it was there.
     fn insert(&mut self, key: Cow<'k, str>) -> Option<String> {
-        if self.few.contains(&key) || self.many.contains(&key) {
+        if self.few[..self.count].contains(&key) || self.many.contains(&key) {
             return Some(key.into_owned());
         }
-        if self.few.len() < Self::FEW {
-            self.few.push(key);
-        } else {
-            self.many.insert(key);
+        match self.few.get_mut(self.count) {
+            Some(next) => {
+                *next = key;
+                self.count += 1;
+            }
+            None => {
+                self.many.insert(key);
+            }
         }
         None
     }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result, show_list};
@@ -198,8 +199,13 @@ pub(crate) fn text(
     {
         return Ok(Some(file.bytes.clone()));
     }
-    let values: Vec<String> = items.iter().map(|item| item.value().to_string()).collect();
-    let text = format!("[{}]", values.join(","));
+    let written: Vec<Written<'_>> = items.iter().map(Written::of).collect();
+    let text = serde_json::to_string(&written).map_err(|error| {
+        Error::new(
+            Code::InvalidDocument,
+            format!("manifest.json cannot be written: {error}"),
+        )
+    })?;
     check_len("manifest.json", &text)?;
     let before = old.map(|(_, old_items)| describe(old_items.len()));
     let what = old.map_or("", |(_, old_items)| difference(old_items, items));
@@ -304,21 +310,28 @@ fn sources_of(
     sources.copied().cloned().collect()
 }
 
-impl Item {
-    fn value(&self) -> Value {
-        let layers: Vec<String> = self.layers.iter().map(Digest::blob_name).collect();
-        let tags = if self.tags.is_empty() {
-            Value::Null
-        } else {
-            json!(self.tags)
-        };
-        let mut value =
-            json!({"Config": self.config.blob_name(), "RepoTags": tags, "Layers": layers});
-        if !self.sources.is_empty() {
-            let sources = self.sources.iter();
-            let sources = sources.map(|source| (source.key.clone(), source.descriptor.clone()));
-            value["LayerSources"] = Value::Object(sources.collect());
+/// An item as docker reads it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Written<'a> {
+    config: String,
+    /// `null` for an image without names, as docker writes it.
+    repo_tags: Option<&'a [String]>,
+    layers: Vec<String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    layer_sources: Map<String, Value>,
+}
+
+impl<'a> Written<'a> {
+    fn of(item: &'a Item) -> Self {
+        let sources = item.sources.iter();
+        Written {
+            config: item.config.blob_name(),
+            repo_tags: Some(&item.tags[..]).filter(|tags| !tags.is_empty()),
+            layers: item.layers.iter().map(Digest::blob_name).collect(),
+            layer_sources: sources
+                .map(|source| (source.key.clone(), source.descriptor.clone()))
+                .collect(),
         }
-        value
     }
 }

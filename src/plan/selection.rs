@@ -311,16 +311,19 @@ fn is_gone(
 }
 
 fn reachable(graph: &Graph, selection: &Selection) -> BTreeSet<Digest> {
-    let mut reachable = BTreeSet::new();
+    let mut reached = Vec::new();
+    let mut documents = BTreeSet::new();
     let mut open: Vec<&Digest> = kept_pointers(&graph.root, Some(&selection.root)).collect();
     while let Some(digest) = open.pop() {
-        if reachable.insert(digest.clone())
-            && let Some(document) = graph.document(digest)
+        reached.push(digest);
+        if let Some(document) = graph.document(digest)
+            && documents.insert(digest)
         {
             open.extend(kept_pointers(document, selection.dropped(digest)));
         }
     }
-    reachable
+    // A set is made of many at once in a fraction of the time that one after the other takes.
+    reached.into_iter().cloned().collect()
 }
 
 fn kept_pointers<'a>(

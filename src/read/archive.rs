@@ -159,7 +159,7 @@ fn truncated(path: &Path, inside: &str) -> Error {
 /// Those before `position` were seen already.
 pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> Result<()> {
     // Most archives end within the first piece.
-    let mut buffer = vec![0; 16 << 10];
+    let mut buffer = vec![0; 4 << 10];
     loop {
         let count = input.read(&mut buffer, position)?;
         if let Some(at) = buffer[..count].iter().position(|&byte| byte != 0) {

@@ -6,6 +6,7 @@ mod copy;
 mod directory;
 mod mover;
 mod patch;
+mod pieces;
 mod recompress;
 mod sequence;
 mod space;

@@ -8,10 +8,8 @@ mod region;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
+use super::pieces::{self, Failure, Piece};
 use super::{ApplyOptions, Link, Verify};
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
@@ -19,12 +17,10 @@ use crate::inventory::Location;
 use crate::plan::OutputEntry;
 use crate::progress::Progress;
 use crate::read::Source;
-use crate::threads::{self, Spare};
+use crate::threads::Spare;
 pub(super) use extents::holes;
 pub(super) use region::{MAX_BLOB, MAX_REGION};
 
-/// A thread is started for so many bytes, and not for fewer.
-pub(super) const THREAD_MIN: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// Blobs from this size get a hashing thread of their own while there are threads to spare.
 const PIPE_MIN: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 /// What is not hashed can be copied in parts, by several threads.
@@ -82,13 +78,10 @@ struct Shared<'a> {
     spare: Option<&'a Spare>,
     verify: Verify,
     link: Link,
-    /// The place of the first task that failed; those after it need not be done any more.
-    failed: AtomicUsize,
-    failure: Mutex<Option<Error>>,
+    failure: &'a Failure,
 }
 
-/// Copies and verifies everything. Of several errors the one of the first task in that order is
-/// returned, whichever thread was faster.
+/// Copies and verifies everything. Of several errors the one of the first task is returned.
 pub(super) fn run(
     tasks: &[Task<'_>],
     source: &Source,
@@ -96,8 +89,8 @@ pub(super) fn run(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let threads = options.jobs.max(1);
-    let steps = schedule(tasks, threads, options.verify);
+    let steps = schedule(tasks, options.jobs.max(1), options.verify);
+    let failure = Failure::none();
     let shared = Shared {
         source,
         output,
@@ -105,46 +98,14 @@ pub(super) fn run(
         spare: options.spare,
         verify: options.verify,
         link: options.link,
-        failed: AtomicUsize::new(usize::MAX),
-        failure: Mutex::new(None),
+        failure: &failure,
     };
-    let next = AtomicUsize::new(0);
-    let is_worth = || {
-        let next = next.load(Ordering::Relaxed);
-        // None of those that are left is longer than the next.
-        let left = steps.len().saturating_sub(next) as u64;
-        let most = steps
-            .get(next)
-            .map(|step| step.bytes.end - step.bytes.start);
-        most.is_some_and(|most| most.saturating_mul(left) >= THREAD_MIN)
-    };
-    let work = |recruit: &dyn Fn()| {
-        let _guard = StopOnPanic(&shared.failed);
-        let mut buffer = Vec::new();
-        while let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if shared.is_pointless(step.place) {
-                continue;
-            }
-            recruit();
-            let done = match &tasks[step.place] {
-                Task::Blob(job) => shared.copy(job, step, &mut buffer),
-                Task::Region(region) => shared.write_region(region, &mut buffer),
-            };
-            if let Err(error) = done {
-                shared.fail(step.place, error);
-            }
+    pieces::each(&steps, options, &failure, |step, buffer| {
+        match &tasks[step.place] {
+            Task::Blob(job) => shared.copy(job, step, buffer),
+            Task::Region(region) => shared.write_region(region, buffer),
         }
-    };
-    // Small blobs are copied before another thread has started.
-    let total = steps.iter().map(|step| step.bytes.end - step.bytes.start);
-    let worth = total.fold(0, u64::saturating_add) / THREAD_MIN;
-    let worth = usize::try_from(worth).unwrap_or(usize::MAX);
-    let threads = threads.min(steps.len()).min(worth.saturating_add(1));
-    threads::together(threads, options.spare, &is_worth, &work);
-    let failure = shared.failure.into_inner();
-    failure
-        .unwrap_or_else(PoisonError::into_inner)
-        .map_or(Ok(()), Err)
+    })
 }
 
 /// A task, or a part of one, in the order of work.
@@ -155,6 +116,16 @@ struct Step {
     bytes: Range<u64>,
     /// Whether another thread hashes while this one copies.
     is_piped: bool,
+}
+
+impl Piece for Step {
+    fn place(&self) -> usize {
+        self.place
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.end - self.bytes.start
+    }
 }
 
 /// The largest first, or one thread would end long after the others. A blob that would still do so,
@@ -196,17 +167,6 @@ fn schedule(tasks: &[Task<'_>], threads: usize, verify: Verify) -> Vec<Step> {
     steps
 }
 
-/// Keeps the other threads from copying on for nothing.
-struct StopOnPanic<'a>(&'a AtomicUsize);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
 /// Says which blob has other bytes than its digest states.
 pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Result<()> {
     if expected == found {
@@ -222,16 +182,9 @@ pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Res
 }
 
 impl Shared<'_> {
-    /// Whether an earlier blob has failed, so that an error here would not be the first.
+    /// Whether an earlier task has failed, so that an error here would not be the first.
     fn is_pointless(&self, place: usize) -> bool {
-        self.failed.load(Ordering::Relaxed) < place
-    }
-
-    fn fail(&self, place: usize, error: Error) {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        if place < self.failed.fetch_min(place, Ordering::Relaxed) {
-            *failure = Some(error);
-        }
+        self.failure.is_before(place)
     }
 }
 

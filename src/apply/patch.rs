@@ -94,7 +94,7 @@ pub fn apply_patched(
     let output = Output::create(target)?;
     refuse_changed(patch, source)?;
     progress.start(patch.kept_len);
-    let cloned = clone::clone(patch, source, target, output.file(), options.link, progress);
+    let cloned = clone::clone(patch, source, target, output.file(), options, progress);
     progress.finish();
     cloned?;
     for write in &patch.writes {

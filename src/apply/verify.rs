@@ -2,18 +2,16 @@
 
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::ApplyOptions;
-use super::copy::{THREAD_MIN, changed_len, check_digest};
+use super::copy::{changed_len, check_digest};
+use super::pieces::{self, Failure, Piece};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Result};
 use crate::inventory::Location;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::read::Source;
-use crate::threads;
 
 /// One read: what is hashed next stays in the processor's cache.
 const PIECE: usize = 128 << 10;
@@ -24,6 +22,17 @@ struct Job<'a> {
     digest: &'a Digest,
     location: &'a Location,
     len: u64,
+    place: usize,
+}
+
+impl Piece for Job<'_> {
+    fn place(&self) -> usize {
+        self.place
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
 }
 
 /// Verifies every blob that a plan takes from the source. Of several errors the one of the first
@@ -49,41 +58,23 @@ fn all(
     progress: &dyn Progress,
 ) -> Result<()> {
     let mut jobs: Vec<Job<'_>> = Vec::new();
-    for entry in &plan.entries {
+    for (place, entry) in plan.entries.iter().enumerate() {
         if let Body::Blob { digest, location } = &entry.body {
             jobs.push(Job {
                 name: &entry.name,
                 digest,
                 location,
                 len: entry.len,
+                place,
             });
         }
     }
     // The largest first, or one thread would end long after the others.
-    jobs.sort_by(|a, b| b.len.cmp(&a.len).then_with(|| a.name.cmp(b.name)));
-    let next = AtomicUsize::new(0);
-    let failure: Mutex<Option<(&str, Error)>> = Mutex::new(None);
-    let is_worth = || {
-        let next = jobs.get(next.load(Ordering::Relaxed));
-        next.is_some_and(|job| job.len >= THREAD_MIN)
-    };
-    let work = |recruit: &dyn Fn()| {
-        let mut buffer = vec![0; PIECE];
-        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            recruit();
-            let Err(error) = verify(job, source, &mut buffer, progress) else {
-                continue;
-            };
-            let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            if failure.as_ref().is_none_or(|(name, _)| job.name < *name) {
-                *failure = Some((job.name, error));
-            }
-        }
-    };
-    let threads = options.jobs.min(jobs.len());
-    threads::together(threads, options.spare, &is_worth, &work);
-    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failure.map_or(Ok(()), |(_, error)| Err(error))
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.len));
+    pieces::each(&jobs, options, &Failure::none(), |job, buffer| {
+        buffer.resize(PIECE, 0);
+        verify(job, source, buffer, progress)
+    })
 }
 
 fn verify(

@@ -8,14 +8,16 @@ use rustix::fs::{copy_file_range, ioctl_ficlone};
 use rustix::io::Errno;
 
 use super::Patch;
+use crate::apply::pieces::{self, Failure, Piece};
 use crate::apply::target::Target;
-use crate::apply::{Link, archive, copy, space};
+use crate::apply::{ApplyOptions, Link, archive, copy, space};
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::progress::Progress;
 use crate::read::Source;
 
-/// What the system copies at a time, so that progress shows.
-const CHUNK: u64 = 64 << 20;
+/// What the system copies at a time, so that progress shows, and so that two threads share the work:
+/// while one of them looks for pages of the input, the other writes.
+const CHUNK: u64 = if cfg!(test) { 1 << 20 } else { 16 << 20 };
 /// What is read at a time where the system cannot copy.
 const PIECE: usize = 128 << 10;
 
@@ -25,11 +27,11 @@ pub(super) fn clone(
     source: &Source,
     target: &Target,
     output: &File,
-    link: Link,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let input = source.file();
-    if link != Link::Never && ioctl_ficlone(output, input).is_ok() {
+    if options.link != Link::Never && ioctl_ficlone(output, input).is_ok() {
         progress.advance(patch.kept_len);
         return Ok(());
     }
@@ -46,13 +48,39 @@ pub(super) fn clone(
         target,
         progress,
     };
-    let mut at = 0;
-    for hole in holes {
-        copy.range(at, hole.start)?;
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let end = std::iter::once(patch.kept_len..patch.kept_len);
+    for hole in holes.into_iter().chain(end) {
+        while start < hole.start {
+            let end = hole.start.min(start + CHUNK);
+            let place = parts.len();
+            parts.push(Part { place, start, end });
+            start = end;
+        }
         progress.advance(hole.end - hole.start);
-        at = hole.end;
+        start = hole.end;
     }
-    copy.range(at, patch.kept_len)
+    pieces::each(&parts, options, &Failure::none(), |part, buffer| {
+        copy.range(part, buffer)
+    })
+}
+
+/// Some of the bytes that are kept, without holes.
+struct Part {
+    place: usize,
+    start: u64,
+    end: u64,
+}
+
+impl Piece for Part {
+    fn place(&self) -> usize {
+        self.place
+    }
+
+    fn len(&self) -> u64 {
+        self.end - self.start
+    }
 }
 
 struct Copy<'a> {
@@ -64,12 +92,14 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    fn range(&self, start: u64, end: u64) -> Result<()> {
-        let mut at = start;
+    fn range(&self, part: &Part, buffer: &mut Vec<u8>) -> Result<()> {
+        let (mut at, end) = (part.start, part.end);
         while at < end {
-            let count = CHUNK.min(end - at);
+            if self.progress.is_stopped() {
+                return Err(Error::interrupted());
+            }
             let (mut from, mut to) = (at, at);
-            let count = usize::try_from(count).unwrap_or(PIECE);
+            let count = usize::try_from(end - at).unwrap_or(PIECE);
             match copy_file_range(
                 self.input,
                 Some(&mut from),
@@ -91,15 +121,15 @@ impl Copy<'_> {
                     | Errno::PERM
                     | Errno::IO
                     | Errno::BADF,
-                ) => return self.by_hand(at, end),
+                ) => return self.by_hand(at, end, buffer),
                 Err(error) => return Err(Error::io("write", self.target.path(), error.into())),
             }
         }
         Ok(())
     }
 
-    fn by_hand(&self, start: u64, end: u64) -> Result<()> {
-        let mut buffer = vec![0; PIECE];
+    fn by_hand(&self, start: u64, end: u64, buffer: &mut Vec<u8>) -> Result<()> {
+        buffer.resize(PIECE, 0);
         let mut at = start;
         while at < end {
             let count = PIECE.min(usize::try_from(end - at).unwrap_or(PIECE));

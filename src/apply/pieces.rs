@@ -1,0 +1,158 @@
+//! Pieces of an output that several threads do, and the first of their errors.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::ApplyOptions;
+use crate::error::{Error, Result};
+use crate::threads;
+
+/// A thread is started for so many bytes, and not for fewer.
+const THREAD_MIN: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
+
+/// Something to do that depends on nothing else.
+pub(super) trait Piece: Sync {
+    /// Where it stands among all: of several errors the one of the least place counts.
+    fn place(&self) -> usize;
+    /// How many bytes it is about.
+    fn len(&self) -> u64;
+}
+
+/// The first error of all pieces, whichever thread was faster.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The place of the first piece that failed; those after it need not be done any more.
+    place: AtomicUsize,
+    error: Mutex<Option<Error>>,
+}
+
+impl Failure {
+    pub(super) fn none() -> Self {
+        Failure {
+            place: AtomicUsize::new(usize::MAX),
+            error: Mutex::new(None),
+        }
+    }
+
+    /// Whether an earlier piece has failed, so that an error here would not be the first.
+    pub(super) fn is_before(&self, place: usize) -> bool {
+        self.place.load(Ordering::Relaxed) < place
+    }
+
+    fn add(&self, place: usize, error: Error) {
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        if place < self.place.fetch_min(place, Ordering::Relaxed) {
+            *first = Some(error);
+        }
+    }
+}
+
+/// Does all pieces, begun in the order in which they are given, with a buffer that each thread has for
+/// itself. What comes after a failed one in place is left out, here and by `work` where that takes long.
+///
+/// # Errors
+/// The first that `work` returns.
+pub(super) fn each<P: Piece>(
+    pieces: &[P],
+    options: &ApplyOptions<'_>,
+    failure: &Failure,
+    work: impl Fn(&P, &mut Vec<u8>) -> Result<()> + Sync,
+) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let is_worth = || {
+        let next = next.load(Ordering::Relaxed);
+        let left = pieces.len().saturating_sub(next) as u64;
+        let len = pieces.get(next).map(Piece::len);
+        len.is_some_and(|len| len.saturating_mul(left) >= THREAD_MIN)
+    };
+    let run = |recruit: &dyn Fn()| {
+        let _guard = StopOnPanic(failure);
+        let mut buffer = Vec::new();
+        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if failure.is_before(piece.place()) {
+                continue;
+            }
+            recruit();
+            if let Err(error) = work(piece, &mut buffer) {
+                failure.add(piece.place(), error);
+            }
+        }
+    };
+    // Small pieces are done before another thread has started.
+    let total = pieces.iter().map(Piece::len).fold(0, u64::saturating_add);
+    let worth = usize::try_from(total / THREAD_MIN).unwrap_or(usize::MAX);
+    let threads = options.jobs.max(1).min(pieces.len());
+    let threads = threads.min(worth.saturating_add(1));
+    threads::together(threads, options.spare, &is_worth, &run);
+    let mut first = failure.error.lock().unwrap_or_else(PoisonError::into_inner);
+    first.take().map_or(Ok(()), Err)
+}
+
+/// Keeps the other threads from going on for nothing.
+struct StopOnPanic<'a>(&'a Failure);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.place.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    struct Number(usize);
+
+    impl Piece for Number {
+        fn place(&self) -> usize {
+            self.0
+        }
+
+        fn len(&self) -> u64 {
+            THREAD_MIN
+        }
+    }
+
+    #[test]
+    fn all_are_done_once() {
+        let pieces: Vec<Number> = (0..100).map(Number).collect();
+        for jobs in [0, 1, 4] {
+            let options = ApplyOptions {
+                jobs,
+                ..ApplyOptions::default()
+            };
+            let seen = Mutex::new(Vec::new());
+            each(&pieces, &options, &Failure::none(), |piece, _| {
+                seen.lock().unwrap().push(piece.0);
+                Ok(())
+            })
+            .unwrap();
+            let mut seen = seen.into_inner().unwrap();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..100).collect::<Vec<_>>(), "{jobs}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_the_first_place_is_returned() {
+        // Begun in another order than that of their places.
+        let pieces: Vec<Number> = (0..100).rev().map(Number).collect();
+        for jobs in [1, 4] {
+            let options = ApplyOptions {
+                jobs,
+                ..ApplyOptions::default()
+            };
+            let failed = each(&pieces, &options, &Failure::none(), |piece, _| {
+                match piece.0 % 10 {
+                    7 => Err(Error::new(Code::Io, piece.0.to_string())),
+                    _ => Ok(()),
+                }
+            });
+            assert_eq!(failed.unwrap_err().to_string(), "7", "{jobs}");
+        }
+    }
+}

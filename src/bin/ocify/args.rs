@@ -61,9 +61,10 @@ Examples:
   ocify fix --in-place images/               fix them where they are
   find . -name '*.tar' -print0 | ocify fix --files-from - -0 -o ../fixed/
 
-Many inputs: a directory that is no image layout is looked through for archives and layouts, which are
-known by their content. Several inputs and --files-from are many, too. OUTPUT is then a directory, in
-which the tree is mirrored. A failure stops no other input; run again, and what is finished is kept.
+Many inputs: a directory that is no image layout is looked through for archives and layouts, which \
+are known by their content. Several inputs and --files-from are many, too. OUTPUT is then a \
+directory, in which the tree is mirrored. A failure stops no other input; run again, and what is \
+finished is kept.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::Digest;
+use crate::header::BLOCK;
 
 /// Everything that was found in an archive or an image layout directory.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +67,14 @@ pub struct ArchiveMap {
     pub end: u64,
     /// How many bytes the file has.
     pub len: u64,
+}
+
+impl ArchiveMap {
+    /// Whether something tells that the archive was read to its end: a block of zeros after the last
+    /// entry, where POSIX wants two. A directory has an end of its own.
+    pub fn is_ended(&self) -> bool {
+        self.end == 0 || self.len >= self.end + BLOCK as u64
+    }
 }
 
 /// Where an entry stands in its archive, and whether another one could take its place.

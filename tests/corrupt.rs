@@ -12,6 +12,7 @@ use common::contents::{Contents, blob_name};
 use common::failure::{expect, fails};
 use common::fixture;
 use common::runner::Sandbox;
+use serde_json::{Value, json};
 
 #[test]
 fn what_is_no_image_archive_is_refused() {
@@ -76,6 +77,10 @@ fn a_cut_archive_fails_or_is_whole_all_the_same() {
                 sandbox.read("out.tar") == right,
                 "cut at {cut}: another output"
             );
+            let is_told = |found: &Value| found["rule"] == json!("no-end-marker");
+            let findings = run.json()["findings"].as_array().unwrap().clone();
+            let is_ended = cut >= last_data.next_multiple_of(512) + 512;
+            assert_eq!(findings.iter().any(is_told), !is_ended, "cut at {cut}");
             continue;
         }
         // An end marker that is cut within a block is damage; without its blocks it is not.

@@ -37,6 +37,14 @@ pub(crate) fn findings(
         );
         findings.push(FindingRule::DuplicateEntry.finding(Some(name.clone()), message, None));
     }
+    if !inventory.archive.is_ended() {
+        let message = format!(
+            "the archive stops after {} bytes without an end marker; what stood behind is lost if it was cut short",
+            inventory.archive.len
+        );
+        let hint = "compare its length with that of the original";
+        findings.push(FindingRule::NoEndMarker.finding(None, message, Some(hint)));
+    }
     for repeated in &graph.repeated_keys {
         let message = format!(
             "the key \"{}\" stands twice in one object; the last one was taken",

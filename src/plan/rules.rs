@@ -239,6 +239,13 @@ rules! {
         whose: "nobody's: tar allows it",
         threads: [],
     };
+    NoEndMarker = {
+        name: "no-end-marker",
+        what: "The archive stops after an entry, without the zero blocks that end a tar.",
+        why: "it may have been cut short just there, and readers do not tell",
+        whose: "a copy or download that broke off; writers that do not finish their archive",
+        threads: [],
+    };
     DuplicateKey = {
         name: "duplicate-key",
         what: "A key stands in one object more than once.",

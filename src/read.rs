@@ -14,7 +14,7 @@ pub use stream::{BlobSink, PassingBlob, Stream};
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -80,7 +80,10 @@ impl Source {
                 Code::NotAnImage,
                 format!("{} is neither a file nor a directory", show_path(path)),
             )
-            .with_hint("write the archive to a file first"));
+            .with_hint(match metadata.file_type().is_fifo() {
+                true => "give what a pipe brings on standard input, whose name is -",
+                false => "give a file, a directory, or - for standard input",
+            }));
         }
         // Nor may one wait that took the file's place meanwhile.
         let file = File::options()

@@ -274,6 +274,21 @@ fn inputs_that_cannot_be_read_are_named() {
         "not-an-image",
         &["/dev/zero is neither a file nor a directory"],
     );
+    // One without a writer would be waited for without end.
+    let made = std::process::Command::new("mkfifo")
+        .arg(sandbox.path("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    let run = sandbox.fix("pipe", "out.tar");
+    expect(
+        "pipe",
+        &run,
+        "not-an-image",
+        &["pipe is neither a file nor a directory"],
+    );
+    let hint = run.json()["error"]["hint"].clone();
+    assert!(hint.as_str().unwrap().contains("standard input"), "{hint}");
+    fs::remove_file(sandbox.path("pipe")).unwrap();
     assert!(sandbox.names().is_empty());
 }
 

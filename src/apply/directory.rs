@@ -8,9 +8,9 @@ use std::path::Path;
 use rustix::fs::ioctl_ficlone;
 
 use super::copy::{self, Destination, Job, Task};
-use super::target::{Target, Temporary, sync_directory};
+use super::target::{Target, Temporary, not_empty, sync_directory};
 use super::{ApplyOptions, Link, body_len, space};
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::error::{Error, IoContext, Result};
 use crate::inventory::Location;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
@@ -126,11 +126,7 @@ fn publish(temporary: Temporary, target: &Target) -> Result<()> {
             temporary.keep();
             Ok(())
         }
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Err(Error::new(
-            Code::OutputNotEmpty,
-            format!("the output directory {} is not empty", show_path(path)),
-        )
-        .with_hint("choose a new or an empty directory")),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Err(not_empty(path)),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(target.appeared()),
         Err(error) => Err(Error::io("create", path, error)),
     }

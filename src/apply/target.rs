@@ -225,11 +225,19 @@ fn refuse_filled(path: &Path) -> Result<()> {
     if entries.next().is_none() {
         return Ok(());
     }
-    Err(Error::new(
+    Err(not_empty(path))
+}
+
+/// The error for an output directory that holds something.
+pub(super) fn not_empty(path: &Path) -> Error {
+    let shown = show_path(path);
+    Error::new(
         Code::OutputNotEmpty,
-        format!("the output directory {} is not empty", show_path(path)),
+        format!("the output directory {shown} is not empty"),
     )
-    .with_hint("choose a new or an empty directory"))
+    .with_hint(
+        "choose a new or an empty directory; for an archive in this one, give its name as well",
+    )
 }
 
 /// The output takes an empty directory's place, which the system refuses for a mount.

@@ -32,8 +32,7 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
                 Ok(Way::Single) => fix(&args),
                 Ok(Way::Batch(shard)) => batch(&args, shard),
                 Err(what) => {
-                    let error = Cli::command().error(ErrorKind::ArgumentConflict, what);
-                    let _ = error.print();
+                    let _ = wrong_usage(what).print();
                     USAGE
                 }
             },
@@ -45,6 +44,18 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// The error, with the usage of the command that it is about.
+fn wrong_usage(what: String) -> clap::Error {
+    let mut all = Cli::command();
+    // Usages get the names of the commands around them here.
+    all.build();
+    let about = match all.find_subcommand_mut("fix") {
+        Some(fix) => fix,
+        None => &mut all,
+    };
+    about.error(ErrorKind::ArgumentConflict, what)
 }
 
 /// What is to be done.

@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod gzip_read;
 mod gzip_write;
+mod zstd_write;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

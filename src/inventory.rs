@@ -48,8 +48,13 @@ pub enum Location {
     Offset(u64),
     /// In this file, relative to the layout directory.
     File(String),
-    /// In a temporary file that belongs to the source, by its number.
-    Spooled(usize),
+    /// In a temporary file that belongs to the source.
+    Spooled {
+        /// The file's number.
+        file: usize,
+        /// Where in it, in bytes.
+        offset: u64,
+    },
     /// Kept by the stream that it came in, by its number.
     Held(usize),
     /// In the output already, verified or taken at its word as was asked for.

@@ -38,7 +38,7 @@ pub struct Source {
     metadata: Metadata,
     /// What the archive was compressed with as a whole.
     outer: Option<Content>,
-    /// Blobs that the input does not hold in this form.
+    /// Temporary files with blobs that the input does not hold in this form.
     spooled: Vec<Arc<File>>,
 }
 
@@ -156,8 +156,8 @@ impl Source {
                     layout::open_beneath(&self.file, name).context("open", self.path.join(name))?;
                 Ok((Arc::new(file), 0))
             }
-            Location::Spooled(number) => match self.spooled.get(*number) {
-                Some(file) => Ok((Arc::clone(file), 0)),
+            Location::Spooled { file, offset } => match self.spooled.get(*file) {
+                Some(file) => Ok((Arc::clone(file), *offset)),
                 None => Err(self.absent(location)),
             },
             Location::Held(_) | Location::Written | Location::Passed(_) => {
@@ -166,10 +166,10 @@ impl Source {
         }
     }
 
-    /// Takes a file that holds one blob, and says where that is from now on.
-    pub(crate) fn add_spooled(&mut self, file: File) -> Location {
-        self.spooled.push(Arc::new(file));
-        Location::Spooled(self.spooled.len() - 1)
+    /// Takes a temporary file that holds blobs, and returns its number.
+    pub(crate) fn add_spooled(&mut self, file: Arc<File>) -> usize {
+        self.spooled.push(file);
+        self.spooled.len() - 1
     }
 
     /// Whether `other` is the very file or directory that was opened.
@@ -212,7 +212,7 @@ impl Source {
             .with_hint("try again when nothing else writes to it"),
             Location::Offset(_) => Error::io("read", &self.path, error),
             Location::File(name) => Error::io("read", &self.path.join(name), error),
-            Location::Spooled(_) => Error::io("read a temporary file of", &self.path, error),
+            Location::Spooled { .. } => Error::io("read a temporary file of", &self.path, error),
             Location::Held(_) | Location::Written | Location::Passed(_) => {
                 Error::io("read a stream's blob from", &self.path, error)
             }
@@ -228,7 +228,9 @@ impl Source {
         match location {
             Location::Offset(offset) => format!("the blob at byte {offset}"),
             Location::File(name) => escape(name),
-            Location::Spooled(number) => format!("temporary file {number}"),
+            Location::Spooled { file, offset } => {
+                format!("the blob at byte {offset} of temporary file {file}")
+            }
             Location::Held(_) | Location::Written | Location::Passed(_) => {
                 "a stream's blob".to_owned()
             }

@@ -32,7 +32,7 @@ fn bounded(sandbox: &Sandbox, bytes: &[u8]) -> Run {
     let line = [
         "fix", "in.tar", "-o", "out.tar", "--format", "json", "--jobs", "2",
     ];
-    let run = run(sandbox.limited(MEMORY_KIB).args(line));
+    let run = run(sandbox.limited("-v", MEMORY_KIB).args(line));
     assert!(run.time < SOON, "took {:?}", run.time);
     run
 }

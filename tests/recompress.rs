@@ -14,7 +14,7 @@ use common::builder::{
 use common::checker::check_output;
 use common::contents::Contents;
 use common::failure::fails_with;
-use common::runner::Sandbox;
+use common::runner::{Sandbox, run};
 use common::{fixture, layouts};
 use serde_json::Value;
 
@@ -341,6 +341,21 @@ fn a_layer_of_two_images_is_compressed_once() {
     let contents = Contents::read(&sandbox.path("out.tar"));
     let parts = contents.parts();
     assert!(parts[0].iter().any(|digest| parts[1].contains(digest)));
+}
+
+/// A process may have few files open, and an archive many layers.
+#[test]
+fn many_layers_take_few_files() {
+    let layer = |number| Layer::zstd(OCI_ZSTD, &format!("layer {number}"));
+    let layers = (0..200).map(layer).collect();
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", Layout::of(&Image::oci(layers), NAME).tar());
+    for output in ["out.tar", "layout/"] {
+        let mut command = sandbox.limited("-n", 40);
+        let line = ["fix", "in.tar", "-o", output, "--compression", "gzip"];
+        run(command.args(line)).exits(0);
+        check_output(&sandbox.path(output));
+    }
 }
 
 #[test]

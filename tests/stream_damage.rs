@@ -164,7 +164,7 @@ fn sizes_that_headers_claim_cost_nothing() {
                 entries.retain(|entry| entry.name != name.as_bytes());
                 entries.push(Entry::file(name, data).size(field));
                 let sandbox = Sandbox::new();
-                let mut command = sandbox.limited(200 << 10);
+                let mut command = sandbox.limited("-v", 200 << 10);
                 let piped = pipe(
                     command.args(["fix", "-", "--format", "json"]),
                     &tar(&entries),

@@ -48,7 +48,7 @@ impl Job<'_> {
     /// Whether the bytes are hashed on their way. Those of a temporary file of ours were hashed when
     /// they were written, and nobody else can open it.
     fn is_hashed(&self, verify: Verify) -> bool {
-        verify == Verify::Full && !matches!(self.location, Location::Spooled(_))
+        verify == Verify::Full && !matches!(self.location, Location::Spooled { .. })
     }
 }
 
@@ -193,7 +193,7 @@ pub(super) fn changed_len(name: &str, location: &Location, expected: u64, found:
     let (code, what) = match location {
         Location::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
         Location::File(_)
-        | Location::Spooled(_)
+        | Location::Spooled { .. }
         | Location::Held(_)
         | Location::Written
         | Location::Passed(_) => (Code::SizeMismatch, "the file has another length"),

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::transcode::{Transcoded, transcode};
 use crate::compression::{GzipMembers, Limits};
 use crate::digest::Digest;
 use crate::error::{IoContext, Result};
+use crate::inventory::Location;
 use crate::plan::{NewLayer, Transcode};
 use crate::progress::Progress;
 use crate::read::Source;
@@ -20,8 +22,10 @@ use crate::threads::{self, Lent, Spare};
 /// How many threads compress for each processor when layers are compressed side by side.
 const THREADS_PER_JOB: usize = 2;
 
-/// Layers from this size are worth starting threads that are lent.
-const LENDING: u64 = 256 << 10;
+/// Layers from this size, compressed, are worth starting threads for.
+const SMALL: u64 = 256 << 10;
+/// Where layers begin in a temporary file: filesystems that can share blocks share whole ones.
+const BLOCK: u64 = 4096;
 
 /// How to compress.
 #[derive(Clone, Copy, Debug)]
@@ -56,17 +60,41 @@ pub fn recompress(
     let done = all(transcodes, source, options, progress);
     progress.finish();
     let mut layers = BTreeMap::new();
-    for (work, (transcoded, file)) in transcodes.iter().zip(done?) {
+    let Done { files, places } = done?;
+    let files: Vec<usize> = files
+        .into_iter()
+        .map(|file| source.add_spooled(file))
+        .collect();
+    for (work, spooled) in transcodes.iter().zip(places) {
         let layer = NewLayer {
-            digest: transcoded.digest,
-            len: transcoded.len,
+            digest: spooled.layer.digest,
+            len: spooled.layer.len,
             diff_id: work.diff_id.clone(),
             compression: work.to,
-            location: source.add_spooled(file),
+            location: Location::Spooled {
+                file: files[spooled.file],
+                offset: spooled.offset,
+            },
         };
         layers.insert(work.digest.clone(), layer);
     }
     Ok(layers)
+}
+
+/// All layers in their new form.
+struct Done {
+    /// The temporary files that hold them: one for each thread, since a process may have few files open.
+    files: Vec<Arc<File>>,
+    /// In the order of the plan.
+    places: Vec<Spooled>,
+}
+
+/// A layer in its new form.
+struct Spooled {
+    layer: Transcoded,
+    /// Which of the temporary files holds it, and where in it.
+    file: usize,
+    offset: u64,
 }
 
 /// Layers side by side, the largest first.
@@ -75,56 +103,99 @@ fn all(
     source: &Source,
     options: RecompressOptions<'_>,
     progress: &dyn Progress,
-) -> Result<Vec<(Transcoded, File)>> {
+) -> Result<Done> {
     let jobs = options.jobs.get();
     let schedule = Mutex::new(Schedule::new(transcodes, jobs));
-    let lock = || schedule.lock().unwrap_or_else(PoisonError::into_inner);
     let failed = AtomicUsize::new(usize::MAX);
+    let files = Mutex::new(Vec::new());
     let results = Mutex::new(Vec::new());
-    let one = |place: usize, threads: usize| -> Result<Option<(Transcoded, File)>> {
-        let stop = Stop {
-            failed: &failed,
-            place,
+    let one =
+        |place: usize, spool: &mut Option<Spool>, threads: usize| -> Result<Option<Spooled>> {
+            let stop = Stop {
+                failed: &failed,
+                place,
+            };
+            if stop.is_set() {
+                return Ok(None);
+            }
+            let spool = match spool {
+                Some(spool) => spool,
+                none => none.insert(Spool::new(options.directory, &files)?),
+            };
+            let offset = spool.next(options.directory)?;
+            let work = &transcodes[place];
+            let file = &spool.file;
+            let layer = transcode(work, source, file, options, threads, &stop, progress)?;
+            Ok(layer.map(|layer| Spooled {
+                layer,
+                file: spool.number,
+                offset,
+            }))
         };
-        if stop.is_set() {
-            return Ok(None);
-        }
-        let mut file =
-            unnamed(options.directory).context("create a temporary file in", options.directory)?;
-        let work = &transcodes[place];
-        let done = transcode(work, source, &mut file, options, threads, &stop, progress)?;
-        Ok(done.map(|transcoded| (transcoded, file)))
-    };
-    let is_worth = || !lock().waiting.is_empty();
+    let is_worth = || !lock(&schedule).waiting.is_empty();
     let work = |recruit: &dyn Fn()| {
+        let mut spool = None;
         loop {
-            let next = lock().next();
+            let next = lock(&schedule).next();
             let Some((place, threads)) = next else { return };
             recruit();
             // What no other layer takes helps with this one; so do threads that become idle later.
             let lent: Vec<Lent<'_>> = match transcodes[place].len {
-                LENDING.. => options.spare.into_iter().flat_map(Spare::all).collect(),
+                SMALL.. => options.spare.into_iter().flat_map(Spare::all).collect(),
                 _ => Vec::new(),
             };
-            let result = one(place, threads + lent.len());
+            let result = one(place, &mut spool, threads + lent.len());
             drop(lent);
-            lock().free += threads;
+            lock(&schedule).free += threads;
             if result.is_err() {
                 failed.fetch_min(place, Ordering::Relaxed);
             }
-            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-            results.push((place, result));
+            lock(&results).push((place, result));
         }
     };
     threads::together(jobs.min(transcodes.len()), options.spare, &is_worth, &work);
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     // The first error in the order of the plan, whichever thread was faster.
     results.sort_by_key(|(place, _)| *place);
-    let mut done = Vec::with_capacity(results.len());
+    let mut places = Vec::with_capacity(results.len());
     for (_, result) in results {
-        done.extend(result?);
+        places.extend(result?);
     }
-    Ok(done)
+    let files = files.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Done { files, places })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A temporary file that takes one layer after the other.
+struct Spool {
+    file: Arc<File>,
+    /// Its place among those of all threads.
+    number: usize,
+}
+
+impl Spool {
+    /// One more of `files`.
+    fn new(directory: &Path, files: &Mutex<Vec<Arc<File>>>) -> Result<Spool> {
+        let created = unnamed(directory).context("create a temporary file in", directory)?;
+        let file = Arc::new(created);
+        let mut files = lock(files);
+        files.push(Arc::clone(&file));
+        Ok(Spool {
+            file,
+            number: files.len() - 1,
+        })
+    }
+
+    /// Where the next layer begins.
+    fn next(&self, directory: &Path) -> Result<u64> {
+        let mut file = &*self.file;
+        let end = file.stream_position();
+        let place = end.and_then(|end| file.seek(SeekFrom::Start(end.next_multiple_of(BLOCK))));
+        place.context("write a temporary file in", directory)
+    }
 }
 
 /// Which layer is next, and how many threads compress it.
@@ -154,13 +225,17 @@ impl Schedule {
     }
 
     /// A layer gets its share of the threads by its share of the bytes: one large layer gets as many
-    /// as there are processors, and of many small ones each gets a few.
+    /// as there are processors, and of many each gets a few. A small one gets one: to start others
+    /// takes longer than what they do.
     fn next(&mut self) -> Option<(usize, usize)> {
         let (place, len) = self.waiting.pop()?;
         let share = (u128::from(len) * self.jobs as u128).div_ceil(u128::from(self.left.max(1)));
         self.left -= len;
         let share = usize::try_from(share).unwrap_or(self.jobs) * THREADS_PER_JOB;
-        let threads = share.min(self.jobs).clamp(1, self.free.max(1));
+        let threads = match len {
+            SMALL.. => share.min(self.jobs).clamp(1, self.free.max(1)),
+            _ => 1,
+        };
         self.free = self.free.saturating_sub(threads);
         Some((place, threads))
     }

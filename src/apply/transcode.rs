@@ -28,6 +28,8 @@ use input::{Direct, Input, Reader};
 
 /// One read of compressed bytes.
 const PIECE: usize = 128 << 10;
+/// Room for the first bytes of a layer's tar, which may be all.
+const FIRST: usize = 16 << 10;
 /// How many pieces or blocks may wait for each thread.
 const DEPTH: usize = 4;
 
@@ -42,7 +44,7 @@ pub(super) struct Transcoded {
 pub(super) fn transcode(
     work: &Transcode,
     source: &Source,
-    output: &mut File,
+    output: &File,
     options: RecompressOptions<'_>,
     threads: usize,
     stop: &Stop<'_>,
@@ -131,7 +133,8 @@ fn in_turn(
     let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut encoder = Ok(encoder);
-    let mut input = BufReader::with_capacity(PIECE, input);
+    let piece = usize::try_from(work.len).unwrap_or(PIECE).min(PIECE);
+    let mut input = BufReader::with_capacity(piece, input);
     let mut push = |block: Block| {
         hasher.update(block.filled());
         let pushed = match &mut encoder {
@@ -216,11 +219,10 @@ fn decode_all(
     let mut total = 0_u64;
     loop {
         let mut block = blocks.take();
-        let count = fill(&mut decoder, block.space()).map_err(damaged)?;
+        let count = fill(&mut decoder, &mut block, blocks.size()).map_err(damaged)?;
         if count == 0 {
             return Ok(());
         }
-        block.set_len(count);
         total += count as u64;
         if total > max_len {
             return Err(Error::new(
@@ -238,9 +240,11 @@ fn decode_all(
     }
 }
 
-fn fill(decoder: &mut impl Read, space: &mut [u8]) -> io::Result<usize> {
+/// Fills a block with `size` bytes, or with all that are left; it grows as they come.
+fn fill(decoder: &mut impl Read, block: &mut Block, size: usize) -> io::Result<usize> {
     let mut count = 0;
-    while count < space.len() {
+    while count < size {
+        let space = block.space((count * 2).clamp(FIRST, size));
         match decoder.read(&mut space[count..]) {
             Ok(0) => break,
             Ok(more) => count += more,
@@ -248,6 +252,7 @@ fn fill(decoder: &mut impl Read, space: &mut [u8]) -> io::Result<usize> {
             Err(error) => return Err(error),
         }
     }
+    block.set_len(count);
     Ok(count)
 }
 
@@ -290,7 +295,7 @@ fn encode<'a>(
 
 /// The new bytes, hashed while they are written unless their digest is known without.
 struct Output<'a> {
-    file: &'a mut File,
+    file: &'a File,
     hasher: Option<Hasher>,
     len: u64,
 }

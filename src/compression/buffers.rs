@@ -16,8 +16,12 @@ impl Block {
         &self.bytes[..self.len]
     }
 
-    /// The whole buffer, to be filled from its beginning.
-    pub(crate) fn space(&mut self) -> &mut [u8] {
+    /// The buffer, to be filled from its beginning: `len` bytes at least. It is never longer than was
+    /// asked for once, because most layers are small, and memory that nobody uses is not free.
+    pub(crate) fn space(&mut self, len: usize) -> &mut [u8] {
+        if self.bytes.len() < len {
+            self.bytes.resize(len, 0);
+        }
         &mut self.bytes
     }
 
@@ -27,7 +31,7 @@ impl Block {
     }
 }
 
-/// Blocks of one size that are not in use.
+/// Blocks that are not in use.
 #[derive(Debug)]
 pub(crate) struct Buffers {
     size: usize,
@@ -35,7 +39,7 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// None yet, each of `size` bytes.
+    /// None yet, each for up to `size` bytes.
     pub(crate) fn new(size: usize) -> Self {
         Buffers {
             size,
@@ -43,15 +47,16 @@ impl Buffers {
         }
     }
 
+    /// How many bytes a full block has.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     /// An empty block.
     pub(crate) fn take(&self) -> Block {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = free.pop();
-        drop(free);
-        Block {
-            bytes: bytes.unwrap_or_else(|| vec![0; self.size]),
-            len: 0,
-        }
+        let bytes = free.pop().unwrap_or_default();
+        Block { bytes, len: 0 }
     }
 
     /// Takes a block back.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Compression;
 use super::buffers::{Block, Buffers};
 use super::gzip_write::{GzipWriter, MEMBER_LEN};
+use super::zstd_write::ZstdWriter;
 use crate::threads::Spare;
 
 /// One block for encoders that have no size of their own.
@@ -55,7 +56,7 @@ enum Form<'a, W: Write> {
     /// In one member.
     SingleGzip(Box<flate2::write::GzEncoder<W>>),
     /// One frame.
-    Zstd(Box<zstd::stream::write::Encoder<'a, W>>),
+    Zstd(ZstdWriter<'a, W>),
 }
 
 impl<'a, W: Write> Encoder<'a, W> {
@@ -84,13 +85,7 @@ impl<'a, W: Write> Encoder<'a, W> {
                 let level = flate2::Compression::new(level.clamp(0, 9).unsigned_abs());
                 Form::SingleGzip(Box::new(flate2::GzBuilder::new().write(output, level)))
             }
-            Compression::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
-                encoder.include_checksum(true)?;
-                // One worker and more write the same bytes; none writes others.
-                encoder.multithread(u32::try_from(threads).unwrap_or(1))?;
-                Form::Zstd(Box::new(encoder))
-            }
+            Compression::Zstd => Form::Zstd(ZstdWriter::new(level, threads, output)),
         };
         Ok(Encoder { form, blocks })
     }

@@ -61,12 +61,11 @@ impl<'a, W: Write> GzipWriter<'a, W> {
             io::Error::new(io::ErrorKind::InvalidInput, "gzip has the levels 0 to 12")
         })?;
         let (tasks, receiver) = channel::<Task>();
-        let bound = Compressor::new(level).gzip_compress_bound(MEMBER_LEN);
         let shared = Arc::new(Shared {
             level,
             tasks: Mutex::new(receiver),
             members,
-            compressed: Buffers::new(bound),
+            compressed: Buffers::new(MEMBER_LEN),
         });
         let mut writer = GzipWriter {
             output,
@@ -93,13 +92,15 @@ impl<'a, W: Write> GzipWriter<'a, W> {
         is_started
     }
 
-    /// Takes the next bytes; a block that is a whole member is not copied.
-    pub(super) fn push(&mut self, block: Block) -> io::Result<()> {
-        let is_member = self.buffer.filled().is_empty() && block.filled().len() == MEMBER_LEN;
-        if is_member {
+    /// Takes the next bytes; a block at a member's beginning is not copied.
+    pub(super) fn push(&mut self, mut block: Block) -> io::Result<()> {
+        if !self.buffer.filled().is_empty() {
+            self.write_all(block.filled())?;
+        } else if block.filled().len() == MEMBER_LEN {
             return self.dispatch(block);
+        } else {
+            std::mem::swap(&mut self.buffer, &mut block);
         }
-        self.write_all(block.filled())?;
         self.shared.members.give(block);
         Ok(())
     }
@@ -171,7 +172,7 @@ impl<W: Write> Write for GzipWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let start = self.buffer.filled().len();
         let count = bytes.len().min(MEMBER_LEN - start);
-        self.buffer.space()[start..start + count].copy_from_slice(&bytes[..count]);
+        self.buffer.space(start + count)[start..start + count].copy_from_slice(&bytes[..count]);
         self.buffer.set_len(start + count);
         if start + count == MEMBER_LEN {
             self.dispatch_buffer()?;
@@ -206,8 +207,9 @@ impl Shared {
 
     fn compress(&self, compressor: &mut Compressor, member: Block) -> io::Result<Block> {
         let mut compressed = self.compressed.take();
+        let bound = compressor.gzip_compress_bound(member.filled().len());
         let len = compressor
-            .gzip_compress(member.filled(), compressed.space())
+            .gzip_compress(member.filled(), compressed.space(bound))
             .map_err(io::Error::other)?;
         compressed.set_len(len);
         self.members.give(member);

@@ -42,7 +42,9 @@ fn what_is_written_is_read_and_does_not_depend_on_threads() {
         (Compression::Gzip, Content::Gzip),
         (Compression::Zstd, Content::Zstd),
     ];
-    for len in [0, 1, (1 << 20) - 1, 1 << 20, (5 << 20) + 3] {
+    let around = |len: usize| [len - 1, len, len + 1];
+    let lens = [0, 1, (5 << 20) + 3].into_iter();
+    for len in lens.chain(around(256 << 10)).chain(around(1 << 20)) {
         let bytes = sample(len);
         for (compression, content) in forms {
             let one = encode(compression, 1, &bytes);
@@ -51,6 +53,23 @@ fn what_is_written_is_read_and_does_not_depend_on_threads() {
                 decode(content, &one).unwrap() == bytes,
                 "{compression:?} {len}"
             );
+        }
+    }
+}
+
+#[test]
+fn what_is_written_does_not_depend_on_the_pieces() {
+    let bytes = sample(600_000);
+    for compression in [Compression::Gzip, Compression::Zstd] {
+        for len in [300, 256 << 10, (256 << 10) + 1, bytes.len()] {
+            let whole = encode(compression, 1, &bytes[..len]);
+            let mut encoder =
+                Encoder::new(compression, EncoderOptions::default(), Vec::new()).unwrap();
+            for piece in bytes[..len].chunks(1000) {
+                encoder.write_all(piece).unwrap();
+            }
+            let in_pieces = encoder.finish().unwrap();
+            assert!(whole == in_pieces, "{compression:?} {len}");
         }
     }
 }

@@ -85,10 +85,10 @@ impl Sandbox {
         self.program(env!("CARGO_BIN_EXE_ocify"))
     }
 
-    /// The command with a limit on its address space, in KiB.
-    pub(crate) fn limited(&self, kib: u64) -> Command {
+    /// The command with a limit of the shell's: `-v` for its address space in KiB, `-n` for open files.
+    pub(crate) fn limited(&self, what: &str, limit: u64) -> Command {
         let mut command = self.program("/bin/sh");
-        let script = format!("ulimit -v {kib} && exec \"$0\" \"$@\"");
+        let script = format!("ulimit {what} {limit} && exec \"$0\" \"$@\"");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_ocify")]);
         command
     }

@@ -26,7 +26,8 @@ impl Shared<'_> {
 
     /// Lets a new file share its blocks with all of the input; whether that could be done.
     pub(super) fn cloned(&self, job: &Job<'_>, input: &File, output: &File) -> Result<bool> {
-        let is_whole = matches!(job.location, Location::File(_) | Location::Spooled(_));
+        // Of a part, the system shares what it can while it copies.
+        let is_whole = matches!(job.location, Location::File(_));
         if self.link == Link::Never || !is_whole || ioctl_ficlone(output, input).is_err() {
             return Ok(false);
         }

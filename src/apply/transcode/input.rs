@@ -43,10 +43,10 @@ impl Reader<'_> {
                 return Err(Error::interrupted());
             }
             let mut piece = self.pieces.take();
-            let space = piece.space();
             let left = usize::try_from(work.len - done).unwrap_or(usize::MAX);
-            let wanted = space.len().min(left);
-            let count = match file.read_at(&mut space[..wanted], start + done) {
+            let wanted = self.pieces.size().min(left);
+            let space = &mut piece.space(wanted)[..wanted];
+            let count = match file.read_at(space, start + done) {
                 Ok(0) => return Err(changed_len(&work.place, &work.location, work.len, done)),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -10,6 +10,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What to do where there is no room, before the output or meanwhile.
+pub(crate) const NO_SPACE_HINT: &str = "free some space or choose another OUTPUT";
+
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -193,14 +196,15 @@ impl Error {
     /// An operating system error while `doing` something to `path`.
     pub fn io(doing: &str, path: &Path, source: io::Error) -> Self {
         let code = match source.kind() {
-            io::ErrorKind::StorageFull => Code::NoSpace,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::NoSpace,
             io::ErrorKind::BrokenPipe => Code::OutputClosed,
             _ => Code::Io,
         };
+        let hint = (code == Code::NoSpace).then(|| NO_SPACE_HINT.to_owned());
         Error {
             code,
             message: format!("cannot {doing} {}", show_path(path)),
-            hint: None,
+            hint,
             source: Some(source),
         }
     }
@@ -320,6 +324,24 @@ mod tests {
         let items: Vec<u32> = (0..12).collect();
         assert_eq!(show_list(&items), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
         assert_eq!(show_list(&items[..2]), "0, 1");
+    }
+
+    #[test]
+    fn no_room_has_its_own_code_and_a_hint() {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        for kind in full {
+            let error = Error::io("write", Path::new("out.tar"), kind.into());
+            assert_eq!(
+                (error.code(), error.hint()),
+                (Code::NoSpace, Some(NO_SPACE_HINT))
+            );
+        }
+        let error = Error::io(
+            "write",
+            Path::new("out.tar"),
+            io::ErrorKind::NotFound.into(),
+        );
+        assert_eq!((error.code(), error.hint()), (Code::Io, None));
     }
 
     #[test]

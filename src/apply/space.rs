@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 
-use crate::error::{Code, Error, Result, show_path};
+use crate::error::{Code, Error, NO_SPACE_HINT, Result, show_path};
 
 /// Refuses early what would only fail after gigabytes.
 pub(super) fn check(parent: &Path, needed: u64) -> Result<()> {
@@ -23,7 +23,7 @@ pub(super) fn check(parent: &Path, needed: u64) -> Result<()> {
             show_path(parent)
         ),
     )
-    .with_hint("free some space or choose another OUTPUT"))
+    .with_hint(NO_SPACE_HINT))
 }
 
 #[cfg(test)]

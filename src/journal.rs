@@ -12,6 +12,7 @@ mod steps;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub(crate) use disk::is_pending;
@@ -73,6 +74,15 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
             format!("{} is not a regular file", show_path(path)),
         );
         return Err(error.with_hint("only an archive in a file of its own can be fixed in place; -o OUTPUT writes a new one"));
+    }
+    if found.nlink() == 0 {
+        let error = Error::new(
+            Code::InPlaceRefused,
+            format!("{} leads to a file without a name", show_path(path)),
+        );
+        return Err(
+            error.with_hint("nobody could find what is written to it; -o OUTPUT writes a new file")
+        );
     }
     let opened = File::options().read(true).write(true).open(path);
     opened.map_err(|error| match error.kind() {

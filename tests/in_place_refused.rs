@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
@@ -161,6 +162,21 @@ fn files_that_are_none() {
     fix(&sandbox, "link.tar", &[]).exits(0);
     assert!(sandbox.path("link.tar").is_symlink());
     check_kept(&sandbox.path("in.tar"));
+}
+
+#[test]
+fn a_file_without_a_name_is_read_and_not_written() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.put("in.tar", docker_layout().tar());
+    sandbox.fix("in.tar", "named.tar").exits(0);
+    let file = fs::File::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let nameless = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    sandbox.fix(&nameless, "out.tar").exits(0);
+    assert_eq!(sandbox.read("out.tar"), sandbox.read("named.tar"));
+    let report = fix(&sandbox, &nameless, &[]).exits(1).json();
+    assert_eq!(report["error"]["code"], "in-place-refused");
+    assert_eq!(sandbox.names(), ["named.tar", "out.tar"]);
 }
 
 #[test]

@@ -55,7 +55,8 @@ pub(super) struct Files<'a> {
 
 impl<'a> Files<'a> {
     pub(super) fn new(file: &'a File, path: &'a Path) -> Result<Self> {
-        let (directory, name) = beside(path).context("find the directory of", path)?;
+        let place = beside(path).and_then(|place| place.ok_or(io::ErrorKind::NotFound.into()));
+        let (directory, name) = place.context("find the directory of", path)?;
         Ok(Files {
             file,
             path,
@@ -71,10 +72,12 @@ impl<'a> Files<'a> {
     }
 }
 
-/// The directory that a file is in, and the name of its journal there. A link is followed.
-fn beside(path: &Path) -> io::Result<(PathBuf, OsString)> {
+/// The directory that a file is in, and the name of its journal there. A link is followed. `None` for a
+/// file that has no name any more, as `/dev/fd/3` can lead to.
+fn beside(path: &Path) -> io::Result<Option<(PathBuf, OsString)>> {
     // Links on the way lead to the same directory; only one at its end leads to another.
     let real = match fs::symlink_metadata(path)?.is_symlink() {
+        true if fs::metadata(path)?.nlink() == 0 => return Ok(None),
         true => Cow::Owned(fs::canonicalize(path)?),
         false => Cow::Borrowed(path),
     };
@@ -85,7 +88,7 @@ fn beside(path: &Path) -> io::Result<(PathBuf, OsString)> {
         true => Path::new("."),
         false => directory,
     };
-    Ok((directory.to_owned(), journal_name(name)))
+    Ok(Some((directory.to_owned(), journal_name(name))))
 }
 
 fn journal_name(name: &OsStr) -> OsString {
@@ -101,8 +104,9 @@ fn journal_name(name: &OsStr) -> OsString {
 
 /// Whether there is a journal beside a file. The error is that there is no such file.
 pub(crate) fn is_pending(path: &Path) -> io::Result<bool> {
-    let (directory, name) = beside(path)?;
-    Ok(fs::symlink_metadata(directory.join(name)).is_ok())
+    let is_there =
+        |(directory, name): (PathBuf, OsString)| fs::symlink_metadata(directory.join(name)).is_ok();
+    Ok(beside(path)?.is_some_and(is_there))
 }
 
 /// Opens a journal that may be believed; `None` if there is none.

@@ -1,10 +1,9 @@
-//! What the fuzz targets share: a run of all stages on bytes in memory, and what must hold afterwards.
+//! A run of all stages on bytes in memory, and what must hold afterwards.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use ocify::apply::{ApplyOptions, Target, apply};
 use ocify::plan::{Plan, PlanOptions};
@@ -12,6 +11,8 @@ use ocify::progress::Hidden;
 use ocify::report::{Blobs, Report, json, text};
 use ocify::{ScanOptions, Source, plan, resolve, scan};
 use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::folder;
 
 /// Runs all stages as strictly, and as leniently, as the command does.
 ///
@@ -24,7 +25,7 @@ pub fn fix(archive: &[u8]) {
             continue;
         };
         show(&plan);
-        let output = output_path();
+        let output = folder().join("out.tar");
         let target = Target::prepare(&source, &output, true).expect("the output can be replaced");
         let options = ApplyOptions {
             force: true,
@@ -89,19 +90,4 @@ fn memory_file(bytes: &[u8]) -> (File, PathBuf) {
     file.write_all(bytes).expect("memory takes everything");
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     (file, path.into())
-}
-
-/// A file in a folder of this process, in memory where the system has such a folder.
-fn output_path() -> PathBuf {
-    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let memory = Path::new("/dev/shm");
-        let made = if memory.is_dir() {
-            tempfile::tempdir_in(memory)
-        } else {
-            tempfile::tempdir()
-        };
-        made.expect("a temporary folder")
-    });
-    folder.path().join("out.tar")
 }

@@ -1,0 +1,21 @@
+//! Names of images.
+
+use ocify::reference::Reference;
+
+/// Reads a text as the name of an image.
+///
+/// # Panics
+/// What was read is not read again from one of its spellings.
+pub fn reference(text: &str) {
+    let Some(reference) = Reference::parse(text) else {
+        return;
+    };
+    for spelling in [reference.full(), reference.familiar()] {
+        assert_eq!(
+            Reference::parse(&spelling),
+            Some(reference.clone()),
+            "{spelling}"
+        );
+    }
+    assert!(reference.is_digest() || reference.tag().is_some(), "{text}");
+}

@@ -1,0 +1,212 @@
+//! The same archive by every way out, and what must hold between them.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use ocify::apply::{ApplyOptions, StreamSink, Target, Verify, apply};
+use ocify::apply::{apply_in_place, apply_patched, patch};
+use ocify::compression::Limits;
+use ocify::digest::Digest;
+use ocify::error::{Code, Error, Result};
+use ocify::inventory::Inventory;
+use ocify::plan::{Plan, PlanOptions};
+use ocify::progress::Hidden;
+use ocify::read::{SpoolOptions, Stream};
+use ocify::{ScanOptions, Source, plan, resolve, scan};
+
+use crate::folder;
+
+/// The files at the root, without which nothing is an image.
+const ROOT: [&str; 3] = ["index.json", "manifest.json", "oci-layout"];
+
+/// Sends an archive through a new file, a stream, its own file and a copy that is patched.
+///
+/// # Panics
+/// A way panics, or gives something else than another does.
+pub fn ways(archive: &[u8]) {
+    for lenient in [false, true] {
+        let whole = new_archive(archive, lenient);
+        check_stream(archive, lenient, &whole);
+        check_in_place(archive, lenient, &whole);
+    }
+}
+
+fn new_archive(archive: &[u8], lenient: bool) -> Result<Vec<u8>> {
+    let (input, output) = (folder().join("ways.tar"), folder().join("whole.tar"));
+    fs::write(&input, archive).expect("memory takes everything");
+    let source = Source::open(&input)?;
+    let (plan, _) = planned(&source, lenient, false)?;
+    let target = Target::prepare(&source, &output, true)?;
+    apply(&plan, &source, target, &options(Verify::Full), &Hidden)?;
+    Ok(fs::read(&output).expect("it was written"))
+}
+
+fn planned(source: &Source, lenient: bool, keep_places: bool) -> Result<(Plan, Inventory)> {
+    let mut inventory = scan(source, ScanOptions { lenient })?;
+    let graph = resolve(&mut inventory, source, lenient)?;
+    let plan = plan(&graph, &inventory, &plan_options(keep_places))?;
+    Ok((plan, inventory))
+}
+
+fn plan_options(keep_places: bool) -> PlanOptions {
+    PlanOptions {
+        host_architecture: Some("amd64".to_owned()),
+        keep_places,
+        ..PlanOptions::default()
+    }
+}
+
+fn options<'a>(verify: Verify) -> ApplyOptions<'a> {
+    ApplyOptions {
+        force: true,
+        jobs: 1,
+        verify,
+        ..ApplyOptions::default()
+    }
+}
+
+/// A stream that ends well is the new archive in another order; one that does not is no image.
+fn check_stream(archive: &[u8], lenient: bool, whole: &Result<Vec<u8>>) {
+    let mut output = Vec::new();
+    let Some(result) = stream(archive, lenient, &mut output) else {
+        return;
+    };
+    match (result, whole) {
+        (Ok(()), Ok(whole)) => {
+            let sorted = new_archive(&output, lenient).expect("a stream can be fixed");
+            assert!(sorted == *whole, "a stream holds something else");
+            let mut again = Vec::new();
+            let result = stream(&output, lenient, &mut again).expect("it needs no file");
+            result.expect("a stream can be streamed");
+            assert!(again == output, "a stream would be changed again");
+        }
+        (Ok(()), Err(error)) => assert_eq!(
+            error.code(),
+            Code::CompressedArchive,
+            "a stream lets pass what a file does not: {error}"
+        ),
+        (Err(error), whole) => {
+            assert!(
+                whole.is_err() || error.code() == Code::NeedsFile,
+                "a stream refuses what a file does not: {error}"
+            );
+            refuse_root(&output);
+        }
+    }
+}
+
+/// Sends the archive through in one pass; `None` if that cannot be.
+fn stream(archive: &[u8], lenient: bool, output: &mut Vec<u8>) -> Option<Result<()>> {
+    let spool = SpoolOptions {
+        directory: &folder(),
+        limits: Limits {
+            max_ratio: 100,
+            max_window: 128 << 20,
+        },
+    };
+    let input = Cursor::new(archive.to_vec());
+    let mut stream = match Stream::open(input, Path::new("in"), spool) {
+        Ok(stream) => stream,
+        Err(error) => return Some(Err(error)),
+    };
+    match stream.obstacle() {
+        Ok(None) => Some(one_pass(&mut stream, lenient, output)),
+        Ok(Some(_)) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+fn one_pass(stream: &mut Stream, lenient: bool, output: &mut Vec<u8>) -> Result<()> {
+    let options = options(Verify::Full);
+    let mut sink = StreamSink::new(output, Path::new("out"), &options, &Hidden);
+    let mut inventory = stream.scan(ScanOptions { lenient }, &mut sink)?;
+    let graph = resolve(&mut inventory, stream, lenient)?;
+    let plan = plan(&graph, &inventory, &plan_options(false))?;
+    sink.finish(&plan, stream)?;
+    Ok(())
+}
+
+fn refuse_root(output: &[u8]) {
+    let mut archive = tar::Archive::new(output);
+    let entries = archive.entries().expect("memory can be read");
+    for entry in entries.map_while(std::result::Result::ok) {
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        assert!(
+            !ROOT.contains(&name.as_str()),
+            "{name} is in the output of a stream that failed"
+        );
+    }
+}
+
+/// A file that was fixed in place is right from then on, and holds the blobs of the new archive.
+fn check_in_place(archive: &[u8], lenient: bool, whole: &Result<Vec<u8>>) {
+    let path = folder().join("in-place.tar");
+    fs::write(&path, archive).expect("memory takes everything");
+    let Ok(copied) = patched(&path, lenient, false) else {
+        let left = fs::read(&path).expect("it is still there");
+        assert!(left == archive, "a file was changed that cannot be fixed");
+        return;
+    };
+    fs::write(&path, archive).expect("memory takes everything");
+    let fixed = patched(&path, lenient, true).expect("a copy could be patched");
+    assert!(fixed == copied, "in place gives another file than a copy");
+    let names = fs::read_dir(folder()).expect("the folder is there");
+    let journals = names.flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().contains("journal")
+    });
+    assert_eq!(journals.count(), 0, "a journal is left");
+
+    let again = patched(&path, lenient, true).expect("what was fixed can be fixed");
+    assert!(again == fixed, "a second fix in place changes the file");
+    let Ok(whole) = whole else {
+        // Layers are not looked at in place.
+        return;
+    };
+    let sorted = new_archive(&fixed, lenient).expect("what was fixed can be fixed");
+    assert_eq!(
+        blobs(&sorted),
+        blobs(whole),
+        "in place gives other images than a new archive"
+    );
+}
+
+/// The bytes of the archive once it is patched, in its own file or in a copy.
+fn patched(path: &Path, lenient: bool, is_in_place: bool) -> Result<Vec<u8>> {
+    let source = match is_in_place {
+        true => Source::open_in_place(path)?,
+        false => Source::open(path)?,
+    };
+    let (plan, inventory) = planned(&source, lenient, true)?;
+    let patch = patch(&plan, &inventory, &source).inspect_err(refuse_other_codes)?;
+    let options = options(Verify::Documents);
+    if is_in_place {
+        apply_in_place(&patch, &plan, &source, &options, &Hidden)?;
+        return Ok(fs::read(path).expect("it is still there"));
+    }
+    let output = folder().join("copied.tar");
+    let target = Target::prepare(&source, &output, true)?;
+    apply_patched(&patch, &source, &target, &options, &Hidden)?;
+    Ok(fs::read(&output).expect("it was written"))
+}
+
+fn refuse_other_codes(error: &Error) {
+    assert_eq!(error.code(), Code::InPlaceRefused, "{error}");
+}
+
+/// The digests of layers, configs and all else that is not rewritten. An old document that found no
+/// place stays in place as a blob that nothing refers to.
+fn blobs(archive: &[u8]) -> Vec<Digest> {
+    let path = folder().join("blobs.tar");
+    fs::write(&path, archive).expect("memory takes everything");
+    let source = Source::open(&path).expect("the file is there");
+    let mut inventory = scan(&source, ScanOptions::default()).expect("it was read before");
+    let graph = resolve(&mut inventory, &source, true).expect("it was read before");
+    let is_copied = |digest: &Digest| graph.document(digest).is_none();
+    let digests = graph.reachable.iter();
+    digests
+        .filter(|digest| is_copied(digest))
+        .cloned()
+        .collect()
+}

@@ -20,22 +20,31 @@ use crate::folder;
 /// The files at the root, without which nothing is an image.
 const ROOT: [&str; 3] = ["index.json", "manifest.json", "oci-layout"];
 
-/// Sends an archive through a new file, a stream, its own file and a copy that is patched.
+/// Sends an archive through a new file, a layout directory, a stream, its own file and a patched copy.
 ///
 /// # Panics
 /// A way panics, or gives something else than another does.
 pub fn ways(archive: &[u8]) {
     for lenient in [false, true] {
         let whole = new_archive(archive, lenient);
+        if let Ok(whole) = &whole {
+            check_layout(archive, lenient, whole);
+        }
         check_stream(archive, lenient, &whole);
         check_in_place(archive, lenient, &whole);
     }
 }
 
 fn new_archive(archive: &[u8], lenient: bool) -> Result<Vec<u8>> {
-    let (input, output) = (folder().join("ways.tar"), folder().join("whole.tar"));
+    let input = folder().join("ways.tar");
     fs::write(&input, archive).expect("memory takes everything");
-    let source = Source::open(&input)?;
+    written(&input, lenient)
+}
+
+/// A new archive of an archive or a layout directory.
+fn written(input: &Path, lenient: bool) -> Result<Vec<u8>> {
+    let output = folder().join("whole.tar");
+    let source = Source::open(input)?;
     let (plan, _) = planned(&source, lenient, false)?;
     let target = Target::prepare(&source, &output, true)?;
     apply(&plan, &source, target, &options(Verify::Full), &Hidden)?;
@@ -64,6 +73,20 @@ fn options<'a>(verify: Verify) -> ApplyOptions<'a> {
         verify,
         ..ApplyOptions::default()
     }
+}
+
+/// A layout directory holds what a new archive does.
+fn check_layout(archive: &[u8], lenient: bool, whole: &[u8]) {
+    let (input, layout) = (folder().join("ways.tar"), folder().join("layout"));
+    fs::write(&input, archive).expect("memory takes everything");
+    let source = Source::open(&input).expect("the file is there");
+    let (plan, _) = planned(&source, lenient, false).expect("it was read before");
+    let target = Target::prepare(&source, &layout.join(""), true).expect("nothing is there");
+    let done = apply(&plan, &source, target, &options(Verify::Full), &Hidden);
+    done.expect("an archive could be written");
+    let again = written(&layout, lenient).expect("a layout can be fixed");
+    fs::remove_dir_all(&layout).expect("it was made");
+    assert!(again == whole, "a layout holds something else");
 }
 
 /// A stream that ends well is the new archive in another order; one that does not is no image.

@@ -1,6 +1,7 @@
 //! What the fuzz targets do with their inputs, so that tests can do it too.
 
 mod documents;
+mod edits;
 mod reference;
 mod ways;
 mod whole;
@@ -8,6 +9,7 @@ mod whole;
 use std::path::{Path, PathBuf};
 
 pub use documents::archive_of;
+pub use edits::edited;
 pub use reference::reference;
 use tempfile::TempDir;
 pub use ways::ways;

@@ -46,3 +46,20 @@ fn references() {
         ocify_fuzz::reference(&String::from_utf8(text).expect("a seed is a text"));
     }
 }
+
+#[test]
+fn edits() {
+    // Any numbers would do: Knuth's multiplier takes a different way through them for each seed.
+    for start in 0..150_u32 {
+        let mut edits = vec![start as u8];
+        let mut number = start;
+        for _ in 0..=start % 3 {
+            number = (number + 1).wrapping_mul(2_654_435_761);
+            edits.extend(number.to_be_bytes());
+        }
+        println!("{edits:?}");
+        let archive = ocify_fuzz::edited(&edits);
+        ocify_fuzz::fix(&archive);
+        ocify_fuzz::ways(&archive);
+    }
+}

@@ -487,6 +487,57 @@ fn a_dry_run_says_whether_anything_would_change() {
 }
 
 #[test]
+fn a_dry_run_tells_what_a_run_does() {
+    let sandbox = Sandbox::new();
+    let mut paths = put_all(&sandbox);
+    for (name, pack) in [("gz", gzip as fn(&[u8]) -> Vec<u8>), ("zst", zstd)] {
+        for fixture_name in [ZSTD, RIGHT] {
+            let path = format!("in/packed/{fixture_name}.{name}");
+            put(
+                &sandbox,
+                &path,
+                pack(&fs::read(fixture(fixture_name)).unwrap()),
+            );
+            paths.push(path);
+        }
+    }
+    for (output, options) in [("full", &[][..]), ("quick", &["--verify", "documents"])] {
+        let line = [&["in", "-o", output][..], options].concat();
+        let dry = batch(&sandbox, &[&line[..], &["--dry-run"]].concat());
+        dry.exits(3);
+        let wet = batch(&sandbox, &line);
+        wet.exits(0);
+        for path in &paths {
+            for key in ["changes", "findings", "digests", "images"] {
+                let (dry, wet) = (&dry.items[path][key], &wet.items[path][key]);
+                assert_eq!(dry, wet, "{path} {options:?}: {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_input_whose_fix_in_place_did_not_end_is_brought_back_first() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "in/a.tar", good());
+    put(&sandbox, "in/b.tar", good());
+    put(
+        &sandbox,
+        "in/.a.tar.ocify-journal",
+        "ocify undo journal 1\n",
+    );
+    let found = batch(&sandbox, &["in", "-o", "out"]);
+    found.exits(0);
+    let is_said = found
+        .run
+        .stderr
+        .contains("an in-place fix of in/a.tar did not end");
+    assert!(is_said, "{:?}", found.run);
+    assert_eq!(sandbox.read("out/a.tar"), sandbox.read("out/b.tar"));
+    assert!(!sandbox.path("in/.a.tar.ocify-journal").exists());
+}
+
+#[test]
 fn the_first_failure_can_be_the_last() {
     let sandbox = Sandbox::new();
     put(&sandbox, "in/0.tar", &good()[..2000]);

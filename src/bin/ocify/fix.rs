@@ -50,7 +50,12 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
     if args.is_stream() {
         return stream::fix(args, around);
     }
-    let source = place::open(args.input())?;
+    place::restoring(args.input(), || fix_path(args, around))
+}
+
+/// Fixes a file or directory to another; one whose fix in place did not end is an error.
+pub(crate) fn fix_path(args: &Fix, around: &Around<'_>) -> Result<Done> {
+    let source = Source::open(args.input())?;
     // Everything that can refuse an output does so before the input is read.
     let target = target(&source, args)?;
     fix_source(decompressed(source, args, around)?, target, args, around)

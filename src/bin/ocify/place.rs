@@ -47,19 +47,19 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
     Done::written(plan, outcome, args)
 }
 
-/// Opens an input, and brings it back first if a fix in place did not end.
-pub(crate) fn open(input: &Path) -> Result<Source> {
-    match Source::open(input) {
+/// Does something with an input, and brings it back first if a fix in place did not end.
+pub(crate) fn restoring<T>(input: &Path, work: impl Fn() -> Result<T>) -> Result<T> {
+    match work() {
         Err(error) if error.code() == Code::UnfinishedFix => {
             restore(input)?;
-            Source::open(input)
+            work()
         }
         other => other,
     }
 }
 
 /// Brings an input back to what it was, if a fix in place did not end, and says so.
-pub(crate) fn restore(input: &Path) -> Result<()> {
+fn restore(input: &Path) -> Result<()> {
     let what = match recover(input)? {
         Recovery::Nothing => return Ok(()),
         Recovery::Restored => "was brought back to what it was",

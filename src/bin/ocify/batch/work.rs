@@ -16,8 +16,8 @@ use serde_json::Value;
 use super::queue::{Task, TaskKind};
 use super::tally::Ended;
 use crate::args::{Fix, ProgressMode};
-use crate::fix::{Around, fix};
-use crate::place::restore;
+use crate::fix::{Around, fix, fix_path};
+use crate::place::restoring;
 use crate::progress::Running;
 
 /// Where a batch puts its outputs, and what it knows of earlier ones.
@@ -84,20 +84,52 @@ impl<'a> Worker<'a> {
     }
 
     fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
+        match self.outputs {
+            // The source is looked at again once it is what it was.
+            Some(outputs) => restoring(&task.path, || {
+                self.fix_to(outputs, task, is_layout, running)
+            }),
+            None => self.fix_alone(task, is_layout, running),
+        }
+    }
+
+    /// In place, or a dry run.
+    fn fix_alone(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
         let around = Around {
             stage: &|what| Box::new(running.stage(what)),
             spare: Some(self.spare),
             confirm: None,
         };
-        let mut args = self.args.clone();
-        args.inputs = vec![task.path.clone()];
-        let Some(outputs) = self.outputs else {
-            let done = fix(&args, &around)?;
-            let place = done.blobs.is_some().then(|| (task.path.clone(), 0));
-            return Ok(Ended::Done(Box::new(done), place));
+        // What a dry run would write depends on where it would go.
+        let output = self.args.output().map(|output| match is_layout {
+            true => output.join(&task.relative).join(""),
+            false => output.join(output_name(&task.relative)),
+        });
+        let done = fix(&self.args_of(task, output), &around)?;
+        let place = done.blobs.is_some().then(|| (task.path.clone(), 0));
+        Ok(Ended::Done(Box::new(done), place))
+    }
+
+    fn args_of(&self, task: &Task, output: Option<PathBuf>) -> Fix {
+        Fix {
+            inputs: vec![task.path.clone()],
+            output,
+            ..self.args.clone()
+        }
+    }
+
+    fn fix_to(
+        &self,
+        outputs: &Outputs,
+        task: &Task,
+        is_layout: bool,
+        running: &Running<'_>,
+    ) -> Result<Ended> {
+        let around = Around {
+            stage: &|what| Box::new(running.stage(what)),
+            spare: Some(self.spare),
+            confirm: None,
         };
-        // What an in-place fix left unfinished is brought back before the input is looked at.
-        restore(&task.path)?;
         let relative = match is_layout {
             true => task.relative.clone(),
             false => {
@@ -117,8 +149,8 @@ impl<'a> Worker<'a> {
                 confirm: Some(Confirm(&unchanged)),
                 ..around
             };
-            args.output = Some(place.clone());
-            let done = fix(&args, &around)?;
+            let args = self.args_of(task, Some(place.clone()));
+            let done = fix_path(&args, &around)?;
             let len = finish(outputs, task, source, &place, &digests(&done.plan))?;
             return Ok(Ended::Done(Box::new(done), Some((place, len))));
         }
@@ -129,11 +161,11 @@ impl<'a> Worker<'a> {
             existing,
         };
         // With a `/` at the end it is a layout.
-        args.output = Some(match is_layout {
+        let output = match is_layout {
             true => made.path.join(""),
             false => made.path.clone(),
-        });
-        let done = fix(&args, &around)?;
+        };
+        let done = fix_path(&self.args_of(task, Some(output)), &around)?;
         let len = self.publish(outputs, task, &made, &digests(&done.plan))?;
         Ok(Ended::Done(Box::new(done), Some((place, len))))
     }

@@ -39,7 +39,10 @@ pub enum Recovery {
 /// There is no such file; the rewrite still goes on; the file cannot be written, or is not the one
 /// that the journal is of.
 pub fn recover(path: &Path) -> Result<Recovery> {
-    if !is_pending(path).context("open", path)? {
+    let is_link = fs::symlink_metadata(path)
+        .context("open", path)?
+        .is_symlink();
+    if !is_pending(path, is_link).context("open", path)? {
         return Ok(Recovery::Nothing);
     }
     let file = open_writable(path).map_err(|error| match error.code() {

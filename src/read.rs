@@ -12,11 +12,11 @@ mod stream;
 pub use spool::SpoolOptions;
 pub use stream::{BlobSink, PassingBlob, Stream};
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::OFlags;
 
@@ -27,6 +27,8 @@ use crate::journal;
 
 /// How many bytes are hashed at a time.
 const HASH_PIECE: usize = 128 << 10;
+/// How much of an archive's beginning is kept in memory: all of a small one, which then is read once.
+const START_LEN: u64 = 64 << 10;
 /// The most bytes that a document may have.
 pub(crate) const DOCUMENT_CAP: u64 = 4 << 20;
 
@@ -36,6 +38,8 @@ pub struct Source {
     path: PathBuf,
     file: Arc<File>,
     metadata: Metadata,
+    /// The first bytes of an archive, once one of them was needed.
+    start: OnceLock<Vec<u8>>,
     /// What the archive was compressed with as a whole.
     outer: Option<Content>,
     /// Temporary files with blobs that the input does not hold in this form.
@@ -74,7 +78,11 @@ impl Source {
     /// Opens a file as an archive and a directory as an image layout.
     pub fn open(path: &Path) -> Result<Source> {
         // Opening a fifo would wait for its writer, so look first.
-        let metadata = std::fs::metadata(path).context("open", path)?;
+        let mut metadata = fs::symlink_metadata(path).context("open", path)?;
+        let is_link = metadata.is_symlink();
+        if is_link {
+            metadata = fs::metadata(path).context("open", path)?;
+        }
         if !metadata.is_file() && !metadata.is_dir() {
             return Err(Error::new(
                 Code::NotAnImage,
@@ -94,7 +102,7 @@ impl Source {
         let source = Self::of(file, path)?;
         if !source.is_layout() {
             journal::shared(&source.file, path)?;
-            source.refuse_unfinished()?;
+            source.refuse_unfinished(is_link)?;
         }
         Ok(source)
     }
@@ -107,7 +115,8 @@ impl Source {
         let file = journal::open_writable(path)?;
         journal::exclusive(&file, path)?;
         let source = Self::of(file, path)?;
-        source.refuse_unfinished()?;
+        let named = fs::symlink_metadata(path).context("open", path)?;
+        source.refuse_unfinished(named.is_symlink())?;
         Ok(source)
     }
 
@@ -120,14 +129,15 @@ impl Source {
             path: path.to_owned(),
             metadata: file.metadata().context("read", path)?,
             file: Arc::new(file),
+            start: OnceLock::new(),
             outer: None,
             spooled: Vec::new(),
         })
     }
 
     /// Half old and half new, a file is no image at all.
-    fn refuse_unfinished(&self) -> Result<()> {
-        if !journal::is_pending(&self.path).context("open", &self.path)? {
+    fn refuse_unfinished(&self, is_link: bool) -> Result<()> {
+        if !journal::is_pending(&self.path, is_link).context("open", &self.path)? {
             return Ok(());
         }
         Err(journal::unfinished(
@@ -184,6 +194,11 @@ impl Source {
 
     /// The bytes at a place.
     pub(crate) fn read_range(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
+        if let Location::Offset(offset) = location
+            && let Some(bytes) = self.known(*offset, len)
+        {
+            return Ok(bytes.to_owned());
+        }
         let (file, offset) = self.open_blob(location)?;
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset)
@@ -193,9 +208,28 @@ impl Source {
 
     /// Fills the buffer with an archive's bytes at `offset`.
     fn read_into(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        if let Some(bytes) = self.known(offset, buffer.len() as u64) {
+            buffer.copy_from_slice(bytes);
+            return Ok(());
+        }
         self.file
             .read_exact_at(buffer, offset)
             .map_err(|error| self.short(&Location::Offset(offset), error))
+    }
+
+    /// Bytes of an archive's beginning, which is read at the first call. What cannot be read then is
+    /// read again by whoever can say what is wrong.
+    fn known(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        let end = offset.checked_add(len).filter(|end| *end <= START_LEN)?;
+        let start = self.start.get_or_init(|| {
+            let len = self.file.metadata().map_or(0, |found| found.len());
+            let mut start = vec![0; len.min(START_LEN) as usize];
+            match self.file.read_exact_at(&mut start, 0) {
+                Ok(()) => start,
+                Err(_) => Vec::new(),
+            }
+        });
+        start.get(offset as usize..end as usize)
     }
 
     /// The first bytes at `location`: as many as `sniff` looks at, or all there are.

@@ -1,10 +1,12 @@
 //! Where the outputs of a batch go: made in a folder of their own, and moved to their place when
 //! they are whole.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -88,6 +90,8 @@ pub struct Workshop {
     output: PathBuf,
     folder: PathBuf,
     has_linkable: bool,
+    /// Directories that are there.
+    found: Mutex<HashSet<PathBuf>>,
 }
 
 impl Workshop {
@@ -106,6 +110,7 @@ impl Workshop {
             output: output.to_owned(),
             has_linkable: linkable(&folder).is_some(),
             folder,
+            found: Mutex::default(),
         })
     }
 
@@ -122,8 +127,12 @@ impl Workshop {
     /// Whether an archive may be made at its place, where nothing is: what is unfinished has no name and
     /// so leaves nothing.
     pub fn is_open(&self, place: &Path) -> bool {
+        let Some(parent) = place.parent().filter(|_| self.has_linkable) else {
+            return false;
+        };
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         // A directory for nothing is not made: the work may fail.
-        self.has_linkable && place.parent().is_some_and(Path::is_dir)
+        found.contains(parent) || parent.is_dir() && found.insert(parent.to_owned())
     }
 
     /// Where the output for this path goes in the end.

@@ -55,7 +55,11 @@ pub(super) struct Files<'a> {
 
 impl<'a> Files<'a> {
     pub(super) fn new(file: &'a File, path: &'a Path) -> Result<Self> {
-        let place = beside(path).and_then(|place| place.ok_or(io::ErrorKind::NotFound.into()));
+        let is_link = fs::symlink_metadata(path)
+            .context("open", path)?
+            .is_symlink();
+        let place =
+            beside(path, is_link).and_then(|place| place.ok_or(io::ErrorKind::NotFound.into()));
         let (directory, name) = place.context("find the directory of", path)?;
         Ok(Files {
             file,
@@ -74,9 +78,9 @@ impl<'a> Files<'a> {
 
 /// The directory that a file is in, and the name of its journal there. A link is followed. `None` for a
 /// file that has no name any more, as `/dev/fd/3` can lead to.
-fn beside(path: &Path) -> io::Result<Option<(PathBuf, OsString)>> {
+fn beside(path: &Path, is_link: bool) -> io::Result<Option<(PathBuf, OsString)>> {
     // Links on the way lead to the same directory; only one at its end leads to another.
-    let real = match fs::symlink_metadata(path)?.is_symlink() {
+    let real = match is_link {
         true if fs::metadata(path)?.nlink() == 0 => return Ok(None),
         true => Cow::Owned(fs::canonicalize(path)?),
         false => Cow::Borrowed(path),
@@ -102,11 +106,12 @@ fn journal_name(name: &OsStr) -> OsString {
     journal
 }
 
-/// Whether there is a journal beside a file. The error is that there is no such file.
-pub(crate) fn is_pending(path: &Path) -> io::Result<bool> {
+/// Whether there is a journal beside a file, which is named by its path or by a link to it. The error is
+/// that there is no such file.
+pub(crate) fn is_pending(path: &Path, is_link: bool) -> io::Result<bool> {
     let is_there =
         |(directory, name): (PathBuf, OsString)| fs::symlink_metadata(directory.join(name)).is_ok();
-    Ok(beside(path)?.is_some_and(is_there))
+    Ok(beside(path, is_link)?.is_some_and(is_there))
 }
 
 /// Opens a journal that may be believed; `None` if there is none.

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::outer::Outer;
 use super::{Source, content};
@@ -57,6 +57,7 @@ impl Source {
         progress.finish();
         Ok(Source {
             file: Arc::new(spooled?),
+            start: OnceLock::new(),
             outer: Some(content),
             ..self
         })

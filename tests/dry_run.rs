@@ -46,7 +46,7 @@ fn a_dry_run_says_what_the_run_does() {
 }
 
 #[test]
-fn so_it_does_of_a_stream() {
+fn a_dry_run_of_a_stream_says_what_the_run_does() {
     for name in fixtures() {
         if fixture(&name).is_dir() {
             continue;

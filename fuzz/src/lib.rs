@@ -10,10 +10,38 @@ use std::path::{Path, PathBuf};
 
 pub use documents::archive_of;
 pub use edits::edited;
+use ocify::inventory::Inventory;
+use ocify::plan::{Plan, PlanOptions};
+use ocify::{Result, ScanOptions, Source, plan, resolve, scan};
 pub use reference::reference;
 use tempfile::TempDir;
 pub use ways::ways;
 pub use whole::fix;
+
+/// Holds an archive to everything that must hold for any.
+///
+/// # Panics
+/// It does not hold.
+pub fn hold(archive: &[u8]) {
+    fix(archive);
+    ways(archive);
+}
+
+/// The stages up to the plan, and what they need of the inventory.
+fn planned(source: &Source, lenient: bool, keep_places: bool) -> Result<(Plan, Inventory)> {
+    let mut inventory = scan(source, ScanOptions { lenient })?;
+    let graph = resolve(&mut inventory, source, lenient)?;
+    let plan = plan(&graph, &inventory, &plan_options(keep_places))?;
+    Ok((plan, inventory))
+}
+
+fn plan_options(keep_places: bool) -> PlanOptions {
+    PlanOptions {
+        host_architecture: Some("amd64".to_owned()),
+        keep_places,
+        ..PlanOptions::default()
+    }
+}
 
 /// A folder of this thread, in memory where the system has such a folder.
 fn folder() -> PathBuf {

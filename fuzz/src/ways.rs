@@ -9,13 +9,11 @@ use ocify::apply::{apply_in_place, apply_patched, patch};
 use ocify::compression::Limits;
 use ocify::digest::Digest;
 use ocify::error::{Code, Error, Result};
-use ocify::inventory::Inventory;
-use ocify::plan::{Plan, PlanOptions};
 use ocify::progress::Hidden;
 use ocify::read::{SpoolOptions, Stream};
 use ocify::{ScanOptions, Source, plan, resolve, scan};
 
-use crate::folder;
+use crate::{folder, plan_options, planned};
 
 /// The files at the root, without which nothing is an image.
 const ROOT: [&str; 3] = ["index.json", "manifest.json", "oci-layout"];
@@ -49,21 +47,6 @@ fn written(input: &Path, lenient: bool) -> Result<Vec<u8>> {
     let target = Target::prepare(&source, &output, true)?;
     apply(&plan, &source, target, &options(Verify::Full), &Hidden)?;
     Ok(fs::read(&output).expect("it was written"))
-}
-
-fn planned(source: &Source, lenient: bool, keep_places: bool) -> Result<(Plan, Inventory)> {
-    let mut inventory = scan(source, ScanOptions { lenient })?;
-    let graph = resolve(&mut inventory, source, lenient)?;
-    let plan = plan(&graph, &inventory, &plan_options(keep_places))?;
-    Ok((plan, inventory))
-}
-
-fn plan_options(keep_places: bool) -> PlanOptions {
-    PlanOptions {
-        host_architecture: Some("amd64".to_owned()),
-        keep_places,
-        ..PlanOptions::default()
-    }
 }
 
 fn options<'a>(verify: Verify) -> ApplyOptions<'a> {

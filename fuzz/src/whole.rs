@@ -5,14 +5,14 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use ocify::Source;
 use ocify::apply::{ApplyOptions, Target, apply};
-use ocify::plan::{Plan, PlanOptions};
+use ocify::plan::Plan;
 use ocify::progress::Hidden;
 use ocify::report::{Blobs, Report, json, text};
-use ocify::{ScanOptions, Source, plan, resolve, scan};
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::folder;
+use crate::{folder, planned};
 
 /// Runs all stages as strictly, and as leniently, as the command does.
 ///
@@ -21,7 +21,7 @@ use crate::folder;
 pub fn fix(archive: &[u8]) {
     let (_file, path) = memory_file(archive);
     for lenient in [false, true] {
-        let Some((plan, source)) = planned(&path, lenient) else {
+        let Some((plan, source)) = opened(&path, lenient) else {
             continue;
         };
         show(&plan);
@@ -37,7 +37,7 @@ pub fn fix(archive: &[u8]) {
             continue;
         }
         // Configs are not rewritten, so what only a lenient run accepts may be in the output, too.
-        let Some((again, _)) = planned(&output, lenient) else {
+        let Some((again, _)) = opened(&output, lenient) else {
             panic!("the output of a fix is not accepted");
         };
         assert!(
@@ -53,15 +53,9 @@ pub fn fix(archive: &[u8]) {
     }
 }
 
-fn planned(path: &Path, lenient: bool) -> Option<(Plan, Source)> {
+fn opened(path: &Path, lenient: bool) -> Option<(Plan, Source)> {
     let source = Source::open(path).expect("the file is there");
-    let mut inventory = scan(&source, ScanOptions { lenient }).ok()?;
-    let graph = resolve(&mut inventory, &source, lenient).ok()?;
-    let options = PlanOptions {
-        host_architecture: Some("amd64".to_owned()),
-        ..PlanOptions::default()
-    };
-    let plan = plan(&graph, &inventory, &options).ok()?;
+    let (plan, _) = planned(&source, lenient, false).ok()?;
     Some((plan, source))
 }
 

@@ -24,8 +24,7 @@ fn files(directory: &str, suffix: &str) -> Vec<(String, Vec<u8>)> {
 fn archives() {
     for (name, archive) in files("../fixtures", ".tar") {
         println!("{name}");
-        ocify_fuzz::fix(&archive);
-        ocify_fuzz::ways(&archive);
+        ocify_fuzz::hold(&archive);
     }
 }
 
@@ -33,9 +32,7 @@ fn archives() {
 fn documents() {
     for (name, input) in files("seeds/documents", "") {
         println!("{name}");
-        let archive = ocify_fuzz::archive_of(&input);
-        ocify_fuzz::fix(&archive);
-        ocify_fuzz::ways(&archive);
+        ocify_fuzz::hold(&ocify_fuzz::archive_of(&input));
     }
 }
 
@@ -58,8 +55,6 @@ fn edits() {
             edits.extend(number.to_be_bytes());
         }
         println!("{edits:?}");
-        let archive = ocify_fuzz::edited(&edits);
-        ocify_fuzz::fix(&archive);
-        ocify_fuzz::ways(&archive);
+        ocify_fuzz::hold(&ocify_fuzz::edited(&edits));
     }
 }

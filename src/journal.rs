@@ -12,11 +12,10 @@ mod steps;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-pub(crate) use disk::is_pending;
-use disk::{Disk as _, Files, open_journal};
+use disk::{Disk as _, Files, is_nameless, open_journal};
+pub(crate) use disk::{is_link, is_pending};
 pub(crate) use lock::{exclusive, shared};
 pub(crate) use steps::Write;
 
@@ -39,9 +38,7 @@ pub enum Recovery {
 /// There is no such file; the rewrite still goes on; the file cannot be written, or is not the one
 /// that the journal is of.
 pub fn recover(path: &Path) -> Result<Recovery> {
-    let is_link = fs::symlink_metadata(path)
-        .context("open", path)?
-        .is_symlink();
+    let is_link = is_link(path).context("open", path)?;
     if !is_pending(path, is_link).context("open", path)? {
         return Ok(Recovery::Nothing);
     }
@@ -78,7 +75,7 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
         );
         return Err(error.with_hint("only an archive in a file of its own can be fixed in place; -o OUTPUT writes a new one"));
     }
-    if found.nlink() == 0 {
+    if is_nameless(path).context("open", path)? {
         let error = Error::new(
             Code::InPlaceRefused,
             format!("{} leads to a file without a name", show_path(path)),

@@ -115,8 +115,7 @@ impl Source {
         let file = journal::open_writable(path)?;
         journal::exclusive(&file, path)?;
         let source = Self::of(file, path)?;
-        let named = fs::symlink_metadata(path).context("open", path)?;
-        source.refuse_unfinished(named.is_symlink())?;
+        source.refuse_unfinished(journal::is_link(path).context("open", path)?)?;
         Ok(source)
     }
 

@@ -55,11 +55,9 @@ pub(super) struct Files<'a> {
 
 impl<'a> Files<'a> {
     pub(super) fn new(file: &'a File, path: &'a Path) -> Result<Self> {
-        let is_link = fs::symlink_metadata(path)
-            .context("open", path)?
-            .is_symlink();
-        let place =
-            beside(path, is_link).and_then(|place| place.ok_or(io::ErrorKind::NotFound.into()));
+        let place = is_link(path)
+            .and_then(|is_link| beside(path, is_link))
+            .and_then(|place| place.ok_or(io::ErrorKind::NotFound.into()));
         let (directory, name) = place.context("find the directory of", path)?;
         Ok(Files {
             file,
@@ -76,14 +74,28 @@ impl<'a> Files<'a> {
     }
 }
 
+/// Whether the path itself is a link.
+pub(crate) fn is_link(path: &Path) -> io::Result<bool> {
+    Ok(fs::symlink_metadata(path)?.is_symlink())
+}
+
+/// Whether a path leads to a file that has no name any more, as `/dev/fd/3` can.
+pub(super) fn is_nameless(path: &Path) -> io::Result<bool> {
+    Ok(beside(path, is_link(path)?)?.is_none())
+}
+
 /// The directory that a file is in, and the name of its journal there. A link is followed. `None` for a
-/// file that has no name any more, as `/dev/fd/3` can lead to.
+/// file without a name.
 fn beside(path: &Path, is_link: bool) -> io::Result<Option<(PathBuf, OsString)>> {
     // Links on the way lead to the same directory; only one at its end leads to another.
-    let real = match is_link {
-        true if fs::metadata(path)?.nlink() == 0 => return Ok(None),
-        true => Cow::Owned(fs::canonicalize(path)?),
-        false => Cow::Borrowed(path),
+    let real = match is_link.then(|| fs::canonicalize(path)) {
+        None => Cow::Borrowed(path),
+        Some(Ok(real)) => Cow::Owned(real),
+        // It leads to a file, but not by a name.
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return fs::metadata(path).map(|_| None);
+        }
+        Some(Err(error)) => return Err(error),
     };
     let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else {
         return Err(io::ErrorKind::NotFound.into());

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use common::runner::{Sandbox, run};
@@ -22,6 +23,7 @@ fn a_dry_run_says_what_the_run_does() {
         &["-o", "out.tar", "--oci-mediatypes=false"],
         &["--in-place"],
     ];
+    let mut ends = BTreeSet::new();
     for name in fixtures() {
         let is_dir = fixture(&name).is_dir();
         for way in ways {
@@ -39,10 +41,44 @@ fn a_dry_run_says_what_the_run_does() {
                 let run = run(command.args(["--format", "json"]));
                 (run.code, run.json())
             };
-            let dry = reported(&["--dry-run"]);
-            compare(&dry, &reported(&[]), &format!("{name} {way:?}"));
+            let (dry, wet) = (reported(&["--dry-run"]), reported(&[]));
+            compare(&dry, &wet, &format!("{name} {way:?}"));
+            ends.insert(wet.1["status"].as_str().unwrap().to_owned());
         }
     }
+    let ends: Vec<String> = ends.into_iter().collect();
+    assert_eq!(ends, ["failed", "fixed", "unchanged"]);
+}
+
+/// What depends on the new layers cannot be known; all else is.
+#[test]
+fn a_dry_run_compresses_nothing() {
+    let sandbox = Sandbox::new();
+    let name = "buildkit-docker-zstd-ocifalse.tar";
+    let reported = |more: &[&str]| {
+        let options = [&["--compression", "gzip"], more].concat();
+        sandbox.fix_with(fixture(name), "out.tar", &options).json()
+    };
+    let (dry, wet) = (reported(&["--dry-run"]), reported(&[]));
+    assert_eq!(
+        (&dry["status"], &wet["status"]),
+        (&"would-fix".into(), &"fixed".into())
+    );
+    let (dry_image, image) = (&dry["images"][0], &wet["images"][0]);
+    for key in ["names", "config_digest", "platform"] {
+        assert_eq!(dry_image[key], image[key], "{key}");
+    }
+    assert_ne!(dry_image["digest"], image["digest"]);
+    assert_eq!(dry["digests"][0]["before"], wet["digests"][0]["before"]);
+    let layers = |report: &Value| {
+        let changes = report["changes"].as_array().unwrap().iter();
+        let recompressed = changes.filter(|change| change["rule"] == "recompressed");
+        recompressed
+            .map(|change| change["location"].to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(layers(&dry), layers(&wet));
+    assert_eq!(layers(&dry).len(), 4);
 }
 
 #[test]

@@ -20,12 +20,11 @@ pub use recompress::{RecompressOptions, recompress};
 pub use stream::StreamSink;
 pub use target::{Target, TargetKind};
 
-use crate::compression::Compression;
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
+use crate::image::{Compression, Digest};
+use crate::input::Source;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::read::Source;
 use crate::threads::Spare;
 
 /// How to write.

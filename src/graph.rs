@@ -12,10 +12,10 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::Digest;
 use crate::error::Result;
+use crate::image::Digest;
+use crate::inventory::BlobSource;
 use crate::inventory::Inventory;
-use crate::read::BlobSource;
 use docker_archive::{Adopted, DockerArchiveItem};
 use document::{Document, RepeatedKey};
 pub use image::{ManifestFacts, Role as ManifestRole};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::digest::Digest;
-use crate::header::BLOCK;
+use crate::error::Result;
+use crate::image::{Content, Digest};
+use crate::tar::BLOCK;
 
 /// Everything that was found in an archive or an image layout directory.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,27 @@ pub struct Inventory {
     pub entry_count: usize,
     /// How the file of an archive is laid out; empty for a directory.
     pub archive: ArchiveMap,
+}
+
+/// Reads blobs that may be documents.
+pub trait BlobSource {
+    /// The bytes of a blob of at most `max_len` bytes.
+    ///
+    /// # Errors
+    /// The blob cannot be read, or is longer.
+    fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>>;
+
+    /// What the first bytes at a place say about the `len` bytes there.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry>;
+
+    /// The SHA-256 digest of a blob, which is read whole.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest>;
 }
 
 /// A blob: where its bytes are and what they look like.
@@ -140,42 +162,6 @@ impl RootName {
             Self::Index => "index.json",
             Self::DockerManifest => "manifest.json",
             Self::OciLayout => "oci-layout",
-        }
-    }
-}
-
-/// What a blob's first bytes say about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Content {
-    /// No bytes at all.
-    Empty,
-    /// A tar header, or a block of zeros that ends an empty tar.
-    Tar,
-    /// Gzip.
-    Gzip,
-    /// Zstandard.
-    Zstd,
-    /// Zstandard that begins with a skippable frame, which not every reader recognizes.
-    ZstdAfterSkippable,
-    /// Bzip2.
-    Bzip2,
-    /// Xz.
-    Xz,
-    /// Anything else, documents included.
-    Other,
-}
-
-impl Content {
-    /// The word for messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Content::Empty => "nothing",
-            Content::Tar => "tar",
-            Content::Gzip => "gzip",
-            Content::Zstd | Content::ZstdAfterSkippable => "zstd",
-            Content::Bzip2 => "bzip2",
-            Content::Xz => "xz",
-            Content::Other => "unknown",
         }
     }
 }

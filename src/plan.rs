@@ -18,14 +18,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::compression::Compression;
-use crate::digest::Digest;
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::inventory::{Content, Inventory, Location};
-use crate::media_type::Family;
-use crate::platform::Platform;
-use crate::reference::Reference;
+use crate::image::media_type::Family;
+use crate::image::{Compression, Content, Digest, Platform, Reference};
+use crate::inventory::{Inventory, Location};
 pub use recompress::{NewLayer, Transcode};
 
 /// What a user may choose.

@@ -153,8 +153,8 @@ impl<'a> Report<'a> {
 pub(crate) mod samples {
     //! One plan with something of everything, for the tests of the forms.
 
-    use crate::digest::{Algorithm, Digest};
-    use crate::media_type::OCI_MANIFEST;
+    use crate::image::media_type::OCI_MANIFEST;
+    use crate::image::{Algorithm, Digest};
     use crate::plan::{Change, DigestChange, Finding, Image, Plan, Severity};
 
     pub(crate) fn digest(text: &str) -> Digest {

@@ -13,9 +13,9 @@ use common::runner::Sandbox;
 use common::sha256;
 use ocify::apply::{RecompressOptions, recompress};
 use ocify::graph::resolve;
+use ocify::input::{ScanOptions, Source, scan};
 use ocify::plan::PlanOptions;
 use ocify::progress::Hidden;
-use ocify::read::{ScanOptions, Source, scan};
 
 const NAME: &str = "docker.io/library/app:v1";
 
@@ -96,7 +96,8 @@ fn every_byte(form: &str, layer: &Layer) {
 /// The code of the error; a flipped magic number makes a layer that is only copied, and copying sees it.
 fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> Option<String> {
     use ocify::apply::{ApplyOptions, Target, Verify, apply};
-    use ocify::compression::{Compression, GzipMembers, Limits};
+    use ocify::codec::{GzipMembers, Limits};
+    use ocify::image::Compression;
 
     let run = || -> ocify::error::Result<()> {
         let mut source = Source::open(path)?;

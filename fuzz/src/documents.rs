@@ -1,6 +1,6 @@
 //! A sound archive around any documents.
 
-use ocify::digest::{Algorithm, Digest};
+use ocify::image::{Algorithm, Digest};
 
 /// The archive that a text describes, with each document under its own digest.
 ///

@@ -1,6 +1,6 @@
 //! Names of images.
 
-use ocify::reference::Reference;
+use ocify::image::Reference;
 
 /// Reads a text as the name of an image.
 ///

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use ocify::apply::{ApplyOptions, StreamSink, Target, Verify, apply};
 use ocify::apply::{apply_in_place, apply_patched, patch};
-use ocify::compression::Limits;
-use ocify::digest::Digest;
+use ocify::codec::Limits;
+use ocify::image::Digest;
 use ocify::error::{Code, Error, Result};
 use ocify::progress::Hidden;
-use ocify::read::{SpoolOptions, Stream};
+use ocify::input::{SpoolOptions, Stream};
 use ocify::{ScanOptions, Source, plan, resolve, scan};
 
 use crate::{folder, plan_options, planned};

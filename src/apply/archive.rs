@@ -15,10 +15,10 @@ use super::copy::{self, Destination, Job, MAX_REGION, Region, Task};
 use super::target::{Target, Temporary, sync_directory};
 use super::{ApplyOptions, Confirm, body_len, space};
 use crate::error::{IoContext, Result};
-use crate::header::canonical;
+use crate::input::Source;
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
-use crate::read::Source;
+use crate::tar::canonical;
 use crate::temporary::{link_open, linkable};
 use places::{Places, is_small};
 

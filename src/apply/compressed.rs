@@ -4,11 +4,12 @@ use super::ApplyOptions;
 use super::archive::Output;
 use super::sequence::Sequence;
 use super::target::Target;
-use crate::compression::{Compression, Encoder, EncoderOptions};
+use crate::codec::{Encoder, EncoderOptions};
 use crate::error::{IoContext, Result};
+use crate::image::Compression;
+use crate::input::Source;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::read::Source;
 
 pub(super) fn write(
     plan: &Plan,

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use super::pieces::{self, Failure, Piece};
 use super::{ApplyOptions, Link, Verify};
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
+use crate::image::Digest;
+use crate::input::Source;
 use crate::inventory::Location;
 use crate::plan::OutputEntry;
 use crate::progress::Progress;
-use crate::read::Source;
 use crate::threads::Spare;
 pub(super) use extents::holes;
 pub(super) use region::{MAX_BLOB, MAX_REGION};

@@ -11,10 +11,10 @@ use super::copy::{self, Destination, Job, Task};
 use super::target::{Target, Temporary, not_empty, sync_directory};
 use super::{ApplyOptions, Link, body_len, space};
 use crate::error::{Error, IoContext, Result};
+use crate::input::Source;
 use crate::inventory::Location;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::read::Source;
 use crate::temporary::{link_open, linkable};
 
 pub(super) fn write(

@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 use std::thread;
 
-use crate::digest::{Digest, Hasher};
 use crate::error::Result;
+use crate::image::{Digest, Hasher};
 
 /// One piece, when the same thread moves and hashes: it stays in the processor's cache.
 const PIECE: usize = 128 << 10;
@@ -136,8 +136,8 @@ impl Mover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Algorithm;
     use crate::error::{Code, Error};
+    use crate::image::Algorithm;
 
     /// Bytes that differ from piece to piece.
     fn sample(len: usize) -> Vec<u8> {

@@ -12,11 +12,11 @@ use super::archive::Output;
 use super::target::Target;
 use super::{ApplyOptions, Outcome, Verify, check_entries, verify};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
+use crate::input::Source;
 use crate::inventory::{ExtraKind, Inventory, PlaceKind};
 use crate::journal::{self, Write};
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
-use crate::read::Source;
 
 /// What to write into an archive's file so that it becomes a plan's output.
 #[derive(Debug)]

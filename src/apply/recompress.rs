@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::transcode::{Transcoded, transcode};
-use crate::compression::{GzipMembers, Limits};
-use crate::digest::Digest;
+use crate::codec::{GzipMembers, Limits};
 use crate::error::{IoContext, Result};
+use crate::image::Digest;
+use crate::input::Source;
 use crate::inventory::Location;
 use crate::plan::{NewLayer, Transcode};
 use crate::progress::Progress;
-use crate::read::Source;
 use crate::temporary::unnamed;
 use crate::threads::{self, Lent, Spare};
 

@@ -7,13 +7,13 @@ use std::path::Path;
 use super::copy::{changed_len, check_digest};
 use super::mover::Mover;
 use super::{ApplyOptions, Verify, body_len};
-use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext, Result};
-use crate::header::{END_LEN, canonical, padding};
+use crate::image::{Digest, Hasher};
+use crate::input::Source;
 use crate::inventory::Location;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::read::Source;
+use crate::tar::{END_LEN, canonical, padding};
 
 /// An archive that is being written to `output`.
 pub(super) struct Sequence<'a, W> {

@@ -9,12 +9,12 @@ use super::copy::check_digest;
 use super::sequence::Sequence;
 use super::target::Target;
 use super::{ApplyOptions, Outcome, check_entries};
-use crate::digest::Digest;
 use crate::error::{Code, Error, IoContext, Result};
-use crate::inventory::{BlobEntry, Content, Location};
+use crate::image::{Content, Digest};
+use crate::input::{BlobSink, PassingBlob, Source};
+use crate::inventory::{BlobEntry, BlobSource, Location};
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
-use crate::read::{BlobSink, BlobSource, PassingBlob, Source};
 
 /// Small writes are gathered, larger ones pass.
 const BUFFER: usize = 128 << 10;

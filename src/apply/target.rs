@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
-use crate::compression::Compression;
 use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::read::Source;
+use crate::image::Compression;
+use crate::input::Source;
 use crate::standard;
 
 /// The form of the output.

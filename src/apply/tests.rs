@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::*;
-use crate::digest::Algorithm;
-use crate::header::{END_LEN, canonical, padding};
+use crate::image::Algorithm;
 use crate::inventory::Location;
 use crate::progress::Hidden;
+use crate::tar::{END_LEN, canonical, padding};
 
 /// An input whose bytes are anything, and a plan that copies pieces of them.
 struct Job {

@@ -15,15 +15,14 @@ use std::thread;
 
 use super::copy::check_digest;
 use super::recompress::{RecompressOptions, Stop};
-use crate::compression::{
-    Block, Buffers, Compression, Encoder, EncoderOptions, Limits, layer_decoder,
-    needs_too_much_memory,
+use crate::codec::{
+    Block, Buffers, Encoder, EncoderOptions, Limits, layer_decoder, needs_too_much_memory,
 };
-use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, Result};
+use crate::image::{Algorithm, Compression, Digest, Hasher};
+use crate::input::Source;
 use crate::plan::Transcode;
 use crate::progress::Progress;
-use crate::read::Source;
 use input::{Direct, Input, Reader};
 
 /// One read of compressed bytes.

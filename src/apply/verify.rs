@@ -6,12 +6,12 @@ use std::os::unix::fs::FileExt;
 use super::ApplyOptions;
 use super::copy::{changed_len, check_digest};
 use super::pieces::{self, Failure, Piece};
-use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Result};
+use crate::image::{Digest, Hasher};
+use crate::input::Source;
 use crate::inventory::Location;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::read::Source;
 
 /// One read: what is hashed next stays in the processor's cache.
 const PIECE: usize = 128 << 10;

@@ -8,9 +8,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::Fingerprint;
-use crate::compression::{self, Limits};
-use crate::inventory::Content;
-use crate::read::content::{self, SNIFF_LEN};
+use crate::codec::{self, Limits};
+use crate::image::{Content, SNIFF_LEN, sniff};
 
 /// How much of a compressed file is read to see what is inside; a block of bzip2 fits.
 const PEEK_LEN: usize = 64 << 10;
@@ -33,7 +32,7 @@ pub(super) fn identify(path: &Path) -> io::Result<(bool, Fingerprint)> {
     let fingerprint = Fingerprint::of_metadata(&metadata);
     let mut head = [0; SNIFF_LEN];
     let len = read_at_most(&file, &mut head)?;
-    let is_archive = match content::sniff(&head[..len]) {
+    let is_archive = match sniff(&head[..len]) {
         Content::Tar => is_filled(&head),
         Content::Empty | Content::Other => false,
         compressed => holds_tar(compressed, &file),
@@ -72,9 +71,9 @@ fn is_filled(block: &[u8]) -> bool {
 fn holds_tar(compressed: Content, file: &File) -> bool {
     let mut block = [0; SNIFF_LEN];
     let input = BufReader::with_capacity(PEEK_LEN, file);
-    let read = compression::decoder(compressed, input, ANY)
+    let read = codec::decoder(compressed, input, ANY)
         .and_then(|mut decoder| decoder.read_exact(&mut block));
-    read.is_ok() && content::sniff(&block) == Content::Tar && is_filled(&block)
+    read.is_ok() && sniff(&block) == Content::Tar && is_filled(&block)
 }
 
 /// Whether a directory could be meant as an image layout or an unpacked archive: one of the files at
@@ -128,7 +127,7 @@ pub fn holds_image(path: &Path) -> bool {
         return false;
     };
     let mut head = [0; SNIFF_LEN];
-    let kind = read_at_most(&file, &mut head).map(|len| content::sniff(&head[..len]));
+    let kind = read_at_most(&file, &mut head).map(|len| sniff(&head[..len]));
     match kind {
         Ok(Content::Tar) => {
             let mut archive = tar::Archive::new(file);
@@ -136,7 +135,7 @@ pub fn holds_image(path: &Path) -> bool {
         }
         Ok(compressed) => {
             let input = BufReader::with_capacity(PEEK_LEN, file);
-            compression::decoder(compressed, input, ANY).is_ok_and(|decoder| {
+            codec::decoder(compressed, input, ANY).is_ok_and(|decoder| {
                 let mut archive = tar::Archive::new(decoder.take(SEARCH_LEN));
                 archive.entries().is_ok_and(has_image_entry)
             })

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::digest::{Algorithm, Digest};
+use crate::image::{Algorithm, Digest};
 
 /// One share of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

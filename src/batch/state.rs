@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use super::output::own_name;
 use super::{Fingerprint, Shard};
-use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::image::{Algorithm, Digest};
 
 /// How many outdated lines are not worth writing the file anew.
 const FREE_LINES: usize = 1000;

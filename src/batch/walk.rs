@@ -217,7 +217,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         };
-        let tar = crate::header::canonical("a", false, 0);
+        let tar = crate::tar::canonical("a", false, 0);
         put("a.tar", &tar);
         put("notes.txt", b"notes");
         put("deep/er/b", &tar);

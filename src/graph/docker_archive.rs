@@ -4,11 +4,11 @@ mod adopt;
 
 use serde_json::Value;
 
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Leniency, checked_text};
+use crate::image::Digest;
+use crate::image::media_type::{self, Kind};
 use crate::json::{KeyCase, View, find};
-use crate::media_type::{self, Kind};
 pub use adopt::Adopted;
 pub(crate) use adopt::adopt;
 

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::pointer::{Pointer, Role, pointers};
+use crate::image::Digest;
+use crate::image::media_type::{self, Kind};
 use crate::json::{Fault, KeyCase, View, check, check_but_duplicates, find};
-use crate::media_type::{self, Kind};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
 pub const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
@@ -266,7 +266,7 @@ pub(crate) fn checked_text(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Algorithm;
+    use crate::image::Algorithm;
 
     fn parse(text: &str, shape: Shape) -> Result<Document> {
         let digest = Digest::of(Algorithm::Sha256, text.as_bytes());

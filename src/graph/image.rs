@@ -1,12 +1,11 @@
 //! What a manifest is, and what its config says.
 
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, Leniency, checked_text};
 use crate::graph::pointer::{self, Pointer, platform};
+use crate::image::media_type::{self, Kind};
+use crate::image::{Digest, Platform};
 use crate::json::{KeyCase, View, find};
-use crate::media_type::{self, Kind};
-use crate::platform::Platform;
 
 const KEYS: KeyCase = KeyCase {
     known: &["architecture", "os", "variant", "rootfs", "diff_ids"],

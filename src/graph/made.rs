@@ -6,14 +6,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::compression::Compression;
-use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::docker_archive::DockerArchiveItem;
-use crate::inventory::{ExtraKind, Inventory};
+use crate::image::media_type::{self, Kind};
+use crate::image::{Algorithm, Compression, Digest};
+use crate::inventory::{BlobSource, ExtraKind, Inventory};
 use crate::json::View;
-use crate::media_type::{self, Kind};
-use crate::read::BlobSource;
 
 /// Documents that the source does not hold.
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::digest::Digest;
 use crate::graph::Graph;
 use crate::graph::document::Document;
+use crate::image::Digest;
 
 /// The digests of all documents, those that a document names before it: its children, its subject
 /// and the targets of its links. There are no circles, for no document can hold a digest of its own.

@@ -6,11 +6,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape};
+use crate::image::{Digest, Platform, media_type};
 use crate::json::{Member, View, find};
-use crate::media_type;
-use crate::platform::Platform;
 
 /// BuildKit's link from an attestation's descriptor to the image manifest that it attests.
 pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, Leniency, Shape};
 use crate::graph::image::{ManifestFacts, Role};
 use crate::graph::made::{self, Made};
 use crate::graph::walk::walk;
 use crate::graph::{Graph, docker_archive};
+use crate::image::{Algorithm, Digest};
+use crate::inventory::BlobSource;
 use crate::inventory::Inventory;
-use crate::read::BlobSource;
 
 pub(crate) fn resolve(
     inventory: &mut Inventory,

@@ -4,14 +4,13 @@
 
 use serde_json::{Value, json};
 
-use crate::compression::Compression;
-use crate::digest::{Algorithm, Digest};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
-use crate::inventory::{Content, Inventory};
+use crate::image::media_type::{self, Kind};
+use crate::image::{Algorithm, Compression, Content, Digest};
+use crate::inventory::Inventory;
 use crate::json::{HouseStyle, View, apply_edits, set_member};
-use crate::media_type::{self, Kind};
 
 /// The manifest's text with the layers that an item of `manifest.json` lists for the same config;
 /// `None` where the manifest's own layers can be right, or where those of `manifest.json` are not proven.

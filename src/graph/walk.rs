@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 
-use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{Document, Leniency, MAX_DOCUMENT_LEN, Shape, schema1};
@@ -13,9 +12,9 @@ use crate::graph::order::children_first;
 use crate::graph::pointer::{self, Pointer};
 use crate::graph::restore::restored;
 use crate::graph::{Graph, Missing};
-use crate::inventory::{BlobEntry, Content, Inventory};
-use crate::media_type::{self, Kind};
-use crate::read::BlobSource;
+use crate::image::media_type::{self, Kind};
+use crate::image::{Algorithm, Content, Digest};
+use crate::inventory::{BlobEntry, BlobSource, Inventory};
 
 /// How deep indexes, manifests and subjects may be nested.
 const MAX_DEPTH: usize = 32;

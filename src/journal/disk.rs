@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::image::{Algorithm, Digest};
 
 const SUFFIX: &str = ".ocify-journal";
 /// What a name may have at most on every filesystem of Linux.

@@ -467,7 +467,7 @@ fn real_files_are_brought_back_from_any_step() {
                 assert_eq!(is_done, left == steps);
                 let has_journal = real.journal().exists();
                 // With a journal, no reader takes the file as it is.
-                let opened = crate::read::Source::open(&real.path());
+                let opened = crate::input::Source::open(&real.path());
                 let code = opened.err().map(|error| error.code());
                 assert_eq!(code, has_journal.then_some(Code::UnfinishedFix));
                 let found = recover(&real.path()).unwrap();
@@ -559,8 +559,8 @@ fn a_rewrite_that_goes_on_is_left_alone() {
     exclusive(&held, &real.path()).unwrap();
     for error in [
         recover(&real.path()).unwrap_err(),
-        crate::read::Source::open(&real.path()).unwrap_err(),
-        crate::read::Source::open_in_place(&real.path()).unwrap_err(),
+        crate::input::Source::open(&real.path()).unwrap_err(),
+        crate::input::Source::open_in_place(&real.path()).unwrap_err(),
     ] {
         assert_eq!(error.code(), Code::FileBusy);
     }
@@ -568,12 +568,12 @@ fn a_rewrite_that_goes_on_is_left_alone() {
     drop(held);
     assert_eq!(recover(&real.path()).unwrap(), Recovery::Restored);
     // Those who read keep those away who write, and not each other.
-    let reader = crate::read::Source::open(&real.path()).unwrap();
-    crate::read::Source::open(&real.path()).unwrap();
-    let error = crate::read::Source::open_in_place(&real.path()).unwrap_err();
+    let reader = crate::input::Source::open(&real.path()).unwrap();
+    crate::input::Source::open(&real.path()).unwrap();
+    let error = crate::input::Source::open_in_place(&real.path()).unwrap_err();
     assert_eq!(error.code(), Code::FileBusy);
     drop(reader);
-    crate::read::Source::open_in_place(&real.path()).unwrap();
+    crate::input::Source::open_in_place(&real.path()).unwrap();
 }
 
 #[test]

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compression::Compression;
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
-use crate::inventory::{Content, Inventory};
-use crate::media_type::{self, Family, Kind};
+use crate::image::media_type::{self, Family, Kind};
+use crate::image::{Compression, Content, Digest};
+use crate::inventory::Inventory;
 use crate::plan::docker_type;
 use crate::plan::recompress::{self, NewLayer, Transcode, recompressed};
 use crate::plan::selection::Selection;

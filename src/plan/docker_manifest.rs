@@ -5,17 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result, show_list};
 use crate::graph::docker_archive::{DockerArchiveItem, LayerSource};
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestFacts};
+use crate::image::{Digest, Platform};
 use crate::inventory::Inventory;
 use crate::plan::decide::Decisions;
 use crate::plan::names::{Named, is_foreign};
 use crate::plan::rewrite::check_len;
 use crate::plan::{Change, PlanOptions, rules::Rule};
-use crate::platform::Platform;
 
 /// An image that `manifest.json` describes.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Result, escape};
 use crate::graph::ManifestRole;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
-use crate::media_type::{self, Kind};
+use crate::image::media_type::{self, Kind};
 
 /// The error for something that has no Docker type.
 pub(crate) fn none(location: &str, what: &str) -> Error {

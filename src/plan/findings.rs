@@ -4,19 +4,18 @@ mod layers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::Digest;
 use crate::error::escape;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole, Missing};
+use crate::image::media_type::{self, Kind};
+use crate::image::{Digest, Reference};
 use crate::inventory::Inventory;
-use crate::media_type::{self, Kind};
 use crate::plan::decide::Decisions;
 use crate::plan::names::{Named, bad_name_of};
 use crate::plan::rewrite::Rewritten;
 use crate::plan::selection::{Selection, documents_after, signed_digest};
 use crate::plan::{Finding, PlanOptions, rules::FindingRule};
-use crate::reference::Reference;
 use layers::Layers;
 
 /// Everything worth telling about the output.

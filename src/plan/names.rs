@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape, show_list};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
-use crate::media_type::{self, Kind};
-use crate::reference::Reference;
+use crate::image::media_type::{self, Kind};
+use crate::image::{Digest, Reference};
 
 /// An entry of `index.json` that leads to images.
 #[derive(Clone, Debug)]

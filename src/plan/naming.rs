@@ -3,12 +3,12 @@
 use crate::error::{Code, Error, Result, show_list};
 use crate::graph::Graph;
 use crate::graph::pointer::{IMAGE_NAME, REF_NAME};
+use crate::image::Reference;
 use crate::plan::PlanOptions;
 use crate::plan::decide::Decisions;
 use crate::plan::names::Named;
 use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
-use crate::reference::Reference;
 
 /// Gives the names that were asked for. Entries that become superfluous are left out.
 ///

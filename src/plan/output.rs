@@ -4,22 +4,18 @@ mod entries;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compression::Compression;
-use crate::digest::{Algorithm, Digest};
 use crate::error::escape;
 use crate::graph::Graph;
 use crate::graph::document::Shape;
+use crate::image::{Algorithm, Compression, Digest, Platform, Reference, media_type};
 use crate::inventory::{BlobEntry, ExtraKind, Inventory, RootName};
 use crate::json::{KeyCase, View, check};
-use crate::media_type;
 use crate::plan::decide::Decisions;
 use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
 use crate::plan::{Body, Change, DigestChange, Image, OutputEntry, PlanOptions};
-use crate::platform::Platform;
-use crate::reference::Reference;
 use entries::{blob, entry, file, merged};
 
 /// How many names are reported of one document; nobody reads more, and their number has no bound.

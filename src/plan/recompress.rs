@@ -1,13 +1,12 @@
 //! Which layers are compressed anew, and what that makes of their descriptors.
 
-use crate::compression::Compression;
-use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
-use crate::inventory::{Content, Inventory, Location};
-use crate::media_type::{self, Kind};
+use crate::image::media_type::{self, Kind};
+use crate::image::{Algorithm, Compression, Content, Digest};
+use crate::inventory::{Inventory, Location};
 use crate::plan::docker_type;
 use crate::plan::rules::Rule;
 use crate::plan::{Change, PlanOptions};

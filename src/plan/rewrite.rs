@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role, belongs_to_one_form};
+use crate::image::Digest;
 use crate::inventory::BlobEntry;
 use crate::json::{
     Edit, HouseStyle, View, append_items, apply_edits, insert_members, remove_items,

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::digest::Digest;
 use crate::error::{Code, Error, Result, escape, show_list};
 use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
+use crate::image::Digest;
 use crate::inventory::Inventory;
 use crate::plan::names::Named;
 use crate::plan::{Change, ImageChoice, MissingPolicy, PlanOptions, rules::Rule};

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::image::Reference;
 use crate::plan::{Image, Plan};
-use crate::reference::Reference;
 
 /// The metadata of the plan's images: the first one's keys, and all of them in `images` if there are several.
 pub fn value(plan: &Plan) -> Value {
@@ -56,7 +56,7 @@ mod tests {
         let expected = json!({
             "containerimage.config.digest": samples::digest("config").to_string(),
             "containerimage.descriptor": {
-                "mediaType": crate::media_type::OCI_MANIFEST,
+                "mediaType": crate::image::media_type::OCI_MANIFEST,
                 "digest": samples::digest("manifest").to_string(),
                 "size": 7,
             },

@@ -5,9 +5,9 @@ use std::ops::Range;
 use crate::apply::body_len;
 use crate::apply::copy::{self, MAX_BLOB, MAX_REGION};
 use crate::error::{Code, Error, IoContext, Result};
-use crate::header::{END_LEN, canonical_len, padding};
+use crate::input::Source;
 use crate::plan::{Body, OutputEntry};
-use crate::read::Source;
+use crate::tar::{END_LEN, canonical_len, padding};
 
 /// Where every entry goes.
 pub(super) struct Places {

@@ -10,8 +10,8 @@ use std::thread;
 use super::extents::{Extent, Extents};
 use super::{Destination, Job, PIPE_MIN, Shared, Step, changed_len, check_digest};
 use crate::apply::archive::reserve;
-use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext, Result};
+use crate::image::{Digest, Hasher};
 use crate::inventory::Location;
 
 /// One piece, when the same thread copies and hashes: it stays in the processor's cache. Larger

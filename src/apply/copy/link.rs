@@ -8,8 +8,8 @@ use rustix::fs::ioctl_ficlone;
 
 use super::{Job, Shared, Step, changed_len, check_digest};
 use crate::apply::Link;
-use crate::digest::Hasher;
 use crate::error::{IoContext, Result};
+use crate::image::Hasher;
 use crate::inventory::Location;
 use crate::temporary::link_open;
 

@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt;
 
 use super::{Region, Shared, Verify, changed_len, check_digest};
 use crate::apply::body_len;
-use crate::digest::Digest;
 use crate::error::{Error, IoContext, Result};
-use crate::header::{canonical, padding};
+use crate::image::Digest;
 use crate::inventory::Location;
 use crate::plan::{Body, OutputEntry};
+use crate::tar::{canonical, padding};
 
 /// Larger blobs are copied one by one.
 pub(in crate::apply) const MAX_BLOB: u64 = 64 << 10;

@@ -12,8 +12,8 @@ use crate::apply::pieces::{self, Failure, Piece};
 use crate::apply::target::Target;
 use crate::apply::{ApplyOptions, Link, archive, copy, space};
 use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::input::Source;
 use crate::progress::Progress;
-use crate::read::Source;
 
 /// What the system copies at a time, so that progress shows, and so that two threads share the work:
 /// while one of them looks for pages of the input, the other writes.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::tail::{self, Tail};
 use super::{Patch, refused};
 use crate::apply::Outcome;
-use crate::digest::{Algorithm, Digest};
 use crate::error::{Result, escape};
-use crate::header::{self, padding};
-use crate::inventory::{Inventory, Location, Place, PlaceKind, RootName};
+use crate::image::{Algorithm, Digest};
+use crate::input::{DOCUMENT_CAP, Source};
+use crate::inventory::{BlobSource as _, Inventory, Location, Place, PlaceKind, RootName};
 use crate::journal::Write;
 use crate::plan::{OutputEntry, Plan};
-use crate::read::{BlobSource as _, DOCUMENT_CAP, Source};
+use crate::tar::{self, padding};
 
 /// What becomes of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl<'a> Places<'a> {
         }
         let headers = Location::Offset(place.start);
         let headers = self.source.read_range(&headers, place.data - place.start)?;
-        let Some(mut new) = header::replaced(&headers, place.is_simple, name, len) else {
+        let Some(mut new) = tar::replaced(&headers, place.is_simple, name, len) else {
             return Ok(None);
         };
         let data = new.len();

@@ -1,8 +1,8 @@
 //! The end of an archive, written anew: what found no place before it, and the root files.
 
 use super::place::Fate;
-use crate::header::{END_LEN, canonical, padding};
 use crate::inventory::{Place, PlaceKind};
+use crate::tar::{END_LEN, canonical, padding};
 
 /// Where the tail can begin: at the first of the last entries that all are root files or not needed.
 pub(super) fn first(places: &[Place], fates: &[Fate]) -> usize {

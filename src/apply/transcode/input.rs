@@ -8,12 +8,12 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use crate::apply::copy::changed_len;
 use crate::apply::recompress::Stop;
-use crate::compression::{Block, Buffers};
-use crate::digest::{Digest, Hasher};
+use crate::codec::{Block, Buffers};
 use crate::error::{Error, Result};
+use crate::image::{Digest, Hasher};
+use crate::input::Source;
 use crate::plan::Transcode;
 use crate::progress::Progress;
-use crate::read::Source;
 
 /// Reads the blob and hands it on, piece by piece; returns its digest.
 pub(super) struct Reader<'a> {

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ocify::engines::Engine;
+use ocify::image::{Platform, Reference};
 use ocify::plan::ImageChoice;
-use ocify::platform::Platform;
-use ocify::reference::Reference;
 
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use values::{

@@ -7,12 +7,12 @@ use ocify::apply::{
     ApplyOptions, Confirm, Outcome, RecompressOptions, Target, TargetKind, Verify, apply,
     apply_patched, patch, recompress,
 };
-use ocify::compression::Compression;
 use ocify::error::{Code, Error, Result};
 use ocify::graph::resolve;
+use ocify::image::Compression;
+use ocify::input::{ScanOptions, Source, SpoolOptions, scan};
 use ocify::plan::{Plan, PlanOptions};
 use ocify::progress::Progress;
-use ocify::read::{ScanOptions, Source, SpoolOptions, scan};
 use ocify::report::Blobs;
 use ocify::standard;
 use ocify::threads::Spare;

@@ -6,9 +6,9 @@ use std::path::Path;
 use ocify::apply::{apply_in_place, patch};
 use ocify::error::{Code, Error, Result, show_path};
 use ocify::graph::resolve;
+use ocify::input::{ScanOptions, Source, scan};
 use ocify::journal::{Recovery, recover};
 use ocify::plan::PlanOptions;
-use ocify::read::{ScanOptions, Source, scan};
 
 use crate::args::Fix;
 use crate::fix::{self, Around, Done};

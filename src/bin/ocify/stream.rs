@@ -6,9 +6,9 @@ use std::path::Path;
 use ocify::apply::{ApplyOptions, Outcome, StreamSink, TargetKind};
 use ocify::error::{Result, show_path};
 use ocify::graph::resolve;
+use ocify::input::{Source, SpoolOptions, Stream};
 use ocify::plan::Plan;
 use ocify::progress::Progress;
-use ocify::read::{Source, SpoolOptions, Stream};
 use ocify::standard;
 
 use crate::args::{Fix, Format};

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::{Algorithm, Digest};
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{Leniency, MAX_DOCUMENT_LEN};
 use crate::graph::image;
-use crate::inventory::{BlobEntry, Content, ExtraKind, Inventory, Location};
-use crate::read::BlobSource;
+use crate::image::{Algorithm, Content, Digest};
+use crate::inventory::{BlobEntry, BlobSource, ExtraKind, Inventory, Location};
 
 /// How many links may lead from one to the next.
 const MAX_LINKS: usize = 16;

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::compression::Compression;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
-use crate::inventory::{Content, Inventory};
-use crate::media_type::{self, Kind};
+use crate::image::media_type::{self, Kind};
+use crate::image::{Compression, Content};
+use crate::inventory::Inventory;
 use crate::plan::decide::Decisions;
 use crate::plan::recompress::{is_wanted, wanted};
 use crate::plan::rules::FindingRule;

@@ -1,6 +1,6 @@
 //! The entries of an output, and their order.
 
-use crate::digest::Digest;
+use crate::image::Digest;
 use crate::inventory::{BlobEntry, Location};
 use crate::plan::{Body, OutputEntry};
 

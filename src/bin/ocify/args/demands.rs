@@ -1,9 +1,9 @@
 //! What the options ask of the library, and which of them contradict each other.
 
 use ocify::apply::Verify;
-use ocify::compression::{Compression, GzipMembers, Limits};
-use ocify::inventory::Content;
-use ocify::media_type::Family;
+use ocify::codec::{GzipMembers, Limits};
+use ocify::image::media_type::Family;
+use ocify::image::{Compression, Content};
 
 use super::{Fix, LayerCompression, Members};
 

@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 use ocify::apply::{Link, Verify};
+use ocify::image::Reference;
 use ocify::plan::{ImageChoice, MissingPolicy};
-use ocify::reference::Reference;
 
 /// The forms of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

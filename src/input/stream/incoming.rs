@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
-use crate::read::archive::Input;
-use crate::read::outer::Outer;
+use crate::input::outer::Outer;
+use crate::tar::Input;
 
 /// How many bytes are passed over at a time.
 const SKIPPED: usize = 64 << 10;

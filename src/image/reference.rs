@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::digest::Digest;
+use crate::image::Digest;
 
 const DEFAULT_DOMAIN: &str = "docker.io";
 const LEGACY_DEFAULT_DOMAIN: &str = "index.docker.io";

@@ -2,7 +2,6 @@
 
 mod archive;
 mod classify;
-pub(crate) mod content;
 mod form;
 mod layout;
 mod outer;
@@ -20,9 +19,9 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::fs::OFlags;
 
-use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
-use crate::inventory::{BlobEntry, Content, Inventory, Location};
+use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff};
+use crate::inventory::{BlobEntry, BlobSource, Inventory, Location};
 use crate::journal;
 
 /// How many bytes are hashed at a time.
@@ -44,27 +43,6 @@ pub struct Source {
     outer: Option<Content>,
     /// Temporary files with blobs that the input does not hold in this form.
     spooled: Vec<Arc<File>>,
-}
-
-/// Reads blobs that may be documents.
-pub trait BlobSource {
-    /// The bytes of a blob of at most `max_len` bytes.
-    ///
-    /// # Errors
-    /// The blob cannot be read, or is longer.
-    fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>>;
-
-    /// What the first bytes at a place say about the `len` bytes there.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry>;
-
-    /// The SHA-256 digest of a blob, which is read whole.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest>;
 }
 
 /// How to scan.
@@ -233,7 +211,7 @@ impl Source {
 
     /// The first bytes at `location`: as many as `sniff` looks at, or all there are.
     fn head(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
-        self.read_range(location, len.min(content::SNIFF_LEN as u64))
+        self.read_range(location, len.min(SNIFF_LEN as u64))
     }
 
     fn short(&self, location: &Location, error: io::Error) -> Error {
@@ -292,7 +270,7 @@ impl BlobSource for Source {
         Ok(BlobEntry {
             len,
             location: location.clone(),
-            content: content::sniff(&head),
+            content: sniff(&head),
         })
     }
 

@@ -12,20 +12,17 @@ use std::path::{Path, PathBuf};
 
 use self::held::Held;
 use self::incoming::Incoming;
-use super::archive::{
-    Contents, Entries, Entry, Input, Listing, check_end, ends_inside, kind, refuse_other_formats,
-    stands_twice,
-};
+use super::archive::{Contents, Listing, check_end, kind, refuse_other_formats, stands_twice};
 use super::classify::{self, Item};
 use super::form::Order;
 use super::outer::Outer;
 use super::spool::spool;
-use super::{BlobSource, DOCUMENT_CAP, ScanOptions, Source, SpoolOptions, content, require_root};
-use crate::digest::{Algorithm, Digest, Hasher};
+use super::{DOCUMENT_CAP, ScanOptions, Source, SpoolOptions, require_root};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
-use crate::header::{self, BLOCK};
-use crate::inventory::{BlobEntry, Content, ExtraKind, Inventory, Location, RootName};
+use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff, sniff_compression};
+use crate::inventory::{BlobEntry, BlobSource, ExtraKind, Inventory, Location, RootName};
 use crate::progress::Progress;
+use crate::tar::{self, BLOCK, Entries, Entry, Input, ends_inside};
 
 /// How many bytes are hashed at a time.
 const PIECE: usize = 64 << 10;
@@ -113,10 +110,10 @@ impl Stream {
     ) -> Result<Stream> {
         let mut head = Vec::new();
         (&mut input)
-            .take(content::SNIFF_LEN as u64)
+            .take(SNIFF_LEN as u64)
             .read_to_end(&mut head)
             .context("read", path)?;
-        let compression = content::compression(&head);
+        let compression = sniff_compression(&head);
         let whole = Cursor::new(head).chain(input);
         let outer = Outer::new(
             path,
@@ -126,7 +123,7 @@ impl Stream {
             options.limits,
         )?;
         let mut incoming = Incoming::new(path, outer);
-        let mut head = [0; content::SNIFF_LEN];
+        let mut head = [0; SNIFF_LEN];
         let count = incoming.fill(&mut head)?;
         refuse_other_formats(path, &head[..count])?;
         Ok(Stream {
@@ -235,7 +232,7 @@ impl Stream {
                 _ => {}
             }
             let mut padding = [0; BLOCK];
-            let expected = header::padding(entry.len) as usize;
+            let expected = tar::padding(entry.len) as usize;
             let found =
                 (entries.input()).read(&mut padding[..expected], entry.data_at + entry.len)?;
             listing.padding(&padding[..found], expected);
@@ -287,10 +284,10 @@ impl Passing<'_> {
                 None,
             ));
         };
-        let mut head = [0; content::SNIFF_LEN];
+        let mut head = [0; SNIFF_LEN];
         let count = self.blob(&[]).read(&mut head)?;
         let head = &head[..count];
-        let content = content::sniff(head);
+        let content = sniff(head);
         if self.entry.len <= DOCUMENT_CAP && may_be_document(content, head) {
             return Ok((self.hold(head)?, Some(content)));
         }
@@ -432,7 +429,7 @@ impl BlobSource for Stream {
         Ok(BlobEntry {
             len,
             location: location.clone(),
-            content: content::sniff(&self.held.read(*number, content::SNIFF_LEN)?),
+            content: sniff(&self.held.read(*number, SNIFF_LEN)?),
         })
     }
 

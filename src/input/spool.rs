@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::Source;
 use super::outer::Outer;
-use super::{Source, content};
-use crate::compression::Limits;
+use crate::codec::Limits;
 use crate::error::{Error, IoContext, Result};
-use crate::inventory::{Content, Location};
+use crate::image::{Content, sniff_compression};
+use crate::inventory::Location;
 use crate::progress::Progress;
 use crate::temporary::unnamed;
 
@@ -37,7 +38,7 @@ impl Source {
         }
         let len = self.file_len()?;
         let head = self.head(&Location::Offset(0), len)?;
-        Ok(content::compression(&head))
+        Ok(sniff_compression(&head))
     }
 
     /// The same archive, decompressed; progress counts the compressed bytes.

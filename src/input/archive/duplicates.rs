@@ -6,10 +6,10 @@ use std::path::Path;
 use super::Contents;
 use super::listing::Listed;
 use crate::error::{Code, Error, Result, escape, show_path};
+use crate::input::ScanOptions;
+use crate::input::classify::Item;
+use crate::input::form::FormCheck;
 use crate::inventory::Inventory;
-use crate::read::ScanOptions;
-use crate::read::classify::Item;
-use crate::read::form::FormCheck;
 
 /// One item per name; of different ones the last, if that is allowed.
 pub(super) fn without_duplicates(
@@ -50,7 +50,7 @@ pub(super) fn without_duplicates(
 }
 
 /// Says that two entries of one name differ.
-pub(in crate::read) fn stands_twice(path: &Path, name: &str) -> Error {
+pub(in crate::input) fn stands_twice(path: &Path, name: &str) -> Error {
     Error::new(
         Code::DuplicateEntry,
         format!(

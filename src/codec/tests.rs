@@ -1,6 +1,7 @@
 use std::io::{self, Read, Write};
 
 use super::*;
+use crate::image::{Compression, Content};
 
 fn sample(len: usize) -> Vec<u8> {
     let mut state = 1_u32;

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::read::spool::with_hint;
+use crate::input::spool::with_hint;
 use crate::temporary::unnamed;
 
 /// How many bytes are kept in memory; those that follow go to a temporary file.

@@ -1,9 +1,9 @@
 use std::fs;
 
 use super::*;
-use crate::digest::{Algorithm, Digest};
-use crate::header::{BLOCK, END_LEN, canonical, padding};
-use crate::read::scan;
+use crate::image::{Algorithm, Digest};
+use crate::input::scan;
+use crate::tar::{BLOCK, END_LEN, canonical, padding};
 
 /// An archive in memory, written block by block so that it can be wrong in any way.
 #[derive(Clone)]

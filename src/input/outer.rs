@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::compression::{self, Limits, needs_too_much_memory};
+use crate::codec::{self, Limits, needs_too_much_memory};
 use crate::error::{Code, Error, Result, show_path};
-use crate::inventory::Content;
+use crate::image::Content;
 
 /// One read.
 const PIECE: usize = 256 << 10;
@@ -42,7 +42,7 @@ impl Outer {
             read: Arc::clone(&read),
         };
         let input = BufReader::with_capacity(PIECE, counted);
-        let decoder = compression::decoder(content, input, limits)
+        let decoder = codec::decoder(content, input, limits)
             .map_err(|error| damaged(path, content, limits, error))?;
         Ok(Outer {
             path: path.to_owned(),

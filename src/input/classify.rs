@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use super::{BlobSource, DOCUMENT_CAP};
-use crate::digest::{Algorithm, Digest};
+use super::DOCUMENT_CAP;
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::inventory::{BlobEntry, Content, ExtraEntry, ExtraKind, Inventory, RootFile, RootName};
+use crate::image::{Algorithm, Content, Digest};
+use crate::inventory::{
+    BlobEntry, BlobSource, ExtraEntry, ExtraKind, Inventory, RootFile, RootName,
+};
 
 /// One entry under its cleaned name. A file has an [`ExtraKind::File`].
 #[derive(Clone, Debug)]

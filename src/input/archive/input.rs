@@ -1,23 +1,10 @@
-//! What entries are read from: a file by position, or a stream in order.
+//! An archive in a file, read by position.
 
 use std::path::Path;
 
 use crate::error::Result;
-use crate::header::BLOCK;
-use crate::read::Source;
-
-/// The bytes of an archive.
-pub(in crate::read) trait Input {
-    /// What messages call the archive.
-    fn path(&self) -> &Path;
-
-    /// How many bytes there are, where that is known beforehand.
-    fn len(&self) -> Option<u64>;
-
-    /// Fills the buffer with the bytes from `position` on; with fewer only at the end. A stream
-    /// passes over what lies before, and never goes back.
-    fn read(&mut self, buffer: &mut [u8], position: u64) -> Result<usize>;
-}
+use crate::input::Source;
+use crate::tar::{BLOCK, Input};
 
 /// An archive in a file.
 pub(super) struct FileInput<'a> {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::{Algorithm, Digest};
-use crate::header::{self, END_LEN};
+use crate::image::{Algorithm, Digest};
 use crate::inventory::{BlobEntry, FormDifference};
+use crate::tar::{self, END_LEN};
 
 /// The order that an archive's entries are to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl FormCheck {
         if let Some(what) = self.compare(raw) {
             self.differs(&raw.clean, what);
         }
-        self.position = raw.data_position + raw.len + header::padding(raw.len);
+        self.position = raw.data_position + raw.len + tar::padding(raw.len);
         self.last.clone_from(&raw.clean);
         if raw.clean.ends_with('/') {
             self.directories.insert(raw.clean.clone());
@@ -104,7 +104,7 @@ impl FormCheck {
             return Some("has no entry for its directory");
         }
         let is_dir = raw.clean.ends_with('/');
-        let expected = header::canonical(&raw.clean, is_dir, raw.len);
+        let expected = tar::canonical(&raw.clean, is_dir, raw.len);
         if self.position + expected.len() as u64 != raw.data_position {
             return Some("has another kind of header");
         }

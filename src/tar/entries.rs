@@ -5,13 +5,13 @@
 
 use std::path::Path;
 
-use tar::{EntryType, Header};
+use ::tar::{EntryType, Header};
 
+use super::header::{self, BLOCK};
 use super::input::Input;
 use super::pax::Records;
 use super::{invalid, truncated};
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::header::{self, BLOCK};
 
 /// What the long names and PAX records of one entry may take; they are held in memory.
 const EXTENSION_CAP: u64 = 1 << 20;
@@ -19,26 +19,26 @@ const EXTENSION_CAP: u64 = 1 << 20;
 const HEADERS_KEPT: usize = 4 * BLOCK;
 
 /// One entry, its long names and PAX records applied.
-pub(in crate::read) struct Entry {
+pub(crate) struct Entry {
     /// The name as written.
-    pub(in crate::read) name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     /// What a link leads to; empty for everything else.
-    pub(in crate::read) link: Vec<u8>,
-    pub(in crate::read) entry_type: EntryType,
-    pub(in crate::read) len: u64,
+    pub(crate) link: Vec<u8>,
+    pub(crate) entry_type: EntryType,
+    pub(crate) len: u64,
     /// Where the first of the entry's headers stands.
-    pub(in crate::read) start_at: u64,
+    pub(crate) start_at: u64,
     /// Where the entry's own header stands, after those that extend it.
-    pub(in crate::read) header_at: u64,
-    pub(in crate::read) data_at: u64,
+    pub(crate) header_at: u64,
+    pub(crate) data_at: u64,
     /// Whether the entry's own header states name and length itself.
-    pub(in crate::read) is_simple: bool,
+    pub(crate) is_simple: bool,
     /// The bytes from the end of the last entry to the data: all of them, or the first ones.
-    pub(in crate::read) headers: Vec<u8>,
+    pub(crate) headers: Vec<u8>,
 }
 
 /// Reads entries one after the other.
-pub(in crate::read) struct Entries<'a, I> {
+pub(crate) struct Entries<'a, I> {
     input: &'a mut I,
     position: u64,
     /// The headers of the entry that is being read.
@@ -55,7 +55,7 @@ struct Extensions {
 }
 
 impl<'a, I: Input> Entries<'a, I> {
-    pub(in crate::read) fn new(input: &'a mut I) -> Self {
+    pub(crate) fn new(input: &'a mut I) -> Self {
         Entries {
             input,
             position: 0,
@@ -64,18 +64,18 @@ impl<'a, I: Input> Entries<'a, I> {
     }
 
     /// Where the next header stands. After the last entry, its end.
-    pub(in crate::read) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
     /// What is read from. The data of a stream's entry is read here before the next entry.
-    pub(in crate::read) fn input(&mut self) -> &mut I {
+    pub(crate) fn input(&mut self) -> &mut I {
         self.input
     }
 
     /// The next entry, or `None` at the end: of the archive or of the file, since some writers
     /// leave the end marker out.
-    pub(in crate::read) fn next(&mut self) -> Result<Option<Entry>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut extensions = Extensions::default();
         self.headers = Vec::with_capacity(BLOCK);
         let start_at = self.position;
@@ -264,13 +264,7 @@ impl Extensions {
 }
 
 /// Says that the archive ends inside an entry's data.
-pub(in crate::read) fn ends_inside(
-    path: &Path,
-    name: &str,
-    len: u64,
-    data_at: u64,
-    found: u64,
-) -> Error {
+pub(crate) fn ends_inside(path: &Path, name: &str, len: u64, data_at: u64, found: u64) -> Error {
     let what = format!("{name}: {len} bytes expected from byte {data_at}, {found} found");
     truncated(path, &what)
 }

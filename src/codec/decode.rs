@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use super::Limits;
 use super::gzip_read::GzipReader;
-use crate::inventory::Content;
+use crate::image::Content;
 
 /// The window that `Limits` allows when it allows less than any frame asks for.
 const MIN_WINDOW_LOG: u32 = 10;

@@ -1,27 +1,23 @@
 //! Scans a tar archive: headers only, every file's bytes are skipped.
 
 mod duplicates;
-mod entries;
 mod input;
 mod listing;
 mod names;
-mod pax;
 
 use std::path::Path;
 
-use tar::EntryType;
+use ::tar::EntryType;
 
 pub(super) use self::duplicates::stands_twice;
-pub(super) use self::entries::{Entries, Entry, ends_inside};
 use self::input::FileInput;
-pub(super) use self::input::Input;
 pub(super) use self::listing::{CleanName, Contents, Listing};
 use super::form::Order;
-use super::{ScanOptions, Source, content};
-use crate::digest::Digest;
+use super::{ScanOptions, Source};
 use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::header::{self, BLOCK};
-use crate::inventory::{Content, ExtraKind, Inventory, Location, Place, PlaceKind, RootName};
+use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
+use crate::inventory::{ExtraKind, Inventory, Location, Place, PlaceKind, RootName};
+use crate::tar::{self, BLOCK, Entries, Entry, Input};
 
 pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     let file_len = source.file.metadata().context("read", source.path())?.len();
@@ -43,7 +39,7 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
         };
         if listing.is_canonical() {
             let mut padding = [0; BLOCK];
-            let expected = header::padding(entry.len) as usize;
+            let expected = tar::padding(entry.len) as usize;
             let padding = &mut padding[..expected];
             let found = entries.input().read(padding, entry.data_at + entry.len)?;
             listing.padding(&padding[..found], expected);
@@ -57,10 +53,10 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
 
 /// What the first bytes of an entry say.
 fn content_of(input: &mut impl Input, entry: &Entry) -> Result<Content> {
-    let mut head = [0; content::SNIFF_LEN];
+    let mut head = [0; SNIFF_LEN];
     let len = usize::try_from(entry.len).map_or(head.len(), |len| len.min(head.len()));
     let found = input.read(&mut head[..len], entry.data_at)?;
-    Ok(content::sniff(&head[..found]))
+    Ok(sniff(&head[..found]))
 }
 
 /// In the oldest archives a directory is a file whose name ends in a slash.
@@ -117,12 +113,12 @@ fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> Place {
 /// Refuses what does not begin as a tar archive does.
 pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
     let shown = show_path(path);
-    let (name, tool) = match content::compression(head) {
+    let (name, tool) = match sniff_compression(head) {
         Some(Content::Gzip) => ("gzip", "gzip -d"),
         Some(Content::Zstd | Content::ZstdAfterSkippable) => ("zstd", "zstd -d"),
         Some(Content::Bzip2) => ("bzip2", "bzip2 -d"),
         Some(_) => ("xz", "xz -d"),
-        None if content::sniff(head) == Content::Tar => return Ok(()),
+        None if sniff(head) == Content::Tar => return Ok(()),
         None => {
             let what = if head.is_empty() {
                 "is empty"
@@ -138,21 +134,6 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
         format!("{shown} is compressed with {name}, expected a plain tar archive"),
     )
     .with_hint(format!("decompress it first, for example with {tool}")))
-}
-
-fn invalid(path: &Path, what: &str) -> Error {
-    Error::new(
-        Code::InvalidArchive,
-        format!("{} is not valid: {what}", show_path(path)),
-    )
-}
-
-fn truncated(path: &Path, inside: &str) -> Error {
-    Error::new(
-        Code::TruncatedArchive,
-        format!("{} ends inside {inside}", show_path(path)),
-    )
-    .with_hint("copy or download the archive again")
 }
 
 /// After the last entry there may only be zeros: another reader could go on past the end marker.

@@ -1,7 +1,42 @@
 //! What the first bytes of a blob say about it.
 
-use crate::header::{self, BLOCK};
-use crate::inventory::Content;
+use crate::tar::{self, BLOCK};
+
+/// What a blob's first bytes say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// No bytes at all.
+    Empty,
+    /// A tar header, or a block of zeros that ends an empty tar.
+    Tar,
+    /// Gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+    /// Zstandard that begins with a skippable frame, which not every reader recognizes.
+    ZstdAfterSkippable,
+    /// Bzip2.
+    Bzip2,
+    /// Xz.
+    Xz,
+    /// Anything else, documents included.
+    Other,
+}
+
+impl Content {
+    /// The word for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Content::Empty => "nothing",
+            Content::Tar => "tar",
+            Content::Gzip => "gzip",
+            Content::Zstd | Content::ZstdAfterSkippable => "zstd",
+            Content::Bzip2 => "bzip2",
+            Content::Xz => "xz",
+            Content::Other => "unknown",
+        }
+    }
+}
 
 /// The bytes that [`sniff`] looks at.
 pub(crate) const SNIFF_LEN: usize = BLOCK;
@@ -11,7 +46,7 @@ pub(crate) fn sniff(head: &[u8]) -> Content {
     if head.is_empty() {
         return Content::Empty;
     }
-    match compression(head) {
+    match sniff_compression(head) {
         Some(content) => content,
         None if is_tar(head) => Content::Tar,
         None => Content::Other,
@@ -19,7 +54,7 @@ pub(crate) fn sniff(head: &[u8]) -> Content {
 }
 
 /// The compression whose magic number stands first, if any.
-pub(crate) fn compression(head: &[u8]) -> Option<Content> {
+pub(crate) fn sniff_compression(head: &[u8]) -> Option<Content> {
     match head {
         [0x1f, 0x8b, 0x08, ..] => Some(Content::Gzip),
         [b'B', b'Z', b'h', ..] => Some(Content::Bzip2),
@@ -39,7 +74,7 @@ fn is_tar(head: &[u8]) -> bool {
         return true;
     }
     // The seventh edition of Unix had no magic number, only the checksum.
-    header::has_checksum(block)
+    tar::has_checksum(block)
 }
 
 #[cfg(test)]
@@ -48,7 +83,7 @@ mod tests {
 
     #[test]
     fn kinds() {
-        let mut v7 = tar::Header::new_old();
+        let mut v7 = ::tar::Header::new_old();
         v7.set_path("file").unwrap();
         v7.set_size(0);
         v7.set_cksum();
@@ -66,11 +101,7 @@ mod tests {
                 b"\x5a\x2a\x4d\x18",
                 Content::ZstdAfterSkippable,
             ),
-            (
-                "ustar",
-                &crate::header::canonical("a", false, 0),
-                Content::Tar,
-            ),
+            ("ustar", &crate::tar::canonical("a", false, 0), Content::Tar),
             ("v7", v7.as_bytes(), Content::Tar),
             ("v7 with a bad checksum", &broken, Content::Other),
             ("zero block", &[0; BLOCK], Content::Tar),

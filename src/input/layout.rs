@@ -138,9 +138,10 @@ fn open_stepwise(directory: &File, name: &str, flags: OFlags) -> std::io::Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::{Algorithm, Digest};
     use crate::error::Code;
-    use crate::read::{BlobSource, ScanOptions, scan};
+    use crate::image::{Algorithm, Digest};
+    use crate::input::{ScanOptions, scan};
+    use crate::inventory::BlobSource;
 
     fn layout() -> (tempfile::TempDir, Digest) {
         let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::compression::Compression;
+use crate::image::Compression;
 
 /// An OCI image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";

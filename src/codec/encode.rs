@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::Compression;
 use super::buffers::{Block, Buffers};
 use super::gzip_write::{GzipWriter, MEMBER_LEN};
 use super::zstd_write::ZstdWriter;
+use crate::image::Compression;
 use crate::threads::Spare;
 
 /// One block for encoders that have no size of their own.

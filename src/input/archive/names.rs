@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::invalid;
 use super::listing::Listed;
 use crate::error::{Result, escape};
+use crate::input::classify::Item;
+use crate::input::form::FormCheck;
 use crate::inventory::ExtraKind;
-use crate::read::classify::Item;
-use crate::read::form::FormCheck;
+use crate::tar::invalid;
 
 /// No file system has longer names, and quadratic work on names stays small.
 const NAME_CAP: usize = 4096;

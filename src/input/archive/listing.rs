@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use super::{Entry, duplicates, has_bytes, invalid, is_directory, names};
+use super::{duplicates, has_bytes, is_directory, names};
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::inventory::{Content, ExtraKind, Inventory, Location, Place};
-use crate::read::classify::{self, Item};
-use crate::read::form::{FormCheck, Order, Raw};
-use crate::read::{BlobSource, ScanOptions, Source};
+use crate::image::Content;
+use crate::input::classify::{self, Item};
+use crate::input::form::{FormCheck, Order, Raw};
+use crate::input::{ScanOptions, Source};
+use crate::inventory::{BlobSource, ExtraKind, Inventory, Location, Place};
+use crate::tar::{Entry, invalid};
 
 /// What the entries of an archive hold.
-pub(in crate::read) trait Contents: BlobSource {
+pub(in crate::input) trait Contents: BlobSource {
     /// What messages call the archive.
     fn path(&self) -> &Path;
 
@@ -22,7 +24,7 @@ pub(in crate::read) trait Contents: BlobSource {
 }
 
 /// Collects entries in the order of the archive.
-pub(in crate::read) struct Listing {
+pub(in crate::input) struct Listing {
     inventory: Inventory,
     form: FormCheck,
     items: Vec<Listed>,
@@ -45,9 +47,9 @@ impl Listed {
 }
 
 /// An entry's cleaned name: as text, and as bytes where it is none.
-pub(in crate::read) struct CleanName {
+pub(in crate::input) struct CleanName {
     raw: Option<Vec<u8>>,
-    pub(in crate::read) text: String,
+    pub(in crate::input) text: String,
 }
 
 impl CleanName {
@@ -57,7 +59,7 @@ impl CleanName {
 }
 
 impl Listing {
-    pub(in crate::read) fn new(order: Order) -> Self {
+    pub(in crate::input) fn new(order: Order) -> Self {
         Listing {
             inventory: Inventory::default(),
             form: FormCheck::new(order),
@@ -66,12 +68,12 @@ impl Listing {
     }
 
     /// Whether everything up to here has the form that ocify writes.
-    pub(in crate::read) fn is_canonical(&self) -> bool {
+    pub(in crate::input) fn is_canonical(&self) -> bool {
         self.form.is_same()
     }
 
     /// Notes an entry whose bytes are still to come, and cleans its name.
-    pub(in crate::read) fn header(&mut self, path: &Path, entry: &Entry) -> Result<CleanName> {
+    pub(in crate::input) fn header(&mut self, path: &Path, entry: &Entry) -> Result<CleanName> {
         self.inventory.entry_count += 1;
         let shown = || escape(&String::from_utf8_lossy(&entry.name));
         let bytes = names::clean(&entry.name)
@@ -105,17 +107,17 @@ impl Listing {
     }
 
     /// Notes where the entry stands in a file.
-    pub(in crate::read) fn place(&mut self, place: Place) {
+    pub(in crate::input) fn place(&mut self, place: Place) {
         self.inventory.archive.places.push(place);
     }
 
     /// Notes the bytes that follow an entry's data, of which there should be `expected`.
-    pub(in crate::read) fn padding(&mut self, padding: &[u8], expected: usize) {
+    pub(in crate::input) fn padding(&mut self, padding: &[u8], expected: usize) {
         self.form.padding(padding, expected);
     }
 
     /// Adds the entry, once its bytes are known to be there.
-    pub(in crate::read) fn add(
+    pub(in crate::input) fn add(
         &mut self,
         name: CleanName,
         kind: ExtraKind,
@@ -134,7 +136,7 @@ impl Listing {
 
     /// The inventory of an archive of `archive_len` bytes whose last entry ends at `end`, once all
     /// entries were added.
-    pub(in crate::read) fn finish(
+    pub(in crate::input) fn finish(
         self,
         contents: &dyn Contents,
         options: ScanOptions,

@@ -1,0 +1,15 @@
+//! The vocabulary of container images: digests, media types, platforms, names, and what first bytes say.
+
+mod compression;
+mod content;
+mod digest;
+pub mod media_type;
+mod platform;
+mod reference;
+
+pub use compression::Compression;
+pub use content::Content;
+pub(crate) use content::{SNIFF_LEN, sniff, sniff_compression};
+pub use digest::{Algorithm, Digest, Hasher};
+pub use platform::{ParsePlatformError, Platform};
+pub use reference::Reference;

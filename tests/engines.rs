@@ -131,6 +131,45 @@ fn tables_name_fixtures_and_shapes() {
     }
 }
 
+/// README.md names, for each error, the engines in which the fixtures of its two shapes fail with it.
+#[test]
+fn readme_names_the_engines_that_fail() {
+    let readme = include_str!("../README.md");
+    let rows = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| Error |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let archives = [
+        "buildkit-docker-zstd-ocifalse.tar",
+        "buildkit-oci-zstd-ocifalse.tar",
+    ];
+    let mut listed = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, error, docker, oci, _] = cells[..] else {
+            panic!("{row}");
+        };
+        let reason = Reason::of(error).unwrap_or_else(|| panic!("{error} has no reason"));
+        assert!(listed.insert(reason), "{error} is there twice");
+        for (archive, cell) in archives.into_iter().zip([docker, oci]) {
+            let mut failing = Column::ALL.to_vec();
+            failing.retain(|column| expected::before(archive, *column) == Some(Some(reason)));
+            let names: Vec<&str> = failing.into_iter().map(Column::heading).collect();
+            assert_eq!(cell, names.join("; "), "{archive}, {error}");
+        }
+    }
+    for archive in archives {
+        for column in Column::ALL {
+            let reason = expected::before(archive, column).flatten();
+            assert!(
+                reason.is_none_or(|reason| listed.contains(&reason)),
+                "README.md lacks {reason:?} of {column:?}"
+            );
+        }
+    }
+}
+
 /// The names that an archive was loaded under, or what the engine said.
 type Attempt = Result<BTreeSet<String>, String>;
 

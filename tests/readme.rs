@@ -22,6 +22,9 @@ const OCIFY: &str = env!("CARGO_BIN_EXE_ocify");
 /// The programs that the examples name besides ocify. They only have to be there: what is tested is ocify's part.
 const STAND_INS: [&str; 2] = ["docker", "jq"];
 
+/// A C compiler that accepts everything. It reads its input to the end, so that the writer is not killed.
+const CC: &str = "#!/bin/sh\nwhile read -r _; do :; done\n";
+
 /// `cargo run` runs the command; the example has its own build in `cargo test`.
 const CARGO: &str = "#!/bin/sh
 [ \"$1\" = run ] || exit 0
@@ -57,9 +60,10 @@ fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let fixtures = Path::new(ROOT).join("fixtures");
-    for name in ["bin", "target", "images", "airgap", ".ci"] {
+    for name in ["bin", "target", "images", "airgap"] {
         fs::create_dir(path.join(name)).unwrap();
     }
+    copy_scripts(path);
     symlink(OCIFY, path.join("bin/ocify")).unwrap();
     symlink(fixtures.join("podman-ocidir"), path.join("layout")).unwrap();
     symlink(
@@ -83,6 +87,7 @@ fn folder() -> TempDir {
     fs::write(path.join("airgap/tools.tar.zst"), tools).unwrap();
     fs::write(path.join("airgap/pull.txt"), "busybox:1.36\n").unwrap();
     write_program(&path.join("bin/cargo"), CARGO);
+    write_program(&path.join("bin/cc"), CC);
     write_program(&path.join(".ci/test"), "#!/bin/sh\n");
     for name in STAND_INS {
         write_program(&path.join("bin").join(name), "#!/bin/sh\n");
@@ -90,9 +95,22 @@ fn folder() -> TempDir {
     folder
 }
 
-/// Runs a script in the folder and returns whether it succeeded, and what it printed.
-fn shell(folder: &Path, script: &str) -> (bool, String) {
+/// Copies the scripts of the README's first command.
+fn copy_scripts(folder: &Path) {
+    fs::create_dir(folder.join(".ci")).unwrap();
+    for name in [".ci/demo", ".ci/packages"] {
+        fs::copy(Path::new(ROOT).join(name), folder.join(name)).unwrap();
+    }
+}
+
+/// Runs a script in the folder, with the folder's programs and the system's, and returns its exit code and what it printed.
+fn shell(folder: &Path, script: &str) -> (Option<i32>, String) {
     let path = format!("{}:/usr/bin:/bin", folder.join("bin").display());
+    shell_with(&path, folder, script)
+}
+
+/// The same with this PATH.
+fn shell_with(path: &str, folder: &Path, script: &str) -> (Option<i32>, String) {
     let output = Command::new("/bin/sh")
         .args(["-c", &format!("exec 2>&1\n{script}")])
         .current_dir(folder)
@@ -103,7 +121,7 @@ fn shell(folder: &Path, script: &str) -> (bool, String) {
         .output()
         .unwrap();
     (
-        output.status.success(),
+        output.status.code(),
         String::from_utf8(output.stdout).unwrap(),
     )
 }
@@ -113,8 +131,8 @@ fn played(block: &str, folder: &Path) -> String {
     let mut played = Vec::new();
     for line in block.lines() {
         if let Some(command) = line.strip_prefix("$ ") {
-            let (success, output) = shell(folder, command);
-            assert!(success, "{command}: {output}");
+            let (code, output) = shell(folder, command);
+            assert_eq!(code, Some(0), "{command}: {output}");
             played.push(line.to_owned());
             played.extend(
                 output
@@ -153,14 +171,146 @@ fn shown_output_is_real() {
 fn examples_run() {
     let blocks = blocks("sh");
     assert!(!blocks.is_empty());
-    for block in blocks {
+    for block in blocks.iter().filter(|block| !is_dry_run(block)) {
         let folder = folder();
-        let (success, output) = shell(folder.path(), &format!("set -e\n{block}"));
-        assert!(success, "{block}\n{output}");
+        let (code, output) = shell(folder.path(), &format!("set -e\n{block}"));
+        assert_eq!(code, Some(0), "{block}\n{output}");
         for bad in ["not fixed", "no image archive"] {
             assert!(!output.contains(bad), "{block}\n{output}");
         }
     }
+}
+
+fn is_dry_run(block: &str) -> bool {
+    block.contains("--dry-run")
+}
+
+#[test]
+fn examples_with_a_dry_run_pass_its_exit_code_on() {
+    let mut examples = blocks("sh");
+    examples.retain(|block| is_dry_run(block));
+    let [gate, fix_if_needed] = &examples[..] else {
+        panic!("{examples:?}");
+    };
+    for (archive, gate_code, fix_code) in [
+        ("fixtures/buildkit-docker-gzip-ocitrue.tar", 0, 0),
+        ("fixtures/README.md", 1, 1),
+        ("fixtures/buildkit-docker-zstd-ocifalse.tar", 3, 0),
+    ] {
+        let folder = folder();
+        let run = |block: &str| shell(folder.path(), &format!("set -e\n{block}"));
+        fs::copy(Path::new(ROOT).join(archive), folder.path().join("app.tar")).unwrap();
+        let (code, output) = run(gate);
+        assert_eq!(code, Some(gate_code), "{archive}\n{gate}\n{output}");
+
+        let (code, output) = run(fix_if_needed);
+        let about = format!("{archive}\n{fix_if_needed}\n{output}");
+        assert_eq!(code, Some(fix_code), "{about}");
+        // What the next step reads is right.
+        let (code, _) = run("ocify fix fixed.tar --dry-run");
+        assert_eq!(code, Some(fix_code), "{about}");
+    }
+}
+
+/// A folder whose `bin` has nothing of the system but basic commands, so no C compiler. `id` says that this user runs them.
+fn folder_without_cc(user: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::create_dir(path.join("bin")).unwrap();
+    copy_scripts(path);
+    for name in ["dirname", "mkdir", "mktemp", "rm", "tail"] {
+        let mut found = ["/usr/bin", "/bin"].map(|bin| Path::new(bin).join(name));
+        found.sort_by_key(|program| !program.exists());
+        symlink(&found[0], path.join("bin").join(name)).unwrap();
+    }
+    write_program(&path.join("bin/id"), &format!("#!/bin/sh\necho {user}\n"));
+    write_program(
+        &path.join("bin/cargo"),
+        "#!/bin/sh\necho \"cargo ran: $*\"\n",
+    );
+    folder
+}
+
+/// Runs the README's first command with nothing but the programs of the folder.
+fn run_demo(folder: &Path) -> (Option<i32>, String) {
+    let path = folder.join("bin").display().to_string();
+    shell_with(&path, folder, ".ci/demo")
+}
+
+#[test]
+fn without_a_c_compiler_the_first_command_says_what_to_install() {
+    let apt_get = "#!/bin/sh\necho apt-get ran\n";
+    for (user, apt_get, hint) in [
+        (
+            "1000",
+            Some(apt_get),
+            "run as root: apt-get update && apt-get install gcc libc6-dev",
+        ),
+        (
+            "1000",
+            None,
+            "install it with your system's package manager; in Debian it is: gcc libc6-dev",
+        ),
+        (
+            "0",
+            None,
+            "install it with your system's package manager; in Debian it is: gcc libc6-dev",
+        ),
+    ] {
+        let folder = folder_without_cc(user);
+        if let Some(program) = apt_get {
+            write_program(&folder.path().join("bin/apt-get"), program);
+        }
+        let (code, output) = run_demo(folder.path());
+        assert_eq!(code, Some(1), "{output}");
+        let missing = "demo: missing: a C compiler (cc) and the headers of the C library\n";
+        assert_eq!(output, format!("{missing}demo: {hint}\n"));
+    }
+}
+
+#[test]
+fn as_root_the_first_command_installs_a_c_compiler() {
+    let folder = folder_without_cc("0");
+    let bin = folder.path().join("bin");
+    write_program(&folder.path().join("cc"), CC);
+    write_program(
+        &bin.join("apt-get"),
+        "#!/bin/sh\necho \"apt-get ran: $*\"\n[ \"$1\" != install ] || /bin/cp cc bin/cc\n",
+    );
+    let (code, output) = run_demo(folder.path());
+    assert_eq!(code, Some(0), "{output}");
+    assert!(!output.contains("apt-get ran"), "{output}");
+    let command = "run --release --locked -- fix --force fixtures/buildkit-docker-zstd-ocifalse.tar -o target/fixed.tar";
+    assert!(
+        output.ends_with(&format!("cargo ran: {command}\n")),
+        "{output}"
+    );
+    assert!(README.contains(&format!("`cargo {command}`")));
+    let log = fs::read_to_string(folder.path().join("target/packages.log")).unwrap();
+    assert!(log.ends_with("install -q -y --no-install-recommends gcc libc6-dev\n"));
+}
+
+#[test]
+fn a_failed_installation_shows_what_apt_said() {
+    let folder = folder_without_cc("0");
+    write_program(
+        &folder.path().join("bin/apt-get"),
+        "#!/bin/sh\necho 'E: no such package' >&2\nexit 100\n",
+    );
+    let (code, output) = run_demo(folder.path());
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("\nE: no such package\n"), "{output}");
+    assert!(output.contains("cannot install gcc libc6-dev"), "{output}");
+    assert!(!output.contains("cargo ran"), "{output}");
+}
+
+#[test]
+fn without_cargo_the_first_command_says_so() {
+    let folder = folder_without_cc("0");
+    fs::remove_file(folder.path().join("bin/cargo")).unwrap();
+    let (code, output) = run_demo(folder.path());
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("missing: cargo"), "{output}");
 }
 
 #[test]
@@ -177,10 +327,10 @@ fn links_lead_to_files() {
 }
 
 #[test]
-fn the_test_command_is_there() {
-    let mode = fs::metadata(Path::new(ROOT).join(".ci/test"))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o111, 0o111);
+fn the_commands_are_there() {
+    for name in [".ci/demo", ".ci/test"] {
+        let program = Path::new(ROOT).join(name);
+        let mode = fs::metadata(&program).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{name}");
+    }
 }

@@ -70,47 +70,12 @@ pub(crate) fn check_output(path: &Path) -> Facts {
     }
 }
 
-/// Checks what came out of a stream; panics with all faults.
-#[track_caller]
-pub(crate) fn check_stream(bytes: &[u8]) -> Facts {
-    let mut faults = Vec::new();
-    check_form(bytes, true, &mut faults);
-    match judge_contents(&Contents::from_tar(bytes), false, faults) {
-        Ok(facts) => facts,
-        Err(faults) => panic!("the stream is not right:\n{}", faults.join("\n")),
-    }
-}
-
-/// Checks an archive that keeps the form it had, and its files that belong to no image; panics with
-/// all faults.
-#[track_caller]
-pub(crate) fn check_kept(path: &Path) -> Facts {
-    let mut contents = Contents::read(path);
-    let is_ours = |name: &str| {
-        name.starts_with("blobs/") || ["index.json", "manifest.json", "oci-layout"].contains(&name)
-    };
-    contents.files.retain(|name, _| is_ours(name));
-    match judge_contents(&contents, false, Vec::new()) {
-        Ok(facts) => facts,
-        Err(faults) => panic!("{} is not right:\n{}", path.display(), faults.join("\n")),
-    }
-}
-
 /// Checks an output archive or layout directory.
 pub(crate) fn judge(path: &Path) -> Result<Facts, Vec<String>> {
     judge_types(path, false)
 }
 
-/// Checks an output with Docker's types; panics with all faults.
-#[track_caller]
-pub(crate) fn check_docker_output(path: &Path) -> Facts {
-    match judge_types(path, true) {
-        Ok(facts) => facts,
-        Err(faults) => panic!("{} is not right:\n{}", path.display(), faults.join("\n")),
-    }
-}
-
-fn judge_types(path: &Path, is_docker: bool) -> Result<Facts, Vec<String>> {
+pub(crate) fn judge_types(path: &Path, is_docker: bool) -> Result<Facts, Vec<String>> {
     let mut faults = Vec::new();
     if path.is_file() {
         check_form(&fs::read(path).unwrap(), false, &mut faults);
@@ -118,7 +83,7 @@ fn judge_types(path: &Path, is_docker: bool) -> Result<Facts, Vec<String>> {
     judge_contents(&Contents::read(path), is_docker, faults)
 }
 
-fn judge_contents(
+pub(crate) fn judge_contents(
     contents: &Contents,
     is_docker: bool,
     faults: Vec<String>,
@@ -151,7 +116,7 @@ fn judge_contents(
 
 /// Headers, order, padding and end, by DESIGN.md 5. In a stream all that is no document stands before
 /// what is one, in any order.
-fn check_form(bytes: &[u8], is_stream: bool, faults: &mut Vec<String>) {
+pub(crate) fn check_form(bytes: &[u8], is_stream: bool, faults: &mut Vec<String>) {
     let mut fault = |name: &str, what: &str| faults.push(format!("{name}: {what}"));
     let mut archive = tar::Archive::new(bytes);
     let mut names: Vec<String> = Vec::new();

@@ -59,10 +59,6 @@ impl Contents {
             .unwrap_or_else(|| panic!("there is no {name}"))
     }
 
-    pub(crate) fn text(&self, name: &str) -> String {
-        String::from_utf8(self.file(name).to_vec()).unwrap()
-    }
-
     pub(crate) fn json(&self, name: &str) -> Value {
         serde_json::from_slice(self.file(name)).unwrap()
     }
@@ -76,16 +72,6 @@ impl Contents {
     /// A blob that must be there, as JSON.
     pub(crate) fn document(&self, digest: &str) -> Value {
         self.json(&blob_name(digest))
-    }
-
-    /// Whether some file of the archive names this digest.
-    pub(crate) fn text_names(&self, digest: &str) -> bool {
-        let mut files = self.files.values();
-        files.any(|bytes| {
-            bytes
-                .windows(digest.len())
-                .any(|part| part == digest.as_bytes())
-        })
     }
 
     /// The digests of all blobs.
@@ -123,23 +109,6 @@ impl Contents {
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
         found
-    }
-
-    /// What the images are made of: the digests of each config and its layers, sorted.
-    pub(crate) fn parts(&self) -> Vec<Vec<String>> {
-        let mut parts: Vec<Vec<String>> = self
-            .manifests()
-            .into_iter()
-            .map(|(_, manifest)| {
-                let layers = manifest["layers"].as_array().into_iter().flatten();
-                std::iter::once(&manifest["config"])
-                    .chain(layers)
-                    .map(|part| part["digest"].as_str().unwrap().to_owned())
-                    .collect()
-            })
-            .collect();
-        parts.sort();
-        parts
     }
 }
 

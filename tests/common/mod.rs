@@ -1,24 +1,9 @@
-//! What the tests share. Not every test uses everything.
-#![allow(dead_code)]
+//! What both test programs use.
 
 pub(crate) mod archive;
-pub(crate) mod batch;
 pub(crate) mod builder;
 pub(crate) mod checker;
 pub(crate) mod contents;
-pub(crate) mod evidence;
-pub(crate) mod failure;
-pub(crate) mod faults;
-pub(crate) mod forms;
-pub(crate) mod judged;
-pub(crate) mod piped;
-pub(crate) mod placed;
-pub(crate) mod random;
-pub(crate) mod reflinks;
-pub(crate) mod runner;
-pub(crate) mod saved;
-pub(crate) mod schema;
-pub(crate) mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,25 +32,6 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 /// A fixture by its name.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     repository("fixtures").join(name)
-}
-
-/// The names of all fixtures, sorted.
-pub(crate) fn fixtures() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(repository("fixtures"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "README.md")
-        .collect();
-    names.sort();
-    assert!(names.len() > 40, "the fixtures are not all there");
-    names
-}
-
-/// The fixtures that have an `index.json`, sorted.
-pub(crate) fn layouts() -> Vec<String> {
-    let mut names = fixtures();
-    names.retain(|name| contents::Contents::read(&fixture(name)).has("index.json"));
-    names
 }
 
 /// Every file below a directory, by relative path, with its bytes; of links, the target.

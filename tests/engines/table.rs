@@ -46,7 +46,7 @@ const INTRODUCTION: &str = "\
 # What engines do with archives
 
 Every archive of `fixtures/`, as the tool that made it left it and as `ocify fix` writes it, was loaded into each of these engines, and
-what was loaded was run. `tests/engines.rs` does this, writes this page, and fails if anything differs from it. BuildKit's caches
+what was loaded was run. `tests/engines/main.rs` does this, writes this page, and fails if anything differs from it. BuildKit's caches
 hold no image, and have [a section of their own](#buildkit-caches).
 ";
 

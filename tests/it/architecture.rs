@@ -1,0 +1,311 @@
+//! Which module may use which, and other rules that hold for all sources.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::common::{repository, tree};
+
+/// A source file without its tests and comments.
+struct Source {
+    /// Relative to `src/`.
+    name: String,
+    code: String,
+    whole: String,
+}
+
+/// The code before the tests at the foot of a file, without comments.
+fn code(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut test_depth = None;
+    for line in text.lines() {
+        let trimmed = line.trim_start();
+        let indent = line.len() - trimmed.len();
+        if trimmed == "#[cfg(test)]" {
+            test_depth = Some(indent);
+        }
+        if test_depth.is_none() && !trimmed.starts_with("//") {
+            lines.push(line);
+        }
+        // A test module ends with the bracket at its own depth, or is in another file.
+        let ends = trimmed == "}" || trimmed.starts_with("mod ") && trimmed.ends_with(';');
+        if test_depth == Some(indent) && ends {
+            test_depth = None;
+        }
+    }
+    lines.join("\n")
+}
+
+fn sources() -> Vec<Source> {
+    let root = repository("src");
+    let files: Vec<(PathBuf, Vec<u8>)> = tree(&root);
+    let sources: Vec<Source> = files
+        .into_iter()
+        .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter(|(path, _)| !path.ends_with("tests.rs"))
+        .map(|(path, bytes)| {
+            let whole = String::from_utf8(bytes).unwrap();
+            Source {
+                name: path.to_str().unwrap().to_owned(),
+                code: code(&whole),
+                whole,
+            }
+        })
+        .collect();
+    assert!(sources.len() > 30, "the sources are not all there");
+    sources
+}
+
+/// The files of a module: `name.rs` and everything in `name/`.
+fn module(name: &str) -> Vec<Source> {
+    let mut files = sources();
+    files.retain(|file| {
+        file.name == format!("{name}.rs") || file.name.starts_with(&format!("{name}/"))
+    });
+    assert!(!files.is_empty(), "no module {name}");
+    files
+}
+
+/// Every line of a module that has one of these words.
+fn lines_with(module_name: &str, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in module(module_name) {
+        for line in file.code.lines() {
+            if words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}: {}", file.name, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn plan_touches_nothing_outside() {
+    let words = [
+        "std::fs",
+        "std::io",
+        "std::env",
+        "std::time",
+        "std::process",
+        "std::thread",
+        "std::net",
+        "File",
+        "Instant",
+        "SystemTime",
+    ];
+    assert_eq!(lines_with("plan", &words), NONE);
+}
+
+/// What each module may use of the others, in the order of the stages.
+const MAY_USE: [(&str, &str); 19] = [
+    ("error", ""),
+    ("progress", ""),
+    ("threads", ""),
+    ("standard", "error"),
+    ("temporary", ""),
+    ("tar", "error"),
+    ("image", "error tar"),
+    ("json", ""),
+    ("codec", "error image threads"),
+    ("inventory", "error image tar"),
+    ("engines", "image"),
+    ("journal", "error image"),
+    (
+        "input",
+        "codec error image inventory journal progress tar temporary",
+    ),
+    ("graph", "error image inventory json"),
+    ("plan", "error graph image inventory json"),
+    (
+        "apply",
+        "codec error image input inventory journal plan progress standard tar temporary threads",
+    ),
+    ("report", "error image plan"),
+    ("batch", "codec error image temporary"),
+    // The functions and types that users of the library start with.
+    ("lib", "apply error graph input plan"),
+];
+
+/// The modules of the crate that a line of code names.
+fn used_in(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+#[test]
+fn modules_use_only_what_they_may() {
+    let mut seen = BTreeSet::new();
+    for source in sources() {
+        if source.name.starts_with("bin/") {
+            continue;
+        }
+        let own = source.name.split(['/', '.']).next().unwrap();
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == own) else {
+            panic!("{} belongs to no module of the table", source.name);
+        };
+        seen.insert(own.to_owned());
+        assert!(
+            !source.code.contains("crate::{"),
+            "{}: one use for each module",
+            source.name
+        );
+        for used in source.code.lines().flat_map(used_in) {
+            // A macro or a function at the root is no module.
+            let is_module = MAY_USE.iter().any(|(name, _)| *name == used);
+            assert!(
+                !is_module || used == own || allowed.split(' ').any(|may| may == used),
+                "{} uses {used}",
+                source.name
+            );
+        }
+    }
+    assert_eq!(
+        seen.len(),
+        MAY_USE.len(),
+        "the table names modules that are gone"
+    );
+}
+
+#[test]
+fn media_types_reach_neither_input_nor_apply() {
+    for name in ["input", "apply", "tar", "codec", "json"] {
+        assert_eq!(lines_with(name, &["media_type"]), NONE, "{name}");
+    }
+    assert_eq!(lines_with("apply", &["plan::rules"]), NONE);
+}
+
+#[test]
+fn shapes_decide_and_no_producer_does() {
+    let producers = [
+        "buildkit",
+        "buildx",
+        "kaniko",
+        "crane",
+        "hauler",
+        "jib",
+        "podman",
+        "buildah",
+        "skopeo",
+        "moby",
+        "nerdctl",
+        "bazel",
+        "umoci",
+        "regclient",
+        "ggcr",
+    ];
+    for name in ["graph", "plan", "apply"] {
+        for file in module(name) {
+            // Rules say whose bug they mend, and findings who reads what; these names decide nothing.
+            if file.name == "plan/rules.rs" || file.name.starts_with("plan/findings/") {
+                continue;
+            }
+            let code = file.code.to_lowercase();
+            for producer in producers {
+                assert!(!code.contains(producer), "{} knows {producer}", file.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn modules_without_io_do_none() {
+    for name in [
+        "engines",
+        "error",
+        "graph",
+        "image",
+        "inventory",
+        "json",
+        "plan",
+        "report",
+        "tar",
+    ] {
+        let words = [
+            "std::fs",
+            "std::env",
+            "std::process",
+            "std::time",
+            "std::net",
+        ];
+        assert_eq!(lines_with(name, &words), NONE, "{name}");
+    }
+}
+
+#[test]
+fn each_dependency_of_the_command_is_used_in_one_module() {
+    for (words, file) in [
+        ("clap", "bin/ocify/args"),
+        ("indicatif", "bin/ocify/progress"),
+        ("walkdir", "input/layout.rs batch/walk.rs"),
+    ] {
+        for source in sources() {
+            let may = file
+                .split(' ')
+                .any(|module| source.name.starts_with(module))
+                || (words == "clap" && source.name == "bin/ocify/run.rs");
+            let uses = source.code.contains(&format!("{words}::"));
+            assert!(may || !uses, "{} uses {words}", source.name);
+        }
+    }
+}
+
+#[test]
+fn media_types_are_written_in_one_file() {
+    for source in sources()
+        .iter()
+        .filter(|source| source.name != "image/media_type.rs")
+    {
+        for line in source.code.lines() {
+            assert!(!line.contains("application/"), "{}: {line}", source.name);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_unsafe_spawned_or_connected() {
+    for source in sources() {
+        for word in [
+            "unsafe ",
+            "process::Command",
+            "std::net",
+            "panic!(",
+            ".unwrap()",
+            ".expect(",
+        ] {
+            assert!(!source.code.contains(word), "{} has {word}", source.name);
+        }
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for source in sources() {
+        let lines = code(&source.whole).lines().count();
+        assert!(lines <= 400, "{} has {lines} lines of code", source.name);
+    }
+    let main = fs::read_to_string(repository("src/bin/ocify/main.rs")).unwrap();
+    assert!(main.lines().count() < 40);
+}
+
+#[test]
+fn modules_stand_beside_their_folders() {
+    for source in sources() {
+        assert!(!source.name.ends_with("mod.rs"), "{}", source.name);
+        let is_glob = |line: &str| line.starts_with("use ") && line.contains("::*");
+        assert!(
+            !source.code.lines().any(is_glob),
+            "{} has a glob import",
+            source.name
+        );
+    }
+}
+
+#[test]
+fn the_reader_of_sources_leaves_tests_and_comments_out() {
+    let text = "//! doc\nuse a;\n#[cfg(test)]\nmod tests {\n    use b;\n}\n#[cfg(test)]\nmod other;\nuse c;";
+    assert_eq!(code(text), "use a;\nuse c;");
+}

@@ -1,0 +1,277 @@
+//! Runs of many inputs that do not reach their end: killed, interrupted, or with a source that changes meanwhile. What is there then is
+//! whole, and the next run finishes the rest.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::batch::{batch, outputs, put, put_all};
+use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
+use crate::common::random::Random;
+use crate::common::runner::{Sandbox, wait_for};
+use crate::common::tree;
+
+/// How many runs have to be killed.
+const KILLED: usize = 50;
+/// When so many were not enough, the test does not test what it should.
+const MOST: usize = 1000;
+
+/// What a batch must come to: the files of its outputs, and the digests that changed.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    map: Vec<u8>,
+}
+
+impl Outcome {
+    fn of(sandbox: &Sandbox, output: &str) -> Self {
+        Outcome {
+            files: outputs(&sandbox.path(output)).into_iter().collect(),
+            map: sandbox.read("map.jsonl"),
+        }
+    }
+
+    /// Whatever has its final name is what it is in the end. Directories of the mirrored tree may be incomplete, and what is made is
+    /// in a folder of its own.
+    #[track_caller]
+    fn check_so_far(&self, root: &Path) {
+        if !root.exists() {
+            // It was killed before it began.
+            return;
+        }
+        for (path, bytes) in outputs(root) {
+            if path.starts_with(".ocify-work") {
+                continue;
+            }
+            let expected = self.files.get(&path);
+            assert!(
+                expected.is_some_and(|expected| *expected == bytes),
+                "{} is not whole, or should not be there",
+                path.display()
+            );
+        }
+    }
+}
+
+/// A tree of everything that there is, some of it several times.
+fn fill(sandbox: &Sandbox) {
+    put_all(sandbox);
+    for number in 0..20 {
+        put(sandbox, &format!("in/more/{number}.tar"), archive(400_000));
+    }
+}
+
+/// An archive with a layer of this many bytes.
+fn archive(len: usize) -> Vec<u8> {
+    let mut random = Random(1);
+    let plain: Vec<u8> = (0..len).map(|_| random.byte()).collect();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(&plain).unwrap();
+    let layer = Layer::new(DOCKER_GZIP, encoder.finish().unwrap(), &plain);
+    Layout::of(&Image::docker(vec![layer]), "docker.io/library/app:v1").tar()
+}
+
+fn start(sandbox: &Sandbox, line: &[&str]) -> Child {
+    let mut command = sandbox.command();
+    command.args(line).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Starts a run and kills it after this time; whether it was killed before its end.
+fn kill_after(sandbox: &Sandbox, line: &[&str], time: Duration) -> bool {
+    let mut child = start(sandbox, line);
+    thread::sleep(time);
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert!(status.signal() == Some(9) || status.code() == Some(0));
+    status.signal() == Some(9)
+}
+
+#[test]
+fn a_killed_run_is_finished_by_the_next() {
+    const LINE: [&str; 9] = [
+        "fix",
+        "in",
+        "-o",
+        "out",
+        "--copy-others",
+        "--compression",
+        "uncompressed",
+        "--digest-map",
+        "map.jsonl",
+    ];
+    let sandbox = Sandbox::new();
+    fill(&sandbox);
+    let originals = tree(&sandbox.path("in"));
+    let time = sandbox.ocify(&LINE).exits(0).time;
+    let expected = Outcome::of(&sandbox, "out");
+    let mut random = Random(1);
+    let (mut killed, mut runs) = (0, 0);
+    while killed < KILLED && runs < MOST {
+        fs::remove_dir_all(sandbox.path("out")).unwrap();
+        // Each finishes a part of what is left, until there is nothing.
+        loop {
+            runs += 1;
+            let is_killed = kill_after(&sandbox, &LINE, random.below(time / 3));
+            expected.check_so_far(&sandbox.path("out"));
+            assert!(tree(&sandbox.path("in")) == originals);
+            if !is_killed || runs >= MOST {
+                break;
+            }
+            killed += 1;
+        }
+        sandbox.ocify(&LINE).exits(0);
+        assert!(Outcome::of(&sandbox, "out") == expected);
+    }
+    assert!(killed >= KILLED, "{runs} runs, {killed} killed");
+}
+
+#[test]
+fn a_killed_run_in_place_is_finished_by_the_next() {
+    const LINE: [&str; 3] = ["fix", "--in-place", "in"];
+    let sandbox = Sandbox::new();
+    // Layouts are not rewritten in place.
+    for number in 0..40 {
+        put(&sandbox, &format!("in/{number}.tar"), archive(20_000));
+    }
+    let originals: BTreeMap<PathBuf, Vec<u8>> = tree(&sandbox.path("in")).into_iter().collect();
+    let time = sandbox.ocify(&LINE).exits(0).time;
+    let expected: BTreeMap<PathBuf, Vec<u8>> = tree(&sandbox.path("in")).into_iter().collect();
+    let mut random = Random(2);
+    let (mut killed, mut runs) = (0, 0);
+    while killed < KILLED && runs < MOST {
+        for (path, bytes) in &originals {
+            fs::write(sandbox.path("in").join(path), bytes).unwrap();
+        }
+        loop {
+            runs += 1;
+            if !kill_after(&sandbox, &LINE, random.below(time / 2)) || runs >= MOST {
+                break;
+            }
+            killed += 1;
+        }
+        sandbox.ocify(&LINE).exits(0);
+        let found: BTreeMap<PathBuf, Vec<u8>> = tree(&sandbox.path("in")).into_iter().collect();
+        assert!(found == expected);
+    }
+    assert!(killed >= KILLED, "{runs} runs, {killed} killed");
+}
+
+/// Sends a signal to a running command.
+fn send(child: &Child, signal: Signal) {
+    // One that has ended is still there until it is waited for.
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn an_interrupted_run_leaves_only_what_is_whole() {
+    const LINE: [&str; 6] = ["fix", "in", "-o", "out", "--digest-map", "map.jsonl"];
+    let sandbox = Sandbox::new();
+    fill(&sandbox);
+    let time = sandbox.ocify(&LINE).exits(0).time;
+    let expected = Outcome::of(&sandbox, "out");
+    let mut random = Random(3);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let mut stopped = 0;
+        for _ in 0..MOST {
+            if stopped == 5 {
+                break;
+            }
+            let _ = fs::remove_dir_all(sandbox.path("out"));
+            let mut command = sandbox.command();
+            command.args(LINE).stdin(Stdio::null());
+            let mut child = command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            // It listens before it makes anything; until then signals end it at once, as they always do.
+            while !sandbox.path("out").exists() && child.try_wait().unwrap().is_none() {
+                thread::sleep(Duration::from_micros(50));
+            }
+            thread::sleep(random.below(time / 2));
+            send(&child, signal);
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            if output.status.code() == Some(0) {
+                // It was done before.
+                continue;
+            }
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            assert!(said.contains("stopped"), "{said}");
+            if sandbox.path("out").exists() {
+                assert!(!sandbox.path("out/.ocify-work").exists());
+                expected.check_so_far(&sandbox.path("out"));
+            }
+            stopped += 1;
+        }
+        assert_eq!(stopped, 5, "{signal:?}");
+        sandbox.ocify(&LINE).exits(0);
+        assert!(Outcome::of(&sandbox, "out") == expected);
+    }
+}
+
+#[test]
+fn a_second_interrupt_ends_it_at_once() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command();
+    // It waits for a path that never comes.
+    command.args(["fix", "--files-from", "-", "-o", "out"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    while !sandbox.path("out/.ocify-work").exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread::sleep(Duration::from_millis(50));
+    let begun = Instant::now();
+    send(&child, Signal::INT);
+    thread::sleep(Duration::from_millis(100));
+    send(&child, Signal::INT);
+    assert_eq!(wait_for(&mut child, &command), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_read_is_told() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "in/calm.tar", archive(1000));
+    put(&sandbox, "in/busy.tar", archive(8 << 20));
+    let is_done = AtomicBool::new(false);
+    let found = thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = File::options()
+                .write(true)
+                .open(sandbox.path("in/busy.tar"));
+            let file = file.unwrap();
+            let mut time = SystemTime::UNIX_EPOCH;
+            while !is_done.load(Ordering::Relaxed) {
+                time += Duration::from_secs(1);
+                file.set_modified(time).unwrap();
+                thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let found = batch(&sandbox, &["in", "-o", "out"]);
+        is_done.store(true, Ordering::Relaxed);
+        found
+    });
+    found.exits(1);
+    let ends: Vec<(&str, &str)> = found.ends().into_iter().collect();
+    assert_eq!(
+        ends,
+        [("in/busy.tar", "source-changed"), ("in/calm.tar", "fixed")]
+    );
+    assert!(!sandbox.path("out/busy.tar").exists());
+    let found = batch(&sandbox, &["in", "-o", "out"]);
+    found.exits(0);
+    let ends: Vec<(&str, &str)> = found.ends().into_iter().collect();
+    assert_eq!(ends, [("in/busy.tar", "fixed"), ("in/calm.tar", "kept")]);
+}

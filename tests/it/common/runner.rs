@@ -1,0 +1,187 @@
+//! Runs the command in a directory of its own, with an empty environment and a time limit.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// No test input is large: whatever takes longer hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a run printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The exit code; a signal is a failure of the test.
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) time: Duration,
+}
+
+impl Run {
+    /// The JSON report on standard output.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("no JSON report: {error}\n{self:#?}"))
+    }
+
+    /// The same run, which must have ended with this code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Run {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+}
+
+/// An empty directory that the command runs in.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    dir: TempDir,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        Sandbox {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file.
+    pub(crate) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    /// The names in the directory, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.root()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The command, ready to run here.
+    pub(crate) fn command(&self) -> Command {
+        self.program(env!("CARGO_BIN_EXE_ocify"))
+    }
+
+    /// The command with a limit of the shell's: `-v` for its address space in KiB, `-n` for open files.
+    pub(crate) fn limited(&self, what: &str, limit: u64) -> Command {
+        let mut command = self.program("/bin/sh");
+        let script = format!("ulimit {what} {limit} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_ocify")]);
+        command
+    }
+
+    fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.root()).env_clear();
+        command
+    }
+
+    /// Runs the command with these arguments.
+    pub(crate) fn ocify(&self, args: &[&str]) -> Run {
+        run(self.command().args(args))
+    }
+
+    /// `ocify fix INPUT -o OUTPUT --format json`.
+    pub(crate) fn fix(&self, input: impl AsRef<Path>, output: &str) -> Run {
+        self.fix_with(input, output, &[])
+    }
+
+    /// The same, with more options.
+    pub(crate) fn fix_with(&self, input: impl AsRef<Path>, output: &str, more: &[&str]) -> Run {
+        let mut command = self.command();
+        command.arg("fix").arg(input.as_ref());
+        command.args(["-o", output, "--format", "json"]);
+        run(command.args(more))
+    }
+}
+
+/// Writes a program to run. A child does it: a descriptor that is open for writing here is for a moment also in every child that another
+/// test starts, and while it is, the program cannot be run ("text file busy").
+pub(crate) fn write_program(path: &Path, text: &str) {
+    let mut child = Command::new("/bin/sh")
+        .args(["-ec", "cat >\"$0\"; chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success(), "{}", path.display());
+}
+
+/// Runs a command to its end, or kills it and fails.
+pub(crate) fn run(command: &mut Command) -> Run {
+    let start = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = reader(child.stdout.take().unwrap());
+    let stderr = reader(child.stderr.take().unwrap());
+    let code = wait(&mut child, start, command);
+    let text = |bytes: thread::JoinHandle<Vec<u8>>| String::from_utf8(bytes.join().unwrap());
+    let run = Run {
+        code: code.unwrap_or(-1),
+        stdout: text(stdout).expect("standard output is UTF-8"),
+        stderr: text(stderr).expect("standard error is UTF-8"),
+        time: start.elapsed(),
+    };
+    assert!(code.is_some(), "ended by a signal: {command:?}\n{run:#?}");
+    assert!(!run.stderr.contains("panicked at"), "{command:?}\n{run:#?}");
+    run
+}
+
+/// Waits for a command to end; `None` if a signal did it.
+pub(crate) fn wait_for(child: &mut Child, command: &Command) -> Option<i32> {
+    wait(child, Instant::now(), command)
+}
+
+fn reader(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+fn wait(child: &mut Child, start: Instant, command: &Command) -> Option<i32> {
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if start.elapsed() > TIME_LIMIT {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("still running after {TIME_LIMIT:?}: {command:?}");
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}

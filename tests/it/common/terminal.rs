@@ -1,0 +1,91 @@
+//! Terminals that nobody looks at.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// A terminal of that size: the end that a person has, and the one for a program.
+pub(crate) fn terminal(rows: u16, columns: u16) -> (OwnedFd, File) {
+    let control = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&control).unwrap();
+    unlockpt(&control).unwrap();
+    let name = ptsname(&control, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let end = File::from(rustix::fs::open(&name, flags, Mode::empty()).unwrap());
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&end, size).unwrap();
+    (control, end)
+}
+
+/// Reads until no program has the terminal any more.
+pub(crate) fn read_all(control: OwnedFd) -> Vec<u8> {
+    let mut control = File::from(control);
+    let mut all = Vec::new();
+    let mut piece = [0; 4096];
+    // The last end that is closed makes an error of the next read.
+    while let Ok(count @ 1..) = control.read(&mut piece) {
+        all.extend_from_slice(&piece[..count]);
+    }
+    all
+}
+
+/// What a terminal that is high enough shows in the end: it knows the sequences that move the cursor up and down, that clear, and that
+/// color.
+pub(crate) fn screen(bytes: &[u8], columns: usize) -> Vec<String> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let mut rows: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0_usize, 0);
+    let mut chars = text.chars();
+    while let Some(next) = chars.next() {
+        match next {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\u{1b}' => {
+                assert_eq!(chars.next(), Some('['));
+                let mut number = String::new();
+                let command = loop {
+                    match chars.next().unwrap() {
+                        digit if !digit.is_ascii_alphabetic() => number.push(digit),
+                        command => break command,
+                    }
+                };
+                let count = || number.parse().unwrap_or(1);
+                match command {
+                    'A' => row = row.saturating_sub(count()),
+                    'B' => row += count(),
+                    'K' if number.is_empty() => rows[row].truncate(column),
+                    'K' => rows[row].clear(),
+                    'J' => {
+                        rows[row].truncate(column);
+                        rows.truncate(row + 1);
+                    }
+                    'm' => {}
+                    other => panic!("unknown sequence {number}{other}"),
+                }
+            }
+            shown => {
+                if column == columns {
+                    (row, column) = (row + 1, 0);
+                }
+                rows.resize(rows.len().max(row + 1), Vec::new());
+                let line = &mut rows[row];
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = shown;
+                column += 1;
+            }
+        }
+        rows.resize(rows.len().max(row + 1), Vec::new());
+    }
+    rows.iter()
+        .map(|row| row.iter().collect::<String>().trim_end().to_owned())
+        .collect()
+}

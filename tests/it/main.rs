@@ -1,0 +1,54 @@
+//! Everything that needs no container engine, in one program: a module for each behaviour.
+//!
+//! The tests run at the same time in one process, so none of them changes what a process has once: its working directory, environment,
+//! limits and signal handlers. A test that needs these changed does so in a process that it starts.
+#![allow(clippy::unwrap_used)]
+
+mod ambiguous;
+mod architecture;
+mod artifacts;
+mod bad_names;
+mod batch;
+mod batch_stopped;
+mod bit_flips;
+mod bombs;
+mod cli;
+mod clone;
+mod common;
+mod compressed_output;
+mod corrupt;
+mod crash;
+mod docker_archives;
+mod docker_faults;
+mod docker_forms;
+mod docker_types;
+mod documents;
+mod dry_run;
+mod hostile;
+mod in_place;
+mod in_place_refused;
+mod judge;
+mod layer_sources;
+mod layout_forms;
+mod layouts;
+mod left_alone;
+mod missing;
+mod naming;
+mod normalize;
+mod outer;
+mod readme;
+mod recompress;
+mod recompressed_descriptors;
+mod refused;
+mod repair;
+mod roundtrip;
+mod rules;
+mod scale_out;
+mod selection;
+mod spool;
+mod stability;
+mod stream;
+mod stream_damage;
+mod stream_ends;
+mod stream_kept;
+mod terminal;

@@ -1,0 +1,116 @@
+//! What a person sees of a run of many inputs, in the end.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use crate::common::batch::{put, put_all};
+use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
+use crate::common::random::Random;
+use crate::common::runner::Sandbox;
+use crate::common::terminal::{read_all, screen, terminal};
+
+const COLUMNS: u16 = 70;
+
+/// Starts `ocify fix` with all that it prints on a terminal of its own.
+fn start(sandbox: &Sandbox, line: &[&str]) -> (OwnedFd, Child) {
+    let (control, end) = terminal(24, COLUMNS);
+    let mut command = Command::new("setsid");
+    command.current_dir(sandbox.root()).env_clear();
+    command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_ocify"), "fix"]);
+    command.args(line).stdin(end.try_clone().unwrap());
+    command.stdout(end.try_clone().unwrap()).stderr(end);
+    let child = command.spawn().unwrap();
+    (control, child)
+}
+
+/// Lines that a bar left behind.
+fn leftovers(lines: &[String]) -> Vec<&String> {
+    let is_bar = |line: &&String| {
+        ["░", "█", "writing", "compressing", "reading"]
+            .iter()
+            .any(|part| line.contains(part))
+    };
+    lines.iter().filter(is_bar).collect()
+}
+
+#[test]
+fn the_end_of_a_run_is_its_lines_and_the_summary() {
+    let sandbox = Sandbox::new();
+    put_all(&sandbox);
+    for progress in ["auto", "tty"] {
+        let line = ["in", "-o", "out", "--force", "--progress", progress];
+        let (control, mut child) = start(&sandbox, &line);
+        let bytes = read_all(control);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let lines = screen(&bytes, COLUMNS.into());
+        assert_eq!(leftovers(&lines), [""; 0], "{lines:#?}");
+        let items = lines.iter().filter(|line| line.contains("in/")).count();
+        assert!(items > 40, "{lines:#?}");
+        let summary: Vec<&String> = lines
+            .iter()
+            .filter(|line| line.contains(" inputs in "))
+            .collect();
+        assert_eq!(summary.len(), 1, "{lines:#?}");
+    }
+}
+
+/// An archive that takes a while to compress.
+fn large() -> Vec<u8> {
+    let mut random = Random(7);
+    // Four bits of eight, so that there is something to find.
+    let plain: Vec<u8> = (0..64 << 20).map(|_| random.byte() & 0x55).collect();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&plain).unwrap();
+    let layer = Layer::new(DOCKER_GZIP, encoder.finish().unwrap(), &plain);
+    Layout::of(&Image::docker(vec![layer]), "docker.io/library/app:v1").tar()
+}
+
+#[test]
+fn an_interrupt_leaves_no_bars() {
+    let sandbox = Sandbox::new();
+    let large = large();
+    for number in 0..4 {
+        put(
+            &sandbox,
+            &format!(
+                "in/a name that is longer than the terminal is wide, so that it cannot be shown {number}.tar"
+            ),
+            &large,
+        );
+    }
+    let line = [
+        "in",
+        "-o",
+        "out",
+        "--compression",
+        "zstd",
+        "--compression-level",
+        "7",
+        "--progress",
+        "tty",
+    ];
+    let (control, mut child) = start(&sandbox, &line);
+    let mut control = File::from(control);
+    let mut seen = Vec::new();
+    let mut piece = [0; 4096];
+    // A line for an input is there: it has been drawn at least once.
+    while !String::from_utf8_lossy(&seen).contains("a name") {
+        let count = control.read(&mut piece).unwrap();
+        seen.extend_from_slice(&piece[..count]);
+    }
+    thread::sleep(Duration::from_millis(300));
+    control.write_all(b"\x03").unwrap();
+    seen.extend(read_all(control.into()));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let lines = screen(&seen, COLUMNS.into());
+    assert_eq!(leftovers(&lines), [""; 0], "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.contains("stopped after ")),
+        "{lines:#?}"
+    );
+    assert!(!sandbox.path("out/.ocify-work").exists());
+}

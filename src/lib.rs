@@ -16,6 +16,7 @@ pub mod journal;
 mod json;
 pub mod plan;
 pub mod progress;
+pub mod publish;
 pub mod report;
 pub mod standard;
 mod tar;

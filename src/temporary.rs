@@ -1,11 +1,10 @@
 //! Files that are gone when they are closed, whatever happens.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
@@ -58,13 +57,4 @@ fn open_path(file: &File) -> String {
 pub(crate) fn link_open(file: &File, path: &Path) -> io::Result<()> {
     let open = open_path(file);
     Ok(linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
-}
-
-/// A path beside another that nothing else uses.
-pub(crate) fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let mut temporary = OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}.ocify-tmp", std::process::id()));
-    Ok(path.with_file_name(temporary))
 }

@@ -1,12 +1,12 @@
 //! Collects the changed digests of many inputs, in the order of the inputs and not of their ends,
 //! without keeping them in memory.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::temporary::{beside, unnamed};
+use crate::temporary::unnamed;
 
 /// The lines so far, in a file without a name.
 #[derive(Debug)]
@@ -44,29 +44,18 @@ impl DigestMap {
         Ok(())
     }
 
-    /// Writes all lines in the order of the inputs; the file appears whole, or stays as it was.
+    /// Writes all lines in the order of the inputs.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn write_to(mut self, path: &Path) -> io::Result<()> {
+    /// They cannot be read back or written.
+    pub fn write_to(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.places.sort_unstable();
-        let temporary = beside(path)?;
-        let write = || -> io::Result<()> {
-            let mut out = BufWriter::new(File::create_new(&temporary)?);
-            for (_, at, len) in &self.places {
-                let mut lines = vec![0; *len];
-                self.file.read_exact_at(&mut lines, *at)?;
-                out.write_all(&lines)?;
-            }
-            out.flush()?;
-            fs::rename(&temporary, path)
-        };
-        let written = write();
-        if written.is_err() {
-            // What went wrong first is what is reported.
-            let _ = fs::remove_file(&temporary);
+        for (_, at, len) in &self.places {
+            let mut lines = vec![0; *len];
+            self.file.read_exact_at(&mut lines, *at)?;
+            out.write_all(&lines)?;
         }
-        written
+        Ok(())
     }
 }
 
@@ -77,17 +66,13 @@ mod tests {
     #[test]
     fn the_order_is_that_of_the_inputs() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("map");
-        fs::write(&path, "old").unwrap();
         let mut map = DigestMap::new(dir.path()).unwrap();
         for (number, lines) in [(7, "seven\n"), (2, "two\n2\n"), (3, ""), (5, "five\n")] {
             map.add(number, lines.as_bytes()).unwrap();
         }
-        map.write_to(&path).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n2\nfive\nseven\n");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let map = DigestMap::new(dir.path()).unwrap();
-        assert!(map.write_to(&dir.path().join("none/map")).is_err());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let mut written = Vec::new();
+        map.write_to(&mut written).unwrap();
+        assert_eq!(written, b"two\n2\nfive\nseven\n");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -99,12 +99,13 @@ fn plan_touches_nothing_outside() {
 }
 
 /// What each module may use of the others, in the order of the stages.
-const MAY_USE: [(&str, &str); 19] = [
+const MAY_USE: [(&str, &str); 20] = [
     ("error", ""),
     ("progress", ""),
     ("threads", ""),
     ("standard", "error"),
     ("temporary", ""),
+    ("publish", "error"),
     ("tar", "error"),
     ("image", "error tar"),
     ("json", ""),

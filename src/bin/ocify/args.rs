@@ -40,6 +40,11 @@ pub(crate) enum Command {
 /// Standard input or output.
 const STANDARD: &str = "-";
 
+/// Whether a path is standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == STANDARD
+}
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do
@@ -99,11 +104,11 @@ pub(crate) struct Fix {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Form of the report, on standard output or, where that is the OUTPUT, on standard error
+    /// Form of the report, on standard output or, if something else goes there, on standard error
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
 
-    /// Write names and digests of the output's images to this file, as JSON with buildx's keys
+    /// Write names and digests of the output's images to this file, as JSON with buildx's keys; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
 
@@ -234,7 +239,7 @@ impl Fix {
 
     /// Whether the input is standard input.
     pub(crate) fn is_stream(&self) -> bool {
-        self.inputs.len() == 1 && self.input().as_os_str() == STANDARD
+        self.inputs.len() == 1 && is_standard(self.input())
     }
 
     /// Where to write: standard output if the input is standard input and nothing else was said.
@@ -245,13 +250,29 @@ impl Fix {
 
     /// Whether the output is standard output, or would be.
     pub(crate) fn is_for_stream(&self) -> bool {
-        self.output()
-            .is_some_and(|output| output.as_os_str() == STANDARD)
+        self.output().is_some_and(is_standard)
     }
 
     /// Whether the archive goes to standard output.
     pub(crate) fn is_to_stream(&self) -> bool {
         self.is_for_stream() && !self.dry_run
+    }
+
+    /// The options whose files are standard output.
+    pub(crate) fn files_on_stdout(&self) -> Vec<&'static str> {
+        let all = [
+            ("--metadata-file", &self.metadata_file),
+            ("--report", &self.many.report),
+            ("--digest-map", &self.many.digest_map),
+        ];
+        let is_there = |file: &Option<PathBuf>| file.as_deref().is_some_and(is_standard);
+        let there = all.iter().filter(|(_, file)| is_there(file));
+        there.map(|(option, _)| *option).collect()
+    }
+
+    /// Whether something else than the report goes to standard output.
+    pub(crate) fn is_stdout_taken(&self) -> bool {
+        self.is_to_stream() || !self.files_on_stdout().is_empty()
     }
 
     /// The directory for temporary files.

@@ -20,7 +20,7 @@ use self::tally::Tally;
 use self::work::{Outputs, Worker};
 use crate::args::{Fix, Format, Many, ProgressMode};
 use crate::interrupt::Interrupt;
-use crate::progress::Overview;
+use crate::progress::{Lines, Overview};
 
 /// Whether there are many inputs, or may be: a directory that is no image layout is looked through.
 pub(crate) fn is_batch(args: &Fix) -> bool {
@@ -70,15 +70,29 @@ pub(crate) struct End {
 pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
     let started = Instant::now();
     // Before anything is made that an end at once would leave.
-    let interrupt = Interrupt::listen();
+    let interrupt = Interrupt::default();
+    interrupt.listen();
     let place = OutputPlace::of(args.output().filter(|_| !args.dry_run));
     let named = named(args)?;
     for input in &named {
         place.check(&input.path)?;
     }
     let selection = Selection::new(args)?;
-    let overview = Overview::new(args.progress, args.jobs().get());
-    let tally = Tally::new(args, shard, &overview)?;
+    let lines = match args.is_stdout_taken() {
+        true => Lines::Stderr,
+        false => Lines::Stdout,
+    };
+    let overview = Overview::new(args.progress, args.jobs().get(), lines);
+    let tally = match Tally::new(args, shard, &overview, &interrupt) {
+        Err(error) if error.code() == Code::Interrupted => {
+            return Ok(End {
+                summary: Summary::default(),
+                stopped: Some(interrupt.exit_code()),
+                trouble: Some(error),
+            });
+        }
+        other => other?,
+    };
     let made = match args.output() {
         Some(output) if !args.dry_run => Some(prepare(output)?),
         _ => None,
@@ -127,11 +141,10 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         // A directory that was made for nothing, and that no other share is about to use; it is not removed while anything is in it.
         let _ = std::fs::remove_dir(output);
     }
-    let is_interrupted = stop.interrupt.is_asked();
-    let (summary, trouble) = tally.finish(started.elapsed().as_secs_f64(), is_interrupted);
+    let (summary, trouble) = tally.finish(started.elapsed().as_secs_f64(), &stop.interrupt);
     Ok(End {
         summary,
-        stopped: is_interrupted.then(|| stop.interrupt.exit_code()),
+        stopped: (stop.interrupt.is_asked()).then(|| stop.interrupt.exit_code()),
         trouble: found.err().or(trouble),
     })
 }

@@ -7,7 +7,7 @@ use ocify::apply::{
     ApplyOptions, Confirm, Outcome, RecompressOptions, Target, TargetKind, Verify, apply,
     apply_patched, patch, recompress,
 };
-use ocify::error::{Code, Error, Result};
+use ocify::error::{Code, Result};
 use ocify::graph::resolve;
 use ocify::image::Compression;
 use ocify::input::{ScanOptions, Source, SpoolOptions, scan};
@@ -18,7 +18,6 @@ use ocify::standard;
 use ocify::threads::Spare;
 
 use crate::args::{Attestations, Fix};
-use crate::metadata;
 use crate::place;
 use crate::stream;
 
@@ -128,7 +127,7 @@ pub(crate) fn fix_source(
         Some(patch) => apply_patched(&patch, &source, &target, &apply_options, &*progress)?,
         None => apply(&plan, &source, target, &apply_options, &*progress)?,
     };
-    Done::written(plan, outcome, args)
+    Ok(Done::written(plan, outcome, args))
 }
 
 impl Done {
@@ -141,23 +140,17 @@ impl Done {
         }
     }
 
-    /// The output is there; what else was asked for is written now.
-    pub(crate) fn written(plan: Plan, outcome: Outcome, args: &Fix) -> Result<Done> {
-        if let Some(path) = &args.metadata_file {
-            metadata::write(path, &plan).map_err(|error| {
-                Error::io("write metadata file", path, error)
-                    .with_hint("the output itself is complete")
-            })?;
-        }
+    /// The output is there.
+    pub(crate) fn written(plan: Plan, outcome: Outcome, args: &Fix) -> Done {
         let blobs = Blobs {
             count: outcome.blob_count,
             bytes: outcome.blob_bytes,
             are_all_verified: args.verify() == Verify::Full,
         };
-        Ok(Done {
+        Done {
             blobs: Some(blobs),
             ..Done::planned(plan)
-        })
+        }
     }
 }
 

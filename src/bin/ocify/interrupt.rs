@@ -1,7 +1,7 @@
 //! Stopping when asked to: the first signal lets the run end cleanly, the second ends it at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -9,28 +9,38 @@ use signal_hook::flag;
 /// Whether, and by which signal, the run was asked to stop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt {
+    listening: Arc<OnceLock<()>>,
     is_asked: Arc<AtomicBool>,
     signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
     /// Listens from now on. Where that is not possible, signals do what they always do.
-    pub(crate) fn listen() -> Self {
-        let interrupt = Interrupt::default();
+    pub(crate) fn listen(&self) {
+        self.listening.get_or_init(|| self.register());
+    }
+
+    fn register(&self) {
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let is_asked = || Arc::clone(&interrupt.is_asked);
+            let is_asked = || Arc::clone(&self.is_asked);
             let number = usize::try_from(signal).unwrap_or(0);
             // In this order: the second signal finds what the first one left.
             let _ = flag::register_conditional_shutdown(signal, 128 + signal, is_asked())
-                .and_then(|_| flag::register_usize(signal, Arc::clone(&interrupt.signal), number))
+                .and_then(|_| flag::register_usize(signal, Arc::clone(&self.signal), number))
                 .and_then(|_| flag::register(signal, is_asked()));
         }
-        interrupt
     }
 
     /// Whether the run was asked to stop.
     pub(crate) fn is_asked(&self) -> bool {
         self.is_asked.load(Ordering::Relaxed)
+    }
+
+    /// The same, asked while the run waits for somebody else. It listens if it did not before: in a
+    /// container the run is process 1, which signals do not end.
+    pub(crate) fn is_asked_in_a_wait(&self) -> bool {
+        self.listen();
+        self.is_asked()
     }
 
     /// The exit code by which shells know the signal.

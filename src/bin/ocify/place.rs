@@ -44,7 +44,7 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
     let options = fix::apply_options(args, around);
     let progress = (around.stage)("verifying");
     let outcome = apply_in_place(&patch, &plan, &source, &options, &*progress)?;
-    Done::written(plan, outcome, args)
+    Ok(Done::written(plan, outcome, args))
 }
 
 /// Does something with an input, and brings it back first if a fix in place did not end.

@@ -5,5 +5,5 @@ mod many;
 mod moment;
 mod single;
 
-pub(crate) use many::{Overview, Running};
+pub(crate) use many::{Lines, Overview, Running};
 pub(crate) use single::Shown;

@@ -17,6 +17,8 @@ use ocify::standard;
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch;
 use crate::fix::{self, Around, Done};
+use crate::interrupt::Interrupt;
+use crate::metadata;
 use crate::progress::Shown;
 
 const DONE: u8 = 0;
@@ -132,7 +134,13 @@ fn fix(args: &Fix) -> u8 {
         spare: None,
         confirm: None,
     };
-    let result = fix::fix(args, &around);
+    let interrupt = Interrupt::default();
+    let result = fix::fix(args, &around).and_then(|done| match &args.metadata_file {
+        Some(path) if done.blobs.is_some() => {
+            metadata::write(path, &done.plan, &interrupt).map(|()| done)
+        }
+        _ => Ok(done),
+    });
     let output = match args.in_place {
         true => Some(input.clone()),
         false => args
@@ -154,7 +162,11 @@ fn fix(args: &Fix) -> u8 {
     if let Ok(done) = &result {
         report.spooled = done.spooled.as_deref();
     }
-    finish(&report, args)
+    let code = finish(&report, args);
+    match interrupt.is_asked() {
+        true => interrupt.exit_code(),
+        false => code,
+    }
 }
 
 /// Shows a report, and returns the exit code that it stands for.
@@ -172,7 +184,7 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     {
         show_error(error);
     }
-    let shown = match args.is_to_stream() {
+    let shown = match args.is_stdout_taken() {
         true => show(report, args.format, io::stderr()),
         false => show(report, args.format, io::stdout()),
     };

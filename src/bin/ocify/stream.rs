@@ -49,10 +49,10 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
     };
     progress.finish();
     let (plan, outcome) = result?;
-    match target {
+    Ok(match target {
         Some(_) => Done::written(plan, outcome, args),
-        None => Ok(Done::planned(plan)),
-    }
+        None => Done::planned(plan),
+    })
 }
 
 /// Why the archive has to be in a file, as far as the command line tells.

@@ -46,11 +46,11 @@ pub(crate) struct Many {
     #[arg(long, value_name = "K/N|auto")]
     pub(crate) shard: Option<ShardChoice>,
 
-    /// Write the report for programs to this file, one JSON object a line
+    /// Write the report for programs to this file, one JSON object a line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
-    /// Write old and new digest of every changed manifest to this file, one JSON object a line
+    /// Write old and new digest of every changed manifest to this file, one JSON object a line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_map: Option<PathBuf>,
 }

@@ -5,7 +5,7 @@ use ocify::codec::{GzipMembers, Limits};
 use ocify::image::media_type::Family;
 use ocify::image::{Compression, Content};
 
-use super::{Fix, LayerCompression, Members};
+use super::{Fix, Format, LayerCompression, Members};
 
 impl Fix {
     /// What layers are to be compressed with, if not as they are.
@@ -66,6 +66,7 @@ impl Fix {
     /// What clap cannot see: demands that contradict each other.
     pub(crate) fn contradiction(&self) -> Option<String> {
         self.place_contradiction()
+            .or_else(|| self.stdout_contradiction())
             .or_else(|| self.form_contradiction())
     }
 
@@ -81,6 +82,25 @@ impl Fix {
             return None;
         };
         Some(what.to_owned())
+    }
+
+    /// Two things that would go to standard output, where at most one can.
+    fn stdout_contradiction(&self) -> Option<String> {
+        let mut there = self.files_on_stdout();
+        if there.is_empty() {
+            return None;
+        }
+        if self.is_to_stream() {
+            there.insert(0, "the OUTPUT");
+        } else if self.format == Format::Json {
+            there.insert(0, "--format json");
+        }
+        match there.as_slice() {
+            [first, second, ..] => Some(format!(
+                "{first} and {second} would both be written to standard output"
+            )),
+            _ => None,
+        }
     }
 
     fn form_contradiction(&self) -> Option<String> {

@@ -1,8 +1,8 @@
 //! What became of each input, told as it ends and counted for the end.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +13,10 @@ use ocify::report::{Report, Status};
 use serde_json::Value;
 
 use super::queue::Task;
-use crate::args::{Fix, Format};
+use crate::args::{Fix, Format, is_standard};
+use crate::files;
 use crate::fix::Done;
+use crate::interrupt::Interrupt;
 use crate::progress::Overview;
 use crate::run::{color_wanted, show_error};
 
@@ -49,16 +51,17 @@ pub(crate) struct Tally<'a> {
 struct Counted {
     summary: Summary,
     failures: Vec<(String, Error)>,
-    report: Option<(PathBuf, File)>,
+    report: Option<(PathBuf, Box<dyn Write + Send>)>,
     map: Option<(PathBuf, DigestMap)>,
     /// What went wrong with the report or the map itself.
     trouble: Option<Error>,
 }
 
 /// The file of one share, so that no two shares write the same: `report.jsonl` is
-/// `report-2-of-8.jsonl` then.
+/// `report-2-of-8.jsonl` then. Standard output, a device or a FIFO is what it is.
 fn of_share(path: &Path, shard: Option<Shard>) -> PathBuf {
-    let Some(shard) = shard else {
+    let is_special = || fs::metadata(path).is_ok_and(|found| !found.is_file());
+    let Some(shard) = shard.filter(|_| !is_standard(path) && !is_special()) else {
         return path.to_owned();
     };
     let mut name = OsString::from(path.file_stem().unwrap_or_default());
@@ -71,13 +74,17 @@ fn of_share(path: &Path, shard: Option<Shard>) -> PathBuf {
 }
 
 impl<'a> Tally<'a> {
-    pub(crate) fn new(args: &Fix, shard: Option<Shard>, overview: &'a Overview) -> Result<Self> {
+    pub(crate) fn new(
+        args: &Fix,
+        shard: Option<Shard>,
+        overview: &'a Overview,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let report = match &args.many.report {
             None => None,
             Some(path) => {
                 let path = of_share(path, shard);
-                let file = File::create(&path);
-                let file = file.map_err(|error| Error::io("create the report", &path, error))?;
+                let file = files::open(&path, "create the report", interrupt)?;
                 Some((path, file))
             }
         };
@@ -94,7 +101,7 @@ impl<'a> Tally<'a> {
         };
         Ok(Tally {
             format: args.format,
-            is_colored: io::stdout().is_terminal() && color_wanted(),
+            is_colored: overview.is_on_terminal() && color_wanted(),
             overview,
             counted: Mutex::new(Counted {
                 summary: Summary {
@@ -194,20 +201,21 @@ impl<'a> Tally<'a> {
     }
 
     /// Tells the end, and writes what is written at the end.
-    pub(crate) fn finish(self, seconds: f64, is_interrupted: bool) -> (Summary, Option<Error>) {
+    pub(crate) fn finish(self, seconds: f64, interrupt: &Interrupt) -> (Summary, Option<Error>) {
         let counted = self.counted.into_inner();
         let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
         counted.summary.seconds = seconds;
-        counted.summary.is_interrupted = is_interrupted;
+        counted.summary.is_interrupted = interrupt.is_asked();
         let mut json = batch::summary_value(&counted.summary)
             .to_string()
             .into_bytes();
         json.push(b'\n');
         counted.note(0, Some(&json), &[]);
         if let Some((path, map)) = counted.map.take()
-            && let Err(error) = map.write_to(&path)
+            && let Err(error) = files::write(&path, "write the digest map", interrupt, |out| {
+                map.write_to(out)
+            })
         {
-            let error = Error::io("write the digest map", &path, error);
             counted.trouble.get_or_insert(error);
         }
         for (input, error) in &counted.failures {
@@ -298,6 +306,9 @@ mod tests {
         ] {
             assert_eq!(of_share(Path::new(path), shard), Path::new(expected));
             assert_eq!(of_share(Path::new(path), None), Path::new(path));
+        }
+        for path in ["-", "/dev/null"] {
+            assert_eq!(of_share(Path::new(path), shard), Path::new(path));
         }
     }
 }

@@ -35,6 +35,40 @@ enum Way {
     Events,
 }
 
+/// Where the lines about inputs go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// To standard output.
+    Stdout,
+    /// To standard error: something else goes to standard output.
+    Stderr,
+}
+
+impl Lines {
+    fn is_terminal(self) -> bool {
+        match self {
+            Lines::Stdout => io::stdout().is_terminal(),
+            Lines::Stderr => io::stderr().is_terminal(),
+        }
+    }
+
+    /// Their reader may have seen enough; the work goes on.
+    fn write(self, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        let _ = match self {
+            Lines::Stdout => write_all(io::stdout().lock(), lines),
+            Lines::Stderr => write_all(io::stderr().lock(), lines),
+        };
+    }
+}
+
+fn write_all(mut out: impl Write, lines: &[u8]) -> io::Result<()> {
+    out.write_all(lines)?;
+    out.flush()
+}
+
 /// The progress of all inputs, which counts what the workers do.
 #[derive(Debug)]
 pub(crate) struct Overview {
@@ -48,9 +82,10 @@ pub(crate) struct Overview {
     failed: AtomicU64,
     /// What each worker is doing.
     slots: Vec<Mutex<Option<Slot>>>,
-    /// Lines for standard output that wait for the next time that bars are drawn.
+    lines_to: Lines,
+    /// Lines that wait for the next time that bars are drawn.
     lines: Mutex<Vec<u8>>,
-    /// Whether standard output is a terminal, and may show bars as well.
+    /// Whether lines go to a terminal, which may show bars as well.
     is_shared: bool,
 }
 
@@ -78,7 +113,7 @@ impl Slot {
 
 impl Overview {
     /// Nothing is shown before [`show`](Self::show).
-    pub(crate) fn new(mode: ProgressMode, workers: usize) -> Self {
+    pub(crate) fn new(mode: ProgressMode, workers: usize, lines_to: Lines) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let way = match mode {
             ProgressMode::Quiet => Way::Nothing,
@@ -98,8 +133,9 @@ impl Overview {
             done_len: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             slots: (0..workers).map(|_| Mutex::new(None)).collect(),
+            lines_to,
             lines: Mutex::new(Vec::new()),
-            is_shared: io::stdout().is_terminal(),
+            is_shared: lines_to.is_terminal(),
         }
     }
 
@@ -149,13 +185,18 @@ impl Overview {
         slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows lines on standard output without disturbing bars.
+    /// Whether lines go to a terminal.
+    pub(crate) fn is_on_terminal(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Shows lines about inputs without disturbing bars.
     pub(crate) fn print(&self, lines: &[u8]) {
         if self.is_shared && matches!(self.way, Way::Bars(_)) {
             let mut waiting = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.extend_from_slice(lines);
         } else {
-            write(lines);
+            self.lines_to.write(lines);
         }
     }
 
@@ -166,7 +207,7 @@ impl Overview {
 
     /// What waits to be shown, once nothing else is.
     pub(crate) fn flush(&self) {
-        write(&self.waiting());
+        self.lines_to.write(&self.waiting());
     }
 
     fn moment(&self) -> Moment {
@@ -224,9 +265,10 @@ impl Overview {
                     let lines = self.waiting();
                     match &bars {
                         Some(bars) => {
-                            bars.draw(&self.moment(), note, &self.inputs(), &|| write(&lines))
+                            let write = || self.lines_to.write(&lines);
+                            bars.draw(&self.moment(), note, &self.inputs(), &write);
                         }
-                        None => write(&lines),
+                        None => self.lines_to.write(&lines),
                     }
                 }
                 Way::Lines(every) if is_due(every) => {
@@ -264,14 +306,6 @@ impl Overview {
             "total_is_known": moment.is_complete,
         });
         let _ = writeln!(io::stderr(), "{text}");
-    }
-}
-
-/// The reader of standard output may have seen enough; the work goes on.
-fn write(lines: &[u8]) {
-    if !lines.is_empty() {
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(lines).and_then(|()| out.flush());
     }
 }
 
@@ -340,7 +374,7 @@ mod tests {
 
     #[test]
     fn what_is_done_counts_once() {
-        let overview = Overview::new(ProgressMode::Quiet, 2);
+        let overview = Overview::new(ProgressMode::Quiet, 2, Lines::Stdout);
         overview.found(100);
         overview.found(50);
         let never = || false;

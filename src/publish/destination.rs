@@ -1,0 +1,144 @@
+//! What a path leads to when a file is to be written there.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{PROC_SUPER_MAGIC, statfs};
+use rustix::io::Errno;
+
+/// As many symbolic links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// What a path leads to, with symbolic links followed.
+#[derive(Debug)]
+pub(super) enum Destination {
+    /// Nothing: a new file gets this path.
+    Missing(PathBuf),
+    /// A regular file, which a new one replaces.
+    File(PathBuf, Metadata),
+    /// A device, a FIFO or a socket, which is written to.
+    Special,
+    /// A file that a process has open, by a link such as `/dev/stdout`.
+    OpenFile,
+}
+
+impl Destination {
+    /// Follows a path.
+    ///
+    /// # Errors
+    /// It leads to a directory or a block device, or cannot be looked up.
+    pub(super) fn of(path: &Path) -> io::Result<Destination> {
+        // The kernel refuses links that others planted in a directory such as /tmp; following them by
+        // hand must not get around that.
+        match fs::metadata(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        let mut path = path.to_owned();
+        for _ in 0..=MAX_LINKS {
+            let found = match fs::symlink_metadata(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Ok(Destination::Missing(path));
+                }
+                other => other?,
+            };
+            let kind = found.file_type();
+            if kind.is_symlink() {
+                let directory = parent(&path);
+                if is_procfs(directory) {
+                    return Ok(Destination::OpenFile);
+                }
+                path = directory.join(fs::read_link(&path)?);
+            } else if kind.is_file() {
+                return Ok(Destination::File(path, found));
+            } else if kind.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            } else if kind.is_block_device() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "it is a block device, and writing to it would destroy what it holds",
+                ));
+            } else {
+                return Ok(Destination::Special);
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+}
+
+/// The directory of a path, which is `.` for a name alone.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether a directory belongs to /proc, whose links lead to what a process has open rather than to a
+/// path.
+fn is_procfs(directory: &Path) -> bool {
+    statfs(directory).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_to_what_is_there_or_would_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        fs::write(at("sub/file"), "").unwrap();
+        for (link, target) in [
+            ("direct", "sub/file"),
+            ("chain", "direct"),
+            ("dangling", "sub/new"),
+            ("sub/up", "../direct"),
+            ("loop", "loop"),
+            ("directory", "sub"),
+        ] {
+            symlink(target, at(link)).unwrap();
+        }
+        let of = |name: &str| match Destination::of(&at(name)) {
+            Ok(Destination::File(path, _)) => Ok((true, fs::canonicalize(path).unwrap())),
+            Ok(Destination::Missing(path)) => Ok((false, path)),
+            Ok(other) => panic!("{name}: {other:?}"),
+            Err(error) => Err(error.raw_os_error()),
+        };
+        let real = fs::canonicalize(at("sub/file")).unwrap();
+        for name in ["sub/file", "direct", "chain", "sub/up"] {
+            assert_eq!(of(name), Ok((true, real.clone())), "{name}");
+        }
+        assert_eq!(of("dangling"), Ok((false, at("sub/new"))));
+        assert_eq!(of("new"), Ok((false, at("new"))));
+        assert_eq!(of("loop"), Err(Some(Errno::LOOP.raw_os_error())));
+        assert_eq!(
+            of("sub/file/below"),
+            Err(Some(Errno::NOTDIR.raw_os_error()))
+        );
+        for name in ["sub", "directory"] {
+            let error = Destination::of(&at(name)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::IsADirectory, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_seen() {
+        for path in ["/dev/null", "/dev/zero"] {
+            let found = Destination::of(Path::new(path));
+            assert!(matches!(found, Ok(Destination::Special)), "{path}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        symlink("/proc/self/fd/1", &link).unwrap();
+        for path in [&link, Path::new("/proc/self/fd/2")] {
+            let found = Destination::of(path);
+            assert!(matches!(found, Ok(Destination::OpenFile)), "{path:?}");
+        }
+    }
+}

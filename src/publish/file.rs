@@ -1,0 +1,185 @@
+//! Small files that an option asks for: reports, metadata, lists.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use super::destination::{Destination, parent};
+use super::special::{self, Special};
+use super::temporary;
+use crate::error::{Code, Error, Result, show_path};
+
+/// Writes a file as a whole, with the bytes that `content` writes.
+///
+/// A regular file is replaced when everything is written, and keeps its permissions; of a symbolic link,
+/// that is the file it leads to. A device, a FIFO or a file that a process has open (`/dev/stdout`) is
+/// written to. `doing` says what for in the error, such as `write metadata file`. Where the reader of a
+/// FIFO is waited for, `is_stopped` ends the wait.
+///
+/// # Errors
+/// The file cannot be written; what was there is left as it was. [`Code::Interrupted`] if the wait was
+/// stopped.
+pub fn write_file(
+    path: &Path,
+    doing: &str,
+    is_stopped: &(dyn Fn() -> bool + Sync),
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let written = match Destination::of(path) {
+        Ok(Destination::Missing(real)) => replace(&real, None, content),
+        Ok(Destination::File(real, old)) => replace(&real, Some(&old), content),
+        Ok(Destination::Special) => {
+            Special::open(path, is_stopped).and_then(|file| fill(file, content))
+        }
+        Ok(Destination::OpenFile) => {
+            Special::open_again(path, is_stopped).and_then(|file| fill(file, content))
+        }
+        Err(error) => Err(error),
+    };
+    written.map_err(|error| failed(path, doing, error))
+}
+
+/// Opens a file that grows while the run goes on. A regular file is emptied first; anything else is
+/// written to, as with [`write_file`].
+///
+/// # Errors
+/// The file cannot be opened. [`Code::Interrupted`] if the wait for a reader was stopped.
+pub fn open_log(
+    path: &Path,
+    doing: &str,
+    is_stopped: impl Fn() -> bool + Send + 'static,
+) -> Result<Box<dyn Write + Send>> {
+    let opened: io::Result<Box<dyn Write + Send>> = match Destination::of(path) {
+        Ok(Destination::Missing(_) | Destination::File(..)) => {
+            File::create(path).map(|file| Box::new(file) as _)
+        }
+        Ok(Destination::Special) => Special::open(path, is_stopped).map(|file| Box::new(file) as _),
+        Ok(Destination::OpenFile) => {
+            Special::open_again(path, is_stopped).map(|file| Box::new(file) as _)
+        }
+        Err(error) => Err(error),
+    };
+    opened.map_err(|error| failed(path, doing, error))
+}
+
+fn replace(
+    path: &Path,
+    old: Option<&std::fs::Metadata>,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let directory = parent(path);
+    temporary::remove_abandoned(directory, name);
+    let staged = temporary::create(directory, name)?;
+    fill(staged.as_file(), content)?;
+    if let Some(old) = old {
+        // What only its owner could read must not become readable to all.
+        staged.as_file().set_permissions(old.permissions())?;
+        // Otherwise a crash could leave neither the old file nor the new one.
+        staged.as_file().sync_all()?;
+    }
+    staged.persist(path)?;
+    Ok(())
+}
+
+fn fill(
+    file: impl Write,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = BufWriter::new(file);
+    content(&mut out)?;
+    out.flush()
+}
+
+fn failed(path: &Path, doing: &str, error: io::Error) -> Error {
+    if special::is_stopped(&error) {
+        return Error::new(
+            Code::Interrupted,
+            format!(
+                "the run was stopped while it waited for a reader of {}",
+                show_path(path)
+            ),
+        );
+    }
+    Error::io(doing, path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) -> Result<()> {
+        let content = |out: &mut dyn Write| out.write_all(text.as_bytes());
+        write_file(path, "write", &|| panic!("nobody waits"), content)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode()
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_keeps_its_permissions() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        write(&path, "new").unwrap();
+        let fresh = mode(&path);
+        let reference = dir.path().join("reference");
+        File::create(&reference).unwrap();
+        assert_eq!(fresh, mode(&reference), "the umask decides");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let reader = File::open(&path).unwrap();
+        write(&path, "newer").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
+        assert_eq!(io::read_to_string(reader).unwrap(), "new");
+        assert_eq!(mode(&path) & 0o777, 0o640);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn links_stay_and_lead_to_the_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        symlink("sub/file", at("link")).unwrap();
+        for text in ["created", "replaced"] {
+            write(&at("link"), text).unwrap();
+            assert_eq!(fs::read_to_string(at("sub/file")).unwrap(), text);
+            assert_eq!(fs::read_link(at("link")).unwrap(), Path::new("sub/file"));
+        }
+        assert_eq!(fs::read_dir(at("sub")).unwrap().count(), 1);
+        symlink("none/file", at("nowhere")).unwrap();
+        assert_eq!(write(&at("nowhere"), "").unwrap_err().code(), Code::Io);
+    }
+
+    #[test]
+    fn what_fails_leaves_everything_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let fails = |out: &mut dyn Write| {
+            out.write_all(b"half")?;
+            Err(io::ErrorKind::InvalidData.into())
+        };
+        write_file(&path, "write", &|| false, fails).unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        write(dir.path(), "").unwrap_err();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_log_empties_a_file_and_then_grows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        fs::write(&path, "from an earlier run").unwrap();
+        let mut log = open_log(&path, "create", || false).unwrap();
+        for line in ["one\n", "two\n"] {
+            log.write_all(line.as_bytes()).unwrap();
+            assert!(fs::read_to_string(&path).unwrap().ends_with(line));
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n");
+        assert!(open_log(&dir.path().join("none/log"), "create", || false).is_err());
+    }
+}

@@ -21,7 +21,7 @@ use rustix::fs::OFlags;
 
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff};
-use crate::inventory::{BlobEntry, BlobSource, Inventory, Location};
+use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory};
 use crate::journal;
 
 /// How many bytes are hashed at a time.
@@ -133,22 +133,22 @@ impl Source {
         self.metadata.is_dir()
     }
 
-    /// The file that holds the bytes at `location`, and where in it they begin. An archive's file
+    /// The file that holds the bytes at `data`, and where in it they begin. An archive's file
     /// is shared, so it must only be read by position.
-    pub(crate) fn open_blob(&self, location: &Location) -> Result<(Arc<File>, u64)> {
-        match location {
-            Location::Offset(offset) => Ok((Arc::clone(&self.file), *offset)),
-            Location::File(name) => {
+    pub(crate) fn open_blob(&self, data: &DataLocation) -> Result<(Arc<File>, u64)> {
+        match data {
+            DataLocation::Offset(offset) => Ok((Arc::clone(&self.file), *offset)),
+            DataLocation::File(name) => {
                 let file =
                     layout::open_beneath(&self.file, name).context("open", self.path.join(name))?;
                 Ok((Arc::new(file), 0))
             }
-            Location::Spooled { file, offset } => match self.spooled.get(*file) {
+            DataLocation::Spooled { file, offset } => match self.spooled.get(*file) {
                 Some(file) => Ok((Arc::clone(file), *offset)),
-                None => Err(self.absent(location)),
+                None => Err(self.absent(data)),
             },
-            Location::Held(_) | Location::Written | Location::Passed(_) => {
-                Err(self.absent(location))
+            DataLocation::Held(_) | DataLocation::Written | DataLocation::Passed(_) => {
+                Err(self.absent(data))
             }
         }
     }
@@ -170,16 +170,16 @@ impl Source {
     }
 
     /// The bytes at a place.
-    pub(crate) fn read_range(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
-        if let Location::Offset(offset) = location
+    pub(crate) fn read_range(&self, data: &DataLocation, len: u64) -> Result<Vec<u8>> {
+        if let DataLocation::Offset(offset) = data
             && let Some(bytes) = self.known(*offset, len)
         {
             return Ok(bytes.to_owned());
         }
-        let (file, offset) = self.open_blob(location)?;
+        let (file, offset) = self.open_blob(data)?;
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset)
-            .map_err(|error| self.short(location, error))?;
+            .map_err(|error| self.short(data, error))?;
         Ok(bytes)
     }
 
@@ -191,7 +191,7 @@ impl Source {
         }
         self.file
             .read_exact_at(buffer, offset)
-            .map_err(|error| self.short(&Location::Offset(offset), error))
+            .map_err(|error| self.short(&DataLocation::Offset(offset), error))
     }
 
     /// Bytes of an archive's beginning, which is read at the first call. What cannot be read then is
@@ -209,40 +209,42 @@ impl Source {
         start.get(offset as usize..end as usize)
     }
 
-    /// The first bytes at `location`: as many as `sniff` looks at, or all there are.
-    fn head(&self, location: &Location, len: u64) -> Result<Vec<u8>> {
-        self.read_range(location, len.min(SNIFF_LEN as u64))
+    /// The first bytes at `data`: as many as `sniff` looks at, or all there are.
+    fn head(&self, data: &DataLocation, len: u64) -> Result<Vec<u8>> {
+        self.read_range(data, len.min(SNIFF_LEN as u64))
     }
 
-    fn short(&self, location: &Location, error: io::Error) -> Error {
-        match location {
-            Location::Offset(_) if error.kind() == io::ErrorKind::UnexpectedEof => Error::new(
+    fn short(&self, data: &DataLocation, error: io::Error) -> Error {
+        match data {
+            DataLocation::Offset(_) if error.kind() == io::ErrorKind::UnexpectedEof => Error::new(
                 Code::TruncatedArchive,
                 format!("{} became shorter while it was read", show_path(&self.path)),
             )
             .with_hint("try again when nothing else writes to it"),
-            Location::Offset(_) => Error::io("read", &self.path, error),
-            Location::File(name) => Error::io("read", &self.path.join(name), error),
-            Location::Spooled { .. } => Error::io("read a temporary file of", &self.path, error),
-            Location::Held(_) | Location::Written | Location::Passed(_) => {
+            DataLocation::Offset(_) => Error::io("read", &self.path, error),
+            DataLocation::File(name) => Error::io("read", &self.path.join(name), error),
+            DataLocation::Spooled { .. } => {
+                Error::io("read a temporary file of", &self.path, error)
+            }
+            DataLocation::Held(_) | DataLocation::Written | DataLocation::Passed(_) => {
                 Error::io("read a stream's blob from", &self.path, error)
             }
         }
     }
 
     /// The error for a place that only another source has.
-    fn absent(&self, location: &Location) -> Error {
-        self.short(location, io::ErrorKind::NotFound.into())
+    fn absent(&self, data: &DataLocation) -> Error {
+        self.short(data, io::ErrorKind::NotFound.into())
     }
 
-    fn describe(&self, location: &Location) -> String {
-        match location {
-            Location::Offset(offset) => format!("the blob at byte {offset}"),
-            Location::File(name) => escape(name),
-            Location::Spooled { file, offset } => {
+    fn describe(&self, data: &DataLocation) -> String {
+        match data {
+            DataLocation::Offset(offset) => format!("the blob at byte {offset}"),
+            DataLocation::File(name) => escape(name),
+            DataLocation::Spooled { file, offset } => {
                 format!("the blob at byte {offset} of temporary file {file}")
             }
-            Location::Held(_) | Location::Written | Location::Passed(_) => {
+            DataLocation::Held(_) | DataLocation::Written | DataLocation::Passed(_) => {
                 "a stream's blob".to_owned()
             }
         }
@@ -256,26 +258,26 @@ impl BlobSource for Source {
                 Code::DocumentTooLarge,
                 format!(
                     "{} in {} has {} bytes, at most {max_len} were expected",
-                    self.describe(&blob.location),
+                    self.describe(&blob.data),
                     show_path(&self.path),
                     blob.len
                 ),
             ));
         }
-        self.read_range(&blob.location, blob.len)
+        self.read_range(&blob.data, blob.len)
     }
 
-    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry> {
-        let head = self.head(location, len)?;
+    fn identify(&self, data: &DataLocation, len: u64) -> Result<BlobEntry> {
+        let head = self.head(data, len)?;
         Ok(BlobEntry {
             len,
-            location: location.clone(),
+            data: data.clone(),
             content: sniff(&head),
         })
     }
 
     fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {
-        let (file, mut offset) = self.open_blob(&blob.location)?;
+        let (file, mut offset) = self.open_blob(&blob.data)?;
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut buffer = vec![0; HASH_PIECE];
         let end = offset + blob.len;
@@ -284,7 +286,7 @@ impl BlobSource for Source {
                 .unwrap_or(usize::MAX)
                 .min(HASH_PIECE);
             file.read_exact_at(&mut buffer[..count], offset)
-                .map_err(|error| self.short(&blob.location, error))?;
+                .map_err(|error| self.short(&blob.data, error))?;
             hasher.update(&buffer[..count]);
             offset += count as u64;
         }

@@ -43,7 +43,7 @@ pub trait BlobSource {
     ///
     /// # Errors
     /// They cannot be read.
-    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry>;
+    fn identify(&self, data: &DataLocation, len: u64) -> Result<BlobEntry>;
 
     /// The SHA-256 digest of a blob, which is read whole.
     ///
@@ -58,14 +58,14 @@ pub struct BlobEntry {
     /// Length in bytes.
     pub len: u64,
     /// Where the bytes are.
-    pub location: Location,
+    pub data: DataLocation,
     /// What the first bytes say.
     pub content: Content,
 }
 
 /// Where an entry's bytes are in its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
+pub enum DataLocation {
     /// At this byte offset of the archive.
     Offset(u64),
     /// In this file, relative to the layout directory.
@@ -172,7 +172,7 @@ pub struct RootFile {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// Where they are in the source.
-    pub location: Location,
+    pub data: DataLocation,
 }
 
 /// A file or link that is neither a blob nor one of the three root files.
@@ -188,7 +188,7 @@ pub struct ExtraEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExtraKind {
     /// A regular file, and where its bytes are.
-    File(Location),
+    File(DataLocation),
     /// A symbolic link and its target.
     Symlink(String),
     /// A hard link and its target.

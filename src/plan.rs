@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
-use crate::inventory::{Inventory, Location};
+use crate::inventory::{DataLocation, Inventory};
 pub use recompress::{NewLayer, Transcode};
 
 /// What a user may choose.
@@ -262,7 +262,7 @@ pub struct OutputEntry {
     /// Where the bytes come from.
     pub body: Body,
     /// Where the input has what these bytes take the place of.
-    pub replaces: Option<Location>,
+    pub replaces: Option<DataLocation>,
 }
 
 /// Where the bytes of an output entry come from.
@@ -275,7 +275,7 @@ pub enum Body {
         /// What the bytes must hash to.
         digest: Digest,
         /// Where they are in the source.
-        location: Location,
+        data: DataLocation,
     },
     /// A document, already whole.
     Bytes(Vec<u8>),

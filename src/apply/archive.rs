@@ -74,10 +74,10 @@ pub(super) fn write(
                     write(piece, position + (number * MAX_REGION) as u64)?;
                 }
             }
-            Body::Blob { digest, location } => tasks.push(Task::Blob(Job {
+            Body::Blob { digest, data } => tasks.push(Task::Blob(Job {
                 name: &entry.name,
                 digest,
-                location,
+                data,
                 len,
                 destination: Destination::At(&output.file, position),
             })),

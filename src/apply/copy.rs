@@ -14,7 +14,7 @@ use super::{ApplyOptions, Link, Verify};
 use crate::error::{Code, Error, Result};
 use crate::image::Digest;
 use crate::input::Source;
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::plan::OutputEntry;
 use crate::progress::Progress;
 use crate::threads::Spare;
@@ -39,7 +39,7 @@ pub(super) struct Job<'a> {
     /// The entry's name in the output.
     pub(super) name: &'a str,
     pub(super) digest: &'a Digest,
-    pub(super) location: &'a Location,
+    pub(super) data: &'a DataLocation,
     pub(super) len: u64,
     pub(super) destination: Destination<'a>,
 }
@@ -48,7 +48,7 @@ impl Job<'_> {
     /// Whether the bytes are hashed on their way. Those of a temporary file of ours were hashed when
     /// they were written, and nobody else can open it.
     fn is_hashed(&self, verify: Verify) -> bool {
-        verify == Verify::Full && !matches!(self.location, Location::Spooled { .. })
+        verify == Verify::Full && !matches!(self.data, DataLocation::Spooled { .. })
     }
 }
 
@@ -189,14 +189,14 @@ impl Shared<'_> {
 }
 
 /// Says that a blob's place in the input holds another number of bytes than when it was scanned.
-pub(super) fn changed_len(name: &str, location: &Location, expected: u64, found: u64) -> Error {
-    let (code, what) = match location {
-        Location::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
-        Location::File(_)
-        | Location::Spooled { .. }
-        | Location::Held(_)
-        | Location::Written
-        | Location::Passed(_) => (Code::SizeMismatch, "the file has another length"),
+pub(super) fn changed_len(name: &str, data: &DataLocation, expected: u64, found: u64) -> Error {
+    let (code, what) = match data {
+        DataLocation::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
+        DataLocation::File(_)
+        | DataLocation::Spooled { .. }
+        | DataLocation::Held(_)
+        | DataLocation::Written
+        | DataLocation::Passed(_) => (Code::SizeMismatch, "the file has another length"),
     };
     Error::new(
         code,

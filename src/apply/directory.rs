@@ -12,7 +12,7 @@ use super::target::{Target, Temporary, not_empty, sync_directory};
 use super::{ApplyOptions, Link, body_len, space};
 use crate::error::{Error, IoContext, Result};
 use crate::input::Source;
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::temporary::{link_open, linkable};
@@ -30,7 +30,7 @@ pub(super) fn write(
     let root = temporary.path();
     let is_shared = is_shared(plan, source, root, options.link)?;
     let needs_space = |entry: &&OutputEntry| match &entry.body {
-        Body::Blob { location, .. } => !(is_shared && matches!(location, Location::File(_))),
+        Body::Blob { data, .. } => !(is_shared && matches!(data, DataLocation::File(_))),
         Body::Directory | Body::Bytes(_) => true,
     };
     let needed = plan.entries.iter().filter(needs_space);
@@ -53,10 +53,10 @@ pub(super) fn write(
                 let mut file = File::create_new(&path).context("create", &path)?;
                 file.write_all(bytes).context("write", &path)?;
             }
-            Body::Blob { digest, location } => tasks.push(Task::Blob(Job {
+            Body::Blob { digest, data } => tasks.push(Task::Blob(Job {
                 name: &entry.name,
                 digest,
-                location,
+                data,
                 len: body_len(entry),
                 destination: Destination::New(path),
             })),
@@ -76,11 +76,11 @@ pub(super) fn write(
 /// Whether the input's files need no room in the output, which the first of them tells for all.
 fn is_shared(plan: &Plan, source: &Source, root: &Path, link: Link) -> Result<bool> {
     let mut blobs = plan.entries.iter().filter_map(|entry| match &entry.body {
-        Body::Blob { location, .. } => Some(location),
+        Body::Blob { data, .. } => Some(data),
         Body::Directory | Body::Bytes(_) => None,
     });
-    let first = blobs.find(|location| matches!(location, Location::File(_)));
-    let Some(Ok((file, _))) = first.map(|location| source.open_blob(location)) else {
+    let first = blobs.find(|data| matches!(data, DataLocation::File(_)));
+    let Some(Ok((file, _))) = first.map(|data| source.open_blob(data)) else {
         return Ok(false);
     };
     match link {

@@ -49,7 +49,7 @@ pub fn patch(plan: &Plan, inventory: &Inventory, source: &Source) -> Result<Patc
     for entry in &plan.entries {
         match &entry.body {
             Body::Directory => {}
-            Body::Blob { location, .. } => places.keep(&entry.name, location)?,
+            Body::Blob { data, .. } => places.keep(&entry.name, data)?,
             Body::Bytes(bytes) => places.put(entry, bytes)?,
         }
     }

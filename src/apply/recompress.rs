@@ -13,7 +13,7 @@ use crate::codec::{GzipMembers, Limits};
 use crate::error::{IoContext, Result};
 use crate::image::Digest;
 use crate::input::Source;
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::plan::{NewLayer, Transcode};
 use crate::progress::Progress;
 use crate::temporary::unnamed;
@@ -71,7 +71,7 @@ pub fn recompress(
             len: spooled.layer.len,
             diff_id: work.diff_id.clone(),
             compression: work.to,
-            location: Location::Spooled {
+            data: DataLocation::Spooled {
                 file: files[spooled.file],
                 offset: spooled.offset,
             },

@@ -10,7 +10,7 @@ use super::{ApplyOptions, Verify, body_len};
 use crate::error::{Error, IoContext, Result};
 use crate::image::{Digest, Hasher};
 use crate::input::Source;
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::tar::{END_LEN, canonical, padding};
@@ -47,8 +47,8 @@ impl<'a, W: Write> Sequence<'a, W> {
             match &entry.body {
                 Body::Directory => self.directory(&entry.name)?,
                 Body::Bytes(bytes) => self.file(&entry.name, bytes)?,
-                Body::Blob { digest, location } => {
-                    self.source_blob(entry, digest, location, source)?;
+                Body::Blob { digest, data } => {
+                    self.source_blob(entry, digest, data, source)?;
                 }
             }
         }
@@ -109,10 +109,10 @@ impl<'a, W: Write> Sequence<'a, W> {
         &mut self,
         entry: &OutputEntry,
         digest: &Digest,
-        location: &Location,
+        data: &DataLocation,
         source: &Source,
     ) -> Result<()> {
-        let (input, start) = source.open_blob(location)?;
+        let (input, start) = source.open_blob(data)?;
         let (name, len) = (&entry.name, body_len(entry));
         let progress = self.progress;
         let mut done = 0;
@@ -127,7 +127,7 @@ impl<'a, W: Write> Sequence<'a, W> {
             }
             loop {
                 match input.read_at(&mut buffer[..wanted], start + done) {
-                    Ok(0) => return Err(changed_len(name, location, len, done)),
+                    Ok(0) => return Err(changed_len(name, data, len, done)),
                     Ok(count) => {
                         done += count as u64;
                         return Ok(count);

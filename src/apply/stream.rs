@@ -12,7 +12,7 @@ use super::{ApplyOptions, Outcome, check_entries};
 use crate::error::{Code, Error, IoContext, Result};
 use crate::image::{Content, Digest};
 use crate::input::{BlobSink, PassingBlob, Source};
-use crate::inventory::{BlobEntry, BlobSource, Location};
+use crate::inventory::{BlobEntry, BlobSource, DataLocation};
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
 
@@ -74,13 +74,13 @@ impl<'a, W: Write> StreamSink<'a, W> {
         // Everything that can be wrong is found before a document goes out.
         let mut left_out = self.written.clone();
         for entry in &plan.entries {
-            let Body::Blob { digest, location } = &entry.body else {
+            let Body::Blob { digest, data } = &entry.body else {
                 continue;
             };
-            if *location == Location::Written {
+            if *data == DataLocation::Written {
                 left_out.remove(digest);
             } else {
-                let bytes = read(blobs, location, entry.len)?;
+                let bytes = read(blobs, data, entry.len)?;
                 check_digest(&entry.name, digest, &Digest::of(digest.algorithm(), &bytes))?;
             }
         }
@@ -96,11 +96,11 @@ impl<'a, W: Write> StreamSink<'a, W> {
                 Body::Directory => self.directory(&entry.name)?,
                 Body::Bytes(bytes) => self.sequence.file(&entry.name, bytes)?,
                 Body::Blob {
-                    location: Location::Written,
+                    data: DataLocation::Written,
                     ..
                 } => {}
-                Body::Blob { location, .. } => {
-                    let bytes = read(blobs, location, entry.len)?;
+                Body::Blob { data, .. } => {
+                    let bytes = read(blobs, data, entry.len)?;
                     self.sequence.file(&entry.name, &bytes)?;
                 }
             }
@@ -136,10 +136,10 @@ impl<W: Write> std::fmt::Debug for StreamSink<'_, W> {
     }
 }
 
-fn read(blobs: &dyn BlobSource, location: &Location, len: u64) -> Result<Vec<u8>> {
+fn read(blobs: &dyn BlobSource, data: &DataLocation, len: u64) -> Result<Vec<u8>> {
     let blob = BlobEntry {
         len,
-        location: location.clone(),
+        data: data.clone(),
         content: Content::Other,
     };
     blobs.read_blob(&blob, len)

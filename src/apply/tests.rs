@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::image::Algorithm;
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::progress::Hidden;
 use crate::tar::{END_LEN, canonical, padding};
 
@@ -32,7 +32,7 @@ impl Job {
                 len: len as u64,
                 body: Body::Blob {
                     digest,
-                    location: Location::Offset(input.len() as u64),
+                    data: DataLocation::Offset(input.len() as u64),
                 },
                 replaces: None,
             });
@@ -111,7 +111,7 @@ fn an_archive_has_these_bytes() {
         expected.extend(canonical(&entry.name, is_dir, entry.len));
         match &entry.body {
             Body::Blob {
-                location: Location::Offset(at),
+                data: DataLocation::Offset(at),
                 ..
             } => {
                 let at = *at as usize;
@@ -172,7 +172,7 @@ fn a_damaged_blob_is_named_and_leaves_nothing() {
         let (
             name,
             Body::Blob {
-                location: Location::Offset(at),
+                data: DataLocation::Offset(at),
                 ..
             },
         ) = (entry.name.clone(), entry.body.clone())
@@ -203,7 +203,7 @@ fn of_several_errors_the_first_in_the_output_is_reported() {
     let mut damaged = Vec::new();
     for entry in job.blobs().skip(7).step_by(3) {
         let Body::Blob {
-            location: Location::Offset(at),
+            data: DataLocation::Offset(at),
             ..
         } = &entry.body
         else {
@@ -263,8 +263,8 @@ fn what_is_not_verified_is_copied_all_the_same() {
     // Other bytes of the same length, in a small blob and in a large one.
     for number in [3, 6] {
         let entry = job.blobs().nth(number).unwrap();
-        if let Body::Blob { location, .. } = &mut entry.body {
-            *location = Location::Offset(0);
+        if let Body::Blob { data, .. } = &mut entry.body {
+            *data = DataLocation::Offset(0);
         }
         let options = ApplyOptions {
             verify: Verify::Documents,
@@ -292,8 +292,8 @@ fn neighbors_bring_nothing_of_what_is_between_them() {
         let start = archive.len() as u64;
         archive.extend(&input[number * 700..][..700]);
         archive.extend([0xff; 1024 - 700]);
-        if let Body::Blob { location, .. } = &mut entry.body {
-            *location = Location::Offset(start);
+        if let Body::Blob { data, .. } = &mut entry.body {
+            *data = DataLocation::Offset(start);
         }
     }
     fs::write(job.path("in.tar"), archive).unwrap();
@@ -348,7 +348,7 @@ fn with_a_hole(job: &mut Job) -> u64 {
     entry.len = bytes.len() as u64;
     entry.body = Body::Blob {
         digest: new,
-        location: Location::Offset(start),
+        data: DataLocation::Offset(start),
     };
     bytes.len() as u64
 }
@@ -419,8 +419,8 @@ fn a_blob_of_a_layout_that_changed_is_noticed() {
     let name = job.blobs().next().unwrap().name.clone();
     fs::create_dir_all(input.join("blobs/sha256")).unwrap();
     for entry in job.blobs() {
-        if let Body::Blob { location, .. } = &mut entry.body {
-            *location = Location::File(name.clone());
+        if let Body::Blob { data, .. } = &mut entry.body {
+            *data = DataLocation::File(name.clone());
         }
     }
     let whole = fs::read(job.path("in.tar")).unwrap();
@@ -528,7 +528,7 @@ fn a_plan_that_contradicts_itself_is_refused() {
     };
     let blob = Body::Blob {
         digest: Digest::of(Algorithm::Sha256, b"x"),
-        location: Location::Offset(0),
+        data: DataLocation::Offset(0),
     };
     let cases = [
         (
@@ -626,12 +626,12 @@ fn as_layout(job: &mut Job) -> PathBuf {
     fs::create_dir_all(input.join("blobs/sha256")).unwrap();
     let bytes = fs::read(job.path("in.tar")).unwrap();
     for entry in job.blobs() {
-        if let Body::Blob { location, .. } = &mut entry.body
-            && let Location::Offset(at) = *location
+        if let Body::Blob { data, .. } = &mut entry.body
+            && let DataLocation::Offset(at) = *data
         {
             let blob = &bytes[at as usize..][..entry.len as usize];
             fs::write(input.join(&entry.name), blob).unwrap();
-            *location = Location::File(entry.name.clone());
+            *data = DataLocation::File(entry.name.clone());
         }
     }
     input

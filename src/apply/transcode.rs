@@ -49,7 +49,7 @@ pub(super) fn transcode(
     stop: &Stop<'_>,
     progress: &dyn Progress,
 ) -> Result<Option<Transcoded>> {
-    let (file, start) = source.open_blob(&work.location)?;
+    let (file, start) = source.open_blob(&work.data)?;
     let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
     let encoder_options = EncoderOptions {
         level: options.level,

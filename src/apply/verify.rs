@@ -9,7 +9,7 @@ use super::pieces::{self, Failure, Piece};
 use crate::error::{Error, Result};
 use crate::image::{Digest, Hasher};
 use crate::input::Source;
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 
@@ -20,7 +20,7 @@ const PIECE: usize = 128 << 10;
 struct Job<'a> {
     name: &'a str,
     digest: &'a Digest,
-    location: &'a Location,
+    data: &'a DataLocation,
     len: u64,
     place: usize,
 }
@@ -59,11 +59,11 @@ fn all(
 ) -> Result<()> {
     let mut jobs: Vec<Job<'_>> = Vec::new();
     for (place, entry) in plan.entries.iter().enumerate() {
-        if let Body::Blob { digest, location } = &entry.body {
+        if let Body::Blob { digest, data } = &entry.body {
             jobs.push(Job {
                 name: &entry.name,
                 digest,
-                location,
+                data,
                 len: entry.len,
                 place,
             });
@@ -83,7 +83,7 @@ fn verify(
     buffer: &mut [u8],
     progress: &dyn Progress,
 ) -> Result<()> {
-    let (file, start) = source.open_blob(job.location)?;
+    let (file, start) = source.open_blob(job.data)?;
     let mut hasher = Hasher::new(job.digest.algorithm());
     let mut done = 0;
     while done < job.len {
@@ -94,7 +94,7 @@ fn verify(
             .len()
             .min(usize::try_from(job.len - done).unwrap_or(usize::MAX));
         let count = match file.read_at(&mut buffer[..count], start + done) {
-            Ok(0) => return Err(changed_len(job.name, job.location, job.len, done)),
+            Ok(0) => return Err(changed_len(job.name, job.data, job.len, done)),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::io("read", source.path(), error)),

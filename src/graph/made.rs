@@ -118,12 +118,12 @@ pub(crate) fn from_directory_transport(
     for (name, entry) in &inventory.extra {
         let stem = name.strip_suffix(".manifest.json").unwrap_or(name);
         let digest = format!("sha256:{stem}").parse::<Digest>();
-        if let (Ok(digest), ExtraKind::File(location)) = (digest, &entry.kind) {
-            named.push((name.clone(), digest, location.clone(), entry.len));
+        if let (Ok(digest), ExtraKind::File(data)) = (digest, &entry.kind) {
+            named.push((name.clone(), digest, data.clone(), entry.len));
         }
     }
-    for (name, digest, location, len) in named {
-        let blob = blobs.identify(&location, len)?;
+    for (name, digest, data, len) in named {
+        let blob = blobs.identify(&data, len)?;
         inventory.blobs.insert(digest, blob);
         inventory.extra.remove(&name);
     }

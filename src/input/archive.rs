@@ -16,12 +16,12 @@ use super::form::Order;
 use super::{ScanOptions, Source};
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
-use crate::inventory::{ExtraKind, Inventory, Location, Place, PlaceKind, RootName};
+use crate::inventory::{DataLocation, ExtraKind, Inventory, Place, PlaceKind, RootName};
 use crate::tar::{self, BLOCK, Entries, Entry, Input};
 
 pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     let file_len = source.file.metadata().context("read", source.path())?.len();
-    let head = source.head(&Location::Offset(0), file_len)?;
+    let head = source.head(&DataLocation::Offset(0), file_len)?;
     refuse_other_formats(source.path(), &head)?;
 
     let mut listing = Listing::new(Order::Sorted);
@@ -29,7 +29,7 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     let mut entries = Entries::new(&mut input);
     while let Some(entry) = entries.next()? {
         let name = listing.header(source.path(), &entry)?;
-        let kind = kind(&entry, Location::Offset(entry.data_at));
+        let kind = kind(&entry, DataLocation::Offset(entry.data_at));
         let place = place(&entry, &name, &kind);
         listing.place(place);
         // Right after the header the bytes are at hand.
@@ -77,12 +77,12 @@ fn has_bytes(entry: &Entry) -> bool {
         )
 }
 
-/// What an entry is; the bytes of a file are at `location`.
-pub(super) fn kind(entry: &Entry, location: Location) -> ExtraKind {
+/// What an entry is; the bytes of a file are at `data`.
+pub(super) fn kind(entry: &Entry, data: DataLocation) -> ExtraKind {
     let link = || String::from_utf8_lossy(&entry.link).into_owned();
     match entry.entry_type {
         _ if is_directory(entry) => ExtraKind::Directory,
-        EntryType::Regular | EntryType::Continuous => ExtraKind::File(location),
+        EntryType::Regular | EntryType::Continuous => ExtraKind::File(data),
         EntryType::Symlink => ExtraKind::Symlink(link()),
         EntryType::Link => ExtraKind::Hardlink(link()),
         _ => ExtraKind::Other,

@@ -43,17 +43,17 @@ pub(super) fn add(
         inventory.extra.insert(item.name, entry);
         return Ok(());
     }
-    let ExtraKind::File(location) = &item.kind else {
+    let ExtraKind::File(data) = &item.kind else {
         return Err(link_entry(path, &item));
     };
     if let Some(digest) = digest {
         let blob = match item.content {
             Some(content) => BlobEntry {
                 len: item.len,
-                location: location.clone(),
+                data: data.clone(),
                 content,
             },
-            None => blobs.identify(location, item.len)?,
+            None => blobs.identify(data, item.len)?,
         };
         inventory.blobs.insert(digest, blob);
         return Ok(());
@@ -61,12 +61,12 @@ pub(super) fn add(
     refuse_large_root(path, &item.name, item.len)?;
     let blob = BlobEntry {
         len: item.len,
-        location: location.clone(),
+        data: data.clone(),
         content: Content::Other,
     };
     let file = Some(RootFile {
         bytes: blobs.read_blob(&blob, DOCUMENT_CAP)?,
-        location: blob.location,
+        data: blob.data,
     });
     match root {
         Some(RootName::Index) => inventory.root_index = file,

@@ -10,7 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::Source;
 use super::classify::{self, Item};
 use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::inventory::{ExtraKind, Inventory, Location};
+use crate::inventory::{DataLocation, ExtraKind, Inventory};
 
 /// Levels below the root that are looked at. A layout has three: `blobs`, the algorithm, the blob.
 const DEPTH: usize = 8;
@@ -63,7 +63,7 @@ fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
         len = std::fs::symlink_metadata(entry.path())
             .context("read", entry.path())?
             .len();
-        ExtraKind::File(Location::File(name.clone()))
+        ExtraKind::File(DataLocation::File(name.clone()))
     } else {
         ExtraKind::Other
     };

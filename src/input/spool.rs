@@ -11,7 +11,7 @@ use super::outer::Outer;
 use crate::codec::Limits;
 use crate::error::{Error, IoContext, Result};
 use crate::image::{Content, sniff_compression};
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::progress::Progress;
 use crate::temporary::unnamed;
 
@@ -37,7 +37,7 @@ impl Source {
             return Ok(None);
         }
         let len = self.file_len()?;
-        let head = self.head(&Location::Offset(0), len)?;
+        let head = self.head(&DataLocation::Offset(0), len)?;
         Ok(sniff_compression(&head))
     }
 

@@ -20,7 +20,7 @@ use super::spool::spool;
 use super::{DOCUMENT_CAP, ScanOptions, Source, SpoolOptions, require_root};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff, sniff_compression};
-use crate::inventory::{BlobEntry, BlobSource, ExtraKind, Inventory, Location, RootName};
+use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, RootName};
 use crate::progress::Progress;
 use crate::tar::{self, BLOCK, Entries, Entry, Input, ends_inside};
 
@@ -155,7 +155,7 @@ impl Stream {
             if RootName::of(&name).is_some() {
                 classify::refuse_large_root(&self.path, &name, entry.len)?;
             } else if !matches!(
-                kind(&entry, Location::Written),
+                kind(&entry, DataLocation::Written),
                 ExtraKind::Directory | ExtraKind::Other
             ) {
                 let is_blob = Digest::from_blob_name(&name).is_some();
@@ -215,7 +215,7 @@ impl Stream {
         while let Some(entry) = entries.next()? {
             let name = listing.header(path, &entry)?;
             let mut content = None;
-            let mut kind = kind(&entry, Location::Written);
+            let mut kind = kind(&entry, DataLocation::Written);
             let mut passing = Passing {
                 incoming: entries.input(),
                 held,
@@ -224,8 +224,8 @@ impl Stream {
                 name: &name.text,
             };
             match &mut kind {
-                ExtraKind::File(location) => {
-                    (*location, content) = passing.file(options, sink)?;
+                ExtraKind::File(data) => {
+                    (*data, content) = passing.file(options, sink)?;
                 }
                 // Bytes that mean nothing here may still follow.
                 ExtraKind::Other => drop(passing.passed(Algorithm::Sha256)?),
@@ -273,14 +273,14 @@ impl Passing<'_> {
         &mut self,
         options: ScanOptions,
         sink: &mut dyn BlobSink,
-    ) -> Result<(Location, Option<Content>)> {
+    ) -> Result<(DataLocation, Option<Content>)> {
         if RootName::of(self.name).is_some() {
             classify::refuse_large_root(self.incoming.path(), self.name, self.entry.len)?;
             return Ok((self.hold(&[])?, None));
         }
         let Some(digest) = Digest::from_blob_name(self.name) else {
             return Ok((
-                Location::Passed(Box::new(self.passed(Algorithm::Sha256)?)),
+                DataLocation::Passed(Box::new(self.passed(Algorithm::Sha256)?)),
                 None,
             ));
         };
@@ -293,7 +293,7 @@ impl Passing<'_> {
         }
         if self.written.contains(&digest) {
             self.again(&digest, head, options)?;
-            return Ok((Location::Written, Some(content)));
+            return Ok((DataLocation::Written, Some(content)));
         }
         let mut blob = self.blob(head);
         sink.take(&digest, &mut blob)?;
@@ -304,7 +304,7 @@ impl Passing<'_> {
             ));
         }
         self.written.insert(digest);
-        Ok((Location::Written, Some(content)))
+        Ok((DataLocation::Written, Some(content)))
     }
 
     /// A blob whose name stood before already: only one with the digest can be the same.
@@ -338,10 +338,10 @@ impl Passing<'_> {
         }
     }
 
-    fn hold(&mut self, head: &[u8]) -> Result<Location> {
+    fn hold(&mut self, head: &[u8]) -> Result<DataLocation> {
         let mut bytes = vec![0; usize::try_from(self.entry.len).unwrap_or(usize::MAX)];
         self.blob(head).read(&mut bytes)?;
-        Ok(Location::Held(self.held.push(bytes)?))
+        Ok(DataLocation::Held(self.held.push(bytes)?))
     }
 
     /// The digest of bytes that go nowhere.
@@ -382,8 +382,8 @@ impl Contents for Stream {
         }
         match (&a.kind, &b.kind) {
             (
-                ExtraKind::File(Location::Held(a_number)),
-                ExtraKind::File(Location::Held(b_number)),
+                ExtraKind::File(DataLocation::Held(a_number)),
+                ExtraKind::File(DataLocation::Held(b_number)),
             ) => {
                 Ok(self.held.read(*a_number, usize::MAX)?
                     == self.held.read(*b_number, usize::MAX)?)
@@ -400,9 +400,11 @@ impl Contents for Stream {
 
 impl BlobSource for Stream {
     fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>> {
-        match &blob.location {
-            Location::Held(number) if blob.len <= max_len => self.held.read(*number, usize::MAX),
-            Location::Held(_) => Err(Error::new(
+        match &blob.data {
+            DataLocation::Held(number) if blob.len <= max_len => {
+                self.held.read(*number, usize::MAX)
+            }
+            DataLocation::Held(_) => Err(Error::new(
                 Code::DocumentTooLarge,
                 format!(
                     "a blob in {} has {} bytes, at most {max_len} were expected",
@@ -410,7 +412,7 @@ impl BlobSource for Stream {
                     blob.len
                 ),
             )),
-            Location::Written => Err(Error::new(
+            DataLocation::Written => Err(Error::new(
                 Code::InvalidDocument,
                 format!(
                     "a blob in {} is to be a document and is no JSON, its bytes are {}",
@@ -422,24 +424,24 @@ impl BlobSource for Stream {
         }
     }
 
-    fn identify(&self, location: &Location, len: u64) -> Result<BlobEntry> {
-        let Location::Held(number) = location else {
+    fn identify(&self, data: &DataLocation, len: u64) -> Result<BlobEntry> {
+        let DataLocation::Held(number) = data else {
             return Err(self.passed_by("a file that manifest.json names"));
         };
         Ok(BlobEntry {
             len,
-            location: location.clone(),
+            data: data.clone(),
             content: sniff(&self.held.read(*number, SNIFF_LEN)?),
         })
     }
 
     fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {
-        match &blob.location {
-            Location::Held(number) => {
+        match &blob.data {
+            DataLocation::Held(number) => {
                 let bytes = self.held.read(*number, usize::MAX)?;
                 Ok(Digest::of(Algorithm::Sha256, &bytes))
             }
-            Location::Passed(digest) => Ok(Digest::clone(digest)),
+            DataLocation::Passed(digest) => Ok(Digest::clone(digest)),
             _ => Err(self.passed_by("a blob that is needed again")),
         }
     }

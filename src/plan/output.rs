@@ -177,7 +177,7 @@ impl<'a> Context<'a> {
         let inventory = self.inventory;
         let mut others = Vec::new();
         for (old, new) in &mut self.rewritten.documents {
-            let old = inventory.blobs.get(old).map(|blob| &blob.location);
+            let old = inventory.blobs.get(old).map(|blob| &blob.data);
             let bytes = std::mem::take(&mut new.text).into_bytes();
             others.push(file(new.digest.blob_name(), bytes, old));
         }
@@ -187,7 +187,7 @@ impl<'a> Context<'a> {
             }
         }
         for new in self.decisions.replaced.values() {
-            others.push(blob(&new.digest, new.len, &new.location));
+            others.push(blob(&new.digest, new.len, &new.data));
         }
         let root_index = std::mem::take(&mut self.rewritten.root).into_bytes();
         let roots = [
@@ -200,7 +200,7 @@ impl<'a> Context<'a> {
             (RootName::OciLayout, Some(oci_layout), &inventory.oci_layout),
         ];
         for (name, bytes, old) in roots {
-            let replaced = old.as_ref().map(|old| &old.location);
+            let replaced = old.as_ref().map(|old| &old.data);
             others.extend(bytes.map(|bytes| file(name.name().to_owned(), bytes, replaced)));
         }
         others

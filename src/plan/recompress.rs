@@ -6,7 +6,7 @@ use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Compression, Content, Digest};
-use crate::inventory::{Inventory, Location};
+use crate::inventory::{DataLocation, Inventory};
 use crate::plan::docker_type;
 use crate::plan::rules::Rule;
 use crate::plan::{Change, PlanOptions};
@@ -17,7 +17,7 @@ pub struct Transcode {
     /// The layer's digest in the input.
     pub digest: Digest,
     /// Where its bytes are.
-    pub location: Location,
+    pub data: DataLocation,
     /// Its length in bytes.
     pub len: u64,
     /// What its bytes are.
@@ -42,7 +42,7 @@ pub struct NewLayer {
     /// What they are compressed with.
     pub compression: Compression,
     /// Where they are.
-    pub location: Location,
+    pub data: DataLocation,
 }
 
 /// What becomes of one layer's descriptor.
@@ -117,7 +117,7 @@ pub(crate) fn recompressed(
         new: options.layers.get(&pointer.digest).cloned(),
         transcode: Transcode {
             digest: pointer.digest.clone(),
-            location: blob.location.clone(),
+            data: blob.data.clone(),
             len: blob.len,
             content: blob.content,
             to,

@@ -70,13 +70,13 @@ impl Places {
         const PAGE: u64 = 4096;
         let mut found = Vec::new();
         for (number, entry) in entries.iter().enumerate() {
-            let Body::Blob { location, .. } = &entry.body else {
+            let Body::Blob { data, .. } = &entry.body else {
                 continue;
             };
             if is_small(entry) {
                 continue;
             }
-            let (file, at) = source.open_blob(location)?;
+            let (file, at) = source.open_blob(data)?;
             let body_at = self.bounds[number + 1] - padding(entry.len) - entry.len;
             let holes = copy::holes(&file, at..at.saturating_add(entry.len));
             for hole in holes.context("read", source.path())? {

@@ -12,7 +12,7 @@ use super::{Destination, Job, PIPE_MIN, Shared, Step, changed_len, check_digest}
 use crate::apply::archive::reserve;
 use crate::error::{Error, IoContext, Result};
 use crate::image::{Digest, Hasher};
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 
 /// One piece, when the same thread copies and hashes: it stays in the processor's cache. Larger
 /// writes cost the system more, see docs/performance.md.
@@ -24,11 +24,11 @@ const PIPE_DEPTH: usize = 8;
 
 impl Shared<'_> {
     pub(super) fn copy(&self, job: &Job<'_>, step: &Step, buffer: &mut Vec<u8>) -> Result<()> {
-        let (input, input_at) = self.source.open_blob(job.location)?;
-        if let Location::File(_) = job.location {
+        let (input, input_at) = self.source.open_blob(job.data)?;
+        if let DataLocation::File(_) = job.data {
             let found = input.metadata().context("read", self.source.path())?.len();
             if found != job.len {
-                return Err(changed_len(job.name, job.location, job.len, found));
+                return Err(changed_len(job.name, job.data, job.len, found));
             }
         }
         let created;
@@ -238,6 +238,6 @@ impl Copy<'_> {
     fn changed(&self) -> Error {
         let len = self.input.metadata().map_or(0, |found| found.len());
         let found = len.saturating_sub(self.input_at).min(self.job.len);
-        changed_len(self.job.name, self.job.location, self.job.len, found)
+        changed_len(self.job.name, self.job.data, self.job.len, found)
     }
 }

@@ -10,7 +10,7 @@ use super::{Job, Shared, Step, changed_len, check_digest};
 use crate::apply::Link;
 use crate::error::{IoContext, Result};
 use crate::image::Hasher;
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::temporary::link_open;
 
 /// One read.
@@ -20,21 +20,21 @@ impl Shared<'_> {
     /// Gives the input's own file another name; whether that could be done.
     pub(super) fn linked(&self, job: &Job<'_>, input: &File, path: &Path) -> bool {
         // A temporary file of ours is nothing to link to.
-        let is_file = matches!(job.location, Location::File(_));
+        let is_file = matches!(job.data, DataLocation::File(_));
         self.link == Link::Hard && is_file && link_open(input, path).is_ok()
     }
 
     /// Lets a new file share its blocks with all of the input; whether that could be done.
     pub(super) fn cloned(&self, job: &Job<'_>, input: &File, output: &File) -> Result<bool> {
         // Of a part, the system shares what it can while it copies.
-        let is_whole = matches!(job.location, Location::File(_));
+        let is_whole = matches!(job.data, DataLocation::File(_));
         if self.link == Link::Never || !is_whole || ioctl_ficlone(output, input).is_err() {
             return Ok(false);
         }
         // It may have grown since it was looked at.
         let found = output.metadata().context("read", self.output)?.len();
         if found != job.len {
-            return Err(changed_len(job.name, job.location, job.len, found));
+            return Err(changed_len(job.name, job.data, job.len, found));
         }
         Ok(true)
     }

@@ -8,7 +8,7 @@ use super::{Region, Shared, Verify, changed_len, check_digest};
 use crate::apply::body_len;
 use crate::error::{Error, IoContext, Result};
 use crate::image::Digest;
-use crate::inventory::Location;
+use crate::inventory::DataLocation;
 use crate::plan::{Body, OutputEntry};
 use crate::tar::{canonical, padding};
 
@@ -21,7 +21,7 @@ pub(in crate::apply) const MAX_REGION: usize = 256 << 10;
 struct Placed<'a> {
     entry: &'a OutputEntry,
     digest: &'a Digest,
-    location: &'a Location,
+    data: &'a DataLocation,
     start: usize,
     end: usize,
 }
@@ -42,11 +42,11 @@ impl Shared<'_> {
             let start = at + header.len();
             let end = start + len as usize;
             headers.push((at, header, end));
-            if let Body::Blob { digest, location } = &entry.body {
+            if let Body::Blob { digest, data } = &entry.body {
                 blobs.push(Placed {
                     entry,
                     digest,
-                    location,
+                    data,
                     start,
                     end,
                 });
@@ -84,8 +84,8 @@ impl Shared<'_> {
             let (Some(first), Some(last)) = (run.first(), run.last()) else {
                 continue;
             };
-            let (input, input_at) = self.source.open_blob(first.location)?;
-            if let Location::File(_) = first.location {
+            let (input, input_at) = self.source.open_blob(first.data)?;
+            if let DataLocation::File(_) = first.data {
                 let found = input.metadata().context("read", self.source.path())?.len();
                 if found != first.entry.len {
                     return Err(changed(first, found));
@@ -105,8 +105,8 @@ impl Shared<'_> {
 
 /// How far a blob's place in the input is from its place in the region, if it is in the archive.
 fn shift(blob: &Placed<'_>) -> Option<i128> {
-    match blob.location {
-        Location::Offset(offset) => Some(i128::from(*offset) - blob.start as i128),
+    match blob.data {
+        DataLocation::Offset(offset) => Some(i128::from(*offset) - blob.start as i128),
         _ => None,
     }
 }
@@ -127,5 +127,5 @@ fn fill(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
 
 fn changed(blob: &Placed<'_>, found: u64) -> Error {
     let entry = blob.entry;
-    changed_len(&entry.name, blob.location, entry.len, found)
+    changed_len(&entry.name, blob.data, entry.len, found)
 }

@@ -8,7 +8,7 @@ use crate::apply::Outcome;
 use crate::error::{Result, escape};
 use crate::image::{Algorithm, Digest};
 use crate::input::{DOCUMENT_CAP, Source};
-use crate::inventory::{BlobSource as _, Inventory, Location, Place, PlaceKind, RootName};
+use crate::inventory::{BlobSource as _, DataLocation, Inventory, Place, PlaceKind, RootName};
 use crate::journal::Write;
 use crate::plan::{OutputEntry, Plan};
 use crate::tar::{self, padding};
@@ -51,8 +51,8 @@ impl<'a> Places<'a> {
     }
 
     /// The number of the entry whose bytes are there.
-    fn find(&self, location: &Location) -> Option<usize> {
-        let Location::Offset(at) = location else {
+    fn find(&self, data: &DataLocation) -> Option<usize> {
+        let DataLocation::Offset(at) = data else {
             return None;
         };
         let places = &self.inventory.archive.places;
@@ -60,8 +60,8 @@ impl<'a> Places<'a> {
     }
 
     /// A blob that goes out as it is.
-    pub(super) fn keep(&mut self, name: &str, location: &Location) -> Result<()> {
-        let found = self.find(location);
+    pub(super) fn keep(&mut self, name: &str, data: &DataLocation) -> Result<()> {
+        let found = self.find(data);
         let found = found.filter(|number| self.place(*number).kind == PlaceKind::Blob);
         let Some(number) = found else {
             let what = format!(
@@ -108,7 +108,7 @@ impl<'a> Places<'a> {
                 let what = format!("{} is damaged", escape(&entry.name));
                 return Err(refused(self.source, &what));
             }
-            self.keep(&entry.name, &twin.location)?;
+            self.keep(&entry.name, &twin.data)?;
             if let Some(old) = old {
                 self.settle(old, Fate::Stays { is_needed: true })?;
             }
@@ -172,7 +172,7 @@ impl<'a> Places<'a> {
         if len > room {
             return Ok(None);
         }
-        let headers = Location::Offset(place.start);
+        let headers = DataLocation::Offset(place.start);
         let headers = self.source.read_range(&headers, place.data - place.start)?;
         let Some(mut new) = tar::replaced(&headers, place.is_simple, name, len) else {
             return Ok(None);
@@ -254,7 +254,7 @@ impl<'a> Places<'a> {
     /// Blobs that must not be in the output would stay in the file.
     fn refuse_removal(&self) -> Result<()> {
         for (digest, blob) in &self.inventory.blobs {
-            let fate = self.find(&blob.location).map(|number| &self.fates[number]);
+            let fate = self.find(&blob.data).map(|number| &self.fates[number]);
             if fate.is_none_or(|fate| *fate == Fate::Stays { is_needed: false }) {
                 let what = format!("{} would have to be removed from it", digest.blob_name());
                 return Err(refused(self.source, &what));
@@ -312,7 +312,7 @@ impl<'a> Places<'a> {
         let place = self.place(number);
         let bytes = self
             .source
-            .read_range(&Location::Offset(place.data), place.len)?;
+            .read_range(&DataLocation::Offset(place.data), place.len)?;
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         match self.taken(number, &digest.blob_name(), &bytes)? {
             Some(write) => Ok((digest, write)),

@@ -47,7 +47,7 @@ impl Reader<'_> {
             let wanted = self.pieces.size().min(left);
             let space = &mut piece.space(wanted)[..wanted];
             let count = match file.read_at(space, start + done) {
-                Ok(0) => return Err(changed_len(&work.place, &work.location, work.len, done)),
+                Ok(0) => return Err(changed_len(&work.place, &work.data, work.len, done)),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::io("read", self.source.path(), error)),
@@ -129,8 +129,8 @@ impl<'a> Direct<'a> {
         let count = loop {
             match self.file.read_at(&mut buffer[..wanted], at) {
                 Ok(0) => {
-                    let (place, location) = (&work.place, &work.location);
-                    return Err(changed_len(place, location, work.len, self.done));
+                    let (place, data) = (&work.place, &work.data);
+                    return Err(changed_len(place, data, work.len, self.done));
                 }
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -7,7 +7,7 @@ use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{Leniency, MAX_DOCUMENT_LEN};
 use crate::graph::image;
 use crate::image::{Algorithm, Content, Digest};
-use crate::inventory::{BlobEntry, BlobSource, ExtraKind, Inventory, Location};
+use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory};
 
 /// How many links may lead from one to the next.
 const MAX_LINKS: usize = 16;
@@ -72,7 +72,7 @@ enum Found {
     Blob(Digest),
     File {
         names: Vec<String>,
-        location: Location,
+        data: DataLocation,
         len: u64,
     },
     Nothing,
@@ -88,11 +88,7 @@ impl Adopter<'_> {
                 let diff_ids = self.blob_diff_ids(&digest);
                 return Ok(Some((digest, diff_ids)));
             }
-            Found::File {
-                names,
-                location,
-                len,
-            } => (self.blobs.identify(&location, len)?, names),
+            Found::File { names, data, len } => (self.blobs.identify(&data, len)?, names),
         };
         let bytes = self.document(&blob, &location)?;
         let digest = Digest::of(Algorithm::Sha256, &bytes);
@@ -137,20 +133,16 @@ impl Adopter<'_> {
 
     /// The layer's digest; `None` if it is not in the source and its name does not state it.
     fn layer(&mut self, entry: &str, diff_id: Option<&str>, place: &str) -> Result<Option<Digest>> {
-        let (names, location, len) = match self.find(entry) {
+        let (names, data, len) = match self.find(entry) {
             Found::Nothing => return Ok(Digest::from_blob_name(&clean(entry))),
             Found::Blob(digest) => return Ok(Some(digest)),
-            Found::File {
-                names,
-                location,
-                len,
-            } => (names, location, len),
+            Found::File { names, data, len } => (names, data, len),
         };
         let diff_id = diff_id
             .and_then(|text| text.parse::<Digest>().ok())
             .filter(|digest| digest.algorithm() == Algorithm::Sha256);
         let known = names.last().and_then(|name| self.files.get(name)).cloned();
-        let blob = self.blobs.identify(&location, len)?;
+        let blob = self.blobs.identify(&data, len)?;
         // Of an uncompressed layer the digest is the diff ID.
         let digest = match (blob.content, &diff_id, known) {
             (Content::Tar, Some(diff_id), _) => diff_id.clone(),
@@ -198,10 +190,10 @@ impl Adopter<'_> {
             };
             names.push(name.clone());
             name = match &extra.kind {
-                ExtraKind::File(location) => {
+                ExtraKind::File(data) => {
                     return Found::File {
                         names,
-                        location: location.clone(),
+                        data: data.clone(),
                         len: extra.len,
                     };
                 }

@@ -8,7 +8,7 @@ use crate::image::Content;
 use crate::input::classify::{self, Item};
 use crate::input::form::{FormCheck, Order, Raw};
 use crate::input::{ScanOptions, Source};
-use crate::inventory::{BlobSource, ExtraKind, Inventory, Location, Place};
+use crate::inventory::{BlobSource, DataLocation, ExtraKind, Inventory, Place};
 use crate::tar::{Entry, invalid};
 
 /// What the entries of an archive hold.
@@ -185,8 +185,10 @@ impl Contents for Source {
     }
 
     fn is_equal(&self, a: &Item, b: &Item) -> Result<bool> {
-        let (ExtraKind::File(Location::Offset(a_at)), ExtraKind::File(Location::Offset(b_at))) =
-            (&a.kind, &b.kind)
+        let (
+            ExtraKind::File(DataLocation::Offset(a_at)),
+            ExtraKind::File(DataLocation::Offset(b_at)),
+        ) = (&a.kind, &b.kind)
         else {
             return Ok(a.kind == b.kind);
         };
@@ -197,8 +199,8 @@ impl Contents for Source {
         let mut done = 0;
         while done < a.len {
             let count = PIECE.min(a.len - done);
-            let left = self.read_range(&Location::Offset(a_at + done), count)?;
-            if left != self.read_range(&Location::Offset(b_at + done), count)? {
+            let left = self.read_range(&DataLocation::Offset(a_at + done), count)?;
+            if left != self.read_range(&DataLocation::Offset(b_at + done), count)? {
                 return Ok(false);
             }
             done += count;

@@ -631,7 +631,7 @@ fn blobs_have_their_place_and_content() {
         let blob = &scanned(&tar).blobs[&Digest::of(Algorithm::Sha256, bytes)];
         assert_eq!(blob.content, content);
         assert_eq!(blob.len, bytes.len() as u64);
-        assert_eq!(blob.location, Location::Offset(BLOCK as u64));
+        assert_eq!(blob.data, DataLocation::Offset(BLOCK as u64));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The entries of an output, and their order.
 
 use crate::image::Digest;
-use crate::inventory::{BlobEntry, Location};
+use crate::inventory::{BlobEntry, DataLocation};
 use crate::plan::{Body, OutputEntry};
 
 /// All entries by name; kept blobs and other entries are in that order each. What is both is
@@ -13,7 +13,7 @@ pub(super) fn merged(
     let mut entries = Vec::with_capacity(kept.len() + others.len());
     let mut others = others.into_iter().peekable();
     for (digest, found) in kept {
-        let blob = blob(digest, found.len, &found.location);
+        let blob = blob(digest, found.len, &found.data);
         while let Some(other) = others.next_if(|other| other.name < blob.name) {
             entries.push(other);
         }
@@ -25,10 +25,10 @@ pub(super) fn merged(
     entries
 }
 
-pub(super) fn blob(digest: &Digest, len: u64, location: &Location) -> OutputEntry {
+pub(super) fn blob(digest: &Digest, len: u64, data: &DataLocation) -> OutputEntry {
     let body = Body::Blob {
         digest: digest.clone(),
-        location: location.clone(),
+        data: data.clone(),
     };
     entry(digest.blob_name(), len, body)
 }
@@ -44,7 +44,7 @@ pub(super) fn entry(name: String, len: u64, body: Body) -> OutputEntry {
 }
 
 /// An entry whose bytes are known, and where those are that it replaces.
-pub(super) fn file(name: String, bytes: Vec<u8>, replaced: Option<&Location>) -> OutputEntry {
+pub(super) fn file(name: String, bytes: Vec<u8>, replaced: Option<&DataLocation>) -> OutputEntry {
     OutputEntry {
         replaces: replaced.cloned(),
         ..entry(name, bytes.len() as u64, Body::Bytes(bytes))

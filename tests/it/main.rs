@@ -35,6 +35,7 @@ mod left_alone;
 mod missing;
 mod naming;
 mod normalize;
+mod option_files;
 mod outer;
 mod readme;
 mod recompress;

@@ -1,8 +1,5 @@
 //! The files that options ask for beside the output: `--metadata-file`, `--digest-map`, `--report`. A regular file is replaced as a whole,
 //! and anything else is written to and stays what it is.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -13,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::builder::{DOCKER_GZIP, Image, Layer, Layout};
-use common::reflinks::skipped;
-use common::runner::{Run, Sandbox, run, wait_for};
+use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
+use crate::common::reflinks::skipped;
+use crate::common::runner::{Run, Sandbox, run, wait_for};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
@@ -230,24 +227,23 @@ fn start(sandbox: &Sandbox, mut command: Command) -> (Child, Command) {
     (command.spawn().unwrap(), command)
 }
 
-/// Waits until a process sleeps between two looks at something.
-fn wait_until_idle(pid: Pid) {
-    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
-    let time = || {
-        let text = fs::read_to_string(&stat).unwrap();
-        let (_, fields) = text.rsplit_once(") ").unwrap();
-        let fields: Vec<&str> = fields.split(' ').collect();
-        (fields[11].to_owned(), fields[12].to_owned())
-    };
+/// Waits until a process has a handler for a signal. A run of one input listens only while it waits.
+fn wait_for_handler(pid: Pid, signal: Signal) {
+    let status = format!("/proc/{}/status", pid.as_raw_nonzero());
+    wait_until(|| {
+        let text = fs::read_to_string(&status).unwrap();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        caught >> (signal.as_raw() - 1) & 1 == 1
+    });
+}
+
+#[track_caller]
+fn wait_until(is_so: impl Fn() -> bool) {
     let begun = Instant::now();
-    let mut last = time();
-    let mut calm = 0;
-    while calm < 5 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it never waits");
-        thread::sleep(Duration::from_millis(60));
-        let now = time();
-        calm = if now == last { calm + 1 } else { 0 };
-        last = now;
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -261,7 +257,13 @@ fn waiting_for_the_reader_of_a_fifo_ends_with_the_first_signal() {
             command.args(case.args("fifo"));
             let (mut child, command) = start(&sandbox, command);
             let pid = Pid::from_child(&child);
-            wait_until_idle(pid);
+            wait_for_handler(pid, signal);
+            // The report is opened before anything is done; the others come last.
+            let is_done = || sandbox.path("out/a.tar").exists() || sandbox.path("out.tar").exists();
+            let comes_last = case.line != REPORT.line;
+            if comes_last {
+                wait_until(is_done);
+            }
             kill_process(pid, signal).unwrap();
             assert_eq!(wait_for(&mut child, &command), Some(code), "{case:?}");
             let mut said = String::new();
@@ -270,9 +272,7 @@ fn waiting_for_the_reader_of_a_fifo_ends_with_the_first_signal() {
                 said.contains("waited for a reader of fifo"),
                 "{case:?}: {said}"
             );
-            // The report is opened before anything is done, the others come last.
-            let is_done = sandbox.path("out/a.tar").exists() || sandbox.path("out.tar").exists();
-            assert_eq!(is_done, case.line != REPORT.line, "{case:?}");
+            assert_eq!(is_done(), comes_last, "{case:?}");
         }
     }
 }
@@ -303,16 +303,13 @@ fn process_one_can_be_stopped_too() {
     };
     let (mut child, command) = start(&sandbox, command);
     let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let begun = Instant::now();
-    let pid = loop {
+    let pid = || {
         let text = fs::read_to_string(&children).unwrap();
-        if let Some(pid) = text.split(' ').find_map(|pid| pid.parse().ok()) {
-            break Pid::from_raw(pid).unwrap();
-        }
-        assert!(begun.elapsed() < Duration::from_secs(10), "no child");
-        thread::sleep(Duration::from_millis(5));
+        text.split(' ').find_map(|pid| pid.parse().ok())
     };
-    wait_until_idle(pid);
+    wait_until(|| pid().is_some());
+    let pid = Pid::from_raw(pid().unwrap()).unwrap();
+    wait_for_handler(pid, Signal::TERM);
     kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(wait_for(&mut child, &command), Some(143));
 }

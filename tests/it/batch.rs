@@ -706,24 +706,3 @@ fn the_environment_names_a_shard() {
         assert_eq!(parsed(&found.stdout).1["shard"], expected, "{environment}");
     }
 }
-
-#[test]
-fn the_schema_of_a_batch_is_that_of_a_single_input_and_more() {
-    let schema = |name: &str| -> Value {
-        let text = fs::read(crate::common::repository(&format!(
-            "docs/{name}.schema.json"
-        )))
-        .unwrap();
-        serde_json::from_slice(&text).unwrap()
-    };
-    let (one, many) = (schema("report"), schema("batch"));
-    let (one, many) = (&one["properties"], &many["anyOf"][0]["properties"]);
-    for key in ["changes", "findings", "digests", "images", "blobs"] {
-        assert_eq!(one[key], many[key], "{key}");
-    }
-    assert_eq!(one["error"]["anyOf"], many["error"]["anyOf"]);
-    let keys = one.as_object().unwrap().keys();
-    for key in keys.filter(|key| *key != "spooled") {
-        assert!(many.get(key).is_some(), "{key}");
-    }
-}

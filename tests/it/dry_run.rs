@@ -95,12 +95,7 @@ fn a_dry_run_of_a_stream_says_what_the_run_does() {
         };
         let (dry_code, dry) = reported("-o - --dry-run");
         let (code, wet) = reported("-o - 3>&1 >out.tar 2>&3");
-        let report = |text: &str| serde_json::from_str(text).unwrap();
-        compare(
-            &(dry_code, report(&dry.stdout)),
-            &(code, report(&wet.stdout)),
-            &name,
-        );
+        compare(&(dry_code, dry.json()), &(code, wet.json()), &name);
     }
 }
 

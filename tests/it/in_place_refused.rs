@@ -15,7 +15,6 @@ use crate::common::checker::check_kept;
 use crate::common::contents::Contents;
 use crate::common::placed::{REFUSED, docker_layout, fix, fixed, refused};
 use crate::common::runner::{Sandbox, run};
-use crate::common::schema::check_report;
 use crate::common::{evidence, fixture, saved};
 
 #[test]
@@ -311,7 +310,6 @@ fn nothing_to_recover() {
         .ocify(&["fix", "--recover", "in.tar", "--format", "json"])
         .exits(0)
         .json();
-    check_report(&report);
     assert_eq!(report["status"], "unchanged");
     assert_eq!(sandbox.read("in.tar"), bytes);
     // A journal that is not whole means that nothing was written.

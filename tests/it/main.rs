@@ -45,6 +45,7 @@ mod repair;
 mod roundtrip;
 mod rules;
 mod scale_out;
+mod schemas;
 mod selection;
 mod spool;
 mod stability;

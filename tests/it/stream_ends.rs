@@ -4,11 +4,10 @@ use std::fs;
 use std::io::Read;
 use std::process::Stdio;
 
-use serde_json::Value;
-
 use crate::common::builder::{OCI_GZIP, right_layout};
 use crate::common::piped::sample;
 use crate::common::runner::Sandbox;
+use crate::common::schema::parse_report;
 use crate::common::terminal::terminal;
 
 #[test]
@@ -45,7 +44,7 @@ fn a_reader_that_goes_away_is_no_error_to_talk_about() {
             if format == "text" {
                 assert_eq!(err, "");
             } else {
-                let report: Value = serde_json::from_str(&err).unwrap();
+                let report = parse_report(&err);
                 assert_eq!(report["error"]["code"], "output-closed");
             }
         }
@@ -73,7 +72,7 @@ fn terminals_get_no_archive_and_give_none() {
             command.stdin(end).stdout(Stdio::null());
         }
         let output = command.spawn().unwrap().wait_with_output().unwrap();
-        let report: Value = serde_json::from_slice(&output.stderr).unwrap();
+        let report = parse_report(std::str::from_utf8(&output.stderr).unwrap());
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(report["error"]["code"], code, "{input}");
         assert!(
@@ -100,7 +99,7 @@ fn an_output_that_leads_to_the_input_is_refused() {
             .stdout(append)
             .output()
             .unwrap();
-        let report: Value = serde_json::from_slice(&output.stderr).unwrap();
+        let report = parse_report(std::str::from_utf8(&output.stderr).unwrap());
         assert_eq!(report["error"]["code"], "output-is-input", "{input}");
         assert!(sandbox.read("in.tar") == bytes);
     }

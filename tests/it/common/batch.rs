@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::runner::{Run, Sandbox, run};
-use super::schema::check_line;
+use super::schema::parse_line;
 use super::{fixture, fixtures, tree};
 
 /// What a batch reported.
@@ -23,13 +23,7 @@ pub(crate) struct Batch {
 #[track_caller]
 pub(crate) fn parsed(text: &str) -> (BTreeMap<String, Value>, Value) {
     let mut items = BTreeMap::new();
-    let mut lines: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    for line in &lines {
-        check_line(line);
-    }
+    let mut lines: Vec<Value> = text.lines().map(parse_line).collect();
     let summary = lines.pop().expect("there is a summary");
     assert_eq!(summary["type"], "summary");
     for item in lines {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::schema::parse_report;
+
 /// No test input is large: whatever takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
@@ -25,9 +27,9 @@ pub(crate) struct Run {
 
 impl Run {
     /// The JSON report on standard output.
+    #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("no JSON report: {error}\n{self:#?}"))
+        parse_report(&self.stdout)
     }
 
     /// The same run, which must have ended with this code.

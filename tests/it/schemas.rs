@@ -1,0 +1,99 @@
+//! The schemas in `docs/` demand what reports hold, no more and no less. That every report follows its schema is checked where
+//! reports are parsed.
+
+use std::fs;
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use crate::common::fixture;
+use crate::common::runner::Sandbox;
+use crate::common::schema::{BATCH, REPORT, schema};
+
+#[test]
+fn schemas_are_right_themselves() {
+    for name in ["report", "batch"] {
+        let schema = schema(name);
+        let draft = "https://json-schema.org/draft/2020-12/schema";
+        assert_eq!(schema["$schema"], draft, "{name}");
+        if let Err(fault) = jsonschema::meta::validate(&schema) {
+            panic!(
+                "docs/{name}.schema.json: {}: {fault}",
+                fault.instance_path()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_schema_of_a_batch_is_that_of_a_single_input_and_more() {
+    let (one, many) = (schema("report"), schema("batch"));
+    let (one, many) = (&one["properties"], &many["anyOf"][0]["properties"]);
+    for key in ["changes", "findings", "digests", "images", "blobs"] {
+        assert_eq!(one[key], many[key], "{key}");
+    }
+    assert_eq!(one["error"]["anyOf"], many["error"]["anyOf"]);
+    let keys = one.as_object().unwrap().keys();
+    for key in keys.filter(|key| *key != "spooled") {
+        assert!(many.get(key).is_some(), "{key}");
+    }
+}
+
+/// A pointer to each value in a value.
+fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
+    out.push(at.to_owned());
+    match value {
+        Value::Array(items) => (0..items.len())
+            .for_each(|number| pointers(&items[number], &format!("{at}/{number}"), out)),
+        Value::Object(object) => object
+            .iter()
+            .for_each(|(key, item)| pointers(item, &format!("{at}/{key}"), out)),
+        _ => {}
+    }
+}
+
+/// Nothing in a report can change its type or be absent, and nothing can be added.
+fn check_strict(validator: &Validator, report: &Value) {
+    assert!(validator.is_valid(report), "{report:#}");
+    let mut all = Vec::new();
+    pointers(report, "", &mut all);
+    for at in &all {
+        let refused = |what: &str, edit: fn(&mut Value)| {
+            let mut changed = report.clone();
+            edit(changed.pointer_mut(at).unwrap());
+            assert!(!validator.is_valid(&changed), "{what} at {at}: {changed:#}");
+        };
+        refused("another type", |value| *value = json!([[]]));
+        let Some(object) = report.pointer(at).unwrap().as_object() else {
+            continue;
+        };
+        refused("an unknown key", |value| value["unknown"] = Value::Null);
+        for key in object.keys() {
+            let mut changed = report.clone();
+            let object = changed.pointer_mut(at).unwrap().as_object_mut().unwrap();
+            object.shift_remove(key).unwrap();
+            assert!(!validator.is_valid(&changed), "{at} without {key}");
+        }
+    }
+}
+
+#[test]
+fn schemas_are_strict() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("in")).unwrap();
+    for name in ["docker20-save.tar", "buildkit-docker-zstd-ocifalse.tar"] {
+        let bytes = fs::read(fixture(name)).unwrap();
+        sandbox.put(&format!("in/cut-{name}"), &bytes[..bytes.len() / 2]);
+        sandbox.put(&format!("in/{name}"), bytes);
+        for input in [format!("in/{name}"), format!("in/cut-{name}")] {
+            let report = sandbox.fix_with(input, "out.tar", &["--force"]).json();
+            check_strict(&REPORT, &report);
+        }
+    }
+    let report = sandbox.ocify(&["fix", "in", "-o", "out", "--format", "json"]);
+    let lines: Vec<&str> = report.stdout.lines().collect();
+    assert_eq!(lines.len(), 5);
+    for line in lines {
+        check_strict(&BATCH, &serde_json::from_str(line).unwrap());
+    }
+}

@@ -8,6 +8,8 @@
 //! `-- many` is 10,000 small archives, copies of those in fixtures; `-- walk` is 100,000 files with ten archives among them; `-- jobs` is 48
 //! archives whose layers are compressed anew, with one thread and with two. The loops would take many minutes: they do a fiftieth of the
 //! archives, and their times count fifty times.
+//!
+//! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
 mod common;
@@ -16,8 +18,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use common::contender::Contender;
 use common::images::{Files, Shape, make};
-use common::race::{Contender, Race};
+use common::race::Race;
 use common::{Bench, MIB, OCIFY, Result, remove};
 
 /// What a batch may use at most, whatever the number of inputs.

@@ -6,6 +6,8 @@
 //!
 //! `-- layer`, `-- layers`, `-- blobs`, `-- entries` and `-- sparse` choose archives, which are made of this machine's /usr. Runs are
 //! interleaved, and every figure is a median over OCIFY_BENCH_ROUNDS (5) rounds; compare ratios within one run, not seconds between runs.
+//!
+//! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
 mod common;
@@ -13,8 +15,9 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::contender::Contender;
 use common::images::{Files, Shape, make, make_sparse};
-use common::race::{Contender, Race};
+use common::race::Race;
 use common::{Bench, MIB, OCIFY, Result};
 
 /// What `ocify fix` may use at most, whatever the archive.

@@ -6,6 +6,8 @@
 //!
 //! `-- small`, `-- large` and `-- dense` choose archives: one layer of 1 or 10 GiB of holes, or of 2 GiB of this machine's /usr. Where the
 //! folder's filesystem can clone files, a new archive is a clone; elsewhere the system copies it.
+//!
+//! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
 mod common;
@@ -15,8 +17,9 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use common::contender::Contender;
 use common::images::{Files, Shape, make, make_sparse};
-use common::race::{Contender, Race};
+use common::race::Race;
 use common::{Bench, MIB, OCIFY, Result};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 

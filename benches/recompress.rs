@@ -9,6 +9,8 @@
 //! `-- gzip-tar` what becomes what; `-- skopeo` chooses whole archives beside skopeo. The layers are made of this machine's /usr.
 //! The command lines get layers as files, hash nothing and write no archive; ocify gets an archive, verifies and hashes everything,
 //! and writes one. Runs are interleaved, and every ratio is a median of pairs.
+//!
+//! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
 mod common;
@@ -18,8 +20,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::contender::Contender;
 use common::images::{Archive, Files, make_layer};
-use common::race::{Contender, Race};
+use common::race::Race;
 use common::{Bench, OCIFY, Result, exists, remove};
 
 /// What `ocify fix --compression` may use at most at two threads, whatever the layers.

@@ -5,6 +5,8 @@
 //! ```
 //!
 //! `-- layer`, `-- layers` and `-- blobs` choose archives, which are made of this machine's /usr.
+//!
+//! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
 mod common;
@@ -12,8 +14,9 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::contender::Contender;
 use common::images::{Files, Shape, make};
-use common::race::{Contender, Race};
+use common::race::Race;
 use common::{Bench, MIB, OCIFY, Result};
 
 /// What `ocify fix -` may use at most, whatever the length of the stream.

@@ -1,197 +1,72 @@
-//! Commands that take turns, and a table of their times.
+//! Commands that take turns, and tables of their times.
 
-use std::cell::Cell;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use super::{Bench, OCIFY, Result, exists, remove};
-
-/// What happens before each run, and is not measured.
-type Prepare = Box<dyn Fn() -> Result<()>>;
-
-/// One command of a race.
-pub(crate) struct Contender {
-    name: String,
-    line: Vec<String>,
-    code: i32,
-    input: Option<PathBuf>,
-    output: Option<PathBuf>,
-    /// How many outputs were put aside, if that is what happens to them.
-    kept: Option<Cell<usize>>,
-    prepare: Option<Prepare>,
-    /// How often this would have to run to do what the others do.
-    share: f64,
-    times: Vec<f64>,
-}
-
-impl Contender {
-    pub(crate) fn new(name: &str, line: &[&str]) -> Self {
-        Contender {
-            name: name.to_owned(),
-            line: line.iter().map(|word| (*word).to_owned()).collect(),
-            code: 0,
-            input: None,
-            output: None,
-            kept: None,
-            prepare: None,
-            share: 1.0,
-            times: Vec::new(),
-        }
-    }
-
-    /// A line for the shell, such as a pipe.
-    pub(crate) fn shell(name: &str, line: &str) -> Self {
-        Self::new(name, &["sh", "-c", line])
-    }
-
-    /// The exit code of success, where it is not 0.
-    pub(crate) fn exits(mut self, code: i32) -> Self {
-        self.code = code;
-        self
-    }
-
-    /// A file for standard input.
-    pub(crate) fn reads(mut self, path: &Path) -> Self {
-        self.input = Some(path.to_owned());
-        self
-    }
-
-    /// A file or directory that each run makes anew; it is removed after each.
-    pub(crate) fn makes(mut self, path: &Path) -> Self {
-        self.output = Some(path.to_owned());
-        self
-    }
-
-    /// The same, but it is put aside until the benchmark ends. Ext4 does not use an inode again soon after its file was removed, and
-    /// looking for others takes longer than writing small files.
-    pub(crate) fn makes_and_keeps(mut self, path: &Path) -> Self {
-        self.kept = Some(Cell::new(0));
-        self.makes(path)
-    }
-
-    /// What has to be done before each run.
-    pub(crate) fn after(mut self, prepare: impl Fn() -> Result<()> + 'static) -> Self {
-        self.prepare = Some(Box::new(prepare));
-        self
-    }
-
-    /// It does one of that many equal parts of the work; its times are multiplied.
-    pub(crate) fn does_one_of(mut self, parts: u32) -> Self {
-        self.share = parts.into();
-        self
-    }
-
-    /// Runs on the first processor only.
-    pub(crate) fn pinned(mut self) -> Self {
-        let pin = ["taskset", "-c", "0"].map(str::to_owned);
-        self.line.splice(0..0, pin);
-        self
-    }
-
-    fn is_ocify(&self) -> bool {
-        self.line.iter().any(|word| word.contains(OCIFY))
-    }
-
-    fn command(&self, folder: &Path) -> Result<Command> {
-        let mut command = Command::new(&self.line[0]);
-        let input = match &self.input {
-            Some(path) => Stdio::from(File::open(path)?),
-            None => Stdio::null(),
-        };
-        // What a program unpacks for a while shall be on the same disk.
-        command
-            .args(&self.line[1..])
-            .env("TMPDIR", folder)
-            .stdin(input)
-            .stdout(Stdio::null());
-        Ok(command)
-    }
-
-    fn check(&self, found: Option<i32>) -> Result<()> {
-        if found == Some(self.code) {
-            return Ok(());
-        }
-        let line = self.line.join(" ");
-        Err(io::Error::other(format!("{line}: exit code {found:?}")))
-    }
-
-    fn prepare(&self) -> Result<()> {
-        self.prepare.as_ref().map_or(Ok(()), |prepare| prepare())
-    }
-
-    fn clean(&self) -> Result<()> {
-        let Some(path) = &self.output else {
-            return Ok(());
-        };
-        let Some(kept) = &self.kept else {
-            return remove(path);
-        };
-        // No two contenders have the same name.
-        let name: String = self
-            .name
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect();
-        kept.set(kept.get() + 1);
-        fs::rename(
-            path,
-            path.with_file_name(format!("kept-{name}-{}", kept.get())),
-        )
-    }
-
-    /// Runs it once and measures.
-    fn time(&self, folder: &Path) -> Result<f64> {
-        self.prepare()?;
-        let mut command = self.command(folder)?;
-        let start = Instant::now();
-        let status = command.status()?;
-        let time = start.elapsed();
-        self.check(status.code())?;
-        self.clean()?;
-        Ok(time.as_secs_f64() * self.share)
-    }
-
-    /// The peak of the memory that the program held, in KiB. A run of its own, because looking takes time.
-    fn peak_kib(&self, folder: &Path) -> Result<u64> {
-        self.prepare()?;
-        let mut child = self.command(folder)?.spawn()?;
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
-        loop {
-            // The kernel keeps the peak, so only what comes after the last look is missed.
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let value = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let found = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
-            peak = peak.max(found.unwrap_or(0));
-            if let Some(status) = child.try_wait()? {
-                self.check(status.code())?;
-                self.clean()?;
-                return Ok(peak);
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
-    }
-}
+use super::contender::Contender;
+use super::statistics::{Comparison, median, ratios};
+use super::{Bench, Result, exists};
 
 /// Commands that are compared with the first of them.
 pub(crate) struct Race {
     contenders: Vec<Contender>,
 }
 
+/// A contender and its baseline that together take less than this many seconds run again in the same turn; the mean counts.
+const SHORT: f64 = 0.2;
+/// How often they run in one turn at most.
+const MAX_RUNS: usize = 8;
+
+/// What runs in one turn of a round.
+struct Lane {
+    contender: Contender,
+    /// The same with the baseline, if ocify is part of it and there is a baseline.
+    baseline: Option<Contender>,
+}
+
+impl Lane {
+    /// The contender, and its baseline.
+    fn both(&mut self) -> impl Iterator<Item = &mut Contender> {
+        [&mut self.contender].into_iter().chain(&mut self.baseline)
+    }
+
+    /// Runs both, and again if they are short. Each is the first as often as the other: what was left behind before, such as dirty pages,
+    /// slows the first of them.
+    fn run(&mut self, round: usize, folder: &Path) -> Result<()> {
+        let Some(baseline) = &mut self.baseline else {
+            self.contender.times.push(self.contender.time(folder)?);
+            return Ok(());
+        };
+        let (mut time, mut other) = (0.0, 0.0);
+        for runs in 1_usize.. {
+            if (round + runs).is_multiple_of(2) {
+                time += self.contender.time(folder)?;
+                other += baseline.time(folder)?;
+            } else {
+                other += baseline.time(folder)?;
+                time += self.contender.time(folder)?;
+            }
+            let is_long = time + other >= SHORT && (runs == 1 || runs.is_multiple_of(2));
+            if is_long || runs == MAX_RUNS {
+                self.contender.times.push(time / runs as f64);
+                baseline.times.push(other / runs as f64);
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Race {
-    /// A race against `baseline`.
-    pub(crate) fn new(baseline: Contender) -> Self {
+    /// A race whose ratios are to `reference`.
+    pub(crate) fn new(reference: Contender) -> Self {
         Race {
-            contenders: vec![baseline],
+            contenders: vec![reference],
         }
     }
 
     /// Takes part, if its program is installed.
     pub(crate) fn add(&mut self, contender: Contender) {
-        let program = &contender.line[0];
+        let program = contender.program();
         if contender.is_ocify() || exists(program) {
             self.contenders.push(contender);
         } else {
@@ -199,57 +74,98 @@ impl Race {
         }
     }
 
-    /// Runs all in turns, one more round than is counted so that files are in memory, and prints the table.
-    pub(crate) fn run(mut self, bench: &mut Bench) -> Result<()> {
+    /// Runs all in turns, one more round than is counted so that files are in memory, and prints the tables.
+    pub(crate) fn run(self, bench: &mut Bench) -> Result<()> {
         let folder = bench.folder().to_owned();
-        let count = self.contenders.len();
-        let mut peaks = Vec::new();
-        for contender in &self.contenders {
-            let peak = contender.peak_kib(&folder)?;
-            if contender.is_ocify() {
-                bench.peak_kib = bench.peak_kib.max(peak);
+        let mut lanes = self.lanes(bench);
+        for lane in &mut lanes {
+            lane.both()
+                .try_for_each(|each| each.watch_memory(&folder))?;
+            if lane.contender.is_ocify() {
+                bench.peak_kib = bench.peak_kib.max(lane.contender.peak_kib);
             }
-            peaks.push(peak);
         }
+        let count = lanes.len();
         for round in 0..bench.rounds {
-            for place in 0..count {
-                // Each starts after each of the others sometimes.
-                let contender = &mut self.contenders[(place + round) % count];
-                let time = contender.time(&folder)?;
-                contender.times.push(time);
+            for turn in 0..count {
+                // Each starts first sometimes.
+                lanes[(turn + round) % count].run(round, &folder)?;
             }
         }
-        let baseline = &self.contenders[0];
-        println!(
-            "\n| Command | Median | Least to most | Ratio to {} | Peak memory |",
-            baseline.name
-        );
-        println!("|---|---|---|---|---|");
-        for (contender, peak) in self.contenders.iter().zip(peaks) {
-            let times = &contender.times;
-            // Of runs beside each other, so that a slow minute of the machine counts for both.
-            let pairs = times.iter().zip(&baseline.times);
-            let ratios: Vec<f64> = pairs.map(|(time, base)| time / base).collect();
-            let memory = match peak {
-                0 => "too short to see".to_owned(),
-                peak => format!("{:.1} MiB", peak as f64 / 1024.0),
-            };
-            println!(
-                "| {} | {:.3} s | {:.3} to {:.3} s | {:.2} | {memory} |",
-                contender.name,
-                median(times),
-                times.iter().copied().fold(f64::INFINITY, f64::min),
-                times.iter().copied().fold(0.0, f64::max),
-                median(&ratios),
-            );
+        print_times(&lanes);
+        if bench.baseline.is_some() {
+            bench.slower.extend(print_comparisons(&lanes));
         }
         Ok(())
     }
+
+    /// Those that take part.
+    fn lanes(self, bench: &Bench) -> Vec<Lane> {
+        let mut lanes = Vec::new();
+        for contender in self.contenders {
+            let is_ocify = contender.is_ocify();
+            if is_ocify || !bench.has_only_ocify {
+                let baseline = bench.baseline.as_deref().filter(|_| is_ocify);
+                lanes.push(Lane {
+                    baseline: baseline.map(|path| contender.with_ocify(path)),
+                    contender,
+                });
+            }
+        }
+        lanes
+    }
 }
 
-/// The middle value.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+fn print_times(lanes: &[Lane]) {
+    let Some(reference) = lanes.first().map(|lane| &lane.contender) else {
+        return;
+    };
+    println!(
+        "\n| Command | Median | Least to most | Ratio to {} | Peak memory |",
+        reference.name
+    );
+    println!("|---|---|---|---|---|");
+    for contender in lanes
+        .iter()
+        .flat_map(|lane| [&lane.contender].into_iter().chain(&lane.baseline))
+    {
+        let times = &contender.times;
+        // Of runs beside each other, so that a slow minute of the machine counts for both.
+        let ratios = ratios(times, &reference.times);
+        let memory = match contender.peak_kib {
+            0 => "too short to see".to_owned(),
+            peak => format!("{:.1} MiB", peak as f64 / 1024.0),
+        };
+        println!(
+            "| {} | {:.3} s | {:.3} to {:.3} s | {:.2} | {memory} |",
+            contender.name,
+            median(times),
+            times.iter().copied().fold(f64::INFINITY, f64::min),
+            times.iter().copied().fold(0.0, f64::max),
+            median(&ratios),
+        );
+    }
+}
+
+/// Prints how long each takes compared to its baseline, and returns the names of the slower ones.
+fn print_comparisons(lanes: &[Lane]) -> Vec<String> {
+    println!("\n| Command | Median | Baseline | Ratio | 95 % interval | |");
+    println!("|---|---|---|---|---|---|");
+    let mut slower = Vec::new();
+    for lane in lanes {
+        let Some(baseline) = &lane.baseline else {
+            continue;
+        };
+        let Contender { name, times, .. } = &lane.contender;
+        let comparison = Comparison::of(times, &baseline.times);
+        println!(
+            "| {name} | {:.4} s | {:.4} s | {comparison} |",
+            median(times),
+            median(&baseline.times),
+        );
+        if comparison.is_slower() {
+            slower.push(name.clone());
+        }
+    }
+    slower
 }

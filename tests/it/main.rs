@@ -10,6 +10,7 @@ mod artifacts;
 mod bad_names;
 mod batch;
 mod batch_stopped;
+mod bench_statistics;
 mod bit_flips;
 mod bombs;
 mod cli;

@@ -1,0 +1,203 @@
+//! One command of a race: how it is started, prepared and cleaned up after, and its times.
+
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::{OCIFY, Result, remove};
+
+/// What happens before each run, and is not measured.
+type Prepare = Rc<dyn Fn() -> Result<()>>;
+
+/// One command of a race.
+#[derive(Clone)]
+pub(crate) struct Contender {
+    pub(crate) name: String,
+    line: Vec<String>,
+    code: i32,
+    input: Option<PathBuf>,
+    output: Option<PathBuf>,
+    /// How many outputs were put aside, if that is what happens to them.
+    kept: Option<Cell<usize>>,
+    prepare: Option<Prepare>,
+    /// How often this would have to run to do what the others do.
+    share: f64,
+    /// The seconds of each round.
+    pub(crate) times: Vec<f64>,
+    /// The most memory that it held.
+    pub(crate) peak_kib: u64,
+}
+
+impl Contender {
+    pub(crate) fn new(name: &str, line: &[&str]) -> Self {
+        Contender {
+            name: name.to_owned(),
+            line: line.iter().map(|word| (*word).to_owned()).collect(),
+            code: 0,
+            input: None,
+            output: None,
+            kept: None,
+            prepare: None,
+            share: 1.0,
+            times: Vec::new(),
+            peak_kib: 0,
+        }
+    }
+
+    /// A line for the shell, such as a pipe.
+    pub(crate) fn shell(name: &str, line: &str) -> Self {
+        Self::new(name, &["sh", "-c", line])
+    }
+
+    /// The exit code of success, where it is not 0.
+    pub(crate) fn exits(mut self, code: i32) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// A file for standard input.
+    pub(crate) fn reads(mut self, path: &Path) -> Self {
+        self.input = Some(path.to_owned());
+        self
+    }
+
+    /// A file or directory that each run makes anew; it is removed after each.
+    pub(crate) fn makes(mut self, path: &Path) -> Self {
+        self.output = Some(path.to_owned());
+        self
+    }
+
+    /// The same, but it is put aside until the benchmark ends. Ext4 does not use an inode again soon after its file was removed, and
+    /// looking for others takes longer than writing small files.
+    pub(crate) fn makes_and_keeps(mut self, path: &Path) -> Self {
+        self.kept = Some(Cell::new(0));
+        self.makes(path)
+    }
+
+    /// What has to be done before each run.
+    pub(crate) fn after(mut self, prepare: impl Fn() -> Result<()> + 'static) -> Self {
+        self.prepare = Some(Rc::new(prepare));
+        self
+    }
+
+    /// It does one of that many equal parts of the work; its times are multiplied.
+    pub(crate) fn does_one_of(mut self, parts: u32) -> Self {
+        self.share = parts.into();
+        self
+    }
+
+    /// Runs on the first processor only.
+    pub(crate) fn pinned(mut self) -> Self {
+        let pin = ["taskset", "-c", "0"].map(str::to_owned);
+        self.line.splice(0..0, pin);
+        self
+    }
+
+    pub(crate) fn program(&self) -> &str {
+        &self.line[0]
+    }
+
+    /// Whether the command that is measured takes part in it.
+    pub(crate) fn is_ocify(&self) -> bool {
+        self.line.iter().any(|word| word.contains(OCIFY))
+    }
+
+    /// The same with another build of ocify. What is prepared before each run still is by the one that is measured.
+    pub(crate) fn with_ocify(&self, path: &str) -> Self {
+        Contender {
+            name: format!("{}, baseline", self.name),
+            line: self
+                .line
+                .iter()
+                .map(|word| word.replace(OCIFY, path))
+                .collect(),
+            kept: self.kept.as_ref().map(|_| Cell::new(0)),
+            times: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    fn command(&self, folder: &Path) -> Result<Command> {
+        let mut command = Command::new(&self.line[0]);
+        let input = match &self.input {
+            Some(path) => Stdio::from(File::open(path)?),
+            None => Stdio::null(),
+        };
+        // What a program unpacks for a while shall be on the same disk.
+        command
+            .args(&self.line[1..])
+            .env("TMPDIR", folder)
+            .stdin(input)
+            .stdout(Stdio::null());
+        Ok(command)
+    }
+
+    fn check(&self, found: Option<i32>) -> Result<()> {
+        if found == Some(self.code) {
+            return Ok(());
+        }
+        let line = self.line.join(" ");
+        Err(io::Error::other(format!("{line}: exit code {found:?}")))
+    }
+
+    fn prepare(&self) -> Result<()> {
+        self.prepare.as_ref().map_or(Ok(()), |prepare| prepare())
+    }
+
+    fn clean(&self) -> Result<()> {
+        let Some(path) = &self.output else {
+            return Ok(());
+        };
+        let Some(kept) = &self.kept else {
+            return remove(path);
+        };
+        // No two contenders have the same name.
+        let name: String = self
+            .name
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
+        kept.set(kept.get() + 1);
+        fs::rename(
+            path,
+            path.with_file_name(format!("kept-{name}-{}", kept.get())),
+        )
+    }
+
+    /// Runs it once and returns how many seconds it took.
+    pub(crate) fn time(&self, folder: &Path) -> Result<f64> {
+        self.prepare()?;
+        let mut command = self.command(folder)?;
+        let start = Instant::now();
+        let status = command.status()?;
+        let time = start.elapsed();
+        self.check(status.code())?;
+        self.clean()?;
+        Ok(time.as_secs_f64() * self.share)
+    }
+
+    /// Runs it once and notes the peak of the memory that the program held. A run of its own, because looking takes time.
+    pub(crate) fn watch_memory(&mut self, folder: &Path) -> Result<()> {
+        self.prepare()?;
+        let mut child = self.command(folder)?.spawn()?;
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        loop {
+            // The kernel keeps the peak, so only what comes after the last look is missed.
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let value = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let found = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
+            peak = peak.max(found.unwrap_or(0));
+            if let Some(status) = child.try_wait()? {
+                self.check(status.code())?;
+                self.peak_kib = peak;
+                return self.clean();
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+}

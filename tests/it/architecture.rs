@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::common::{repository, tree};
 
@@ -302,6 +302,29 @@ fn modules_stand_beside_their_folders() {
             "{} has a glob import",
             source.name
         );
+    }
+}
+
+/// Cargo does not look for tests here, and a file that no program names would be left out without a word.
+#[test]
+fn every_file_of_tests_is_in_a_program() {
+    let tests = repository("tests");
+    let files = |folder: &Path| -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        let names = names.map(|entry| entry.file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".rs")).collect()
+    };
+    assert_eq!(files(&tests), [""; 0], "beside the programs");
+    for program in ["it", "engines"] {
+        let folder = tests.join(program);
+        let main = fs::read_to_string(folder.join("main.rs")).unwrap();
+        for file in files(&folder) {
+            let line = format!("mod {};", file.trim_end_matches(".rs"));
+            assert!(
+                file == "main.rs" || main.lines().any(|found| found == line),
+                "tests/{program}/main.rs lacks {line}"
+            );
+        }
     }
 }
 

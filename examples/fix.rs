@@ -10,7 +10,7 @@ use std::path::Path;
 use ocify::apply::{ApplyOptions, Target, apply};
 use ocify::plan::PlanOptions;
 use ocify::progress::Hidden;
-use ocify::{ScanOptions, Source, plan, resolve, scan};
+use ocify::{Source, Strictness, plan, resolve, scan};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let paths: Vec<_> = std::env::args_os().skip(1).collect();
@@ -23,9 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn fix(input: &Path, output: &Path) -> ocify::Result<()> {
     let source = Source::open(input)?;
     let target = Target::prepare(&source, output, false)?;
-    let mut inventory = scan(&source, ScanOptions::default())?;
-    let graph = resolve(&mut inventory, &source, false)?;
-    let plan = plan(&graph, &inventory, &PlanOptions::default())?;
+    let inventory = scan(&source, Strictness::Strict)?;
+    let graph = resolve(inventory, &source, Strictness::Strict)?;
+    let plan = plan(&graph, &PlanOptions::default())?;
     let options = ApplyOptions {
         jobs: 2,
         ..ApplyOptions::default()

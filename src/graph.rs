@@ -14,8 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::image::Digest;
-use crate::inventory::BlobSource;
-use crate::inventory::Inventory;
+use crate::inventory::{BlobSource, Inventory, Strictness};
 use docker_archive::{Adopted, DockerArchiveItem};
 use document::{Document, RepeatedKey};
 pub use image::{ManifestFacts, Role as ManifestRole};
@@ -23,6 +22,8 @@ pub use image::{ManifestFacts, Role as ManifestRole};
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]
 pub struct Graph {
+    /// What the source holds. Its blobs include the files that are listed in `adopted`.
+    pub inventory: Inventory,
     /// The top-level index.
     pub root: Document,
     /// Whether the source has no such index, and `root` says what `manifest.json` does.
@@ -99,11 +100,16 @@ impl Graph {
 
 /// Follows every pointer of a source.
 ///
-/// Files that `manifest.json` names in ways of its own join the inventory's blobs under their digest.
+/// Files that `manifest.json` names in ways of its own join the blobs of the graph's inventory under
+/// their digest; [`Graph::adopted`] lists them.
 ///
 /// # Errors
 /// A document that is not valid, ambiguous or damaged; sizes that differ; an
 /// archive in which no image is whole.
-pub fn resolve(inventory: &mut Inventory, blobs: &dyn BlobSource, lenient: bool) -> Result<Graph> {
-    resolve::resolve(inventory, blobs, lenient)
+pub fn resolve(
+    inventory: Inventory,
+    blobs: &dyn BlobSource,
+    strictness: Strictness,
+) -> Result<Graph> {
+    resolve::resolve(inventory, blobs, strictness)
 }

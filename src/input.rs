@@ -21,7 +21,7 @@ use rustix::fs::OFlags;
 
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff};
-use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory};
+use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, Strictness};
 use crate::journal;
 
 /// How many bytes are hashed at a time.
@@ -43,13 +43,6 @@ pub struct Source {
     outer: Option<Content>,
     /// Temporary files with blobs that the input does not hold in this form.
     spooled: Vec<Arc<File>>,
-}
-
-/// How to scan.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ScanOptions {
-    /// Of different entries with one name, take the last as docker does, instead of refusing.
-    pub lenient: bool,
 }
 
 impl Source {
@@ -296,11 +289,15 @@ impl BlobSource for Source {
 
 /// Lists everything in the source. Only names, lengths, the first bytes of blobs and the three root
 /// files are read.
-pub fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
+///
+/// # Errors
+/// The source cannot be read, is damaged, ambiguous or not an image; unless lenient, different entries
+/// with one name.
+pub fn scan(source: &Source, strictness: Strictness) -> Result<Inventory> {
     let mut inventory = if source.is_layout() {
         layout::scan(source)?
     } else {
-        archive::scan(source, options)?
+        archive::scan(source, strictness)?
     };
     inventory.outer_compression = source.outer;
     require_root(&inventory, &source.path)?;

@@ -31,6 +31,17 @@ pub struct Inventory {
     pub archive: ArchiveMap,
 }
 
+/// How to treat what container engines read differently. The bytes of blobs are verified either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Strictness {
+    /// Refuse it.
+    #[default]
+    Strict,
+    /// Resolve it the way `docker load` does: the last of several entries with one name, the last of
+    /// several keys with one name.
+    Lenient,
+}
+
 /// Reads blobs that may be documents.
 pub trait BlobSource {
     /// The bytes of a blob of at most `max_len` bytes.

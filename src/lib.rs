@@ -26,5 +26,6 @@ pub mod threads;
 pub use apply::{ApplyOptions, Outcome, Target, TargetKind, Verify, apply};
 pub use error::{Error, Result};
 pub use graph::resolve;
-pub use input::{ScanOptions, Source, scan};
+pub use input::{Source, scan};
+pub use inventory::Strictness;
 pub use plan::plan;

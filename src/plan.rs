@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
-use crate::inventory::{DataLocation, Inventory};
+use crate::inventory::DataLocation;
 pub use recompress::{NewLayer, Transcode};
 
 /// What a user may choose.
@@ -114,7 +114,8 @@ pub enum MissingPolicy {
 /// # Errors
 /// `index.json` and `manifest.json` that disagree, a layer in a compression that OCI does not name,
 /// an image, name or platform that was asked for and is not there.
-pub fn plan(graph: &Graph, inventory: &Inventory, options: &PlanOptions) -> Result<Plan> {
+pub fn plan(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
+    let inventory = &graph.inventory;
     let mut entries = names::join(graph)?;
     let mut selection = selection::select(graph, inventory, &mut entries, options)?;
     naming::rename(graph, &mut entries, &mut selection, options)?;

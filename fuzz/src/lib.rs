@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 pub use documents::archive_of;
 pub use edits::edited;
-use ocify::inventory::Inventory;
+use ocify::graph::Graph;
 use ocify::plan::{Plan, PlanOptions};
-use ocify::{Result, ScanOptions, Source, plan, resolve, scan};
+use ocify::{Result, Source, Strictness, plan, resolve, scan};
 pub use reference::reference;
 use tempfile::TempDir;
 pub use ways::ways;
@@ -27,12 +27,12 @@ pub fn hold(archive: &[u8]) {
     ways(archive);
 }
 
-/// The stages up to the plan, and what they need of the inventory.
-fn planned(source: &Source, lenient: bool, keep_places: bool) -> Result<(Plan, Inventory)> {
-    let mut inventory = scan(source, ScanOptions { lenient })?;
-    let graph = resolve(&mut inventory, source, lenient)?;
-    let plan = plan(&graph, &inventory, &plan_options(keep_places))?;
-    Ok((plan, inventory))
+/// The stages up to the plan.
+fn planned(source: &Source, strictness: Strictness, keep_places: bool) -> Result<(Plan, Graph)> {
+    let inventory = scan(source, strictness)?;
+    let graph = resolve(inventory, source, strictness)?;
+    let plan = plan(&graph, &plan_options(keep_places))?;
+    Ok((plan, graph))
 }
 
 fn plan_options(keep_places: bool) -> PlanOptions {

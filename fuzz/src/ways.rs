@@ -11,7 +11,7 @@ use ocify::image::Digest;
 use ocify::error::{Code, Error, Result};
 use ocify::progress::Hidden;
 use ocify::input::{SpoolOptions, Stream};
-use ocify::{ScanOptions, Source, plan, resolve, scan};
+use ocify::{Source, Strictness, plan, resolve, scan};
 
 use crate::{folder, plan_options, planned};
 
@@ -23,27 +23,27 @@ const ROOT: [&str; 3] = ["index.json", "manifest.json", "oci-layout"];
 /// # Panics
 /// A way panics, or gives something else than another does.
 pub fn ways(archive: &[u8]) {
-    for lenient in [false, true] {
-        let whole = new_archive(archive, lenient);
+    for strictness in [Strictness::Strict, Strictness::Lenient] {
+        let whole = new_archive(archive, strictness);
         if let Ok(whole) = &whole {
-            check_layout(archive, lenient, whole);
+            check_layout(archive, strictness, whole);
         }
-        check_stream(archive, lenient, &whole);
-        check_in_place(archive, lenient, &whole);
+        check_stream(archive, strictness, &whole);
+        check_in_place(archive, strictness, &whole);
     }
 }
 
-fn new_archive(archive: &[u8], lenient: bool) -> Result<Vec<u8>> {
+fn new_archive(archive: &[u8], strictness: Strictness) -> Result<Vec<u8>> {
     let input = folder().join("ways.tar");
     fs::write(&input, archive).expect("memory takes everything");
-    written(&input, lenient)
+    written(&input, strictness)
 }
 
 /// A new archive of an archive or a layout directory.
-fn written(input: &Path, lenient: bool) -> Result<Vec<u8>> {
+fn written(input: &Path, strictness: Strictness) -> Result<Vec<u8>> {
     let output = folder().join("whole.tar");
     let source = Source::open(input)?;
-    let (plan, _) = planned(&source, lenient, false)?;
+    let (plan, _) = planned(&source, strictness, false)?;
     let target = Target::prepare(&source, &output, true)?;
     apply(&plan, &source, target, &options(Verify::Full), &Hidden)?;
     Ok(fs::read(&output).expect("it was written"))
@@ -59,31 +59,31 @@ fn options<'a>(verify: Verify) -> ApplyOptions<'a> {
 }
 
 /// A layout directory holds what a new archive does.
-fn check_layout(archive: &[u8], lenient: bool, whole: &[u8]) {
+fn check_layout(archive: &[u8], strictness: Strictness, whole: &[u8]) {
     let (input, layout) = (folder().join("ways.tar"), folder().join("layout"));
     fs::write(&input, archive).expect("memory takes everything");
     let source = Source::open(&input).expect("the file is there");
-    let (plan, _) = planned(&source, lenient, false).expect("it was read before");
+    let (plan, _) = planned(&source, strictness, false).expect("it was read before");
     let target = Target::prepare(&source, &layout.join(""), true).expect("nothing is there");
     let done = apply(&plan, &source, target, &options(Verify::Full), &Hidden);
     done.expect("an archive could be written");
-    let again = written(&layout, lenient).expect("a layout can be fixed");
+    let again = written(&layout, strictness).expect("a layout can be fixed");
     fs::remove_dir_all(&layout).expect("it was made");
     assert!(again == whole, "a layout holds something else");
 }
 
 /// A stream that ends well is the new archive in another order; one that does not is no image.
-fn check_stream(archive: &[u8], lenient: bool, whole: &Result<Vec<u8>>) {
+fn check_stream(archive: &[u8], strictness: Strictness, whole: &Result<Vec<u8>>) {
     let mut output = Vec::new();
-    let Some(result) = stream(archive, lenient, &mut output) else {
+    let Some(result) = stream(archive, strictness, &mut output) else {
         return;
     };
     match (result, whole) {
         (Ok(()), Ok(whole)) => {
-            let sorted = new_archive(&output, lenient).expect("a stream can be fixed");
+            let sorted = new_archive(&output, strictness).expect("a stream can be fixed");
             assert!(sorted == *whole, "a stream holds something else");
             let mut again = Vec::new();
-            let result = stream(&output, lenient, &mut again).expect("it needs no file");
+            let result = stream(&output, strictness, &mut again).expect("it needs no file");
             result.expect("a stream can be streamed");
             assert!(again == output, "a stream would be changed again");
         }
@@ -103,7 +103,7 @@ fn check_stream(archive: &[u8], lenient: bool, whole: &Result<Vec<u8>>) {
 }
 
 /// Sends the archive through in one pass; `None` if that cannot be.
-fn stream(archive: &[u8], lenient: bool, output: &mut Vec<u8>) -> Option<Result<()>> {
+fn stream(archive: &[u8], strictness: Strictness, output: &mut Vec<u8>) -> Option<Result<()>> {
     let spool = SpoolOptions {
         directory: &folder(),
         limits: Limits {
@@ -117,18 +117,18 @@ fn stream(archive: &[u8], lenient: bool, output: &mut Vec<u8>) -> Option<Result<
         Err(error) => return Some(Err(error)),
     };
     match stream.obstacle() {
-        Ok(None) => Some(one_pass(&mut stream, lenient, output)),
+        Ok(None) => Some(one_pass(&mut stream, strictness, output)),
         Ok(Some(_)) => None,
         Err(error) => Some(Err(error)),
     }
 }
 
-fn one_pass(stream: &mut Stream, lenient: bool, output: &mut Vec<u8>) -> Result<()> {
+fn one_pass(stream: &mut Stream, strictness: Strictness, output: &mut Vec<u8>) -> Result<()> {
     let options = options(Verify::Full);
     let mut sink = StreamSink::new(output, Path::new("out"), &options, &Hidden);
-    let mut inventory = stream.scan(ScanOptions { lenient }, &mut sink)?;
-    let graph = resolve(&mut inventory, stream, lenient)?;
-    let plan = plan(&graph, &inventory, &plan_options(false))?;
+    let inventory = stream.scan(strictness, &mut sink)?;
+    let graph = resolve(inventory, stream, strictness)?;
+    let plan = plan(&graph, &plan_options(false))?;
     sink.finish(&plan, stream)?;
     Ok(())
 }
@@ -146,16 +146,16 @@ fn refuse_root(output: &[u8]) {
 }
 
 /// A file that was fixed in place is right from then on, and holds the blobs of the new archive.
-fn check_in_place(archive: &[u8], lenient: bool, whole: &Result<Vec<u8>>) {
+fn check_in_place(archive: &[u8], strictness: Strictness, whole: &Result<Vec<u8>>) {
     let path = folder().join("in-place.tar");
     fs::write(&path, archive).expect("memory takes everything");
-    let Ok(copied) = patched(&path, lenient, false) else {
+    let Ok(copied) = patched(&path, strictness, false) else {
         let left = fs::read(&path).expect("it is still there");
         assert!(left == archive, "a file was changed that cannot be fixed");
         return;
     };
     fs::write(&path, archive).expect("memory takes everything");
-    let fixed = patched(&path, lenient, true).expect("a copy could be patched");
+    let fixed = patched(&path, strictness, true).expect("a copy could be patched");
     assert!(fixed == copied, "in place gives another file than a copy");
     let names = fs::read_dir(folder()).expect("the folder is there");
     let journals = names.flatten().filter(|entry| {
@@ -164,13 +164,13 @@ fn check_in_place(archive: &[u8], lenient: bool, whole: &Result<Vec<u8>>) {
     });
     assert_eq!(journals.count(), 0, "a journal is left");
 
-    let again = patched(&path, lenient, true).expect("what was fixed can be fixed");
+    let again = patched(&path, strictness, true).expect("what was fixed can be fixed");
     assert!(again == fixed, "a second fix in place changes the file");
     let Ok(whole) = whole else {
         // Layers are not looked at in place.
         return;
     };
-    let sorted = new_archive(&fixed, lenient).expect("what was fixed can be fixed");
+    let sorted = new_archive(&fixed, strictness).expect("what was fixed can be fixed");
     assert_eq!(
         blobs(&sorted),
         blobs(whole),
@@ -179,13 +179,13 @@ fn check_in_place(archive: &[u8], lenient: bool, whole: &Result<Vec<u8>>) {
 }
 
 /// The bytes of the archive once it is patched, in its own file or in a copy.
-fn patched(path: &Path, lenient: bool, is_in_place: bool) -> Result<Vec<u8>> {
+fn patched(path: &Path, strictness: Strictness, is_in_place: bool) -> Result<Vec<u8>> {
     let source = match is_in_place {
         true => Source::open_in_place(path)?,
         false => Source::open(path)?,
     };
-    let (plan, inventory) = planned(&source, lenient, true)?;
-    let patch = patch(&plan, &inventory, &source).inspect_err(refuse_other_codes)?;
+    let (plan, graph) = planned(&source, strictness, true)?;
+    let patch = patch(&plan, &graph.inventory, &source).inspect_err(refuse_other_codes)?;
     let options = options(Verify::Documents);
     if is_in_place {
         apply_in_place(&patch, &plan, &source, &options, &Hidden)?;
@@ -207,8 +207,8 @@ fn blobs(archive: &[u8]) -> Vec<Digest> {
     let path = folder().join("blobs.tar");
     fs::write(&path, archive).expect("memory takes everything");
     let source = Source::open(&path).expect("the file is there");
-    let mut inventory = scan(&source, ScanOptions::default()).expect("it was read before");
-    let graph = resolve(&mut inventory, &source, true).expect("it was read before");
+    let inventory = scan(&source, Strictness::Strict).expect("it was read before");
+    let graph = resolve(inventory, &source, Strictness::Lenient).expect("it was read before");
     let is_copied = |digest: &Digest| graph.document(digest).is_none();
     let digests = graph.reachable.iter();
     digests

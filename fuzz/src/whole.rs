@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use ocify::Source;
+use ocify::{Source, Strictness};
 use ocify::apply::{ApplyOptions, Target, apply};
 use ocify::plan::Plan;
 use ocify::progress::Hidden;
@@ -20,8 +20,8 @@ use crate::{folder, planned};
 /// A stage panics; an output is not accepted, or would be changed again.
 pub fn fix(archive: &[u8]) {
     let (_file, path) = memory_file(archive);
-    for lenient in [false, true] {
-        let Some((plan, source)) = opened(&path, lenient) else {
+    for strictness in [Strictness::Strict, Strictness::Lenient] {
+        let Some((plan, source)) = opened(&path, strictness) else {
             continue;
         };
         show(&plan);
@@ -37,7 +37,7 @@ pub fn fix(archive: &[u8]) {
             continue;
         }
         // Configs are not rewritten, so what only a lenient run accepts may be in the output, too.
-        let Some((again, _)) = opened(&output, lenient) else {
+        let Some((again, _)) = opened(&output, strictness) else {
             panic!("the output of a fix is not accepted");
         };
         assert!(
@@ -53,9 +53,9 @@ pub fn fix(archive: &[u8]) {
     }
 }
 
-fn opened(path: &Path, lenient: bool) -> Option<(Plan, Source)> {
+fn opened(path: &Path, strictness: Strictness) -> Option<(Plan, Source)> {
     let source = Source::open(path).expect("the file is there");
-    let (plan, _) = planned(&source, lenient, false).ok()?;
+    let (plan, _) = planned(&source, strictness, false).ok()?;
     Some((plan, source))
 }
 

@@ -5,7 +5,7 @@ mod adopt;
 use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
-use crate::graph::document::{Leniency, checked_text};
+use crate::graph::document::DocumentReader;
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
 use crate::json::{KeyCase, View, find};
@@ -74,9 +74,9 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
 ///
 /// # Errors
 /// Text that is no list of such items.
-pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchiveItem>> {
+pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<DockerArchiveItem>> {
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{LOCATION} {what}"));
-    let text = checked_text(bytes.to_vec(), KEYS, LOCATION, leniency)?;
+    let text = reader.text(bytes.to_vec(), KEYS, LOCATION)?;
     let root = View::of_checked(&text);
     let items = root
         .items()
@@ -120,6 +120,14 @@ pub(crate) fn parse(bytes: &[u8], leniency: &Leniency) -> Result<Vec<DockerArchi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::Strictness;
+
+    fn parse(text: &str) -> Result<Vec<DockerArchiveItem>> {
+        super::parse(
+            text.as_bytes(),
+            &mut DocumentReader::new(Strictness::Strict),
+        )
+    }
 
     #[test]
     fn items() {
@@ -127,7 +135,7 @@ mod tests {
         let text = format!(
             r#"[{{"Config":"blobs/sha256/{hex}","RepoTags":null,"Layers":["a"],"LayerSources":{{}}}}]"#
         );
-        let items = parse(text.as_bytes(), &Leniency::default()).unwrap();
+        let items = parse(&text).unwrap();
         assert!(items[0].config.ends_with(&hex));
         assert!(items[0].repo_tags.is_empty());
         assert!(items[0].has_more);
@@ -143,14 +151,12 @@ mod tests {
             r#"[{"Config":"x","Layers":"y"}]"#,
         ] {
             assert_eq!(
-                parse(text.as_bytes(), &Leniency::default())
-                    .unwrap_err()
-                    .code(),
+                parse(text).unwrap_err().code(),
                 Code::InvalidDocument,
                 "{text}"
             );
         }
-        let case = parse(br#"[{"Config":"x","layers":[]}]"#, &Leniency::default()).unwrap_err();
+        let case = parse(r#"[{"Config":"x","layers":[]}]"#).unwrap_err();
         assert_eq!(case.code(), Code::DuplicateKey);
     }
 }

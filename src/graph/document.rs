@@ -1,12 +1,12 @@
 //! One index or manifest: its text, and what the text says.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::pointer::{Pointer, Role, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
+use crate::inventory::Strictness;
 use crate::json::{Fault, KeyCase, View, check, check_but_duplicates, find};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
@@ -82,9 +82,9 @@ impl Document {
         digest: Digest,
         shape: Shape,
         location: String,
-        leniency: &Leniency,
+        reader: &mut DocumentReader,
     ) -> Result<Self> {
-        let text = checked_text(bytes, KEYS, &location, leniency)?;
+        let text = reader.text(bytes, KEYS, &location)?;
         let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
         let root = View::of_checked(&text);
         let members = root
@@ -180,13 +180,6 @@ pub(crate) fn schema1(location: &str) -> Error {
         .with_hint("pull and save the image again with a current Docker, or convert it with oci-schema1 (github.com/tianon/oci-schema1)")
 }
 
-/// How strictly documents are read, and where the choice mattered.
-#[derive(Debug, Default)]
-pub(crate) struct Leniency {
-    is_lenient: bool,
-    passed: RefCell<Vec<RepeatedKey>>,
-}
-
 /// A key that stands more than once in one object of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepeatedKey {
@@ -196,70 +189,65 @@ pub struct RepeatedKey {
     pub key: String,
 }
 
-impl Leniency {
-    /// Strict, or such that keys may stand twice.
-    pub(crate) fn new(is_lenient: bool) -> Self {
-        Leniency {
-            is_lenient,
-            passed: RefCell::default(),
+/// Checks the text of documents, and notes the repeated keys that it accepts.
+#[derive(Debug)]
+pub(crate) struct DocumentReader {
+    pub(crate) strictness: Strictness,
+    repeated_keys: Vec<RepeatedKey>,
+}
+
+impl DocumentReader {
+    pub(crate) fn new(strictness: Strictness) -> Self {
+        DocumentReader {
+            strictness,
+            repeated_keys: Vec::new(),
         }
     }
 
-    /// Whether to take what docker would.
-    pub(crate) fn is_lenient(&self) -> bool {
-        self.is_lenient
+    /// The repeated keys that were accepted.
+    pub(crate) fn into_repeated_keys(self) -> Vec<RepeatedKey> {
+        let mut repeated = self.repeated_keys;
+        repeated.dedup();
+        repeated
     }
 
-    /// The keys that were let through.
-    pub(crate) fn into_passed(self) -> Vec<RepeatedKey> {
-        let mut passed = self.passed.into_inner();
-        passed.dedup();
-        passed
+    /// The text of a document that has passed the check.
+    pub(crate) fn text(&mut self, bytes: Vec<u8>, keys: KeyCase, location: &str) -> Result<String> {
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Error::new(
+                Code::InvalidDocument,
+                format!("{location} is not UTF-8 text"),
+            )
+        })?;
+        match self.check(&text, keys, location) {
+            Ok(()) => Ok(text),
+            Err(Fault::Invalid(what)) => Err(Error::new(
+                Code::InvalidDocument,
+                format!("{location} is not valid JSON: {what}"),
+            )),
+            Err(Fault::Duplicate(key)) => Err(Error::new(
+                Code::DuplicateKey,
+                format!("{location} has the key \"{}\" twice in one object, and readers differ on which counts", escape(&key)),
+            )
+            .with_hint("--lenient takes the last one, as Docker does")),
+            Err(Fault::Case { found, known }) => Err(Error::new(
+                Code::DuplicateKey,
+                format!("{location} has the key \"{}\", which some readers take for \"{known}\" and others ignore", escape(&found)),
+            )),
+        }
     }
 
-    fn check(&self, text: &str, keys: KeyCase, location: &str) -> Result<(), Fault> {
-        if !self.is_lenient {
+    fn check(&mut self, text: &str, keys: KeyCase, location: &str) -> Result<(), Fault> {
+        if self.strictness == Strictness::Strict {
             return check(text, keys);
         }
         let repeated = check_but_duplicates(text, keys)?;
-        self.passed
-            .borrow_mut()
-            .extend(repeated.into_iter().map(|key| RepeatedKey {
-                location: location.to_owned(),
-                key,
-            }));
+        let repeated = repeated.into_iter().map(|key| RepeatedKey {
+            location: location.to_owned(),
+            key,
+        });
+        self.repeated_keys.extend(repeated);
         Ok(())
-    }
-}
-
-/// The text of a document that has passed the check.
-pub(crate) fn checked_text(
-    bytes: Vec<u8>,
-    keys: KeyCase,
-    location: &str,
-    leniency: &Leniency,
-) -> Result<String> {
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Error::new(
-            Code::InvalidDocument,
-            format!("{location} is not UTF-8 text"),
-        )
-    })?;
-    match leniency.check(&text, keys, location) {
-        Ok(()) => Ok(text),
-        Err(Fault::Invalid(what)) => Err(Error::new(
-            Code::InvalidDocument,
-            format!("{location} is not valid JSON: {what}"),
-        )),
-        Err(Fault::Duplicate(key)) => Err(Error::new(
-            Code::DuplicateKey,
-            format!("{location} has the key \"{}\" twice in one object, and readers differ on which counts", escape(&key)),
-        )
-        .with_hint("--lenient takes the last one, as Docker does")),
-        Err(Fault::Case { found, known }) => Err(Error::new(
-            Code::DuplicateKey,
-            format!("{location} has the key \"{}\", which some readers take for \"{known}\" and others ignore", escape(&found)),
-        )),
     }
 }
 
@@ -275,7 +263,7 @@ mod tests {
             digest,
             shape,
             "index.json".to_owned(),
-            &Leniency::default(),
+            &mut DocumentReader::new(Strictness::Strict),
         )
     }
 

@@ -1,7 +1,7 @@
 //! What a manifest is, and what its config says.
 
 use crate::error::{Code, Error, Result};
-use crate::graph::document::{Document, Leniency, checked_text};
+use crate::graph::document::{Document, DocumentReader};
 use crate::graph::pointer::{self, Pointer, platform};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, Platform};
@@ -87,8 +87,12 @@ pub(crate) struct Config {
 }
 
 /// Reads an image config.
-pub(crate) fn config(bytes: Vec<u8>, location: &str, leniency: &Leniency) -> Result<Config> {
-    let text = checked_text(bytes, KEYS, location, leniency)?;
+pub(crate) fn config(
+    bytes: Vec<u8>,
+    location: &str,
+    reader: &mut DocumentReader,
+) -> Result<Config> {
+    let text = reader.text(bytes, KEYS, location)?;
     let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
     let root = View::of_checked(&text);
     let members = root

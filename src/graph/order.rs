@@ -1,20 +1,22 @@
 //! The order in which documents can be rewritten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::graph::Graph;
 use crate::graph::document::Document;
 use crate::image::Digest;
 
 /// The digests of all documents, those that a document names before it: its children, its subject
 /// and the targets of its links. There are no circles, for no document can hold a digest of its own.
-pub(crate) fn children_first(graph: &Graph) -> Vec<Digest> {
-    let mut order = Vec::with_capacity(graph.documents.len());
+pub(crate) fn children_first(
+    root: &Document,
+    documents: &BTreeMap<Digest, Document>,
+) -> Vec<Digest> {
+    let mut order = Vec::with_capacity(documents.len());
     let mut seen: BTreeSet<&Digest> = BTreeSet::new();
-    let roots: Vec<&Digest> = named(&graph.root).collect();
+    let roots: Vec<&Digest> = named(root).collect();
     let mut open: Vec<(&Digest, bool)> = roots.into_iter().rev().map(|d| (d, false)).collect();
     while let Some((digest, is_done)) = open.pop() {
-        let Some(document) = graph.document(digest) else {
+        let Some(document) = documents.get(digest) else {
             continue;
         };
         if is_done {

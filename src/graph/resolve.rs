@@ -1,23 +1,23 @@
 //! The roots of a source, and the walk from them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::error::{Code, Error, Result};
-use crate::graph::document::{Document, Leniency, Shape};
+use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::image::{ManifestFacts, Role};
 use crate::graph::made::{self, Made};
-use crate::graph::walk::walk;
+use crate::graph::order::children_first;
+use crate::graph::walk::{Start, walk};
 use crate::graph::{Graph, docker_archive};
 use crate::image::{Algorithm, Digest};
-use crate::inventory::BlobSource;
-use crate::inventory::Inventory;
+use crate::inventory::{BlobSource, Inventory, Strictness};
 
 pub(crate) fn resolve(
-    inventory: &mut Inventory,
+    mut inventory: Inventory,
     blobs: &dyn BlobSource,
-    lenient: bool,
+    strictness: Strictness,
 ) -> Result<Graph> {
-    let leniency = Leniency::new(lenient);
+    let mut reader = DocumentReader::new(strictness);
     let mut docker_archive = None;
     let mut adopted = Vec::new();
     let mut made = None;
@@ -25,34 +25,34 @@ pub(crate) fn resolve(
         if inventory.root_index.is_none() && made::is_directory_transport(&file.bytes) {
             made = Some(made::from_directory_transport(
                 &file.bytes,
-                inventory,
+                &mut inventory,
                 blobs,
             )?);
         } else {
-            let mut items = docker_archive::parse(&file.bytes, &leniency)?;
-            adopted = docker_archive::adopt(&mut items, inventory, blobs, &leniency)?;
+            let mut items = docker_archive::parse(&file.bytes, &mut reader)?;
+            adopted = docker_archive::adopt(&mut items, &mut inventory, blobs, &mut reader)?;
             docker_archive = Some(items);
         }
     }
     let stated = match &inventory.root_index {
-        Some(file) => Some(root(file.bytes.clone(), &leniency)?),
+        Some(file) => Some(root(file.bytes.clone(), &mut reader)?),
         None => None,
     };
     if let Some(items) = &docker_archive
         && !items.is_empty()
         && stated.as_ref().is_none_or(|root| root.pointers.is_empty())
     {
-        made = Some(made::from_docker_archive(items, inventory)?);
+        made = Some(made::from_docker_archive(items, &inventory)?);
     }
     let is_root_made = made.is_some();
-    let (root, documents) = match (made, stated) {
+    let (root, made) = match (made, stated) {
         (
             Some(Made {
                 root: text,
                 documents,
             }),
             _,
-        ) => (root(text, &leniency)?, documents),
+        ) => (root(text, &mut reader)?, documents),
         (None, Some(root)) => (root, BTreeMap::new()),
         (None, None) => {
             return Err(Error::new(
@@ -62,34 +62,34 @@ pub(crate) fn resolve(
             .with_hint("save the image again; docker before 23 takes such an archive in silence and loads nothing"));
         }
     };
-    let mut graph = Graph {
+    let start = Start {
+        root: &root,
+        inventory: &inventory,
+        made: &made,
+        items: docker_archive.as_deref().unwrap_or_default(),
+    };
+    let found = walk(start, blobs, &mut reader)?;
+    let graph = Graph {
+        children_first: children_first(&root, &found.documents),
+        inventory,
         root,
         is_root_made,
-        made: documents,
+        made,
         adopted,
         docker_archive,
-        documents: BTreeMap::new(),
-        children_first: Vec::new(),
-        manifests: BTreeMap::new(),
-        reachable: BTreeSet::new(),
-        missing: Vec::new(),
-        repeated_keys: Vec::new(),
+        documents: found.documents,
+        manifests: found.manifests,
+        reachable: found.reachable,
+        missing: found.missing,
+        repeated_keys: reader.into_repeated_keys(),
     };
-    walk(&mut graph, inventory, blobs, &leniency)?;
-    graph.repeated_keys = leniency.into_passed();
     require_a_whole_image(&graph)?;
     Ok(graph)
 }
 
-fn root(bytes: Vec<u8>, leniency: &Leniency) -> Result<Document> {
+fn root(bytes: Vec<u8>, reader: &mut DocumentReader) -> Result<Document> {
     let digest = Digest::of(Algorithm::Sha256, &bytes);
-    Document::parse(
-        bytes,
-        digest,
-        Shape::Index,
-        "index.json".to_owned(),
-        leniency,
-    )
+    Document::parse(bytes, digest, Shape::Index, "index.json".to_owned(), reader)
 }
 
 /// An archive whose images all lack parts loads nowhere; one with none (a cache, artifacts) is fine.

@@ -1,17 +1,16 @@
 //! The walk from `index.json` down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 
 use crate::error::{Code, Error, Result};
+use crate::graph::Missing;
 use crate::graph::docker_archive::DockerArchiveItem;
-use crate::graph::document::{Document, Leniency, MAX_DOCUMENT_LEN, Shape, schema1};
+use crate::graph::document::{Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, schema1};
 use crate::graph::image::{self, ManifestFacts, Role};
-use crate::graph::order::children_first;
 use crate::graph::pointer::{self, Pointer};
 use crate::graph::restore::restored;
-use crate::graph::{Graph, Missing};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Content, Digest};
 use crate::inventory::{BlobEntry, BlobSource, Inventory};
@@ -21,41 +20,60 @@ const MAX_DEPTH: usize = 32;
 /// How many bytes of documents are kept in memory.
 const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
 
-/// Follows every pointer from the root of `graph`, and fills in what is found.
+/// Where a walk begins, and what it may find besides blobs.
+#[derive(Clone, Copy)]
+pub(crate) struct Start<'a> {
+    pub(crate) root: &'a Document,
+    pub(crate) inventory: &'a Inventory,
+    /// Documents that the source does not hold.
+    pub(crate) made: &'a BTreeMap<Digest, Vec<u8>>,
+    /// The items of `manifest.json`.
+    pub(crate) items: &'a [DockerArchiveItem],
+}
+
+/// What a walk found; [`Graph`](crate::graph::Graph) documents the fields.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) documents: BTreeMap<Digest, Document>,
+    pub(crate) manifests: BTreeMap<Digest, ManifestFacts>,
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) reachable: BTreeSet<Digest>,
+}
+
+/// Follows every pointer from the root.
 pub(crate) fn walk(
-    graph: &mut Graph,
-    inventory: &Inventory,
+    start: Start<'_>,
     blobs: &dyn BlobSource,
-    leniency: &Leniency,
-) -> Result<()> {
-    let root = graph.root.clone();
+    reader: &mut DocumentReader,
+) -> Result<Found> {
     let mut by_config = BTreeMap::new();
-    for (position, item) in graph.docker_archive.iter().flatten().enumerate() {
+    for (position, item) in start.items.iter().enumerate() {
         if let Some(config) = &item.config_digest {
             by_config.entry(config.clone()).or_insert(position);
         }
     }
     let mut walk = Walk {
-        inventory,
+        start,
         blobs,
-        leniency,
+        reader,
         documents_len: 0,
         ancestors: Vec::new(),
         reached: Vec::new(),
         children: BTreeMap::new(),
         by_config,
-        graph,
+        found: Found::default(),
     };
-    walk.follow_all(&root)?;
-    graph.reachable = walk.reached.into_iter().collect();
-    graph.children_first = children_first(graph);
-    Ok(())
+    walk.follow_all(start.root)?;
+    Ok(Found {
+        reachable: walk.reached.into_iter().collect(),
+        ..walk.found
+    })
 }
 
 struct Walk<'a> {
-    inventory: &'a Inventory,
+    start: Start<'a>,
     blobs: &'a dyn BlobSource,
-    leniency: &'a Leniency,
+    reader: &'a mut DocumentReader,
     documents_len: u64,
     ancestors: Vec<Digest>,
     /// What pointers lead to, as often as they do.
@@ -64,10 +82,10 @@ struct Walk<'a> {
     children: BTreeMap<Digest, Shape>,
     /// The first item of `manifest.json` with each config.
     by_config: BTreeMap<Digest, usize>,
-    graph: &'a mut Graph,
+    found: Found,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn follow_all(&mut self, document: &Document) -> Result<()> {
         for pointer in &document.pointers {
             self.follow(document, pointer)?;
@@ -86,13 +104,14 @@ impl Walk<'_> {
             Kind::Schema1 => return Err(schema1(&location())),
             _ => None,
         };
-        let is_made = self.graph.made.contains_key(&pointer.digest);
-        let blob = self.inventory.blobs.get(&pointer.digest);
+        let is_made = self.start.made.contains_key(&pointer.digest);
+        let inventory = self.start.inventory;
+        let blob = inventory.blobs.get(&pointer.digest);
         match blob {
             _ if is_made => {}
             Some(blob) => check_size(blob, pointer, location)?,
             None => {
-                self.graph.missing.push(missing(pointer, location()));
+                self.found.missing.push(missing(pointer, location()));
                 return Ok(());
             }
         }
@@ -113,51 +132,46 @@ impl Walk<'_> {
                 format!("{location} is nested deeper than {MAX_DEPTH} documents"),
             ));
         }
-        let bytes = match (self.graph.made.get(&pointer.digest), blob) {
+        let bytes = match (self.start.made.get(&pointer.digest), blob) {
             (Some(bytes), _) => bytes.clone(),
             (None, Some(blob)) => self.read_document(&pointer.digest, blob, &location)?,
             (None, None) => return Ok(()),
         };
         self.children.insert(pointer.digest.clone(), shape);
-        let mut document = Document::parse(
-            bytes,
-            pointer.digest.clone(),
-            shape,
-            location,
-            self.leniency,
-        )?;
+        let mut document =
+            Document::parse(bytes, pointer.digest.clone(), shape, location, self.reader)?;
         if shape == Shape::Manifest
             && let Some(item) = self.docker_archive_item(&document)
-            && let Some(text) = restored(&document, item, self.inventory)
+            && let Some(text) = restored(&document, item, inventory)
         {
             document = Document::parse(
                 text.into_bytes(),
                 document.digest,
                 shape,
                 document.location,
-                self.leniency,
+                self.reader,
             )?;
             document.is_restored = true;
         }
         self.ancestors.push(pointer.digest.clone());
-        let missing = self.graph.missing.len();
+        let missing = self.found.missing.len();
         self.follow_all(&document)?;
-        let is_complete = self.graph.missing.len() == missing;
+        let is_complete = self.found.missing.len() == missing;
         self.ancestors.pop();
         if shape == Shape::Manifest {
             let facts = self.manifest_facts(&document, pointer, is_complete)?;
-            self.graph.manifests.insert(pointer.digest.clone(), facts);
+            self.found.manifests.insert(pointer.digest.clone(), facts);
         }
-        self.graph
+        self.found
             .documents
             .insert(pointer.digest.clone(), document);
         Ok(())
     }
 
     /// The item of `manifest.json` that has the config of a manifest.
-    fn docker_archive_item(&self, document: &Document) -> Option<&DockerArchiveItem> {
+    fn docker_archive_item(&self, document: &Document) -> Option<&'a DockerArchiveItem> {
         let position = self.by_config.get(&document.config()?.digest)?;
-        self.graph.docker_archive.as_ref()?.get(*position)
+        self.start.items.get(*position)
     }
 
     fn read_document(
@@ -211,7 +225,7 @@ impl Walk<'_> {
             ));
         };
         let layers: Vec<&Pointer> = document.pointers_in(pointer::Role::Layers).collect();
-        let is_present = |digest: &Digest| self.inventory.blobs.contains_key(digest);
+        let is_present = |digest: &Digest| self.start.inventory.blobs.contains_key(digest);
         let is_whole = is_complete
             || is_present(&config.digest)
                 && layers
@@ -219,11 +233,11 @@ impl Walk<'_> {
                     .all(|layer| is_present(&layer.digest) || is_optional(layer));
         let mut platform = None;
         let mut diff_ids = Vec::new();
-        if let (Role::Image, Some(blob)) = (role, self.inventory.blobs.get(&config.digest)) {
+        if let (Role::Image, Some(blob)) = (role, self.start.inventory.blobs.get(&config.digest)) {
             let location = document.location_of(&config);
             let bytes = self.read_document(&config.digest, blob, &location)?;
             self.documents_len -= blob.len;
-            let config = image::config(bytes, &location, self.leniency)?;
+            let config = image::config(bytes, &location, self.reader)?;
             self.check_layers(document, &layers, &config.diff_ids)?;
             platform = config.platform;
             diff_ids = config.diff_ids;
@@ -258,6 +272,7 @@ impl Walk<'_> {
         let layers = layers.iter().zip(diff_ids);
         for (layer, diff_id) in layers.filter(|(layer, id)| !layer.digest.is_written(id)) {
             let content = self
+                .start
                 .inventory
                 .blobs
                 .get(&layer.digest)

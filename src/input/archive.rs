@@ -12,14 +12,16 @@ use ::tar::EntryType;
 pub(super) use self::duplicates::stands_twice;
 use self::input::FileInput;
 pub(super) use self::listing::{CleanName, Contents, Listing};
+use super::Source;
 use super::form::Order;
-use super::{ScanOptions, Source};
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
-use crate::inventory::{DataLocation, ExtraKind, Inventory, Place, PlaceKind, RootName};
+use crate::inventory::{
+    DataLocation, ExtraKind, Inventory, Place, PlaceKind, RootName, Strictness,
+};
 use crate::tar::{self, BLOCK, Entries, Entry, Input};
 
-pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
+pub(super) fn scan(source: &Source, strictness: Strictness) -> Result<Inventory> {
     let file_len = source.file.metadata().context("read", source.path())?.len();
     let head = source.head(&DataLocation::Offset(0), file_len)?;
     refuse_other_formats(source.path(), &head)?;
@@ -48,7 +50,7 @@ pub(super) fn scan(source: &Source, options: ScanOptions) -> Result<Inventory> {
     }
     let end = entries.position();
     check_end(&mut input, end, end)?;
-    listing.finish(source, options, end, file_len)
+    listing.finish(source, strictness, end, file_len)
 }
 
 /// What the first bytes of an entry say.

@@ -140,8 +140,9 @@ mod tests {
     use super::*;
     use crate::error::Code;
     use crate::image::{Algorithm, Digest};
-    use crate::input::{ScanOptions, scan};
+    use crate::input::scan;
     use crate::inventory::BlobSource;
+    use crate::inventory::Strictness;
 
     fn layout() -> (tempfile::TempDir, Digest) {
         let dir = tempfile::tempdir().unwrap();
@@ -157,7 +158,7 @@ mod tests {
     fn a_layout_is_listed() {
         let (dir, digest) = layout();
         let source = Source::open(dir.path()).unwrap();
-        let inventory = scan(&source, ScanOptions::default()).unwrap();
+        let inventory = scan(&source, Strictness::Strict).unwrap();
         let blob = &inventory.blobs[&digest];
         assert_eq!(source.read_blob(blob, 10).unwrap(), b"{}");
         assert_eq!(
@@ -177,7 +178,7 @@ mod tests {
         std::fs::write(dir.path().join("ingest/deep/layer.tar"), b"x").unwrap();
         std::os::unix::fs::symlink(outside.path(), dir.path().join("link")).unwrap();
         let source = Source::open(dir.path()).unwrap();
-        let inventory = scan(&source, ScanOptions::default()).unwrap();
+        let inventory = scan(&source, Strictness::Strict).unwrap();
         assert_eq!(
             inventory.extra.keys().collect::<Vec<_>>(),
             [
@@ -209,7 +210,7 @@ mod tests {
         std::fs::remove_file(&blob).unwrap();
         std::os::unix::fs::symlink("../../index.json", &blob).unwrap();
         let source = Source::open(dir.path()).unwrap();
-        let error = scan(&source, ScanOptions::default()).unwrap_err();
+        let error = scan(&source, Strictness::Strict).unwrap_err();
         assert_eq!(error.code(), Code::LinkEntry);
         // Also when the link appears after the scan.
         assert!(open_beneath(&source.file, &digest.blob_name()).is_err());

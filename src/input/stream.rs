@@ -17,10 +17,12 @@ use super::classify::{self, Item};
 use super::form::Order;
 use super::outer::Outer;
 use super::spool::spool;
-use super::{DOCUMENT_CAP, ScanOptions, Source, SpoolOptions, require_root};
+use super::{DOCUMENT_CAP, Source, SpoolOptions, require_root};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff, sniff_compression};
-use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, RootName};
+use crate::inventory::{
+    BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, RootName, Strictness,
+};
 use crate::progress::Progress;
 use crate::tar::{self, BLOCK, Entries, Entry, Input, ends_inside};
 
@@ -201,7 +203,7 @@ impl Stream {
     ///
     /// # Errors
     /// Those of [`scan`](super::scan), those of the sink, and an archive that has to be in a file.
-    pub fn scan(&mut self, options: ScanOptions, sink: &mut dyn BlobSink) -> Result<Inventory> {
+    pub fn scan(&mut self, strictness: Strictness, sink: &mut dyn BlobSink) -> Result<Inventory> {
         let Stream {
             path,
             incoming,
@@ -225,7 +227,7 @@ impl Stream {
             };
             match &mut kind {
                 ExtraKind::File(data) => {
-                    (*data, content) = passing.file(options, sink)?;
+                    (*data, content) = passing.file(strictness, sink)?;
                 }
                 // Bytes that mean nothing here may still follow.
                 ExtraKind::Other => drop(passing.passed(Algorithm::Sha256)?),
@@ -242,7 +244,7 @@ impl Stream {
         let position = incoming.offset();
         check_end(incoming, end, position)?;
         let len = incoming.offset();
-        let mut inventory = listing.finish(self, options, end, len)?;
+        let mut inventory = listing.finish(self, strictness, end, len)?;
         inventory.outer_compression = self.outer;
         require_root(&inventory, &self.path)?;
         Ok(inventory)
@@ -271,7 +273,7 @@ impl Passing<'_> {
     /// Where the bytes of a file go, and what a blob's first ones say.
     fn file(
         &mut self,
-        options: ScanOptions,
+        strictness: Strictness,
         sink: &mut dyn BlobSink,
     ) -> Result<(DataLocation, Option<Content>)> {
         if RootName::of(self.name).is_some() {
@@ -292,7 +294,7 @@ impl Passing<'_> {
             return Ok((self.hold(head)?, Some(content)));
         }
         if self.written.contains(&digest) {
-            self.again(&digest, head, options)?;
+            self.again(&digest, head, strictness)?;
             return Ok((DataLocation::Written, Some(content)));
         }
         let mut blob = self.blob(head);
@@ -308,13 +310,13 @@ impl Passing<'_> {
     }
 
     /// A blob whose name stood before already: only one with the digest can be the same.
-    fn again(&mut self, digest: &Digest, head: &[u8], options: ScanOptions) -> Result<()> {
+    fn again(&mut self, digest: &Digest, head: &[u8], strictness: Strictness) -> Result<()> {
         let found = hashed(self.blob(head), digest.algorithm())?;
         if found == *digest {
             return Ok(());
         }
         let path = self.incoming.path();
-        if !options.lenient {
+        if strictness == Strictness::Strict {
             return Err(stands_twice(path, self.name));
         }
         Err(Error::new(

@@ -126,7 +126,7 @@ const MAY_USE: [(&str, &str); 20] = [
     ("report", "error image plan"),
     ("batch", "codec error image temporary"),
     // The functions and types that users of the library start with.
-    ("lib", "apply error graph input plan"),
+    ("lib", "apply error graph input inventory plan"),
 ];
 
 /// The modules of the crate that a line of code names.

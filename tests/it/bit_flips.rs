@@ -5,7 +5,8 @@ use std::thread;
 
 use ocify::apply::{RecompressOptions, recompress};
 use ocify::graph::resolve;
-use ocify::input::{ScanOptions, Source, scan};
+use ocify::input::{Source, scan};
+use ocify::inventory::Strictness;
 use ocify::plan::PlanOptions;
 use ocify::progress::Hidden;
 
@@ -99,8 +100,8 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
     let run = || -> ocify::error::Result<()> {
         let mut source = Source::open(path)?;
         let target = Target::prepare(&source, &directory.join("out.tar"), false)?;
-        let mut inventory = scan(&source, ScanOptions::default())?;
-        let graph = resolve(&mut inventory, &source, false)?;
+        let inventory = scan(&source, Strictness::Strict)?;
+        let graph = resolve(inventory, &source, Strictness::Strict)?;
         let compression = match to {
             "gzip" => Compression::Gzip,
             "zstd" => Compression::Zstd,
@@ -110,7 +111,7 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
             compression: Some(compression),
             ..PlanOptions::default()
         };
-        let mut plan = ocify::plan(&graph, &inventory, &options)?;
+        let mut plan = ocify::plan(&graph, &options)?;
         let jobs = std::num::NonZeroUsize::MIN;
         let work = RecompressOptions {
             spare: None,
@@ -121,7 +122,7 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
             directory,
         };
         options.layers = recompress(&plan.transcodes, &mut source, work, &Hidden)?;
-        plan = ocify::plan(&graph, &inventory, &options)?;
+        plan = ocify::plan(&graph, &options)?;
         let options = ApplyOptions {
             spare: None,
             force: false,

@@ -10,7 +10,8 @@ use ocify::apply::{
 use ocify::error::{Code, Result};
 use ocify::graph::resolve;
 use ocify::image::Compression;
-use ocify::input::{ScanOptions, Source, SpoolOptions, scan};
+use ocify::input::{Source, SpoolOptions, scan};
+use ocify::inventory::Strictness;
 use ocify::plan::{Plan, PlanOptions};
 use ocify::progress::Progress;
 use ocify::report::Blobs;
@@ -79,19 +80,19 @@ pub(crate) fn fix_source(
     args: &Fix,
     around: &Around<'_>,
 ) -> Result<Done> {
-    let mut inventory = scan(&source, scan_options(args))?;
-    let graph = resolve(&mut inventory, &source, args.lenient)?;
+    let inventory = scan(&source, strictness(args))?;
+    let graph = resolve(inventory, &source, strictness(args))?;
     let mut options = plan_options(args);
     options.keep_places = keeps_places(&source, target.as_ref(), args);
-    let mut plan = ocify::plan(&graph, &inventory, &options)?;
+    let mut plan = ocify::plan(&graph, &options)?;
     let mut patched = None;
     if options.keep_places {
-        patched = match patch(&plan, &inventory, &source) {
+        patched = match patch(&plan, &graph.inventory, &source) {
             Ok(patch) => Some(patch),
             // Whether it can be patched depends on the input alone, and so does what is written.
             Err(error) if error.code() == Code::InPlaceRefused => {
                 options.keep_places = false;
-                plan = ocify::plan(&graph, &inventory, &options)?;
+                plan = ocify::plan(&graph, &options)?;
                 None
             }
             Err(error) => return Err(error),
@@ -119,7 +120,7 @@ pub(crate) fn fix_source(
         };
         let progress = (around.stage)("compressing");
         options.layers = recompress(&plan.transcodes, &mut source, work, &*progress)?;
-        plan = ocify::plan(&graph, &inventory, &options)?;
+        plan = ocify::plan(&graph, &options)?;
     }
     let progress = (around.stage)("writing");
     let apply_options = apply_options(args, around);
@@ -154,9 +155,10 @@ impl Done {
     }
 }
 
-pub(crate) fn scan_options(args: &Fix) -> ScanOptions {
-    ScanOptions {
-        lenient: args.lenient,
+pub(crate) fn strictness(args: &Fix) -> Strictness {
+    match args.lenient {
+        true => Strictness::Lenient,
+        false => Strictness::Strict,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use ocify::apply::{apply_in_place, patch};
 use ocify::error::{Code, Error, Result, show_path};
 use ocify::graph::resolve;
-use ocify::input::{ScanOptions, Source, scan};
+use ocify::input::{Source, scan};
 use ocify::journal::{Recovery, recover};
 use ocify::plan::PlanOptions;
 
@@ -29,15 +29,15 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
         )
         .with_hint("-o OUTPUT writes a new archive"));
     }
-    let lenient = args.lenient;
-    let mut inventory = scan(&source, ScanOptions { lenient })?;
-    let graph = resolve(&mut inventory, &source, lenient)?;
+    let strictness = fix::strictness(args);
+    let inventory = scan(&source, strictness)?;
+    let graph = resolve(inventory, &source, strictness)?;
     let options = PlanOptions {
         keep_places: true,
         ..fix::plan_options(args)
     };
-    let plan = ocify::plan(&graph, &inventory, &options)?;
-    let patch = patch(&plan, &inventory, &source)?;
+    let plan = ocify::plan(&graph, &options)?;
+    let patch = patch(&plan, &graph.inventory, &source)?;
     if args.dry_run {
         return Ok(Done::planned(plan));
     }

@@ -86,9 +86,9 @@ fn one_pass(
     progress: &dyn Progress,
 ) -> Result<(Plan, Outcome)> {
     let mut sink = StreamSink::new(output, Path::new(standard::OUTPUT), options, progress);
-    let mut inventory = stream.scan(fix::scan_options(args), &mut sink)?;
-    let graph = resolve(&mut inventory, stream, args.lenient)?;
-    let plan = ocify::plan(&graph, &inventory, &fix::plan_options(args))?;
+    let inventory = stream.scan(fix::strictness(args), &mut sink)?;
+    let graph = resolve(inventory, stream, fix::strictness(args))?;
+    let plan = ocify::plan(&graph, &fix::plan_options(args))?;
     let outcome = sink.finish(&plan, stream)?;
     Ok((plan, outcome))
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::docker_archive::DockerArchiveItem;
-use crate::graph::document::{Leniency, MAX_DOCUMENT_LEN};
+use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN};
 use crate::graph::image;
 use crate::image::{Algorithm, Content, Digest};
-use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory};
+use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, Strictness};
 
 /// How many links may lead from one to the next.
 const MAX_LINKS: usize = 16;
@@ -30,12 +30,12 @@ pub(crate) fn adopt(
     items: &mut [DockerArchiveItem],
     inventory: &mut Inventory,
     blobs: &dyn BlobSource,
-    leniency: &Leniency,
+    reader: &mut DocumentReader,
 ) -> Result<Vec<Adopted>> {
     let mut adopter = Adopter {
         inventory,
         blobs,
-        leniency,
+        reader,
         files: BTreeMap::new(),
         digests: BTreeMap::new(),
     };
@@ -60,7 +60,7 @@ pub(crate) fn adopt(
 struct Adopter<'a> {
     inventory: &'a mut Inventory,
     blobs: &'a dyn BlobSource,
-    leniency: &'a Leniency,
+    reader: &'a mut DocumentReader,
     /// The digest of each file that was looked at, by the name of the file itself.
     files: BTreeMap<String, Digest>,
     /// The digest of each name that was used, links included.
@@ -94,7 +94,7 @@ impl Adopter<'_> {
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         if let Some(claimed) = claimed_digest(entry)
             && claimed != digest
-            && !self.leniency.is_lenient()
+            && self.reader.strictness == Strictness::Strict
         {
             return Err(Error::new(
                 Code::DigestMismatch,
@@ -102,7 +102,7 @@ impl Adopter<'_> {
             )
             .with_hint("the archive is damaged or was edited; --lenient takes the config as it is, as docker does"));
         }
-        let config = image::config(bytes, &location, self.leniency)?;
+        let config = image::config(bytes, &location, self.reader)?;
         self.take(names, &digest, blob);
         Ok(Some((digest, config.diff_ids)))
     }
@@ -114,7 +114,10 @@ impl Adopter<'_> {
         let bytes = blob.and_then(|blob| self.blobs.read_blob(blob, MAX_DOCUMENT_LEN).ok());
         let whole = bytes.filter(|bytes| Digest::of(digest.algorithm(), bytes) == *digest);
         whole
-            .and_then(|bytes| image::config(bytes, "", &Leniency::new(true)).ok())
+            .and_then(|bytes| {
+                let mut reader = DocumentReader::new(Strictness::Lenient);
+                image::config(bytes, "", &mut reader).ok()
+            })
             .map_or_else(Vec::new, |config| config.diff_ids)
     }
 
@@ -153,7 +156,7 @@ impl Adopter<'_> {
             && blob.content != Content::Tar
             && claimed != digest
             && Some(&claimed) != diff_id.as_ref()
-            && !self.leniency.is_lenient()
+            && self.reader.strictness == Strictness::Strict
         {
             return Err(Error::new(
                 Code::DigestMismatch,

@@ -6,16 +6,15 @@ use std::path::Path;
 use super::Contents;
 use super::listing::Listed;
 use crate::error::{Code, Error, Result, escape, show_path};
-use crate::input::ScanOptions;
 use crate::input::classify::Item;
 use crate::input::form::FormCheck;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Strictness};
 
 /// One item per name; of different ones the last, if that is allowed.
 pub(super) fn without_duplicates(
     contents: &dyn Contents,
     items: Vec<Listed>,
-    options: ScanOptions,
+    strictness: Strictness,
     inventory: &mut Inventory,
     form: &mut FormCheck,
 ) -> Result<Vec<Item>> {
@@ -38,7 +37,7 @@ pub(super) fn without_duplicates(
         if contents.is_equal(earlier, &item)? {
             continue;
         }
-        if !options.lenient {
+        if strictness == Strictness::Strict {
             return Err(stands_twice(contents.path(), &item.name));
         }
         if passed_over.insert(place) {

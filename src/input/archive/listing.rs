@@ -5,10 +5,10 @@ use std::path::Path;
 use super::{duplicates, has_bytes, is_directory, names};
 use crate::error::{Code, Error, Result, escape, show_path};
 use crate::image::Content;
+use crate::input::Source;
 use crate::input::classify::{self, Item};
 use crate::input::form::{FormCheck, Order, Raw};
-use crate::input::{ScanOptions, Source};
-use crate::inventory::{BlobSource, DataLocation, ExtraKind, Inventory, Place};
+use crate::inventory::{BlobSource, DataLocation, ExtraKind, Inventory, Place, Strictness};
 use crate::tar::{Entry, invalid};
 
 /// What the entries of an archive hold.
@@ -139,7 +139,7 @@ impl Listing {
     pub(in crate::input) fn finish(
         self,
         contents: &dyn Contents,
-        options: ScanOptions,
+        strictness: Strictness,
         end: u64,
         archive_len: u64,
     ) -> Result<Inventory> {
@@ -155,7 +155,7 @@ impl Listing {
             names::unwrap_directory(&wrapper, &mut items, &mut form);
         }
         let items =
-            duplicates::without_duplicates(contents, items, options, &mut inventory, &mut form)?;
+            duplicates::without_duplicates(contents, items, strictness, &mut inventory, &mut form)?;
         names::refuse_nested(contents.path(), &items)?;
         for item in items {
             classify::add(&mut inventory, contents, contents.path(), item)?;

@@ -77,15 +77,15 @@ fn blob_name(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Sha256, bytes).blob_name()
 }
 
-fn scan_with(bytes: &[u8], lenient: bool) -> Result<Inventory> {
+fn scan_with(bytes: &[u8], strictness: Strictness) -> Result<Inventory> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("in.tar");
     fs::write(&path, bytes).unwrap();
-    scan(&Source::open(&path).unwrap(), ScanOptions { lenient })
+    scan(&Source::open(&path).unwrap(), strictness)
 }
 
 fn scanned(tar: &Tar) -> Inventory {
-    scan_with(&tar.0, false).unwrap()
+    scan_with(&tar.0, Strictness::Strict).unwrap()
 }
 
 fn root(inventory: &Inventory) -> &[u8] {
@@ -237,7 +237,7 @@ fn one_directory_around_everything_is_stripped() {
         ),
     ];
     for (name, tar, is_stripped) in cases {
-        let found = scan_with(&tar.end().0, false);
+        let found = scan_with(&tar.end().0, Strictness::Strict);
         assert_eq!(found.is_ok(), is_stripped, "{name}: {found:?}");
         if let Ok(inventory) = found {
             assert!(inventory.form.is_some(), "{name}");
@@ -522,8 +522,8 @@ fn refused_archives() {
         ),
     ];
     for (name, tar, code) in cases {
-        for lenient in [false, true] {
-            let found = scan_with(&tar.0, lenient).unwrap_err();
+        for strictness in [Strictness::Strict, Strictness::Lenient] {
+            let found = scan_with(&tar.0, strictness).unwrap_err();
             assert_eq!(found.code(), code, "{name}: {found}");
         }
     }
@@ -574,12 +574,12 @@ fn a_duplicate_is_refused_unless_equal_or_lenient() {
     ];
     for (name, tar, passed_over, index) in cases {
         let tar = tar.end();
-        let strict = scan_with(&tar.0, false)
+        let strict = scan_with(&tar.0, Strictness::Strict)
             .map(|_| ())
             .map_err(|error| error.code());
         let expected = passed_over.map_or(Ok(()), |_| Err(Code::DuplicateEntry));
         assert_eq!(strict, expected, "{name}");
-        let inventory = scan_with(&tar.0, true).unwrap();
+        let inventory = scan_with(&tar.0, Strictness::Lenient).unwrap();
         assert_eq!(inventory.passed_over, Vec::from_iter(passed_over), "{name}");
         assert_eq!(root(&inventory), index.as_bytes(), "{name}");
         assert!(inventory.form.is_some(), "{name}");
@@ -729,7 +729,7 @@ fn a_source_can_be_scanned_twice() {
     fs::write(&path, image().end().0).unwrap();
     let source = Source::open(&path).unwrap();
     for _ in 0..2 {
-        assert_eq!(root(&scan(&source, ScanOptions::default()).unwrap()), b"{}");
+        assert_eq!(root(&scan(&source, Strictness::Strict).unwrap()), b"{}");
     }
 }
 

@@ -24,6 +24,7 @@ use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::DataLocation;
 pub use recompress::{NewLayer, Transcode};
+use rules::{FindingRule, Rule};
 
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
@@ -175,16 +176,14 @@ pub struct Plan {
 /// One change, with the rule that asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The rule's stable name.
-    pub rule: &'static str,
+    /// The rule, whose [`reason`](Rule::reason) says why.
+    pub rule: Rule,
     /// Where: the path from the root, such as `index.json, manifests[0], layers[2]`.
     pub location: String,
     /// The value before, where there was one.
     pub before: Option<Cow<'static, str>>,
     /// The value after, where there is one.
     pub after: Option<Cow<'static, str>>,
-    /// Why, in the user's words.
-    pub reason: &'static str,
 }
 
 /// How much a finding matters.
@@ -209,10 +208,8 @@ impl Severity {
 /// Something that no change can mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The rule's stable name.
-    pub rule: &'static str,
-    /// How much it matters.
-    pub severity: Severity,
+    /// The rule, which says how much the finding matters: [`severity`](FindingRule::severity).
+    pub rule: FindingRule,
     /// Where, if it is about one place.
     pub location: Option<String>,
     /// What was found.

@@ -155,7 +155,8 @@ pub(crate) mod samples {
 
     use crate::image::media_type::OCI_MANIFEST;
     use crate::image::{Algorithm, Digest};
-    use crate::plan::{Change, DigestChange, Finding, Image, Plan, Severity};
+    use crate::plan::rules::{FindingRule, Rule};
+    use crate::plan::{Change, DigestChange, Finding, Image, Plan};
 
     pub(crate) fn digest(text: &str) -> Digest {
         Digest::of(Algorithm::Sha256, text.as_bytes())
@@ -163,11 +164,10 @@ pub(crate) mod samples {
 
     pub(crate) fn layer_change(layer: usize) -> Change {
         Change {
-            rule: "layer-type",
+            rule: Rule::LayerType,
             location: format!("index.json, manifests[0], layers[{layer}]"),
             before: Some("old-type".into()),
             after: Some("new-type".into()),
-            reason: "readers reject the type",
         }
     }
 
@@ -196,18 +196,16 @@ pub(crate) mod samples {
     pub(crate) fn full() -> Plan {
         let mut changes: Vec<Change> = (0..5).map(layer_change).collect();
         changes.push(Change {
-            rule: "oci-layout",
+            rule: Rule::OciLayout,
             location: "oci-layout".to_owned(),
             before: None,
             after: Some("1.0.0".into()),
-            reason: "the specification requires the file",
         });
         Plan {
             transcodes: Vec::new(),
             changes,
             findings: vec![Finding {
-                rule: "unnamed-image",
-                severity: Severity::Warning,
+                rule: FindingRule::UnnamedImage,
                 location: Some("index.json, manifests[1]\u{1b}[31m".to_owned()),
                 message: "an image has no name".to_owned(),
                 hint: Some("name it after loading".to_owned()),

@@ -365,11 +365,10 @@ impl Rule {
         after: Option<Cow<'static, str>>,
     ) -> Change {
         Change {
-            rule: self.name(),
+            rule: self,
             location: location.into(),
             before,
             after,
-            reason: self.reason(),
         }
     }
 }
@@ -395,8 +394,7 @@ impl FindingRule {
         hint: Option<&str>,
     ) -> Finding {
         Finding {
-            rule: self.name(),
-            severity: self.severity(),
+            rule: self,
             location,
             message,
             hint: hint.map(str::to_owned),

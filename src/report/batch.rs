@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::text::{Style, bytes, count};
+use super::text::{Style, bytes, count, kinds_of_changes};
 use super::{Report, Status};
 use crate::error::escape;
 use crate::plan::Plan;
@@ -181,17 +181,11 @@ fn success(report: &Report<'_>) -> String {
         return String::new();
     };
     let mut parts = Vec::new();
-    let mut rules: Vec<&str> = plan.changes.iter().map(|change| change.rule).collect();
-    rules.sort_unstable();
-    rules.dedup();
-    if rules.is_empty() {
+    let kinds = kinds_of_changes(plan);
+    if kinds == 0 {
         parts.push("already right".to_owned());
     } else {
-        parts.push(count(
-            rules.len() as u64,
-            "kind of change",
-            "kinds of changes",
-        ));
+        parts.push(count(kinds, "kind of change", "kinds of changes"));
     }
     if report.output.is_some() {
         let blobs = count(report.blobs.count, "blob", "blobs");

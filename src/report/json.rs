@@ -44,18 +44,18 @@ pub fn value(report: &Report<'_>) -> Value {
 
 fn change(change: &Change) -> Value {
     json!({
-        "rule": change.rule,
+        "rule": change.rule.name(),
         "location": change.location,
         "before": change.before,
         "after": change.after,
-        "reason": change.reason,
+        "reason": change.rule.reason(),
     })
 }
 
 fn finding(finding: &Finding) -> Value {
     json!({
-        "rule": finding.rule,
-        "severity": finding.severity.name(),
+        "rule": finding.rule.name(),
+        "severity": finding.rule.severity().name(),
         "location": finding.location,
         "message": finding.message,
         "hint": finding.hint,

@@ -1,9 +1,11 @@
 //! The report for people.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::{Report, Status, metadata};
 use crate::error::{Error, escape};
+use crate::plan::rules::Rule;
 use crate::plan::{Change, DigestChange, Finding, Plan, Severity};
 
 /// How many places of one kind of change are shown.
@@ -88,16 +90,19 @@ pub(super) fn count(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
+/// How many rules ask for changes.
+pub(super) fn kinds_of_changes(plan: &Plan) -> u64 {
+    let rules: BTreeSet<Rule> = plan.changes.iter().map(|change| change.rule).collect();
+    rules.len() as u64
+}
+
 fn headline(report: &Report<'_>, plan: &Plan) -> String {
     let mut subject = escape(report.input);
     let is_in_place = report.output == Some(report.input);
     if let Some(output) = report.output.filter(|_| !is_in_place) {
         subject = format!("{subject} → {}", escape(output));
     }
-    let mut rules: Vec<&str> = plan.changes.iter().map(|change| change.rule).collect();
-    rules.sort_unstable();
-    rules.dedup();
-    let kinds = count(rules.len() as u64, "kind of change", "kinds of changes");
+    let kinds = count(kinds_of_changes(plan), "kind of change", "kinds of changes");
     let what = match report.status {
         Status::Fixed if is_in_place => format!("fixed in place, {kinds}"),
         Status::Fixed => format!("fixed, {kinds}"),
@@ -138,36 +143,31 @@ fn recovered(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Res
 }
 
 fn changes(changes: &[Change], style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    // One rule can have several reasons; each is told once.
     let mut groups: Vec<Vec<&Change>> = Vec::new();
     for change in changes {
-        let known = groups
-            .iter_mut()
-            .find(|group| group[0].rule == change.rule && group[0].reason == change.reason);
+        let known = groups.iter_mut().find(|group| group[0].rule == change.rule);
         match known {
             Some(group) => group.push(change),
             None => groups.push(vec![change]),
         }
     }
     for group in groups {
-        let first = group[0];
+        let rule = group[0].rule;
         let Style {
             bold, dim, reset, ..
         } = style;
         writeln!(
             out,
             "\n{bold}{}{reset} ({}): {}",
-            first.rule,
+            rule.name(),
             group.len(),
-            first.reason
+            rule.reason()
         )?;
         for change in group.iter().take(SHOWN) {
             writeln!(out, "  {}", escape(&change.location))?;
             let values = match (&change.before, &change.after) {
-                // A file that only gets another name.
-                (Some(before), Some(after)) if *before == change.location => {
-                    format!("→ {}", escape(after))
-                }
+                // A file is renamed, and its location is its old name.
+                (_, Some(after)) if rule == Rule::BlobName => format!("→ {}", escape(after)),
                 (Some(before), Some(after)) => format!("{} → {}", escape(before), escape(after)),
                 (None, Some(after)) => format!("added {}", escape(after)),
                 (Some(before), None) => format!("removed {}", escape(before)),
@@ -212,15 +212,21 @@ fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Res
         writeln!(out)?;
     }
     for finding in findings {
-        let color = match finding.severity {
+        let severity = finding.rule.severity();
+        let color = match severity {
             Severity::Warning => style.yellow,
             Severity::Info => style.bold,
         };
-        write!(out, "{color}{}:{} ", finding.severity.name(), style.reset)?;
+        write!(out, "{color}{}:{} ", severity.name(), style.reset)?;
         if let Some(location) = &finding.location {
             write!(out, "{}: ", escape(location))?;
         }
-        writeln!(out, "{} [{}]", escape(&finding.message), finding.rule)?;
+        writeln!(
+            out,
+            "{} [{}]",
+            escape(&finding.message),
+            finding.rule.name()
+        )?;
         if let Some(hint) = &finding.hint {
             writeln!(out, "  hint: {}", escape(hint))?;
         }
@@ -252,7 +258,7 @@ mod tests {
         let expected = format!(
             "app.tar → fixed.tar: fixed, 2 kinds of changes, 6 blobs (4.0 kB) verified
 
-layer-type (5): readers reject the type
+layer-type (5): {}
   index.json, manifests[0], layers[0]
     old-type → new-type
   index.json, manifests[0], layers[1]
@@ -261,7 +267,7 @@ layer-type (5): readers reject the type
     old-type → new-type
   and 2 more
 
-oci-layout (1): the specification requires the file
+oci-layout (1): {}
   oci-layout
     added 1.0.0
 
@@ -272,6 +278,8 @@ manifest digests
 warning: index.json, manifests[1]\\u{{1b}}[31m: an image has no name [unnamed-image]
   hint: name it after loading
 ",
+            Rule::LayerType.reason(),
+            Rule::OciLayout.reason(),
             samples::digest("before"),
             samples::digest("after"),
         );

@@ -134,7 +134,8 @@ fn check_entries(entries: &[OutputEntry]) -> Result<Outcome> {
                     "the name \"{}\" is not valid in an output",
                     escape(&entry.name)
                 ),
-            ));
+            )
+            .with_entry(&entry.name));
         }
         let Some(digest) = Digest::from_blob_name(&entry.name) else {
             continue;

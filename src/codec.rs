@@ -45,6 +45,7 @@ impl Limits {
                 self.max_window
             ),
         )
+        .with_expected(self.max_window)
         .with_hint("if it is to be trusted, allow more with --max-window")
     }
 }

@@ -1,14 +1,24 @@
 //! The one error type of the library.
 //!
 //! Rules: a message is a lowercase fragment without a final period that says what was being done,
-//! to what, where in the archive, and what was expected and found. The next step stands in
-//! [`Error::hint`], never in the message. Text that comes from the archive is escaped before it is
-//! shown. Every error has a stable [`Error::code`] and a [`Class`]; scripts read these, people read
-//! the message.
+//! to what, where in the archive, and what was expected and found. What it states of these can be
+//! asked for: [`Error::path`], [`Error::place`], [`Error::expected`], [`Error::found`]. The next
+//! step is in [`Error::hint`], and the cause in `source()`; neither is in the message. Text that
+//! comes from the archive is escaped before it is shown. Every error has a stable [`Error::code`]
+//! and a [`Class`]; programs read these, people read the message.
 
+mod code;
+mod place;
+mod text;
+
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use code::{Class, Code};
+pub use place::Place;
+pub use text::{escape, show_list, show_path};
 
 /// What to do where there is no room, before the output or meanwhile.
 pub(crate) const NO_SPACE_HINT: &str = "free some space or choose another OUTPUT";
@@ -16,181 +26,39 @@ pub(crate) const NO_SPACE_HINT: &str = "free some space or choose another OUTPUT
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The broad class of a failure: what kind of thing has to change before a retry can succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// The bytes are damaged: they contradict a digest, a size or the format itself.
-    Corrupt,
-    /// The bytes mean different images to different readers.
-    Ambiguous,
-    /// The input is understood but not supported.
-    Unsupported,
-    /// The operating system refused a read or a write.
-    Io,
-    /// The request itself was refused before anything was written.
-    Refused,
-}
-
-impl Class {
-    /// The class as it stands in the JSON report.
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Corrupt => "corrupt",
-            Class::Ambiguous => "ambiguous",
-            Class::Unsupported => "unsupported",
-            Class::Io => "io",
-            Class::Refused => "refused",
-        }
-    }
-}
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal, $class:ident;)*) => {
-        /// The stable code of a failure, as it stands in the JSON report.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[non_exhaustive]
-        pub enum Code { $($(#[$doc])* $variant,)* }
-
-        impl Code {
-            /// Every code, in the order of the documentation.
-            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
-
-            /// The code as it stands in the JSON report.
-            pub fn name(self) -> &'static str {
-                match self { $(Code::$variant => $name,)* }
-            }
-
-            /// The class that the code belongs to.
-            pub fn class(self) -> Class {
-                match self { $(Code::$variant => Class::$class,)* }
-            }
-        }
-    };
-}
-
-codes! {
-    /// The archive ends inside an entry.
-    TruncatedArchive = "truncated-archive", Corrupt;
-    /// A tar header or an entry name is not valid.
-    InvalidArchive = "invalid-archive", Corrupt;
-    /// A blob's bytes do not have the digest that names them.
-    DigestMismatch = "digest-mismatch", Corrupt;
-    /// A blob's length is not the size its descriptor states.
-    SizeMismatch = "size-mismatch", Corrupt;
-    /// A blob that the only image needs is not in the archive.
-    MissingBlob = "missing-blob", Corrupt;
-    /// A document is not valid JSON, or lacks a required property.
-    InvalidDocument = "invalid-document", Corrupt;
-    /// A digest does not follow the specification's grammar.
-    InvalidDigest = "invalid-digest", Corrupt;
-    /// A manifest lists more or fewer layers than its config has diff IDs.
-    LayerCountMismatch = "layer-count-mismatch", Corrupt;
-    /// An uncompressed layer's digest is not the diff ID in the config.
-    DiffIdMismatch = "diff-id-mismatch", Corrupt;
-    /// A document is both manifest and index, or contradicts its descriptor.
-    AmbiguousDocument = "ambiguous-document", Ambiguous;
-    /// A document has a key twice, or in two spellings.
-    DuplicateKey = "duplicate-key", Ambiguous;
-    /// Two different entries have one name.
-    DuplicateEntry = "duplicate-entry", Ambiguous;
-    /// index.json and manifest.json describe different images.
-    RootDisagreement = "root-disagreement", Ambiguous;
-    /// Bytes follow the end of the archive.
-    TrailingArchive = "trailing-archive", Ambiguous;
-    /// Neither an image archive nor an image layout.
-    NotAnImage = "not-an-image", Unsupported;
-    /// The archive as a whole is compressed.
-    CompressedArchive = "compressed-archive", Unsupported;
-    /// Compressed data becomes larger than is allowed.
-    CompressionRatio = "compression-ratio", Unsupported;
-    /// Compressed data asks for more memory than is allowed.
-    WindowTooLarge = "window-too-large", Unsupported;
-    /// A layer cannot be decompressed.
-    DamagedLayer = "damaged-layer", Corrupt;
-    /// A layer is compressed in a form that OCI has no media type for.
-    UnsupportedCompression = "unsupported-compression", Unsupported;
-    /// Something has no Docker media type, and Docker types were asked for.
-    NoDockerType = "no-docker-type", Unsupported;
-    /// A digest uses an algorithm that cannot be verified.
-    UnsupportedDigest = "unsupported-digest", Unsupported;
-    /// A Docker schema 1 manifest.
-    Schema1 = "schema1", Unsupported;
-    /// A Docker plugin.
-    Plugin = "plugin", Unsupported;
-    /// A blob is stored as a sparse entry.
-    SparseEntry = "sparse-entry", Unsupported;
-    /// A blob or a root file is a symbolic or hard link, or no regular file.
-    LinkEntry = "link-entry", Unsupported;
-    /// A document is larger than the cap.
-    DocumentTooLarge = "document-too-large", Unsupported;
-    /// A directory holds more files than are listed.
-    TooManyEntries = "too-many-entries", Unsupported;
-    /// Documents are nested deeper than the cap.
-    DocumentTooDeep = "document-too-deep", Unsupported;
-    /// The input passes by once, and something would have to be read again.
-    NeedsFile = "needs-file", Unsupported;
-    /// No image has the platform that was asked for.
-    PlatformNotFound = "platform-not-found", Unsupported;
-    /// No image has the name, digest or number that was asked for.
-    ImageNotFound = "image-not-found", Unsupported;
-    /// A name was given for one image, and the archive has several.
-    SeveralImages = "several-images", Refused;
-    /// A name was to be given to a second image.
-    NameTaken = "name-taken", Refused;
-    /// The operating system reported an error.
-    Io = "io", Io;
-    /// The output does not fit on its filesystem.
-    NoSpace = "no-space", Io;
-    /// The reader of the output went away.
-    OutputClosed = "output-closed", Io;
-    /// The output would go to a terminal.
-    OutputIsTerminal = "output-is-terminal", Refused;
-    /// The output exists.
-    OutputExists = "output-exists", Refused;
-    /// The output is the input.
-    OutputIsInput = "output-is-input", Refused;
-    /// The output lies inside the input.
-    OutputInInput = "output-in-input", Refused;
-    /// The directory that is to hold the output does not exist.
-    ParentMissing = "parent-missing", Refused;
-    /// The output directory is not empty.
-    OutputNotEmpty = "output-not-empty", Refused;
-    /// What has to change cannot be changed in the file as it is.
-    InPlaceRefused = "in-place-refused", Refused;
-    /// The file to be fixed in place cannot be written.
-    NotWritable = "not-writable", Refused;
-    /// Another run works on the file.
-    FileBusy = "file-busy", Refused;
-    /// A fix in place did not end, and the file has to be restored first.
-    UnfinishedFix = "unfinished-fix", Refused;
-    /// The journal of a fix in place is not the file's.
-    ForeignJournal = "foreign-journal", Refused;
-    /// Another run writes to the output directory.
-    OutputBusy = "output-busy", Refused;
-    /// The input changed while it was read.
-    SourceChanged = "source-changed", Io;
-    /// The run was stopped before the output was complete.
-    Interrupted = "interrupted", Io;
-}
-
 /// What went wrong, where, and what to do next.
+///
+/// `Display` shows the message alone. [`Error::message_with_causes`] adds what the message leaves to
+/// `source()`.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Facts>);
+
+/// In a box, so that a `Result` stays small.
+#[derive(Debug)]
+struct Facts {
     code: Code,
     message: String,
+    path: Option<PathBuf>,
+    place: Option<Place>,
+    expected: Option<String>,
+    found: Option<String>,
     hint: Option<String>,
-    source: Option<io::Error>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `code` with a message that follows the rules above.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Error {
+        Error(Box::new(Facts {
             code,
             message: message.into(),
+            path: None,
+            place: None,
+            expected: None,
+            found: None,
             hint: None,
             source: None,
-        }
+        }))
     }
 
     /// An operating system error while `doing` something to `path`.
@@ -200,12 +68,12 @@ impl Error {
             io::ErrorKind::BrokenPipe => Code::OutputClosed,
             _ => Code::Io,
         };
-        let hint = (code == Code::NoSpace).then(|| NO_SPACE_HINT.to_owned());
-        Error {
-            code,
-            message: format!("cannot {doing} {}", show_path(path)),
-            hint,
-            source: Some(source),
+        let error = Error::new(code, format!("cannot {doing} {}", show_path(path)))
+            .with_path(path)
+            .with_source(source);
+        match code {
+            Code::NoSpace => error.with_hint(NO_SPACE_HINT),
+            _ => error,
         }
     }
 
@@ -217,82 +85,128 @@ impl Error {
         )
     }
 
+    /// The same error about this file or directory, which the message names.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.path = Some(path.into());
+        self
+    }
+
+    /// The same error in this part of a document, which the message names.
+    #[must_use]
+    pub fn with_document(mut self, document: impl Into<String>) -> Self {
+        self.place_mut().set_document(document.into());
+        self
+    }
+
+    /// The same error in this entry of the archive, which the message names.
+    #[must_use]
+    pub fn with_entry(mut self, entry: impl Into<String>) -> Self {
+        self.place_mut().set_entry(entry.into());
+        self
+    }
+
+    /// The same error at this byte of the archive, which the message states.
+    #[must_use]
+    pub fn with_byte(mut self, byte: u64) -> Self {
+        self.place_mut().set_byte(byte);
+        self
+    }
+
+    /// The same error with what should have been there, as the message states it.
+    #[must_use]
+    pub fn with_expected(mut self, expected: impl fmt::Display) -> Self {
+        self.0.expected = Some(expected.to_string());
+        self
+    }
+
+    /// The same error with what was there instead, as the message states it.
+    #[must_use]
+    pub fn with_found(mut self, found: impl fmt::Display) -> Self {
+        self.0.found = Some(found.to_string());
+        self
+    }
+
     /// The same error with the next step for the user.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
+    }
+
+    /// The same error with its cause, which the message does not repeat.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    fn place_mut(&mut self) -> &mut Place {
+        self.0.place.get_or_insert_default()
     }
 
     /// The stable code.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The class of the code.
     pub fn class(&self) -> Class {
-        self.code.class()
+        self.0.code.class()
+    }
+
+    /// The file or directory that the error is about: the archive itself if it is about something
+    /// in it. `None` if the message names none.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// Where in the archive it is, if that is known.
+    pub fn place(&self) -> Option<&Place> {
+        self.0.place.as_ref()
+    }
+
+    /// What should have been there, if the message states it: a digest, a media type, or a number
+    /// without its unit (lengths are in bytes).
+    pub fn expected(&self) -> Option<&str> {
+        self.0.expected.as_deref()
+    }
+
+    /// What was there instead, in the same form as [`Error::expected`].
+    pub fn found(&self) -> Option<&str> {
+        self.0.found.as_deref()
     }
 
     /// The next step for the user, if there is one worth naming.
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
+    }
+
+    /// The message and what caused it, joined by `: `, for people.
+    pub fn message_with_causes(&self) -> String {
+        let mut text = self.to_string();
+        if let Some(source) = &self.0.source {
+            text.push_str(": ");
+            // An error of the system says all that it knows by itself.
+            match source.downcast_ref::<Error>() {
+                Some(error) => text.push_str(&error.message_with_causes()),
+                None => text.push_str(&source.to_string()),
+            }
+        }
+        text
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.0.message)
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as _)
     }
-}
-
-/// Text from an archive made safe for a terminal: control characters and the invisible characters
-/// that reorder text are written as escapes.
-pub fn escape(text: &str) -> String {
-    // Nearly all of it is plain, and there may be a great deal.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || reorders {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// A path made safe for a terminal.
-pub fn show_path(path: &Path) -> String {
-    escape(&path.to_string_lossy())
-}
-
-/// A list for a message: the first ten, then how many more there are.
-pub fn show_list<T: fmt::Display>(items: &[T]) -> String {
-    const SHOWN: usize = 10;
-    let mut text = items
-        .iter()
-        .take(SHOWN)
-        .map(T::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
-    if items.len() > SHOWN {
-        text.push_str(&format!(" and {} more", items.len() - SHOWN));
-    }
-    text
 }
 
 /// Adds what was being done, and to which path, to an operating system error.
@@ -312,18 +226,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_and_reordering_characters_are_escaped() {
-        assert_eq!(
-            escape("a\x1b[31m\u{202e}b\né"),
-            "a\\u{1b}[31m\\u{202e}b\\u{a}é"
-        );
-    }
-
-    #[test]
-    fn lists_are_capped_at_ten() {
-        let items: Vec<u32> = (0..12).collect();
-        assert_eq!(show_list(&items), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
-        assert_eq!(show_list(&items[..2]), "0, 1");
+    fn errors_pass_between_threads_and_stay_small() {
+        fn passes<T: Send + Sync + 'static>() {}
+        passes::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
     }
 
     #[test]
@@ -345,10 +251,36 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_unique() {
-        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Code::ALL.len());
+    fn the_message_does_not_repeat_the_cause() {
+        let error = Error::io("open", Path::new("a.tar"), io::ErrorKind::NotFound.into());
+        assert_eq!(error.to_string(), "cannot open a.tar");
+        assert_eq!(error.source().unwrap().to_string(), "entity not found");
+        assert_eq!(
+            error.message_with_causes(),
+            "cannot open a.tar: entity not found"
+        );
+        assert_eq!(error.path(), Some(Path::new("a.tar")));
+        let outer = Error::new(Code::Io, "the run ended").with_source(error);
+        let all = "the run ended: cannot open a.tar: entity not found";
+        assert_eq!(outer.message_with_causes(), all);
+    }
+
+    #[test]
+    fn an_error_has_the_facts_that_it_was_given() {
+        let error = Error::new(Code::SizeMismatch, "a message")
+            .with_document("index.json")
+            .with_entry("blobs/sha256/ab")
+            .with_byte(7)
+            .with_expected(5)
+            .with_found(6);
+        let place = error.place().unwrap();
+        assert_eq!(
+            (place.document(), place.entry(), place.byte()),
+            (Some("index.json"), Some("blobs/sha256/ab"), Some(7))
+        );
+        assert_eq!((error.expected(), error.found()), (Some("5"), Some("6")));
+        let bare = Error::interrupted();
+        assert!(bare.path().is_none() && bare.place().is_none());
+        assert!(bare.expected().is_none() && bare.found().is_none());
     }
 }

@@ -59,6 +59,7 @@ impl Source {
                 Code::NotAnImage,
                 format!("{} is neither a file nor a directory", show_path(path)),
             )
+            .with_path(path)
             .with_hint(match metadata.file_type().is_fifo() {
                 true => "give what a pipe brings on standard input, whose name is -",
                 false => "give a file, a directory, or - for standard input",
@@ -213,6 +214,7 @@ impl Source {
                 Code::TruncatedArchive,
                 format!("{} became shorter while it was read", show_path(&self.path)),
             )
+            .with_path(&self.path)
             .with_hint("try again when nothing else writes to it"),
             DataLocation::Offset(_) => Error::io("read", &self.path, error),
             DataLocation::File(name) => Error::io("read", &self.path.join(name), error),
@@ -247,7 +249,7 @@ impl Source {
 impl BlobSource for Source {
     fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>> {
         if blob.len > max_len {
-            return Err(Error::new(
+            let error = Error::new(
                 Code::DocumentTooLarge,
                 format!(
                     "{} in {} has {} bytes, at most {max_len} were expected",
@@ -255,7 +257,15 @@ impl BlobSource for Source {
                     show_path(&self.path),
                     blob.len
                 ),
-            ));
+            )
+            .with_path(&self.path)
+            .with_expected(max_len)
+            .with_found(blob.len);
+            return Err(match &blob.data {
+                DataLocation::Offset(offset) => error.with_byte(*offset),
+                DataLocation::File(name) => error.with_entry(name),
+                _ => error,
+            });
         }
         self.read_range(&blob.data, blob.len)
     }
@@ -314,6 +324,6 @@ fn require_root(inventory: &Inventory, path: &Path) -> Result<()> {
             "{} holds neither index.json nor manifest.json",
             show_path(path)
         ),
-    )
+    ).with_path(path)
     .with_hint("give an archive that docker save or docker buildx build --output type=oci or type=docker wrote, or an OCI image layout directory"))
 }

@@ -72,14 +72,16 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
         let error = Error::new(
             Code::InPlaceRefused,
             format!("{} is not a regular file", show_path(path)),
-        );
+        )
+        .with_path(path);
         return Err(error.with_hint("only an archive in a file of its own can be fixed in place; -o OUTPUT writes a new one"));
     }
     if is_nameless(path).context("open", path)? {
         let error = Error::new(
             Code::InPlaceRefused,
             format!("{} leads to a file without a name", show_path(path)),
-        );
+        )
+        .with_path(path);
         return Err(
             error.with_hint("nobody could find what is written to it; -o OUTPUT writes a new file")
         );
@@ -90,8 +92,10 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
         | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::ExecutableFileBusy => Error::new(
             Code::NotWritable,
-            format!("{} cannot be written: {error}", show_path(path)),
+            format!("{} cannot be written", show_path(path)),
         )
+        .with_path(path)
+        .with_source(error)
         .with_hint("-o OUTPUT writes a new file"),
         _ => Error::io("open", path, error),
     })
@@ -104,6 +108,7 @@ pub(crate) fn unfinished(path: &Path, what: &str) -> Error {
         Code::UnfinishedFix,
         format!("an in-place fix of {shown} did not end, {what}"),
     )
+    .with_path(path)
     .with_hint(format!(
         "run ocify fix --recover {shown} as a user who may write it"
     ))

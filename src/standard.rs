@@ -25,6 +25,7 @@ pub fn input() -> Result<File> {
     if file.is_terminal() {
         return Err(
             Error::new(Code::NotAnImage, format!("{INPUT} is a terminal"))
+                .with_path(INPUT)
                 .with_hint("pipe an archive into the command, or give a file as INPUT"),
         );
     }
@@ -42,6 +43,7 @@ pub fn output() -> Result<File> {
             Code::OutputIsTerminal,
             format!("{OUTPUT} is a terminal, and an archive is binary"),
         )
+        .with_path(OUTPUT)
         .with_hint("pipe it into a command such as docker load, or give a file with -o"));
     }
     Ok(file)

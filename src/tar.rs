@@ -20,6 +20,7 @@ pub(crate) fn invalid(path: &Path, what: &str) -> Error {
         Code::InvalidArchive,
         format!("{} is not valid: {what}", show_path(path)),
     )
+    .with_path(path)
 }
 
 /// The error for an archive that ends too early.
@@ -28,5 +29,6 @@ pub(crate) fn truncated(path: &Path, inside: &str) -> Error {
         Code::TruncatedArchive,
         format!("{} ends inside {inside}", show_path(path)),
     )
+    .with_path(path)
     .with_hint("copy or download the archive again")
 }

@@ -172,13 +172,20 @@ pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Res
     if expected == found {
         return Ok(());
     }
-    Err(Error::new(
+    Err(wrong_digest(name, expected, found).with_entry(name))
+}
+
+/// Says that a blob, which messages call `name`, is not what its digest states.
+pub(super) fn wrong_digest(name: &str, expected: &Digest, found: &Digest) -> Error {
+    Error::new(
         Code::DigestMismatch,
         format!(
             "{name} has other bytes than its digest states: expected {expected}, found {found}"
         ),
     )
-    .with_hint("the input is damaged; build, save or download it again"))
+    .with_expected(expected)
+    .with_found(found)
+    .with_hint("the input is damaged; build, save or download it again")
 }
 
 impl Shared<'_> {
@@ -190,6 +197,11 @@ impl Shared<'_> {
 
 /// Says that a blob's place in the input holds another number of bytes than when it was scanned.
 pub(super) fn changed_len(name: &str, data: &DataLocation, expected: u64, found: u64) -> Error {
+    wrong_len(name, data, expected, found).with_entry(name)
+}
+
+/// The same for a blob that messages call `name` and that is known by its place in a document.
+pub(super) fn wrong_len(name: &str, data: &DataLocation, expected: u64, found: u64) -> Error {
     let (code, what) = match data {
         DataLocation::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
         DataLocation::File(_)
@@ -202,5 +214,7 @@ pub(super) fn changed_len(name: &str, data: &DataLocation, expected: u64, found:
         code,
         format!("{name} cannot be copied, {what}: expected {expected} bytes, found {found}"),
     )
+    .with_expected(expected)
+    .with_found(found)
     .with_hint("the input changed while it was read; try again")
 }

@@ -124,6 +124,9 @@ fn refuse_changed(patch: &Patch, source: &Source) -> Result<()> {
             patch.old_len
         ),
     )
+    .with_path(source.path())
+    .with_expected(patch.old_len)
+    .with_found(found)
     .with_hint("try again when nothing else writes to it"))
 }
 
@@ -166,5 +169,6 @@ fn refused(source: &Source, why: &str) -> Error {
             show_path(source.path())
         ),
     )
+    .with_path(source.path())
     .with_hint("-o OUTPUT writes a new archive")
 }

@@ -23,6 +23,9 @@ pub(super) fn check(parent: &Path, needed: u64) -> Result<()> {
             show_path(parent)
         ),
     )
+    .with_path(parent)
+    .with_expected(needed)
+    .with_found(available)
     .with_hint(NO_SPACE_HINT))
 }
 

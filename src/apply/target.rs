@@ -59,6 +59,7 @@ impl Target {
                 Code::OutputIsInput,
                 format!("the output {} is the input", show_path(output)),
             )
+            .with_path(output)
             .with_hint("choose another OUTPUT"));
         }
         let is_dir = followed.is_some_and(|found| found.is_dir());
@@ -102,6 +103,7 @@ impl Target {
                 Code::OutputIsInput,
                 format!("{} leads to the input", standard::OUTPUT),
             )
+            .with_path(standard::OUTPUT)
             .with_hint("let it lead to another file, or to a pipe"));
         }
         Ok(Target {
@@ -235,6 +237,7 @@ pub(super) fn not_empty(path: &Path) -> Error {
         Code::OutputNotEmpty,
         format!("the output directory {shown} is not empty"),
     )
+    .with_path(path)
     .with_hint(
         "choose a new or an empty directory; for an archive in this one, give its name as well",
     )
@@ -254,6 +257,7 @@ fn refuse_mount(path: &Path) -> Result<()> {
             show_path(path)
         ),
     )
+    .with_path(path)
     .with_hint("choose a new directory below it"))
 }
 
@@ -272,6 +276,8 @@ fn refuse_existing(output: &Path, kind: &TargetKind, is_file: bool, force: bool)
                 show_path(output)
             ),
         )
+        .with_path(output)
+        .with_expected(expected)
         .with_hint("choose another OUTPUT"));
     }
     if force {
@@ -285,6 +291,7 @@ fn output_exists(path: &Path) -> Error {
         Code::OutputExists,
         format!("the output {} exists", show_path(path)),
     )
+    .with_path(path)
     .with_hint("choose another OUTPUT, or replace it with --force")
 }
 
@@ -294,6 +301,7 @@ fn split(path: &Path, output: &Path) -> Result<(PathBuf, OsString)> {
             Code::ParentMissing,
             format!("the output {} has no name of its own", show_path(output)),
         )
+        .with_path(output)
         .with_hint("give a path that ends in a name"));
     };
     let parent = if parent.as_os_str().is_empty() {
@@ -314,6 +322,7 @@ fn refuse_parent(source: &Source, parent: &Path, output: &Path) -> Result<()> {
                 show_path(parent)
             ),
         )
+        .with_path(parent)
         .with_hint("create it first"));
     }
     if !source.is_layout() {
@@ -332,6 +341,7 @@ fn refuse_parent(source: &Source, parent: &Path, output: &Path) -> Result<()> {
                     show_path(source.path())
                 ),
             )
+            .with_path(output)
             .with_hint("choose an OUTPUT outside the input directory"));
         }
     }

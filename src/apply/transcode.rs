@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::copy::check_digest;
+use super::copy::wrong_digest;
 use super::recompress::{RecompressOptions, Stop};
 use crate::codec::{
     Block, Buffers, Encoder, EncoderOptions, Limits, layer_decoder, needs_too_much_memory,
@@ -108,7 +108,7 @@ pub(super) fn transcode(
         }
         // That the bytes are not what they should be explains more than what they made of the rest.
         if let Some(found) = read {
-            check_digest(&work.place, &work.digest, &found)?;
+            check_layer(work, &found)?;
         }
         decoded?;
         let output = encoded.map_err(in_directory)?;
@@ -155,7 +155,7 @@ fn in_turn(
     };
     // That the bytes are not what they should be explains more than what they made of the rest.
     if !is_bomb {
-        check_digest(&work.place, &work.digest, &found)?;
+        check_layer(work, &found)?;
     }
     decoded?;
     let output = encoder.and_then(Encoder::finish).map_err(in_directory)?;
@@ -175,6 +175,13 @@ fn join<T>(result: thread::Result<T>) -> T {
     }
 }
 
+fn check_layer(work: &Transcode, found: &Digest) -> Result<()> {
+    if *found == work.digest {
+        return Ok(());
+    }
+    Err(wrong_digest(&work.place, &work.digest, found).with_document(&work.place))
+}
+
 fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
     if *found == work.diff_id {
         return Ok(());
@@ -186,6 +193,9 @@ fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
             work.place, work.diff_id
         ),
     )
+    .with_document(&work.place)
+    .with_expected(&work.diff_id)
+    .with_found(found)
     .with_hint("every engine refuses this image; build or save it again"))
 }
 
@@ -212,7 +222,7 @@ fn decode_all(
     blocks: &Buffers,
     send: &mut dyn FnMut(Block) -> bool,
 ) -> Result<()> {
-    let damaged = |error: io::Error| damaged(work, limits, &error);
+    let damaged = |error: io::Error| damaged(work, limits, error);
     let max_len = limits.max_len(work.len);
     let mut decoder = layer_decoder(work.content, input, limits).map_err(damaged)?;
     let mut total = 0_u64;
@@ -231,6 +241,8 @@ fn decode_all(
                     work.place, work.len
                 ),
             )
+            .with_document(&work.place)
+            .with_expected(max_len)
             .with_hint("if the image is to be trusted, allow more with --max-ratio"));
         }
         if !send(block) {
@@ -255,18 +267,20 @@ fn fill(decoder: &mut impl Read, block: &mut Block, size: usize) -> io::Result<u
     Ok(count)
 }
 
-fn damaged(work: &Transcode, limits: Limits, error: &io::Error) -> Error {
-    if needs_too_much_memory(error) {
-        return limits.window_error(&work.place);
+fn damaged(work: &Transcode, limits: Limits, error: io::Error) -> Error {
+    if needs_too_much_memory(&error) {
+        return limits.window_error(&work.place).with_document(&work.place);
     }
     Error::new(
         Code::DamagedLayer,
         format!(
-            "{} cannot be decompressed as {}: {error}",
+            "{} cannot be decompressed as {}",
             work.place,
             work.content.name()
         ),
     )
+    .with_document(&work.place)
+    .with_source(error)
     .with_hint("the input is damaged; build, save or download it again")
 }
 

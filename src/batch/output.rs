@@ -170,6 +170,7 @@ impl Workshop {
                 Code::OutputExists,
                 format!("the output {} exists", show_path(&place)),
             )
+            .with_path(&place)
             .with_hint("no earlier run is known to have written it; replace it with --force"));
         }
         replace(made, &place, existing)?;

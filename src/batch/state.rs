@@ -293,6 +293,7 @@ fn busy(directory: &Path) -> Error {
         Code::OutputBusy,
         format!("another run is writing to {}", show_path(directory)),
     )
+    .with_path(directory)
     .with_hint("wait for it to end, or give each worker a share of its own with --shard")
 }
 

@@ -75,7 +75,9 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
 /// # Errors
 /// Text that is no list of such items.
 pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<DockerArchiveItem>> {
-    let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{LOCATION} {what}"));
+    let invalid = |what: &str| {
+        Error::new(Code::InvalidDocument, format!("{LOCATION} {what}")).with_document(LOCATION)
+    };
     let text = reader.text(bytes.to_vec(), KEYS, LOCATION)?;
     let root = View::of_checked(&text);
     let items = root
@@ -83,7 +85,10 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
         .ok_or_else(|| invalid("is not a list of images"))?;
     let mut parsed = Vec::with_capacity(items.len());
     for (position, item) in items.into_iter().enumerate() {
-        let fail = |what: &str| invalid(&format!("[{position}] {what}"));
+        let fail = |what: &str| {
+            let place = format!("{LOCATION} [{position}]");
+            Error::new(Code::InvalidDocument, format!("{place} {what}")).with_document(place)
+        };
         let members = item.members().ok_or_else(|| fail("is not an object"))?;
         let strings = |key: &str| -> Result<Vec<String>> {
             let Some(list) = find(&members, key) else {

@@ -85,7 +85,9 @@ impl Document {
         reader: &mut DocumentReader,
     ) -> Result<Self> {
         let text = reader.text(bytes, KEYS, &location)?;
-        let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
+        let invalid = |what: &str| {
+            Error::new(Code::InvalidDocument, format!("{location} {what}")).with_document(&location)
+        };
         let root = View::of_checked(&text);
         let members = root
             .members()
@@ -103,7 +105,8 @@ impl Document {
             return Err(Error::new(
                 Code::AmbiguousDocument,
                 format!("{location} is both an index (manifests) and a manifest (config, layers)"),
-            ));
+            )
+            .with_document(location));
         }
         let contradicts = match (&media_type, shape) {
             (None, _) => false,
@@ -128,7 +131,10 @@ impl Document {
                     "{location} is {expected} by its descriptor but holds {}",
                     escape(found)
                 ),
-            ));
+            )
+            .with_expected(expected)
+            .with_found(found)
+            .with_document(location));
         }
         let roles: &[Role] = match shape {
             Shape::Index => &[Role::Manifests, Role::Subject],
@@ -176,7 +182,7 @@ impl Document {
 
 /// The error for a schema 1 manifest.
 pub(crate) fn schema1(location: &str) -> Error {
-    Error::new(Code::Schema1, format!("{location} is a Docker schema 1 manifest, which has no OCI form"))
+    Error::new(Code::Schema1, format!("{location} is a Docker schema 1 manifest, which has no OCI form")).with_document(location)
         .with_hint("pull and save the image again with a current Docker, or convert it with oci-schema1 (github.com/tianon/oci-schema1)")
 }
 
@@ -218,22 +224,23 @@ impl DocumentReader {
                 Code::InvalidDocument,
                 format!("{location} is not UTF-8 text"),
             )
+            .with_document(location)
         })?;
         match self.check(&text, keys, location) {
             Ok(()) => Ok(text),
             Err(Fault::Invalid(what)) => Err(Error::new(
                 Code::InvalidDocument,
                 format!("{location} is not valid JSON: {what}"),
-            )),
+            ).with_document(location)),
             Err(Fault::Duplicate(key)) => Err(Error::new(
                 Code::DuplicateKey,
                 format!("{location} has the key \"{}\" twice in one object, and readers differ on which counts", escape(&key)),
-            )
+            ).with_document(location).with_found(key)
             .with_hint("--lenient takes the last one, as Docker does")),
             Err(Fault::Case { found, known }) => Err(Error::new(
                 Code::DuplicateKey,
                 format!("{location} has the key \"{}\", which some readers take for \"{known}\" and others ignore", escape(&found)),
-            )),
+            ).with_document(location).with_expected(known).with_found(found)),
         }
     }
 

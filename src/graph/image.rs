@@ -57,6 +57,7 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
             Code::Plugin,
             format!("{} is a Docker plugin, not an image", document.location),
         )
+        .with_document(&document.location)
         .with_hint("plugins are installed with docker plugin install, not loaded from archives"));
     }
     let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
@@ -93,7 +94,9 @@ pub(crate) fn config(
     reader: &mut DocumentReader,
 ) -> Result<Config> {
     let text = reader.text(bytes, KEYS, location)?;
-    let invalid = |what: &str| Error::new(Code::InvalidDocument, format!("{location} {what}"));
+    let invalid = |what: &str| {
+        Error::new(Code::InvalidDocument, format!("{location} {what}")).with_document(location)
+    };
     let root = View::of_checked(&text);
     let members = root
         .members()

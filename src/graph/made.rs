@@ -57,13 +57,13 @@ fn descriptor(media_type: &str, digest: &Digest, len: u64) -> Value {
 
 fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> Result<Vec<u8>> {
     let absent = |place: String, entry: &str| {
+        let place = format!("{location}, {place}");
         Error::new(
             Code::MissingBlob,
-            format!(
-                "{location}, {place} is {}, which is not in the archive",
-                escape(entry)
-            ),
+            format!("{place} is {}, which is not in the archive", escape(entry)),
         )
+        .with_document(place)
+        .with_entry(entry)
         .with_hint("save the image again; the archive is incomplete")
     };
     let config = item
@@ -149,7 +149,7 @@ pub(crate) fn from_directory_transport(
                 "manifest.json is neither Docker's list of images nor a manifest: its media type is {}",
                 escape(&media_type)
             ),
-        ));
+        ).with_document("manifest.json").with_found(media_type));
     }
     let digest = Digest::of(Algorithm::Sha256, text);
     let root = index(vec![descriptor(&media_type, &digest, text.len() as u64)]);

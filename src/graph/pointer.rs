@@ -158,7 +158,8 @@ pub(crate) fn pointers(root: View<'_>, roles: &[Role], location: &str) -> Result
 }
 
 fn invalid(location: &str, place: &str, what: &str) -> Error {
-    Error::new(Code::InvalidDocument, format!("{location}, {place} {what}"))
+    let place = format!("{location}, {place}");
+    Error::new(Code::InvalidDocument, format!("{place} {what}")).with_document(place)
 }
 
 fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> Result<Pointer> {
@@ -203,10 +204,10 @@ fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> R
         digest: text(digest.str(), "digest")?
             .parse()
             .map_err(|error: Error| {
-                Error::new(
-                    error.code(),
-                    format!("{location}, {}: {error}", place(role, position)),
-                )
+                let place = format!("{location}, {}", place(role, position));
+                Error::new(error.code(), format!("{place}: {error}"))
+                    .with_document(place)
+                    .with_found(error.found().unwrap_or_default())
             })?,
         size: size.size().ok_or_else(|| {
             fail(&format!(

@@ -58,7 +58,7 @@ pub(crate) fn resolve(
             return Err(Error::new(
                 Code::NotAnImage,
                 "manifest.json lists no image, and there is no index.json",
-            )
+            ).with_document("manifest.json")
             .with_hint("save the image again; docker before 23 takes such an archive in silence and loads nothing"));
         }
     };
@@ -119,6 +119,8 @@ fn require_a_whole_image(graph: &Graph) -> Result<()> {
                 missing.digest.blob_name()
             ),
         )
+        .with_document(&missing.location)
+        .with_entry(missing.digest.blob_name())
         .with_hint("save the image again; the archive is incomplete")),
     }
 }

@@ -130,7 +130,9 @@ impl<'a> Walk<'a> {
             return Err(Error::new(
                 Code::DocumentTooDeep,
                 format!("{location} is nested deeper than {MAX_DEPTH} documents"),
-            ));
+            )
+            .with_document(location)
+            .with_expected(MAX_DEPTH));
         }
         let bytes = match (self.start.made.get(&pointer.digest), blob) {
             (Some(bytes), _) => bytes.clone(),
@@ -194,7 +196,10 @@ impl<'a> Walk<'a> {
             return Err(Error::new(
                 Code::DocumentTooLarge,
                 format!("{location} {what} {len} bytes; at most {cap} are read"),
-            ));
+            )
+            .with_document(location)
+            .with_expected(cap)
+            .with_found(len));
         }
         let bytes = self.blobs.read_blob(blob, MAX_DOCUMENT_LEN)?;
         let found = Digest::of(digest.algorithm(), &bytes);
@@ -206,6 +211,10 @@ impl<'a> Walk<'a> {
                     digest.blob_name()
                 ),
             )
+            .with_document(location)
+            .with_entry(digest.blob_name())
+            .with_expected(digest)
+            .with_found(found)
             .with_hint("the archive is damaged; copy or save it again"));
         }
         Ok(bytes)
@@ -222,7 +231,8 @@ impl<'a> Walk<'a> {
             return Err(Error::new(
                 Code::InvalidDocument,
                 format!("{} has no config", document.location),
-            ));
+            )
+            .with_document(&document.location));
         };
         let layers: Vec<&Pointer> = document.pointers_in(pointer::Role::Layers).collect();
         let is_present = |digest: &Digest| self.start.inventory.blobs.contains_key(digest);
@@ -267,6 +277,9 @@ impl<'a> Walk<'a> {
                     diff_ids.len()
                 ),
             )
+            .with_document(&document.location)
+            .with_expected(diff_ids.len())
+            .with_found(layers.len())
             .with_hint("build or save the image again; every engine refuses it as it is"));
         }
         let layers = layers.iter().zip(diff_ids);
@@ -296,6 +309,9 @@ impl<'a> Walk<'a> {
                         crate::error::escape(diff_id)
                     ),
                 )
+                .with_document(document.location_of(layer))
+                .with_expected(diff_id)
+                .with_found(&layer.digest)
                 .with_hint("the archive is damaged or was made wrong; save the image again"));
             }
         }
@@ -341,6 +357,10 @@ fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> String
             blob.len
         ),
     )
+    .with_document(location())
+    .with_entry(pointer.digest.blob_name())
+    .with_expected(pointer.size)
+    .with_found(blob.len)
     .with_hint("the archive is damaged or was cut short; copy or save it again"))
 }
 
@@ -349,6 +369,7 @@ fn two_shapes(location: &str) -> Error {
         Code::AmbiguousDocument,
         format!("{location} names a document that another descriptor gives another type"),
     )
+    .with_document(location)
 }
 
 /// Embedded content must be the content (image specification, `descriptor.md`).
@@ -363,6 +384,7 @@ fn check_data(pointer: &Pointer, location: impl Fn() -> String) -> Result<()> {
                 Code::InvalidDocument,
                 format!("{} has embedded data that is not base64", location()),
             )
+            .with_document(location())
         })?;
     let found = Digest::of(pointer.digest.algorithm(), &bytes);
     if found != pointer.digest || bytes.len() as u64 != pointer.size {
@@ -373,7 +395,10 @@ fn check_data(pointer: &Pointer, location: impl Fn() -> String) -> Result<()> {
                 location(),
                 pointer.digest
             ),
-        ));
+        )
+        .with_document(location())
+        .with_expected(&pointer.digest)
+        .with_found(found));
     }
     Ok(())
 }

@@ -196,7 +196,7 @@ impl FromStr for Digest {
                     "invalid digest \"{}\": expected an algorithm, a colon and a lowercase hexadecimal hash",
                     escape(text)
                 ),
-            )
+            ).with_found(text)
         };
         let (algorithm, hash) = text.split_once(':').ok_or_else(invalid)?;
         if let Some(algorithm) = Algorithm::from_name(algorithm) {
@@ -218,6 +218,7 @@ impl FromStr for Digest {
                 escape(algorithm)
             ),
         )
+        .with_found(algorithm)
         .with_hint("only sha256 and sha512 digests are supported"))
     }
 }

@@ -128,6 +128,7 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
                 "is no tar archive"
             };
             return Err(Error::new(Code::NotAnImage, format!("{shown} {what}"))
+                .with_path(path)
                 .with_hint("give a tar archive or an OCI image layout directory"));
         }
     };
@@ -135,6 +136,8 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
         Code::CompressedArchive,
         format!("{shown} is compressed with {name}, expected a plain tar archive"),
     )
+    .with_path(path)
+    .with_found(name)
     .with_hint(format!("decompress it first, for example with {tool}")))
 }
 
@@ -153,7 +156,7 @@ pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> 
                     show_path(input.path()),
                     position + at as u64
                 ),
-            )
+            ).with_path(input.path()).with_byte(position + at as u64)
             .with_hint("two archives in one file mean different images to different readers; split them"));
         }
         if count < buffer.len() {

@@ -98,7 +98,11 @@ pub(super) fn refuse_large_root(path: &Path, name: &str, len: u64) -> Result<()>
             "{name} in {} has {len} bytes, at most {DOCUMENT_CAP} are supported",
             show_path(path)
         ),
-    ))
+    )
+    .with_path(path)
+    .with_entry(name)
+    .with_expected(DOCUMENT_CAP)
+    .with_found(len))
 }
 
 fn link_entry(path: &Path, item: &Item) -> Error {
@@ -122,6 +126,10 @@ fn link_entry(path: &Path, item: &Item) -> Error {
             show_path(path)
         ),
     )
+    .with_path(path)
+    .with_entry(&item.name)
+    .with_expected(expected)
+    .with_found(what)
     .with_hint(
         "write the archive again with links followed, as tar --dereference --hard-dereference does",
     )

@@ -83,6 +83,8 @@ fn too_many(source: &Source, max_entries: usize) -> Error {
             show_path(source.path())
         ),
     )
+    .with_path(source.path())
+    .with_expected(max_entries)
     .with_hint("give the directory that holds the image and nothing else")
 }
 

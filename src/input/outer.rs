@@ -92,6 +92,8 @@ impl Outer {
                 self.limits.max_ratio
             ),
         )
+        .with_path(&self.path)
+        .with_expected(self.limits.max_ratio)
         .with_hint("if the archive is to be trusted, allow more with --max-ratio")
     }
 }
@@ -118,7 +120,7 @@ fn damaged(path: &Path, content: Content, limits: Limits, error: io::Error) -> E
     }
     let shown = show_path(path);
     if needs_too_much_memory(&error) {
-        return limits.window_error(&shown);
+        return limits.window_error(&shown).with_path(path);
     }
     let name = content.name();
     let hint = "copy or download the archive again";
@@ -127,12 +129,15 @@ fn damaged(path: &Path, content: Content, limits: Limits, error: io::Error) -> E
             Code::TruncatedArchive,
             format!("{shown} ends inside its {name} data"),
         )
+        .with_path(path)
         .with_hint(hint);
     }
     Error::new(
         Code::InvalidArchive,
-        format!("{shown} cannot be decompressed as {name}: {error}"),
+        format!("{shown} cannot be decompressed as {name}"),
     )
+    .with_path(path)
+    .with_source(error)
     .with_hint(hint)
 }
 

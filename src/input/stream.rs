@@ -5,6 +5,7 @@
 
 mod held;
 mod incoming;
+mod refused;
 
 use std::collections::HashSet;
 use std::io::{Cursor, Read};
@@ -18,7 +19,7 @@ use super::form::Order;
 use super::outer::Outer;
 use super::spool::spool;
 use super::{DOCUMENT_CAP, Source, SpoolOptions, require_root};
-use crate::error::{Code, Error, IoContext, Result, escape, show_path};
+use crate::error::{Code, Error, IoContext, Result, escape};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{
     BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, RootName, Strictness,
@@ -92,8 +93,14 @@ impl PassingBlob<'_> {
         let found = count + self.incoming.fill(&mut buffer[count..wanted])?;
         self.done += found as u64;
         if found < wanted {
-            let (path, name) = (self.incoming.path(), escape(self.name));
-            return Err(ends_inside(path, &name, self.len, self.data_at, self.done));
+            let path = self.incoming.path();
+            return Err(ends_inside(
+                path,
+                self.name,
+                self.len,
+                self.data_at,
+                self.done,
+            ));
         }
         Ok(found)
     }
@@ -251,11 +258,7 @@ impl Stream {
     }
 
     fn passed_by(&self, what: &str) -> Error {
-        Error::new(
-            Code::NeedsFile,
-            format!("{what} of {} has passed by", show_path(&self.path)),
-        )
-        .with_hint("write the archive to a file first")
+        refused::passed_by(&self.path, what)
     }
 }
 
@@ -303,7 +306,8 @@ impl Passing<'_> {
             return Err(Error::new(
                 Code::SizeMismatch,
                 format!("{} was not read to its end", escape(self.name)),
-            ));
+            )
+            .with_entry(self.name));
         }
         self.written.insert(digest);
         Ok((DataLocation::Written, Some(content)))
@@ -319,14 +323,7 @@ impl Passing<'_> {
         if strictness == Strictness::Strict {
             return Err(stands_twice(path, self.name));
         }
-        Err(Error::new(
-            Code::DigestMismatch,
-            format!(
-                "{} stands twice in {}, and the last one has the digest {found}",
-                escape(self.name),
-                show_path(path)
-            ),
-        ))
+        Err(refused::differs(path, self.name, digest, &found))
     }
 
     fn blob<'a>(&'a mut self, head: &'a [u8]) -> PassingBlob<'a> {
@@ -406,22 +403,8 @@ impl BlobSource for Stream {
             DataLocation::Held(number) if blob.len <= max_len => {
                 self.held.read(*number, usize::MAX)
             }
-            DataLocation::Held(_) => Err(Error::new(
-                Code::DocumentTooLarge,
-                format!(
-                    "a blob in {} has {} bytes, at most {max_len} were expected",
-                    show_path(&self.path),
-                    blob.len
-                ),
-            )),
-            DataLocation::Written => Err(Error::new(
-                Code::InvalidDocument,
-                format!(
-                    "a blob in {} is to be a document and is no JSON, its bytes are {}",
-                    show_path(&self.path),
-                    blob.content.name()
-                ),
-            )),
+            DataLocation::Held(_) => Err(refused::too_large(&self.path, blob, max_len)),
+            DataLocation::Written => Err(refused::no_document(&self.path, blob)),
             _ => Err(self.passed_by("a file that is needed again")),
         }
     }

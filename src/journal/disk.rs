@@ -151,6 +151,7 @@ pub(super) fn open_journal(path: &Path, file: &File) -> Result<Option<File>> {
                 show_path(path)
             ),
         )
+        .with_path(path)
         .with_hint("look who put it there, and remove it if it is not wanted"));
     }
     Ok(Some(journal))

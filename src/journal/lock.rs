@@ -24,6 +24,7 @@ fn lock(file: &File, path: &Path, operation: FlockOperation) -> Result<()> {
             Code::FileBusy,
             format!("another ocify works on {}", show_path(path)),
         )
+        .with_path(path)
         .with_hint("try again when it has ended")),
         // Some filesystems have no locks; then nothing can be known.
         Ok(()) | Err(_) => Ok(()),

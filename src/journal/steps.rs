@@ -46,7 +46,7 @@ pub(super) fn rewrite(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> R
         Ok(()) => disk.sync_directory(),
         Err(error) => match undo(disk, &journal) {
             Ok(()) => Err(error),
-            Err(_) => Err(unfinished(disk.path(), &error.to_string())),
+            Err(_) => Err(unfinished(disk.path(), &error.message_with_causes())),
         },
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
                 show_path(disk.path()),
                 show_path(disk.journal_path())
             ),
-        )
+        ).with_path(disk.path())
         .with_hint("if the file was replaced on purpose, remove the journal"));
     }
     undo(disk, &journal)?;

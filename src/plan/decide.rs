@@ -189,7 +189,8 @@ impl Context<'_> {
                     document.location_of(pointer),
                     known.map_or("", |known| known.place.as_str())
                 ),
-            ));
+            )
+            .with_document(document.location_of(pointer)));
         }
         decisions
             .transcodes
@@ -216,6 +217,8 @@ impl Context<'_> {
                     location()
                 ),
             )
+            .with_document(location())
+            .with_found(what)
             .with_hint("--compression gzip compresses it anew")
         })?;
         let wanted = match self.options.family {

@@ -93,13 +93,13 @@ pub(crate) fn choose(
     match &options.platform {
         Some(platform) if !is_found => {
             let available: Vec<_> = available.into_iter().collect();
+            let found = show_list(&available);
             Err(Error::new(
                 Code::PlatformNotFound,
-                format!(
-                    "no image in the archive has the platform {platform}; there are {}",
-                    show_list(&available)
-                ),
-            ))
+                format!("no image in the archive has the platform {platform}; there are {found}"),
+            )
+            .with_expected(platform)
+            .with_found(found))
         }
         _ => Ok(chosen),
     }
@@ -200,10 +200,9 @@ pub(crate) fn text(
     }
     let written: Vec<Written<'_>> = items.iter().map(Written::of).collect();
     let text = serde_json::to_string(&written).map_err(|error| {
-        Error::new(
-            Code::InvalidDocument,
-            format!("manifest.json cannot be written: {error}"),
-        )
+        Error::new(Code::InvalidDocument, "manifest.json cannot be written")
+            .with_document("manifest.json")
+            .with_source(error)
     })?;
     check_len("manifest.json", &text)?;
     let before = old.map(|(_, old_items)| describe(old_items.len()));

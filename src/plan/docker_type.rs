@@ -13,6 +13,7 @@ pub(crate) fn none(location: &str, what: &str) -> Error {
         Code::NoDockerType,
         format!("{location} is {what}, which has no Docker media type"),
     )
+    .with_document(location)
 }
 
 /// Refuses documents that only OCI has.
@@ -63,7 +64,7 @@ pub(crate) fn of<'a>(
             } if document.is_some() => "--compression gzip compresses it anew",
             _ => ASK_FOR_OCI,
         };
-        return Err(none(location, &escape(oci)).with_hint(hint));
+        return Err(none(location, &escape(oci)).with_found(oci).with_hint(hint));
     };
     match pointer.form_annotations.first() {
         Some(key) if kind.is_layer() => Err(Error::new(
@@ -73,6 +74,8 @@ pub(crate) fn of<'a>(
                 escape(key)
             ),
         )
+        .with_document(location)
+        .with_found(key)
         .with_hint("another form with --compression goes without it")),
         _ => Ok(docker),
     }

@@ -227,7 +227,7 @@ fn name_given_twice(graph: &Graph, tag: &str) -> Error {
     Error::new(
         Code::RootDisagreement,
         format!("manifest.json gives {what}"),
-    )
+    ).with_document("manifest.json")
     .with_hint("readers would keep that name for one image or the other; save each image under a name of its own")
 }
 
@@ -239,15 +239,19 @@ fn no_such_config(graph: &Graph, position: usize, item: &DockerArchiveItem) -> E
         .map(|facts| &facts.config)
         .collect();
     let configs: Vec<_> = configs.into_iter().collect();
+    let known = if configs.is_empty() {
+        "none".to_owned()
+    } else {
+        show_list(&configs)
+    };
+    let document = format!("manifest.json[{position}]");
     disagreement(format!(
-        "manifest.json[{position}] has the config {}, but the images of index.json have {}",
-        escape(&item.config),
-        if configs.is_empty() {
-            "none".to_owned()
-        } else {
-            show_list(&configs)
-        }
+        "{document} has the config {}, but the images of index.json have {known}",
+        escape(&item.config)
     ))
+    .with_document(document)
+    .with_expected(known)
+    .with_found(&item.config)
 }
 
 fn check_layers(

@@ -67,6 +67,7 @@ fn replace_all(
             Code::SeveralImages,
             format!("--name needs one image, but the archive has several: {shown}"),
         )
+        .with_found(shown)
         .with_hint("pick one with --image, or change single names with --rename OLD=NEW"));
     }
     for entry in entries.drain(1..) {
@@ -100,18 +101,18 @@ fn rename_one(
             .flat_map(|entry| &entry.names)
             .map(Reference::familiar)
             .collect();
+        let found = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            show_list(&names)
+        };
+        let old = old.familiar();
         return Err(Error::new(
             Code::ImageNotFound,
-            format!(
-                "no image in the archive has the name {}; there are {}",
-                old.familiar(),
-                if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    show_list(&names)
-                }
-            ),
-        ));
+            format!("no image in the archive has the name {old}; there are {found}"),
+        )
+        .with_expected(old)
+        .with_found(found));
     };
     let digest = entries[holder].digest.clone();
     if entries
@@ -125,7 +126,8 @@ fn rename_one(
                 old.familiar(),
                 new.familiar()
             ),
-        ));
+        )
+        .with_found(new.familiar()));
     }
     let is_there_already = old != new && entries.iter().any(|entry| entry.names.contains(new));
     let entry = &mut entries[holder];

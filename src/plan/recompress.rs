@@ -106,7 +106,9 @@ pub(crate) fn recompressed(
                 "{place} has the diff ID \"{}\", which cannot be verified",
                 escape(diff_id)
             ),
-        ));
+        )
+        .with_document(&place)
+        .with_found(diff_id));
     };
     let Some(media_type) = media_type::layer_type(options.family, to, true) else {
         return Err(docker_type::none(&place, to.name())

@@ -90,7 +90,7 @@ pub(crate) fn check_len(location: &str, text: &str) -> Result<()> {
             "{location} would become a document of {} bytes; readers take at most {MAX_DOCUMENT_LEN}",
             text.len()
         ),
-    ))
+    ).with_document(location).with_expected(MAX_DOCUMENT_LEN).with_found(text.len()))
 }
 
 fn rewrite_document(

@@ -214,13 +214,13 @@ fn image_not_found(choice: &ImageChoice, entries: &[Named], numbered: &[&Digest]
             format!("{}: {name}", place + 1)
         })
         .collect();
+    let found = show_list(&list);
     Error::new(
         Code::ImageNotFound,
-        format!(
-            "no image in the archive is {choice}; there are {}",
-            show_list(&list)
-        ),
+        format!("no image in the archive is {choice}; there are {found}"),
     )
+    .with_expected(choice)
+    .with_found(found)
     .with_hint("--image takes a name, the digest of a manifest or of a config, or a number from 1")
 }
 
@@ -262,6 +262,8 @@ fn refuse_missing(graph: &Graph) -> Result<()> {
             missing.digest.blob_name()
         ),
     )
+    .with_document(&missing.location)
+    .with_entry(missing.digest.blob_name())
     .with_hint("--missing keep passes over it, --missing prune leaves out what needs it"))
 }
 

@@ -171,7 +171,11 @@ pub fn item_text(item: &Item<'_>, color: bool, out: &mut dyn Write) -> io::Resul
 
 fn failure(report: &Report<'_>) -> String {
     match report.error {
-        Some(error) => format!("{} [{}]", escape(&error.to_string()), error.code().name()),
+        Some(error) => format!(
+            "{} [{}]",
+            escape(&error.message_with_causes()),
+            error.code().name()
+        ),
         None => String::new(),
     }
 }

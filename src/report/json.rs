@@ -86,7 +86,7 @@ fn error(error: &Error) -> Value {
     json!({
         "class": error.class().name(),
         "code": error.code().name(),
-        "message": error.to_string(),
+        "message": error.message_with_causes(),
         "hint": error.hint(),
     })
 }

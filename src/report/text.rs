@@ -63,7 +63,7 @@ pub fn render(report: &Report<'_>, color: bool, out: &mut dyn Write) -> io::Resu
 /// Writes an error and its hint.
 pub fn error(error: &Error, color: bool, out: &mut dyn Write) -> io::Result<()> {
     let style = Style::new(color);
-    let message = escape(&error.to_string());
+    let message = escape(&error.message_with_causes());
     writeln!(out, "{}error:{} {message}", style.red, style.reset)?;
     match error.hint() {
         Some(hint) => writeln!(out, "{}hint:{} {}", style.bold, style.reset, escape(hint)),

@@ -149,16 +149,18 @@ impl<'a, I: Input> Entries<'a, I> {
             .agreed(at, extensions.link, records.linkpath)?
             .or_else(|| header.link_name_bytes().map(|link| link.into_owned()))
             .unwrap_or_default();
-        let shown = || escape(&String::from_utf8_lossy(&name));
+        let text = || String::from_utf8_lossy(&name);
         if records.is_sparse || header.entry_type().is_gnu_sparse() {
             return Err(Error::new(
                 Code::SparseEntry,
                 format!(
                     "{} in {} is stored as a sparse file",
-                    shown(),
+                    escape(&text()),
                     show_path(self.input.path())
                 ),
             )
+            .with_path(self.input.path())
+            .with_entry(text())
             .with_hint("write the archive again without tar --sparse"));
         }
         let len = records.size.unwrap_or(len);
@@ -166,7 +168,7 @@ impl<'a, I: Input> Entries<'a, I> {
         let left = self.input.len().map(|all| all.saturating_sub(data_at));
         if left.is_some_and(|left| left < len) {
             let left = left.unwrap_or(0);
-            return Err(ends_inside(self.input.path(), &shown(), len, data_at, left));
+            return Err(ends_inside(self.input.path(), &text(), len, data_at, left));
         }
         let end = data_at.checked_add(len);
         let end = end.and_then(|end| end.checked_add(header::padding(len)));
@@ -195,7 +197,10 @@ impl<'a, I: Input> Entries<'a, I> {
         }
         if found < BLOCK {
             let what = format!("the header at byte {at}: {BLOCK} bytes expected, {found} found");
-            return Err(truncated(self.input.path(), &what));
+            return Err(truncated(self.input.path(), &what)
+                .with_byte(at)
+                .with_expected(BLOCK)
+                .with_found(found));
         }
         if block.iter().all(|&byte| byte == 0) {
             return Ok(None);
@@ -218,7 +223,10 @@ impl<'a, I: Input> Entries<'a, I> {
         let found = self.input.read(&mut body, self.position)?;
         if (found as u64) < len {
             let what = format!("the header at byte {at}: {len} more bytes expected, {found} found");
-            return Err(truncated(self.input.path(), &what));
+            return Err(truncated(self.input.path(), &what)
+                .with_byte(at)
+                .with_expected(len)
+                .with_found(found));
         }
         self.keep(&body);
         body.truncate(usize::try_from(len).unwrap_or(usize::MAX));
@@ -254,6 +262,7 @@ impl<'a, I: Input> Entries<'a, I> {
             self.input.path(),
             &format!("bad header at byte {at}: {what}"),
         )
+        .with_byte(at)
     }
 }
 
@@ -265,8 +274,13 @@ impl Extensions {
 
 /// Says that the archive ends inside an entry's data.
 pub(crate) fn ends_inside(path: &Path, name: &str, len: u64, data_at: u64, found: u64) -> Error {
-    let what = format!("{name}: {len} bytes expected from byte {data_at}, {found} found");
+    let shown = escape(name);
+    let what = format!("{shown}: {len} bytes expected from byte {data_at}, {found} found");
     truncated(path, &what)
+        .with_entry(name)
+        .with_byte(data_at)
+        .with_expected(len)
+        .with_found(found)
 }
 
 /// GNU names are strings of C.

@@ -155,6 +155,8 @@ impl Copy<'_> {
                 show_path(self.source.path())
             ),
         )
+        .with_path(self.source.path())
+        .with_byte(at)
         .with_hint("try again when nothing else writes to it")
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use crate::apply::copy::changed_len;
+use crate::apply::copy::wrong_len;
 use crate::apply::recompress::Stop;
 use crate::codec::{Block, Buffers};
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ impl Reader<'_> {
             let wanted = self.pieces.size().min(left);
             let space = &mut piece.space(wanted)[..wanted];
             let count = match file.read_at(space, start + done) {
-                Ok(0) => return Err(changed_len(&work.place, &work.data, work.len, done)),
+                Ok(0) => return Err(shorter(work, done)),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::io("read", self.source.path(), error)),
@@ -128,10 +128,7 @@ impl<'a> Direct<'a> {
         let at = self.start + self.done;
         let count = loop {
             match self.file.read_at(&mut buffer[..wanted], at) {
-                Ok(0) => {
-                    let (place, data) = (&work.place, &work.data);
-                    return Err(changed_len(place, data, work.len, self.done));
-                }
+                Ok(0) => return Err(shorter(work, self.done)),
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io("read", self.source.path(), error)),
@@ -142,6 +139,10 @@ impl<'a> Direct<'a> {
         self.progress.advance(count as u64);
         Ok(count)
     }
+}
+
+fn shorter(work: &Transcode, found: u64) -> Error {
+    wrong_len(&work.place, &work.data, work.len, found).with_document(&work.place)
 }
 
 impl Read for Direct<'_> {

@@ -271,6 +271,7 @@ fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
                 show_path(&output)
             ),
         )
+        .with_path(&output)
         .with_hint("many inputs need a directory for their outputs")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
             Code::ParentMissing,
@@ -279,6 +280,7 @@ fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
                 show_path(&output)
             ),
         )
+        .with_path(&output)
         .with_hint("create it first")),
         Err(error) => Err(Error::io("create", &output, error)),
     }

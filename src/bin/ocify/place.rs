@@ -27,6 +27,8 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
                 content.name()
             ),
         )
+        .with_path(input)
+        .with_found(content.name())
         .with_hint("-o OUTPUT writes a new archive"));
     }
     let strictness = fix::strictness(args);

@@ -99,7 +99,7 @@ impl Adopter<'_> {
             return Err(Error::new(
                 Code::DigestMismatch,
                 format!("{location} has the digest {digest}, which is not the one in its name"),
-            )
+            ).with_document(location).with_expected(claimed).with_found(digest)
             .with_hint("the archive is damaged or was edited; --lenient takes the config as it is, as docker does"));
         }
         let config = image::config(bytes, &location, self.reader)?;
@@ -129,7 +129,10 @@ impl Adopter<'_> {
                     "{location} is a document of {} bytes; at most {MAX_DOCUMENT_LEN} are read",
                     blob.len
                 ),
-            ));
+            )
+            .with_document(location)
+            .with_expected(MAX_DOCUMENT_LEN)
+            .with_found(blob.len));
         }
         self.blobs.read_blob(blob, MAX_DOCUMENT_LEN)
     }
@@ -161,7 +164,7 @@ impl Adopter<'_> {
             return Err(Error::new(
                 Code::DigestMismatch,
                 format!("{place} has the digest {digest}, which is not the one in its name"),
-            )
+            ).with_document(place).with_expected(claimed).with_found(digest)
             .with_hint("the archive is damaged or was edited; --lenient takes the layer as it is, as docker does"));
         }
         self.take(names, &digest, blob);

@@ -58,5 +58,7 @@ pub(in crate::input) fn stands_twice(path: &Path, name: &str) -> Error {
             show_path(path)
         ),
     )
+    .with_path(path)
+    .with_entry(name)
     .with_hint("--lenient takes the last one, as docker does")
 }

@@ -75,13 +75,17 @@ impl Listing {
     /// Notes an entry whose bytes are still to come, and cleans its name.
     pub(in crate::input) fn header(&mut self, path: &Path, entry: &Entry) -> Result<CleanName> {
         self.inventory.entry_count += 1;
-        let shown = || escape(&String::from_utf8_lossy(&entry.name));
-        let bytes = names::clean(&entry.name)
-            .map_err(|what| invalid(path, &format!("the entry name \"{}\" {what}", shown())))?;
+        let text = || String::from_utf8_lossy(&entry.name);
+        let bytes = names::clean(&entry.name).map_err(|what| {
+            let what = format!("the entry name \"{}\" {what}", escape(&text()));
+            invalid(path, &what).with_entry(text())
+        })?;
         // Some readers skip these bytes and others take them for headers.
         if entry.len > 0 && !has_bytes(entry) {
-            let what = format!("{} has {} bytes but is no file", shown(), entry.len);
-            return Err(invalid(path, &what));
+            let what = format!("{} has {} bytes but is no file", escape(&text()), entry.len);
+            return Err(invalid(path, &what)
+                .with_entry(text())
+                .with_found(entry.len));
         }
         let (text, raw) = match String::from_utf8(bytes.into_owned()) {
             Ok(text) => (text, None),
@@ -176,6 +180,8 @@ fn wrapped(path: &Path, wrapper: &str) -> Error {
             escape(wrapper)
         ),
     )
+    .with_path(path)
+    .with_entry(wrapper)
     .with_hint("write the archive to a file first")
 }
 

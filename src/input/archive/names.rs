@@ -130,7 +130,7 @@ pub(super) fn refuse_nested(path: &Path, items: &[Item]) -> Result<()> {
         Some(item) => {
             let name = escape(&item.name);
             let what = format!("{name} is no directory, but other entries lie below it");
-            Err(invalid(path, &what))
+            Err(invalid(path, &what).with_entry(&item.name))
         }
     }
 }

@@ -99,7 +99,8 @@ impl Incoming {
             return Err(Error::new(
                 Code::NeedsFile,
                 format!("byte {position} has passed already"),
-            ));
+            )
+            .with_byte(position));
         }
         let mut buffer = Vec::new();
         while self.offset < position {

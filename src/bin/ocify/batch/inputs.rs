@@ -42,6 +42,7 @@ pub(crate) fn named(args: &Fix) -> Result<Vec<Named>> {
                     show_path(&relative)
                 ),
             )
+            .with_path(path)
             .with_hint(
                 "give the directory that holds both, or list them in a file for --files-from",
             ));
@@ -119,7 +120,7 @@ impl OutputPlace {
             show_path(input),
             show_path(output)
         );
-        Err(Error::new(code, message).with_hint(hint))
+        Err(Error::new(code, message).with_path(input).with_hint(hint))
     }
 }
 
@@ -184,8 +185,7 @@ fn sets(patterns: &[Pattern]) -> Result<[GlobSet; 2]> {
             }
         }
         builder.build().map_err(|error| {
-            let message = format!("the patterns are too many: {error}");
-            Error::new(Code::NoSpace, message)
+            Error::new(Code::NoSpace, "the patterns are too many").with_source(error)
         })
     };
     Ok([build(true)?, build(false)?])
@@ -256,14 +256,18 @@ impl Finder<'_> {
             let relative = listed_relative(&path);
             let checked = if relative.as_os_str().is_empty() {
                 let message = format!("{} has no name of its own", show_path(&path));
-                Err(Error::new(Code::ParentMissing, message).with_hint("list paths with names"))
+                Err(Error::new(Code::ParentMissing, message)
+                    .with_path(&path)
+                    .with_hint("list paths with names"))
             } else if !seen.insert(relative.clone()) {
                 let message = format!(
                     "{} has the same output as another listed path: {}",
                     show_path(&path),
                     show_path(&relative)
                 );
-                Err(Error::new(Code::OutputExists, message).with_hint("list every path once"))
+                Err(Error::new(Code::OutputExists, message)
+                    .with_path(&path)
+                    .with_hint("list every path once"))
             } else {
                 self.place.check(&path)
             };

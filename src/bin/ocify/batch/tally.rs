@@ -274,12 +274,12 @@ impl Counted {
 
 /// A failure again, with its input and the next step.
 fn show_failure(input: &str, error: &Error) {
-    // Most messages name the input themselves.
-    let shown = show_path(Path::new(input));
-    if error.to_string().contains(&shown) {
+    // Most messages name the input, or a file in it.
+    let input = Path::new(input);
+    if error.path().is_some_and(|path| path.starts_with(input)) {
         show_error(error);
     } else {
-        let message = format!("{shown}: {error}");
+        let message = format!("{}: {}", show_path(input), error.message_with_causes());
         let named = Error::new(error.code(), message);
         match error.hint() {
             Some(hint) => show_error(&named.with_hint(hint)),

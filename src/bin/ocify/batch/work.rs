@@ -264,6 +264,7 @@ fn refuse_changed(task: &Task, source: Fingerprint) -> Result<()> {
         Code::SourceChanged,
         format!("{} changed while it was read", show_path(&task.path)),
     )
+    .with_path(&task.path)
     .with_hint("run again when nothing writes to it"))
 }
 
@@ -289,6 +290,7 @@ fn refuse_contender(task: &Task) -> Result<()> {
             show_path(&other)
         ),
     )
+    .with_path(&task.path)
     .with_hint("give one of them another name, or leave it out with --exclude"))
 }
 

@@ -1,0 +1,171 @@
+//! The stable codes of failures, and the classes that they belong to.
+
+/// The broad class of a failure: what kind of thing has to change before a retry can succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// The bytes are damaged: they contradict a digest, a size or the format itself.
+    Corrupt,
+    /// The bytes mean different images to different readers.
+    Ambiguous,
+    /// The input is understood but not supported.
+    Unsupported,
+    /// The operating system refused a read or a write.
+    Io,
+    /// The request itself was refused before anything was written.
+    Refused,
+}
+
+impl Class {
+    /// The class as it stands in the JSON report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Corrupt => "corrupt",
+            Class::Ambiguous => "ambiguous",
+            Class::Unsupported => "unsupported",
+            Class::Io => "io",
+            Class::Refused => "refused",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $class:ident;)*) => {
+        /// The stable code of a failure, as it stands in the JSON report.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The code as it stands in the JSON report.
+            pub fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name,)* }
+            }
+
+            /// The class that the code belongs to.
+            pub fn class(self) -> Class {
+                match self { $(Code::$variant => Class::$class,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The archive ends inside an entry.
+    TruncatedArchive = "truncated-archive", Corrupt;
+    /// A tar header or an entry name is not valid.
+    InvalidArchive = "invalid-archive", Corrupt;
+    /// A blob's bytes do not have the digest that names them.
+    DigestMismatch = "digest-mismatch", Corrupt;
+    /// A blob's length is not the size its descriptor states.
+    SizeMismatch = "size-mismatch", Corrupt;
+    /// A blob that the only image needs is not in the archive.
+    MissingBlob = "missing-blob", Corrupt;
+    /// A document is not valid JSON, or lacks a required property.
+    InvalidDocument = "invalid-document", Corrupt;
+    /// A digest does not follow the specification's grammar.
+    InvalidDigest = "invalid-digest", Corrupt;
+    /// A manifest lists more or fewer layers than its config has diff IDs.
+    LayerCountMismatch = "layer-count-mismatch", Corrupt;
+    /// An uncompressed layer's digest is not the diff ID in the config.
+    DiffIdMismatch = "diff-id-mismatch", Corrupt;
+    /// A document is both manifest and index, or contradicts its descriptor.
+    AmbiguousDocument = "ambiguous-document", Ambiguous;
+    /// A document has a key twice, or in two spellings.
+    DuplicateKey = "duplicate-key", Ambiguous;
+    /// Two different entries have one name.
+    DuplicateEntry = "duplicate-entry", Ambiguous;
+    /// index.json and manifest.json describe different images.
+    RootDisagreement = "root-disagreement", Ambiguous;
+    /// Bytes follow the end of the archive.
+    TrailingArchive = "trailing-archive", Ambiguous;
+    /// Neither an image archive nor an image layout.
+    NotAnImage = "not-an-image", Unsupported;
+    /// The archive as a whole is compressed.
+    CompressedArchive = "compressed-archive", Unsupported;
+    /// Compressed data becomes larger than is allowed.
+    CompressionRatio = "compression-ratio", Unsupported;
+    /// Compressed data asks for more memory than is allowed.
+    WindowTooLarge = "window-too-large", Unsupported;
+    /// A layer cannot be decompressed.
+    DamagedLayer = "damaged-layer", Corrupt;
+    /// A layer is compressed in a form that OCI has no media type for.
+    UnsupportedCompression = "unsupported-compression", Unsupported;
+    /// Something has no Docker media type, and Docker types were asked for.
+    NoDockerType = "no-docker-type", Unsupported;
+    /// A digest uses an algorithm that cannot be verified.
+    UnsupportedDigest = "unsupported-digest", Unsupported;
+    /// A Docker schema 1 manifest.
+    Schema1 = "schema1", Unsupported;
+    /// A Docker plugin.
+    Plugin = "plugin", Unsupported;
+    /// A blob is stored as a sparse entry.
+    SparseEntry = "sparse-entry", Unsupported;
+    /// A blob or a root file is a symbolic or hard link, or no regular file.
+    LinkEntry = "link-entry", Unsupported;
+    /// A document is larger than the cap.
+    DocumentTooLarge = "document-too-large", Unsupported;
+    /// A directory holds more files than are listed.
+    TooManyEntries = "too-many-entries", Unsupported;
+    /// Documents are nested deeper than the cap.
+    DocumentTooDeep = "document-too-deep", Unsupported;
+    /// The input passes by once, and something would have to be read again.
+    NeedsFile = "needs-file", Unsupported;
+    /// No image has the platform that was asked for.
+    PlatformNotFound = "platform-not-found", Unsupported;
+    /// No image has the name, digest or number that was asked for.
+    ImageNotFound = "image-not-found", Unsupported;
+    /// A name was given for one image, and the archive has several.
+    SeveralImages = "several-images", Refused;
+    /// A name was to be given to a second image.
+    NameTaken = "name-taken", Refused;
+    /// The operating system reported an error.
+    Io = "io", Io;
+    /// The output does not fit on its filesystem.
+    NoSpace = "no-space", Io;
+    /// The reader of the output went away.
+    OutputClosed = "output-closed", Io;
+    /// The output would go to a terminal.
+    OutputIsTerminal = "output-is-terminal", Refused;
+    /// The output exists.
+    OutputExists = "output-exists", Refused;
+    /// The output is the input.
+    OutputIsInput = "output-is-input", Refused;
+    /// The output lies inside the input.
+    OutputInInput = "output-in-input", Refused;
+    /// The directory that is to hold the output does not exist.
+    ParentMissing = "parent-missing", Refused;
+    /// The output directory is not empty.
+    OutputNotEmpty = "output-not-empty", Refused;
+    /// What has to change cannot be changed in the file as it is.
+    InPlaceRefused = "in-place-refused", Refused;
+    /// The file to be fixed in place cannot be written.
+    NotWritable = "not-writable", Refused;
+    /// Another run works on the file.
+    FileBusy = "file-busy", Refused;
+    /// A fix in place did not end, and the file has to be restored first.
+    UnfinishedFix = "unfinished-fix", Refused;
+    /// The journal of a fix in place is not the file's.
+    ForeignJournal = "foreign-journal", Refused;
+    /// Another run writes to the output directory.
+    OutputBusy = "output-busy", Refused;
+    /// The input changed while it was read.
+    SourceChanged = "source-changed", Io;
+    /// The run was stopped before the output was complete.
+    Interrupted = "interrupted", Io;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,62 @@
+//! The errors of archives that cannot be read in one pass.
+
+use std::path::Path;
+
+use crate::error::{Code, Error, escape, show_path};
+use crate::image::Digest;
+use crate::inventory::BlobEntry;
+
+/// `what` of the archive is needed, and was read before.
+pub(super) fn passed_by(path: &Path, what: &str) -> Error {
+    Error::new(
+        Code::NeedsFile,
+        format!("{what} of {} has passed by", show_path(path)),
+    )
+    .with_path(path)
+    .with_hint("write the archive to a file first")
+}
+
+/// The entry `name` is `expected` by its name, came before, and differs this time.
+pub(super) fn differs(path: &Path, name: &str, expected: &Digest, found: &Digest) -> Error {
+    Error::new(
+        Code::DigestMismatch,
+        format!(
+            "{} stands twice in {}, and the last one has the digest {found}",
+            escape(name),
+            show_path(path)
+        ),
+    )
+    .with_path(path)
+    .with_entry(name)
+    .with_expected(expected)
+    .with_found(found)
+}
+
+/// The blob is larger than whoever reads it allows.
+pub(super) fn too_large(path: &Path, blob: &BlobEntry, max_len: u64) -> Error {
+    Error::new(
+        Code::DocumentTooLarge,
+        format!(
+            "a blob in {} has {} bytes, at most {max_len} were expected",
+            show_path(path),
+            blob.len
+        ),
+    )
+    .with_path(path)
+    .with_expected(max_len)
+    .with_found(blob.len)
+}
+
+/// A descriptor calls the blob a document, and its bytes went to the output as a layer's.
+pub(super) fn no_document(path: &Path, blob: &BlobEntry) -> Error {
+    let found = blob.content.name();
+    Error::new(
+        Code::InvalidDocument,
+        format!(
+            "a blob in {} is to be a document and is no JSON, its bytes are {found}",
+            show_path(path)
+        ),
+    )
+    .with_path(path)
+    .with_found(found)
+}

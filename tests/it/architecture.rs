@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{repository, tree};
 
-/// A source file without its tests and comments.
-struct Source {
+/// A source file, and what it is without its tests and comments.
+pub(crate) struct Source {
     /// Relative to `src/`.
-    name: String,
-    code: String,
-    whole: String,
+    pub(crate) name: String,
+    pub(crate) code: String,
+    pub(crate) whole: String,
 }
 
 /// The code before the tests at the foot of a file, without comments.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let mut lines = Vec::new();
     let mut test_depth = None;
     for line in text.lines() {
@@ -36,7 +36,7 @@ fn code(text: &str) -> String {
     lines.join("\n")
 }
 
-fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let root = repository("src");
     let files: Vec<(PathBuf, Vec<u8>)> = tree(&root);
     let sources: Vec<Source> = files

@@ -19,6 +19,7 @@ mod common;
 mod compressed_output;
 mod corrupt;
 mod crash;
+mod dependencies;
 mod docker_archives;
 mod docker_faults;
 mod docker_forms;

@@ -114,8 +114,8 @@ pub(crate) fn judge_contents(
     }
 }
 
-/// Headers, order, padding and end, by DESIGN.md 5. In a stream all that is no document stands before
-/// what is one, in any order.
+/// Checks headers, order, padding and end against the canonical form (docs/outputs.md). In a stream the blobs that are not documents come
+/// first, in any order.
 pub(crate) fn check_form(bytes: &[u8], is_stream: bool, faults: &mut Vec<String>) {
     let mut fault = |name: &str, what: &str| faults.push(format!("{name}: {what}"));
     let mut archive = tar::Archive::new(bytes);

@@ -4,7 +4,6 @@ mod archive;
 mod compressed;
 mod copy;
 mod directory;
-mod mover;
 mod patch;
 mod pieces;
 mod recompress;
@@ -13,6 +12,7 @@ mod space;
 mod stream;
 mod target;
 mod transcode;
+mod verified;
 mod verify;
 
 pub use patch::{Patch, apply_in_place, apply_patched, patch};
@@ -143,11 +143,11 @@ fn check_entries(entries: &[OutputEntry]) -> Result<Outcome> {
         match &entry.body {
             Body::Directory => continue,
             Body::Blob { digest: stated, .. } => {
-                copy::check_digest(&entry.name, &digest, stated)?;
+                verified::check_digest(&entry.name, &digest, stated)?;
             }
             Body::Bytes(bytes) => {
                 let found = Digest::of(digest.algorithm(), bytes);
-                copy::check_digest(&entry.name, &digest, &found)?;
+                verified::check_digest(&entry.name, &digest, &found)?;
             }
         }
         outcome.blob_count += 1;

@@ -2,14 +2,19 @@
 
 mod archive;
 mod classify;
+mod extents;
 mod form;
 mod layout;
 mod outer;
+mod reader;
 mod spool;
 mod stream;
 
 pub use spool::SpoolOptions;
 pub use stream::{BlobSink, PassingBlob, Stream};
+
+pub(crate) use extents::holes;
+pub(crate) use reader::{BlobAt, BlobName, BlobReader, Piece, archive_ended, read_full};
 
 use std::fs::{self, File, Metadata};
 use std::io;

@@ -29,7 +29,7 @@ pub(super) fn write(
     let encoder = Encoder::new(compression, encoder_options, file);
     let encoder = encoder.context("write", target.path())?;
     let encoder =
-        Sequence::new(encoder, target.path(), options, progress).write_all(plan, source)?;
+        Sequence::new(encoder, target.path(), options).write_all(plan, source, progress)?;
     encoder.finish().context("write", target.path())?;
     output.publish(target, options)
 }

@@ -1,7 +1,6 @@
 //! Copies blobs with several threads, and verifies every byte on the way.
 
 mod blob;
-mod extents;
 mod link;
 mod region;
 
@@ -9,16 +8,15 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::pieces::{self, Failure, Piece};
+use super::pieces::{self, Piece};
 use super::{ApplyOptions, Link, Verify};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::image::Digest;
-use crate::input::Source;
+use crate::input::{BlobAt, BlobName, Source};
 use crate::inventory::DataLocation;
 use crate::plan::OutputEntry;
 use crate::progress::Progress;
 use crate::threads::Spare;
-pub(super) use extents::holes;
 pub(super) use region::{MAX_BLOB, MAX_REGION};
 
 /// Blobs from this size get a hashing thread of their own while there are threads to spare.
@@ -50,6 +48,14 @@ impl Job<'_> {
     fn is_hashed(&self, verify: Verify) -> bool {
         verify == Verify::Full && !matches!(self.data, DataLocation::Spooled { .. })
     }
+
+    fn blob(&self) -> BlobAt<'_> {
+        BlobAt {
+            name: BlobName::Entry(self.name),
+            data: self.data,
+            len: self.len,
+        }
+    }
 }
 
 /// Where a blob is copied to.
@@ -74,11 +80,9 @@ pub(super) struct Region<'a> {
 struct Shared<'a> {
     source: &'a Source,
     output: &'a Path,
-    progress: &'a dyn Progress,
     spare: Option<&'a Spare>,
     verify: Verify,
     link: Link,
-    failure: &'a Failure,
 }
 
 /// Copies and verifies everything. Of several errors the one of the first task is returned.
@@ -90,22 +94,22 @@ pub(super) fn run(
     progress: &dyn Progress,
 ) -> Result<()> {
     let steps = schedule(tasks, options.jobs.max(1), options.verify);
-    let failure = Failure::none();
     let shared = Shared {
         source,
         output,
-        progress,
         spare: options.spare,
         verify: options.verify,
         link: options.link,
-        failure: &failure,
     };
-    pieces::each(&steps, options, &failure, |step, buffer| {
-        match &tasks[step.place] {
-            Task::Blob(job) => shared.copy(job, step, buffer),
-            Task::Region(region) => shared.write_region(region, buffer),
-        }
-    })
+    pieces::each(
+        &steps,
+        options,
+        progress,
+        |step, progress, scratch| match &tasks[step.place] {
+            Task::Blob(job) => shared.copy(job, step, progress, scratch),
+            Task::Region(region) => shared.write_region(region, progress, &mut scratch.piece),
+        },
+    )
 }
 
 /// A task, or a part of one, in the order of work.
@@ -165,56 +169,4 @@ fn schedule(tasks: &[Task<'_>], threads: usize, verify: Verify) -> Vec<Step> {
         }
     }
     steps
-}
-
-/// Says which blob has other bytes than its digest states.
-pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(wrong_digest(name, expected, found).with_entry(name))
-}
-
-/// Says that a blob, which messages call `name`, is not what its digest states.
-pub(super) fn wrong_digest(name: &str, expected: &Digest, found: &Digest) -> Error {
-    Error::new(
-        Code::DigestMismatch,
-        format!(
-            "{name} has other bytes than its digest states: expected {expected}, found {found}"
-        ),
-    )
-    .with_expected(expected)
-    .with_found(found)
-    .with_hint("the input is damaged; build, save or download it again")
-}
-
-impl Shared<'_> {
-    /// Whether an earlier task has failed, so that an error here would not be the first.
-    fn is_pointless(&self, place: usize) -> bool {
-        self.failure.is_before(place)
-    }
-}
-
-/// Says that a blob's place in the input holds another number of bytes than when it was scanned.
-pub(super) fn changed_len(name: &str, data: &DataLocation, expected: u64, found: u64) -> Error {
-    wrong_len(name, data, expected, found).with_entry(name)
-}
-
-/// The same for a blob that messages call `name` and that is known by its place in a document.
-pub(super) fn wrong_len(name: &str, data: &DataLocation, expected: u64, found: u64) -> Error {
-    let (code, what) = match data {
-        DataLocation::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
-        DataLocation::File(_)
-        | DataLocation::Spooled { .. }
-        | DataLocation::Held(_)
-        | DataLocation::Written
-        | DataLocation::Passed(_) => (Code::SizeMismatch, "the file has another length"),
-    };
-    Error::new(
-        code,
-        format!("{name} cannot be copied, {what}: expected {expected} bytes, found {found}"),
-    )
-    .with_expected(expected)
-    .with_found(found)
-    .with_hint("the input changed while it was read; try again")
 }

@@ -5,7 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::ApplyOptions;
+use super::verified::Scratch;
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::threads;
 
 /// A thread is started for so many bytes, and not for fewer.
@@ -22,7 +24,7 @@ pub(super) trait Piece: Sync {
 /// The first error of all pieces, whichever thread was faster.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The place of the first piece that failed; those after it need not be done any more.
+    /// The place of the first piece that failed; those after it need not be done.
     place: AtomicUsize,
     error: Mutex<Option<Error>>,
 }
@@ -40,25 +42,56 @@ impl Failure {
         self.place.load(Ordering::Relaxed) < place
     }
 
-    fn add(&self, place: usize, error: Error) {
+    pub(super) fn add(&self, place: usize, error: Error) {
         let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         if place < self.place.fetch_min(place, Ordering::Relaxed) {
             *first = Some(error);
         }
     }
+
+    /// The error, if any piece failed.
+    pub(super) fn into_result(self) -> Result<()> {
+        let first = self.error.into_inner();
+        let first = first.unwrap_or_else(PoisonError::into_inner);
+        first.map_or(Ok(()), Err)
+    }
 }
 
-/// Does all pieces, begun in the order in which they are given, with a buffer that each thread has for
-/// itself. What comes after a failed one in place is left out, here and by `work` where that takes long.
+/// The progress of one piece of several. It stops when an earlier piece has failed: whatever error
+/// comes of that is not the first.
+pub(super) struct PieceProgress<'a> {
+    pub(super) progress: &'a dyn Progress,
+    pub(super) failure: &'a Failure,
+    /// The place of the piece.
+    pub(super) place: usize,
+}
+
+impl Progress for PieceProgress<'_> {
+    fn start(&self, _total_len: u64) {}
+
+    fn advance(&self, len: u64) {
+        self.progress.advance(len);
+    }
+
+    fn finish(&self) {}
+
+    fn is_stopped(&self) -> bool {
+        self.failure.is_before(self.place) || self.progress.is_stopped()
+    }
+}
+
+/// Does all pieces, begun in the order in which they are given, with buffers that each thread has for
+/// itself. Pieces after a failed one in place are left out, and stopped by the progress that `work` gets.
 ///
 /// # Errors
 /// The first that `work` returns.
 pub(super) fn each<P: Piece>(
     pieces: &[P],
     options: &ApplyOptions<'_>,
-    failure: &Failure,
-    work: impl Fn(&P, &mut Vec<u8>) -> Result<()> + Sync,
+    progress: &dyn Progress,
+    work: impl Fn(&P, &dyn Progress, &mut Scratch) -> Result<()> + Sync,
 ) -> Result<()> {
+    let failure = Failure::none();
     let next = AtomicUsize::new(0);
     let is_worth = || {
         let next = next.load(Ordering::Relaxed);
@@ -67,15 +100,21 @@ pub(super) fn each<P: Piece>(
         len.is_some_and(|len| len.saturating_mul(left) >= THREAD_MIN)
     };
     let run = |recruit: &dyn Fn()| {
-        let _guard = StopOnPanic(failure);
-        let mut buffer = Vec::new();
+        let _guard = StopOnPanic(&failure);
+        let mut scratch = Scratch::default();
         while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if failure.is_before(piece.place()) {
+            let place = piece.place();
+            if failure.is_before(place) {
                 continue;
             }
             recruit();
-            if let Err(error) = work(piece, &mut buffer) {
-                failure.add(piece.place(), error);
+            let progress = PieceProgress {
+                progress,
+                failure: &failure,
+                place,
+            };
+            if let Err(error) = work(piece, &progress, &mut scratch) {
+                failure.add(place, error);
             }
         }
     };
@@ -85,8 +124,7 @@ pub(super) fn each<P: Piece>(
     let threads = options.jobs.max(1).min(pieces.len());
     let threads = threads.min(worth.saturating_add(1));
     threads::together(threads, options.spare, &is_worth, &run);
-    let mut first = failure.error.lock().unwrap_or_else(PoisonError::into_inner);
-    first.take().map_or(Ok(()), Err)
+    failure.into_result()
 }
 
 /// Keeps the other threads from going on for nothing.
@@ -104,6 +142,7 @@ impl Drop for StopOnPanic<'_> {
 mod tests {
     use super::*;
     use crate::error::Code;
+    use crate::progress::Hidden;
 
     struct Number(usize);
 
@@ -126,7 +165,7 @@ mod tests {
                 ..ApplyOptions::default()
             };
             let seen = Mutex::new(Vec::new());
-            each(&pieces, &options, &Failure::none(), |piece, _| {
+            each(&pieces, &options, &Hidden, |piece, _, _| {
                 seen.lock().unwrap().push(piece.0);
                 Ok(())
             })
@@ -146,7 +185,7 @@ mod tests {
                 jobs,
                 ..ApplyOptions::default()
             };
-            let failed = each(&pieces, &options, &Failure::none(), |piece, _| {
+            let failed = each(&pieces, &options, &Hidden, |piece, _, _| {
                 match piece.0 % 10 {
                     7 => Err(Error::new(Code::Io, piece.0.to_string())),
                     _ => Ok(()),

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use super::copy::check_digest;
 use super::sequence::Sequence;
 use super::target::Target;
+use super::verified::{Pieces, check_digest};
 use super::{ApplyOptions, Outcome, check_entries};
 use crate::error::{Code, Error, IoContext, Result};
 use crate::image::{Content, Digest};
-use crate::input::{BlobSink, PassingBlob, Source};
+use crate::input::{BlobSink, PassingBlob, Piece, Source};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation};
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
@@ -30,7 +30,7 @@ pub(super) fn write(
 ) -> Result<()> {
     let output = output.try_clone().context("write", target.path())?;
     let output = BufWriter::with_capacity(BUFFER, output);
-    Sequence::new(output, target.path(), options, progress).write_all(plan, source)?;
+    Sequence::new(output, target.path(), options).write_all(plan, source, progress)?;
     Ok(())
 }
 
@@ -38,6 +38,7 @@ pub(super) fn write(
 /// a plan. Whoever reads it has no image before that: the files at the root come last.
 pub struct StreamSink<'a, W: Write> {
     sequence: Sequence<'a, BufWriter<W>>,
+    progress: &'a dyn Progress,
     directories: BTreeSet<String>,
     written: BTreeSet<Digest>,
 }
@@ -52,7 +53,8 @@ impl<'a, W: Write> StreamSink<'a, W> {
     ) -> Self {
         let output = BufWriter::with_capacity(BUFFER, output);
         StreamSink {
-            sequence: Sequence::new(output, path, options, progress),
+            sequence: Sequence::new(output, path, options),
+            progress,
             directories: BTreeSet::new(),
             written: BTreeSet::new(),
         }
@@ -121,10 +123,27 @@ impl<W: Write> BlobSink for StreamSink<'_, W> {
         self.directory("blobs/")?;
         self.directory(&format!("blobs/{}/", digest.algorithm().name()))?;
         let (name, len) = (digest.blob_name(), blob.len());
-        self.sequence
-            .blob(&name, digest, len, &mut |buffer| blob.read(buffer))?;
+        let mut blob = Counted {
+            blob,
+            progress: self.progress,
+        };
+        self.sequence.blob(&name, digest, len, &mut blob)?;
         self.written.insert(digest.clone());
         Ok(())
+    }
+}
+
+/// A passing blob whose bytes are counted as they are read.
+struct Counted<'a, 'b> {
+    blob: &'a mut PassingBlob<'b>,
+    progress: &'a dyn Progress,
+}
+
+impl Pieces for Counted<'_, '_> {
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Piece> {
+        let count = self.blob.read(buffer)?;
+        self.progress.advance(count as u64);
+        Ok(Piece::Bytes(count))
     }
 }
 

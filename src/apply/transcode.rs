@@ -13,8 +13,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::copy::wrong_digest;
 use super::recompress::{RecompressOptions, Stop};
+use super::verified::wrong_digest;
 use crate::codec::{
     Block, Buffers, Encoder, EncoderOptions, Limits, layer_decoder, needs_too_much_memory,
 };

@@ -270,6 +270,17 @@ impl Hasher {
         }
     }
 
+    /// Takes `len` zeros.
+    pub(crate) fn update_zeros(&mut self, len: u64) {
+        static ZEROS: [u8; 4096] = [0; 4096];
+        let mut left = len;
+        while left > 0 {
+            let count = left.min(ZEROS.len() as u64);
+            self.update(&ZEROS[..count as usize]);
+            left -= count;
+        }
+    }
+
     /// The digest of everything seen.
     pub fn finish(self) -> Digest {
         let hash = match self.state {
@@ -285,6 +296,17 @@ mod tests {
     use super::*;
 
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn zeros_are_hashed_like_other_bytes() {
+        for len in [0, 1, 4096, 10_000] {
+            let mut hasher = Hasher::new(Algorithm::Sha256);
+            hasher.update(b"before");
+            hasher.update_zeros(len);
+            let bytes = [b"before".to_vec(), vec![0; len as usize]].concat();
+            assert_eq!(hasher.finish(), Digest::of(Algorithm::Sha256, &bytes));
+        }
+    }
 
     #[test]
     fn digests_of_bytes() {

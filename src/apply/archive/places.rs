@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::apply::body_len;
-use crate::apply::copy::{self, MAX_BLOB, MAX_REGION};
+use crate::apply::copy::{MAX_BLOB, MAX_REGION};
 use crate::error::{Code, Error, IoContext, Result};
-use crate::input::Source;
+use crate::input::{self, Source};
 use crate::plan::{Body, OutputEntry};
 use crate::tar::{END_LEN, canonical_len, padding};
 
@@ -78,7 +78,7 @@ impl Places {
             }
             let (file, at) = source.open_blob(data)?;
             let body_at = self.bounds[number + 1] - padding(entry.len) - entry.len;
-            let holes = copy::holes(&file, at..at.saturating_add(entry.len));
+            let holes = input::holes(&file, at..at.saturating_add(entry.len));
             for hole in holes.context("read", source.path())? {
                 let start = (body_at + (hole.start - at)).next_multiple_of(PAGE);
                 let end = (body_at + (hole.end - at)) / PAGE * PAGE;

@@ -1,20 +1,17 @@
 //! Files of the output that share their bytes with the input's.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::ioctl_ficlone;
 
-use super::{Job, Shared, Step, changed_len, check_digest};
+use super::{Job, Shared};
 use crate::apply::Link;
+use crate::apply::verified::{Hash, Nowhere, Scratch, copy_verified};
 use crate::error::{IoContext, Result};
-use crate::image::Hasher;
+use crate::input::BlobReader;
 use crate::inventory::DataLocation;
 use crate::temporary::link_open;
-
-/// One read.
-const PIECE: usize = 128 << 10;
 
 impl Shared<'_> {
     /// Gives the input's own file another name; whether that could be done.
@@ -34,38 +31,21 @@ impl Shared<'_> {
         // It may have grown since it was looked at.
         let found = output.metadata().context("read", self.output)?.len();
         if found != job.len {
-            return Err(changed_len(job.name, job.data, job.len, found));
+            return Err(job.blob().changed(found));
         }
         Ok(true)
     }
+}
 
-    /// Verifies a file of the output that was not written here.
-    pub(super) fn verify(
-        &self,
-        job: &Job<'_>,
-        step: &Step,
-        file: &File,
-        buffer: &mut Vec<u8>,
-    ) -> Result<()> {
-        if !job.is_hashed(self.verify) {
-            self.progress.advance(job.len);
-            return Ok(());
-        }
-        let mut hasher = Hasher::new(job.digest.algorithm());
-        buffer.resize(PIECE, 0);
-        let mut done = 0;
-        while done < job.len {
-            if self.is_pointless(step.place) {
-                return Ok(());
-            }
-            let left = usize::try_from(job.len - done).unwrap_or(usize::MAX);
-            let piece = left.min(PIECE);
-            let read = file.read_exact_at(&mut buffer[..piece], done);
-            read.context("read", self.output)?;
-            hasher.update(&buffer[..piece]);
-            self.progress.advance(piece as u64);
-            done += piece as u64;
-        }
-        check_digest(job.name, job.digest, &hasher.finish())
+/// Verifies a file of the output that was not written here.
+pub(super) fn verify(
+    mut blob: BlobReader<'_>,
+    hash: Hash<'_>,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    if let Hash::None = hash {
+        blob.skip_rest();
+        return Ok(());
     }
+    copy_verified(&mut blob, &mut Nowhere, hash, scratch)
 }

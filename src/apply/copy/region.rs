@@ -1,15 +1,15 @@
 //! Small entries: many at once, because a system call for each costs more than its bytes.
 
-use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::{Region, Shared, Verify, changed_len, check_digest};
+use super::{Region, Shared, Verify};
 use crate::apply::body_len;
+use crate::apply::verified::Expected;
 use crate::error::{Error, IoContext, Result};
-use crate::image::Digest;
+use crate::input::{BlobAt, BlobName, read_full};
 use crate::inventory::DataLocation;
-use crate::plan::{Body, OutputEntry};
+use crate::plan::Body;
+use crate::progress::Progress;
 use crate::tar::{canonical, padding};
 
 /// Larger blobs are copied one by one.
@@ -19,16 +19,20 @@ pub(in crate::apply) const MAX_REGION: usize = 256 << 10;
 
 /// A blob of the region, and where its bytes are.
 struct Placed<'a> {
-    entry: &'a OutputEntry,
-    digest: &'a Digest,
-    data: &'a DataLocation,
+    blob: BlobAt<'a>,
+    expected: Expected<'a>,
     start: usize,
     end: usize,
 }
 
 impl Shared<'_> {
-    pub(super) fn write_region(&self, region: &Region<'_>, buffer: &mut Vec<u8>) -> Result<()> {
-        if self.progress.is_stopped() {
+    pub(super) fn write_region(
+        &self,
+        region: &Region<'_>,
+        progress: &dyn Progress,
+        buffer: &mut Vec<u8>,
+    ) -> Result<()> {
+        if progress.is_stopped() {
             return Err(Error::interrupted());
         }
         buffer.clear();
@@ -43,10 +47,17 @@ impl Shared<'_> {
             let end = start + len as usize;
             headers.push((at, header, end));
             if let Body::Blob { digest, data } = &entry.body {
-                blobs.push(Placed {
-                    entry,
-                    digest,
+                let blob = BlobAt {
+                    name: BlobName::Entry(&entry.name),
                     data,
+                    len: entry.len,
+                };
+                blobs.push(Placed {
+                    blob,
+                    expected: Expected {
+                        name: &entry.name,
+                        digest,
+                    },
                     start,
                     end,
                 });
@@ -65,16 +76,14 @@ impl Shared<'_> {
             buffer[end..padded].fill(0);
         }
         if self.verify == Verify::Full {
-            for blob in &blobs {
-                let bytes = &buffer[blob.start..blob.end];
-                let found = Digest::of(blob.digest.algorithm(), bytes);
-                check_digest(&blob.entry.name, blob.digest, &found)?;
+            for placed in &blobs {
+                let bytes = &buffer[placed.start..placed.end];
+                placed.expected.check_bytes(bytes)?;
             }
         }
         let written = region.output.write_all_at(buffer, region.at);
         written.context("write", self.output)?;
-        self.progress
-            .advance(blobs.iter().map(|blob| blob.entry.len).sum());
+        progress.advance(blobs.iter().map(|placed| placed.blob.len).sum());
         Ok(())
     }
 
@@ -84,48 +93,23 @@ impl Shared<'_> {
             let (Some(first), Some(last)) = (run.first(), run.last()) else {
                 continue;
             };
-            let (input, input_at) = self.source.open_blob(first.data)?;
-            if let DataLocation::File(_) = first.data {
-                let found = input.metadata().context("read", self.source.path())?.len();
-                if found != first.entry.len {
-                    return Err(changed(first, found));
-                }
-            }
-            let count = fill(&input, &mut buffer[first.start..last.end], input_at)
-                .context("read", self.source.path())?;
-            let end = first.start + count;
-            if let Some(blob) = run.iter().find(|blob| blob.end > end) {
-                let found = end.saturating_sub(blob.start);
-                return Err(changed(blob, found as u64));
+            let (input, input_at) = self.source.open_whole(first.blob)?;
+            let run_buffer = &mut buffer[first.start..last.end];
+            let count = read_full(&*input, run_buffer, input_at);
+            let end = first.start + count.context("read", self.source.path())?;
+            if let Some(short) = run.iter().find(|placed| placed.end > end) {
+                let found = end.saturating_sub(short.start);
+                return Err(short.blob.changed(found as u64));
             }
         }
         Ok(())
     }
 }
 
-/// How far a blob's place in the input is from its place in the region, if it is in the archive.
-fn shift(blob: &Placed<'_>) -> Option<i128> {
-    match blob.data {
-        DataLocation::Offset(offset) => Some(i128::from(*offset) - blob.start as i128),
+/// How far a blob's offset in the input is from its offset in the region, if it is in the archive.
+fn shift(placed: &Placed<'_>) -> Option<i128> {
+    match placed.blob.data {
+        DataLocation::Offset(offset) => Some(i128::from(*offset) - placed.start as i128),
         _ => None,
     }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn fill(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match file.read_at(&mut buffer[done..], at + done as u64) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
-}
-
-fn changed(blob: &Placed<'_>, found: u64) -> Error {
-    let entry = blob.entry;
-    changed_len(&entry.name, blob.data, entry.len, found)
 }

@@ -1,25 +1,22 @@
 //! A new file with the bytes of another one.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 
 use rustix::fs::{copy_file_range, ioctl_ficlone};
 use rustix::io::Errno;
 
 use super::Patch;
-use crate::apply::pieces::{self, Failure, Piece};
+use crate::apply::pieces::{self, Piece};
 use crate::apply::target::Target;
-use crate::apply::{ApplyOptions, Link, archive, copy, space};
-use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::input::Source;
+use crate::apply::verified::{FileSink, Hash, Scratch, copy_verified};
+use crate::apply::{ApplyOptions, Link, archive, space};
+use crate::error::{Error, IoContext, Result};
+use crate::input::{self, Source, archive_ended};
 use crate::progress::Progress;
 
 /// What the system copies at a time, so that progress shows, and so that two threads share the work:
 /// while one of them looks for pages of the input, the other writes.
 const CHUNK: u64 = if cfg!(test) { 1 << 20 } else { 16 << 20 };
-/// What is read at a time where the system cannot copy.
-const PIECE: usize = 128 << 10;
 
 /// Fills an empty file with what a patch keeps of the source.
 pub(super) fn clone(
@@ -36,17 +33,16 @@ pub(super) fn clone(
         return Ok(());
     }
     let needed = patch.kept_len.max(patch.new_len);
-    let holes = copy::holes(input, 0..patch.kept_len).context("read", source.path())?;
+    let holes = input::holes(input, 0..patch.kept_len).context("read", source.path())?;
     if holes.is_empty() {
         space::check(target.parent(), needed)?;
         archive::reserve(output, needed).context("write", target.path())?;
     }
-    let copy = Copy {
+    let copy = KernelCopy {
         input,
         output,
         source,
         target,
-        progress,
     };
     let mut parts = Vec::new();
     let mut start = 0;
@@ -61,8 +57,8 @@ pub(super) fn clone(
         progress.advance(hole.end - hole.start);
         start = hole.end;
     }
-    pieces::each(&parts, options, &Failure::none(), |part, buffer| {
-        copy.range(part, buffer)
+    pieces::each(&parts, options, progress, |part, progress, scratch| {
+        copy.range(part, progress, scratch)
     })
 }
 
@@ -83,23 +79,22 @@ impl Piece for Part {
     }
 }
 
-struct Copy<'a> {
+struct KernelCopy<'a> {
     input: &'a File,
     output: &'a File,
     source: &'a Source,
     target: &'a Target,
-    progress: &'a dyn Progress,
 }
 
-impl Copy<'_> {
-    fn range(&self, part: &Part, buffer: &mut Vec<u8>) -> Result<()> {
+impl KernelCopy<'_> {
+    fn range(&self, part: &Part, progress: &dyn Progress, scratch: &mut Scratch) -> Result<()> {
         let (mut at, end) = (part.start, part.end);
         while at < end {
-            if self.progress.is_stopped() {
+            if progress.is_stopped() {
                 return Err(Error::interrupted());
             }
             let (mut from, mut to) = (at, at);
-            let count = usize::try_from(end - at).unwrap_or(PIECE);
+            let count = usize::try_from(end - at).unwrap_or(usize::MAX);
             match copy_file_range(
                 self.input,
                 Some(&mut from),
@@ -107,10 +102,10 @@ impl Copy<'_> {
                 Some(&mut to),
                 count,
             ) {
-                Ok(0) => return Err(self.ended(at)),
+                Ok(0) => return Err(archive_ended(self.source.path(), at)),
                 Ok(copied) => {
                     at += copied as u64;
-                    self.progress.advance(copied as u64);
+                    progress.advance(copied as u64);
                 }
                 Err(Errno::INTR) => {}
                 Err(
@@ -121,42 +116,18 @@ impl Copy<'_> {
                     | Errno::PERM
                     | Errno::IO
                     | Errno::BADF,
-                ) => return self.by_hand(at, end, buffer),
+                ) => {
+                    let mut rest = self.source.range_reader(at..end, progress);
+                    let mut sink = FileSink {
+                        file: self.output,
+                        path: self.target.path(),
+                        at,
+                    };
+                    return copy_verified(&mut rest, &mut sink, Hash::None, scratch);
+                }
                 Err(error) => return Err(Error::io("write", self.target.path(), error.into())),
             }
         }
         Ok(())
-    }
-
-    fn by_hand(&self, start: u64, end: u64, buffer: &mut Vec<u8>) -> Result<()> {
-        buffer.resize(PIECE, 0);
-        let mut at = start;
-        while at < end {
-            let count = PIECE.min(usize::try_from(end - at).unwrap_or(PIECE));
-            let count = match self.input.read_at(&mut buffer[..count], at) {
-                Ok(0) => return Err(self.ended(at)),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::io("read", self.source.path(), error)),
-            };
-            let written = self.output.write_all_at(&buffer[..count], at);
-            written.context("write", self.target.path())?;
-            at += count as u64;
-            self.progress.advance(count as u64);
-        }
-        Ok(())
-    }
-
-    fn ended(&self, at: u64) -> Error {
-        Error::new(
-            Code::TruncatedArchive,
-            format!(
-                "{} ended at byte {at} while it was read",
-                show_path(self.source.path())
-            ),
-        )
-        .with_path(self.source.path())
-        .with_byte(at)
-        .with_hint("try again when nothing else writes to it")
     }
 }

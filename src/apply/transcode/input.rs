@@ -6,12 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use crate::apply::copy::wrong_len;
 use crate::apply::recompress::Stop;
 use crate::codec::{Block, Buffers};
 use crate::error::{Error, Result};
 use crate::image::{Digest, Hasher};
-use crate::input::Source;
+use crate::input::{BlobAt, BlobName, Source};
 use crate::plan::Transcode;
 use crate::progress::Progress;
 
@@ -142,7 +141,12 @@ impl<'a> Direct<'a> {
 }
 
 fn shorter(work: &Transcode, found: u64) -> Error {
-    wrong_len(&work.place, &work.data, work.len, found).with_document(&work.place)
+    let blob = BlobAt {
+        name: BlobName::Document(&work.place),
+        data: &work.data,
+        len: work.len,
+    };
+    blob.changed(found)
 }
 
 impl Read for Direct<'_> {

@@ -1,6 +1,5 @@
 //! Where a sparse file has bytes, and where it has holes.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -12,7 +11,7 @@ use rustix::io::Errno;
 /// Smaller holes are copied like everything else.
 const MIN_HOLE: u64 = 64 << 10;
 
-/// What a file has at some place.
+/// What a file has from an offset on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// Bytes up to here.
@@ -23,25 +22,23 @@ pub(super) enum Extent {
     End,
 }
 
-/// The holes of a file that may have some.
+/// The extents of one file, each looked up when it is needed.
 #[derive(Debug)]
-pub(super) struct Extents<'a> {
-    file: &'a File,
+pub(super) struct Extents {
     is_sparse: bool,
     /// The extent that was found last, and its start.
-    last: RefCell<Option<(u64, Extent)>>,
+    last: Option<(u64, Extent)>,
 }
 
-impl<'a> Extents<'a> {
-    pub(super) fn of(file: &'a File) -> Self {
-        // Where there are as many blocks as bytes, nobody needs to look.
+impl Extents {
+    pub(super) fn of(file: &File) -> Self {
+        // A file with as many blocks as bytes has no holes.
         let is_sparse = file
             .metadata()
             .is_ok_and(|found| found.blocks().saturating_mul(512) < found.len());
         Extents {
-            file,
             is_sparse,
-            last: RefCell::new(None),
+            last: None,
         }
     }
 
@@ -49,45 +46,45 @@ impl<'a> Extents<'a> {
         self.is_sparse
     }
 
-    /// What is at `start`, up to `end` at most.
-    pub(super) fn at(&self, start: u64, end: u64) -> io::Result<Extent> {
+    /// What the file has from `start` on, up to `end` at most.
+    pub(super) fn at(&mut self, file: &File, start: u64, end: u64) -> io::Result<Extent> {
         if !self.is_sparse {
             return Ok(Extent::Data(end));
         }
-        if let Some((from, extent)) = *self.last.borrow()
+        if let Some((from, extent)) = self.last
             && let Some(extent) = within(from, extent, start, end)
         {
             return Ok(extent);
         }
-        let extent = self.find(start)?;
-        *self.last.borrow_mut() = Some((start, extent));
+        let extent = find(file, start)?;
+        self.last = Some((start, extent));
         Ok(within(start, extent, start, end).unwrap_or(extent))
-    }
-
-    /// The position of the file moves, but nobody reads from there.
-    fn find(&self, start: u64) -> io::Result<Extent> {
-        match seek(self.file, SeekFrom::Data(start)) {
-            Ok(data) if data.saturating_sub(start) >= MIN_HOLE => Ok(Extent::Hole(data)),
-            Ok(data) => match seek(self.file, SeekFrom::Hole(data)) {
-                Ok(hole) if hole > start => Ok(Extent::Data(hole)),
-                _ => Ok(Extent::Data(u64::MAX)),
-            },
-            // Nothing but a hole up to the end, if that is not before.
-            Err(Errno::NXIO) => {
-                let len = self.file.metadata()?.len();
-                Ok(if len > start {
-                    Extent::Hole(len)
-                } else {
-                    Extent::End
-                })
-            }
-            // Not every filesystem can tell; then it is all read.
-            Err(_) => Ok(Extent::Data(u64::MAX)),
-        }
     }
 }
 
-/// The part of an extent, found at `from`, that lies between two places.
+/// Moves the position of the file, which nothing here reads from.
+fn find(file: &File, start: u64) -> io::Result<Extent> {
+    match seek(file, SeekFrom::Data(start)) {
+        Ok(data) if data.saturating_sub(start) >= MIN_HOLE => Ok(Extent::Hole(data)),
+        Ok(data) => match seek(file, SeekFrom::Hole(data)) {
+            Ok(hole) if hole > start => Ok(Extent::Data(hole)),
+            _ => Ok(Extent::Data(u64::MAX)),
+        },
+        // Only a hole up to the end, unless the end is before.
+        Err(Errno::NXIO) => {
+            let len = file.metadata()?.len();
+            Ok(if len > start {
+                Extent::Hole(len)
+            } else {
+                Extent::End
+            })
+        }
+        // Not every filesystem knows its holes; then everything is read.
+        Err(_) => Ok(Extent::Data(u64::MAX)),
+    }
+}
+
+/// The part of an extent, found at `from`, that lies between `start` and `end`.
 fn within(from: u64, extent: Extent, start: u64, end: u64) -> Option<Extent> {
     let cut = |until: u64| (from..until).contains(&start).then_some(until.min(end));
     match extent {
@@ -97,14 +94,14 @@ fn within(from: u64, extent: Extent, start: u64, end: u64) -> Option<Extent> {
     }
 }
 
-/// The holes between two places of a file that are worth keeping. An archive has at most as many as
-/// fit in it, and few in truth.
-pub(in crate::apply) fn holes(file: &File, bytes: Range<u64>) -> io::Result<Vec<Range<u64>>> {
-    let extents = Extents::of(file);
+/// The holes in a range of a file that are worth keeping. Their number is limited by the length of
+/// the file, and small in practice.
+pub(crate) fn holes(file: &File, bytes: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+    let mut extents = Extents::of(file);
     let mut holes = Vec::new();
     let mut at = bytes.start;
     while extents.is_sparse && at < bytes.end {
-        at = match extents.at(at, bytes.end)? {
+        at = match extents.at(file, at, bytes.end)? {
             Extent::Data(end) => end,
             Extent::Hole(end) => {
                 holes.push(at..end);
@@ -143,9 +140,10 @@ mod tests {
         let inner = holes(&file, 2 * MIB..3 * MIB).unwrap();
         assert_eq!((inner.len(), &inner[0]), (1, &(2 * MIB..3 * MIB)));
         // Past the end there is nothing, not a hole.
-        let extents = Extents::of(&file);
-        assert_eq!(extents.at(8 * MIB, 9 * MIB).unwrap(), Extent::End);
-        assert_eq!(extents.at(7 * MIB, 9 * MIB).unwrap(), Extent::Hole(8 * MIB));
+        let mut extents = Extents::of(&file);
+        let mut at = |start, end| extents.at(&file, start, end).unwrap();
+        assert_eq!(at(8 * MIB, 9 * MIB), Extent::End);
+        assert_eq!(at(7 * MIB, 9 * MIB), Extent::Hole(8 * MIB));
     }
 
     #[test]
@@ -153,6 +151,6 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[1; 300_000], 0).unwrap();
         assert_eq!(holes(&file, 0..300_000).unwrap(), []);
-        assert_eq!(Extents::of(&file).at(5, 9).unwrap(), Extent::Data(9));
+        assert_eq!(Extents::of(&file).at(&file, 5, 9).unwrap(), Extent::Data(9));
     }
 }

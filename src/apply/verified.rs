@@ -1,0 +1,290 @@
+//! Copies one blob from a reader to a sink, and verifies its digest during the copy.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use crate::codec::{Block, Buffers};
+use crate::error::{Code, Error, IoContext, Result};
+use crate::image::{Algorithm, Digest, Hasher};
+use crate::input::{BlobReader, Piece};
+
+/// One piece, when the same thread copies and hashes: it stays in the processor's cache. Larger
+/// writes cost the system more, see docs/performance.md.
+pub(super) const PIECE: usize = 128 << 10;
+/// One piece on its way to a hashing thread.
+const BESIDE_PIECE: usize = 256 << 10;
+/// How many pieces may wait for a hashing thread. Two more are being read and hashed.
+const BESIDE_DEPTH: usize = 6;
+
+/// Whether and where the bytes of a blob are hashed. The copy fails if the digest is another one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hash<'a> {
+    /// Not at all.
+    None,
+    /// By the thread that copies.
+    Inline(Expected<'a>),
+    /// By another thread meanwhile.
+    Beside(Expected<'a>),
+}
+
+/// The digest that a blob should have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected<'a> {
+    /// What messages call the blob.
+    pub(super) name: &'a str,
+    pub(super) digest: &'a Digest,
+}
+
+impl Expected<'_> {
+    /// Verifies a blob that is in memory.
+    pub(super) fn check_bytes(self, bytes: &[u8]) -> Result<()> {
+        let found = Digest::of(self.digest.algorithm(), bytes);
+        check_digest(self.name, self.digest, &found)
+    }
+}
+
+impl<'a> Hash<'a> {
+    /// The longest piece of a hole that is passed over at once: hashing its zeros takes time.
+    pub(super) fn max_hole(self) -> u64 {
+        match self {
+            Hash::None => u64::MAX,
+            Hash::Inline(_) => PIECE as u64,
+            Hash::Beside(_) => BESIDE_PIECE as u64,
+        }
+    }
+}
+
+/// Where the bytes of a blob come from, in order.
+pub(super) trait Pieces {
+    /// Reads some of what comes next into the buffer, or passes over a hole; an empty piece is the
+    /// end of the blob.
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Piece>;
+}
+
+impl Pieces for BlobReader<'_> {
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Piece> {
+        BlobReader::next(self, buffer)
+    }
+}
+
+/// Where the bytes of a blob go, in order.
+pub(super) trait Sink {
+    /// Takes the next bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Takes `len` zeros.
+    fn skip(&mut self, len: u64) -> Result<()>;
+
+    /// How many bytes to write next, of `len` at most.
+    fn fit(&self, len: usize) -> usize {
+        len
+    }
+}
+
+/// Takes bytes that are only verified.
+#[derive(Debug)]
+pub(super) struct Nowhere;
+
+impl Sink for Nowhere {
+    fn write(&mut self, _bytes: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn skip(&mut self, _len: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes to a file that is all zeros, from an offset on.
+#[derive(Debug)]
+pub(super) struct FileSink<'a> {
+    pub(super) file: &'a File,
+    /// What messages call the file.
+    pub(super) path: &'a Path,
+    pub(super) at: u64,
+}
+
+impl Sink for FileSink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all_at(bytes, self.at);
+        written.context("write", self.path)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn skip(&mut self, len: u64) -> Result<()> {
+        self.at += len;
+        Ok(())
+    }
+
+    /// Writes end where pages of the file do.
+    fn fit(&self, len: usize) -> usize {
+        len - (self.at % len as u64) as usize
+    }
+}
+
+/// The buffers of one thread, which it keeps from one blob to the next: new ones for every small
+/// blob cost more than the blob.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub(super) piece: Vec<u8>,
+    beside: Buffers,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch {
+            piece: Vec::new(),
+            beside: Buffers::new(BESIDE_PIECE),
+        }
+    }
+}
+
+/// Copies a blob to its end.
+///
+/// # Errors
+/// Those of the reader and of the sink; the bytes do not have the digest.
+pub(super) fn copy_verified(
+    blob: &mut dyn Pieces,
+    sink: &mut dyn Sink,
+    hash: Hash<'_>,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let (expected, found) = match hash {
+        Hash::None => return copy(blob, sink, None, &mut scratch.piece),
+        Hash::Inline(expected) => {
+            let mut hasher = Hasher::new(expected.digest.algorithm());
+            copy(blob, sink, Some(&mut hasher), &mut scratch.piece)?;
+            (expected, hasher.finish())
+        }
+        Hash::Beside(expected) => {
+            let algorithm = expected.digest.algorithm();
+            (expected, copy_beside(blob, sink, algorithm, scratch)?)
+        }
+    };
+    check_digest(expected.name, expected.digest, &found)
+}
+
+/// Copies and hashes in turn.
+fn copy(
+    blob: &mut dyn Pieces,
+    sink: &mut dyn Sink,
+    mut hasher: Option<&mut Hasher>,
+    buffer: &mut Vec<u8>,
+) -> Result<()> {
+    buffer.resize(PIECE, 0);
+    loop {
+        let space = sink.fit(buffer.len());
+        match blob.next(&mut buffer[..space])? {
+            Piece::Bytes(0) => return Ok(()),
+            Piece::Bytes(count) => {
+                let bytes = &buffer[..count];
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(bytes);
+                }
+                sink.write(bytes)?;
+            }
+            Piece::Hole(len) => {
+                if let Some(hasher) = &mut hasher {
+                    hasher.update_zeros(len);
+                }
+                sink.skip(len)?;
+            }
+        }
+    }
+}
+
+/// What a hashing thread gets.
+enum Hashed {
+    Bytes(Block),
+    Zeros(u64),
+}
+
+/// Copies here while another thread hashes. Returns the digest of what was copied.
+fn copy_beside(
+    blob: &mut dyn Pieces,
+    sink: &mut dyn Sink,
+    algorithm: Algorithm,
+    scratch: &mut Scratch,
+) -> Result<Digest> {
+    let Scratch { piece, beside } = scratch;
+    let beside = &*beside;
+    let (to_hasher, for_hasher) = mpsc::sync_channel(BESIDE_DEPTH);
+    thread::scope(|scope| {
+        let mut hasher = Hasher::new(algorithm);
+        let hashing = thread::Builder::new().spawn_scoped(scope, move || {
+            for piece in for_hasher {
+                match piece {
+                    Hashed::Bytes(block) => {
+                        hasher.update(block.filled());
+                        beside.give(block);
+                    }
+                    Hashed::Zeros(len) => hasher.update_zeros(len),
+                }
+            }
+            hasher.finish()
+        });
+        let Ok(hashing) = hashing else {
+            let mut hasher = Hasher::new(algorithm);
+            copy(blob, sink, Some(&mut hasher), piece)?;
+            return Ok(hasher.finish());
+        };
+        loop {
+            let mut block = beside.take();
+            let size = sink.fit(beside.size());
+            let space = block.space(beside.size());
+            let piece = match blob.next(&mut space[..size])? {
+                Piece::Bytes(0) => {
+                    beside.give(block);
+                    break;
+                }
+                Piece::Bytes(count) => {
+                    block.set_len(count);
+                    sink.write(block.filled())?;
+                    Hashed::Bytes(block)
+                }
+                Piece::Hole(len) => {
+                    beside.give(block);
+                    sink.skip(len)?;
+                    Hashed::Zeros(len)
+                }
+            };
+            // The thread ends early only by a panic, which joining brings here.
+            if to_hasher.send(piece).is_err() {
+                break;
+            }
+        }
+        drop(to_hasher);
+        match hashing.join() {
+            Ok(digest) => Ok(digest),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Says which blob has other bytes than its digest states.
+pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(wrong_digest(name, expected, found).with_entry(name))
+}
+
+/// Says that a blob, which messages call `name`, is not what its digest states.
+pub(super) fn wrong_digest(name: &str, expected: &Digest, found: &Digest) -> Error {
+    Error::new(
+        Code::DigestMismatch,
+        format!(
+            "{name} has other bytes than its digest states: expected {expected}, found {found}"
+        ),
+    )
+    .with_expected(expected)
+    .with_found(found)
+    .with_hint("the input is damaged; build, save or download it again")
+}
+
+#[cfg(test)]
+mod tests;

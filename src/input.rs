@@ -14,7 +14,9 @@ pub use spool::SpoolOptions;
 pub use stream::{BlobSink, PassingBlob, Stream};
 
 pub(crate) use extents::holes;
-pub(crate) use reader::{BlobAt, BlobName, BlobReader, Piece, archive_ended, read_full};
+pub(crate) use reader::{
+    BlobAt, BlobName, BlobReader, Piece, archive_ended, read_full, uninterrupted,
+};
 
 use std::fs::{self, File, Metadata};
 use std::io;

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::pieces::{Failure, PieceProgress};
 use super::transcode::{Transcoded, transcode};
 use crate::codec::{GzipMembers, Limits};
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::image::Digest;
 use crate::input::Source;
 use crate::inventory::DataLocation;
@@ -106,32 +106,32 @@ fn all(
 ) -> Result<Done> {
     let jobs = options.jobs.get();
     let schedule = Mutex::new(Schedule::new(transcodes, jobs));
-    let failed = AtomicUsize::new(usize::MAX);
+    let failure = Failure::none();
     let files = Mutex::new(Vec::new());
     let results = Mutex::new(Vec::new());
-    let one =
-        |place: usize, spool: &mut Option<Spool>, threads: usize| -> Result<Option<Spooled>> {
-            let stop = Stop {
-                failed: &failed,
-                place,
-            };
-            if stop.is_set() {
-                return Ok(None);
-            }
-            let spool = match spool {
-                Some(spool) => spool,
-                none => none.insert(Spool::new(options.directory, &files)?),
-            };
-            let offset = spool.next(options.directory)?;
-            let work = &transcodes[place];
-            let file = &spool.file;
-            let layer = transcode(work, source, file, options, threads, &stop, progress)?;
-            Ok(layer.map(|layer| Spooled {
-                layer,
-                file: spool.number,
-                offset,
-            }))
+    let one = |place: usize, spool: &mut Option<Spool>, threads: usize| -> Result<Spooled> {
+        let progress = PieceProgress {
+            progress,
+            failure: &failure,
+            place,
         };
+        if progress.is_stopped() {
+            return Err(Error::interrupted());
+        }
+        let spool = match spool {
+            Some(spool) => spool,
+            none => none.insert(Spool::new(options.directory, &files)?),
+        };
+        let offset = spool.next(options.directory)?;
+        let work = &transcodes[place];
+        let file = &spool.file;
+        let layer = transcode(work, source, file, options, threads, &progress)?;
+        Ok(Spooled {
+            layer,
+            file: spool.number,
+            offset,
+        })
+    };
     let is_worth = || !lock(&schedule).waiting.is_empty();
     let work = |recruit: &dyn Fn()| {
         let mut spool = None;
@@ -147,20 +147,17 @@ fn all(
             let result = one(place, &mut spool, threads + lent.len());
             drop(lent);
             lock(&schedule).free += threads;
-            if result.is_err() {
-                failed.fetch_min(place, Ordering::Relaxed);
+            match result {
+                Ok(spooled) => lock(&results).push((place, spooled)),
+                Err(error) => failure.add(place, error),
             }
-            lock(&results).push((place, result));
         }
     };
     threads::together(jobs.min(transcodes.len()), options.spare, &is_worth, &work);
+    failure.into_result()?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // The first error in the order of the plan, whichever thread was faster.
     results.sort_by_key(|(place, _)| *place);
-    let mut places = Vec::with_capacity(results.len());
-    for (_, result) in results {
-        places.extend(result?);
-    }
+    let places = results.into_iter().map(|(_, spooled)| spooled).collect();
     let files = files.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Done { files, places })
 }
@@ -238,18 +235,5 @@ impl Schedule {
         };
         self.free = self.free.saturating_sub(threads);
         Some((place, threads))
-    }
-}
-
-/// Tells whether a layer need not be finished, because one before it has failed.
-#[derive(Debug)]
-pub(super) struct Stop<'a> {
-    failed: &'a AtomicUsize,
-    place: usize,
-}
-
-impl Stop<'_> {
-    pub(super) fn is_set(&self) -> bool {
-        self.failed.load(Ordering::Relaxed) < self.place
     }
 }

@@ -13,17 +13,17 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::recompress::{RecompressOptions, Stop};
+use super::recompress::RecompressOptions;
 use super::verified::wrong_digest;
 use crate::codec::{
     Block, Buffers, Encoder, EncoderOptions, Limits, layer_decoder, needs_too_much_memory,
 };
 use crate::error::{Code, Error, Result};
 use crate::image::{Algorithm, Compression, Digest, Hasher};
-use crate::input::Source;
+use crate::input::{BlobAt, BlobName, Source, uninterrupted};
 use crate::plan::Transcode;
 use crate::progress::Progress;
-use input::{Direct, Input, Reader};
+use input::{Direct, Input, read_all};
 
 /// One read of compressed bytes.
 const PIECE: usize = 128 << 10;
@@ -39,17 +39,22 @@ pub(super) struct Transcoded {
     pub(super) len: u64,
 }
 
-/// Writes the layer in its new form; nothing if the work was stopped.
+/// Writes the layer in its new form.
 pub(super) fn transcode(
     work: &Transcode,
     source: &Source,
     output: &File,
     options: RecompressOptions<'_>,
     threads: usize,
-    stop: &Stop<'_>,
     progress: &dyn Progress,
-) -> Result<Option<Transcoded>> {
-    let (file, start) = source.open_blob(&work.data)?;
+) -> Result<Transcoded> {
+    let blob = BlobAt {
+        name: BlobName::Document(&work.place),
+        data: &work.data,
+        len: work.len,
+    };
+    let blob = source.reader(blob, progress)?;
+    let algorithm = work.digest.algorithm();
     let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
     let encoder_options = EncoderOptions {
         level: options.level,
@@ -69,16 +74,9 @@ pub(super) fn transcode(
     let blocks = encoder.blocks();
     let (pieces, blocks) = (&pieces, blocks.as_ref());
     if threads == 1 {
-        let input = Direct::new(work, source, file, start, stop, progress);
+        let input = Direct::new(blob, algorithm);
         return in_turn(work, input, options, blocks, encoder);
     }
-    let reader = Reader {
-        work,
-        source,
-        stop,
-        progress,
-        pieces,
-    };
     let (to_decoder, for_decoder) = sync_channel(DEPTH);
     let (to_hasher, for_hasher) = sync_channel(DEPTH);
     let (to_encoder, for_encoder) = sync_channel(DEPTH);
@@ -97,15 +95,14 @@ pub(super) fn transcode(
             })
             .map_err(no_thread)?;
         let reading = thread::Builder::new()
-            .spawn_scoped(scope, move || reader.run(&file, start, &to_decoder))
+            .spawn_scoped(scope, move || {
+                read_all(blob, algorithm, pieces, &to_decoder)
+            })
             .map_err(no_thread)?;
         let encoded = encode(encoder, for_encoder);
         let decoded = join(decoding.join());
         let diff_id = join(hashing.join());
         let read = join(reading.join())?;
-        if stop.is_set() {
-            return Ok(None);
-        }
         // That the bytes are not what they should be explains more than what they made of the rest.
         if let Some(found) = read {
             check_layer(work, &found)?;
@@ -114,10 +111,10 @@ pub(super) fn transcode(
         let output = encoded.map_err(in_directory)?;
         check_diff_id(work, &diff_id)?;
         let digest = output.hasher.map_or(diff_id, Hasher::finish);
-        Ok(Some(Transcoded {
+        Ok(Transcoded {
             digest,
             len: output.len,
-        }))
+        })
     })
 }
 
@@ -128,7 +125,7 @@ fn in_turn(
     options: RecompressOptions<'_>,
     blocks: &Buffers,
     encoder: Encoder<'_, Output<'_>>,
-) -> Result<Option<Transcoded>> {
+) -> Result<Transcoded> {
     let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut encoder = Ok(encoder);
@@ -150,9 +147,7 @@ fn in_turn(
     };
     let decoded = decode_all(work, &mut input, options.limits, blocks, &mut push);
     let is_bomb = matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio);
-    let Some(found) = input.into_inner().finish(!is_bomb)? else {
-        return Ok(None);
-    };
+    let found = input.into_inner().finish(!is_bomb)?;
     // That the bytes are not what they should be explains more than what they made of the rest.
     if !is_bomb {
         check_layer(work, &found)?;
@@ -162,10 +157,10 @@ fn in_turn(
     let diff_id = hasher.finish();
     check_diff_id(work, &diff_id)?;
     let digest = output.hasher.map_or(diff_id, Hasher::finish);
-    Ok(Some(Transcoded {
+    Ok(Transcoded {
         digest,
         len: output.len,
-    }))
+    })
 }
 
 fn join<T>(result: thread::Result<T>) -> T {
@@ -256,11 +251,9 @@ fn fill(decoder: &mut impl Read, block: &mut Block, size: usize) -> io::Result<u
     let mut count = 0;
     while count < size {
         let space = block.space((count * 2).clamp(FIRST, size));
-        match decoder.read(&mut space[count..]) {
-            Ok(0) => break,
-            Ok(more) => count += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match uninterrupted(|| decoder.read(&mut space[count..]))? {
+            0 => break,
+            more => count += more,
         }
     }
     block.set_len(count);

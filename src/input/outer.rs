@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::reader::uninterrupted;
 use crate::codec::{self, Limits, needs_too_much_memory};
 use crate::error::{Code, Error, Result, show_path};
 use crate::image::Content;
@@ -58,13 +59,8 @@ impl Outer {
 
     /// Reads some of what comes next: nothing only at the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let count = loop {
-            match self.decoder.read(buffer) {
-                Ok(count) => break count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(damaged(&self.path, self.content, self.limits, error)),
-            }
-        };
+        let count = uninterrupted(|| self.decoder.read(buffer))
+            .map_err(|error| damaged(&self.path, self.content, self.limits, error))?;
         self.decoded += count as u64;
         if is_compressed(self.content) {
             let len = self

@@ -1,163 +1,81 @@
-//! A blob's bytes, read and hashed by one thread while another one decodes them.
+//! A layer's bytes, read and hashed while they are decoded.
 
-use std::fs::File;
 use std::io::{self, BufRead, Read};
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use crate::apply::recompress::Stop;
 use crate::codec::{Block, Buffers};
 use crate::error::{Error, Result};
-use crate::image::{Digest, Hasher};
-use crate::input::{BlobAt, BlobName, Source};
-use crate::plan::Transcode;
-use crate::progress::Progress;
+use crate::image::{Algorithm, Digest, Hasher};
+use crate::input::BlobReader;
 
-/// Reads the blob and hands it on, piece by piece; returns its digest.
-pub(super) struct Reader<'a> {
-    pub(super) work: &'a Transcode,
-    pub(super) source: &'a Source,
-    pub(super) stop: &'a Stop<'a>,
-    pub(super) progress: &'a dyn Progress,
-    pub(super) pieces: &'a Buffers,
-}
-
-impl Reader<'_> {
-    /// `None` if nobody wanted the rest.
-    pub(super) fn run(
-        self,
-        file: &Arc<File>,
-        start: u64,
-        to: &SyncSender<Block>,
-    ) -> Result<Option<Digest>> {
-        let work = self.work;
-        let mut hasher = Hasher::new(work.digest.algorithm());
-        let mut done = 0;
-        while done < work.len {
-            if self.stop.is_set() {
-                return Ok(None);
-            }
-            if self.progress.is_stopped() {
-                return Err(Error::interrupted());
-            }
-            let mut piece = self.pieces.take();
-            let left = usize::try_from(work.len - done).unwrap_or(usize::MAX);
-            let wanted = self.pieces.size().min(left);
-            let space = &mut piece.space(wanted)[..wanted];
-            let count = match file.read_at(space, start + done) {
-                Ok(0) => return Err(shorter(work, done)),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::io("read", self.source.path(), error)),
-            };
-            piece.set_len(count);
-            hasher.update(piece.filled());
-            done += count as u64;
-            self.progress.advance(count as u64);
-            if to.send(piece).is_err() {
-                return Ok(None);
-            }
+/// Reads a blob and hands it on, piece by piece; returns its digest, or `None` if nobody wanted the
+/// rest.
+pub(super) fn read_all(
+    mut blob: BlobReader<'_>,
+    algorithm: Algorithm,
+    pieces: &Buffers,
+    to: &SyncSender<Block>,
+) -> Result<Option<Digest>> {
+    let mut hasher = Hasher::new(algorithm);
+    while blob.left() > 0 {
+        let mut piece = pieces.take();
+        let wanted = usize::try_from(blob.left()).unwrap_or(usize::MAX);
+        let wanted = wanted.min(pieces.size());
+        let count = blob.read(&mut piece.space(wanted)[..wanted])?;
+        piece.set_len(count);
+        hasher.update(piece.filled());
+        if to.send(piece).is_err() {
+            return Ok(None);
         }
-        Ok(Some(hasher.finish()))
     }
+    Ok(Some(hasher.finish()))
 }
 
 /// A blob's bytes, read and hashed by the thread that decodes them.
 pub(super) struct Direct<'a> {
-    work: &'a Transcode,
-    source: &'a Source,
-    file: Arc<File>,
-    start: u64,
-    done: u64,
+    blob: BlobReader<'a>,
     hasher: Hasher,
-    stop: &'a Stop<'a>,
-    progress: &'a dyn Progress,
     failure: Option<Error>,
 }
 
 impl<'a> Direct<'a> {
-    pub(super) fn new(
-        work: &'a Transcode,
-        source: &'a Source,
-        file: Arc<File>,
-        start: u64,
-        stop: &'a Stop<'a>,
-        progress: &'a dyn Progress,
-    ) -> Self {
+    pub(super) fn new(blob: BlobReader<'a>, algorithm: Algorithm) -> Self {
         Direct {
-            work,
-            source,
-            file,
-            start,
-            done: 0,
-            hasher: Hasher::new(work.digest.algorithm()),
-            stop,
-            progress,
+            blob,
+            hasher: Hasher::new(algorithm),
             failure: None,
         }
     }
 
-    /// Reads the rest, if it is wanted, and returns the digest of what was read; nothing if the work
-    /// was stopped. What went wrong while reading is told here.
-    pub(super) fn finish(mut self, has_rest: bool) -> Result<Option<Digest>> {
+    /// Reads the rest, if it is wanted, and returns the digest of what was read. An error while
+    /// reading is returned here.
+    pub(super) fn finish(mut self, has_rest: bool) -> Result<Digest> {
         if has_rest {
-            // What fails is kept.
+            // The error is kept.
             let _ = io::copy(&mut self, &mut io::sink());
-        }
-        if self.stop.is_set() {
-            return Ok(None);
         }
         match self.failure {
             Some(error) => Err(error),
-            None => Ok(Some(self.hasher.finish())),
+            None => Ok(self.hasher.finish()),
         }
     }
-
-    fn next(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let work = self.work;
-        let left = usize::try_from(work.len - self.done).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        if wanted == 0 {
-            return Ok(0);
-        }
-        if self.progress.is_stopped() {
-            return Err(Error::interrupted());
-        }
-        let at = self.start + self.done;
-        let count = loop {
-            match self.file.read_at(&mut buffer[..wanted], at) {
-                Ok(0) => return Err(shorter(work, self.done)),
-                Ok(count) => break count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("read", self.source.path(), error)),
-            }
-        };
-        self.hasher.update(&buffer[..count]);
-        self.done += count as u64;
-        self.progress.advance(count as u64);
-        Ok(count)
-    }
-}
-
-fn shorter(work: &Transcode, found: u64) -> Error {
-    let blob = BlobAt {
-        name: BlobName::Document(&work.place),
-        data: &work.data,
-        len: work.len,
-    };
-    blob.changed(found)
 }
 
 impl Read for Direct<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.failure.is_some() || self.stop.is_set() {
-            return Err(io::Error::other("the work was stopped"));
+        if self.failure.is_some() {
+            return Err(io::Error::other("the blob cannot be read"));
         }
-        self.next(buffer).map_err(|error| {
-            self.failure = Some(error);
-            io::Error::other("the blob cannot be read")
-        })
+        match self.blob.read(buffer) {
+            Ok(count) => {
+                self.hasher.update(&buffer[..count]);
+                Ok(count)
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                Err(io::Error::other("the blob cannot be read"))
+            }
+        }
     }
 }
 

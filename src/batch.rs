@@ -1,7 +1,6 @@
 //! Many inputs: what lies below a directory, which share of it belongs to one worker, where each
 //! output goes, and what an earlier run has finished.
 
-mod abandoned;
 mod digest_map;
 mod identify;
 mod others;

@@ -20,7 +20,6 @@ pub mod publish;
 pub mod report;
 pub mod standard;
 mod tar;
-mod temporary;
 pub mod threads;
 
 pub use apply::{ApplyOptions, Outcome, Target, TargetKind, Verify, apply};

@@ -1,9 +1,23 @@
-//! Writes files that are complete under their final name, or not there: a temporary file beside it is
-//! filled, synced where that is wanted, and renamed.
+//! The one place where files get their final names.
+//!
+//! A file or directory is staged: it is filled without a name, or under a temporary one in the directory that
+//! its final name is in. When it is complete it is synced, if that is wanted, and gets its final name: where
+//! nothing is, in place of a file, or in exchange for a directory. So what has a final name is complete, and
+//! what a run leaves when it is killed has no name or one that the next run knows.
 
 mod destination;
 mod file;
+mod rename;
 mod special;
+mod staged;
+mod sync;
 mod temporary;
+mod unnamed;
 
 pub use file::{open_log, write_file};
+
+pub(crate) use rename::{remove, rename_new, replace};
+pub(crate) use staged::{PublishOptions, Published, StagedDirectory, StagedFile};
+pub(crate) use sync::sync_directory;
+pub(crate) use temporary::{is_at, is_temporary, remove_unheld, staged_directories};
+pub(crate) use unnamed::{link_open, linkable};

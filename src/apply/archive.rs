@@ -2,24 +2,23 @@
 
 mod places;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
-use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::copy::{self, Destination, Job, MAX_REGION, Region, Task};
-use super::target::{Target, Temporary, sync_directory};
+use super::target::Target;
 use super::{ApplyOptions, Confirm, body_len, space};
 use crate::error::{IoContext, Result};
 use crate::input::Source;
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
+use crate::publish::{PublishOptions, Published, StagedFile};
 use crate::tar::canonical;
-use crate::temporary::{link_open, linkable};
 use places::{Places, is_small};
 
 pub(super) fn write(
@@ -36,15 +35,15 @@ pub(super) fn write(
     if places.len >= RESERVED {
         space::check(target.parent(), places.len.saturating_sub(kept))?;
     }
-    let output = Output::create(target)?;
+    let output = create(target)?;
     let reserved = match holes.as_slice() {
-        [] => reserve(&output.file, places.len),
-        holes => reserve_around(&output.file, places.len, holes),
+        [] => reserve(output.file(), places.len),
+        holes => reserve_around(output.file(), places.len, holes),
     };
     reserved.context("write", target.path())?;
 
     let write = |bytes: &[u8], at| {
-        let written = output.file.write_all_at(bytes, at);
+        let written = output.file().write_all_at(bytes, at);
         written.context("write", target.path())
     };
     let mut tasks = Vec::new();
@@ -55,7 +54,7 @@ pub(super) fn write(
                 let (start, end) = (places.bounds[group.start], places.bounds[group.end]);
                 tasks.push(Task::Region(Region {
                     entries,
-                    output: &output.file,
+                    output: output.file(),
                     at: start,
                     len: (end - start) as usize,
                 }));
@@ -79,12 +78,12 @@ pub(super) fn write(
                 digest,
                 data,
                 len,
-                destination: Destination::At(&output.file, position),
+                destination: Destination::At(output.file(), position),
             })),
         }
     }
     copy::run(&tasks, source, target.path(), options, progress)?;
-    output.publish(target, options)
+    publish(output, target, options)
 }
 
 /// Files from this size are worth a look at the free space and a reservation, which cost as much as
@@ -116,134 +115,56 @@ fn reserve_around(file: &File, len: u64, holes: &[Range<u64>]) -> io::Result<()>
     file.set_len(len)
 }
 
-/// The file being written: unnamed where the system can do that, so that nothing remains even after
-/// a crash.
-pub(super) struct Output {
-    file: File,
-    temporary: Option<Temporary>,
+/// An empty file for an archive.
+pub(super) fn create(target: &Target) -> Result<StagedFile> {
+    StagedFile::create(target.path()).context("create", target.path())
 }
 
-impl Output {
-    /// The open file, which is empty.
-    pub(super) fn file(&self) -> &File {
-        &self.file
+/// Gives a complete archive its name, unless the caller objects.
+pub(super) fn publish(file: StagedFile, target: &Target, options: &ApplyOptions) -> Result<()> {
+    if let Some(Confirm(confirm)) = options.confirm {
+        confirm()?;
     }
-
-    pub(super) fn create(target: &Target) -> Result<Output> {
-        if let Some(file) = linkable(target.parent()) {
-            return Ok(Output {
-                file,
-                temporary: None,
-            });
-        }
-        Self::create_named(target)
-    }
-
-    fn create_named(target: &Target) -> Result<Output> {
-        let path = target.temporary();
-        let file = File::create_new(&path).context("create", target.path())?;
-        Ok(Output {
-            file,
-            temporary: Some(Temporary::new(path)),
-        })
-    }
-
-    /// Gives the complete file its name.
-    pub(super) fn publish(self, target: &Target, options: &ApplyOptions) -> Result<()> {
-        if let Some(Confirm(confirm)) = options.confirm {
-            confirm()?;
-        }
-        let path = target.path();
-        let old = match options.force {
-            true => fs::symlink_metadata(path).ok().filter(|old| old.is_file()),
-            false => None,
-        };
-        let replaces = old.is_some();
-        if let Some(old) = old {
-            // What only its owner could read must not become readable to all.
-            let kept = self.file.set_permissions(old.permissions());
-            kept.context("set the mode of", path)?;
-        }
-        // Otherwise a crash could leave neither the old file nor the new one.
-        if options.sync || replaces {
-            self.file.sync_all().context("sync", path)?;
-        }
-        match (self.temporary, replaces) {
-            (None, false) => named(link_open(&self.file, path), target)?,
-            (None, true) => {
-                let beside = target.temporary();
-                link_open(&self.file, &beside).context("create", &beside)?;
-                let temporary = Temporary::new(beside);
-                fs::rename(temporary.path(), path).context("replace", path)?;
-                temporary.keep();
-            }
-            (Some(temporary), false) => {
-                named(rename_new(temporary.path(), path), target)?;
-                temporary.keep();
-            }
-            (Some(temporary), true) => {
-                fs::rename(temporary.path(), path).context("replace", path)?;
-                temporary.keep();
-            }
-        }
-        if options.sync || replaces {
-            sync_directory(target.parent())?;
-        }
-        Ok(())
-    }
-}
-
-/// Renames without replacing what may have appeared meanwhile.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
-        other => Ok(other?),
-    }
-}
-
-fn named(result: io::Result<()>, target: &Target) -> Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(target.appeared()),
-        other => other.context("create", target.path()),
+    let published = file.publish(PublishOptions {
+        replace: options.force,
+        sync: options.sync,
+    })?;
+    match published {
+        Published::Done => Ok(()),
+        Published::Exists | Published::NotEmpty => Err(target.appeared()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::error::Code;
+    use crate::error::{Code, Error};
 
     #[test]
-    fn a_named_temporary_file_is_published_or_removed() {
+    fn an_archive_that_appeared_meanwhile_stays() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("in.tar"), b"in").unwrap();
         let source = Source::open(&dir.path().join("in.tar")).unwrap();
         let path = dir.path().join("out.tar");
+        let target = Target::prepare(&source, &path, false).unwrap();
+        let run = |options: &ApplyOptions| {
+            let file = StagedFile::create(&path).unwrap();
+            publish(file, &target, options).map_err(|error| error.code())
+        };
+        let refuses = || Err(Error::interrupted());
         let options = ApplyOptions {
-            sync: true,
+            confirm: Some(Confirm(&refuses)),
             ..ApplyOptions::default()
         };
-        let target = Target::prepare(&source, &path, false).unwrap();
-        Output::create_named(&target)
-            .unwrap()
-            .publish(&target, &options)
-            .unwrap();
-        let error = Output::create_named(&target)
-            .unwrap()
-            .publish(&target, &options)
-            .unwrap_err();
-        assert_eq!(error.code(), Code::OutputExists);
-        let force = ApplyOptions {
-            force: true,
-            ..options
-        };
-        Output::create_named(&target)
-            .unwrap()
-            .publish(&target, &force)
-            .unwrap();
+        assert_eq!(run(&options), Err(Code::Interrupted));
+        assert!(!path.exists());
+        let mut options = ApplyOptions::default();
+        assert_eq!(run(&options), Ok(()));
+        assert_eq!(run(&options), Err(Code::OutputExists));
+        options.force = true;
+        assert_eq!(run(&options), Ok(()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

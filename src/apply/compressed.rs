@@ -1,9 +1,8 @@
 //! Writes a new archive that is compressed as a whole: entries in order, through one encoder.
 
-use super::ApplyOptions;
-use super::archive::Output;
 use super::sequence::Sequence;
 use super::target::Target;
+use super::{ApplyOptions, archive};
 use crate::codec::{Encoder, EncoderOptions};
 use crate::error::{IoContext, Result};
 use crate::image::Compression;
@@ -19,7 +18,7 @@ pub(super) fn write(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let output = Output::create(target)?;
+    let output = archive::create(target)?;
     let file = output.file().try_clone().context("write", target.path())?;
     let encoder_options = EncoderOptions {
         threads: options.jobs,
@@ -31,5 +30,5 @@ pub(super) fn write(
     let encoder =
         Sequence::new(encoder, target.path(), options).write_all(plan, source, progress)?;
     encoder.finish().context("write", target.path())?;
-    output.publish(target, options)
+    archive::publish(output, target, options)
 }

@@ -1,21 +1,20 @@
 //! Writes a new image layout directory.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use rustix::fs::ioctl_ficlone;
 
 use super::copy::{self, Destination, Job, Task};
-use super::target::{Target, Temporary, not_empty, sync_directory};
+use super::target::{Target, not_empty};
 use super::{ApplyOptions, Link, body_len, space};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{IoContext, Result};
 use crate::input::Source;
 use crate::inventory::DataLocation;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::temporary::{link_open, linkable};
+use crate::publish::{Published, StagedDirectory, link_open, linkable};
 
 pub(super) fn write(
     plan: &Plan,
@@ -24,10 +23,8 @@ pub(super) fn write(
     options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let root = target.temporary();
-    fs::create_dir(&root).context("create", target.path())?;
-    let temporary = Temporary::new(root);
-    let root = temporary.path();
+    let staged = StagedDirectory::create(target.path()).context("create", target.path())?;
+    let root = staged.path();
     let is_shared = is_shared(plan, source, root, options.link)?;
     let needs_space = |entry: &&OutputEntry| match &entry.body {
         Body::Blob { data, .. } => !(is_shared && matches!(data, DataLocation::File(_))),
@@ -63,14 +60,11 @@ pub(super) fn write(
         }
     }
     copy::run(&tasks, source, target.path(), options, progress)?;
-    if options.sync {
-        sync_all(plan, &temporary)?;
+    match staged.publish(options.sync)? {
+        Published::Done => Ok(()),
+        Published::NotEmpty => Err(not_empty(target.path())),
+        Published::Exists => Err(target.appeared()),
     }
-    publish(temporary, target)?;
-    if options.sync {
-        sync_directory(target.parent())?;
-    }
-    Ok(())
 }
 
 /// Whether the input's files need no room in the output, which the first of them tells for all.
@@ -97,37 +91,5 @@ fn is_shared(plan: &Plan, source: &Source, root: &Path, link: Link) -> Result<bo
             fs::remove_file(&trial).context("remove", &trial)?;
             Ok(true)
         }
-    }
-}
-
-fn sync_all(plan: &Plan, temporary: &Temporary) -> Result<()> {
-    let mut directories = BTreeSet::from([temporary.path().to_owned()]);
-    for entry in &plan.entries {
-        let path = temporary.path().join(&entry.name);
-        if entry.body != Body::Directory {
-            let file = File::open(&path).context("open", &path)?;
-            file.sync_all().context("sync", &path)?;
-        }
-        directories.extend(path.parent().map(Path::to_owned));
-    }
-    directories.iter().try_for_each(|path| sync_directory(path))
-}
-
-/// The system replaces an empty directory and nothing else.
-fn publish(temporary: Temporary, target: &Target) -> Result<()> {
-    let path = target.path();
-    if let Ok(old) = fs::symlink_metadata(path) {
-        // What only its owner could read must not become readable to all.
-        let kept = fs::set_permissions(temporary.path(), old.permissions());
-        kept.context("set the mode of", path)?;
-    }
-    match fs::rename(temporary.path(), path) {
-        Ok(()) => {
-            temporary.keep();
-            Ok(())
-        }
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Err(not_empty(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(target.appeared()),
-        Err(error) => Err(Error::io("create", path, error)),
     }
 }

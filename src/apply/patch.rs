@@ -8,9 +8,8 @@ mod tail;
 use std::os::unix::fs::FileExt;
 
 use self::place::Places;
-use super::archive::Output;
 use super::target::Target;
-use super::{ApplyOptions, Outcome, Verify, check_entries, verify};
+use super::{ApplyOptions, Outcome, Verify, archive, check_entries, verify};
 use crate::error::{Code, Error, IoContext, Result, escape, show_path};
 use crate::input::Source;
 use crate::inventory::{ExtraKind, Inventory, PlaceKind};
@@ -91,7 +90,7 @@ pub fn apply_patched(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
-    let output = Output::create(target)?;
+    let output = archive::create(target)?;
     refuse_changed(patch, source)?;
     progress.start(patch.kept_len);
     let cloned = clone::clone(patch, source, target, output.file(), options, progress);
@@ -103,7 +102,7 @@ pub fn apply_patched(
     }
     let cut = output.file().set_len(patch.new_len);
     cut.context("write", target.path())?;
-    output.publish(target, options)?;
+    archive::publish(output, target, options)?;
     Ok(patch.outcome)
 }
 

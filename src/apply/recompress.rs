@@ -16,7 +16,6 @@ use crate::input::Source;
 use crate::inventory::DataLocation;
 use crate::plan::{NewLayer, Transcode};
 use crate::progress::Progress;
-use crate::temporary::unnamed;
 use crate::threads::{self, Lent, Spare};
 
 /// How many threads compress for each processor when layers are compressed side by side.
@@ -176,7 +175,8 @@ struct Spool {
 impl Spool {
     /// One more of `files`.
     fn new(directory: &Path, files: &Mutex<Vec<Arc<File>>>) -> Result<Spool> {
-        let created = unnamed(directory).context("create a temporary file in", directory)?;
+        let created =
+            tempfile::tempfile_in(directory).context("create a temporary file in", directory)?;
         let file = Arc::new(created);
         let mut files = lock(files);
         files.push(Arc::clone(&file));

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -141,69 +140,9 @@ impl Target {
         &self.parent
     }
 
-    /// A path beside the output that nothing else uses.
-    pub(super) fn temporary(&self) -> PathBuf {
-        let random = RandomState::new().hash_one(&self.name) as u32;
-        // A long name must stay within the filesystem's limit, and need not be told apart in full.
-        let name = self.name.to_string_lossy();
-        let short: String = name.chars().take(40).collect();
-        let pid = std::process::id();
-        self.parent
-            .join(format!(".{short}.{pid}.{random:08x}.ocify-tmp"))
-    }
-
     /// The error for an output that appeared after it was looked for.
     pub(super) fn appeared(&self) -> Error {
         output_exists(&self.path)
-    }
-}
-
-/// A temporary file or directory, removed unless it was kept.
-#[derive(Debug)]
-pub(super) struct Temporary {
-    path: PathBuf,
-    is_kept: bool,
-}
-
-impl Temporary {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Temporary {
-            path,
-            is_kept: false,
-        }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The path has another name now.
-    pub(super) fn keep(mut self) {
-        self.is_kept = true;
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if self.is_kept {
-            return;
-        }
-        // An error is already on its way to the user, and it matters more than one here.
-        let _ = match fs::symlink_metadata(&self.path) {
-            Ok(found) if found.is_dir() => fs::remove_dir_all(&self.path),
-            Ok(_) => fs::remove_file(&self.path),
-            Err(error) => Err(error),
-        };
-    }
-}
-
-/// Makes a new name in a directory survive a crash.
-pub(super) fn sync_directory(path: &Path) -> Result<()> {
-    let synced = File::open(path).and_then(|directory| directory.sync_all());
-    match synced {
-        // Some network filesystems have no such operation.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        other => other.context("sync", path),
     }
 }
 

@@ -6,8 +6,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::temporary::unnamed;
-
 /// The lines so far, in a file without a name.
 #[derive(Debug)]
 pub struct DigestMap {
@@ -24,7 +22,7 @@ impl DigestMap {
     /// No file can be made there.
     pub fn new(directory: &Path) -> io::Result<DigestMap> {
         Ok(DigestMap {
-            file: unnamed(directory)?,
+            file: tempfile::tempfile_in(directory)?,
             len: 0,
             places: Vec::new(),
         })

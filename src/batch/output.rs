@@ -2,18 +2,18 @@
 //! they are whole.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
-use super::{Shard, abandoned};
+use super::Shard;
 use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::temporary::linkable;
+use crate::publish::{
+    StagedDirectory, linkable, remove, remove_unheld, rename_new, replace, staged_directories,
+    sync_directory,
+};
 
 /// Suffixes of compressions that are read and not written, and what takes their place.
 const UNWRITTEN: [(&str, &str); 6] = [
@@ -88,7 +88,7 @@ pub enum Published {
 #[derive(Debug)]
 pub struct Workshop {
     output: PathBuf,
-    folder: PathBuf,
+    folder: StagedDirectory,
     has_linkable: bool,
     /// Directories that are there.
     found: Mutex<HashSet<PathBuf>>,
@@ -102,13 +102,12 @@ impl Workshop {
     /// # Errors
     /// The folder cannot be made.
     pub fn open(output: &Path, shard: Option<Shard>) -> Result<Workshop> {
+        remove_abandoned(output, shard);
         let folder = output.join(own_name("work", shard));
-        clear(&folder)?;
-        abandoned::clear(output, shard);
-        fs::create_dir(&folder).context("create", &folder)?;
+        let folder = StagedDirectory::create(&folder).context("create", &folder)?;
         Ok(Workshop {
             output: output.to_owned(),
-            has_linkable: linkable(&folder).is_some(),
+            has_linkable: linkable(folder.path()).is_some(),
             folder,
             found: Mutex::default(),
         })
@@ -119,7 +118,7 @@ impl Workshop {
     /// # Errors
     /// It cannot be made, or was made already.
     pub fn bench(&self, worker: usize) -> Result<PathBuf> {
-        let bench = self.folder.join(worker.to_string());
+        let bench = self.folder.path().join(worker.to_string());
         fs::create_dir(&bench).context("create", &bench)?;
         Ok(bench)
     }
@@ -140,40 +139,57 @@ impl Workshop {
         self.output.join(relative)
     }
 
-    /// Moves what was made to its place.
+    /// Moves what was made to its place; with `syncs`, its name is on the disk then.
     ///
     /// # Errors
     /// Something else is there that must not be replaced, or the system refuses.
-    pub fn publish(&self, made: &Path, relative: &Path, existing: Existing) -> Result<Published> {
+    pub fn publish(
+        &self,
+        made: &Path,
+        relative: &Path,
+        existing: Existing,
+        syncs: bool,
+    ) -> Result<Published> {
         let place = self.place(relative);
-        let moved = match rename_new(made, &place) {
+        let published = self.name(made, &place, existing)?;
+        if syncs {
+            // The directories above may be new as well.
+            let above = place.ancestors().skip(1);
+            let mut within = above.take_while(|above| above.starts_with(&self.output));
+            within.try_for_each(sync_directory)?;
+        }
+        Ok(published)
+    }
+
+    fn name(&self, made: &Path, place: &Path, existing: Existing) -> Result<Published> {
+        let moved = match rename_new(made, place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(parent) = place.parent() {
                     fs::create_dir_all(parent).context("create", parent)?;
                 }
-                rename_new(made, &place)
+                rename_new(made, place)
             }
             other => other,
         };
         match moved {
             Ok(()) => return Ok(Published::New),
-            Err(error) if is_taken(&error) => {}
-            Err(error) => return Err(Error::io("create", &place, error)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("create", place, error)),
         }
         if matches!(existing, Existing::Absent | Existing::Compare) {
-            let is_same = same(made, &place).context("compare", &place)?;
-            clear(made)?;
+            let is_same = same(made, place).context("compare", place)?;
+            remove(made).context("remove", made)?;
             if is_same {
                 return Ok(Published::Same);
             }
             return Err(Error::new(
                 Code::OutputExists,
-                format!("the output {} exists", show_path(&place)),
+                format!("the output {} exists", show_path(place)),
             )
-            .with_path(&place)
+            .with_path(place)
             .with_hint("no earlier run is known to have written it; replace it with --force"));
         }
-        replace(made, &place, existing)?;
+        replace(made, place, existing == Existing::ReplaceSynced)?;
         Ok(Published::Replaced)
     }
 
@@ -182,7 +198,8 @@ impl Workshop {
     /// # Errors
     /// The system refuses.
     pub fn close(self) -> Result<()> {
-        clear(&self.folder)
+        let path = self.folder.path().to_owned();
+        self.folder.remove().context("remove", path)
     }
 }
 
@@ -194,61 +211,47 @@ pub(super) fn own_name(what: &str, shard: Option<Shard>) -> String {
     }
 }
 
-fn clear(path: &Path) -> Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    };
-    removed.context("remove", path)
-}
-
-fn is_taken(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AlreadyExists
-            | io::ErrorKind::DirectoryNotEmpty
-            | io::ErrorKind::IsADirectory
-    )
-}
-
-/// Renames without replacing anything.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A filesystem without that. Nobody else makes outputs here.
-        Err(Errno::INVAL | Errno::NOSYS) => match fs::symlink_metadata(to) {
-            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
-            Err(error) => Err(error),
-        },
-        other => Ok(other?),
-    }
-}
-
-fn replace(made: &Path, place: &Path, existing: Existing) -> Result<()> {
-    let old = fs::symlink_metadata(place).context("look up", place)?;
-    let is_link = fs::symlink_metadata(made).is_ok_and(|found| found.is_symlink());
-    if !old.is_symlink() && !is_link {
-        // What only its owner could read must not become readable to all.
-        let kept = fs::set_permissions(made, old.permissions());
-        kept.context("set the mode of", place)?;
-    }
-    if existing == Existing::ReplaceSynced && !is_link {
-        let synced = File::open(made).and_then(|file| file.sync_all());
-        synced.context("sync", made)?;
-    }
-    if !old.is_dir() && !made.is_dir() {
-        return fs::rename(made, place).context("replace", place);
-    }
-    // A directory cannot be replaced in one step unless both change places.
-    match renameat_with(CWD, made, CWD, place, RenameFlags::EXCHANGE) {
-        Ok(()) => clear(made),
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            clear(place)?;
-            fs::rename(made, place).context("replace", place)
+/// Removes the folders of unfinished outputs that belong to nobody: those of this share, whose state the caller
+/// has locked, and those of shares of another number unless their run goes on. Other shares of the same number
+/// may begin at this moment, and find what they left themselves.
+fn remove_abandoned(output: &Path, own: Option<Shard>) {
+    let count = |share: Option<Shard>| share.map(|share| share.count);
+    for (name, path) in staged_directories(output, &own_name("work", None)) {
+        let Some(share) = share_of(&name) else {
+            continue;
+        };
+        if share == own {
+            remove_unheld(&path);
+        } else if count(share) != count(own)
+            // Its run holds the lock of its state, which every machine sees that sees any lock.
+            && let Some(_lock) = lock_of_ended(&output.join(own_name("state", share)))
+        {
+            remove_unheld(&path);
         }
-        Err(error) => Err(Error::io("replace", place, error.into())),
+    }
+}
+
+/// Whose folder for unfinished outputs has this name.
+fn share_of(name: &str) -> Option<Option<Shard>> {
+    let rest = name.strip_prefix(&own_name("work", None))?;
+    if rest.is_empty() {
+        return Some(None);
+    }
+    let (number, count) = rest.strip_prefix('-')?.split_once("-of-")?;
+    let (number, count) = (number.parse().ok()?, count.parse().ok()?);
+    Some(Some(Shard { number, count }))
+}
+
+/// What shows that nobody holds the state: its lock, or that there is no state.
+fn lock_of_ended(state: &Path) -> Option<Option<File>> {
+    match File::open(state) {
+        Ok(file) => match file.try_lock() {
+            Ok(()) => Some(Some(file)),
+            // Where there are no locks, nobody can tell.
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
+        Err(_) => None,
     }
 }
 
@@ -358,7 +361,7 @@ mod tests {
             let relative = Path::new(if is_dir { "x/dir" } else { "x/file" });
             let at = |text: &str, existing| {
                 let made = make(text, is_dir);
-                let result = shop.publish(&made, relative, existing);
+                let result = shop.publish(&made, relative, existing, false);
                 assert!(!made.exists(), "{text}");
                 result.map_err(|error| error.code())
             };
@@ -374,33 +377,81 @@ mod tests {
         }
         // A file takes a directory's place as well.
         let made = make("file", false);
-        let published = shop.publish(&made, Path::new("x/dir"), Existing::Replace);
+        let published = shop.publish(&made, Path::new("x/dir"), Existing::Replace, true);
         assert_eq!(published.unwrap(), Published::Replaced);
         assert_eq!(fs::read(dir.path().join("x/dir")).unwrap(), b"file");
         shop.close().unwrap();
         assert_eq!(names_in(dir.path()), ["x"]);
     }
 
+    /// Opens the output directory and leaves it as a run does that is killed.
+    fn kill(output: &Path, share: Option<Shard>) {
+        let shop = Workshop::open(output, share).unwrap();
+        fs::write(shop.bench(0).unwrap().join("half"), "half").unwrap();
+        let (path, aside) = (shop.folder.path().to_owned(), output.join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        drop(shop);
+        fs::rename(&aside, &path).unwrap();
+    }
+
+    /// The shares that have a folder for unfinished outputs.
+    fn unfinished(output: &Path) -> Vec<String> {
+        let names = names_in(output).into_iter();
+        let shares = names.filter_map(|name| {
+            let (share, _) = name.strip_prefix(".ocify-work")?.split_once('.')?;
+            Some(share.to_owned())
+        });
+        shares.collect()
+    }
+
+    fn share(number: u64, count: u64) -> Option<Shard> {
+        Some(Shard { number, count })
+    }
+
     #[test]
     fn what_was_left_unfinished_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let shard = Some(Shard {
-            number: 2,
-            count: 4,
-        });
-        let other = Some(Shard {
-            number: 3,
-            count: 4,
-        });
-        for share in [other, shard] {
-            let shop = Workshop::open(dir.path(), share).unwrap();
-            fs::write(shop.bench(0).unwrap().join("a"), "half").unwrap();
+        let open = |share| Workshop::open(dir.path(), share).unwrap();
+        for share in [share(3, 4), share(2, 4)] {
+            kill(dir.path(), share);
         }
-        let both = [".ocify-work-2-of-4", ".ocify-work-3-of-4"];
-        assert_eq!(names_in(dir.path()), both);
-        Workshop::open(dir.path(), shard).unwrap().close().unwrap();
-        assert_eq!(names_in(dir.path()), [".ocify-work-3-of-4"]);
-        Workshop::open(dir.path(), None).unwrap().close().unwrap();
+        assert_eq!(unfinished(dir.path()), ["-2-of-4", "-3-of-4"]);
+        open(share(2, 4)).close().unwrap();
+        assert_eq!(unfinished(dir.path()), ["-3-of-4"]);
+        open(None).close().unwrap();
         assert_eq!(names_in(dir.path()), [""; 0]);
+        drop(open(None));
+        assert_eq!(names_in(dir.path()), [""; 0]);
+    }
+
+    #[test]
+    fn what_somebody_works_on_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = |share| {
+            let name = own_name("state", share);
+            File::create(dir.path().join(name)).unwrap()
+        };
+        // In this order, so that none removes another.
+        let (running, starting) = (state(share(1, 4)), state(share(3, 4)));
+        for state in [&running, &starting] {
+            state.lock().unwrap();
+        }
+        for share in [share(1, 4), share(3, 4), share(4, 4)] {
+            kill(dir.path(), share);
+        }
+        drop(starting);
+        for name in ["ing", "-7"] {
+            fs::create_dir(dir.path().join(format!(".ocify-work{name}.x"))).unwrap();
+        }
+        let shop = Workshop::open(dir.path(), share(1, 2)).unwrap();
+        let expected = ["-1-of-2", "-1-of-4", "-7", "ing"];
+        assert_eq!(unfinished(dir.path()), expected);
+        // Whoever else has the same share, by an error of the user, is not disturbed either.
+        Workshop::open(dir.path(), share(1, 2))
+            .unwrap()
+            .close()
+            .unwrap();
+        assert_eq!(unfinished(dir.path()), expected);
+        shop.close().unwrap();
     }
 }

@@ -14,6 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{OFlags, fcntl_setfl};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,9 +22,13 @@ use super::output::own_name;
 use super::{Fingerprint, Shard};
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::image::{Algorithm, Digest};
+use crate::publish::{PublishOptions, StagedFile, is_at, is_temporary};
 
 /// How many outdated lines are not worth writing the file anew.
 const FREE_LINES: usize = 1000;
+
+/// How often the file is opened again when another run replaces it.
+const ATTEMPTS: usize = 100;
 
 /// The first bytes of the path's SHA-256: enough to tell any number of paths apart.
 type Key = [u8; 16];
@@ -235,24 +240,31 @@ impl State {
 
     /// Writes the lines that count beside the file, and lets the new file take its place.
     fn compact(&mut self, records: &HashMap<Key, Record>) -> Result<()> {
-        let beside = self.path.with_extension("ocify-tmp");
         let mut places: Vec<Place> = records.values().map(|record| record.line).collect();
         places.sort_by_key(|place| place.at);
+        // It may be a link.
+        let path = fs::canonicalize(&self.path).context("look up", &self.path)?;
+        let staged = StagedFile::create(&path).context("create", &path)?;
         let write = || -> io::Result<()> {
-            let mut out = BufWriter::new(File::create(&beside)?);
+            let mut out = BufWriter::new(staged.file());
             for place in places {
                 let mut line = vec![0; place.len];
                 self.files[0].read_exact_at(&mut line, place.at)?;
                 out.write_all(&line)?;
             }
-            out.into_inner()?.sync_all()
+            out.flush()?;
+            // As every state is open.
+            Ok(fcntl_setfl(staged.file(), OFlags::APPEND)?)
         };
-        write().context("write", &beside)?;
-        let file = open(&beside).context("open", &beside)?;
-        // Whoever waits for the old file finds it gone, and this one locked.
-        file.try_lock().map_err(|_| busy(&self.path))?;
-        fs::rename(&beside, &self.path).context("replace", &self.path)?;
-        self.files[0] = file;
+        write().context("write", &self.path)?;
+        let options = PublishOptions {
+            replace: true,
+            sync: true,
+        };
+        // Whoever has opened the old file finds that it is gone, and this one locked.
+        self.files[0] = staged
+            .publish_locked(options)?
+            .ok_or_else(|| busy(&self.path))?;
         Ok(())
     }
 }
@@ -280,12 +292,17 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn lock(path: &Path, directory: &Path) -> Result<File> {
-    let file = open(path).context("create", path)?;
-    match file.try_lock() {
-        // A filesystem without locks leaves it to its users.
-        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(busy(directory)),
+    for _ in 0..ATTEMPTS {
+        let file = open(path).context("create", path)?;
+        match file.try_lock() {
+            // Another run replaced or removed the file before its lock was free.
+            Ok(()) if !is_at(&file, path) => {}
+            // A filesystem without locks leaves it to its users.
+            Ok(()) | Err(fs::TryLockError::Error(_)) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => break,
+        }
     }
+    Err(busy(directory))
 }
 
 fn busy(directory: &Path) -> Error {
@@ -303,8 +320,8 @@ fn others(directory: &Path, own: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = entries
         .filter(|entry| {
             let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with(".ocify-state") && !name.ends_with(".ocify-tmp") && name != own
+            let is_state = name.to_string_lossy().starts_with(".ocify-state");
+            is_state && !is_temporary(&name) && name != own
         })
         .map(|entry| entry.path())
         .collect();

@@ -10,6 +10,7 @@ use walkdir::{DirEntry, IntoIter, WalkDir};
 
 use super::{Fingerprint, identify};
 use crate::error::{Error, show_path};
+use crate::publish::is_temporary;
 
 /// Levels of a layout below its root that belong to it: `blobs`, the algorithm, the blob.
 const LAYOUT_DEPTH: usize = 3;
@@ -171,8 +172,8 @@ impl Iterator for Walk<'_> {
 
 /// Whether a file or directory is one that ocify keeps for itself beside its outputs.
 pub(super) fn is_own(relative: &Path) -> bool {
-    let name = relative.file_name().unwrap_or_default().as_bytes();
-    name.starts_with(b".ocify-") || name.starts_with(b".") && name.ends_with(b".ocify-tmp")
+    let name = relative.file_name().unwrap_or_default();
+    name.as_bytes().starts_with(b".ocify-") || is_temporary(name)
 }
 
 /// All bytes of a layout, and the time of the latest change in it.

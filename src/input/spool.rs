@@ -13,7 +13,6 @@ use crate::error::{Error, IoContext, Result};
 use crate::image::{Content, sniff_compression};
 use crate::inventory::DataLocation;
 use crate::progress::Progress;
-use crate::temporary::unnamed;
 
 /// One read and one write.
 const PIECE: usize = 128 << 10;
@@ -94,7 +93,7 @@ pub(super) fn spool(
     directory: &Path,
     mut read: impl FnMut(&mut [u8]) -> Result<usize>,
 ) -> Result<File> {
-    let mut spool = unnamed(directory)
+    let mut spool = tempfile::tempfile_in(directory)
         .map_err(|error| with_hint("create a temporary file in", directory, error))?;
     let mut buffer = vec![0; PIECE];
     loop {

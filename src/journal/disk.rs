@@ -13,6 +13,7 @@ use rustix::process::geteuid;
 
 use crate::error::{Code, Error, IoContext, Result, show_path};
 use crate::image::{Algorithm, Digest};
+use crate::publish::sync_directory;
 
 const SUFFIX: &str = ".ocify-journal";
 /// What a name may have at most on every filesystem of Linux.
@@ -215,12 +216,7 @@ impl Disk for Files<'_> {
     }
 
     fn sync_directory(&mut self) -> Result<()> {
-        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        match synced {
-            // Some network filesystems have no such operation.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            other => other.context("sync", &self.directory),
-        }
+        sync_directory(&self.directory)
     }
 
     fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<()> {

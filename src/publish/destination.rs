@@ -1,6 +1,6 @@
 //! What a path leads to when a file is to be written there.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,8 @@ const MAX_LINKS: usize = 40;
 /// What a path leads to, with symbolic links followed.
 #[derive(Debug)]
 pub(super) enum Destination {
-    /// Nothing: a new file gets this path.
-    Missing(PathBuf),
-    /// A regular file, which a new one replaces.
-    File(PathBuf, Metadata),
+    /// A regular file, which a new one replaces, or nothing: the new file gets this path.
+    File(PathBuf),
     /// A device, a FIFO or a socket, which is written to.
     Special,
     /// A file that a process has open, by a link such as `/dev/stdout`.
@@ -40,7 +38,7 @@ impl Destination {
         for _ in 0..=MAX_LINKS {
             let found = match fs::symlink_metadata(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Ok(Destination::Missing(path));
+                    return Ok(Destination::File(path));
                 }
                 other => other?,
             };
@@ -52,7 +50,7 @@ impl Destination {
                 }
                 path = directory.join(fs::read_link(&path)?);
             } else if kind.is_file() {
-                return Ok(Destination::File(path, found));
+                return Ok(Destination::File(path));
             } else if kind.is_dir() {
                 return Err(io::ErrorKind::IsADirectory.into());
             } else if kind.is_block_device() {
@@ -105,8 +103,10 @@ mod tests {
             symlink(target, at(link)).unwrap();
         }
         let of = |name: &str| match Destination::of(&at(name)) {
-            Ok(Destination::File(path, _)) => Ok((true, fs::canonicalize(path).unwrap())),
-            Ok(Destination::Missing(path)) => Ok((false, path)),
+            Ok(Destination::File(path)) => match fs::canonicalize(&path) {
+                Ok(real) => Ok((true, real)),
+                Err(_) => Ok((false, path)),
+            },
             Ok(other) => panic!("{name}: {other:?}"),
             Err(error) => Err(error.raw_os_error()),
         };

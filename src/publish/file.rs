@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use super::destination::{Destination, parent};
+use super::destination::Destination;
 use super::special::{self, Special};
-use super::temporary;
+use super::staged::{PublishOptions, Published, StagedFile};
+use super::temporary::Names;
 use crate::error::{Code, Error, Result, show_path};
 
 /// Writes a file as a whole, with the bytes that `content` writes.
@@ -25,18 +26,29 @@ pub fn write_file(
     is_stopped: &(dyn Fn() -> bool + Sync),
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let written = match Destination::of(path) {
-        Ok(Destination::Missing(real)) => replace(&real, None, content),
-        Ok(Destination::File(real, old)) => replace(&real, Some(&old), content),
-        Ok(Destination::Special) => {
-            Special::open(path, is_stopped).and_then(|file| fill(file, content))
+    let failed = |error| failed(path, doing, error);
+    let special = match Destination::of(path).map_err(failed)? {
+        Destination::File(real) => {
+            // The name may be new, and a run that replaced a file of this name may have been killed before.
+            Names::of(&real).map_err(failed)?.remove_abandoned();
+            let staged = StagedFile::create(&real).map_err(failed)?;
+            fill(staged.file(), content).map_err(failed)?;
+            let options = PublishOptions {
+                replace: true,
+                sync: false,
+            };
+            return match staged.publish(options)? {
+                Published::Done => Ok(()),
+                // It was a regular file, or nothing, a moment ago.
+                Published::Exists | Published::NotEmpty => {
+                    Err(failed(io::ErrorKind::AlreadyExists.into()))
+                }
+            };
         }
-        Ok(Destination::OpenFile) => {
-            Special::open_again(path, is_stopped).and_then(|file| fill(file, content))
-        }
-        Err(error) => Err(error),
+        Destination::Special => Special::open(path, is_stopped),
+        Destination::OpenFile => Special::open_again(path, is_stopped),
     };
-    written.map_err(|error| failed(path, doing, error))
+    special.and_then(|file| fill(file, content)).map_err(failed)
 }
 
 /// Opens a file that grows while the run goes on. A regular file is emptied first; anything else is
@@ -50,9 +62,7 @@ pub fn open_log(
     is_stopped: impl Fn() -> bool + Send + 'static,
 ) -> Result<Box<dyn Write + Send>> {
     let opened: io::Result<Box<dyn Write + Send>> = match Destination::of(path) {
-        Ok(Destination::Missing(_) | Destination::File(..)) => {
-            File::create(path).map(|file| Box::new(file) as _)
-        }
+        Ok(Destination::File(_)) => File::create(path).map(|file| Box::new(file) as _),
         Ok(Destination::Special) => Special::open(path, is_stopped).map(|file| Box::new(file) as _),
         Ok(Destination::OpenFile) => {
             Special::open_again(path, is_stopped).map(|file| Box::new(file) as _)
@@ -60,26 +70,6 @@ pub fn open_log(
         Err(error) => Err(error),
     };
     opened.map_err(|error| failed(path, doing, error))
-}
-
-fn replace(
-    path: &Path,
-    old: Option<&std::fs::Metadata>,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let directory = parent(path);
-    temporary::remove_abandoned(directory, name);
-    let staged = temporary::create(directory, name)?;
-    fill(staged.as_file(), content)?;
-    if let Some(old) = old {
-        // What only its owner could read must not become readable to all.
-        staged.as_file().set_permissions(old.permissions())?;
-        // Otherwise a crash could leave neither the old file nor the new one.
-        staged.as_file().sync_all()?;
-    }
-    staged.persist(path)?;
-    Ok(())
 }
 
 fn fill(

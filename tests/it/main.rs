@@ -51,6 +51,7 @@ mod schemas;
 mod selection;
 mod spool;
 mod stability;
+mod staging;
 mod stream;
 mod stream_damage;
 mod stream_ends;

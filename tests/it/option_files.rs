@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::reflinks::skipped;
@@ -323,17 +323,13 @@ fn left_over_temporary_files_are_no_obstacle_to_process_one() {
         for name in others {
             sandbox.put(name, "not this run's");
         }
-        // What a killed run left on another machine, long ago and just now.
-        let time = SystemTime::now() - Duration::from_secs(25 * 3600);
-        let old = sandbox.put(".m.00000000-oldoldol.ocify-tmp", "half");
-        File::options()
-            .write(true)
-            .open(old)
-            .unwrap()
-            .set_modified(time)
-            .unwrap();
-        sandbox.put(".m.00000000-newnewne.ocify-tmp", "half");
+        // One that another run holds.
+        let held = sandbox.put(".m.00000000-heldheld.ocify-tmp", "half");
+        let held = File::open(held).unwrap();
+        held.lock().unwrap();
         for round in 0..2 {
+            // What a killed run left.
+            sandbox.put(".m.00000000-leftleft.ocify-tmp", "half");
             let Some(mut command) = as_process_one(&sandbox, &case.args("m")) else {
                 return;
             };
@@ -344,7 +340,7 @@ fn left_over_temporary_files_are_no_obstacle_to_process_one() {
             left.retain(|name| name.starts_with('.'));
             let expected = [
                 ".m",
-                ".m.00000000-newnewne.ocify-tmp",
+                ".m.00000000-heldheld.ocify-tmp",
                 ".m.1",
                 ".m.1.ocify-tmp",
                 ".m.ocify-tmp",

@@ -11,7 +11,7 @@ use crate::apply::verified::{Hash, Nowhere, Scratch, copy_verified};
 use crate::error::{IoContext, Result};
 use crate::input::BlobReader;
 use crate::inventory::DataLocation;
-use crate::temporary::link_open;
+use crate::publish::link_open;
 
 impl Shared<'_> {
     /// Gives the input's own file another name; whether that could be done.

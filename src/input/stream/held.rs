@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::input::spool::with_hint;
-use crate::temporary::unnamed;
 
 /// How many bytes are kept in memory; those that follow go to a temporary file.
 const IN_MEMORY: usize = 8 << 20;
@@ -56,7 +55,7 @@ impl Held {
     fn write(&mut self, bytes: &[u8]) -> io::Result<Place> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(unnamed(&self.directory)?),
+            none => none.insert(tempfile::tempfile_in(&self.directory)?),
         };
         let at = self.file_len;
         file.write_all_at(bytes, at)?;

@@ -113,6 +113,13 @@ pub(crate) fn put_all(sandbox: &Sandbox) -> Vec<String> {
     paths
 }
 
+/// Whether a run has a staging directory in an output directory.
+pub(crate) fn has_staging(root: &Path) -> bool {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name());
+    names.any(|name| name.to_string_lossy().starts_with(".ocify-work"))
+}
+
 /// The files below a directory without those that ocify keeps for itself.
 pub(crate) fn outputs(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = tree(root);

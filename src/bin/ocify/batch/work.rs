@@ -1,6 +1,6 @@
 //! One task of a batch, from where it was found to its place.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use ocify::apply::Confirm;
@@ -189,7 +189,9 @@ impl<'a> Worker<'a> {
         copy(&task.path, &path)?;
         if source == Fingerprint::default() {
             // A link has nothing that could be remembered.
-            let published = outputs.shop.publish(&path, &relative, existing);
+            let published = outputs
+                .shop
+                .publish(&path, &relative, existing, self.args.sync);
             published.inspect_err(|_| remove(&path))?;
             return Ok(Ended::Copied(0));
         }
@@ -229,15 +231,10 @@ impl<'a> Worker<'a> {
     fn publish(&self, outputs: &Outputs, task: &Task, made: &Made, note: &Value) -> Result<u64> {
         refuse_changed(task, made.source).inspect_err(|_| remove(&made.path))?;
         let shop = &outputs.shop;
-        let published = shop.publish(&made.path, &made.relative, made.existing);
+        let syncs = self.args.sync;
+        let published = shop.publish(&made.path, &made.relative, made.existing, syncs);
         published.inspect_err(|_| remove(&made.path))?;
         let place = shop.place(&made.relative);
-        if self.args.sync
-            && let Some(parent) = place.parent()
-        {
-            let synced = File::open(parent).and_then(|directory| directory.sync_all());
-            synced.map_err(|error| Error::io("sync", parent, error))?;
-        }
         finish(outputs, task, made.source, &place, note)
     }
 }

@@ -9,7 +9,7 @@ mod gzip_read;
 mod gzip_write;
 mod zstd_write;
 
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Hint};
 
 pub(crate) use buffers::{Block, Buffers};
 pub(crate) use decode::{decoder, layer_decoder, needs_too_much_memory};
@@ -46,7 +46,7 @@ impl Limits {
             ),
         )
         .with_expected(self.max_window)
-        .with_hint("if it is to be trusted, allow more with --max-window")
+        .with_hint(Hint::RaiseMaxWindow)
     }
 }
 

@@ -8,6 +8,7 @@
 //! and a [`Class`]; programs read these, people read the message.
 
 mod code;
+mod hint;
 mod place;
 mod text;
 
@@ -17,11 +18,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use code::{Class, Code};
+pub use hint::{Hint, Lenient};
 pub use place::Place;
 pub use text::{escape, show_list, show_path};
-
-/// What to do where there is no room, before the output or meanwhile.
-pub(crate) const NO_SPACE_HINT: &str = "free some space or choose another OUTPUT";
 
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -42,7 +41,7 @@ struct Facts {
     place: Option<Place>,
     expected: Option<String>,
     found: Option<String>,
-    hint: Option<String>,
+    hint: Option<Hint>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -72,7 +71,7 @@ impl Error {
             .with_path(path)
             .with_source(source);
         match code {
-            Code::NoSpace => error.with_hint(NO_SPACE_HINT),
+            Code::NoSpace => error.with_hint(Hint::FreeSpace),
             _ => error,
         }
     }
@@ -129,7 +128,7 @@ impl Error {
 
     /// The same error with the next step for the user.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(mut self, hint: impl Into<Hint>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
@@ -178,8 +177,8 @@ impl Error {
     }
 
     /// The next step for the user, if there is one worth naming.
-    pub fn hint(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+    pub fn hint(&self) -> Option<&Hint> {
+        self.0.hint.as_ref()
     }
 
     /// The message and what caused it, joined by `: `, for people.
@@ -239,7 +238,7 @@ mod tests {
             let error = Error::io("write", Path::new("out.tar"), kind.into());
             assert_eq!(
                 (error.code(), error.hint()),
-                (Code::NoSpace, Some(NO_SPACE_HINT))
+                (Code::NoSpace, Some(&Hint::FreeSpace))
             );
         }
         let error = Error::io(

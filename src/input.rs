@@ -26,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::fs::OFlags;
 
-use crate::error::{Code, Error, IoContext, Result, escape, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, Strictness};
 use crate::journal;
@@ -68,8 +68,8 @@ impl Source {
             )
             .with_path(path)
             .with_hint(match metadata.file_type().is_fifo() {
-                true => "give what a pipe brings on standard input, whose name is -",
-                false => "give a file, a directory, or - for standard input",
+                true => Hint::ReadAsStream,
+                false => Hint::GiveFile,
             }));
         }
         // Nor may one wait that took the file's place meanwhile.
@@ -222,7 +222,7 @@ impl Source {
                 format!("{} became shorter while it was read", show_path(&self.path)),
             )
             .with_path(&self.path)
-            .with_hint("try again when nothing else writes to it"),
+            .with_hint(Hint::RetryWhenIdle),
             DataLocation::Offset(_) => Error::io("read", &self.path, error),
             DataLocation::File(name) => Error::io("read", &self.path.join(name), error),
             DataLocation::Spooled { .. } => {
@@ -331,6 +331,7 @@ fn require_root(inventory: &Inventory, path: &Path) -> Result<()> {
             "{} holds neither index.json nor manifest.json",
             show_path(path)
         ),
-    ).with_path(path)
-    .with_hint("give an archive that docker save or docker buildx build --output type=oci or type=docker wrote, or an OCI image layout directory"))
+    )
+    .with_path(path)
+    .with_hint(Hint::GiveImage))
 }

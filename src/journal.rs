@@ -19,7 +19,7 @@ pub(crate) use disk::{is_link, is_pending};
 pub(crate) use lock::{exclusive, shared};
 pub(crate) use steps::Write;
 
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 
 /// What [`recover`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
             format!("{} is not a regular file", show_path(path)),
         )
         .with_path(path);
-        return Err(error.with_hint("only an archive in a file of its own can be fixed in place; -o OUTPUT writes a new one"));
+        return Err(error.with_hint(Hint::GiveRegularFile));
     }
     if is_nameless(path).context("open", path)? {
         let error = Error::new(
@@ -82,9 +82,7 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
             format!("{} leads to a file without a name", show_path(path)),
         )
         .with_path(path);
-        return Err(
-            error.with_hint("nobody could find what is written to it; -o OUTPUT writes a new file")
-        );
+        return Err(error.with_hint(Hint::GiveNamedFile));
     }
     let opened = File::options().read(true).write(true).open(path);
     opened.map_err(|error| match error.kind() {
@@ -96,7 +94,7 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
         )
         .with_path(path)
         .with_source(error)
-        .with_hint("-o OUTPUT writes a new file"),
+        .with_hint(Hint::WriteNewFile),
         _ => Error::io("open", path, error),
     })
 }
@@ -109,9 +107,7 @@ pub(crate) fn unfinished(path: &Path, what: &str) -> Error {
         format!("an in-place fix of {shown} did not end, {what}"),
     )
     .with_path(path)
-    .with_hint(format!(
-        "run ocify fix --recover {shown} as a user who may write it"
-    ))
+    .with_hint(Hint::Recover(path.to_owned()))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::error::Result;
+use crate::error::{Hint, Result};
 use crate::graph::Graph;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
@@ -215,7 +215,7 @@ pub struct Finding {
     /// What was found.
     pub message: String,
     /// The next step, if there is one.
-    pub hint: Option<String>,
+    pub hint: Option<Hint>,
 }
 
 /// A manifest or index whose digest changes.

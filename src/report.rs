@@ -5,8 +5,11 @@ pub mod json;
 pub mod metadata;
 pub mod text;
 
-use crate::error::Error;
+use std::fmt;
+
+use crate::error::{Error, Hint};
 use crate::plan::Plan;
+use crate::plan::rules::Rule;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,7 +73,34 @@ pub struct Report<'a> {
     pub status: Status,
     /// What went wrong, if something did.
     pub error: Option<&'a Error>,
+    /// The words for what depends on who shows it.
+    pub wording: &'a dyn Wording,
 }
+
+/// The words for what a program that shows reports may want to say in its own terms: a command
+/// names its options where the library says what is to be done.
+pub trait Wording: fmt::Debug {
+    /// The next step after an error or a finding.
+    fn hint(&self, hint: &Hint) -> String {
+        hint.to_string()
+    }
+
+    /// Why a rule changed something.
+    fn reason(&self, rule: Rule) -> &'static str {
+        rule.reason()
+    }
+
+    /// An error with its causes, in one line.
+    fn error(&self, error: &Error) -> String {
+        error.message_with_causes()
+    }
+}
+
+/// The library's own words.
+#[derive(Clone, Copy, Debug)]
+pub struct Neutral;
+
+impl Wording for Neutral {}
 
 impl<'a> Report<'a> {
     /// A run that wrote `output`.
@@ -88,6 +118,7 @@ impl<'a> Report<'a> {
             spooled: None,
             status,
             error: None,
+            wording: &Neutral,
         }
     }
 
@@ -106,6 +137,7 @@ impl<'a> Report<'a> {
             spooled: None,
             status,
             error: None,
+            wording: &Neutral,
         }
     }
 
@@ -145,6 +177,7 @@ impl<'a> Report<'a> {
             status,
             spooled: None,
             error,
+            wording: &Neutral,
         }
     }
 }
@@ -208,7 +241,7 @@ pub(crate) mod samples {
                 rule: FindingRule::UnnamedImage,
                 location: Some("index.json, manifests[1]\u{1b}[31m".to_owned()),
                 message: "an image has no name".to_owned(),
-                hint: Some("name it after loading".to_owned()),
+                hint: Some("name it after loading".into()),
             }],
             digests: vec![DigestChange {
                 is_index: false,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::pipe::fcntl_setpipe_size;
 
-use crate::error::{Code, Error, IoContext, Result};
+use crate::error::{Code, Error, Hint, IoContext, Result};
 
 /// What messages call standard input.
 pub const INPUT: &str = "standard input";
@@ -26,7 +26,7 @@ pub fn input() -> Result<File> {
         return Err(
             Error::new(Code::NotAnImage, format!("{INPUT} is a terminal"))
                 .with_path(INPUT)
-                .with_hint("pipe an archive into the command, or give a file as INPUT"),
+                .with_hint(Hint::PipeInput),
         );
     }
     Ok(file)
@@ -44,7 +44,7 @@ pub fn output() -> Result<File> {
             format!("{OUTPUT} is a terminal, and an archive is binary"),
         )
         .with_path(OUTPUT)
-        .with_hint("pipe it into a command such as docker load, or give a file with -o"));
+        .with_hint(Hint::PipeOutput));
     }
     Ok(file)
 }

@@ -7,7 +7,7 @@ mod pax;
 
 use std::path::Path;
 
-use crate::error::{Code, Error, show_path};
+use crate::error::{Code, Error, Hint, show_path};
 pub(crate) use entries::{Entries, Entry, ends_inside};
 pub(crate) use header::{
     BLOCK, END_LEN, canonical, canonical_len, has_checksum, padding, replaced,
@@ -30,5 +30,5 @@ pub(crate) fn truncated(path: &Path, inside: &str) -> Error {
         format!("{} ends inside {inside}", show_path(path)),
     )
     .with_path(path)
-    .with_hint("copy or download the archive again")
+    .with_hint(Hint::DownloadAgain)
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use self::place::Places;
 use super::target::Target;
 use super::{ApplyOptions, Outcome, Verify, archive, check_entries, verify};
-use crate::error::{Code, Error, IoContext, Result, escape, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::input::Source;
 use crate::inventory::{ExtraKind, Inventory, PlaceKind};
 use crate::journal::{self, Write};
@@ -126,7 +126,7 @@ fn refuse_changed(patch: &Patch, source: &Source) -> Result<()> {
     .with_path(source.path())
     .with_expected(patch.old_len)
     .with_found(found)
-    .with_hint("try again when nothing else writes to it"))
+    .with_hint(Hint::RetryWhenIdle))
 }
 
 /// What no patch can do, whatever the entries are.
@@ -169,5 +169,5 @@ fn refused(source: &Source, why: &str) -> Error {
         ),
     )
     .with_path(source.path())
-    .with_hint("-o OUTPUT writes a new archive")
+    .with_hint(Hint::WriteElsewhere)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 
-use crate::error::{Code, Error, NO_SPACE_HINT, Result, show_path};
+use crate::error::{Code, Error, Hint, Result, show_path};
 
 /// Refuses early what would only fail after gigabytes.
 pub(super) fn check(parent: &Path, needed: u64) -> Result<()> {
@@ -26,7 +26,7 @@ pub(super) fn check(parent: &Path, needed: u64) -> Result<()> {
     .with_path(parent)
     .with_expected(needed)
     .with_found(available)
-    .with_hint(NO_SPACE_HINT))
+    .with_hint(Hint::FreeSpace))
 }
 
 #[cfg(test)]

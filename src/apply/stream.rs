@@ -9,7 +9,7 @@ use super::sequence::Sequence;
 use super::target::Target;
 use super::verified::{Pieces, check_digest};
 use super::{ApplyOptions, Outcome, check_entries};
-use crate::error::{Code, Error, IoContext, Result};
+use crate::error::{Code, Error, Hint, IoContext, Result};
 use crate::image::{Content, Digest};
 use crate::input::{BlobSink, PassingBlob, Piece, Source};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation};
@@ -89,9 +89,7 @@ impl<'a, W: Write> StreamSink<'a, W> {
         if let Some(digest) = left_out.first() {
             let name = digest.blob_name();
             let what = format!("{name} is to be left out, and was written already");
-            return Err(
-                Error::new(Code::NeedsFile, what).with_hint("write the archive to a file first")
-            );
+            return Err(Error::new(Code::NeedsFile, what).with_hint(Hint::WriteToFile));
         }
         for entry in &plan.entries {
             match &entry.body {

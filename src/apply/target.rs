@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::Compression;
 use crate::input::Source;
 use crate::standard;
@@ -59,7 +59,7 @@ impl Target {
                 format!("the output {} is the input", show_path(output)),
             )
             .with_path(output)
-            .with_hint("choose another OUTPUT"));
+            .with_hint(Hint::ChooseOutput));
         }
         let is_dir = followed.is_some_and(|found| found.is_dir());
         let kind = if ends_in_slash || is_dir {
@@ -103,7 +103,7 @@ impl Target {
                 format!("{} leads to the input", standard::OUTPUT),
             )
             .with_path(standard::OUTPUT)
-            .with_hint("let it lead to another file, or to a pipe"));
+            .with_hint(Hint::RedirectElsewhere));
         }
         Ok(Target {
             path,
@@ -177,9 +177,7 @@ pub(super) fn not_empty(path: &Path) -> Error {
         format!("the output directory {shown} is not empty"),
     )
     .with_path(path)
-    .with_hint(
-        "choose a new or an empty directory; for an archive in this one, give its name as well",
-    )
+    .with_hint(Hint::ChooseEmptyDirectory)
 }
 
 /// The output takes an empty directory's place, which the system refuses for a mount.
@@ -197,7 +195,7 @@ fn refuse_mount(path: &Path) -> Result<()> {
         ),
     )
     .with_path(path)
-    .with_hint("choose a new directory below it"))
+    .with_hint(Hint::ChooseDirectoryBelow))
 }
 
 fn refuse_existing(output: &Path, kind: &TargetKind, is_file: bool, force: bool) -> Result<()> {
@@ -217,7 +215,7 @@ fn refuse_existing(output: &Path, kind: &TargetKind, is_file: bool, force: bool)
         )
         .with_path(output)
         .with_expected(expected)
-        .with_hint("choose another OUTPUT"));
+        .with_hint(Hint::ChooseOutput));
     }
     if force {
         return Ok(());
@@ -231,7 +229,7 @@ fn output_exists(path: &Path) -> Error {
         format!("the output {} exists", show_path(path)),
     )
     .with_path(path)
-    .with_hint("choose another OUTPUT, or replace it with --force")
+    .with_hint(Hint::Force)
 }
 
 fn split(path: &Path, output: &Path) -> Result<(PathBuf, OsString)> {
@@ -241,7 +239,7 @@ fn split(path: &Path, output: &Path) -> Result<(PathBuf, OsString)> {
             format!("the output {} has no name of its own", show_path(output)),
         )
         .with_path(output)
-        .with_hint("give a path that ends in a name"));
+        .with_hint(Hint::GiveOutputName));
     };
     let parent = if parent.as_os_str().is_empty() {
         Path::new(".")
@@ -262,7 +260,7 @@ fn refuse_parent(source: &Source, parent: &Path, output: &Path) -> Result<()> {
             ),
         )
         .with_path(parent)
-        .with_hint("create it first"));
+        .with_hint(Hint::CreateDirectory));
     }
     if !source.is_layout() {
         return Ok(());
@@ -281,7 +279,7 @@ fn refuse_parent(source: &Source, parent: &Path, output: &Path) -> Result<()> {
                 ),
             )
             .with_path(output)
-            .with_hint("choose an OUTPUT outside the input directory"));
+            .with_hint(Hint::ChooseOutputOutside));
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ use super::verified::wrong_digest;
 use crate::codec::{
     Block, Buffers, Encoder, EncoderOptions, Limits, layer_decoder, needs_too_much_memory,
 };
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::image::{Algorithm, Compression, Digest, Hasher};
 use crate::input::{BlobAt, BlobName, Source, uninterrupted};
 use crate::plan::Transcode;
@@ -191,7 +191,7 @@ fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
     .with_document(&work.place)
     .with_expected(&work.diff_id)
     .with_found(found)
-    .with_hint("every engine refuses this image; build or save it again"))
+    .with_hint(Hint::BuildRefusedAgain))
 }
 
 /// Decodes into blocks, all of them full but the last; then passes over what the decoder left.
@@ -238,7 +238,7 @@ fn decode_all(
             )
             .with_document(&work.place)
             .with_expected(max_len)
-            .with_hint("if the image is to be trusted, allow more with --max-ratio"));
+            .with_hint(Hint::RaiseMaxRatio("image")));
         }
         if !send(block) {
             return Ok(());
@@ -274,7 +274,7 @@ fn damaged(work: &Transcode, limits: Limits, error: io::Error) -> Error {
     )
     .with_document(&work.place)
     .with_source(error)
-    .with_hint("the input is damaged; build, save or download it again")
+    .with_hint(Hint::ReplaceDamaged)
 }
 
 /// Hashes the tar on its way.

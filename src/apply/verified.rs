@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::codec::{Block, Buffers};
-use crate::error::{Code, Error, IoContext, Result};
+use crate::error::{Code, Error, Hint, IoContext, Result};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::input::{BlobReader, Piece};
 
@@ -283,7 +283,7 @@ pub(super) fn wrong_digest(name: &str, expected: &Digest, found: &Digest) -> Err
     )
     .with_expected(expected)
     .with_found(found)
-    .with_hint("the input is damaged; build, save or download it again")
+    .with_hint(Hint::ReplaceDamaged)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Code, Error, Result, escape};
+use crate::error::{Code, Error, Hint, Lenient, Result, escape};
 use crate::graph::pointer::{Pointer, Role, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
@@ -182,8 +182,12 @@ impl Document {
 
 /// The error for a schema 1 manifest.
 pub(crate) fn schema1(location: &str) -> Error {
-    Error::new(Code::Schema1, format!("{location} is a Docker schema 1 manifest, which has no OCI form")).with_document(location)
-        .with_hint("pull and save the image again with a current Docker, or convert it with oci-schema1 (github.com/tianon/oci-schema1)")
+    Error::new(
+        Code::Schema1,
+        format!("{location} is a Docker schema 1 manifest, which has no OCI form"),
+    )
+    .with_document(location)
+    .with_hint(Hint::ConvertSchema1)
 }
 
 /// A key that stands more than once in one object of a document.
@@ -236,7 +240,7 @@ impl DocumentReader {
                 Code::DuplicateKey,
                 format!("{location} has the key \"{}\" twice in one object, and readers differ on which counts", escape(&key)),
             ).with_document(location).with_found(key)
-            .with_hint("--lenient takes the last one, as Docker does")),
+            .with_hint(Hint::UseLenient(Lenient::LastKey))),
             Err(Fault::Case { found, known }) => Err(Error::new(
                 Code::DuplicateKey,
                 format!("{location} has the key \"{}\", which some readers take for \"{known}\" and others ignore", escape(&found)),

@@ -1,6 +1,6 @@
 //! What a manifest is, and what its config says.
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, DocumentReader};
 use crate::graph::pointer::{self, Pointer, platform};
 use crate::image::media_type::{self, Kind};
@@ -58,7 +58,7 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
             format!("{} is a Docker plugin, not an image", document.location),
         )
         .with_document(&document.location)
-        .with_hint("plugins are installed with docker plugin install, not loaded from archives"));
+        .with_hint(Hint::InstallPlugin));
     }
     let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
     Ok(if config_kind == Kind::CacheConfig {

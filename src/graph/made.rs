@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::error::{Code, Error, Result, escape};
+use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Compression, Digest};
@@ -64,7 +64,7 @@ fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> 
         )
         .with_document(place)
         .with_entry(entry)
-        .with_hint("save the image again; the archive is incomplete")
+        .with_hint(Hint::SaveAgain)
     };
     let config = item
         .config_digest

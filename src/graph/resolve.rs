@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::image::{ManifestFacts, Role};
 use crate::graph::made::{self, Made};
@@ -58,8 +58,9 @@ pub(crate) fn resolve(
             return Err(Error::new(
                 Code::NotAnImage,
                 "manifest.json lists no image, and there is no index.json",
-            ).with_document("manifest.json")
-            .with_hint("save the image again; docker before 23 takes such an archive in silence and loads nothing"));
+            )
+            .with_document("manifest.json")
+            .with_hint(Hint::SaveEmptyAgain));
         }
     };
     let start = Start {
@@ -121,6 +122,6 @@ fn require_a_whole_image(graph: &Graph) -> Result<()> {
         )
         .with_document(&missing.location)
         .with_entry(missing.digest.blob_name())
-        .with_hint("save the image again; the archive is incomplete")),
+        .with_hint(Hint::SaveAgain)),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::graph::Missing;
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, schema1};
@@ -215,7 +215,7 @@ impl<'a> Walk<'a> {
             .with_entry(digest.blob_name())
             .with_expected(digest)
             .with_found(found)
-            .with_hint("the archive is damaged; copy or save it again"));
+            .with_hint(Hint::CopyAgain));
         }
         Ok(bytes)
     }
@@ -280,7 +280,7 @@ impl<'a> Walk<'a> {
             .with_document(&document.location)
             .with_expected(diff_ids.len())
             .with_found(layers.len())
-            .with_hint("build or save the image again; every engine refuses it as it is"));
+            .with_hint(Hint::BuildAgain));
         }
         let layers = layers.iter().zip(diff_ids);
         for (layer, diff_id) in layers.filter(|(layer, id)| !layer.digest.is_written(id)) {
@@ -312,7 +312,7 @@ impl<'a> Walk<'a> {
                 .with_document(document.location_of(layer))
                 .with_expected(diff_id)
                 .with_found(&layer.digest)
-                .with_hint("the archive is damaged or was made wrong; save the image again"));
+                .with_hint(Hint::SaveWrongAgain));
             }
         }
         Ok(())
@@ -361,7 +361,7 @@ fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> String
     .with_entry(pointer.digest.blob_name())
     .with_expected(pointer.size)
     .with_found(blob.len)
-    .with_hint("the archive is damaged or was cut short; copy or save it again"))
+    .with_hint(Hint::CopyCutShort))
 }
 
 fn two_shapes(location: &str) -> Error {

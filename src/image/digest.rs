@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::error::{Code, Error, Result, escape};
+use crate::error::{Code, Error, Hint, Result, escape};
 
 /// A hash algorithm that digests may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -219,7 +219,7 @@ impl FromStr for Digest {
             ),
         )
         .with_found(algorithm)
-        .with_hint("only sha256 and sha512 digests are supported"))
+        .with_hint(Hint::UseSupportedDigest))
     }
 }
 

@@ -14,7 +14,7 @@ use self::input::FileInput;
 pub(super) use self::listing::{CleanName, Contents, Listing};
 use super::Source;
 use super::form::Order;
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{
     DataLocation, ExtraKind, Inventory, Place, PlaceKind, RootName, Strictness,
@@ -129,7 +129,7 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
             };
             return Err(Error::new(Code::NotAnImage, format!("{shown} {what}"))
                 .with_path(path)
-                .with_hint("give a tar archive or an OCI image layout directory"));
+                .with_hint(Hint::GiveArchive));
         }
     };
     Err(Error::new(
@@ -138,7 +138,7 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
     )
     .with_path(path)
     .with_found(name)
-    .with_hint(format!("decompress it first, for example with {tool}")))
+    .with_hint(Hint::Decompress(tool)))
 }
 
 /// After the last entry there may only be zeros: another reader could go on past the end marker.
@@ -157,7 +157,7 @@ pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> 
                     position + at as u64
                 ),
             ).with_path(input.path()).with_byte(position + at as u64)
-            .with_hint("two archives in one file mean different images to different readers; split them"));
+            .with_hint(Hint::SplitArchives));
         }
         if count < buffer.len() {
             return Ok(());

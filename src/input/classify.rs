@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::DOCUMENT_CAP;
-use crate::error::{Code, Error, Result, escape, show_path};
+use crate::error::{Code, Error, Hint, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest};
 use crate::inventory::{
     BlobEntry, BlobSource, ExtraEntry, ExtraKind, Inventory, RootFile, RootName,
@@ -130,7 +130,5 @@ fn link_entry(path: &Path, item: &Item) -> Error {
     .with_entry(&item.name)
     .with_expected(expected)
     .with_found(what)
-    .with_hint(
-        "write the archive again with links followed, as tar --dereference --hard-dereference does",
-    )
+    .with_hint(Hint::FollowLinks)
 }

@@ -9,7 +9,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
 use super::classify::{self, Item};
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::inventory::{DataLocation, ExtraKind, Inventory};
 
 /// Levels below the root that are looked at. A layout has three: `blobs`, the algorithm, the blob.
@@ -85,7 +85,7 @@ fn too_many(source: &Source, max_entries: usize) -> Error {
     )
     .with_path(source.path())
     .with_expected(max_entries)
-    .with_hint("give the directory that holds the image and nothing else")
+    .with_hint(Hint::GiveImageDirectory)
 }
 
 fn walk_error(source: &Source, error: walkdir::Error) -> Error {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::reader::uninterrupted;
 use crate::codec::{self, Limits, needs_too_much_memory};
-use crate::error::{Code, Error, Result, show_path};
+use crate::error::{Code, Error, Hint, Result, show_path};
 use crate::image::Content;
 
 /// One read.
@@ -90,7 +90,7 @@ impl Outer {
         )
         .with_path(&self.path)
         .with_expected(self.limits.max_ratio)
-        .with_hint("if the archive is to be trusted, allow more with --max-ratio")
+        .with_hint(Hint::RaiseMaxRatio("archive"))
     }
 }
 
@@ -119,7 +119,7 @@ fn damaged(path: &Path, content: Content, limits: Limits, error: io::Error) -> E
         return limits.window_error(&shown).with_path(path);
     }
     let name = content.name();
-    let hint = "copy or download the archive again";
+    let hint = Hint::DownloadAgain;
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return Error::new(
             Code::TruncatedArchive,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::Source;
 use super::extents::{Extent, Extents};
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::inventory::DataLocation;
 use crate::progress::Progress;
 
@@ -150,7 +150,7 @@ impl BlobAt<'_> {
         )
         .with_expected(len)
         .with_found(found)
-        .with_hint("the input changed while it was read; try again");
+        .with_hint(Hint::RetryAfterChange);
         match self.name {
             BlobName::Entry(name) => error.with_entry(name),
             BlobName::Document(name) => error.with_document(name),
@@ -283,7 +283,7 @@ pub(crate) fn archive_ended(path: &Path, at: u64) -> Error {
     )
     .with_path(path)
     .with_byte(at)
-    .with_hint("try again when nothing else writes to it")
+    .with_hint(Hint::RetryWhenIdle)
 }
 
 /// A file that can be read by position.

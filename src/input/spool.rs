@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::Source;
 use super::outer::Outer;
 use crate::codec::Limits;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Hint, IoContext, Result};
 use crate::image::{Content, sniff_compression};
 use crate::inventory::DataLocation;
 use crate::progress::Progress;
@@ -108,7 +108,5 @@ pub(super) fn spool(
 }
 
 pub(super) fn with_hint(action: &'static str, directory: &Path, error: io::Error) -> Error {
-    Error::io(action, directory, error).with_hint(
-        "choose another directory with --spool-dir or TMPDIR, or decompress the archive first",
-    )
+    Error::io(action, directory, error).with_hint(Hint::ChooseSpoolDirectory)
 }

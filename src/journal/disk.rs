@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use crate::error::{Code, Error, IoContext, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Algorithm, Digest};
 use crate::publish::sync_directory;
 
@@ -153,7 +153,7 @@ pub(super) fn open_journal(path: &Path, file: &File) -> Result<Option<File>> {
             ),
         )
         .with_path(path)
-        .with_hint("look who put it there, and remove it if it is not wanted"));
+        .with_hint(Hint::InspectJournal));
     }
     Ok(Some(journal))
 }

@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-use crate::error::{Code, Error, Result, show_path};
+use crate::error::{Code, Error, Hint, Result, show_path};
 
 /// Takes the lock of one who rewrites the file, for as long as the file is open.
 pub(crate) fn exclusive(file: &File, path: &Path) -> Result<()> {
@@ -22,7 +22,7 @@ fn outcome(lock: std::result::Result<(), TryLockError>, path: &Path) -> Result<(
             format!("another ocify works on {}", show_path(path)),
         )
         .with_path(path)
-        .with_hint("try again when it has ended")),
+        .with_hint(Hint::RetryWhenFree)),
         // Some filesystems do not have locks; then nothing can be known.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::disk::Disk;
 use super::format::Journal;
 use super::{Recovery, unfinished};
-use crate::error::{Code, Error, Result, show_path};
+use crate::error::{Code, Error, Hint, Result, show_path};
 
 /// How much of the file is looked at beside each range, to know it again.
 const WITNESS_LEN: u64 = 512;
@@ -89,7 +89,7 @@ pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
                 show_path(disk.journal_path())
             ),
         ).with_path(disk.path())
-        .with_hint("if the file was replaced on purpose, remove the journal"));
+        .with_hint(Hint::RemoveJournal));
     }
     undo(disk, &journal)?;
     Ok(Recovery::Restored)

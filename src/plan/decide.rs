@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
@@ -219,7 +219,7 @@ impl Context<'_> {
             )
             .with_document(location())
             .with_found(what)
-            .with_hint("--compression gzip compresses it anew")
+            .with_hint(Hint::CompressWithGzip)
         })?;
         let wanted = match self.options.family {
             Family::Oci => wanted,

@@ -1,7 +1,7 @@
 //! Docker's media types, for those who ask for them: what has none is refused, because a mixture of the
 //! two families is what readers refuse.
 
-use crate::error::{Code, Error, Result, escape};
+use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::ManifestRole;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
@@ -20,26 +20,20 @@ pub(crate) fn none(location: &str, what: &str) -> Error {
 pub(crate) fn check(document: &Document, role: Option<ManifestRole>) -> Result<()> {
     let (what, hint) = match role {
         None | Some(ManifestRole::Image) => return check_subject(document),
-        Some(ManifestRole::Attestation) => (
-            "an attestation",
-            "leave attestations out with --attestations drop",
-        ),
-        Some(ManifestRole::Signature) => ("a signature", CHOOSE),
-        Some(ManifestRole::Cache) => ("a build cache", ASK_FOR_OCI),
-        Some(ManifestRole::Artifact) => ("an artifact", CHOOSE),
+        Some(ManifestRole::Attestation) => ("an attestation", Hint::DropAttestations),
+        Some(ManifestRole::Signature) => ("a signature", Hint::ChooseImageOrOciTypes),
+        Some(ManifestRole::Cache) => ("a build cache", Hint::UseOciTypes),
+        Some(ManifestRole::Artifact) => ("an artifact", Hint::ChooseImageOrOciTypes),
     };
     Err(none(&document.location, what).with_hint(hint))
 }
-
-const CHOOSE: &str = "choose an image with --image, or leave out --oci-mediatypes=false";
-const ASK_FOR_OCI: &str = "leave out --oci-mediatypes=false";
 
 fn check_subject(document: &Document) -> Result<()> {
     match document.pointers_in(Role::Subject).next() {
         None => Ok(()),
         Some(subject) => {
             let location = document.location_of(subject);
-            Err(none(&location, "a subject").with_hint(CHOOSE))
+            Err(none(&location, "a subject").with_hint(Hint::ChooseImageOrOciTypes))
         }
     }
 }
@@ -61,8 +55,8 @@ pub(crate) fn of<'a>(
             Kind::Layer {
                 distributable: true,
                 ..
-            } if document.is_some() => "--compression gzip compresses it anew",
-            _ => ASK_FOR_OCI,
+            } if document.is_some() => Hint::CompressWithGzip,
+            _ => Hint::UseOciTypes,
         };
         return Err(none(location, &escape(oci)).with_found(oci).with_hint(hint));
     };
@@ -76,7 +70,7 @@ pub(crate) fn of<'a>(
         )
         .with_document(location)
         .with_found(key)
-        .with_hint("another form with --compression goes without it")),
+        .with_hint(Hint::CompressOtherwise)),
         _ => Ok(docker),
     }
 }

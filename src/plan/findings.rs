@@ -4,7 +4,7 @@ mod layers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::escape;
+use crate::error::{Hint, escape};
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole, Missing};
@@ -41,7 +41,7 @@ pub(crate) fn findings(
             "the archive stops after {} bytes without an end marker; what stood behind is lost if it was cut short",
             inventory.archive.len
         );
-        let hint = "compare its length with that of the original";
+        let hint = Hint::CompareLength;
         findings.push(FindingRule::NoEndMarker.finding(None, message, Some(hint)));
     }
     for repeated in &graph.repeated_keys {
@@ -78,7 +78,7 @@ fn unnamed(graph: &Graph, entries: &[Named], findings: &mut Vec<Finding>) {
         findings.push(FindingRule::UnnamedImage.finding(
             location,
             format!("the image {} has no name: docker loads it untagged, and ctr drops it without --digests", entry.digest),
-            Some("give it one with --name, such as --name example.com/app:1.0"),
+            Some(Hint::NameImage),
         ));
     }
 }
@@ -95,17 +95,14 @@ fn bad_names(graph: &Graph, entries: &[Named], selection: &Selection, findings: 
     let of_images = entries.iter().flat_map(|entry| entry.bad_names.clone());
     for bad in of_images.chain(of_others) {
         let hint = match Reference::suggest(&bad.name) {
-            Some(better) => format!(
-                "{} would be valid: give it with --name or when the image is saved",
-                better.familiar()
-            ),
-            None => "a name is REPOSITORY:TAG, the repository in lower case, such as example.com/app:1.0".to_owned(),
+            Some(better) => Hint::UseName(better.familiar()),
+            None => Hint::CorrectName,
         };
         let message = format!(
             "\"{}\" is not a valid image name, and docker refuses an archive that has it",
             escape(&bad.name)
         );
-        findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(&hint)));
+        findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(hint)));
     }
 }
 
@@ -120,7 +117,7 @@ fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
             FindingRule::MissingManifest.finding(
                 location,
                 format!("the index lists {digest}, which is not in the archive; readers that want all platforms refuse it"),
-                Some("save the image with all its platforms, or read it with a tool that takes one platform"),
+                Some(Hint::SaveAllPlatforms),
             )
         } else {
             FindingRule::MissingBlob.finding( location, format!("{digest} is not in the archive, and what needs it does not load"), None)
@@ -199,7 +196,7 @@ fn stale_evidence(
         ManifestRole::Attestation => FindingRule::StaleStatement.finding(
             location,
             format!("the attestation's statement names the old digest {old}; it is evidence and was not changed"),
-            Some("attest the image again if the digest in the statement is verified"),
+            Some(Hint::AttestAgain),
         ),
         _ => FindingRule::MovedReferrer.finding( location, format!("this referrer was made for the old digest {old}"), None),
     });
@@ -209,7 +206,7 @@ fn signature(location: Option<String>, old: &Digest) -> Finding {
     FindingRule::StaleSignature.finding(
         location,
         format!("the signature is of the old digest {old} and does not verify the new manifest"),
-        Some("sign the fixed image again"),
+        Some(Hint::SignAgain),
     )
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::{Code, Error, Result, escape, show_list};
+use crate::error::{Code, Error, Hint, Result, escape, show_list};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
@@ -81,8 +81,11 @@ pub(crate) fn join(graph: &Graph) -> Result<Vec<Named>> {
 }
 
 fn disagreement(what: String) -> Error {
-    Error::new(Code::RootDisagreement, format!("index.json and manifest.json disagree: {what}"))
-        .with_hint("readers would load different images from this archive; save it again from a source you trust")
+    Error::new(
+        Code::RootDisagreement,
+        format!("index.json and manifest.json disagree: {what}"),
+    )
+    .with_hint(Hint::SaveFromTrusted)
 }
 
 /// The entries so far, and what finds them without going through all: thousands of names may lead
@@ -227,8 +230,9 @@ fn name_given_twice(graph: &Graph, tag: &str) -> Error {
     Error::new(
         Code::RootDisagreement,
         format!("manifest.json gives {what}"),
-    ).with_document("manifest.json")
-    .with_hint("readers would keep that name for one image or the other; save each image under a name of its own")
+    )
+    .with_document("manifest.json")
+    .with_hint(Hint::SaveApart)
 }
 
 fn no_such_config(graph: &Graph, position: usize, item: &DockerArchiveItem) -> Error {

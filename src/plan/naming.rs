@@ -1,6 +1,6 @@
 //! The names that go out: what was there, completed, or what was asked for.
 
-use crate::error::{Code, Error, Result, show_list};
+use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::graph::Graph;
 use crate::graph::pointer::{IMAGE_NAME, REF_NAME};
 use crate::image::Reference;
@@ -49,7 +49,7 @@ fn replace_all(
     let Some(first) = entries.first().map(|entry| entry.digest.clone()) else {
         return Err(Error::new(
             Code::ImageNotFound,
-            "the archive has no image that --name could name",
+            "the archive has no image that could be named",
         ));
     };
     if let Some(other) = entries.iter().find(|entry| entry.digest != first) {
@@ -65,10 +65,10 @@ fn replace_all(
         };
         return Err(Error::new(
             Code::SeveralImages,
-            format!("--name needs one image, but the archive has several: {shown}"),
+            format!("a name needs one image, but the archive has several: {shown}"),
         )
         .with_found(shown)
-        .with_hint("pick one with --image, or change single names with --rename OLD=NEW"));
+        .with_hint(Hint::ChooseImage));
     }
     for entry in entries.drain(1..) {
         leave_out(graph, selection, &entry, entry.names.first());

@@ -1,6 +1,6 @@
 //! Which layers are compressed anew, and what that makes of their descriptors.
 
-use crate::error::{Code, Error, Result, escape};
+use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
@@ -111,8 +111,7 @@ pub(crate) fn recompressed(
         .with_found(diff_id));
     };
     let Some(media_type) = media_type::layer_type(options.family, to, true) else {
-        return Err(docker_type::none(&place, to.name())
-            .with_hint("Docker has types for gzip and for plain tars; use --compression gzip"));
+        return Err(docker_type::none(&place, to.name()).with_hint(Hint::CompressForDocker));
     };
     Ok(Some(Recompressed {
         media_type,

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::error::Hint;
 use crate::plan::{Change, Finding, Severity};
 
 macro_rules! rules {
@@ -82,8 +83,8 @@ rules! {
     };
     DockerType = {
         name: "docker-type",
-        what: "A type becomes Docker's, with `--oci-mediatypes=false`.",
-        why: "asked for with --oci-mediatypes=false",
+        what: "A type becomes Docker's, on request.",
+        why: "Docker's types were asked for",
         whose: "nobody's: it is asked for",
         threads: [],
     };
@@ -181,28 +182,28 @@ rules! {
     Recompressed = {
         name: "recompressed",
         what: "A layer is compressed anew.",
-        why: "asked for with --compression or --for; the tar in it is the same",
+        why: "another compression was asked for; the tar in it is the same",
         whose: "Docker before 23, which cannot read zstd",
         threads: ["blakeblackshear/frigate#7308", "n8n-io/n8n#24347"],
     };
     AbsentPruned = {
         name: "absent-pruned",
         what: "What needs absent content is left out on request.",
-        why: "content that it needs is not in the archive, and --missing prune was asked for",
+        why: "content that it needs is not in the archive, and leaving it out was asked for",
         whose: "Docker and containerd, which save an index without all that it lists",
         threads: ["moby/moby#49473", "moby/moby#49784", "containerd/containerd#4634", "kubernetes-sigs/kind#3795"],
     };
     ImageChoice = {
         name: "image-choice",
         what: "An image that was not asked for is left out.",
-        why: "another image was asked for with --image",
+        why: "another image was asked for",
         whose: "readers that take one image at a time",
         threads: ["containers/podman#29196", "containers/skopeo#2512"],
     };
     AttestationDropped = {
         name: "attestation-dropped",
         what: "An attestation is left out on request.",
-        why: "asked for with --attestations drop",
+        why: "images without attestations were asked for",
         whose: "readers that take an attestation for an image",
         threads: ["containerd/containerd#11344", "kubernetes-sigs/kind#3845", "k3s-io/k3s#10132"],
     };
@@ -391,13 +392,13 @@ impl FindingRule {
         self,
         location: Option<String>,
         message: String,
-        hint: Option<&str>,
+        hint: Option<Hint>,
     ) -> Finding {
         Finding {
             rule: self,
             location,
             message,
-            hint: hint.map(str::to_owned),
+            hint,
         }
     }
 }

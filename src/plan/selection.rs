@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::{Code, Error, Result, escape, show_list};
+use crate::error::{Code, Error, Hint, Result, escape, show_list};
 use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
@@ -221,7 +221,7 @@ fn image_not_found(choice: &ImageChoice, entries: &[Named], numbered: &[&Digest]
     )
     .with_expected(choice)
     .with_found(found)
-    .with_hint("--image takes a name, the digest of a manifest or of a config, or a number from 1")
+    .with_hint(Hint::ChooseImageBy)
 }
 
 /// Whether an attestation, a referrer or a signature by tag is about one of these documents.
@@ -264,7 +264,7 @@ fn refuse_missing(graph: &Graph) -> Result<()> {
     )
     .with_document(&missing.location)
     .with_entry(missing.digest.blob_name())
-    .with_hint("--missing keep passes over it, --missing prune leaves out what needs it"))
+    .with_hint(Hint::ChooseMissing))
 }
 
 /// The documents that cannot be used: manifests that lack a part, and indexes of such alone.

@@ -171,11 +171,10 @@ pub fn item_text(item: &Item<'_>, color: bool, out: &mut dyn Write) -> io::Resul
 
 fn failure(report: &Report<'_>) -> String {
     match report.error {
-        Some(error) => format!(
-            "{} [{}]",
-            escape(&error.message_with_causes()),
-            error.code().name()
-        ),
+        Some(error) => {
+            let message = escape(&report.wording.error(error));
+            format!("{message} [{}]", error.code().name())
+        }
         None => String::new(),
     }
 }

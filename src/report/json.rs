@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::Report;
+use super::{Report, Wording};
 use crate::error::Error;
 use crate::plan::{Change, DigestChange, Finding, Image, Plan};
 
@@ -28,8 +28,8 @@ pub fn value(report: &Report<'_>) -> Value {
         "status": report.status.name(),
         "input": report.input,
         "output": report.output,
-        "changes": list(plan, |plan| &plan.changes, change),
-        "findings": list(plan, |plan| &plan.findings, finding),
+        "changes": plan.map_or_else(|| json!([]), |plan| changes(plan, report.wording)),
+        "findings": plan.map_or_else(|| json!([]), |plan| findings(plan, report.wording)),
         "digests": list(plan, |plan| &plan.digests, digest_change),
         "images": list(plan, |plan| &plan.images, image),
         "blobs": {
@@ -38,27 +38,41 @@ pub fn value(report: &Report<'_>) -> Value {
             "verified": if report.blobs.are_all_verified { "full" } else { "documents" },
         },
         "spooled": report.spooled,
-        "error": report.error.map(error),
+        "error": report.error.map(|found| error(found, report.wording)),
     })
 }
 
-fn change(change: &Change) -> Value {
+fn changes(plan: &Plan, wording: &dyn Wording) -> Value {
+    plan.changes
+        .iter()
+        .map(|done| change(done, wording))
+        .collect()
+}
+
+fn change(change: &Change, wording: &dyn Wording) -> Value {
     json!({
         "rule": change.rule.name(),
         "location": change.location,
         "before": change.before,
         "after": change.after,
-        "reason": change.rule.reason(),
+        "reason": wording.reason(change.rule),
     })
 }
 
-fn finding(finding: &Finding) -> Value {
+fn findings(plan: &Plan, wording: &dyn Wording) -> Value {
+    plan.findings
+        .iter()
+        .map(|found| finding(found, wording))
+        .collect()
+}
+
+fn finding(finding: &Finding, wording: &dyn Wording) -> Value {
     json!({
         "rule": finding.rule.name(),
         "severity": finding.rule.severity().name(),
         "location": finding.location,
         "message": finding.message,
-        "hint": finding.hint,
+        "hint": finding.hint.as_ref().map(|hint| wording.hint(hint)),
     })
 }
 
@@ -82,12 +96,12 @@ fn image(image: &Image) -> Value {
     })
 }
 
-fn error(error: &Error) -> Value {
+fn error(error: &Error, wording: &dyn Wording) -> Value {
     json!({
         "class": error.class().name(),
         "code": error.code().name(),
-        "message": error.message_with_causes(),
-        "hint": error.hint(),
+        "message": wording.error(error),
+        "hint": error.hint().map(|hint| wording.hint(hint)),
     })
 }
 

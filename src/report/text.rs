@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::{Report, Status, metadata};
+use super::{Report, Status, Wording, metadata};
 use crate::error::{Error, escape};
 use crate::plan::rules::Rule;
 use crate::plan::{Change, DigestChange, Finding, Plan, Severity};
@@ -55,18 +55,26 @@ pub fn render(report: &Report<'_>, color: bool, out: &mut dyn Write) -> io::Resu
         headline(report, plan),
         style.reset
     )?;
-    changes(&plan.changes, &style, out)?;
+    changes(&plan.changes, report.wording, &style, out)?;
     digests(&plan.digests, &style, out)?;
-    findings(&plan.findings, &style, out)
+    findings(&plan.findings, report.wording, &style, out)
 }
 
 /// Writes an error and its hint.
-pub fn error(error: &Error, color: bool, out: &mut dyn Write) -> io::Result<()> {
+pub fn error(
+    error: &Error,
+    wording: &dyn Wording,
+    color: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let style = Style::new(color);
-    let message = escape(&error.message_with_causes());
+    let message = escape(&wording.error(error));
     writeln!(out, "{}error:{} {message}", style.red, style.reset)?;
     match error.hint() {
-        Some(hint) => writeln!(out, "{}hint:{} {}", style.bold, style.reset, escape(hint)),
+        Some(hint) => {
+            let hint = escape(&wording.hint(hint));
+            writeln!(out, "{}hint:{} {hint}", style.bold, style.reset)
+        }
         None => Ok(()),
     }
 }
@@ -142,7 +150,12 @@ fn recovered(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Res
     writeln!(out, "{bold}{}: {what}{reset}", escape(report.input))
 }
 
-fn changes(changes: &[Change], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn changes(
+    changes: &[Change],
+    wording: &dyn Wording,
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut groups: Vec<Vec<&Change>> = Vec::new();
     for change in changes {
         let known = groups.iter_mut().find(|group| group[0].rule == change.rule);
@@ -161,7 +174,7 @@ fn changes(changes: &[Change], style: &Style, out: &mut dyn Write) -> io::Result
             "\n{bold}{}{reset} ({}): {}",
             rule.name(),
             group.len(),
-            rule.reason()
+            wording.reason(rule)
         )?;
         for change in group.iter().take(SHOWN) {
             writeln!(out, "  {}", escape(&change.location))?;
@@ -207,7 +220,12 @@ fn digests(digests: &[DigestChange], style: &Style, out: &mut dyn Write) -> io::
     Ok(())
 }
 
-fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn findings(
+    findings: &[Finding],
+    wording: &dyn Wording,
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if !findings.is_empty() {
         writeln!(out)?;
     }
@@ -228,7 +246,7 @@ fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Res
             finding.rule.name()
         )?;
         if let Some(hint) = &finding.hint {
-            writeln!(out, "  hint: {}", escape(hint))?;
+            writeln!(out, "  hint: {}", escape(&wording.hint(hint)))?;
         }
     }
     Ok(())
@@ -236,7 +254,7 @@ fn findings(findings: &[Finding], style: &Style, out: &mut dyn Write) -> io::Res
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Blobs, samples};
+    use super::super::{Blobs, Neutral, samples};
     use super::*;
     use crate::error::Code;
 
@@ -336,7 +354,7 @@ warning: index.json, manifests[1]\\u{{1b}}[31m: an image has no name [unnamed-im
             ),
         ] {
             let mut out = Vec::new();
-            error(&input, false, &mut out).unwrap();
+            error(&input, &Neutral, false, &mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }

@@ -11,7 +11,7 @@ use super::header::{self, BLOCK};
 use super::input::Input;
 use super::pax::Records;
 use super::{invalid, truncated};
-use crate::error::{Code, Error, Result, escape, show_path};
+use crate::error::{Code, Error, Hint, Result, escape, show_path};
 
 /// What the long names and PAX records of one entry may take; they are held in memory.
 const EXTENSION_CAP: u64 = 1 << 20;
@@ -161,7 +161,7 @@ impl<'a, I: Input> Entries<'a, I> {
             )
             .with_path(self.input.path())
             .with_entry(text())
-            .with_hint("write the archive again without tar --sparse"));
+            .with_hint(Hint::StoreWithoutHoles));
         }
         let len = records.size.unwrap_or(len);
         let data_at = self.position;

@@ -271,6 +271,50 @@ fn each_dependency_of_the_command_is_used_in_one_module() {
     }
 }
 
+/// Whether a line of code has an option of a command in it, such as `--force` or `-o OUTPUT`.
+fn names_an_option(line: &str) -> bool {
+    let starts_option = |at: usize, len: usize| {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let next = line[at + len..].chars().next();
+        !line[..at].ends_with(is_word) && next.is_some_and(|c| c.is_ascii_lowercase())
+    };
+    line.match_indices("--").any(|(at, _)| starts_option(at, 2)) || line.contains("-o OUTPUT")
+}
+
+#[test]
+fn the_library_names_no_option_of_the_command() {
+    for source in sources() {
+        // The batch is the command's.
+        if source.name.starts_with("bin/") || source.name.starts_with("batch") {
+            continue;
+        }
+        for line in source.code.lines() {
+            // Another tool's option.
+            let line = line.replace("ctr drops it without --digests", "");
+            assert!(!names_an_option(&line), "{}: {line}", source.name);
+            // A hint without a variant has no words of the command.
+            for text in [".with_hint(\"", ".with_hint(format!", "Hint::from("] {
+                assert!(!line.contains(text), "{}: {line}", source.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn options_are_found_in_code() {
+    for (line, expected) in [
+        ("\"--force takes its place\"", true),
+        ("\"replace it with --force\"", true),
+        ("\"with `--oci-mediatypes=false`\"", true),
+        ("\"-o OUTPUT writes a new file\"", true),
+        ("\"a__b.c_d--e\"", false),
+        ("let x = a - -b;", false),
+        ("\"-- \"", false),
+    ] {
+        assert_eq!(names_an_option(line), expected, "{line}");
+    }
+}
+
 #[test]
 fn media_types_are_written_in_one_file() {
     for source in sources()

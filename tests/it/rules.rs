@@ -11,6 +11,11 @@ use std::fs;
 use std::path::Path;
 
 use ocify::plan::rules::{FindingRule, Rule};
+use ocify::report::Wording;
+
+/// The words of the command, which the page is about.
+#[path = "../../src/bin/ocify/words.rs"]
+mod words;
 
 const PAGE: &str = "docs/rules.md";
 
@@ -55,7 +60,7 @@ fn page() -> String {
         page.push_str(&row(
             rule.name(),
             rule.what(),
-            rule.reason(),
+            words::Words.reason(*rule),
             rule.whose(),
             rule.threads(),
         ));

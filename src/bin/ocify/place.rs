@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use ocify::apply::{apply_in_place, patch};
-use ocify::error::{Code, Error, Result, show_path};
+use ocify::error::{Code, Error, Hint, Result, show_path};
 use ocify::graph::resolve;
 use ocify::input::{Source, scan};
 use ocify::journal::{Recovery, recover};
@@ -29,7 +29,7 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
         )
         .with_path(input)
         .with_found(content.name())
-        .with_hint("-o OUTPUT writes a new archive"));
+        .with_hint(Hint::WriteElsewhere));
     }
     let strictness = fix::strictness(args);
     let inventory = scan(&source, strictness)?;

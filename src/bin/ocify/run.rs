@@ -20,6 +20,7 @@ use crate::fix::{self, Around, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::progress::Shown;
+use crate::words::Words;
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -206,6 +207,10 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
 fn show(report: &Report<'_>, format: Format, to: impl Write + IsTerminal) -> io::Result<()> {
     let color = to.is_terminal() && color_wanted();
     let mut out = io::BufWriter::new(to);
+    let report = &Report {
+        wording: &Words,
+        ..*report
+    };
     match format {
         Format::Text => text::render(report, color, &mut out)?,
         Format::Json => json::render(report, &mut out)?,
@@ -217,7 +222,7 @@ fn show(report: &Report<'_>, format: Format, to: impl Write + IsTerminal) -> io:
 pub(crate) fn show_error(error: &Error) {
     let stderr = io::stderr();
     let color = stderr.is_terminal() && color_wanted();
-    let _ = text::error(error, color, &mut stderr.lock());
+    let _ = text::error(error, &Words, color, &mut stderr.lock());
 }
 
 /// By no-color.org, and not on a terminal that cannot.

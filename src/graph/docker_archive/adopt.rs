@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Code, Error, Result, escape};
+use crate::error::{Code, Error, Hint, Lenient, Result, escape};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN};
 use crate::graph::image;
@@ -99,8 +99,11 @@ impl Adopter<'_> {
             return Err(Error::new(
                 Code::DigestMismatch,
                 format!("{location} has the digest {digest}, which is not the one in its name"),
-            ).with_document(location).with_expected(claimed).with_found(digest)
-            .with_hint("the archive is damaged or was edited; --lenient takes the config as it is, as docker does"));
+            )
+            .with_document(location)
+            .with_expected(claimed)
+            .with_found(digest)
+            .with_hint(Hint::UseLenient(Lenient::Config)));
         }
         let config = image::config(bytes, &location, self.reader)?;
         self.take(names, &digest, blob);
@@ -164,8 +167,11 @@ impl Adopter<'_> {
             return Err(Error::new(
                 Code::DigestMismatch,
                 format!("{place} has the digest {digest}, which is not the one in its name"),
-            ).with_document(place).with_expected(claimed).with_found(digest)
-            .with_hint("the archive is damaged or was edited; --lenient takes the layer as it is, as docker does"));
+            )
+            .with_document(place)
+            .with_expected(claimed)
+            .with_found(digest)
+            .with_hint(Hint::UseLenient(Lenient::Layer)));
         }
         self.take(names, &digest, blob);
         Ok(Some(digest))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Contents;
 use super::listing::Listed;
-use crate::error::{Code, Error, Result, escape, show_path};
+use crate::error::{Code, Error, Hint, Lenient, Result, escape, show_path};
 use crate::input::classify::Item;
 use crate::input::form::FormCheck;
 use crate::inventory::{Inventory, Strictness};
@@ -60,5 +60,5 @@ pub(in crate::input) fn stands_twice(path: &Path, name: &str) -> Error {
     )
     .with_path(path)
     .with_entry(name)
-    .with_hint("--lenient takes the last one, as docker does")
+    .with_hint(Hint::UseLenient(Lenient::LastEntry))
 }

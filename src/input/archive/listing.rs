@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{duplicates, has_bytes, is_directory, names};
-use crate::error::{Code, Error, Result, escape, show_path};
+use crate::error::{Code, Error, Hint, Result, escape, show_path};
 use crate::image::Content;
 use crate::input::Source;
 use crate::input::classify::{self, Item};
@@ -182,7 +182,7 @@ fn wrapped(path: &Path, wrapper: &str) -> Error {
     )
     .with_path(path)
     .with_entry(wrapper)
-    .with_hint("write the archive to a file first")
+    .with_hint(Hint::WriteToFile)
 }
 
 impl Contents for Source {

@@ -83,6 +83,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Hint;
 
     #[test]
     fn what_memory_does_not_hold_goes_to_a_file() {
@@ -103,6 +104,6 @@ mod tests {
         let mut nowhere = Held::new(dir.path().join("missing"));
         nowhere.push(vec![0; IN_MEMORY]).unwrap();
         let error = nowhere.push(vec![0]).unwrap_err();
-        assert!(error.hint().unwrap().contains("--spool-dir"), "{error}");
+        assert_eq!(error.hint(), Some(&Hint::ChooseSpoolDirectory));
     }
 }

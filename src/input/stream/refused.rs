@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Code, Error, escape, show_path};
+use crate::error::{Code, Error, Hint, escape, show_path};
 use crate::image::Digest;
 use crate::inventory::BlobEntry;
 
@@ -13,7 +13,7 @@ pub(super) fn passed_by(path: &Path, what: &str) -> Error {
         format!("{what} of {} has passed by", show_path(path)),
     )
     .with_path(path)
-    .with_hint("write the archive to a file first")
+    .with_hint(Hint::WriteToFile)
 }
 
 /// The entry `name` is `expected` by its name, came before, and differs this time.

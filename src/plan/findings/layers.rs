@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Hint;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
@@ -74,14 +75,14 @@ impl Layers<'_> {
             &zstd,
             ["is compressed", "are compressed"],
             "with zstd, which Docker before 23.0 cannot read",
-            "for such a Docker, use --compression gzip or --for docker@20.10",
+            Hint::CompressForOldDocker,
         ));
         findings.extend(several(
             FindingRule::SkippableFrame,
             &after_skippable,
             ["begins", "begin"],
             "with a skippable zstd frame, which podman and skopeo take for a plain tar",
-            "for these, use --for podman",
+            Hint::FixForPodman,
         ));
     }
 
@@ -165,7 +166,7 @@ fn several(
     locations: &[String],
     verb: [&str; 2],
     what: &str,
-    hint: &str,
+    hint: Hint,
 ) -> Option<Finding> {
     let first = locations.first()?.clone();
     let count = locations.len();

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ocify::batch::{DigestMap, Shard};
 use ocify::error::{Error, Result, show_path};
 use ocify::report::batch::{self, Item, Summary};
-use ocify::report::{Report, Status};
+use ocify::report::{Report, Status, Wording};
 use serde_json::Value;
 
 use super::queue::Task;
@@ -19,6 +19,7 @@ use crate::fix::Done;
 use crate::interrupt::Interrupt;
 use crate::progress::Overview;
 use crate::run::{color_wanted, show_error};
+use crate::words::Words;
 
 /// How many failures are told again at the end.
 const FAILURES: usize = 1000;
@@ -157,7 +158,10 @@ impl<'a> Tally<'a> {
             }
         };
         let item = Item {
-            report,
+            report: Report {
+                wording: &Words,
+                ..report
+            },
             bytes: task.len,
             seconds,
             kept_digests,
@@ -279,10 +283,10 @@ fn show_failure(input: &str, error: &Error) {
     if error.path().is_some_and(|path| path.starts_with(input)) {
         show_error(error);
     } else {
-        let message = format!("{}: {}", show_path(input), error.message_with_causes());
+        let message = format!("{}: {}", show_path(input), Words.error(error));
         let named = Error::new(error.code(), message);
         match error.hint() {
-            Some(hint) => show_error(&named.with_hint(hint)),
+            Some(hint) => show_error(&named.with_hint(hint.clone())),
             None => show_error(&named),
         }
     }

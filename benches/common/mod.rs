@@ -34,7 +34,7 @@ pub(crate) struct Bench {
     /// The ocify to compare with.
     baseline: Option<String>,
     /// Whether no other program is measured.
-    has_only_ocify: bool,
+    pub(crate) has_only_ocify: bool,
     /// The commands that are slower than with the baseline.
     slower: Vec<String>,
     /// The most memory that ocify held so far, in KiB.

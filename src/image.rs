@@ -4,6 +4,7 @@ mod compression;
 mod content;
 mod digest;
 pub mod media_type;
+pub(crate) mod oci;
 mod platform;
 mod reference;
 
@@ -11,5 +12,6 @@ pub use compression::Compression;
 pub use content::Content;
 pub(crate) use content::{SNIFF_LEN, sniff, sniff_compression};
 pub use digest::{Algorithm, Digest, Hasher};
+pub use oci::ConversionError;
 pub use platform::{ParsePlatformError, Platform};
 pub use reference::Reference;

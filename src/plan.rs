@@ -150,7 +150,7 @@ pub fn plan(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
         findings,
         digests: output.digests(),
         images: output.images(),
-        entries: output.output_entries(docker_manifest, &mut changes),
+        entries: output.output_entries(docker_manifest, &mut changes)?,
         changes,
     })
 }

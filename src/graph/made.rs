@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use oci_spec::image::{Descriptor, ImageIndexBuilder, ImageManifestBuilder, SCHEMA_VERSION};
 
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::image::media_type::{self, Kind};
+use crate::image::oci::{descriptor, text};
 use crate::image::{Algorithm, Compression, Digest};
 use crate::inventory::{BlobSource, ExtraKind, Inventory};
 use crate::json::View;
@@ -36,23 +37,23 @@ pub(crate) fn from_docker_archive(
     for (position, item) in items.iter().enumerate() {
         let text = manifest(item, &format!("manifest.json[{position}]"), inventory)?;
         let digest = Digest::of(Algorithm::Sha256, &text);
-        let descriptor = descriptor(media_type::OCI_MANIFEST, &digest, text.len() as u64);
+        let descriptor = descriptor(media_type::OCI_MANIFEST, &digest, text.len() as u64)?;
         if made.documents.insert(digest, text).is_none() {
             descriptors.push(descriptor);
         }
     }
-    made.root = index(descriptors);
+    made.root = index(descriptors)?;
     Ok(made)
 }
 
-fn index(manifests: Vec<Value>) -> Vec<u8> {
-    json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests})
-        .to_string()
-        .into_bytes()
-}
-
-fn descriptor(media_type: &str, digest: &Digest, len: u64) -> Value {
-    json!({"mediaType": media_type, "digest": digest.to_string(), "size": len})
+fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
+    text(
+        ImageIndexBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(media_type::OCI_INDEX)
+            .manifests(manifests)
+            .build(),
+    )
 }
 
 fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> Result<Vec<u8>> {
@@ -84,15 +85,16 @@ fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> 
         let compression = Compression::of_content(blob.content);
         let media_type =
             media_type::oci_layer(compression.unwrap_or(Compression::Uncompressed), true);
-        layers.push(descriptor(media_type, digest, blob.len));
+        layers.push(descriptor(media_type, digest, blob.len)?);
     }
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": media_type::OCI_MANIFEST,
-        "config": descriptor(media_type::OCI_CONFIG, config, config_blob.len),
-        "layers": layers,
-    });
-    Ok(manifest.to_string().into_bytes())
+    text(
+        ImageManifestBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(media_type::OCI_MANIFEST)
+            .config(descriptor(media_type::OCI_CONFIG, config, config_blob.len)?)
+            .layers(layers)
+            .build(),
+    )
 }
 
 /// Whether `manifest.json` is an image's own manifest, as skopeo's `dir:` form has it, and not
@@ -152,7 +154,7 @@ pub(crate) fn from_directory_transport(
         ).with_document("manifest.json").with_found(media_type));
     }
     let digest = Digest::of(Algorithm::Sha256, text);
-    let root = index(vec![descriptor(&media_type, &digest, text.len() as u64)]);
+    let root = index(vec![descriptor(&media_type, &digest, text.len() as u64)?])?;
     Ok(Made {
         root,
         documents: BTreeMap::from([(digest, text.to_vec())]),

@@ -4,10 +4,12 @@ mod entries;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::escape;
+use oci_spec::image::OciLayoutBuilder;
+
+use crate::error::{Result, escape};
 use crate::graph::Graph;
 use crate::graph::document::Shape;
-use crate::image::{Algorithm, Compression, Digest, Platform, Reference, media_type};
+use crate::image::{Algorithm, Compression, Digest, Platform, Reference, media_type, oci};
 use crate::inventory::{BlobEntry, ExtraKind, Inventory, RootName};
 use crate::json::{KeyCase, View, check};
 use crate::plan::decide::Decisions;
@@ -21,7 +23,6 @@ use entries::{blob, entry, file, merged};
 /// How many names are reported of one document; nobody reads more, and their number has no bound.
 const MAX_NAMES: usize = 100;
 const LAYOUT_VERSION: &str = "1.0.0";
-const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Everything that the output follows from.
 pub(crate) struct Context<'a> {
@@ -127,15 +128,18 @@ impl<'a> Context<'a> {
     }
 
     /// The entries of the output, sorted by name, and the changes that concern whole entries.
+    ///
+    /// # Errors
+    /// `oci-layout` cannot be built.
     pub(crate) fn output_entries(
         mut self,
         docker_manifest: Option<Vec<u8>>,
         changes: &mut Vec<Change>,
-    ) -> Vec<OutputEntry> {
+    ) -> Result<Vec<OutputEntry>> {
         if !self.options.keep_places {
             self.extra_entries(changes);
         }
-        let oci_layout = self.oci_layout(changes);
+        let oci_layout = self.oci_layout(changes)?;
         if let Some(form) = self
             .inventory
             .form
@@ -165,7 +169,7 @@ impl<'a> Context<'a> {
         others.sort_by(|a, b| a.name.cmp(&b.name));
         // Of the same blob from several places the first is as good as any.
         others.dedup_by(|next, first| next.name == first.name);
-        merged(kept, others)
+        Ok(merged(kept, others))
     }
 
     /// All but the blobs that are kept: documents, the files at the root, and new layers.
@@ -243,16 +247,20 @@ impl<'a> Context<'a> {
     }
 
     /// The input's file if it states the one version there is, else a new one.
-    fn oci_layout(&self, changes: &mut Vec<Change>) -> Vec<u8> {
+    fn oci_layout(&self, changes: &mut Vec<Change>) -> Result<Vec<u8>> {
         let stated = self.inventory.oci_layout.as_ref();
         let version = stated.and_then(|file| layout_version(&file.bytes));
         if let (Some(file), Some(LAYOUT_VERSION)) = (stated, version.as_deref()) {
-            return file.bytes.clone();
+            return Ok(file.bytes.clone());
         }
         let before = stated.map(|_| escape(version.as_deref().unwrap_or("no version")));
         let after = Some(LAYOUT_VERSION.to_owned());
         changes.push(Rule::OciLayout.change("oci-layout", before, after));
-        OCI_LAYOUT.to_vec()
+        oci::text(
+            OciLayoutBuilder::default()
+                .image_layout_version(LAYOUT_VERSION)
+                .build(),
+        )
     }
 
     /// All blobs of the input but for documents that were rewritten and what only dropped ones

@@ -1,0 +1,215 @@
+//! ocify's vocabulary and oci-spec's: conversions in both directions, and the parts of new documents.
+//!
+//! oci-spec builds documents that a source lacks and reads documents for callers. It never rewrites one:
+//! its types drop unknown fields, write their own key order, and keep annotations in a hash map.
+//!
+//! What does not survive oci-spec 0.10, whichever way it goes:
+//!
+//! - `os.version` and `os.features` of a descriptor's platform: it reads and writes `os_version` and
+//!   `os_features`, so parsing an index loses them and serializing a converted platform misspells them.
+//!   In an image config both are right.
+//! - The architecture `armbe`, which it parses as `arm64be`. The conversions here keep it.
+//! - The media type of a descriptor, which it spells `application/vnd.oci.descriptor`, without `.v1+json`.
+//! - Docker's media types: all of them are `MediaType::Other`, and its `to_docker_v2s2` knows four of the
+//!   seven that OCI types correspond to. [`media_type::docker_form`] knows all.
+
+use std::fmt;
+
+use oci_spec::image::{self as spec, MediaType};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Code, Error, Result, escape};
+use crate::image::media_type::{self, Kind};
+use crate::image::{Digest, Platform};
+
+/// A value that has no counterpart on the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversionError {
+    what: String,
+}
+
+impl fmt::Display for ConversionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for ConversionError {}
+
+fn no_counterpart(what: impl Into<String>) -> ConversionError {
+    ConversionError { what: what.into() }
+}
+
+/// oci-spec has no way to construct a digest other than to parse one. Its grammar accepts every SHA-256
+/// and SHA-512 digest.
+impl TryFrom<&Digest> for spec::Digest {
+    type Error = Error;
+
+    fn try_from(digest: &Digest) -> Result<Self> {
+        spec::Digest::try_from(digest.to_string()).map_err(|error| {
+            Error::new(
+                Code::InvalidDigest,
+                format!("oci-spec refuses the digest {digest}: {}", reason(&error)),
+            )
+        })
+    }
+}
+
+/// Refuses algorithms that ocify cannot verify, such as sha384.
+impl TryFrom<&spec::Digest> for Digest {
+    type Error = Error;
+
+    fn try_from(digest: &spec::Digest) -> Result<Self> {
+        digest.as_ref().parse()
+    }
+}
+
+/// Do not serialize the result: oci-spec writes a platform's `os.version` as `os_version`.
+impl From<&Platform> for spec::Platform {
+    fn from(platform: &Platform) -> Self {
+        let architecture = match platform.architecture.as_str() {
+            // oci-spec parses this one as arm64be.
+            "armbe" => spec::Arch::ARMbe,
+            other => spec::Arch::from(other),
+        };
+        let mut converted = spec::Platform::default();
+        converted
+            .set_os(spec::Os::from(platform.os.as_str()))
+            .set_architecture(architecture)
+            .set_os_version(platform.os_version.clone())
+            .set_variant(platform.variant.clone());
+        converted
+    }
+}
+
+/// Refuses a platform without an operating system or architecture, and one with features, which
+/// [`Platform`] does not have.
+impl TryFrom<&spec::Platform> for Platform {
+    type Error = ConversionError;
+
+    fn try_from(platform: &spec::Platform) -> std::result::Result<Self, ConversionError> {
+        let (os, architecture) = (
+            platform.os().to_string(),
+            platform.architecture().to_string(),
+        );
+        let empty = [("os", &os), ("architecture", &architecture)];
+        if let Some((name, _)) = empty.iter().find(|(_, value)| value.is_empty()) {
+            return Err(no_counterpart(format!("the platform has an empty {name}")));
+        }
+        let lists = [
+            ("os.features", platform.os_features()),
+            ("features", platform.features()),
+        ];
+        for (name, features) in lists {
+            if let Some(features) = features.as_ref().filter(|features| !features.is_empty()) {
+                return Err(no_counterpart(format!(
+                    "the platform {os}/{architecture} requires the {name} {}",
+                    escape(&features.join(", "))
+                )));
+            }
+        }
+        let stated = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        Ok(Platform {
+            os,
+            architecture,
+            variant: stated(platform.variant()),
+            os_version: stated(platform.os_version()),
+        })
+    }
+}
+
+/// What oci-spec's media type names, Docker's types included.
+impl From<&MediaType> for Kind {
+    fn from(media_type: &MediaType) -> Self {
+        match media_type {
+            // Misspelled by oci-spec.
+            MediaType::Descriptor => Kind::Artifact,
+            other => media_type::kind(other.as_ref()),
+        }
+    }
+}
+
+/// The OCI media type of that kind. Refuses kinds that OCI has no type for, and those that several types
+/// share.
+impl TryFrom<Kind> for MediaType {
+    type Error = ConversionError;
+
+    fn try_from(kind: Kind) -> std::result::Result<Self, ConversionError> {
+        let what = match kind {
+            Kind::Index => return Ok(MediaType::ImageIndex),
+            Kind::Manifest => return Ok(MediaType::ImageManifest),
+            Kind::Config | Kind::OctetStream => return Ok(MediaType::ImageConfig),
+            Kind::Layer {
+                compression,
+                distributable,
+            } => return Ok(media_type::oci_layer(compression, distributable).into()),
+            Kind::Schema1 => "a Docker schema 1 manifest",
+            Kind::Plugin => "the config of a Docker plugin",
+            Kind::OpaqueLayer => "a layer that is encrypted or not a tar archive",
+            Kind::CacheConfig => "a BuildKit cache config",
+            Kind::InToto => "an in-toto statement",
+            Kind::Attestation => "an attestation",
+            Kind::Signature => "a signature",
+            Kind::Artifact => "the content of an artifact",
+            Kind::Unknown => "content of an unknown type",
+        };
+        Err(no_counterpart(format!(
+            "OCI has no single media type for {what}"
+        )))
+    }
+}
+
+/// A descriptor of content that has that type, digest and length in bytes.
+///
+/// # Errors
+/// oci-spec refuses the digest.
+pub(crate) fn descriptor(media_type: &str, digest: &Digest, len: u64) -> Result<spec::Descriptor> {
+    let digest = spec::Digest::try_from(digest)?;
+    Ok(spec::Descriptor::new(media_type.into(), len, digest))
+}
+
+/// The text of a document that a builder made: compact, and the same in every run. oci-spec keeps
+/// annotations in a hash map, so they are sorted here.
+///
+/// # Errors
+/// The builder lacks a property, or the document cannot be serialized.
+pub(crate) fn text<T: Serialize>(document: oci_spec::Result<T>) -> Result<Vec<u8>> {
+    let written = document.and_then(|document| {
+        let mut value = serde_json::to_value(document)?;
+        sort_annotations(&mut value);
+        Ok(serde_json::to_vec(&value)?)
+    });
+    written.map_err(|error| {
+        Error::new(
+            Code::InvalidDocument,
+            format!("cannot build an OCI document: {}", reason(&error)),
+        )
+    })
+}
+
+/// What an error of oci-spec says, with its cause: by itself it is as short as `serde failed`.
+pub(crate) fn reason(error: &oci_spec::OciSpecError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => cause.to_string(),
+        None => error.to_string(),
+    }
+}
+
+fn sort_annotations(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(sort_annotations),
+        Value::Object(members) => {
+            for (key, value) in members {
+                match value {
+                    Value::Object(annotations) if key == "annotations" => annotations.sort_keys(),
+                    other => sort_annotations(other),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod order;
 pub mod pointer;
 mod resolve;
 mod restore;
+mod typed;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

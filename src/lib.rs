@@ -27,4 +27,7 @@ pub use error::{Error, Result};
 pub use graph::resolve;
 pub use input::{Source, scan};
 pub use inventory::Strictness;
+/// The types of the [typed views](graph::document::Document::manifest) and of the conversions in [`image`]. A new minor
+/// version of oci-spec is therefore a new minor version of ocify.
+pub use oci_spec;
 pub use plan::plan;

@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Hint, Lenient, Result, escape};
 use crate::graph::pointer::{Pointer, Role, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
-use crate::inventory::Strictness;
+use crate::inventory::{BlobEntry, BlobSource, Strictness};
 use crate::json::{Fault, KeyCase, View, check, check_but_duplicates, find};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
@@ -260,6 +260,35 @@ impl DocumentReader {
         self.repeated_keys.extend(repeated);
         Ok(())
     }
+}
+
+/// The bytes of a document, whose digest is verified.
+///
+/// # Errors
+/// It cannot be read, is longer than [`MAX_DOCUMENT_LEN`], or has another digest.
+pub(crate) fn read_verified(
+    blobs: &dyn BlobSource,
+    digest: &Digest,
+    blob: &BlobEntry,
+    location: &str,
+) -> Result<Vec<u8>> {
+    let bytes = blobs.read_blob(blob, MAX_DOCUMENT_LEN)?;
+    let found = Digest::of(digest.algorithm(), &bytes);
+    if found != *digest {
+        return Err(Error::new(
+            Code::DigestMismatch,
+            format!(
+                "{location} is damaged: {} has the digest {found}",
+                digest.blob_name()
+            ),
+        )
+        .with_document(location)
+        .with_entry(digest.blob_name())
+        .with_expected(digest)
+        .with_found(found)
+        .with_hint(Hint::CopyAgain));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use base64::Engine as _;
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::Missing;
 use crate::graph::docker_archive::DockerArchiveItem;
-use crate::graph::document::{Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, schema1};
+use crate::graph::document::{
+    Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, read_verified, schema1,
+};
 use crate::graph::image::{self, ManifestFacts, Role};
 use crate::graph::pointer::{self, Pointer};
 use crate::graph::restore::restored;
@@ -201,23 +203,7 @@ impl<'a> Walk<'a> {
             .with_expected(cap)
             .with_found(len));
         }
-        let bytes = self.blobs.read_blob(blob, MAX_DOCUMENT_LEN)?;
-        let found = Digest::of(digest.algorithm(), &bytes);
-        if found != *digest {
-            return Err(Error::new(
-                Code::DigestMismatch,
-                format!(
-                    "{location} is damaged: {} has the digest {found}",
-                    digest.blob_name()
-                ),
-            )
-            .with_document(location)
-            .with_entry(digest.blob_name())
-            .with_expected(digest)
-            .with_found(found)
-            .with_hint(Hint::CopyAgain));
-        }
-        Ok(bytes)
+        read_verified(self.blobs, digest, blob, location)
     }
 
     fn manifest_facts(

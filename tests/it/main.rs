@@ -57,3 +57,4 @@ mod stream_damage;
 mod stream_ends;
 mod stream_kept;
 mod terminal;
+mod typed_views;

@@ -1,10 +1,16 @@
 //! An independent judge of what ocify writes: it uses nothing of ocify, and collects every fault.
+//!
+//! oci-spec parses `oci-layout`, every index and every manifest, those with Docker's types too, because their properties are the
+//! same. Of configs it parses those of images: BuildKit's cache config and the configs of artifacts are not OCI documents.
+//! `manifest.json` is Docker's own, and is judged by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest, OciLayout};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::contents::{Contents, blob_name};
@@ -100,6 +106,7 @@ pub(crate) fn judge_contents(
     if root["mediaType"] != format!("{OCI}index.v1+json") {
         check.fault("index.json", format!("mediaType {}", root["mediaType"]));
     }
+    check.parses::<ImageIndex>(contents.file("index.json"), "index.json");
     check.index(&root, "index.json");
     check.names();
     check.docker_manifest();
@@ -212,6 +219,13 @@ impl Check<'_> {
         self.faults.push(format!("{at}: {}", what.as_ref()));
     }
 
+    /// Whether the specification's own types accept a document.
+    fn parses<T: DeserializeOwned>(&mut self, bytes: &[u8], at: &str) {
+        if let Err(error) = serde_json::from_slice::<T>(bytes) {
+            self.fault(at, format!("oci-spec refuses it: {error}"));
+        }
+    }
+
     fn files(&mut self) {
         for (name, bytes) in &self.contents.files {
             let found = match name.split('/').collect::<Vec<_>>()[..] {
@@ -224,6 +238,7 @@ impl Check<'_> {
                 self.fault(name, format!("expected {}, found {}", found.0, found.1));
             }
         }
+        self.parses::<OciLayout>(self.contents.file("oci-layout"), "oci-layout");
         let version: Value = self.contents.json("oci-layout");
         if version["imageLayoutVersion"] != "1.0.0" {
             self.fault("oci-layout", "version");
@@ -281,8 +296,10 @@ impl Check<'_> {
             );
         }
         if kind == Some("index.v1+json") {
+            self.parses::<ImageIndex>(bytes, at);
             self.index(&document, at);
         } else {
+            self.parses::<ImageManifest>(bytes, at);
             self.manifest(&document, at);
         }
     }
@@ -301,6 +318,7 @@ impl Check<'_> {
             return;
         };
         self.facts.configs.insert(digest.to_owned());
+        self.parses::<ImageConfiguration>(config, &format!("{at}, config"));
         let config: Value = serde_json::from_slice(config).unwrap();
         let diff_ids: Vec<&Value> = list(&config["rootfs"], "diff_ids").collect();
         let layers: Vec<&Value> = list(manifest, "layers").collect();

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::common::archive::{Entry, open_tar, tar};
 use crate::common::builder::{
-    DOCKER_CONFIG, DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_TAR, OCI_ZSTD, gzip, layer_tar,
-    right_image, right_layout,
+    DOCKER_CONFIG, DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, OCI_TAR, OCI_ZSTD,
+    gzip, layer_tar, right_image, right_layout,
 };
 use crate::common::checker::judge;
 use crate::common::runner::Sandbox;
@@ -15,6 +15,16 @@ fn faults(bytes: &[u8]) -> String {
     let sandbox = Sandbox::new();
     let path = sandbox.put("out.tar", bytes);
     judge(&path).err().unwrap_or_default().join("\n")
+}
+
+/// The right image with its manifest changed.
+fn manifest(edit: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut layout = Layout::new();
+    let mut manifest = layout.manifest(&right_image());
+    edit(&mut manifest);
+    let descriptor = layout.document(OCI_MANIFEST, &manifest);
+    layout.root(vec![descriptor]);
+    layout.tar()
 }
 
 /// The right archive with its entries changed.
@@ -103,6 +113,37 @@ fn faults_of_the_documents_are_seen() {
             std::panic::catch_unwind(|| faults(&bytes)).unwrap_or_else(|_| expected.to_owned());
         assert!(found.contains(expected), "{name}: {found}");
     }
+}
+
+#[test]
+fn documents_that_oci_spec_refuses_are_seen() {
+    let without_version = |document: &mut Value| document["schemaVersion"] = Value::Null;
+    let no_config = |manifest: &mut Value| manifest["config"] = Value::Null;
+    let layout = |entries: &mut Vec<Entry>| {
+        entry(entries, "oci-layout").data = br#"{"imageLayoutVersion":1}"#.to_vec();
+    };
+    #[rustfmt::skip]
+    let cases = [
+        ("index", root(without_version), "index.json: oci-spec refuses it: invalid type: null, expected u32"),
+        ("manifest", manifest(without_version), "index.json, manifests[0]: oci-spec refuses it: invalid type: null, expected u32"),
+        ("no config", manifest(no_config), "index.json, manifests[0]: oci-spec refuses it: "),
+        ("layout", changed(layout), "oci-layout: oci-spec refuses it: "),
+    ];
+    for (name, bytes, expected) in cases {
+        let found = faults(&bytes);
+        assert!(found.contains(expected), "{name}: {found}");
+    }
+    let mut layout = Layout::new();
+    let image = right_image();
+    let mut manifest = layout.manifest(&image);
+    let mut config = image.config();
+    config["os"] = json!(7);
+    manifest["config"] = layout.document(&image.config_type, &config);
+    let descriptor = layout.document(OCI_MANIFEST, &manifest);
+    layout.root(vec![descriptor]);
+    let found = faults(&layout.tar());
+    let expected = "index.json, manifests[0], config: oci-spec refuses it: ";
+    assert!(found.contains(expected), "{found}");
 }
 
 #[test]

@@ -190,6 +190,17 @@ pub(crate) mod samples {
     use crate::image::{Algorithm, Digest};
     use crate::plan::rules::{FindingRule, Rule};
     use crate::plan::{Change, DigestChange, Finding, Image, Plan};
+    use crate::report::text::{BOLD, DIM, RED, YELLOW};
+
+    /// What a stream that shows no styles makes of an output.
+    pub(crate) fn without_styles(out: Vec<u8>) -> String {
+        let mut text = String::from_utf8(out).unwrap();
+        for style in [RED, YELLOW, BOLD, DIM] {
+            text = text.replace(&style.to_string(), "");
+            text = text.replace(&format!("{style:#}"), "");
+        }
+        text
+    }
 
     pub(crate) fn digest(text: &str) -> Digest {
         Digest::of(Algorithm::Sha256, text.as_bytes())

@@ -7,10 +7,10 @@ use std::path::Path;
 use ocify::apply::{ApplyOptions, StreamSink, Target, Verify, apply};
 use ocify::apply::{apply_in_place, apply_patched, patch};
 use ocify::codec::Limits;
-use ocify::image::Digest;
 use ocify::error::{Code, Error, Result};
-use ocify::progress::Hidden;
+use ocify::image::Digest;
 use ocify::input::{SpoolOptions, Stream};
+use ocify::progress::Hidden;
 use ocify::{Source, Strictness, plan, resolve, scan};
 
 use crate::{folder, plan_options, planned};

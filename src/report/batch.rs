@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::text::{Style, bytes, count, kinds_of_changes};
+use super::text::{BOLD, DIM, RED, bytes, count, kinds_of_changes};
 use super::{Report, Status};
 use crate::error::escape;
 use crate::plan::Plan;
@@ -148,23 +148,21 @@ fn rounded(seconds: f64) -> Value {
     json!((seconds * 1000.0).round() / 1000.0)
 }
 
-/// Writes the line of one input for people; nothing for what was finished before.
-pub fn item_text(item: &Item<'_>, color: bool, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the line of one input for people, with escape sequences for styles; nothing for what was finished before.
+pub fn item_text(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
     let report = &item.report;
-    let style = Style::new(color);
-    let (start, what) = match report.status {
+    let (style, what) = match report.status {
         Status::Kept => return Ok(()),
-        Status::Failed => (style.red, failure(report)),
-        Status::Skipped => (style.dim, "no image archive".to_owned()),
+        Status::Failed => (RED, failure(report)),
+        Status::Skipped => (DIM, "no image archive".to_owned()),
         Status::Fixed | Status::Unchanged | Status::WouldFix | Status::Restored => {
-            (style.bold, success(report))
+            (BOLD, success(report))
         }
     };
     writeln!(
         out,
-        "{start}{:9}{} {}: {what}",
+        "{style}{:9}{style:#} {}: {what}",
         report.status.name(),
-        style.reset,
         escape(report.input)
     )
 }
@@ -200,9 +198,8 @@ fn success(report: &Report<'_>) -> String {
     parts.join(", ")
 }
 
-/// Writes the end for people.
-pub fn summary_text(summary: &Summary, color: bool, out: &mut dyn Write) -> io::Result<()> {
-    let style = Style::new(color);
+/// Writes the end for people, with escape sequences for styles.
+pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     let total = summary.total();
     let named = [
         (summary.fixed, "fixed"),
@@ -226,11 +223,9 @@ pub fn summary_text(summary: &Summary, color: bool, out: &mut dyn Write) -> io::
     let inputs = if total == 1 { "input" } else { "inputs" };
     write!(
         out,
-        "{}{stopped}{} {inputs} in {}{}",
-        style.bold,
+        "{BOLD}{stopped}{} {inputs} in {}{BOLD:#}",
         grouped(total),
-        duration(summary.seconds),
-        style.reset
+        duration(summary.seconds)
     )?;
     if !parts.is_empty() {
         write!(out, ": {}", parts.join(", "))?;
@@ -278,6 +273,7 @@ pub fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::without_styles;
     use super::super::{Blobs, samples};
     use super::*;
     use crate::error::{Code, Error};
@@ -325,8 +321,8 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
-            item_text(&item(report), false, &mut out).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            item_text(&item(report), &mut out).unwrap();
+            assert_eq!(without_styles(out), expected);
         }
     }
 
@@ -334,8 +330,8 @@ mod tests {
     fn summaries_for_people() {
         let text = |summary: &Summary| {
             let mut out = Vec::new();
-            summary_text(summary, false, &mut out).unwrap();
-            String::from_utf8(out).unwrap()
+            summary_text(summary, &mut out).unwrap();
+            without_styles(out)
         };
         let mut summary = Summary {
             seconds: 2.04,

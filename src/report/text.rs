@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use anstyle::{AnsiColor, Style};
+
 use super::{Report, Status, Wording, metadata};
 use crate::error::{Error, escape};
 use crate::plan::rules::Rule;
@@ -11,69 +13,31 @@ use crate::plan::{Change, DigestChange, Finding, Plan, Severity};
 /// How many places of one kind of change are shown.
 const SHOWN: usize = 3;
 
-/// Terminal styles, all empty without color.
-pub(super) struct Style {
-    pub(super) bold: &'static str,
-    pub(super) dim: &'static str,
-    pub(super) red: &'static str,
-    pub(super) yellow: &'static str,
-    pub(super) reset: &'static str,
-}
+// Reports and errors are always styled. Streams that do not show styles remove them, as those of anstream do.
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 
-impl Style {
-    pub(super) fn new(color: bool) -> Self {
-        if color {
-            Style {
-                bold: "\x1b[1m",
-                dim: "\x1b[2m",
-                red: "\x1b[1;31m",
-                yellow: "\x1b[1;33m",
-                reset: "\x1b[0m",
-            }
-        } else {
-            Style {
-                bold: "",
-                dim: "",
-                red: "",
-                yellow: "",
-                reset: "",
-            }
-        }
-    }
-}
-
-/// Writes the report. A failure has none: [`error`] writes it.
-pub fn render(report: &Report<'_>, color: bool, out: &mut dyn Write) -> io::Result<()> {
-    let style = Style::new(color);
+/// Writes the report, with escape sequences for styles. A failure has no report: [`error`] writes it.
+pub fn render(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     let Some(plan) = report.plan else {
-        return recovered(report, &style, out);
+        return recovered(report, out);
     };
-    writeln!(
-        out,
-        "{}{}{}",
-        style.bold,
-        headline(report, plan),
-        style.reset
-    )?;
-    changes(&plan.changes, report.wording, &style, out)?;
-    digests(&plan.digests, &style, out)?;
-    findings(&plan.findings, report.wording, &style, out)
+    writeln!(out, "{BOLD}{}{BOLD:#}", headline(report, plan))?;
+    changes(&plan.changes, report.wording, out)?;
+    digests(&plan.digests, out)?;
+    findings(&plan.findings, report.wording, out)
 }
 
-/// Writes an error and its hint.
-pub fn error(
-    error: &Error,
-    wording: &dyn Wording,
-    color: bool,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let style = Style::new(color);
+/// Writes an error and its hint, with escape sequences for styles.
+pub fn error(error: &Error, wording: &dyn Wording, out: &mut dyn Write) -> io::Result<()> {
     let message = escape(&wording.error(error));
-    writeln!(out, "{}error:{} {message}", style.red, style.reset)?;
+    writeln!(out, "{RED}error:{RED:#} {message}")?;
     match error.hint() {
         Some(hint) => {
             let hint = escape(&wording.hint(hint));
-            writeln!(out, "{}hint:{} {hint}", style.bold, style.reset)
+            writeln!(out, "{BOLD}hint:{BOLD:#} {hint}")
         }
         None => Ok(()),
     }
@@ -136,7 +100,7 @@ fn headline(report: &Report<'_>, plan: &Plan) -> String {
 }
 
 /// The only line of a run without a plan.
-fn recovered(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn recovered(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     let what = match report.status {
         Status::Restored => "brought back to what it was before an in-place fix that did not end",
         Status::Unchanged => {
@@ -146,16 +110,10 @@ fn recovered(report: &Report<'_>, style: &Style, out: &mut dyn Write) -> io::Res
             return Ok(());
         }
     };
-    let Style { bold, reset, .. } = style;
-    writeln!(out, "{bold}{}: {what}{reset}", escape(report.input))
+    writeln!(out, "{BOLD}{}: {what}{BOLD:#}", escape(report.input))
 }
 
-fn changes(
-    changes: &[Change],
-    wording: &dyn Wording,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn changes(changes: &[Change], wording: &dyn Wording, out: &mut dyn Write) -> io::Result<()> {
     let mut groups: Vec<Vec<&Change>> = Vec::new();
     for change in changes {
         let known = groups.iter_mut().find(|group| group[0].rule == change.rule);
@@ -166,12 +124,9 @@ fn changes(
     }
     for group in groups {
         let rule = group[0].rule;
-        let Style {
-            bold, dim, reset, ..
-        } = style;
         writeln!(
             out,
-            "\n{bold}{}{reset} ({}): {}",
+            "\n{BOLD}{}{BOLD:#} ({}): {}",
             rule.name(),
             group.len(),
             wording.reason(rule)
@@ -186,7 +141,7 @@ fn changes(
                 (Some(before), None) => format!("removed {}", escape(before)),
                 (None, None) => continue,
             };
-            writeln!(out, "    {dim}{values}{reset}")?;
+            writeln!(out, "    {DIM}{values}{DIM:#}")?;
         }
         if group.len() > SHOWN {
             writeln!(out, "  and {} more", group.len() - SHOWN)?;
@@ -195,11 +150,11 @@ fn changes(
     Ok(())
 }
 
-fn digests(digests: &[DigestChange], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
     if digests.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}manifest digests{}", style.bold, style.reset)?;
+    writeln!(out, "\n{BOLD}manifest digests{BOLD:#}")?;
     for change in digests {
         let mut about: Vec<String> = Vec::new();
         if change.is_index {
@@ -220,22 +175,17 @@ fn digests(digests: &[DigestChange], style: &Style, out: &mut dyn Write) -> io::
     Ok(())
 }
 
-fn findings(
-    findings: &[Finding],
-    wording: &dyn Wording,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn findings(findings: &[Finding], wording: &dyn Wording, out: &mut dyn Write) -> io::Result<()> {
     if !findings.is_empty() {
         writeln!(out)?;
     }
     for finding in findings {
         let severity = finding.rule.severity();
-        let color = match severity {
-            Severity::Warning => style.yellow,
-            Severity::Info => style.bold,
+        let style = match severity {
+            Severity::Warning => YELLOW,
+            Severity::Info => BOLD,
         };
-        write!(out, "{color}{}:{} ", severity.name(), style.reset)?;
+        write!(out, "{style}{}:{style:#} ", severity.name())?;
         if let Some(location) = &finding.location {
             write!(out, "{}: ", escape(location))?;
         }
@@ -254,14 +204,15 @@ fn findings(
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::without_styles;
     use super::super::{Blobs, Neutral, samples};
     use super::*;
     use crate::error::Code;
 
-    fn text(report: &Report<'_>, color: bool) -> String {
+    fn text(report: &Report<'_>) -> String {
         let mut out = Vec::new();
-        render(report, color, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        render(report, &mut out).unwrap();
+        without_styles(out)
     }
 
     const BLOBS: Blobs = Blobs {
@@ -302,30 +253,35 @@ warning: index.json, manifests[1]\\u{{1b}}[31m: an image has no name [unnamed-im
             samples::digest("after"),
         );
         let report = Report::written("app.tar", "fixed.tar", &plan, BLOBS);
-        assert_eq!(text(&report, false), expected);
+        assert_eq!(text(&report), expected);
     }
 
     #[test]
-    fn color_changes_nothing_but_styles() {
+    fn styles() {
         let plan = samples::full();
         let report = Report::written("app.tar", "fixed.tar", &plan, BLOBS);
-        let mut colored = text(&report, true);
-        assert!(colored.contains("\x1b[1;33mwarning:\x1b[0m"));
-        for style in ["\x1b[1m", "\x1b[2m", "\x1b[1;33m", "\x1b[0m"] {
-            colored = colored.replace(style, "");
+        let mut out = Vec::new();
+        render(&report, &mut out).unwrap();
+        let styled = String::from_utf8(out).unwrap();
+        for expected in [
+            "\x1b[1mapp.tar → fixed.tar: fixed",
+            "\x1b[1mlayer-type\x1b[0m (5)",
+            "\x1b[2mold-type → new-type\x1b[0m\n",
+            "\x1b[1m\x1b[33mwarning:\x1b[0m ",
+        ] {
+            assert!(styled.contains(expected), "{expected:?}: {styled:?}");
         }
-        assert_eq!(colored, text(&report, false));
     }
 
     #[test]
     fn other_headlines() {
         let (full, empty) = (samples::full(), samples::empty());
-        let dry = text(&Report::dry_run("app.tar", &full), false);
+        let dry = text(&Report::dry_run("app.tar", &full));
         assert!(
             dry.starts_with("app.tar: would be fixed, 2 kinds of changes\n"),
             "{dry}"
         );
-        let dry = text(&Report::dry_run("a\nb", &empty), false);
+        let dry = text(&Report::dry_run("a\nb", &empty));
         assert_eq!(dry, "a\\u{a}b: already right, nothing needed to change\n");
         let report = Report::written(
             "app.tar",
@@ -338,7 +294,7 @@ warning: index.json, manifests[1]\\u{{1b}}[31m: an image has no name [unnamed-im
             },
         );
         assert_eq!(
-            text(&report, false),
+            text(&report),
             "app.tar → b.tar: already right, nothing needed to change, 1 blob (7 B) copied, documents verified\n"
         );
     }
@@ -354,8 +310,8 @@ warning: index.json, manifests[1]\\u{{1b}}[31m: an image has no name [unnamed-im
             ),
         ] {
             let mut out = Vec::new();
-            error(&input, &Neutral, false, &mut out).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            error(&input, &Neutral, &mut out).unwrap();
+            assert_eq!(without_styles(out), expected);
         }
     }
 

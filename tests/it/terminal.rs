@@ -1,14 +1,15 @@
 //! What a person sees of a run of many inputs, in the end.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use crate::common::batch::{has_staging, put, put_all};
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
+use crate::common::fixture;
 use crate::common::random::Random;
 use crate::common::runner::Sandbox;
 use crate::common::terminal::{read_all, screen, terminal};
@@ -113,4 +114,49 @@ fn an_interrupt_leaves_no_bars() {
         "{lines:#?}"
     );
     assert!(!has_staging(&sandbox.path("out")));
+}
+
+#[test]
+fn styles_are_for_terminals_that_have_them() {
+    let sandbox = Sandbox::new();
+    let archive = fixture("buildkit-docker-zstd-ocifalse.tar");
+    put(&sandbox, "in/app.tar", fs::read(archive).unwrap());
+    put(&sandbox, "in/cut.tar", "cut");
+    // A report, an error, and what a batch prints; each on the terminal, and standard error or output on nothing.
+    let single = ["fix", "in/app.tar", "-o", "out.tar", "--force"];
+    let failed = ["fix", "in/cut.tar", "-o", "none.tar"];
+    let batch = ["fix", "in", "-o", "out", "--force", "--progress", "quiet"];
+    let lines: [(&[&str], bool, &str); 3] = [
+        (&single, false, "\u{1b}[1min/app.tar"),
+        (&failed, true, "error:\u{1b}[0m"),
+        (&batch, false, "\u{1b}[1mfixed    \u{1b}[0m"),
+    ];
+    for (line, is_error, styled) in lines {
+        let shown = |variables: &[(&str, &str)]| {
+            let (control, end) = terminal(24, COLUMNS);
+            let mut command = sandbox.command();
+            command.args(line).envs(variables.iter().copied());
+            command.stdin(Stdio::null());
+            match is_error {
+                true => command.stderr(end).stdout(Stdio::null()),
+                false => command.stdout(end).stderr(Stdio::null()),
+            };
+            let mut child = command.spawn().unwrap();
+            // It has a copy of the terminal.
+            drop(command);
+            let bytes = read_all(control);
+            child.wait().unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        for with in [&[][..], &[("TERM", "xterm")], &[("NO_COLOR", "")]] {
+            let text = shown(with);
+            assert!(text.contains(styled), "{with:?}: {text:?}");
+        }
+        let force = ("CLICOLOR_FORCE", "1");
+        for without in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+            let text = shown(&[without, force]);
+            assert!(!text.contains('\u{1b}'), "{without:?}: {text:?}");
+            assert!(text.contains("in/"), "{without:?}: {text:?}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod place;
 mod progress;
 mod run;
 mod stream;
+mod styles;
 mod words;
 
 use std::process::ExitCode;

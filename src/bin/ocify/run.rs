@@ -1,10 +1,11 @@
 //! One run: the command line in, the report and the exit code out.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anstream::stream::{AsLockedWrite, RawStream};
 use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -20,6 +21,7 @@ use crate::fix::{self, Around, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::progress::Shown;
+use crate::styles::styled;
 use crate::words::Words;
 
 const DONE: u8 = 0;
@@ -204,29 +206,26 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     }
 }
 
-fn show(report: &Report<'_>, format: Format, to: impl Write + IsTerminal) -> io::Result<()> {
-    let color = to.is_terminal() && color_wanted();
-    let mut out = io::BufWriter::new(to);
+fn show(report: &Report<'_>, format: Format, to: impl RawStream + AsLockedWrite) -> io::Result<()> {
     let report = &Report {
         wording: &Words,
         ..*report
     };
     match format {
-        Format::Text => text::render(report, color, &mut out)?,
-        Format::Json => json::render(report, &mut out)?,
+        Format::Text => {
+            let mut out = io::BufWriter::new(styled(to));
+            text::render(report, &mut out)?;
+            out.flush()
+        }
+        Format::Json => {
+            let mut out = io::BufWriter::new(to);
+            json::render(report, &mut out)?;
+            out.flush()
+        }
     }
-    out.flush()
 }
 
 /// An error for people, on standard error.
 pub(crate) fn show_error(error: &Error) {
-    let stderr = io::stderr();
-    let color = stderr.is_terminal() && color_wanted();
-    let _ = text::error(error, &Words, color, &mut stderr.lock());
-}
-
-/// By no-color.org, and not on a terminal that cannot.
-pub(crate) fn color_wanted() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    let _ = text::error(error, &Words, &mut styled(io::stderr().lock()));
 }

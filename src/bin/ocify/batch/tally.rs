@@ -18,7 +18,8 @@ use crate::files;
 use crate::fix::Done;
 use crate::interrupt::Interrupt;
 use crate::progress::Overview;
-use crate::run::{color_wanted, show_error};
+use crate::run::show_error;
+use crate::styles::styled_memory;
 use crate::words::Words;
 
 /// How many failures are told again at the end.
@@ -44,7 +45,6 @@ pub(crate) enum Ended {
 /// Everything that is told.
 pub(crate) struct Tally<'a> {
     format: Format,
-    is_colored: bool,
     overview: &'a Overview,
     counted: Mutex<Counted>,
 }
@@ -102,7 +102,6 @@ impl<'a> Tally<'a> {
         };
         Ok(Tally {
             format: args.format,
-            is_colored: overview.is_on_terminal() && color_wanted(),
             overview,
             counted: Mutex::new(Counted {
                 summary: Summary {
@@ -196,9 +195,9 @@ impl<'a> Tally<'a> {
         let shown = match self.format {
             Format::Json => json.clone(),
             Format::Text => {
-                let mut line = Vec::new();
-                let written = batch::item_text(item, self.is_colored, &mut line);
-                written.is_ok().then_some(line)
+                let mut line = styled_memory(self.overview.is_on_terminal());
+                let written = batch::item_text(item, &mut line);
+                written.is_ok().then(|| line.into_inner())
             }
         };
         Printed { json, shown }
@@ -229,13 +228,14 @@ impl<'a> Tally<'a> {
         if more > 0 {
             let _ = writeln!(io::stderr(), "and {} more failures", batch::grouped(more));
         }
-        let mut shown = Vec::new();
-        match self.format {
-            Format::Json => shown = json,
+        let shown = match self.format {
+            Format::Json => json,
             Format::Text => {
-                let _ = batch::summary_text(&counted.summary, self.is_colored, &mut shown);
+                let mut shown = styled_memory(self.overview.is_on_terminal());
+                let _ = batch::summary_text(&counted.summary, &mut shown);
+                shown.into_inner()
             }
-        }
+        };
         self.overview.print(&shown);
         // Nobody draws any more.
         self.overview.flush();

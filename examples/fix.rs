@@ -7,8 +7,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, Target, apply};
-use ocify::plan::PlanOptions;
+use ocify::apply::{ApplyOptions, Output, Target, apply};
+use ocify::plan::{NewLayers, PlanOptions};
 use ocify::progress::Hidden;
 use ocify::{Source, Strictness, plan, resolve, scan};
 
@@ -22,14 +22,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn fix(input: &Path, output: &Path) -> ocify::Result<()> {
     let source = Source::open(input)?;
-    let target = Target::prepare(&source, output, false)?;
+    let target = Target::prepare(Output::path(output), &source)?;
     let inventory = scan(&source, Strictness::Strict)?;
     let graph = resolve(inventory, &source, Strictness::Strict)?;
-    let plan = plan(&graph, &PlanOptions::default())?;
-    let options = ApplyOptions {
-        jobs: 2,
-        ..ApplyOptions::default()
-    };
-    apply(&plan, &source, target, &options, &Hidden)?;
+    let options = PlanOptions::default();
+    let draft = plan(&graph, &options, target.form(), None)?;
+    // Without --compression there is nothing to recompress.
+    let plan = draft.complete(&NewLayers::default())?;
+    apply(&plan, &source, target, &ApplyOptions::default(), &Hidden)?;
     Ok(())
 }

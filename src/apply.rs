@@ -4,6 +4,7 @@ mod archive;
 mod compressed;
 mod copy;
 mod directory;
+mod output;
 mod patch;
 mod pieces;
 mod recompress;
@@ -15,27 +16,28 @@ mod transcode;
 mod verified;
 mod verify;
 
+pub use output::Output;
 pub use patch::{Patch, apply_in_place, apply_patched, patch};
 pub use recompress::{RecompressOptions, recompress};
 pub use stream::StreamSink;
-pub use target::{Target, TargetKind};
+pub use target::Target;
+
+use std::num::NonZeroUsize;
 
 use crate::error::{Code, Error, Result, escape};
-use crate::image::{Compression, Digest};
+use crate::image::Digest;
 use crate::input::Source;
-use crate::plan::{Body, OutputEntry, Plan};
+use crate::plan::{Body, Form, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::threads::Spare;
 
 /// How to write.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ApplyOptions<'a> {
-    /// Replace an existing file.
-    pub force: bool,
     /// Wait until the output is on the disk.
     pub sync: bool,
-    /// How many threads copy and verify blobs; at least one does.
-    pub jobs: usize,
+    /// How many threads copy and verify blobs.
+    pub jobs: NonZeroUsize,
     /// Idle threads that may help.
     pub spare: Option<&'a Spare>,
     /// What is verified before the output gets its name.
@@ -44,6 +46,19 @@ pub struct ApplyOptions<'a> {
     pub link: Link,
     /// Has the last word.
     pub confirm: Option<Confirm<'a>>,
+}
+
+impl Default for ApplyOptions<'_> {
+    fn default() -> Self {
+        ApplyOptions {
+            sync: false,
+            jobs: NonZeroUsize::MIN,
+            spare: None,
+            verify: Verify::default(),
+            link: Link::default(),
+            confirm: None,
+        }
+    }
 }
 
 /// Asked when the file of an archive is whole, right before it gets its name; after an error it gets
@@ -93,10 +108,15 @@ pub struct Outcome {
 
 /// Writes the plan's entries to the target. The output gets its name only when every byte is
 /// written and verified; on an error nothing is left behind.
+///
+/// The plan must have been made for the target's [form](Target::form).
+///
+/// # Errors
+/// A blob is damaged, the input cannot be read or the output cannot be written.
 pub fn apply(
     plan: &Plan,
     source: &Source,
-    target: Target,
+    mut target: Target<'_>,
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
@@ -106,13 +126,11 @@ pub fn apply(
         Body::Directory | Body::Bytes(_) => None,
     });
     progress.start(copied.sum());
-    let written = match target.kind() {
-        TargetKind::Stream(file) => stream::write(plan, source, &target, file, options, progress),
-        TargetKind::Archive => match target.compression() {
-            Compression::Uncompressed => archive::write(plan, source, &target, options, progress),
-            compression => compressed::write(plan, source, &target, compression, options, progress),
-        },
-        TargetKind::Layout => directory::write(plan, source, &target, options, progress),
+    let written = match (target.take_writer(), target.form(), plan.form.compression()) {
+        (Some(output), ..) => stream::write(plan, source, &target, output, options, progress),
+        (None, Form::Layout, _) => directory::write(plan, source, &target, options, progress),
+        (None, _, None) => archive::write(plan, source, &target, options, progress),
+        (None, _, Some(to)) => compressed::write(plan, source, &target, to, options, progress),
     };
     progress.finish();
     written.map(|()| outcome)

@@ -22,7 +22,7 @@ pub mod standard;
 mod tar;
 pub mod threads;
 
-pub use apply::{ApplyOptions, Outcome, Target, TargetKind, Verify, apply};
+pub use apply::{ApplyOptions, Outcome, Target, Verify, apply};
 pub use error::{Error, Result};
 pub use graph::resolve;
 pub use input::{Source, scan};

@@ -5,7 +5,9 @@
 mod decide;
 mod docker_manifest;
 mod docker_type;
+mod draft;
 mod findings;
+mod form;
 mod names;
 mod naming;
 mod output;
@@ -15,7 +17,6 @@ pub mod rules;
 mod selection;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::{Hint, Result};
@@ -23,6 +24,9 @@ use crate::graph::Graph;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::DataLocation;
+use draft::Request;
+pub use draft::{Draft, NewLayers};
+pub use form::Form;
 pub use recompress::{NewLayer, Transcode};
 use rules::{FindingRule, Rule};
 
@@ -31,8 +35,6 @@ use rules::{FindingRule, Rule};
 pub struct PlanOptions {
     /// The platform that `manifest.json` describes of an image with several.
     pub platform: Option<Platform>,
-    /// The architecture to prefer where nothing else decides, by Go's name, such as `amd64`.
-    pub host_architecture: Option<String>,
     /// Whether attestations are left out.
     pub drop_attestations: bool,
     /// The images to keep; all if there is none.
@@ -47,16 +49,8 @@ pub struct PlanOptions {
     pub compression: Option<Compression>,
     /// What some reader cannot read: such layers become gzip, if nothing else is asked for.
     pub avoid: Vec<Content>,
-    /// Layers that were compressed anew, as a plan before this one asked for, by their old digest.
-    pub layers: BTreeMap<Digest, NewLayer>,
-    /// What the output is compressed with as a whole; `None` if it is not.
-    pub outer_compression: Option<Compression>,
     /// Names that become others: old and new.
     pub renames: Vec<(Reference, Reference)>,
-    /// Whether the output is the input with as little of it rewritten as can be: entries of neither
-    /// form and the form of the archive stay, and a rewritten document gets the length of the old
-    /// one, whose place it can take then.
-    pub keep_places: bool,
 }
 
 impl PlanOptions {
@@ -112,20 +106,48 @@ pub enum MissingPolicy {
 
 /// Decides everything: what changes and why, and the complete output.
 ///
+/// `host` is the architecture of the machine that the output is for, by Go's name, such as `amd64`: of
+/// an image with several platforms `manifest.json` describes the one for it if nothing else decides.
+///
 /// # Errors
 /// `index.json` and `manifest.json` that disagree, a layer in a compression that OCI does not name,
 /// an image, name or platform that was asked for and is not there.
-pub fn plan(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
+pub fn plan<'a>(
+    graph: &'a Graph,
+    options: &'a PlanOptions,
+    form: Form,
+    host: Option<&'a str>,
+) -> Result<Draft<'a>> {
+    Draft::new(Request {
+        graph,
+        options,
+        form,
+        host,
+    })
+}
+
+/// All decisions, with the layers that were recompressed, and the layers still to recompress.
+fn decide_all(request: &Request<'_>, layers: &NewLayers) -> Result<(Plan, Vec<Transcode>)> {
+    let Request {
+        graph,
+        options,
+        form,
+        host,
+    } = *request;
     let inventory = &graph.inventory;
     let mut entries = names::join(graph)?;
     let mut selection = selection::select(graph, inventory, &mut entries, options)?;
     naming::rename(graph, &mut entries, &mut selection, options)?;
-    let mut decisions = decide::decide(graph, inventory, &mut selection, options)?;
+    let mut decisions = decide::decide(graph, &mut selection, options, layers)?;
     naming::decide_annotations(graph, &entries, &mut decisions);
     let platforms = docker_manifest::platforms(graph);
-    let chosen = docker_manifest::choose(graph, &entries, &platforms, options)?;
+    let preference = docker_manifest::Preference {
+        asked: options.platform.as_ref(),
+        host,
+    };
+    let chosen = docker_manifest::choose(graph, &entries, &platforms, preference)?;
     let items = docker_manifest::items(graph, inventory, &entries, &chosen, &decisions);
-    let places = options.keep_places.then_some(&inventory.blobs);
+    let places = (form == Form::Patch).then_some(&inventory.blobs);
     let mut rewritten = rewrite::rewrite(graph, &decisions, places)?;
     let findings = findings::findings(
         graph, inventory, &entries, &selection, &decisions, &rewritten, options,
@@ -143,24 +165,45 @@ pub fn plan(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
         platforms: &platforms,
         selection: &selection,
         decisions: &decisions,
-        options,
+        family: options.family,
+        form,
     };
-    Ok(Plan {
-        transcodes: transcodes.into_values().collect(),
-        findings,
-        digests: output.digests(),
-        images: output.images(),
-        entries: output.output_entries(docker_manifest, &mut changes)?,
-        changes,
-    })
+    let digests = output.digests();
+    let images = output.images();
+    let entries = output.output_entries(docker_manifest, &mut changes)?;
+    let plan = Plan {
+        summary: Summary {
+            changes,
+            findings,
+            digests,
+            images,
+        },
+        entries,
+        form,
+    };
+    Ok((plan, transcodes.into_values().collect()))
 }
 
 /// Everything that `apply` carries out and `report` shows.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Layers to compress anew before this plan can be carried out: their descriptors follow in a
-    /// plan that is told of the new layers.
-    pub transcodes: Vec<Transcode>,
+    /// What is changed.
+    pub summary: Summary,
+    /// The entries of the output, complete and in order.
+    pub entries: Vec<OutputEntry>,
+    pub(crate) form: Form,
+}
+
+impl Plan {
+    /// The form of the output that the plan was made for.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+}
+
+/// What a plan changes, and what it found: data for reports.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
     /// What is changed, in the order of the documents.
     pub changes: Vec<Change>,
     /// What no change can mend, or what a user should know.
@@ -169,8 +212,6 @@ pub struct Plan {
     pub digests: Vec<DigestChange>,
     /// The images of the output.
     pub images: Vec<Image>,
-    /// The entries of the output, complete and in order.
-    pub entries: Vec<OutputEntry>,
 }
 
 /// One change, with the rule that asked for it.

@@ -8,7 +8,7 @@ pub mod text;
 use std::fmt;
 
 use crate::error::{Error, Hint};
-use crate::plan::Plan;
+use crate::plan::Summary;
 use crate::plan::rules::Rule;
 
 /// How a run ended.
@@ -64,7 +64,7 @@ pub struct Report<'a> {
     /// The output as the user wrote it, if it was written.
     pub output: Option<&'a str>,
     /// What was planned; `None` after a failure.
-    pub plan: Option<&'a Plan>,
+    pub plan: Option<&'a Summary>,
     /// What was copied; nothing on a dry run and after a failure.
     pub blobs: Blobs,
     /// Why standard input was kept in a temporary file, if it was.
@@ -104,7 +104,7 @@ impl Wording for Neutral {}
 
 impl<'a> Report<'a> {
     /// A run that wrote `output`.
-    pub fn written(input: &'a str, output: &'a str, plan: &'a Plan, blobs: Blobs) -> Self {
+    pub fn written(input: &'a str, output: &'a str, plan: &'a Summary, blobs: Blobs) -> Self {
         let status = if plan.changes.is_empty() {
             Status::Unchanged
         } else {
@@ -123,7 +123,7 @@ impl<'a> Report<'a> {
     }
 
     /// A dry run.
-    pub fn dry_run(input: &'a str, plan: &'a Plan) -> Self {
+    pub fn dry_run(input: &'a str, plan: &'a Summary) -> Self {
         let status = if plan.changes.is_empty() {
             Status::Unchanged
         } else {
@@ -189,7 +189,7 @@ pub(crate) mod samples {
     use crate::image::media_type::OCI_MANIFEST;
     use crate::image::{Algorithm, Digest};
     use crate::plan::rules::{FindingRule, Rule};
-    use crate::plan::{Change, DigestChange, Finding, Image, Plan};
+    use crate::plan::{Change, DigestChange, Finding, Image, Summary};
     use crate::report::text::{BOLD, DIM, RED, YELLOW};
 
     /// What a stream that shows no styles makes of an output.
@@ -226,18 +226,16 @@ pub(crate) mod samples {
         }
     }
 
-    pub(crate) fn empty() -> Plan {
-        Plan {
-            transcodes: Vec::new(),
+    pub(crate) fn empty() -> Summary {
+        Summary {
             changes: Vec::new(),
             findings: Vec::new(),
             digests: Vec::new(),
             images: vec![image("docker.io/library/app:latest")],
-            entries: Vec::new(),
         }
     }
 
-    pub(crate) fn full() -> Plan {
+    pub(crate) fn full() -> Summary {
         let mut changes: Vec<Change> = (0..5).map(layer_change).collect();
         changes.push(Change {
             rule: Rule::OciLayout,
@@ -245,8 +243,7 @@ pub(crate) mod samples {
             before: None,
             after: Some("1.0.0".into()),
         });
-        Plan {
-            transcodes: Vec::new(),
+        Summary {
             changes,
             findings: vec![Finding {
                 rule: FindingRule::UnnamedImage,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub use documents::archive_of;
 pub use edits::edited;
 use ocify::graph::Graph;
-use ocify::plan::{Plan, PlanOptions};
+use ocify::plan::{Form, NewLayers, Plan, PlanOptions};
 use ocify::{Result, Source, Strictness, plan, resolve, scan};
 pub use reference::reference;
 use tempfile::TempDir;
@@ -27,20 +27,18 @@ pub fn hold(archive: &[u8]) {
     ways(archive);
 }
 
+/// What images with several platforms are planned for.
+const HOST: Option<&str> = Some("amd64");
+
 /// The stages up to the plan.
-fn planned(source: &Source, strictness: Strictness, keep_places: bool) -> Result<(Plan, Graph)> {
-    let inventory = scan(source, strictness)?;
-    let graph = resolve(inventory, source, strictness)?;
-    let plan = plan(&graph, &plan_options(keep_places))?;
-    Ok((plan, graph))
+fn planned(source: &Source, strictness: Strictness, form: Form) -> Result<Plan> {
+    let graph = resolved(source, strictness)?;
+    let options = PlanOptions::default();
+    plan(&graph, &options, form, HOST)?.complete(&NewLayers::default())
 }
 
-fn plan_options(keep_places: bool) -> PlanOptions {
-    PlanOptions {
-        host_architecture: Some("amd64".to_owned()),
-        keep_places,
-        ..PlanOptions::default()
-    }
+fn resolved(source: &Source, strictness: Strictness) -> Result<Graph> {
+    resolve(scan(source, strictness)?, source, strictness)
 }
 
 /// A folder of this thread, in memory where the system has such a folder.

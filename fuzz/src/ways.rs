@@ -4,16 +4,17 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, StreamSink, Target, Verify, apply};
+use ocify::apply::{ApplyOptions, Output, StreamSink, Target, Verify, apply};
 use ocify::apply::{apply_in_place, apply_patched, patch};
 use ocify::codec::Limits;
 use ocify::error::{Code, Error, Result};
 use ocify::image::Digest;
 use ocify::input::{SpoolOptions, Stream};
+use ocify::plan::{Form, NewLayers, PlanOptions};
 use ocify::progress::Hidden;
 use ocify::{Source, Strictness, plan, resolve, scan};
 
-use crate::{folder, plan_options, planned};
+use crate::{HOST, folder, planned, resolved};
 
 /// The files at the root, without which nothing is an image.
 const ROOT: [&str; 3] = ["index.json", "manifest.json", "oci-layout"];
@@ -43,16 +44,14 @@ fn new_archive(archive: &[u8], strictness: Strictness) -> Result<Vec<u8>> {
 fn written(input: &Path, strictness: Strictness) -> Result<Vec<u8>> {
     let output = folder().join("whole.tar");
     let source = Source::open(input)?;
-    let (plan, _) = planned(&source, strictness, false)?;
-    let target = Target::prepare(&source, &output, true)?;
+    let target = Target::prepare(Output::path(&output).overwrite(true), &source)?;
+    let plan = planned(&source, strictness, target.form())?;
     apply(&plan, &source, target, &options(Verify::Full), &Hidden)?;
     Ok(fs::read(&output).expect("it was written"))
 }
 
 fn options<'a>(verify: Verify) -> ApplyOptions<'a> {
     ApplyOptions {
-        force: true,
-        jobs: 1,
         verify,
         ..ApplyOptions::default()
     }
@@ -63,8 +62,8 @@ fn check_layout(archive: &[u8], strictness: Strictness, whole: &[u8]) {
     let (input, layout) = (folder().join("ways.tar"), folder().join("layout"));
     fs::write(&input, archive).expect("memory takes everything");
     let source = Source::open(&input).expect("the file is there");
-    let (plan, _) = planned(&source, strictness, false).expect("it was read before");
-    let target = Target::prepare(&source, &layout.join(""), true).expect("nothing is there");
+    let plan = planned(&source, strictness, Form::Layout).expect("it was read before");
+    let target = Target::prepare(Output::layout(&layout), &source).expect("nothing is there");
     let done = apply(&plan, &source, target, &options(Verify::Full), &Hidden);
     done.expect("an archive could be written");
     let again = written(&layout, strictness).expect("a layout can be fixed");
@@ -128,7 +127,9 @@ fn one_pass(stream: &mut Stream, strictness: Strictness, output: &mut Vec<u8>) -
     let mut sink = StreamSink::new(output, Path::new("out"), &options, &Hidden);
     let inventory = stream.scan(strictness, &mut sink)?;
     let graph = resolve(inventory, stream, strictness)?;
-    let plan = plan(&graph, &plan_options(false))?;
+    let plan_options = PlanOptions::default();
+    let draft = plan(&graph, &plan_options, Form::Stream, HOST)?;
+    let plan = draft.complete(&NewLayers::default())?;
     sink.finish(&plan, stream)?;
     Ok(())
 }
@@ -184,15 +185,18 @@ fn patched(path: &Path, strictness: Strictness, is_in_place: bool) -> Result<Vec
         true => Source::open_in_place(path)?,
         false => Source::open(path)?,
     };
-    let (plan, graph) = planned(&source, strictness, true)?;
-    let patch = patch(&plan, &graph.inventory, &source).inspect_err(refuse_other_codes)?;
+    let graph = resolved(&source, strictness)?;
+    let plan_options = PlanOptions::default();
+    let draft = plan(&graph, &plan_options, Form::Patch, HOST)?;
+    let patch = patch(&draft, &source).inspect_err(refuse_other_codes)?;
+    let plan = draft.complete(&NewLayers::default())?;
     let options = options(Verify::Documents);
     if is_in_place {
         apply_in_place(&patch, &plan, &source, &options, &Hidden)?;
         return Ok(fs::read(path).expect("it is still there"));
     }
     let output = folder().join("copied.tar");
-    let target = Target::prepare(&source, &output, true)?;
+    let target = Target::prepare(Output::path(&output).overwrite(true), &source)?;
     apply_patched(&patch, &source, &target, &options, &Hidden)?;
     Ok(fs::read(&output).expect("it was written"))
 }

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use ocify::apply::{ApplyOptions, Target, apply};
-use ocify::plan::Plan;
+use ocify::apply::{ApplyOptions, Output, Target, apply};
+use ocify::plan::{Form, Plan};
 use ocify::progress::Hidden;
 use ocify::report::{Blobs, Report, json, text};
 use ocify::{Source, Strictness};
@@ -26,12 +26,9 @@ pub fn fix(archive: &[u8]) {
         };
         show(&plan);
         let output = folder().join("out.tar");
-        let target = Target::prepare(&source, &output, true).expect("the output can be replaced");
-        let options = ApplyOptions {
-            force: true,
-            jobs: 1,
-            ..ApplyOptions::default()
-        };
+        let target = Output::path(&output).overwrite(true);
+        let target = Target::prepare(target, &source).expect("the output can be replaced");
+        let options = ApplyOptions::default();
         // Blobs that are not what their names say show only here.
         if apply(&plan, &source, target, &options, &Hidden).is_err() {
             continue;
@@ -41,9 +38,9 @@ pub fn fix(archive: &[u8]) {
             panic!("the output of a fix is not accepted");
         };
         assert!(
-            again.changes.is_empty(),
+            again.summary.changes.is_empty(),
             "the output of a fix would be changed again: {:?}",
-            again.changes
+            again.summary.changes
         );
         assert_eq!(
             shape(&plan),
@@ -55,7 +52,7 @@ pub fn fix(archive: &[u8]) {
 
 fn opened(path: &Path, strictness: Strictness) -> Option<(Plan, Source)> {
     let source = Source::open(path).expect("the file is there");
-    let (plan, _) = planned(&source, strictness, false).ok()?;
+    let plan = planned(&source, strictness, Form::default()).ok()?;
     Some((plan, source))
 }
 
@@ -67,7 +64,7 @@ fn shape(plan: &Plan) -> Vec<(&str, u64)> {
 }
 
 fn show(plan: &Plan) {
-    let report = Report::written("in", "out", plan, Blobs::default());
+    let report = Report::written("in", "out", &plan.summary, Blobs::default());
     let mut shown = Vec::new();
     text::render(&report, &mut shown).expect("memory takes everything");
     let mut shown = String::from_utf8(shown).expect("a report is text");

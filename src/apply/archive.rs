@@ -126,7 +126,7 @@ pub(super) fn publish(file: StagedFile, target: &Target, options: &ApplyOptions)
         confirm()?;
     }
     let published = file.publish(PublishOptions {
-        replace: options.force,
+        replace: target.overwrite,
         sync: options.sync,
     })?;
     match published {
@@ -140,6 +140,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::apply::Output;
     use crate::error::{Code, Error};
 
     #[test]
@@ -148,9 +149,11 @@ mod tests {
         fs::write(dir.path().join("in.tar"), b"in").unwrap();
         let source = Source::open(&dir.path().join("in.tar")).unwrap();
         let path = dir.path().join("out.tar");
-        let target = Target::prepare(&source, &path, false).unwrap();
-        let run = |options: &ApplyOptions| {
+        let run = |options: &ApplyOptions, overwrite: bool| {
             let file = StagedFile::create(&path).unwrap();
+            let output = Output::path(&path).overwrite(true);
+            let mut target = Target::prepare(output, &source).unwrap();
+            target.overwrite = overwrite;
             publish(file, &target, options).map_err(|error| error.code())
         };
         let refuses = || Err(Error::interrupted());
@@ -158,13 +161,12 @@ mod tests {
             confirm: Some(Confirm(&refuses)),
             ..ApplyOptions::default()
         };
-        assert_eq!(run(&options), Err(Code::Interrupted));
+        assert_eq!(run(&options, false), Err(Code::Interrupted));
         assert!(!path.exists());
-        let mut options = ApplyOptions::default();
-        assert_eq!(run(&options), Ok(()));
-        assert_eq!(run(&options), Err(Code::OutputExists));
-        options.force = true;
-        assert_eq!(run(&options), Ok(()));
+        let options = ApplyOptions::default();
+        assert_eq!(run(&options, false), Ok(()));
+        assert_eq!(run(&options, false), Err(Code::OutputExists));
+        assert_eq!(run(&options, true), Ok(()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn write(
     let output = archive::create(target)?;
     let file = output.file().try_clone().context("write", target.path())?;
     let encoder_options = EncoderOptions {
-        threads: options.jobs,
+        threads: options.jobs.get(),
         spare: options.spare,
         ..EncoderOptions::default()
     };

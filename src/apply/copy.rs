@@ -93,7 +93,7 @@ pub(super) fn run(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let steps = schedule(tasks, options.jobs.max(1), options.verify);
+    let steps = schedule(tasks, options.jobs.get(), options.verify);
     let shared = Shared {
         source,
         output,

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::input::Source;
 use crate::inventory::{ExtraKind, Inventory, PlaceKind};
 use crate::journal::{self, Write};
-use crate::plan::{Body, Plan};
+use crate::plan::{Body, Draft, Plan};
 use crate::progress::Progress;
 
 /// What to write into an archive's file so that it becomes a plan's output.
@@ -36,14 +36,15 @@ impl Patch {
     }
 }
 
-/// Computes the patch that turns the archive into the output of a plan, which was made with
-/// `keep_places`.
+/// Computes the patch that turns the archive into the output of a plan, which was made for
+/// [`Form::Patch`](crate::plan::Form::Patch).
 ///
 /// # Errors
 /// Something would have to change that cannot change in the file as it is.
-pub fn patch(plan: &Plan, inventory: &Inventory, source: &Source) -> Result<Patch> {
+pub fn patch(draft: &Draft<'_>, source: &Source) -> Result<Patch> {
+    let inventory = &draft.graph().inventory;
+    let plan = refuse(draft, source)?;
     let outcome = check_entries(&plan.entries)?;
-    refuse(plan, inventory, source)?;
     let mut places = Places::new(inventory, source);
     for entry in &plan.entries {
         match &entry.body {
@@ -130,19 +131,23 @@ fn refuse_changed(patch: &Patch, source: &Source) -> Result<()> {
 }
 
 /// What no patch can do, whatever the entries are.
-fn refuse(plan: &Plan, inventory: &Inventory, source: &Source) -> Result<()> {
+fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
     if source.is_layout() {
         return Err(refused(source, "it is a directory"));
     }
-    if let Some(first) = plan.transcodes.first() {
-        let what = format!("{} has to be compressed anew", first.place);
-        return Err(refused(source, &what));
-    }
-    if let Some(name) = inventory.passed_over.first() {
+    let Some(plan) = draft.ready() else {
+        let first = draft.transcodes().first();
+        let place = first.map_or("a layer", |first| first.place.as_str());
+        return Err(refused(
+            source,
+            &format!("{place} has to be compressed anew"),
+        ));
+    };
+    if let Some(name) = draft.graph().inventory.passed_over.first() {
         let what = format!("{} stands in it more than once", escape(name));
         return Err(refused(source, &what));
     }
-    Ok(())
+    Ok(plan)
 }
 
 /// Some readers do not unpack links that lead nowhere, and special files.

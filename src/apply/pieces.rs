@@ -121,7 +121,7 @@ pub(super) fn each<P: Piece>(
     // Small pieces are done before another thread has started.
     let total = pieces.iter().map(Piece::len).fold(0, u64::saturating_add);
     let worth = usize::try_from(total / THREAD_MIN).unwrap_or(usize::MAX);
-    let threads = options.jobs.max(1).min(pieces.len());
+    let threads = options.jobs.get().min(pieces.len());
     let threads = threads.min(worth.saturating_add(1));
     threads::together(threads, options.spare, &is_worth, &run);
     failure.into_result()
@@ -140,6 +140,8 @@ impl Drop for StopOnPanic<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::error::Code;
     use crate::progress::Hidden;
@@ -159,9 +161,9 @@ mod tests {
     #[test]
     fn all_are_done_once() {
         let pieces: Vec<Number> = (0..100).map(Number).collect();
-        for jobs in [0, 1, 4] {
+        for jobs in [1, 4] {
             let options = ApplyOptions {
-                jobs,
+                jobs: NonZeroUsize::new(jobs).unwrap(),
                 ..ApplyOptions::default()
             };
             let seen = Mutex::new(Vec::new());
@@ -182,7 +184,7 @@ mod tests {
         let pieces: Vec<Number> = (0..100).rev().map(Number).collect();
         for jobs in [1, 4] {
             let options = ApplyOptions {
-                jobs,
+                jobs: NonZeroUsize::new(jobs).unwrap(),
                 ..ApplyOptions::default()
             };
             let failed = each(&pieces, &options, &Hidden, |piece, _, _| {

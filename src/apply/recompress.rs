@@ -1,6 +1,5 @@
 //! Compresses layers anew, as a plan asks for, into temporary files that join the source.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::num::NonZeroUsize;
@@ -11,10 +10,9 @@ use super::pieces::{Failure, PieceProgress};
 use super::transcode::{Transcoded, transcode};
 use crate::codec::{GzipMembers, Limits};
 use crate::error::{Error, IoContext, Result};
-use crate::image::Digest;
 use crate::input::Source;
 use crate::inventory::DataLocation;
-use crate::plan::{NewLayer, Transcode};
+use crate::plan::{NewLayer, NewLayers, Transcode};
 use crate::progress::Progress;
 use crate::threads::{self, Lent, Spare};
 
@@ -54,17 +52,16 @@ pub fn recompress(
     source: &mut Source,
     options: RecompressOptions<'_>,
     progress: &dyn Progress,
-) -> Result<BTreeMap<Digest, NewLayer>> {
+) -> Result<NewLayers> {
     progress.start(transcodes.iter().map(|work| work.len).sum());
     let done = all(transcodes, source, options, progress);
     progress.finish();
-    let mut layers = BTreeMap::new();
     let Done { files, places } = done?;
     let files: Vec<usize> = files
         .into_iter()
         .map(|file| source.add_spooled(file))
         .collect();
-    for (work, spooled) in transcodes.iter().zip(places) {
+    let layers = transcodes.iter().zip(places).map(|(work, spooled)| {
         let layer = NewLayer {
             digest: spooled.layer.digest,
             len: spooled.layer.len,
@@ -75,9 +72,9 @@ pub fn recompress(
                 offset: spooled.offset,
             },
         };
-        layers.insert(work.digest.clone(), layer);
-    }
-    Ok(layers)
+        (work.digest.clone(), layer)
+    });
+    Ok(layers.collect())
 }
 
 /// All layers in their new form.

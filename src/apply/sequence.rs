@@ -53,7 +53,7 @@ impl<'a, W: Write> Sequence<'a, W> {
         Sequence {
             output: Output { output, path },
             verify: options.verify,
-            may_hash_beside: options.jobs > 1,
+            may_hash_beside: options.jobs.get() > 1,
             scratch: Scratch::default(),
         }
     }

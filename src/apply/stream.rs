@@ -1,7 +1,6 @@
 //! Writes an archive to a stream: that of a source, or one that passes by itself.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use super::sequence::Sequence;
 use super::target::Target;
 use super::verified::{Pieces, check_digest};
 use super::{ApplyOptions, Outcome, check_entries};
-use crate::error::{Code, Error, Hint, IoContext, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::image::{Content, Digest};
 use crate::input::{BlobSink, PassingBlob, Piece, Source};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation};
@@ -24,11 +23,10 @@ pub(super) fn write(
     plan: &Plan,
     source: &Source,
     target: &Target,
-    output: &File,
+    output: Box<dyn Write + Send + '_>,
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let output = output.try_clone().context("write", target.path())?;
     let output = BufWriter::with_capacity(BUFFER, output);
     Sequence::new(output, target.path(), options).write_all(plan, source, progress)?;
     Ok(())

@@ -1,48 +1,56 @@
 //! Where the output goes, and what is refused before anything is written.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
+use super::output::{Kind, Output, PathKind, Stream, ends_in_slash};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::image::Compression;
 use crate::input::Source;
-use crate::standard;
+use crate::plan::Form;
 
-/// The form of the output.
-#[derive(Debug)]
-pub enum TargetKind {
-    /// A tar archive, written in order to what is open already.
-    Stream(File),
-    /// A tar archive.
-    Archive,
-    /// An OCI image layout directory.
-    Layout,
-}
-
-/// A checked output path.
-#[derive(Debug)]
-pub struct Target {
+/// An output that was checked against the input and what exists.
+pub struct Target<'a> {
     path: PathBuf,
     parent: PathBuf,
-    name: OsString,
-    kind: TargetKind,
+    /// What is open already; otherwise a file or directory gets its name at the end.
+    writer: Option<Box<dyn Write + Send + 'a>>,
+    form: Form,
+    /// Whether a file that exists is replaced.
+    pub(super) overwrite: bool,
 }
 
-impl Target {
-    /// How an archive of that name is compressed as a whole.
-    pub(super) fn compression(&self) -> Compression {
-        Compression::of_name(&self.name)
+impl<'a> Target<'a> {
+    /// Refuses an output that would overwrite the input, lies in it, or exists already. `source` is
+    /// the input, if it is a file or directory.
+    ///
+    /// # Errors
+    /// The output is refused, or cannot be looked up; it is one in place, which
+    /// [`apply_in_place`](super::apply_in_place) writes.
+    pub fn prepare<'s>(
+        output: Output<'a>,
+        source: impl Into<Option<&'s Source>>,
+    ) -> Result<Target<'a>> {
+        let source = source.into();
+        match output.kind {
+            Kind::Path(ref path, kind) => Self::at_path(&output, path, kind, source),
+            Kind::Stream(stream) => Self::open(stream, source),
+            Kind::InPlace => Err(Error::new(
+                Code::InPlaceRefused,
+                "only an archive in a file of its own can be fixed in place",
+            )),
+        }
     }
 
-    /// Decides the form by the name: a trailing `/` or an existing directory is a layout. Refuses
-    /// outputs that would overwrite the input or anything that `force` does not allow.
-    pub fn prepare(source: &Source, output: &Path, force: bool) -> Result<Target> {
-        let ends_in_slash = output.as_os_str().as_bytes().ends_with(b"/");
+    fn at_path(
+        options: &Output<'_>,
+        output: &Path,
+        kind: PathKind,
+        source: Option<&Source>,
+    ) -> Result<Target<'a>> {
         // A trailing slash would make the system follow or demand a directory.
         let path: PathBuf = output.components().collect();
         let found = exists(fs::symlink_metadata(&path), &path)?;
@@ -50,9 +58,8 @@ impl Target {
             Some(link) if link.is_symlink() => exists(fs::metadata(&path), &path)?,
             _ => found.clone(),
         };
-        if followed
-            .as_ref()
-            .is_some_and(|found| source.is_same_file(found))
+        if let (Some(source), Some(found)) = (source, &followed)
+            && source.is_same_file(found)
         {
             return Err(Error::new(
                 Code::OutputIsInput,
@@ -62,16 +69,16 @@ impl Target {
             .with_hint(Hint::ChooseOutput));
         }
         let is_dir = followed.is_some_and(|found| found.is_dir());
-        let kind = if ends_in_slash || is_dir {
-            TargetKind::Layout
-        } else {
-            TargetKind::Archive
+        let is_layout = match kind {
+            PathKind::ByName => ends_in_slash(output) || is_dir,
+            PathKind::Archive => false,
+            PathKind::Layout => true,
         };
-        if is_dir {
+        if is_dir && is_layout {
             refuse_filled(&path)?;
             refuse_mount(&path)?;
         } else if let Some(found) = found {
-            refuse_existing(output, &kind, found.is_file(), force)?;
+            refuse_existing(output, is_layout, found.is_file(), options.overwrite)?;
         }
         // Links and `.` are resolved, so that there is a name to rename to.
         let path = if is_dir {
@@ -79,55 +86,54 @@ impl Target {
         } else {
             path
         };
-        let (parent, name) = split(&path, output)?;
+        let parent = parent_of(&path, output)?;
         refuse_parent(source, &parent, output)?;
         Ok(Target {
+            form: match is_layout {
+                true => Form::Layout,
+                false => options.archive_form(&path),
+            },
             path,
             parent,
-            name,
-            kind,
+            writer: None,
+            overwrite: options.overwrite,
         })
     }
 
-    /// Standard output, as [`standard::output`](crate::standard::output) gives it. Refuses one that
-    /// leads to the input.
-    ///
-    /// # Errors
-    /// It leads to the input, or cannot be looked at.
-    pub fn stream(source: &Source, output: File) -> Result<Target> {
-        let path = PathBuf::from(standard::OUTPUT);
-        let found = output.metadata().context("use", &path)?;
-        if found.is_file() && source.is_same_file(&found) {
+    fn open(stream: Stream<'a>, source: Option<&Source>) -> Result<Target<'a>> {
+        if let (Some(source), Some(found)) = (source, &stream.metadata)
+            && found.is_file()
+            && source.is_same_file(found)
+        {
             return Err(Error::new(
                 Code::OutputIsInput,
-                format!("{} leads to the input", standard::OUTPUT),
+                format!("{} leads to the input", show_path(&stream.name)),
             )
-            .with_path(standard::OUTPUT)
+            .with_path(&stream.name)
             .with_hint(Hint::RedirectElsewhere));
         }
         Ok(Target {
-            path,
+            path: stream.name,
             parent: PathBuf::from("."),
-            name: OsString::new(),
-            kind: TargetKind::Stream(output),
+            writer: Some(stream.writer),
+            form: Form::Stream,
+            overwrite: false,
         })
     }
 
-    /// Whether the output is an archive that is not compressed as a whole.
-    pub fn is_plain_archive(&self) -> bool {
-        matches!(self.kind, TargetKind::Archive) && self.compression() == Compression::Uncompressed
+    /// The form that the output is to have, and that a plan for it is made for.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
-    /// Whether a path would be one, before anything is checked.
-    pub fn names_plain_archive(output: &Path) -> bool {
-        let is_layout = output.as_os_str().as_bytes().ends_with(b"/") || output.is_dir();
-        let name = output.file_name().unwrap_or_default();
-        !is_layout && Compression::of_name(name) == Compression::Uncompressed
+    /// What is open already, if the output is a stream.
+    pub fn into_writer(self) -> Option<Box<dyn Write + Send + 'a>> {
+        self.writer
     }
 
-    /// The form of the output.
-    pub fn kind(&self) -> &TargetKind {
-        &self.kind
+    /// The same, which leaves the rest of the target.
+    pub(super) fn take_writer(&mut self) -> Option<Box<dyn Write + Send + 'a>> {
+        self.writer.take()
     }
 
     /// The output's path, without a trailing `/`.
@@ -143,6 +149,16 @@ impl Target {
     /// The error for an output that appeared after it was looked for.
     pub(super) fn appeared(&self) -> Error {
         output_exists(&self.path)
+    }
+}
+
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("path", &self.path)
+            .field("form", &self.form)
+            .field("overwrite", &self.overwrite)
+            .finish_non_exhaustive()
     }
 }
 
@@ -198,8 +214,7 @@ fn refuse_mount(path: &Path) -> Result<()> {
     .with_hint(Hint::ChooseDirectoryBelow))
 }
 
-fn refuse_existing(output: &Path, kind: &TargetKind, is_file: bool, force: bool) -> Result<()> {
-    let is_layout = matches!(kind, TargetKind::Layout);
+fn refuse_existing(output: &Path, is_layout: bool, is_file: bool, overwrite: bool) -> Result<()> {
     if is_layout || !is_file {
         let expected = if is_layout {
             "directory"
@@ -217,7 +232,7 @@ fn refuse_existing(output: &Path, kind: &TargetKind, is_file: bool, force: bool)
         .with_expected(expected)
         .with_hint(Hint::ChooseOutput));
     }
-    if force {
+    if overwrite {
         return Ok(());
     }
     Err(output_exists(output))
@@ -232,8 +247,9 @@ fn output_exists(path: &Path) -> Error {
     .with_hint(Hint::Force)
 }
 
-fn split(path: &Path, output: &Path) -> Result<(PathBuf, OsString)> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+/// The directory that holds the output.
+fn parent_of(path: &Path, output: &Path) -> Result<PathBuf> {
+    let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
         return Err(Error::new(
             Code::ParentMissing,
             format!("the output {} has no name of its own", show_path(output)),
@@ -241,15 +257,13 @@ fn split(path: &Path, output: &Path) -> Result<(PathBuf, OsString)> {
         .with_path(output)
         .with_hint(Hint::GiveOutputName));
     };
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
-    Ok((parent.to_owned(), name.to_owned()))
+    Ok(match parent.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => parent.to_owned(),
+    })
 }
 
-fn refuse_parent(source: &Source, parent: &Path, output: &Path) -> Result<()> {
+fn refuse_parent(source: Option<&Source>, parent: &Path, output: &Path) -> Result<()> {
     let is_dir = exists(fs::metadata(parent), parent)?.is_some_and(|found| found.is_dir());
     if !is_dir {
         return Err(Error::new(
@@ -262,9 +276,9 @@ fn refuse_parent(source: &Source, parent: &Path, output: &Path) -> Result<()> {
         .with_path(parent)
         .with_hint(Hint::CreateDirectory));
     }
-    if !source.is_layout() {
+    let Some(source) = source.filter(|source| source.is_layout()) else {
         return Ok(());
-    }
+    };
     // Compared by identity, so that a link or another mount of the input counts too.
     let parent = fs::canonicalize(parent).context("open", parent)?;
     for above in parent.ancestors() {
@@ -290,7 +304,7 @@ mod tests {
     use super::*;
 
     fn code(source: &Source, output: &Path, force: bool) -> Option<Code> {
-        Target::prepare(source, output, force)
+        Target::prepare(Output::path(output).overwrite(force), source)
             .err()
             .map(|error| error.code())
     }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::image::Algorithm;
 use crate::inventory::DataLocation;
+use crate::plan::Summary;
 use crate::progress::Hidden;
 use crate::tar::{END_LEN, canonical, padding};
 
@@ -46,12 +47,9 @@ impl Job {
         });
         fs::write(dir.path().join("in.tar"), input).unwrap();
         let plan = Plan {
-            transcodes: Vec::new(),
-            changes: Vec::new(),
-            findings: Vec::new(),
-            digests: Vec::new(),
-            images: Vec::new(),
+            summary: Summary::default(),
             entries,
+            form: Form::default(),
         };
         Job { dir, plan }
     }
@@ -66,7 +64,14 @@ impl Job {
 
     fn apply(&self, output: &Path, options: ApplyOptions<'_>) -> Result<Outcome> {
         let source = self.source();
-        let target = Target::prepare(&source, output, options.force)?;
+        let target = Target::prepare(Output::path(output), &source)?;
+        apply(&self.plan, &source, target, &options, &Hidden)
+    }
+
+    /// The same over a file that exists.
+    fn replace(&self, output: &Path, options: ApplyOptions<'_>) -> Result<Outcome> {
+        let source = self.source();
+        let target = Target::prepare(Output::path(output).overwrite(true), &source)?;
         apply(&self.plan, &source, target, &options, &Hidden)
     }
 
@@ -96,7 +101,7 @@ fn directory(name: &str) -> OutputEntry {
 
 fn jobs(jobs: usize) -> ApplyOptions<'static> {
     ApplyOptions {
-        jobs,
+        jobs: NonZeroUsize::new(jobs).unwrap(),
         ..ApplyOptions::default()
     }
 }
@@ -123,7 +128,7 @@ fn an_archive_has_these_bytes() {
         expected.resize(expected.len() + padding(entry.len) as usize, 0);
     }
     expected.resize(expected.len() + END_LEN as usize, 0);
-    for threads in [0, 1, 2, 8] {
+    for threads in [1, 2, 8] {
         let output = job.path(&format!("{threads}.tar"));
         let outcome = job.apply(&output, jobs(threads)).unwrap();
         assert_eq!(outcome.blob_count, LENS.len() as u64);
@@ -236,7 +241,7 @@ fn an_input_that_shrinks_is_noticed() {
         let file = fs::OpenOptions::new().write(true).open(job.path("in.tar"));
         file.unwrap().set_len(999).unwrap();
         let options = ApplyOptions { verify, ..jobs(2) };
-        let target = Target::prepare(&source, &job.path("out.tar"), false).unwrap();
+        let target = Target::prepare(Output::path(job.path("out.tar")), &source).unwrap();
         let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
         assert_eq!(error.code(), Code::TruncatedArchive, "{len}");
         let message = error.to_string();
@@ -268,10 +273,9 @@ fn what_is_not_verified_is_copied_all_the_same() {
         }
         let options = ApplyOptions {
             verify: Verify::Documents,
-            force: true,
             ..jobs(2)
         };
-        job.apply(&job.path("other.tar"), options).unwrap();
+        job.replace(&job.path("other.tar"), options).unwrap();
         let error = job.apply(&job.path("no.tar"), jobs(2)).unwrap_err();
         assert_eq!(error.code(), Code::DigestMismatch, "{number}");
     }
@@ -298,12 +302,8 @@ fn neighbors_bring_nothing_of_what_is_between_them() {
     }
     fs::write(job.path("in.tar"), archive).unwrap();
     for verify in [Verify::Full, Verify::Documents] {
-        let options = ApplyOptions {
-            verify,
-            force: true,
-            ..jobs(2)
-        };
-        job.apply(&job.path("out.tar"), options).unwrap();
+        let options = ApplyOptions { verify, ..jobs(2) };
+        job.replace(&job.path("out.tar"), options).unwrap();
         let mut expected = Vec::new();
         let mut number = 0;
         for entry in &job.plan.entries {
@@ -362,11 +362,11 @@ fn holes_stay_holes() {
             let recorder = Recorder::default();
             let options = ApplyOptions {
                 verify,
-                force: true,
                 ..jobs(threads)
             };
             let source = job.source();
-            let target = Target::prepare(&source, &job.path(name), true).unwrap();
+            let target =
+                Target::prepare(Output::path(job.path(name)).overwrite(true), &source).unwrap();
             apply(&job.plan, &source, target, &options, &recorder).unwrap();
             assert_eq!(recorder.0.into_inner().unwrap(), (vec![len], len, 1));
             let mut path = job.path(name);
@@ -401,7 +401,7 @@ fn a_hole_is_verified_and_must_be_there() {
     input.set_len(3 << 20).unwrap();
     for verify in [Verify::Full, Verify::Documents] {
         let options = ApplyOptions { verify, ..jobs(2) };
-        let target = Target::prepare(&source, &job.path("out.tar"), false).unwrap();
+        let target = Target::prepare(Output::path(job.path("out.tar")), &source).unwrap();
         let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
         assert_eq!(error.code(), Code::TruncatedArchive, "{error}");
     }
@@ -440,7 +440,7 @@ fn a_blob_of_a_layout_that_changed_is_noticed() {
     for (case, bytes, expected) in cases {
         fs::write(input.join(&name), bytes).unwrap();
         let output = job.path(&format!("{case}.tar"));
-        let target = Target::prepare(&source, &output, false).unwrap();
+        let target = Target::prepare(Output::path(&output), &source).unwrap();
         let found = apply(&job.plan, &source, target, &jobs(1), &Hidden);
         assert_eq!(found.err().map(|error| error.code()), expected, "{case}");
         assert_eq!(output.exists(), expected.is_none(), "{case}");
@@ -453,10 +453,6 @@ fn force_replaces_a_file_whole_or_not_at_all() {
     let output = job.path("out.tar");
     fs::write(&output, b"old").unwrap();
     fs::set_permissions(&output, fs::Permissions::from_mode(0o640)).unwrap();
-    let force = ApplyOptions {
-        force: true,
-        ..jobs(1)
-    };
     assert_eq!(
         job.apply(&output, jobs(1)).unwrap_err().code(),
         Code::OutputExists
@@ -467,13 +463,13 @@ fn force_replaces_a_file_whole_or_not_at_all() {
         entry.len -= 1;
     }
     assert_eq!(
-        job.apply(&output, force).unwrap_err().code(),
+        job.replace(&output, jobs(1)).unwrap_err().code(),
         Code::DigestMismatch
     );
     assert_eq!(fs::read(&output).unwrap(), b"old");
 
     job.plan = good;
-    job.apply(&output, force).unwrap();
+    job.replace(&output, jobs(1)).unwrap();
     assert!(fs::metadata(&output).unwrap().len() > 1000);
     let mode = fs::metadata(&output).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
@@ -488,7 +484,7 @@ fn an_output_that_appears_meanwhile_is_kept() {
     ] {
         let job = Job::new(&[1]);
         let source = job.source();
-        let target = Target::prepare(&source, &job.path(output), false).unwrap();
+        let target = Target::prepare(Output::path(job.path(output)), &source).unwrap();
         if found == Code::OutputExists {
             fs::write(job.path("out.tar"), b"mine").unwrap();
         } else {
@@ -590,7 +586,7 @@ fn progress_counts_every_copied_byte_once() {
     let total: u64 = LENS.iter().map(|&len| len as u64).sum();
     for (output, threads) in [("1.tar", 1), ("2.tar", 2), ("layout/", 2)] {
         let recorder = Recorder::default();
-        let target = Target::prepare(&source, &job.path(output), false).unwrap();
+        let target = Target::prepare(Output::path(job.path(output)), &source).unwrap();
         apply(&job.plan, &source, target, &jobs(threads), &recorder).unwrap();
         let seen = recorder.0.into_inner().unwrap();
         assert_eq!(seen, (vec![total], total, 1), "{output}");
@@ -613,7 +609,7 @@ fn a_panic_leaves_nothing() {
     for output in ["out.tar", "out/"] {
         let job = Job::new(&LENS);
         let source = job.source();
-        let target = Target::prepare(&source, &job.path(output), false).unwrap();
+        let target = Target::prepare(Output::path(job.path(output)), &source).unwrap();
         let run = || apply(&job.plan, &source, target, &jobs(2), &Panics);
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
         assert_eq!(job.names(), ["in.tar"]);
@@ -650,7 +646,7 @@ fn a_layout_shares_its_files_only_when_asked() {
         let recorder = Recorder::default();
         let options = ApplyOptions { link, ..jobs(2) };
         let output = job.path(&format!("{name}/"));
-        let target = Target::prepare(&source, &output, false).unwrap();
+        let target = Target::prepare(Output::path(&output), &source).unwrap();
         apply(&job.plan, &source, target, &options, &recorder).unwrap();
         let total: u64 = LENS.iter().map(|&len| len as u64).sum();
         assert_eq!(recorder.0.into_inner().unwrap(), (vec![total], total, 1));
@@ -679,7 +675,7 @@ fn a_linked_file_is_verified_and_the_input_stays() {
         fs::write(&path, &other).unwrap();
         let source = Source::open(&input).unwrap();
         for link in [Link::Auto, Link::Hard, Link::Never] {
-            let target = Target::prepare(&source, &job.path("out/"), false).unwrap();
+            let target = Target::prepare(Output::path(job.path("out/")), &source).unwrap();
             let options = ApplyOptions { link, ..jobs(2) };
             let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
             assert_eq!(error.code(), Code::DigestMismatch, "{link:?}");

@@ -13,7 +13,7 @@ use crate::inventory::Inventory;
 use crate::plan::docker_type;
 use crate::plan::recompress::{self, NewLayer, Transcode, recompressed};
 use crate::plan::selection::Selection;
-use crate::plan::{Change, PlanOptions, rules::Rule};
+use crate::plan::{Change, NewLayers, PlanOptions, rules::Rule};
 
 /// Decisions for every document, and the changes that they stand for.
 #[derive(Debug, Default)]
@@ -57,17 +57,17 @@ pub(crate) struct DocumentDecision {
 /// Decides the types of all documents that go out; names are decided apart.
 pub(crate) fn decide(
     graph: &Graph,
-    inventory: &Inventory,
     selection: &mut Selection,
     options: &PlanOptions,
+    layers: &NewLayers,
 ) -> Result<Decisions> {
     let mut decisions = Decisions::default();
     made(graph, &mut decisions.changes);
     decisions.changes.append(&mut selection.changes);
     let context = Context {
         graph,
-        inventory,
         options,
+        layers,
     };
     decisions.root = context.document(&graph.root, None, &selection.root, &mut decisions)?;
     let nothing = BTreeSet::new();
@@ -112,8 +112,8 @@ fn made(graph: &Graph, changes: &mut Vec<Change>) {
 /// What decisions follow from.
 struct Context<'a> {
     graph: &'a Graph,
-    inventory: &'a Inventory,
     options: &'a PlanOptions,
+    layers: &'a NewLayers,
 }
 
 impl Context<'_> {
@@ -166,7 +166,7 @@ impl Context<'_> {
         decision: &mut DocumentDecision,
         decisions: &mut Decisions,
     ) -> Result<bool> {
-        let found = recompressed(self.graph, self.inventory, document, pointer, self.options)?;
+        let found = recompressed(self.graph, document, pointer, self.options, self.layers)?;
         let Some(found) = found else {
             return Ok(false);
         };
@@ -209,7 +209,7 @@ impl Context<'_> {
     ) -> Result<()> {
         let pointer = &document.pointers[position];
         let location = || document.location_of(pointer);
-        let wanted = wanted_type(pointer, role, self.inventory).map_err(|what| {
+        let wanted = wanted_type(pointer, role, &self.graph.inventory).map_err(|what| {
             Error::new(
                 Code::UnsupportedCompression,
                 format!(

@@ -14,7 +14,7 @@ use crate::inventory::Inventory;
 use crate::plan::decide::Decisions;
 use crate::plan::names::{Named, is_foreign};
 use crate::plan::rewrite::check_len;
-use crate::plan::{Change, PlanOptions, rules::Rule};
+use crate::plan::{Change, rules::Rule};
 
 /// An image that `manifest.json` describes.
 #[derive(Clone, Debug)]
@@ -26,6 +26,15 @@ pub(crate) struct Item {
     sources: Vec<LayerSource>,
 }
 
+/// Which of several platforms `manifest.json` is to describe.
+#[derive(Clone, Copy)]
+pub(crate) struct Preference<'a> {
+    /// The platform that was asked for.
+    pub(crate) asked: Option<&'a Platform>,
+    /// The architecture to prefer if nothing else decides.
+    pub(crate) host: Option<&'a str>,
+}
+
 /// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` where
 /// no image of the entry is whole.
 ///
@@ -35,7 +44,7 @@ pub(crate) fn choose(
     graph: &Graph,
     entries: &[Named],
     platforms: &BTreeMap<Digest, Platform>,
-    options: &PlanOptions,
+    preference: Preference<'_>,
 ) -> Result<Vec<Option<Digest>>> {
     let described: BTreeSet<Digest> = graph
         .docker_archive
@@ -43,7 +52,7 @@ pub(crate) fn choose(
         .flatten()
         .filter_map(|item| item.config_digest.clone())
         .collect();
-    let mut is_found = options.platform.is_none();
+    let mut is_found = preference.asked.is_none();
     let mut available = BTreeSet::new();
     let mut chosen = Vec::new();
     let mut by_digest: BTreeMap<&Digest, Option<Digest>> = BTreeMap::new();
@@ -70,12 +79,12 @@ pub(crate) fn choose(
                 .iter()
                 .find(|(_, platform, _)| platform.is_some_and(|found| found.matches(wanted)))
         };
-        let asked = options.platform.as_ref().and_then(of_platform);
+        let asked = preference.asked.and_then(of_platform);
         is_found |= asked.is_some();
-        let host = options.host_architecture.as_ref().and_then(|architecture| {
+        let host = preference.host.and_then(|architecture| {
             whole.iter().find(|(_, platform, _)| {
                 platform
-                    .is_some_and(|found| found.os == "linux" && found.architecture == *architecture)
+                    .is_some_and(|found| found.os == "linux" && found.architecture == architecture)
             })
         });
         let image = asked
@@ -90,7 +99,7 @@ pub(crate) fn choose(
         by_digest.insert(&entry.digest, image.clone());
         chosen.push(image);
     }
-    match &options.platform {
+    match preference.asked {
         Some(platform) if !is_found => {
             let available: Vec<_> = available.into_iter().collect();
             let found = show_list(&available);

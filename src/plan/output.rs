@@ -9,7 +9,8 @@ use oci_spec::image::OciLayoutBuilder;
 use crate::error::{Result, escape};
 use crate::graph::Graph;
 use crate::graph::document::Shape;
-use crate::image::{Algorithm, Compression, Digest, Platform, Reference, media_type, oci};
+use crate::image::media_type::{self, Family};
+use crate::image::{Algorithm, Compression, Digest, Platform, Reference, oci};
 use crate::inventory::{BlobEntry, ExtraKind, Inventory, RootName};
 use crate::json::{KeyCase, View, check};
 use crate::plan::decide::Decisions;
@@ -17,7 +18,7 @@ use crate::plan::names::Named;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
-use crate::plan::{Body, Change, DigestChange, Image, OutputEntry, PlanOptions};
+use crate::plan::{Body, Change, DigestChange, Form, Image, OutputEntry};
 use entries::{blob, entry, file, merged};
 
 /// How many names are reported of one document; nobody reads more, and their number has no bound.
@@ -34,7 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) platforms: &'a BTreeMap<Digest, Platform>,
     pub(crate) selection: &'a Selection,
     pub(crate) decisions: &'a Decisions,
-    pub(crate) options: &'a PlanOptions,
+    pub(crate) family: Family,
+    pub(crate) form: Form,
 }
 
 impl<'a> Context<'a> {
@@ -99,9 +101,9 @@ impl<'a> Context<'a> {
                 digest,
                 len,
                 media_type: if is_index {
-                    media_type::index_type(self.options.family)
+                    media_type::index_type(self.family)
                 } else {
-                    media_type::manifest_type(self.options.family)
+                    media_type::manifest_type(self.family)
                 },
                 config_digest: config,
                 platform: chosen
@@ -136,7 +138,7 @@ impl<'a> Context<'a> {
         docker_manifest: Option<Vec<u8>>,
         changes: &mut Vec<Change>,
     ) -> Result<Vec<OutputEntry>> {
-        if !self.options.keep_places {
+        if self.form != Form::Patch {
             self.extra_entries(changes);
         }
         let oci_layout = self.oci_layout(changes)?;
@@ -144,7 +146,7 @@ impl<'a> Context<'a> {
             .inventory
             .form
             .as_ref()
-            .filter(|_| !self.options.keep_places)
+            .filter(|_| self.form != Form::Patch)
         {
             changes.push(Rule::ArchiveForm.change(
                 escape(&form.entry),
@@ -235,7 +237,7 @@ impl<'a> Context<'a> {
         let Some(before) = self.inventory.outer_compression else {
             return;
         };
-        let wanted = self.options.outer_compression;
+        let wanted = self.form.compression();
         if wanted.map(Compression::content) != Some(before) {
             let after = wanted.map_or("none", Compression::short_name).to_owned();
             changes.push(Rule::OuterCompression.change(

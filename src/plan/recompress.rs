@@ -6,10 +6,10 @@ use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Compression, Content, Digest};
-use crate::inventory::{DataLocation, Inventory};
+use crate::inventory::DataLocation;
 use crate::plan::docker_type;
 use crate::plan::rules::Rule;
-use crate::plan::{Change, PlanOptions};
+use crate::plan::{Change, NewLayers, PlanOptions};
 
 /// A layer to compress anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +64,10 @@ pub(crate) fn is_wanted(options: &PlanOptions) -> bool {
 /// It cannot be read as it is and is to stay so; its diff ID cannot be verified.
 pub(crate) fn recompressed(
     graph: &Graph,
-    inventory: &Inventory,
     document: &Document,
     pointer: &Pointer,
     options: &PlanOptions,
+    layers: &NewLayers,
 ) -> Result<Option<Recompressed>> {
     if !is_wanted(options) {
         return Ok(None);
@@ -86,7 +86,7 @@ pub(crate) fn recompressed(
     else {
         return Ok(None);
     };
-    let Some(blob) = inventory.blobs.get(&pointer.digest) else {
+    let Some(blob) = graph.inventory.blobs.get(&pointer.digest) else {
         return Ok(None);
     };
     let Some(to) = wanted(blob.content, options) else {
@@ -115,7 +115,7 @@ pub(crate) fn recompressed(
     };
     Ok(Some(Recompressed {
         media_type,
-        new: options.layers.get(&pointer.digest).cloned(),
+        new: layers.get(&pointer.digest).cloned(),
         transcode: Transcode {
             digest: pointer.digest.clone(),
             data: blob.data.clone(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::text::{BOLD, DIM, RED, bytes, count, kinds_of_changes};
 use super::{Report, Status};
 use crate::error::escape;
-use crate::plan::Plan;
+use crate::plan;
 
 /// The version of the schema.
 pub const VERSION: u32 = 1;
@@ -86,7 +86,7 @@ impl Summary {
 }
 
 /// The changed digests of a plan, in the form of the report.
-pub fn digests(plan: &Plan) -> Value {
+pub fn digests(plan: &plan::Summary) -> Value {
     plan.digests
         .iter()
         .map(super::json::digest_change)

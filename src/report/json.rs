@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Report, Wording};
 use crate::error::Error;
-use crate::plan::{Change, DigestChange, Finding, Image, Plan};
+use crate::plan::{Change, DigestChange, Finding, Image, Summary};
 
 /// The version of the report's schema.
 pub const VERSION: u32 = 1;
@@ -19,7 +19,11 @@ pub fn render(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 /// The report as a JSON value.
 pub fn value(report: &Report<'_>) -> Value {
-    fn list<T>(plan: Option<&Plan>, items: fn(&Plan) -> &[T], item: fn(&T) -> Value) -> Value {
+    fn list<T>(
+        plan: Option<&Summary>,
+        items: fn(&Summary) -> &[T],
+        item: fn(&T) -> Value,
+    ) -> Value {
         plan.map_or(&[][..], items).iter().map(item).collect()
     }
     let plan = report.plan;
@@ -42,7 +46,7 @@ pub fn value(report: &Report<'_>) -> Value {
     })
 }
 
-fn changes(plan: &Plan, wording: &dyn Wording) -> Value {
+fn changes(plan: &Summary, wording: &dyn Wording) -> Value {
     plan.changes
         .iter()
         .map(|done| change(done, wording))
@@ -59,7 +63,7 @@ fn change(change: &Change, wording: &dyn Wording) -> Value {
     })
 }
 
-fn findings(plan: &Plan, wording: &dyn Wording) -> Value {
+fn findings(plan: &Summary, wording: &dyn Wording) -> Value {
     plan.findings
         .iter()
         .map(|found| finding(found, wording))

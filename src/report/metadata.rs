@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::image::Reference;
-use crate::plan::{Image, Plan};
+use crate::plan::{Image, Summary};
 
 /// The metadata of the plan's images: the first one's keys, and all of them in `images` if there are several.
-pub fn value(plan: &Plan) -> Value {
+pub fn value(plan: &Summary) -> Value {
     let mut object = plan.images.first().map(image).unwrap_or_default();
     if plan.images.len() > 1 {
         let images = plan.images.iter().map(|each| Value::Object(image(each)));

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::{Report, Status, Wording, metadata};
 use crate::error::{Error, escape};
 use crate::plan::rules::Rule;
-use crate::plan::{Change, DigestChange, Finding, Plan, Severity};
+use crate::plan::{Change, DigestChange, Finding, Severity, Summary};
 
 /// How many places of one kind of change are shown.
 const SHOWN: usize = 3;
@@ -63,12 +63,12 @@ pub(super) fn count(count: u64, one: &str, many: &str) -> String {
 }
 
 /// How many rules ask for changes.
-pub(super) fn kinds_of_changes(plan: &Plan) -> u64 {
+pub(super) fn kinds_of_changes(plan: &Summary) -> u64 {
     let rules: BTreeSet<Rule> = plan.changes.iter().map(|change| change.rule).collect();
     rules.len() as u64
 }
 
-fn headline(report: &Report<'_>, plan: &Plan) -> String {
+fn headline(report: &Report<'_>, plan: &Summary) -> String {
     let mut subject = escape(report.input);
     let is_in_place = report.output == Some(report.input);
     if let Some(output) = report.output.filter(|_| !is_in_place) {

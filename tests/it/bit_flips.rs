@@ -93,13 +93,13 @@ fn every_byte(form: &str, layer: &Layer) {
 
 /// The code of the error; a flipped magic number makes a layer that is only copied, and copying sees it.
 fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> Option<String> {
-    use ocify::apply::{ApplyOptions, Target, Verify, apply};
+    use ocify::apply::{ApplyOptions, Output, Target, Verify, apply};
     use ocify::codec::{GzipMembers, Limits};
     use ocify::image::Compression;
 
     let run = || -> ocify::error::Result<()> {
         let mut source = Source::open(path)?;
-        let target = Target::prepare(&source, &directory.join("out.tar"), false)?;
+        let target = Target::prepare(Output::path(directory.join("out.tar")), &source)?;
         let inventory = scan(&source, Strictness::Strict)?;
         let graph = resolve(inventory, &source, Strictness::Strict)?;
         let compression = match to {
@@ -107,11 +107,11 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
             "zstd" => Compression::Zstd,
             _ => Compression::Uncompressed,
         };
-        let mut options = PlanOptions {
+        let options = PlanOptions {
             compression: Some(compression),
             ..PlanOptions::default()
         };
-        let mut plan = ocify::plan(&graph, &options)?;
+        let draft = ocify::plan(&graph, &options, target.form(), None)?;
         let jobs = std::num::NonZeroUsize::MIN;
         let work = RecompressOptions {
             spare: None,
@@ -121,13 +121,12 @@ fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> 
             limits: Limits::default(),
             directory,
         };
-        options.layers = recompress(&plan.transcodes, &mut source, work, &Hidden)?;
-        plan = ocify::plan(&graph, &options)?;
+        let layers = recompress(draft.transcodes(), &mut source, work, &Hidden)?;
+        let plan = draft.complete(&layers)?;
         let options = ApplyOptions {
             spare: None,
-            force: false,
             sync: false,
-            jobs: 1,
+            jobs,
             verify: Verify::Full,
             link: ocify::apply::Link::Never,
             confirm: None,

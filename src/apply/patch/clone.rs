@@ -1,6 +1,7 @@
 //! A new file with the bytes of another one.
 
 use std::fs::File;
+use std::path::Path;
 
 use rustix::fs::{copy_file_range, ioctl_ficlone};
 use rustix::io::Errno;
@@ -42,7 +43,7 @@ pub(super) fn clone(
         input,
         output,
         source,
-        target,
+        path: target.path(),
     };
     let mut parts = Vec::new();
     let mut start = 0;
@@ -83,7 +84,8 @@ struct KernelCopy<'a> {
     input: &'a File,
     output: &'a File,
     source: &'a Source,
-    target: &'a Target,
+    /// The output, for messages.
+    path: &'a Path,
 }
 
 impl KernelCopy<'_> {
@@ -120,12 +122,12 @@ impl KernelCopy<'_> {
                     let mut rest = self.source.range_reader(at..end, progress);
                     let mut sink = FileSink {
                         file: self.output,
-                        path: self.target.path(),
+                        path: self.path,
                         at,
                     };
                     return copy_verified(&mut rest, &mut sink, Hash::None, scratch);
                 }
-                Err(error) => return Err(Error::io("write", self.target.path(), error.into())),
+                Err(error) => return Err(Error::io("write", self.path, error.into())),
             }
         }
         Ok(())

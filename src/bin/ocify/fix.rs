@@ -1,18 +1,14 @@
 //! The stages for one input, in order.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use ocify::apply::{
-    ApplyOptions, Confirm, Outcome, RecompressOptions, Target, TargetKind, Verify, apply,
+    ApplyOptions, Confirm, Outcome, Output, RecompressOptions, Target, Verify, apply,
     apply_patched, patch, recompress,
 };
 use ocify::error::{Code, Result};
 use ocify::graph::resolve;
-use ocify::image::Compression;
 use ocify::input::{Source, SpoolOptions, scan};
 use ocify::inventory::Strictness;
-use ocify::plan::{Plan, PlanOptions};
+use ocify::plan::{Form, NewLayers, Plan, PlanOptions, Summary};
 use ocify::progress::Progress;
 use ocify::report::Blobs;
 use ocify::standard;
@@ -25,7 +21,7 @@ use crate::stream;
 /// What was decided about one input, and what was done.
 #[derive(Debug)]
 pub(crate) struct Done {
-    pub(crate) plan: Plan,
+    pub(crate) plan: Summary,
     /// The blobs that were copied; `None` for a dry run.
     pub(crate) blobs: Option<Blobs>,
     /// Why standard input was kept in a temporary file, if it was.
@@ -61,54 +57,69 @@ pub(crate) fn fix_path(args: &Fix, around: &Around<'_>) -> Result<Done> {
     fix_source(decompressed(source, args, around)?, target, args, around)
 }
 
-/// Where the output goes; nowhere on a dry run.
-pub(crate) fn target(source: &Source, args: &Fix) -> Result<Option<Target>> {
-    let Some(output) = args.output().filter(|_| !args.dry_run) else {
-        return Ok(None);
-    };
-    let target = match args.is_to_stream() {
-        true => Target::stream(source, standard::output()?),
-        false => Target::prepare(source, output, args.force),
-    };
-    target.map(Some)
+/// Where the output goes, or would go on a dry run.
+pub(crate) fn output(args: &Fix) -> Result<Output<'static>> {
+    Ok(match args.output() {
+        // What would be written is not.
+        None => Output::archive(""),
+        Some(_) if args.is_for_stream() && args.dry_run => Output::stream(std::io::sink()),
+        Some(_) if args.is_for_stream() => {
+            Output::open_file(standard::output()?, standard::OUTPUT)?
+        }
+        Some(path) => Output::path(path).overwrite(args.force),
+    })
+}
+
+/// The output, checked, and its form; nowhere on a dry run.
+pub(crate) fn target(source: &Source, args: &Fix) -> Result<(Option<Target<'static>>, Form)> {
+    let output = output(args)?;
+    if args.dry_run {
+        return Ok((None, output.form()));
+    }
+    let target = Target::prepare(output, source)?;
+    let form = target.form();
+    Ok((Some(target), form))
 }
 
 /// All stages for a source that can be read as often as needed.
 pub(crate) fn fix_source(
     mut source: Source,
-    target: Option<Target>,
+    (target, form): (Option<Target<'_>>, Form),
     args: &Fix,
     around: &Around<'_>,
 ) -> Result<Done> {
     let inventory = scan(&source, strictness(args))?;
     let graph = resolve(inventory, &source, strictness(args))?;
-    let mut options = plan_options(args);
-    options.keep_places = keeps_places(&source, target.as_ref(), args);
-    let mut plan = ocify::plan(&graph, &options)?;
-    let mut patched = None;
-    if options.keep_places {
-        patched = match patch(&plan, &graph.inventory, &source) {
-            Ok(patch) => Some(patch),
+    let options = plan_options(args);
+    let draft = |form: Form| ocify::plan(&graph, &options, form, host_architecture());
+    if is_patched(&source, form, args) {
+        let draft = draft(Form::Patch)?;
+        match patch(&draft, &source) {
+            Ok(patch) => {
+                let plan = draft.complete(&NewLayers::default())?;
+                let Some(target) = target else {
+                    return Ok(Done::planned(plan.summary));
+                };
+                let progress = (around.stage)("writing");
+                let options = apply_options(args, around);
+                let outcome = apply_patched(&patch, &source, &target, &options, &*progress)?;
+                return Ok(Done::written(plan, outcome, args));
+            }
             // Whether it can be patched depends on the input alone, and so does what is written.
-            Err(error) if error.code() == Code::InPlaceRefused => {
-                options.keep_places = false;
-                plan = ocify::plan(&graph, &options)?;
-                None
-            }
+            Err(error) if error.code() == Code::InPlaceRefused => {}
             Err(error) => return Err(error),
-        };
+        }
     }
+    let draft = draft(form)?;
     let Some(target) = target else {
-        return Ok(Done::planned(plan));
+        return Ok(Done::planned(draft.into_summary()));
     };
-    if !plan.transcodes.is_empty() {
-        let default;
-        let directory = match target.kind() {
-            TargetKind::Archive | TargetKind::Layout => target.parent(),
-            TargetKind::Stream(_) => {
-                default = args.spool_directory();
-                &default
-            }
+    let mut layers = NewLayers::default();
+    if !draft.transcodes().is_empty() {
+        let default = args.spool_directory();
+        let directory = match form {
+            Form::Stream => &default,
+            _ => target.parent(),
         };
         let work = RecompressOptions {
             level: args.compression_level,
@@ -119,23 +130,20 @@ pub(crate) fn fix_source(
             directory,
         };
         let progress = (around.stage)("compressing");
-        options.layers = recompress(&plan.transcodes, &mut source, work, &*progress)?;
-        plan = ocify::plan(&graph, &options)?;
+        layers = recompress(draft.transcodes(), &mut source, work, &*progress)?;
     }
+    let plan = draft.complete(&layers)?;
     let progress = (around.stage)("writing");
-    let apply_options = apply_options(args, around);
-    let outcome = match patched {
-        Some(patch) => apply_patched(&patch, &source, &target, &apply_options, &*progress)?,
-        None => apply(&plan, &source, target, &apply_options, &*progress)?,
-    };
+    let options = apply_options(args, around);
+    let outcome = apply(&plan, &source, target, &options, &*progress)?;
     Ok(Done::written(plan, outcome, args))
 }
 
 impl Done {
     /// A dry run.
-    pub(crate) fn planned(plan: Plan) -> Done {
+    pub(crate) fn planned(summary: Summary) -> Done {
         Done {
-            plan,
+            plan: summary,
             blobs: None,
             spooled: None,
         }
@@ -150,7 +158,7 @@ impl Done {
         };
         Done {
             blobs: Some(blobs),
-            ..Done::planned(plan)
+            ..Done::planned(plan.summary)
         }
     }
 }
@@ -164,9 +172,8 @@ pub(crate) fn strictness(args: &Fix) -> Strictness {
 
 pub(crate) fn apply_options<'a>(args: &Fix, around: &Around<'a>) -> ApplyOptions<'a> {
     ApplyOptions {
-        force: args.force,
         sync: args.sync,
-        jobs: args.jobs().get(),
+        jobs: args.jobs(),
         spare: around.spare,
         verify: args.verify(),
         link: args.link.link(),
@@ -178,7 +185,6 @@ pub(crate) fn apply_options<'a>(args: &Fix, around: &Around<'a>) -> ApplyOptions
 pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
     PlanOptions {
         platform: args.platform.clone(),
-        host_architecture: host_architecture().map(str::to_owned),
         drop_attestations: args.attestations == Attestations::Drop,
         images: args.image.clone(),
         missing: args.missing.policy(),
@@ -187,28 +193,13 @@ pub(crate) fn plan_options(args: &Fix) -> PlanOptions {
         family: args.family(),
         compression: args.compression(),
         avoid: args.avoided(),
-        outer_compression: args.output().and_then(outer_compression),
-        layers: BTreeMap::new(),
-        keep_places: false,
     }
 }
 
-/// Whether the output is to be the input with as little rewritten as can be. Blobs that are not verified
+/// Whether the output may be the input with as little rewritten as can be. Blobs that are not verified
 /// need not be looked at, so that nothing but the system has to copy them.
-fn keeps_places(source: &Source, target: Option<&Target>, args: &Fix) -> bool {
-    let is_archive = match (target, args.output()) {
-        (Some(target), _) => target.is_plain_archive(),
-        (None, Some(output)) => !args.is_for_stream() && Target::names_plain_archive(output),
-        (None, None) => true,
-    };
-    args.verify() == Verify::Documents && is_archive && !source.is_layout()
-}
-
-/// What an output of that name is compressed with as a whole; a directory is not.
-fn outer_compression(output: &Path) -> Option<Compression> {
-    let is_directory = output.as_os_str().as_encoded_bytes().ends_with(b"/");
-    let name = output.file_name().filter(|_| !is_directory)?;
-    Some(Compression::of_name(name)).filter(|found| *found != Compression::Uncompressed)
+fn is_patched(source: &Source, form: Form, args: &Fix) -> bool {
+    args.verify() == Verify::Documents && form == Form::default() && !source.is_layout()
 }
 
 /// The source itself, or the archive that it is compressed from.
@@ -224,7 +215,7 @@ fn decompressed(source: Source, args: &Fix, around: &Around<'_>) -> Result<Sourc
 }
 
 /// The Go name of this machine's architecture, where Go has one.
-fn host_architecture() -> Option<&'static str> {
+pub(crate) fn host_architecture() -> Option<&'static str> {
     let name = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "x86" => "386",

@@ -4,14 +4,14 @@ use std::io;
 use std::path::Path;
 
 use ocify::error::Result;
-use ocify::plan::Plan;
+use ocify::plan::Summary;
 use ocify::report::metadata;
 
 use crate::files;
 use crate::interrupt::Interrupt;
 
 /// Writes the metadata of an output that is complete.
-pub(crate) fn write(path: &Path, plan: &Plan, interrupt: &Interrupt) -> Result<()> {
+pub(crate) fn write(path: &Path, plan: &Summary, interrupt: &Interrupt) -> Result<()> {
     let written = files::write(path, "write metadata file", interrupt, |out| {
         serde_json::to_writer_pretty(&mut *out, &metadata::value(plan)).map_err(io::Error::from)?;
         out.write_all(b"\n")

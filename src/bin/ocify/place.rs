@@ -8,7 +8,7 @@ use ocify::error::{Code, Error, Hint, Result, show_path};
 use ocify::graph::resolve;
 use ocify::input::{Source, scan};
 use ocify::journal::{Recovery, recover};
-use ocify::plan::PlanOptions;
+use ocify::plan::{Form, NewLayers};
 
 use crate::args::Fix;
 use crate::fix::{self, Around, Done};
@@ -34,15 +34,13 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
     let strictness = fix::strictness(args);
     let inventory = scan(&source, strictness)?;
     let graph = resolve(inventory, &source, strictness)?;
-    let options = PlanOptions {
-        keep_places: true,
-        ..fix::plan_options(args)
-    };
-    let plan = ocify::plan(&graph, &options)?;
-    let patch = patch(&plan, &graph.inventory, &source)?;
+    let options = fix::plan_options(args);
+    let draft = ocify::plan(&graph, &options, Form::Patch, fix::host_architecture())?;
+    let patch = patch(&draft, &source)?;
     if args.dry_run {
-        return Ok(Done::planned(plan));
+        return Ok(Done::planned(draft.into_summary()));
     }
+    let plan = draft.complete(&NewLayers::default())?;
     let options = fix::apply_options(args, around);
     let progress = (around.stage)("verifying");
     let outcome = apply_in_place(&patch, &plan, &source, &options, &*progress)?;

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, Outcome, StreamSink, TargetKind};
+use ocify::apply::{ApplyOptions, Outcome, StreamSink, Target};
 use ocify::error::{Result, show_path};
 use ocify::graph::resolve;
 use ocify::input::{Source, SpoolOptions, Stream};
-use ocify::plan::Plan;
+use ocify::plan::{Form, NewLayers, Plan};
 use ocify::progress::Progress;
 use ocify::standard;
 
@@ -41,17 +41,16 @@ pub(crate) fn fix(args: &Fix, around: &Around<'_>) -> Result<Done> {
     let options = fix::apply_options(args, around);
     // How much will come is not known.
     progress.start(0);
-    let result = match target.as_ref().map(|target| target.kind()) {
-        Some(TargetKind::Stream(output)) => {
-            one_pass(&mut stream, output, args, &options, &*progress)
-        }
-        _ => one_pass(&mut stream, io::sink(), args, &options, &*progress),
+    let is_written = target.0.is_some();
+    let result = match target.0.and_then(Target::into_writer) {
+        Some(output) => one_pass(&mut stream, output, args, &options, &*progress),
+        None => one_pass(&mut stream, io::sink(), args, &options, &*progress),
     };
     progress.finish();
     let (plan, outcome) = result?;
-    Ok(match target {
-        Some(_) => Done::written(plan, outcome, args),
-        None => Done::planned(plan),
+    Ok(match is_written {
+        true => Done::written(plan, outcome, args),
+        false => Done::planned(plan.summary),
     })
 }
 
@@ -88,7 +87,9 @@ fn one_pass(
     let mut sink = StreamSink::new(output, Path::new(standard::OUTPUT), options, progress);
     let inventory = stream.scan(fix::strictness(args), &mut sink)?;
     let graph = resolve(inventory, stream, fix::strictness(args))?;
-    let plan = ocify::plan(&graph, &fix::plan_options(args))?;
+    let options = fix::plan_options(args);
+    let draft = ocify::plan(&graph, &options, Form::Stream, fix::host_architecture())?;
+    let plan = draft.complete(&NewLayers::default())?;
     let outcome = sink.finish(&plan, stream)?;
     Ok((plan, outcome))
 }

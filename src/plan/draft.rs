@@ -1,0 +1,101 @@
+//! A plan before and after the layers that it waits for are recompressed.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Code, Error, Result};
+use crate::graph::Graph;
+use crate::image::Digest;
+use crate::plan::recompress::{NewLayer, Transcode};
+use crate::plan::{Form, Plan, PlanOptions, Summary, decide_all};
+
+/// What a plan follows from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) options: &'a PlanOptions,
+    pub(crate) form: Form,
+    /// The architecture to prefer if nothing else decides.
+    pub(crate) host: Option<&'a str>,
+}
+
+/// A plan that may wait for layers to be recompressed: only then are their digests known, and those of
+/// the documents that name them.
+#[derive(Clone, Debug)]
+pub struct Draft<'a> {
+    request: Request<'a>,
+    plan: Plan,
+    transcodes: Vec<Transcode>,
+}
+
+/// Layers that were recompressed, by the digest that they had before.
+#[derive(Clone, Debug, Default)]
+pub struct NewLayers(BTreeMap<Digest, NewLayer>);
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(request: Request<'a>) -> Result<Self> {
+        let (plan, transcodes) = decide_all(&request, &NewLayers::default())?;
+        Ok(Draft {
+            request,
+            plan,
+            transcodes,
+        })
+    }
+
+    /// The layers that have to be recompressed before the plan can be carried out.
+    pub fn transcodes(&self) -> &[Transcode] {
+        &self.transcodes
+    }
+
+    /// What the plan changes. Layers that are still to be recompressed have no new digest in it, and
+    /// the digests of documents that name them are those without it.
+    pub fn summary(&self) -> &Summary {
+        &self.plan.summary
+    }
+
+    /// The summary alone, for a run that writes nothing.
+    pub fn into_summary(self) -> Summary {
+        self.plan.summary
+    }
+
+    /// The graph that the plan is for.
+    pub fn graph(&self) -> &'a Graph {
+        self.request.graph
+    }
+
+    /// The plan, if it waits for nothing.
+    pub(crate) fn ready(&self) -> Option<&Plan> {
+        self.transcodes.is_empty().then_some(&self.plan)
+    }
+
+    /// The plan that can be carried out. `layers` holds the result of each of
+    /// [`transcodes`](Self::transcodes).
+    ///
+    /// # Errors
+    /// A layer has not been recompressed; a document becomes too large.
+    pub fn complete(self, layers: &NewLayers) -> Result<Plan> {
+        if self.transcodes.is_empty() {
+            return Ok(self.plan);
+        }
+        let (plan, transcodes) = decide_all(&self.request, layers)?;
+        match transcodes.first() {
+            None => Ok(plan),
+            Some(first) => Err(Error::new(
+                Code::MissingBlob,
+                format!("{} has not been recompressed", first.place),
+            )),
+        }
+    }
+}
+
+impl NewLayers {
+    /// The new form of the layer with that digest.
+    pub(crate) fn get(&self, digest: &Digest) -> Option<&NewLayer> {
+        self.0.get(digest)
+    }
+}
+
+impl FromIterator<(Digest, NewLayer)> for NewLayers {
+    fn from_iter<T: IntoIterator<Item = (Digest, NewLayer)>>(layers: T) -> Self {
+        NewLayers(layers.into_iter().collect())
+    }
+}

@@ -9,6 +9,8 @@ mod gzip_read;
 mod gzip_write;
 mod zstd_write;
 
+use std::fmt::Display;
+
 use crate::error::{Code, Error, Hint};
 
 pub(crate) use buffers::{Block, Buffers};
@@ -37,7 +39,7 @@ impl Limits {
     }
 
     /// The error for something whose decoder asks for more memory than is allowed.
-    pub(crate) fn window_error(self, what: &str) -> Error {
+    pub(crate) fn window_error(self, what: impl Display) -> Error {
         Error::new(
             Code::WindowTooLarge,
             format!(

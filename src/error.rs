@@ -93,8 +93,8 @@ impl Error {
 
     /// The same error in this part of a document, which the message names.
     #[must_use]
-    pub fn with_document(mut self, document: impl Into<String>) -> Self {
-        self.place_mut().set_document(document.into());
+    pub fn with_document(mut self, document: impl fmt::Display) -> Self {
+        self.place_mut().set_document(document.to_string());
         self
     }
 

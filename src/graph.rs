@@ -3,6 +3,7 @@
 pub mod docker_archive;
 pub mod document;
 mod image;
+pub mod location;
 mod made;
 mod order;
 pub mod pointer;
@@ -19,6 +20,7 @@ use crate::inventory::{BlobSource, Inventory, Strictness};
 use docker_archive::{Adopted, DockerArchiveItem};
 use document::{Document, RepeatedKey};
 pub use image::{ManifestFacts, Role as ManifestRole};
+use location::Location;
 
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]
@@ -39,8 +41,6 @@ pub struct Graph {
     pub children_first: Vec<Digest>,
     /// What each manifest is.
     pub manifests: BTreeMap<Digest, ManifestFacts>,
-    /// Every digest that something points at.
-    pub reachable: BTreeSet<Digest>,
     /// Pointers to content that is not there.
     pub missing: Vec<Missing>,
     /// Keys that stand twice, where that was let through.
@@ -52,8 +52,8 @@ pub struct Graph {
 /// A pointer to content that is not in the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The path from the root to the pointer.
-    pub location: String,
+    /// Where the pointer is.
+    pub location: Location,
     /// The digest of the absent content.
     pub digest: Digest,
     /// Whether it is a manifest or index that another document lists, rather than a part of an image.
@@ -66,6 +66,13 @@ impl Graph {
     /// The document of that digest, if it is an index or a manifest that is present.
     pub fn document(&self, digest: &Digest) -> Option<&Document> {
         self.documents.get(digest)
+    }
+
+    /// Every digest that something points at.
+    pub fn reachable(&self) -> BTreeSet<&Digest> {
+        let documents = std::iter::once(&self.root).chain(self.documents.values());
+        let pointers = documents.flat_map(|document| &document.pointers);
+        pointers.map(|pointer| &pointer.digest).collect()
     }
 
     /// The images below an entry of an index, in order: manifests of digest `digest` or in that index.

@@ -2,6 +2,7 @@
 
 mod compression;
 mod content;
+mod diff_id;
 mod digest;
 pub mod media_type;
 pub(crate) mod oci;
@@ -11,6 +12,7 @@ mod reference;
 pub use compression::Compression;
 pub use content::Content;
 pub(crate) use content::{SNIFF_LEN, sniff, sniff_compression};
+pub use diff_id::{DiffId, StatedDiffId};
 pub use digest::{Algorithm, Digest, Hasher};
 pub use oci::ConversionError;
 pub use platform::{ParsePlatformError, Platform};

@@ -21,6 +21,7 @@ use std::fmt;
 
 use crate::error::{Hint, Result};
 use crate::graph::Graph;
+use crate::graph::location::Location;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::DataLocation;
@@ -219,8 +220,8 @@ pub struct Summary {
 pub struct Change {
     /// The rule, whose [`reason`](Rule::reason) says why.
     pub rule: Rule,
-    /// Where: the path from the root, such as `index.json, manifests[0], layers[2]`.
-    pub location: String,
+    /// Where.
+    pub location: Location,
     /// The value before, where there was one.
     pub before: Option<Cow<'static, str>>,
     /// The value after, where there is one.
@@ -252,7 +253,7 @@ pub struct Finding {
     /// The rule, which says how much the finding matters: [`severity`](FindingRule::severity).
     pub rule: FindingRule,
     /// Where, if it is about one place.
-    pub location: Option<String>,
+    pub location: Option<Location>,
     /// What was found.
     pub message: String,
     /// The next step, if there is one.

@@ -186,8 +186,11 @@ impl<'a> Report<'a> {
 pub(crate) mod samples {
     //! One plan with something of everything, for the tests of the forms.
 
+    use crate::graph::location::{DocumentPath, Location, Step};
+    use crate::graph::pointer::Role;
     use crate::image::media_type::OCI_MANIFEST;
     use crate::image::{Algorithm, Digest};
+    use crate::inventory::RootName;
     use crate::plan::rules::{FindingRule, Rule};
     use crate::plan::{Change, DigestChange, Finding, Image, Summary};
     use crate::report::text::{BOLD, DIM, RED, YELLOW};
@@ -209,7 +212,17 @@ pub(crate) mod samples {
     pub(crate) fn layer_change(layer: usize) -> Change {
         Change {
             rule: Rule::LayerType,
-            location: format!("index.json, manifests[0], layers[{layer}]"),
+            location: Location::Descriptor {
+                document: DocumentPath::from(RootName::Index).child(Step {
+                    role: Role::Manifests,
+                    position: 0,
+                }),
+                step: Step {
+                    role: Role::Layers,
+                    position: layer,
+                },
+                annotation: None,
+            },
             before: Some("old-type".into()),
             after: Some("new-type".into()),
         }
@@ -239,7 +252,7 @@ pub(crate) mod samples {
         let mut changes: Vec<Change> = (0..5).map(layer_change).collect();
         changes.push(Change {
             rule: Rule::OciLayout,
-            location: "oci-layout".to_owned(),
+            location: RootName::OciLayout.into(),
             before: None,
             after: Some("1.0.0".into()),
         });
@@ -247,7 +260,7 @@ pub(crate) mod samples {
             changes,
             findings: vec![Finding {
                 rule: FindingRule::UnnamedImage,
-                location: Some("index.json, manifests[1]\u{1b}[31m".to_owned()),
+                location: Some(Location::Entry("a\u{1b}[31m".to_owned())),
                 message: "an image has no name".to_owned(),
                 hint: Some("name it after loading".into()),
             }],

@@ -214,7 +214,7 @@ fn blobs(archive: &[u8]) -> Vec<Digest> {
     let inventory = scan(&source, Strictness::Strict).expect("it was read before");
     let graph = resolve(inventory, &source, Strictness::Lenient).expect("it was read before");
     let is_copied = |digest: &Digest| graph.document(digest).is_none();
-    let digests = graph.reachable.iter();
+    let digests = graph.reachable().into_iter();
     digests
         .filter(|digest| is_copied(digest))
         .cloned()

@@ -137,7 +137,7 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
     }
     let Some(plan) = draft.ready() else {
         let first = draft.transcodes().first();
-        let place = first.map_or("a layer", |first| first.place.as_str());
+        let place = first.map_or_else(|| "a layer".to_owned(), |first| first.location.to_string());
         return Err(refused(
             source,
             &format!("{place} has to be compressed anew"),

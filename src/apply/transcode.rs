@@ -48,8 +48,9 @@ pub(super) fn transcode(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Transcoded> {
+    let location = work.location.to_string();
     let blob = BlobAt {
-        name: BlobName::Document(&work.place),
+        name: BlobName::Document(&location),
         data: &work.data,
         len: work.len,
     };
@@ -174,21 +175,21 @@ fn check_layer(work: &Transcode, found: &Digest) -> Result<()> {
     if *found == work.digest {
         return Ok(());
     }
-    Err(wrong_digest(&work.place, &work.digest, found).with_document(&work.place))
+    Err(wrong_digest(&work.location, &work.digest, found).with_document(&work.location))
 }
 
 fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
-    if *found == work.diff_id {
+    if *found == work.diff_id.0 {
         return Ok(());
     }
     Err(Error::new(
         Code::DiffIdMismatch,
         format!(
             "{} holds a tar of digest {found}, but the config's diff ID is {}",
-            work.place, work.diff_id
+            work.location, work.diff_id
         ),
     )
-    .with_document(&work.place)
+    .with_document(&work.location)
     .with_expected(&work.diff_id)
     .with_found(found)
     .with_hint(Hint::BuildRefusedAgain))
@@ -233,10 +234,10 @@ fn decode_all(
                 Code::CompressionRatio,
                 format!(
                     "{} has {} compressed bytes and becomes larger than {max_len}",
-                    work.place, work.len
+                    work.location, work.len
                 ),
             )
-            .with_document(&work.place)
+            .with_document(&work.location)
             .with_expected(max_len)
             .with_hint(Hint::RaiseMaxRatio("image")));
         }
@@ -262,17 +263,19 @@ fn fill(decoder: &mut impl Read, block: &mut Block, size: usize) -> io::Result<u
 
 fn damaged(work: &Transcode, limits: Limits, error: io::Error) -> Error {
     if needs_too_much_memory(&error) {
-        return limits.window_error(&work.place).with_document(&work.place);
+        return limits
+            .window_error(&work.location)
+            .with_document(&work.location);
     }
     Error::new(
         Code::DamagedLayer,
         format!(
             "{} cannot be decompressed as {}",
-            work.place,
+            work.location,
             work.content.name()
         ),
     )
-    .with_document(&work.place)
+    .with_document(&work.location)
     .with_source(error)
     .with_hint(Hint::ReplaceDamaged)
 }

@@ -1,5 +1,6 @@
 //! Copies one blob from a reader to a sink, and verifies its digest during the copy.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -274,7 +275,7 @@ pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Res
 }
 
 /// Says that a blob, which messages call `name`, is not what its digest states.
-pub(super) fn wrong_digest(name: &str, expected: &Digest, found: &Digest) -> Error {
+pub(super) fn wrong_digest(name: impl Display, expected: &Digest, found: &Digest) -> Error {
     Error::new(
         Code::DigestMismatch,
         format!(

@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
 use crate::graph::document::DocumentReader;
-use crate::image::Digest;
+use crate::graph::location::Location;
 use crate::image::media_type::{self, Kind};
+use crate::image::{Digest, StatedDiffId};
+use crate::inventory::RootName;
 use crate::json::{KeyCase, View, find};
 pub use adopt::Adopted;
 pub(crate) use adopt::adopt;
-
-const LOCATION: &str = "manifest.json";
 
 const KEYS: KeyCase = KeyCase {
     known: &["Config", "RepoTags", "Layers", "LayerSources", "Parent"],
@@ -37,7 +37,7 @@ pub struct DockerArchiveItem {
     /// The digests of the layers, in order; `None` where one is neither there nor named by its digest.
     pub layer_digests: Vec<Option<Digest>>,
     /// The diff IDs that the config states.
-    pub diff_ids: Vec<String>,
+    pub diff_ids: Vec<StatedDiffId>,
 }
 
 /// A layer of `LayerSources`, which docker adds for layers that are fetched elsewhere.
@@ -56,17 +56,10 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
     let media_type = find(&members, "mediaType").and_then(View::string);
     let kind = media_type.map(|media_type| media_type::kind(&media_type));
     let urls = find(&members, "urls").and_then(View::items);
-    let is_remote = matches!(
-        kind,
-        Some(Kind::Layer {
-            distributable: false,
-            ..
-        })
-    );
     Some(LayerSource {
         key,
         descriptor: serde_json::from_str(value.text()).ok()?,
-        is_foreign: is_remote || urls.is_some_and(|urls| !urls.is_empty()),
+        is_foreign: kind.is_some_and(Kind::is_foreign) || urls.is_some_and(|urls| !urls.is_empty()),
     })
 }
 
@@ -75,10 +68,11 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
 /// # Errors
 /// Text that is no list of such items.
 pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<DockerArchiveItem>> {
+    let location = Location::from(RootName::DockerManifest);
     let invalid = |what: &str| {
-        Error::new(Code::InvalidDocument, format!("{LOCATION} {what}")).with_document(LOCATION)
+        Error::new(Code::InvalidDocument, format!("{location} {what}")).with_document(&location)
     };
-    let text = reader.text(bytes.to_vec(), KEYS, LOCATION)?;
+    let text = reader.text(bytes.to_vec(), KEYS, &location)?;
     let root = View::of_checked(&text);
     let items = root
         .items()
@@ -86,7 +80,7 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
     let mut parsed = Vec::with_capacity(items.len());
     for (position, item) in items.into_iter().enumerate() {
         let fail = |what: &str| {
-            let place = format!("{LOCATION} [{position}]");
+            let place = format!("{location} [{position}]");
             Error::new(Code::InvalidDocument, format!("{place} {what}")).with_document(place)
         };
         let members = item.members().ok_or_else(|| fail("is not an object"))?;

@@ -1,8 +1,10 @@
 //! One index or manifest: its text, and what the text says.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Hint, Lenient, Result, escape};
+use crate::graph::location::{DocumentPath, Location};
 use crate::graph::pointer::{Pointer, Role, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
@@ -64,8 +66,8 @@ pub struct Document {
     pub artifact_type: Option<String>,
     /// Everything that the document points at.
     pub pointers: Vec<Pointer>,
-    /// The path from the root, for messages.
-    pub location: String,
+    /// The path from the root.
+    pub path: DocumentPath,
     /// Whether the text is not the one that the digest is of, but one with its layers restored.
     pub is_restored: bool,
     pub(crate) media_type_place: Option<Range<usize>>,
@@ -81,9 +83,10 @@ impl Document {
         bytes: Vec<u8>,
         digest: Digest,
         shape: Shape,
-        location: String,
+        path: DocumentPath,
         reader: &mut DocumentReader,
     ) -> Result<Self> {
+        let location = Location::from(path.clone());
         let text = reader.text(bytes, KEYS, &location)?;
         let invalid = |what: &str| {
             Error::new(Code::InvalidDocument, format!("{location} {what}")).with_document(&location)
@@ -151,7 +154,7 @@ impl Document {
             media_type,
             artifact_type,
             pointers,
-            location,
+            path,
             is_restored: false,
             media_type_place,
             text,
@@ -170,18 +173,31 @@ impl Document {
         self.pointers_in(Role::Config).next()
     }
 
-    /// The path from the root to one of the document's pointers.
-    pub fn location_of(&self, pointer: &Pointer) -> String {
-        let mut location = String::with_capacity(self.location.len() + 16);
-        location.push_str(&self.location);
-        location.push_str(", ");
-        pointer.push_place(&mut location);
-        location
+    /// Where one of the document's own properties is.
+    pub(crate) fn location_in(&self, property: &'static str) -> Location {
+        Location::Property {
+            document: self.path.clone(),
+            property,
+        }
+    }
+
+    /// Where an annotation of one of the document's pointers is.
+    pub(crate) fn location_of_annotation(&self, pointer: &Pointer, key: &'static str) -> Location {
+        Location::Descriptor {
+            document: self.path.clone(),
+            step: pointer.step(),
+            annotation: Some(key),
+        }
+    }
+
+    /// Where one of the document's pointers is.
+    pub fn location_of(&self, pointer: &Pointer) -> Location {
+        Location::of(&self.path, pointer)
     }
 }
 
 /// The error for a schema 1 manifest.
-pub(crate) fn schema1(location: &str) -> Error {
+pub(crate) fn schema1(location: &Location) -> Error {
     Error::new(
         Code::Schema1,
         format!("{location} is a Docker schema 1 manifest, which has no OCI form"),
@@ -193,8 +209,8 @@ pub(crate) fn schema1(location: &str) -> Error {
 /// A key that stands more than once in one object of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepeatedKey {
-    /// The path from the root to the document.
-    pub location: String,
+    /// The document.
+    pub location: Location,
     /// The key.
     pub key: String,
 }
@@ -222,7 +238,12 @@ impl DocumentReader {
     }
 
     /// The text of a document that has passed the check.
-    pub(crate) fn text(&mut self, bytes: Vec<u8>, keys: KeyCase, location: &str) -> Result<String> {
+    pub(crate) fn text(
+        &mut self,
+        bytes: Vec<u8>,
+        keys: KeyCase,
+        location: &Location,
+    ) -> Result<String> {
         let text = String::from_utf8(bytes).map_err(|_| {
             Error::new(
                 Code::InvalidDocument,
@@ -248,13 +269,13 @@ impl DocumentReader {
         }
     }
 
-    fn check(&mut self, text: &str, keys: KeyCase, location: &str) -> Result<(), Fault> {
+    fn check(&mut self, text: &str, keys: KeyCase, location: &Location) -> Result<(), Fault> {
         if self.strictness == Strictness::Strict {
             return check(text, keys);
         }
         let repeated = check_but_duplicates(text, keys)?;
         let repeated = repeated.into_iter().map(|key| RepeatedKey {
-            location: location.to_owned(),
+            location: location.clone(),
             key,
         });
         self.repeated_keys.extend(repeated);
@@ -270,7 +291,7 @@ pub(crate) fn read_verified(
     blobs: &dyn BlobSource,
     digest: &Digest,
     blob: &BlobEntry,
-    location: &str,
+    location: impl fmt::Display,
 ) -> Result<Vec<u8>> {
     let bytes = blobs.read_blob(blob, MAX_DOCUMENT_LEN)?;
     let found = Digest::of(digest.algorithm(), &bytes);
@@ -295,6 +316,7 @@ pub(crate) fn read_verified(
 mod tests {
     use super::*;
     use crate::image::Algorithm;
+    use crate::inventory::RootName;
 
     fn parse(text: &str, shape: Shape) -> Result<Document> {
         let digest = Digest::of(Algorithm::Sha256, text.as_bytes());
@@ -302,7 +324,7 @@ mod tests {
             text.as_bytes().to_vec(),
             digest,
             shape,
-            "index.json".to_owned(),
+            RootName::Index.into(),
             &mut DocumentReader::new(Strictness::Strict),
         )
     }

@@ -2,9 +2,10 @@
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, DocumentReader};
+use crate::graph::location::Location;
 use crate::graph::pointer::{self, Pointer, platform};
 use crate::image::media_type::{self, Kind};
-use crate::image::{Digest, Platform};
+use crate::image::{Digest, Platform, StatedDiffId};
 use crate::json::{KeyCase, View, find};
 
 const KEYS: KeyCase = KeyCase {
@@ -37,7 +38,7 @@ pub struct ManifestFacts {
     /// The platform that the config states.
     pub platform: Option<Platform>,
     /// The diff IDs that an image's config states.
-    pub diff_ids: Vec<String>,
+    pub diff_ids: Vec<StatedDiffId>,
     /// Whether the config and all layers are present, or may be absent.
     pub is_whole: bool,
 }
@@ -46,18 +47,19 @@ pub struct ManifestFacts {
 pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
     let kinds: Vec<Kind> = document
         .pointers_in(pointer::Role::Layers)
-        .map(|layer| media_type::kind(&layer.media_type))
+        .map(|layer| layer.kind)
         .collect();
-    let config = document.config().map_or("", |config| &*config.media_type);
-    let config_kind = media_type::kind(config);
+    let config_kind = document
+        .config()
+        .map_or(Kind::Unknown, |config| config.kind);
     let artifact = document.artifact_type.as_deref().map(media_type::kind);
     let all = |kind: Kind| !kinds.is_empty() && kinds.iter().all(|found| *found == kind);
     if config_kind == Kind::Plugin {
         return Err(Error::new(
             Code::Plugin,
-            format!("{} is a Docker plugin, not an image", document.location),
+            format!("{} is a Docker plugin, not an image", document.path),
         )
-        .with_document(&document.location)
+        .with_document(&document.path)
         .with_hint(Hint::InstallPlugin));
     }
     let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
@@ -84,13 +86,13 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) platform: Option<Platform>,
-    pub(crate) diff_ids: Vec<String>,
+    pub(crate) diff_ids: Vec<StatedDiffId>,
 }
 
 /// Reads an image config.
 pub(crate) fn config(
     bytes: Vec<u8>,
-    location: &str,
+    location: &Location,
     reader: &mut DocumentReader,
 ) -> Result<Config> {
     let text = reader.text(bytes, KEYS, location)?;
@@ -104,9 +106,12 @@ pub(crate) fn config(
     let rootfs = find(&members, "rootfs");
     let diff_ids = match rootfs.and_then(|rootfs| rootfs.get("diff_ids")) {
         None => Some(Vec::new()),
-        Some(list) => list
-            .items()
-            .and_then(|items| items.into_iter().map(View::string).collect()),
+        Some(list) => list.items().and_then(|items| {
+            let texts = items.into_iter().map(View::str);
+            texts
+                .map(|text| Some(StatedDiffId::from(&*text?)))
+                .collect()
+        }),
     };
     Ok(Config {
         platform: platform(&members),

@@ -3,11 +3,13 @@
 //! Resolving walks this list and rewriting edits the places in it, so the two cannot drift apart.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::Display;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Result, escape};
-use crate::image::{Digest, Platform, media_type};
+use crate::graph::location::{Location, Step};
+use crate::image::media_type::{self, Kind};
+use crate::image::{Content, Digest, Platform};
 use crate::json::{Member, View, find};
 
 /// BuildKit's link from an attestation's descriptor to the image manifest that it attests.
@@ -48,7 +50,7 @@ impl Role {
         }
     }
 
-    fn is_list(self) -> bool {
+    pub(crate) fn is_list(self) -> bool {
         matches!(self, Role::Manifests | Role::Layers | Role::Blobs)
     }
 }
@@ -62,6 +64,8 @@ pub struct Pointer {
     pub position: usize,
     /// The declared media type.
     pub media_type: Cow<'static, str>,
+    /// What that media type names.
+    pub kind: Kind,
     /// The digest of the content.
     pub digest: Digest,
     /// The stated length of the content in bytes.
@@ -76,6 +80,8 @@ pub struct Pointer {
     pub is_attestation: bool,
     /// The manifest that an annotation links to, with the annotation's place.
     pub links: Vec<Link>,
+    /// What the first bytes of the content say; `None` if the source does not hold it.
+    pub content: Option<Content>,
     /// Whether the content may be fetched elsewhere and so be absent.
     pub has_urls: bool,
     /// The embedded content, in base64, if there is any.
@@ -106,35 +112,31 @@ pub(crate) struct Places {
 }
 
 impl Pointer {
-    /// The place in the document for messages, such as `layers[2]`.
-    pub fn place(&self) -> String {
-        place(self.role, self.position)
+    /// Where in its document the descriptor is.
+    pub fn step(&self) -> Step {
+        Step {
+            role: self.role,
+            position: self.position,
+        }
     }
 
-    /// Appends the place to a path.
-    pub(crate) fn push_place(&self, path: &mut String) {
-        push_place(path, self.role, self.position);
+    /// Whether it is a layer that must not be pushed to another registry, by its media type.
+    pub fn is_foreign(&self) -> bool {
+        self.kind.is_foreign()
     }
-}
 
-fn push_place(path: &mut String, role: Role, position: usize) {
-    path.push_str(role.property());
-    if role.is_list() {
-        path.push('[');
-        // Text always takes more.
-        let _ = write!(path, "{position}");
-        path.push(']');
+    /// Whether an archive may lack the content, since it can be fetched elsewhere.
+    pub fn is_optional(&self) -> bool {
+        self.has_urls || self.is_foreign()
     }
-}
-
-fn place(role: Role, position: usize) -> String {
-    let mut path = String::new();
-    push_place(&mut path, role, position);
-    path
 }
 
 /// All pointers of a document in `roles`, in that order. `location` is the document's, for errors.
-pub(crate) fn pointers(root: View<'_>, roles: &[Role], location: &str) -> Result<Vec<Pointer>> {
+pub(crate) fn pointers(
+    root: View<'_>,
+    roles: &[Role],
+    location: &Location,
+) -> Result<Vec<Pointer>> {
     let members = root.members().unwrap_or_default();
     let mut pointers = Vec::new();
     for &role in roles {
@@ -142,7 +144,8 @@ pub(crate) fn pointers(root: View<'_>, roles: &[Role], location: &str) -> Result
             continue;
         };
         if !role.is_list() {
-            pointers.push(pointer(value, role, 0, location)?);
+            let step = Step { role, position: 0 };
+            pointers.push(pointer(value, step, location)?);
             continue;
         }
         let items = value
@@ -151,19 +154,19 @@ pub(crate) fn pointers(root: View<'_>, roles: &[Role], location: &str) -> Result
         // There may be a thousand documents, and half of what a list grows by stays empty.
         pointers.reserve_exact(items.len());
         for (position, item) in items.into_iter().enumerate() {
-            pointers.push(pointer(item, role, position, location)?);
+            pointers.push(pointer(item, Step { role, position }, location)?);
         }
     }
     Ok(pointers)
 }
 
-fn invalid(location: &str, place: &str, what: &str) -> Error {
-    let place = format!("{location}, {place}");
+fn invalid(location: &Location, part: impl Display, what: &str) -> Error {
+    let place = format!("{location}, {part}");
     Error::new(Code::InvalidDocument, format!("{place} {what}")).with_document(place)
 }
 
-fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> Result<Pointer> {
-    let fail = |what: &str| invalid(location, &place(role, position), what);
+fn pointer<'a>(view: View<'a>, step: Step, location: &Location) -> Result<Pointer> {
+    let fail = |what: &str| invalid(location, step, what);
     let members = view.members().ok_or_else(|| fail("is not a descriptor"))?;
     let required = |key: &str| find(&members, key).ok_or_else(|| fail(&format!("has no {key}")));
     let text = |view: Option<Cow<'a, str>>, key: &str| {
@@ -197,14 +200,16 @@ fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> R
             });
         }
     }
+    let declared = media_type::shared(text(media_type.str(), "mediaType")?);
     Ok(Pointer {
-        role,
-        position,
-        media_type: media_type::shared(text(media_type.str(), "mediaType")?),
+        role: step.role,
+        position: step.position,
+        kind: media_type::kind(&declared),
+        media_type: declared,
         digest: text(digest.str(), "digest")?
             .parse()
             .map_err(|error: Error| {
-                let place = format!("{location}, {}", place(role, position));
+                let place = format!("{location}, {step}");
                 Error::new(error.code(), format!("{place}: {error}"))
                     .with_document(place)
                     .with_found(error.found().unwrap_or_default())
@@ -223,6 +228,8 @@ fn pointer<'a>(view: View<'a>, role: Role, position: usize, location: &str) -> R
             .map(Box::new),
         is_attestation: value_of(REFERENCE_TYPE) == Some(ATTESTATION),
         links,
+        // Set when the pointer is followed.
+        content: None,
         has_urls: find(&members, "urls")
             .and_then(View::items)
             .is_some_and(|urls| !urls.is_empty()),

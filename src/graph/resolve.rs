@@ -10,7 +10,7 @@ use crate::graph::order::children_first;
 use crate::graph::walk::{Start, walk};
 use crate::graph::{Graph, docker_archive};
 use crate::image::{Algorithm, Digest};
-use crate::inventory::{BlobSource, Inventory, Strictness};
+use crate::inventory::{BlobSource, Inventory, RootName, Strictness};
 
 pub(crate) fn resolve(
     mut inventory: Inventory,
@@ -45,7 +45,7 @@ pub(crate) fn resolve(
         made = Some(made::from_docker_archive(items, &inventory)?);
     }
     let is_root_made = made.is_some();
-    let (root, made) = match (made, stated) {
+    let (mut root, made) = match (made, stated) {
         (
             Some(Made {
                 root: text,
@@ -64,12 +64,11 @@ pub(crate) fn resolve(
         }
     };
     let start = Start {
-        root: &root,
         inventory: &inventory,
         made: &made,
         items: docker_archive.as_deref().unwrap_or_default(),
     };
-    let found = walk(start, blobs, &mut reader)?;
+    let found = walk(&mut root, start, blobs, &mut reader)?;
     let graph = Graph {
         children_first: children_first(&root, &found.documents),
         inventory,
@@ -80,7 +79,6 @@ pub(crate) fn resolve(
         docker_archive,
         documents: found.documents,
         manifests: found.manifests,
-        reachable: found.reachable,
         missing: found.missing,
         repeated_keys: reader.into_repeated_keys(),
     };
@@ -90,7 +88,7 @@ pub(crate) fn resolve(
 
 fn root(bytes: Vec<u8>, reader: &mut DocumentReader) -> Result<Document> {
     let digest = Digest::of(Algorithm::Sha256, &bytes);
-    Document::parse(bytes, digest, Shape::Index, "index.json".to_owned(), reader)
+    Document::parse(bytes, digest, Shape::Index, RootName::Index.into(), reader)
 }
 
 /// An archive whose images all lack parts loads nowhere; one with none (a cache, artifacts) is fine.

@@ -8,7 +8,7 @@ use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
 use crate::graph::pointer::{Pointer, Role};
 use crate::image::media_type::{self, Kind};
-use crate::image::{Algorithm, Compression, Content, Digest};
+use crate::image::{Algorithm, Compression, Content, Digest, StatedDiffId};
 use crate::inventory::Inventory;
 use crate::json::{HouseStyle, View, apply_edits, set_member};
 
@@ -57,20 +57,20 @@ fn proven_layers<'a>(
         .map(|(digest, diff_id)| {
             let digest = digest.as_ref()?;
             let blob = inventory.blobs.get(digest)?;
-            let is_proven = blob.content == Content::Tar && digest.is_written(diff_id);
+            let is_proven = blob.content == Content::Tar && diff_id.is_of(digest);
             is_proven.then_some((digest, blob.len))
         })
         .collect()
 }
 
 /// Whether the manifest's layers contradict the diff IDs or the blobs that are there.
-fn is_faulty(document: &Document, diff_ids: &[String], inventory: &Inventory) -> bool {
+fn is_faulty(document: &Document, diff_ids: &[StatedDiffId], inventory: &Inventory) -> bool {
     let layers: Vec<_> = document.pointers_in(Role::Layers).collect();
-    let contradicts = |(layer, diff_id): (&&Pointer, &String)| {
+    let contradicts = |(layer, diff_id): (&&Pointer, &StatedDiffId)| {
         inventory.blobs.get(&layer.digest).is_some_and(|blob| {
             let is_other = blob.content == Content::Tar
                 && layer.digest.algorithm() == Algorithm::Sha256
-                && !layer.digest.is_written(diff_id);
+                && !diff_id.is_of(&layer.digest);
             is_other || blob.len != layer.size
         })
     };

@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::document::{Document, Shape, read_verified};
+use crate::graph::location::{DocumentPath, Step};
+use crate::graph::pointer::Role;
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
 use crate::inventory::BlobSource;
@@ -47,11 +49,11 @@ impl Document {
             };
             return Err(Error::new(
                 Code::InvalidDocument,
-                format!("{} is {found}, not {what}", self.location),
+                format!("{} is {found}, not {what}", self.path),
             )
-            .with_document(self.location.as_str()));
+            .with_document(&self.path));
         }
-        parse(self.text.as_bytes(), &self.location, what)
+        parse(self.text.as_bytes(), &self.path, what)
     }
 }
 
@@ -74,10 +76,14 @@ impl Graph {
         if facts.role != ManifestRole::Image {
             return Err(invalid(format!(
                 "{} is not the manifest of an image, so its config is not that of an image",
-                document.location
+                document.path
             )));
         }
-        let location = format!("{}, config", document.location);
+        let step = Step {
+            role: Role::Config,
+            position: 0,
+        };
+        let location = document.path.child(step);
         let Some(blob) = self.inventory.blobs.get(&facts.config) else {
             return Err(Error::new(
                 Code::MissingBlob,
@@ -86,7 +92,7 @@ impl Graph {
                     facts.config.blob_name()
                 ),
             )
-            .with_document(location.as_str())
+            .with_document(&location)
             .with_entry(facts.config.blob_name()));
         };
         let bytes = read_verified(blobs, &facts.config, blob, &location)?;
@@ -94,7 +100,7 @@ impl Graph {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8], location: &str, what: &str) -> Result<T> {
+fn parse<T: DeserializeOwned>(bytes: &[u8], location: &DocumentPath, what: &str) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(
             Code::InvalidDocument,
@@ -112,16 +118,19 @@ mod tests {
     use super::*;
     use crate::graph::document::DocumentReader;
     use crate::image::Algorithm;
-    use crate::inventory::Strictness;
+    use crate::inventory::{RootName, Strictness};
 
     const DESCRIPTOR: &str = r#"{"mediaType":"text/plain","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0,"org.example.part":true}"#;
 
     fn document(text: &str, shape: Shape) -> Document {
         let digest = Digest::of(Algorithm::Sha256, text.as_bytes());
-        let location = "index.json, manifests[0]".to_owned();
+        let path = DocumentPath::from(RootName::Index).child(Step {
+            role: Role::Manifests,
+            position: 0,
+        });
         let bytes = text.as_bytes().to_vec();
         let mut reader = DocumentReader::new(Strictness::Strict);
-        Document::parse(bytes, digest, shape, location, &mut reader).unwrap()
+        Document::parse(bytes, digest, shape, path, &mut reader).unwrap()
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! The walk from `index.json` down.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 
-use crate::error::{Code, Error, Hint, Result};
+use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::Missing;
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{
     Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, read_verified, schema1,
 };
 use crate::graph::image::{self, ManifestFacts, Role};
+use crate::graph::location::{DocumentPath, Location};
 use crate::graph::pointer::{self, Pointer};
 use crate::graph::restore::restored;
-use crate::image::media_type::{self, Kind};
-use crate::image::{Algorithm, Content, Digest};
+use crate::image::media_type::Kind;
+use crate::image::{Algorithm, Content, Digest, StatedDiffId};
 use crate::inventory::{BlobEntry, BlobSource, Inventory};
 
 /// How deep indexes, manifests and subjects may be nested.
@@ -25,7 +26,6 @@ const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
 /// Where a walk begins, and what it may find besides blobs.
 #[derive(Clone, Copy)]
 pub(crate) struct Start<'a> {
-    pub(crate) root: &'a Document,
     pub(crate) inventory: &'a Inventory,
     /// Documents that the source does not hold.
     pub(crate) made: &'a BTreeMap<Digest, Vec<u8>>,
@@ -39,11 +39,11 @@ pub(crate) struct Found {
     pub(crate) documents: BTreeMap<Digest, Document>,
     pub(crate) manifests: BTreeMap<Digest, ManifestFacts>,
     pub(crate) missing: Vec<Missing>,
-    pub(crate) reachable: BTreeSet<Digest>,
 }
 
-/// Follows every pointer from the root.
+/// Follows every pointer from the root, and notes in each what the source holds.
 pub(crate) fn walk(
+    root: &mut Document,
     start: Start<'_>,
     blobs: &dyn BlobSource,
     reader: &mut DocumentReader,
@@ -60,16 +60,12 @@ pub(crate) fn walk(
         reader,
         documents_len: 0,
         ancestors: Vec::new(),
-        reached: Vec::new(),
         children: BTreeMap::new(),
         by_config,
         found: Found::default(),
     };
-    walk.follow_all(start.root)?;
-    Ok(Found {
-        reachable: walk.reached.into_iter().collect(),
-        ..walk.found
-    })
+    walk.follow_all(root)?;
+    Ok(walk.found)
 }
 
 struct Walk<'a> {
@@ -78,8 +74,6 @@ struct Walk<'a> {
     reader: &'a mut DocumentReader,
     documents_len: u64,
     ancestors: Vec<Digest>,
-    /// What pointers lead to, as often as they do.
-    reached: Vec<Digest>,
     /// Documents already read, and the shape that they were read as.
     children: BTreeMap<Digest, Shape>,
     /// The first item of `manifest.json` with each config.
@@ -88,29 +82,33 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn follow_all(&mut self, document: &Document) -> Result<()> {
-        for pointer in &document.pointers {
-            self.follow(document, pointer)?;
+    fn follow_all(&mut self, document: &mut Document) -> Result<()> {
+        for pointer in &mut document.pointers {
+            let blob = self.start.inventory.blobs.get(&pointer.digest);
+            pointer.content = blob.map(|blob| blob.content);
+            self.follow(&document.path, pointer, blob)?;
         }
         Ok(())
     }
 
-    fn follow(&mut self, parent: &Document, pointer: &Pointer) -> Result<()> {
+    fn follow(
+        &mut self,
+        parent: &DocumentPath,
+        pointer: &Pointer,
+        blob: Option<&BlobEntry>,
+    ) -> Result<()> {
         // Most pointers are in order, and then nobody asks.
-        let location = || parent.location_of(pointer);
-        self.reached.push(pointer.digest.clone());
+        let location = || Location::of(parent, pointer);
         check_data(pointer, location)?;
-        let shape = match media_type::kind(&pointer.media_type) {
+        let shape = match pointer.kind {
             Kind::Index => Some(Shape::Index),
             Kind::Manifest => Some(Shape::Manifest),
             Kind::Schema1 => return Err(schema1(&location())),
             _ => None,
         };
-        let is_made = self.start.made.contains_key(&pointer.digest);
-        let inventory = self.start.inventory;
-        let blob = inventory.blobs.get(&pointer.digest);
+        let made = self.start.made.get(&pointer.digest);
         match blob {
-            _ if is_made => {}
+            _ if made.is_some() => {}
             Some(blob) => check_size(blob, pointer, location)?,
             None => {
                 self.found.missing.push(missing(pointer, location()));
@@ -136,30 +134,31 @@ impl<'a> Walk<'a> {
             .with_document(location)
             .with_expected(MAX_DEPTH));
         }
-        let bytes = match (self.start.made.get(&pointer.digest), blob) {
+        let bytes = match (made, blob) {
             (Some(bytes), _) => bytes.clone(),
             (None, Some(blob)) => self.read_document(&pointer.digest, blob, &location)?,
             (None, None) => return Ok(()),
         };
         self.children.insert(pointer.digest.clone(), shape);
+        let path = parent.child(pointer.step());
         let mut document =
-            Document::parse(bytes, pointer.digest.clone(), shape, location, self.reader)?;
+            Document::parse(bytes, pointer.digest.clone(), shape, path, self.reader)?;
         if shape == Shape::Manifest
             && let Some(item) = self.docker_archive_item(&document)
-            && let Some(text) = restored(&document, item, inventory)
+            && let Some(text) = restored(&document, item, self.start.inventory)
         {
             document = Document::parse(
                 text.into_bytes(),
                 document.digest,
                 shape,
-                document.location,
+                document.path,
                 self.reader,
             )?;
             document.is_restored = true;
         }
         self.ancestors.push(pointer.digest.clone());
         let missing = self.found.missing.len();
-        self.follow_all(&document)?;
+        self.follow_all(&mut document)?;
         let is_complete = self.found.missing.len() == missing;
         self.ancestors.pop();
         if shape == Shape::Manifest {
@@ -182,7 +181,7 @@ impl<'a> Walk<'a> {
         &mut self,
         digest: &Digest,
         blob: &BlobEntry,
-        location: &str,
+        location: &Location,
     ) -> Result<Vec<u8>> {
         self.documents_len = self.documents_len.saturating_add(blob.len);
         if blob.len > MAX_DOCUMENT_LEN || self.documents_len > MAX_DOCUMENTS_LEN {
@@ -216,17 +215,16 @@ impl<'a> Walk<'a> {
         let Some(config) = document.config().cloned() else {
             return Err(Error::new(
                 Code::InvalidDocument,
-                format!("{} has no config", document.location),
+                format!("{} has no config", document.path),
             )
-            .with_document(&document.location));
+            .with_document(&document.path));
         };
         let layers: Vec<&Pointer> = document.pointers_in(pointer::Role::Layers).collect();
-        let is_present = |digest: &Digest| self.start.inventory.blobs.contains_key(digest);
         let is_whole = is_complete
-            || is_present(&config.digest)
+            || config.content.is_some()
                 && layers
                     .iter()
-                    .all(|layer| is_present(&layer.digest) || is_optional(layer));
+                    .all(|layer| layer.content.is_some() || layer.is_optional());
         let mut platform = None;
         let mut diff_ids = Vec::new();
         if let (Role::Image, Some(blob)) = (role, self.start.inventory.blobs.get(&config.digest)) {
@@ -251,40 +249,34 @@ impl<'a> Walk<'a> {
         &self,
         document: &Document,
         layers: &[&Pointer],
-        diff_ids: &[String],
+        diff_ids: &[StatedDiffId],
     ) -> Result<()> {
         if layers.len() != diff_ids.len() {
             return Err(Error::new(
                 Code::LayerCountMismatch,
                 format!(
                     "{} lists {} layers, but its config has {} diff IDs",
-                    document.location,
+                    document.path,
                     layers.len(),
                     diff_ids.len()
                 ),
             )
-            .with_document(&document.location)
+            .with_document(&document.path)
             .with_expected(diff_ids.len())
             .with_found(layers.len())
             .with_hint(Hint::BuildAgain));
         }
         let layers = layers.iter().zip(diff_ids);
-        for (layer, diff_id) in layers.filter(|(layer, id)| !layer.digest.is_written(id)) {
-            let content = self
-                .start
-                .inventory
-                .blobs
-                .get(&layer.digest)
-                .map(|blob| blob.content);
+        for (layer, diff_id) in layers.filter(|(layer, id)| !id.is_of(&layer.digest)) {
             // Of a layer that is not compressed the digest is the diff ID, so a difference shows
             // without reading it. Bytes of no known form are either not compressed or no layer.
-            let what = match content {
+            let what = match layer.content {
                 Some(Content::Tar) => "a plain tar",
                 Some(Content::Other | Content::Empty) => "not compressed in a form that is known",
                 _ => continue,
             };
             if layer.digest.algorithm() == Algorithm::Sha256
-                && matches!(media_type::kind(&layer.media_type), Kind::Layer { .. })
+                && matches!(layer.kind, Kind::Layer { .. })
             {
                 return Err(Error::new(
                     Code::DiffIdMismatch,
@@ -292,7 +284,7 @@ impl<'a> Walk<'a> {
                         "{} is {what} and has the digest {}, but the config's diff ID is {}",
                         document.location_of(layer),
                         layer.digest,
-                        crate::error::escape(diff_id)
+                        escape(&diff_id.to_string())
                     ),
                 )
                 .with_document(document.location_of(layer))
@@ -305,31 +297,19 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn is_optional(pointer: &Pointer) -> bool {
-    pointer.has_urls
-        || matches!(
-            media_type::kind(&pointer.media_type),
-            Kind::Layer {
-                distributable: false,
-                ..
-            }
-        )
-}
-
-fn missing(pointer: &Pointer, location: String) -> Missing {
-    let kind = media_type::kind(&pointer.media_type);
+fn missing(pointer: &Pointer, location: Location) -> Missing {
     Missing {
         location,
         digest: pointer.digest.clone(),
         is_child: matches!(
             pointer.role,
             pointer::Role::Manifests | pointer::Role::Subject
-        ) && matches!(kind, Kind::Index | Kind::Manifest),
-        is_expected: is_optional(pointer) || pointer.role == pointer::Role::Subject,
+        ) && matches!(pointer.kind, Kind::Index | Kind::Manifest),
+        is_expected: pointer.is_optional() || pointer.role == pointer::Role::Subject,
     }
 }
 
-fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> String) -> Result<()> {
+fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> Location) -> Result<()> {
     if blob.len == pointer.size {
         return Ok(());
     }
@@ -350,7 +330,7 @@ fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> String
     .with_hint(Hint::CopyCutShort))
 }
 
-fn two_shapes(location: &str) -> Error {
+fn two_shapes(location: &Location) -> Error {
     Error::new(
         Code::AmbiguousDocument,
         format!("{location} names a document that another descriptor gives another type"),
@@ -359,7 +339,7 @@ fn two_shapes(location: &str) -> Error {
 }
 
 /// Embedded content must be the content (image specification, `descriptor.md`).
-fn check_data(pointer: &Pointer, location: impl Fn() -> String) -> Result<()> {
+fn check_data(pointer: &Pointer, location: impl Fn() -> Location) -> Result<()> {
     let Some(data) = &pointer.data else {
         return Ok(());
     };

@@ -127,15 +127,6 @@ impl Digest {
         Self::from_hex(Algorithm::from_name(algorithm)?, hex)
     }
 
-    /// Whether this is the digest that is written so.
-    pub fn is_written(&self, text: &str) -> bool {
-        let hex = text
-            .strip_prefix(self.algorithm().name())
-            .and_then(|rest| rest.strip_prefix(':'));
-        let found = hex.and_then(|hex| Self::from_hex(self.algorithm(), hex));
-        found.as_ref() == Some(self)
-    }
-
     fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
         let hash = match algorithm {
             Algorithm::Sha256 => Hash::Sha256(decode(hex)?),
@@ -315,10 +306,6 @@ mod tests {
         assert_eq!(sha512.algorithm(), Algorithm::Sha512);
         assert_eq!(sha512.hex().len(), 128);
         assert_eq!(sha512.to_string().parse::<Digest>().unwrap(), sha512);
-        assert!(sha512.is_written(&sha512.to_string()));
-        for other in [EMPTY, &sha512.hex(), ""] {
-            assert!(!sha512.is_written(other), "{other}");
-        }
     }
 
     #[test]

@@ -74,6 +74,17 @@ impl Kind {
     pub fn is_layer(self) -> bool {
         matches!(self, Kind::Layer { .. } | Kind::OpaqueLayer)
     }
+
+    /// Whether this is a layer that must not be pushed to another registry. Archives may lack it.
+    pub fn is_foreign(self) -> bool {
+        matches!(
+            self,
+            Kind::Layer {
+                distributable: false,
+                ..
+            }
+        )
+    }
 }
 
 /// Whose media types a document and what it names have. Readers want one family throughout an image.

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Code, Error, Hint, Result};
+use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::document::{Document, Shape};
+use crate::graph::location::Location;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::media_type::{self, Family, Kind};
 use crate::image::{Compression, Content, Digest};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, RootName};
 use crate::plan::docker_type;
 use crate::plan::recompress::{self, NewLayer, Transcode, recompressed};
 use crate::plan::selection::Selection;
@@ -74,7 +75,7 @@ pub(crate) fn decide(
     for digest in graph.children_first.iter().rev() {
         let Some(document) = graph
             .document(digest)
-            .filter(|_| selection.reachable.contains(digest))
+            .filter(|_| !selection.left_out.contains(digest))
         else {
             continue;
         };
@@ -91,7 +92,7 @@ fn made(graph: &Graph, changes: &mut Vec<Change>) {
     if graph.is_root_made {
         let count = graph.root.pointers.len();
         let after = format!("{count} {}", if count == 1 { "image" } else { "images" });
-        changes.push(Rule::IndexAdded.change("index.json", None, Some(after)));
+        changes.push(Rule::IndexAdded.change(RootName::Index, None, Some(after)));
     }
     for pointer in &graph.root.pointers {
         if graph.made.contains_key(&pointer.digest) && graph.docker_archive.is_some() {
@@ -100,10 +101,9 @@ fn made(graph: &Graph, changes: &mut Vec<Change>) {
         }
     }
     for adopted in &graph.adopted {
-        let name = crate::error::escape(&adopted.name);
         changes.push(Rule::BlobName.change(
-            name.clone(),
-            Some(name),
+            Location::entry(&adopted.name),
+            Some(escape(&adopted.name)),
             Some(adopted.digest.blob_name()),
         ));
     }
@@ -129,7 +129,7 @@ impl Context<'_> {
             ..DocumentDecision::default()
         };
         if document.is_restored {
-            let location = format!("{}, layers", document.location);
+            let location = document.location_in(Role::Layers.property());
             let change = Rule::LayersRestored.change(location, None, None);
             decisions.changes.push(change);
         }
@@ -187,7 +187,7 @@ impl Context<'_> {
                 format!(
                     "{} has another diff ID than the same layer at {}",
                     document.location_of(pointer),
-                    known.map_or("", |known| known.place.as_str())
+                    known.map_or_else(String::new, |known| known.location.to_string())
                 ),
             )
             .with_document(document.location_of(pointer)));
@@ -223,7 +223,7 @@ impl Context<'_> {
         })?;
         let wanted = match self.options.family {
             Family::Oci => wanted,
-            Family::Docker => docker_type::of(wanted, pointer, role, &location())?,
+            Family::Docker => docker_type::of(wanted, pointer, role, location())?,
         };
         if wanted != pointer.media_type {
             let rule = match media_type::kind(&pointer.media_type) {
@@ -266,7 +266,7 @@ fn decide_own_type(
         Some(_) if family == Family::Docker => Rule::DockerType,
         Some(_) => rule,
     };
-    let location = format!("{}, mediaType", document.location);
+    let location = document.location_in("mediaType");
     changes.push(rule.change(location, found.map(str::to_owned), Some(wanted.to_owned())));
 }
 

@@ -10,9 +10,9 @@ use crate::graph::docker_archive::{DockerArchiveItem, LayerSource};
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestFacts};
 use crate::image::{Digest, Platform};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, RootName};
 use crate::plan::decide::Decisions;
-use crate::plan::names::{Named, is_foreign};
+use crate::plan::names::Named;
 use crate::plan::rewrite::check_len;
 use crate::plan::{Change, rules::Rule};
 
@@ -198,7 +198,7 @@ pub(crate) fn text(
     if items.is_empty() {
         if let Some((_, old_items)) = old {
             let before = Some(describe(old_items.len()));
-            changes.push(Rule::DockerManifest.change("manifest.json", before, None));
+            changes.push(Rule::DockerManifest.change(RootName::DockerManifest, before, None));
         }
         return Ok(None);
     }
@@ -213,11 +213,11 @@ pub(crate) fn text(
             .with_document("manifest.json")
             .with_source(error)
     })?;
-    check_len("manifest.json", &text)?;
+    check_len(&RootName::DockerManifest.into(), &text)?;
     let before = old.map(|(_, old_items)| describe(old_items.len()));
     let what = old.map_or("", |(_, old_items)| difference(old_items, items));
     let after = format!("{}{what}", describe(items.len()));
-    changes.push(Rule::DockerManifest.change("manifest.json", before, Some(after)));
+    changes.push(Rule::DockerManifest.change(RootName::DockerManifest, before, Some(after)));
     Ok(Some(text.into_bytes()))
 }
 
@@ -281,11 +281,12 @@ fn local_copy(
     number: usize,
     layer: &Pointer,
 ) -> Option<Digest> {
-    if !is_foreign(layer) || inventory.blobs.contains_key(&layer.digest) {
+    if !layer.is_foreign() || inventory.blobs.contains_key(&layer.digest) {
         return None;
     }
-    let diff_id: Digest = facts.diff_ids.get(number)?.parse().ok()?;
-    inventory.blobs.contains_key(&diff_id).then_some(diff_id)
+    let diff_id = &facts.diff_ids.get(number)?.valid()?.0;
+    let is_there = inventory.blobs.contains_key(diff_id);
+    is_there.then(|| diff_id.clone())
 }
 
 /// What `LayerSources` says of layers that are fetched elsewhere, by the config of the image.
@@ -311,7 +312,7 @@ fn sources_of(
     let Some(sources) = foreign.get(&facts.config) else {
         return Vec::new();
     };
-    let mut wanted: HashSet<&String> = facts.diff_ids.iter().collect();
+    let mut wanted: HashSet<String> = facts.diff_ids.iter().map(ToString::to_string).collect();
     // Of several about one layer the first counts.
     let sources = sources.iter().filter(|source| wanted.remove(&source.key));
     sources.copied().cloned().collect()

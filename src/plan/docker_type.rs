@@ -1,6 +1,8 @@
 //! Docker's media types, for those who ask for them: what has none is refused, because a mixture of the
 //! two families is what readers refuse.
 
+use std::fmt::Display;
+
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::ManifestRole;
 use crate::graph::document::Document;
@@ -8,7 +10,7 @@ use crate::graph::pointer::{Pointer, Role};
 use crate::image::media_type::{self, Kind};
 
 /// The error for something that has no Docker type.
-pub(crate) fn none(location: &str, what: &str) -> Error {
+pub(crate) fn none(location: impl Display, what: &str) -> Error {
     Error::new(
         Code::NoDockerType,
         format!("{location} is {what}, which has no Docker media type"),
@@ -25,7 +27,7 @@ pub(crate) fn check(document: &Document, role: Option<ManifestRole>) -> Result<(
         Some(ManifestRole::Cache) => ("a build cache", Hint::UseOciTypes),
         Some(ManifestRole::Artifact) => ("an artifact", Hint::ChooseImageOrOciTypes),
     };
-    Err(none(&document.location, what).with_hint(hint))
+    Err(none(&document.path, what).with_hint(hint))
 }
 
 fn check_subject(document: &Document) -> Result<()> {
@@ -43,7 +45,7 @@ pub(crate) fn of<'a>(
     oci: &'a str,
     pointer: &Pointer,
     document: Option<ManifestRole>,
-    location: &str,
+    location: impl Display,
 ) -> Result<&'a str> {
     let kind = media_type::kind(oci);
     // The cache config's own type belongs to neither family, and stands in lists of both.

@@ -81,7 +81,7 @@ impl<'a> Draft<'a> {
             None => Ok(plan),
             Some(first) => Err(Error::new(
                 Code::MissingBlob,
-                format!("{} has not been recompressed", first.place),
+                format!("{} has not been recompressed", first.location),
             )),
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Hint, escape};
 use crate::graph::document::Document;
+use crate::graph::location::Location;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole, Missing};
 use crate::image::media_type::{self, Kind};
@@ -34,7 +35,11 @@ pub(crate) fn findings(
             "{} stands in the archive more than once with different bytes; the last one was taken",
             escape(name)
         );
-        findings.push(FindingRule::DuplicateEntry.finding(Some(name.clone()), message, None));
+        findings.push(FindingRule::DuplicateEntry.finding(
+            Some(Location::Entry(name.clone())),
+            message,
+            None,
+        ));
     }
     if !inventory.archive.is_ended() {
         let message = format!(
@@ -107,7 +112,7 @@ fn bad_names(graph: &Graph, entries: &[Named], selection: &Selection, findings: 
 }
 
 fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
-    let told = |missing: &&Missing| selection.reachable.contains(&missing.digest);
+    let told = |missing: &&Missing| !selection.left_out.contains(&missing.digest);
     for missing in graph.missing.iter().filter(told) {
         let location = Some(missing.location.clone());
         let digest = &missing.digest;
@@ -126,7 +131,7 @@ fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
 }
 
 fn unknown_types(documents: &[&Document], findings: &mut Vec<Finding>) {
-    let mut seen: BTreeMap<&str, (String, usize)> = BTreeMap::new();
+    let mut seen: BTreeMap<&str, (Location, usize)> = BTreeMap::new();
     for document in documents {
         for pointer in &document.pointers {
             if media_type::kind(&pointer.media_type) == Kind::Unknown {
@@ -202,7 +207,7 @@ fn stale_evidence(
     });
 }
 
-fn signature(location: Option<String>, old: &Digest) -> Finding {
+fn signature(location: Option<Location>, old: &Digest) -> Finding {
     FindingRule::StaleSignature.finding(
         location,
         format!("the signature is of the old digest {old} and does not verify the new manifest"),

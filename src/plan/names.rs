@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::error::{Code, Error, Hint, Result, escape, show_list};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
+use crate::graph::location::Location;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
-use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, Reference};
 
 /// An entry of `index.json` that leads to images.
@@ -32,15 +32,14 @@ pub(crate) struct Named {
 #[derive(Clone, Debug)]
 pub(crate) struct BadName {
     pub(crate) name: String,
-    pub(crate) location: String,
+    pub(crate) location: Location,
 }
 
 /// The name in a descriptor's annotations, if it is none by the grammar.
 pub(crate) fn bad_name_of(parent: &Document, pointer: &Pointer) -> Option<BadName> {
     let name = pointer.image_name.clone()?;
-    let location = || format!("{}, {IMAGE_NAME}", parent.location_of(pointer));
     Reference::parse(&name).is_none().then(|| BadName {
-        location: location(),
+        location: parent.location_of_annotation(pointer, IMAGE_NAME),
         name,
     })
 }
@@ -173,7 +172,11 @@ impl Join<'_> {
                 None => {
                     let bad = BadName {
                         name: tag.clone(),
-                        location: format!("manifest.json[{position}], RepoTags"),
+                        location: Location::Item {
+                            position,
+                            property: "RepoTags",
+                            entry: None,
+                        },
                     };
                     let entry = self.entry_of(&described);
                     let entries = entry.and_then(|entry| self.entries.get_mut(entry));
@@ -272,38 +275,27 @@ fn check_layers(
         return Err(disagreement(format!(
             "manifest.json[{position}] has {} layers, {} has {}",
             item.layers.len(),
-            document.location,
+            document.path,
             layers.len()
         )));
     }
     for (number, layer) in layers.into_iter().enumerate() {
         let found = item.layer_digests.get(number).and_then(Option::as_ref);
         // Docker saves a foreign layer as a plain tar beside the descriptor of the remote one.
-        let diff_id = item.diff_ids.get(number).map(String::as_str);
-        let is_local_copy = is_foreign(layer)
+        let diff_id = item.diff_ids.get(number);
+        let is_local_copy = layer.is_foreign()
             && match (found, diff_id) {
-                (Some(found), Some(diff_id)) => found.is_written(diff_id),
+                (Some(found), Some(diff_id)) => diff_id.is_of(found),
                 (found, diff_id) => found.is_none() && diff_id.is_none(),
             };
         if found != Some(&layer.digest) && !is_local_copy {
             return Err(disagreement(format!(
                 "manifest.json[{position}], Layers[{number}] is {}, {}, layers[{number}] is {}",
                 escape(&item.layers[number]),
-                document.location,
+                document.path,
                 layer.digest
             )));
         }
     }
     Ok(())
-}
-
-/// Whether a layer may be absent because it is fetched from elsewhere.
-pub(crate) fn is_foreign(layer: &Pointer) -> bool {
-    matches!(
-        media_type::kind(&layer.media_type),
-        Kind::Layer {
-            distributable: false,
-            ..
-        }
-    )
 }

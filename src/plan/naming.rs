@@ -4,6 +4,7 @@ use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::graph::Graph;
 use crate::graph::pointer::{IMAGE_NAME, REF_NAME};
 use crate::image::Reference;
+use crate::inventory::RootName;
 use crate::plan::PlanOptions;
 use crate::plan::decide::Decisions;
 use crate::plan::names::Named;
@@ -165,9 +166,11 @@ fn decide_entry(graph: &Graph, entry: &Named, decisions: &mut Decisions) {
         let ref_name = name.tag().map_or_else(|| name.full(), str::to_owned);
         let annotations = [(IMAGE_NAME, name.full()), (REF_NAME, ref_name)];
         if number > 0 {
-            decisions
-                .changes
-                .push(Rule::NameEntry.change("index.json", None, Some(name.full())));
+            decisions.changes.push(Rule::NameEntry.change(
+                RootName::Index,
+                None,
+                Some(name.full()),
+            ));
             decisions
                 .root
                 .copies

@@ -9,6 +9,7 @@ use oci_spec::image::OciLayoutBuilder;
 use crate::error::{Result, escape};
 use crate::graph::Graph;
 use crate::graph::document::Shape;
+use crate::graph::location::Location;
 use crate::image::media_type::{self, Family};
 use crate::image::{Algorithm, Compression, Digest, Platform, Reference, oci};
 use crate::inventory::{BlobEntry, ExtraKind, Inventory, RootName};
@@ -149,7 +150,7 @@ impl<'a> Context<'a> {
             .filter(|_| self.form != Form::Patch)
         {
             changes.push(Rule::ArchiveForm.change(
-                escape(&form.entry),
+                Location::entry(&form.entry),
                 Some(form.what.clone()),
                 Some("canonical".to_owned()),
             ));
@@ -218,7 +219,7 @@ impl<'a> Context<'a> {
         let files = self.inventory.extra.iter();
         for (name, entry) in files.filter(|(_, entry)| entry.kind != ExtraKind::Directory) {
             let before = Some(format!("{} bytes", entry.len));
-            changes.push(Rule::ExtraEntry.change(escape(name), before, None));
+            changes.push(Rule::ExtraEntry.change(Location::entry(name), before, None));
             told.extend(parents(name));
         }
         for adopted in &self.graph.adopted {
@@ -227,7 +228,7 @@ impl<'a> Context<'a> {
         for (name, entry) in &self.inventory.extra {
             if entry.kind == ExtraKind::Directory && !told.contains(name.as_str()) {
                 let before = Some("an empty directory".to_owned());
-                changes.push(Rule::ExtraEntry.change(escape(name), before, None));
+                changes.push(Rule::ExtraEntry.change(Location::entry(name), before, None));
             }
         }
     }
@@ -241,7 +242,7 @@ impl<'a> Context<'a> {
         if wanted.map(Compression::content) != Some(before) {
             let after = wanted.map_or("none", Compression::short_name).to_owned();
             changes.push(Rule::OuterCompression.change(
-                "the whole archive".to_owned(),
+                Location::Archive,
                 Some(before.name().to_owned()),
                 Some(after),
             ));
@@ -257,7 +258,7 @@ impl<'a> Context<'a> {
         }
         let before = stated.map(|_| escape(version.as_deref().unwrap_or("no version")));
         let after = Some(LAYOUT_VERSION.to_owned());
-        changes.push(Rule::OciLayout.change("oci-layout", before, after));
+        changes.push(Rule::OciLayout.change(RootName::OciLayout, before, after));
         oci::text(
             OciLayoutBuilder::default()
                 .image_layout_version(LAYOUT_VERSION)
@@ -274,7 +275,7 @@ impl<'a> Context<'a> {
 
     fn is_kept(&self, digest: &Digest) -> bool {
         !self.rewritten.documents.contains_key(digest)
-            && (self.selection.reachable.contains(digest) || !self.graph.reachable.contains(digest))
+            && !self.selection.left_out.contains(digest)
             && (!self.decisions.replaced.contains_key(digest)
                 || self.decisions.still_used.contains(digest))
     }

@@ -2,10 +2,11 @@
 
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::document::Document;
+use crate::graph::location::Location;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
 use crate::image::media_type::{self, Kind};
-use crate::image::{Algorithm, Compression, Content, Digest};
+use crate::image::{Algorithm, Compression, Content, DiffId, Digest, StatedDiffId};
 use crate::inventory::DataLocation;
 use crate::plan::docker_type;
 use crate::plan::rules::Rule;
@@ -25,9 +26,9 @@ pub struct Transcode {
     /// What they are to become.
     pub to: Compression,
     /// The digest that they have without compression.
-    pub diff_id: Digest,
-    /// The path from the root to its first descriptor, for messages.
-    pub place: String,
+    pub diff_id: DiffId,
+    /// Where its first descriptor is.
+    pub location: Location,
 }
 
 /// A layer that was compressed anew.
@@ -38,7 +39,7 @@ pub struct NewLayer {
     /// Their length.
     pub len: u64,
     /// The digest that they have without compression.
-    pub diff_id: Digest,
+    pub diff_id: DiffId,
     /// What they are compressed with.
     pub compression: Compression,
     /// Where they are.
@@ -92,26 +93,25 @@ pub(crate) fn recompressed(
     let Some(to) = wanted(blob.content, options) else {
         return Ok(None);
     };
-    let place = document.location_of(pointer);
-    let diff_id = facts.diff_ids.get(pointer.position).map(String::as_str);
-    let diff_id = diff_id.unwrap_or_default();
-    let parsed = diff_id
-        .parse::<Digest>()
-        .ok()
-        .filter(|digest| digest.algorithm() == Algorithm::Sha256);
-    let Some(diff_id) = parsed else {
+    let location = document.location_of(pointer);
+    let stated = facts.diff_ids.get(pointer.position);
+    let diff_id = stated
+        .and_then(StatedDiffId::valid)
+        .filter(|diff_id| diff_id.0.algorithm() == Algorithm::Sha256);
+    let Some(diff_id) = diff_id else {
+        let stated = stated.map_or_else(String::new, StatedDiffId::to_string);
         return Err(Error::new(
             Code::InvalidDigest,
             format!(
-                "{place} has the diff ID \"{}\", which cannot be verified",
-                escape(diff_id)
+                "{location} has the diff ID \"{}\", which cannot be verified",
+                escape(&stated)
             ),
         )
-        .with_document(&place)
-        .with_found(diff_id));
+        .with_document(&location)
+        .with_found(stated));
     };
     let Some(media_type) = media_type::layer_type(options.family, to, true) else {
-        return Err(docker_type::none(&place, to.name()).with_hint(Hint::CompressForDocker));
+        return Err(docker_type::none(&location, to.name()).with_hint(Hint::CompressForDocker));
     };
     Ok(Some(Recompressed {
         media_type,
@@ -122,8 +122,8 @@ pub(crate) fn recompressed(
             len: blob.len,
             content: blob.content,
             to,
-            diff_id,
-            place,
+            diff_id: diff_id.clone(),
+            location,
         },
     }))
 }
@@ -149,5 +149,5 @@ pub(crate) fn change(recompressed: &Recompressed) -> Change {
         Some(new) => format!("{name} {}", new.digest),
         None => name.to_owned(),
     };
-    Rule::Recompressed.change(transcode.place.clone(), Some(before), Some(after))
+    Rule::Recompressed.change(transcode.location.clone(), Some(before), Some(after))
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
+use crate::graph::location::DocumentPath;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role, belongs_to_one_form};
 use crate::image::Digest;
 use crate::inventory::BlobEntry;
@@ -55,7 +56,7 @@ pub(crate) fn rewrite(
             continue;
         };
         let mut text = rewrite_document(document, decision, &mut out);
-        check_len(&document.location, &text)?;
+        check_len(&document.path, &text)?;
         if text != document.text || document.is_restored {
             if let Some(old) = places.and_then(|places| places.get(digest)) {
                 pad(&mut text, old.len);
@@ -66,7 +67,7 @@ pub(crate) fn rewrite(
         }
     }
     out.root = rewrite_document(&graph.root, &decisions.root, &mut out);
-    check_len(&graph.root.location, &out.root)?;
+    check_len(&graph.root.path, &out.root)?;
     Ok(out)
 }
 
@@ -80,17 +81,17 @@ fn pad(text: &mut String, len: u64) {
 }
 
 /// Refuses what the next reader, ocify among them, would refuse.
-pub(crate) fn check_len(location: &str, text: &str) -> Result<()> {
+pub(crate) fn check_len(document: &DocumentPath, text: &str) -> Result<()> {
     if text.len() as u64 <= MAX_DOCUMENT_LEN {
         return Ok(());
     }
     Err(Error::new(
         Code::DocumentTooLarge,
         format!(
-            "{location} would become a document of {} bytes; readers take at most {MAX_DOCUMENT_LEN}",
+            "{document} would become a document of {} bytes; readers take at most {MAX_DOCUMENT_LEN}",
             text.len()
         ),
-    ).with_document(location).with_expected(MAX_DOCUMENT_LEN).with_found(text.len()))
+    ).with_document(document).with_expected(MAX_DOCUMENT_LEN).with_found(text.len()))
 }
 
 fn rewrite_document(
@@ -244,7 +245,7 @@ fn follow_links(
     for link in &pointer.links {
         if let Some(new) = out.documents.get(&link.digest) {
             edits.push(Edit::string(link.place.clone(), &new.digest.to_string()));
-            let location = format!("{}, {}", document.location_of(pointer), link.annotation);
+            let location = document.location_of_annotation(pointer, link.annotation);
             let (before, after) = (link.digest.to_string(), new.digest.to_string());
             out.changes
                 .push(Rule::AttestationLink.change(location, Some(before), Some(after)));

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::error::Hint;
+use crate::graph::location::Location;
 use crate::plan::{Change, Finding, Severity};
 
 macro_rules! rules {
@@ -351,7 +352,7 @@ impl Rule {
     /// A change by this rule.
     pub(crate) fn change(
         self,
-        location: impl Into<String>,
+        location: impl Into<Location>,
         before: Option<String>,
         after: Option<String>,
     ) -> Change {
@@ -361,7 +362,7 @@ impl Rule {
     /// The same, for values of which there are many alike.
     pub(crate) fn change_of(
         self,
-        location: impl Into<String>,
+        location: impl Into<Location>,
         before: Option<Cow<'static, str>>,
         after: Option<Cow<'static, str>>,
     ) -> Change {
@@ -390,7 +391,7 @@ impl FindingRule {
     /// A finding of this kind.
     pub(crate) fn finding(
         self,
-        location: Option<String>,
+        location: Option<Location>,
         message: String,
         hint: Option<Hint>,
     ) -> Finding {

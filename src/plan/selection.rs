@@ -1,10 +1,11 @@
 //! What of the input goes out: images that were asked for, without what is absent or unwanted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Code, Error, Hint, Result, escape, show_list};
 use crate::graph::document::{Document, Shape};
+use crate::graph::location::DocumentPath;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
@@ -19,8 +20,8 @@ pub(crate) struct Selection {
     pub(crate) root: BTreeSet<usize>,
     /// Pointers of other indexes to leave out, by digest and position.
     pub(crate) documents: BTreeMap<Digest, BTreeSet<usize>>,
-    /// Every digest that the output's documents point at, by the input's names.
-    pub(crate) reachable: BTreeSet<Digest>,
+    /// Every digest that documents of the input point at and none of the output does.
+    pub(crate) left_out: BTreeSet<Digest>,
     /// One change for each pointer that is left out.
     pub(crate) changes: Vec<Change>,
 }
@@ -95,17 +96,17 @@ pub(crate) fn select(
         });
         entry.images = Arc::clone(images);
     }
-    selection.reachable = reachable(graph, &selection);
-    // Nothing is told of documents that go as a whole.
-    let reached: BTreeSet<String> = documents_after(graph, &selection)
-        .map(|document| document.location.clone())
+    selection.left_out = left_out(graph, &selection);
+    // A document that goes as a whole is not reported part by part.
+    let reached: HashSet<&DocumentPath> = documents_after(graph, &selection)
+        .map(|document| &document.path)
         .collect();
-    let changes = std::mem::take(&mut selection.changes);
-    let is_told = |change: &Change| {
-        let owner = change.location.rsplit_once(", ").map(|(owner, _)| owner);
-        owner.is_some_and(|owner| reached.contains(owner))
+    let is_told = |change: &&Change| {
+        let document = change.location.document();
+        document.is_some_and(|document| reached.contains(document))
     };
-    selection.changes = changes.into_iter().filter(is_told).collect();
+    let told = selection.changes.iter().filter(is_told).cloned().collect();
+    selection.changes = told;
     Ok(selection)
 }
 
@@ -115,7 +116,7 @@ pub(crate) fn documents_after<'a>(
     selection: &'a Selection,
 ) -> impl Iterator<Item = &'a Document> {
     let others = graph.children_first.iter().rev();
-    let kept = others.filter(|digest| selection.reachable.contains(*digest));
+    let kept = others.filter(|digest| !selection.left_out.contains(*digest));
     std::iter::once(&graph.root).chain(kept.filter_map(|digest| graph.document(digest)))
 }
 
@@ -258,7 +259,7 @@ fn refuse_missing(graph: &Graph) -> Result<()> {
         Code::MissingBlob,
         format!(
             "{} is {}, which is not in the archive",
-            escape(&missing.location),
+            escape(&missing.location.to_string()),
             missing.digest.blob_name()
         ),
     )
@@ -312,20 +313,22 @@ fn is_gone(
         || subject.is_some_and(|subject| is_lost(&subject.digest))
 }
 
-fn reachable(graph: &Graph, selection: &Selection) -> BTreeSet<Digest> {
-    let mut reached = Vec::new();
-    let mut documents = BTreeSet::new();
+/// What only pointers lead to that are left out, or documents that go with them.
+fn left_out(graph: &Graph, selection: &Selection) -> BTreeSet<Digest> {
+    if selection.root.is_empty() && selection.documents.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut reached = BTreeSet::new();
     let mut open: Vec<&Digest> = kept_pointers(&graph.root, Some(&selection.root)).collect();
     while let Some(digest) = open.pop() {
-        reached.push(digest);
-        if let Some(document) = graph.document(digest)
-            && documents.insert(digest)
+        if reached.insert(digest)
+            && let Some(document) = graph.document(digest)
         {
             open.extend(kept_pointers(document, selection.dropped(digest)));
         }
     }
-    // A set is made of many at once in a fraction of the time that one after the other takes.
-    reached.into_iter().cloned().collect()
+    let all = graph.reachable();
+    all.difference(&reached).copied().cloned().collect()
 }
 
 fn kept_pointers<'a>(

@@ -132,7 +132,7 @@ fn changes(changes: &[Change], wording: &dyn Wording, out: &mut dyn Write) -> io
             wording.reason(rule)
         )?;
         for change in group.iter().take(SHOWN) {
-            writeln!(out, "  {}", escape(&change.location))?;
+            writeln!(out, "  {}", escape(&change.location.to_string()))?;
             let values = match (&change.before, &change.after) {
                 // A file is renamed, and its location is its old name.
                 (_, Some(after)) if rule == Rule::BlobName => format!("→ {}", escape(after)),
@@ -187,7 +187,7 @@ fn findings(findings: &[Finding], wording: &dyn Wording, out: &mut dyn Write) ->
         };
         write!(out, "{style}{}:{style:#} ", severity.name())?;
         if let Some(location) = &finding.location {
-            write!(out, "{}: ", escape(location))?;
+            write!(out, "{}: ", escape(&location.to_string()))?;
         }
         writeln!(
             out,
@@ -244,7 +244,7 @@ manifest digests
   app:latest, linux/amd64
     {} → {}
 
-warning: index.json, manifests[1]\\u{{1b}}[31m: an image has no name [unnamed-image]
+warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
   hint: name it after loading
 ",
             Rule::LayerType.reason(),

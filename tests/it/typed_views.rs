@@ -95,7 +95,8 @@ fn views_of_real_archives_say_what_the_documents_say() {
                 continue;
             }
             let config = config.unwrap();
-            assert_eq!(config.rootfs().diff_ids(), &facts.diff_ids, "{name}");
+            let diff_ids: Vec<String> = facts.diff_ids.iter().map(ToString::to_string).collect();
+            assert_eq!(config.rootfs().diff_ids(), &diff_ids, "{name}");
             let platform = facts.platform.as_ref().unwrap();
             assert_eq!(config.os().to_string(), platform.os);
             assert_eq!(config.architecture().to_string(), platform.architecture);

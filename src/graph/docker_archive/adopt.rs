@@ -6,7 +6,8 @@ use crate::error::{Code, Error, Hint, Lenient, Result, escape};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN};
 use crate::graph::image;
-use crate::image::{Algorithm, Content, Digest};
+use crate::graph::location::Location;
+use crate::image::{Algorithm, Content, DiffId, Digest, StatedDiffId};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, Strictness};
 
 /// How many links may lead from one to the next.
@@ -40,17 +41,21 @@ pub(crate) fn adopt(
         digests: BTreeMap::new(),
     };
     for (position, item) in items.iter_mut().enumerate() {
-        let location = format!("manifest.json[{position}]");
         let mut diff_ids = Vec::new();
-        if let Some((digest, found)) = adopter.config(&item.config, &location)? {
+        if let Some((digest, found)) = adopter.config(&item.config, position)? {
             item.config_digest = Some(digest);
             diff_ids = found;
         }
         for (number, entry) in item.layers.iter().enumerate() {
-            let diff_id = diff_ids.get(number).map(String::as_str);
-            let location = format!("{location}, Layers[{number}] {}", escape(entry));
-            item.layer_digests
-                .push(adopter.layer(entry, diff_id, &location)?);
+            let diff_id = diff_ids.get(number).and_then(StatedDiffId::valid);
+            let place = || {
+                format!(
+                    "manifest.json[{position}], Layers[{number}] {}",
+                    escape(entry)
+                )
+            };
+            let digest = adopter.layer(entry, diff_id, place)?;
+            item.layer_digests.push(digest);
         }
         item.diff_ids = diff_ids;
     }
@@ -80,12 +85,20 @@ enum Found {
 
 impl Adopter<'_> {
     /// The config's digest and its diff IDs; `None` if it is not in the source.
-    fn config(&mut self, entry: &str, location: &str) -> Result<Option<(Digest, Vec<String>)>> {
-        let location = format!("{location}, Config {}", escape(entry));
+    fn config(
+        &mut self,
+        entry: &str,
+        position: usize,
+    ) -> Result<Option<(Digest, Vec<StatedDiffId>)>> {
+        let location = Location::Item {
+            position,
+            property: "Config",
+            entry: Some(entry.to_owned()),
+        };
         let (blob, names) = match self.find(entry) {
             Found::Nothing => return Ok(None),
             Found::Blob(digest) => {
-                let diff_ids = self.blob_diff_ids(&digest);
+                let diff_ids = self.blob_diff_ids(&digest, &location);
                 return Ok(Some((digest, diff_ids)));
             }
             Found::File { names, data, len } => (self.blobs.identify(&data, len)?, names),
@@ -112,19 +125,19 @@ impl Adopter<'_> {
 
     /// The diff IDs that a config states; none if it cannot be read, for then the walk that follows
     /// says so.
-    fn blob_diff_ids(&self, digest: &Digest) -> Vec<String> {
+    fn blob_diff_ids(&self, digest: &Digest, location: &Location) -> Vec<StatedDiffId> {
         let blob = self.inventory.blobs.get(digest);
         let bytes = blob.and_then(|blob| self.blobs.read_blob(blob, MAX_DOCUMENT_LEN).ok());
         let whole = bytes.filter(|bytes| Digest::of(digest.algorithm(), bytes) == *digest);
         whole
             .and_then(|bytes| {
                 let mut reader = DocumentReader::new(Strictness::Lenient);
-                image::config(bytes, "", &mut reader).ok()
+                image::config(bytes, location, &mut reader).ok()
             })
             .map_or_else(Vec::new, |config| config.diff_ids)
     }
 
-    fn document(&self, blob: &BlobEntry, location: &str) -> Result<Vec<u8>> {
+    fn document(&self, blob: &BlobEntry, location: &Location) -> Result<Vec<u8>> {
         if blob.len > MAX_DOCUMENT_LEN {
             return Err(Error::new(
                 Code::DocumentTooLarge,
@@ -141,19 +154,24 @@ impl Adopter<'_> {
     }
 
     /// The layer's digest; `None` if it is not in the source and its name does not state it.
-    fn layer(&mut self, entry: &str, diff_id: Option<&str>, place: &str) -> Result<Option<Digest>> {
+    fn layer(
+        &mut self,
+        entry: &str,
+        diff_id: Option<&DiffId>,
+        place: impl Fn() -> String,
+    ) -> Result<Option<Digest>> {
         let (names, data, len) = match self.find(entry) {
             Found::Nothing => return Ok(Digest::from_blob_name(&clean(entry))),
             Found::Blob(digest) => return Ok(Some(digest)),
             Found::File { names, data, len } => (names, data, len),
         };
         let diff_id = diff_id
-            .and_then(|text| text.parse::<Digest>().ok())
+            .map(|diff_id| &diff_id.0)
             .filter(|digest| digest.algorithm() == Algorithm::Sha256);
         let known = names.last().and_then(|name| self.files.get(name)).cloned();
         let blob = self.blobs.identify(&data, len)?;
         // Of an uncompressed layer the digest is the diff ID.
-        let digest = match (blob.content, &diff_id, known) {
+        let digest = match (blob.content, diff_id, known) {
             (Content::Tar, Some(diff_id), _) => diff_id.clone(),
             (_, _, Some(known)) => known,
             _ => self.blobs.digest_of(&blob)?,
@@ -161,14 +179,17 @@ impl Adopter<'_> {
         if let Some(claimed) = compressed_digest(entry)
             && blob.content != Content::Tar
             && claimed != digest
-            && Some(&claimed) != diff_id.as_ref()
+            && Some(&claimed) != diff_id
             && self.reader.strictness == Strictness::Strict
         {
             return Err(Error::new(
                 Code::DigestMismatch,
-                format!("{place} has the digest {digest}, which is not the one in its name"),
+                format!(
+                    "{} has the digest {digest}, which is not the one in its name",
+                    place()
+                ),
             )
-            .with_document(place)
+            .with_document(place())
             .with_expected(claimed)
             .with_found(digest)
             .with_hint(Hint::UseLenient(Lenient::Layer)));

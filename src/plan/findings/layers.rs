@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Hint;
 use crate::graph::document::Document;
+use crate::graph::location::Location;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::media_type::{self, Kind};
@@ -46,8 +47,8 @@ impl Layers<'_> {
 
     /// Layers of images in forms that some reader does not take.
     fn unread(&self, documents: &[&Document], findings: &mut Vec<Finding>) {
-        let mut zstd: Vec<String> = Vec::new();
-        let mut after_skippable: Vec<String> = Vec::new();
+        let mut zstd: Vec<Location> = Vec::new();
+        let mut after_skippable: Vec<Location> = Vec::new();
         let is_image = |document: &&&Document| self.role(document) == Some(ManifestRole::Image);
         for document in documents.iter().filter(is_image) {
             for layer in document.pointers_in(Role::Layers) {
@@ -93,7 +94,7 @@ impl Layers<'_> {
             return;
         }
         let role = self.role(document);
-        let mut left: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut left: BTreeMap<&str, Vec<Location>> = BTreeMap::new();
         for pointer in &document.pointers {
             let kind = media_type::kind(&pointer.media_type);
             let Some(why) = reason(role, pointer.role, kind) else {
@@ -150,20 +151,16 @@ fn reason(document: Option<ManifestRole>, pointer: Role, kind: Kind) -> Option<&
         (Some(ManifestRole::Image), Kind::OpaqueLayer) => {
             Some("it is encrypted, or no tar but a filesystem")
         }
-        (
-            Some(ManifestRole::Image),
-            Kind::Layer {
-                distributable: false,
-                ..
-            },
-        ) => Some("the layer is fetched elsewhere under this digest"),
+        (Some(ManifestRole::Image), kind) if kind.is_foreign() => {
+            Some("the layer is fetched elsewhere under this digest")
+        }
         (Some(ManifestRole::Image), _) => None,
     }
 }
 
 fn several(
     rule: FindingRule,
-    locations: &[String],
+    locations: &[Location],
     verb: [&str; 2],
     what: &str,
     hint: Hint,

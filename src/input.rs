@@ -11,7 +11,7 @@ mod spool;
 mod stream;
 
 pub use spool::SpoolOptions;
-pub use stream::{BlobSink, PassingBlob, Stream};
+pub use stream::{BlobSink, Obstacle, PassingBlob, Stream};
 
 pub(crate) use extents::holes;
 pub(crate) use reader::{

@@ -54,24 +54,6 @@ pub struct PlanOptions {
     pub renames: Vec<(Reference, Reference)>,
 }
 
-impl PlanOptions {
-    /// Why a plan may want layers anew or left out, so that they cannot go out while the archive is
-    /// still being read.
-    pub fn rewrites_layers(&self) -> Option<&'static str> {
-        if self.compression.is_some() || !self.avoid.is_empty() {
-            Some("layers may have to be compressed anew")
-        } else if !self.images.is_empty() {
-            Some("images may have to be left out")
-        } else if self.drop_attestations {
-            Some("attestations may have to be left out")
-        } else if self.missing == MissingPolicy::Prune {
-            Some("what lacks content may have to be left out")
-        } else {
-            None
-        }
-    }
-}
-
 /// Which image is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageChoice {

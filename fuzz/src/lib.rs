@@ -6,13 +6,13 @@ mod reference;
 mod ways;
 mod whole;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub use documents::archive_of;
 pub use edits::edited;
-use ocify::graph::Graph;
-use ocify::plan::{Form, NewLayers, Plan, PlanOptions};
-use ocify::{Result, Source, Strictness, plan, resolve, scan};
+use ocify::codec::Limits;
+use ocify::{Fix, Strictness};
 pub use reference::reference;
 use tempfile::TempDir;
 pub use ways::ways;
@@ -27,18 +27,17 @@ pub fn hold(archive: &[u8]) {
     ways(archive);
 }
 
-/// What images with several platforms are planned for.
-const HOST: Option<&str> = Some("amd64");
-
-/// The stages up to the plan.
-fn planned(source: &Source, strictness: Strictness, form: Form) -> Result<Plan> {
-    let graph = resolved(source, strictness)?;
-    let options = PlanOptions::default();
-    plan(&graph, &options, form, HOST)?.complete(&NewLayers::default())
-}
-
-fn resolved(source: &Source, strictness: Strictness) -> Result<Graph> {
-    resolve(scan(source, strictness)?, source, strictness)
+/// A fix that depends on nothing outside, and does not decompress much.
+fn fix_of(strictness: Strictness) -> Fix {
+    Fix::new()
+        .strictness(strictness)
+        .host_architecture("amd64")
+        .jobs(NonZeroUsize::MIN)
+        .spool_directory(folder())
+        .limits(Limits {
+            max_ratio: 100,
+            ..Limits::default()
+        })
 }
 
 /// A folder of this thread, in memory where the system has such a folder.

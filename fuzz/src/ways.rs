@@ -4,17 +4,13 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use ocify::apply::{ApplyOptions, Output, StreamSink, Target, Verify, apply};
-use ocify::apply::{apply_in_place, apply_patched, patch};
-use ocify::codec::Limits;
-use ocify::error::{Code, Error, Result};
+use ocify::apply::Verify;
+use ocify::error::{Code, Result};
 use ocify::image::Digest;
-use ocify::input::{SpoolOptions, Stream};
-use ocify::plan::{Form, NewLayers, PlanOptions};
-use ocify::progress::Hidden;
-use ocify::{Source, Strictness, plan, resolve, scan};
+use ocify::plan::Form;
+use ocify::{Fixed, Input, Output, Source, Strictness, resolve, scan};
 
-use crate::{HOST, folder, planned, resolved};
+use crate::{fix_of, folder};
 
 /// The files at the root, without which nothing is an image.
 const ROOT: [&str; 3] = ["index.json", "manifest.json", "oci-layout"];
@@ -37,60 +33,48 @@ pub fn ways(archive: &[u8]) {
 fn new_archive(archive: &[u8], strictness: Strictness) -> Result<Vec<u8>> {
     let input = folder().join("ways.tar");
     fs::write(&input, archive).expect("memory takes everything");
-    written(&input, strictness)
+    written(&input, strictness, Verify::Full)
 }
 
 /// A new archive of an archive or a layout directory.
-fn written(input: &Path, strictness: Strictness) -> Result<Vec<u8>> {
-    let output = folder().join("whole.tar");
-    let source = Source::open(input)?;
-    let target = Target::prepare(Output::path(&output).overwrite(true), &source)?;
-    let plan = planned(&source, strictness, target.form())?;
-    apply(&plan, &source, target, &options(Verify::Full), &Hidden)?;
-    Ok(fs::read(&output).expect("it was written"))
-}
-
-fn options<'a>(verify: Verify) -> ApplyOptions<'a> {
-    ApplyOptions {
-        verify,
-        ..ApplyOptions::default()
-    }
+fn written(input: &Path, strictness: Strictness, verify: Verify) -> Result<Vec<u8>> {
+    let path = folder().join("whole.tar");
+    let output = Output::archive(&path).overwrite(true);
+    fix_of(strictness)
+        .verify(verify)
+        .run(Input::open(input)?, output)?;
+    Ok(fs::read(&path).expect("it was written"))
 }
 
 /// A layout directory holds what a new archive does.
 fn check_layout(archive: &[u8], strictness: Strictness, whole: &[u8]) {
     let (input, layout) = (folder().join("ways.tar"), folder().join("layout"));
     fs::write(&input, archive).expect("memory takes everything");
-    let source = Source::open(&input).expect("the file is there");
-    let plan = planned(&source, strictness, Form::Layout).expect("it was read before");
-    let target = Target::prepare(Output::layout(&layout), &source).expect("nothing is there");
-    let done = apply(&plan, &source, target, &options(Verify::Full), &Hidden);
+    let input = Input::open(&input).expect("the file is there");
+    let done = fix_of(strictness).run(input, Output::layout(&layout));
     done.expect("an archive could be written");
-    let again = written(&layout, strictness).expect("a layout can be fixed");
+    let again = written(&layout, strictness, Verify::Full).expect("a layout can be fixed");
     fs::remove_dir_all(&layout).expect("it was made");
     assert!(again == whole, "a layout holds something else");
 }
 
-/// A stream that ends well is the new archive in another order; one that does not is no image.
+/// A stream that ends well is the new archive, in another order if it was processed in one pass; one
+/// that does not is no image.
 fn check_stream(archive: &[u8], strictness: Strictness, whole: &Result<Vec<u8>>) {
-    let mut output = Vec::new();
-    let Some(result) = stream(archive, strictness, &mut output) else {
-        return;
-    };
+    let (result, output) = stream(archive, strictness);
     match (result, whole) {
-        (Ok(()), Ok(whole)) => {
+        (Ok(fixed), Ok(whole)) if fixed.spooled.is_some() => {
+            assert!(output == *whole, "a stream holds something else");
+        }
+        (Ok(_), Ok(whole)) => {
             let sorted = new_archive(&output, strictness).expect("a stream can be fixed");
             assert!(sorted == *whole, "a stream holds something else");
-            let mut again = Vec::new();
-            let result = stream(&output, strictness, &mut again).expect("it needs no file");
-            result.expect("a stream can be streamed");
+            let (result, again) = stream(&output, strictness);
+            let fixed = result.expect("a stream can be streamed");
+            assert!(fixed.spooled.is_none(), "a stream needs a file");
             assert!(again == output, "a stream would be changed again");
         }
-        (Ok(()), Err(error)) => assert_eq!(
-            error.code(),
-            Code::CompressedArchive,
-            "a stream lets pass what a file does not: {error}"
-        ),
+        (Ok(_), Err(error)) => panic!("a stream lets pass what a file does not: {error}"),
         (Err(error), whole) => {
             assert!(
                 whole.is_err() || error.code() == Code::NeedsFile,
@@ -101,37 +85,12 @@ fn check_stream(archive: &[u8], strictness: Strictness, whole: &Result<Vec<u8>>)
     }
 }
 
-/// Sends the archive through in one pass; `None` if that cannot be.
-fn stream(archive: &[u8], strictness: Strictness, output: &mut Vec<u8>) -> Option<Result<()>> {
-    let spool = SpoolOptions {
-        directory: &folder(),
-        limits: Limits {
-            max_ratio: 100,
-            max_window: 128 << 20,
-        },
-    };
-    let input = Cursor::new(archive.to_vec());
-    let mut stream = match Stream::open(input, Path::new("in"), spool) {
-        Ok(stream) => stream,
-        Err(error) => return Some(Err(error)),
-    };
-    match stream.obstacle() {
-        Ok(None) => Some(one_pass(&mut stream, strictness, output)),
-        Ok(Some(_)) => None,
-        Err(error) => Some(Err(error)),
-    }
-}
-
-fn one_pass(stream: &mut Stream, strictness: Strictness, output: &mut Vec<u8>) -> Result<()> {
-    let options = options(Verify::Full);
-    let mut sink = StreamSink::new(output, Path::new("out"), &options, &Hidden);
-    let inventory = stream.scan(strictness, &mut sink)?;
-    let graph = resolve(inventory, stream, strictness)?;
-    let plan_options = PlanOptions::default();
-    let draft = plan(&graph, &plan_options, Form::Stream, HOST)?;
-    let plan = draft.complete(&NewLayers::default())?;
-    sink.finish(&plan, stream)?;
-    Ok(())
+/// Sends the archive through, and what came out.
+fn stream(archive: &[u8], strictness: Strictness) -> (Result<Fixed>, Vec<u8>) {
+    let mut output = Vec::new();
+    let input = Input::stream(Cursor::new(archive.to_vec()));
+    let result = fix_of(strictness).run(input, Output::stream(&mut output));
+    (result, output)
 }
 
 fn refuse_root(output: &[u8]) {
@@ -150,13 +109,22 @@ fn refuse_root(output: &[u8]) {
 fn check_in_place(archive: &[u8], strictness: Strictness, whole: &Result<Vec<u8>>) {
     let path = folder().join("in-place.tar");
     fs::write(&path, archive).expect("memory takes everything");
-    let Ok(copied) = patched(&path, strictness, false) else {
-        let left = fs::read(&path).expect("it is still there");
-        assert!(left == archive, "a file was changed that cannot be fixed");
-        return;
+    let fixed = match in_place(&path, strictness) {
+        Ok(fixed) => fixed,
+        Err(error) => {
+            let left = fs::read(&path).expect("it is still there");
+            assert!(left == archive, "a file was changed that cannot be fixed");
+            let input = Input::open(&path).expect("it is still there");
+            let preview = fix_of(strictness).plan_only(input, Form::default());
+            assert!(
+                preview.is_err() || error.code() == Code::InPlaceRefused,
+                "in place refuses what a new archive does not: {error}"
+            );
+            return;
+        }
     };
     fs::write(&path, archive).expect("memory takes everything");
-    let fixed = patched(&path, strictness, true).expect("a copy could be patched");
+    let copied = written(&path, strictness, Verify::Documents).expect("it was patched in place");
     assert!(fixed == copied, "in place gives another file than a copy");
     let names = fs::read_dir(folder()).expect("the folder is there");
     let journals = names.flatten().filter(|entry| {
@@ -165,7 +133,8 @@ fn check_in_place(archive: &[u8], strictness: Strictness, whole: &Result<Vec<u8>
     });
     assert_eq!(journals.count(), 0, "a journal is left");
 
-    let again = patched(&path, strictness, true).expect("what was fixed can be fixed");
+    fs::write(&path, &fixed).expect("memory takes everything");
+    let again = in_place(&path, strictness).expect("what was fixed can be fixed");
     assert!(again == fixed, "a second fix in place changes the file");
     let Ok(whole) = whole else {
         // Layers are not looked at in place.
@@ -179,30 +148,10 @@ fn check_in_place(archive: &[u8], strictness: Strictness, whole: &Result<Vec<u8>
     );
 }
 
-/// The bytes of the archive once it is patched, in its own file or in a copy.
-fn patched(path: &Path, strictness: Strictness, is_in_place: bool) -> Result<Vec<u8>> {
-    let source = match is_in_place {
-        true => Source::open_in_place(path)?,
-        false => Source::open(path)?,
-    };
-    let graph = resolved(&source, strictness)?;
-    let plan_options = PlanOptions::default();
-    let draft = plan(&graph, &plan_options, Form::Patch, HOST)?;
-    let patch = patch(&draft, &source).inspect_err(refuse_other_codes)?;
-    let plan = draft.complete(&NewLayers::default())?;
-    let options = options(Verify::Documents);
-    if is_in_place {
-        apply_in_place(&patch, &plan, &source, &options, &Hidden)?;
-        return Ok(fs::read(path).expect("it is still there"));
-    }
-    let output = folder().join("copied.tar");
-    let target = Target::prepare(Output::path(&output).overwrite(true), &source)?;
-    apply_patched(&patch, &source, &target, &options, &Hidden)?;
-    Ok(fs::read(&output).expect("it was written"))
-}
-
-fn refuse_other_codes(error: &Error) {
-    assert_eq!(error.code(), Code::InPlaceRefused, "{error}");
+/// The bytes of the archive once it is fixed in its own file.
+fn in_place(path: &Path, strictness: Strictness) -> Result<Vec<u8>> {
+    fix_of(strictness).run(Input::path(path), Output::in_place())?;
+    Ok(fs::read(path).expect("it is still there"))
 }
 
 /// The digests of layers, configs and all else that is not rewritten. An old document that found no

@@ -1,7 +1,7 @@
 //! Where an output goes, before anything was looked at.
 
 use std::fmt;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ impl<'a> Output<'a> {
     ///
     /// # Errors
     /// The file's metadata cannot be read.
-    pub fn open_file(file: std::fs::File, name: impl Into<PathBuf>) -> Result<Self> {
+    pub fn from_file(file: File, name: impl Into<PathBuf>) -> Result<Self> {
         let name = name.into();
         let metadata = file.metadata().context("use", &name)?;
         Ok(Self::new(Kind::Stream(Stream {
@@ -117,6 +117,10 @@ impl<'a> Output<'a> {
     pub fn overwrite(mut self, overwrite: bool) -> Self {
         self.overwrite = overwrite;
         self
+    }
+
+    pub(crate) fn is_in_place(&self) -> bool {
+        matches!(self.kind, Kind::InPlace)
     }
 
     /// The form that the output is to have. Whether a path leads to a directory is looked up.

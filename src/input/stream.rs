@@ -43,6 +43,15 @@ pub struct Stream {
     held: Held,
 }
 
+/// Why an archive cannot be processed in one pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The file of this name, which is not a blob, comes before any blob.
+    FileBeforeBlobs(String),
+    /// The first blob comes late.
+    LateBlob,
+}
+
 /// Takes blobs while an archive passes.
 pub trait BlobSink {
     /// Takes one blob: reads it to its end, and verifies it if that was asked for.
@@ -144,19 +153,24 @@ impl Stream {
         })
     }
 
+    /// What messages call the archive.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Why this archive cannot be handled in one pass: layers are known by their digests only if
     /// they are named so. The first file that is not one of the root tells.
     ///
     /// # Errors
     /// The archive is damaged there.
-    pub fn obstacle(&mut self) -> Result<Option<String>> {
+    pub fn obstacle(&mut self) -> Result<Option<Obstacle>> {
         self.incoming.rewind();
         let first = self.first_file();
         self.incoming.rewind();
         first
     }
 
-    fn first_file(&mut self) -> Result<Option<String>> {
+    fn first_file(&mut self) -> Result<Option<Obstacle>> {
         let mut listing = Listing::new(Order::BlobsFirst);
         let mut entries = Entries::new(&mut self.incoming);
         while let Some(entry) = entries.next()? {
@@ -168,11 +182,10 @@ impl Stream {
                 ExtraKind::Directory | ExtraKind::Other
             ) {
                 let is_blob = Digest::from_blob_name(&name).is_some();
-                let name = escape(&name);
-                return Ok((!is_blob).then(|| format!("it has the file {name} before any blob")));
+                return Ok((!is_blob).then_some(Obstacle::FileBeforeBlobs(name)));
             }
             if entries.input().ahead_len() > AHEAD {
-                return Ok(Some("its first blob comes late".to_owned()));
+                return Ok(Some(Obstacle::LateBlob));
             }
         }
         Ok(None)

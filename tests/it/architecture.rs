@@ -99,7 +99,7 @@ fn plan_touches_nothing_outside() {
 }
 
 /// What each module may use of the others, in the order of the stages.
-const MAY_USE: [(&str, &str); 19] = [
+const MAY_USE: [(&str, &str); 21] = [
     ("error", ""),
     ("progress", ""),
     ("threads", ""),
@@ -119,10 +119,21 @@ const MAY_USE: [(&str, &str); 19] = [
         "apply",
         "codec error image input inventory journal plan progress publish standard tar threads",
     ),
+    (
+        "operation",
+        "codec error graph input inventory journal progress threads",
+    ),
+    (
+        "fix",
+        "apply codec engines error graph image input inventory operation plan",
+    ),
     ("report", "error image plan"),
     ("batch", "codec error image publish"),
     // The functions and types that users of the library start with.
-    ("lib", "apply error graph input inventory plan"),
+    (
+        "lib",
+        "apply error fix graph input inventory operation plan",
+    ),
 ];
 
 /// The modules of the crate that a line of code names.

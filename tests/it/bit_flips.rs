@@ -1,14 +1,12 @@
 //! A bit that is flipped anywhere in a layer is found, whatever the layer is compressed with and
 //! whatever it is to become, and nothing is written.
 
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::thread;
 
-use ocify::apply::{RecompressOptions, recompress};
-use ocify::graph::resolve;
-use ocify::input::{Source, scan};
-use ocify::inventory::Strictness;
-use ocify::plan::PlanOptions;
-use ocify::progress::Hidden;
+use ocify::image::Compression;
+use ocify::{Fix, Input, Output};
 
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_TAR, OCI_ZSTD, layer_tar};
 use crate::common::contents::blob_name;
@@ -92,46 +90,14 @@ fn every_byte(form: &str, layer: &Layer) {
 }
 
 /// The code of the error; a flipped magic number makes a layer that is only copied, and copying sees it.
-fn by_library(path: &std::path::Path, to: &str, directory: &std::path::Path) -> Option<String> {
-    use ocify::apply::{ApplyOptions, Output, Target, Verify, apply};
-    use ocify::codec::{GzipMembers, Limits};
-    use ocify::image::Compression;
-
-    let run = || -> ocify::error::Result<()> {
-        let mut source = Source::open(path)?;
-        let target = Target::prepare(Output::path(directory.join("out.tar")), &source)?;
-        let inventory = scan(&source, Strictness::Strict)?;
-        let graph = resolve(inventory, &source, Strictness::Strict)?;
-        let compression = match to {
-            "gzip" => Compression::Gzip,
-            "zstd" => Compression::Zstd,
-            _ => Compression::Uncompressed,
-        };
-        let options = PlanOptions {
-            compression: Some(compression),
-            ..PlanOptions::default()
-        };
-        let draft = ocify::plan(&graph, &options, target.form(), None)?;
-        let jobs = std::num::NonZeroUsize::MIN;
-        let work = RecompressOptions {
-            spare: None,
-            level: None,
-            members: GzipMembers::Multi,
-            jobs,
-            limits: Limits::default(),
-            directory,
-        };
-        let layers = recompress(draft.transcodes(), &mut source, work, &Hidden)?;
-        let plan = draft.complete(&layers)?;
-        let options = ApplyOptions {
-            spare: None,
-            sync: false,
-            jobs,
-            verify: Verify::Full,
-            link: ocify::apply::Link::Never,
-            confirm: None,
-        };
-        apply(&plan, &source, target, &options, &Hidden).map(|_| ())
+fn by_library(path: &Path, to: &str, directory: &Path) -> Option<String> {
+    let compression = match to {
+        "gzip" => Compression::Gzip,
+        "zstd" => Compression::Zstd,
+        _ => Compression::Uncompressed,
     };
-    run().err().map(|error| error.code().name().to_owned())
+    let fix = Fix::new().compression(compression).jobs(NonZeroUsize::MIN);
+    let output = Output::archive(directory.join("out.tar"));
+    let result = fix.run(Input::path(path), output);
+    result.err().map(|error| error.code().name().to_owned())
 }

@@ -37,6 +37,7 @@ mod left_alone;
 mod missing;
 mod naming;
 mod normalize;
+mod operations;
 mod option_files;
 mod outer;
 mod readme;

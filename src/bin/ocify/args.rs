@@ -275,11 +275,6 @@ impl Fix {
         self.is_to_stream() || !self.files_on_stdout().is_empty()
     }
 
-    /// The directory for temporary files.
-    pub(crate) fn spool_directory(&self) -> PathBuf {
-        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
-    }
-
     /// The number of jobs, asked for or by default.
     pub(crate) fn jobs(&self) -> NonZeroUsize {
         self.jobs
@@ -293,7 +288,6 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
     use clap::error::ErrorKind;
-    use ocify::apply::Verify;
 
     fn fix(args: &[&str]) -> Result<Fix, clap::Error> {
         let line = ["ocify", "fix"].iter().chain(args);
@@ -344,21 +338,6 @@ mod tests {
         }
         let sync = fix(&["-", "--sync"]).unwrap();
         assert!(sync.contradiction().unwrap().starts_with("--sync"));
-    }
-
-    #[test]
-    fn what_is_verified_depends_on_the_way_out() {
-        for (line, expected) in [
-            (&["app.tar", "-o", "x"][..], Verify::Full),
-            (
-                &["app.tar", "-o", "x", "--verify", "documents"],
-                Verify::Documents,
-            ),
-            (&["app.tar", "--in-place"], Verify::Documents),
-            (&["app.tar", "--in-place", "--verify", "full"], Verify::Full),
-        ] {
-            assert_eq!(fix(line).unwrap().verify(), expected, "{line:?}");
-        }
     }
 
     #[test]

@@ -6,10 +6,9 @@ mod files;
 mod fix;
 mod interrupt;
 mod metadata;
-mod place;
+mod notices;
 mod progress;
 mod run;
-mod stream;
 mod styles;
 mod words;
 

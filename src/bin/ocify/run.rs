@@ -17,10 +17,10 @@ use ocify::standard;
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch;
-use crate::fix::{self, Around, Done};
+use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
-use crate::progress::Shown;
+use crate::notices::Single;
 use crate::styles::styled;
 use crate::words::Words;
 
@@ -132,13 +132,8 @@ fn fix(args: &Fix) -> u8 {
         };
         return finish(&report, args);
     }
-    let around = Around {
-        stage: &|what| Box::new(Shown::new(args.progress, what)),
-        spare: None,
-        confirm: None,
-    };
     let interrupt = Interrupt::default();
-    let result = fix::fix(args, &around).and_then(|done| match &args.metadata_file {
+    let result = fix::fix(args, &Single(args)).and_then(|done| match &args.metadata_file {
         Some(path) if done.blobs.is_some() => {
             metadata::write(path, &done.plan, &interrupt).map(|()| done)
         }
@@ -162,9 +157,9 @@ fn fix(args: &Fix) -> u8 {
         (Ok(done), _) => Report::dry_run(&input, &done.plan),
         (Err(error), _) => Report::failed(&input, error),
     };
-    if let Ok(done) = &result {
-        report.spooled = done.spooled.as_deref();
-    }
+    let spooled = result.as_ref().ok().and_then(|done| done.spooled.as_ref());
+    let spooled = spooled.map(ToString::to_string);
+    report.spooled = spooled.as_deref();
     let code = finish(&report, args);
     match interrupt.is_asked() {
         true => interrupt.exit_code(),

@@ -1,9 +1,8 @@
 //! What the options ask of the library, and which of them contradict each other.
 
-use ocify::apply::Verify;
 use ocify::codec::{GzipMembers, Limits};
+use ocify::image::Compression;
 use ocify::image::media_type::Family;
-use ocify::image::{Compression, Content};
 
 use super::{Fix, Format, LayerCompression, Members};
 
@@ -39,27 +38,6 @@ impl Fix {
         match self.gzip_members {
             Members::Multi => GzipMembers::Multi,
             Members::Single => GzipMembers::Single,
-        }
-    }
-
-    /// What some engine asked for cannot read.
-    pub(crate) fn avoided(&self) -> Vec<Content> {
-        let all = [
-            Content::Zstd,
-            Content::ZstdAfterSkippable,
-            Content::Bzip2,
-            Content::Xz,
-        ];
-        let is_avoided = |content: &Content| self.engines.iter().any(|e| !e.reads(*content));
-        all.into_iter().filter(is_avoided).collect()
-    }
-
-    /// What is verified, asked for or by default.
-    pub(crate) fn verify(&self) -> Verify {
-        match (self.verify, self.in_place) {
-            (Some(asked), _) => asked.verify(),
-            (None, true) => Verify::Documents,
-            (None, false) => Verify::Full,
         }
     }
 

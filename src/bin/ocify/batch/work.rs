@@ -1,23 +1,25 @@
 //! One task of a batch, from where it was found to its place.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ocify::apply::Confirm;
 use ocify::batch::{
     Existing, Fingerprint, Standing, State, Workshop, contender, copy_file, copy_link, holds_image,
     output_name,
 };
 use ocify::error::{Code, Error, Result, show_path};
+use ocify::progress::Progress;
 use ocify::report::batch::digests;
 use ocify::threads::Spare;
+use ocify::{Input, Notice, Observer, Output, Stage};
 use serde_json::Value;
 
 use super::queue::{Task, TaskKind};
 use super::tally::Ended;
-use crate::args::{Fix, ProgressMode};
-use crate::fix::{Around, fix, fix_path};
-use crate::place::restoring;
+use crate::args::Fix;
+use crate::fix::{self, Done};
+use crate::notices::{self, restoring};
 use crate::progress::Running;
 
 /// Where a batch puts its outputs, and what it knows of earlier ones.
@@ -29,18 +31,18 @@ pub(crate) struct Outputs {
 
 /// What every worker needs.
 pub(crate) struct Worker<'a> {
-    args: Fix,
-    /// None on a dry run.
+    args: &'a Fix,
+    fix: ocify::Fix,
+    /// None in place and on a dry run.
     outputs: Option<&'a Outputs>,
     bench: PathBuf,
-    is_forced: bool,
     spare: &'a Spare,
 }
 
 impl<'a> Worker<'a> {
     pub(crate) fn new(
         number: usize,
-        args: &Fix,
+        args: &'a Fix,
         outputs: Option<&'a Outputs>,
         spare: &'a Spare,
     ) -> Result<Self> {
@@ -48,16 +50,14 @@ impl<'a> Worker<'a> {
             Some(outputs) => outputs.shop.bench(number)?,
             None => PathBuf::new(),
         };
-        let mut own = args.clone();
-        // Each task has one thread, and those that are idle.
-        own.jobs = Some(std::num::NonZeroUsize::MIN);
-        own.progress = ProgressMode::Quiet;
-        own.force = false;
+        // Each task has one thread, and those that are idle. A source is looked at again once it was
+        // restored, so that is done here.
+        let fix = fix::options(args).jobs(NonZeroUsize::MIN);
         Ok(Worker {
-            args: own,
+            args,
+            fix: fix.recover(outputs.is_none()),
             outputs,
             bench,
-            is_forced: args.force,
             spare,
         })
     }
@@ -95,26 +95,32 @@ impl<'a> Worker<'a> {
 
     /// In place, or a dry run.
     fn fix_alone(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
-        let around = Around {
-            stage: &|what| Box::new(running.stage(what)),
-            spare: Some(self.spare),
-            confirm: None,
+        let watcher = self.watcher(running);
+        let input = Input::path(&task.path);
+        if !self.args.dry_run {
+            let fixed = (self.fix).run_observed(input, Output::in_place(), &watcher)?;
+            let place = (task.path.clone(), 0);
+            return Ok(Ended::Done(Box::new(fixed.into()), Some(place)));
+        }
+        // What would be written depends on where it would go.
+        let output = match self.args.output() {
+            None => None,
+            Some(output) if is_layout => Some(Output::layout(output.join(&task.relative))),
+            Some(output) => Some(Output::path(output.join(output_name(&task.relative)))),
         };
-        // What a dry run would write depends on where it would go.
-        let output = self.args.output().map(|output| match is_layout {
-            true => output.join(&task.relative).join(""),
-            false => output.join(output_name(&task.relative)),
-        });
-        let done = fix(&self.args_of(task, output), &around)?;
-        let place = done.blobs.is_some().then(|| (task.path.clone(), 0));
-        Ok(Ended::Done(Box::new(done), place))
+        let form = match output {
+            Some(output) => output.form(),
+            None => fix::form(self.args),
+        };
+        let preview = self.fix.plan_only_observed(input, form, &watcher)?;
+        Ok(Ended::Done(Box::new(preview.into()), None))
     }
 
-    fn args_of(&self, task: &Task, output: Option<PathBuf>) -> Fix {
-        Fix {
-            inputs: vec![task.path.clone()],
-            output,
-            ..self.args.clone()
+    fn watcher<'w>(&'w self, running: &'w Running<'w>) -> Watcher<'w> {
+        Watcher {
+            worker: self,
+            running,
+            confirm: None,
         }
     }
 
@@ -125,11 +131,6 @@ impl<'a> Worker<'a> {
         is_layout: bool,
         running: &Running<'_>,
     ) -> Result<Ended> {
-        let around = Around {
-            stage: &|what| Box::new(running.stage(what)),
-            spare: Some(self.spare),
-            confirm: None,
-        };
         let relative = match is_layout {
             true => task.relative.clone(),
             false => {
@@ -145,12 +146,14 @@ impl<'a> Worker<'a> {
         };
         if !is_layout && existing == Existing::Absent && outputs.shop.is_open(&place) {
             let unchanged = || refuse_changed(task, source);
-            let around = Around {
-                confirm: Some(Confirm(&unchanged)),
-                ..around
+            let watcher = Watcher {
+                confirm: Some(&unchanged),
+                ..self.watcher(running)
             };
-            let args = self.args_of(task, Some(place.clone()));
-            let done = fix_path(&args, &around)?;
+            let input = Input::path(&task.path);
+            let done: Done = (self.fix)
+                .run_observed(input, Output::path(&place), &watcher)?
+                .into();
             let len = finish(outputs, task, source, &place, &digests(&done.plan))?;
             return Ok(Ended::Done(Box::new(done), Some((place, len))));
         }
@@ -160,12 +163,14 @@ impl<'a> Worker<'a> {
             relative,
             existing,
         };
-        // With a `/` at the end it is a layout.
         let output = match is_layout {
-            true => made.path.join(""),
-            false => made.path.clone(),
+            true => Output::layout(&made.path),
+            false => Output::path(&made.path),
         };
-        let done = fix_path(&self.args_of(task, Some(output)), &around)?;
+        let input = Input::path(&task.path);
+        let done: Done = (self.fix)
+            .run_observed(input, output, &self.watcher(running))?
+            .into();
         let len = self.publish(outputs, task, &made, &digests(&done.plan))?;
         Ok(Ended::Done(Box::new(done), Some((place, len))))
     }
@@ -213,7 +218,7 @@ impl<'a> Worker<'a> {
         source: Fingerprint,
         place: &Path,
     ) -> std::result::Result<Value, Existing> {
-        if self.is_forced {
+        if self.args.force {
             return Err(match fs::symlink_metadata(place) {
                 Ok(_) => Existing::ReplaceSynced,
                 Err(_) => Existing::Absent,
@@ -236,6 +241,32 @@ impl<'a> Worker<'a> {
         published.inspect_err(|_| remove(&made.path))?;
         let place = shop.place(&made.relative);
         finish(outputs, task, made.source, &place, note)
+    }
+}
+
+/// Watches the fix of one task.
+struct Watcher<'a> {
+    worker: &'a Worker<'a>,
+    running: &'a Running<'a>,
+    /// Called before an archive gets its name.
+    confirm: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
+}
+
+impl Observer for Watcher<'_> {
+    fn stage(&self, stage: Stage) -> Box<dyn Progress + '_> {
+        Box::new(self.running.stage(stage.name()))
+    }
+
+    fn notice(&self, notice: &Notice<'_>) {
+        notices::show(notice, self.worker.args);
+    }
+
+    fn confirm(&self) -> Result<()> {
+        self.confirm.map_or(Ok(()), |confirm| confirm())
+    }
+
+    fn idle_threads(&self) -> Option<&Spare> {
+        Some(self.worker.spare)
     }
 }
 

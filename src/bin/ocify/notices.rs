@@ -1,0 +1,72 @@
+//! What happens while an input is fixed, for people.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use ocify::error::{Code, Result, show_path};
+use ocify::journal::{Recovery, recover};
+use ocify::progress::Progress;
+use ocify::{Notice, Observer, Stage};
+
+use crate::args::{Fix, Format};
+use crate::progress::Shown;
+
+/// Watches the fix of a single input.
+pub(crate) struct Single<'a>(pub(crate) &'a Fix);
+
+impl Observer for Single<'_> {
+    fn stage(&self, stage: Stage) -> Box<dyn Progress + '_> {
+        Box::new(Shown::new(self.0.progress, stage.name()))
+    }
+
+    fn notice(&self, notice: &Notice<'_>) {
+        show(notice, self.0);
+    }
+}
+
+/// Shows a notice. What cannot be shown is not worth failing for.
+pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
+    match notice {
+        Notice::Recovered { path, recovery, .. } => show_recovery(path, *recovery),
+        // A report to programs in the same place says it too.
+        Notice::Spooled { .. } if args.is_to_stream() && args.format == Format::Json => {}
+        Notice::Spooled {
+            name,
+            directory,
+            reason,
+            ..
+        } => {
+            let _ = writeln!(
+                io::stderr(),
+                "{} is kept in {} while it is read twice: {reason}",
+                show_path(name),
+                show_path(directory)
+            );
+        }
+        _ => {}
+    }
+}
+
+fn show_recovery(path: &Path, recovery: Recovery) {
+    let what = match recovery {
+        Recovery::Nothing => return,
+        Recovery::Restored => "was brought back to what it was",
+        Recovery::Removed => "had not been changed yet",
+    };
+    let _ = writeln!(
+        io::stderr(),
+        "note: an in-place fix of {} did not end; the file {what}",
+        show_path(path)
+    );
+}
+
+/// Does something with an input, and brings it back first if a fix in place did not end.
+pub(crate) fn restoring<T>(input: &Path, work: impl Fn() -> Result<T>) -> Result<T> {
+    match work() {
+        Err(error) if error.code() == Code::UnfinishedFix => {
+            show_recovery(input, recover(input)?);
+            work()
+        }
+        other => other,
+    }
+}

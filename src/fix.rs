@@ -1,0 +1,268 @@
+//! Fix: rewrites an archive or image layout so that every engine can load it.
+
+mod run;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use crate::apply::{Link, Outcome, Output, Verify};
+use crate::codec::{GzipMembers, Limits};
+use crate::engines::Engine;
+use crate::error::Result;
+use crate::image::media_type::Family;
+use crate::image::{Compression, Content, Platform, Reference};
+use crate::inventory::Strictness;
+use crate::operation::{Input, Observer, SpoolReason, Unobserved};
+use crate::plan::{Form, ImageChoice, MissingPolicy, Plan, PlanOptions, Summary};
+use run::Run;
+
+/// How to fix. The default changes only what engines refuse or misread, and verifies everything.
+#[derive(Clone, Debug, Default)]
+pub struct Fix {
+    plan: PlanOptions,
+    strictness: Strictness,
+    verify: Option<Verify>,
+    link: Link,
+    sync: bool,
+    level: Option<i32>,
+    members: GzipMembers,
+    limits: Limits,
+    spool_directory: Option<PathBuf>,
+    jobs: Option<NonZeroUsize>,
+    host_architecture: Option<String>,
+    keeps_unfinished: bool,
+}
+
+/// An output that was written.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fixed {
+    /// What was changed, and the entries of the output.
+    pub plan: Plan,
+    /// What was written.
+    pub outcome: Outcome,
+    /// What was verified.
+    pub verified: Verify,
+    /// Why the input, a stream, was kept in a temporary file, if it was.
+    pub spooled: Option<SpoolReason>,
+}
+
+/// What a fix would do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Preview {
+    /// What would be changed. If layers would be recompressed, the digests that follow from them are not
+    /// known yet.
+    pub summary: Summary,
+    /// Why the input, a stream, was kept in a temporary file, if it was.
+    pub spooled: Option<SpoolReason>,
+}
+
+impl Fix {
+    /// The default.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Fixes the input and writes the output. The output appears complete or not at all; in place, a
+    /// file that could not be fixed is what it was.
+    ///
+    /// # Errors
+    /// The input is not an image, is damaged or ambiguous; the output exists or cannot be written. The
+    /// [code](crate::error::Error::code) says which.
+    pub fn run(&self, input: Input, output: Output<'_>) -> Result<Fixed> {
+        self.run_observed(input, output, &Unobserved)
+    }
+
+    /// The same, with an observer that is told of its progress.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), and those of the observer.
+    pub fn run_observed(
+        &self,
+        input: Input,
+        output: Output<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Fixed> {
+        Run::new(self, observer).write(input, output)
+    }
+
+    /// A dry run: what [`run`](Self::run) would do for an output of that form. It writes nothing but
+    /// temporary files, and restores an input whose in-place fix did not end.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), without those of the output and of damaged layers.
+    pub fn plan_only(&self, input: Input, form: Form) -> Result<Preview> {
+        self.plan_only_observed(input, form, &Unobserved)
+    }
+
+    /// The same, with an observer that is told of its progress.
+    ///
+    /// # Errors
+    /// Those of [`plan_only`](Self::plan_only).
+    pub fn plan_only_observed(
+        &self,
+        input: Input,
+        form: Form,
+        observer: &dyn Observer,
+    ) -> Result<Preview> {
+        Run::new(self, observer).preview(input, form)
+    }
+
+    /// The platform that `manifest.json` describes, if an image has several. By default it is Linux on
+    /// this machine's architecture if nothing else decides.
+    #[must_use]
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.plan.platform = Some(platform);
+        self
+    }
+
+    /// The architecture to take for this machine's, by Go's name, such as `amd64`: with it, an output
+    /// does not depend on the machine.
+    #[must_use]
+    pub fn host_architecture(mut self, architecture: impl Into<String>) -> Self {
+        self.host_architecture = Some(architecture.into());
+        self
+    }
+
+    /// Whether attestations are left out.
+    #[must_use]
+    pub fn drop_attestations(mut self, drop: bool) -> Self {
+        self.plan.drop_attestations = drop;
+        self
+    }
+
+    /// Keeps only this image; can be given several times.
+    #[must_use]
+    pub fn image(mut self, image: ImageChoice) -> Self {
+        self.plan.images.push(image);
+        self
+    }
+
+    /// What is done about content that the input lacks.
+    #[must_use]
+    pub fn missing(mut self, missing: MissingPolicy) -> Self {
+        self.plan.missing = missing;
+        self
+    }
+
+    /// Gives the one image this name instead of those it has; can be given several times.
+    #[must_use]
+    pub fn name(mut self, name: Reference) -> Self {
+        self.plan.names.push(name);
+        self
+    }
+
+    /// Changes one name into another; can be given several times.
+    #[must_use]
+    pub fn rename(mut self, old: Reference, new: Reference) -> Self {
+        self.plan.renames.push((old, new));
+        self
+    }
+
+    /// Whose media types are written; OCI's by default.
+    #[must_use]
+    pub fn media_types(mut self, family: Family) -> Self {
+        self.plan.family = family;
+        self
+    }
+
+    /// What layers are compressed with. Those that already use it are left unchanged.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.plan.compression = Some(compression);
+        self
+    }
+
+    /// How hard layers are compressed: gzip 0 to 12, zstd 1 to 22.
+    #[must_use]
+    pub fn compression_level(mut self, level: i32) -> Self {
+        self.level = Some(level);
+        self
+    }
+
+    /// Whether gzip layers are written in one member or in many.
+    #[must_use]
+    pub fn gzip_members(mut self, members: GzipMembers) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// Recompresses what this engine cannot read, with gzip unless a
+    /// [`compression`](Self::compression) is given; can be given several times.
+    #[must_use]
+    pub fn engine(mut self, engine: Engine) -> Self {
+        let all = [
+            Content::Zstd,
+            Content::ZstdAfterSkippable,
+            Content::Bzip2,
+            Content::Xz,
+        ];
+        for content in all {
+            if !engine.reads(content) && !self.plan.avoid.contains(&content) {
+                self.plan.avoid.push(content);
+            }
+        }
+        self
+    }
+
+    /// What is verified before the output appears. By default everything; in place, documents and
+    /// configs.
+    #[must_use]
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.verify = Some(verify);
+        self
+    }
+
+    /// How the blobs of one layout directory become those of another.
+    #[must_use]
+    pub fn link(mut self, link: Link) -> Self {
+        self.link = link;
+        self
+    }
+
+    /// Whether to wait until the output is on the disk.
+    #[must_use]
+    pub fn sync(mut self, sync: bool) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// How to treat what engines read differently.
+    #[must_use]
+    pub fn strictness(mut self, strictness: Strictness) -> Self {
+        self.strictness = strictness;
+        self
+    }
+
+    /// What compressed archives and layers may ask for.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The directory for temporary files; the system's by default. Recompressed layers are kept beside
+    /// the output unless that is a stream.
+    #[must_use]
+    pub fn spool_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.spool_directory = Some(directory.into());
+        self
+    }
+
+    /// How many threads work; as many as there are processors by default. The output does not depend
+    /// on it.
+    #[must_use]
+    pub fn jobs(mut self, jobs: NonZeroUsize) -> Self {
+        self.jobs = Some(jobs);
+        self
+    }
+
+    /// Whether an input whose in-place fix did not end is restored first, which writes to it. Otherwise
+    /// it is an error. True by default.
+    #[must_use]
+    pub fn recover(mut self, recover: bool) -> Self {
+        self.keeps_unfinished = !recover;
+        self
+    }
+}

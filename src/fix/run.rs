@@ -1,0 +1,337 @@
+//! The ways from an input to an output.
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::{Fix, Fixed, Preview};
+use crate::apply::{
+    ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
+    apply, apply_in_place, apply_patched, patch, recompress,
+};
+use crate::error::{Code, Error, Hint, Result, show_path};
+use crate::graph::{Graph, resolve};
+use crate::input::{Source, Stream};
+use crate::operation::{Input, Kind, Observer, Opener, SpoolReason, Stage};
+use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Plan, plan};
+
+/// One run of a fix.
+pub(super) struct Run<'a> {
+    fix: &'a Fix,
+    opener: Opener<'a>,
+    observer: &'a dyn Observer,
+}
+
+/// How an output comes to be.
+enum Way<'a> {
+    /// From the input's bytes, with few of them changed.
+    Patch(Plan, Patch),
+    /// Entry by entry.
+    Whole(Draft<'a>),
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(fix: &'a Fix, observer: &'a dyn Observer) -> Self {
+        let opener = Opener {
+            strictness: fix.strictness,
+            limits: fix.limits,
+            spool_directory: fix.spool_directory.as_deref(),
+            recovers: !fix.keeps_unfinished,
+            observer,
+        };
+        Run {
+            fix,
+            opener,
+            observer,
+        }
+    }
+
+    pub(super) fn write(&self, input: Input, output: Output<'_>) -> Result<Fixed> {
+        if output.is_in_place() {
+            return self.write_in_place(&in_place_path(input)?);
+        }
+        let source = match input.kind {
+            Kind::Stream(stream) => {
+                let target = Target::prepare(output, stream.file.as_ref())?;
+                return self.write_stream(self.opener.stream(stream)?, target);
+            }
+            Kind::Source(source) => source,
+            Kind::Path(path) => self.opener.open(&path)?,
+        };
+        // Everything that can refuse an output does so before the input is read.
+        let target = Target::prepare(output, &source)?;
+        self.write_source(self.opener.decompressed(source)?, target)
+    }
+
+    pub(super) fn preview(&self, input: Input, form: Form) -> Result<Preview> {
+        let source = match input.kind {
+            _ if form == Form::Patch => self.open_in_place(&in_place_path(input)?)?,
+            Kind::Stream(stream) => return self.preview_stream(self.opener.stream(stream)?, form),
+            Kind::Source(source) => self.opener.decompressed(source)?,
+            Kind::Path(path) => self.opener.decompressed(self.opener.open(&path)?)?,
+        };
+        self.preview_source(&source, form)
+    }
+
+    fn preview_source(&self, source: &Source, form: Form) -> Result<Preview> {
+        let graph = self.opener.resolved(source)?;
+        Ok(Preview {
+            summary: match self.decide(&graph, source, form)? {
+                Way::Patch(plan, _) => plan.summary,
+                Way::Whole(draft) => draft.into_summary(),
+            },
+            spooled: None,
+        })
+    }
+
+    fn write_source(&self, mut source: Source, target: Target<'_>) -> Result<Fixed> {
+        let graph = self.opener.resolved(&source)?;
+        let confirm = || self.observer.confirm();
+        let options = self.apply_options(Confirm(&confirm));
+        match self.decide(&graph, &source, target.form())? {
+            Way::Patch(plan, patch) => {
+                let progress = self.observer.stage(Stage::Writing);
+                let outcome = apply_patched(&patch, &source, &target, &options, &*progress)?;
+                Ok(self.fixed(plan, outcome))
+            }
+            Way::Whole(draft) => {
+                let layers = self.recompressed(&draft, &mut source, &target)?;
+                let plan = draft.complete(&layers)?;
+                let progress = self.observer.stage(Stage::Writing);
+                let outcome = apply(&plan, &source, target, &options, &*progress)?;
+                Ok(self.fixed(plan, outcome))
+            }
+        }
+    }
+
+    fn open_in_place(&self, path: &Path) -> Result<Source> {
+        let source = self.opener.open_in_place(path)?;
+        let Some(content) = source.outer_compression()? else {
+            return Ok(source);
+        };
+        Err(Error::new(
+            Code::InPlaceRefused,
+            format!(
+                "{} cannot be fixed in place: it is compressed with {}",
+                show_path(path),
+                content.name()
+            ),
+        )
+        .with_path(path)
+        .with_found(content.name())
+        .with_hint(Hint::WriteElsewhere))
+    }
+
+    fn write_in_place(&self, path: &Path) -> Result<Fixed> {
+        let source = self.open_in_place(path)?;
+        let graph = self.opener.resolved(&source)?;
+        let draft = self.draft(&graph, Form::Patch)?;
+        let patch = patch(&draft, &source)?;
+        let plan = draft.complete(&NewLayers::default())?;
+        let confirm = || self.observer.confirm();
+        let options = ApplyOptions {
+            verify: self.verify(Form::Patch),
+            ..self.apply_options(Confirm(&confirm))
+        };
+        let progress = self.observer.stage(Stage::Verifying);
+        let outcome = apply_in_place(&patch, &plan, &source, &options, &*progress)?;
+        Ok(Fixed {
+            verified: options.verify,
+            ..self.fixed(plan, outcome)
+        })
+    }
+
+    fn write_stream(&self, mut stream: Stream, target: Target<'_>) -> Result<Fixed> {
+        if let Some(reason) = self.spool_reason(&mut stream, target.form())? {
+            let source = self.opener.spooled(stream, &reason)?;
+            return Ok(Fixed {
+                spooled: Some(reason),
+                ..self.write_source(source, target)?
+            });
+        }
+        let path = target.path().to_owned();
+        let (plan, outcome) = match target.into_writer() {
+            Some(writer) => self.one_pass(&mut stream, writer, &path)?,
+            None => self.one_pass(&mut stream, io::sink(), &path)?,
+        };
+        Ok(self.fixed(plan, outcome))
+    }
+
+    fn preview_stream(&self, mut stream: Stream, form: Form) -> Result<Preview> {
+        if let Some(reason) = self.spool_reason(&mut stream, form)? {
+            let source = self.opener.spooled(stream, &reason)?;
+            return Ok(Preview {
+                spooled: Some(reason),
+                ..self.preview_source(&source, form)?
+            });
+        }
+        let (plan, _) = self.one_pass(&mut stream, io::sink(), Path::new("the output"))?;
+        Ok(Preview {
+            summary: plan.summary,
+            spooled: None,
+        })
+    }
+
+    /// Why the stream has to be kept in a file, if it has to.
+    fn spool_reason(&self, stream: &mut Stream, form: Form) -> Result<Option<SpoolReason>> {
+        let options = &self.fix.plan;
+        Ok(Some(if form != Form::Stream {
+            SpoolReason::SortedOutput
+        } else if options.compression.is_some() || !options.avoid.is_empty() {
+            SpoolReason::Recompression
+        } else if !options.images.is_empty() {
+            SpoolReason::Selection
+        } else if options.drop_attestations {
+            SpoolReason::Attestations
+        } else if options.missing == MissingPolicy::Prune {
+            SpoolReason::MissingContent
+        } else {
+            return Ok(stream.obstacle()?.map(SpoolReason::from));
+        }))
+    }
+
+    /// All stages while the archive passes.
+    fn one_pass(
+        &self,
+        stream: &mut Stream,
+        output: impl Write,
+        path: &Path,
+    ) -> Result<(Plan, Outcome)> {
+        let confirm = || self.observer.confirm();
+        let options = self.apply_options(Confirm(&confirm));
+        let progress = self.observer.stage(Stage::Streaming);
+        // How much will come is not known.
+        progress.start(0);
+        let run = || {
+            let mut sink = StreamSink::new(output, path, &options, &*progress);
+            let inventory = stream.scan(self.opener.strictness, &mut sink)?;
+            let graph = resolve(inventory, stream, self.opener.strictness)?;
+            let plan = self
+                .draft(&graph, Form::Stream)?
+                .complete(&NewLayers::default())?;
+            let outcome = sink.finish(&plan, stream)?;
+            Ok((plan, outcome))
+        };
+        let result = run();
+        progress.finish();
+        result
+    }
+
+    /// Plans an output of that form: as a patch if it is one in place, or if it can be one.
+    fn decide<'g>(&'g self, graph: &'g Graph, source: &Source, form: Form) -> Result<Way<'g>> {
+        if form == Form::Patch || self.may_patch(source, form) {
+            let draft = self.draft(graph, Form::Patch)?;
+            match patch(&draft, source) {
+                Ok(patch) => return Ok(Way::Patch(draft.complete(&NewLayers::default())?, patch)),
+                // Whether it can be patched depends on the input alone, and so does what is written.
+                Err(error) if form != Form::Patch && error.code() == Code::InPlaceRefused => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Way::Whole(self.draft(graph, form)?))
+    }
+
+    /// Whether a new archive may be the input with as little as possible rewritten. Blobs that are not
+    /// verified need not be read, so that nothing but the system has to copy them.
+    fn may_patch(&self, source: &Source, form: Form) -> bool {
+        self.verify(form) == Verify::Documents && form == Form::default() && !source.is_layout()
+    }
+
+    fn draft<'g>(&'g self, graph: &'g Graph, form: Form) -> Result<Draft<'g>> {
+        let host = self.fix.host_architecture.as_deref();
+        plan(graph, &self.fix.plan, form, host.or(host_architecture()))
+    }
+
+    fn recompressed(
+        &self,
+        draft: &Draft<'_>,
+        source: &mut Source,
+        target: &Target<'_>,
+    ) -> Result<NewLayers> {
+        if draft.transcodes().is_empty() {
+            return Ok(NewLayers::default());
+        }
+        let spool_directory = self.opener.spool_directory();
+        let options = RecompressOptions {
+            level: self.fix.level,
+            members: self.fix.members,
+            jobs: self.jobs(),
+            spare: self.observer.idle_threads(),
+            limits: self.fix.limits,
+            directory: match target.form() {
+                Form::Stream => &spool_directory,
+                _ => target.parent(),
+            },
+        };
+        let progress = self.observer.stage(Stage::Compressing);
+        recompress(draft.transcodes(), source, options, &*progress)
+    }
+
+    fn apply_options<'o>(&'o self, confirm: Confirm<'o>) -> ApplyOptions<'o> {
+        ApplyOptions {
+            sync: self.fix.sync,
+            jobs: self.jobs(),
+            spare: self.observer.idle_threads(),
+            verify: self.verify(Form::default()),
+            link: self.fix.link,
+            confirm: Some(confirm),
+        }
+    }
+
+    fn verify(&self, form: Form) -> Verify {
+        self.fix.verify.unwrap_or(match form {
+            Form::Patch => Verify::Documents,
+            _ => Verify::Full,
+        })
+    }
+
+    fn jobs(&self) -> NonZeroUsize {
+        self.fix
+            .jobs
+            .or_else(|| thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN)
+    }
+
+    fn fixed(&self, plan: Plan, outcome: Outcome) -> Fixed {
+        Fixed {
+            plan,
+            outcome,
+            verified: self.verify(Form::default()),
+            spooled: None,
+        }
+    }
+}
+
+/// The path of a file that is to be fixed in place. It is opened again, to be written.
+fn in_place_path(input: Input) -> Result<PathBuf> {
+    match input.kind {
+        Kind::Path(path) => Ok(path),
+        Kind::Source(source) => Ok(source.path().to_owned()),
+        Kind::Stream(stream) => Err(Error::new(
+            Code::InPlaceRefused,
+            format!(
+                "{} cannot be fixed in place: it is a stream",
+                show_path(&stream.name)
+            ),
+        )
+        .with_path(&stream.name)
+        .with_hint(Hint::WriteElsewhere)),
+    }
+}
+
+/// The Go name of this machine's architecture, if Go has one.
+fn host_architecture() -> Option<&'static str> {
+    let name = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "powerpc64" => "ppc64",
+        "loongarch64" => "loong64",
+        "mips64" if cfg!(target_endian = "little") => "mips64le",
+        same @ ("arm" | "riscv64" | "s390x" | "mips64") => same,
+        _ => return None,
+    };
+    Some(name)
+}

@@ -1,0 +1,143 @@
+//! Who watches an operation, and what it says while it runs.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::error::{Result, escape};
+use crate::input::Obstacle;
+use crate::journal::Recovery;
+use crate::progress::{Hidden, Progress};
+use crate::threads::Spare;
+
+/// Watches an operation. Every method has a default that does nothing, so an observer implements only
+/// what it wants to know.
+pub trait Observer: Sync {
+    /// A stage begins; what this returns receives its progress, and can stop it.
+    fn stage(&self, _stage: Stage) -> Box<dyn Progress + '_> {
+        Box::new(Hidden)
+    }
+
+    /// Something a user should know happened. It does not change the result.
+    fn notice(&self, _notice: &Notice<'_>) {}
+
+    /// Called when the file of an archive is complete, right before it gets its name. After an error it
+    /// does not get it, and nothing is left behind.
+    ///
+    /// # Errors
+    /// Whatever should keep the output from appearing.
+    fn confirm(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Threads of the caller that may help while they are idle.
+    fn idle_threads(&self) -> Option<&Spare> {
+        None
+    }
+}
+
+/// An observer that wants to know nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unobserved;
+
+impl Observer for Unobserved {}
+
+/// Part of an operation that takes time in proportion to bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// A compressed archive is decompressed into a temporary file. Counts compressed bytes.
+    Decompressing,
+    /// A stream is kept in a temporary file. Counts the bytes of the stream.
+    Reading,
+    /// A stream passes from the input to the output. Counts the bytes of blobs.
+    Streaming,
+    /// Layers are recompressed. Counts the bytes that they had before.
+    Compressing,
+    /// Blobs are verified where they are. Counts their bytes.
+    Verifying,
+    /// A new output is written. Counts the bytes of blobs.
+    Writing,
+}
+
+impl Stage {
+    /// What the operation is doing, in lower case: `decompressing`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Decompressing => "decompressing",
+            Stage::Reading => "reading",
+            Stage::Streaming => "streaming",
+            Stage::Compressing => "compressing",
+            Stage::Verifying => "verifying",
+            Stage::Writing => "writing",
+        }
+    }
+}
+
+/// Something that a user should know, and that is not in the result.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Notice<'a> {
+    /// An in-place fix of the input had not ended, and the file is again what it was before.
+    #[non_exhaustive]
+    Recovered {
+        /// The input.
+        path: &'a Path,
+        /// What was found; not [`Recovery::Nothing`].
+        recovery: Recovery,
+    },
+    /// A stream cannot be processed in one pass, and is kept in a temporary file first.
+    #[non_exhaustive]
+    Spooled {
+        /// What messages call the stream.
+        name: &'a Path,
+        /// The directory that holds the temporary file.
+        directory: &'a Path,
+        /// Why.
+        reason: &'a SpoolReason,
+    },
+}
+
+/// Why a stream was kept in a temporary file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SpoolReason {
+    /// The output is not a stream.
+    SortedOutput,
+    /// Layers may have to be recompressed.
+    Recompression,
+    /// Images may have to be left out.
+    Selection,
+    /// Attestations may have to be left out.
+    Attestations,
+    /// Images that lack content may have to be left out.
+    MissingContent,
+    /// A file that is not a blob comes before any blob, as in an archive of `docker save` before 25.
+    FileBeforeBlobs(String),
+    /// The first blob comes late.
+    LateBlob,
+}
+
+impl From<Obstacle> for SpoolReason {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::FileBeforeBlobs(name) => SpoolReason::FileBeforeBlobs(name),
+            Obstacle::LateBlob => SpoolReason::LateBlob,
+        }
+    }
+}
+
+impl fmt::Display for SpoolReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SpoolReason::SortedOutput => "the output is no stream, so its entries are sorted",
+            SpoolReason::Recompression => "layers may have to be compressed anew",
+            SpoolReason::Selection => "images may have to be left out",
+            SpoolReason::Attestations => "attestations may have to be left out",
+            SpoolReason::MissingContent => "what lacks content may have to be left out",
+            SpoolReason::FileBeforeBlobs(name) => {
+                return write!(f, "it has the file {} before any blob", escape(name));
+            }
+            SpoolReason::LateBlob => "its first blob comes late",
+        })
+    }
+}

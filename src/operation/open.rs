@@ -1,0 +1,96 @@
+//! From an input to a graph: the steps that every operation begins with.
+
+use std::path::{Path, PathBuf};
+
+use super::{Notice, Observer, SpoolReason, Stage};
+use crate::codec::Limits;
+use crate::error::{Code, Result};
+use crate::graph::{Graph, resolve};
+use crate::input::{Source, SpoolOptions, Stream, scan};
+use crate::inventory::Strictness;
+use crate::journal::{Recovery, recover};
+
+/// How inputs are opened and read.
+#[derive(Clone, Copy)]
+pub(crate) struct Opener<'a> {
+    pub(crate) strictness: Strictness,
+    /// What compressed data may ask for.
+    pub(crate) limits: Limits,
+    /// Where temporary files are; the system's directory for them if there is none.
+    pub(crate) spool_directory: Option<&'a Path>,
+    /// Whether an input whose in-place fix did not end is restored first.
+    pub(crate) recovers: bool,
+    pub(crate) observer: &'a dyn Observer,
+}
+
+impl Opener<'_> {
+    /// The file or directory at a path.
+    pub(crate) fn open(&self, path: &Path) -> Result<Source> {
+        match Source::open(path) {
+            Err(error) if error.code() == Code::UnfinishedFix && self.recovers => {
+                self.recover(path)?;
+                Source::open(path)
+            }
+            other => other,
+        }
+    }
+
+    /// The archive at a path, to be rewritten there.
+    pub(crate) fn open_in_place(&self, path: &Path) -> Result<Source> {
+        if self.recovers {
+            self.recover(path)?;
+        }
+        Source::open_in_place(path)
+    }
+
+    fn recover(&self, path: &Path) -> Result<()> {
+        let recovery = recover(path)?;
+        if recovery != Recovery::Nothing {
+            self.observer.notice(&Notice::Recovered { path, recovery });
+        }
+        Ok(())
+    }
+
+    /// The directory for temporary files.
+    pub(crate) fn spool_directory(&self) -> PathBuf {
+        self.spool_directory
+            .map_or_else(std::env::temp_dir, Path::to_owned)
+    }
+
+    /// The source itself, or the archive that it is compressed from.
+    pub(crate) fn decompressed(&self, source: Source) -> Result<Source> {
+        let Some(content) = source.outer_compression()? else {
+            return Ok(source);
+        };
+        let options = SpoolOptions {
+            directory: &self.spool_directory(),
+            limits: self.limits,
+        };
+        let progress = self.observer.stage(Stage::Decompressing);
+        source.decompress(content, options, &*progress)
+    }
+
+    /// An archive that can be read once.
+    pub(crate) fn stream(&self, stream: super::Stream) -> Result<Stream> {
+        let options = SpoolOptions {
+            directory: &self.spool_directory(),
+            limits: self.limits,
+        };
+        Stream::open(stream.reader, &stream.name, options)
+    }
+
+    /// A stream as a file that can be read as often as needed.
+    pub(crate) fn spooled(&self, stream: Stream, reason: &SpoolReason) -> Result<Source> {
+        self.observer.notice(&Notice::Spooled {
+            name: stream.path(),
+            directory: &self.spool_directory(),
+            reason,
+        });
+        stream.spool(&*self.observer.stage(Stage::Reading))
+    }
+
+    /// What a source holds and means.
+    pub(crate) fn resolved(&self, source: &Source) -> Result<Graph> {
+        resolve(scan(source, self.strictness)?, source, self.strictness)
+    }
+}

@@ -121,7 +121,7 @@ fn print_times(lanes: &[Lane]) {
         return;
     };
     println!(
-        "\n| Command | Median | Least to most | Ratio to {} | Peak memory |",
+        "\n| Command | Median | Range | Ratio to {} | Peak memory |",
         reference.name
     );
     println!("|---|---|---|---|---|");

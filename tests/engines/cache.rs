@@ -30,12 +30,12 @@ const FORMS: [Form; 3] = [
     Form {
         name: "list-docker",
         options: "image-manifest=false,oci-mediatypes=false",
-        what: "index with Docker's types",
+        what: "index with Docker types",
     },
     Form {
         name: "list-oci",
         options: "image-manifest=false,oci-mediatypes=true",
-        what: "index with OCI's types",
+        what: "index with OCI types",
     },
     Form {
         name: "image-oci",
@@ -54,16 +54,17 @@ const COMPRESSIONS: [&str; 4] = ["gzip", "zstd", "uncompressed", "estargz"];
 const PAGE: &str = "
 ## BuildKit caches
 
-The BuildKit of Docker 26 built an image of two stages, and wrote caches with each of these options and
-`--cache-to type=local,dest=CACHE,mode=max,force-compression=true`, their layers as gzip, zstd, eStargz and uncompressed. Once written anew
-with `ocify fix CACHE -o FIXED/` all are of OCI types. `ok` stands for: an empty builder without a network found every step in the cache
-(`--cache-from type=local,src=FIXED`), read every layer of the image from there, and the image ran; with an empty directory as the cache it found none.
-It does the same with each cache as it was, even where the layers are `application/vnd.docker.image.rootfs.diff.tar.zstd`, which no specification has.
+The BuildKit of Docker 26 built an image of two stages. It wrote caches with each of these options and
+`--cache-to type=local,dest=CACHE,mode=max,force-compression=true`, with layers as gzip, zstd, eStargz and uncompressed. After
+`ocify fix CACHE -o FIXED/`, all of them have OCI types. `ok` means that an empty builder without a network found every step in the cache
+(`--cache-from type=local,src=FIXED`), read every layer of the image from it, and the image ran. With an empty directory as the cache, it found no
+steps. BuildKit does the same with each original cache, even if the layers are `application/vnd.docker.image.rootfs.diff.tar.zstd`, which no
+specification defines.
 ";
 const WAYS: &str = "
-The same goes for caches with several tags, for those in a tree that is fixed at once, and for those that went through a compressed archive or
-were written with `--oci-mediatypes=false`. After an edit in the middle of the Dockerfile the steps before it are found, on whose layers the others then run.
-A build that reads a fixed cache can write to it as well, and what it leaves can be fixed again.
+The same is true of caches with several tags, of caches fixed in one tree, and of caches that went through a compressed archive or were written
+with `--oci-mediatypes=false`. After an edit in the middle of the Dockerfile, BuildKit finds the steps before the edit and runs the others on
+their layers. A build that reads a fixed cache can also write to it, and the result can be fixed again.
 ";
 
 /// The one whose Docker type no specification knows.

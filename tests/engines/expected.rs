@@ -88,7 +88,7 @@ impl Reason {
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::A => {
-                "What it takes for a plain tar is compressed: with zstd, which Docker before version 23 cannot read; as a whole, which containerd does not look for; or as a layer whose media type says otherwise."
+                "The engine treats compressed data as a plain tar: zstd, which Docker before version 23 cannot read; an archive compressed as a whole, which containerd does not check for; or a compressed layer with another media type."
             }
             Self::B => {
                 "There is no `manifest.json`, the only list of images that this image store reads."
@@ -97,33 +97,39 @@ impl Reason {
                 "The layers have the nonstandard media type `application/vnd.docker.image.rootfs.diff.tar.zstd`."
             }
             Self::D => {
-                "The same media type, or a manifest without the layers: the archive is imported, or seems to be, but the layers are not unpacked, and the image does not run."
+                "The same media type, or a manifest without layers. The archive is imported or appears to be, but the layers are not unpacked, and the image does not run."
             }
             Self::E => {
-                "The layers of a Docker manifest have that media type, or one of OCI, named in the message."
+                "The layers of a Docker manifest have that media type or an OCI media type, which the message names."
             }
-            Self::F => "There is no `manifest.json`, or not under that very name.",
-            Self::G => "There is no `index.json`, or not under that very name.",
-            Self::H => "`index.json` has several entries and none was asked for, or has none.",
+            Self::F => "There is no `manifest.json` under exactly that name.",
+            Self::G => "There is no `index.json` under exactly that name.",
+            Self::H => {
+                "`index.json` has several entries and none was requested, or it has no entries."
+            }
             Self::I => {
-                "The image has no name, so there is nothing to call it by. Imported under its digest, with `--digests`, it runs."
+                "The image has no name, so it cannot be referred to. Imported under its digest, with `--digests`, it runs."
             }
             Self::M => {
-                "`index.json` leads to a manifest of another platform whose blob is not in the archive."
+                "`index.json` refers to a manifest for another platform, which is not in the archive."
             }
-            Self::N => "Neither `oci-layout` nor `manifest.json` is there under that very name.",
-            Self::O => "`oci-layout` states another version than 1.0.0.",
-            Self::P => "`index.json` lists nothing, and `manifest.json` is not looked at.",
-            Self::Q => "The layers stand in another order than the diff IDs.",
+            Self::N => {
+                "There is neither an `oci-layout` nor a `manifest.json` under exactly that name."
+            }
+            Self::O => "`oci-layout` has a version other than 1.0.0.",
+            Self::P => "`index.json` lists nothing, and the engine does not read `manifest.json`.",
+            Self::Q => "The layers are not in the order of the diff IDs.",
             Self::R => "The layer is a hard link.",
             Self::S => "The paths in `manifest.json` begin with `./`.",
             Self::T => "`manifest.json` is not at the top.",
             Self::U => "The manifest lists no layers, so the image is empty.",
             Self::V => {
-                "The layer begins with a skippable frame, so that it is taken for a plain tar."
+                "The layer begins with a skippable frame, so the engine treats it as a plain tar."
             }
             Self::W => "The same as V.",
-            Self::X => "The layer is a symbolic link, whose own length is taken for the layer's.",
+            Self::X => {
+                "The layer is a symbolic link, and the engine uses the link's length as the layer's."
+            }
         }
     }
 
@@ -194,7 +200,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "oci-zstd-skippable-frame",
             "crane-zstd-layers",
         ],
-        why: "Layers keep their bytes, and so their compression, unless another is asked for.",
+        why: "Layers keep their bytes, and therefore their compression, unless you request another.",
     },
     Exception {
         reason: Reason::I,
@@ -207,7 +213,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "docker26g-save-byid.tar",
             "podman-dockerdir",
         ],
-        why: "No name is invented. Imported under its digest, as above, the image runs.",
+        why: "ocify does not invent a name. Imported under its digest, as above, the image runs.",
     },
     Exception {
         reason: Reason::M,
@@ -216,7 +222,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "containerd17-export-multi.tar",
             "docker26c-save-pulledmulti.tar",
         ],
-        why: "An index that names platforms whose blobs are elsewhere is legal, and stays as it is. Without `--all`, skopeo copies the platform that is there.",
+        why: "An index that lists platforms whose blobs are elsewhere is valid and is left unchanged. Without `--all`, skopeo copies the platform that is in the archive.",
     },
     Exception {
         reason: Reason::W,
@@ -232,8 +238,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
-const SKIPPABLE: &str =
-    "The layers keep their bytes; their type is right, but this engine goes by their first bytes.";
+const SKIPPABLE: &str = "The layers keep their bytes. Their media type is correct, but this engine decides by their first bytes.";
 
 /// The reasons for which some engine does not load an archive that was fixed.
 pub(crate) fn reasons(archive: &str) -> Vec<Reason> {

@@ -17,11 +17,11 @@ use crate::machine::SHARED;
 
 /// What docs/engines.md says of it.
 pub(crate) const PAGE: &str = "
-## Layers compressed anew
+## Recompressed layers
 
-Every archive above that Docker 20.10 does not load for its zstd layers, written with `ocify fix --for docker@20.10`, loads and runs in
-every engine of the table; archives without a name got one with `--name`, and of those that lack platforms only what is there was kept with
-`--missing prune`. So does an image with a layer of 5 MiB, which is gzip of several members, written with each of these:
+Docker 20.10 cannot load the archives above that have zstd layers. Written with `ocify fix --for docker@20.10`, every one of them loads and runs in
+every engine of the table. Archives without a name got one with `--name`, and those that lack platforms were reduced to the available ones with
+`--missing prune`. An image with a layer of 5 MiB, enough for several gzip members, also loads and runs when written with each of these:
 ";
 
 /// A way to write the image with the large layer.

@@ -45,30 +45,30 @@ pub(crate) struct Row {
 const INTRODUCTION: &str = "\
 # What engines do with archives
 
-Every archive of `fixtures/`, as the tool that made it left it and as `ocify fix` writes it, was loaded into each of these engines, and
-what was loaded was run. `tests/engines/main.rs` does this, writes this page, and fails if anything differs from it. BuildKit's caches
-hold no image, and have [a section of their own](#buildkit-caches).
+Each of these engines loaded and ran every archive in `fixtures/`, both as its tool wrote it and as `ocify fix` writes it.
+`tests/engines/main.rs` does this, writes this page, and fails if a result differs from it. BuildKit's caches contain no image and have
+[a section of their own](#buildkit-caches).
 ";
 
 const LEGEND: &str = "
-`ok` stands for: loaded, and every image that was loaded ran (skopeo runs nothing: all was copied, and every digest was right). One
-entry in a cell means that it is the same before and after `ocify fix`; otherwise the arrow stands between the two. `–` stands for a
-directory, which these engines do not load. Where `index.json` has several names, skopeo's `oci-archive` is asked for each of
-them by name once the archive is fixed. All engines must load an archive under the same names, and under those that it had before.
+`ok` means that the archive loaded and every loaded image ran. (skopeo does not run images: it copied everything, with correct digests.) A single
+entry in a cell means that the result is the same before and after `ocify fix`; otherwise an arrow separates the two. `–` means a directory,
+which these engines do not load. If `index.json` has several names, the test asks skopeo's `oci-archive` for each name once the archive is
+fixed. All engines must load an archive under the same names, which include those it had before.
 ";
 
 const SHAPES: &str = "
 ## Shapes from the field
 
-What other tools left behind, or these ones in other versions, made by `tests/engines/shapes.rs` from the layers of a fixture. The cells say the
-same as above.
+Archives as other tools wrote them, or other versions of these tools. `tests/engines/shapes.rs` builds them from the layers of a fixture. The
+entries mean the same as above.
 
 ";
 
 const REST: &str = "
 ## What fixing does not change
 
-Each of these is expected, and the test fails when one of them is no longer so.
+Each of these results is expected, and the test fails if one of them changes.
 ";
 
 /// Why writing to a string succeeds.

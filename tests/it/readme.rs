@@ -244,12 +244,12 @@ fn without_a_c_compiler_the_first_command_says_what_to_install() {
         (
             "1000",
             None,
-            "install it with your system's package manager; in Debian it is: gcc libc6-dev",
+            "install it with your system's package manager; on Debian: gcc libc6-dev",
         ),
         (
             "0",
             None,
-            "install it with your system's package manager; in Debian it is: gcc libc6-dev",
+            "install it with your system's package manager; on Debian: gcc libc6-dev",
         ),
     ] {
         let folder = folder_without_cc(user);

@@ -6,6 +6,7 @@ pub(crate) mod checker;
 pub(crate) mod contents;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256, Sha512};
@@ -55,4 +56,21 @@ pub(crate) fn tree(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     walk(root, root, &mut out);
     out.sort();
     out
+}
+
+/// Reports that a test does not run, and why; an error if the variable `required` is 1.
+#[track_caller]
+pub(crate) fn skip(why: &str, required: &str) {
+    assert!(
+        std::env::var_os(required).is_none_or(|value| value != "1"),
+        "{why}"
+    );
+    skipped(why);
+}
+
+/// Reports what a test leaves out. `.ci/test` looks for these lines, so they go past the test harness, which captures output.
+pub(crate) fn skipped(what: &str) {
+    // The harness may have begun a line.
+    let line = format!("\nSKIPPED: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }

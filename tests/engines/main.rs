@@ -16,7 +16,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -359,13 +358,9 @@ fn trixie() -> Result<PathBuf, String> {
     Ok(base.join("trixie"))
 }
 
-/// Says aloud that nothing was tested, past the capturing of output.
+/// Reports that a test does not run, for lack of something that `.ci/engines` installs.
+#[track_caller]
 fn skip(missing: &str) {
-    let message = format!("engine tests need {missing}; run .ci/engines as root");
-    let required = env::var_os("OCIFY_REQUIRE_ENGINES").is_some_and(|v| v == "1");
-    assert!(!required, "{message}");
-    let line = format!("\nSKIPPED: {message}\n");
-    io::stderr()
-        .write_all(line.as_bytes())
-        .expect("standard error is writable");
+    let why = format!("engine tests need {missing}; run .ci/engines as root");
+    common::skip(&why, "OCIFY_REQUIRE_ENGINES");
 }

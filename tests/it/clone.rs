@@ -6,13 +6,14 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::Command;
 
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::checker::check_kept;
 use crate::common::random::Random;
 use crate::common::runner::Sandbox;
+use crate::common::skip;
 
 /// What an archive of a large layer may need on a filesystem that holds the original.
 const MOST: u64 = 1 << 20;
@@ -62,7 +63,8 @@ fn xfs() {
 
 fn clones(name: &str, mkfs: &str) {
     if let Some(missing) = missing(mkfs) {
-        return skip(&format!("tests of clones on {name} need {missing}"));
+        let why = format!("tests of clones on {name} need {missing}");
+        return skip(&why, "OCIFY_REQUIRE_ENGINES");
     }
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", archive());
@@ -109,12 +111,4 @@ fn missing(mkfs: &str) -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let is_there = env::split_paths(&path).any(|directory| directory.join(mkfs).is_file());
     (!is_there).then(|| mkfs.to_owned())
-}
-
-/// Says aloud that nothing was tested, past the capturing of output.
-fn skip(message: &str) {
-    let required = env::var_os("OCIFY_REQUIRE_ENGINES").is_some_and(|v| v == "1");
-    assert!(!required, "{message}");
-    let line = format!("\nSKIPPED: {message}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
 }

@@ -23,7 +23,7 @@ pub(crate) mod terminal;
 
 use std::fs;
 
-pub(crate) use shared::{fixture, repository, sha256, sha512, tree};
+pub(crate) use shared::{fixture, repository, sha256, sha512, skip, skipped, tree};
 
 /// The names of all fixtures, sorted.
 pub(crate) fn fixtures() -> Vec<String> {

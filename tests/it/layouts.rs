@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::common::builder::{Image, Layer, Layout, OCI_TAR};
-use crate::common::reflinks::{Reflinks, skipped};
+use crate::common::reflinks::Reflinks;
 use crate::common::runner::{Sandbox, run};
-use crate::common::{fixture, fixtures, tree};
+use crate::common::{fixture, fixtures, skipped, tree};
 
 /// The names of the blobs of a layout directory.
 fn blobs(root: &Path) -> Vec<String> {

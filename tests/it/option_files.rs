@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
-use crate::common::reflinks::skipped;
 use crate::common::runner::{Run, Sandbox, run, wait_for};
+use crate::common::skipped;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;

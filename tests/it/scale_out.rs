@@ -6,7 +6,6 @@ mod actions;
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,7 +17,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::common::batch::{outputs, parsed, put, put_fixture};
 use crate::common::runner::{Run, Sandbox, run, write_program};
-use crate::common::{fixture, fixtures, repository, tree};
+use crate::common::{fixture, fixtures, repository, skip, tree};
 use actions::{Actions, Job, assert_disjoint, copy, text, yaml};
 
 const PAGE: &str = include_str!("../../docs/scale-out.md");
@@ -175,11 +174,8 @@ fn has(program: &str) -> bool {
     {
         return true;
     }
-    let message = format!("the examples with {program} in docs/scale-out.md need {program}");
-    let required = env::var_os("OCIFY_REQUIRE_ENGINES").is_some_and(|v| v == "1");
-    assert!(!required, "{message}");
-    let line = format!("\nSKIPPED: {message}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
+    let why = format!("the examples with {program} in docs/scale-out.md need {program}");
+    skip(&why, "OCIFY_REQUIRE_ENGINES");
     false
 }
 

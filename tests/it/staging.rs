@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::random::Random;
-use crate::common::reflinks::skipped;
 use crate::common::runner::{Sandbox, run, wait_for};
+use crate::common::skipped;
 
 /// An archive that takes a while to write.
 fn archive() -> Vec<u8> {

@@ -1,11 +1,12 @@
 //! A filesystem with reflinks, in a file.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
+
+use super::skip;
 
 /// A mounted btrfs; it goes with the value.
 pub(crate) struct Reflinks {
@@ -26,9 +27,8 @@ impl Reflinks {
             run("mount", &["-o".as_ref(), "loop".as_ref(), &image, &root])
         };
         if !is_mounted {
-            let required = std::env::var_os("OCIFY_REQUIRE_REFLINKS").is_some_and(|v| v == "1");
-            assert!(!required, "a btrfs cannot be mounted here");
-            skipped("reflinks: needs root, mkfs.btrfs and loop devices");
+            let needs = "reflinks: needs root, mkfs.btrfs and loop devices";
+            skip(needs, "OCIFY_REQUIRE_REFLINKS");
             return None;
         }
         Some(reflinks)
@@ -56,12 +56,6 @@ impl Drop for Reflinks {
         // A child that another test starts at this moment may have a file of it open.
         run("umount", &["--lazy".as_ref(), &self.root()]);
     }
-}
-
-/// Says what is left out, past the test harness, which would keep it to itself.
-pub(crate) fn skipped(what: &str) {
-    let line = format!("SKIPPED: {what}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 fn run(program: &str, args: &[&Path]) -> bool {

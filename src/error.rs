@@ -209,8 +209,11 @@ impl StdError for Error {
 }
 
 /// Adds what was being done, and to which path, to an operating system error.
-pub(crate) trait IoContext<T> {
+pub trait IoContext<T> {
     /// The library error for `doing` something to `path`.
+    ///
+    /// # Errors
+    /// The operation failed.
     fn context(self, doing: &str, path: impl Into<PathBuf>) -> Result<T>;
 }
 

@@ -4,12 +4,14 @@ mod archive;
 mod classify;
 mod extents;
 mod form;
+mod identify;
 mod layout;
 mod outer;
 mod reader;
 mod spool;
 mod stream;
 
+pub use identify::{InputKind, holds_image_entry, identify, is_image_layout, may_be_image_layout};
 pub use spool::SpoolOptions;
 pub use stream::{BlobSink, Obstacle, PassingBlob, Stream};
 
@@ -79,7 +81,7 @@ impl Source {
             .open(path)
             .context("open", path)?;
         let source = Self::of(file, path)?;
-        if !source.is_layout() {
+        if !source.is_directory() {
             journal::shared(&source.file, path)?;
             source.refuse_unfinished(is_link)?;
         }
@@ -129,8 +131,8 @@ impl Source {
         &self.path
     }
 
-    /// Whether the source is an image layout directory; otherwise it is an archive.
-    pub fn is_layout(&self) -> bool {
+    /// Whether the source is a directory, and so an image layout; otherwise it is an archive.
+    pub fn is_directory(&self) -> bool {
         self.metadata.is_dir()
     }
 
@@ -311,7 +313,7 @@ impl BlobSource for Source {
 /// The source cannot be read, is damaged, ambiguous or not an image; unless lenient, different entries
 /// with one name.
 pub fn scan(source: &Source, strictness: Strictness) -> Result<Inventory> {
-    let mut inventory = if source.is_layout() {
+    let mut inventory = if source.is_directory() {
         layout::scan(source)?
     } else {
         archive::scan(source, strictness)?

@@ -4,7 +4,6 @@
 //! scan → resolve → plan → apply → report.
 
 pub mod apply;
-pub mod batch;
 pub mod codec;
 pub mod engines;
 pub mod error;

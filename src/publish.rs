@@ -15,9 +15,10 @@ mod temporary;
 mod unnamed;
 
 pub use file::{open_log, write_file};
+pub use rename::{remove, rename_new, replace};
+pub use staged::{PublishOptions, Published, StagedDirectory, StagedFile};
+pub use sync::sync_directory;
+pub use temporary::{is_at, is_temporary, remove_unheld, staged_directories};
+pub use unnamed::linkable;
 
-pub(crate) use rename::{remove, rename_new, replace};
-pub(crate) use staged::{PublishOptions, Published, StagedDirectory, StagedFile};
-pub(crate) use sync::sync_directory;
-pub(crate) use temporary::{is_at, is_temporary, remove_unheld, staged_directories};
-pub(crate) use unnamed::{link_open, linkable};
+pub(crate) use unnamed::link_open;

@@ -132,7 +132,7 @@ fn refuse_changed(patch: &Patch, source: &Source) -> Result<()> {
 
 /// What no patch can do, whatever the entries are.
 fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
-    if source.is_layout() {
+    if source.is_directory() {
         return Err(refused(source, "it is a directory"));
     }
     let Some(plan) = draft.ready() else {

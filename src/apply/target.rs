@@ -276,7 +276,7 @@ fn refuse_parent(source: Option<&Source>, parent: &Path, output: &Path) -> Resul
         .with_path(parent)
         .with_hint(Hint::CreateDirectory));
     }
-    let Some(source) = source.filter(|source| source.is_layout()) else {
+    let Some(source) = source.filter(|source| source.is_directory()) else {
         return Ok(());
     };
     // Compared by identity, so that a link or another mount of the input counts too.

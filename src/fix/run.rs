@@ -235,7 +235,7 @@ impl<'a> Run<'a> {
     /// Whether a new archive may be the input with as little as possible rewritten. Blobs that are not
     /// verified need not be read, so that nothing but the system has to copy them.
     fn may_patch(&self, source: &Source, form: Form) -> bool {
-        self.verify(form) == Verify::Documents && form == Form::default() && !source.is_layout()
+        self.verify(form) == Verify::Documents && form == Form::default() && !source.is_directory()
     }
 
     fn draft<'g>(&'g self, graph: &'g Graph, form: Form) -> Result<Draft<'g>> {

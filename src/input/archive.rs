@@ -10,7 +10,7 @@ use std::path::Path;
 use ::tar::EntryType;
 
 pub(super) use self::duplicates::stands_twice;
-use self::input::FileInput;
+pub(super) use self::input::FileInput;
 pub(super) use self::listing::{CleanName, Contents, Listing};
 use super::Source;
 use super::form::Order;

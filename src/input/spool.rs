@@ -32,7 +32,7 @@ impl Source {
     /// # Errors
     /// The first bytes cannot be read.
     pub fn outer_compression(&self) -> Result<Option<Content>> {
-        if self.is_layout() {
+        if self.is_directory() {
             return Ok(None);
         }
         let len = self.file_len()?;

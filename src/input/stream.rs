@@ -12,7 +12,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use self::held::Held;
-use self::incoming::Incoming;
+pub(super) use self::incoming::Incoming;
 use super::archive::{Contents, Listing, check_end, kind, refuse_other_formats, stands_twice};
 use super::classify::{self, Item};
 use super::form::Order;

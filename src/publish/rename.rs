@@ -17,7 +17,7 @@ use crate::error::{Error, IoContext, Result};
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if something is there; the system refuses.
-pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let renamed = TempPath::try_from_path(from)?.persist_noclobber(to);
     let Err(PathPersistError { error, mut path }) = renamed else {
         return Ok(());
@@ -44,7 +44,7 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The system refuses; then what was there stays.
-pub(crate) fn replace(from: &Path, to: &Path, syncs: bool) -> Result<()> {
+pub fn replace(from: &Path, to: &Path, syncs: bool) -> Result<()> {
     let new = fs::symlink_metadata(from).context("look up", from)?;
     let old = fs::symlink_metadata(to).context("look up", to)?;
     if !new.is_symlink() && !old.is_symlink() {
@@ -88,7 +88,7 @@ pub(super) fn keep_permissions(new: &File, old: &Metadata, path: &Path) -> Resul
 ///
 /// # Errors
 /// The system refuses.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+pub fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),

@@ -15,17 +15,17 @@ use crate::error::{Error, IoContext, Result};
 
 /// How to publish.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct PublishOptions {
+pub struct PublishOptions {
     /// Replace a regular file. It stays until the new one is on the disk.
-    pub(crate) replace: bool,
+    pub replace: bool,
     /// Wait until the file or directory and its name are on the disk.
-    pub(crate) sync: bool,
+    pub sync: bool,
 }
 
 /// How publishing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Published {
+pub enum Published {
     /// It has its final name.
     Done,
     /// Something else has the name, and keeps it.
@@ -36,7 +36,7 @@ pub(crate) enum Published {
 
 /// A file that is being filled. It is removed when this is dropped, unless it was published.
 #[derive(Debug)]
-pub(crate) struct StagedFile {
+pub struct StagedFile {
     file: File,
     /// Without one, the file has no name yet, and nothing remains even after a crash.
     temporary: Option<TempPath>,
@@ -48,7 +48,7 @@ impl StagedFile {
     ///
     /// # Errors
     /// The system refuses.
-    pub(crate) fn create(destination: &Path) -> io::Result<StagedFile> {
+    pub fn create(destination: &Path) -> io::Result<StagedFile> {
         match linkable(parent(destination)) {
             Some(file) => Ok(StagedFile {
                 file,
@@ -76,7 +76,7 @@ impl StagedFile {
     }
 
     /// The open file.
-    pub(crate) fn file(&self) -> &File {
+    pub fn file(&self) -> &File {
         &self.file
     }
 
@@ -84,7 +84,7 @@ impl StagedFile {
     ///
     /// # Errors
     /// The system refuses; then what was there stays.
-    pub(crate) fn publish(mut self, options: PublishOptions) -> Result<Published> {
+    pub fn publish(mut self, options: PublishOptions) -> Result<Published> {
         let (published, syncs) = self.name(options)?;
         let directory = parent(&self.destination).to_owned();
         // Its lock is of no use any more, and would keep readers away.
@@ -100,7 +100,7 @@ impl StagedFile {
     ///
     /// # Errors
     /// The system refuses; then what was there stays.
-    pub(crate) fn publish_locked(mut self, options: PublishOptions) -> Result<Option<File>> {
+    pub fn publish_locked(mut self, options: PublishOptions) -> Result<Option<File>> {
         // Where there are no locks, nobody else gets one either.
         let _ = self.file.try_lock();
         let (published, syncs) = self.name(options)?;
@@ -163,7 +163,7 @@ impl StagedFile {
 /// A directory that is being filled. It is removed with everything in it when this is dropped, unless it was
 /// published.
 #[derive(Debug)]
-pub(crate) struct StagedDirectory {
+pub struct StagedDirectory {
     directory: TempDir,
     /// The directory itself, whose lock says that it is not abandoned.
     open: File,
@@ -176,7 +176,7 @@ impl StagedDirectory {
     ///
     /// # Errors
     /// The system refuses.
-    pub(crate) fn create(destination: &Path) -> io::Result<StagedDirectory> {
+    pub fn create(destination: &Path) -> io::Result<StagedDirectory> {
         let names = Names::of(destination)?;
         names.remove_abandoned();
         let (directory, open) = names.create_directory()?;
@@ -191,7 +191,7 @@ impl StagedDirectory {
     }
 
     /// Its path until it is published.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -200,7 +200,7 @@ impl StagedDirectory {
     ///
     /// # Errors
     /// The system refuses; then what was there stays.
-    pub(crate) fn publish(mut self, sync: bool) -> Result<Published> {
+    pub fn publish(mut self, sync: bool) -> Result<Published> {
         let to = &self.destination;
         if let Ok(old) = fs::symlink_metadata(to)
             && old.is_dir()
@@ -233,7 +233,7 @@ impl StagedDirectory {
     ///
     /// # Errors
     /// The system refuses.
-    pub(crate) fn remove(self) -> io::Result<()> {
+    pub fn remove(self) -> io::Result<()> {
         self.directory.close()
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{IoContext, Result};
 ///
 /// # Errors
 /// The directory cannot be opened, or the device failed.
-pub(crate) fn sync_directory(path: &Path) -> Result<()> {
+pub fn sync_directory(path: &Path) -> Result<()> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
     tolerated(synced).context("sync", path)
 }

@@ -150,7 +150,7 @@ pub(super) fn hold(file: &File, path: &Path) -> io::Result<()> {
 }
 
 /// Whether an open file or directory is the one that a path leads to.
-pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+pub fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(open), Ok(named)) = (file.metadata(), fs::metadata(path)) else {
         return false;
     };
@@ -158,14 +158,14 @@ pub(crate) fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// Whether a file or directory of this name is, or may be, a temporary one.
-pub(crate) fn is_temporary(name: &OsStr) -> bool {
+pub fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())
 }
 
 /// The temporary directories in a directory whose outputs have this beginning of a name, with the names of
 /// these outputs. Names that are cut short are left out.
-pub(crate) fn staged_directories(
+pub fn staged_directories(
     directory: &Path,
     beginning: &str,
 ) -> impl Iterator<Item = (String, PathBuf)> {
@@ -177,7 +177,7 @@ pub(crate) fn staged_directories(
 }
 
 /// Removes a temporary directory that is known to belong to nobody, unless its lock shows otherwise.
-pub(crate) fn remove_unheld(directory: &Path) {
+pub fn remove_unheld(directory: &Path) {
     // What stays is in nobody's way.
     let _ = remove_if_abandoned(directory, Evidence::Caller);
 }

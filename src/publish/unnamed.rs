@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
 /// A new file without a name that can get one later, and is gone otherwise. `None` if the filesystem or the
 /// system has no such files.
-pub(crate) fn linkable(directory: &Path) -> Option<File> {
+pub fn linkable(directory: &Path) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
     let file = File::from(openat(CWD, directory, flags, mode).ok()?);

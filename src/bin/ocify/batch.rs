@@ -1,8 +1,15 @@
 //! Many inputs in one run.
 
+mod digest_map;
+mod fingerprint;
 mod inputs;
+mod others;
+mod output;
 mod queue;
+mod shard;
+mod state;
 mod tally;
+mod walk;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -10,12 +17,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use ocify::batch::{Shard, State, StateOptions, Workshop, may_be_layout};
 use ocify::error::{Code, Error, Result, show_path};
+use ocify::input::may_be_image_layout;
 use ocify::report::batch::Summary;
 
 use self::inputs::{Finder, OutputPlace, Selection, Watch, named};
+use self::output::Workshop;
 use self::queue::Queue;
+pub(crate) use self::shard::{Shard, ShardChoice};
+use self::state::{State, StateOptions};
 use self::tally::Tally;
 use self::work::{Outputs, Worker};
 use crate::args::{Fix, Format, Many, ProgressMode};
@@ -28,7 +38,7 @@ pub(crate) fn is_batch(args: &Fix) -> bool {
         return true;
     }
     match args.inputs.as_slice() {
-        [input] => input.is_dir() && !may_be_layout(input),
+        [input] => input.is_dir() && !may_be_image_layout(input),
         _ => true,
     }
 }

@@ -9,14 +9,13 @@ use anstream::stream::{AsLockedWrite, RawStream};
 use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
-use ocify::batch::Shard;
 use ocify::error::{Code, Error};
 use ocify::journal::{Recovery, recover};
 use ocify::report::{Report, Status, json, text};
 use ocify::standard;
 
 use crate::args::{Cli, Command, Fix, Format};
-use crate::batch;
+use crate::batch::{self, Shard};
 use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;

@@ -7,7 +7,7 @@ use crate::input::Source;
 use crate::tar::{BLOCK, Input};
 
 /// An archive in a file.
-pub(super) struct FileInput<'a> {
+pub(in crate::input) struct FileInput<'a> {
     source: &'a Source,
     len: u64,
     /// Bytes that were read beyond what was asked for: where they begin, and how many they are.
@@ -23,7 +23,7 @@ const HEADER: usize = 3 * BLOCK;
 const DENSE: usize = 32 << 10;
 
 impl<'a> FileInput<'a> {
-    pub(super) fn new(source: &'a Source, len: u64) -> Self {
+    pub(in crate::input) fn new(source: &'a Source, len: u64) -> Self {
         FileInput {
             source,
             len,

@@ -11,7 +11,7 @@ const SKIPPED: usize = 64 << 10;
 
 /// Reads a stream. What is read before [`settle`](Incoming::settle) is read again after it.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(in crate::input) struct Incoming {
     path: PathBuf,
     outer: Outer,
     /// Where in the archive the next byte stands.
@@ -22,7 +22,7 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(path: &Path, outer: Outer) -> Self {
+    pub(in crate::input) fn new(path: &Path, outer: Outer) -> Self {
         Incoming {
             path: path.to_owned(),
             outer,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use globset::{Glob, GlobBuilder};
-use ocify::batch::ShardChoice;
+
+use crate::batch::ShardChoice;
 
 /// The options that only a batch has.
 #[derive(Clone, Debug, Default, Args)]

@@ -8,10 +8,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobSet, GlobSetBuilder};
-use ocify::batch::{Fingerprint, Found, FoundKind, Shard, Walk, is_layout};
 use ocify::error::{Code, Error, Result, show_path};
+use ocify::input::is_image_layout;
 
+use super::fingerprint::Fingerprint;
 use super::queue::{Queue, Task, TaskKind};
+use super::shard::Shard;
+use super::walk::{Found, FoundKind, Walk};
 use crate::args::{Fix, Pattern};
 
 /// A file or directory that was named, and the path of its outputs below the output directory.
@@ -292,7 +295,7 @@ impl Finder<'_> {
             let kind = TaskKind::Archive { is_named: true };
             return self.push(named.path, named.relative, kind, metadata.len(), next);
         }
-        if is_layout(&named.path) && !named.relative.as_os_str().is_empty() {
+        if is_image_layout(&named.path) && !named.relative.as_os_str().is_empty() {
             let len = Fingerprint::of(&named.path).map_or(0, |found| found.len);
             return self.push(named.path, named.relative, TaskKind::Layout, len, next);
         }

@@ -5,9 +5,10 @@ use std::collections::BinaryHeap;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use ocify::batch::Fingerprint;
 use ocify::error::Error;
 use ocify::threads::Spare;
+
+use super::fingerprint::Fingerprint;
 
 /// Inputs from this size are begun first, the largest before all others, or one of them could be
 /// left over at the end with nothing beside it.

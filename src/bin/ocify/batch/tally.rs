@@ -6,13 +6,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ocify::batch::{DigestMap, Shard};
 use ocify::error::{Error, Result, show_path};
 use ocify::report::batch::{self, Item, Summary};
 use ocify::report::{Report, Status, Wording};
 use serde_json::Value;
 
+use super::digest_map::DigestMap;
 use super::queue::Task;
+use super::shard::Shard;
 use crate::args::{Fix, Format, is_standard};
 use crate::files;
 use crate::fix::Done;

@@ -4,18 +4,19 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ocify::batch::{
-    Existing, Fingerprint, Standing, State, Workshop, contender, copy_file, copy_link, holds_image,
-    output_name,
-};
 use ocify::error::{Code, Error, Result, show_path};
+use ocify::input::holds_image_entry;
 use ocify::progress::Progress;
 use ocify::report::batch::digests;
 use ocify::threads::Spare;
 use ocify::{Input, Notice, Observer, Output, Stage};
 use serde_json::Value;
 
+use super::fingerprint::Fingerprint;
+use super::others::{copy_file, copy_link};
+use super::output::{Existing, Workshop, contender, output_name};
 use super::queue::{Task, TaskKind};
+use super::state::{Standing, State};
 use super::tally::Ended;
 use crate::args::Fix;
 use crate::fix::{self, Done};
@@ -352,5 +353,5 @@ fn is_other_archive(error: &Error, path: &Path) -> bool {
             | Code::DocumentTooLarge
             | Code::DocumentTooDeep
     );
-    may_be && !holds_image(path)
+    may_be && !holds_image_entry(path)
 }

@@ -8,12 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::Shard;
-use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::publish::{
+use ocify::error::{Code, Error, IoContext, Result, show_path};
+use ocify::publish::{
     StagedDirectory, linkable, remove, remove_unheld, rename_new, replace, staged_directories,
     sync_directory,
 };
+
+use super::shard::Shard;
 
 /// Suffixes of compressions that are read and not written, and what takes their place.
 const UNWRITTEN: [(&str, &str); 6] = [
@@ -29,7 +30,7 @@ const PIECE: usize = 64 << 10;
 
 /// The relative path of the output for an archive: its own, but for the suffix of a compression that
 /// is not written, because the output is a plain tar then.
-pub fn output_name(relative: &Path) -> PathBuf {
+pub(crate) fn output_name(relative: &Path) -> PathBuf {
     let name = relative.file_name().unwrap_or_default().as_bytes();
     for (suffix, instead) in UNWRITTEN {
         if let Some(stem) = name.strip_suffix(suffix.as_bytes())
@@ -43,7 +44,7 @@ pub fn output_name(relative: &Path) -> PathBuf {
 }
 
 /// Another file beside an input that would have the same output, if there is one.
-pub fn contender(path: &Path) -> Option<PathBuf> {
+pub(crate) fn contender(path: &Path) -> Option<PathBuf> {
     let plain = output_name(path);
     if plain == path {
         return None;
@@ -62,7 +63,7 @@ pub fn contender(path: &Path) -> Option<PathBuf> {
 
 /// What may happen to something that stands where an output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
+pub(crate) enum Existing {
     /// Nothing was there a moment ago; what is there now is compared.
     Absent,
     /// An earlier run wrote it, and can do so again.
@@ -75,7 +76,7 @@ pub enum Existing {
 
 /// How an output got its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
+pub(crate) enum Published {
     /// Nothing was there.
     New,
     /// Something else was there.
@@ -86,7 +87,7 @@ pub enum Published {
 
 /// The output directory, and the folder in it where unfinished outputs are.
 #[derive(Debug)]
-pub struct Workshop {
+pub(crate) struct Workshop {
     output: PathBuf,
     folder: StagedDirectory,
     has_linkable: bool,
@@ -101,7 +102,7 @@ impl Workshop {
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn open(output: &Path, shard: Option<Shard>) -> Result<Workshop> {
+    pub(crate) fn open(output: &Path, shard: Option<Shard>) -> Result<Workshop> {
         remove_abandoned(output, shard);
         let folder = output.join(own_name("work", shard));
         let folder = StagedDirectory::create(&folder).context("create", &folder)?;
@@ -117,7 +118,7 @@ impl Workshop {
     ///
     /// # Errors
     /// It cannot be made, or was made already.
-    pub fn bench(&self, worker: usize) -> Result<PathBuf> {
+    pub(crate) fn bench(&self, worker: usize) -> Result<PathBuf> {
         let bench = self.folder.path().join(worker.to_string());
         fs::create_dir(&bench).context("create", &bench)?;
         Ok(bench)
@@ -125,7 +126,7 @@ impl Workshop {
 
     /// Whether an archive may be made at its place, where nothing is: what is unfinished has no name and
     /// so leaves nothing.
-    pub fn is_open(&self, place: &Path) -> bool {
+    pub(crate) fn is_open(&self, place: &Path) -> bool {
         let Some(parent) = place.parent().filter(|_| self.has_linkable) else {
             return false;
         };
@@ -135,7 +136,7 @@ impl Workshop {
     }
 
     /// Where the output for this path goes in the end.
-    pub fn place(&self, relative: &Path) -> PathBuf {
+    pub(crate) fn place(&self, relative: &Path) -> PathBuf {
         self.output.join(relative)
     }
 
@@ -143,7 +144,7 @@ impl Workshop {
     ///
     /// # Errors
     /// Something else is there that must not be replaced, or the system refuses.
-    pub fn publish(
+    pub(crate) fn publish(
         &self,
         made: &Path,
         relative: &Path,
@@ -197,7 +198,7 @@ impl Workshop {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn close(self) -> Result<()> {
+    pub(crate) fn close(self) -> Result<()> {
         let path = self.folder.path().to_owned();
         self.folder.remove().context("remove", path)
     }

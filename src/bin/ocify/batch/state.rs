@@ -14,15 +14,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use ocify::error::{Code, Error, IoContext, Result, show_path};
+use ocify::image::{Algorithm, Digest};
+use ocify::publish::{PublishOptions, StagedFile, is_at, is_temporary};
 use rustix::fs::{OFlags, fcntl_setfl};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::fingerprint::Fingerprint;
 use super::output::own_name;
-use super::{Fingerprint, Shard};
-use crate::error::{Code, Error, IoContext, Result, show_path};
-use crate::image::{Algorithm, Digest};
-use crate::publish::{PublishOptions, StagedFile, is_at, is_temporary};
+use super::shard::Shard;
 
 /// How many outdated lines are not worth writing the file anew.
 const FREE_LINES: usize = 1000;
@@ -52,7 +53,7 @@ struct Place {
 
 /// How an output stands that a batch is about to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// It is not there.
     Absent,
     /// It is there, and made from this source with these options. What was noted is read again.
@@ -65,16 +66,16 @@ pub enum Standing {
 
 /// What all outputs of a batch depend on besides their sources.
 #[derive(Clone, Copy, Debug)]
-pub struct StateOptions<'a> {
+pub(crate) struct StateOptions<'a> {
     /// The share whose state it is.
-    pub shard: Option<Shard>,
+    pub(crate) shard: Option<Shard>,
     /// A text that is another one whenever outputs could be.
-    pub options: &'a str,
+    pub(crate) options: &'a str,
 }
 
 /// The open state of one share, which nobody else can open meanwhile.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     path: PathBuf,
     options: u64,
     records: HashMap<Key, Record>,
@@ -89,7 +90,7 @@ impl State {
     ///
     /// # Errors
     /// Another run has the same share, or the file cannot be made.
-    pub fn open(directory: &Path, options: StateOptions<'_>) -> Result<State> {
+    pub(crate) fn open(directory: &Path, options: StateOptions<'_>) -> Result<State> {
         let name = own_name("state", options.shard);
         let path = directory.join(&name);
         let file = lock(&path, directory)?;
@@ -122,7 +123,7 @@ impl State {
     }
 
     /// How the output for a source stands.
-    pub fn standing(&self, relative: &Path, source: Fingerprint, output: &Path) -> Standing {
+    pub(crate) fn standing(&self, relative: &Path, source: Fingerprint, output: &Path) -> Standing {
         let is_there = fs::symlink_metadata(output).is_ok();
         if !is_there {
             return Standing::Absent;
@@ -153,7 +154,7 @@ impl State {
     ///
     /// # Errors
     /// The line cannot be written.
-    pub fn finish(
+    pub(crate) fn finish(
         &self,
         relative: &Path,
         source: Fingerprint,
@@ -179,12 +180,12 @@ impl State {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         self.files[0].sync_all().context("sync", &self.path)
     }
 
     /// Removes the file if it holds nothing.
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         let is_empty = self.files[0].metadata().is_ok_and(|found| found.len() == 0);
         if self.is_empty && is_empty {
             // A file too many does no harm.

@@ -2,17 +2,18 @@
 
 use std::fs::{self, File, FileTimes};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::identify::open;
-use crate::error::{IoContext, Result};
+use ocify::error::{IoContext, Result};
+use rustix::fs::OFlags;
 
 /// Copies a regular file to a new one, with its mode and its time. No link is followed, not even one
 /// that took the file's place.
 ///
 /// # Errors
 /// It cannot be read or written, or is no regular file any more.
-pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let mut source = open(from).context("open", from)?;
     let metadata = source.metadata().context("read", from)?;
     if !metadata.is_file() {
@@ -29,11 +30,20 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
         .context("copy", from)
 }
 
+/// Never through a link, and not waiting for the writer of a fifo that took the file's place.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
 /// Makes a link to wherever another leads.
 ///
 /// # Errors
 /// It cannot be read or made.
-pub fn copy_link(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_link(from: &Path, to: &Path) -> Result<()> {
     let target = fs::read_link(from).context("read", from)?;
     std::os::unix::fs::symlink(target, to).context("create", to)
 }
@@ -41,7 +51,7 @@ pub fn copy_link(from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Fingerprint;
+    use crate::batch::fingerprint::Fingerprint;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The lines so far, in a file without a name.
 #[derive(Debug)]
-pub struct DigestMap {
+pub(crate) struct DigestMap {
     file: File,
     len: u64,
     /// The number of the input, and where its lines stand.
@@ -20,7 +20,7 @@ impl DigestMap {
     ///
     /// # Errors
     /// No file can be made there.
-    pub fn new(directory: &Path) -> io::Result<DigestMap> {
+    pub(crate) fn new(directory: &Path) -> io::Result<DigestMap> {
         Ok(DigestMap {
             file: tempfile::tempfile_in(directory)?,
             len: 0,
@@ -32,7 +32,7 @@ impl DigestMap {
     ///
     /// # Errors
     /// They cannot be written.
-    pub fn add(&mut self, number: u64, lines: &[u8]) -> io::Result<()> {
+    pub(crate) fn add(&mut self, number: u64, lines: &[u8]) -> io::Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
@@ -46,7 +46,7 @@ impl DigestMap {
     ///
     /// # Errors
     /// They cannot be read back or written.
-    pub fn write_to(mut self, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn write_to(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.places.sort_unstable();
         for (_, at, len) in &self.places {
             let mut lines = vec![0; *len];

@@ -1,47 +1,80 @@
 //! What a file or a directory is, by what it holds and not by its name.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::Fingerprint;
+use super::Source;
+use super::archive::FileInput;
+use super::outer::Outer;
+use super::stream::Incoming;
 use crate::codec::{self, Limits};
+use crate::error::Place;
 use crate::image::{Content, SNIFF_LEN, sniff};
+use crate::tar::{Entries, Input};
 
 /// How much of a compressed file is read to see what is inside; a block of bzip2 fits.
 const PEEK_LEN: usize = 64 << 10;
-/// How many decompressed bytes are looked through for the entries of an image.
+/// How many decompressed bytes are searched for the entries of an image.
 const SEARCH_LEN: u64 = 64 << 20;
-/// What asks for too much is told when it is read, not when it is found.
+/// Data that asks for too much is refused when it is read, not when it is identified.
 const ANY: Limits = Limits {
     max_ratio: u64::MAX,
     max_window: 1 << 31,
 };
 
-/// Whether the file begins like a tar archive, compressed or not. Its first bytes are read, and of a
-/// compressed file as many as the decoder needs for its first bytes.
-pub(super) fn identify(path: &Path) -> io::Result<(bool, Fingerprint)> {
-    let file = open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    let fingerprint = Fingerprint::of_metadata(&metadata);
-    let mut head = [0; SNIFF_LEN];
-    let len = read_at_most(&file, &mut head)?;
-    let is_archive = match sniff(&head[..len]) {
-        Content::Tar => is_filled(&head),
-        Content::Empty | Content::Other => false,
-        compressed => holds_tar(compressed, &file),
-    };
-    Ok((is_archive, fingerprint))
+/// What a path leads to, by its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InputKind {
+    /// A tar archive, of an image or of something else.
+    Archive,
+    /// A tar archive that is compressed as a whole.
+    CompressedArchive,
+    /// A directory with an image: an image layout, a BuildKit cache, an unpacked `docker save`, or
+    /// the output of skopeo's `dir:` transport.
+    ImageLayout,
+    /// Anything else: another file or directory, a link, a device.
+    Other,
 }
 
-/// Never through a link, and not waiting for the writer of a fifo that took the file's place.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+/// Identifies the file or directory at a path. Links are not followed, and only regular files are
+/// opened: their first bytes are read, and of a compressed file as many as the decoder needs for the
+/// first block of an archive.
+///
+/// # Errors
+/// The path does not exist, or the file cannot be read.
+pub fn identify(path: &Path) -> io::Result<InputKind> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_dir() {
+        return Ok(match is_image_layout(path) {
+            true => InputKind::ImageLayout,
+            false => InputKind::Other,
+        });
+    }
+    if !metadata.is_file() {
+        return Ok(InputKind::Other);
+    }
+    let file = open(path)?;
+    // Something else may have taken its place.
+    if !file.metadata()?.is_file() {
+        return Ok(InputKind::Other);
+    }
+    let mut head = [0; SNIFF_LEN];
+    let len = read_at_most(&file, &mut head)?;
+    Ok(match sniff(&head[..len]) {
+        Content::Tar if is_filled(&head) => InputKind::Archive,
+        Content::Tar | Content::Empty | Content::Other => InputKind::Other,
+        compressed if holds_tar(compressed, &file) => InputKind::CompressedArchive,
+        _ => InputKind::Other,
+    })
+}
+
+/// Does not follow a link, and does not wait for the writer of a FIFO that took the file's place.
+fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     File::options()
         .read(true)
@@ -78,23 +111,22 @@ fn holds_tar(compressed: Content, file: &File) -> bool {
 
 /// Whether a directory could be meant as an image layout or an unpacked archive: one of the files at
 /// the root is there, or the directory of blobs.
-pub fn may_be_layout(directory: &Path) -> bool {
+pub fn may_be_image_layout(directory: &Path) -> bool {
     let names = ["index.json", "manifest.json", "oci-layout", "blobs/sha256"];
     names.iter().any(|name| directory.join(name).exists())
 }
 
 /// Whether a directory is an image layout, a BuildKit cache, an unpacked `docker save`, or what
-/// skopeo's `dir:` writes. It needs more than [`may_be_layout`] does, because many a directory has a
+/// skopeo's `dir:` writes. It needs more than [`may_be_image_layout`] does, because many a directory has a
 /// `manifest.json` that is something else.
-pub fn is_layout(directory: &Path) -> bool {
-    let is_file = |name: &str| {
-        std::fs::symlink_metadata(directory.join(name)).is_ok_and(|found| found.is_file())
-    };
+pub fn is_image_layout(directory: &Path) -> bool {
+    let is_file =
+        |name: &str| fs::symlink_metadata(directory.join(name)).is_ok_and(|found| found.is_file());
     let has_manifest = is_file("manifest.json");
     if !has_manifest && !is_file("index.json") {
         return false;
     }
-    let blobs = std::fs::symlink_metadata(directory.join("blobs"));
+    let blobs = fs::symlink_metadata(directory.join("blobs"));
     blobs.is_ok_and(|found| found.is_dir())
         || is_file("oci-layout")
         || has_manifest && (is_docker_manifest(directory) || is_skopeo_directory(directory))
@@ -120,35 +152,43 @@ fn is_skopeo_directory(directory: &Path) -> bool {
     })
 }
 
-/// Whether an archive that could not be read to its end has an entry of the kind that only images
-/// have: an archive of something else is no failure.
-pub fn holds_image(path: &Path) -> bool {
-    let Ok(file) = open(path) else {
-        return false;
-    };
-    let mut head = [0; SNIFF_LEN];
-    let kind = read_at_most(&file, &mut head).map(|len| sniff(&head[..len]));
-    match kind {
-        Ok(Content::Tar) => {
-            let mut archive = tar::Archive::new(file);
-            archive.entries_with_seek().is_ok_and(has_image_entry)
-        }
-        Ok(compressed) => {
-            let input = BufReader::with_capacity(PEEK_LEN, file);
-            codec::decoder(compressed, input, ANY).is_ok_and(|decoder| {
-                let mut archive = tar::Archive::new(decoder.take(SEARCH_LEN));
-                archive.entries().is_ok_and(has_image_entry)
-            })
-        }
-        Err(_) => false,
-    }
+/// Whether a file is an archive with an entry of the kind that only images have. A caller that found
+/// an archive, and cannot read it as an image, learns here whether it was meant as one.
+///
+/// The search ends at the first entry that cannot be read, and in a compressed archive after 64 MiB.
+pub fn holds_image_entry(path: &Path) -> bool {
+    find_image_entry(path).unwrap_or(false)
 }
 
-fn has_image_entry<R: Read>(entries: tar::Entries<'_, R>) -> bool {
-    // What cannot be read ends the search, and what was seen before counts.
-    entries
-        .map_while(io::Result::ok)
-        .any(|entry| is_image_name(&entry.path_bytes()))
+fn find_image_entry(path: &Path) -> io::Result<bool> {
+    let file = open(path)?;
+    let len = file.metadata()?.len();
+    let mut head = [0; SNIFF_LEN];
+    let count = read_at_most(&file, &mut head)?;
+    Ok(match sniff(&head[..count]) {
+        Content::Tar => Source::of(file, path)
+            .is_ok_and(|source| has_image_entry(&mut FileInput::new(&source, len), u64::MAX)),
+        compressed => Outer::new(path, compressed, file, Some(len), ANY)
+            .is_ok_and(|outer| has_image_entry(&mut Incoming::new(path, outer), SEARCH_LEN)),
+    })
+}
+
+/// Whether one of the entries that begin before `end` has a name that only image archives have.
+fn has_image_entry(input: &mut impl Input, end: u64) -> bool {
+    let mut entries = Entries::new(input);
+    while entries.position() < end {
+        match entries.next() {
+            Ok(Some(entry)) if is_image_name(&entry.name) => return true,
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(error) => {
+                // The entry that is refused counts.
+                let name = error.place().and_then(Place::entry);
+                return name.is_some_and(|name| is_image_name(name.as_bytes()));
+            }
+        }
+    }
+    false
 }
 
 /// A name that only image archives have. `index.json` and `manifest.json` are not among them: many a
@@ -198,30 +238,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let tar = tar(&["a"]);
-        let cases: [(&str, Vec<u8>, bool); 9] = [
-            ("nothing", Vec::new(), false),
-            ("text", b"text".to_vec(), false),
-            ("tar", tar.clone(), true),
-            ("half a header", tar[..300].to_vec(), false),
-            ("zeros", vec![0; 4096], false),
-            ("gzip of a tar", gzip(&tar), true),
-            ("gzip of text", gzip(&[b'a'; 2000]), false),
-            ("damaged gzip", gzip(&tar)[..20].to_vec(), false),
-            (
-                "zstd of a tar",
-                zstd::encode_all(&tar[..], 1).unwrap(),
-                true,
-            ),
+        let (archive, compressed) = (InputKind::Archive, InputKind::CompressedArchive);
+        let other = InputKind::Other;
+        let zstd = zstd::encode_all(&tar[..], 1).unwrap();
+        let cases = [
+            ("nothing", Vec::new(), other),
+            ("text", b"text".to_vec(), other),
+            ("tar", tar.clone(), archive),
+            ("half a header", tar[..300].to_vec(), other),
+            ("zeros", vec![0; 4096], other),
+            ("gzip of a tar", gzip(&tar), compressed),
+            ("gzip of text", gzip(&[b'a'; 2000]), other),
+            ("damaged gzip", gzip(&tar)[..20].to_vec(), other),
+            ("zstd of a tar", zstd, compressed),
         ];
         for (name, bytes, expected) in cases {
-            std::fs::write(&path, &bytes).unwrap();
-            let (is_archive, fingerprint) = identify(&path).unwrap();
-            assert_eq!(is_archive, expected, "{name}");
-            assert_eq!(fingerprint.len, bytes.len() as u64, "{name}");
-            assert_eq!(fingerprint, Fingerprint::of(&path).unwrap(), "{name}");
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(identify(&path).unwrap(), expected, "{name}");
         }
-        std::os::unix::fs::symlink("file", dir.path().join("link")).unwrap();
-        assert!(identify(&dir.path().join("link")).is_err());
+        fs::write(&path, &tar).unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(at("socket"));
+        drop(socket.unwrap());
+        for name in ["link", "socket"] {
+            assert_eq!(identify(&at(name)).unwrap(), other, "{name}");
+        }
+        let error = identify(&at("gone")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     /// Names and contents.
@@ -247,11 +291,15 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             for (file, text) in files {
                 let path = dir.path().join(file);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, text).unwrap();
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
             }
-            assert_eq!(may_be_layout(dir.path()), may_be, "{name}");
-            assert_eq!(is_layout(dir.path()), expected, "{name}");
+            assert_eq!(may_be_image_layout(dir.path()), may_be, "{name}");
+            let kind = match expected {
+                true => InputKind::ImageLayout,
+                false => InputKind::Other,
+            };
+            assert_eq!(identify(dir.path()).unwrap(), kind, "{name}");
         }
     }
 
@@ -278,9 +326,34 @@ mod tests {
             bytes.truncate(bytes.len() - 1024);
             bytes.extend([b'?'; 300]);
             for bytes in [bytes.clone(), gzip(&bytes)] {
-                std::fs::write(&path, bytes).unwrap();
-                assert_eq!(holds_image(&path), expected, "{name}");
+                fs::write(&path, bytes).unwrap();
+                assert_eq!(holds_image_entry(&path), expected, "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn the_entry_that_ends_the_search_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let sparse = |name: &str| {
+            let mut header = tar::Header::new_gnu();
+            header.set_path(name).unwrap();
+            header.set_size(0);
+            header.set_entry_type(tar::EntryType::GNUSparse);
+            header.set_cksum();
+            header.as_bytes().to_vec()
+        };
+        let blob = tar(&["x", "blobs/sha256/x"]);
+        let cases = [
+            ("cut inside a blob", blob[..3 * 512].to_vec(), true),
+            ("cut inside another file", blob[..512].to_vec(), false),
+            ("sparse blob", sparse("blobs/sha256/x"), true),
+            ("sparse file", sparse("disk.img"), false),
+        ];
+        for (name, bytes, expected) in cases {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(holds_image_entry(&path), expected, "{name}");
         }
     }
 }

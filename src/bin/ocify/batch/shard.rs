@@ -5,21 +5,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::image::{Algorithm, Digest};
+use ocify::image::{Algorithm, Digest};
 
 /// One share of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
+pub(crate) struct Shard {
     /// Which share this is, counted from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// How many there are.
-    pub count: u64,
+    pub(crate) count: u64,
 }
 
 impl Shard {
     /// Whether the file or layout at this relative path belongs to the share. It depends on the path
     /// alone, so that a share is the same on every machine and after every restart.
-    pub fn contains(&self, relative: &Path) -> bool {
+    pub(crate) fn contains(&self, relative: &Path) -> bool {
         let digest = Digest::of(Algorithm::Sha256, relative.as_os_str().as_bytes());
         let hash = u64::from_str_radix(&digest.hex()[..16], 16).unwrap_or(0);
         hash % self.count == self.number - 1
@@ -34,7 +34,7 @@ impl fmt::Display for Shard {
 
 /// How a share was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShardChoice {
+pub(crate) enum ShardChoice {
     /// This one.
     Given(Shard),
     /// The one that the environment names; of so many, where the environment does not say how many.
@@ -104,7 +104,7 @@ impl ShardChoice {
     ///
     /// # Errors
     /// A message: the environment names no share, or contradicts itself or the count that was given.
-    pub fn resolve(self, get: &dyn Fn(&str) -> Option<String>) -> Result<Shard, String> {
+    pub(crate) fn resolve(self, get: &dyn Fn(&str) -> Option<String>) -> Result<Shard, String> {
         let wanted = match self {
             ShardChoice::Given(shard) => return Ok(shard),
             ShardChoice::Auto(wanted) => wanted,
@@ -116,7 +116,7 @@ impl ShardChoice {
             let parsed = text.trim().parse();
             parsed
                 .map(Some)
-                .map_err(|_| format!("{name} is \"{}\", no number", crate::error::escape(&text)))
+                .map_err(|_| format!("{name} is \"{}\", no number", ocify::error::escape(&text)))
         };
         // A job array may run inside a job of a CI system, so the innermost engine comes first.
         if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {

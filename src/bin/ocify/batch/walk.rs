@@ -6,31 +6,29 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use ocify::error::Error;
+use ocify::input::{InputKind, identify, is_image_layout};
+use ocify::publish::is_temporary;
 use walkdir::{DirEntry, IntoIter, WalkDir};
 
-use super::{Fingerprint, identify};
-use crate::error::{Error, show_path};
-use crate::publish::is_temporary;
-
-/// Levels of a layout below its root that belong to it: `blobs`, the algorithm, the blob.
-const LAYOUT_DEPTH: usize = 3;
+use super::fingerprint::Fingerprint;
 
 /// Something that was found below a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Where it is.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its path below the directory.
-    pub relative: PathBuf,
+    pub(crate) relative: PathBuf,
     /// What it is.
-    pub kind: FoundKind,
+    pub(crate) kind: FoundKind,
     /// What it looked like; of links and special files, nothing.
-    pub fingerprint: Fingerprint,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FoundKind {
+pub(crate) enum FoundKind {
     /// A file that begins like a tar archive, compressed or not.
     Archive,
     /// A directory with an image layout, with all below it.
@@ -44,7 +42,7 @@ pub enum FoundKind {
 }
 
 /// A walk in the order of names, the same every time.
-pub struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     root: PathBuf,
     entries: IntoIter,
     enters: &'a dyn Fn(&Path) -> bool,
@@ -60,7 +58,7 @@ impl std::fmt::Debug for Walk<'_> {
 impl<'a> Walk<'a> {
     /// A walk below a directory, which may itself be a link. Directories that are not to be entered
     /// and files and layouts that are not to be taken, by their relative path, are passed over unread.
-    pub fn new(
+    pub(crate) fn new(
         root: &Path,
         enters: &'a dyn Fn(&Path) -> bool,
         takes: &'a dyn Fn(&Path) -> bool,
@@ -92,7 +90,7 @@ impl<'a> Walk<'a> {
                 self.entries.skip_current_dir();
                 return Ok(None);
             }
-            if !identify::is_layout(entry.path()) {
+            if !is_image_layout(entry.path()) {
                 return Ok(None);
             }
             self.entries.skip_current_dir();
@@ -101,7 +99,7 @@ impl<'a> Walk<'a> {
             }
             let path = entry.into_path();
             let fingerprint =
-                fingerprint_of_layout(&path).map_err(|error| Error::io("list", &path, error))?;
+                Fingerprint::of(&path).map_err(|error| Error::io("list", &path, error))?;
             return Ok(Some(Found {
                 path,
                 relative,
@@ -114,10 +112,10 @@ impl<'a> Walk<'a> {
         }
         let path = entry.into_path();
         let (kind, fingerprint) = if file_type.is_file() {
-            match identify::identify(&path) {
-                Ok((true, fingerprint)) => (FoundKind::Archive, fingerprint),
-                Ok((false, fingerprint)) => (FoundKind::File, fingerprint),
-                // It went away, or something else took its place.
+            match look_into(&path) {
+                Ok(Some(found)) => found,
+                // Something else took its place, or it went away.
+                Ok(None) => return Ok(None),
                 Err(error) if is_gone(&error) => return Ok(None),
                 Err(error) => return Err(Error::io("read", &path, error)),
             }
@@ -133,6 +131,17 @@ impl<'a> Walk<'a> {
             fingerprint,
         }))
     }
+}
+
+/// What a regular file is; nothing if it is none any more.
+fn look_into(path: &Path) -> io::Result<Option<(FoundKind, Fingerprint)>> {
+    let kind = match identify(path)? {
+        InputKind::Archive | InputKind::CompressedArchive => FoundKind::Archive,
+        _ => FoundKind::File,
+    };
+    let metadata = fs::symlink_metadata(path)?;
+    let fingerprint = Fingerprint::of_metadata(&metadata);
+    Ok(metadata.is_file().then_some((kind, fingerprint)))
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -176,40 +185,19 @@ pub(super) fn is_own(relative: &Path) -> bool {
     name.as_bytes().starts_with(b".ocify-") || is_temporary(name)
 }
 
-/// All bytes of a layout, and the time of the latest change in it.
-pub(super) fn fingerprint_of_layout(directory: &Path) -> io::Result<Fingerprint> {
-    let mut total = Fingerprint {
-        len: 0,
-        modified: i64::MIN,
-    };
-    let walk = WalkDir::new(directory)
-        .follow_links(false)
-        .max_depth(LAYOUT_DEPTH);
-    for entry in walk {
-        let entry = entry.map_err(|error| {
-            let what = format!("{}: directory loop", show_path(directory));
-            error
-                .into_io_error()
-                .unwrap_or_else(|| io::Error::other(what))
-        })?;
-        // The directory may itself be a link, which is followed.
-        let metadata = match entry.depth() {
-            0 => fs::metadata(entry.path())?,
-            _ => fs::symlink_metadata(entry.path())?,
-        };
-        let found = Fingerprint::of_metadata(&metadata);
-        total.modified = total.modified.max(found.modified);
-        if metadata.is_file() {
-            total.len = total.len.saturating_add(found.len);
-        }
-    }
-    Ok(total)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    /// The header of an archive with an empty file.
+    fn tar() -> Vec<u8> {
+        let mut header = tar::Header::new_ustar();
+        header.set_path("a").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    }
 
     fn tree() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -218,7 +206,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         };
-        let tar = crate::tar::canonical("a", false, 0);
+        let tar = tar();
         put("a.tar", &tar);
         put("notes.txt", b"notes");
         put("deep/er/b", &tar);

@@ -1,26 +1,26 @@
-//! JSON documents as their original text: a strict check, a view that knows where each value
-//! stands, and edits of byte ranges.
+//! JSON documents as text: a strict check, views that know the byte range of each value, and edits of byte
+//! ranges.
 //!
-//! A document that must change keeps its key order, unknown fields, number spellings, escapes and
-//! indentation, which neither typed structures nor `serde_json::Value` do.
+//! Edits preserve a document's key order, unknown fields, number spellings, escapes and indentation.
+//! Typed structures and `serde_json::Value` do not.
 
 mod check;
 mod edit;
-mod walk;
+mod parts;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
-pub(crate) use check::{Fault, KeyCase, check, check_but_duplicates};
+pub(crate) use check::{Fault, KeyCase, check, check_allowing_duplicates};
 pub(crate) use edit::{
-    Edit, HouseStyle, append_items, apply_edits, insert_members, remove_items, remove_members,
+    Edit, Formatting, append_items, apply_edits, insert_members, remove_items, remove_members,
     set_member,
 };
-use walk::Parts;
+use parts::Parts;
 
-/// A value within a document's text.
+/// A value in a document's text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     document: &'a str,
@@ -28,7 +28,7 @@ pub(crate) struct View<'a> {
     end: usize,
 }
 
-/// A member of an object, in the order of the text.
+/// A member of an object.
 #[derive(Clone, Debug)]
 pub(crate) struct Member<'a> {
     pub(crate) key: Cow<'a, str>,
@@ -42,9 +42,9 @@ impl<'a> View<'a> {
         Some(Self::of_checked(document))
     }
 
-    /// The root value of a text that has passed [`check`].
+    /// The root value of text that [`check`] has accepted, so that it is not parsed twice.
     pub(crate) fn of_checked(document: &'a str) -> Self {
-        // Nothing else is in such a text.
+        // Valid JSON has only white space around the root value.
         let is_space = [' ', '\t', '\n', '\r'];
         View {
             document,
@@ -53,17 +53,17 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The byte range of this value in the document.
+    /// The value's byte range in the document.
     pub(crate) fn span(self) -> Range<usize> {
         self.start..self.end
     }
 
-    /// The whole document that the value stands in.
+    /// The text of the complete document.
     pub(crate) fn document(self) -> &'a str {
         self.document
     }
 
-    /// The value's own text.
+    /// The text of the value, as it is in the document.
     pub(crate) fn text(self) -> &'a str {
         self.document.get(self.span()).unwrap_or_default()
     }
@@ -78,12 +78,12 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The members of an object; `None` for any other value.
+    /// The members of an object in document order; `None` for any other value.
     pub(crate) fn members(self) -> Option<Vec<Member<'a>>> {
         self.each_member()?.collect()
     }
 
-    /// The first member of an object that has one.
+    /// The first member of an object; `None` if it is empty or not an object.
     pub(crate) fn first_member(self) -> Option<Member<'a>> {
         self.each_member()?.next()?
     }
@@ -108,17 +108,18 @@ impl<'a> View<'a> {
         is_array.then(|| self.parts().collect())
     }
 
-    /// The member of that name; the last one, as Go reads it, where duplicates were let through.
+    /// The value of a member; `None` if it is missing or `null`. Of duplicates, this is the last, which is
+    /// the one that Go uses.
     pub(crate) fn get(self, key: &str) -> Option<View<'a>> {
         find(&self.members()?, key)
     }
 
-    /// A string's value.
+    /// The value of a string; `None` for any other value.
     pub(crate) fn string(self) -> Option<String> {
         self.str().map(Cow::into_owned)
     }
 
-    /// The same, not copied where it has no escapes.
+    /// Like [`string`](Self::string), but copies only strings that contain escapes.
     pub(crate) fn str(self) -> Option<Cow<'a, str>> {
         let inner = self.text().strip_prefix('"')?.strip_suffix('"')?;
         if inner.contains('\\') {
@@ -127,13 +128,14 @@ impl<'a> View<'a> {
         Some(Cow::Borrowed(inner))
     }
 
-    /// A number that is a size in bytes: an integer from 0 to 2^63 - 1.
+    /// A size in bytes: an integer from 0 to 2^63 - 1, the range of Go's `int64`; `None` for anything else.
     pub(crate) fn size(self) -> Option<u64> {
         let size: u64 = serde_json::from_str(self.text()).ok()?;
         i64::try_from(size).is_ok().then_some(size)
     }
 
-    /// The members of an object of strings, such as annotations; `None` for any other value.
+    /// The members of an object whose values are all strings, such as annotations; `None` for any other
+    /// value.
     pub(crate) fn strings(self) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
         let members = self.members()?.into_iter();
         let string = |member: Member<'a>| Some((member.key, member.value.str()?));
@@ -146,7 +148,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The last member of that name that is not null.
+/// The value of the last member with this key; `None` if there is none or it is `null`.
 pub(crate) fn find<'a>(members: &[Member<'a>], key: &str) -> Option<View<'a>> {
     let member = members.iter().rev().find(|member| member.key == key)?;
     (!member.value.is_null()).then_some(member.value)
@@ -157,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn views_know_where_they_stand() {
+    fn views_report_byte_ranges() {
         let text = " { \"a\" : [1.50, {\"b\":\"x\\u0079\"}] , \"n\": null}\n";
         let root = View::parse(text).unwrap();
         let items = root.get("a").unwrap().items().unwrap();
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_whole_and_not_negative() {
+    fn sizes_are_non_negative_integers() {
         for (text, expected) in [
             ("0", Some(0)),
             ("9223372036854775807", Some(u64::MAX >> 1)),

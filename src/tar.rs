@@ -1,4 +1,4 @@
-//! The tar format: the headers that ocify writes, and the entries that it reads.
+//! The tar format: parsing entries and writing headers.
 
 mod entries;
 mod header;
@@ -14,7 +14,7 @@ pub(crate) use header::{
 };
 pub(crate) use input::Input;
 
-/// The error for an archive that is not valid.
+/// An `InvalidArchive` error: `what` is wrong with the archive at `path`.
 pub(crate) fn invalid(path: &Path, what: &str) -> Error {
     Error::new(
         Code::InvalidArchive,
@@ -23,7 +23,7 @@ pub(crate) fn invalid(path: &Path, what: &str) -> Error {
     .with_path(path)
 }
 
-/// The error for an archive that ends too early.
+/// A `TruncatedArchive` error: the archive at `path` ends inside `inside`.
 pub(crate) fn truncated(path: &Path, inside: &str) -> Error {
     Error::new(
         Code::TruncatedArchive,

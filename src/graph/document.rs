@@ -9,7 +9,7 @@ use crate::graph::pointer::{Pointer, Role, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
 use crate::inventory::{BlobEntry, BlobSource, Strictness};
-use crate::json::{Fault, KeyCase, View, check, check_but_duplicates, find};
+use crate::json::{Fault, KeyCase, View, check, check_allowing_duplicates, find};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
 pub const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
@@ -273,7 +273,7 @@ impl DocumentReader {
         if self.strictness == Strictness::Strict {
             return check(text, keys);
         }
-        let repeated = check_but_duplicates(text, keys)?;
+        let repeated = check_allowing_duplicates(text, keys)?;
         let repeated = repeated.into_iter().map(|key| RepeatedKey {
             location: location.clone(),
             key,

@@ -10,7 +10,7 @@ use crate::graph::pointer::{Pointer, Role};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Compression, Content, Digest, StatedDiffId};
 use crate::inventory::Inventory;
-use crate::json::{HouseStyle, View, apply_edits, set_member};
+use crate::json::{Formatting, View, apply_edits, set_member};
 
 /// The manifest's text with the layers that an item of `manifest.json` lists for the same config;
 /// `None` where the manifest's own layers can be right, or where those of `manifest.json` are not proven.
@@ -36,7 +36,7 @@ pub(crate) fn restored(
         .collect();
     let root = View::parse(&document.text)?;
     let edit = set_member(
-        &HouseStyle::of(&document.text),
+        &Formatting::of(&document.text),
         root,
         Some(Role::Config.property()),
         Role::Layers.property(),

@@ -1,8 +1,8 @@
-//! The strict check that every document passes before it is read.
+//! The strict check that every document must pass before it is used.
 //!
-//! Go's decoder folds the case of keys and lets the last duplicate win; others are exact and take
-//! the first, or fail. A document with a key twice, or with a key in an unusual case, means
-//! different things to different readers (CVE-2021-41190 is of that family).
+//! Go's decoder ignores the case of keys and uses the last duplicate. Other decoders match keys exactly,
+//! and use the first duplicate or fail. A document with duplicate keys, or with a known key in unusual
+//! case, therefore means different things to different readers. CVE-2021-41190 is a related attack.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 pub(crate) struct KeyCase {
     /// The keys that readers decode into fields.
     pub(crate) known: &'static [&'static str],
-    /// How many levels of objects hold such keys; deeper ones are free.
+    /// How many levels of objects are checked for these keys.
     pub(crate) levels: usize,
 }
 
@@ -24,13 +24,13 @@ pub(crate) struct KeyCase {
 pub(crate) enum Fault {
     /// It is not valid JSON, or nested too deeply.
     Invalid(String),
-    /// A key stands twice in one object.
+    /// An object contains this key more than once.
     Duplicate(String),
     /// A key differs from a known one only in case.
     Case { found: String, known: &'static str },
 }
 
-/// Checks a whole document; the error is the first fault.
+/// Checks a document. The error is the first fault in it.
 pub(crate) fn check(text: &str, keys: KeyCase) -> Result<(), Fault> {
     match check_all(text, keys, false) {
         Ok(_) => Ok(()),
@@ -38,46 +38,47 @@ pub(crate) fn check(text: &str, keys: KeyCase) -> Result<(), Fault> {
     }
 }
 
-/// The same, but that keys may stand twice; these are returned.
-pub(crate) fn check_but_duplicates(text: &str, keys: KeyCase) -> Result<Vec<String>, Fault> {
+/// Checks a document, but allows duplicate keys and returns them.
+pub(crate) fn check_allowing_duplicates(text: &str, keys: KeyCase) -> Result<Vec<String>, Fault> {
     check_all(text, keys, true)
 }
 
-fn check_all(text: &str, keys: KeyCase, may_repeat: bool) -> Result<Vec<String>, Fault> {
-    let mut findings = Findings {
-        may_repeat,
-        repeated: Vec::new(),
+fn check_all(text: &str, keys: KeyCase, allow_duplicates: bool) -> Result<Vec<String>, Fault> {
+    let mut outcome = Outcome {
+        allow_duplicates,
+        duplicates: Vec::new(),
         fault: None,
     };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let walk = Walk {
+    let checker = Checker {
         keys,
         level: 0,
-        findings: &mut findings,
+        outcome: &mut outcome,
     };
-    let result = walk
+    let result = checker
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end());
-    match (findings.fault, result) {
+    match (outcome.fault, result) {
         (Some(fault), _) => Err(fault),
         (None, Err(error)) => Err(Fault::Invalid(error.to_string())),
-        (None, Ok(())) => Ok(findings.repeated),
+        (None, Ok(())) => Ok(outcome.duplicates),
     }
 }
 
-struct Findings {
-    may_repeat: bool,
-    repeated: Vec<String>,
+struct Outcome {
+    allow_duplicates: bool,
+    duplicates: Vec<String>,
     fault: Option<Fault>,
 }
 
-struct Walk<'f> {
+/// Checks one value and everything in it.
+struct Checker<'o> {
     keys: KeyCase,
     level: usize,
-    findings: &'f mut Findings,
+    outcome: &'o mut Outcome,
 }
 
-impl Walk<'_> {
+impl Checker<'_> {
     fn key_fault<'k>(&mut self, seen: &mut Seen<'k>, key: Cow<'k, str>) -> Option<Fault> {
         let known = self.keys.known;
         if self.level < self.keys.levels && !known.contains(&&*key) {
@@ -88,15 +89,15 @@ impl Walk<'_> {
             }
         }
         let key = seen.insert(key)?;
-        if self.findings.may_repeat {
-            self.findings.repeated.push(key);
+        if self.outcome.allow_duplicates {
+            self.outcome.duplicates.push(key);
             return None;
         }
         Some(Fault::Duplicate(key))
     }
 }
 
-/// The keys of one object. Most have few, and then looking at each is faster than hashing.
+/// The keys of one object. Most objects have few, for which a linear search is faster than hashing.
 #[derive(Default)]
 struct Seen<'k> {
     few: [Cow<'k, str>; 16],
@@ -105,7 +106,7 @@ struct Seen<'k> {
 }
 
 impl<'k> Seen<'k> {
-    /// Returns the key if it was there.
+    /// Adds a key. Returns it if it was already present.
     fn insert(&mut self, key: Cow<'k, str>) -> Option<String> {
         if self.few[..self.count].contains(&key) || self.many.contains(&key) {
             return Some(key.into_owned());
@@ -123,7 +124,7 @@ impl<'k> Seen<'k> {
     }
 }
 
-/// A key, not copied where it has no escapes.
+/// Deserializes a key, and copies it only if it contains escapes.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
@@ -150,7 +151,7 @@ impl<'de> Visitor<'de> for Key {
     }
 }
 
-/// Case folding as Go's encoding/json does it: two letters outside ASCII fold into it.
+/// Folds case the way Go's encoding/json does, which maps two non-ASCII letters to ASCII.
 fn fold(key: &str) -> impl Iterator<Item = char> {
     key.chars().map(|c| match c {
         '\u{17f}' => 's',
@@ -159,12 +160,12 @@ fn fold(key: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Objects whose keys are the user's own.
+/// Whether the member's value is an object with user-defined keys.
 fn is_free_map(key: &str) -> bool {
     matches!(key, "annotations" | "Labels" | "LayerSources")
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for Checker<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -172,7 +173,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for Checker<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,12 +206,12 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         loop {
-            let walk = Walk {
+            let checker = Checker {
                 keys: self.keys,
                 level: self.level,
-                findings: self.findings,
+                outcome: self.outcome,
             };
-            if seq.next_element_seed(walk)?.is_none() {
+            if seq.next_element_seed(checker)?.is_none() {
                 return Ok(());
             }
         }
@@ -225,13 +226,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 self.level.saturating_add(1)
             };
             if let Some(fault) = self.key_fault(&mut seen, key) {
-                self.findings.fault = Some(fault);
+                self.outcome.fault = Some(fault);
                 return Err(A::Error::custom("key fault"));
             }
-            map.next_value_seed(Walk {
+            map.next_value_seed(Checker {
                 keys: self.keys,
                 level,
-                findings: self.findings,
+                outcome: self.outcome,
             })?;
         }
         Ok(())
@@ -248,7 +249,7 @@ mod tests {
     };
 
     #[test]
-    fn faults() {
+    fn duplicate_keys_and_case_variants_are_faults() {
         let case = |found: &str, known| {
             Err(Fault::Case {
                 found: found.to_owned(),
@@ -257,7 +258,7 @@ mod tests {
         };
         let cases = [
             (
-                "good",
+                "valid",
                 r#"{"manifests":[{"size":1,"other":1e2}],"x":{"X":1,"y":null}}"#,
                 Ok(()),
             ),
@@ -272,17 +273,17 @@ mod tests {
                 Err(Fault::Duplicate("x".into())),
             ),
             (
-                "deep duplicate",
+                "nested duplicate",
                 r#"{"a":{"b":{"c":{"d":1,"d":2}}}}"#,
                 Err(Fault::Duplicate("d".into())),
             ),
             (
-                "case",
+                "wrong case",
                 r#"{"Manifests":[]}"#,
                 case("Manifests", "manifests"),
             ),
             (
-                "case in an item",
+                "wrong case in an item",
                 r#"{"manifests":[{"SIZE":1}]}"#,
                 case("SIZE", "size"),
             ),
@@ -291,9 +292,13 @@ mod tests {
                 "{\"manife\u{17f}ts\":[]}",
                 case("manife\u{17f}ts", "manifests"),
             ),
-            ("free map", r#"{"annotations":{"Size":"1"}}"#, Ok(())),
             (
-                "too deep for known keys",
+                "user-defined keys",
+                r#"{"annotations":{"Size":"1"}}"#,
+                Ok(()),
+            ),
+            (
+                "below the checked levels",
                 r#"{"a":{"b":{"Size":1}}}"#,
                 Ok(()),
             ),
@@ -304,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_json() {
+    fn invalid_json_is_a_fault() {
         let deep = "[".repeat(100_000);
         for text in ["", "{", "{}x", "{\"a\":01}", "\u{feff}{}", deep.as_str()] {
             assert!(matches!(check(text, KEYS), Err(Fault::Invalid(_))));

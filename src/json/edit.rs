@@ -1,4 +1,4 @@
-//! Edits of a document's text that follow its own style.
+//! Edits of a document's text that follow its formatting.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::View;
 
-/// A replacement of a byte range; an empty range inserts.
+/// Replaces a byte range of the document with other text. An empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edit {
     pub(crate) range: Range<usize>,
@@ -15,7 +15,7 @@ pub(crate) struct Edit {
 }
 
 impl Edit {
-    /// Puts a string value in the place of another value.
+    /// Replaces the value at `range` with a string.
     pub(crate) fn string(range: Range<usize>, value: &str) -> Self {
         Edit {
             range,
@@ -24,7 +24,7 @@ impl Edit {
     }
 }
 
-/// The text with all edits made. Edits must not overlap; of those at one place the first comes first.
+/// Applies edits to a text. They must not overlap. Insertions at the same offset keep their order.
 pub(crate) fn apply_edits(text: &str, mut edits: Vec<Edit>) -> String {
     edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
     let mut out = String::with_capacity(text.len());
@@ -38,21 +38,21 @@ pub(crate) fn apply_edits(text: &str, mut edits: Vec<Edit>) -> String {
     out
 }
 
-/// Inserts members that an object does not have: after the member `after` if there is one, otherwise
-/// at the front.
+/// Inserts members that an object lacks, after the member `after` if the object has it, or else at the
+/// front.
 pub(crate) fn insert_members(
-    house: &HouseStyle,
+    formatting: &Formatting,
     object: View<'_>,
     after: Option<&str>,
     members: &[(&str, Value)],
 ) -> Edit {
-    let style = Style::of(house, object);
+    let style = ContainerStyle::of(formatting, object);
     let existing = object.members().unwrap_or_default();
     let rendered: Vec<String> = members
         .iter()
         .map(|(key, value)| {
             let value = style.render(value, &style.inner);
-            format!("{}{}{value}", quote(key), house.colon)
+            format!("{}{}{value}", quote(key), formatting.colon)
         })
         .collect();
     let previous = after.and_then(|after| existing.iter().rev().find(|member| member.key == after));
@@ -80,9 +80,9 @@ pub(crate) fn insert_members(
     }
 }
 
-/// Gives a member a value: in the place of the one it has, `null` included, or inserted.
+/// Sets a member's value: replaces the existing value, even if it is `null`, or inserts the member.
 pub(crate) fn set_member(
-    house: &HouseStyle,
+    formatting: &Formatting,
     object: View<'_>,
     after: Option<&str>,
     key: &str,
@@ -91,19 +91,19 @@ pub(crate) fn set_member(
     let members = object.members().unwrap_or_default();
     match members.iter().rev().find(|member| member.key == key) {
         Some(member) => {
-            let style = Style::of(house, object);
+            let style = ContainerStyle::of(formatting, object);
             Edit {
                 range: member.value.span(),
                 text: style.render(&value, &style.inner),
             }
         }
-        None => insert_members(house, object, after, &[(key, value)]),
+        None => insert_members(formatting, object, after, &[(key, value)]),
     }
 }
 
 /// Appends items, given as JSON text, to an array.
-pub(crate) fn append_items(house: &HouseStyle, array: View<'_>, items: &[String]) -> Edit {
-    let style = Style::of(house, array);
+pub(crate) fn append_items(formatting: &Formatting, array: View<'_>, items: &[String]) -> Edit {
+    let style = ContainerStyle::of(formatting, array);
     match array.items().unwrap_or_default().last() {
         Some(last) => {
             let at = last.span().end;
@@ -123,24 +123,24 @@ pub(crate) fn append_items(house: &HouseStyle, array: View<'_>, items: &[String]
     }
 }
 
-/// Removes items of an array, by position.
+/// Removes items of an array by index.
 pub(crate) fn remove_items(array: View<'_>, remove: &BTreeSet<usize>) -> Vec<Edit> {
     let items = array.items().unwrap_or_default();
-    if !items.is_empty() && (0..items.len()).all(|position| remove.contains(&position)) {
+    if !items.is_empty() && (0..items.len()).all(|index| remove.contains(&index)) {
         return vec![Edit {
             range: array.span(),
             text: "[]".to_owned(),
         }];
     }
     let first_kept = (0..items.len())
-        .find(|position| !remove.contains(position))
+        .find(|index| !remove.contains(index))
         .unwrap_or(0);
-    let cut = |position: &usize| {
-        // An item goes with the comma before it; items before the first kept one, with the comma after.
-        let range = if *position < first_kept {
-            items[*position].span().start..items[position + 1].span().start
+    let cut = |index: &usize| {
+        // An item is removed with the comma before it, or with the comma after it if no earlier item stays.
+        let range = if *index < first_kept {
+            items[*index].span().start..items[index + 1].span().start
         } else {
-            items[position - 1].span().end..items[*position].span().end
+            items[index - 1].span().end..items[*index].span().end
         };
         Edit {
             range,
@@ -149,12 +149,12 @@ pub(crate) fn remove_items(array: View<'_>, remove: &BTreeSet<usize>) -> Vec<Edi
     };
     remove
         .iter()
-        .filter(|position| **position < items.len())
+        .filter(|index| **index < items.len())
         .map(cut)
         .collect()
 }
 
-/// Removes the members of an object whose key is named so.
+/// Removes the members of an object whose keys satisfy `is_removed`.
 pub(crate) fn remove_members(object: View<'_>, is_removed: impl Fn(&str) -> bool) -> Vec<Edit> {
     let members = object.members().unwrap_or_default();
     let first_kept = members.iter().position(|member| !is_removed(&member.key));
@@ -178,52 +178,52 @@ pub(crate) fn remove_members(object: View<'_>, is_removed: impl Fn(&str) -> bool
         let end = members[first_kept - 1].value.span().end;
         edits.push(cut(start + space..after_comma(object.document(), end)));
     }
-    for position in first_kept + 1..members.len() {
-        if is_removed(&members[position].key) {
-            let before = members[position - 1].value.span().end;
-            edits.push(cut(before..members[position].value.span().end));
+    for index in first_kept + 1..members.len() {
+        if is_removed(&members[index].key) {
+            let before = members[index - 1].value.span().end;
+            edits.push(cut(before..members[index].value.span().end));
         }
     }
     edits
 }
 
-/// Where the next member begins, from the end of the value before it.
+/// The start of the next member, given the end of the value before it.
 fn after_comma(document: &str, end: usize) -> usize {
     let rest = &document[end..];
     let comma = rest.find(',').map_or(0, |at| at + 1);
     end + comma + leading_space(&rest[comma..]).len()
 }
 
-/// What is one throughout a document, and takes reading all of it to know.
+/// The formatting of a document. Compute it once for all edits, because that searches the document.
 #[derive(Debug)]
-pub(crate) struct HouseStyle {
+pub(crate) struct Formatting {
     /// One level of indentation.
     unit: String,
     /// The text between a key and its value.
     colon: String,
 }
 
-impl HouseStyle {
+impl Formatting {
     pub(crate) fn of(document: &str) -> Self {
-        HouseStyle {
+        Formatting {
             unit: indentation_unit(document),
             colon: colon(document),
         }
     }
 }
 
-/// How an object or array of the document is written.
-struct Style<'a> {
-    house: &'a HouseStyle,
+/// The formatting of one object or array.
+struct ContainerStyle<'a> {
+    formatting: &'a Formatting,
     /// White space before each member or item.
     inner: String,
     /// White space before the closing bracket.
     outer: String,
 }
 
-impl<'a> Style<'a> {
-    fn of(house: &'a HouseStyle, container: View<'_>) -> Self {
-        let unit = house.unit.as_str();
+impl<'a> ContainerStyle<'a> {
+    fn of(formatting: &'a Formatting, container: View<'_>) -> Self {
+        let unit = formatting.unit.as_str();
         let own = leading_space(&container.text()[1..]);
         let is_empty = matches!(
             container.text()[1 + own.len()..].chars().next(),
@@ -239,17 +239,17 @@ impl<'a> Style<'a> {
             let outer = format!("\n{line}");
             (format!("{outer}{unit}"), outer)
         };
-        Style {
-            house,
+        ContainerStyle {
+            formatting,
             inner,
             outer,
         }
     }
 
-    /// A value's text, its container's members being preceded by `space`.
+    /// Formats a value. `space` is the white space before each member of its container.
     fn render(&self, value: &Value, space: &str) -> String {
         let inner = if space.contains('\n') {
-            format!("{space}{}", self.house.unit)
+            format!("{space}{}", self.formatting.unit)
         } else {
             space.to_owned()
         };
@@ -259,7 +259,7 @@ impl<'a> Style<'a> {
                     format!(
                         "{inner}{}{}{}",
                         quote(key),
-                        self.house.colon,
+                        self.formatting.colon,
                         self.render(value, &inner)
                     )
                 };
@@ -286,7 +286,7 @@ fn leading_space(text: &str) -> &str {
     &text[..text.len() - text.trim_start_matches(is_space).len()]
 }
 
-/// The indentation of a document's first member: one level. Empty for a document on one line.
+/// One level of indentation: that of the document's first member. Empty for a document on one line.
 fn indentation_unit(document: &str) -> String {
     let space = document
         .find(['{', '['])
@@ -338,7 +338,7 @@ mod tests {
         apply_edits(
             text,
             vec![insert_members(
-                &HouseStyle::of(text),
+                &Formatting::of(text),
                 object,
                 after,
                 members,
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn members_follow_the_style_of_the_document() {
+    fn inserted_members_follow_the_formatting_of_the_document() {
         let type_member = [("mediaType", json!("x"))];
         let cases = [
             (
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_objects_are_indented() {
+    fn members_of_nested_objects_are_indented() {
         let text = "{\n  \"m\": {\n    \"a\": 1\n  },\n  \"e\": {}\n}";
         let members = [("n", json!({"k": "v"}))];
         assert_eq!(
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn items_come_and_go() {
+    fn items_are_removed_and_appended() {
         let text = "[1, 2,3]";
         let array = View::parse(text).unwrap();
         let remove = |positions: &[usize]| {
@@ -435,7 +435,7 @@ mod tests {
             apply_edits(
                 text,
                 vec![append_items(
-                    &HouseStyle::of(text),
+                    &Formatting::of(text),
                     array,
                     &["4".to_owned()]
                 )]
@@ -447,7 +447,7 @@ mod tests {
             apply_edits(
                 "[]",
                 vec![append_items(
-                    &HouseStyle::of("[]"),
+                    &Formatting::of("[]"),
                     empty,
                     &["4".to_owned()]
                 )]

@@ -13,7 +13,7 @@ use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role, belongs_to_one_
 use crate::image::Digest;
 use crate::inventory::BlobEntry;
 use crate::json::{
-    Edit, HouseStyle, View, append_items, apply_edits, insert_members, remove_items,
+    Edit, Formatting, View, append_items, apply_edits, insert_members, remove_items,
     remove_members, set_member,
 };
 use crate::plan::decide::{Decisions, DocumentDecision};
@@ -101,13 +101,13 @@ fn rewrite_document(
 ) -> String {
     let text = &document.text;
     let root = View::of_checked(text);
-    let house = HouseStyle::of(text);
+    let formatting = Formatting::of(text);
     let mut edits = Vec::new();
     if let Some(media_type) = decision.media_type {
         edits.push(match &document.media_type_place {
             Some(place) => Edit::string(place.clone(), media_type),
             None => set_member(
-                &house,
+                &formatting,
                 root,
                 Some("schemaVersion"),
                 "mediaType",
@@ -136,7 +136,7 @@ fn rewrite_document(
             decision.annotations.get(&position),
             items.get(pointer.position),
         ) {
-            edits.extend(annotate(&house, *item, added));
+            edits.extend(annotate(&formatting, *item, added));
         }
     }
     if let Some(array) = root.get(Role::Manifests.property()) {
@@ -161,7 +161,7 @@ fn rewrite_document(
             })
             .collect();
         if !copies.is_empty() {
-            edits.push(append_items(&house, array, &copies));
+            edits.push(append_items(&formatting, array, &copies));
         }
     }
     apply_edits(text, edits)
@@ -254,7 +254,11 @@ fn follow_links(
 }
 
 /// Sets annotations: in the place of the old value where there is one, else after the others.
-fn annotate(house: &HouseStyle, descriptor: View<'_>, set: &[(&'static str, String)]) -> Vec<Edit> {
+fn annotate(
+    formatting: &Formatting,
+    descriptor: View<'_>,
+    set: &[(&'static str, String)],
+) -> Vec<Edit> {
     let Some(annotations) = descriptor.get("annotations") else {
         let object: Map<String, Value> = set
             .iter()
@@ -262,7 +266,13 @@ fn annotate(house: &HouseStyle, descriptor: View<'_>, set: &[(&'static str, Stri
             .collect();
         let value = Value::Object(object);
         let after = Some("size");
-        return vec![set_member(house, descriptor, after, "annotations", value)];
+        return vec![set_member(
+            formatting,
+            descriptor,
+            after,
+            "annotations",
+            value,
+        )];
     };
     let mut edits = Vec::new();
     let mut added: Vec<(&str, Value)> = Vec::new();
@@ -276,7 +286,12 @@ fn annotate(house: &HouseStyle, descriptor: View<'_>, set: &[(&'static str, Stri
         let last = annotations
             .members()
             .and_then(|members| members.last().map(|member| member.key.clone()));
-        edits.push(insert_members(house, annotations, last.as_deref(), &added));
+        edits.push(insert_members(
+            formatting,
+            annotations,
+            last.as_deref(),
+            &added,
+        ));
     }
     edits
 }

@@ -1,7 +1,7 @@
-//! The entries of a tar archive, one header after the other: files' bytes are skipped.
+//! Iterates over the entries of a tar archive without reading file data.
 //!
-//! Every reader has to see the same entries here, so whatever readers are known to understand in
-//! different ways is refused.
+//! Every tar reader must see the same entries in an archive that ocify accepts. Constructs that readers
+//! are known to interpret differently are therefore refused.
 
 use std::path::Path;
 
@@ -13,44 +13,47 @@ use super::pax::Records;
 use super::{invalid, truncated};
 use crate::error::{Code, Error, Hint, Result, escape, show_path};
 
-/// What the long names and PAX records of one entry may take; they are held in memory.
+/// The limit on one entry's long names and PAX records, in bytes, because they are kept in memory.
 const EXTENSION_CAP: u64 = 1 << 20;
-/// As many bytes of headers are kept as ocify itself may write for one entry, and more.
+/// How many bytes of an entry's headers are kept, enough for any entry that ocify writes.
 const HEADERS_KEPT: usize = 4 * BLOCK;
 
-/// One entry, its long names and PAX records applied.
+/// One entry, with its long names and PAX records applied. All offsets are in bytes from the start of the
+/// archive.
 pub(crate) struct Entry {
-    /// The name as written.
+    /// The name as stored in the archive.
     pub(crate) name: Vec<u8>,
-    /// What a link leads to; empty for everything else.
+    /// The target of a link; empty for any other type.
     pub(crate) link: Vec<u8>,
     pub(crate) entry_type: EntryType,
     pub(crate) len: u64,
-    /// Where the first of the entry's headers stands.
+    /// Offset of the entry's first header.
     pub(crate) start_at: u64,
-    /// Where the entry's own header stands, after those that extend it.
+    /// Offset of the entry's main header, which follows its extension headers.
     pub(crate) header_at: u64,
+    /// Offset of the entry's data.
     pub(crate) data_at: u64,
-    /// Whether the entry's own header states name and length itself.
+    /// Whether the main header contains the name and the length, and no extension header overrides them.
     pub(crate) is_simple: bool,
-    /// The bytes from the end of the last entry to the data: all of them, or the first ones.
+    /// The bytes from `start_at` to `data_at`, up to [`HEADERS_KEPT`].
     pub(crate) headers: Vec<u8>,
 }
 
-/// Reads entries one after the other.
+/// Reads entries in archive order.
 pub(crate) struct Entries<'a, I> {
     input: &'a mut I,
     position: u64,
-    /// The headers of the entry that is being read.
+    /// The headers of the current entry.
     headers: Vec<u8>,
 }
 
-/// What the headers before an entry say about it.
+/// The contents of an entry's extension headers.
 #[derive(Default)]
 struct Extensions {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     records: Option<Records>,
+    /// Total length of their bodies in bytes.
     len: u64,
 }
 
@@ -63,18 +66,23 @@ impl<'a, I: Input> Entries<'a, I> {
         }
     }
 
-    /// Where the next header stands. After the last entry, its end.
+    /// Offset of the next header; after the last entry, the end of its padding.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    /// What is read from. The data of a stream's entry is read here before the next entry.
+    /// The input. When it is a stream, the caller reads an entry's data here before asking for the next
+    /// entry.
     pub(crate) fn input(&mut self) -> &mut I {
         self.input
     }
 
-    /// The next entry, or `None` at the end: of the archive or of the file, since some writers
-    /// leave the end marker out.
+    /// Returns the next entry, or `None` at the end-of-archive marker or at the end of the input. Some
+    /// writers omit the marker.
+    ///
+    /// # Errors
+    /// The input cannot be read, is truncated, contains an invalid header, or contains a construct that
+    /// readers interpret differently.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut extensions = Extensions::default();
         self.headers = Vec::with_capacity(BLOCK);
@@ -85,13 +93,12 @@ impl<'a, I: Input> Entries<'a, I> {
                 if extensions.is_empty() {
                     return Ok(None);
                 }
-                return Err(
-                    self.bad_header(at, "the entry is missing that the headers before describe")
-                );
+                let what = "the entry that the preceding headers describe is missing";
+                return Err(self.bad_header(at, what));
             };
             let header = Header::from_byte_slice(&block);
             let len = header::number(&header.as_old().size)
-                .ok_or_else(|| self.bad_header(at, "the size is no valid number"))?;
+                .ok_or_else(|| self.bad_header(at, "the size is not a valid number"))?;
             self.position = at + BLOCK as u64;
             let entry_type = header.entry_type();
             let is_first = match entry_type {
@@ -113,9 +120,9 @@ impl<'a, I: Input> Entries<'a, I> {
                 EntryType::XGlobalHeader => {
                     let is_alone = extensions.is_empty();
                     let body = self.body(at, len, &mut Extensions::default())?;
-                    // Some readers apply a global record to every entry, others to none.
+                    // Some readers apply global records to every entry, others ignore them.
                     if self.records(at, &body)? != Records::default() {
-                        let what = "a global PAX header states a name or a size";
+                        let what = "a global PAX header sets a name or a size";
                         return Err(self.bad_header(at, what));
                     }
                     is_alone
@@ -173,7 +180,7 @@ impl<'a, I: Input> Entries<'a, I> {
         let end = data_at.checked_add(len);
         let end = end.and_then(|end| end.checked_add(header::padding(len)));
         self.position =
-            end.ok_or_else(|| self.bad_header(at, "the size is larger than any archive"))?;
+            end.ok_or_else(|| self.bad_header(at, "the size is too large for any archive"))?;
         Ok(Entry {
             name,
             link,
@@ -187,7 +194,7 @@ impl<'a, I: Input> Entries<'a, I> {
         })
     }
 
-    /// The header at the position; `None` at the end.
+    /// Reads the header block at the current position. Returns `None` at the end of the archive.
     fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let at = self.position;
         let mut block = [0; BLOCK];
@@ -206,13 +213,13 @@ impl<'a, I: Input> Entries<'a, I> {
             return Ok(None);
         }
         if !header::has_checksum(&block) {
-            return Err(self.bad_header(at, "it does not have the checksum that it states"));
+            return Err(self.bad_header(at, "checksum mismatch"));
         }
         self.keep(&block);
         Ok(Some(block))
     }
 
-    /// The body of a header that extends the next one.
+    /// Reads the body of an extension header: `len` bytes and their padding.
     fn body(&mut self, at: u64, len: u64, extensions: &mut Extensions) -> Result<Vec<u8>> {
         extensions.len = extensions.len.saturating_add(len);
         if extensions.len > EXTENSION_CAP {
@@ -235,16 +242,16 @@ impl<'a, I: Input> Entries<'a, I> {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = HEADERS_KEPT - self.headers.len().min(HEADERS_KEPT);
+        let left = HEADERS_KEPT - self.headers.len().min(HEADERS_KEPT);
         self.headers
-            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+            .extend_from_slice(&bytes[..bytes.len().min(left)]);
     }
 
     fn records(&self, at: u64, body: &[u8]) -> Result<Records> {
         Records::parse(body).map_err(|what| self.bad_header(at, &what))
     }
 
-    /// The one name of two headers.
+    /// The name from the GNU header or the PAX header. It is an error if both are present and differ.
     fn agreed(
         &self,
         at: u64,
@@ -252,7 +259,7 @@ impl<'a, I: Input> Entries<'a, I> {
         pax: Option<Vec<u8>>,
     ) -> Result<Option<Vec<u8>>> {
         if gnu.is_some() && pax.is_some() && gnu != pax {
-            return Err(self.bad_header(at, "a GNU and a PAX header state different names"));
+            return Err(self.bad_header(at, "the GNU and PAX headers give different names"));
         }
         Ok(gnu.or(pax))
     }
@@ -272,7 +279,8 @@ impl Extensions {
     }
 }
 
-/// Says that the archive ends inside an entry's data.
+/// The error for an archive that ends inside an entry's data. `len` is the entry's length, `data_at` the
+/// offset of its data, and `found` how many bytes of it exist.
 pub(crate) fn ends_inside(path: &Path, name: &str, len: u64, data_at: u64, found: u64) -> Error {
     let shown = escape(name);
     let what = format!("{shown}: {len} bytes expected from byte {data_at}, {found} found");
@@ -283,7 +291,7 @@ pub(crate) fn ends_inside(path: &Path, name: &str, len: u64, data_at: u64, found
         .with_found(found)
 }
 
-/// GNU names are strings of C.
+/// GNU long names are NUL-terminated.
 fn until_nul(bytes: &[u8]) -> Vec<u8> {
     let end = bytes.iter().position(|&byte| byte == 0);
     bytes[..end.unwrap_or(bytes.len())].to_vec()

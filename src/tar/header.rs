@@ -1,18 +1,18 @@
-//! Tar headers: the one form that ocify writes, USTAR as containerd's exporter does, and the number
-//! fields of those that it reads.
+//! Tar headers. ocify writes USTAR headers in the same form as containerd's exporter, and parses the
+//! numeric fields and checksums of the headers that it reads.
 
-/// The size of a tar block.
+/// The size of a tar block in bytes.
 pub(crate) const BLOCK: usize = 512;
-/// The zero bytes that end an archive.
+/// The length of the end-of-archive marker, which is all zeros.
 pub(crate) const END_LEN: u64 = 1024;
 
-/// Bytes that a USTAR name field holds.
+/// The size of USTAR's name field.
 const NAME_LEN: usize = 100;
-/// The first size that eleven octal digits cannot state.
+/// The smallest size that does not fit in eleven octal digits.
 const SIZE_LIMIT: u64 = 1 << 33;
 
-/// The header of an entry: one block, or a PAX header and its records before that block when the
-/// name or the size does not fit.
+/// The headers that ocify writes for an entry: one block, preceded by a PAX header if the name or the
+/// size does not fit in it.
 pub(crate) fn canonical(name: &str, is_dir: bool, len: u64) -> Vec<u8> {
     let mode = if is_dir {
         0o755
@@ -48,7 +48,7 @@ pub(crate) fn canonical(name: &str, is_dir: bool, len: u64) -> Vec<u8> {
     out
 }
 
-/// The length of what [`canonical`] makes.
+/// The length of the headers that [`canonical`] returns.
 pub(crate) fn canonical_len(name: &str, is_dir: bool, len: u64) -> u64 {
     if name.len() <= NAME_LEN && len < SIZE_LIMIT {
         return BLOCK as u64;
@@ -56,11 +56,11 @@ pub(crate) fn canonical_len(name: &str, is_dir: bool, len: u64) -> u64 {
     canonical(name, is_dir, len).len() as u64
 }
 
-/// The headers of an entry that takes the place of another one, with a new name and length; `None`
-/// if they would need another number of bytes. Mode, owner and time stay where they can.
+/// The headers that replace those of an existing entry in place, with a new name and length. They keep
+/// the entry's mode, owner and time if possible. `None` if the new headers would not have the same size.
 ///
-/// `old` are all headers of the old entry, and `is_simple` says that only the last one states its
-/// name and length.
+/// `old` contains all headers of the old entry. `is_simple` says that its name and length come from the
+/// last header alone.
 pub(crate) fn replaced(old: &[u8], is_simple: bool, name: &str, len: u64) -> Option<Vec<u8>> {
     let (before, own) = old.split_last_chunk::<BLOCK>()?;
     if is_simple && name.len() <= NAME_LEN && len < SIZE_LIMIT {
@@ -75,7 +75,7 @@ pub(crate) fn replaced(old: &[u8], is_simple: bool, name: &str, len: u64) -> Opt
 fn set_name_and_size(block: &mut [u8; BLOCK], name: &[u8], len: u64) {
     block[..NAME_LEN].fill(0);
     block[..name.len()].copy_from_slice(name);
-    // POSIX keeps the front of a long name there, GNU tar other things.
+    // In POSIX headers this is the name prefix. GNU tar uses the space for other fields.
     if &block[257..263] == b"ustar\0" {
         block[345..500].fill(0);
     }
@@ -84,7 +84,7 @@ fn set_name_and_size(block: &mut [u8; BLOCK], name: &[u8], len: u64) {
     seal(block);
 }
 
-/// Writes the checksum, which counts its own bytes as spaces.
+/// Writes the checksum, which is computed with its own field set to spaces.
 fn seal(block: &mut [u8; BLOCK]) {
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
@@ -92,8 +92,8 @@ fn seal(block: &mut [u8; BLOCK]) {
     block[154..156].copy_from_slice(b"\0 ");
 }
 
-/// Fills a field with the digits of a number that fits there. An archive may have very many headers,
-/// and formatting each number as text took longer than copying a small entry.
+/// Fills a field with octal digits. The caller ensures that the number fits. This avoids `format!`, which
+/// took longer than copying a small entry.
 fn octal(field: &mut [u8], mut value: u64) {
     for digit in field.iter_mut().rev() {
         *digit = b'0' + (value % 8) as u8;
@@ -101,19 +101,19 @@ fn octal(field: &mut [u8], mut value: u64) {
     }
 }
 
-/// The zero bytes between an entry's last byte and the next block.
+/// The number of zero bytes that pad `len` bytes of data to a whole number of blocks.
 pub(crate) fn padding(len: u64) -> u64 {
     (BLOCK as u64 - len % BLOCK as u64) % BLOCK as u64
 }
 
-/// Whether a header has the checksum that it states, its bytes counted without sign or, as some old
-/// writers did, with one.
+/// Whether a header's checksum is correct. Bytes are summed as unsigned or, as some old writers did, as
+/// signed numbers.
 pub(crate) fn has_checksum(block: &[u8; BLOCK]) -> bool {
     let field = &block[148..156];
     let Some(stated) = number(field).and_then(|stated| i32::try_from(stated).ok()) else {
         return false;
     };
-    // The field itself counts as spaces.
+    // The checksum field counts as eight spaces.
     let unsigned = |bytes: &[u8]| bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>();
     let signed = |bytes: &[u8]| bytes.iter().map(|&byte| i32::from(byte as i8)).sum::<i32>();
     let spaces = 8 * i32::from(b' ');
@@ -121,8 +121,9 @@ pub(crate) fn has_checksum(block: &[u8; BLOCK]) -> bool {
         || stated == signed(block) - signed(field) + spaces
 }
 
-/// The value of a number field: octal digits, or binary after a byte 0x80. `None` if it is neither,
-/// negative or too large, which readers take for different numbers.
+/// The value of a numeric field: octal digits, or a big-endian binary number after the byte 0x80.
+/// Returns `None` for anything else, and for numbers that are negative or exceed 64 bits, because readers
+/// disagree on those.
 pub(crate) fn number(field: &[u8]) -> Option<u64> {
     if field.first()? & 0x80 != 0 {
         let (high, low) = field.split_last_chunk()?;
@@ -141,7 +142,7 @@ pub(crate) fn number(field: &[u8]) -> Option<u64> {
     })
 }
 
-/// A PAX record; its length counts its own digits.
+/// Formats a PAX record. The length at its start includes its own digits.
 fn record(key: &str, value: &str) -> String {
     let rest = format!(" {key}={value}\n");
     let mut len = rest.len() + 1;
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directory_header() {
+    fn a_directory_header_has_the_canonical_bytes() {
         let header = canonical("blobs/", true, 0);
         assert_eq!(header.len(), BLOCK);
         assert_eq!(&header[..8], b"blobs/\0\0");
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn modes() {
+    fn the_mode_depends_on_the_name() {
         for (name, mode) in [
             ("blobs/sha256/00", b"0000444"),
             ("oci-layout", b"0000444"),
@@ -216,16 +217,24 @@ mod tests {
     }
 
     #[test]
-    fn numbers() {
+    fn number_fields_are_parsed() {
         let cases: [(&str, &[u8], Option<u64>); 13] = [
             ("octal", b"00000000644\0", Some(0o644)),
-            ("octal without end", b"777777777777", Some(0o777777777777)),
-            ("spaces around", b"   644 \0\0\0\0\0", Some(0o644)),
-            ("text after the end", b"644\0junk\0\0\0\0", Some(0o644)),
-            ("nothing", b"\0\0\0\0\0\0\0\0\0\0\0\0", Some(0)),
-            ("no octal digit", b"00000000648\0", None),
-            ("sign", b"-0000000001\0", None),
-            ("plus", b"+0000000001\0", None),
+            (
+                "octal without terminator",
+                b"777777777777",
+                Some(0o777777777777),
+            ),
+            ("surrounding spaces", b"   644 \0\0\0\0\0", Some(0o644)),
+            (
+                "text after the terminator",
+                b"644\0junk\0\0\0\0",
+                Some(0o644),
+            ),
+            ("empty", b"\0\0\0\0\0\0\0\0\0\0\0\0", Some(0)),
+            ("not an octal digit", b"00000000648\0", None),
+            ("minus sign", b"-0000000001\0", None),
+            ("plus sign", b"+0000000001\0", None),
             ("space inside", b"0000 000001\0", None),
             ("binary", b"\x80\0\0\0\0\0\0\x02\0\0\0\0", Some(2 << 32)),
             (
@@ -233,8 +242,8 @@ mod tests {
                 b"\x80\0\0\x01\0\0\0\0\0\0\0\x01",
                 None,
             ),
-            ("binary negative", &[0xff; 12], None),
-            ("binary, more bits", b"\xc0\0\0\0\0\0\0\0\0\0\0\0", None),
+            ("negative binary", &[0xff; 12], None),
+            ("binary over 88 bits", b"\xc0\0\0\0\0\0\0\0\0\0\0\0", None),
         ];
         for (name, field, expected) in cases {
             assert_eq!(number(field), expected, "{name}");
@@ -242,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn checksums() {
+    fn signed_and_unsigned_checksums_are_accepted() {
         let sealed = |byte: u8, is_signed: bool| {
             let mut header = block(b"a", b'0', 0o644, 0);
             header[0] = byte;
@@ -264,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_header_keeps_what_is_not_replaced() {
+    fn a_replaced_header_keeps_all_other_fields() {
         let mut old = tar::Header::new_gnu();
         old.set_path("blobs/sha256/old").unwrap();
         old.set_size(7);
@@ -322,7 +331,7 @@ mod tests {
         for (case, old, is_simple, name, expected) in cases {
             assert_eq!(replaced(old, is_simple, &name, 2), expected, "{case}");
         }
-        // A name in two parts, as USTAR has it.
+        // A USTAR name that is split into a prefix and a name.
         let mut split = tar::Header::new_ustar();
         split.set_path(format!("{}/b", "a".repeat(120))).unwrap();
         split.set_size(0);
@@ -333,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_counts_its_own_digits() {
+    fn a_record_length_includes_its_own_digits() {
         assert_eq!(record("a", "b"), "6 a=b\n");
         // 97 bytes and two digits would be 99; one byte more needs three digits.
         let value = "v".repeat(94);

@@ -1,4 +1,4 @@
-//! What entries are read from: a file by position, or a stream in order.
+//! The source of an archive's bytes: a file with random access, or a forward-only stream.
 
 use std::path::Path;
 
@@ -6,13 +6,13 @@ use crate::error::Result;
 
 /// The bytes of an archive.
 pub(crate) trait Input {
-    /// What messages call the archive.
+    /// The archive's name in messages.
     fn path(&self) -> &Path;
 
-    /// How many bytes there are, where that is known beforehand.
+    /// Length in bytes, if it is known in advance.
     fn len(&self) -> Option<u64>;
 
-    /// Fills the buffer with the bytes from `position` on; with fewer only at the end. A stream
-    /// passes over what lies before, and never goes back.
+    /// Reads the bytes at offset `position` into `buffer` and returns how many were read: fewer than the
+    /// buffer takes only at the end of the input. A stream skips ahead to `position` and cannot go back.
     fn read(&mut self, buffer: &mut [u8], position: u64) -> Result<usize>;
 }

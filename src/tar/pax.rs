@@ -1,8 +1,8 @@
-//! The records of a PAX header.
+//! Parses the records of a PAX header (POSIX.1-2001, `pax`, "pax Extended Header").
 //!
-//! Readers differ on a record that stands twice, is empty or is malformed, so these are refused.
+//! Readers treat duplicate, empty and malformed records differently, so all three are refused.
 
-/// What a PAX header says about an entry's name, target and bytes; the rest is passed over.
+/// The records that concern an entry's name, link target or data. All others are ignored.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Records {
     pub(super) path: Option<Vec<u8>>,
@@ -12,29 +12,30 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Parses a header's body. The error is a phrase that describes the invalid record.
     pub(super) fn parse(mut bytes: &[u8]) -> Result<Records, String> {
         let mut records = Records::default();
         while !bytes.is_empty() {
-            let (key, value, rest) = first(bytes).ok_or("a PAX record is malformed")?;
+            let (key, value, rest) = first(bytes).ok_or("malformed PAX record")?;
             bytes = rest;
             match key {
                 b"path" => set(&mut records.path, "path", value.to_vec())?,
                 b"linkpath" => set(&mut records.linkpath, "linkpath", value.to_vec())?,
                 b"size" => {
-                    let size = decimal(value).ok_or("the PAX size is no number")?;
+                    let size = decimal(value).ok_or("the PAX size is not a number")?;
                     set(&mut records.size, "size", size)?;
                 }
                 _ => records.is_sparse |= key.starts_with(b"GNU.sparse."),
             }
             if value.is_empty() && matches!(key, b"path" | b"linkpath") {
-                return Err("a PAX name is empty".to_owned());
+                return Err("empty PAX name".to_owned());
             }
         }
         Ok(records)
     }
 }
 
-/// Key and value of the first record, `<length> <key>=<value>\n`, and what follows.
+/// Splits off the first record, `<length> <key>=<value>\n`: its key, its value, and the rest.
 fn first(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = bytes.iter().position(|&byte| byte == b' ')?;
     let len = usize::try_from(decimal(&bytes[..space])?).ok()?;
@@ -45,16 +46,16 @@ fn first(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
-    // The standard parser would take a sign, too.
+    // `str::parse` would accept a sign.
     let is_number = digits.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
     text.parse().ok()
 }
 
-fn set<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), String> {
-    match place.replace(value) {
+fn set<T>(field: &mut Option<T>, key: &str, value: T) -> Result<(), String> {
+    match field.replace(value) {
         None => Ok(()),
-        Some(_) => Err(format!("the PAX record {key} stands twice")),
+        Some(_) => Err(format!("duplicate PAX record {key}")),
     }
 }
 
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records() {
+    fn records_are_parsed() {
         let expected = Records {
             path: Some(b"a".to_vec()),
             linkpath: Some(b"b".to_vec()),
@@ -83,33 +84,33 @@ mod tests {
     }
 
     #[test]
-    fn refused_records() {
-        let malformed = "a PAX record is malformed";
+    fn ambiguous_and_malformed_records_are_refused() {
+        let malformed = "malformed PAX record";
         let cases: [(&str, &[u8], &str); 13] = [
             ("no length", b"path=a\n", malformed),
             ("length too short", b"8 path=a\n", malformed),
             ("length too long", b"11 path=a\n", malformed),
             ("length with a sign", b"+9 path=a\n", malformed),
-            ("length of nothing", b"0 path=a\n", malformed),
+            ("zero length", b"0 path=a\n", malformed),
             (
-                "length beyond any",
+                "length overflow",
                 b"99999999999999999999999 path=a\n",
                 malformed,
             ),
             ("no value", b"7 path\n", malformed),
-            ("line before a record", b"\n9 path=a\n", malformed),
-            ("zeros after", b"9 path=a\n\0\0", malformed),
+            ("empty line before a record", b"\n9 path=a\n", malformed),
+            ("trailing zeros", b"9 path=a\n\0\0", malformed),
             (
-                "twice",
+                "duplicate",
                 b"9 path=a\n9 path=b\n",
-                "the PAX record path stands twice",
+                "duplicate PAX record path",
             ),
-            ("empty name", b"8 path=\n", "a PAX name is empty"),
-            ("empty size", b"8 size=\n", "the PAX size is no number"),
+            ("empty name", b"8 path=\n", "empty PAX name"),
+            ("empty size", b"8 size=\n", "the PAX size is not a number"),
             (
                 "negative size",
                 b"11 size=-1\n",
-                "the PAX size is no number",
+                "the PAX size is not a number",
             ),
         ];
         for (name, bytes, expected) in cases {

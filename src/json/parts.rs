@@ -1,9 +1,9 @@
-//! Where the parts of a value stand, in text that is known to be JSON.
+//! Locates the parts of a value in text that is known to be valid JSON.
 //!
-//! A document is checked once and looked into often, so these steps only look for brackets, quotes
-//! and commas. On text that is not JSON they end with `None`, or with some part of that text.
+//! A document is checked once and searched often, so these functions look only for brackets, quotes and
+//! commas. On invalid JSON they return `None` or some part of the text, and always terminate.
 
-/// The position of the next byte that is no white space.
+/// The offset of the first byte from `at` on that is not white space.
 pub(super) fn skip_space(text: &[u8], at: usize) -> usize {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
     let rest = text.get(at..).unwrap_or_default();
@@ -11,7 +11,7 @@ pub(super) fn skip_space(text: &[u8], at: usize) -> usize {
     at + spaces.unwrap_or(rest.len())
 }
 
-/// The end of the value that begins at this position.
+/// The end of the value that starts at offset `start`.
 pub(super) fn value_end(text: &[u8], start: usize) -> Option<usize> {
     match text.get(start)? {
         b'"' => string_end(text, start),
@@ -25,7 +25,7 @@ pub(super) fn value_end(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The position after the closing quote.
+/// The offset after the closing quote.
 fn string_end(text: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
@@ -38,7 +38,7 @@ fn string_end(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The position after the closing bracket.
+/// The offset after the closing bracket.
 fn container_end(text: &[u8], start: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = start;
@@ -61,17 +61,17 @@ fn container_end(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The values in an array, or the keys and values in an object, one after the other.
+/// Iterates over the byte ranges of an array's values, or of an object's keys and values alternately.
 #[derive(Clone, Debug)]
 pub(super) struct Parts<'a> {
     text: &'a [u8],
     at: usize,
-    /// The end of the container, its closing bracket left out.
+    /// The offset of the container's closing bracket.
     end: usize,
 }
 
 impl<'a> Parts<'a> {
-    /// The parts of the container that stands between two positions.
+    /// The parts of the array or object at `start..end`.
     pub(super) fn new(text: &'a str, start: usize, end: usize) -> Self {
         Parts {
             text: text.as_bytes(),
@@ -93,7 +93,7 @@ impl Iterator for Parts<'_> {
             return None;
         }
         let end = value_end(self.text, start)?.min(self.end);
-        // Text that is not JSON must not keep anyone here.
+        // Always advance, so that iterating over invalid JSON terminates.
         self.at = end.max(start + 1);
         Some((start, end))
     }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_containers() {
+    fn parts_of_arrays_and_objects_are_found() {
         let cases: [(&str, &[&str]); 8] = [
             ("[]", &[]),
             ("{ \n}", &[]),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_ends() {
+    fn iterating_over_invalid_json_terminates() {
         for text in [
             "",
             "[",

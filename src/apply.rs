@@ -29,7 +29,7 @@ use crate::image::Digest;
 use crate::input::Source;
 use crate::plan::{Body, Form, OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::threads::Spare;
+use crate::threads::IdleThreads;
 
 /// How to write.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub struct ApplyOptions<'a> {
     /// How many threads copy and verify blobs.
     pub jobs: NonZeroUsize,
     /// Idle threads that may help.
-    pub spare: Option<&'a Spare>,
+    pub idle_threads: Option<&'a IdleThreads>,
     /// What is verified before the output gets its name.
     pub verify: Verify,
     /// How blobs of a layout directory come from those of another.
@@ -53,7 +53,7 @@ impl Default for ApplyOptions<'_> {
         ApplyOptions {
             sync: false,
             jobs: NonZeroUsize::MIN,
-            spare: None,
+            idle_threads: None,
             verify: Verify::default(),
             link: Link::default(),
             confirm: None,

@@ -1,110 +1,114 @@
-//! Threads that pieces of work share, so that together they use the machine and no more.
+//! Sharing idle threads between tasks, so that together they use every processor but no more.
 
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::thread::{self, Scope};
 
-/// How many threads of a common budget are idle. Work that could use more of them than it has asks
-/// now and then, between two blobs for example, and hands back what it was lent when it is done.
+/// Counts the idle threads of a shared budget. A task that could use more threads tries to borrow one from
+/// time to time, for example between two blobs, and returns it when it is done.
 #[derive(Debug, Default)]
-pub struct Spare {
-    /// Negative while an idle thread was lent and then needed by its owner.
-    idle: AtomicIsize,
+pub struct IdleThreads {
+    /// Negative if the owner of a borrowed thread needs it again before it is returned.
+    count: AtomicIsize,
 }
 
-/// A thread that was lent; handed back when this is dropped.
+/// A borrowed thread, returned when this value is dropped.
 #[derive(Debug)]
-pub struct Lent<'a> {
-    spare: &'a Spare,
+pub struct BorrowedThread<'a> {
+    idle_threads: &'a IdleThreads,
 }
 
-impl Spare {
-    /// One thread of the budget has nothing to do.
-    pub fn rest(&self) {
-        self.idle.fetch_add(1, Ordering::Relaxed);
+impl IdleThreads {
+    /// Records that one thread of the budget has become idle.
+    pub fn add(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One thread of the budget has something to do again. It does not wait for one that was lent:
-    /// for a moment there may be a thread too many.
-    pub fn wake(&self) {
-        self.idle.fetch_sub(1, Ordering::Relaxed);
+    /// Records that one thread of the budget has work again. This does not wait for borrowed threads, so
+    /// for a short time one thread too many may run.
+    pub fn remove(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Lends an idle thread, if there is one.
-    pub fn borrow(&self) -> Option<Lent<'_>> {
-        let less = |idle: isize| (idle > 0).then(|| idle - 1);
+    /// Borrows an idle thread, if there is one.
+    pub fn borrow(&self) -> Option<BorrowedThread<'_>> {
+        let decremented = |count: isize| (count > 0).then(|| count - 1);
         let order = Ordering::Relaxed;
-        let lent = self.idle.fetch_update(order, order, less);
-        lent.is_ok().then(|| Lent { spare: self })
+        let borrowed = self.count.fetch_update(order, order, decremented);
+        borrowed
+            .is_ok()
+            .then(|| BorrowedThread { idle_threads: self })
     }
 
-    /// Lends all that are idle now.
-    pub(crate) fn all(&self) -> impl Iterator<Item = Lent<'_>> {
+    /// Borrows all threads that are idle now.
+    pub(crate) fn borrow_all(&self) -> impl Iterator<Item = BorrowedThread<'_>> {
         std::iter::from_fn(|| self.borrow())
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for BorrowedThread<'_> {
     fn drop(&mut self) {
-        self.spare.rest();
+        self.idle_threads.add();
     }
 }
 
-/// Work that several threads take pieces of. It calls its argument between two pieces, so that idle
-/// threads can join; it must do nothing once nothing is left.
+/// Work that several threads share. Each thread calls this closure, which takes one piece after another
+/// and returns when none is left. Between two pieces it calls its argument, so that an idle thread can
+/// join.
 type Work<'a> = dyn Fn(&dyn Fn()) + Sync + 'a;
 
-/// Runs `work` on this thread and `threads - 1` others, and on those that can be borrowed meanwhile,
-/// while `is_worth` says that another thread would help.
-pub(crate) fn together<'env>(
+/// Runs `work` on this thread, on `threads - 1` new ones, and on threads that can be borrowed while it runs.
+/// A thread is borrowed only if `is_worth` says that it would help. Returns when all threads are done.
+pub(crate) fn run_with_helpers<'env>(
     threads: usize,
-    spare: Option<&'env Spare>,
+    idle_threads: Option<&'env IdleThreads>,
     is_worth: &'env (dyn Fn() -> bool + Sync),
     work: &'env Work<'env>,
 ) {
     thread::scope(|scope| {
-        let crew = Crew {
+        let helpers = Helpers {
             scope,
-            spare,
+            idle_threads,
             is_worth,
             work,
         };
         for _ in 1..threads {
-            // This thread works too, so fewer others only make it slower.
-            if !crew.spawn(None) {
+            // This thread does the work too, so failing to start others only makes it slower.
+            if !helpers.spawn(None) {
                 break;
             }
         }
-        crew.recruit();
-        crew.run();
+        helpers.add();
+        helpers.run();
     });
 }
 
 #[derive(Clone, Copy)]
-struct Crew<'scope, 'env> {
+struct Helpers<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
-    spare: Option<&'env Spare>,
+    idle_threads: Option<&'env IdleThreads>,
     is_worth: &'env (dyn Fn() -> bool + Sync),
     work: &'env Work<'env>,
 }
 
-impl<'scope, 'env> Crew<'scope, 'env> {
+impl<'scope, 'env> Helpers<'scope, 'env> {
     fn run(self) {
-        (self.work)(&|| self.recruit());
+        (self.work)(&|| self.add());
     }
 
-    fn recruit(self) {
-        if let Some(spare) = self.spare
+    /// Starts a helper if a thread can be borrowed for it and would help.
+    fn add(self) {
+        if let Some(idle_threads) = self.idle_threads
             && (self.is_worth)()
-            && let Some(lent) = spare.borrow()
+            && let Some(borrowed) = idle_threads.borrow()
         {
-            self.spawn(Some(lent));
+            self.spawn(Some(borrowed));
         }
     }
 
-    fn spawn(self, lent: Option<Lent<'env>>) -> bool {
+    fn spawn(self, borrowed: Option<BorrowedThread<'env>>) -> bool {
         let work = move || {
             self.run();
-            drop(lent);
+            drop(borrowed);
         };
         thread::Builder::new()
             .spawn_scoped(self.scope, work)
@@ -119,26 +123,26 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     #[test]
-    fn idle_threads_join_between_two_pieces() {
-        let spare = Spare::default();
+    fn an_idle_thread_joins_between_two_pieces() {
+        let idle_threads = IdleThreads::default();
         let next = AtomicUsize::new(0);
         let seen = Mutex::new(Vec::new());
         let is_worth = || next.load(Ordering::Relaxed) < 20;
-        let work = |recruit: &dyn Fn()| {
+        let work = |add_helper: &dyn Fn()| {
             loop {
                 let piece = next.fetch_add(1, Ordering::Relaxed);
                 if piece >= 20 {
                     return;
                 }
                 if piece == 4 {
-                    spare.rest();
+                    idle_threads.add();
                 }
                 thread::sleep(std::time::Duration::from_millis(2));
                 seen.lock().unwrap().push((piece, thread::current().id()));
-                recruit();
+                add_helper();
             }
         };
-        together(1, Some(&spare), &is_worth, &work);
+        run_with_helpers(1, Some(&idle_threads), &is_worth, &work);
         let mut seen = seen.into_inner().unwrap();
         seen.sort_by_key(|(piece, _)| *piece);
         let pieces: Vec<usize> = seen.iter().map(|(piece, _)| *piece).collect();
@@ -146,23 +150,26 @@ mod tests {
         let first = seen[0].1;
         assert!(seen[..5].iter().all(|(_, id)| *id == first));
         assert!(seen[5..].iter().any(|(_, id)| *id != first));
-        assert!(spare.borrow().is_some(), "it was handed back");
+        assert!(
+            idle_threads.borrow().is_some(),
+            "the thread was not returned"
+        );
     }
 
     #[test]
-    fn no_more_are_lent_than_rest() {
-        let spare = Spare::default();
-        assert!(spare.borrow().is_none());
-        spare.rest();
-        spare.rest();
-        let first = spare.borrow().unwrap();
-        let second = spare.borrow().unwrap();
-        assert!(spare.borrow().is_none());
-        // An owner that comes back is owed a thread, which the next one handed back pays.
-        spare.wake();
+    fn only_idle_threads_are_borrowed() {
+        let idle_threads = IdleThreads::default();
+        assert!(idle_threads.borrow().is_none());
+        idle_threads.add();
+        idle_threads.add();
+        let first = idle_threads.borrow().unwrap();
+        let second = idle_threads.borrow().unwrap();
+        assert!(idle_threads.borrow().is_none());
+        // The owner needs a thread again: the next one that is returned is not idle.
+        idle_threads.remove();
         drop(first);
-        assert!(spare.borrow().is_none());
+        assert!(idle_threads.borrow().is_none());
         drop(second);
-        assert!(spare.borrow().is_some());
+        assert!(idle_threads.borrow().is_some());
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn write(
     let file = output.file().try_clone().context("write", target.path())?;
     let encoder_options = EncoderOptions {
         threads: options.jobs.get(),
-        spare: options.spare,
+        idle_threads: options.idle_threads,
         ..EncoderOptions::default()
     };
     let encoder = Encoder::new(compression, encoder_options, file);

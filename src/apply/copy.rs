@@ -16,7 +16,7 @@ use crate::input::{BlobAt, BlobName, Source};
 use crate::inventory::DataLocation;
 use crate::plan::OutputEntry;
 use crate::progress::Progress;
-use crate::threads::Spare;
+use crate::threads::IdleThreads;
 pub(super) use region::{MAX_BLOB, MAX_REGION};
 
 /// Blobs from this size get a hashing thread of their own while there are threads to spare.
@@ -80,7 +80,7 @@ pub(super) struct Region<'a> {
 struct Shared<'a> {
     source: &'a Source,
     output: &'a Path,
-    spare: Option<&'a Spare>,
+    idle_threads: Option<&'a IdleThreads>,
     verify: Verify,
     link: Link,
 }
@@ -97,7 +97,7 @@ pub(super) fn run(
     let shared = Shared {
         source,
         output,
-        spare: options.spare,
+        idle_threads: options.idle_threads,
         verify: options.verify,
         link: options.link,
     };

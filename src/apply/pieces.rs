@@ -99,7 +99,7 @@ pub(super) fn each<P: Piece>(
         let len = pieces.get(next).map(Piece::len);
         len.is_some_and(|len| len.saturating_mul(left) >= THREAD_MIN)
     };
-    let run = |recruit: &dyn Fn()| {
+    let run = |add_helper: &dyn Fn()| {
         let _guard = StopOnPanic(&failure);
         let mut scratch = Scratch::default();
         while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -107,7 +107,7 @@ pub(super) fn each<P: Piece>(
             if failure.is_before(place) {
                 continue;
             }
-            recruit();
+            add_helper();
             let progress = PieceProgress {
                 progress,
                 failure: &failure,
@@ -123,7 +123,7 @@ pub(super) fn each<P: Piece>(
     let worth = usize::try_from(total / THREAD_MIN).unwrap_or(usize::MAX);
     let threads = options.jobs.get().min(pieces.len());
     let threads = threads.min(worth.saturating_add(1));
-    threads::together(threads, options.spare, &is_worth, &run);
+    threads::run_with_helpers(threads, options.idle_threads, &is_worth, &run);
     failure.into_result()
 }
 

@@ -14,7 +14,7 @@ use crate::input::Source;
 use crate::inventory::DataLocation;
 use crate::plan::{NewLayer, NewLayers, Transcode};
 use crate::progress::Progress;
-use crate::threads::{self, Lent, Spare};
+use crate::threads::{self, BorrowedThread, IdleThreads};
 
 /// How many threads compress for each processor when layers are compressed side by side.
 const THREADS_PER_JOB: usize = 2;
@@ -34,7 +34,7 @@ pub struct RecompressOptions<'a> {
     /// How many threads compress. What is written does not depend on it.
     pub jobs: NonZeroUsize,
     /// Idle threads that may help.
-    pub spare: Option<&'a Spare>,
+    pub idle_threads: Option<&'a IdleThreads>,
     /// What layers may ask for.
     pub limits: Limits,
     /// The directory that holds the new layers until the output is written.
@@ -129,19 +129,23 @@ fn all(
         })
     };
     let is_worth = || !lock(&schedule).waiting.is_empty();
-    let work = |recruit: &dyn Fn()| {
+    let work = |add_helper: &dyn Fn()| {
         let mut spool = None;
         loop {
             let next = lock(&schedule).next();
             let Some((place, threads)) = next else { return };
-            recruit();
+            add_helper();
             // What no other layer takes helps with this one; so do threads that become idle later.
-            let lent: Vec<Lent<'_>> = match transcodes[place].len {
-                SMALL.. => options.spare.into_iter().flat_map(Spare::all).collect(),
+            let borrowed: Vec<BorrowedThread<'_>> = match transcodes[place].len {
+                SMALL.. => options
+                    .idle_threads
+                    .into_iter()
+                    .flat_map(IdleThreads::borrow_all)
+                    .collect(),
                 _ => Vec::new(),
             };
-            let result = one(place, &mut spool, threads + lent.len());
-            drop(lent);
+            let result = one(place, &mut spool, threads + borrowed.len());
+            drop(borrowed);
             lock(&schedule).free += threads;
             match result {
                 Ok(spooled) => lock(&results).push((place, spooled)),
@@ -149,7 +153,12 @@ fn all(
             }
         }
     };
-    threads::together(jobs.min(transcodes.len()), options.spare, &is_worth, &work);
+    threads::run_with_helpers(
+        jobs.min(transcodes.len()),
+        options.idle_threads,
+        &is_worth,
+        &work,
+    );
     failure.into_result()?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(place, _)| *place);

@@ -61,7 +61,7 @@ pub(super) fn transcode(
         level: options.level,
         members: options.members,
         threads,
-        spare: options.spare,
+        idle_threads: options.idle_threads,
     };
     // An uncompressed layer's digest is the diff ID, which is computed anyway.
     let is_hashed = work.to != Compression::Uncompressed;

@@ -7,7 +7,7 @@ use super::buffers::{Block, Buffers};
 use super::gzip_write::{GzipWriter, MEMBER_LEN};
 use super::zstd_write::ZstdWriter;
 use crate::image::Compression;
-use crate::threads::Spare;
+use crate::threads::IdleThreads;
 
 /// One block for encoders that have no size of their own.
 const BLOCK_LEN: usize = 256 << 10;
@@ -39,7 +39,7 @@ pub(crate) struct EncoderOptions<'a> {
     pub(crate) members: GzipMembers,
     pub(crate) threads: usize,
     /// Idle threads that may help.
-    pub(crate) spare: Option<&'a Spare>,
+    pub(crate) idle_threads: Option<&'a IdleThreads>,
 }
 
 /// Writes to `output` in a compressed form.
@@ -77,7 +77,8 @@ impl<'a, W: Write> Encoder<'a, W> {
             Compression::Uncompressed => Form::Plain(output),
             Compression::Gzip if is_multi => {
                 let members = Arc::clone(&blocks);
-                let writer = GzipWriter::new(level, threads, options.spare, members, output)?;
+                let writer =
+                    GzipWriter::new(level, threads, options.idle_threads, members, output)?;
                 Form::Gzip(Box::new(writer))
             }
             Compression::Gzip => {

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use libdeflater::{CompressionLvl, Compressor};
 
 use super::buffers::{Block, Buffers};
-use crate::threads::{Lent, Spare};
+use crate::threads::{BorrowedThread, IdleThreads};
 
 /// How many bytes one member holds. Smaller ones compress worse, larger ones only take memory.
 pub(super) const MEMBER_LEN: usize = 1 << 20;
@@ -30,9 +30,9 @@ pub(crate) struct GzipWriter<'a, W> {
     /// Without any, members are compressed here.
     workers: Vec<JoinHandle<()>>,
     compressor: Option<Compressor>,
-    spare: Option<&'a Spare>,
+    idle_threads: Option<&'a IdleThreads>,
     /// For the workers whose threads were lent.
-    lent: Vec<Lent<'a>>,
+    borrowed: Vec<BorrowedThread<'a>>,
     shared: Arc<Shared>,
     has_written: bool,
 }
@@ -53,7 +53,7 @@ impl<'a, W: Write> GzipWriter<'a, W> {
     pub(super) fn new(
         level: i32,
         threads: usize,
-        spare: Option<&'a Spare>,
+        idle_threads: Option<&'a IdleThreads>,
         members: Arc<Buffers>,
         output: W,
     ) -> io::Result<Self> {
@@ -74,8 +74,8 @@ impl<'a, W: Write> GzipWriter<'a, W> {
             tasks: Some(tasks),
             workers: Vec::new(),
             compressor: None,
-            spare,
-            lent: Vec::new(),
+            idle_threads,
+            borrowed: Vec::new(),
             shared,
             has_written: false,
         };
@@ -117,7 +117,7 @@ impl<'a, W: Write> GzipWriter<'a, W> {
         for worker in self.workers.drain(..) {
             worker.join().map_err(|_| stopped())?;
         }
-        self.lent.clear();
+        self.borrowed.clear();
         Ok(self.output)
     }
 
@@ -129,8 +129,8 @@ impl<'a, W: Write> GzipWriter<'a, W> {
     fn dispatch(&mut self, member: Block) -> io::Result<()> {
         self.has_written = true;
         let is_full = member.filled().len() == MEMBER_LEN;
-        if is_full && let Some(lent) = self.spare.and_then(Spare::borrow) {
-            self.lent.push(lent);
+        if is_full && let Some(borrowed) = self.idle_threads.and_then(IdleThreads::borrow) {
+            self.borrowed.push(borrowed);
             self.start_worker();
         }
         if self.workers.is_empty() {

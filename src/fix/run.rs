@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
             level: self.fix.level,
             members: self.fix.members,
             jobs: self.jobs(),
-            spare: self.observer.idle_threads(),
+            idle_threads: self.observer.idle_threads(),
             limits: self.fix.limits,
             directory: match target.form() {
                 Form::Stream => &spool_directory,
@@ -272,7 +272,7 @@ impl<'a> Run<'a> {
         ApplyOptions {
             sync: self.fix.sync,
             jobs: self.jobs(),
-            spare: self.observer.idle_threads(),
+            idle_threads: self.observer.idle_threads(),
             verify: self.verify(Form::default()),
             link: self.fix.link,
             confirm: Some(confirm),

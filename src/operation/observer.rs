@@ -7,7 +7,7 @@ use crate::error::{Result, escape};
 use crate::input::Obstacle;
 use crate::journal::Recovery;
 use crate::progress::{Hidden, Progress};
-use crate::threads::Spare;
+use crate::threads::IdleThreads;
 
 /// Watches an operation. Every method has a default that does nothing, so an observer implements only
 /// what it wants to know.
@@ -30,7 +30,7 @@ pub trait Observer: Sync {
     }
 
     /// Threads of the caller that may help while they are idle.
-    fn idle_threads(&self) -> Option<&Spare> {
+    fn idle_threads(&self) -> Option<&IdleThreads> {
         None
     }
 }

@@ -18,8 +18,8 @@ impl Shared<'_> {
         progress: &dyn Progress,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let lent = match self.spare {
-            Some(spare) if job.len >= PIPE_MIN && !step.is_piped => spare.borrow(),
+        let borrowed = match self.idle_threads {
+            Some(idle_threads) if job.len >= PIPE_MIN && !step.is_piped => idle_threads.borrow(),
             _ => None,
         };
         let expected = Expected {
@@ -28,7 +28,7 @@ impl Shared<'_> {
         };
         let hash = match job.is_hashed(self.verify) {
             false => Hash::None,
-            true if step.is_piped || lent.is_some() => Hash::Beside(expected),
+            true if step.is_piped || borrowed.is_some() => Hash::Beside(expected),
             true => Hash::Inline(expected),
         };
         let blob = self.source.reader(job.blob(), progress)?;

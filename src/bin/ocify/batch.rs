@@ -173,7 +173,7 @@ fn all(
     let is_done = AtomicBool::new(false);
     let mut workers = Vec::new();
     for number in 0..jobs {
-        workers.push(Worker::new(number, args, outputs, &queue.spare)?);
+        workers.push(Worker::new(number, args, outputs, &queue.idle_threads)?);
     }
     let is_stopped = || stop.is_asked();
     let work = |number: usize, worker: &Worker<'_>| {

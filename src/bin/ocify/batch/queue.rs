@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use ocify::error::Error;
-use ocify::threads::Spare;
+use ocify::threads::IdleThreads;
 
 use super::fingerprint::Fingerprint;
 
@@ -84,7 +84,7 @@ struct Waiting {
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    pub(crate) spare: Spare,
+    pub(crate) idle_threads: IdleThreads,
 }
 
 impl Queue {
@@ -120,17 +120,17 @@ impl Queue {
             }
             if waiting.is_complete {
                 // This thread is not needed any more, so others may have it for good.
-                self.spare.rest();
+                self.idle_threads.add();
                 return None;
             }
-            self.spare.rest();
+            self.idle_threads.add();
             waiting.idle += 1;
             waiting = self
                 .changed
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
             waiting.idle -= 1;
-            self.spare.wake();
+            self.idle_threads.remove();
         }
     }
 }
@@ -156,7 +156,10 @@ mod tests {
             .map(|task| task.number)
             .collect();
         assert_eq!(order, [3, 1, 5, 0, 2, 4]);
-        assert!(queue.spare.borrow().is_some(), "the worker has ended");
+        assert!(
+            queue.idle_threads.borrow().is_some(),
+            "the worker has ended"
+        );
         assert!(queue.pop(&|| true).is_none());
     }
 }

@@ -8,7 +8,7 @@ use ocify::error::{Code, Error, Result, show_path};
 use ocify::input::holds_image_entry;
 use ocify::progress::Progress;
 use ocify::report::batch::digests;
-use ocify::threads::Spare;
+use ocify::threads::IdleThreads;
 use ocify::{Input, Notice, Observer, Output, Stage};
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ pub(crate) struct Worker<'a> {
     /// None in place and on a dry run.
     outputs: Option<&'a Outputs>,
     bench: PathBuf,
-    spare: &'a Spare,
+    idle_threads: &'a IdleThreads,
 }
 
 impl<'a> Worker<'a> {
@@ -45,7 +45,7 @@ impl<'a> Worker<'a> {
         number: usize,
         args: &'a Fix,
         outputs: Option<&'a Outputs>,
-        spare: &'a Spare,
+        idle_threads: &'a IdleThreads,
     ) -> Result<Self> {
         let bench = match outputs {
             Some(outputs) => outputs.shop.bench(number)?,
@@ -59,7 +59,7 @@ impl<'a> Worker<'a> {
             fix: fix.recover(outputs.is_none()),
             outputs,
             bench,
-            spare,
+            idle_threads,
         })
     }
 
@@ -266,8 +266,8 @@ impl Observer for Watcher<'_> {
         self.confirm.map_or(Ok(()), |confirm| confirm())
     }
 
-    fn idle_threads(&self) -> Option<&Spare> {
-        Some(self.worker.spare)
+    fn idle_threads(&self) -> Option<&IdleThreads> {
+        Some(self.worker.idle_threads)
     }
 }
 

@@ -138,14 +138,15 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
     let Some(plan) = draft.ready() else {
         let first = draft.transcodes().first();
         let place = first.map_or_else(|| "a layer".to_owned(), |first| first.location.to_string());
-        return Err(refused(
-            source,
-            &format!("{place} has to be compressed anew"),
-        ));
+        let error = refused(source, &format!("{place} has to be compressed anew"));
+        return Err(match first {
+            Some(first) => error.with_document(&first.location),
+            None => error,
+        });
     };
     if let Some(name) = draft.graph().inventory.passed_over.first() {
         let what = format!("{} stands in it more than once", escape(name));
-        return Err(refused(source, &what));
+        return Err(refused(source, &what).with_entry(name));
     }
     Ok(plan)
 }
@@ -159,9 +160,13 @@ fn refuse_special(inventory: &Inventory, source: &Source) -> Result<()> {
     let is_special = |kind: &ExtraKind| !matches!(kind, ExtraKind::File(_) | ExtraKind::Directory);
     let mut extra = inventory.extra.iter();
     let name = extra.find(|(_, entry)| is_special(&entry.kind));
-    let name = name.map_or_else(|| "an entry".to_owned(), |(name, _)| escape(name));
-    let what = format!("{name} is a link or a special file, which some readers refuse");
-    Err(refused(source, &what))
+    let shown = name.map_or_else(|| "an entry".to_owned(), |(name, _)| escape(name));
+    let what = format!("{shown} is a link or a special file, which some readers refuse");
+    let error = refused(source, &what);
+    Err(match name {
+        Some((name, _)) => error.with_entry(name),
+        None => error,
+    })
 }
 
 /// The error for an archive that has to be written anew.

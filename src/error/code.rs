@@ -2,6 +2,7 @@
 
 /// The broad class of a failure: what kind of thing has to change before a retry can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Class {
     /// The bytes are damaged: they contradict a digest, a size or the format itself.
     Corrupt,

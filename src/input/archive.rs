@@ -137,6 +137,7 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
         format!("{shown} is compressed with {name}, expected a plain tar archive"),
     )
     .with_path(path)
+    .with_expected("a plain tar archive")
     .with_found(name)
     .with_hint(Hint::Decompress(tool)))
 }

@@ -16,6 +16,7 @@ pub(crate) fn none(location: impl Display, what: &str) -> Error {
         format!("{location} is {what}, which has no Docker media type"),
     )
     .with_document(location)
+    .with_found(what)
 }
 
 /// Refuses documents that only OCI has.

@@ -26,6 +26,7 @@ mod docker_forms;
 mod docker_types;
 mod documents;
 mod dry_run;
+mod errors;
 mod hostile;
 mod in_place;
 mod in_place_refused;

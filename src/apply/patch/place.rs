@@ -68,7 +68,7 @@ impl<'a> Places<'a> {
                 "{} stands in it under another name, as docker save has it",
                 escape(name)
             );
-            return Err(refused(self.source, &what));
+            return Err(refused(self.source, &what).with_entry(name));
         };
         self.check_name(number, name)?;
         self.settle(number, Fate::Stays { is_needed: true })
@@ -82,7 +82,7 @@ impl<'a> Places<'a> {
         }
         let at = self.place(number).start;
         let what = format!("the entry at byte {at} would have to stay and to change");
-        Err(refused(self.source, &what))
+        Err(refused(self.source, &what).with_byte(at))
     }
 
     /// A document or root file whose bytes are known.
@@ -106,7 +106,7 @@ impl<'a> Places<'a> {
             // The archive has the new document already, beside the old one.
             if self.source.read_blob(twin, DOCUMENT_CAP)? != bytes {
                 let what = format!("{} is damaged", escape(&entry.name));
-                return Err(refused(self.source, &what));
+                return Err(refused(self.source, &what).with_entry(&entry.name));
             }
             self.keep(&entry.name, &twin.data)?;
             if let Some(old) = old {
@@ -160,7 +160,7 @@ impl<'a> Places<'a> {
             "the name of {} is written such that some readers do not find it",
             escape(name)
         );
-        Err(refused(self.source, &what))
+        Err(refused(self.source, &what).with_entry(name))
     }
 
     /// The entry that takes the place of another; `None` if it does not fit. Shorter bytes are
@@ -256,8 +256,9 @@ impl<'a> Places<'a> {
         for (digest, blob) in &self.inventory.blobs {
             let fate = self.find(&blob.data).map(|number| &self.fates[number]);
             if fate.is_none_or(|fate| *fate == Fate::Stays { is_needed: false }) {
-                let what = format!("{} would have to be removed from it", digest.blob_name());
-                return Err(refused(self.source, &what));
+                let name = digest.blob_name();
+                let what = format!("{name} would have to be removed from it");
+                return Err(refused(self.source, &what).with_entry(name));
             }
         }
         Ok(())
@@ -270,7 +271,7 @@ impl<'a> Places<'a> {
             if let PlaceKind::Root(name) = place.kind {
                 if seen.contains(&name) {
                     let what = format!("{} stands in it more than once", name.name());
-                    return Err(refused(self.source, &what));
+                    return Err(refused(self.source, &what).with_entry(name.name()));
                 }
                 seen.push(name);
             }
@@ -294,7 +295,7 @@ impl<'a> Places<'a> {
                         || entries.any(|entry| entry.name == name)
                     {
                         let what = format!("it holds the bytes of an old root file as {name}");
-                        return Err(refused(self.source, &what));
+                        return Err(refused(self.source, &what).with_entry(name));
                     }
                     retired.push(digest);
                     writes.push(write);
@@ -318,7 +319,7 @@ impl<'a> Places<'a> {
             Some(write) => Ok((digest, write)),
             None => {
                 let what = format!("{} cannot be renamed in it", name.name());
-                Err(refused(self.source, &what))
+                Err(refused(self.source, &what).with_entry(name.name()))
             }
         }
     }

@@ -258,16 +258,21 @@ impl Fix {
         self.is_for_stream() && !self.dry_run
     }
 
-    /// The options whose files are standard output.
-    pub(crate) fn files_on_stdout(&self) -> Vec<&'static str> {
+    /// The options that name a file to write beside the output, with that file.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let all = [
             ("--metadata-file", &self.metadata_file),
             ("--report", &self.many.report),
             ("--digest-map", &self.many.digest_map),
         ];
-        let is_there = |file: &Option<PathBuf>| file.as_deref().is_some_and(is_standard);
-        let there = all.iter().filter(|(_, file)| is_there(file));
-        there.map(|(option, _)| *option).collect()
+        all.into_iter()
+            .filter_map(|(option, file)| Some((option, file.as_deref()?)))
+    }
+
+    /// The options whose files are standard output.
+    pub(crate) fn files_on_stdout(&self) -> Vec<&'static str> {
+        let there = self.files().filter(|(_, file)| is_standard(file));
+        there.map(|(option, _)| option).collect()
     }
 
     /// Whether something else than the report goes to standard output.

@@ -16,6 +16,7 @@ use ocify::standard;
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch::{self, Shard};
+use crate::files;
 use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
@@ -71,7 +72,7 @@ enum Way {
 
 /// Refuses demands that contradict each other, which clap cannot see.
 fn checked(args: &Fix) -> Result<Way, String> {
-    if let Some(what) = args.contradiction() {
+    if let Some(what) = args.contradiction().or_else(|| files::conflict(args)) {
         return Err(what);
     }
     if !batch::is_batch(args) {

@@ -1,6 +1,6 @@
-//! Compression: one decoder for every form that is read, one encoder for each that is written.
+//! Compression: decoders for every format that ocify reads, and encoders for those that it writes.
 //!
-//! What an encoder writes depends on its input and level alone, never on the number of threads.
+//! An encoder's output depends only on its input, format and level, never on the number of threads.
 
 mod buffers;
 mod decode;
@@ -18,32 +18,33 @@ pub(crate) use decode::{decoder, layer_decoder, needs_too_much_memory};
 pub use encode::GzipMembers;
 pub(crate) use encode::{Encoder, EncoderOptions};
 
-/// What any compressed data may become, in bytes, whatever the ratio.
-const FREE_LEN: u64 = 64 << 20;
+/// Data may always decompress to this many bytes, whatever the ratio.
+const MIN_MAX_LEN: u64 = 64 << 20;
 
-/// What compressed data may ask for: small data can become very large, and a small part of it can ask
-/// for much memory.
+/// Limits on decompression, because a small input can decompress to a huge output or make the decoder
+/// allocate a lot of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many times larger than its compressed form something may become.
+    /// The largest allowed ratio of decompressed to compressed size.
     pub max_ratio: u64,
-    /// The most memory that a decoder may be asked to keep, in bytes: the window of zstd, the
-    /// dictionary of xz.
+    /// The largest window (zstd) or dictionary (xz) that a decoder may allocate, in bytes.
     pub max_window: u64,
 }
 
 impl Limits {
-    /// How large something of that compressed length may become.
+    /// The largest allowed decompressed size, in bytes, of `compressed_len` bytes.
     pub(crate) fn max_len(self, compressed_len: u64) -> u64 {
-        compressed_len.saturating_mul(self.max_ratio).max(FREE_LEN)
+        compressed_len
+            .saturating_mul(self.max_ratio)
+            .max(MIN_MAX_LEN)
     }
 
-    /// The error for something whose decoder asks for more memory than is allowed.
+    /// The error for data, described by `what`, that requires a larger window than allowed.
     pub(crate) fn window_error(self, what: impl Display) -> Error {
         Error::new(
             Code::WindowTooLarge,
             format!(
-                "{what} asks for a window of more than {} bytes to be decompressed",
+                "decompressing {what} requires a window larger than {} bytes",
                 self.max_window
             ),
         )
@@ -53,7 +54,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Gzip cannot exceed the ratio, and zstd's own tool accepts windows up to that size.
+    /// Gzip cannot exceed this ratio. The `zstd` command accepts windows up to this size by default.
     fn default() -> Self {
         Limits {
             max_ratio: 1100,

@@ -1,11 +1,11 @@
-//! What container engines read: the facts behind `--for ENGINE[@VERSION]`.
+//! Which layer compression each container engine can read: the facts behind `--for ENGINE[@VERSION]`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::image::Content;
 
-/// An engine that archives are made for.
+/// An engine that loads image archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Name {
     Docker,
@@ -16,24 +16,25 @@ enum Name {
     Kind,
 }
 
-/// From which version on an engine reads what, and how that is known. Every engine reads plain tars and
-/// gzip, in many members too; nothing has a media type for bzip2 and xz.
+/// The first version of an engine that supports each format, with evidence. Every engine reads plain tars
+/// and gzip, including gzip with several members. OCI and Docker have no media types for bzip2 and xz.
 struct Fact {
     engine: Name,
     name: &'static str,
-    /// The first version that this crate writes archives for.
+    /// The oldest version that can read an archive written by ocify.
     oldest: Version,
     /// The first version that reads layers compressed with zstd.
     zstd: Version,
-    /// Where the version of `zstd` is from.
+    /// The source for `zstd`.
     evidence: &'static str,
-    /// The first version that knows zstd by a skippable frame; `None` if all take it for a plain tar.
+    /// The first version that recognizes zstd data that starts with a skippable frame; `None` if every
+    /// version mistakes it for a plain tar.
     skippable: Option<Version>,
-    /// Where that is from.
+    /// The source for `skippable`.
     skippable_evidence: &'static str,
 }
 
-/// Major and minor.
+/// Major and minor version number.
 type Version = (u32, u32);
 
 const FACTS: &[Fact] = &[
@@ -42,7 +43,7 @@ const FACTS: &[Fact] = &[
         name: "docker",
         oldest: (1, 10),
         zstd: (23, 0),
-        evidence: "moby 23.0 release notes, moby/moby#41759; 20.10.24 was seen to fail with \"invalid tar header\"",
+        evidence: "moby 23.0 release notes, moby/moby#41759; 20.10.24 fails with \"invalid tar header\"",
         skippable: Some((23, 0)),
         skippable_evidence: "moby 23.0 release notes, moby/moby#42862",
     },
@@ -51,7 +52,7 @@ const FACTS: &[Fact] = &[
         name: "containerd",
         oldest: (1, 2),
         zstd: (1, 5),
-        evidence: "containerd/containerd#4809, in 1.5; 1.6.20 and 1.7.24 were seen to run such images",
+        evidence: "containerd/containerd#4809, in 1.5; tested with 1.6.20 and 1.7.24",
         skippable: Some((1, 6)),
         skippable_evidence: "containerd/containerd#6177, in 1.6",
     },
@@ -60,18 +61,18 @@ const FACTS: &[Fact] = &[
         name: "podman",
         oldest: (1, 0),
         zstd: (1, 8),
-        evidence: "containers/image#639, in its version 5, which podman 1.8 took up; 4.3.1 and 5.4.2 were seen to run such images",
+        evidence: "containers/image#639, in version 5, which podman uses since 1.8; tested with 4.3.1 and 5.4.2",
         skippable: None,
-        skippable_evidence: "container-libs, image/pkg/compression knows the main magic number only",
+        skippable_evidence: "container-libs, image/pkg/compression checks only the main magic number",
     },
     Fact {
         engine: Name::Skopeo,
         name: "skopeo",
         oldest: (0, 1),
         zstd: (0, 2),
-        evidence: "containers/image#639, in its version 5, which skopeo 0.2 took up; 1.9.3 and 1.18.0 were seen to copy such images",
+        evidence: "containers/image#639, in version 5, which skopeo uses since 0.2; tested with 1.9.3 and 1.18.0",
         skippable: None,
-        skippable_evidence: "container-libs, image/pkg/compression knows the main magic number only; 1.9.3 was seen to fail",
+        skippable_evidence: "container-libs, image/pkg/compression checks only the main magic number; 1.9.3 fails",
     },
     Fact {
         engine: Name::K3s,
@@ -87,17 +88,17 @@ const FACTS: &[Fact] = &[
         name: "kind",
         oldest: (0, 1),
         zstd: (0, 11),
-        evidence: "the node images of kind 0.11 hold containerd 1.5",
+        evidence: "the node images of kind 0.11 contain containerd 1.5",
         skippable: Some((0, 15)),
         skippable_evidence: "kind 0.15 release notes: containerd 1.6.7",
     },
 ];
 
-/// An engine, and its version if that was given.
+/// An engine, optionally with a version. Its text form is `ENGINE[@VERSION]`, such as `docker@20.10`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Engine {
     name: Name,
-    /// Major and minor; the current one if there is none.
+    /// `None` stands for the current version.
     version: Option<Version>,
 }
 
@@ -106,7 +107,7 @@ impl Engine {
         FACTS.iter().find(|fact| fact.engine == self.name)
     }
 
-    /// Whether the engine reads layers whose bytes are so.
+    /// Whether the engine can read layers with this content.
     pub fn reads(self, content: Content) -> bool {
         let Some(fact) = self.fact() else {
             return true;
@@ -120,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// How it is known what the engine reads of these two.
+    /// The source for what [`reads`](Self::reads) returns for this content.
     pub fn evidence(self, content: Content) -> &'static str {
         let fact = self.fact();
         match content {
@@ -154,7 +155,7 @@ impl FromStr for Engine {
         };
         let Some(fact) = FACTS.iter().find(|fact| fact.name == name) else {
             let known: Vec<&str> = FACTS.iter().map(|fact| fact.name).collect();
-            return Err(format!("the engines are {}", known.join(", ")));
+            return Err(format!("expected one of {}", known.join(", ")));
         };
         let version = version.map(parse_version).transpose()?;
         let engine = Engine {
@@ -164,17 +165,17 @@ impl FromStr for Engine {
         if version.is_some_and(|version| version < fact.oldest) {
             let (major, minor) = fact.oldest;
             return Err(format!(
-                "{engine} reads no archive that ocify writes; {major}.{minor} is the oldest that does"
+                "{engine} cannot read the archives that ocify writes; use {major}.{minor} or later"
             ));
         }
         Ok(engine)
     }
 }
 
-/// Major and minor of `23`, `v1.7.24`, `20.10.24+dfsg1` or `1.22.17-k3s1`: what follows them does not
-/// matter.
+/// Parses versions such as `23`, `v1.7.24`, `20.10.24+dfsg1` and `1.22.17-k3s1`. Only the major and minor
+/// numbers are kept.
 fn parse_version(text: &str) -> Result<Version, String> {
-    let invalid = || format!("{text} is no version such as 20.10");
+    let invalid = || format!("{text} is not a version such as 20.10");
     let numbers = text.strip_prefix('v').unwrap_or(text);
     let numbers = numbers.split(['-', '+', '~']).next().unwrap_or_default();
     let mut parts = numbers.split('.').map(str::parse);
@@ -191,8 +192,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_by_version() {
-        // Engine; zstd, zstd that begins with a skippable frame.
+    fn support_depends_on_the_version() {
+        // Engine, zstd, zstd that starts with a skippable frame.
         for (text, zstd, skippable) in [
             ("docker@20.10", false, false),
             ("docker@20.10.24", false, false),
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fact_has_its_evidence_and_its_versions_are_in_order() {
+    fn facts_have_evidence_and_ordered_versions() {
         for fact in FACTS {
             let engine: Engine = fact.name.parse().unwrap();
             for content in [Content::Zstd, Content::ZstdAfterSkippable] {
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_engine() {
+    fn invalid_engines_are_refused() {
         for text in [
             "",
             "lxc",

@@ -1,20 +1,20 @@
-//! How long work reports that it goes on. The library only counts; what a person sees is the caller's.
+//! Progress reporting. The library only counts bytes; displaying them is up to the caller.
 
-/// Receives the progress of one job, in bytes. Called from several threads.
+/// Receives the progress of an operation, in bytes. Its methods are called from several threads.
 pub trait Progress: Sync {
-    /// Work begins, and this many bytes have to pass.
+    /// The operation starts and will process `total_len` bytes.
     fn start(&self, total_len: u64);
-    /// This many more bytes have passed.
+    /// Another `len` bytes were processed.
     fn advance(&self, len: u64);
-    /// The work has ended, well or badly.
+    /// The operation has finished or failed.
     fn finish(&self);
-    /// Whether the work is to stop where it is, with an error. Asked before every piece.
+    /// Whether the operation should stop with an error. This is checked before each block of data.
     fn is_stopped(&self) -> bool {
         false
     }
 }
 
-/// Shows nothing.
+/// Ignores all progress.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hidden;
 

@@ -1,4 +1,4 @@
-//! Standard input and output as files that nothing buffers.
+//! Standard input and output as unbuffered files.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -9,17 +9,17 @@ use rustix::pipe::fcntl_setpipe_size;
 
 use crate::error::{Code, Error, Hint, IoContext, Result};
 
-/// What messages call standard input.
+/// The name of standard input in messages.
 pub const INPUT: &str = "standard input";
-/// What messages call standard output.
+/// The name of standard output in messages.
 pub const OUTPUT: &str = "standard output";
-/// What a pipe is made to hold: fewer switches between its two ends than with the usual 64 KiB.
+/// The pipe capacity in bytes that ocify requests. The default of 64 KiB causes more context switches.
 const PIPE_LEN: usize = 1 << 20;
 
 /// Standard input.
 ///
 /// # Errors
-/// It is closed, or a terminal, which has no archive to give.
+/// It is closed, or it is a terminal, which cannot supply an archive.
 pub fn input() -> Result<File> {
     let file = file(io::stdin(), INPUT)?;
     if file.is_terminal() {
@@ -35,13 +35,13 @@ pub fn input() -> Result<File> {
 /// Standard output.
 ///
 /// # Errors
-/// It is closed, or a terminal, which an archive would only confuse.
+/// It is closed, or it is a terminal, which binary data would garble.
 pub fn output() -> Result<File> {
     let file = file(io::stdout(), OUTPUT)?;
     if file.is_terminal() {
         return Err(Error::new(
             Code::OutputIsTerminal,
-            format!("{OUTPUT} is a terminal, and an archive is binary"),
+            format!("{OUTPUT} is a terminal, and an archive is binary data"),
         )
         .with_path(OUTPUT)
         .with_hint(Hint::PipeOutput));
@@ -52,7 +52,7 @@ pub fn output() -> Result<File> {
 fn file(standard: impl AsFd, name: &str) -> Result<File> {
     let own = standard.as_fd().try_clone_to_owned();
     let file = File::from(own.context("use", Path::new(name))?);
-    // It may be no pipe, and the system may allow no more.
+    // This fails if it is not a pipe or if the system's limit is lower. The default works too.
     let _ = fcntl_setpipe_size(&file, PIPE_LEN);
     Ok(file)
 }

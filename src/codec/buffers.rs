@@ -1,9 +1,9 @@
-//! Buffers that go from thread to thread and come back, because a new one for every piece costs more
-//! than hashing it.
+//! A pool of reusable buffers that are passed between threads. Allocating a new buffer for each block
+//! takes longer than hashing the block.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Some bytes in a buffer that may be longer.
+/// A buffer, and how many bytes at its start are in use.
 #[derive(Debug)]
 pub(crate) struct Block {
     bytes: Vec<u8>,
@@ -11,13 +11,13 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// The bytes.
+    /// The bytes in use.
     pub(crate) fn filled(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    /// The buffer, to be filled from its beginning: `len` bytes at least. It is never longer than was
-    /// asked for once, because most layers are small, and memory that nobody uses is not free.
+    /// The complete buffer, at least `len` bytes long, to be filled from its start. It grows only as needed:
+    /// most layers are small, and unused memory is not free.
     pub(crate) fn space(&mut self, len: usize) -> &mut [u8] {
         if self.bytes.len() < len {
             self.bytes.resize(len, 0);
@@ -25,13 +25,13 @@ impl Block {
         &mut self.bytes
     }
 
-    /// Says how many bytes of the buffer count.
+    /// Sets how many bytes are in use.
     pub(crate) fn set_len(&mut self, len: usize) {
         self.len = len.min(self.bytes.len());
     }
 }
 
-/// Blocks that are not in use.
+/// A pool of free blocks.
 #[derive(Debug)]
 pub(crate) struct Buffers {
     size: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// None yet, each for up to `size` bytes.
+    /// An empty pool for blocks of up to `size` bytes.
     pub(crate) fn new(size: usize) -> Self {
         Buffers {
             size,
@@ -47,19 +47,19 @@ impl Buffers {
         }
     }
 
-    /// How many bytes a full block has.
+    /// The size of a full block in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    /// An empty block.
+    /// Takes a free block, or creates one. It has no bytes in use.
     pub(crate) fn take(&self) -> Block {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = free.pop().unwrap_or_default();
         Block { bytes, len: 0 }
     }
 
-    /// Takes a block back.
+    /// Returns a block to the pool.
     pub(crate) fn give(&self, block: Block) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.push(block.bytes);

@@ -1,4 +1,4 @@
-//! Reading every form of compression that archives and layers are found in.
+//! Decoders for every compression format that archives and layers use.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,21 +6,21 @@ use super::Limits;
 use super::gzip_read::GzipReader;
 use crate::image::Content;
 
-/// The window that `Limits` allows when it allows less than any frame asks for.
+/// `ZSTD_WINDOWLOG_ABSOLUTEMIN`. zstd rejects a smaller limit.
 const MIN_WINDOW_LOG: u32 = 10;
-/// The largest window that zstd knows.
+/// `ZSTD_WINDOWLOG_MAX_64`, the largest window that zstd supports.
 const MAX_WINDOW_LOG: u32 = 31;
-/// `ZSTD_error_frameParameter_windowTooLarge` as zstd returns it: errors are negative.
+/// `ZSTD_error_frameParameter_windowTooLarge`. zstd returns error codes as negative numbers.
 const WINDOW_TOO_LARGE: usize = 16_usize.wrapping_neg();
-/// What xz needs beyond its dictionary.
+/// Memory that the xz decoder needs in addition to its dictionary, in bytes.
 const XZ_OVERHEAD: u64 = 1 << 20;
 
-/// Reads what `input` holds in that form, all members, frames or streams of it; a form that is not
-/// compressed is read as it is.
+/// Returns a reader that decompresses all gzip members, zstd frames, or bzip2 or xz streams of `input`. For
+/// content that is not compressed it returns the input unchanged.
 ///
 /// # Errors
-/// The decoder cannot be made. Reading fails on damage, on an end inside the data, and on a window
-/// larger than the limit.
+/// The decoder cannot be created. Reading fails if the data is corrupt or truncated, or if it requires a
+/// larger window than `limits` allows.
 pub(crate) fn decoder<'a, R: BufRead + Send + 'a>(
     content: Content,
     input: R,
@@ -45,8 +45,8 @@ pub(crate) fn decoder<'a, R: BufRead + Send + 'a>(
     })
 }
 
-/// The same for a layer whose bytes are verified by their diff ID: what follows the last gzip member
-/// is passed over, as docker does.
+/// Like [`decoder`], but ignores trailing data after the last gzip member, as docker does. Only for layers
+/// whose decompressed bytes are verified against a diff ID.
 pub(crate) fn layer_decoder<'a, R: BufRead + Send + 'a>(
     content: Content,
     input: R,
@@ -58,7 +58,7 @@ pub(crate) fn layer_decoder<'a, R: BufRead + Send + 'a>(
     }
 }
 
-/// Whether reading failed because the data asks for more memory than the limits allow.
+/// Whether a decoder failed because the data requires more memory than the limits allow.
 pub(crate) fn needs_too_much_memory(error: &io::Error) -> bool {
     let Some(inner) = error.get_ref() else {
         return false;

@@ -1,4 +1,4 @@
-//! Writing each form of compression that OCI names.
+//! Encoders for the compression formats that OCI has layer media types for.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::zstd_write::ZstdWriter;
 use crate::image::Compression;
 use crate::threads::IdleThreads;
 
-/// One block for encoders that have no size of their own.
+/// The block size for encoders that do not require a particular one.
 const BLOCK_LEN: usize = 256 << 10;
 
-/// The level that each form is written with unless another is asked for.
+/// The default level of each format.
 fn default_level(compression: Compression) -> i32 {
     match compression {
         Compression::Uncompressed => 0,
@@ -21,49 +21,45 @@ fn default_level(compression: Compression) -> i32 {
     }
 }
 
-/// Whether gzip is written in one member or in many.
+/// Whether gzip output consists of one member or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GzipMembers {
-    /// Members of a fixed size, on all threads.
+    /// Members of a fixed size, compressed on all threads.
     #[default]
     Multi,
-    /// One member, on one thread, for readers that stop after the first.
+    /// One member, compressed on one thread, for readers that stop after the first member.
     Single,
 }
 
-/// How to compress.
+/// Options of an [`Encoder`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EncoderOptions<'a> {
-    /// The level; the form's default if there is none.
+    /// The compression level; `None` for the format's default.
     pub(crate) level: Option<i32>,
     pub(crate) members: GzipMembers,
     pub(crate) threads: usize,
-    /// Idle threads that may help.
+    /// Idle threads that the encoder may borrow.
     pub(crate) idle_threads: Option<&'a IdleThreads>,
 }
 
-/// Writes to `output` in a compressed form.
+/// Compresses everything that is written to it into an underlying writer.
 pub(crate) struct Encoder<'a, W: Write> {
-    form: Form<'a, W>,
+    inner: Inner<'a, W>,
     blocks: Arc<Buffers>,
 }
 
-enum Form<'a, W: Write> {
-    /// As it is.
-    Plain(W),
-    /// In members of one size.
+enum Inner<'a, W: Write> {
+    Uncompressed(W),
     Gzip(Box<GzipWriter<'a, W>>),
-    /// In one member.
     SingleGzip(Box<flate2::write::GzEncoder<W>>),
-    /// One frame.
     Zstd(ZstdWriter<'a, W>),
 }
 
 impl<'a, W: Write> Encoder<'a, W> {
-    /// An encoder of `compression`.
+    /// Creates an encoder that writes to `output`.
     ///
     /// # Errors
-    /// The level is none of that form, or there is no memory.
+    /// The format does not have this level.
     pub(crate) fn new(
         compression: Compression,
         options: EncoderOptions<'a>,
@@ -73,35 +69,35 @@ impl<'a, W: Write> Encoder<'a, W> {
         let threads = options.threads.max(1);
         let is_multi = compression == Compression::Gzip && options.members == GzipMembers::Multi;
         let blocks = Arc::new(Buffers::new(if is_multi { MEMBER_LEN } else { BLOCK_LEN }));
-        let form = match compression {
-            Compression::Uncompressed => Form::Plain(output),
+        let inner = match compression {
+            Compression::Uncompressed => Inner::Uncompressed(output),
             Compression::Gzip if is_multi => {
                 let members = Arc::clone(&blocks);
                 let writer =
                     GzipWriter::new(level, threads, options.idle_threads, members, output)?;
-                Form::Gzip(Box::new(writer))
+                Inner::Gzip(Box::new(writer))
             }
             Compression::Gzip => {
-                // zlib has no levels above 9.
+                // zlib's highest level is 9.
                 let level = flate2::Compression::new(level.clamp(0, 9).unsigned_abs());
-                Form::SingleGzip(Box::new(flate2::GzBuilder::new().write(output, level)))
+                Inner::SingleGzip(Box::new(flate2::GzBuilder::new().write(output, level)))
             }
-            Compression::Zstd => Form::Zstd(ZstdWriter::new(level, threads, output)),
+            Compression::Zstd => Inner::Zstd(ZstdWriter::new(level, threads, output)),
         };
-        Ok(Encoder { form, blocks })
+        Ok(Encoder { inner, blocks })
     }
 
-    /// Where the blocks for [`push`](Self::push) come from, and go back to.
+    /// The pool to take blocks for [`push`](Self::push) from. They return to it.
     pub(crate) fn blocks(&self) -> Arc<Buffers> {
         Arc::clone(&self.blocks)
     }
 
-    /// Takes the next bytes. Full blocks are the fastest.
+    /// Compresses the bytes of a block. Full blocks are not copied if the encoder is multithreaded.
     ///
     /// # Errors
-    /// The output could not be written.
+    /// Writing to the output failed.
     pub(crate) fn push(&mut self, block: Block) -> io::Result<()> {
-        if let Form::Gzip(writer) = &mut self.form {
+        if let Inner::Gzip(writer) = &mut self.inner {
             return writer.push(block);
         }
         self.write_all(block.filled())?;
@@ -109,32 +105,32 @@ impl<'a, W: Write> Encoder<'a, W> {
         Ok(())
     }
 
-    /// Writes what is left, and gives the output back.
+    /// Writes all remaining data and returns the output.
     ///
     /// # Errors
-    /// The output could not be written.
+    /// Writing to the output failed.
     pub(crate) fn finish(self) -> io::Result<W> {
-        match self.form {
-            Form::Plain(output) => Ok(output),
-            Form::Gzip(encoder) => encoder.finish(),
-            Form::SingleGzip(encoder) => encoder.finish(),
-            Form::Zstd(encoder) => encoder.finish(),
+        match self.inner {
+            Inner::Uncompressed(output) => Ok(output),
+            Inner::Gzip(encoder) => encoder.finish(),
+            Inner::SingleGzip(encoder) => encoder.finish(),
+            Inner::Zstd(encoder) => encoder.finish(),
         }
     }
 }
 
 impl<W: Write> Write for Encoder<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.form {
-            Form::Plain(output) => output.write(bytes),
-            Form::Gzip(encoder) => encoder.write(bytes),
-            Form::SingleGzip(encoder) => encoder.write(bytes),
-            Form::Zstd(encoder) => encoder.write(bytes),
+        match &mut self.inner {
+            Inner::Uncompressed(output) => output.write(bytes),
+            Inner::Gzip(encoder) => encoder.write(bytes),
+            Inner::SingleGzip(encoder) => encoder.write(bytes),
+            Inner::Zstd(encoder) => encoder.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Flushing inside the stream would change what is written.
+        // Flushing the encoder would change the compressed bytes.
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Gzip as it is found: any number of members, and zeros after the last.
+//! Reads gzip files with any number of members, possibly followed by zeros.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,11 +6,11 @@ use flate2::bufread::GzDecoder;
 
 const MAGIC: u8 = 0x1f;
 
-/// Reads all members of a gzip file. Zeros may follow the last one, as after a tape's end; anything
-/// else that follows is an error, because readers differ on it.
+/// Decompresses all members of a gzip file. Zeros may follow the last member, as padding on tapes does. Any
+/// other trailing data is an error, because readers treat it differently.
 pub(super) struct GzipReader<R> {
     state: State<R>,
-    /// Whether anything may follow the last member.
+    /// Whether any trailing data is allowed.
     is_lenient: bool,
 }
 
@@ -27,7 +27,7 @@ impl<R: BufRead> GzipReader<R> {
         }
     }
 
-    /// One that passes over whatever follows the last member.
+    /// A reader that ignores all trailing data.
     pub(super) fn lenient(input: R) -> Self {
         GzipReader {
             is_lenient: true,
@@ -65,11 +65,13 @@ impl<R: BufRead> Read for GzipReader<R> {
     }
 }
 
+/// Whether the next byte can start a member.
 fn starts_member<R: BufRead>(input: &mut R) -> io::Result<bool> {
     Ok(input.fill_buf()?.first() == Some(&MAGIC))
 }
 
-/// Whether another member follows; zeros up to the end are read.
+/// Whether another member follows. If not, consumes zeros up to the end of the input, and fails on anything
+/// else.
 fn next_is_member<R: BufRead>(input: &mut R) -> io::Result<bool> {
     let mut has_zeros = false;
     loop {
@@ -83,7 +85,7 @@ fn next_is_member<R: BufRead>(input: &mut R) -> io::Result<bool> {
         if buffer.iter().any(|byte| *byte != 0) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "other bytes follow the end of the gzip data",
+                "trailing data after the last gzip member",
             ));
         }
         has_zeros = true;

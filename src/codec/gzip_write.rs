@@ -1,4 +1,5 @@
-//! Gzip in independent members of a fixed size, so that any number of threads writes the same bytes.
+//! Writes gzip as independent members of a fixed size, so that the output is the same for any number of
+//! threads.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -11,45 +12,46 @@ use libdeflater::{CompressionLvl, Compressor};
 use super::buffers::{Block, Buffers};
 use crate::threads::{BorrowedThread, IdleThreads};
 
-/// How many bytes one member holds. Smaller ones compress worse, larger ones only take memory.
+/// The uncompressed size of a member in bytes. Smaller members compress worse, and larger ones only use
+/// more memory.
 pub(super) const MEMBER_LEN: usize = 1 << 20;
-/// One write to the output. Much larger ones are slow on ext4.
+/// The size of one write to the output in bytes. Much larger writes are slow on ext4.
 const WRITE_LEN: usize = 256 << 10;
 
-/// A member to compress, and where to send it.
-type Task = (Block, SyncSender<io::Result<Block>>);
+/// A member to compress, and the channel that receives the result.
+type Request = (Block, SyncSender<io::Result<Block>>);
 
 /// Compresses with libdeflate on several threads.
 pub(crate) struct GzipWriter<'a, W> {
     output: W,
-    /// The member that is being filled by [`Write`].
+    /// The member that [`Write`] is filling.
     buffer: Block,
-    /// Members in their order, finished or not.
+    /// The members that are being compressed, in output order.
     pending: VecDeque<Receiver<io::Result<Block>>>,
-    tasks: Option<Sender<Task>>,
-    /// Without any, members are compressed here.
+    requests: Option<Sender<Request>>,
+    /// If there are none, this thread compresses.
     workers: Vec<JoinHandle<()>>,
     compressor: Option<Compressor>,
     idle_threads: Option<&'a IdleThreads>,
-    /// For the workers whose threads were lent.
+    /// The borrowed threads of some of the workers.
     borrowed: Vec<BorrowedThread<'a>>,
     shared: Arc<Shared>,
     has_written: bool,
 }
 
-/// What the threads have in common.
+/// State that all threads use.
 struct Shared {
     level: CompressionLvl,
-    tasks: Mutex<Receiver<Task>>,
-    /// For members before they are compressed.
+    requests: Mutex<Receiver<Request>>,
+    /// Buffers for uncompressed members.
     members: Arc<Buffers>,
-    /// For members when they are.
+    /// Buffers for compressed members.
     compressed: Buffers,
 }
 
 impl<'a, W: Write> GzipWriter<'a, W> {
-    /// `members` are buffers of [`MEMBER_LEN`] bytes. One thread is this one; those that become idle
-    /// meanwhile join.
+    /// Creates a writer that compresses on `threads` threads, and on idle threads that it borrows later. With
+    /// one thread it compresses on the caller's. `members` is a pool of buffers of [`MEMBER_LEN`] bytes.
     pub(super) fn new(
         level: i32,
         threads: usize,
@@ -58,12 +60,12 @@ impl<'a, W: Write> GzipWriter<'a, W> {
         output: W,
     ) -> io::Result<Self> {
         let level = CompressionLvl::new(level).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidInput, "gzip has the levels 0 to 12")
+            io::Error::new(io::ErrorKind::InvalidInput, "gzip supports levels 0 to 12")
         })?;
-        let (tasks, receiver) = channel::<Task>();
+        let (requests, receiver) = channel::<Request>();
         let shared = Arc::new(Shared {
             level,
-            tasks: Mutex::new(receiver),
+            requests: Mutex::new(receiver),
             members,
             compressed: Buffers::new(MEMBER_LEN),
         });
@@ -71,7 +73,7 @@ impl<'a, W: Write> GzipWriter<'a, W> {
             output,
             buffer: shared.members.take(),
             pending: VecDeque::new(),
-            tasks: Some(tasks),
+            requests: Some(requests),
             workers: Vec::new(),
             compressor: None,
             idle_threads,
@@ -79,7 +81,7 @@ impl<'a, W: Write> GzipWriter<'a, W> {
             shared,
             has_written: false,
         };
-        // With fewer threads it only takes longer.
+        // Failing to start a thread only makes this slower.
         while threads > 1 && writer.workers.len() < threads && writer.start_worker() {}
         Ok(writer)
     }
@@ -92,7 +94,7 @@ impl<'a, W: Write> GzipWriter<'a, W> {
         is_started
     }
 
-    /// Takes the next bytes; a block at a member's beginning is not copied.
+    /// Compresses the bytes of a block. A block that starts a member is not copied.
     pub(super) fn push(&mut self, mut block: Block) -> io::Result<()> {
         if !self.buffer.filled().is_empty() {
             self.write_all(block.filled())?;
@@ -105,7 +107,7 @@ impl<'a, W: Write> GzipWriter<'a, W> {
         Ok(())
     }
 
-    /// Writes what is left, and gives the output back. Empty input is one empty member.
+    /// Writes all remaining data and returns the output. Empty input becomes one empty member.
     pub(super) fn finish(mut self) -> io::Result<W> {
         if !self.buffer.filled().is_empty() || !self.has_written {
             self.dispatch_buffer()?;
@@ -113,7 +115,7 @@ impl<'a, W: Write> GzipWriter<'a, W> {
         while !self.pending.is_empty() {
             self.drain_one()?;
         }
-        self.tasks = None;
+        self.requests = None;
         for worker in self.workers.drain(..) {
             worker.join().map_err(|_| stopped())?;
         }
@@ -142,8 +144,8 @@ impl<'a, W: Write> GzipWriter<'a, W> {
             return self.write_member(compressed);
         }
         let (sender, receiver) = sync_channel(1);
-        let tasks = self.tasks.as_ref().ok_or_else(stopped)?;
-        tasks.send((member, sender)).map_err(|_| stopped())?;
+        let requests = self.requests.as_ref().ok_or_else(stopped)?;
+        requests.send((member, sender)).map_err(|_| stopped())?;
         self.pending.push_back(receiver);
         while self.pending.len() > self.workers.len() * 2 {
             self.drain_one()?;
@@ -190,17 +192,17 @@ fn stopped() -> io::Error {
 }
 
 impl Shared {
-    /// Compresses members until there are no more.
+    /// Compresses members until the writer closes the channel.
     fn work(&self) {
         let mut compressor = Compressor::new(self.level);
         loop {
-            let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            let task = tasks.recv();
-            drop(tasks);
-            let Ok((member, sender)) = task else {
+            let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            let request = requests.recv();
+            drop(requests);
+            let Ok((member, sender)) = request else {
                 return;
             };
-            // The writer may have failed and gone.
+            // If the writer has failed, nobody receives the result.
             let _ = sender.send(self.compress(&mut compressor, member));
         }
     }

@@ -10,9 +10,9 @@ fn sample(len: usize) -> Vec<u8> {
         state >> 24
     };
     (0..len)
-        .map(|place| {
-            if place % 7 < 4 {
-                (place / 64) as u8
+        .map(|index| {
+            if index % 7 < 4 {
+                (index / 64) as u8
             } else {
                 next() as u8
             }
@@ -37,7 +37,7 @@ fn decode(content: Content, bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 #[test]
-fn what_is_written_is_read_and_does_not_depend_on_threads() {
+fn encoded_data_decodes_and_does_not_depend_on_threads() {
     let forms = [
         (Compression::Uncompressed, Content::Tar),
         (Compression::Gzip, Content::Gzip),
@@ -59,7 +59,7 @@ fn what_is_written_is_read_and_does_not_depend_on_threads() {
 }
 
 #[test]
-fn what_is_written_does_not_depend_on_the_pieces() {
+fn encoded_data_does_not_depend_on_write_sizes() {
     let bytes = sample(600_000);
     for compression in [Compression::Gzip, Compression::Zstd] {
         for len in [300, 256 << 10, (256 << 10) + 1, bytes.len()] {
@@ -76,13 +76,13 @@ fn what_is_written_does_not_depend_on_the_pieces() {
 }
 
 #[test]
-fn gzip_headers_hold_no_time_and_no_name() {
+fn gzip_headers_contain_neither_time_nor_name() {
     let out = encode(Compression::Gzip, 1, b"x");
     assert_eq!(out[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
 }
 
 #[test]
-fn several_members_and_frames_are_one_stream() {
+fn concatenated_members_and_frames_decode_as_one_stream() {
     for (compression, content) in [
         (Compression::Gzip, Content::Gzip),
         (Compression::Zstd, Content::Zstd),
@@ -104,7 +104,7 @@ fn skippable_zstd_frames_are_skipped() {
 }
 
 #[test]
-fn gzip_may_be_followed_by_zeros_only() {
+fn only_zeros_may_follow_gzip_data() {
     let member = encode(Compression::Gzip, 1, b"x");
     let zeros = [member.clone(), vec![0; 5000]].concat();
     assert_eq!(decode(Content::Gzip, &zeros).unwrap(), b"x");
@@ -116,7 +116,7 @@ fn gzip_may_be_followed_by_zeros_only() {
 }
 
 #[test]
-fn an_end_inside_the_data_is_an_error() {
+fn truncated_data_is_an_error() {
     let bytes = sample(300_000);
     for (compression, content) in [
         (Compression::Gzip, Content::Gzip),
@@ -133,7 +133,7 @@ fn an_end_inside_the_data_is_an_error() {
 }
 
 #[test]
-fn bzip2_and_xz_streams_are_read_to_the_last() {
+fn concatenated_bzip2_and_xz_streams_are_decoded() {
     let bzip2 = |text: &[u8]| {
         let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
         encoder.write_all(text).unwrap();
@@ -152,7 +152,7 @@ fn bzip2_and_xz_streams_are_read_to_the_last() {
 }
 
 #[test]
-fn a_window_over_the_cap_is_refused() {
+fn a_window_larger_than_the_limit_is_refused() {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     encoder.window_log(28).unwrap();
     encoder.long_distance_matching(true).unwrap();

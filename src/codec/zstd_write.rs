@@ -1,12 +1,12 @@
-//! Zstandard in one frame.
+//! Writes Zstandard as a single frame.
 
 use std::io::{self, Write};
 
 use zstd::bulk::Compressor;
 use zstd::stream::write::Encoder;
 
-/// What is no longer than this is compressed in one call. zstd knows its length then and takes tables
-/// to match: at level 19 those for any length take 40 ms to prepare, whatever there is to compress.
+/// Input up to this size in bytes is compressed in one call. zstd then knows the length and chooses tables
+/// to match. At level 19, preparing tables for an unknown length takes 40 ms even for tiny inputs.
 const SMALL: usize = 256 << 10;
 
 /// Compresses with libzstd.
@@ -17,26 +17,26 @@ pub(super) struct ZstdWriter<'a, W: Write> {
 }
 
 enum State<'a, W: Write> {
-    /// All bytes so far, which may be all there are.
+    /// The input so far, up to [`SMALL`] bytes.
     Small(Vec<u8>, W),
-    /// There are more.
+    /// The input is longer than that.
     Stream(Box<Encoder<'a, W>>),
-    /// The encoder could not be made.
+    /// Creating the encoder failed.
     Failed,
 }
 
 impl<W: Write> ZstdWriter<'_, W> {
-    /// The number of threads changes nothing about the bytes.
+    /// Creates a writer. The output does not depend on the number of threads.
     pub(super) fn new(level: i32, threads: usize, output: W) -> Self {
         ZstdWriter {
             level,
-            // One worker and more write the same bytes; none writes others.
+            // Any number of workers writes the same bytes, but 0, which disables multithreading, does not.
             threads: u32::try_from(threads).unwrap_or(1).max(1),
             state: State::Small(Vec::new(), output),
         }
     }
 
-    /// Writes what is left, and gives the output back.
+    /// Writes all remaining data and returns the output.
     pub(super) fn finish(self) -> io::Result<W> {
         match self.state {
             State::Small(bytes, mut output) => {
@@ -50,7 +50,7 @@ impl<W: Write> ZstdWriter<'_, W> {
         }
     }
 
-    /// Goes on in another way with what turns out to be long.
+    /// Switches to the streaming encoder because the input is longer than [`SMALL`].
     fn begin_stream(&mut self) -> io::Result<()> {
         let State::Small(bytes, output) = std::mem::replace(&mut self.state, State::Failed) else {
             return Err(failed());
@@ -66,9 +66,9 @@ impl<W: Write> ZstdWriter<'_, W> {
 
 impl<W: Write> Write for ZstdWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let State::Small(held, _) = &mut self.state {
-            if held.len() + bytes.len() <= SMALL {
-                held.extend_from_slice(bytes);
+        if let State::Small(buffered, _) = &mut self.state {
+            if buffered.len() + bytes.len() <= SMALL {
+                buffered.extend_from_slice(bytes);
                 return Ok(bytes.len());
             }
             self.begin_stream()?;
@@ -80,11 +80,11 @@ impl<W: Write> Write for ZstdWriter<'_, W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Flushing inside the stream would change what is written.
+        // Flushing the encoder would change the compressed bytes.
         Ok(())
     }
 }
 
 fn failed() -> io::Error {
-    io::Error::other("the encoder failed before")
+    io::Error::other("the encoder failed earlier")
 }

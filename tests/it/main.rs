@@ -9,6 +9,7 @@ mod architecture;
 mod artifacts;
 mod bad_names;
 mod batch;
+mod batch_state;
 mod batch_stopped;
 mod bench_statistics;
 mod bit_flips;

@@ -3,6 +3,7 @@
 mod digest_map;
 mod fingerprint;
 mod inputs;
+mod options;
 mod others;
 mod output;
 mod queue;
@@ -12,6 +13,7 @@ mod tally;
 mod walk;
 mod work;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -22,13 +24,14 @@ use ocify::input::may_be_image_layout;
 use ocify::report::batch::Summary;
 
 use self::inputs::{Finder, OutputPlace, Selection, Watch, named};
+use self::options::options_key;
 use self::output::Workshop;
 use self::queue::Queue;
 pub(crate) use self::shard::{Shard, ShardChoice};
 use self::state::{State, StateOptions};
 use self::tally::Tally;
 use self::work::{Outputs, Worker};
-use crate::args::{Fix, Format, Many, ProgressMode};
+use crate::args::Fix;
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
 
@@ -297,32 +300,19 @@ fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
 }
 
 fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
-    let options = options_text(args);
     let options = StateOptions {
         shard,
-        options: &options,
+        options: &options_key(args)?,
     };
     // First the state, whose lock keeps others away.
     let state = State::open(output, options)?;
+    if state.is_upgraded() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "note: {} was written by an older version of ocify; outputs that it lists are written again",
+            show_path(state.path())
+        );
+    }
     let shop = Workshop::open(output, shard)?;
     Ok(Outputs { shop, state })
-}
-
-/// Everything that outputs depend on besides their inputs: all options but those that are known to
-/// make no difference, so that none can be forgotten, and the version.
-fn options_text(args: &Fix) -> String {
-    let mut args = args.clone();
-    args.inputs.clear();
-    args.output = None;
-    args.dry_run = false;
-    args.format = Format::Text;
-    args.metadata_file = None;
-    args.spool_dir = None;
-    args.progress = ProgressMode::Auto;
-    args.jobs = None;
-    args.force = false;
-    args.sync = false;
-    args.many = Many::default();
-    let version = env!("CARGO_PKG_VERSION");
-    format!("{version} {} {args:?}", std::env::consts::ARCH)
 }

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use ocify::apply::{Link, Verify};
 use ocify::image::Reference;
 use ocify::plan::{ImageChoice, MissingPolicy};
+use serde::Serialize;
 
 /// The forms of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,7 +16,8 @@ pub(crate) enum Format {
 }
 
 /// What happens to attestations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Attestations {
     /// Keep them, and move their links to the new digests
     Keep,
@@ -24,7 +26,8 @@ pub(crate) enum Attestations {
 }
 
 /// What layers are compressed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum LayerCompression {
     /// As they are
     Keep,
@@ -37,7 +40,8 @@ pub(crate) enum LayerCompression {
 }
 
 /// How gzip is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Members {
     /// Members of 1 MiB, on all processors
     Multi,
@@ -46,7 +50,8 @@ pub(crate) enum Members {
 }
 
 /// What happens to what lacks content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Missing {
     /// Keep it, and report it
     Keep,
@@ -124,7 +129,8 @@ pub(crate) enum ProgressMode {
 }
 
 /// What is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Verification {
     /// Every blob
     Full,
@@ -143,7 +149,8 @@ impl Verification {
 }
 
 /// Whether files share their bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Linking {
     /// Share blocks where the filesystem can (reflinks), else copy
     Auto,

@@ -1,26 +1,26 @@
 //! What a batch has finished, in one small file beside its outputs, so that a run that was stopped
 //! goes on where it was.
 //!
-//! The file only helps: a line that is lost or damaged costs the time to make an output again. Each
-//! line is a JSON object that begins with a check sum over its rest. The last line about a path
-//! counts. Lines are appended whole as outputs get their place, and when most of them are
-//! outdated the file is written anew.
+//! The file only saves time: if a line is lost or damaged, its output is written again. The last line
+//! about a path counts. Lines are appended whole as outputs are published, and when most of them are
+//! outdated the file is rewritten.
 
-use std::borrow::Cow;
+mod lines;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use ocify::error::{Code, Error, IoContext, Result, show_path};
-use ocify::image::{Algorithm, Digest};
+use ocify::image::Digest;
 use ocify::publish::{PublishOptions, StagedFile, is_at, is_temporary};
 use rustix::fs::{OFlags, fcntl_setfl};
-use serde::Serialize;
 use serde_json::Value;
 
+use self::lines::{FORMAT, Key, Noted, format_of, header, key, line, noted, parse};
 use super::fingerprint::Fingerprint;
 use super::output::own_name;
 use super::shard::Shard;
@@ -31,24 +31,30 @@ const FREE_LINES: usize = 1000;
 /// How often the file is opened again when another run replaces it.
 const ATTEMPTS: usize = 100;
 
-/// The first bytes of the path's SHA-256: enough to tell any number of paths apart.
-type Key = [u8; 16];
-
-/// What one line says.
+/// What is known of a finished output.
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    source: Fingerprint,
-    output: Fingerprint,
-    options: u64,
-    line: Place,
+    noted: Noted,
+    line: Span,
 }
 
-/// Where a line stands.
+/// Where a line is in the state files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct Span {
     file: usize,
     at: u64,
     len: usize,
+}
+
+/// What a state file holds.
+#[derive(Debug, Default)]
+struct Contents {
+    /// The last line about each path.
+    records: HashMap<Key, Record>,
+    /// How many lines there are, damaged ones included.
+    lines: usize,
+    /// The number of its format, if the file states one.
+    format: Option<u64>,
 }
 
 /// How an output stands that a batch is about to make.
@@ -69,19 +75,21 @@ pub(crate) enum Standing {
 pub(crate) struct StateOptions<'a> {
     /// The share whose state it is.
     pub(crate) shard: Option<Shard>,
-    /// A text that is another one whenever outputs could be.
-    pub(crate) options: &'a str,
+    /// A digest that differs whenever outputs could differ.
+    pub(crate) options: &'a Digest,
 }
 
 /// The open state of one share, which nobody else can open meanwhile.
 #[derive(Debug)]
 pub(crate) struct State {
     path: PathBuf,
-    options: u64,
+    options: Digest,
     records: HashMap<Key, Record>,
     /// The files of all shares; the first is that of this one.
     files: Vec<File>,
-    is_empty: bool,
+    /// Whether the file is empty, so that its first line comes before the next one.
+    lacks_header: Mutex<bool>,
+    is_upgraded: bool,
 }
 
 impl State {
@@ -89,37 +97,60 @@ impl State {
     /// that the number of shares can change.
     ///
     /// # Errors
-    /// Another run has the same share, or the file cannot be made.
+    /// Another run has the same share, the file is from a newer version of ocify, or it cannot be
+    /// created or read.
     pub(crate) fn open(directory: &Path, options: StateOptions<'_>) -> Result<State> {
         let name = own_name("state", options.shard);
         let path = directory.join(&name);
         let file = lock(&path, directory)?;
         let mut state = State {
             path,
-            options: number(&Digest::of(Algorithm::Sha256, options.options.as_bytes()).hex()[..16]),
+            options: options.options.clone(),
             records: HashMap::new(),
             files: vec![file],
-            is_empty: true,
+            lacks_header: Mutex::new(false),
+            is_upgraded: false,
         };
-        let (mut own, total) = state.read(0)?;
-        if total - own.len() > own.len() + FREE_LINES {
-            state.compact(&own)?;
-            own = state.read(0)?.0;
+        let mut found = state.read(0)?;
+        if let Some(format) = found.format.filter(|format| *format > FORMAT) {
+            return Err(newer(&state.path, format));
         }
-        state.is_empty = own.is_empty();
+        let is_older = found.lines > 0 && found.format != Some(FORMAT);
+        let mut records = found.records.values();
+        state.is_upgraded = is_older && records.any(|record| record.noted.is_of_format_1);
+        let outdated = found.lines - found.records.len();
+        if is_older || outdated > found.records.len() + FREE_LINES {
+            state.compact(&found.records)?;
+            found = state.read(0)?;
+        }
+        state.lacks_header = Mutex::new(found.lines == 0);
         state.end_torn_line()?;
+        let mut own = found.records;
         for other in others(directory, &name) {
             // What cannot be read costs time, as if it were not there.
             if let Ok(file) = File::open(other) {
                 state.files.push(file);
-                let found = state.read(state.files.len() - 1);
-                for (key, record) in found.map(|(records, _)| records).unwrap_or_default() {
-                    own.entry(key).or_insert(record);
+                let found = state.read(state.files.len() - 1).unwrap_or_default();
+                if found.format.is_none_or(|format| format <= FORMAT) {
+                    for (key, record) in found.records {
+                        own.entry(key).or_insert(record);
+                    }
                 }
             }
         }
         state.records = own;
         Ok(state)
+    }
+
+    /// Whether an older version of ocify wrote the file. What it recorded does not count as finished,
+    /// and now the file has the current format.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.is_upgraded
+    }
+
+    /// The file of this share.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How the output for a source stands.
@@ -131,10 +162,11 @@ impl State {
         let Some(record) = self.records.get(&key(relative)) else {
             return Standing::Foreign;
         };
-        if !Fingerprint::of(output).is_ok_and(|found| found == record.output) {
+        let noted = record.noted;
+        if !Fingerprint::of(output).is_ok_and(|found| found == noted.output) {
             return Standing::Foreign;
         }
-        if record.source != source || record.options != self.options {
+        if noted.source != source || !noted.has_options {
             return Standing::Outdated;
         }
         match self.note(record) {
@@ -161,19 +193,19 @@ impl State {
         output: Fingerprint,
         note: &Value,
     ) -> Result<()> {
-        let line = line(&Line {
-            path: relative.to_string_lossy(),
-            key: hex(&key(relative)),
-            source: (source.len, source.modified),
-            output: (output.len, output.modified),
-            options: format!("{:016x}", self.options),
-            note,
-        })
-        .context("write", &self.path)?;
-        // The file is open for appending, and a line is one write.
-        (&self.files[0])
-            .write_all(&line)
-            .context("write", &self.path)
+        let line = line(relative, [source, output], &self.options, note);
+        let mut bytes = line.context("write", &self.path)?;
+        let mut lacks_header = self
+            .lacks_header
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *lacks_header {
+            bytes = [header(), bytes].concat();
+        }
+        // The file is open for appending, and this is one write.
+        let written = (&self.files[0]).write_all(&bytes);
+        *lacks_header &= written.is_err();
+        written.context("write", &self.path)
     }
 
     /// Makes all lines survive a power failure.
@@ -184,24 +216,25 @@ impl State {
         self.files[0].sync_all().context("sync", &self.path)
     }
 
-    /// Removes the file if it holds nothing.
+    /// Removes the file if it records nothing.
     pub(crate) fn close(self) {
-        let is_empty = self.files[0].metadata().is_ok_and(|found| found.len() == 0);
-        if self.is_empty && is_empty {
-            // A file too many does no harm.
+        let empty = [0, header().len() as u64];
+        let len = self.files[0].metadata().map(|found| found.len());
+        if len.is_ok_and(|len| empty.contains(&len)) {
+            // An extra file does no harm.
             let _ = fs::remove_file(&self.path);
         }
     }
 
-    /// The last line about each path, and how many lines there are; damaged ones are passed over.
-    fn read(&self, number: usize) -> Result<(HashMap<Key, Record>, usize)> {
-        let mut records = HashMap::new();
+    /// Reads one of the files; damaged lines are skipped.
+    fn read(&self, number: usize) -> Result<Contents> {
+        let mut contents = Contents::default();
         let file = Positioned {
             file: &self.files[number],
             at: 0,
         };
         let mut reader = BufReader::with_capacity(64 << 10, file);
-        let (mut at, mut total) = (0, 0);
+        let mut at = 0;
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
@@ -209,16 +242,20 @@ impl State {
                 .read_until(b'\n', &mut bytes)
                 .context("read", &self.path)?;
             if len == 0 {
-                return Ok((records, total));
+                return Ok(contents);
             }
-            total += 1;
-            let line = Place {
+            if contents.lines == 0 {
+                contents.format = format_of(&bytes);
+            }
+            contents.lines += 1;
+            let line = Span {
                 file: number,
                 at,
                 len,
             };
-            if let Some((key, record)) = parse(&bytes).and_then(|value| record(&value, line)) {
-                records.insert(key, record);
+            let found = parse(&bytes).and_then(|value| noted(&value, &self.options));
+            if let Some((key, noted)) = found {
+                contents.records.insert(key, Record { noted, line });
             }
             at += len as u64;
         }
@@ -241,17 +278,18 @@ impl State {
 
     /// Writes the lines that count beside the file, and lets the new file take its place.
     fn compact(&mut self, records: &HashMap<Key, Record>) -> Result<()> {
-        let mut places: Vec<Place> = records.values().map(|record| record.line).collect();
-        places.sort_by_key(|place| place.at);
+        let mut lines: Vec<Span> = records.values().map(|record| record.line).collect();
+        lines.sort_by_key(|line| line.at);
         // It may be a link.
         let path = fs::canonicalize(&self.path).context("look up", &self.path)?;
         let staged = StagedFile::create(&path).context("create", &path)?;
         let write = || -> io::Result<()> {
             let mut out = BufWriter::new(staged.file());
-            for place in places {
-                let mut line = vec![0; place.len];
-                self.files[0].read_exact_at(&mut line, place.at)?;
-                out.write_all(&line)?;
+            out.write_all(&header())?;
+            for line in lines {
+                let mut bytes = vec![0; line.len];
+                self.files[0].read_exact_at(&mut bytes, line.at)?;
+                out.write_all(&bytes)?;
             }
             out.flush()?;
             // As every state is open.
@@ -315,6 +353,20 @@ fn busy(directory: &Path) -> Error {
     .with_hint("wait for it to end, or give each worker a share of its own with --shard")
 }
 
+fn newer(path: &Path, format: u64) -> Error {
+    Error::new(
+        Code::OutputExists,
+        format!(
+            "{} has format {format}, and this version of ocify knows formats up to {FORMAT}",
+            show_path(path)
+        ),
+    )
+    .with_path(path)
+    .with_expected(FORMAT)
+    .with_found(format)
+    .with_hint("use the newer ocify that wrote it, or choose another OUTPUT")
+}
+
 /// The state files of other shares, in the order of their names.
 fn others(directory: &Path, own: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -330,75 +382,9 @@ fn others(directory: &Path, own: &str) -> Vec<PathBuf> {
     paths
 }
 
-fn key(relative: &Path) -> Key {
-    let digest = Digest::of(Algorithm::Sha256, relative.as_os_str().as_bytes());
-    let number = u128::from_str_radix(&digest.hex()[..32], 16).unwrap_or(0);
-    number.to_be_bytes()
-}
-
-fn hex(key: &Key) -> String {
-    format!("{:032x}", u128::from_be_bytes(*key))
-}
-
-fn number(hex: &str) -> u64 {
-    u64::from_str_radix(hex, 16).unwrap_or(0)
-}
-
-fn sum(rest: &[u8]) -> String {
-    Digest::of(Algorithm::Sha256, rest).hex()[..16].to_owned()
-}
-
-/// A line without its check sum.
-#[derive(Serialize)]
-struct Line<'a> {
-    path: Cow<'a, str>,
-    key: String,
-    /// Length and time, as of the output.
-    source: (u64, i64),
-    output: (u64, i64),
-    options: String,
-    note: &'a Value,
-}
-
-/// The object with its check sum in front, on a line.
-fn line(line: &Line<'_>) -> io::Result<Vec<u8>> {
-    let text = serde_json::to_string(line)?;
-    let rest = &text[1..];
-    Ok(format!("{{\"sum\":\"{}\",{rest}\n", sum(rest.as_bytes())).into_bytes())
-}
-
-/// The object on a line, if its check sum is right.
-fn parse(line: &[u8]) -> Option<Value> {
-    let text = line.strip_suffix(b"\n")?.strip_prefix(b"{\"sum\":\"")?;
-    let (stated, rest) = text.split_at_checked(16)?;
-    let rest = rest.strip_prefix(b"\",")?;
-    if sum(rest).as_bytes() != stated {
-        return None;
-    }
-    serde_json::from_slice(&[b"{", rest].concat()).ok()
-}
-
-fn record(value: &Value, line: Place) -> Option<(Key, Record)> {
-    let fingerprint = |name: &str| {
-        let pair = value.get(name)?.as_array()?;
-        Some(Fingerprint {
-            len: pair.first()?.as_u64()?,
-            modified: pair.get(1)?.as_i64()?,
-        })
-    };
-    let text = |name: &str| value.get(name)?.as_str();
-    let key = u128::from_str_radix(text("key")?, 16).ok()?;
-    let record = Record {
-        source: fingerprint("source")?,
-        output: fingerprint("output")?,
-        options: u64::from_str_radix(text("options")?, 16).ok()?,
-        line,
-    };
-    Some((key.to_be_bytes(), record))
-}
-
 #[cfg(test)]
 mod tests {
+    use ocify::image::Algorithm;
     use serde_json::json;
 
     use super::*;
@@ -408,9 +394,13 @@ mod tests {
         modified: 9,
     };
 
+    fn open(directory: &Path, options: &str, shard: Option<Shard>) -> Result<State> {
+        let options = &Digest::of(Algorithm::Sha256, options.as_bytes());
+        State::open(directory, StateOptions { shard, options })
+    }
+
     fn opened(directory: &Path, options: &str) -> State {
-        let shard = None;
-        State::open(directory, StateOptions { shard, options }).unwrap()
+        open(directory, options, None).unwrap()
     }
 
     fn output(directory: &Path, name: &str) -> (PathBuf, Fingerprint) {
@@ -469,6 +459,7 @@ mod tests {
         let known = |bytes: &[u8]| {
             fs::write(&file, bytes).unwrap();
             let state = opened(dir.path(), "");
+            assert!(!state.is_upgraded());
             let is_known = |name: &&str| {
                 let standing = state.standing(Path::new(name), SOURCE, &path);
                 standing == Standing::Finished(json!(name))
@@ -477,11 +468,15 @@ mod tests {
         };
         assert_eq!(known(&whole), "abc");
         assert_eq!(known(&whole[..whole.len() - 1]), "ab", "the end is torn");
-        let lines = whole.iter().position(|byte| *byte == b'\n').unwrap();
-        assert_eq!(known(&whole[5..]), "bc", "the start is missing");
+        assert_eq!(known(&whole[5..]), "abc", "the start is missing");
+        let first = header().len();
+        assert_eq!(known(&whole[first + 5..]), "bc", "a line is cut");
         let mut changed = whole.clone();
         // One digit of a number: the line would still be read.
-        let digit = changed[..lines].iter().rposition(u8::is_ascii_digit);
+        let mut ends = (first..whole.len()).filter(|at| whole[*at] == b'\n');
+        let digit = changed[..ends.next().unwrap()]
+            .iter()
+            .rposition(u8::is_ascii_digit);
         changed[digit.unwrap()] ^= 1;
         assert_eq!(known(&changed), "bc", "a digit is another");
         assert_eq!(known(b""), "");
@@ -503,7 +498,7 @@ mod tests {
     fn one_run_at_a_time_for_each_share() {
         let dir = tempfile::tempdir().unwrap();
         let shard = |number| Some(Shard { number, count: 2 });
-        let open = |shard| State::open(dir.path(), StateOptions { shard, options: "" });
+        let open = |shard| open(dir.path(), "", shard);
         let first = open(shard(1)).unwrap();
         let second = open(shard(2)).unwrap();
         assert_eq!(open(shard(1)).unwrap_err().code(), Code::OutputBusy);
@@ -542,5 +537,105 @@ mod tests {
             assert!(len() < before / 500);
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         }
+    }
+
+    /// A line as format 1 has it: with a shorter key for the options.
+    fn old_line(name: &str, output: Fingerprint) -> String {
+        let key = Digest::of(Algorithm::Sha256, name.as_bytes()).hex();
+        let rest = format!(
+            r#""path":"{name}","key":"{}","source":[7,9],"output":[{},{}],"options":"0123456789abcdef","note":null}}"#,
+            &key[..32],
+            output.len,
+            output.modified
+        );
+        let sum = Digest::of(Algorithm::Sha256, rest.as_bytes()).hex();
+        format!("{{\"sum\":\"{}\",{rest}\n", &sum[..16])
+    }
+
+    #[test]
+    fn files_of_older_versions_are_upgraded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, fingerprint) = output(dir.path(), "a");
+        let file = dir.path().join(".ocify-state");
+        let old = old_line("a", fingerprint);
+        // The other is only read.
+        let share = dir.path().join(".ocify-state-1-of-2");
+        let (other, of_other) = output(dir.path(), "b");
+        fs::write(&share, old_line("b", of_other)).unwrap();
+        fs::write(&file, format!("{old}torn")).unwrap();
+        let state = opened(dir.path(), "");
+        assert!(state.is_upgraded());
+        for (name, path) in [("a", &path), ("b", &other)] {
+            let standing = state.standing(Path::new(name), SOURCE, path);
+            assert_eq!(standing, Standing::Outdated, "{name}");
+        }
+        assert_eq!(fs::read_to_string(&share).unwrap(), old_line("b", of_other));
+        let upgraded = format!("{{\"format\":2}}\n{old}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), upgraded);
+        let relative = Path::new("a");
+        let note = json!(1);
+        state.finish(relative, SOURCE, fingerprint, &note).unwrap();
+        drop(state);
+        let state = opened(dir.path(), "");
+        assert!(!state.is_upgraded());
+        let finished = Standing::Finished(note);
+        assert_eq!(state.standing(relative, SOURCE, &path), finished);
+    }
+
+    #[test]
+    fn files_of_newer_versions_are_refused_and_stay_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, fingerprint) = output(dir.path(), "a");
+        let text = format!("{{\"format\":3}}\n{}torn", old_line("a", fingerprint));
+        for name in [".ocify-state", ".ocify-state-1-of-2"] {
+            let file = dir.path().join(name);
+            fs::write(&file, &text).unwrap();
+            let shard = Some(Shard {
+                number: 1,
+                count: 2,
+            });
+            let own = if name == ".ocify-state" { None } else { shard };
+            let error = open(dir.path(), "", own).unwrap_err();
+            assert_eq!(error.code(), Code::OutputExists);
+            let expected = "has format 3, and this version of ocify knows formats up to 2";
+            assert!(error.to_string().ends_with(expected), "{error}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+            if own.is_none() {
+                fs::remove_file(&file).unwrap();
+            }
+        }
+        // Of another share it counts as nothing.
+        let state = opened(dir.path(), "");
+        let standing = state.standing(Path::new("a"), SOURCE, &path);
+        assert_eq!(standing, Standing::Foreign);
+    }
+
+    #[test]
+    fn the_first_line_states_the_format() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, fingerprint) = output(dir.path(), "a");
+        let file = dir.path().join(".ocify-state");
+        let state = opened(dir.path(), "");
+        assert_eq!(fs::read(&file).unwrap(), b"");
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c", "d"] {
+                let state = &state;
+                scope.spawn(move || {
+                    state.finish(Path::new(name), SOURCE, fingerprint, &Value::Null)
+                });
+            }
+        });
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("{\"format\":2}\n{\"sum\":\""), "{text}");
+        assert_eq!(text.matches("format").count(), 1);
+        assert_eq!(text.lines().count(), 5);
+        // A crash right at the beginning.
+        fs::write(&file, b"{\"for").unwrap();
+        drop(state);
+        let state = opened(dir.path(), "");
+        assert!(!state.is_upgraded());
+        assert_eq!(fs::read(&file).unwrap(), b"{\"format\":2}\n");
+        state.close();
+        assert!(!file.exists());
     }
 }

@@ -1,0 +1,182 @@
+//! The options that outputs depend on, as one digest.
+
+use ocify::error::{Code, Error, Result};
+use ocify::image::{Algorithm, Digest};
+use serde::Serialize;
+
+use crate::args::{Attestations, Fix, LayerCompression, Linking, Members, Missing, Verification};
+
+/// Everything that an output depends on besides its input.
+#[derive(Serialize)]
+struct OutputOptions {
+    /// Another version may make another output.
+    version: &'static str,
+    /// `manifest.json` describes an image for this machine's architecture.
+    architecture: &'static str,
+    platform: Option<String>,
+    attestations: Attestations,
+    compression: LayerCompression,
+    compression_level: Option<i32>,
+    gzip_members: Members,
+    oci_mediatypes: bool,
+    engines: Vec<String>,
+    rename: Vec<[String; 2]>,
+    image: Vec<String>,
+    missing: Missing,
+    verify: Option<Verification>,
+    link: Linking,
+    lenient: bool,
+    max_ratio: u64,
+    max_window: u64,
+}
+
+impl OutputOptions {
+    /// Every option is named here, so that a new one is not forgotten.
+    fn of(args: &Fix) -> Self {
+        let Fix {
+            platform,
+            attestations,
+            compression,
+            compression_level,
+            gzip_members,
+            oci_mediatypes,
+            engines,
+            rename,
+            image,
+            missing,
+            verify,
+            link,
+            lenient,
+            max_ratio,
+            max_window,
+            // These say what is read and written, and how.
+            inputs: _,
+            output: _,
+            many: _,
+            spool_dir: _,
+            jobs: _,
+            sync: _,
+            force: _,
+            // These are for people and programs that watch.
+            format: _,
+            metadata_file: _,
+            progress: _,
+            // With these there is no output directory.
+            in_place: _,
+            recover: _,
+            dry_run: _,
+            // Many inputs cannot have it.
+            name: _,
+        } = args;
+        OutputOptions {
+            version: env!("CARGO_PKG_VERSION"),
+            architecture: std::env::consts::ARCH,
+            platform: platform.as_ref().map(ToString::to_string),
+            attestations: *attestations,
+            compression: *compression,
+            compression_level: *compression_level,
+            gzip_members: *gzip_members,
+            oci_mediatypes: *oci_mediatypes,
+            engines: engines.iter().map(ToString::to_string).collect(),
+            rename: rename
+                .iter()
+                .map(|(old, new)| [old.full(), new.full()])
+                .collect(),
+            image: image.iter().map(ToString::to_string).collect(),
+            missing: *missing,
+            verify: *verify,
+            link: *link,
+            lenient: *lenient,
+            max_ratio: *max_ratio,
+            max_window: *max_window,
+        }
+    }
+}
+
+/// The SHA-256 of the options as canonical JSON: without white space, keys sorted.
+///
+/// # Errors
+/// The options cannot be written as JSON.
+pub(crate) fn options_key(args: &Fix) -> Result<Digest> {
+    let text = canonical(args).map_err(|error| {
+        Error::new(Code::Io, "the options cannot be written as JSON").with_source(error)
+    })?;
+    Ok(Digest::of(Algorithm::Sha256, text.as_bytes()))
+}
+
+fn canonical(args: &Fix) -> serde_json::Result<String> {
+    let mut value = serde_json::to_value(OutputOptions::of(args))?;
+    value.sort_all_objects();
+    Ok(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn args(line: &[&str]) -> Fix {
+        let line = ["ocify", "fix", "in", "-o", "out/"].iter().chain(line);
+        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command;
+        args
+    }
+
+    #[test]
+    fn the_text_is_canonical() {
+        let line = [
+            "--for",
+            "docker@20.10",
+            "--rename",
+            "a=b:1",
+            "--image",
+            "2",
+            "--compression-level",
+            "9",
+            "--platform",
+            "linux/arm64",
+        ];
+        let expected = format!(
+            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"lenient":false,"link":"auto","max_ratio":1100,"max_window":128,"missing":"keep","oci_mediatypes":true,"platform":"linux/arm64","rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"verify":null,"version":"{}"}}"#,
+            std::env::consts::ARCH,
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(canonical(&args(&line)).unwrap(), expected);
+    }
+
+    #[test]
+    fn options_that_change_outputs_change_the_key() {
+        let key = |line: &[&str]| options_key(&args(line)).unwrap();
+        let none = key(&[]);
+        let lines: [&[&str]; 14] = [
+            &["--platform", "linux/arm64"],
+            &["--attestations", "drop"],
+            &["--compression", "gzip"],
+            &["--compression-level", "1"],
+            &["--gzip-members", "single"],
+            &["--oci-mediatypes=false"],
+            &["--for", "podman"],
+            &["--rename", "a=b"],
+            &["--image", "1"],
+            &["--missing", "prune"],
+            &["--verify", "documents"],
+            &["--link", "never"],
+            &["--lenient"],
+            &["--max-ratio", "7"],
+        ];
+        let mut keys: Vec<Digest> = lines.iter().map(|line| key(line)).collect();
+        keys.push(none.clone());
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), lines.len() + 1);
+        for line in [
+            &["--jobs", "3"][..],
+            &["--force", "--sync"],
+            &["--spool-dir", "/tmp", "--format", "json"],
+            &["--shard", "1/2", "--report", "r.jsonl"],
+        ] {
+            assert_eq!(key(line), none, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The lines of a state file.
+//!
+//! The first one states the format's number, which is 2: `{"format":2}`. A file without it is of format 1,
+//! whose lines have a shorter key for the options, so that it matches none. Every other line is a JSON
+//! object that begins with a checksum over its rest.
+
+use std::borrow::Cow;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use ocify::image::{Algorithm, Digest};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Fingerprint;
+
+/// The number of the format that is written.
+pub(super) const FORMAT: u64 = 2;
+
+/// The first bytes of the path's SHA-256: enough to tell any number of paths apart.
+pub(super) type Key = [u8; 16];
+
+/// The first line of a state file.
+pub(super) fn header() -> Vec<u8> {
+    format!("{}\n", json!({"format": FORMAT})).into_bytes()
+}
+
+/// The number of the format that the first line of a state file states.
+pub(super) fn format_of(first_line: &[u8]) -> Option<u64> {
+    let value: Value = serde_json::from_slice(first_line).ok()?;
+    value.get("format")?.as_u64()
+}
+
+/// What a line says about a finished output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noted {
+    pub(super) source: Fingerprint,
+    pub(super) output: Fingerprint,
+    /// Whether the output was made with the options that the reader has.
+    pub(super) has_options: bool,
+    /// Whether the key of its options is that of format 1, which matches no options.
+    pub(super) is_of_format_1: bool,
+}
+
+/// A line without its checksum.
+#[derive(Serialize)]
+struct Line<'a> {
+    path: Cow<'a, str>,
+    key: String,
+    /// Length and time, as of the output.
+    source: (u64, i64),
+    output: (u64, i64),
+    /// The key of the options, in hexadecimal.
+    options: String,
+    note: &'a Value,
+}
+
+pub(super) fn key(relative: &Path) -> Key {
+    let digest = Digest::of(Algorithm::Sha256, relative.as_os_str().as_bytes());
+    let number = u128::from_str_radix(&digest.hex()[..32], 16).unwrap_or(0);
+    number.to_be_bytes()
+}
+
+fn sum(rest: &[u8]) -> String {
+    Digest::of(Algorithm::Sha256, rest).hex()[..16].to_owned()
+}
+
+/// The line about an output: an object with its checksum in front.
+pub(super) fn line(
+    relative: &Path,
+    [source, output]: [Fingerprint; 2],
+    options: &Digest,
+    note: &Value,
+) -> io::Result<Vec<u8>> {
+    let text = serde_json::to_string(&Line {
+        path: relative.to_string_lossy(),
+        key: format!("{:032x}", u128::from_be_bytes(key(relative))),
+        source: (source.len, source.modified),
+        output: (output.len, output.modified),
+        options: options.hex(),
+        note,
+    })?;
+    let rest = &text[1..];
+    Ok(format!("{{\"sum\":\"{}\",{rest}\n", sum(rest.as_bytes())).into_bytes())
+}
+
+/// The object on a line, if its checksum is right.
+pub(super) fn parse(line: &[u8]) -> Option<Value> {
+    let text = line.strip_suffix(b"\n")?.strip_prefix(b"{\"sum\":\"")?;
+    let (stated, rest) = text.split_at_checked(16)?;
+    let rest = rest.strip_prefix(b"\",")?;
+    if sum(rest).as_bytes() != stated {
+        return None;
+    }
+    serde_json::from_slice(&[b"{", rest].concat()).ok()
+}
+
+/// What the object on a line says, and of which path.
+pub(super) fn noted(value: &Value, options: &Digest) -> Option<(Key, Noted)> {
+    let fingerprint = |name: &str| {
+        let pair = value.get(name)?.as_array()?;
+        Some(Fingerprint {
+            len: pair.first()?.as_u64()?,
+            modified: pair.get(1)?.as_i64()?,
+        })
+    };
+    let text = |name: &str| value.get(name)?.as_str();
+    let key = u128::from_str_radix(text("key")?, 16).ok()?;
+    let key_of_options = text("options")?;
+    let noted = Noted {
+        source: fingerprint("source")?,
+        output: fingerprint("output")?,
+        has_options: key_of_options == options.hex(),
+        is_of_format_1: key_of_options.len() == 16,
+    };
+    Some((key.to_be_bytes(), noted))
+}

@@ -76,25 +76,25 @@ impl Graph {
     }
 
     /// The images below an entry of an index, in order: manifests of digest `digest` or in that index.
-    pub fn images_below(&self, digest: &Digest) -> Vec<Digest> {
+    pub fn images_below<'a>(&'a self, digest: &'a Digest) -> Vec<&'a Digest> {
         let mut images = Vec::new();
         let mut seen = BTreeSet::new();
         self.collect_images(digest, &mut seen, &mut images);
         images
     }
 
-    fn collect_images(
-        &self,
-        digest: &Digest,
-        seen: &mut BTreeSet<Digest>,
-        images: &mut Vec<Digest>,
+    fn collect_images<'a>(
+        &'a self,
+        digest: &'a Digest,
+        seen: &mut BTreeSet<&'a Digest>,
+        images: &mut Vec<&'a Digest>,
     ) {
-        if !seen.insert(digest.clone()) {
+        if !seen.insert(digest) {
             return;
         }
         let is_image = |facts: &ManifestFacts| facts.role == ManifestRole::Image;
         if self.manifests.get(digest).is_some_and(is_image) {
-            images.push(digest.clone());
+            images.push(digest);
         }
         let document = self.documents.get(digest);
         for pointer in document

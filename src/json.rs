@@ -53,6 +53,15 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The value at the [`span`](Self::span) that a view of the same text had.
+    pub(crate) fn at(document: &'a str, span: &Range<usize>) -> Self {
+        View {
+            document,
+            start: span.start,
+            end: span.end,
+        }
+    }
+
     /// The value's byte range in the document.
     pub(crate) fn span(self) -> Range<usize> {
         self.start..self.end
@@ -165,6 +174,10 @@ mod tests {
         let items = root.get("a").unwrap().items().unwrap();
         assert_eq!(&text[items[0].span()], "1.50");
         let b = items[1].get("b").unwrap();
+        assert_eq!(
+            View::at(text, &items[1].span()).get("b").unwrap().span(),
+            b.span()
+        );
         assert_eq!(b.string().unwrap(), "xy");
         assert_eq!(&text[b.span()], "\"x\\u0079\"");
         assert!(root.get("n").is_none());

@@ -2,16 +2,19 @@
 //!
 //! Pure: no file, clock, environment or terminal is touched here.
 
+mod annotate;
 mod decide;
+mod describe;
 mod docker_manifest;
 mod docker_type;
 mod draft;
+mod entries;
 mod findings;
 mod form;
-mod names;
-mod naming;
 mod output;
+mod planner;
 mod recompress;
+mod rename;
 mod rewrite;
 pub mod rules;
 mod selection;
@@ -107,64 +110,6 @@ pub fn plan<'a>(
         form,
         host,
     })
-}
-
-/// All decisions, with the layers that were recompressed, and the layers still to recompress.
-fn decide_all(request: &Request<'_>, layers: &NewLayers) -> Result<(Plan, Vec<Transcode>)> {
-    let Request {
-        graph,
-        options,
-        form,
-        host,
-    } = *request;
-    let inventory = &graph.inventory;
-    let mut entries = names::join(graph)?;
-    let mut selection = selection::select(graph, inventory, &mut entries, options)?;
-    naming::rename(graph, &mut entries, &mut selection, options)?;
-    let mut decisions = decide::decide(graph, &mut selection, options, layers)?;
-    naming::decide_annotations(graph, &entries, &mut decisions);
-    let platforms = docker_manifest::platforms(graph);
-    let preference = docker_manifest::Preference {
-        asked: options.platform.as_ref(),
-        host,
-    };
-    let chosen = docker_manifest::choose(graph, &entries, &platforms, preference)?;
-    let items = docker_manifest::items(graph, inventory, &entries, &chosen, &decisions);
-    let places = (form == Form::Patch).then_some(&inventory.blobs);
-    let mut rewritten = rewrite::rewrite(graph, &decisions, places)?;
-    let findings = findings::findings(
-        graph, inventory, &entries, &selection, &decisions, &rewritten, options,
-    );
-    let mut changes = std::mem::take(&mut decisions.changes);
-    let transcodes = std::mem::take(&mut decisions.transcodes);
-    changes.append(&mut rewritten.changes);
-    let docker_manifest = docker_manifest::text(graph, inventory, &items, &mut changes)?;
-    let output = output::Context {
-        graph,
-        inventory,
-        rewritten,
-        entries: &entries,
-        chosen: &chosen,
-        platforms: &platforms,
-        selection: &selection,
-        decisions: &decisions,
-        family: options.family,
-        form,
-    };
-    let digests = output.digests();
-    let images = output.images();
-    let entries = output.output_entries(docker_manifest, &mut changes)?;
-    let plan = Plan {
-        summary: Summary {
-            changes,
-            findings,
-            digests,
-            images,
-        },
-        entries,
-        form,
-    };
-    Ok((plan, transcodes.into_values().collect()))
 }
 
 /// Everything that `apply` carries out and `report` shows.

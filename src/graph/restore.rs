@@ -22,7 +22,7 @@ pub(crate) fn restored(
     inventory: &Inventory,
 ) -> Option<String> {
     let config = document.config()?;
-    if media_type::kind(&config.media_type) != Kind::Config {
+    if config.kind != Kind::Config {
         return None;
     }
     let proven = proven_layers(item, inventory)?;

@@ -216,9 +216,12 @@ pub fn kind(media_type: &str) -> Kind {
 
 /// The OCI form of a media type by its name alone; the type itself where it is the OCI form, or has none.
 pub fn oci_form(media_type: &str) -> &str {
-    find(media_type)
-        .and_then(|row| row.oci)
-        .unwrap_or(media_type)
+    other_oci_form(media_type).unwrap_or(media_type)
+}
+
+/// The OCI form of a media type by its name alone, if that is another one.
+pub(crate) fn other_oci_form(media_type: &str) -> Option<&'static str> {
+    find(media_type)?.oci
 }
 
 /// The same text, not copied if the table has it.

@@ -3,35 +3,33 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Code, Error, Hint, Result, escape};
+use crate::error::{Code, Error, Hint, Result};
+use crate::graph::ManifestRole;
 use crate::graph::document::{Document, Shape};
-use crate::graph::location::Location;
 use crate::graph::pointer::{Pointer, Role};
-use crate::graph::{Graph, ManifestRole};
 use crate::image::media_type::{self, Family, Kind};
 use crate::image::{Compression, Content, Digest};
-use crate::inventory::{Inventory, RootName};
 use crate::plan::docker_type;
-use crate::plan::recompress::{self, NewLayer, Transcode, recompressed};
-use crate::plan::selection::Selection;
-use crate::plan::{Change, NewLayers, PlanOptions, rules::Rule};
+use crate::plan::planner::{InputDocument, Planner};
+use crate::plan::recompress::{self, NewLayer, Transcode};
+use crate::plan::rules::Rule;
 
-/// Decisions for every document, and the changes that they stand for.
+/// Decisions for every document.
 #[derive(Debug, Default)]
-pub(crate) struct Decisions {
-    pub(crate) root: DocumentDecision,
-    pub(crate) documents: BTreeMap<Digest, DocumentDecision>,
-    pub(crate) changes: Vec<Change>,
-    /// Layers still to compress anew, by digest.
-    pub(crate) transcodes: BTreeMap<Digest, Transcode>,
+pub(crate) struct Decisions<'a> {
+    pub(crate) root: DocumentDecision<'a>,
+    /// The other documents, in the order of the planner's; `None` for one that is left out.
+    pub(crate) documents: Vec<Option<DocumentDecision<'a>>>,
+    /// Layers still to recompress, by digest.
+    pub(crate) transcodes: BTreeMap<&'a Digest, Transcode>,
     /// Layers whose descriptors now point at new ones.
-    pub(crate) replaced: BTreeMap<Digest, NewLayer>,
-    /// What documents point at as before.
-    pub(crate) still_used: BTreeSet<Digest>,
+    pub(crate) replaced: BTreeMap<&'a Digest, &'a NewLayer>,
+    /// What documents point at as before, if layers may have to be recompressed.
+    pub(crate) still_used: BTreeSet<&'a Digest>,
 }
 
-impl Decisions {
-    /// The compression that a layer is to have, or has by now, if it is compressed anew.
+impl Decisions<'_> {
+    /// The compression that a layer is to have, or has by now, if it is recompressed.
     pub(crate) fn new_compression(&self, digest: &Digest) -> Option<Compression> {
         let planned = self.transcodes.get(digest).map(|transcode| transcode.to);
         planned.or_else(|| Some(self.replaced.get(digest)?.compression))
@@ -39,177 +37,183 @@ impl Decisions {
 }
 
 /// What one document is to become.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct DocumentDecision {
+#[derive(Debug, Default)]
+pub(crate) struct DocumentDecision<'a> {
     /// The value that `mediaType` gets.
     pub(crate) media_type: Option<&'static str>,
-    /// New media types of descriptors, by position in the document's pointers.
-    pub(crate) pointer_types: BTreeMap<usize, Cow<'static, str>>,
-    /// Layers compressed anew, by position in the document's pointers.
-    pub(crate) new_layers: BTreeMap<usize, NewLayer>,
-    /// Annotations to add to descriptors, by position in the document's pointers.
-    pub(crate) annotations: BTreeMap<usize, Vec<(&'static str, String)>>,
-    /// Descriptors to leave out, by position in the document's pointers.
-    pub(crate) dropped: BTreeSet<usize>,
-    /// Descriptors to add: a copy of that one, with these name annotations instead of its own.
-    pub(crate) copies: Vec<(usize, Vec<(&'static str, String)>)>,
+    /// What becomes of each of the document's pointers.
+    pub(crate) pointers: Vec<PointerDecision<'a>>,
+    /// Descriptors to add.
+    pub(crate) copies: Vec<EntryCopy>,
 }
 
-/// Decides the types of all documents that go out; names are decided apart.
-pub(crate) fn decide(
-    graph: &Graph,
-    selection: &mut Selection,
-    options: &PlanOptions,
-    layers: &NewLayers,
-) -> Result<Decisions> {
-    let mut decisions = Decisions::default();
-    made(graph, &mut decisions.changes);
-    decisions.changes.append(&mut selection.changes);
-    let context = Context {
-        graph,
-        options,
-        layers,
-    };
-    decisions.root = context.document(&graph.root, None, &selection.root, &mut decisions)?;
-    let nothing = BTreeSet::new();
-    for digest in graph.children_first.iter().rev() {
-        let Some(document) = graph
-            .document(digest)
-            .filter(|_| !selection.left_out.contains(digest))
-        else {
-            continue;
-        };
-        let role = graph.manifests.get(digest).map(|facts| facts.role);
-        let dropped = selection.dropped(digest).unwrap_or(&nothing);
-        let decision = context.document(document, role, dropped, &mut decisions)?;
-        decisions.documents.insert(digest.clone(), decision);
-    }
-    Ok(decisions)
+/// What one descriptor is to become.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PointerDecision<'a> {
+    pub(crate) is_dropped: bool,
+    /// The new media type.
+    pub(crate) media_type: Option<&'static str>,
+    /// The layer to point at instead.
+    pub(crate) layer: Option<&'a NewLayer>,
+    /// Annotations to set.
+    pub(crate) annotations: Annotations,
 }
 
-/// The changes that resolving a Docker archive stands for.
-fn made(graph: &Graph, changes: &mut Vec<Change>) {
-    if graph.is_root_made {
-        let count = graph.root.pointers.len();
-        let after = format!("{count} {}", if count == 1 { "image" } else { "images" });
-        changes.push(Rule::IndexAdded.change(RootName::Index, None, Some(after)));
-    }
-    for pointer in &graph.root.pointers {
-        if graph.made.contains_key(&pointer.digest) && graph.docker_archive.is_some() {
-            let after = Some(pointer.digest.to_string());
-            changes.push(Rule::ManifestAdded.change(graph.root.location_of(pointer), None, after));
+/// Keys and values.
+pub(crate) type Annotations = Vec<(&'static str, String)>;
+
+/// A copy of a descriptor with these name annotations instead of its own.
+#[derive(Debug)]
+pub(crate) struct EntryCopy {
+    /// The position in the document's pointers.
+    pub(crate) of: usize,
+    pub(crate) annotations: Annotations,
+}
+
+impl<'a> DocumentDecision<'a> {
+    fn new(document: &Document, dropped: Option<&BTreeSet<usize>>) -> Self {
+        let mut pointers = vec![PointerDecision::default(); document.pointers.len()];
+        for position in dropped.into_iter().flatten() {
+            pointers[*position].is_dropped = true;
+        }
+        DocumentDecision {
+            pointers,
+            ..DocumentDecision::default()
         }
     }
-    for adopted in &graph.adopted {
-        changes.push(Rule::BlobName.change(
-            Location::entry(&adopted.name),
-            Some(escape(&adopted.name)),
-            Some(adopted.digest.blob_name()),
-        ));
-    }
 }
 
-/// What decisions follow from.
-struct Context<'a> {
-    graph: &'a Graph,
-    options: &'a PlanOptions,
-    layers: &'a NewLayers,
-}
-
-impl Context<'_> {
-    fn document(
-        &self,
-        document: &Document,
-        role: Option<ManifestRole>,
-        dropped: &BTreeSet<usize>,
-        decisions: &mut Decisions,
-    ) -> Result<DocumentDecision> {
-        let mut decision = DocumentDecision {
-            dropped: dropped.clone(),
-            ..DocumentDecision::default()
+impl<'a> Planner<'a> {
+    /// Decides the types of all documents that go out; names are decided apart.
+    ///
+    /// # Errors
+    /// A layer's compression has no OCI media type, or something has no Docker media type and is to have
+    /// one; a layer to recompress has no diff ID that can be verified.
+    pub(crate) fn decide(&mut self) -> Result<()> {
+        let root = InputDocument {
+            document: &self.graph.root,
+            facts: None,
         };
+        let decision = DocumentDecision::new(root.document, Some(&self.selection.root));
+        self.decisions.root = self.document(root, decision)?;
+        let mut decisions = Vec::with_capacity(self.documents.len());
+        for number in (0..self.documents.len()).rev() {
+            let input = self.documents[number];
+            let digest = &input.document.digest;
+            if self.selection.left_out.contains(digest) {
+                decisions.push(None);
+                continue;
+            }
+            let decision = DocumentDecision::new(input.document, self.selection.dropped(digest));
+            decisions.push(Some(self.document(input, decision)?));
+        }
+        decisions.reverse();
+        self.decisions.documents = decisions;
+        Ok(())
+    }
+
+    fn document(
+        &mut self,
+        input: InputDocument<'a>,
+        mut decision: DocumentDecision<'a>,
+    ) -> Result<DocumentDecision<'a>> {
+        let document = input.document;
         if document.is_restored {
             let location = document.location_in(Role::Layers.property());
             let change = Rule::LayersRestored.change(location, None, None);
-            decisions.changes.push(change);
+            self.changes.push(change);
         }
-        let family = match document.digest == self.graph.root.digest {
-            // That file is always the one of an OCI image layout.
-            true => Family::Oci,
-            false => self.options.family,
-        };
-        decide_own_type(document, family, &mut decision, &mut decisions.changes);
+        decision.media_type = self.own_type(document);
         if self.options.family == Family::Docker {
-            docker_type::check(document, role)?;
+            docker_type::check(document, input.role())?;
         }
-        for (position, pointer) in document.pointers.iter().enumerate() {
-            if dropped.contains(&position) {
+        for (pointer, decision) in document.pointers.iter().zip(&mut decision.pointers) {
+            if decision.is_dropped {
                 continue;
             }
-            if !self.recompress(document, position, pointer, &mut decision, decisions)? {
-                // Only of interest where something is used no more.
+            if !self.recompress(input, pointer, decision)? {
+                // Only of interest if something is no longer used.
                 if recompress::is_wanted(self.options) {
-                    decisions.still_used.insert(pointer.digest.clone());
+                    self.decisions.still_used.insert(&pointer.digest);
                 }
-                self.pointer_type(document, role, position, &mut decision, decisions)?;
+                decision.media_type = self.pointer_type(input, pointer)?;
             }
         }
         Ok(decision)
     }
 
-    /// Whether the pointer leads to a layer that is compressed anew.
+    /// The document's own `mediaType`, if it changes.
+    fn own_type(&mut self, document: &Document) -> Option<&'static str> {
+        let family = match document.path.parent() {
+            // index.json is always the one of an OCI image layout.
+            None => Family::Oci,
+            Some(_) => self.options.family,
+        };
+        let (wanted, rule) = match document.shape {
+            Shape::Index => (media_type::index_type(family), Rule::IndexType),
+            Shape::Manifest => (media_type::manifest_type(family), Rule::ManifestType),
+        };
+        let found = document.media_type.as_deref();
+        if found == Some(wanted) {
+            return None;
+        }
+        let rule = match found {
+            None => Rule::MediaTypeField,
+            Some(_) if family == Family::Docker => Rule::DockerType,
+            Some(_) => rule,
+        };
+        let before = found.map(|found| media_type::shared(Cow::Borrowed(found)));
+        let location = document.location_in("mediaType");
+        let change = rule.change_of(location, before, Some(Cow::Borrowed(wanted)));
+        self.changes.push(change);
+        Some(wanted)
+    }
+
+    /// Whether the pointer leads to a layer that is recompressed.
     fn recompress(
-        &self,
-        document: &Document,
-        position: usize,
-        pointer: &Pointer,
-        decision: &mut DocumentDecision,
-        decisions: &mut Decisions,
+        &mut self,
+        input: InputDocument<'a>,
+        pointer: &'a Pointer,
+        decision: &mut PointerDecision<'a>,
     ) -> Result<bool> {
-        let found = recompressed(self.graph, document, pointer, self.options, self.layers)?;
-        let Some(found) = found else {
+        let Some(found) = self.recompressed(input, pointer)? else {
             return Ok(false);
         };
-        decisions.changes.push(recompress::change(&found));
-        let digest = pointer.digest.clone();
+        self.changes.push(found.change());
         if let Some(new) = found.new {
-            decision
-                .pointer_types
-                .insert(position, Cow::Borrowed(found.media_type));
-            decision.new_layers.insert(position, new.clone());
-            decisions.replaced.insert(digest, new);
+            decision.media_type = Some(found.media_type);
+            decision.layer = Some(new);
+            self.decisions.replaced.insert(&pointer.digest, new);
             return Ok(true);
         }
-        let known = decisions.transcodes.get(&digest);
-        if known.is_some_and(|known| known.diff_id != found.transcode.diff_id) {
-            return Err(Error::new(
+        let transcode = found.transcode;
+        match self.decisions.transcodes.get(&pointer.digest) {
+            Some(known) if known.diff_id != transcode.diff_id => Err(Error::new(
                 Code::DiffIdMismatch,
                 format!(
                     "{} has another diff ID than the same layer at {}",
-                    document.location_of(pointer),
-                    known.map_or_else(String::new, |known| known.location.to_string())
+                    transcode.location, known.location
                 ),
             )
-            .with_document(document.location_of(pointer)));
+            .with_document(transcode.location)),
+            Some(_) => Ok(true),
+            None => {
+                let transcodes = &mut self.decisions.transcodes;
+                transcodes.insert(&pointer.digest, transcode);
+                Ok(true)
+            }
         }
-        decisions
-            .transcodes
-            .entry(digest)
-            .or_insert(found.transcode);
-        Ok(true)
     }
 
+    /// The media type of a descriptor, if it changes.
     fn pointer_type(
-        &self,
-        document: &Document,
-        role: Option<ManifestRole>,
-        position: usize,
-        decision: &mut DocumentDecision,
-        decisions: &mut Decisions,
-    ) -> Result<()> {
-        let pointer = &document.pointers[position];
-        let location = || document.location_of(pointer);
-        let wanted = wanted_type(pointer, role, &self.graph.inventory).map_err(|what| {
+        &mut self,
+        input: InputDocument<'a>,
+        pointer: &Pointer,
+    ) -> Result<Option<&'static str>> {
+        let declared = &*pointer.media_type;
+        let location = || input.document.location_of(pointer);
+        let oci = oci_type(pointer, input.role()).map_err(|what| {
             Error::new(
                 Code::UnsupportedCompression,
                 format!(
@@ -222,82 +226,50 @@ impl Context<'_> {
             .with_hint(Hint::CompressWithGzip)
         })?;
         let wanted = match self.options.family {
-            Family::Oci => wanted,
-            Family::Docker => docker_type::of(wanted, pointer, role, location())?,
+            Family::Oci => oci,
+            Family::Docker => {
+                let oci_type = oci.unwrap_or(declared);
+                docker_type::of(oci_type, pointer, input.role(), location())?.or(oci)
+            }
         };
-        if wanted != pointer.media_type {
-            let rule = match media_type::kind(&pointer.media_type) {
-                _ if self.options.family == Family::Docker => Rule::DockerType,
-                Kind::Index => Rule::IndexType,
-                Kind::Manifest => Rule::ManifestType,
-                Kind::Layer { .. } => Rule::LayerType,
-                _ => Rule::ConfigType,
-            };
-            let wanted = media_type::shared(Cow::Borrowed(wanted));
-            decisions.changes.push(rule.change_of(
-                location(),
-                Some(pointer.media_type.clone()),
-                Some(wanted.clone()),
-            ));
-            decision.pointer_types.insert(position, wanted);
-        }
-        Ok(())
+        let Some(wanted) = wanted.filter(|wanted| *wanted != declared) else {
+            return Ok(None);
+        };
+        let rule = match pointer.kind {
+            _ if self.options.family == Family::Docker => Rule::DockerType,
+            Kind::Index => Rule::IndexType,
+            Kind::Manifest => Rule::ManifestType,
+            Kind::Layer { .. } => Rule::LayerType,
+            _ => Rule::ConfigType,
+        };
+        let before = Some(pointer.media_type.clone());
+        let change = rule.change_of(location(), before, Some(Cow::Borrowed(wanted)));
+        self.changes.push(change);
+        Ok(Some(wanted))
     }
 }
 
-/// The document's own `mediaType`.
-fn decide_own_type(
-    document: &Document,
-    family: Family,
-    decision: &mut DocumentDecision,
-    changes: &mut Vec<Change>,
-) {
-    let (wanted, rule) = match document.shape {
-        Shape::Index => (media_type::index_type(family), Rule::IndexType),
-        Shape::Manifest => (media_type::manifest_type(family), Rule::ManifestType),
-    };
-    let found = document.media_type.as_deref();
-    if found == Some(wanted) {
-        return;
-    }
-    decision.media_type = Some(wanted);
-    let rule = match found {
-        None => Rule::MediaTypeField,
-        Some(_) if family == Family::Docker => Rule::DockerType,
-        Some(_) => rule,
-    };
-    let location = document.location_in("mediaType");
-    changes.push(rule.change(location, found.map(str::to_owned), Some(wanted.to_owned())));
-}
-
-/// The OCI media type that a descriptor should have; the error is the name of a compression without one.
-fn wanted_type<'a>(
-    pointer: &'a Pointer,
+/// The OCI media type that a descriptor should have; `None` for the one it declares. The error is the name
+/// of a compression without one.
+fn oci_type(
+    pointer: &Pointer,
     role: Option<ManifestRole>,
-    inventory: &Inventory,
-) -> Result<&'a str, &'static str> {
-    let declared = &*pointer.media_type;
+) -> Result<Option<&'static str>, &'static str> {
+    let by_name = || media_type::other_oci_form(&pointer.media_type);
     // The bytes of an artifact's content are its own affair; of images and caches they decide.
     let decides_by_bytes = matches!(role, None | Some(ManifestRole::Image | ManifestRole::Cache));
-    Ok(match media_type::kind(declared) {
-        Kind::Layer { distributable, .. } if decides_by_bytes => {
-            let content = inventory
-                .blobs
-                .get(&pointer.digest)
-                .map(|blob| blob.content);
-            match content {
-                Some(Content::Bzip2) => return Err("bzip2"),
-                Some(Content::Xz) => return Err("xz"),
-                _ => content
-                    .and_then(Compression::of_content)
-                    .map_or(media_type::oci_form(declared), |found| {
-                        media_type::oci_layer(found, distributable)
-                    }),
-            }
-        }
+    Ok(match pointer.kind {
+        Kind::Layer { distributable, .. } if decides_by_bytes => match pointer.content {
+            Some(Content::Bzip2) => return Err("bzip2"),
+            Some(Content::Xz) => return Err("xz"),
+            content => match content.and_then(Compression::of_content) {
+                Some(found) => Some(media_type::oci_layer(found, distributable)),
+                None => by_name(),
+            },
+        },
         Kind::OctetStream if pointer.role != Role::Config || role != Some(ManifestRole::Image) => {
-            declared
+            None
         }
-        _ => media_type::oci_form(declared),
+        _ => by_name(),
     })
 }

@@ -41,17 +41,20 @@ fn check_subject(document: &Document) -> Result<()> {
     }
 }
 
-/// The Docker type of what a descriptor points at, whose OCI type is `oci`.
-pub(crate) fn of<'a>(
-    oci: &'a str,
+/// The Docker type of what a descriptor points at, whose OCI type is `oci`; `None` if it keeps that one.
+///
+/// # Errors
+/// There is no such type, or the descriptor has what only OCI's can have.
+pub(crate) fn of(
+    oci: &str,
     pointer: &Pointer,
     document: Option<ManifestRole>,
     location: impl Display,
-) -> Result<&'a str> {
+) -> Result<Option<&'static str>> {
     let kind = media_type::kind(oci);
     // The cache config's own type belongs to neither family, and stands in lists of both.
     if document.is_none() && kind == Kind::CacheConfig {
-        return Ok(oci);
+        return Ok(None);
     }
     let Some(docker) = media_type::docker_form(oci) else {
         let hint = match kind {
@@ -74,6 +77,6 @@ pub(crate) fn of<'a>(
         .with_document(location)
         .with_found(key)
         .with_hint(Hint::CompressOtherwise)),
-        _ => Ok(docker),
+        _ => Ok(Some(docker)),
     }
 }

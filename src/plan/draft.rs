@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::image::Digest;
+use crate::plan::planner::Planner;
 use crate::plan::recompress::{NewLayer, Transcode};
-use crate::plan::{Form, Plan, PlanOptions, Summary, decide_all};
+use crate::plan::{Form, Plan, PlanOptions, Summary};
 
 /// What a plan follows from.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,7 @@ pub struct NewLayers(BTreeMap<Digest, NewLayer>);
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(request: Request<'a>) -> Result<Self> {
-        let (plan, transcodes) = decide_all(&request, &NewLayers::default())?;
+        let (plan, transcodes) = Planner::new(request, &NewLayers::default()).plan()?;
         Ok(Draft {
             request,
             plan,
@@ -76,7 +77,7 @@ impl<'a> Draft<'a> {
         if self.transcodes.is_empty() {
             return Ok(self.plan);
         }
-        let (plan, transcodes) = decide_all(&self.request, layers)?;
+        let (plan, transcodes) = Planner::new(self.request, layers).plan()?;
         match transcodes.first() {
             None => Ok(plan),
             Some(first) => Err(Error::new(

@@ -8,133 +8,166 @@ use crate::error::{Hint, escape};
 use crate::graph::document::Document;
 use crate::graph::location::Location;
 use crate::graph::pointer::{Pointer, Role};
-use crate::graph::{Graph, ManifestRole, Missing};
-use crate::image::media_type::{self, Kind};
+use crate::graph::{ManifestRole, Missing};
+use crate::image::media_type::Kind;
 use crate::image::{Digest, Reference};
-use crate::inventory::Inventory;
-use crate::plan::decide::Decisions;
-use crate::plan::names::{Named, bad_name_of};
-use crate::plan::rewrite::Rewritten;
-use crate::plan::selection::{Selection, documents_after, signed_digest};
-use crate::plan::{Finding, PlanOptions, rules::FindingRule};
-use layers::Layers;
+use crate::plan::Finding;
+use crate::plan::entries::bad_name_of;
+use crate::plan::planner::{InputDocument, Planner};
+use crate::plan::rules::FindingRule;
+use crate::plan::selection::signed_digest;
 
-/// Everything worth telling about the output.
-pub(crate) fn findings(
-    graph: &Graph,
-    inventory: &Inventory,
-    entries: &[Named],
-    selection: &Selection,
-    decisions: &Decisions,
-    rewritten: &Rewritten,
-    options: &PlanOptions,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for name in &inventory.passed_over {
-        let message = format!(
-            "{} stands in the archive more than once with different bytes; the last one was taken",
-            escape(name)
-        );
-        findings.push(FindingRule::DuplicateEntry.finding(
-            Some(Location::Entry(name.clone())),
-            message,
-            None,
-        ));
+impl Planner<'_> {
+    /// Everything worth reporting about the output.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.about_archive(&mut findings);
+        let documents: Vec<InputDocument<'_>> = self.documents_after().collect();
+        self.unnamed(&mut findings);
+        self.bad_names(&mut findings);
+        self.missing(&mut findings);
+        self.about_layers(&documents, &mut findings);
+        unknown_types(&documents, &mut findings);
+        for InputDocument { document, .. } in documents {
+            for pointer in document.pointers_in(Role::Manifests) {
+                findings.extend(self.stale_evidence(document, pointer));
+                findings.extend(self.stale_tag(document, pointer));
+            }
+        }
+        findings
     }
-    if !inventory.archive.is_ended() {
-        let message = format!(
-            "the archive stops after {} bytes without an end marker; what stood behind is lost if it was cut short",
-            inventory.archive.len
-        );
-        let hint = Hint::CompareLength;
-        findings.push(FindingRule::NoEndMarker.finding(None, message, Some(hint)));
-    }
-    for repeated in &graph.repeated_keys {
-        let message = format!(
-            "the key \"{}\" stands twice in one object; the last one was taken",
-            escape(&repeated.key)
-        );
-        let location = Some(repeated.location.clone());
-        findings.push(FindingRule::DuplicateKey.finding(location, message, None));
-    }
-    let documents: Vec<&Document> = documents_after(graph, selection).collect();
-    unnamed(graph, entries, &mut findings);
-    bad_names(graph, entries, selection, &mut findings);
-    missing(graph, selection, &mut findings);
-    let layers = Layers {
-        graph,
-        inventory,
-        decisions,
-        options,
-    };
-    layers.findings(&documents, &mut findings);
-    unknown_types(&documents, &mut findings);
-    stale(graph, rewritten, &documents, &mut findings);
-    findings
-}
 
-fn unnamed(graph: &Graph, entries: &[Named], findings: &mut Vec<Finding>) {
-    for entry in entries.iter().filter(|entry| entry.names.is_empty()) {
-        let location = graph
-            .root
-            .pointers
-            .get(entry.position)
-            .map(|pointer| graph.root.location_of(pointer));
-        findings.push(FindingRule::UnnamedImage.finding(
-            location,
-            format!("the image {} has no name: docker loads it untagged, and ctr drops it without --digests", entry.digest),
-            Some(Hint::NameImage),
-        ));
+    fn about_archive(&self, findings: &mut Vec<Finding>) {
+        let inventory = &self.graph.inventory;
+        for name in &inventory.passed_over {
+            let message = format!(
+                "{} stands in the archive more than once with different bytes; the last one was taken",
+                escape(name)
+            );
+            findings.push(FindingRule::DuplicateEntry.finding(
+                Some(Location::Entry(name.clone())),
+                message,
+                None,
+            ));
+        }
+        if !inventory.archive.is_ended() {
+            let message = format!(
+                "the archive stops after {} bytes without an end marker; what stood behind is lost if it was cut short",
+                inventory.archive.len
+            );
+            let hint = Hint::CompareLength;
+            findings.push(FindingRule::NoEndMarker.finding(None, message, Some(hint)));
+        }
+        for repeated in &self.graph.repeated_keys {
+            let message = format!(
+                "the key \"{}\" stands twice in one object; the last one was taken",
+                escape(&repeated.key)
+            );
+            let location = Some(repeated.location.clone());
+            findings.push(FindingRule::DuplicateKey.finding(location, message, None));
+        }
     }
-}
 
-/// Names that no reader takes as they stand: those of images, and of what else is listed.
-fn bad_names(graph: &Graph, entries: &[Named], selection: &Selection, findings: &mut Vec<Finding>) {
-    let of_images: BTreeSet<usize> = entries.iter().map(|entry| entry.position).collect();
-    let is_other =
-        |position: &usize| !of_images.contains(position) && !selection.root.contains(position);
-    let pointers = graph.root.pointers.iter().enumerate();
-    let of_others = pointers
-        .filter(|(position, _)| is_other(position))
-        .filter_map(|(_, pointer)| bad_name_of(&graph.root, pointer));
-    let of_images = entries.iter().flat_map(|entry| entry.bad_names.clone());
-    for bad in of_images.chain(of_others) {
-        let hint = match Reference::suggest(&bad.name) {
-            Some(better) => Hint::UseName(better.familiar()),
-            None => Hint::CorrectName,
+    fn unnamed(&self, findings: &mut Vec<Finding>) {
+        let root = &self.graph.root;
+        for entry in self.entries.iter().filter(|entry| entry.names.is_empty()) {
+            let pointer = root.pointers.get(entry.position);
+            findings.push(FindingRule::UnnamedImage.finding(
+                pointer.map(|pointer| root.location_of(pointer)),
+                format!("the image {} has no name: docker loads it untagged, and ctr drops it without --digests", entry.digest),
+                Some(Hint::NameImage),
+            ));
+        }
+    }
+
+    /// Invalid names that are written as they are: those of images, and of what else is listed.
+    fn bad_names(&self, findings: &mut Vec<Finding>) {
+        let root = &self.graph.root;
+        let of_images: BTreeSet<usize> = self.entries.iter().map(|entry| entry.position).collect();
+        let is_other = |position: &usize| {
+            !of_images.contains(position) && !self.selection.root.contains(position)
         };
-        let message = format!(
-            "\"{}\" is not a valid image name, and docker refuses an archive that has it",
-            escape(&bad.name)
-        );
-        findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(hint)));
+        let pointers = root.pointers.iter().enumerate();
+        let of_others = pointers
+            .filter(|(position, _)| is_other(position))
+            .filter_map(|(_, pointer)| bad_name_of(root, pointer));
+        let of_images = self.entries.iter().flat_map(|entry| &entry.bad_names);
+        for bad in of_images.cloned().chain(of_others) {
+            let hint = match Reference::suggest(bad.name) {
+                Some(better) => Hint::UseName(better.familiar()),
+                None => Hint::CorrectName,
+            };
+            let message = format!(
+                "\"{}\" is not a valid image name, and docker refuses an archive that has it",
+                escape(bad.name)
+            );
+            findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(hint)));
+        }
     }
-}
 
-fn missing(graph: &Graph, selection: &Selection, findings: &mut Vec<Finding>) {
-    let told = |missing: &&Missing| !selection.left_out.contains(&missing.digest);
-    for missing in graph.missing.iter().filter(told) {
-        let location = Some(missing.location.clone());
-        let digest = &missing.digest;
-        findings.push(if missing.is_expected {
-            FindingRule::AbsentContent.finding( location, format!("{digest} is not in the archive and may be fetched elsewhere"), None)
-        } else if missing.is_child {
-            FindingRule::MissingManifest.finding(
+    fn missing(&self, findings: &mut Vec<Finding>) {
+        let is_needed = |missing: &&Missing| !self.selection.left_out.contains(&missing.digest);
+        for missing in self.graph.missing.iter().filter(is_needed) {
+            let location = Some(missing.location.clone());
+            let digest = &missing.digest;
+            findings.push(if missing.is_expected {
+                FindingRule::AbsentContent.finding(
+                    location,
+                    format!("{digest} is not in the archive and may be fetched elsewhere"),
+                    None,
+                )
+            } else if missing.is_child {
+                FindingRule::MissingManifest.finding(
+                    location,
+                    format!("the index lists {digest}, which is not in the archive; readers that want all platforms refuse it"),
+                    Some(Hint::SaveAllPlatforms),
+                )
+            } else {
+                FindingRule::MissingBlob.finding(
+                    location,
+                    format!("{digest} is not in the archive, and what needs it does not load"),
+                    None,
+                )
+            });
+        }
+    }
+
+    /// Evidence that names an old digest inside bytes that must not change.
+    fn stale_evidence(&self, parent: &Document, pointer: &Pointer) -> Option<Finding> {
+        let facts = self.graph.manifests.get(&pointer.digest)?;
+        let document = self.graph.document(&pointer.digest);
+        let subject = document.and_then(|document| document.pointers_in(Role::Subject).next());
+        let linked = pointer.links.iter().map(|link| &link.digest);
+        let mut targets = linked.chain(subject.map(|subject| &subject.digest));
+        let old = targets.find(|digest| self.rewritten.documents.contains_key(digest))?;
+        let location = Some(parent.location_of(pointer));
+        Some(match facts.role {
+            ManifestRole::Signature => signature(location, old),
+            ManifestRole::Attestation => FindingRule::StaleStatement.finding(
                 location,
-                format!("the index lists {digest}, which is not in the archive; readers that want all platforms refuse it"),
-                Some(Hint::SaveAllPlatforms),
-            )
-        } else {
-            FindingRule::MissingBlob.finding( location, format!("{digest} is not in the archive, and what needs it does not load"), None)
-        });
+                format!("the attestation's statement names the old digest {old}; it is evidence and was not changed"),
+                Some(Hint::AttestAgain),
+            ),
+            _ => FindingRule::MovedReferrer.finding(
+                location,
+                format!("this referrer was made for the old digest {old}"),
+                None,
+            ),
+        })
+    }
+
+    fn stale_tag(&self, parent: &Document, pointer: &Pointer) -> Option<Finding> {
+        let old = signed_digest(pointer)?;
+        let is_rewritten = self.rewritten.documents.contains_key(&old);
+        is_rewritten.then(|| signature(Some(parent.location_of(pointer)), &old))
     }
 }
 
-fn unknown_types(documents: &[&Document], findings: &mut Vec<Finding>) {
+fn unknown_types(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
     let mut seen: BTreeMap<&str, (Location, usize)> = BTreeMap::new();
-    for document in documents {
+    for InputDocument { document, .. } in documents {
         for pointer in &document.pointers {
-            if media_type::kind(&pointer.media_type) == Kind::Unknown {
+            if pointer.kind == Kind::Unknown {
                 let entry = seen
                     .entry(&pointer.media_type)
                     .or_insert_with(|| (document.location_of(pointer), 0));
@@ -156,72 +189,10 @@ fn unknown_types(documents: &[&Document], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Evidence that names old digests inside bytes that must not change.
-fn stale(
-    graph: &Graph,
-    rewritten: &Rewritten,
-    documents: &[&Document],
-    findings: &mut Vec<Finding>,
-) {
-    for document in documents {
-        for pointer in document.pointers_in(Role::Manifests) {
-            stale_evidence(graph, rewritten, document, pointer, findings);
-            stale_tag(rewritten, document, pointer, findings);
-        }
-    }
-}
-
-fn stale_evidence(
-    graph: &Graph,
-    rewritten: &Rewritten,
-    parent: &Document,
-    pointer: &Pointer,
-    findings: &mut Vec<Finding>,
-) {
-    let Some(facts) = graph.manifests.get(&pointer.digest) else {
-        return;
-    };
-    let subject = graph
-        .document(&pointer.digest)
-        .and_then(|document| document.pointers_in(Role::Subject).next());
-    let targets = pointer
-        .links
-        .iter()
-        .map(|link| &link.digest)
-        .chain(subject.map(|subject| &subject.digest));
-    let Some(old) = targets
-        .into_iter()
-        .find(|digest| rewritten.documents.contains_key(*digest))
-    else {
-        return;
-    };
-    let location = Some(parent.location_of(pointer));
-    findings.push(match facts.role {
-        ManifestRole::Signature => signature(location, old),
-        ManifestRole::Attestation => FindingRule::StaleStatement.finding(
-            location,
-            format!("the attestation's statement names the old digest {old}; it is evidence and was not changed"),
-            Some(Hint::AttestAgain),
-        ),
-        _ => FindingRule::MovedReferrer.finding( location, format!("this referrer was made for the old digest {old}"), None),
-    });
-}
-
 fn signature(location: Option<Location>, old: &Digest) -> Finding {
     FindingRule::StaleSignature.finding(
         location,
         format!("the signature is of the old digest {old} and does not verify the new manifest"),
         Some(Hint::SignAgain),
     )
-}
-
-fn stale_tag(
-    rewritten: &Rewritten,
-    parent: &Document,
-    pointer: &Pointer,
-    findings: &mut Vec<Finding>,
-) {
-    if let Some(old) = signed_digest(pointer).filter(|old| rewritten.documents.contains_key(old)) {
-        findings.push(signature(Some(parent.location_of(pointer)), &old));
-    }
 }

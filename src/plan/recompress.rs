@@ -1,16 +1,16 @@
 //! Which layers are compressed anew, and what that makes of their descriptors.
 
 use crate::error::{Code, Error, Hint, Result, escape};
-use crate::graph::document::Document;
 use crate::graph::location::Location;
 use crate::graph::pointer::{Pointer, Role};
-use crate::graph::{Graph, ManifestFacts, ManifestRole};
+use crate::graph::{ManifestFacts, ManifestRole};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Compression, Content, DiffId, Digest, StatedDiffId};
 use crate::inventory::DataLocation;
 use crate::plan::docker_type;
+use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::rules::Rule;
-use crate::plan::{Change, NewLayers, PlanOptions};
+use crate::plan::{Change, PlanOptions};
 
 /// A layer to compress anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,85 +47,92 @@ pub struct NewLayer {
 }
 
 /// What becomes of one layer's descriptor.
-pub(crate) struct Recompressed {
+pub(crate) struct Recompressed<'a> {
     pub(crate) media_type: &'static str,
     pub(crate) transcode: Transcode,
     /// Known once the work has been done.
-    pub(crate) new: Option<NewLayer>,
+    pub(crate) new: Option<&'a NewLayer>,
 }
 
-/// Whether layers may have to be compressed anew at all.
+impl Recompressed<'_> {
+    /// The change that a report shows.
+    pub(crate) fn change(&self) -> Change {
+        let transcode = &self.transcode;
+        let before = format!("{} {}", transcode.content.name(), transcode.digest);
+        let name = transcode.to.short_name();
+        let after = match self.new {
+            Some(new) => format!("{name} {}", new.digest),
+            None => name.to_owned(),
+        };
+        Rule::Recompressed.change(transcode.location.clone(), Some(before), Some(after))
+    }
+}
+
+/// Whether layers may have to be recompressed at all.
 pub(crate) fn is_wanted(options: &PlanOptions) -> bool {
     options.compression.is_some() || !options.avoid.is_empty()
 }
 
-/// The work that a layer of an image needs; `None` if it stays as it is.
-///
-/// # Errors
-/// It cannot be read as it is and is to stay so; its diff ID cannot be verified.
-pub(crate) fn recompressed(
-    graph: &Graph,
-    document: &Document,
-    pointer: &Pointer,
-    options: &PlanOptions,
-    layers: &NewLayers,
-) -> Result<Option<Recompressed>> {
-    if !is_wanted(options) {
-        return Ok(None);
+impl<'a> Planner<'a> {
+    /// The work that a layer of an image needs; `None` if it stays as it is.
+    ///
+    /// # Errors
+    /// It is to have a type that Docker lacks; its diff ID cannot be verified.
+    pub(crate) fn recompressed(
+        &self,
+        input: InputDocument<'a>,
+        pointer: &Pointer,
+    ) -> Result<Option<Recompressed<'a>>> {
+        let options = self.options;
+        let is_image = |facts: &&ManifestFacts| facts.role == ManifestRole::Image;
+        let facts = input.facts.filter(is_image);
+        let is_layer = pointer.role == Role::Layers
+            && matches!(pointer.kind, Kind::Layer { .. })
+            && !pointer.is_foreign();
+        let (Some(facts), true, true) = (facts, is_layer, is_wanted(options)) else {
+            return Ok(None);
+        };
+        let Some(to) = pointer.content.and_then(|content| wanted(content, options)) else {
+            return Ok(None);
+        };
+        let Some(blob) = self.graph.inventory.blobs.get(&pointer.digest) else {
+            return Ok(None);
+        };
+        let location = input.document.location_of(pointer);
+        let stated = facts.diff_ids.get(pointer.position);
+        let diff_id = stated
+            .and_then(StatedDiffId::valid)
+            .filter(|diff_id| diff_id.0.algorithm() == Algorithm::Sha256);
+        let Some(diff_id) = diff_id else {
+            let stated = stated.map_or_else(String::new, StatedDiffId::to_string);
+            return Err(Error::new(
+                Code::InvalidDigest,
+                format!(
+                    "{location} has the diff ID \"{}\", which cannot be verified",
+                    escape(&stated)
+                ),
+            )
+            .with_document(&location)
+            .with_found(stated));
+        };
+        let Some(media_type) = media_type::layer_type(options.family, to, true) else {
+            let error = docker_type::none(&location, to.name());
+            return Err(error.with_hint(Hint::CompressForDocker));
+        };
+        Ok(Some(Recompressed {
+            media_type,
+            new: self.layers.get(&pointer.digest),
+            transcode: Transcode {
+                digest: pointer.digest.clone(),
+                data: blob.data.clone(),
+                len: blob.len,
+                content: blob.content,
+                to,
+                diff_id: diff_id.clone(),
+                location,
+            },
+        }))
     }
-    let is_image = |facts: &&ManifestFacts| facts.role == ManifestRole::Image;
-    let facts = graph.manifests.get(&document.digest).filter(is_image);
-    let is_layer = pointer.role == Role::Layers;
-    let (
-        Some(facts),
-        true,
-        Kind::Layer {
-            distributable: true,
-            ..
-        },
-    ) = (facts, is_layer, media_type::kind(&pointer.media_type))
-    else {
-        return Ok(None);
-    };
-    let Some(blob) = graph.inventory.blobs.get(&pointer.digest) else {
-        return Ok(None);
-    };
-    let Some(to) = wanted(blob.content, options) else {
-        return Ok(None);
-    };
-    let location = document.location_of(pointer);
-    let stated = facts.diff_ids.get(pointer.position);
-    let diff_id = stated
-        .and_then(StatedDiffId::valid)
-        .filter(|diff_id| diff_id.0.algorithm() == Algorithm::Sha256);
-    let Some(diff_id) = diff_id else {
-        let stated = stated.map_or_else(String::new, StatedDiffId::to_string);
-        return Err(Error::new(
-            Code::InvalidDigest,
-            format!(
-                "{location} has the diff ID \"{}\", which cannot be verified",
-                escape(&stated)
-            ),
-        )
-        .with_document(&location)
-        .with_found(stated));
-    };
-    let Some(media_type) = media_type::layer_type(options.family, to, true) else {
-        return Err(docker_type::none(&location, to.name()).with_hint(Hint::CompressForDocker));
-    };
-    Ok(Some(Recompressed {
-        media_type,
-        new: layers.get(&pointer.digest).cloned(),
-        transcode: Transcode {
-            digest: pointer.digest.clone(),
-            data: blob.data.clone(),
-            len: blob.len,
-            content: blob.content,
-            to,
-            diff_id: diff_id.clone(),
-            location,
-        },
-    }))
 }
 
 /// What a layer of these bytes is to become; `None` if it is that, or stays.
@@ -138,16 +145,4 @@ pub(crate) fn wanted(content: Content, options: &PlanOptions) -> Option<Compress
         Some(to) => (is_avoided || Compression::of_content(content) != Some(to)).then_some(to),
         None => is_avoided.then_some(Compression::Gzip),
     }
-}
-
-/// The change that a report shows.
-pub(crate) fn change(recompressed: &Recompressed) -> Change {
-    let transcode = &recompressed.transcode;
-    let before = format!("{} {}", transcode.content.name(), transcode.digest);
-    let name = transcode.to.short_name();
-    let after = match &recompressed.new {
-        Some(new) => format!("{name} {}", new.digest),
-        None => name.to_owned(),
-    };
-    Rule::Recompressed.change(transcode.location.clone(), Some(before), Some(after))
 }

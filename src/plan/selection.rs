@@ -1,123 +1,118 @@
 //! What of the input goes out: images that were asked for, without what is absent or unwanted.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use crate::error::{Code, Error, Hint, Result, escape, show_list};
 use crate::graph::document::{Document, Shape};
-use crate::graph::location::DocumentPath;
 use crate::graph::pointer::{Pointer, Role};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
-use crate::inventory::Inventory;
-use crate::plan::names::Named;
-use crate::plan::{Change, ImageChoice, MissingPolicy, PlanOptions, rules::Rule};
+use crate::plan::entries::NamedEntry;
+use crate::plan::planner::Planner;
+use crate::plan::rules::Rule;
+use crate::plan::{Change, ImageChoice, MissingPolicy};
 
-/// What is left out, and what is left.
+/// What is left out.
 #[derive(Debug, Default)]
-pub(crate) struct Selection {
-    /// Pointers of the root to leave out, by position.
+pub(crate) struct Selection<'a> {
+    /// Pointers of the root, by position.
     pub(crate) root: BTreeSet<usize>,
-    /// Pointers of other indexes to leave out, by digest and position.
-    pub(crate) documents: BTreeMap<Digest, BTreeSet<usize>>,
+    /// Pointers of other indexes, by digest and position.
+    documents: BTreeMap<&'a Digest, BTreeSet<usize>>,
     /// Every digest that documents of the input point at and none of the output does.
-    pub(crate) left_out: BTreeSet<Digest>,
-    /// One change for each pointer that is left out.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) left_out: BTreeSet<&'a Digest>,
 }
 
-impl Selection {
-    /// The pointers of a document to leave out.
-    pub(crate) fn dropped<'a>(&'a self, document: &Digest) -> Option<&'a BTreeSet<usize>> {
+impl<'a> Selection<'a> {
+    /// The pointers of a document that are left out, by position.
+    pub(crate) fn dropped(&self, document: &Digest) -> Option<&BTreeSet<usize>> {
         self.documents.get(document)
     }
 
-    fn leave_out(
-        &mut self,
-        owner: Option<&Digest>,
-        document: &Document,
-        position: usize,
-        rule: Rule,
-    ) {
-        let dropped = match owner {
+    /// Leaves a pointer out; returns whether it was still there.
+    fn drop(&mut self, pointer: &DroppedPointer<'a>) -> bool {
+        let dropped = match pointer.owner {
             None => &mut self.root,
-            Some(digest) => self.documents.entry(digest.clone()).or_default(),
+            Some(digest) => self.documents.entry(digest).or_default(),
         };
-        let Some(pointer) = document.pointers.get(position) else {
-            return;
-        };
-        if dropped.insert(position) {
-            let before = Some(pointer.digest.to_string());
-            self.changes
-                .push(rule.change(document.location_of(pointer), before, None));
-        }
+        dropped.insert(pointer.position)
     }
 }
 
-/// Decides what goes out, and takes from `entries` what does not.
-///
-/// # Errors
-/// An image that was asked for is not there; content is absent and that was to be an error.
-pub(crate) fn select(
-    graph: &Graph,
-    inventory: &Inventory,
-    entries: &mut Vec<Named>,
-    options: &PlanOptions,
-) -> Result<Selection> {
-    let mut selection = Selection::default();
-    choose_images(graph, entries, &options.images, &mut selection)?;
-    if options.missing == MissingPolicy::Error {
-        refuse_missing(graph)?;
-    }
-    let gone = match options.missing {
-        MissingPolicy::Prune => gone(graph, inventory),
-        MissingPolicy::Keep | MissingPolicy::Error => BTreeSet::new(),
-    };
-    for (owner, document) in indexes(graph) {
-        for (position, pointer) in document.pointers.iter().enumerate() {
-            if pointer.role != Role::Manifests {
-                continue;
-            }
-            if options.drop_attestations && is_attestation(pointer, graph) {
-                selection.leave_out(owner, document, position, Rule::AttestationDropped);
-            }
-            if options.missing == MissingPolicy::Prune && is_gone(graph, inventory, pointer, &gone)
-            {
-                selection.leave_out(owner, document, position, Rule::AbsentPruned);
-            }
-        }
-    }
-    entries.retain(|entry| !selection.root.contains(&entry.position));
-    let mut whole: BTreeMap<Digest, Arc<Vec<Digest>>> = BTreeMap::new();
-    for entry in entries.iter_mut().filter(|_| !gone.is_empty()) {
-        let images = whole.entry(entry.digest.clone()).or_insert_with(|| {
-            let is_left = |image: &&Digest| !gone.contains(*image);
-            Arc::new(entry.images.iter().filter(is_left).cloned().collect())
-        });
-        entry.images = Arc::clone(images);
-    }
-    selection.left_out = left_out(graph, &selection);
-    // A document that goes as a whole is not reported part by part.
-    let reached: HashSet<&DocumentPath> = documents_after(graph, &selection)
-        .map(|document| &document.path)
-        .collect();
-    let is_told = |change: &&Change| {
-        let document = change.location.document();
-        document.is_some_and(|document| reached.contains(document))
-    };
-    let told = selection.changes.iter().filter(is_told).cloned().collect();
-    selection.changes = told;
-    Ok(selection)
+/// A pointer that a rule leaves out.
+struct DroppedPointer<'a> {
+    /// The digest of the document that has it; `None` for the root.
+    owner: Option<&'a Digest>,
+    document: &'a Document,
+    position: usize,
+    rule: Rule,
 }
 
-/// The root and every other document that the output holds, parents first.
-pub(crate) fn documents_after<'a>(
-    graph: &'a Graph,
-    selection: &'a Selection,
-) -> impl Iterator<Item = &'a Document> {
-    let others = graph.children_first.iter().rev();
-    let kept = others.filter(|digest| !selection.left_out.contains(*digest));
-    std::iter::once(&graph.root).chain(kept.filter_map(|digest| graph.document(digest)))
+impl DroppedPointer<'_> {
+    fn change(&self) -> Change {
+        let pointer = &self.document.pointers[self.position];
+        let before = Some(pointer.digest.to_string());
+        let location = self.document.location_of(pointer);
+        self.rule.change(location, before, None)
+    }
+}
+
+impl Planner<'_> {
+    /// Decides what goes out, and takes from the entries what does not.
+    ///
+    /// # Errors
+    /// An image that was asked for is not there; content is absent and that was to be an error.
+    pub(crate) fn select(&mut self) -> Result<()> {
+        let (graph, options) = (self.graph, self.options);
+        let mut dropped = other_images(graph, &self.entries, &options.images)?;
+        if options.missing == MissingPolicy::Error {
+            refuse_missing(graph)?;
+        }
+        let gone = match options.missing {
+            MissingPolicy::Prune => gone(graph),
+            MissingPolicy::Keep | MissingPolicy::Error => BTreeSet::new(),
+        };
+        for (owner, document) in indexes(graph) {
+            for (position, pointer) in document.pointers.iter().enumerate() {
+                if pointer.role != Role::Manifests {
+                    continue;
+                }
+                let drop = |rule| DroppedPointer {
+                    owner,
+                    document,
+                    position,
+                    rule,
+                };
+                if options.drop_attestations && is_attestation(pointer, graph) {
+                    dropped.push(drop(Rule::AttestationDropped));
+                }
+                if options.missing == MissingPolicy::Prune && is_gone(graph, pointer, &gone) {
+                    dropped.push(drop(Rule::AbsentPruned));
+                }
+            }
+        }
+        dropped.retain(|pointer| self.selection.drop(pointer));
+        self.entries
+            .retain(|entry| !self.selection.root.contains(&entry.position));
+        let mut whole: BTreeMap<&Digest, Rc<[&Digest]>> = BTreeMap::new();
+        for entry in self.entries.iter_mut().filter(|_| !gone.is_empty()) {
+            let images = whole.entry(entry.digest).or_insert_with(|| {
+                let images = entry.images.iter().copied();
+                images.filter(|image| !gone.contains(image)).collect()
+            });
+            entry.images = Rc::clone(images);
+        }
+        self.selection.left_out = left_out(graph, &self.selection);
+        // A document that goes as a whole is not reported part by part.
+        let is_told = |pointer: &&DroppedPointer<'_>| {
+            let owner = pointer.owner;
+            owner.is_none_or(|owner| !self.selection.left_out.contains(owner))
+        };
+        let told = dropped.iter().filter(is_told);
+        self.changes.extend(told.map(DroppedPointer::change));
+        Ok(())
+    }
 }
 
 fn indexes(graph: &Graph) -> impl Iterator<Item = (Option<&Digest>, &Document)> {
@@ -137,23 +132,22 @@ fn is_attestation(pointer: &Pointer, graph: &Graph) -> bool {
             .is_some_and(|facts| facts.role == ManifestRole::Attestation)
 }
 
-/// Leaves out the root's entries of other images, and what refers to none of those that stay.
-fn choose_images(
-    graph: &Graph,
-    entries: &[Named],
+/// The root's entries of images that were not asked for, and what refers to none of those that stay.
+fn other_images<'a>(
+    graph: &'a Graph,
+    entries: &[NamedEntry<'a>],
     choices: &[ImageChoice],
-    selection: &mut Selection,
-) -> Result<()> {
+) -> Result<Vec<DroppedPointer<'a>>> {
     if choices.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut numbered: Vec<&Digest> = Vec::new();
     for entry in entries {
-        if !numbered.contains(&&entry.digest) {
-            numbered.push(&entry.digest);
+        if !numbered.contains(&entry.digest) {
+            numbered.push(entry.digest);
         }
     }
-    let mut kept: BTreeSet<Digest> = BTreeSet::new();
+    let mut kept: BTreeSet<&Digest> = BTreeSet::new();
     for choice in choices {
         let found = match choice {
             ImageChoice::Number(number) => number
@@ -161,50 +155,57 @@ fn choose_images(
                 .and_then(|place| numbered.get(place).copied()),
             ImageChoice::Digest(digest) => entries
                 .iter()
-                .find(|entry| entry.digest == *digest || is_sole_image(graph, entry, digest))
-                .map(|entry| &entry.digest),
+                .find(|entry| entry.digest == digest || is_sole_image(graph, entry, digest))
+                .map(|entry| entry.digest),
             ImageChoice::Name(name) => entries
                 .iter()
                 .find(|entry| entry.names.contains(name))
-                .map(|entry| &entry.digest),
+                .map(|entry| entry.digest),
         };
         match found {
             Some(digest) => {
-                kept.insert(digest.clone());
+                kept.insert(digest);
                 kept.extend(graph.images_below(digest));
             }
             None => return Err(image_not_found(choice, entries, &numbered)),
         }
     }
-    for (position, pointer) in graph.root.pointers.iter().enumerate() {
-        let stays = match pointer.role {
-            Role::Manifests => kept.contains(&pointer.digest) || refers_to(graph, pointer, &kept),
-            _ => true,
-        };
-        if !stays {
-            selection.leave_out(None, &graph.root, position, Rule::ImageChoice);
-        }
-    }
-    Ok(())
+    let pointers = graph.root.pointers.iter().enumerate();
+    let others = pointers.filter(|(_, pointer)| {
+        pointer.role == Role::Manifests
+            && !kept.contains(&pointer.digest)
+            && !refers_to(graph, pointer, &kept)
+    });
+    let dropped = others.map(|(position, _)| DroppedPointer {
+        owner: None,
+        document: &graph.root,
+        position,
+        rule: Rule::ImageChoice,
+    });
+    Ok(dropped.collect())
 }
 
 /// Whether the digest is that of the one image that the entry has, or its image ID.
-fn is_sole_image(graph: &Graph, entry: &Named, digest: &Digest) -> bool {
-    let [image] = entry.images.as_slice() else {
+fn is_sole_image(graph: &Graph, entry: &NamedEntry<'_>, digest: &Digest) -> bool {
+    let [image] = *entry.images else {
         return false;
     };
     let facts = graph.manifests.get(image);
     image == digest || facts.is_some_and(|facts| facts.config == *digest)
 }
 
-fn image_not_found(choice: &ImageChoice, entries: &[Named], numbered: &[&Digest]) -> Error {
+fn image_not_found(
+    choice: &ImageChoice,
+    entries: &[NamedEntry<'_>],
+    numbered: &[&Digest],
+) -> Error {
     let list: Vec<String> = numbered
         .iter()
         .enumerate()
         .map(|(place, digest)| {
             let names: Vec<String> = entries
                 .iter()
-                .filter(|entry| entry.digest == **digest)
+                .filter(|entry| entry.digest == *digest)
                 .flat_map(|entry| entry.names.iter().map(|name| name.familiar()))
                 .collect();
             let name = if names.is_empty() {
@@ -226,7 +227,7 @@ fn image_not_found(choice: &ImageChoice, entries: &[Named], numbered: &[&Digest]
 }
 
 /// Whether an attestation, a referrer or a signature by tag is about one of these documents.
-fn refers_to(graph: &Graph, pointer: &Pointer, targets: &BTreeSet<Digest>) -> bool {
+fn refers_to(graph: &Graph, pointer: &Pointer, targets: &BTreeSet<&Digest>) -> bool {
     let subjects = graph
         .document(&pointer.digest)
         .into_iter()
@@ -269,12 +270,12 @@ fn refuse_missing(graph: &Graph) -> Result<()> {
 }
 
 /// The documents that cannot be used: manifests that lack a part, and indexes of such alone.
-fn gone(graph: &Graph, inventory: &Inventory) -> BTreeSet<Digest> {
-    let mut gone: BTreeSet<Digest> = graph
+fn gone(graph: &Graph) -> BTreeSet<&Digest> {
+    let mut gone: BTreeSet<&Digest> = graph
         .manifests
         .iter()
         .filter(|(_, facts)| !facts.is_whole)
-        .map(|(digest, _)| digest.clone())
+        .map(|(digest, _)| digest)
         .collect();
     // Attestations go with their image, wherever in the order they stand.
     loop {
@@ -284,9 +285,9 @@ fn gone(graph: &Graph, inventory: &Inventory) -> BTreeSet<Digest> {
             let is_empty = listed.peek().is_none();
             if let Some(digest) = digest
                 && !is_empty
-                && listed.all(|pointer| is_gone(graph, inventory, pointer, &gone))
+                && listed.all(|pointer| is_gone(graph, pointer, &gone))
             {
-                gone.insert(digest.clone());
+                gone.insert(digest);
             }
         }
         if gone.len() == before {
@@ -295,14 +296,10 @@ fn gone(graph: &Graph, inventory: &Inventory) -> BTreeSet<Digest> {
     }
 }
 
-fn is_gone(
-    graph: &Graph,
-    inventory: &Inventory,
-    pointer: &Pointer,
-    gone: &BTreeSet<Digest>,
-) -> bool {
-    let is_present =
-        |digest: &Digest| inventory.blobs.contains_key(digest) || graph.made.contains_key(digest);
+fn is_gone(graph: &Graph, pointer: &Pointer, gone: &BTreeSet<&Digest>) -> bool {
+    let is_present = |digest: &Digest| {
+        graph.inventory.blobs.contains_key(digest) || graph.made.contains_key(digest)
+    };
     let is_lost = |digest: &Digest| gone.contains(digest) || !is_present(digest);
     let subject = graph
         .document(&pointer.digest)
@@ -314,7 +311,7 @@ fn is_gone(
 }
 
 /// What only pointers lead to that are left out, or documents that go with them.
-fn left_out(graph: &Graph, selection: &Selection) -> BTreeSet<Digest> {
+fn left_out<'a>(graph: &'a Graph, selection: &Selection<'a>) -> BTreeSet<&'a Digest> {
     if selection.root.is_empty() && selection.documents.is_empty() {
         return BTreeSet::new();
     }
@@ -328,12 +325,12 @@ fn left_out(graph: &Graph, selection: &Selection) -> BTreeSet<Digest> {
         }
     }
     let all = graph.reachable();
-    all.difference(&reached).copied().cloned().collect()
+    all.difference(&reached).copied().collect()
 }
 
 fn kept_pointers<'a>(
     document: &'a Document,
-    dropped: Option<&'a BTreeSet<usize>>,
+    dropped: Option<&BTreeSet<usize>>,
 ) -> impl Iterator<Item = &'a Digest> {
     let pointers = document.pointers.iter().enumerate();
     pointers

@@ -4,58 +4,47 @@
 use std::collections::BTreeMap;
 
 use crate::error::Hint;
-use crate::graph::document::Document;
+use crate::graph::ManifestRole;
 use crate::graph::location::Location;
 use crate::graph::pointer::{Pointer, Role};
-use crate::graph::{Graph, ManifestRole};
-use crate::image::media_type::{self, Kind};
+use crate::image::media_type::Kind;
 use crate::image::{Compression, Content};
-use crate::inventory::Inventory;
-use crate::plan::decide::Decisions;
+use crate::plan::Finding;
+use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::recompress::{is_wanted, wanted};
 use crate::plan::rules::FindingRule;
-use crate::plan::{Finding, PlanOptions};
 
-/// Everything that findings about layers follow from.
-pub(super) struct Layers<'a> {
-    pub(super) graph: &'a Graph,
-    pub(super) inventory: &'a Inventory,
-    pub(super) decisions: &'a Decisions,
-    pub(super) options: &'a PlanOptions,
-}
-
-impl Layers<'_> {
-    pub(super) fn findings(&self, documents: &[&Document], findings: &mut Vec<Finding>) {
+impl Planner<'_> {
+    pub(super) fn about_layers(
+        &self,
+        documents: &[InputDocument<'_>],
+        findings: &mut Vec<Finding>,
+    ) {
         self.unread(documents, findings);
-        for document in documents {
-            self.left_alone(document, findings);
+        for input in documents {
+            self.left_alone(*input, findings);
         }
-    }
-
-    fn role(&self, document: &Document) -> Option<ManifestRole> {
-        let facts = self.graph.manifests.get(&document.digest);
-        facts.map(|facts| facts.role)
     }
 
     /// What the layer's bytes are in the output.
     fn content(&self, layer: &Pointer) -> Option<Content> {
         let new = self.decisions.new_compression(&layer.digest);
-        let old = self.inventory.blobs.get(&layer.digest);
-        let old = old.map(|blob| blob.content);
-        new.map(Compression::content).or(old)
+        new.map(Compression::content).or(layer.content)
     }
 
     /// Layers of images in forms that some reader does not take.
-    fn unread(&self, documents: &[&Document], findings: &mut Vec<Finding>) {
+    fn unread(&self, documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
         let mut zstd: Vec<Location> = Vec::new();
         let mut after_skippable: Vec<Location> = Vec::new();
-        let is_image = |document: &&&Document| self.role(document) == Some(ManifestRole::Image);
-        for document in documents.iter().filter(is_image) {
-            for layer in document.pointers_in(Role::Layers) {
-                if !matches!(media_type::kind(&layer.media_type), Kind::Layer { .. }) {
+        let images = documents
+            .iter()
+            .filter(|input| input.role() == Some(ManifestRole::Image));
+        for input in images {
+            for layer in input.document.pointers_in(Role::Layers) {
+                if !matches!(layer.kind, Kind::Layer { .. }) {
                     continue;
                 }
-                let location = || document.location_of(layer);
+                let location = || input.document.location_of(layer);
                 match self.content(layer) {
                     Some(Content::Zstd) => zstd.push(location()),
                     Some(Content::ZstdAfterSkippable) => {
@@ -88,28 +77,25 @@ impl Layers<'_> {
     }
 
     /// Layers that are not in the form that was asked for, since they are no layers of an image.
-    fn left_alone(&self, document: &Document, findings: &mut Vec<Finding>) {
+    fn left_alone(&self, input: InputDocument<'_>, findings: &mut Vec<Finding>) {
         let options = self.options;
         if !is_wanted(options) {
             return;
         }
-        let role = self.role(document);
         let mut left: BTreeMap<&str, Vec<Location>> = BTreeMap::new();
-        for pointer in &document.pointers {
-            let kind = media_type::kind(&pointer.media_type);
-            let Some(why) = reason(role, pointer.role, kind) else {
-                continue;
-            };
-            let Some(blob) = self.inventory.blobs.get(&pointer.digest) else {
+        for pointer in &input.document.pointers {
+            let kind = pointer.kind;
+            let why = reason(input.role(), pointer.role, kind);
+            let Some((why, content)) = why.zip(pointer.content) else {
                 continue;
             };
             // What is no tar cannot be told to be in the form that was asked for.
             let is_opaque = kind == Kind::OpaqueLayer
                 || (options.compression.is_some() && !matches!(kind, Kind::Layer { .. }));
-            if is_opaque || wanted(blob.content, options).is_some() {
+            if is_opaque || wanted(content, options).is_some() {
                 left.entry(why)
                     .or_default()
-                    .push(document.location_of(pointer));
+                    .push(input.document.location_of(pointer));
             }
         }
         for (why, locations) in left {

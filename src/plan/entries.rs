@@ -1,7 +1,7 @@
-//! Names of images: what the entries of `index.json` and the items of `manifest.json` say together.
+//! The images that `index.json` lists and their names, joined with what `manifest.json` says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::error::{Code, Error, Hint, Result, escape, show_list};
 use crate::graph::docker_archive::DockerArchiveItem;
@@ -13,39 +13,39 @@ use crate::image::{Digest, Reference};
 
 /// An entry of `index.json` that leads to images.
 #[derive(Clone, Debug)]
-pub(crate) struct Named {
+pub(crate) struct NamedEntry<'a> {
     /// The position in the root's pointers.
     pub(crate) position: usize,
     /// The digest that the entry points at.
-    pub(crate) digest: Digest,
+    pub(crate) digest: &'a Digest,
     /// The images, in order; one list for all entries of one digest.
-    pub(crate) images: Arc<Vec<Digest>>,
+    pub(crate) images: Rc<[&'a Digest]>,
     /// The names; none if the entry is unnamed. More than one where `manifest.json` added some.
     pub(crate) names: Vec<Reference>,
     /// Whether the first name takes the place of what the entry's annotations say.
     pub(crate) is_renamed: bool,
-    /// Names that are none by the grammar of references.
-    pub(crate) bad_names: Vec<BadName>,
+    /// Names that are invalid by the grammar of references.
+    pub(crate) bad_names: Vec<BadName<'a>>,
 }
 
 /// A name that readers refuse, or that no user can type.
 #[derive(Clone, Debug)]
-pub(crate) struct BadName {
-    pub(crate) name: String,
+pub(crate) struct BadName<'a> {
+    pub(crate) name: &'a str,
     pub(crate) location: Location,
 }
 
-/// The name in a descriptor's annotations, if it is none by the grammar.
-pub(crate) fn bad_name_of(parent: &Document, pointer: &Pointer) -> Option<BadName> {
-    let name = pointer.image_name.clone()?;
-    Reference::parse(&name).is_none().then(|| BadName {
+/// The name in a descriptor's annotations, if it is invalid by the grammar.
+pub(crate) fn bad_name_of<'a>(parent: &Document, pointer: &'a Pointer) -> Option<BadName<'a>> {
+    let name = pointer.image_name.as_deref()?;
+    Reference::parse(name).is_none().then(|| BadName {
         location: parent.location_of_annotation(pointer, IMAGE_NAME),
         name,
     })
 }
 
 /// The name that a descriptor's annotations give; a bare tag is none.
-pub(crate) fn name_of(pointer: &Pointer) -> Option<Reference> {
+fn name_of(pointer: &Pointer) -> Option<Reference> {
     let full = pointer.image_name.as_deref().and_then(Reference::parse);
     full.or_else(|| {
         let ref_name = pointer.ref_name.as_deref()?;
@@ -59,7 +59,7 @@ pub(crate) fn name_of(pointer: &Pointer) -> Option<Reference> {
 ///
 /// # Errors
 /// `manifest.json` describes an image that `index.json` does not, or gives a name to another image.
-pub(crate) fn join(graph: &Graph) -> Result<Vec<Named>> {
+pub(crate) fn join(graph: &Graph) -> Result<Vec<NamedEntry<'_>>> {
     let mut join = Join {
         graph,
         entries: Vec::new(),
@@ -73,7 +73,11 @@ pub(crate) fn join(graph: &Graph) -> Result<Vec<Named>> {
             join.add_entry(position, pointer);
         }
     }
-    for (position, item) in graph.docker_archive.iter().flatten().enumerate() {
+    let items = graph.docker_archive.as_deref().unwrap_or_default();
+    if !items.is_empty() {
+        join.index_images();
+    }
+    for (position, item) in items.iter().enumerate() {
         join.add_item(position, item)?;
     }
     Ok(join.entries)
@@ -91,60 +95,60 @@ fn disagreement(what: String) -> Error {
 /// to thousands of images.
 struct Join<'a> {
     graph: &'a Graph,
-    entries: Vec<Named>,
+    entries: Vec<NamedEntry<'a>>,
     /// The entries that point at a digest.
-    by_digest: BTreeMap<Digest, Vec<usize>>,
-    /// The first entry of a name.
+    by_digest: BTreeMap<&'a Digest, Vec<usize>>,
+    /// The first entry of a name. Like the two below, only where `manifest.json` may ask for it.
     by_name: BTreeMap<Reference, usize>,
     /// The images of a config.
-    by_config: BTreeMap<Digest, Vec<Digest>>,
+    by_config: BTreeMap<&'a Digest, Vec<&'a Digest>>,
     /// The digests that entries point at, by the images below.
-    holders: BTreeMap<Digest, Vec<Digest>>,
+    holders: BTreeMap<&'a Digest, Vec<&'a Digest>>,
 }
 
-impl Join<'_> {
-    fn add_entry(&mut self, position: usize, pointer: &Pointer) {
+impl<'a> Join<'a> {
+    fn add_entry(&mut self, position: usize, pointer: &'a Pointer) {
         let known = self.by_digest.get(&pointer.digest);
         let images = match known.and_then(|known| known.first()) {
-            Some(first) => Arc::clone(&self.entries[*first].images),
-            None => self.images_below(&pointer.digest),
+            Some(first) => Rc::clone(&self.entries[*first].images),
+            None => self.graph.images_below(&pointer.digest).into(),
         };
         if images.is_empty() {
             return;
         }
-        let number = self.entries.len();
-        let of_digest = self.by_digest.entry(pointer.digest.clone());
-        of_digest.or_default().push(number);
-        let name = name_of(pointer);
-        if let Some(name) = &name {
-            self.by_name.entry(name.clone()).or_insert(number);
-        }
-        self.entries.push(Named {
+        let of_digest = self.by_digest.entry(&pointer.digest);
+        of_digest.or_default().push(self.entries.len());
+        self.entries.push(NamedEntry {
             position,
-            digest: pointer.digest.clone(),
+            digest: &pointer.digest,
             images,
-            names: name.into_iter().collect(),
+            names: name_of(pointer).into_iter().collect(),
             is_renamed: false,
             bad_names: bad_name_of(&self.graph.root, pointer).into_iter().collect(),
         });
     }
 
-    fn images_below(&mut self, digest: &Digest) -> Arc<Vec<Digest>> {
-        let images = self.graph.images_below(digest);
-        for image in &images {
-            let holders = self.holders.entry(image.clone()).or_default();
-            holders.push(digest.clone());
-            if let Some(facts) = self.graph.manifests.get(image) {
-                let of_config = self.by_config.entry(facts.config.clone()).or_default();
-                if !of_config.contains(image) {
-                    of_config.push(image.clone());
+    /// Fills in what finds entries by what an item of `manifest.json` says.
+    fn index_images(&mut self) {
+        for (number, entry) in self.entries.iter().enumerate() {
+            for name in &entry.names {
+                self.by_name.entry(name.clone()).or_insert(number);
+            }
+            let is_first = self.by_digest[entry.digest].first() == Some(&number);
+            for image in entry.images.iter().filter(|_| is_first) {
+                let holders = self.holders.entry(image).or_default();
+                holders.push(entry.digest);
+                if let Some(facts) = self.graph.manifests.get(image) {
+                    let of_config = self.by_config.entry(&facts.config).or_default();
+                    if !of_config.contains(image) {
+                        of_config.push(image);
+                    }
                 }
             }
         }
-        Arc::new(images)
     }
 
-    fn add_item(&mut self, position: usize, item: &DockerArchiveItem) -> Result<()> {
+    fn add_item(&mut self, position: usize, item: &'a DockerArchiveItem) -> Result<()> {
         let images = item
             .config_digest
             .as_ref()
@@ -158,7 +162,7 @@ impl Join<'_> {
         let mut first_error = None;
         for image in images {
             match check_layers(self.graph, position, item, image) {
-                Ok(()) => described.push(image.clone()),
+                Ok(()) => described.push(*image),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
@@ -171,18 +175,16 @@ impl Join<'_> {
                 Some(name) => self.add_tag(name, tag, &described)?,
                 None => {
                     let bad = BadName {
-                        name: tag.clone(),
+                        name: tag,
                         location: Location::Item {
                             position,
                             property: "RepoTags",
                             entry: None,
                         },
                     };
-                    let entry = self.entry_of(&described);
-                    let entries = entry.and_then(|entry| self.entries.get_mut(entry));
-                    entries
-                        .into_iter()
-                        .for_each(|entry| entry.bad_names.push(bad.clone()));
+                    if let Some(entry) = self.entry_of(&described) {
+                        self.entries[entry].bad_names.push(bad);
+                    }
                 }
             }
         }
@@ -190,9 +192,9 @@ impl Join<'_> {
     }
 
     /// Adds a name to the first of these images, unless one of them has it.
-    fn add_tag(&mut self, name: Reference, tag: &str, images: &[Digest]) -> Result<()> {
+    fn add_tag(&mut self, name: Reference, tag: &str, images: &[&Digest]) -> Result<()> {
         if let Some(known) = self.by_name.get(&name) {
-            let known = &self.entries[*known].digest;
+            let known = self.entries[*known].digest;
             return if self.holders_of(images).any(|holder| holder == known) {
                 Ok(())
             } else {
@@ -207,14 +209,17 @@ impl Join<'_> {
     }
 
     /// The digests that entries point at and that lead to one of these images.
-    fn holders_of<'a>(&'a self, images: &'a [Digest]) -> impl Iterator<Item = &'a Digest> {
+    fn holders_of<'s>(
+        &'s self,
+        images: &'s [&'s Digest],
+    ) -> impl Iterator<Item = &'a Digest> + use<'s, 'a> {
         let holders = images.iter().filter_map(|image| self.holders.get(image));
-        holders.flatten()
+        holders.flatten().copied()
     }
 
     /// The entry that a further name of these images goes to: one without a name takes the first;
     /// the others become entries of their own.
-    fn entry_of(&self, images: &[Digest]) -> Option<usize> {
+    fn entry_of(&self, images: &[&Digest]) -> Option<usize> {
         let entries = self
             .holders_of(images)
             .filter_map(|digest| self.by_digest.get(digest))

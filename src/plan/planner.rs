@@ -1,0 +1,176 @@
+//! The phases of planning, and what each leaves for the next.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Result, escape};
+use crate::graph::document::Document;
+use crate::graph::location::Location;
+use crate::graph::{Graph, ManifestFacts, ManifestRole};
+use crate::image::{Digest, Platform};
+use crate::inventory::RootName;
+use crate::plan::decide::Decisions;
+use crate::plan::draft::Request;
+use crate::plan::entries::{self, NamedEntry};
+use crate::plan::output::Contents;
+use crate::plan::rewrite::Rewritten;
+use crate::plan::rules::Rule;
+use crate::plan::selection::Selection;
+use crate::plan::{Change, Form, NewLayers, Plan, PlanOptions, Summary, Transcode};
+
+/// A plan in the making: each phase is a method, in a module of its own, that fills in its field and adds
+/// its changes.
+#[derive(Debug)]
+pub(crate) struct Planner<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) options: &'a PlanOptions,
+    pub(crate) form: Form,
+    /// The architecture to prefer if nothing else decides.
+    pub(crate) host: Option<&'a str>,
+    /// Layers that were recompressed.
+    pub(crate) layers: &'a NewLayers,
+    /// The graph's documents without the root, children first.
+    pub(crate) documents: Vec<InputDocument<'a>>,
+    pub(crate) changes: Vec<Change>,
+    /// The entries of the index that lead to images.
+    pub(crate) entries: Vec<NamedEntry<'a>>,
+    /// What is left out.
+    pub(crate) selection: Selection<'a>,
+    /// What each document is to become.
+    pub(crate) decisions: Decisions<'a>,
+    /// The platform of each image.
+    pub(crate) platforms: BTreeMap<&'a Digest, &'a Platform>,
+    /// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` if none
+    /// of the entry is whole.
+    pub(crate) described: Vec<Option<&'a Digest>>,
+    /// What documents became.
+    pub(crate) rewritten: Rewritten<'a>,
+}
+
+/// A document of the input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InputDocument<'a> {
+    pub(crate) document: &'a Document,
+    /// What is known about it if it is a manifest.
+    pub(crate) facts: Option<&'a ManifestFacts>,
+}
+
+impl InputDocument<'_> {
+    pub(crate) fn role(&self) -> Option<ManifestRole> {
+        self.facts.map(|facts| facts.role)
+    }
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(request: Request<'a>, layers: &'a NewLayers) -> Self {
+        let graph = request.graph;
+        let documents = graph.children_first.iter().filter_map(|digest| {
+            Some(InputDocument {
+                document: graph.document(digest)?,
+                facts: graph.manifests.get(digest),
+            })
+        });
+        Planner {
+            documents: documents.collect(),
+            graph,
+            options: request.options,
+            form: request.form,
+            host: request.host,
+            layers,
+            changes: Vec::new(),
+            entries: Vec::new(),
+            selection: Selection::default(),
+            decisions: Decisions::default(),
+            platforms: BTreeMap::new(),
+            described: Vec::new(),
+            rewritten: Rewritten::default(),
+        }
+    }
+
+    /// The plan, and the layers that have to be recompressed before it can be carried out.
+    ///
+    /// # Errors
+    /// Those of [`plan`](crate::plan::plan).
+    pub(crate) fn plan(mut self) -> Result<(Plan, Vec<Transcode>)> {
+        self.entries = entries::join(self.graph)?;
+        self.report_resolved();
+        self.select()?;
+        self.rename()?;
+        self.decide()?;
+        self.annotate();
+        self.describe()?;
+        self.rewrite()?;
+        let docker_manifest = self.docker_manifest()?;
+        self.leave_out_extra_entries();
+        let oci_layout = self.oci_layout()?;
+        self.report_archive_form();
+        Ok(self.finish(docker_manifest, oci_layout))
+    }
+
+    fn finish(
+        self,
+        docker_manifest: Option<Vec<u8>>,
+        oci_layout: Vec<u8>,
+    ) -> (Plan, Vec<Transcode>) {
+        let (findings, digests, images) = (self.findings(), self.digests(), self.images());
+        let (blobs, documents) = self.kept();
+        let contents = Contents {
+            blobs,
+            documents,
+            layers: self.decisions.replaced.into_values().collect(),
+            rewritten: self.rewritten,
+            docker_manifest,
+            oci_layout,
+        };
+        let plan = Plan {
+            entries: contents.entries(&self.graph.inventory),
+            summary: Summary {
+                changes: self.changes,
+                findings,
+                digests,
+                images,
+            },
+            form: self.form,
+        };
+        (plan, self.decisions.transcodes.into_values().collect())
+    }
+
+    /// The changes that resolving a Docker archive made.
+    fn report_resolved(&mut self) {
+        let graph = self.graph;
+        if graph.is_root_made {
+            let after = count_of_images(graph.root.pointers.len());
+            let change = Rule::IndexAdded.change(RootName::Index, None, Some(after));
+            self.changes.push(change);
+        }
+        for pointer in &graph.root.pointers {
+            if graph.made.contains_key(&pointer.digest) && graph.docker_archive.is_some() {
+                let location = graph.root.location_of(pointer);
+                let after = Some(pointer.digest.to_string());
+                let change = Rule::ManifestAdded.change(location, None, after);
+                self.changes.push(change);
+            }
+        }
+        for adopted in &graph.adopted {
+            self.changes.push(Rule::BlobName.change(
+                Location::entry(&adopted.name),
+                Some(escape(&adopted.name)),
+                Some(adopted.digest.blob_name()),
+            ));
+        }
+    }
+
+    /// The root and every other document that the output holds, parents first.
+    pub(crate) fn documents_after(&self) -> impl Iterator<Item = InputDocument<'a>> {
+        let root = InputDocument {
+            document: &self.graph.root,
+            facts: None,
+        };
+        let others = self.documents.iter().rev().copied();
+        let kept = others.filter(|input| !self.selection.left_out.contains(&input.document.digest));
+        std::iter::once(root).chain(kept)
+    }
+}
+
+pub(crate) fn count_of_images(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "image" } else { "images" })
+}

@@ -1,0 +1,134 @@
+//! The names that were asked for instead of those in the archive.
+
+use crate::error::{Code, Error, Hint, Result, show_list};
+use crate::image::Reference;
+use crate::plan::entries::NamedEntry;
+use crate::plan::planner::Planner;
+use crate::plan::rules::Rule;
+
+impl Planner<'_> {
+    /// Gives the names that were asked for. Entries that become superfluous are left out.
+    ///
+    /// # Errors
+    /// Names for an archive of several images; a name to replace that no image has; one name for two.
+    pub(crate) fn rename(&mut self) -> Result<()> {
+        if !self.options.names.is_empty() {
+            self.replace_all()?;
+        }
+        for (old, new) in &self.options.renames {
+            self.rename_one(old, new)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves an entry of the index out, which had that name.
+    fn leave_out(&mut self, position: usize, name: Option<&Reference>) {
+        if let Some(pointer) = self.graph.root.pointers.get(position)
+            && self.selection.root.insert(position)
+        {
+            let location = self.graph.root.location_of(pointer);
+            let change = Rule::NameEntry.change(location, name.map(Reference::full), None);
+            self.changes.push(change);
+        }
+    }
+
+    fn replace_all(&mut self) -> Result<()> {
+        let Some(first) = self.entries.first() else {
+            return Err(Error::new(
+                Code::ImageNotFound,
+                "the archive has no image that could be named",
+            ));
+        };
+        if let Some(other) = self
+            .entries
+            .iter()
+            .find(|entry| entry.digest != first.digest)
+        {
+            let names = names(&self.entries);
+            let shown = if names.is_empty() {
+                format!("{}, {}", first.digest, other.digest)
+            } else {
+                show_list(&names)
+            };
+            return Err(Error::new(
+                Code::SeveralImages,
+                format!("a name needs one image, but the archive has several: {shown}"),
+            )
+            .with_found(shown)
+            .with_hint(Hint::ChooseImage));
+        }
+        for entry in self.entries.split_off(1) {
+            self.leave_out(entry.position, entry.names.first());
+        }
+        for entry in &mut self.entries {
+            entry.is_renamed = true;
+            entry.names.clear();
+            for name in &self.options.names {
+                if !entry.names.contains(name) {
+                    entry.names.push(name.clone());
+                }
+            }
+            entry.bad_names.clear();
+        }
+        Ok(())
+    }
+
+    fn rename_one(&mut self, old: &Reference, new: &Reference) -> Result<()> {
+        let entries = &mut self.entries;
+        let holder = entries.iter().position(|entry| entry.names.contains(old));
+        let Some(holder) = holder else {
+            let names = names(entries);
+            let found = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                show_list(&names)
+            };
+            let old = old.familiar();
+            return Err(Error::new(
+                Code::ImageNotFound,
+                format!("no image in the archive has the name {old}; there are {found}"),
+            )
+            .with_expected(old)
+            .with_found(found));
+        };
+        let digest = entries[holder].digest;
+        if entries
+            .iter()
+            .any(|entry| entry.digest != digest && entry.names.contains(new))
+        {
+            return Err(Error::new(
+                Code::NameTaken,
+                format!(
+                    "{} cannot become {}: another image in the archive has that name",
+                    old.familiar(),
+                    new.familiar()
+                ),
+            )
+            .with_found(new.familiar()));
+        }
+        let is_there_already = old != new && entries.iter().any(|entry| entry.names.contains(new));
+        let entry = &mut entries[holder];
+        if !is_there_already {
+            for name in &mut entry.names {
+                if name == old {
+                    *name = new.clone();
+                }
+            }
+            entry.is_renamed |= entry.names.first() == Some(new);
+            return Ok(());
+        }
+        entry.is_renamed |= entry.names.first() == Some(old);
+        entry.names.retain(|name| name != old);
+        if entry.names.is_empty() {
+            let superfluous = entries.remove(holder);
+            self.leave_out(superfluous.position, Some(old));
+        }
+        Ok(())
+    }
+}
+
+/// All names, as users write them.
+fn names(entries: &[NamedEntry<'_>]) -> Vec<String> {
+    let names = entries.iter().flat_map(|entry| &entry.names);
+    names.map(Reference::familiar).collect()
+}

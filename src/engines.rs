@@ -145,17 +145,52 @@ impl fmt::Display for Engine {
     }
 }
 
-impl FromStr for Engine {
-    type Err = String;
+/// Why a text is not an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseEngineError {
+    /// There is no engine of that name.
+    Unknown,
+    /// This is not a version.
+    Version(String),
+    /// The version is too old to read what ocify writes.
+    TooOld {
+        /// The engine that was asked for.
+        engine: Engine,
+        /// The oldest version that reads what ocify writes.
+        oldest: String,
+    },
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl fmt::Display for ParseEngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ParseEngineError::Unknown => {
+                let known: Vec<&str> = FACTS.iter().map(|fact| fact.name).collect();
+                write!(f, "expected one of {}", known.join(", "))
+            }
+            ParseEngineError::Version(text) => write!(f, "{text} is not a version such as 20.10"),
+            ParseEngineError::TooOld { engine, oldest } => write!(
+                f,
+                "{engine} cannot read the archives that ocify writes; use {oldest} or later"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ParseEngineError {}
+
+/// Reads `ENGINE` or `ENGINE@VERSION`, such as `docker@20.10`.
+impl FromStr for Engine {
+    type Err = ParseEngineError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, version) = match text.split_once('@') {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
         };
         let Some(fact) = FACTS.iter().find(|fact| fact.name == name) else {
-            let known: Vec<&str> = FACTS.iter().map(|fact| fact.name).collect();
-            return Err(format!("expected one of {}", known.join(", ")));
+            return Err(ParseEngineError::Unknown);
         };
         let version = version.map(parse_version).transpose()?;
         let engine = Engine {
@@ -164,9 +199,10 @@ impl FromStr for Engine {
         };
         if version.is_some_and(|version| version < fact.oldest) {
             let (major, minor) = fact.oldest;
-            return Err(format!(
-                "{engine} cannot read the archives that ocify writes; use {major}.{minor} or later"
-            ));
+            return Err(ParseEngineError::TooOld {
+                engine,
+                oldest: format!("{major}.{minor}"),
+            });
         }
         Ok(engine)
     }
@@ -174,8 +210,8 @@ impl FromStr for Engine {
 
 /// Parses versions such as `23`, `v1.7.24`, `20.10.24+dfsg1` and `1.22.17-k3s1`. Only the major and minor
 /// numbers are kept.
-fn parse_version(text: &str) -> Result<Version, String> {
-    let invalid = || format!("{text} is not a version such as 20.10");
+fn parse_version(text: &str) -> Result<Version, ParseEngineError> {
+    let invalid = || ParseEngineError::Version(text.to_owned());
     let numbers = text.strip_prefix('v').unwrap_or(text);
     let numbers = numbers.split(['-', '+', '~']).next().unwrap_or_default();
     let mut parts = numbers.split('.').map(str::parse);

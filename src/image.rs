@@ -16,4 +16,4 @@ pub use diff_id::{DiffId, StatedDiffId};
 pub use digest::{Algorithm, Digest, Hasher};
 pub use oci::ConversionError;
 pub use platform::{ParsePlatformError, Platform};
-pub use reference::Reference;
+pub use reference::{ParseReferenceError, Reference, ReferenceFault};

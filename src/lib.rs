@@ -19,7 +19,6 @@ pub mod plan;
 pub mod progress;
 pub mod publish;
 pub mod report;
-pub mod standard;
 mod tar;
 pub mod threads;
 

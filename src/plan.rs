@@ -21,6 +21,7 @@ mod selection;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::error::{Hint, Result};
 use crate::graph::Graph;
@@ -75,6 +76,47 @@ impl fmt::Display for ImageChoice {
             ImageChoice::Digest(digest) => write!(f, "{digest}"),
             ImageChoice::Number(number) => write!(f, "number {number}"),
         }
+    }
+}
+
+/// Why a text does not say which image is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseImageChoiceError {
+    /// Images are counted from 1.
+    Zero,
+    /// It is neither a name nor a digest nor a number.
+    Other,
+}
+
+impl fmt::Display for ParseImageChoiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ParseImageChoiceError::Zero => "images are counted from 1",
+            ParseImageChoiceError::Other => "expected a name, a digest or a number",
+        })
+    }
+}
+
+impl std::error::Error for ParseImageChoiceError {}
+
+/// Reads a number, a digest, an image ID without its algorithm, or a name.
+impl FromStr for ImageChoice {
+    type Err = ParseImageChoiceError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        if let Ok(number) = text.parse::<usize>() {
+            return match number {
+                0 => Err(ParseImageChoiceError::Zero),
+                number => Ok(ImageChoice::Number(number)),
+            };
+        }
+        let id = (text.len() == 64).then(|| format!("sha256:{text}").parse());
+        if let Ok(digest) = id.unwrap_or_else(|| text.parse()) {
+            return Ok(ImageChoice::Digest(digest));
+        }
+        let name = text.parse().map(ImageChoice::Name);
+        name.map_err(|_| ParseImageChoiceError::Other)
     }
 }
 

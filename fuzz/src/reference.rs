@@ -7,12 +7,12 @@ use ocify::image::Reference;
 /// # Panics
 /// What was read is not read again from one of its spellings.
 pub fn reference(text: &str) {
-    let Some(reference) = Reference::parse(text) else {
+    let Ok(reference) = text.parse::<Reference>() else {
         return;
     };
     for spelling in [reference.full(), reference.familiar()] {
         assert_eq!(
-            Reference::parse(&spelling),
+            spelling.parse().ok(),
             Some(reference.clone()),
             "{spelling}"
         );

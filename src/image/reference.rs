@@ -1,6 +1,7 @@
 //! Image references, by the grammar of distribution's `reference` package and with its defaults.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::image::Digest;
 
@@ -21,13 +22,20 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The reference that a user means by `text`, with every default filled in; `None` if it is none.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// The same as [`from_str`](Self::from_str), for a caller that does not ask for the reason.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::checked(text).ok()
+    }
+
+    fn checked(text: &str) -> Result<Self, ReferenceFault> {
         if is_image_id(text) {
-            return None;
+            return Err(ReferenceFault::ImageId);
         }
         let (named, digest) = match text.split_once('@') {
-            Some((named, digest)) => (named, Some(digest.parse::<Digest>().ok()?)),
+            Some((named, digest)) => {
+                let digest = digest.parse::<Digest>();
+                (named, Some(digest.map_err(|_| ReferenceFault::Digest)?))
+            }
             None => (text, None),
         };
         let (domain, rest) = split_domain(named);
@@ -40,19 +48,24 @@ impl Reference {
         } else {
             path.to_owned()
         };
-        let valid = is_domain(domain)
-            && path.split('/').all(is_path_component)
-            && path.len() <= MAX_NAME_LEN
-            && tag.is_none_or(is_tag);
-        if !valid {
-            return None;
+        if !is_domain(domain) {
+            return Err(ReferenceFault::Domain);
+        }
+        if !path.split('/').all(is_path_component) {
+            return Err(ReferenceFault::Repository);
+        }
+        if path.len() > MAX_NAME_LEN {
+            return Err(ReferenceFault::TooLong);
+        }
+        if !tag.is_none_or(is_tag) {
+            return Err(ReferenceFault::Tag);
         }
         let tag = match (tag, &digest) {
             (Some(tag), _) => Some(tag.to_owned()),
             (None, Some(_)) => None,
             (None, None) => Some(DEFAULT_TAG.to_owned()),
         };
-        Some(Reference {
+        Ok(Reference {
             domain: domain.to_owned(),
             path,
             tag,
@@ -62,7 +75,7 @@ impl Reference {
 
     /// The reference that was probably meant by a text that is none: without a transport such as
     /// `docker://`, and with the repository in lower case. The tag stays: it may have upper case.
-    pub fn suggest(text: &str) -> Option<Self> {
+    pub(crate) fn suggest(text: &str) -> Option<Self> {
         let bare = text.split_once("://").map_or(text, |(_, bare)| bare);
         let path = bare.rfind('/').map_or(0, |slash| slash + 1);
         let end = bare[path..]
@@ -115,6 +128,92 @@ impl Reference {
         text
     }
 }
+
+/// Reads the reference that a user means, and completes it like Docker: `app` is
+/// `docker.io/library/app:latest`.
+impl FromStr for Reference {
+    type Err = ParseReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::checked(text).map_err(|fault| {
+            let meant = Self::suggest(text);
+            let fault = match &meant {
+                _ if text.contains("://") => ReferenceFault::Transport,
+                Some(_) => ReferenceFault::UpperCase,
+                None => fault,
+            };
+            ParseReferenceError { fault, meant }
+        })
+    }
+}
+
+/// Why a text is not an image reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseReferenceError {
+    fault: ReferenceFault,
+    meant: Option<Reference>,
+}
+
+/// What is wrong with a text that is not an image reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReferenceFault {
+    /// It has a transport, such as `docker://`.
+    Transport,
+    /// The repository has upper case letters.
+    UpperCase,
+    /// It is 64 hexadecimal digits, which Docker takes for an image ID.
+    ImageId,
+    /// What follows the `@` is not a digest.
+    Digest,
+    /// The domain is not a host name or address with or without a port.
+    Domain,
+    /// A component of the repository is empty or has other characters than letters, digits and single
+    /// separators.
+    Repository,
+    /// The repository has more than 255 characters.
+    TooLong,
+    /// The tag is empty, has more than 128 characters or other ones than letters, digits, `_`, `.` and
+    /// `-`.
+    Tag,
+}
+
+impl ParseReferenceError {
+    /// What is wrong.
+    pub fn fault(&self) -> ReferenceFault {
+        self.fault
+    }
+
+    /// The reference that was probably meant.
+    pub fn meant(&self) -> Option<&Reference> {
+        self.meant.as_ref()
+    }
+}
+
+impl fmt::Display for ParseReferenceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.fault {
+            ReferenceFault::Transport => "an image name has no transport",
+            ReferenceFault::UpperCase => "repository names are in lower case",
+            ReferenceFault::ImageId => "64 hexadecimal digits are an image ID, not a name",
+            ReferenceFault::Digest => "what follows the @ is not a digest",
+            ReferenceFault::Domain => "the domain is not a host with or without a port",
+            ReferenceFault::Repository => {
+                "the repository has an empty part or a character that is not allowed"
+            }
+            ReferenceFault::TooLong => "the repository has more than 255 characters",
+            ReferenceFault::Tag => {
+                "the tag is empty, too long or has a character that is not allowed"
+            }
+        })?;
+        match &self.meant {
+            Some(meant) => write!(f, ": {}", meant.familiar()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ParseReferenceError {}
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -356,5 +455,36 @@ mod tests {
         assert!(Reference::parse(&format!("example.com/{}", "n".repeat(255))).is_some());
         // Only the whole text is taken for an image ID.
         assert!(Reference::parse(&format!("{}:v1", &DIGEST[7..])).is_some());
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong() {
+        let long = "a".repeat(256);
+        for (text, fault, meant) in [
+            (
+                "docker://app",
+                ReferenceFault::Transport,
+                Some("app:latest"),
+            ),
+            ("docker:// ", ReferenceFault::Transport, None),
+            ("App:V1", ReferenceFault::UpperCase, Some("app:V1")),
+            (&"0".repeat(64), ReferenceFault::ImageId, None),
+            ("app@sha256:0", ReferenceFault::Digest, None),
+            ("-.com/app", ReferenceFault::Domain, None),
+            ("a//b", ReferenceFault::Repository, None),
+            ("", ReferenceFault::Repository, None),
+            (&long, ReferenceFault::TooLong, None),
+            ("app:", ReferenceFault::Tag, None),
+        ] {
+            let error = text.parse::<Reference>().unwrap_err();
+            assert_eq!(error.fault(), fault, "{text}");
+            let found = error.meant().map(Reference::familiar);
+            assert_eq!(found.as_deref(), meant, "{text}");
+        }
+        let error = "App".parse::<Reference>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "repository names are in lower case: app:latest"
+        );
     }
 }

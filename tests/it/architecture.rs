@@ -99,11 +99,10 @@ fn plan_touches_nothing_outside() {
 }
 
 /// What each module may use of the others, in the order of the stages.
-const MAY_USE: [(&str, &str); 20] = [
+const MAY_USE: [(&str, &str); 19] = [
     ("error", ""),
     ("progress", ""),
     ("threads", ""),
-    ("standard", "error"),
     ("publish", "error"),
     ("tar", "error"),
     ("image", "error tar"),
@@ -117,7 +116,7 @@ const MAY_USE: [(&str, &str); 20] = [
     ("plan", "error graph image inventory json"),
     (
         "apply",
-        "codec error image input inventory journal plan progress publish standard tar threads",
+        "codec error image input inventory journal plan progress publish tar threads",
     ),
     (
         "operation",

@@ -291,7 +291,7 @@ const RUNS: [(&str, Run, Code, &str); 22] = [
 ];
 
 fn name(text: &str) -> Reference {
-    Reference::parse(text).unwrap()
+    text.parse().unwrap()
 }
 
 #[test]

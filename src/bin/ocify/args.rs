@@ -16,7 +16,7 @@ pub(crate) use batch::{Many, Pattern};
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
-use values::{image_choice, image_name, renaming};
+use values::{image_name, renaming};
 
 /// Makes any container image archive load everywhere.
 ///
@@ -170,7 +170,7 @@ pub(crate) struct Fix {
     /// By name, by the digest of its manifest or index, by image ID (the digest of its config), or
     /// by its number in the archive, counted from 1. What refers to the image stays with it:
     /// attestations, signatures. It keeps all its names.
-    #[arg(long, value_name = "NAME|DIGEST|N", value_parser = image_choice)]
+    #[arg(long, value_name = "NAME|DIGEST|N")]
     pub(crate) image: Vec<ImageChoice>,
 
     /// What to do about manifests and layers that the input lacks

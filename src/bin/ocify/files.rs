@@ -6,10 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ocify::error::{Error, Result, show_path};
-use ocify::{publish, standard};
+use ocify::publish;
 
 use crate::args::{Fix, is_standard};
 use crate::interrupt::Interrupt;
+use crate::standard;
 
 /// Refuses an option's file that is also an input, the output or another option's file: writing one would destroy
 /// the other.

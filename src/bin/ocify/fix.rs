@@ -5,9 +5,10 @@ use ocify::error::Result;
 use ocify::inventory::Strictness;
 use ocify::plan::{Form, Summary};
 use ocify::report::Blobs;
-use ocify::{Fixed, Input, Observer, Output, Preview, SpoolReason, standard};
+use ocify::{Fixed, Input, Observer, Output, Preview, SpoolReason};
 
 use crate::args::{Attestations, Fix};
+use crate::standard;
 
 /// What was decided about one input, and what was done.
 #[derive(Debug)]

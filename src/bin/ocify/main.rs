@@ -9,6 +9,7 @@ mod metadata;
 mod notices;
 mod progress;
 mod run;
+mod standard;
 mod styles;
 mod words;
 

@@ -12,7 +12,6 @@ use clap::error::ErrorKind;
 use ocify::error::{Code, Error};
 use ocify::journal::{Recovery, recover};
 use ocify::report::{Report, Status, json, text};
-use ocify::standard;
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch::{self, Shard};
@@ -21,6 +20,7 @@ use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::notices::Single;
+use crate::standard;
 use crate::styles::styled;
 use crate::words::Words;
 

@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 use ocify::apply::{Link, Verify};
-use ocify::image::Reference;
-use ocify::plan::{ImageChoice, MissingPolicy};
+use ocify::image::{Reference, ReferenceFault};
+use ocify::plan::MissingPolicy;
 use serde::Serialize;
 
 /// The forms of the report.
@@ -74,17 +74,17 @@ impl Missing {
 
 /// A name that an image can be given: it has a tag, and no digest.
 pub(crate) fn image_name(text: &str) -> Result<Reference, String> {
-    match Reference::parse(text) {
-        Some(name) if name.is_digest() => {
+    match text.parse::<Reference>() {
+        Ok(name) if name.is_digest() => {
             Err("a name to give has a tag and no digest, such as example.com/app:1.0".to_owned())
         }
-        Some(name) => Ok(name),
-        None => Err(match Reference::suggest(text) {
-            Some(name) if text.contains("://") => {
+        Ok(name) => Ok(name),
+        Err(error) => Err(match (error.fault(), error.meant()) {
+            (ReferenceFault::Transport, Some(name)) => {
                 format!("expected a name such as {}", name.familiar())
             }
-            Some(name) => format!("repository names are in lower case: {}", name.familiar()),
-            None => "expected a name such as example.com/app:1.0".to_owned(),
+            (_, Some(_)) => error.to_string(),
+            (_, None) => "expected a name such as example.com/app:1.0".to_owned(),
         }),
     }
 }
@@ -93,24 +93,10 @@ pub(crate) fn renaming(text: &str) -> Result<(Reference, Reference), String> {
     let (old, new) = text
         .split_once('=')
         .ok_or("expected OLD=NEW, such as app:latest=example.com/app:1.0")?;
-    let old = Reference::parse(old).ok_or_else(|| format!("{old} is not an image name"))?;
+    let old = old
+        .parse()
+        .map_err(|_| format!("{old} is not an image name"))?;
     Ok((old, image_name(new)?))
-}
-
-pub(crate) fn image_choice(text: &str) -> Result<ImageChoice, String> {
-    if let Ok(number) = text.parse::<usize>() {
-        return match number {
-            0 => Err("images are counted from 1".to_owned()),
-            number => Ok(ImageChoice::Number(number)),
-        };
-    }
-    let id = (text.len() == 64).then(|| format!("sha256:{text}").parse());
-    if let Ok(digest) = id.unwrap_or_else(|| text.parse()) {
-        return Ok(ImageChoice::Digest(digest));
-    }
-    Reference::parse(text)
-        .map(ImageChoice::Name)
-        .ok_or_else(|| "expected a name, a digest or a number".to_owned())
 }
 
 /// The ways to show progress.

@@ -41,23 +41,46 @@ pub(crate) enum ShardChoice {
     Auto(Option<u64>),
 }
 
-impl FromStr for ShardChoice {
-    type Err = String;
+/// Why a text does not say which share is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ParseShardError {
+    Form,
+    /// There are none.
+    NoShares,
+    /// There is no such share.
+    Absent(Shard),
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected K/N, auto or auto/N, such as 2/8".to_owned();
+impl fmt::Display for ParseShardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ParseShardError::Form => f.write_str("expected K/N, auto or auto/N, such as 2/8"),
+            ParseShardError::NoShares => f.write_str("there must be at least one share"),
+            ParseShardError::Absent(Shard { number, count }) => {
+                write!(f, "share {number} of {count} does not exist")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ParseShardError {}
+
+impl FromStr for ShardChoice {
+    type Err = ParseShardError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "auto" {
             return Ok(ShardChoice::Auto(None));
         }
-        let (number, count) = text.split_once('/').ok_or_else(expected)?;
-        let count: u64 = count.parse().map_err(|_| expected())?;
+        let (number, count) = text.split_once('/').ok_or(ParseShardError::Form)?;
+        let count: u64 = count.parse().map_err(|_| ParseShardError::Form)?;
         if count == 0 {
-            return Err("there must be at least one share".to_owned());
+            return Err(ParseShardError::NoShares);
         }
         if number == "auto" {
             return Ok(ShardChoice::Auto(Some(count)));
         }
-        let number = number.parse().map_err(|_| expected())?;
+        let number = number.parse().map_err(|_| ParseShardError::Form)?;
         checked(number, count).map(ShardChoice::Given)
     }
 }
@@ -162,7 +185,7 @@ fn slurm(
             "the array of {count} Slurm tasks from {first} to {last} has gaps, so that task {id} has no place in it; use --array=1-N, or give --shard K/N"
         ));
     }
-    checked((id - first) / step + 1, count)
+    checked((id - first) / step + 1, count).map_err(|error| error.to_string())
 }
 
 /// The number of workers, by the engine or by the option.
@@ -184,11 +207,11 @@ fn agreed(
     }
 }
 
-fn checked(number: u64, count: u64) -> Result<Shard, String> {
-    if (1..=count).contains(&number) {
-        Ok(Shard { number, count })
-    } else {
-        Err(format!("share {number} of {count} does not exist"))
+fn checked(number: u64, count: u64) -> Result<Shard, ParseShardError> {
+    let shard = Shard { number, count };
+    match (1..=count).contains(&number) {
+        true => Ok(shard),
+        false => Err(ParseShardError::Absent(shard)),
     }
 }
 
@@ -241,8 +264,9 @@ mod tests {
             ("a/8", Err("expected K/N, auto or auto/N, such as 2/8")),
             ("-1/8", Err("expected K/N, auto or auto/N, such as 2/8")),
         ] {
-            let expected = expected.map_err(str::to_owned);
-            assert_eq!(text.parse::<ShardChoice>(), expected, "{text}");
+            let found = text.parse::<ShardChoice>();
+            let found = found.map_err(|error| error.to_string());
+            assert_eq!(found, expected.map_err(str::to_owned), "{text}");
         }
     }
 

@@ -5,14 +5,13 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use ocify::error::{Code, Error, Hint, IoContext, Result};
 use rustix::pipe::fcntl_setpipe_size;
 
-use crate::error::{Code, Error, Hint, IoContext, Result};
-
 /// The name of standard input in messages.
-pub const INPUT: &str = "standard input";
+pub(crate) const INPUT: &str = "standard input";
 /// The name of standard output in messages.
-pub const OUTPUT: &str = "standard output";
+pub(crate) const OUTPUT: &str = "standard output";
 /// The pipe capacity in bytes that ocify requests. The default of 64 KiB causes more context switches.
 const PIPE_LEN: usize = 1 << 20;
 
@@ -20,7 +19,7 @@ const PIPE_LEN: usize = 1 << 20;
 ///
 /// # Errors
 /// It is closed, or it is a terminal, which cannot supply an archive.
-pub fn input() -> Result<File> {
+pub(crate) fn input() -> Result<File> {
     let file = file(io::stdin(), INPUT)?;
     if file.is_terminal() {
         return Err(
@@ -36,7 +35,7 @@ pub fn input() -> Result<File> {
 ///
 /// # Errors
 /// It is closed, or it is a terminal, which binary data would garble.
-pub fn output() -> Result<File> {
+pub(crate) fn output() -> Result<File> {
     let file = file(io::stdout(), OUTPUT)?;
     if file.is_terminal() {
         return Err(Error::new(

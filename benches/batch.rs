@@ -1,13 +1,13 @@
-//! Times `ocify fix` of whole trees beside what people do without it: a loop in the shell, with ocify and with skopeo, and beside a program
-//! that only reads the first bytes of all files. Fails where it needs too much memory.
+//! Compares `ocify fix` of directory trees with shell loops that run ocify or skopeo for each file, and with a program that only reads the
+//! first bytes of all files. Fails if ocify uses too much memory.
 //!
 //! ```sh
 //! OCIFY_BENCH_DIR=/somewhere/with/10/GB cargo bench --bench batch
 //! ```
 //!
-//! `-- many` is 10,000 small archives, copies of those in fixtures; `-- walk` is 100,000 files with ten archives among them; `-- jobs` is 48
-//! archives whose layers are compressed anew, with one thread and with two. The loops would take many minutes: they do a fiftieth of the
-//! archives, and their times count fifty times.
+//! `-- many` uses 10,000 small archives, which are copies of the fixtures. `-- walk` uses 100,000 files, ten of which are archives.
+//! `-- jobs` recompresses the layers of 48 archives with one thread and with two. The loops would take many minutes, so they process a
+//! fiftieth of the archives and their times are multiplied by fifty.
 //!
 //! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
@@ -23,12 +23,12 @@ use common::images::{Files, Shape, make};
 use common::race::Race;
 use common::{Bench, MIB, OCIFY, Result, remove};
 
-/// What a batch may use at most, whatever the number of inputs.
+/// The memory limit of a batch in MiB, whatever the number of inputs.
 const MAX_MIB: u64 = 128;
 const ARCHIVES: usize = 10_000;
-/// The loops do one of so many parts.
+/// The loops process one of this many equal parts.
 const PARTS: u32 = 50;
-/// Files of a directory.
+/// The number of files in each directory.
 const FILES: usize = 500;
 
 const COMPRESSED: Shape = Shape {
@@ -48,17 +48,17 @@ fn main() -> Result<()> {
         many(&mut bench)?;
     }
     if bench.wants("walk") {
-        println!("\n## 100,000 files with ten archives among them");
+        println!("\n## 100,000 files, ten of them archives");
         walk(&mut bench)?;
     }
     if bench.wants("jobs") {
-        println!("\n## 48 archives whose layers are compressed anew");
+        println!("\n## Recompressing the layers of 48 archives");
         jobs(&mut bench)?;
     }
     bench.finish(MAX_MIB)
 }
 
-/// The archives that real tools wrote, of a single image with a manifest, so that skopeo can read them too.
+/// Archives that real tools wrote. Each contains a single image, so that skopeo can read it.
 fn fixtures() -> Result<Vec<PathBuf>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut paths = Vec::new();
@@ -78,7 +78,7 @@ fn fixtures() -> Result<Vec<PathBuf>> {
     paths.sort();
     match paths.len() {
         10.. => Ok(paths),
-        _ => Err(io::Error::other("the fixtures are not all there")),
+        _ => Err(io::Error::other("some of the fixtures are missing")),
     }
 }
 
@@ -93,7 +93,7 @@ fn many(bench: &mut Bench) -> Result<()> {
         bytes += fs::copy(from, folder.join(format!("{number}.tar")))?;
     }
     println!("\n{} kB each", bytes / ARCHIVES as u64 / 1000);
-    // The loops get every fiftieth.
+    // The loops process every fiftieth archive.
     fs::create_dir(&part)?;
     for number in (0..ARCHIVES).step_by(PARTS as usize) {
         let from = tree.join((number / FILES).to_string());

@@ -1,11 +1,12 @@
-//! Times `ocify fix` beside the programs that do parts of its work, and fails where it needs too much memory.
+//! Compares `ocify fix` with programs that do parts of its work. Fails if ocify uses too much memory.
 //!
 //! ```sh
 //! OCIFY_BENCH_DIR=/somewhere/with/10/GB cargo bench --bench fix
 //! ```
 //!
-//! `-- layer`, `-- layers`, `-- blobs`, `-- entries` and `-- sparse` choose archives, which are made of this machine's /usr. Runs are
-//! interleaved, and every figure is a median over OCIFY_BENCH_ROUNDS (5) rounds; compare ratios within one run, not seconds between runs.
+//! `-- layer`, `-- layers`, `-- blobs`, `-- entries` and `-- sparse` select archives, which contain files from this machine's /usr.
+//! Commands are interleaved, and each figure is the median of OCIFY_BENCH_ROUNDS (5) rounds. Compare ratios within a run, not seconds
+//! between runs.
 //!
 //! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
@@ -20,7 +21,7 @@ use common::images::{Files, Shape, make, make_sparse};
 use common::race::Race;
 use common::{Bench, MIB, OCIFY, Result};
 
-/// What `ocify fix` may use at most, whatever the archive.
+/// The memory limit of `ocify fix` in MiB, whatever the archive.
 const MAX_MIB: u64 = 96;
 
 const ONE_LAYER: Shape = Shape {
@@ -44,7 +45,7 @@ const BLOBS: Shape = Shape {
     suffixes: &[""],
     loose: 0,
 };
-/// No more of them in images, or manifest.json would exceed what readers take.
+/// More images would make manifest.json larger than readers accept.
 const ENTRIES: Shape = Shape {
     images: 20,
     layers: 1_500,
@@ -84,7 +85,7 @@ fn main() -> Result<()> {
     bench.finish(MAX_MIB)
 }
 
-/// To a new file, with all processors and with one.
+/// Compares commands that read the archive, and mostly copy it, on all processors and on one.
 fn copies(bench: &mut Bench, input: &Path, is_one_image: bool) -> Result<()> {
     let (out, fixed) = (bench.path("out.tar"), bench.path("fixed.tar"));
     let text = |path: &Path| path.display().to_string();
@@ -111,7 +112,7 @@ fn copies(bench: &mut Bench, input: &Path, is_one_image: bool) -> Result<()> {
     let dry = [OCIFY, "fix", &input, "--dry-run"];
     race.add(Contender::new("`ocify fix --dry-run`", &dry).exits(3));
     if is_one_image {
-        // skopeo refuses the types of the input, so it gets the output; it must not compress what ocify copies.
+        // skopeo rejects the media types of the input, so it copies the fixed archive. Without --preserve-digests it would compress layers.
         let status = std::process::Command::new(OCIFY)
             .args(["fix", &input, "-o", &fixed_text])
             .stdout(std::process::Stdio::null())
@@ -146,7 +147,7 @@ fn copies(bench: &mut Bench, input: &Path, is_one_image: bool) -> Result<()> {
     race.run(bench)
 }
 
-/// Only what is there and what would change, beside a list of the entries.
+/// Compares a dry run with listing the entries.
 fn listing(bench: &mut Bench, input: &Path) -> Result<()> {
     let input = input.display().to_string();
     let mut race = Race::new(Contender::new("`tar tf`", &["tar", "tf", &input]));

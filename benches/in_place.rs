@@ -1,11 +1,11 @@
-//! Times `ocify fix --in-place`, and clones, beside `cp`, and counts the bytes that are written.
+//! Compares `ocify fix --in-place` and reflinked copies with `cp`, and counts the bytes written.
 //!
 //! ```sh
 //! OCIFY_BENCH_DIR=/somewhere/with/30/GB cargo bench --bench in_place
 //! ```
 //!
-//! `-- small`, `-- large` and `-- dense` choose archives: one layer of 1 or 10 GiB of holes, or of 2 GiB of this machine's /usr. Where the
-//! folder's filesystem can clone files, a new archive is a clone; elsewhere the system copies it.
+//! `-- small`, `-- large` and `-- dense` select archives with one layer: 1 or 10 GiB of holes, or 2 GiB of files from this machine's /usr.
+//! On a filesystem that supports reflinks, ocify clones the archive for a new output; elsewhere the kernel copies it.
 //!
 //! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
@@ -24,7 +24,7 @@ use common::{Bench, MIB, OCIFY, Result};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 const MAX_MIB: u64 = 64;
-/// What may be written into a file in place, journal and report included.
+/// The most bytes that an in-place fix may write, including the journal and the report.
 const MAX_WRITTEN: u64 = 100_000;
 
 const DENSE: Shape = Shape {
@@ -111,7 +111,7 @@ fn compare(bench: &mut Bench, input: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A copy with the holes of the original, on the disk: what is measured next shall not wait for it.
+/// Copies a file with its holes, and syncs it so that the measured command does not have to.
 fn copy(from: &str, to: &str) -> Result<()> {
     run(&["cp", "--sparse=always", from, to])?;
     run(&["sync"])
@@ -128,13 +128,13 @@ fn run(line: &[&str]) -> Result<()> {
     }
 }
 
-/// How many bytes a command gave the system to write.
+/// The number of bytes that a command passes to `write` calls.
 fn written(line: &[&str]) -> Result<u64> {
     let mut child = Command::new(line[0])
         .args(&line[1..])
         .stdout(Stdio::null())
         .spawn()?;
-    // It has ended, and its counters are still there.
+    // Wait without reaping the process, so that its counters remain readable.
     let pid = Pid::from_child(&child);
     waitid(
         WaitId::Pid(pid),

@@ -1,14 +1,14 @@
-//! Times `ocify fix --compression` beside the command lines that people use to compress layers anew, and beside skopeo, and fails where
-//! it needs too much memory or its gzip is larger than pigz's.
+//! Compares `ocify fix --compression` with skopeo and with the shell pipelines that people use to recompress layers. Fails if ocify uses too
+//! much memory or its gzip output is larger than pigz's.
 //!
 //! ```sh
 //! OCIFY_BENCH_DIR=/somewhere/with/10/GB cargo bench --bench recompress
 //! ```
 //!
-//! `-- layer`, `-- layers` and `-- small` choose one layer of 540 MB, twenty of 27 MB or 500 of 8 kB, `-- zstd-gzip`, `-- gzip-zstd`, `-- zstd-tar` and
-//! `-- gzip-tar` what becomes what; `-- skopeo` chooses whole archives beside skopeo. The layers are made of this machine's /usr.
-//! The command lines get layers as files, hash nothing and write no archive; ocify gets an archive, verifies and hashes everything,
-//! and writes one. Runs are interleaved, and every ratio is a median of pairs.
+//! `-- layer`, `-- layers` and `-- small` select one layer of 540 MB, 20 of 27 MB or 500 of 8 kB. `-- zstd-gzip`, `-- gzip-zstd`,
+//! `-- zstd-tar` and `-- gzip-tar` select the conversion. `-- skopeo` compares complete archives with skopeo. The layers contain files from
+//! this machine's /usr. The pipelines read layers from files, hash nothing and do not write an archive. ocify reads an archive, verifies and
+//! hashes everything, and writes an archive. Commands are interleaved, and each ratio is the median of pairs.
 //!
 //! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
@@ -25,13 +25,13 @@ use common::images::{Archive, Files, make_layer};
 use common::race::Race;
 use common::{Bench, OCIFY, Result, exists, remove};
 
-/// What `ocify fix --compression` may use at most at two threads, whatever the layers.
+/// The memory limit of `ocify fix --compression` in MiB with two threads, whatever the layers.
 const MAX_MIB: u64 = 192;
-/// The bytes of all layers together.
+/// The total length of all layers in bytes.
 const LEN: u64 = 540_000_000;
-/// The bytes of all layers where they are small.
+/// The total length of the small layers in bytes.
 const SMALL_LEN: u64 = 4_000_000;
-/// What an archive has beside its layers, at most, and for each of them.
+/// The largest overhead of an archive in bytes, in total and for each layer.
 const OVERHEAD: u64 = 64 << 10;
 const LAYER_OVERHEAD: u64 = 2 << 10;
 
@@ -50,20 +50,20 @@ fn main() -> Result<()> {
         }
     }
     if bench.wants("skopeo") {
-        println!("\n## Whole archives, one layer of 540 MB");
+        println!("\n## Complete archives, one layer of 540 MB");
         skopeo(&mut bench)?;
     }
     bench.finish(MAX_MIB)
 }
 
-/// The same layers, in an archive and as files of a folder.
+/// The same layers in an archive and as files in a directory.
 struct Input {
     archive: PathBuf,
     layers: PathBuf,
 }
 
 impl Input {
-    /// Makes them; those of one number are the same whatever the suffix.
+    /// Writes both. The uncompressed layers do not depend on the suffix.
     fn make(bench: &Bench, count: u64, len: u64, suffix: &str) -> Result<Input> {
         let archive = bench.path(&format!("{}.tar", &suffix[1..]));
         let layers = bench.path(&suffix[1..]);
@@ -88,12 +88,12 @@ impl Input {
         remove(&self.layers)
     }
 
-    /// `ocify fix` with this compression.
+    /// `ocify fix --compression TO`.
     fn ocify(&self, bench: &Bench, to: &str) -> Contender {
         self.ocify_at(bench, to, &[])
     }
 
-    /// The same, with more options.
+    /// `ocify fix --compression TO` with additional options.
     fn ocify_at(&self, bench: &Bench, to: &str, more: &[&str]) -> Contender {
         let out = bench.path("out.tar");
         let (from, output) = (text(&self.archive), text(&out));
@@ -103,7 +103,7 @@ impl Input {
     }
 }
 
-/// Decompressing and compressing each layer by the fastest programs for it.
+/// Compares with pipelines that decompress and compress each layer with the fastest programs.
 fn pipes(bench: &mut Bench, count: u64, len: u64) -> Result<()> {
     if !bench.has_only_ocify && (!exists("pigz") || !exists("zstd")) {
         println!("\npigz or zstd is not installed, so not compared");
@@ -143,7 +143,7 @@ fn pipes(bench: &mut Bench, count: u64, len: u64) -> Result<()> {
     Ok(())
 }
 
-/// Our gzip must not be larger than pigz's.
+/// Fails if ocify's gzip output is larger than pigz's.
 fn compare_sizes(bench: &Bench, input: &Input, script: &str, out: &Path) -> Result<()> {
     let ours = bench.path("size.tar");
     let (from, to) = (text(&input.archive), text(&ours));
@@ -156,16 +156,18 @@ fn compare_sizes(bench: &Bench, input: &Input, script: &str, out: &Path) -> Resu
         overhead += LAYER_OVERHEAD;
     }
     let len = fs::metadata(&ours)?.len();
-    println!("\npigz: {pigz} bytes, ocify: {len} bytes, the archive included");
+    println!("\npigz: {pigz} bytes, ocify: {len} bytes including the archive");
     remove(out)?;
     remove(&ours)?;
     if len > pigz + overhead {
-        return Err(io::Error::other("the gzip of ocify is larger than pigz's"));
+        return Err(io::Error::other(
+            "ocify's gzip output is larger than pigz's",
+        ));
     }
     Ok(())
 }
 
-/// What skopeo can do as well.
+/// Compares the conversions that skopeo supports.
 fn skopeo(bench: &mut Bench) -> Result<()> {
     if !bench.has_only_ocify && !exists("skopeo") {
         println!("\nskopeo is not installed, so not compared");
@@ -207,7 +209,7 @@ fn skopeo(bench: &mut Bench) -> Result<()> {
         let mut race = Race::new(Contender::new(&name, &line).makes(&out));
         race.add(input.ocify(bench, to));
         if to == "gzip" {
-            // About the size that skopeo makes.
+            // This level gives about the same size as skopeo.
             race.add(input.ocify_at(bench, to, &["--compression-level", "1"]));
         }
         race.run(bench)?;

@@ -1,10 +1,10 @@
-//! Times `ocify fix -` in a pipe beside `openssl`, which only hashes what passes, and fails where it needs too much memory.
+//! Compares `ocify fix -` in a pipe with `openssl`, which only hashes its input. Fails if ocify uses too much memory.
 //!
 //! ```sh
 //! OCIFY_BENCH_DIR=/somewhere/with/5/GB cargo bench --bench stream
 //! ```
 //!
-//! `-- layer`, `-- layers` and `-- blobs` choose archives, which are made of this machine's /usr.
+//! `-- layer`, `-- layers` and `-- blobs` select archives, which contain files from this machine's /usr.
 //!
 //! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
@@ -19,7 +19,7 @@ use common::images::{Files, Shape, make};
 use common::race::Race;
 use common::{Bench, MIB, OCIFY, Result};
 
-/// What `ocify fix -` may use at most, whatever the length of the stream.
+/// The memory limit of `ocify fix -` in MiB, whatever the length of the stream.
 const MAX_MIB: u64 = 48;
 
 const ONE_LAYER: Shape = Shape {
@@ -75,7 +75,7 @@ fn passes(bench: &mut Bench, input: &Path) -> Result<()> {
     race.add(pipe("`cat FILE \\| ocify fix -`, to `/dev/null`", line));
     let line = format!("cat {input} | {fix} | cat");
     race.add(pipe("`cat FILE \\| ocify fix - \\| cat`", line));
-    // The memory is seen of the program that is started, not of its children.
+    // Only the memory of the started process is measured, not that of its children.
     let line = format!("exec {fix} <{input}");
     race.add(pipe("`ocify fix - <FILE`, to `/dev/null`", line));
     race.run(bench)

@@ -1,4 +1,4 @@
-//! The vocabulary of container images: digests, media types, platforms, names, and what first bytes say.
+//! The basic types of container images: digests, media types, platforms, references and content types.
 
 mod compression;
 mod content;

@@ -122,7 +122,7 @@ impl Source {
         }
         Err(journal::unfinished(
             &self.path,
-            "and the file has to be restored first",
+            "the file must be restored first",
         ))
     }
 

@@ -1,9 +1,9 @@
-//! Rewriting a file in place such that a crash loses nothing: an undo journal beside the file.
+//! Rewrites parts of a file in place without losing data in a crash, by means of an undo journal.
 //!
-//! The journal holds the old bytes of everything that is about to be overwritten. It is on the disk
-//! before the first byte of the file changes, and removed once the last one is there. A journal that
-//! is found later means that a rewrite did not end: [`recover`] brings the file back to what it was.
-//! A journal that is not whole means that no byte of the file had changed.
+//! The journal is a file in the same directory that contains the old bytes of every range to be overwritten.
+//! It is synced to disk before the first byte of the file changes, and removed after the last change is
+//! synced. A leftover journal therefore means that a rewrite was interrupted, and [`recover`] restores the
+//! file from it. If the journal is incomplete, the file was not changed yet.
 
 mod disk;
 mod format;
@@ -24,49 +24,56 @@ use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 /// What [`recover`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// No rewrite was left unfinished.
+    /// No rewrite was interrupted.
     Nothing,
-    /// The file is again what it was before a rewrite that did not end.
+    /// The file was restored to its contents before the interrupted rewrite.
     Restored,
-    /// A rewrite had ended before it changed anything; only its journal was there.
+    /// The rewrite was interrupted before it changed the file. Its journal was removed.
     Removed,
 }
 
-/// Brings a file back to what it was before a rewrite that did not end, if there was one.
+/// Restores a file to its contents before an interrupted rewrite, if there was one.
 ///
 /// # Errors
-/// There is no such file; the rewrite still goes on; the file cannot be written, or is not the one
-/// that the journal is of.
+/// The file does not exist or is not writable, the rewrite is still running, or the journal does not belong
+/// to this file.
 pub fn recover(path: &Path) -> Result<Recovery> {
     let is_link = is_link(path).context("open", path)?;
     if !is_pending(path, is_link).context("open", path)? {
         return Ok(Recovery::Nothing);
     }
     let file = open_writable(path).map_err(|error| match error.code() {
-        Code::NotWritable => unfinished(path, "and it cannot be written"),
+        Code::NotWritable => unfinished(path, "the file must be restored, but is not writable"),
         _ => error,
     })?;
     exclusive(&file, path)?;
     let mut files = Files::new(&file, path)?;
-    // Whoever held the lock may have ended well meanwhile.
+    // The lock holder may have finished by now.
     let Some(journal) = open_journal(files.journal_path(), &file)? else {
         return Ok(Recovery::Nothing);
     };
-    files.hold_journal(journal);
+    files.set_journal(journal);
     steps::recover(&mut files)
 }
 
-/// Overwrites parts of a file, whose lock the caller holds, and gives it a length. Whatever goes wrong,
-/// the file is what it was, or what it was to become.
+/// Overwrites parts of a file and sets its length in bytes. If this fails, the file has its old or its new
+/// contents. If it is interrupted, the same is true after [`recover`].
 ///
-/// `writes` are in order and do not overlap; what is cut off after the last of them is zeros.
+/// The caller holds the exclusive lock. `writes` are sorted and do not overlap. If the file becomes shorter,
+/// the bytes cut off after the last write must be zeros, because the journal does not contain them.
+///
+/// # Errors
+/// The journal or the file cannot be written.
 pub(crate) fn rewrite(file: &File, path: &Path, writes: &[Write], new_len: u64) -> Result<()> {
     steps::rewrite(&mut Files::new(file, path)?, writes, new_len)
 }
 
-/// Opens a regular file to be rewritten.
+/// Opens a regular file for reading and writing.
+///
+/// # Errors
+/// The file does not exist, is not a regular file, has no name, or is not writable.
 pub(crate) fn open_writable(path: &Path) -> Result<File> {
-    // Opening a fifo would wait for its reader, so look first.
+    // Opening a FIFO would block, so check the type first.
     let found = fs::metadata(path).context("open", path)?;
     if !found.is_file() {
         let error = Error::new(
@@ -79,7 +86,7 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
     if is_nameless(path).context("open", path)? {
         let error = Error::new(
             Code::InPlaceRefused,
-            format!("{} leads to a file without a name", show_path(path)),
+            format!("{} refers to a file without a name", show_path(path)),
         )
         .with_path(path);
         return Err(error.with_hint(Hint::GiveNamedFile));
@@ -99,12 +106,12 @@ pub(crate) fn open_writable(path: &Path) -> Result<File> {
     })
 }
 
-/// The error for a file whose rewrite did not end.
+/// The error for a file whose rewrite was interrupted. `what` is the consequence or the cause.
 pub(crate) fn unfinished(path: &Path, what: &str) -> Error {
     let shown = show_path(path);
     Error::new(
         Code::UnfinishedFix,
-        format!("an in-place fix of {shown} did not end, {what}"),
+        format!("an in-place fix of {shown} was interrupted: {what}"),
     )
     .with_path(path)
     .with_hint(Hint::Recover(path.to_owned()))

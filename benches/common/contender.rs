@@ -1,4 +1,4 @@
-//! One command of a race: how it is started, prepared and cleaned up after, and its times.
+//! A command of a comparison: its preparation, invocation and cleanup, and its times.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::{OCIFY, Result, remove};
 
-/// What happens before each run, and is not measured.
+/// Runs before each run of the command, and is not measured.
 type Prepare = Rc<dyn Fn() -> Result<()>>;
 
-/// One command of a race.
+/// A command of a comparison.
 #[derive(Clone)]
 pub(crate) struct Contender {
     pub(crate) name: String,
@@ -21,14 +21,14 @@ pub(crate) struct Contender {
     code: i32,
     input: Option<PathBuf>,
     output: Option<PathBuf>,
-    /// How many outputs were put aside, if that is what happens to them.
+    /// How many outputs were kept; `None` if they are removed.
     kept: Option<Cell<usize>>,
     prepare: Option<Prepare>,
-    /// How often this would have to run to do what the others do.
-    share: f64,
-    /// The seconds of each round.
+    /// The factor for the times of a command that does only a part of the work.
+    factor: f64,
+    /// The time of each round in seconds.
     pub(crate) times: Vec<f64>,
-    /// The most memory that it held.
+    /// The peak memory in KiB.
     pub(crate) peak_kib: u64,
 }
 
@@ -42,51 +42,51 @@ impl Contender {
             output: None,
             kept: None,
             prepare: None,
-            share: 1.0,
+            factor: 1.0,
             times: Vec::new(),
             peak_kib: 0,
         }
     }
 
-    /// A line for the shell, such as a pipe.
+    /// A shell command line, such as a pipeline.
     pub(crate) fn shell(name: &str, line: &str) -> Self {
         Self::new(name, &["sh", "-c", line])
     }
 
-    /// The exit code of success, where it is not 0.
+    /// Sets the expected exit code, 0 by default.
     pub(crate) fn exits(mut self, code: i32) -> Self {
         self.code = code;
         self
     }
 
-    /// A file for standard input.
+    /// Sets the file for standard input.
     pub(crate) fn reads(mut self, path: &Path) -> Self {
         self.input = Some(path.to_owned());
         self
     }
 
-    /// A file or directory that each run makes anew; it is removed after each.
+    /// Sets the file or directory that each run creates. It is removed after each run.
     pub(crate) fn makes(mut self, path: &Path) -> Self {
         self.output = Some(path.to_owned());
         self
     }
 
-    /// The same, but it is put aside until the benchmark ends. Ext4 does not use an inode again soon after its file was removed, and
-    /// looking for others takes longer than writing small files.
+    /// Like [`makes`](Self::makes), but keeps the output under another name until the benchmark ends. ext4 does not reuse an inode for a
+    /// while after its file was removed, and searching for free ones takes longer than writing small files.
     pub(crate) fn makes_and_keeps(mut self, path: &Path) -> Self {
         self.kept = Some(Cell::new(0));
         self.makes(path)
     }
 
-    /// What has to be done before each run.
+    /// Sets a preparation to run before each run.
     pub(crate) fn after(mut self, prepare: impl Fn() -> Result<()> + 'static) -> Self {
         self.prepare = Some(Rc::new(prepare));
         self
     }
 
-    /// It does one of that many equal parts of the work; its times are multiplied.
+    /// Declares that the command does one of `parts` equal parts of the work. Its times are multiplied accordingly.
     pub(crate) fn does_one_of(mut self, parts: u32) -> Self {
-        self.share = parts.into();
+        self.factor = parts.into();
         self
     }
 
@@ -101,12 +101,12 @@ impl Contender {
         &self.line[0]
     }
 
-    /// Whether the command that is measured takes part in it.
+    /// Whether the command runs the measured ocify.
     pub(crate) fn is_ocify(&self) -> bool {
         self.line.iter().any(|word| word.contains(OCIFY))
     }
 
-    /// The same with another build of ocify. What is prepared before each run still is by the one that is measured.
+    /// The same command with another build of ocify. Its preparation still uses the measured one.
     pub(crate) fn with_ocify(&self, path: &str) -> Self {
         Contender {
             name: format!("{}, baseline", self.name),
@@ -127,7 +127,7 @@ impl Contender {
             Some(path) => Stdio::from(File::open(path)?),
             None => Stdio::null(),
         };
-        // What a program unpacks for a while shall be on the same disk.
+        // Temporary files should be on the same disk.
         command
             .args(&self.line[1..])
             .env("TMPDIR", folder)
@@ -155,7 +155,7 @@ impl Contender {
         let Some(kept) = &self.kept else {
             return remove(path);
         };
-        // No two contenders have the same name.
+        // Names are unique within a comparison.
         let name: String = self
             .name
             .chars()
@@ -168,7 +168,7 @@ impl Contender {
         )
     }
 
-    /// Runs it once and returns how many seconds it took.
+    /// Runs the command once and returns its time in seconds.
     pub(crate) fn time(&self, folder: &Path) -> Result<f64> {
         self.prepare()?;
         let mut command = self.command(folder)?;
@@ -177,17 +177,17 @@ impl Contender {
         let time = start.elapsed();
         self.check(status.code())?;
         self.clean()?;
-        Ok(time.as_secs_f64() * self.share)
+        Ok(time.as_secs_f64() * self.factor)
     }
 
-    /// Runs it once and notes the peak of the memory that the program held. A run of its own, because looking takes time.
+    /// Runs the command once and records its peak memory. Polling takes time, so this run is not timed.
     pub(crate) fn watch_memory(&mut self, folder: &Path) -> Result<()> {
         self.prepare()?;
         let mut child = self.command(folder)?.spawn()?;
         let status = format!("/proc/{}/status", child.id());
         let mut peak = 0;
         loop {
-            // The kernel keeps the peak, so only what comes after the last look is missed.
+            // The kernel records the peak, so only growth after the last poll is missed.
             let text = fs::read_to_string(&status).unwrap_or_default();
             let value = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let found = value.and_then(|value| value.split_whitespace().next()?.parse().ok());

@@ -1,5 +1,5 @@
-//! Image archives of this machine's files. Every type in them is Docker's, so that there is something to fix, or OCI's, so that there is
-//! not.
+//! Generates image archives from this machine's files. Their media types are Docker's, so that there is something to fix, or OCI's, so that
+//! there is not.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -17,7 +17,7 @@ const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// The bytes of this machine's files, over and over.
+/// Supplies the contents of all files below a directory, cyclically.
 pub(crate) struct Files {
     paths: Vec<PathBuf>,
     next: usize,
@@ -33,7 +33,7 @@ impl Files {
         Files { paths, next: 0 }
     }
 
-    /// Writes a tar of at least `len` bytes of files. `prefix` makes it unlike the others.
+    /// Writes a tar with at least `len` bytes of files. A unique `prefix` makes its digest unique.
     pub(crate) fn write_tar(&mut self, prefix: &str, len: u64, out: impl Write) -> Result<()> {
         let mut tar = tar::Builder::new(out);
         let mut written = 0;
@@ -42,14 +42,14 @@ impl Files {
             let path = path.ok_or_else(|| io::Error::other("/usr has no files"))?;
             self.next += 1;
             let mut bytes = Vec::new();
-            // A file that vanished or may not be read is no reason to stop.
+            // Skip files that have vanished or are not readable.
             if File::open(path)
                 .and_then(|mut file| file.read_to_end(&mut bytes))
                 .is_err()
             {
                 continue;
             }
-            // No single file makes the sizes of layers uneven.
+            // Truncate huge files, so that layers have similar sizes.
             bytes.truncate(usize::try_from((len - written).min(64 * MIB)).unwrap_or(usize::MAX));
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
@@ -65,7 +65,7 @@ impl Files {
     }
 }
 
-/// Hashes what passes.
+/// Hashes everything that is written to the inner writer.
 pub(crate) struct Hashing<W> {
     inner: W,
     hasher: Sha256,
@@ -138,8 +138,8 @@ pub(crate) struct Layer {
     pub(crate) diff_id: String,
 }
 
-/// Writes the layer to a file, compressed as the suffix of its media type says: as fast as can be with Docker's suffixes, `.zstd` and
-/// `.gzip`, and at the levels that builders use with OCI's, `+zstd` and `+gzip`.
+/// Writes a layer to a file. The suffix of its media type selects the compression: `.zstd` and `.gzip`, Docker's suffixes, use the fastest
+/// level; `+zstd` and `+gzip`, OCI's, use the levels that builders use.
 pub(crate) fn make_layer(
     files: &mut Files,
     prefix: &str,
@@ -181,7 +181,7 @@ pub(crate) fn make_layer(
     })
 }
 
-/// An archive that is being written.
+/// Writes an archive.
 pub(crate) struct Archive {
     tar: tar::Builder<BufWriter<File>>,
     entries: Vec<String>,
@@ -191,7 +191,7 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// With Docker's types.
+    /// Creates an archive with Docker's media types.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         Ok(Archive {
             tar: tar::Builder::new(BufWriter::new(File::create(path)?)),
@@ -202,7 +202,7 @@ impl Archive {
         })
     }
 
-    /// With OCI's types.
+    /// Creates an archive with OCI's media types.
     pub(crate) fn create_oci(path: &Path) -> Result<Self> {
         Ok(Archive {
             manifest_type: OCI_MANIFEST,
@@ -227,7 +227,7 @@ impl Archive {
         )
     }
 
-    /// Adds the documents of an image whose layers are there.
+    /// Adds the documents of an image whose layers have been added.
     pub(crate) fn add_image(&mut self, name: &str, layers: &[Layer]) -> Result<()> {
         let list = |items: Vec<String>| items.join(",");
         let diff_ids = list(
@@ -260,7 +260,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Writes the index, and returns how many blobs there are.
+    /// Writes the index, and returns the number of blobs.
     pub(crate) fn finish(mut self) -> Result<u64> {
         let index = format!(
             r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
@@ -274,20 +274,20 @@ impl Archive {
     }
 }
 
-/// An archive to make.
+/// The contents of an archive.
 pub(crate) struct Shape {
     pub(crate) images: usize,
-    /// The layers of each image.
+    /// The number of layers of each image.
     pub(crate) layers: usize,
-    /// The bytes of each layer before compression.
+    /// The uncompressed length of each layer in bytes.
     pub(crate) len: u64,
-    /// How the layers are compressed, in turn: `.zstd`, `.gzip` or nothing.
+    /// The suffixes that the layers use in turn: `.zstd`, `.gzip` or none.
     pub(crate) suffixes: &'static [&'static str],
-    /// Blobs of that length that no image refers to.
+    /// The number of additional blobs that no image refers to.
     pub(crate) loose: usize,
 }
 
-/// Writes an archive of that shape and returns how many blobs it has.
+/// Writes an archive with this shape and returns the number of its blobs.
 pub(crate) fn make(shape: &Shape, files: &mut Files, folder: &Path, path: &Path) -> Result<u64> {
     let mut archive = Archive::create(path)?;
     let scratch = folder.join("layer");
@@ -310,7 +310,7 @@ pub(crate) fn make(shape: &Shape, files: &mut Files, folder: &Path, path: &Path)
     archive.finish()
 }
 
-/// Writes an archive of one image with one layer of that many GiB, nearly all of it holes.
+/// Writes an archive with one image that has one layer of `gib` GiB, nearly all of it holes.
 pub(crate) fn make_sparse(gib: u64, path: &Path) -> Result<()> {
     const FILE_LEN: u64 = 1 << 30;
     let mut headers = Vec::new();

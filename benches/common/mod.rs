@@ -1,13 +1,13 @@
-//! What the benchmarks share. Not every benchmark uses everything.
+//! Code that the benchmarks share. Not every benchmark uses all of it.
 //!
-//! They read these environment variables:
+//! The benchmarks read these environment variables:
 //!
-//! - `OCIFY_BENCH_DIR`: where files are made; `target/tmp` by default.
+//! - `OCIFY_BENCH_DIR`: the directory for all files; `target/tmp` by default.
 //! - `OCIFY_BENCH_ROUNDS`: how often each command is timed; 5 by default.
-//! - `OCIFY_BENCH_BASELINE`: the path of an ocify to compare with, such as one of an earlier commit. It takes part in every race beside the one
-//!   that is measured. A second table has the median of new/baseline of each round with its 95 % interval, which takes six rounds or more, and the
-//!   benchmark fails at its end if any interval lies wholly above 1.03.
-//! - `OCIFY_BENCH_ONLY_OCIFY=1`: leaves out all other programs.
+//! - `OCIFY_BENCH_BASELINE`: the path of another ocify, such as a build of an earlier commit. Every command with ocify is also run with this
+//!   one. A second table shows the median of the ratio new/baseline over all rounds, and its 95 % interval, which requires at least six
+//!   rounds. The benchmark fails if any interval is entirely above 1.03.
+//! - `OCIFY_BENCH_ONLY_OCIFY=1`: skip all other programs.
 #![allow(dead_code)]
 
 pub(crate) mod contender;
@@ -26,24 +26,24 @@ pub(crate) const OCIFY: &str = env!("CARGO_BIN_EXE_ocify");
 
 pub(crate) type Result<T> = io::Result<T>;
 
-/// One run of a benchmark.
+/// A run of a benchmark.
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
     pub(crate) rounds: usize,
     wanted: Vec<String>,
-    /// The ocify to compare with.
+    /// The path of the ocify to compare with.
     baseline: Option<String>,
-    /// Whether no other program is measured.
+    /// Whether all other programs are skipped.
     pub(crate) has_only_ocify: bool,
-    /// The commands that are slower than with the baseline.
+    /// The names of the commands that are slower than with the baseline.
     slower: Vec<String>,
-    /// The most memory that ocify held so far, in KiB.
+    /// The peak memory of ocify so far, in KiB.
     peak_kib: u64,
 }
 
 impl Bench {
-    /// Prepares a folder in `OCIFY_BENCH_DIR`, by default `target/tmp`. `None` when this is no `cargo bench`: `cargo test --all-targets`
-    /// starts benchmarks too, without that argument.
+    /// Creates a temporary directory in `OCIFY_BENCH_DIR`, by default `target/tmp`. `None` unless `cargo bench` started this program:
+    /// `cargo test --all-targets` runs benchmarks too, but without `--bench`.
     pub(crate) fn start() -> Result<Option<Bench>> {
         if !env::args().any(|argument| argument == "--bench") {
             return Ok(None);
@@ -75,22 +75,22 @@ impl Bench {
         }))
     }
 
-    /// Whether a part was asked for by its name, or none was.
+    /// Whether to run the part with this name: it was selected, or nothing was.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted == name)
     }
 
-    /// The folder for everything that is made; it is removed at the end.
+    /// The directory for all files, removed at the end.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A file in the folder.
+    /// The path of a file in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Fails if ocify ever held more memory than that, or was slower than its baseline.
+    /// Fails if ocify's peak memory exceeded `max_mib`, or if it was slower than the baseline.
     pub(crate) fn finish(self, max_mib: u64) -> Result<()> {
         println!("\npeak memory of ocify: {} MiB", self.peak_kib >> 10);
         if self.peak_kib > max_mib << 10 {
@@ -119,15 +119,17 @@ fn baseline() -> Result<Option<String>> {
         io::Error::other(format!("OCIFY_BENCH_BASELINE={name}: {reason}"))
     };
     let program = fs::canonicalize(&path).map_err(|error| invalid(error.to_string()))?;
-    // It becomes a word of shell commands.
+    // The path is inserted into shell commands without quoting.
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
     match program.to_str() {
         Some(text) if text.chars().all(plain) => Ok(Some(text.to_owned())),
-        _ => Err(invalid("not a path of plain characters".to_owned())),
+        _ => Err(invalid(
+            "the path contains characters that would need quoting".to_owned(),
+        )),
     }
 }
 
-/// Removes a file or a directory if it is there.
+/// Removes a file or a directory if it exists.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),

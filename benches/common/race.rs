@@ -1,4 +1,4 @@
-//! Commands that take turns, and tables of their times.
+//! Runs commands in turns and prints tables of their times.
 
 use std::path::Path;
 
@@ -6,31 +6,31 @@ use super::contender::Contender;
 use super::statistics::{Comparison, median, ratios};
 use super::{Bench, Result, exists};
 
-/// Commands that are compared with the first of them.
+/// A comparison of commands. The first one is the reference.
 pub(crate) struct Race {
     contenders: Vec<Contender>,
 }
 
-/// A contender and its baseline that together take less than this many seconds run again in the same turn; the mean counts.
+/// A command and its baseline that together take less than this many seconds are repeated in the same turn, and their times averaged.
 const SHORT: f64 = 0.2;
-/// How often they run in one turn at most.
+/// The largest number of runs in one turn.
 const MAX_RUNS: usize = 8;
 
-/// What runs in one turn of a round.
+/// The commands of one turn.
 struct Lane {
     contender: Contender,
-    /// The same with the baseline, if ocify is part of it and there is a baseline.
+    /// The same command with the baseline, if it uses ocify and there is a baseline.
     baseline: Option<Contender>,
 }
 
 impl Lane {
-    /// The contender, and its baseline.
+    /// The command, and its baseline if there is one.
     fn both(&mut self) -> impl Iterator<Item = &mut Contender> {
         [&mut self.contender].into_iter().chain(&mut self.baseline)
     }
 
-    /// Runs both, and again if they are short. Each is the first as often as the other: what was left behind before, such as dirty pages,
-    /// slows the first of them.
+    /// Runs both commands, repeatedly if they are short. They alternate in going first, because leftovers of earlier runs, such as dirty
+    /// pages, slow down the first one.
     fn run(&mut self, round: usize, folder: &Path) -> Result<()> {
         let Some(baseline) = &mut self.baseline else {
             self.contender.times.push(self.contender.time(folder)?);
@@ -57,14 +57,14 @@ impl Lane {
 }
 
 impl Race {
-    /// A race whose ratios are to `reference`.
+    /// Creates a comparison with `reference`.
     pub(crate) fn new(reference: Contender) -> Self {
         Race {
             contenders: vec![reference],
         }
     }
 
-    /// Takes part, if its program is installed.
+    /// Adds a command if its program is installed.
     pub(crate) fn add(&mut self, contender: Contender) {
         let program = contender.program();
         if contender.is_ocify() || exists(program) {
@@ -74,7 +74,7 @@ impl Race {
         }
     }
 
-    /// Runs all in turns, one more round than is counted so that files are in memory, and prints the tables.
+    /// Runs all commands in turns and prints the tables. An extra first round is not timed, so that files are in the page cache.
     pub(crate) fn run(self, bench: &mut Bench) -> Result<()> {
         let folder = bench.folder().to_owned();
         let mut lanes = self.lanes(bench);
@@ -88,7 +88,7 @@ impl Race {
         let count = lanes.len();
         for round in 0..bench.rounds {
             for turn in 0..count {
-                // Each starts first sometimes.
+                // Start each round with a different command.
                 lanes[(turn + round) % count].run(round, &folder)?;
             }
         }
@@ -99,7 +99,7 @@ impl Race {
         Ok(())
     }
 
-    /// Those that take part.
+    /// The commands to run, with their baselines.
     fn lanes(self, bench: &Bench) -> Vec<Lane> {
         let mut lanes = Vec::new();
         for contender in self.contenders {
@@ -130,10 +130,10 @@ fn print_times(lanes: &[Lane]) {
         .flat_map(|lane| [&lane.contender].into_iter().chain(&lane.baseline))
     {
         let times = &contender.times;
-        // Of runs beside each other, so that a slow minute of the machine counts for both.
+        // Ratios within a round, so that a slow phase of the machine affects both times.
         let ratios = ratios(times, &reference.times);
         let memory = match contender.peak_kib {
-            0 => "too short to see".to_owned(),
+            0 => "too short to measure".to_owned(),
             peak => format!("{:.1} MiB", peak as f64 / 1024.0),
         };
         println!(
@@ -147,7 +147,7 @@ fn print_times(lanes: &[Lane]) {
     }
 }
 
-/// Prints how long each takes compared to its baseline, and returns the names of the slower ones.
+/// Prints the comparison of each command with its baseline, and returns the names of the slower ones.
 fn print_comparisons(lanes: &[Lane]) -> Vec<String> {
     println!("\n| Command | Median | Baseline | Ratio | 95 % interval | |");
     println!("|---|---|---|---|---|---|");

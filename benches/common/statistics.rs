@@ -1,10 +1,10 @@
-//! Medians, and what a few interleaved rounds say about the ratio of two commands.
+//! Medians, and confidence intervals for the ratio of two commands' times.
 
 use std::fmt;
 
-/// A command is slower than its baseline if it takes this many times as long at least, with the confidence of [`median_interval`].
+/// A command is slower than its baseline if the whole [`median_interval`] of its ratios is above this value.
 const SLOWER: f64 = 1.03;
-/// How likely it may be that an interval does not hold the median.
+/// The largest probability that an interval does not contain the median.
 const ERROR: f64 = 0.05;
 
 /// The middle value, or the mean of the two middle values; 0 if there are none.
@@ -18,21 +18,21 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The values of `times`, each divided by the one of the same round in `others`.
+/// Divides each time by the other command's time of the same round.
 pub(crate) fn ratios(times: &[f64], others: &[f64]) -> Vec<f64> {
     let pairs = times.iter().zip(others);
     pairs.map(|(time, other)| time / other).collect()
 }
 
-/// The narrowest interval from the k-th smallest to the k-th largest value that holds the median of what the values were drawn from with
-/// a confidence of at least 95 %, whatever their distribution. `None` if there are too few values, which is fewer than six.
+/// The confidence interval of the median at a level of at least 95 %: the narrowest interval from the k-th smallest to the k-th largest value,
+/// which does not depend on the values' distribution. `None` for fewer than six values.
 ///
-/// The median is below the k-th smallest value if fewer than k values are below the median, and each value is with a probability of 1/2. So
-/// the confidence follows from a binomial distribution.
+/// Each value is below the median with a probability of 1/2. The median is below the k-th smallest value if fewer than k values are below the
+/// median, so the confidence follows from the binomial distribution.
 pub(crate) fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
     let sorted = sorted(values);
     let count = sorted.len();
-    // The probability that exactly so many values are below the median. In logarithms, because 0.5 to the power of a large count is 0.
+    // The logarithm of the probability that exactly `below` values are below the median, because 0.5 to a large power underflows to 0.
     let mut log_probability = count as f64 * 0.5_f64.ln();
     let mut fewer = 0.0;
     let mut interval = None;
@@ -53,16 +53,16 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     values
 }
 
-/// How long a command takes compared to its baseline.
+/// The comparison of a command with its baseline.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    /// The median of the ratios of each round.
+    /// The median of the rounds' ratios.
     ratio: f64,
     interval: Option<(f64, f64)>,
 }
 
 impl Comparison {
-    /// Compares the times of the same rounds.
+    /// Compares times, which are paired by round.
     pub(crate) fn of(times: &[f64], baseline: &[f64]) -> Self {
         let ratios = ratios(times, baseline);
         Comparison {
@@ -71,7 +71,7 @@ impl Comparison {
         }
     }
 
-    /// Whether the whole interval lies above [`SLOWER`].
+    /// Whether the whole interval is above [`SLOWER`].
     pub(crate) fn is_slower(&self) -> bool {
         self.interval.is_some_and(|(low, _)| low > SLOWER)
     }

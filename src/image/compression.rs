@@ -1,14 +1,14 @@
-//! The compressions that layers and archives are written with.
+//! The compression formats of the layers and archives that ocify writes.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::content::Content;
 
-/// The compression of a layer that OCI has a media type for.
+/// A compression format that OCI has a layer media type for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// A plain tar.
+    /// No compression: a plain tar.
     Uncompressed,
     /// Gzip.
     Gzip,
@@ -17,7 +17,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The compression that a blob's first bytes show; `None` where they show none that OCI names.
+    /// The compression of a layer with this content; `None` if OCI has no media type for it.
     pub fn of_content(content: Content) -> Option<Self> {
         match content {
             Content::Tar => Some(Compression::Uncompressed),
@@ -27,8 +27,8 @@ impl Compression {
         }
     }
 
-    /// How a file of that name is compressed as a whole: `.gz` and `.tgz` by gzip, `.zst` and
-    /// `.tzst` by zstd.
+    /// The compression that a file name's suffix implies: gzip for `.gz` and `.tgz`, zstd for `.zst` and
+    /// `.tzst`, otherwise none.
     pub fn of_name(name: &OsStr) -> Self {
         let name = name.as_bytes();
         let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
@@ -41,7 +41,7 @@ impl Compression {
         }
     }
 
-    /// What the first bytes of a blob so compressed say.
+    /// The content of a layer with this compression.
     pub fn content(self) -> Content {
         match self {
             Compression::Uncompressed => Content::Tar,
@@ -50,7 +50,7 @@ impl Compression {
         }
     }
 
-    /// The word for options and reports.
+    /// The name in options and reports.
     pub fn short_name(self) -> &'static str {
         match self {
             Compression::Uncompressed => "uncompressed",
@@ -59,7 +59,7 @@ impl Compression {
         }
     }
 
-    /// The word for messages.
+    /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Compression::Uncompressed => "a plain tar",

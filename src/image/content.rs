@@ -1,19 +1,19 @@
-//! What the first bytes of a blob say about it.
+//! Detects what a blob contains from its first bytes.
 
 use crate::tar::{self, BLOCK};
 
-/// What a blob's first bytes say about it.
+/// What a blob contains, according to its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
-    /// No bytes at all.
+    /// No bytes.
     Empty,
-    /// A tar header, or a block of zeros that ends an empty tar.
+    /// A tar header, or a block of zeros, which is an empty tar.
     Tar,
     /// Gzip.
     Gzip,
     /// Zstandard.
     Zstd,
-    /// Zstandard that begins with a skippable frame, which not every reader recognizes.
+    /// Zstandard that starts with a skippable frame, which some readers do not recognize.
     ZstdAfterSkippable,
     /// Bzip2.
     Bzip2,
@@ -24,7 +24,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// The word for messages.
+    /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Content::Empty => "nothing",
@@ -38,10 +38,10 @@ impl Content {
     }
 }
 
-/// The bytes that [`sniff`] looks at.
+/// How many bytes [`sniff`] examines.
 pub(crate) const SNIFF_LEN: usize = BLOCK;
 
-/// The kind of content that begins with these bytes: the first [`SNIFF_LEN`], or all there are.
+/// Detects content from its first [`SNIFF_LEN`] bytes, or from all of them if there are fewer.
 pub(crate) fn sniff(head: &[u8]) -> Content {
     if head.is_empty() {
         return Content::Empty;
@@ -53,14 +53,14 @@ pub(crate) fn sniff(head: &[u8]) -> Content {
     }
 }
 
-/// The compression whose magic number stands first, if any.
+/// Detects the compression format from the magic number; `None` if there is none.
 pub(crate) fn sniff_compression(head: &[u8]) -> Option<Content> {
     match head {
         [0x1f, 0x8b, 0x08, ..] => Some(Content::Gzip),
         [b'B', b'Z', b'h', ..] => Some(Content::Bzip2),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Content::Xz),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Content::Zstd),
-        // A skippable frame: only Zstandard has them, and some writers put one first.
+        // The magic number of a skippable frame (RFC 8878, 3.1.2). Some writers start with one.
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Content::ZstdAfterSkippable),
         _ => None,
     }
@@ -73,7 +73,7 @@ fn is_tar(head: &[u8]) -> bool {
     if &block[257..262] == b"ustar" || block.iter().all(|&byte| byte == 0) {
         return true;
     }
-    // The seventh edition of Unix had no magic number, only the checksum.
+    // V7 tar has no magic number, only a checksum.
     tar::has_checksum(block)
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds() {
+    fn content_is_detected_from_the_first_bytes() {
         let mut v7 = ::tar::Header::new_old();
         v7.set_path("file").unwrap();
         v7.set_size(0);
@@ -90,7 +90,7 @@ mod tests {
         let mut broken = *v7.as_bytes();
         broken[0] = b'F';
         let cases: [(&str, &[u8], Content); 12] = [
-            ("nothing", b"", Content::Empty),
+            ("empty", b"", Content::Empty),
             ("gzip", b"\x1f\x8b\x08\0", Content::Gzip),
             ("gzip, unknown method", b"\x1f\x8b\x07\0", Content::Other),
             ("bzip2", b"BZh9", Content::Bzip2),

@@ -1,10 +1,10 @@
-//! Diff IDs: what layers are without compression.
+//! Diff IDs: the digests of uncompressed layers.
 
 use std::fmt;
 
 use crate::image::Digest;
 
-/// The digest of a layer's tar without compression. It stays the same when the layer is recompressed.
+/// The digest of a layer's uncompressed tar. Recompressing the layer does not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DiffId(pub Digest);
 
@@ -14,17 +14,17 @@ impl fmt::Display for DiffId {
     }
 }
 
-/// A diff ID as an image config states it, which may be text that is not a digest.
+/// An entry of `rootfs.diff_ids` in an image config, which may not be a valid digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StatedDiffId {
     /// A diff ID.
     Valid(DiffId),
-    /// Any other text, as it is written.
+    /// Any other text, verbatim.
     Invalid(String),
 }
 
 impl StatedDiffId {
-    /// The diff ID, if the text is one.
+    /// The diff ID, if it is valid.
     pub fn valid(&self) -> Option<&DiffId> {
         match self {
             StatedDiffId::Valid(diff_id) => Some(diff_id),
@@ -32,8 +32,8 @@ impl StatedDiffId {
         }
     }
 
-    /// Whether a layer with this digest is the tar that the diff ID is of, which only a layer without
-    /// compression is.
+    /// Whether this is the diff ID of a layer blob with the digest `layer`. Only an uncompressed layer has
+    /// the same digest as its diff ID.
     pub fn is_of(&self, layer: &Digest) -> bool {
         self.valid().is_some_and(|diff_id| diff_id.0 == *layer)
     }
@@ -48,7 +48,7 @@ impl From<&str> for StatedDiffId {
     }
 }
 
-/// As the config has it.
+/// The text as in the config.
 impl fmt::Display for StatedDiffId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -64,7 +64,7 @@ mod tests {
     use crate::image::Algorithm;
 
     #[test]
-    fn text_is_kept_as_it_is_written() {
+    fn invalid_diff_ids_keep_their_text() {
         let digest = Digest::of(Algorithm::Sha256, b"tar");
         let text = digest.to_string();
         for (text, is_valid) in [

@@ -1,8 +1,8 @@
-//! The one table of media types: what each names, its OCI form, and its Docker form.
+//! The table of media types: what each type describes, and the equivalent OCI and Docker types.
 //!
 //! Sources: OCI image specification `media-types.md`; distribution `manifest-v2-2.md`; BuildKit
 //! `util/compression` for the nonstandard zstd type; ocicrypt `spec.go` for the encrypted types.
-//! No other file of the crate writes a media type by name.
+//! No other module contains media type strings.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ const OCI_NONDISTRIBUTABLE: [&str; 3] = [
     "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
 ];
 
-/// What a media type names.
+/// What a media type describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An index (Docker: manifest list).
@@ -42,18 +42,18 @@ pub enum Kind {
     Schema1,
     /// An image config.
     Config,
-    /// Untyped bytes, which old Docker versions used as the type of a config (moby#29807).
+    /// Arbitrary bytes. Old Docker versions used this type for configs (moby#29807).
     OctetStream,
     /// A Docker plugin's config.
     Plugin,
     /// An image layer.
     Layer {
-        /// The compression that the type claims; the bytes decide.
+        /// The compression that the type claims. The blob may use another.
         compression: Compression,
         /// False for the types that must not be pushed to another registry.
         distributable: bool,
     },
-    /// An encrypted layer, or one in a filesystem format: part of an image, its bytes not a tar.
+    /// A layer that is not a tar because it is encrypted or a filesystem image.
     OpaqueLayer,
     /// BuildKit's cache config.
     CacheConfig,
@@ -63,19 +63,19 @@ pub enum Kind {
     Attestation,
     /// A signature's payload.
     Signature,
-    /// Known content of artifacts, passed through untouched.
+    /// Known artifact content, which ocify does not change.
     Artifact,
-    /// A type that the table does not list, passed through and reported.
+    /// A type that is not in the table. ocify reports it and does not change it.
     Unknown,
 }
 
 impl Kind {
-    /// Whether this is a part of an image's root filesystem.
+    /// Whether this is a layer of an image's root filesystem.
     pub fn is_layer(self) -> bool {
         matches!(self, Kind::Layer { .. } | Kind::OpaqueLayer)
     }
 
-    /// Whether this is a layer that must not be pushed to another registry. Archives may lack it.
+    /// Whether this is a layer that must not be pushed to another registry. Archives may omit such layers.
     pub fn is_foreign(self) -> bool {
         matches!(
             self,
@@ -87,22 +87,23 @@ impl Kind {
     }
 }
 
-/// Whose media types a document and what it names have. Readers want one family throughout an image.
+/// The specification that defines an image's media types. Readers expect an image to use one family
+/// throughout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Family {
-    /// Those of the OCI image specification.
+    /// The OCI image specification.
     #[default]
     Oci,
-    /// Those of Docker's registry, image manifest version 2, schema 2.
+    /// Docker's image manifest version 2, schema 2.
     Docker,
 }
 
 struct Row {
     name: &'static str,
     kind: Kind,
-    /// The OCI form, where the type itself is not the OCI form.
+    /// The equivalent OCI type, if this is not an OCI type.
     oci: Option<&'static str>,
-    /// Whether Docker's own specification or registry knows it.
+    /// Whether Docker's specification or registry defines the type.
     is_docker: bool,
 }
 
@@ -160,7 +161,7 @@ const TABLE: &[Row] = &[
     row(OCI_LAYER[2], layer(Zstd, true)),
     docker("application/vnd.docker.image.rootfs.diff.tar", layer(Uncompressed, true), OCI_LAYER[0]),
     docker("application/vnd.docker.image.rootfs.diff.tar.gzip", layer(Gzip, true), OCI_LAYER[1]),
-    // BuildKit since 0.10 writes the first with OCI types off; stereoscope guards against the second.
+    // BuildKit since 0.10 writes the first if OCI types are disabled. stereoscope handles the second.
     nonstandard("application/vnd.docker.image.rootfs.diff.tar.zstd", layer(Zstd, true), OCI_LAYER[2]),
     nonstandard("application/vnd.docker.image.rootfs.diff.tar+zstd", layer(Zstd, true), OCI_LAYER[2]),
     row(OCI_NONDISTRIBUTABLE[0], layer(Uncompressed, false)),
@@ -198,7 +199,7 @@ fn find(media_type: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.name == media_type)
 }
 
-/// What a media type names.
+/// What a media type describes.
 pub fn kind(media_type: &str) -> Kind {
     if let Some(row) = find(media_type) {
         return row.kind;
@@ -214,7 +215,7 @@ pub fn kind(media_type: &str) -> Kind {
     }
 }
 
-/// The OCI form of a media type by its name alone; the type itself where it is the OCI form, or has none.
+/// The OCI type equivalent to a media type; the type itself if it is an OCI type or has no equivalent.
 pub fn oci_form(media_type: &str) -> &str {
     other_oci_form(media_type).unwrap_or(media_type)
 }
@@ -224,7 +225,7 @@ pub(crate) fn other_oci_form(media_type: &str) -> Option<&'static str> {
     find(media_type)?.oci
 }
 
-/// The same text, not copied if the table has it.
+/// Converts a media type to a `'static` string, without copying if the table contains it.
 pub(crate) fn shared(media_type: Cow<'_, str>) -> Cow<'static, str> {
     match find(&media_type) {
         Some(row) => Cow::Borrowed(row.name),
@@ -232,8 +233,8 @@ pub(crate) fn shared(media_type: Cow<'_, str>) -> Cow<'static, str> {
     }
 }
 
-/// The Docker form of a media type by its name alone; the type itself where it is the Docker form, and
-/// `None` where there is none.
+/// The Docker type equivalent to a media type; the type itself if it is a Docker type, and `None` if there
+/// is no equivalent.
 pub fn docker_form(media_type: &str) -> Option<&'static str> {
     let oci = oci_form(media_type);
     TABLE
@@ -242,7 +243,7 @@ pub fn docker_form(media_type: &str) -> Option<&'static str> {
         .map(|row| row.name)
 }
 
-/// The type of a layer; `None` where the family has none.
+/// The media type of a layer; `None` if the family does not have one.
 pub fn layer_type(
     family: Family,
     compression: Compression,
@@ -255,7 +256,7 @@ pub fn layer_type(
     }
 }
 
-/// The type of an index.
+/// The media type of an index.
 pub fn index_type(family: Family) -> &'static str {
     match family {
         Family::Oci => OCI_INDEX,
@@ -263,7 +264,7 @@ pub fn index_type(family: Family) -> &'static str {
     }
 }
 
-/// The type of an image manifest.
+/// The media type of an image manifest.
 pub fn manifest_type(family: Family) -> &'static str {
     match family {
         Family::Oci => OCI_MANIFEST,
@@ -271,7 +272,7 @@ pub fn manifest_type(family: Family) -> &'static str {
     }
 }
 
-/// The OCI type of a layer.
+/// The OCI media type of a layer.
 pub fn oci_layer(compression: Compression, distributable: bool) -> &'static str {
     let types = if distributable {
         OCI_LAYER
@@ -290,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_oci_form_is_in_the_table_names_the_same_kind_and_is_final() {
+    fn oci_forms_have_the_same_kind_and_are_their_own_oci_form() {
         for row in TABLE {
             let oci = oci_form(row.name);
             assert_eq!(oci_form(oci), oci, "{}", row.name);
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique() {
+    fn media_types_are_unique() {
         let mut names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
         names.sort_unstable();
         names.dedup();
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn layer_types_by_what_they_are() {
+    fn oci_layer_types_match_the_table() {
         for row in TABLE {
             if let Kind::Layer {
                 compression,
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_forms() {
+    fn docker_forms_are_found() {
         let docker = |rest: &str| format!("application/vnd.docker.{rest}");
         let oci = |rest: &str| format!("application/vnd.oci.image.{rest}");
         for (name, expected) in [
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_is_exact() {
+    fn media_types_are_compared_exactly() {
         for name in [
             "",
             "application/vnd.oci.image.index.v1+json; charset=utf-8",

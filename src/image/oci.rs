@@ -1,17 +1,18 @@
-//! ocify's vocabulary and oci-spec's: conversions in both directions, and the parts of new documents.
+//! Conversions between ocify's types and oci-spec's, and helpers for building documents.
 //!
-//! oci-spec builds documents that a source lacks and reads documents for callers. It never rewrites one:
-//! its types drop unknown fields, write their own key order, and keep annotations in a hash map.
+//! ocify uses oci-spec to build documents that the source lacks and to give callers typed views, but never to
+//! rewrite a document: oci-spec's types drop unknown fields, change the order of keys, and keep annotations
+//! in a hash map.
 //!
-//! What does not survive oci-spec 0.10, whichever way it goes:
+//! oci-spec 0.10 does not preserve:
 //!
 //! - `os.version` and `os.features` of a descriptor's platform: it reads and writes `os_version` and
 //!   `os_features`, so parsing an index loses them and serializing a converted platform misspells them.
 //!   In an image config both are right.
 //! - The architecture `armbe`, which it parses as `arm64be`. The conversions here keep it.
 //! - The media type of a descriptor, which it spells `application/vnd.oci.descriptor`, without `.v1+json`.
-//! - Docker's media types: all of them are `MediaType::Other`, and its `to_docker_v2s2` knows four of the
-//!   seven that OCI types correspond to. [`media_type::docker_form`] knows all.
+//! - Docker's media types: all of them are `MediaType::Other`, and its `to_docker_v2s2` supports four of the
+//!   seven OCI types that have an equivalent. [`media_type::docker_form`] supports all seven.
 
 use std::fmt;
 
@@ -23,7 +24,7 @@ use crate::error::{Code, Error, Result, escape};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, Platform};
 
-/// A value that has no counterpart on the other side.
+/// A value has no equivalent in the other library's types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversionError {
     what: String,
@@ -41,8 +42,8 @@ fn no_counterpart(what: impl Into<String>) -> ConversionError {
     ConversionError { what: what.into() }
 }
 
-/// oci-spec has no way to construct a digest other than to parse one. Its grammar accepts every SHA-256
-/// and SHA-512 digest.
+/// Goes through the digest's text, because oci-spec has no other constructor. Its grammar accepts every
+/// SHA-256 and SHA-512 digest.
 impl TryFrom<&Digest> for spec::Digest {
     type Error = Error;
 
@@ -56,7 +57,7 @@ impl TryFrom<&Digest> for spec::Digest {
     }
 }
 
-/// Refuses algorithms that ocify cannot verify, such as sha384.
+/// Fails for algorithms that ocify cannot verify, such as sha384.
 impl TryFrom<&spec::Digest> for Digest {
     type Error = Error;
 
@@ -83,8 +84,8 @@ impl From<&Platform> for spec::Platform {
     }
 }
 
-/// Refuses a platform without an operating system or architecture, and one with features, which
-/// [`Platform`] does not have.
+/// Fails for a platform without an operating system or architecture, and for one with features, which
+/// [`Platform`] cannot represent.
 impl TryFrom<&spec::Platform> for Platform {
     type Error = ConversionError;
 
@@ -119,7 +120,7 @@ impl TryFrom<&spec::Platform> for Platform {
     }
 }
 
-/// What oci-spec's media type names, Docker's types included.
+/// What an oci-spec media type describes, including Docker's types.
 impl From<&MediaType> for Kind {
     fn from(media_type: &MediaType) -> Self {
         match media_type {
@@ -130,8 +131,7 @@ impl From<&MediaType> for Kind {
     }
 }
 
-/// The OCI media type of that kind. Refuses kinds that OCI has no type for, and those that several types
-/// share.
+/// The OCI media type for a kind. Fails for kinds that have no OCI type or more than one.
 impl TryFrom<Kind> for MediaType {
     type Error = ConversionError;
 
@@ -160,7 +160,7 @@ impl TryFrom<Kind> for MediaType {
     }
 }
 
-/// A descriptor of content that has that type, digest and length in bytes.
+/// Creates a descriptor. `len` is the length of the content in bytes.
 ///
 /// # Errors
 /// oci-spec refuses the digest.
@@ -169,8 +169,8 @@ pub(crate) fn descriptor(media_type: &str, digest: &Digest, len: u64) -> Result<
     Ok(spec::Descriptor::new(media_type.into(), len, digest))
 }
 
-/// The text of a document that a builder made: compact, and the same in every run. oci-spec keeps
-/// annotations in a hash map, so they are sorted here.
+/// Serializes a document that a builder returned, without white space. Sorts annotations, which oci-spec
+/// keeps in a hash map, so that the output is deterministic.
 ///
 /// # Errors
 /// The builder lacks a property, or the document cannot be serialized.
@@ -188,7 +188,8 @@ pub(crate) fn text<T: Serialize>(document: oci_spec::Result<T>) -> Result<Vec<u8
     })
 }
 
-/// What an error of oci-spec says, with its cause: by itself it is as short as `serde failed`.
+/// The message of an oci-spec error. If it has a cause, this is the cause's message, because the error's own
+/// can be as vague as `serde failed`.
 pub(crate) fn reason(error: &oci_spec::OciSpecError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => cause.to_string(),

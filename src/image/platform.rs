@@ -1,4 +1,4 @@
-//! Platforms, in the form `os/architecture[/variant]` and with containerd's normal forms.
+//! Platforms in the form `os/architecture[/variant]`, normalized the way containerd does.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 /// The platform that an image runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Platform {
-    /// The operating system, by its Go name.
+    /// The operating system, as in Go's `GOOS`.
     pub os: String,
-    /// The architecture, by its Go name.
+    /// The architecture, as in Go's `GOARCH`.
     pub architecture: String,
     /// The variant of the architecture, such as `v7`.
     pub variant: Option<String>,
-    /// The version of the operating system; Windows images state one.
+    /// The version of the operating system, which Windows images specify.
     pub os_version: Option<String>,
 }
 
-/// The text is no platform.
+/// The text is not a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsePlatformError;
 
@@ -29,10 +29,11 @@ impl fmt::Display for ParsePlatformError {
 impl std::error::Error for ParsePlatformError {}
 
 impl Platform {
-    /// Whether an image of this platform is what was asked for with `wanted`.
+    /// Whether an image for this platform satisfies a request for `wanted`.
     ///
-    /// Spelling does not matter: `arm64` is `arm64/v8`, and `arm` is `arm/v7`. The version of the
-    /// operating system counts only if it was asked for; a prefix of whole parts is enough.
+    /// Both are normalized first: `arm64` equals `arm64/v8`, and `arm` equals `arm/v7`. The version of the
+    /// operating system is compared only if `wanted` has one, which may be a prefix that ends at a dot, such
+    /// as `10.0.17763`.
     pub fn matches(&self, wanted: &Platform) -> bool {
         let version_matches = match (&self.os_version, &wanted.os_version) {
             (_, None) => true,
@@ -57,7 +58,7 @@ impl Platform {
     }
 }
 
-/// The one spelling of an architecture with its variant.
+/// Normalizes an architecture and its variant.
 fn normal_architecture(architecture: &str, variant: &str) -> (String, String) {
     let architecture = architecture.to_ascii_lowercase();
     let variant = variant.to_ascii_lowercase();
@@ -106,7 +107,7 @@ impl FromStr for Platform {
         let (os, architecture, variant) = platform.normal_form();
         platform.os = os;
         platform.architecture = architecture;
-        // What was asked for stays readable: a variant is not taken away, only added.
+        // Keep the variant that the user gave, and only add a missing one.
         if platform.variant.is_none() && !variant.is_empty() {
             platform.variant = Some(variant);
         }
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling() {
+    fn platforms_are_normalized() {
         for (text, shown) in [
             ("linux/amd64", "linux/amd64"),
             ("linux/x86_64", "linux/amd64"),
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_platforms_are_refused() {
         for text in [
             "",
             "amd64",
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn matching() {
+    fn equivalent_platforms_match() {
         for (found, wanted, expected) in [
             ("linux/amd64", "linux/x86_64", true),
             ("linux/amd64/v1", "linux/amd64", true),
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_the_operating_system() {
+    fn operating_system_versions_match_by_prefix() {
         let with = |version: Option<&str>| Platform {
             os_version: version.map(str::to_owned),
             ..platform("windows/amd64")

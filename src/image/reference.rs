@@ -1,4 +1,4 @@
-//! Image references, by the grammar of distribution's `reference` package and with its defaults.
+//! Image references, with the grammar and the defaults of distribution's `reference` package.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ const DEFAULT_TAG: &str = "latest";
 const MAX_NAME_LEN: usize = 255;
 const MAX_TAG_LEN: usize = 128;
 
-/// A complete image reference: domain, path, and a tag or a digest or both.
+/// A complete image reference: a domain, a path, and a tag, a digest or both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     domain: String,
@@ -22,7 +22,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The same as [`from_str`](Self::from_str), for a caller that does not ask for the reason.
+    /// Like [`from_str`](Self::from_str), for callers that do not need the reason for a failure.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::checked(text).ok()
     }
@@ -73,8 +73,8 @@ impl Reference {
         })
     }
 
-    /// The reference that was probably meant by a text that is none: without a transport such as
-    /// `docker://`, and with the repository in lower case. The tag stays: it may have upper case.
+    /// Suggests a valid reference for an invalid text: without a transport such as `docker://`, and with the
+    /// repository in lower case. The tag is kept, because tags may contain upper case.
     pub(crate) fn suggest(text: &str) -> Option<Self> {
         let bare = text.split_once("://").map_or(text, |(_, bare)| bare);
         let path = bare.rfind('/').map_or(0, |slash| slash + 1);
@@ -85,18 +85,18 @@ impl Reference {
         Reference::parse(&format!("{}{rest}", repository.to_lowercase()))
     }
 
-    /// The whole reference: `docker.io/library/app:latest`.
+    /// The full form: `docker.io/library/app:latest`.
     pub fn full(&self) -> String {
         self.with_suffix(&format!("{}/{}", self.domain, self.path))
     }
 
-    /// The reference as Docker shows it: `app:latest`. It parses back to the same reference.
+    /// The short form that Docker displays: `app:latest`. It parses to the same reference.
     pub fn familiar(&self) -> String {
         if self.domain == DEFAULT_DOMAIN {
             let official = self.path.strip_prefix(OFFICIAL_PREFIX);
             for name in official.into_iter().chain([self.path.as_str()]) {
                 let short = self.with_suffix(name);
-                // A path such as `example.com/app` would be taken for a domain once docker.io is gone.
+                // Without docker.io, a path such as `example.com/app` would parse as a domain.
                 if Reference::parse(&short).as_ref() == Some(self) {
                     return short;
                 }
@@ -105,7 +105,7 @@ impl Reference {
         self.full()
     }
 
-    /// The tag; `None` if only a digest was given.
+    /// The tag; `None` if the reference has only a digest.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
@@ -221,7 +221,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Docker takes 64 hexadecimal digits for an image ID, never for a name.
+/// Docker treats 64 hexadecimal digits as an image ID, never as a name.
 fn is_image_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -242,7 +242,7 @@ fn looks_like_domain(first: &str) -> bool {
 
 fn is_domain(domain: &str) -> bool {
     let (host, port) = match domain.rsplit_once(':') {
-        // The last colon of an address in brackets without a port is part of the address.
+        // An IPv6 address without a port: the last colon is part of the address.
         Some(_) if domain.ends_with(']') => (domain, None),
         Some((host, port)) => (host, Some(port)),
         None => (domain, None),
@@ -267,7 +267,7 @@ fn is_host(host: &str) -> bool {
     })
 }
 
-/// Lowercase letters and digits in runs, with `.`, `_`, `__` or any number of `-` between the runs.
+/// Runs of lower-case letters and digits, separated by `.`, `_`, `__` or any number of `-`.
 fn is_path_component(component: &str) -> bool {
     let is_run = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if !component.starts_with(is_run) || !component.ends_with(is_run) {
@@ -292,7 +292,7 @@ mod tests {
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn normal_forms() {
+    fn defaults_are_filled_in() {
         let cases = [
             ("app", "docker.io/library/app:latest", "app:latest"),
             ("app:v1", "docker.io/library/app:v1", "app:v1"),
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn digests() {
+    fn references_may_have_digests() {
         let reference = Reference::parse(&format!("app@{DIGEST}")).unwrap();
         assert_eq!(reference.full(), format!("docker.io/library/app@{DIGEST}"));
         assert_eq!(reference.tag(), None);
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_references_are_refused() {
         let hex = &DIGEST[7..];
         let long_tag = format!("app:{}", "t".repeat(129));
         let long_name = format!("example.com/{}", "n".repeat(256));
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_probably_meant() {
+    fn valid_references_are_suggested_for_invalid_ones() {
         for (text, expected) in [
             ("App:RC1", Some("app:RC1")),
             ("App", Some("app:latest")),
@@ -450,10 +450,10 @@ mod tests {
     }
 
     #[test]
-    fn lengths_at_the_limit() {
+    fn the_longest_tag_and_name_are_accepted() {
         assert!(Reference::parse(&format!("app:{}", "t".repeat(128))).is_some());
         assert!(Reference::parse(&format!("example.com/{}", "n".repeat(255))).is_some());
-        // Only the whole text is taken for an image ID.
+        // 64 digits are an image ID only if nothing follows.
         assert!(Reference::parse(&format!("{}:v1", &DIGEST[7..])).is_some());
     }
 

@@ -1,4 +1,5 @@
-//! The system calls of a rewrite, one step each, so that a test can cut the power between any two.
+//! The system calls of a rewrite, one method each, so that a test can simulate a power failure between any
+//! two of them.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -16,24 +17,27 @@ use crate::image::{Algorithm, Digest};
 use crate::publish::sync_directory;
 
 const SUFFIX: &str = ".ocify-journal";
-/// What a name may have at most on every filesystem of Linux.
+/// The longest file name, in bytes, that Linux filesystems support.
 const NAME_LEN: usize = 255;
-/// No journal is larger: documents have a cap, and so have all of them together.
+/// The largest journal, in bytes. Documents are the only data that a rewrite changes, and their size is
+/// limited.
 const MAX_JOURNAL_LEN: u64 = 1 << 30;
 
 /// A file and its journal.
 pub(super) trait Disk {
+    /// The file's inode number.
     fn inode(&mut self) -> Result<u64>;
+    /// The file's length in bytes.
     fn len(&mut self) -> Result<u64>;
     fn read_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()>;
-    /// The journal's bytes; nothing if there is none.
+    /// The journal's contents; `None` if there is no journal.
     fn read_journal(&mut self) -> Result<Option<Vec<u8>>>;
-    /// Creates an empty journal, which must not exist.
+    /// Creates an empty journal. It is an error if a journal exists.
     fn create_journal(&mut self) -> Result<()>;
     fn write_journal(&mut self, bytes: &[u8]) -> Result<()>;
     fn sync_journal(&mut self) -> Result<()>;
     fn remove_journal(&mut self) -> Result<()>;
-    /// Makes the journal's name, or that there is none, survive a crash.
+    /// Makes the creation or removal of the journal durable.
     fn sync_directory(&mut self) -> Result<()>;
     fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<()>;
     fn set_len(&mut self, len: u64) -> Result<()>;
@@ -56,10 +60,10 @@ pub(super) struct Files<'a> {
 
 impl<'a> Files<'a> {
     pub(super) fn new(file: &'a File, path: &'a Path) -> Result<Self> {
-        let place = is_link(path)
-            .and_then(|is_link| beside(path, is_link))
-            .and_then(|place| place.ok_or(io::ErrorKind::NotFound.into()));
-        let (directory, name) = place.context("find the directory of", path)?;
+        let journal = is_link(path)
+            .and_then(|is_link| locate_journal(path, is_link))
+            .and_then(|found| found.ok_or(io::ErrorKind::NotFound.into()));
+        let (directory, name) = journal.context("find the directory of", path)?;
         Ok(Files {
             file,
             path,
@@ -69,30 +73,30 @@ impl<'a> Files<'a> {
         })
     }
 
-    /// Takes a journal that was found.
-    pub(super) fn hold_journal(&mut self, journal: File) {
+    /// Sets the journal that recovery reads.
+    pub(super) fn set_journal(&mut self, journal: File) {
         self.journal = Some(journal);
     }
 }
 
-/// Whether the path itself is a link.
+/// Whether the path names a symbolic link.
 pub(crate) fn is_link(path: &Path) -> io::Result<bool> {
     Ok(fs::symlink_metadata(path)?.is_symlink())
 }
 
-/// Whether a path leads to a file that has no name any more, as `/dev/fd/3` can.
+/// Whether a path refers to a file that no longer has a name, which `/dev/fd/3` can.
 pub(super) fn is_nameless(path: &Path) -> io::Result<bool> {
-    Ok(beside(path, is_link(path)?)?.is_none())
+    Ok(locate_journal(path, is_link(path)?)?.is_none())
 }
 
-/// The directory that a file is in, and the name of its journal there. A link is followed. `None` for a
-/// file without a name.
-fn beside(path: &Path, is_link: bool) -> io::Result<Option<(PathBuf, OsString)>> {
-    // Links on the way lead to the same directory; only one at its end leads to another.
+/// The directory of a file and the name of its journal in it. A symbolic link is followed. `None` for a file
+/// without a name.
+fn locate_journal(path: &Path, is_link: bool) -> io::Result<Option<(PathBuf, OsString)>> {
+    // Only a link in the last component can lead to a file in a different directory.
     let real = match is_link.then(|| fs::canonicalize(path)) {
         None => Cow::Borrowed(path),
         Some(Ok(real)) => Cow::Owned(real),
-        // It leads to a file, but not by a name.
+        // The link resolves to a file, but its target is not a valid path, so the file has no name.
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             return fs::metadata(path).map(|_| None);
         }
@@ -119,17 +123,20 @@ fn journal_name(name: &OsStr) -> OsString {
     journal
 }
 
-/// Whether there is a journal beside a file, which is named by its path or by a link to it. The error is
-/// that there is no such file.
+/// Whether a file has a journal. `path` is the file's path, or a symbolic link to it if `is_link`.
+///
+/// # Errors
+/// The file does not exist.
 pub(crate) fn is_pending(path: &Path, is_link: bool) -> io::Result<bool> {
-    let is_there =
+    let exists =
         |(directory, name): (PathBuf, OsString)| fs::symlink_metadata(directory.join(name)).is_ok();
-    Ok(beside(path, is_link)?.is_some_and(is_there))
+    Ok(locate_journal(path, is_link)?.is_some_and(exists))
 }
 
-/// Opens a journal that may be believed; `None` if there is none.
+/// Opens the journal of `file` if it can be trusted; `None` if there is no journal.
 ///
-/// In a directory that others may write to, a planted one could make the reader overwrite its own file.
+/// In a directory that other users can write to, a forged journal could make recovery overwrite the file
+/// with their data. So the owner must be root, the file's owner or the current user.
 pub(super) fn open_journal(path: &Path, file: &File) -> Result<Option<File>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = File::options()
@@ -148,7 +155,7 @@ pub(super) fn open_journal(path: &Path, file: &File) -> Result<Option<File>> {
         return Err(Error::new(
             Code::ForeignJournal,
             format!(
-                "{} is no journal that was written for this file, or belongs to another user",
+                "{} is not a trusted journal: it is not a regular file, is too large or belongs to another user",
                 show_path(path)
             ),
         )
@@ -188,7 +195,7 @@ impl Disk for Files<'_> {
         let created = File::options()
             .write(true)
             .create_new(true)
-            // It holds bytes of a file that others may not be allowed to read.
+            // It contains bytes of a file that other users may not be allowed to read.
             .mode(0o600)
             .open(&self.journal_path);
         self.journal = Some(created.context("create", &self.journal_path)?);
@@ -248,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn journal_names_fit() {
+    fn journal_names_never_exceed_the_name_limit() {
         assert_eq!(journal_name(OsStr::new("a.tar")), ".a.tar.ocify-journal");
         let long = journal_name(OsStr::new(&"a".repeat(255)));
         assert_eq!(long.len(), 1 + 64 + SUFFIX.len());

@@ -1,27 +1,31 @@
-//! The bytes of a journal.
+//! The journal's file format.
 //!
-//! All numbers are 64 bits, the least significant byte first: the magic line, the file's inode number,
-//! its length before and after, the number of ranges and for each its offset, length and old bytes,
-//! then the number of witnesses with offset and length, and the digest of their bytes. The digest
-//! of all of that ends it.
+//! All numbers are 64-bit little-endian. In order:
+//!
+//! - the magic line,
+//! - the file's inode number, old length and new length,
+//! - the number of ranges, and for each its offset, length and old bytes,
+//! - the number of witnesses, and for each its offset and length,
+//! - the SHA-256 hash of the witnesses' bytes,
+//! - the SHA-256 hash of everything before it.
 
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8] = b"ocify undo journal 1\n";
 const HASH_LEN: usize = 32;
 
-/// What a file was before it was rewritten.
+/// What is needed to undo a rewrite of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Journal {
     /// The file's inode number.
     pub(super) inode: u64,
     pub(super) old_len: u64,
     pub(super) new_len: u64,
-    /// Old bytes by their offset.
+    /// Offset and old bytes of each overwritten range.
     pub(super) ranges: Vec<(u64, Vec<u8>)>,
-    /// Offset and length of parts that the rewrite does not touch, by which the file is known again.
+    /// Offset and length of parts that the rewrite does not change, used to recognize the file.
     pub(super) witnesses: Vec<(u64, u64)>,
-    /// The hash of these parts' bytes, one after the other.
+    /// The hash of the witnesses' concatenated bytes.
     pub(super) witness_hash: [u8; HASH_LEN],
 }
 
@@ -49,7 +53,7 @@ impl Journal {
         out
     }
 
-    /// `None` if the bytes are not those of a whole journal.
+    /// Parses a journal. `None` if it is incomplete or corrupt.
     pub(super) fn decode(bytes: &[u8]) -> Option<Journal> {
         let (body, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH_LEN)?)?;
         if Sha256::digest(body)[..] != *hash {
@@ -89,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_is_whole_or_nothing() {
+    fn truncated_and_corrupt_journals_are_rejected() {
         let journal = Journal {
             inode: 7,
             old_len: u64::MAX,

@@ -1,4 +1,4 @@
-//! The order of a rewrite and of its undoing: what makes them safe at every point.
+//! The steps of a rewrite and of its recovery, in an order that is crash-safe at every point.
 
 use sha2::{Digest, Sha256};
 
@@ -7,12 +7,12 @@ use super::format::Journal;
 use super::{Recovery, unfinished};
 use crate::error::{Code, Error, Hint, Result, show_path};
 
-/// How much of the file is looked at beside each range, to know it again.
+/// The length in bytes of a witness, the unchanged part of the file before an overwritten range.
 const WITNESS_LEN: u64 = 512;
-/// How many such parts are looked at.
-const WITNESSES: usize = 16;
+/// The largest number of witnesses.
+const MAX_WITNESSES: usize = 16;
 
-/// Bytes that take the place of others.
+/// Bytes to write at an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Write {
     pub(crate) at: u64,
@@ -20,15 +20,15 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    /// Where the bytes end.
+    /// The offset after the last byte.
     pub(crate) fn end(&self) -> u64 {
         self.at + self.bytes.len() as u64
     }
 }
 
-/// Overwrites parts of the file and gives it a length: journal, data, no journal, each on the disk
-/// before the next begins. `writes` are in order and do not overlap, and after the last of them
-/// only zeros are cut off, which growing the file brings back.
+/// Overwrites parts of the file and sets its length: writes the journal, writes the data, removes the
+/// journal, and syncs each step before the next begins. `writes` are sorted and do not overlap. Only zeros
+/// may be cut off after the last write, because growing the file restores them.
 pub(super) fn rewrite(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<()> {
     let journal = journal(disk, writes, new_len)?;
     disk.create_journal()?;
@@ -37,11 +37,12 @@ pub(super) fn rewrite(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> R
         .and_then(|()| disk.sync_journal())
         .and_then(|()| disk.sync_directory());
     if let Err(error) = written {
-        // Nothing has changed, and a journal that stays is known by that.
+        // The file is unchanged. If the journal cannot be removed, recovery finds that the file does not
+        // need it.
         let _ = disk.remove_journal();
         return Err(error);
     }
-    let done = carry_out(disk, writes, new_len).and_then(|()| disk.remove_journal());
+    let done = write_all(disk, writes, new_len).and_then(|()| disk.remove_journal());
     match done {
         Ok(()) => disk.sync_directory(),
         Err(error) => match undo(disk, &journal) {
@@ -51,8 +52,8 @@ pub(super) fn rewrite(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> R
     }
 }
 
-fn carry_out(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<()> {
-    // What makes the file longer comes first, since that is what can fail for lack of space.
+fn write_all(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<()> {
+    // Writes that extend the file come first, because they are the ones that can run out of space.
     for write in writes.iter().rev() {
         disk.write_at(&write.bytes, write.at)?;
     }
@@ -60,7 +61,7 @@ fn carry_out(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<()>
     disk.sync()
 }
 
-/// Undoes what the journal is of, and removes it. Doing so again changes nothing.
+/// Restores the file from the journal, and removes the journal. This is idempotent.
 fn undo(disk: &mut impl Disk, journal: &Journal) -> Result<()> {
     for (at, bytes) in &journal.ranges {
         disk.write_at(bytes, *at)?;
@@ -71,6 +72,10 @@ fn undo(disk: &mut impl Disk, journal: &Journal) -> Result<()> {
     disk.sync_directory()
 }
 
+/// Restores the file if it has a journal.
+///
+/// # Errors
+/// The journal does not belong to the file, or the file cannot be written.
 pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
     let Some(bytes) = disk.read_journal()? else {
         return Ok(Recovery::Nothing);
@@ -80,11 +85,11 @@ pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
         disk.sync_directory()?;
         return Ok(Recovery::Removed);
     };
-    if !is_of(&journal, disk)? {
+    if !belongs_to(&journal, disk)? {
         return Err(Error::new(
             Code::ForeignJournal,
             format!(
-                "an in-place fix did not end, but {} is no longer the file that the journal {} is of",
+                "{} has changed since its in-place fix was interrupted, so the journal {} does not apply",
                 show_path(disk.path()),
                 show_path(disk.journal_path())
             ),
@@ -95,7 +100,7 @@ pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
     Ok(Recovery::Restored)
 }
 
-/// The old bytes of all that will be overwritten.
+/// Reads the old bytes of everything that will be overwritten.
 fn journal(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<Journal> {
     let old_len = disk.len()?;
     let mut journal = Journal {
@@ -108,7 +113,7 @@ fn journal(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<Journ
     for write in writes {
         let start = write.at.saturating_sub(WITNESS_LEN).max(last_end);
         let witness_len = write.at.min(old_len).saturating_sub(start);
-        if witness_len > 0 && journal.witnesses.len() < WITNESSES {
+        if witness_len > 0 && journal.witnesses.len() < MAX_WITNESSES {
             journal.witnesses.push((start, witness_len));
         }
         let end = write.end().min(old_len);
@@ -137,19 +142,19 @@ fn witness_hash(journal: &Journal, disk: &mut impl Disk) -> Result<[u8; 32]> {
     Ok(hasher.finalize().into())
 }
 
-/// Whether the file is the one that was being rewritten, at any point of that.
-fn is_of(journal: &Journal, disk: &mut impl Disk) -> Result<bool> {
+/// Whether the file is the one that was being rewritten, whatever the progress of the rewrite.
+fn belongs_to(journal: &Journal, disk: &mut impl Disk) -> Result<bool> {
     let (shorter, longer) = match journal.old_len <= journal.new_len {
         true => (journal.old_len, journal.new_len),
         false => (journal.new_len, journal.old_len),
     };
     let len = disk.len()?;
-    let is_seen = journal
+    let contains_witnesses = journal
         .witnesses
         .iter()
         .all(|(at, count)| at + count <= len);
     Ok(disk.inode()? == journal.inode
         && (shorter..=longer).contains(&len)
-        && is_seen
+        && contains_witnesses
         && witness_hash(journal, disk)? == journal.witness_hash)
 }

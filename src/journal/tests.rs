@@ -1,4 +1,4 @@
-//! Power cuts at every step: on a model of a disk that loses what was not synced, and on real files.
+//! Simulates power failures at every step, on a model of a disk that loses unsynced data and on real files.
 
 use std::path::{Path, PathBuf};
 
@@ -60,28 +60,29 @@ fn cases() -> Vec<Case> {
             3000 + 24,
         ),
         case(
-            "cut off within the last write",
+            "truncated within the last write",
             3000,
             500,
             &[(1500, 1500)],
             2000,
         ),
-        case("all of a small file", 100, 0, &[(0, 300)], 300),
-        case("nothing but the end", 1000, 5000, &[(900, 100)], 1000),
+        case("a complete small file", 100, 0, &[(0, 300)], 300),
+        case("only the end", 1000, 5000, &[(900, 100)], 1000),
     ]
 }
 
-/// A file and its journal in memory. What is not synced is remembered apart: a crash keeps any of it.
+/// A file and its journal in memory. Unsynced changes are kept separately, because a crash can preserve any
+/// subset of them.
 #[derive(Clone, Debug, Default)]
 struct Model {
-    /// What is safe.
+    /// The synced contents of the file.
     file: Vec<u8>,
-    /// Steps on the file that a crash may keep or lose, one by one.
+    /// Unsynced changes of the file.
     pending: Vec<Step>,
-    /// Whether the name of the journal is safe, and what may become of it.
+    /// Whether the synced directory contains the journal, and the unsynced change of that.
     has_name: bool,
     pending_name: Option<bool>,
-    /// The journal's bytes that are safe, and all of them.
+    /// The synced and the unsynced contents of the journal.
     journal: Vec<u8>,
     pending_journal: Option<Vec<u8>>,
 }
@@ -116,7 +117,7 @@ impl Model {
         self.pending_name.unwrap_or(self.has_name)
     }
 
-    /// Every state that a crash may leave: any of the unsynced steps, each whole or torn.
+    /// Every state that a crash can leave: any subset of the unsynced steps, each complete or torn.
     fn crashes(&self) -> Vec<Model> {
         let mut files = Vec::new();
         for kept in 0_u32..1 << self.pending.len() {
@@ -138,7 +139,7 @@ impl Model {
         files.dedup();
         let mut journals = vec![self.journal.clone()];
         if let Some(whole) = &self.pending_journal {
-            // Length and bytes reach the disk in any order.
+            // The length and the bytes can reach the disk in either order.
             journals.extend([whole.clone(), vec![0; whole.len()]]);
             journals.push(whole[..whole.len() / 2].to_vec());
         }
@@ -178,7 +179,7 @@ impl Disk for Model {
         Ok(self.is_named().then(|| bytes.clone()))
     }
     fn create_journal(&mut self) -> Result<()> {
-        assert!(!self.is_named(), "the journal is there");
+        assert!(!self.is_named(), "the journal exists");
         self.pending_name = Some(true);
         self.journal.clear();
         self.pending_journal = None;
@@ -224,20 +225,20 @@ impl Disk for Model {
 }
 
 /// A disk that fails at one step.
-struct Cut<D> {
+struct FailingDisk<D> {
     disk: D,
-    /// How many steps are left before that.
+    /// The number of steps before the failure.
     left: usize,
-    /// Whether nothing works any more after it, as when the power is gone; or only that step fails.
+    /// Whether all later steps fail too, as after a power failure.
     is_final: bool,
-    /// How much of a write is done by the step that fails: so many of four parts.
+    /// How many quarters of its data the failing step writes.
     quarters: usize,
     has_failed: bool,
 }
 
-impl<D: Disk> Cut<D> {
-    fn power(disk: D, left: usize, quarters: usize) -> Self {
-        Cut {
+impl<D: Disk> FailingDisk<D> {
+    fn power_failure(disk: D, left: usize, quarters: usize) -> Self {
+        FailingDisk {
             disk,
             left,
             is_final: true,
@@ -269,7 +270,7 @@ impl<D: Disk> Cut<D> {
     }
 }
 
-impl<D: Disk> Disk for Cut<D> {
+impl<D: Disk> Disk for FailingDisk<D> {
     fn inode(&mut self) -> Result<u64> {
         self.disk.inode()
     }
@@ -340,9 +341,9 @@ impl Case {
         self.new.len() as u64
     }
 
-    /// How many steps a whole rewrite has.
+    /// The number of steps of a complete rewrite.
     fn steps(&self) -> usize {
-        let mut disk = Cut::power(self.model(), usize::MAX, 0);
+        let mut disk = FailingDisk::power_failure(self.model(), usize::MAX, 0);
         rewrite(&mut disk, &self.writes, self.new_len()).unwrap();
         assert_eq!(disk.disk.now(), self.new, "{}", self.name);
         usize::MAX - disk.left
@@ -359,20 +360,21 @@ impl Case {
 }
 
 #[test]
-fn a_power_cut_at_any_step_leaves_the_old_file_or_the_new_one() {
+fn a_power_failure_at_any_step_leaves_the_old_or_the_new_file() {
     for case in cases() {
         let steps = case.steps();
-        // Journal created, written, synced; directory; writes; length; file; journal removed; directory.
+        // Create, write and sync the journal; sync the directory; the writes; set the length; sync the file;
+        // remove the journal; sync the directory.
         assert_eq!(steps, 8 + case.writes.len(), "{}", case.name);
         let mut states = 0;
         for left in 0..=steps {
             for quarters in [0, 1, 3] {
-                let mut disk = Cut::power(case.model(), left, quarters);
+                let mut disk = FailingDisk::power_failure(case.model(), left, quarters);
                 let result = rewrite(&mut disk, &case.writes, case.new_len());
                 assert_eq!(result.is_ok(), left == steps, "{}, {left}", case.name);
                 for crashed in disk.disk.crashes() {
                     states += 1;
-                    let when = format!("cut after {left} steps");
+                    let when = format!("power failure after {left} steps");
                     let mut recovered = crashed.clone();
                     steps::recover(&mut recovered).unwrap();
                     case.check(&recovered.now(), &when);
@@ -380,7 +382,7 @@ fn a_power_cut_at_any_step_leaves_the_old_file_or_the_new_one() {
                     if result.is_ok() {
                         assert_eq!(recovered.now(), case.new, "{}, {when}", case.name);
                     }
-                    again(&case, &crashed, &when);
+                    fail_during_recovery(&case, &crashed, &when);
                 }
             }
         }
@@ -388,10 +390,10 @@ fn a_power_cut_at_any_step_leaves_the_old_file_or_the_new_one() {
     }
 }
 
-/// The power is cut again while the file is brought back, at every step.
-fn again(case: &Case, crashed: &Model, when: &str) {
+/// The power fails again, at every step of the recovery.
+fn fail_during_recovery(case: &Case, crashed: &Model, when: &str) {
     for left in 0.. {
-        let mut disk = Cut::power(crashed.clone(), left, 2);
+        let mut disk = FailingDisk::power_failure(crashed.clone(), left, 2);
         let is_done = steps::recover(&mut disk).is_ok();
         for mut crashed in disk.disk.crashes() {
             steps::recover(&mut crashed).unwrap();
@@ -404,16 +406,16 @@ fn again(case: &Case, crashed: &Model, when: &str) {
 }
 
 #[test]
-fn a_step_that_fails_is_undone_at_once() {
+fn a_rewrite_with_a_failing_step_is_undone() {
     for case in cases() {
         let steps = case.steps();
         for left in 0..steps {
-            let mut disk = Cut {
+            let mut disk = FailingDisk {
                 is_final: false,
-                ..Cut::power(case.model(), left, 2)
+                ..FailingDisk::power_failure(case.model(), left, 2)
             };
             rewrite(&mut disk, &case.writes, case.new_len()).unwrap_err();
-            // When the last sync fails the work is done, and nothing is left to undo.
+            // If only the last sync fails, the rewrite is complete and is not undone.
             let expected = if left == steps - 1 {
                 &case.new
             } else {
@@ -425,10 +427,10 @@ fn a_step_that_fails_is_undone_at_once() {
     }
 }
 
-/// Puts something else in the place of a file whose old bytes these are.
+/// Replaces a file with another. The second argument is the file's old contents.
 type Replace = fn(&Real, &[u8]);
 
-/// A real file in a directory of its own.
+/// A real file in its own directory.
 struct Real {
     dir: tempfile::TempDir,
 }
@@ -448,25 +450,26 @@ impl Real {
         self.dir.path().join(".a.tar.ocify-journal")
     }
 
-    fn cut(&self, case: &Case, left: usize, quarters: usize) -> bool {
+    fn rewrite_until(&self, case: &Case, left: usize, quarters: usize) -> bool {
         let file = open_writable(&self.path()).unwrap();
         let path = self.path();
-        let mut disk = Cut::power(Files::new(&file, &path).unwrap(), left, quarters);
+        let mut disk =
+            FailingDisk::power_failure(Files::new(&file, &path).unwrap(), left, quarters);
         rewrite(&mut disk, &case.writes, case.new_len()).is_ok()
     }
 }
 
 #[test]
-fn real_files_are_brought_back_from_any_step() {
+fn real_files_are_restored_after_any_step() {
     for case in cases() {
         let steps = case.steps();
         for left in 0..=steps {
             for quarters in 0..4 {
                 let real = Real::new(&case.old);
-                let is_done = real.cut(&case, left, quarters);
+                let is_done = real.rewrite_until(&case, left, quarters);
                 assert_eq!(is_done, left == steps);
                 let has_journal = real.journal().exists();
-                // With a journal, no reader takes the file as it is.
+                // A file with a journal must not be read.
                 let opened = crate::input::Source::open(&real.path());
                 let code = opened.err().map(|error| error.code());
                 assert_eq!(code, has_journal.then_some(Code::UnfinishedFix));
@@ -494,15 +497,15 @@ fn real_files_are_brought_back_from_any_step() {
 }
 
 #[test]
-fn a_file_that_was_replaced_is_not_touched() {
+fn a_replaced_file_is_left_unchanged() {
     let case = &cases()[1];
     let replace: [(&str, Replace); 4] = [
-        ("another file of that name", |real, old| {
+        ("another file with the same name", |real, old| {
             let beside = real.dir.path().join("new");
             fs::write(&beside, old).unwrap();
             fs::rename(beside, real.path()).unwrap();
         }),
-        ("other bytes in it", |real, old| {
+        ("other contents", |real, old| {
             let mut other = old.to_vec();
             other[800..890].fill(b'x');
             fs::write(real.path(), other).unwrap();
@@ -518,7 +521,7 @@ fn a_file_that_was_replaced_is_not_touched() {
     ];
     for (name, replace) in replace {
         let real = Real::new(&case.old);
-        assert!(!real.cut(case, 6, 2));
+        assert!(!real.rewrite_until(case, 6, 2));
         replace(&real, &case.old);
         let before = fs::read(real.path()).unwrap();
         let error = recover(&real.path()).unwrap_err();
@@ -529,7 +532,7 @@ fn a_file_that_was_replaced_is_not_touched() {
 }
 
 #[test]
-fn a_journal_is_believed_only_if_it_can_be() {
+fn untrusted_journals_are_refused() {
     let case = &cases()[0];
     let real = Real::new(&case.old);
     std::os::unix::fs::symlink("/etc/passwd", real.journal()).unwrap();
@@ -542,7 +545,7 @@ fn a_journal_is_believed_only_if_it_can_be() {
     );
     fs::remove_dir(real.journal()).unwrap();
     assert_eq!(fs::read(real.path()).unwrap(), case.old);
-    // Whole, but of another file.
+    // A complete journal of another file.
     fs::write(real.journal(), Journal::default().encode()).unwrap();
     assert_eq!(
         recover(&real.path()).unwrap_err().code(),
@@ -551,12 +554,12 @@ fn a_journal_is_believed_only_if_it_can_be() {
 }
 
 #[test]
-fn a_rewrite_that_goes_on_is_left_alone() {
+fn a_running_rewrite_is_not_disturbed() {
     let case = &cases()[0];
     let real = Real::new(&case.old);
-    assert!(!real.cut(case, 5, 0));
-    let held = open_writable(&real.path()).unwrap();
-    exclusive(&held, &real.path()).unwrap();
+    assert!(!real.rewrite_until(case, 5, 0));
+    let locked = open_writable(&real.path()).unwrap();
+    exclusive(&locked, &real.path()).unwrap();
     for error in [
         recover(&real.path()).unwrap_err(),
         crate::input::Source::open(&real.path()).unwrap_err(),
@@ -565,9 +568,9 @@ fn a_rewrite_that_goes_on_is_left_alone() {
         assert_eq!(error.code(), Code::FileBusy);
     }
     assert!(real.journal().exists());
-    drop(held);
+    drop(locked);
     assert_eq!(recover(&real.path()).unwrap(), Recovery::Restored);
-    // Those who read keep those away who write, and not each other.
+    // Readers exclude writers, but not each other.
     let reader = crate::input::Source::open(&real.path()).unwrap();
     crate::input::Source::open(&real.path()).unwrap();
     let error = crate::input::Source::open_in_place(&real.path()).unwrap_err();
@@ -577,13 +580,13 @@ fn a_rewrite_that_goes_on_is_left_alone() {
 }
 
 #[test]
-fn links_lead_to_the_same_journal() {
+fn a_link_and_its_target_share_a_journal() {
     let case = &cases()[0];
     let real = Real::new(&case.old);
     let elsewhere = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link");
     std::os::unix::fs::symlink(real.path(), &link).unwrap();
-    assert!(!real.cut(case, 6, 0));
+    assert!(!real.rewrite_until(case, 6, 0));
     assert_eq!(recover(&link).unwrap(), Recovery::Restored);
     assert_eq!(fs::read(real.path()).unwrap(), case.old);
 }

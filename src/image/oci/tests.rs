@@ -13,7 +13,7 @@ fn spec_digest(text: &str) -> spec::Digest {
 }
 
 #[test]
-fn digests_in_both_directions() {
+fn digests_convert_in_both_directions() {
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         let digest = Digest::of(algorithm, b"content");
         let converted = spec::Digest::try_from(&digest).unwrap();
@@ -34,7 +34,7 @@ fn digests_of_other_algorithms_are_refused() {
 }
 
 #[test]
-fn platforms_in_both_directions() {
+fn platforms_convert_in_both_directions() {
     let windows = Platform {
         os_version: Some("10.0.17763.1".to_owned()),
         .."windows/amd64".parse().unwrap()
@@ -60,7 +60,7 @@ fn platforms_in_both_directions() {
 }
 
 #[test]
-fn platforms_that_do_not_convert() {
+fn platforms_without_an_equivalent_are_refused() {
     let builder = || {
         PlatformBuilder::default()
             .os(Os::Windows)
@@ -83,9 +83,10 @@ fn platforms_that_do_not_convert() {
     assert_eq!((converted.variant, converted.os_version), (None, None));
 }
 
-/// When one of these fails, oci-spec has learned something, and the documentation above has to follow.
+/// If one of these assertions fails, a new version of oci-spec has fixed something: update the module
+/// documentation.
 #[test]
-fn what_oci_spec_loses() {
+fn oci_spec_loses_what_the_documentation_lists() {
     let platform = r#"{"architecture":"armbe","os":"linux","os.version":"1","os.features":["a"]}"#;
     let platform: spec::Platform = serde_json::from_str(platform).unwrap();
     assert_eq!(platform.architecture(), &Arch::ARM64be);
@@ -123,7 +124,7 @@ fn what_oci_spec_loses() {
 }
 
 #[test]
-fn media_types_in_both_directions() {
+fn media_types_convert_in_both_directions() {
     let layers = [
         Compression::Uncompressed,
         Compression::Gzip,
@@ -155,7 +156,7 @@ fn media_types_in_both_directions() {
 }
 
 #[test]
-fn kinds_without_an_oci_media_type() {
+fn kinds_without_an_oci_media_type_are_refused() {
     let cases = [
         (Kind::Schema1, "a Docker schema 1 manifest"),
         (Kind::Plugin, "the config of a Docker plugin"),
@@ -180,7 +181,7 @@ fn kinds_without_an_oci_media_type() {
 }
 
 #[test]
-fn annotations_are_written_in_the_order_of_their_keys() {
+fn annotations_are_sorted_by_key() {
     let keys: Vec<String> = (0..40).map(|number| format!("key-{number:02}")).collect();
     let annotations: HashMap<String, String> =
         keys.iter().map(|key| (key.clone(), key.clone())).collect();

@@ -150,7 +150,7 @@ impl Source {
                 Some(file) => Ok((Arc::clone(file), *offset)),
                 None => Err(self.absent(data)),
             },
-            DataLocation::Held(_) | DataLocation::Written | DataLocation::Passed(_) => {
+            DataLocation::Buffered(_) | DataLocation::Written | DataLocation::Skipped(_) => {
                 Err(self.absent(data))
             }
         }
@@ -230,7 +230,7 @@ impl Source {
             DataLocation::Spooled { .. } => {
                 Error::io("read a temporary file of", &self.path, error)
             }
-            DataLocation::Held(_) | DataLocation::Written | DataLocation::Passed(_) => {
+            DataLocation::Buffered(_) | DataLocation::Written | DataLocation::Skipped(_) => {
                 Error::io("read a stream's blob from", &self.path, error)
             }
         }
@@ -248,7 +248,7 @@ impl Source {
             DataLocation::Spooled { file, offset } => {
                 format!("the blob at byte {offset} of temporary file {file}")
             }
-            DataLocation::Held(_) | DataLocation::Written | DataLocation::Passed(_) => {
+            DataLocation::Buffered(_) | DataLocation::Written | DataLocation::Skipped(_) => {
                 "a stream's blob".to_owned()
             }
         }

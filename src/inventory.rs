@@ -1,4 +1,4 @@
-//! What a source holds: plain data that [`scan`](crate::scan) returns.
+//! The contents of a source, as plain data that [`scan`](crate::scan) returns.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use crate::error::Result;
 use crate::image::{Content, Digest};
 use crate::tar::BLOCK;
 
-/// Everything that was found in an archive or an image layout directory.
+/// Everything in an archive or an image layout directory.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    /// Blobs by digest: entries named `blobs/<algorithm>/<hex>`. The digest is what the name claims.
+    /// Blobs by digest: entries named `blobs/<algorithm>/<hex>`. The digest is from the name and not verified.
     pub blobs: BTreeMap<Digest, BlobEntry>,
     /// The top-level index, `index.json`.
     pub root_index: Option<RootFile>,
@@ -19,62 +19,62 @@ pub struct Inventory {
     pub oci_layout: Option<RootFile>,
     /// All other files and links, by cleaned name.
     pub extra: BTreeMap<String, ExtraEntry>,
-    /// Entries whose name stood more than once, by cleaned name, when all but the last were passed over.
-    pub passed_over: Vec<String>,
-    /// What the source was compressed with as a whole, if it was.
+    /// The cleaned names of duplicate entries, of which only the last was used.
+    pub skipped: Vec<String>,
+    /// The compression of the complete archive, if it is compressed.
     pub outer_compression: Option<Content>,
-    /// How the source differs from the form that ocify writes; `None` if it does not, or is no archive.
+    /// How an archive differs from the form that ocify writes; `None` if it does not, and for a directory.
     pub form: Option<FormDifference>,
-    /// How many entries there are, directories included.
+    /// The number of entries, including directories.
     pub entry_count: usize,
-    /// How the file of an archive is laid out; empty for a directory.
+    /// The layout of an archive's file; empty for a directory.
     pub archive: ArchiveMap,
 }
 
-/// How to treat what container engines read differently. The bytes of blobs are verified either way.
+/// How to treat ambiguities that container engines resolve differently. Blobs are verified in both cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Strictness {
-    /// Refuse it.
+    /// Refuse them.
     #[default]
     Strict,
-    /// Resolve it the way `docker load` does: the last of several entries with one name, the last of
-    /// several keys with one name.
+    /// Resolve them the way `docker load` does: use the last of several entries with the same name, and the
+    /// last of several identical keys.
     Lenient,
 }
 
-/// Reads blobs that may be documents.
+/// Reads blobs while the documents are being resolved.
 pub trait BlobSource {
-    /// The bytes of a blob of at most `max_len` bytes.
+    /// Reads a blob of at most `max_len` bytes.
     ///
     /// # Errors
-    /// The blob cannot be read, or is longer.
+    /// The blob cannot be read or is longer.
     fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>>;
 
-    /// What the first bytes at a place say about the `len` bytes there.
+    /// Detects the content of the `len` bytes at a location from its first bytes.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// The bytes cannot be read.
     fn identify(&self, data: &DataLocation, len: u64) -> Result<BlobEntry>;
 
-    /// The SHA-256 digest of a blob, which is read whole.
+    /// Computes the SHA-256 digest of a blob by reading all of it.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The blob cannot be read.
     fn digest_of(&self, blob: &BlobEntry) -> Result<Digest>;
 }
 
-/// A blob: where its bytes are and what they look like.
+/// A blob: the location and content of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobEntry {
     /// Length in bytes.
     pub len: u64,
     /// Where the bytes are.
     pub data: DataLocation,
-    /// What the first bytes say.
+    /// The content that its first bytes indicate.
     pub content: Content,
 }
 
-/// Where an entry's bytes are in its source.
+/// The location of an entry's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataLocation {
     /// At this byte offset of the archive.
@@ -83,73 +83,73 @@ pub enum DataLocation {
     File(String),
     /// In a temporary file that belongs to the source.
     Spooled {
-        /// The file's number.
+        /// The index of the file.
         file: usize,
-        /// Where in it, in bytes.
+        /// The offset in it, in bytes.
         offset: u64,
     },
-    /// Kept by the stream that it came in, by its number.
-    Held(usize),
-    /// In the output already, verified or taken at its word as was asked for.
+    /// Buffered by the input stream, under this number.
+    Buffered(usize),
+    /// Already written to the output, and verified if that was requested.
     Written,
-    /// Nowhere: it came in a stream and was passed over. Its SHA-256 digest is known.
-    Passed(Box<Digest>),
+    /// Not available: the input stream has skipped it. This is its SHA-256 digest.
+    Skipped(Box<Digest>),
 }
 
-/// How the file of an archive is laid out.
+/// The layout of an archive's file. All offsets and lengths are in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveMap {
-    /// All entries in the order of the file, duplicates included.
-    pub places: Vec<Place>,
-    /// Where the last entry and its padding end. Whatever follows is zeros.
+    /// All entries in file order, including duplicates.
+    pub entries: Vec<EntryLayout>,
+    /// The offset after the last entry and its padding. Only zeros follow.
     pub end: u64,
-    /// How many bytes the file has.
+    /// The length of the file.
     pub len: u64,
 }
 
 impl ArchiveMap {
-    /// Whether something tells that the archive was read to its end: a block of zeros after the last
-    /// entry, where POSIX wants two. A directory has an end of its own.
+    /// Whether the archive has an end-of-archive marker, without which it may be truncated. POSIX requires
+    /// two blocks of zeros, but one is enough here. Always true for a directory.
     pub fn is_ended(&self) -> bool {
         self.end == 0 || self.len >= self.end + BLOCK as u64
     }
 }
 
-/// Where an entry stands in its archive, and whether another one could take its place.
+/// The location of an entry in its archive, and what in-place fixes need to know to replace it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Where the first of its headers begins.
+pub struct EntryLayout {
+    /// The offset of its first header.
     pub start: u64,
-    /// Where its own header begins, after those that extend it.
+    /// The offset of its main header, which follows its extension headers.
     pub header: u64,
-    /// Where its bytes begin.
+    /// The offset of its data.
     pub data: u64,
-    /// How many bytes it has.
+    /// The length of its data.
     pub len: u64,
-    /// What it is by its own name.
-    pub kind: PlaceKind,
-    /// Whether its own header states its name and length, and no header before it does.
+    /// What the entry is according to its name and type.
+    pub kind: EntryKind,
+    /// Whether its main header contains its name and length, and no extension header overrides them.
     pub is_simple: bool,
-    /// Whether its name is written such that all readers understand it alike.
+    /// Whether all readers interpret its name in the same way.
     pub is_well_named: bool,
 }
 
-/// What an entry is by its own name.
+/// What an entry is according to its name and type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlaceKind {
-    /// A blob, named by its digest.
+pub enum EntryKind {
+    /// A file named `blobs/<algorithm>/<hex>`.
     Blob,
     /// One of the three files at the root.
     Root(RootName),
     /// A directory.
     Directory,
-    /// A link, a device, or something unknown.
+    /// A link, a device, or an unknown type.
     Special,
     /// Any other file.
     File,
 }
 
-/// The files at the root that have a meaning.
+/// The files at the root that make up the image layout and the Docker archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RootName {
     /// `index.json`.
@@ -161,7 +161,7 @@ pub enum RootName {
 }
 
 impl RootName {
-    /// The file of that name.
+    /// The root file with this name, if it is one of the three.
     pub fn of(name: &str) -> Option<Self> {
         let all = [Self::Index, Self::DockerManifest, Self::OciLayout];
         all.into_iter().find(|root| root.name() == name)
@@ -177,10 +177,10 @@ impl RootName {
     }
 }
 
-/// One of the three files at the root, whole.
+/// One of the three files at the root, with its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootFile {
-    /// The bytes.
+    /// The contents.
     pub bytes: Vec<u8>,
     /// Where they are in the source.
     pub data: DataLocation,
@@ -198,23 +198,23 @@ pub struct ExtraEntry {
 /// What an extra entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExtraKind {
-    /// A regular file, and where its bytes are.
+    /// A regular file, with the location of its bytes.
     File(DataLocation),
-    /// A symbolic link and its target.
+    /// A symbolic link, with its target.
     Symlink(String),
-    /// A hard link and its target.
+    /// A hard link, with its target.
     Hardlink(String),
-    /// A directory that belongs to neither form.
+    /// A directory that is part of neither the image layout nor the Docker archive.
     Directory,
-    /// A device, a fifo or something unknown.
+    /// A device, a FIFO or an unknown type.
     Other,
 }
 
-/// The first way in which an archive differs from the form that ocify writes.
+/// The first difference between an archive and the form that ocify writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormDifference {
-    /// The entry where the difference was seen first.
+    /// The name of the first entry that differs.
     pub entry: String,
-    /// What differs, in words that read on after the entry's name.
+    /// What differs, as a predicate that follows the entry's name.
     pub what: String,
 }

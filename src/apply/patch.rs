@@ -12,7 +12,7 @@ use super::target::Target;
 use super::{ApplyOptions, Outcome, Verify, archive, check_entries, verify};
 use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::input::Source;
-use crate::inventory::{ExtraKind, Inventory, PlaceKind};
+use crate::inventory::{EntryKind, ExtraKind, Inventory};
 use crate::journal::{self, Write};
 use crate::plan::{Body, Draft, Plan};
 use crate::progress::Progress;
@@ -144,7 +144,7 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
             None => error,
         });
     };
-    if let Some(name) = draft.graph().inventory.passed_over.first() {
+    if let Some(name) = draft.graph().inventory.skipped.first() {
         let what = format!("{} stands in it more than once", escape(name));
         return Err(refused(source, &what).with_entry(name));
     }
@@ -153,8 +153,8 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
 
 /// Some readers do not unpack links that lead nowhere, and special files.
 fn refuse_special(inventory: &Inventory, source: &Source) -> Result<()> {
-    let places = &inventory.archive.places;
-    if !places.iter().any(|place| place.kind == PlaceKind::Special) {
+    let places = &inventory.archive.entries;
+    if !places.iter().any(|place| place.kind == EntryKind::Special) {
         return Ok(());
     }
     let is_special = |kind: &ExtraKind| !matches!(kind, ExtraKind::File(_) | ExtraKind::Directory);

@@ -17,7 +17,7 @@ use super::form::Order;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{
-    DataLocation, ExtraKind, Inventory, Place, PlaceKind, RootName, Strictness,
+    DataLocation, EntryKind, EntryLayout, ExtraKind, Inventory, RootName, Strictness,
 };
 use crate::tar::{self, BLOCK, Entries, Entry, Input};
 
@@ -36,7 +36,7 @@ pub(super) fn scan(source: &Source, strictness: Strictness) -> Result<Inventory>
         listing.place(place);
         // Right after the header the bytes are at hand.
         let content = match place.kind {
-            PlaceKind::Blob => Some(content_of(entries.input(), &entry)?),
+            EntryKind::Blob => Some(content_of(entries.input(), &entry)?),
             _ => None,
         };
         if listing.is_canonical() {
@@ -92,16 +92,16 @@ pub(super) fn kind(entry: &Entry, data: DataLocation) -> ExtraKind {
 }
 
 /// Where the entry stands, by the name that it has itself: a directory around it counts.
-fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> Place {
+fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> EntryLayout {
     let kind = match kind {
-        ExtraKind::Directory => PlaceKind::Directory,
-        ExtraKind::File(_) if Digest::from_blob_name(&name.text).is_some() => PlaceKind::Blob,
-        ExtraKind::File(_) => RootName::of(&name.text).map_or(PlaceKind::File, PlaceKind::Root),
-        ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) | ExtraKind::Other => PlaceKind::Special,
+        ExtraKind::Directory => EntryKind::Directory,
+        ExtraKind::File(_) if Digest::from_blob_name(&name.text).is_some() => EntryKind::Blob,
+        ExtraKind::File(_) => RootName::of(&name.text).map_or(EntryKind::File, EntryKind::Root),
+        ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) | ExtraKind::Other => EntryKind::Special,
     };
     let written = entry.name.strip_prefix(b"./").unwrap_or(&entry.name);
     let written = written.strip_suffix(b"/").unwrap_or(written);
-    Place {
+    EntryLayout {
         start: entry.start_at,
         header: entry.header_at,
         data: entry.data_at,

@@ -139,9 +139,9 @@ impl BlobAt<'_> {
             DataLocation::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
             DataLocation::File(_)
             | DataLocation::Spooled { .. }
-            | DataLocation::Held(_)
+            | DataLocation::Buffered(_)
             | DataLocation::Written
-            | DataLocation::Passed(_) => (Code::SizeMismatch, "the file has another length"),
+            | DataLocation::Skipped(_) => (Code::SizeMismatch, "the file has another length"),
         };
         let BlobAt { name, len, .. } = self;
         let error = Error::new(

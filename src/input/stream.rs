@@ -298,7 +298,7 @@ impl Passing<'_> {
         }
         let Some(digest) = Digest::from_blob_name(self.name) else {
             return Ok((
-                DataLocation::Passed(Box::new(self.passed(Algorithm::Sha256)?)),
+                DataLocation::Skipped(Box::new(self.passed(Algorithm::Sha256)?)),
                 None,
             ));
         };
@@ -353,7 +353,7 @@ impl Passing<'_> {
     fn hold(&mut self, head: &[u8]) -> Result<DataLocation> {
         let mut bytes = vec![0; usize::try_from(self.entry.len).unwrap_or(usize::MAX)];
         self.blob(head).read(&mut bytes)?;
-        Ok(DataLocation::Held(self.held.push(bytes)?))
+        Ok(DataLocation::Buffered(self.held.push(bytes)?))
     }
 
     /// The digest of bytes that go nowhere.
@@ -394,8 +394,8 @@ impl Contents for Stream {
         }
         match (&a.kind, &b.kind) {
             (
-                ExtraKind::File(DataLocation::Held(a_number)),
-                ExtraKind::File(DataLocation::Held(b_number)),
+                ExtraKind::File(DataLocation::Buffered(a_number)),
+                ExtraKind::File(DataLocation::Buffered(b_number)),
             ) => {
                 Ok(self.held.read(*a_number, usize::MAX)?
                     == self.held.read(*b_number, usize::MAX)?)
@@ -413,17 +413,17 @@ impl Contents for Stream {
 impl BlobSource for Stream {
     fn read_blob(&self, blob: &BlobEntry, max_len: u64) -> Result<Vec<u8>> {
         match &blob.data {
-            DataLocation::Held(number) if blob.len <= max_len => {
+            DataLocation::Buffered(number) if blob.len <= max_len => {
                 self.held.read(*number, usize::MAX)
             }
-            DataLocation::Held(_) => Err(refused::too_large(&self.path, blob, max_len)),
+            DataLocation::Buffered(_) => Err(refused::too_large(&self.path, blob, max_len)),
             DataLocation::Written => Err(refused::no_document(&self.path, blob)),
             _ => Err(self.passed_by("a file that is needed again")),
         }
     }
 
     fn identify(&self, data: &DataLocation, len: u64) -> Result<BlobEntry> {
-        let DataLocation::Held(number) = data else {
+        let DataLocation::Buffered(number) = data else {
             return Err(self.passed_by("a file that manifest.json names"));
         };
         Ok(BlobEntry {
@@ -435,11 +435,11 @@ impl BlobSource for Stream {
 
     fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {
         match &blob.data {
-            DataLocation::Held(number) => {
+            DataLocation::Buffered(number) => {
                 let bytes = self.held.read(*number, usize::MAX)?;
                 Ok(Digest::of(Algorithm::Sha256, &bytes))
             }
-            DataLocation::Passed(digest) => Ok(Digest::clone(digest)),
+            DataLocation::Skipped(digest) => Ok(Digest::clone(digest)),
             _ => Err(self.passed_by("a blob that is needed again")),
         }
     }

@@ -39,7 +39,7 @@ impl Planner<'_> {
 
     fn about_archive(&self, findings: &mut Vec<Finding>) {
         let inventory = &self.graph.inventory;
-        for name in &inventory.passed_over {
+        for name in &inventory.skipped {
             let message = format!(
                 "{} stands in the archive more than once with different bytes; the last one was taken",
                 escape(name)

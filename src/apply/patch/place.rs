@@ -8,7 +8,9 @@ use crate::apply::Outcome;
 use crate::error::{Result, escape};
 use crate::image::{Algorithm, Digest};
 use crate::input::{DOCUMENT_CAP, Source};
-use crate::inventory::{BlobSource as _, DataLocation, Inventory, Place, PlaceKind, RootName};
+use crate::inventory::{
+    BlobSource as _, DataLocation, EntryKind, EntryLayout, Inventory, RootName,
+};
 use crate::journal::Write;
 use crate::plan::{OutputEntry, Plan};
 use crate::tar::{self, padding};
@@ -40,14 +42,14 @@ impl<'a> Places<'a> {
         Places {
             inventory,
             source,
-            fates: vec![stays; inventory.archive.places.len()],
+            fates: vec![stays; inventory.archive.entries.len()],
             roots: BTreeMap::new(),
             tail: Tail::default(),
         }
     }
 
-    fn place(&self, number: usize) -> &'a Place {
-        &self.inventory.archive.places[number]
+    fn place(&self, number: usize) -> &'a EntryLayout {
+        &self.inventory.archive.entries[number]
     }
 
     /// The number of the entry whose bytes are there.
@@ -55,14 +57,14 @@ impl<'a> Places<'a> {
         let DataLocation::Offset(at) = data else {
             return None;
         };
-        let places = &self.inventory.archive.places;
+        let places = &self.inventory.archive.entries;
         places.binary_search_by_key(at, |place| place.data).ok()
     }
 
     /// A blob that goes out as it is.
     pub(super) fn keep(&mut self, name: &str, data: &DataLocation) -> Result<()> {
         let found = self.find(data);
-        let found = found.filter(|number| self.place(*number).kind == PlaceKind::Blob);
+        let found = found.filter(|number| self.place(*number).kind == EntryKind::Blob);
         let Some(number) = found else {
             let what = format!(
                 "{} stands in it under another name, as docker save has it",
@@ -192,29 +194,29 @@ impl<'a> Places<'a> {
     pub(super) fn finish(mut self, plan: &Plan, outcome: Outcome) -> Result<Patch> {
         self.refuse_removal()?;
         let map = &self.inventory.archive;
-        for (number, place) in map.places.iter().enumerate() {
-            if let PlaceKind::Root(name) = place.kind
+        for (number, place) in map.entries.iter().enumerate() {
+            if let EntryKind::Root(name) = place.kind
                 && !self.roots.contains_key(&name)
             {
                 self.fates[number] = Fate::Goes;
             }
         }
-        let first = tail::first(&map.places, &self.fates);
+        let first = tail::first(&map.entries, &self.fates);
         let is_in_tail = |name: RootName| {
-            let mut trailing = map.places[first..].iter();
-            trailing.any(|place| place.kind == PlaceKind::Root(name))
+            let mut trailing = map.entries[first..].iter();
+            trailing.any(|place| place.kind == EntryKind::Root(name))
         };
         let is_placed = |name: RootName| {
-            let mut fates = map.places.iter().zip(&self.fates);
-            fates.any(|(place, fate)| place.kind == PlaceKind::Root(name) && *fate != Fate::Goes)
+            let mut fates = map.entries.iter().zip(&self.fates);
+            fates.any(|(place, fate)| place.kind == EntryKind::Root(name) && *fate != Fate::Goes)
         };
         let is_right = |name: &RootName| self.roots.get(name).is_some_and(|(_, is_same)| *is_same);
-        let trailing = map.places[first..].iter();
+        let trailing = map.entries[first..].iter();
         let needs_tail = !self.tail.is_empty()
             || self.roots.keys().any(|name| !is_placed(*name))
             || trailing
                 .filter_map(|place| match place.kind {
-                    PlaceKind::Root(name) => Some(name),
+                    EntryKind::Root(name) => Some(name),
                     _ => None,
                 })
                 .any(|name| !is_right(&name));
@@ -226,9 +228,9 @@ impl<'a> Places<'a> {
                 }
             }
         }
-        let kept = if needs_tail { first } else { map.places.len() };
+        let kept = if needs_tail { first } else { map.entries.len() };
         let mut writes = self.writes(kept, plan)?;
-        let start = map.places.get(first).map_or(map.end, |place| place.start);
+        let start = map.entries.get(first).map_or(map.end, |place| place.start);
         let mut new_len = writes
             .last()
             .map_or(map.len, |last| last.end().max(map.len));
@@ -267,8 +269,8 @@ impl<'a> Places<'a> {
     /// Of two equal root files, one would change and the other stay.
     fn refuse_repeated_roots(&self) -> Result<()> {
         let mut seen = Vec::new();
-        for place in &self.inventory.archive.places {
-            if let PlaceKind::Root(name) = place.kind {
+        for place in &self.inventory.archive.entries {
+            if let EntryKind::Root(name) = place.kind {
                 if seen.contains(&name) {
                     let what = format!("{} stands in it more than once", name.name());
                     return Err(refused(self.source, &what).with_entry(name.name()));
@@ -286,7 +288,7 @@ impl<'a> Places<'a> {
         for (number, fate) in self.fates.iter().enumerate().take(count) {
             match (fate, self.place(number).kind) {
                 (Fate::Taken(write), _) => writes.push(write.clone()),
-                (Fate::Goes, PlaceKind::Root(name)) => {
+                (Fate::Goes, EntryKind::Root(name)) => {
                     let (digest, write) = self.retired(number, name)?;
                     let name = digest.blob_name();
                     let mut entries = plan.entries.iter();

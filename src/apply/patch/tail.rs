@@ -1,13 +1,13 @@
 //! The end of an archive, written anew: what found no place before it, and the root files.
 
 use super::place::Fate;
-use crate::inventory::{Place, PlaceKind};
+use crate::inventory::{EntryKind, EntryLayout};
 use crate::tar::{END_LEN, canonical, padding};
 
 /// Where the tail can begin: at the first of the last entries that all are root files or not needed.
-pub(super) fn first(places: &[Place], fates: &[Fate]) -> usize {
-    let is_movable = |(place, fate): &(&Place, &Fate)| {
-        matches!(place.kind, PlaceKind::Root(_)) || **fate == Fate::Goes
+pub(super) fn first(places: &[EntryLayout], fates: &[Fate]) -> usize {
+    let is_movable = |(place, fate): &(&EntryLayout, &Fate)| {
+        matches!(place.kind, EntryKind::Root(_)) || **fate == Fate::Goes
     };
     let count = places
         .iter()

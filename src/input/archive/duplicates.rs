@@ -41,7 +41,7 @@ pub(super) fn without_duplicates(
             return Err(stands_twice(contents.path(), &item.name));
         }
         if passed_over.insert(place) {
-            inventory.passed_over.push(item.name.clone());
+            inventory.skipped.push(item.name.clone());
         }
         *earlier = item;
     }

@@ -8,7 +8,7 @@ use crate::image::Content;
 use crate::input::Source;
 use crate::input::classify::{self, Item};
 use crate::input::form::{FormCheck, Order, Raw};
-use crate::inventory::{BlobSource, DataLocation, ExtraKind, Inventory, Place, Strictness};
+use crate::inventory::{BlobSource, DataLocation, EntryLayout, ExtraKind, Inventory, Strictness};
 use crate::tar::{Entry, invalid};
 
 /// What the entries of an archive hold.
@@ -111,8 +111,8 @@ impl Listing {
     }
 
     /// Notes where the entry stands in a file.
-    pub(in crate::input) fn place(&mut self, place: Place) {
-        self.inventory.archive.places.push(place);
+    pub(in crate::input) fn place(&mut self, place: EntryLayout) {
+        self.inventory.archive.entries.push(place);
     }
 
     /// Notes the bytes that follow an entry's data, of which there should be `expected`.

@@ -92,8 +92,8 @@ pub enum ParseImageChoiceError {
 impl fmt::Display for ParseImageChoiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            ParseImageChoiceError::Zero => "images are counted from 1",
-            ParseImageChoiceError::Other => "expected a name, a digest or a number",
+            ParseImageChoiceError::Zero => "image numbers start at 1",
+            ParseImageChoiceError::Other => "expected a name, a digest, an image ID or a number",
         })
     }
 }

@@ -429,7 +429,7 @@ fn what_cannot_be_is_refused_before_anything_is_done() {
         (&["in", "-o", "file"], 1, "the output file exists and is no directory"),
         (&["in", "-o", "none/out"], 1, "the directory for the output none/out does not exist"),
         (&["in", "-o", "out", "--report", "none/report"], 1, "cannot create the report none/report"),
-        (&["in"], 2, "nothing says where to write"),
+        (&["in"], 2, "no output given"),
         (&["in", "-o", "-"], 2, "not standard output"),
         (&["in", "-o", "out", "--metadata-file", "m"], 2, "--metadata-file is for a single input"),
         (&["in", "-o", "out", "--name", "app:1"], 2, "--name is for a single input"),

@@ -299,7 +299,7 @@ fn attestations_can_be_left_out() {
 }
 
 #[test]
-fn zstd_and_docker_types_contradict_each_other() {
+fn zstd_and_docker_types_conflict() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", right_layout().tar());
     let line = [

@@ -149,7 +149,7 @@ fn a_name_is_for_one_image() {
 }
 
 #[test]
-fn names_that_are_none_are_wrong_usage() {
+fn invalid_names_are_wrong_usage() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", right_layout().tar());
     let digest = format!("app@sha256:{}", "0".repeat(64));
@@ -162,7 +162,7 @@ fn names_that_are_none_are_wrong_usage() {
             "example.com/Team/App",
             "lower case: example.com/team/app:latest",
         ),
-        ("--name", &digest[..], "a tag and no digest"),
+        ("--name", &digest[..], "a tag and without a digest"),
         ("--name", "", "expected a name such as"),
         ("--name", "app:", "expected a name such as"),
         ("--name", "app: v1", "expected a name such as"),
@@ -178,7 +178,7 @@ fn names_that_are_none_are_wrong_usage() {
         ("--rename", "App:v1=app:v2", "App:v1 is not an image name"),
         ("--rename", "app:v1=App:v2", "lower case: app:v2"),
         ("--rename", "app:v1=", "expected a name such as"),
-        ("--rename", &old_digest, "a tag and no digest"),
+        ("--rename", &old_digest, "a tag and without a digest"),
     ] {
         let run = sandbox
             .fix_with("in.tar", "out.tar", &[option, value])

@@ -416,7 +416,7 @@ fn standard_output_is_given_away_once() {
         ),
     ] {
         let run = sandbox.ocify(&[&["fix"], line].concat()).exits(2);
-        let expected = format!("{expected} would both be written to standard output");
+        let expected = format!("{expected} cannot both go to standard output");
         assert!(run.stderr.contains(&expected), "{line:?}: {run:#?}");
         assert!(!sandbox.path("x").exists());
     }

@@ -435,25 +435,25 @@ fn what_follows_a_gzip_layer_is_left_behind() {
 }
 
 #[test]
-fn demands_that_contradict_each_other_are_wrong_usage() {
+fn conflicting_options_are_wrong_usage() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", right_layout().tar());
     for (options, part) in [
         (
             &["--for", "docker@20.10", "--compression", "zstd"][..],
-            "contradict",
+            "conflict",
         ),
-        (&["--compression-level", "13"], "levels 0 to 12"),
+        (&["--compression-level", "13"], "expected 0 to 12"),
         (
             &["--compression", "zstd", "--compression-level", "0"],
-            "levels 1 to 22",
+            "expected 1 to 22",
         ),
         (
             &["--compression", "uncompressed", "--compression-level", "1"],
-            "no level",
+            "does not have levels",
         ),
-        (&["--for", "lxc"], "the engines are"),
-        (&["--for", "docker@1.9"], "oldest"),
+        (&["--for", "lxc"], "expected one of docker"),
+        (&["--for", "docker@1.9"], "use 1.10 or later"),
     ] {
         let line = [&["fix", "in.tar", "-o", "out.tar"], options].concat();
         let run = sandbox.ocify(&line).exits(2);

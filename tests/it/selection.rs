@@ -219,8 +219,8 @@ fn a_wrong_choice_is_wrong_usage() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", crowd().layout.tar());
     for (choice, told) in [
-        ("0", "counted from 1"),
-        ("App", "expected a name, a digest or a number"),
+        ("0", "image numbers start at 1"),
+        ("App", "expected a name, a digest, an image ID or a number"),
         ("", "expected a name"),
         ("-1", ""),
     ] {

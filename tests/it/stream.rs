@@ -297,7 +297,7 @@ fn reports_go_to_standard_error() {
     assert!(sandbox.read("meta.json") == file);
     let usage = run(sandbox.command().args(["fix", "-", "--sync"])).exits(2);
     assert!(
-        usage.stderr.contains("--sync needs an OUTPUT"),
+        usage.stderr.contains("--sync requires an OUTPUT"),
         "{}",
         usage.stderr
     );

@@ -20,7 +20,7 @@ use values::{image_name, renaming};
 
 /// Makes any container image archive load everywhere.
 ///
-/// Rewrites nonstandard and Docker media types to those of OCI, and keeps every byte that need not change.
+/// Rewrites nonstandard and Docker media types as OCI media types, and leaves every other byte unchanged.
 #[derive(Debug, Parser)]
 #[command(name = "ocify", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -32,7 +32,7 @@ pub(crate) struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write an archive anew so that every engine can load it
+    /// Rewrite an archive so that every engine can load it
     #[command(after_help = FIX_EXAMPLES)]
     Fix(Fix),
 }
@@ -48,7 +48,7 @@ pub(crate) fn is_standard(path: &Path) -> bool {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do
-  1  failed; the reason is on standard error
+  1  failed; standard error says why
   2  wrong usage
   3  --dry-run found something to fix";
 
@@ -57,160 +57,166 @@ Examples:
   ocify fix app.tar -o fixed.tar             rewrite an archive
   ocify fix layout/ -o fixed.tar             pack an image layout directory
   ocify fix app.tar -o layout/               unpack into an image layout directory
-  … | ocify fix - | docker load              mend what passes in a pipe
-  ocify fix --in-place app.tar               rewrite the archive itself, in milliseconds
-  ocify fix app.tar --dry-run                show what would change; exit code 3 if something would
+  … | ocify fix - | docker load              fix an archive in a pipeline
+  ocify fix --in-place app.tar               fix the archive in place, in milliseconds
+  ocify fix app.tar --dry-run                show what would change; exit with 3 if anything would
   ocify fix app.tar -o fixed.tar --format json | jq .digests
   ocify fix images/ -o fixed/                fix every archive and layout in a directory
-  ocify fix --in-place images/               fix them where they are
+  ocify fix --in-place images/               fix them in place
   find . -name '*.tar' -print0 | ocify fix --files-from - -0 -o ../fixed/
 
-Many inputs: a directory that is no image layout is looked through for archives and layouts, which \
-are known by their content. Several inputs and --files-from are many, too. OUTPUT is then a \
-directory, in which the tree is mirrored. A failure stops no other input; run again, and what is \
-finished is kept.
+Many inputs: given a directory that is not an image layout, several inputs, or --files-from, ocify \
+fixes many archives and layouts in one run. It searches directories and recognizes archives and \
+layouts by their content. OUTPUT is then a directory, and ocify recreates the input tree in it. If \
+one input fails, ocify continues with the others. Run the same command again to resume: outputs \
+that are already complete are kept.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
 
 /// The options of `fix`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Fix {
-    /// Image archive (a tar), image layout directory, `-` for standard input, or a directory to look through
+    /// Image archive (tar), image layout directory, `-` for standard input, or a directory to search for them
     #[arg(value_name = "INPUT", required_unless_present = "files_from")]
     pub(crate) inputs: Vec<PathBuf>,
 
-    /// Where to write: a new archive; with a `/` at the end, an image layout directory; `-` is standard output
+    /// Where to write: an archive, an image layout directory if it ends with `/`, or `-` for standard output
     ///
-    /// An existing empty directory is filled with an image layout as well. The input is never
-    /// changed, and the output appears only when it is complete; on standard output, the files
-    /// come last without which it is no image. Not needed with --dry-run, or where INPUT is `-`. Of
-    /// many inputs it is the directory for all outputs.
+    /// If OUTPUT is an existing empty directory, ocify writes an image layout into it. ocify never
+    /// changes the input, and the output appears only when it is complete. On standard output,
+    /// index.json and manifest.json are written last. Not needed with --dry-run or if INPUT is `-`.
+    /// With many inputs, OUTPUT is the directory for all outputs.
     #[arg(short, long, value_name = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Rewrite INPUT itself: only what differs is written, in milliseconds whatever its size
+    /// Fix INPUT in place: write only what differs, in milliseconds even if INPUT is large
     ///
-    /// Entries keep their order and places, and files of neither form stay; what does not fit is
-    /// refused before anything is written. A journal beside the file brings it back after a crash:
-    /// the next ocify that meets the file does that first.
+    /// Entries keep their order and offsets, and files that belong to neither the image layout nor
+    /// the Docker archive are left unchanged. If a change does not fit, ocify refuses before it
+    /// writes anything. After a crash, a journal beside the file makes it possible to restore the
+    /// file: the next ocify run on the file does that first.
     #[arg(long, conflicts_with_all = ["output", "force"])]
     pub(crate) in_place: bool,
 
-    /// Bring INPUT back to what it was before an in-place fix that did not end, and do nothing else
+    /// Restore INPUT after an in-place fix that was interrupted, and do nothing else
     #[arg(long, conflicts_with_all = ["output", "in_place", "dry_run", "metadata_file"])]
     pub(crate) recover: bool,
 
-    /// Write nothing; show what would change, and exit with code 3 if something would
+    /// Show what would change without writing anything, and exit with code 3 if anything would
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Form of the report, on standard output or, if something else goes there, on standard error
+    /// Format of the report, written to standard output, or to standard error if standard output is in use
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
 
-    /// Write names and digests of the output's images to this file, as JSON with buildx's keys; `-` is standard output
+    /// Write the names and digests of the output's images to FILE, as JSON with the keys that buildx uses; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
 
-    /// The platform that manifest.json describes, where an image has several
+    /// Which platform manifest.json describes if an image has several
     ///
-    /// Docker before version 25 loads the image that manifest.json describes. Without this option
-    /// it is the one for this machine's architecture, if there is one. Example: linux/arm64.
+    /// Docker before version 25 loads the image that manifest.json describes. By default, this is
+    /// the one for this machine's architecture, if there is one. Example: linux/arm64.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<Platform>,
 
-    /// What to do with attestations: provenance and software bills of materials
+    /// Keep or drop attestations: provenance and software bills of materials
     #[arg(long, value_enum, default_value_t = Attestations::Keep, value_name = "KEEP|DROP", hide_possible_values = true)]
     pub(crate) attestations: Attestations,
 
-    /// What to compress layers with; those that are so already keep their bytes
+    /// How to compress layers; layers that already use this format are left unchanged
     ///
-    /// The tar in a layer, its diff ID and the image ID stay. Layers of artifacts, attestations and
-    /// BuildKit caches, encrypted layers and those to be fetched elsewhere are left alone.
+    /// Recompression does not change the tar in a layer, its diff ID or the image ID. Layers of
+    /// artifacts, attestations and BuildKit caches, encrypted layers, and layers that are fetched
+    /// from elsewhere are left unchanged.
     #[arg(long, value_enum, default_value_t = LayerCompression::Keep, value_name = "FORM")]
     pub(crate) compression: LayerCompression,
 
-    /// How hard to compress: gzip 0 to 12, zstd 1 to 22 [default: gzip 6, zstd 3]
+    /// Compression level: 0 to 12 for gzip, 1 to 22 for zstd [default: gzip 6, zstd 3]
     ///
-    /// Memory does not depend on the size of layers, but it does on the level.
+    /// Higher levels need more memory. Larger layers do not.
     #[arg(long, value_name = "N")]
     pub(crate) compression_level: Option<i32>,
 
-    /// Write gzip layers in many members, which uses all processors, or in a single one
+    /// Write each gzip layer as many members, using all processors, or as a single member
     #[arg(long, value_enum, default_value_t = Members::Multi, value_name = "FORM")]
     pub(crate) gzip_members: Members,
 
-    /// Write OCI media types; `--oci-mediatypes=false` writes Docker's, where each has one
+    /// Write OCI media types; `--oci-mediatypes=false` writes Docker's instead
     ///
-    /// What has none is refused: zstd layers (unless --compression changes them), estargz
-    /// annotations, encrypted layers, attestations and artifacts. index.json itself stays OCI's.
+    /// ocify refuses content for which Docker has no media type: zstd layers (unless --compression
+    /// changes them), estargz annotations, encrypted layers, attestations and artifacts. index.json
+    /// keeps its OCI type.
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, hide_possible_values = true)]
     pub(crate) oci_mediatypes: bool,
 
     /// Make the archive load in this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated
     ///
-    /// Only what the engine cannot read is compressed anew, with gzip if --compression says nothing
-    /// else. Example: --for docker@20.10. Without a version it is a current one.
+    /// ocify recompresses only the layers that the engine cannot read, with gzip unless
+    /// --compression says otherwise. Without a version, a current version is assumed. Example:
+    /// --for docker@20.10.
     #[arg(long = "for", value_name = "ENGINE[@VERSION]")]
     pub(crate) engines: Vec<Engine>,
 
-    /// Name the image, instead of the names it has; repeat it for several names
+    /// Replace the image's names with this one; repeat for several names
     ///
-    /// The archive must hold one image, or --image must pick one. A name is completed as docker
-    /// does: `app` is `docker.io/library/app:latest`.
+    /// The archive must contain one image, or --image must select one. ocify completes a name the
+    /// way docker does: `app` becomes `docker.io/library/app:latest`.
     #[arg(long, value_name = "NAME", value_parser = image_name)]
     pub(crate) name: Vec<Reference>,
 
-    /// Change one name into another, and leave all others; can be repeated
+    /// Replace the name OLD with NEW and keep all other names; can be repeated
     #[arg(long, value_name = "OLD=NEW", value_parser = renaming)]
     pub(crate) rename: Vec<(Reference, Reference)>,
 
-    /// Keep this image only; can be repeated
+    /// Keep only this image; can be repeated
     ///
-    /// By name, by the digest of its manifest or index, by image ID (the digest of its config), or
-    /// by its number in the archive, counted from 1. What refers to the image stays with it:
-    /// attestations, signatures. It keeps all its names.
+    /// Select it by name, by the digest of its manifest or index, by image ID (the digest of its
+    /// config), or by its number in the archive, counted from 1. The image keeps all its names and
+    /// everything that refers to it, such as attestations and signatures.
     #[arg(long, value_name = "NAME|DIGEST|N")]
     pub(crate) image: Vec<ImageChoice>,
 
-    /// What to do about manifests and layers that the input lacks
+    /// What to do if the input lacks manifests or layers
     ///
-    /// keep: leave the documents as they are and report it. prune: leave out every manifest that
-    /// lacks something, up to the index, with its attestations. error: refuse. Layers that may be
-    /// fetched elsewhere (nondistributable, or with URLs) are never missing.
+    /// keep: leave the documents unchanged and report what is missing. prune: remove every manifest
+    /// with missing content, along with its attestations and any index that this leaves empty.
+    /// error: refuse. Layers that can be fetched from elsewhere (nondistributable layers, layers
+    /// with URLs) never count as missing.
     #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
     pub(crate) missing: Missing,
 
-    /// What to verify before anything is final [default: full; documents with --in-place]
+    /// What to verify before the output is complete [default: full; documents with --in-place]
     ///
-    /// With `documents`, a new archive is the old one, cloned where the filesystem can do that, with
-    /// the same changes that --in-place makes, if these are possible.
+    /// With `documents`, ocify copies the archive (as a clone if the filesystem supports that) and
+    /// makes the same changes to the copy as --in-place would, if they are possible.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) verify: Option<Verification>,
 
-    /// How the blobs of a layout directory become those of another
+    /// How to copy blobs from one layout directory to another
     #[arg(long, value_enum, default_value_t = Linking::Auto, value_name = "HOW")]
     pub(crate) link: Linking,
 
-    /// Replace an output that exists
+    /// Replace an existing output
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Accept what one reader or another accepts, where ocify would refuse for lack of certainty
+    /// Resolve ambiguities the way `docker load` does instead of refusing
     ///
-    /// The bytes of every blob are verified all the same.
+    /// ocify still verifies the bytes of every blob.
     #[arg(long)]
     pub(crate) lenient: bool,
 
-    /// Where to keep the bytes of a compressed INPUT, or of standard input, while they are needed [default: TMPDIR, or /tmp]
+    /// Where to store temporary files for a compressed INPUT or for standard input [default: TMPDIR, or /tmp]
     #[arg(long, value_name = "DIR")]
     pub(crate) spool_dir: Option<PathBuf>,
 
-    /// How many times larger than its compressed form an archive or a layer may become
+    /// Refuse an archive or layer that decompresses to more than N times its compressed size
     #[arg(long, value_name = "N", default_value_t = 1100)]
     pub(crate) max_ratio: u64,
 
-    /// How much memory, in MiB, an archive or a layer may ask for to be decompressed: zstd's window, xz's dictionary
+    /// Refuse an archive or layer that needs more than this many MiB of memory to decompress (zstd window, xz dictionary)
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub(crate) max_window: u64,
 
@@ -218,21 +224,21 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
     pub(crate) progress: ProgressMode,
 
-    /// How many threads work at a time, on one input or on many [default: as many as there are processors]
+    /// Number of threads, for one input or for many [default: the number of processors]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
 
-    /// Return only when the output is on the disk, safe from a power failure
+    /// Return only after the output has been synced to disk, so that it survives a power failure
     #[arg(long)]
     pub(crate) sync: bool,
 
-    /// What only a batch has.
+    /// The options for many inputs.
     #[command(flatten)]
     pub(crate) many: Many,
 }
 
 impl Fix {
-    /// The input, where there is one.
+    /// The input, if there is one.
     pub(crate) fn input(&self) -> &Path {
         self.inputs.first().map_or(Path::new(""), PathBuf::as_path)
     }
@@ -242,7 +248,7 @@ impl Fix {
         self.inputs.len() == 1 && is_standard(self.input())
     }
 
-    /// Where to write: standard output if the input is standard input and nothing else was said.
+    /// Where to write: by default, standard output if the input is standard input.
     pub(crate) fn output(&self) -> Option<&Path> {
         let default = self.is_stream().then_some(Path::new(STANDARD));
         self.output.as_deref().or(default)
@@ -275,12 +281,12 @@ impl Fix {
         there.map(|(option, _)| option).collect()
     }
 
-    /// Whether something else than the report goes to standard output.
+    /// Whether something other than the report goes to standard output.
     pub(crate) fn is_stdout_taken(&self) -> bool {
         self.is_to_stream() || !self.files_on_stdout().is_empty()
     }
 
-    /// The number of jobs, asked for or by default.
+    /// The number of threads: the requested one or the default.
     pub(crate) fn jobs(&self) -> NonZeroUsize {
         self.jobs
             .or_else(|| std::thread::available_parallelism().ok())
@@ -307,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_way_out() {
+    fn an_output_is_required_and_in_place_excludes_it() {
         let what = fix(&["app.tar"]).unwrap().contradiction().unwrap();
         assert!(
             what.contains("-o OUTPUT") && what.contains("--in-place"),

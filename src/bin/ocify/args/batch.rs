@@ -7,32 +7,32 @@ use globset::{Glob, GlobBuilder};
 
 use crate::batch::ShardChoice;
 
-/// The options that only a batch has.
+/// The options for many inputs.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Many inputs")]
 pub(crate) struct Many {
-    /// Read further inputs from this file, one path a line; `-` is standard input
+    /// Read more inputs from this file, one path per line; `-` is standard input
     ///
-    /// Each output has the path of its input, as it is listed, below OUTPUT.
+    /// Each output is written below OUTPUT, under the path of its input as listed.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) files_from: Option<PathBuf>,
 
-    /// Paths in --files-from end with a zero byte, as `find -print0` writes them
+    /// Paths in --files-from are separated by zero bytes, as `find -print0` writes them
     #[arg(short = '0', long, requires = "files_from")]
     pub(crate) null: bool,
 
-    /// Take only what a pattern matches, such as `*.tar`; can be repeated
+    /// Process only files that match a pattern, such as `*.tar`; can be repeated
     ///
-    /// A pattern without `/` is for names, and one with `/` for whole paths below the directory.
-    /// `*` and `?` match no `/`, and `**` does.
+    /// A pattern without `/` matches file names. A pattern with `/` matches entire paths relative to
+    /// the directory. `*` and `?` do not match `/`; `**` does.
     #[arg(long, value_name = "GLOB", value_parser = glob)]
     pub(crate) include: Vec<Pattern>,
 
-    /// Leave out what a pattern matches, and everything below a directory of that name; can be repeated
+    /// Skip files that match a pattern, and everything below a directory that matches; can be repeated
     #[arg(long, value_name = "GLOB", value_parser = glob)]
     pub(crate) exclude: Vec<Pattern>,
 
-    /// Copy files that are no image archives as they are, and links as links
+    /// Also copy files that are not image archives, unchanged, and symbolic links as links
     #[arg(long)]
     pub(crate) copy_others: bool,
 
@@ -40,24 +40,25 @@ pub(crate) struct Many {
     #[arg(long)]
     pub(crate) fail_fast: bool,
 
-    /// Do only share K of N, or the one that the environment names; auto/N if it does not say how many
+    /// Process only shard K of N; `auto` reads both from the environment, and `auto/N` only K
     ///
-    /// A share is chosen by a hash of the path, so that workers on one tree need not know of each
-    /// other. auto knows Kubernetes Indexed Jobs, Slurm arrays, GitLab, CircleCI and Buildkite.
+    /// A hash of its path assigns each input to a shard, so workers on the same tree do not need to
+    /// coordinate. `auto` supports Kubernetes Indexed Jobs, Slurm arrays, GitLab, CircleCI and
+    /// Buildkite.
     #[arg(long, value_name = "K/N|auto")]
     pub(crate) shard: Option<ShardChoice>,
 
-    /// Write the report for programs to this file, one JSON object a line; `-` is standard output
+    /// Write a machine-readable report to FILE, one JSON object per line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
-    /// Write old and new digest of every changed manifest to this file, one JSON object a line; `-` is standard output
+    /// Write the old and new digest of every changed manifest to FILE, one JSON object per line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_map: Option<PathBuf>,
 }
 
 impl Many {
-    /// The options that were given and mean nothing for a single input, as they are written.
+    /// The options given that have no meaning for a single input, as the user writes them.
     pub(crate) fn given(&self) -> Vec<&'static str> {
         let all = [
             ("--files-from", self.files_from.is_some()),
@@ -78,7 +79,7 @@ impl Many {
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     pub(crate) glob: Glob,
-    /// Whether it is for the last part of a path only.
+    /// Whether it matches only the last component of a path.
     pub(crate) is_for_names: bool,
 }
 

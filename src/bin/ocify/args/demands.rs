@@ -1,4 +1,4 @@
-//! What the options ask of the library, and which of them contradict each other.
+//! What the options request from the library, and which of them conflict.
 
 use ocify::codec::{GzipMembers, Limits};
 use ocify::image::Compression;
@@ -7,7 +7,7 @@ use ocify::image::media_type::Family;
 use super::{Fix, Format, LayerCompression, Members};
 
 impl Fix {
-    /// What layers are to be compressed with, if not as they are.
+    /// What to compress layers with; `None` keeps their compression.
     pub(crate) fn compression(&self) -> Option<Compression> {
         match self.compression {
             LayerCompression::Keep => None,
@@ -17,7 +17,7 @@ impl Fix {
         }
     }
 
-    /// Whose media types are written.
+    /// The family of media types to write.
     pub(crate) fn family(&self) -> Family {
         match self.oci_mediatypes {
             true => Family::Oci,
@@ -25,7 +25,7 @@ impl Fix {
         }
     }
 
-    /// What compressed data may ask for.
+    /// The limits for decompression.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             max_ratio: self.max_ratio,
@@ -33,7 +33,7 @@ impl Fix {
         }
     }
 
-    /// Whether gzip is written in one member or in many.
+    /// Whether to write gzip as one member or as many.
     pub(crate) fn members(&self) -> GzipMembers {
         match self.gzip_members {
             Members::Multi => GzipMembers::Multi,
@@ -41,7 +41,7 @@ impl Fix {
         }
     }
 
-    /// What clap cannot see: demands that contradict each other.
+    /// Conflicts between options that clap cannot check.
     pub(crate) fn contradiction(&self) -> Option<String> {
         self.place_contradiction()
             .or_else(|| self.stdout_contradiction())
@@ -51,18 +51,18 @@ impl Fix {
     fn place_contradiction(&self) -> Option<String> {
         let says_where = self.output().is_some() || self.in_place;
         let what = if !says_where && !self.dry_run && !self.recover {
-            "nothing says where to write: -o OUTPUT writes a new file, --in-place rewrites INPUT itself, --dry-run only shows what would change"
+            "no output given: -o OUTPUT writes a new file, --in-place fixes INPUT in place, --dry-run only shows what would change"
         } else if self.is_stream() && (self.in_place || self.recover) {
-            "standard input is no file that could be fixed in place"
+            "standard input cannot be fixed in place: it is not a file"
         } else if self.sync && self.is_to_stream() {
-            "--sync needs an OUTPUT that is a file or a directory"
+            "--sync requires an OUTPUT that is a file or a directory"
         } else {
             return None;
         };
         Some(what.to_owned())
     }
 
-    /// Two things that would go to standard output, where at most one can.
+    /// Two outputs that would both go to standard output.
     fn stdout_contradiction(&self) -> Option<String> {
         let mut there = self.files_on_stdout();
         if there.is_empty() {
@@ -75,7 +75,7 @@ impl Fix {
         }
         match there.as_slice() {
             [first, second, ..] => Some(format!(
-                "{first} and {second} would both be written to standard output"
+                "{first} and {second} cannot both go to standard output"
             )),
             _ => None,
         }
@@ -87,21 +87,21 @@ impl Fix {
         let engine = wanted.and_then(cannot);
         if let (Some(engine), Some(form)) = (engine, wanted) {
             return Some(format!(
-                "--for {engine} and --compression {} contradict each other: it cannot read that ({})",
+                "--for {engine} and --compression {} conflict: the engine cannot read this format ({})",
                 form.short_name(),
                 engine.evidence(form.content())
             ));
         }
         if !self.oci_mediatypes && wanted == Some(Compression::Zstd) {
             return Some(
-                "--oci-mediatypes=false and --compression zstd contradict each other: Docker has no media type for zstd layers".to_owned(),
+                "--oci-mediatypes=false and --compression zstd conflict: Docker has no media type for zstd layers".to_owned(),
             );
         }
         let level = self.compression_level?;
         let form = wanted.unwrap_or(Compression::Gzip);
         let (low, high) = match form {
             Compression::Uncompressed => {
-                return Some("--compression uncompressed has no level".to_owned());
+                return Some("--compression uncompressed does not have levels".to_owned());
             }
             Compression::Gzip if self.gzip_members == Members::Single => (0, 9),
             Compression::Gzip => (0, 12),
@@ -111,7 +111,7 @@ impl Fix {
             return None;
         }
         Some(format!(
-            "--compression-level {level}: {} has the levels {low} to {high}",
+            "invalid --compression-level {level}: expected {low} to {high} for {}",
             form.short_name()
         ))
     }

@@ -6,22 +6,22 @@ use ocify::image::{Reference, ReferenceFault};
 use ocify::plan::MissingPolicy;
 use serde::Serialize;
 
-/// The forms of the report.
+/// The formats of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    /// Readable text
     Text,
-    /// For programs: one JSON object, also on failure
+    /// One JSON object, also on failure
     Json,
 }
 
-/// What happens to attestations.
+/// What to do with attestations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Attestations {
-    /// Keep them, and move their links to the new digests
+    /// Keep them and update their links to the new digests
     Keep,
-    /// Leave them out
+    /// Remove them
     Drop,
 }
 
@@ -29,13 +29,13 @@ pub(crate) enum Attestations {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LayerCompression {
-    /// As they are
+    /// Keep the compression that each layer has
     Keep,
     /// Gzip
     Gzip,
     /// Zstandard, which Docker before 23.0 cannot read
     Zstd,
-    /// Not at all
+    /// Plain tar
     Uncompressed,
 }
 
@@ -43,26 +43,26 @@ pub(crate) enum LayerCompression {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Members {
-    /// Members of 1 MiB, on all processors
+    /// Members of 1 MiB, compressed on all processors
     Multi,
-    /// One member, on one processor, for readers that stop after the first
+    /// One member, compressed on one processor, for readers that stop after the first member
     Single,
 }
 
-/// What happens to what lacks content.
+/// What to do about missing content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Missing {
-    /// Keep it, and report it
+    /// Keep it and report it
     Keep,
-    /// Leave it out
+    /// Remove it
     Prune,
     /// Refuse the input
     Error,
 }
 
 impl Missing {
-    /// The library's word for it.
+    /// The library's type for it.
     pub(crate) fn policy(self) -> MissingPolicy {
         match self {
             Missing::Keep => MissingPolicy::Keep,
@@ -72,12 +72,13 @@ impl Missing {
     }
 }
 
-/// A name that an image can be given: it has a tag, and no digest.
+/// A name to give to an image: it has a tag and no digest.
 pub(crate) fn image_name(text: &str) -> Result<Reference, String> {
     match text.parse::<Reference>() {
-        Ok(name) if name.is_digest() => {
-            Err("a name to give has a tag and no digest, such as example.com/app:1.0".to_owned())
-        }
+        Ok(name) if name.is_digest() => Err(
+            "expected a name with a tag and without a digest, such as example.com/app:1.0"
+                .to_owned(),
+        ),
         Ok(name) => Ok(name),
         Err(error) => Err(match (error.fault(), error.meant()) {
             (ReferenceFault::Transport, Some(name)) => {
@@ -99,14 +100,14 @@ pub(crate) fn renaming(text: &str) -> Result<(Reference, Reference), String> {
     Ok((old, image_name(new)?))
 }
 
-/// The ways to show progress.
+/// How to show progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressMode {
-    /// A bar on a terminal, once the work has taken a second; otherwise nothing
+    /// A bar if standard error is a terminal and the run takes more than a second; otherwise nothing
     Auto,
     /// A line every few seconds
     Plain,
-    /// A bar at once
+    /// A bar, immediately
     Tty,
     /// Nothing
     Quiet,
@@ -120,12 +121,12 @@ pub(crate) enum ProgressMode {
 pub(crate) enum Verification {
     /// Every blob
     Full,
-    /// Documents and configs; layers are taken at their word
+    /// Documents and configs; layers are trusted without verification
     Documents,
 }
 
 impl Verification {
-    /// The library's word for it.
+    /// The library's type for it.
     pub(crate) fn verify(self) -> Verify {
         match self {
             Verification::Full => Verify::Full,
@@ -138,9 +139,9 @@ impl Verification {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Linking {
-    /// Share blocks where the filesystem can (reflinks), else copy
+    /// Share blocks (reflinks) if the filesystem supports it; otherwise copy
     Auto,
-    /// Hard links where they can be: what changes a file of the input later changes the output
+    /// Create hard links if possible; changing a file of the input later then changes the output too
     Hard,
     /// Copy every byte
     Never,

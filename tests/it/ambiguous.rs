@@ -64,7 +64,7 @@ fn swap(from: &'static str, to: &'static str) -> impl FnOnce(String) -> String {
 }
 
 #[test]
-fn documents_that_are_both_or_the_other_are_refused() {
+fn documents_of_ambiguous_kind_are_refused() {
     let code = "ambiguous-document";
     let at = "index.json, manifests[0]";
     let both = "is both an index (manifests) and a manifest (config, layers)";
@@ -102,7 +102,7 @@ fn documents_that_are_both_or_the_other_are_refused() {
 }
 
 #[test]
-fn keys_that_stand_twice_are_refused_everywhere() {
+fn duplicate_keys_are_refused_everywhere() {
     let code = "duplicate-key";
     let at = "index.json, manifests[0]";
     #[rustfmt::skip]
@@ -167,7 +167,7 @@ fn keys_of_maps_may_differ_in_case_only() {
 }
 
 #[test]
-fn different_entries_of_one_name_are_refused() {
+fn different_entries_with_one_name_are_refused() {
     let right = right_layout();
     let mut other = right_layout();
     other.edit_root(|root| root["manifests"][0]["annotations"]["note"] = json!("second"));
@@ -209,7 +209,7 @@ fn different_entries_of_one_name_are_refused() {
 }
 
 #[test]
-fn lenient_takes_the_last_of_different_entries_and_says_so() {
+fn lenient_uses_and_reports_the_last_of_several_entries() {
     let mut entries = right_layout().entries();
     let mut other = right_layout();
     other.edit_root(|root| root["manifests"][0]["annotations"]["note"] = json!("second"));
@@ -246,7 +246,7 @@ fn lenient_takes_the_last_of_different_entries_and_says_so() {
 }
 
 #[test]
-fn lenient_says_which_key_stood_twice() {
+fn lenient_reports_duplicate_keys() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", root_text(front("\"x\":1,\"x\":2")).tar());
     let report = sandbox

@@ -82,7 +82,7 @@ fn lines_with(module_name: &str, words: &[&str]) -> Vec<String> {
 const NONE: [&str; 0] = [];
 
 #[test]
-fn plan_touches_nothing_outside() {
+fn plan_does_no_io() {
     let words = [
         "std::fs",
         "std::io",
@@ -143,7 +143,7 @@ fn used_in(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn modules_use_only_what_they_may() {
+fn modules_use_only_allowed_modules() {
     let mut seen = BTreeSet::new();
     for source in sources() {
         if source.name.starts_with("bin/") {
@@ -177,7 +177,7 @@ fn modules_use_only_what_they_may() {
 }
 
 #[test]
-fn files_get_their_names_in_one_module() {
+fn only_one_module_publishes_files() {
     let words = [
         "fs::rename",
         "renameat",
@@ -395,7 +395,7 @@ fn files_stay_small() {
 }
 
 #[test]
-fn modules_stand_beside_their_folders() {
+fn module_files_are_beside_their_directories() {
     for source in sources() {
         assert!(!source.name.ends_with("mod.rs"), "{}", source.name);
         let is_glob = |line: &str| line.starts_with("use ") && line.contains("::*");
@@ -409,7 +409,7 @@ fn modules_stand_beside_their_folders() {
 
 /// Cargo does not look for tests here, and a file that no program names would be left out without a word.
 #[test]
-fn every_file_of_tests_is_in_a_program() {
+fn every_test_file_is_part_of_a_program() {
     let tests = repository("tests");
     let files = |folder: &Path| -> Vec<String> {
         let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
@@ -431,7 +431,7 @@ fn every_file_of_tests_is_in_a_program() {
 }
 
 #[test]
-fn the_reader_of_sources_leaves_tests_and_comments_out() {
+fn tests_and_comments_are_not_checked() {
     let text = "//! doc\nuse a;\n#[cfg(test)]\nmod tests {\n    use b;\n}\n#[cfg(test)]\nmod other;\nuse c;";
     assert_eq!(code(text), "use a;\nuse c;");
 }

@@ -87,7 +87,7 @@ fn signed(is_right: bool, by_tag: bool) -> (Layout, Value, Value) {
 }
 
 #[test]
-fn signatures_stay_and_are_told_of_when_they_are_stale() {
+fn signatures_are_kept_and_reported_if_stale() {
     for by_tag in [true, false] {
         let (layout, _, signature) = signed(true, by_tag);
         let found = fixed(&layout.tar(), &[]);
@@ -193,7 +193,7 @@ fn other_referrers_follow_their_subject() {
 }
 
 #[test]
-fn sealed_layers_stay_as_they_are() {
+fn encrypted_and_filesystem_layers_are_left_unchanged() {
     for base in [OCI_TAR, OCI_GZIP] {
         let mut sealed = Layer::plain(&format!("{base}+encrypted"), "secret");
         sealed.bytes = b"\x1f\x8b\x08 looks like gzip and is not".to_vec();
@@ -250,7 +250,7 @@ fn sha512_descriptors_keep_their_algorithm() {
 }
 
 #[test]
-fn embedded_data_of_a_config_and_of_layers_stays() {
+fn embedded_data_of_configs_and_layers_is_kept() {
     let mut layout = Layout::new();
     let text = "{}";
     let mut config = layout.blob(EMPTY, text);

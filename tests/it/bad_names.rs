@@ -8,7 +8,7 @@ use crate::common::runner::Sandbox;
 use crate::common::saved::{Saved, image};
 
 #[test]
-fn bad_names_are_told_of_and_go_from_manifest_json() {
+fn invalid_names_are_reported_and_removed_from_manifest_json() {
     for (bad, better) in [
         ("App:v1", Some("app:v1")),
         ("example.com/Team/App:V1", Some("example.com/team/app:V1")),
@@ -53,7 +53,7 @@ fn bad_names_are_told_of_and_go_from_manifest_json() {
 }
 
 #[test]
-fn what_would_be_valid_keeps_the_tag() {
+fn suggested_names_keep_the_tag() {
     let mut saved = Saved::new();
     saved.docker(&image(&["a"]), json!(["App:RC1"]));
     let found = fixed(&saved.tar(), &[]);
@@ -71,7 +71,7 @@ fn what_would_be_valid_keeps_the_tag() {
 }
 
 #[test]
-fn bad_names_in_index_json_are_told_of() {
+fn invalid_names_in_index_json_are_reported() {
     let mut layout = right_layout();
     layout.docker_manifest = None;
     layout.edit_root(|root| {
@@ -98,7 +98,7 @@ fn bad_names_in_index_json_are_told_of() {
 }
 
 #[test]
-fn bad_names_that_were_replaced_are_not_told_of() {
+fn replaced_invalid_names_are_not_reported() {
     let mut saved = Saved::new();
     saved.docker(&image(&["a"]), json!(["App:v1"]));
     assert!(
@@ -109,7 +109,7 @@ fn bad_names_that_were_replaced_are_not_told_of() {
 }
 
 #[test]
-fn bad_names_go_from_index_json() {
+fn invalid_names_are_removed_from_index_json() {
     let mut layout = right_layout();
     layout.edit_root(|root| {
         root["manifests"][0]["annotations"]["io.containerd.image.name"] =

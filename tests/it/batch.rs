@@ -18,7 +18,7 @@ const ZSTD: &str = "buildkit-docker-zstd-ocifalse.tar";
 const RIGHT: &str = "buildkit-docker-gzip-ocitrue.tar";
 
 #[test]
-fn a_tree_is_mirrored_and_each_output_is_that_of_a_run_of_its_own() {
+fn a_tree_is_mirrored_and_outputs_equal_those_of_single_runs() {
     let sandbox = Sandbox::new();
     let paths = put_all(&sandbox);
     let before = tree(&sandbox.path("in"));
@@ -70,7 +70,7 @@ fn a_tree_is_mirrored_and_each_output_is_that_of_a_run_of_its_own() {
 }
 
 #[test]
-fn what_is_no_image_is_left_alone_or_copied() {
+fn other_files_are_ignored_or_copied() {
     let sandbox = Sandbox::new();
     put_fixture(&sandbox, "in/app", ZSTD);
     put(&sandbox, "in/text/notes", "notes");
@@ -139,7 +139,7 @@ fn what_is_no_image_is_left_alone_or_copied() {
 }
 
 #[test]
-fn every_kind_of_bad_input_is_told_and_stops_no_other() {
+fn bad_inputs_are_reported_and_do_not_stop_the_batch() {
     let sandbox = Sandbox::new();
     let faults = faults();
     for fault in &faults {
@@ -330,7 +330,7 @@ fn paths_are_listed_in_a_file_or_on_standard_input() {
 }
 
 #[test]
-fn patterns_choose_paths() {
+fn patterns_select_paths() {
     let sandbox = Sandbox::new();
     for name in [
         "a.tar",
@@ -374,7 +374,7 @@ fn patterns_choose_paths() {
 }
 
 #[test]
-fn compressed_archives_keep_their_names_where_they_can() {
+fn compressed_archives_keep_their_names_if_possible() {
     let sandbox = Sandbox::new();
     let plain = fs::read(fixture(ZSTD)).unwrap();
     put(&sandbox, "in/a.tar.gz", gzip(&plain));
@@ -409,7 +409,7 @@ fn compressed_archives_keep_their_names_where_they_can() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_anything_is_done() {
+fn impossible_requests_are_refused_before_any_work() {
     let sandbox = Sandbox::new();
     for name in ["in/a.tar", "in/sub/b.tar", "other/a.tar"] {
         put_fixture(&sandbox, name, ZSTD);
@@ -453,7 +453,7 @@ fn what_cannot_be_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn nothing_found_is_no_failure_and_leaves_nothing() {
+fn a_batch_without_inputs_succeeds_and_writes_nothing() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("in/deep")).unwrap();
     put(&sandbox, "in/notes.txt", "");
@@ -464,7 +464,7 @@ fn nothing_found_is_no_failure_and_leaves_nothing() {
 }
 
 #[test]
-fn a_dry_run_says_whether_anything_would_change() {
+fn a_dry_run_reports_whether_anything_would_change() {
     let sandbox = Sandbox::new();
     put_fixture(&sandbox, "right/a.tar", RIGHT);
     put_fixture(&sandbox, "wrong/a.tar", ZSTD);
@@ -485,7 +485,7 @@ fn a_dry_run_says_whether_anything_would_change() {
 }
 
 #[test]
-fn a_dry_run_tells_what_a_run_does() {
+fn a_dry_run_reports_what_a_run_does() {
     let sandbox = Sandbox::new();
     let mut paths = put_all(&sandbox);
     for (name, pack) in [("gz", gzip as fn(&[u8]) -> Vec<u8>), ("zst", zstd)] {
@@ -515,7 +515,7 @@ fn a_dry_run_tells_what_a_run_does() {
 }
 
 #[test]
-fn an_input_whose_fix_in_place_did_not_end_is_brought_back_first() {
+fn an_input_with_an_interrupted_in_place_fix_is_restored_first() {
     let sandbox = Sandbox::new();
     put(&sandbox, "in/a.tar", good());
     put(&sandbox, "in/b.tar", good());
@@ -536,7 +536,7 @@ fn an_input_whose_fix_in_place_did_not_end_is_brought_back_first() {
 }
 
 #[test]
-fn the_first_failure_can_be_the_last() {
+fn a_batch_can_stop_at_the_first_failure() {
     let sandbox = Sandbox::new();
     put(&sandbox, "in/0.tar", &good()[..2000]);
     for number in 1..200 {
@@ -616,7 +616,7 @@ fn the_report_and_the_map_do_not_depend_on_threads() {
 }
 
 #[test]
-fn shards_do_everything_once_and_never_write_the_same_file() {
+fn shards_process_each_input_once_and_never_write_the_same_file() {
     let sandbox = Sandbox::new();
     put_all(&sandbox);
     sandbox
@@ -675,7 +675,7 @@ fn shards_do_everything_once_and_never_write_the_same_file() {
 }
 
 #[test]
-fn the_environment_names_a_shard() {
+fn the_environment_selects_a_shard() {
     let sandbox = Sandbox::new();
     put_fixture(&sandbox, "in/a.tar", RIGHT);
     for (shard, environment, expected) in [

@@ -173,7 +173,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 #[test]
-fn an_interrupted_run_leaves_only_what_is_whole() {
+fn an_interrupted_run_leaves_only_complete_outputs() {
     const LINE: [&str; 6] = ["fix", "in", "-o", "out", "--digest-map", "map.jsonl"];
     let sandbox = Sandbox::new();
     fill(&sandbox);
@@ -221,7 +221,7 @@ fn an_interrupted_run_leaves_only_what_is_whole() {
 }
 
 #[test]
-fn a_second_interrupt_ends_it_at_once() {
+fn a_second_interrupt_stops_immediately() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
     // It waits for a path that never comes.
@@ -241,7 +241,7 @@ fn a_second_interrupt_ends_it_at_once() {
 }
 
 #[test]
-fn a_source_that_changes_while_it_is_read_is_told() {
+fn a_source_that_changes_while_it_is_read_is_reported() {
     let sandbox = Sandbox::new();
     put(&sandbox, "in/calm.tar", archive(1000));
     put(&sandbox, "in/busy.tar", archive(8 << 20));

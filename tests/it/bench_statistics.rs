@@ -14,7 +14,7 @@ fn ranks(count: usize) -> Vec<f64> {
 }
 
 #[test]
-fn medians() {
+fn medians_are_the_middle_values() {
     for (values, expected) in [
         (&[][..], 0.0),
         (&[7.0], 7.0),
@@ -27,7 +27,7 @@ fn medians() {
 }
 
 #[test]
-fn ratios_are_of_the_same_round() {
+fn ratios_are_paired_by_round() {
     assert_eq!(ratios(&[2.0, 9.0, 1.0], &[1.0, 3.0, 4.0]), [2.0, 3.0, 0.25]);
 }
 
@@ -62,7 +62,7 @@ fn an_interval_of_very_many_values_is_narrow() {
 }
 
 #[test]
-fn intervals_hold_the_median_of_a_skewed_distribution() {
+fn intervals_contain_the_median_of_a_skewed_distribution() {
     const TRIALS: u32 = 4000;
     let mut state = 1_u64;
     // A linear congruential generator; the high bits are the random ones.
@@ -85,7 +85,7 @@ fn intervals_hold_the_median_of_a_skewed_distribution() {
 }
 
 #[test]
-fn slower_is_what_lies_wholly_above_the_limit() {
+fn slower_means_an_interval_entirely_above_the_limit() {
     let baseline = [1.0; 15];
     let mut times = [1.05; 15];
     assert!(Comparison::of(&times, &baseline).is_slower());
@@ -99,7 +99,7 @@ fn slower_is_what_lies_wholly_above_the_limit() {
 }
 
 #[test]
-fn rows_say_what_was_found() {
+fn rows_show_the_ratio_and_the_interval() {
     let row = |times: &[f64]| Comparison::of(times, &[2.0; 6]).to_string();
     assert_eq!(row(&[2.0; 3]), "1.000 | too few rounds | ");
     assert_eq!(

@@ -47,7 +47,7 @@ fn archive(layer: &Layer) -> (Vec<u8>, usize) {
 
 /// Every byte, by the library; the command at some places shows that it says so.
 #[test]
-fn every_byte_of_a_layer() {
+fn a_bit_flip_in_any_byte_of_a_layer_is_detected() {
     thread::scope(|scope| {
         for (form, layer) in forms() {
             scope.spawn(move || every_byte(form, &layer));

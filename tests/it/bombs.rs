@@ -57,7 +57,7 @@ fn succeeds(input: &[u8], options: &[&str]) {
 }
 
 #[test]
-fn zeros_in_a_layer() {
+fn highly_compressed_layers_are_refused() {
     // Within 64 MiB everything is allowed.
     let small = tar(&[Entry::file("zeros", vec![0; 30 << 20])]);
     let large = tar(&[Entry::file("zeros", vec![0; 80 << 20])]);
@@ -79,7 +79,7 @@ fn zeros_in_a_layer() {
 }
 
 #[test]
-fn a_bomb_in_a_bomb_is_one() {
+fn nested_compression_is_not_expanded() {
     let inner = zstd(&vec![0; 200 << 20]);
     let outer = tar(&[Entry::file("inner", inner)]);
     // What a layer holds is not looked into.
@@ -90,7 +90,7 @@ fn a_bomb_in_a_bomb_is_one() {
 }
 
 #[test]
-fn zeros_around_an_archive() {
+fn highly_compressed_archives_are_refused() {
     let large = tar(&[Entry::file("zeros", vec![0; 80 << 20])]);
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", zstd(&large));
@@ -103,7 +103,7 @@ fn zeros_around_an_archive() {
 }
 
 #[test]
-fn windows_of_layers() {
+fn large_windows_of_layers_are_refused() {
     let plain = layer_tar("x");
     let to_gzip = ["--compression", "gzip"];
     succeeds(&layer(OCI_ZSTD, long_frame(27, &plain), &plain), &to_gzip);
@@ -140,7 +140,7 @@ fn windows_of_layers() {
 }
 
 #[test]
-fn windows_around_an_archive() {
+fn large_windows_of_archives_are_refused() {
     let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "x")]);
     let archive = Layout::of(&image, NAME).tar();
     for (name, bytes, enough) in [
@@ -159,7 +159,7 @@ fn windows_around_an_archive() {
 }
 
 #[test]
-fn windows_have_bounds() {
+fn window_limits_have_bounds() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", b"");
     for wrong in ["0", "4097", "x"] {

@@ -45,7 +45,7 @@ fn of_fixture(name: &str, options: &str) -> (String, Run) {
 }
 
 #[test]
-fn reports_for_people() {
+fn text_reports_match_the_golden_files() {
     for (name, options) in [
         ("buildkit-docker-zstd-ocifalse.tar", "-o fixed.tar"),
         ("buildkit-docker-zstd-ocifalse.tar", "--dry-run"),
@@ -82,7 +82,7 @@ fn reports_for_people() {
 }
 
 #[test]
-fn errors_for_people() {
+fn error_messages_match_the_golden_files() {
     let sandbox = Sandbox::new();
     let right = right_layout().tar();
     sandbox.put("app.tar", &right);
@@ -114,7 +114,7 @@ fn errors_for_people() {
 }
 
 #[test]
-fn help() {
+fn help_matches_the_golden_files() {
     let sandbox = Sandbox::new();
     for (name, line) in [
         ("help", "--help"),
@@ -134,7 +134,7 @@ fn help() {
 }
 
 #[test]
-fn reports_for_programs_follow_the_schema() {
+fn json_reports_follow_the_schema() {
     for name in fixtures() {
         let sandbox = Sandbox::new();
         let path = fixture(&name);
@@ -255,7 +255,7 @@ fn the_metadata_file_has_the_keys_of_buildx() {
 }
 
 #[test]
-fn a_pipe_gets_no_colors_and_no_progress() {
+fn pipes_get_neither_colors_nor_progress() {
     let sandbox = Sandbox::new();
     sandbox.put(
         "in.tar",
@@ -281,7 +281,7 @@ fn a_pipe_gets_no_colors_and_no_progress() {
 }
 
 #[test]
-fn progress_in_lines() {
+fn progress_is_printed_in_lines() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", right_layout().tar());
     let progress = |mode: &str| {

@@ -52,12 +52,12 @@ fn archive() -> Vec<u8> {
 }
 
 #[test]
-fn btrfs() {
+fn archives_are_cloned_on_btrfs() {
     clones("btrfs", "mkfs.btrfs");
 }
 
 #[test]
-fn xfs() {
+fn archives_are_cloned_on_xfs() {
     clones("xfs", "mkfs.xfs");
 }
 

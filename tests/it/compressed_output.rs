@@ -31,7 +31,7 @@ fn unpacked(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_output_is_compressed_by_its_name() {
+fn the_output_name_selects_the_compression() {
     let sandbox = Sandbox::new();
     sandbox.put("small.tar", sample());
     // Several pieces for the encoders to share, of bytes that compress a little.
@@ -100,7 +100,7 @@ fn the_output_is_compressed_by_its_name() {
 }
 
 #[test]
-fn a_damaged_blob_within_leaves_nothing() {
+fn a_damaged_blob_leaves_no_output() {
     let app = Image::docker(vec![
         Layer::gzip(DOCKER_GZIP, "a"),
         Layer::gzip(DOCKER_GZIP, "b"),
@@ -133,7 +133,7 @@ fn a_damaged_blob_within_leaves_nothing() {
 }
 
 #[test]
-fn the_input_is_not_overwritten_by_its_compressed_form() {
+fn a_compressed_output_never_overwrites_the_input() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar.gz", gzip(&sample()));
     let run = sandbox.fix_with("in.tar.gz", "in.tar.gz", &["--force"]);

@@ -13,7 +13,7 @@ use crate::common::fixture;
 use crate::common::runner::Sandbox;
 
 #[test]
-fn what_is_no_image_archive_is_refused() {
+fn files_that_are_not_image_archives_are_refused() {
     let noise: Vec<u8> = (0..4096u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
@@ -56,7 +56,7 @@ fn what_is_no_image_archive_is_refused() {
 }
 
 #[test]
-fn a_cut_archive_fails_or_is_whole_all_the_same() {
+fn a_truncated_archive_fails_unless_it_is_still_complete() {
     let bytes = right_layout().tar();
     let sandbox = Sandbox::new();
     sandbox.put("whole.tar", &bytes);
@@ -265,7 +265,7 @@ fn an_image_without_its_config_or_a_layer_is_refused() {
 }
 
 #[test]
-fn an_image_of_several_that_lacks_a_part_is_a_finding() {
+fn an_incomplete_image_of_several_is_a_finding() {
     let mut layout = Layout::new();
     let whole = layout.image(&right_image());
     let part = layout.image(&Image::oci(vec![Layer::gzip(OCI_GZIP, "part")]).architecture("arm64"));

@@ -156,7 +156,7 @@ impl Campaign {
 }
 
 #[test]
-fn a_killed_fix_is_undone_by_whatever_comes_next() {
+fn a_killed_in_place_fix_is_undone_by_the_next_run() {
     let old = archive();
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", &old);

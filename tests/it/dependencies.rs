@@ -33,7 +33,7 @@ fn uses(code: &str, dependency: &str) -> bool {
 }
 
 #[test]
-fn dependencies_of_the_library_and_of_the_command_are_used_there() {
+fn every_dependency_is_used() {
     let (command, library): (Vec<Source>, Vec<Source>) = sources()
         .into_iter()
         .partition(|source| source.name.starts_with("bin/"));
@@ -53,7 +53,7 @@ fn dependencies_of_the_library_and_of_the_command_are_used_there() {
 }
 
 #[test]
-fn dependencies_of_tests_are_used_in_tests() {
+fn every_test_dependency_is_used() {
     let mut tests = String::new();
     for directory in ["tests", "benches", "examples"] {
         for (path, bytes) in tree(&repository(directory)) {
@@ -83,7 +83,7 @@ fn dependencies_of_tests_are_used_in_tests() {
 }
 
 #[test]
-fn a_use_is_a_path_that_begins_with_the_crate() {
+fn a_use_is_a_path_that_starts_with_the_crate_name() {
     for (code, expected) in [
         ("use tar::Archive;", true),
         ("let a = tar::Archive::new(b);", true),

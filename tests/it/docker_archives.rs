@@ -11,7 +11,7 @@ use crate::common::saved::{
 use crate::common::sha256;
 
 #[test]
-fn what_docker_before_25_saves() {
+fn archives_of_docker_before_25_are_fixed() {
     let mut saved = Saved::new();
     let app = image(&["a", "b"]);
     saved.docker(&app, json!(["app:v1", "example.com/other:2"]));
@@ -60,7 +60,7 @@ fn what_docker_before_25_saves() {
 }
 
 #[test]
-fn names_and_none() {
+fn images_with_and_without_names_are_fixed() {
     let app = image(&["a"]);
     for (tags, names) in [
         (json!(["app"]), vec!["app:latest"]),
@@ -93,7 +93,7 @@ fn names_and_none() {
 }
 
 #[test]
-fn several_images() {
+fn several_images_in_one_archive_are_fixed() {
     let (one, two) = (image(&["a", "b"]), image(&["a", "c"]));
     let mut saved = Saved::new();
     saved.docker(&one, json!(["one:1"]));
@@ -113,7 +113,7 @@ fn several_images() {
 }
 
 #[test]
-fn repeated_layers_are_links() {
+fn repeated_layers_may_be_links() {
     for flag in [b'2', b'1'] {
         let (saved, one, two) = linked(flag);
         let after = holds(&saved.tar(), &[&one, &two]);
@@ -171,7 +171,7 @@ fn links_may_lead_to_links_and_to_blobs() {
 }
 
 #[test]
-fn what_other_tools_write() {
+fn archives_of_other_tools_are_fixed() {
     let plain = image(&["a", "b"]);
     let hexes: Vec<String> = parts(&plain)
         .iter()
@@ -252,7 +252,7 @@ fn what_other_tools_write() {
 }
 
 #[test]
-fn an_image_without_layers() {
+fn an_image_without_layers_is_fixed() {
     let empty = image(&[]);
     let mut saved = Saved::new();
     saved.docker(&empty, json!(["app:v1"]));

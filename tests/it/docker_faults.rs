@@ -32,7 +32,7 @@ fn without(saved: &mut Saved, name: &str) {
 }
 
 #[test]
-fn what_is_not_there_is_named() {
+fn missing_files_are_named() {
     let app = image(&["a", "b"]);
     let (first, second) = (layer(&app, 0), layer(&app, 1));
     let config = format!("{}.json", config_hex(&app));
@@ -89,7 +89,7 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
-fn what_contradicts_is_refused() {
+fn contradictions_are_refused() {
     let app = image(&["a", "b"]);
     let name = format!("{}.json", config_hex(&app));
     let spaced = format!("{}\n", app.config());
@@ -160,7 +160,7 @@ fn a_file_for_two_diff_ids_is_wrong_for_one() {
 }
 
 #[test]
-fn a_layer_that_is_no_tar_has_its_diff_id_or_is_damaged() {
+fn a_layer_that_is_not_a_tar_must_match_its_diff_id() {
     let expected = sha256(&layer_tar("b"));
     for damaged in [Vec::new(), b"noise ".repeat(400)] {
         let bytes = changed(|saved, app| saved.entry(&layer(app, 1)).data = damaged.clone());
@@ -188,7 +188,7 @@ fn one_name_for_two_images_is_refused() {
 }
 
 #[test]
-fn one_name_for_two_images_is_told_of_manifest_json() {
+fn a_name_of_two_images_in_manifest_json_is_reported() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", one_name_twice());
     let run = sandbox.fix("in.tar", "out.tar").exits(1);
@@ -243,7 +243,7 @@ fn directory(change: impl FnOnce(&mut Contents)) -> Sandbox {
 }
 
 #[test]
-fn a_directory_of_skopeo_is_verified() {
+fn a_skopeo_directory_is_verified() {
     let right = directory(|_| ());
     let expected = fixed_path(&right.path("in"), &["--name", "app:v1"]);
     assert_eq!(expected.names(), ["app:v1"]);
@@ -269,7 +269,7 @@ fn a_directory_of_skopeo_is_verified() {
 }
 
 #[test]
-fn a_directory_of_skopeo_may_hold_an_index() {
+fn a_skopeo_directory_may_contain_an_index() {
     let mut files: Vec<Entry> = vec![Entry::file("version", "Directory Transport Version: 1.1\n")];
     let mut children = Vec::new();
     for (text, architecture) in [("a", "amd64"), ("b", "arm64")] {

@@ -20,7 +20,7 @@ fn docker_fixtures() -> Vec<String> {
 }
 
 #[test]
-fn fixtures_of_one_image_come_out_the_same() {
+fn fixtures_of_one_image_give_the_same_output() {
     let names = docker_fixtures();
     assert_eq!(
         names,
@@ -95,7 +95,7 @@ fn unpacked_is_the_same(saved: &Saved) {
 }
 
 #[test]
-fn an_unpacked_archive_and_the_archive_come_out_the_same() {
+fn an_archive_and_its_unpacked_form_give_the_same_output() {
     let app = image(&["a", "b"]);
     let mut flat = Saved::new();
     flat.named(&app, "config.json", &["a.tar", "b.tar"], json!(["app:v1"]));
@@ -106,7 +106,7 @@ fn an_unpacked_archive_and_the_archive_come_out_the_same() {
 }
 
 #[test]
-fn an_unpacked_archive_with_directories_comes_out_the_same() {
+fn an_unpacked_archive_with_directories_gives_the_same_output() {
     let mut docker = Saved::new();
     docker.docker(&image(&["a", "b"]), json!(["app:v1"]));
     unpacked_is_the_same(&docker);
@@ -115,7 +115,7 @@ fn an_unpacked_archive_with_directories_comes_out_the_same() {
 }
 
 #[test]
-fn every_way_to_write_the_same_archive() {
+fn equivalent_archives_give_the_same_output() {
     let (saved, one, two) = linked(b'2');
     let expected = holds(&saved.tar(), &[&one, &two]).bytes;
     for (name, bytes) in every_form(&saved.all(), "manifest.json") {
@@ -125,7 +125,7 @@ fn every_way_to_write_the_same_archive() {
 }
 
 #[test]
-fn hard_links_below_a_wrapping_directory() {
+fn hard_links_in_a_top_level_directory_are_followed() {
     let (saved, one, two) = linked(b'1');
     let mut wrapped = saved.all();
     for entry in &mut wrapped {

@@ -41,7 +41,7 @@ fn types(list: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn every_image_of_the_fixtures_there_and_back() {
+fn every_fixture_converts_to_docker_types_and_back() {
     for name in fixtures() {
         if name.contains("-cache-") {
             continue;
@@ -84,7 +84,7 @@ fn every_image_of_the_fixtures_there_and_back() {
 }
 
 #[test]
-fn every_type_becomes_the_one_of_docker() {
+fn every_type_becomes_its_docker_equivalent() {
     let layers = vec![
         Layer::gzip(OCI_GZIP, "one"),
         Layer::plain(OCI_TAR, "two"),
@@ -148,7 +148,7 @@ fn a_docker_archive_gets_a_manifest_with_the_types_of_docker() {
 }
 
 #[test]
-fn zstd_becomes_gzip_where_that_is_asked_for() {
+fn zstd_becomes_gzip_if_requested() {
     let image = Image::docker(vec![Layer::zstd(DOCKER_ZSTD, "x")]);
     let input = Layout::of(&image, NAME).tar();
     for options in [&["--compression", "gzip"][..], &["--for", "docker@20.10"]] {
@@ -162,7 +162,7 @@ fn zstd_becomes_gzip_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_cache_in_docker_types_is_as_buildkit_writes_it() {
+fn a_cache_with_docker_types_matches_buildkit() {
     let sandbox = Sandbox::new();
     let options = [DOCKER];
     let name = "buildkit-cache-list-ocitrue";
@@ -195,7 +195,7 @@ fn a_cache_in_docker_types_is_as_buildkit_writes_it() {
 }
 
 #[test]
-fn what_has_no_docker_type_is_refused() {
+fn content_without_a_docker_type_is_refused() {
     let with_layer = |layer: Value| {
         let mut layout = Layout::new();
         let mut manifest = layout.manifest(&Image::oci(vec![Layer::gzip(OCI_GZIP, "x")]));

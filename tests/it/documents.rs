@@ -46,7 +46,7 @@ fn with_root(change: impl FnOnce(&mut Value)) -> Layout {
 }
 
 #[test]
-fn documents_that_are_no_documents_are_named() {
+fn invalid_documents_are_named() {
     let at = "index.json, manifests[0]";
     let hex = "0".repeat(64);
     let no = |key: &'static str| {
@@ -83,7 +83,7 @@ fn documents_that_are_no_documents_are_named() {
 }
 
 #[test]
-fn root_files_that_are_no_json_are_named() {
+fn root_files_that_are_not_json_are_named() {
     let with = |index: &[u8], docker: Option<&[u8]>| {
         let mut layout = right_layout();
         layout.index = Some(index.to_vec());
@@ -146,7 +146,7 @@ fn root_files_that_are_no_json_are_named() {
 }
 
 #[test]
-fn a_plain_layer_must_have_its_diff_id() {
+fn a_plain_layer_must_match_its_diff_id() {
     let wrong = Layer::new(OCI_TAR, layer_tar("one"), b"another");
     let layout = Layout::of(&Image::oci(vec![wrong]), "docker.io/library/app:v1");
     let (found, stated) = (sha256(&layer_tar("one")), sha256(b"another"));
@@ -174,7 +174,7 @@ fn a_plain_layer_must_have_its_diff_id() {
 }
 
 #[test]
-fn a_wrong_layout_version_is_mended() {
+fn a_wrong_layout_version_is_fixed() {
     for (text, before) in [
         ("{}", "no version"),
         ("{\"imageLayoutVersion\":\"1.1.0\"}", "1.1.0"),

@@ -9,7 +9,7 @@ use crate::common::runner::{Sandbox, run};
 use crate::common::{fixture, fixtures};
 
 #[test]
-fn a_dry_run_says_what_the_run_does() {
+fn a_dry_run_reports_what_the_run_does() {
     let ways: [&[&str]; 8] = [
         &["-o", "out.tar"],
         &["-o", "out.tar.gz"],
@@ -79,7 +79,7 @@ fn a_dry_run_compresses_nothing() {
 }
 
 #[test]
-fn a_dry_run_of_a_stream_says_what_the_run_does() {
+fn a_dry_run_of_a_stream_reports_what_the_run_does() {
     for name in fixtures() {
         if fixture(&name).is_dir() {
             continue;

@@ -54,7 +54,7 @@ fn after(entries: Vec<Entry>) -> Vec<u8> {
 }
 
 #[test]
-fn names_that_lead_outside_are_refused() {
+fn names_outside_the_archive_are_refused() {
     for name in [
         "../evil",
         "a/../../evil",
@@ -84,7 +84,7 @@ fn names_that_lead_outside_are_refused() {
 }
 
 #[test]
-fn other_odd_names_become_no_paths() {
+fn unusual_names_are_not_used_as_paths() {
     let long = "n".repeat(4096);
     let names = [
         "/etc/passwd",
@@ -194,7 +194,7 @@ fn links_in_a_layout_directory_are_not_followed() {
 }
 
 #[test]
-fn sizes_that_headers_claim_cost_nothing() {
+fn claimed_sizes_do_not_allocate_memory() {
     let claims: [(&str, &[u8]); 4] = [
         ("8 GiB", b"77777777777\0"),
         ("base 256", b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff"),
@@ -230,7 +230,7 @@ fn sizes_that_headers_claim_cost_nothing() {
 }
 
 #[test]
-fn headers_that_lie_are_refused() {
+fn false_headers_are_refused() {
     let mut checksum = right_layout().entries();
     checksum[1].checksum = Some(b"000000\0 ".to_vec());
     bounded_failure(
@@ -258,7 +258,7 @@ fn headers_that_lie_are_refused() {
 }
 
 #[test]
-fn long_headers_are_not_read_to_the_end() {
+fn long_headers_are_not_read_completely() {
     let bomb = "x".repeat(8 << 20);
     for (name, entry) in [
         ("PAX path", Entry::pax(&[("path", &bomb)])),
@@ -298,7 +298,7 @@ fn nested(depth: usize) -> Vec<u8> {
 }
 
 #[test]
-fn nesting_has_a_limit() {
+fn nesting_is_limited() {
     bounded_failure(
         "index in index",
         &nested(1000),
@@ -371,7 +371,7 @@ fn a_document_that_claims_to_be_its_own_child_is_damaged() {
 }
 
 #[test]
-fn many_entries_take_little() {
+fn many_entries_need_little_memory() {
     let many = (0..40_000).map(|n| Entry::file(format!("extra/{n}"), ""));
     let entries: Vec<Entry> = right_layout().entries().into_iter().chain(many).collect();
     let sandbox = Sandbox::new();
@@ -382,7 +382,7 @@ fn many_entries_take_little() {
 
 /// All of them unnamed, so that nothing but the number of descriptors counts.
 #[test]
-fn many_descriptors_of_one_blob_take_little() {
+fn many_descriptors_of_one_blob_need_little_memory() {
     let mut layout = Layout::new();
     let image = layout.image(&right_image());
     layout.root(vec![image; 20_000]);
@@ -391,7 +391,7 @@ fn many_descriptors_of_one_blob_take_little() {
 }
 
 #[test]
-fn many_names_take_little() {
+fn many_names_need_little_memory() {
     let mut layout = Layout::new();
     let image = layout.image(&right_image());
     layout.root(vec![image]);
@@ -408,7 +408,7 @@ fn many_names_take_little() {
 }
 
 #[test]
-fn many_added_annotations_take_little() {
+fn many_added_annotations_need_little_memory() {
     let mut layout = Layout::new();
     let image = layout.image(&right_image());
     let entry = |n: usize| annotated(image.clone(), &[(REF_NAME, &format!("app:v{n}"))]);
@@ -418,7 +418,7 @@ fn many_added_annotations_take_little() {
 }
 
 #[test]
-fn many_names_of_many_images_take_little() {
+fn many_names_of_many_images_need_little_memory() {
     let mut layout = Layout::new();
     let layer = Layer::gzip(OCI_GZIP, "shared");
     let images: Vec<Value> = (0..2_000)
@@ -435,7 +435,7 @@ fn many_names_of_many_images_take_little() {
 }
 
 #[test]
-fn many_images_take_little() {
+fn many_images_need_little_memory() {
     let mut layout = Layout::new();
     let layer = Layer::gzip("application/vnd.docker.image.rootfs.diff.tar.gzip", "one");
     let mut items = Vec::new();

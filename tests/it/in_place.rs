@@ -14,7 +14,7 @@ use crate::common::runner::Sandbox;
 use crate::common::{evidence, fixture, fixtures, sha256};
 
 #[test]
-fn every_fixture_becomes_what_a_new_archive_of_it_is() {
+fn in_place_fixes_are_equivalent_to_new_archives() {
     let archives = fixtures().into_iter().filter(|name| name.ends_with(".tar"));
     for name in archives.filter(|name| !REFUSED.contains(&name.as_str())) {
         let platform: &[&str] = if name.contains("-multi") {
@@ -84,7 +84,7 @@ fn position(names: &[String], name: &str) -> usize {
 }
 
 #[test]
-fn documents_take_the_places_of_the_old_ones() {
+fn documents_replace_the_old_ones() {
     let layout = docker_layout();
     let bytes = layout.tar();
     let (sandbox, report) = fixed(&bytes, &[]);
@@ -113,7 +113,7 @@ fn documents_take_the_places_of_the_old_ones() {
 }
 
 #[test]
-fn a_document_without_room_goes_into_the_tail() {
+fn a_document_that_does_not_fit_is_appended() {
     // Its type is missing, and must be added: into the rest of the block, or not.
     for is_full in [false, true] {
         let mut layout = Layout::new();
@@ -168,7 +168,7 @@ fn ordered(layout: &Layout, front: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn root_files_in_front_are_padded_or_become_blobs() {
+fn leading_root_files_are_padded_or_become_blobs() {
     // Shorter by the types: it fits where it was.
     let mut layout = docker_layout();
     layout.edit_root(|root| root["manifests"][0]["annotations"]["x"] = json!("x".repeat(900)));
@@ -202,7 +202,7 @@ fn root_files_in_front_are_padded_or_become_blobs() {
 }
 
 #[test]
-fn a_root_file_that_goes_is_no_longer_there() {
+fn a_removed_root_file_is_gone() {
     // manifest.json lists no image, as some writers leave it for artifacts.
     for front in [&["manifest.json"][..], &[]] {
         let mut layout = Layout::new();
@@ -223,7 +223,7 @@ fn a_root_file_that_goes_is_no_longer_there() {
 type Form = (&'static str, fn(&Entry) -> Vec<Entry>);
 
 #[test]
-fn forms_of_archives_are_kept() {
+fn the_form_of_an_archive_is_kept() {
     let layout = docker_layout();
     let entries = layout.entries();
     let flag = |entry: &Entry| entry.flag == b'5';
@@ -299,7 +299,7 @@ fn forms_of_archives_are_kept() {
 }
 
 #[test]
-fn ends_of_archives() {
+fn the_length_of_the_end_marker_does_not_matter() {
     let layout = docker_layout();
     let bytes = layout.tar();
     let whole = bytes.len();
@@ -318,7 +318,7 @@ fn ends_of_archives() {
 }
 
 #[test]
-fn a_document_that_is_there_twice() {
+fn duplicate_documents_are_fixed_or_refused() {
     // The new manifest is there already, with the old one's length, beside the old one.
     let mut layout = docker_layout();
     let (sandbox, report) = fixed(&layout.tar(), &[]);
@@ -384,7 +384,7 @@ fn attestations_signatures_and_nested_indexes_follow() {
 }
 
 #[test]
-fn only_what_differs_is_written() {
+fn only_differences_are_written() {
     // A layer of a gibibyte, all of it a hole.
     let layout = docker_layout();
     let entries = layout.entries();

@@ -18,7 +18,7 @@ use crate::common::runner::{Sandbox, run};
 use crate::common::{evidence, fixture, saved};
 
 #[test]
-fn what_cannot_be_done_in_place_is_refused_before_the_first_write() {
+fn impossible_in_place_fixes_are_refused_before_the_first_write() {
     for name in REFUSED {
         let bytes = fs::read(fixture(name)).unwrap();
         refused(&bytes, &[], "in-place-refused", "under another name");
@@ -84,7 +84,7 @@ fn what_cannot_be_done_in_place_is_refused_before_the_first_write() {
 }
 
 #[test]
-fn what_would_have_to_go_is_refused() {
+fn in_place_fixes_that_would_remove_entries_are_refused() {
     let mut layout = Layout::new();
     let image = layout.image(&evidence::one());
     let attestation = evidence::attestation(&mut layout, &image);
@@ -131,7 +131,7 @@ fn what_would_have_to_go_is_refused() {
 }
 
 #[test]
-fn files_that_are_none() {
+fn only_regular_files_are_fixed_in_place() {
     let sandbox = Sandbox::new();
     right_layout().write_to(&sandbox.path("layout"));
     let code = |file: &str| fix(&sandbox, file, &[]).exits(1).json()["error"]["code"].clone();
@@ -178,7 +178,7 @@ fn a_file_without_a_name_is_read_and_not_written() {
 }
 
 #[test]
-fn usage() {
+fn invalid_option_combinations_are_refused() {
     let sandbox = Sandbox::new();
     for line in [
         &["fix", "in.tar"][..],
@@ -215,7 +215,7 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
 }
 
 #[test]
-fn a_damaged_layer_is_seen_with_full_verification_only() {
+fn a_damaged_layer_is_detected_only_with_full_verification() {
     let bytes = fs::read(fixture("buildkit-docker-zstd-ocifalse.tar")).unwrap();
     let contents = Contents::from_tar(&bytes);
     let layer = contents.manifests()[0].1["layers"][0].clone();
@@ -243,7 +243,7 @@ fn a_damaged_layer_is_seen_with_full_verification_only() {
 }
 
 #[test]
-fn what_cannot_be_patched_is_written_anew() {
+fn archives_that_cannot_be_patched_are_copied() {
     // Whatever the way, the same input and options give the same bytes.
     for name in REFUSED {
         let sandbox = Sandbox::new();
@@ -300,7 +300,7 @@ fn a_file_in_use_is_refused() {
 }
 
 #[test]
-fn nothing_to_recover() {
+fn recovery_without_a_journal_does_nothing() {
     let sandbox = Sandbox::new();
     let bytes = docker_layout().tar();
     sandbox.put("in.tar", &bytes);

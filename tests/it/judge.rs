@@ -58,12 +58,12 @@ fn root(edit: impl FnOnce(&mut Value)) -> Vec<u8> {
 }
 
 #[test]
-fn a_right_archive_has_no_faults() {
+fn a_valid_archive_has_no_faults() {
     assert_eq!(faults(&right_layout().tar()), "");
 }
 
 #[test]
-fn faults_of_the_form_are_seen() {
+fn faults_of_the_form_are_detected() {
     let right = right_layout();
     let mut cut = right.tar();
     cut.truncate(cut.len() - 512);
@@ -85,7 +85,7 @@ fn faults_of_the_form_are_seen() {
 }
 
 #[test]
-fn faults_of_the_documents_are_seen() {
+fn faults_of_the_documents_are_detected() {
     let plain = layer_tar("x");
     let wrong_diff_id = Layer::new(OCI_GZIP, gzip(&plain), b"something else");
     let docker_config = Image {
@@ -116,7 +116,7 @@ fn faults_of_the_documents_are_seen() {
 }
 
 #[test]
-fn documents_that_oci_spec_refuses_are_seen() {
+fn documents_that_oci_spec_rejects_are_detected() {
     let without_version = |document: &mut Value| document["schemaVersion"] = Value::Null;
     let no_config = |manifest: &mut Value| manifest["config"] = Value::Null;
     let layout = |entries: &mut Vec<Entry>| {
@@ -147,7 +147,7 @@ fn documents_that_oci_spec_refuses_are_seen() {
 }
 
 #[test]
-fn faults_of_the_names_are_seen() {
+fn faults_of_the_names_are_detected() {
     let no_docker = |layout: &mut Layout| layout.docker_manifest = None;
     let mut absent = right_layout();
     no_docker(&mut absent);
@@ -180,7 +180,7 @@ fn faults_of_the_names_are_seen() {
 }
 
 #[test]
-fn fixtures_with_docker_types_are_not_right_as_they_are() {
+fn fixtures_with_docker_types_have_faults() {
     // BuildKit writes OCI types for estargz in any case.
     let is_docker = |name: &&String| name.contains("ocifalse") && !name.contains("estargz");
     for name in layouts().iter().filter(is_docker) {

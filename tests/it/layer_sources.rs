@@ -27,7 +27,7 @@ fn with_sources(layout: &mut Layout, sources: Value) {
 }
 
 #[test]
-fn layer_sources_go_unless_a_layer_needs_them() {
+fn layer_sources_are_removed_unless_needed() {
     let app = Image::oci(vec![Layer::gzip(OCI_GZIP, "a")]);
     let diff_id = app.layers[0].diff_id.clone();
     let digest = format!("sha256:{}", sha256(&app.layers[0].bytes));
@@ -81,7 +81,7 @@ fn foreign(with_local: bool) -> Layout {
 }
 
 #[test]
-fn a_foreign_layer_stays_remote_in_the_index() {
+fn a_foreign_layer_remains_remote_in_the_index() {
     for with_local in [true, false] {
         let found = fixed(&foreign(with_local).tar(), &[]);
         let manifest = &found.contents.manifests()[0].1;

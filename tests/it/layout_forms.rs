@@ -37,7 +37,7 @@ fn rules(found: &Fixed) -> Vec<&str> {
 }
 
 #[test]
-fn every_way_to_write_the_same_archive() {
+fn equivalent_archives_give_the_same_output() {
     let right = right_layout();
     let sample = sample();
     let expected = fixed(&sample.tar(), &["--platform", "linux/amd64"]).bytes;
@@ -61,7 +61,7 @@ fn every_way_to_write_the_same_archive() {
 }
 
 #[test]
-fn root_files_that_are_absent_or_bare_are_written() {
+fn missing_and_incomplete_root_files_are_written() {
     let right = right_layout();
     let changed = |change: &dyn Fn(&mut Layout)| {
         let mut layout = right.clone();
@@ -98,7 +98,7 @@ fn root_files_that_are_absent_or_bare_are_written() {
 }
 
 #[test]
-fn an_image_without_layers() {
+fn an_image_without_layers_is_fixed() {
     let found = fixed(&Layout::of(&image(&[]), NAME).tar(), &[]);
     assert_eq!(rules(&found), ["docker-manifest"]);
     let manifest = found.contents.json("manifest.json");
@@ -107,7 +107,7 @@ fn an_image_without_layers() {
 }
 
 #[test]
-fn a_layer_may_stand_twice() {
+fn a_layer_may_be_used_twice() {
     let layer = Layer::gzip(OCI_GZIP, "a");
     let found = fixed(
         &Layout::of(&Image::oci(vec![layer.clone(), layer]), NAME).tar(),

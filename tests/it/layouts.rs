@@ -20,7 +20,7 @@ fn blobs(root: &Path) -> Vec<String> {
 }
 
 #[test]
-fn however_files_come_to_be_they_hold_the_same() {
+fn linked_and_copied_files_have_the_same_contents() {
     let mut count = 0;
     for name in fixtures() {
         let input = fixture(&name);
@@ -51,7 +51,7 @@ fn however_files_come_to_be_they_hold_the_same() {
 }
 
 #[test]
-fn only_hard_links_make_one_file_of_two() {
+fn only_hard_links_share_a_file() {
     let sandbox = Sandbox::new();
     sandbox.fix(fixture("podman-ocidir"), "in/").exits(0);
     for (link, is_shared) in [("auto", false), ("never", false), ("hard", true)] {
@@ -72,7 +72,7 @@ fn only_hard_links_make_one_file_of_two() {
 }
 
 #[test]
-fn a_linked_blob_that_is_damaged_is_found() {
+fn a_damaged_linked_blob_is_detected() {
     let sandbox = Sandbox::new();
     sandbox.fix(fixture("podman-ocidir"), "in/").exits(0);
     let largest = blobs(&sandbox.path("in"))
@@ -145,7 +145,7 @@ fn large_layout(len: usize) -> Layout {
 }
 
 #[test]
-fn blocks_are_shared_where_the_filesystem_can() {
+fn blocks_are_shared_if_the_filesystem_supports_it() {
     const LEN: usize = 48 << 20;
     let Some(reflinks) = Reflinks::mount(512) else {
         return;

@@ -51,7 +51,7 @@ fn keeps(input: &[u8], options: &[&str], blob: &Value, place: &str, why: &str) {
 }
 
 #[test]
-fn attestations() {
+fn attestations_are_left_unchanged() {
     let name = "buildkit-oci-attest-zstd-ocitrue.tar";
     let statements = |path: &Path| {
         let contents = Contents::read(path);
@@ -82,7 +82,7 @@ fn attestations() {
 }
 
 #[test]
-fn caches() {
+fn caches_are_left_unchanged() {
     for (name, count) in [
         ("buildkit-cache-list-ocitrue", "4 blobs keep their"),
         ("buildkit-cache-manifest-ocitrue", "4 blobs keep their"),
@@ -103,7 +103,7 @@ fn caches() {
 }
 
 #[test]
-fn artifacts() {
+fn artifacts_are_left_unchanged() {
     let mut layout = right_layout();
     let config = layout.blob("application/vnd.example.config", "{}");
     let layer = layout.blob(OCI_ZSTD, zstd(&layer_tar("artifact")));
@@ -129,7 +129,7 @@ fn artifacts() {
 }
 
 #[test]
-fn layers_that_are_encrypted_or_fetched_elsewhere() {
+fn encrypted_and_foreign_layers_are_left_unchanged() {
     for (media_type, bytes, why) in [
         (
             format!("{OCI_ZSTD}+encrypted"),
@@ -163,7 +163,7 @@ fn layers_that_are_encrypted_or_fetched_elsewhere() {
 }
 
 #[test]
-fn what_is_in_the_form_already_is_not_left_alone() {
+fn layers_already_in_the_requested_format_are_not_reported() {
     let layers = vec![Layer::gzip(OCI_GZIP, "x"), Layer::zstd(OCI_ZSTD, "y")];
     let input = Layout::of(&Image::oci(layers), NAME).tar();
     let result = fixed(&input, &["--compression", "gzip"]);

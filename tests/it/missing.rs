@@ -56,7 +56,7 @@ fn platforms(gone: &dyn Fn(&[Value; 4]) -> Vec<Value>, nested: bool) -> Vec<u8> 
 }
 
 #[test]
-fn absent_platforms_are_pruned_with_their_attestations() {
+fn missing_platforms_are_pruned_with_their_attestations() {
     let absent = |parts: &[Value; 4]| vec![parts[1].clone()];
     let bytes = platforms(&absent, false);
     let kept = fixed(&bytes, &[]);
@@ -107,7 +107,7 @@ fn absent_platforms_are_pruned_with_their_attestations() {
 }
 
 #[test]
-fn an_index_that_is_left_empty_goes() {
+fn an_index_that_becomes_empty_is_removed() {
     let absent = |parts: &[Value; 4]| vec![parts[1].clone()];
     let found = fixed(&platforms(&absent, true), &["--missing", "prune"]);
     assert_eq!(
@@ -122,7 +122,7 @@ fn an_index_that_is_left_empty_goes() {
 }
 
 #[test]
-fn an_absent_attestation_goes_alone() {
+fn a_missing_attestation_is_removed_alone() {
     let found = fixed(
         &platforms(&|parts| vec![parts[3].clone()], false),
         &["--missing", "prune"],
@@ -132,7 +132,7 @@ fn an_absent_attestation_goes_alone() {
 }
 
 #[test]
-fn an_archive_in_which_nothing_is_whole_is_refused() {
+fn an_archive_without_a_complete_image_is_refused() {
     let all = platforms(&|parts| parts[..2].to_vec(), false);
     for policy in ["keep", "prune", "error"] {
         fails_with(policy, &all, &["--missing", policy], "missing-blob", &[AT]);
@@ -148,7 +148,7 @@ fn an_archive_in_which_nothing_is_whole_is_refused() {
 }
 
 #[test]
-fn an_image_of_several_goes_with_its_name() {
+fn an_incomplete_image_is_removed_with_its_name() {
     let mut layout = Layout::new();
     let (first, second) = (layout.image(&one()), layout.image(&two()));
     layout.blobs.remove(&blob_name(&digest_of(&first)));
@@ -162,7 +162,7 @@ fn an_image_of_several_goes_with_its_name() {
 }
 
 #[test]
-fn what_may_be_fetched_elsewhere_is_never_missing() {
+fn foreign_layers_are_never_missing() {
     let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
     for (media_type, urls) in [
         (foreign, json!([])),
@@ -189,7 +189,7 @@ fn what_may_be_fetched_elsewhere_is_never_missing() {
 }
 
 #[test]
-fn exports_of_one_platform_become_whole() {
+fn exports_of_one_platform_become_complete() {
     for name in [
         "containerd17-export-multi.tar",
         "docker26c-save-pulledmulti.tar",

@@ -44,7 +44,7 @@ fn in_index(found: &Fixed) -> Vec<String> {
 }
 
 #[test]
-fn a_name_takes_the_place_of_all() {
+fn a_name_replaces_all_names() {
     for (given, full) in [
         ("app", "docker.io/library/app:latest"),
         ("team/app:2", "docker.io/team/app:2"),
@@ -79,7 +79,7 @@ fn a_name_takes_the_place_of_all() {
 }
 
 #[test]
-fn several_names_are_several_entries() {
+fn several_names_become_several_entries() {
     let found = fixed(
         &right_layout().tar(),
         &[
@@ -110,7 +110,7 @@ fn several_names_are_several_entries() {
 }
 
 #[test]
-fn a_name_is_for_one_image() {
+fn a_name_applies_to_one_image() {
     let bytes = two_images().tar();
     fails_with(
         "several",
@@ -190,7 +190,7 @@ fn invalid_names_are_wrong_usage() {
 }
 
 #[test]
-fn one_name_becomes_another() {
+fn a_name_is_renamed() {
     let bytes = two_images().tar();
     let found = fixed(&bytes, &["--rename", "one:1=example.com/new:3"]);
     assert_eq!(
@@ -265,7 +265,7 @@ fn one_name_becomes_another() {
 }
 
 #[test]
-fn a_name_may_become_one_that_the_image_has() {
+fn a_name_may_be_renamed_to_another_name_of_the_image() {
     let found = fixed(
         &two_images().tar(),
         &["--rename", "one:1=example.com/alias:2"],

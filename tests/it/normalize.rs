@@ -204,7 +204,7 @@ fn digest_pair(change: &Value) -> (String, String) {
 }
 
 #[test]
-fn an_octet_stream_config_is_one() {
+fn an_octet_stream_config_becomes_an_oci_config() {
     let mut image = Image::docker(vec![]);
     image.config_type = "application/octet-stream".to_owned();
     let (report, _) = fix(&Layout::of(&image, NAME));
@@ -219,7 +219,7 @@ fn an_octet_stream_config_is_one() {
 }
 
 #[test]
-fn media_type_is_added_where_it_lacks() {
+fn a_missing_media_type_is_added() {
     let mut layout = Layout::new();
     let mut manifest = layout.manifest(&right_image());
     manifest.as_object_mut().unwrap().remove("mediaType");
@@ -356,7 +356,7 @@ fn with_links() -> (Layout, String) {
 }
 
 #[test]
-fn links_follow_the_manifest_and_evidence_stays() {
+fn links_follow_the_manifest_and_attestations_are_kept() {
     let (layout, old) = with_links();
     let statement = layout.find(&["\"subject\":\"sha256"]);
     let (report, contents) = fix(&layout);
@@ -390,7 +390,7 @@ fn links_follow_the_manifest_and_evidence_stays() {
 }
 
 #[test]
-fn links_follow_a_manifest_that_stands_after_the_index() {
+fn links_follow_a_manifest_after_the_index() {
     let mut layout = Layout::new();
     let image = layout.image(&Image::docker(vec![Layer::gzip(DOCKER_GZIP, "a")]));
     let old = digest_of(&image);
@@ -403,7 +403,7 @@ fn links_follow_a_manifest_that_stands_after_the_index() {
 }
 
 #[test]
-fn unknown_types_pass_and_are_reported() {
+fn unknown_types_are_kept_and_reported() {
     let mut layout = Layout::new();
     let blob = layout.blob("application/x-unknown", "anything");
     let image = layout.image(&right_image());
@@ -432,7 +432,7 @@ fn unknown_types_pass_and_are_reported() {
 
 /// A Docker manifest in an odd style, whose text may change in four named places only.
 #[test]
-fn a_rewritten_document_keeps_its_style() {
+fn a_rewritten_document_keeps_its_formatting() {
     let mut layout = Layout::new();
     let manifest = layout.manifest(&Image::docker(vec![Layer::gzip(DOCKER_GZIP, "a")]));
     let (config, layer) = (&manifest["config"], &manifest["layers"][0]);
@@ -456,7 +456,7 @@ fn a_rewritten_document_keeps_its_style() {
 }
 
 #[test]
-fn a_root_index_keeps_its_style() {
+fn a_root_index_keeps_its_formatting() {
     let mut layout = Layout::new();
     let descriptor = layout.image(&Image::docker(vec![]));
     let text = format!(
@@ -522,7 +522,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_roots_are_written_and_extra_entries_go() {
+fn root_files_are_written_and_extra_entries_removed() {
     let mut layout = right_layout();
     layout.docker_manifest = None;
     layout.oci_layout = None;

@@ -74,7 +74,7 @@ fn input(sandbox: &Sandbox) -> Input {
 }
 
 #[test]
-fn every_output_is_the_one_of_the_command() {
+fn every_output_equals_that_of_the_command() {
     let sandbox = sandbox();
     let at = |name: &str| sandbox.path(name);
     let fix = Fix::new();
@@ -109,7 +109,7 @@ fn every_output_is_the_one_of_the_command() {
 }
 
 #[test]
-fn compression_is_what_the_output_says_in_the_file_and_in_the_report() {
+fn the_output_selects_the_compression_of_the_file_and_the_report() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar.gz", gzip(&docker_layout().tar()));
     for (name, asked, is_gzip) in [
@@ -144,7 +144,7 @@ fn compression_is_what_the_output_says_in_the_file_and_in_the_report() {
 }
 
 #[test]
-fn an_observer_hears_the_stages_and_can_stop_them() {
+fn an_observer_is_notified_of_stages_and_can_stop_them() {
     let sandbox = sandbox();
     let output = || Output::archive(sandbox.path("out.tar"));
     let noted = Noted::default();
@@ -172,7 +172,7 @@ fn an_observer_hears_the_stages_and_can_stop_them() {
 }
 
 #[test]
-fn a_stream_passes_at_once_or_says_why_not() {
+fn a_stream_is_passed_through_or_the_reason_is_reported() {
     let streamed = |bytes: Vec<u8>, fix: &Fix| {
         let (mut out, noted) = (Vec::new(), Noted::default());
         let input = Input::stream(Cursor::new(bytes));
@@ -210,14 +210,14 @@ fn a_stream_passes_at_once_or_says_why_not() {
 }
 
 #[test]
-fn a_stream_has_no_place_of_its_own() {
+fn a_stream_cannot_be_fixed_in_place() {
     let input = Input::stream(std::io::empty().take(0));
     let error = Fix::new().run(input, Output::in_place()).unwrap_err();
     assert_eq!(error.code(), Code::InPlaceRefused);
 }
 
 #[test]
-fn a_dry_run_says_what_a_run_does_and_writes_nothing() {
+fn a_dry_run_reports_what_a_run_does_and_writes_nothing() {
     let sandbox = sandbox();
     for form in [Form::default(), Form::Layout, Form::Stream, Form::Patch] {
         let preview = Fix::new().plan_only(input(&sandbox), form).unwrap();
@@ -229,7 +229,7 @@ fn a_dry_run_says_what_a_run_does_and_writes_nothing() {
 }
 
 #[test]
-fn a_plan_that_waits_for_layers_is_not_complete_without_them() {
+fn a_draft_is_incomplete_without_its_recompressed_layers() {
     let sandbox = sandbox();
     let source = Source::open(&sandbox.path("in.tar")).unwrap();
     let inventory = ocify::scan(&source, Strictness::Strict).unwrap();

@@ -123,7 +123,7 @@ fn a_regular_file_is_replaced_as_a_whole() {
 }
 
 #[test]
-fn a_link_stays_and_leads_to_the_file() {
+fn a_link_is_kept_and_its_target_replaced() {
     for case in CASES {
         let sandbox = sandbox();
         fs::create_dir(sandbox.path("sub")).unwrap();
@@ -144,7 +144,7 @@ fn a_link_stays_and_leads_to_the_file() {
 }
 
 #[test]
-fn a_device_stays_a_device() {
+fn a_device_is_written_to_and_not_replaced() {
     if !is_root() {
         return;
     }
@@ -316,7 +316,7 @@ fn process_one_can_be_stopped_too() {
 }
 
 #[test]
-fn left_over_temporary_files_are_no_obstacle_to_process_one() {
+fn leftover_temporary_files_do_not_block_process_one() {
     for case in [METADATA, MAP] {
         let sandbox = sandbox();
         // Names that earlier versions gave, and what others may call their files.
@@ -379,7 +379,7 @@ fn a_dash_is_standard_output_and_the_report_goes_to_standard_error() {
 }
 
 #[test]
-fn standard_output_is_given_away_once() {
+fn standard_output_is_used_for_one_thing() {
     let sandbox = sandbox();
     for (line, expected) in [
         (
@@ -423,7 +423,7 @@ fn standard_output_is_given_away_once() {
 }
 
 #[test]
-fn an_open_file_is_written_where_it_is() {
+fn an_open_file_is_written_in_place() {
     for case in [METADATA, MAP] {
         let sandbox = sandbox();
         // As /dev/stdout leads there.

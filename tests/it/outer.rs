@@ -42,7 +42,7 @@ type Compress = fn(&[u8]) -> Vec<u8>;
 const FORMS: [(&str, Compress); 4] = [("gzip", gzip), ("zstd", zstd), ("bzip2", bzip2), ("xz", xz)];
 
 #[test]
-fn compression_is_known_by_its_bytes() {
+fn compression_is_detected_from_the_bytes() {
     let plain = sample();
     let expected = fixed(&plain, &[]);
     let (first, second) = plain.split_at(1000);
@@ -108,7 +108,7 @@ fn docker_archives_may_be_compressed() {
 }
 
 #[test]
-fn a_compressed_archive_that_is_right_is_still_written_plain() {
+fn a_valid_compressed_archive_is_written_uncompressed() {
     let right = right_layout().tar();
     for (name, compress) in FORMS {
         let found = fixed(&compress(&right), &[]);
@@ -122,7 +122,7 @@ fn a_compressed_archive_that_is_right_is_still_written_plain() {
 }
 
 #[test]
-fn a_cut_is_seen_wherever_it_is() {
+fn truncation_is_detected_at_any_byte() {
     let plain = sample();
     for (name, compress) in FORMS {
         let whole = compress(&plain);
@@ -159,7 +159,7 @@ fn a_cut_is_seen_wherever_it_is() {
 }
 
 #[test]
-fn damage_is_seen() {
+fn damage_is_detected() {
     let plain = sample();
     for (name, compress) in FORMS {
         let mut bytes = compress(&plain);
@@ -190,7 +190,7 @@ fn damage_is_seen() {
 }
 
 #[test]
-fn other_bytes_at_the_end_are_refused() {
+fn trailing_data_is_refused() {
     let plain = sample();
     for (name, compress) in FORMS {
         for garbage in [&b"garbage"[..], b"\x00\x00garbage", &plain] {
@@ -218,7 +218,7 @@ fn other_bytes_at_the_end_are_refused() {
 }
 
 #[test]
-fn what_is_inside_must_be_an_archive() {
+fn the_decompressed_data_must_be_an_archive() {
     for (name, compress) in FORMS {
         fails(
             name,
@@ -244,7 +244,7 @@ fn what_is_inside_must_be_an_archive() {
 }
 
 #[test]
-fn fixtures_come_out_the_same_when_they_are_compressed() {
+fn compressed_fixtures_give_the_same_output() {
     for name in [
         "docker20-save.tar",
         "podman-oci.tar",
@@ -262,7 +262,7 @@ fn fixtures_come_out_the_same_when_they_are_compressed() {
 }
 
 #[test]
-fn a_compressed_archive_is_something_to_fix() {
+fn a_compressed_archive_counts_as_a_change() {
     // docker 20.10 and ctr's --local take no archive that is compressed with zstd.
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", zstd(&right_layout().tar()));

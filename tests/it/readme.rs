@@ -322,7 +322,7 @@ fn links_lead_to_files() {
 }
 
 #[test]
-fn the_commands_are_there() {
+fn the_example_commands_exist() {
     for name in [".ci/demo", ".ci/test"] {
         let program = Path::new(ROOT).join(name);
         let mode = fs::metadata(&program).unwrap().permissions().mode();

@@ -47,7 +47,7 @@ fn rules(report: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn every_fixture_in_every_compression() {
+fn every_fixture_recompresses_to_every_format() {
     let forms = [
         ("gzip", OCI_GZIP),
         ("zstd", OCI_ZSTD),
@@ -101,7 +101,7 @@ fn mixed(len: u32, seed: u32) -> Vec<u8> {
 }
 
 #[test]
-fn threads_do_not_show_in_the_output() {
+fn the_output_does_not_depend_on_threads() {
     let tar = |len, seed| {
         let entry = crate::common::archive::Entry::file("big", mixed(len, seed));
         crate::common::archive::tar(&[entry])
@@ -134,7 +134,7 @@ fn threads_do_not_show_in_the_output() {
 }
 
 #[test]
-fn there_and_back_again() {
+fn repeated_recompression_keeps_configs_and_names() {
     for name in [
         "buildkit-oci-multi-attest-zstd-ocitrue.tar",
         "buildkit-docker-names-zstd-ocifalse.tar",
@@ -194,7 +194,7 @@ fn platforms_and_attestations_keep_their_links() {
 }
 
 #[test]
-fn a_skippable_frame_first_is_for_some_engines_only() {
+fn skippable_frames_are_removed_only_for_engines_that_cannot_read_them() {
     let plain = layer_tar("x");
     let bytes = [b"\x50\x2a\x4d\x18\x02\0\0\0hi", &zstd(&plain)[..]].concat();
     let layout = Layout::of(
@@ -235,7 +235,7 @@ fn a_skippable_frame_first_is_for_some_engines_only() {
 }
 
 #[test]
-fn an_engine_gets_what_it_reads_and_nothing_else_changes() {
+fn only_what_the_engine_cannot_read_is_recompressed() {
     let layers = vec![
         Layer::gzip(OCI_GZIP, "kept"),
         Layer::zstd(OCI_ZSTD, "changed"),
@@ -269,7 +269,7 @@ fn an_engine_gets_what_it_reads_and_nothing_else_changes() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_be_compressed() {
+fn a_dry_run_reports_what_would_be_recompressed() {
     let layout = Layout::of(&Image::oci(vec![Layer::zstd(OCI_ZSTD, "x")]), NAME);
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", layout.tar());
@@ -320,7 +320,7 @@ fn bzip2_and_xz_layers_become_readable() {
 }
 
 #[test]
-fn a_layer_of_two_images_is_compressed_once() {
+fn a_layer_shared_by_two_images_is_recompressed_once() {
     let shared = Layer::zstd(OCI_ZSTD, "shared");
     let one = Image::oci(vec![shared.clone()]);
     let two = Image::oci(vec![shared, Layer::zstd(OCI_ZSTD, "own")]).architecture("arm64");
@@ -342,7 +342,7 @@ fn a_layer_of_two_images_is_compressed_once() {
 
 /// A process may have few files open, and an archive many layers.
 #[test]
-fn many_layers_take_few_files() {
+fn many_layers_need_few_temporary_files() {
     let layer = |number| Layer::zstd(OCI_ZSTD, &format!("layer {number}"));
     let layers = (0..200).map(layer).collect();
     let sandbox = Sandbox::new();
@@ -356,7 +356,7 @@ fn many_layers_take_few_files() {
 }
 
 #[test]
-fn one_member_is_one_member() {
+fn single_member_gzip_has_one_member() {
     let tar = layer_tar(&"0123456789".repeat(300_000));
     let layout = Layout::of(
         &Image::oci(vec![Layer::new(OCI_TAR, tar.clone(), &tar)]),
@@ -382,7 +382,7 @@ fn one_member_is_one_member() {
 }
 
 #[test]
-fn what_is_wrong_with_a_layer_is_said_and_nothing_is_left() {
+fn bad_layers_are_reported_and_leave_no_output() {
     let plain = layer_tar("x");
     let wrong = Layer::new(OCI_ZSTD, zstd(&plain), &layer_tar("y"));
     let other_tar = Layout::of(&Image::oci(vec![wrong]), NAME).tar();
@@ -423,7 +423,7 @@ fn what_is_wrong_with_a_layer_is_said_and_nothing_is_left() {
 }
 
 #[test]
-fn what_follows_a_gzip_layer_is_left_behind() {
+fn trailing_data_after_a_gzip_layer_is_dropped() {
     let plain = layer_tar("x");
     for tail in [&[0; 700][..], b"trailing"] {
         let bytes = [gzip(&plain), tail.to_vec()].concat();

@@ -44,7 +44,7 @@ fn keys(layer: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn annotations_of_the_old_bytes_go_and_others_stay() {
+fn only_annotations_about_the_old_bytes_are_removed() {
     let input = with_members(|layer| {
         let mut all = annotated(layer.clone(), &[("a", "1")]);
         for key in OF_ONE_FORM {
@@ -70,7 +70,7 @@ fn annotations_of_the_old_bytes_go_and_others_stay() {
 }
 
 #[test]
-fn annotations_go_as_a_whole_when_none_is_left() {
+fn empty_annotations_are_removed() {
     let input = with_members(|layer| {
         *layer = annotated(
             layer.clone(),
@@ -82,7 +82,7 @@ fn annotations_go_as_a_whole_when_none_is_left() {
 }
 
 #[test]
-fn the_digest_of_the_tar_stays_where_it_is_right() {
+fn a_correct_annotation_of_the_diff_id_is_kept() {
     let diff_id = format!("sha256:{}", crate::common::sha256(&layer_tar("x")));
     let right = with_members(|layer| {
         *layer = annotated(layer.clone(), &[("containerd.io/uncompressed", &diff_id)]);
@@ -95,7 +95,7 @@ fn the_digest_of_the_tar_stays_where_it_is_right() {
 }
 
 #[test]
-fn the_old_bytes_are_neither_embedded_nor_fetched() {
+fn embedded_data_and_urls_of_the_old_bytes_are_removed() {
     let bytes = Layer::gzip(OCI_GZIP, "x").bytes;
     let data = base64::engine::general_purpose::STANDARD.encode(bytes);
     let input = with_members(|layer| {

@@ -41,7 +41,7 @@ fn layers_that_oci_has_no_type_for_are_refused() {
 }
 
 #[test]
-fn what_has_no_oci_form_is_refused() {
+fn content_without_an_oci_form_is_refused() {
     let docker = "application/vnd.docker.distribution.manifest";
     let old =
         json!({"schemaVersion": 1, "name": "app", "tag": "v1", "fsLayers": [], "history": []});
@@ -137,7 +137,7 @@ fn sparse_entries_are_refused() {
 }
 
 #[test]
-fn documents_beyond_the_cap_are_refused() {
+fn documents_over_the_size_limit_are_refused() {
     let pad = |len: usize, text: &str| format!("{text}{}", " ".repeat(len - text.len()));
     let len = MAX_DOCUMENT_LEN + 1;
     for file in ["index.json", "manifest.json", "oci-layout"] {
@@ -291,7 +291,7 @@ fn inputs_that_cannot_be_read_are_named() {
 }
 
 #[test]
-fn wrong_usage_is_told_without_a_report() {
+fn usage_errors_have_no_report() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", right_layout().tar());
     #[rustfmt::skip]

@@ -72,7 +72,7 @@ fn layers_that_docker_25_lost_are_restored() {
 }
 
 #[test]
-fn layers_that_nothing_proves_are_not_restored() {
+fn layers_without_proof_are_not_restored() {
     let app = image(&["a", "b"]);
     let empty = |manifest: &mut Value| manifest["layers"] = json!([]);
     let mut alone = with_fault(&app, empty);
@@ -123,7 +123,7 @@ fn layers_that_nothing_proves_are_not_restored() {
 }
 
 #[test]
-fn an_empty_index_is_written_anew() {
+fn an_empty_index_is_rewritten() {
     let app = image(&["a"]);
     let expected = fixed(&right(&app).tar(), &[]);
     for empty in [json!([]), Value::Null] {
@@ -146,7 +146,7 @@ fn an_empty_index_is_written_anew() {
 }
 
 #[test]
-fn the_old_documents_of_docker_26_stay() {
+fn the_old_documents_of_docker_26_are_kept() {
     let found = crate::common::judged::fixed_path(&fixture("docker26g-save.tar"), &[]);
     assert_eq!(found.facts.unreferenced.len(), 4, "{:?}", found.facts);
     for digest in &found.facts.unreferenced {
@@ -155,7 +155,7 @@ fn the_old_documents_of_docker_26_stay() {
 }
 
 #[test]
-fn mislabelled_layers_get_their_labels_beside_manifest_json() {
+fn mislabeled_layers_are_corrected_when_manifest_json_proves_them() {
     let twice = [gzip(&layer_tar("a")[..512]), gzip(&layer_tar("a")[512..])].concat();
     let cases = [
         Layer::zstd(OCI_GZIP, "a"),
@@ -209,7 +209,7 @@ fn layers_without_an_oci_type_are_refused_in_docker_archives_too() {
 }
 
 #[test]
-fn a_layout_file_that_is_absent_or_of_another_version_is_written() {
+fn a_missing_or_outdated_layout_file_is_written() {
     let app = image(&["a"]);
     for version in [None, Some("{\"imageLayoutVersion\":\"2.0.0\"}")] {
         let mut layout = with_fault(&app, |manifest| manifest["layers"] = json!([]));
@@ -221,7 +221,7 @@ fn a_layout_file_that_is_absent_or_of_another_version_is_written() {
 }
 
 #[test]
-fn nested_indexes_are_followed_to_the_faults() {
+fn faults_in_nested_indexes_are_fixed() {
     let app = image(&["a", "b"]);
     let mut layout = with_fault(&app, |manifest| manifest["layers"] = json!([]));
     let root: Value = serde_json::from_slice(layout.index.as_ref().unwrap()).unwrap();
@@ -275,14 +275,14 @@ fn one_config_may_belong_to_two_manifests() {
 }
 
 #[test]
-fn one_layer_may_stand_twice_in_two_compressions() {
+fn one_layer_may_be_present_in_two_compressions() {
     let both = Image::oci(vec![Layer::plain(OCI_TAR, "a"), Layer::gzip(OCI_GZIP, "a")]);
     assert!(fixed(&right(&both).tar(), &[]).bytes == right(&both).tar());
 }
 
 /// docker ignores what follows a gzip layer, and skopeo refuses it; only compressing it anew leaves it out.
 #[test]
-fn what_follows_a_gzip_layer_stays() {
+fn trailing_data_after_a_gzip_layer_is_kept() {
     let plain = layer_tar("a");
     let bytes = [&gzip(&plain)[..], b"trailing"].concat();
     let image = Image::oci(vec![Layer::new(OCI_TAR, bytes.clone(), &plain)]);

@@ -49,7 +49,7 @@ fn names(contents: &Contents) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_fixture_comes_out_right_and_whole() {
+fn every_fixture_is_fixed_completely() {
     for name in layouts() {
         let sandbox = Sandbox::new();
         let input = fixture(&name);
@@ -110,7 +110,7 @@ fn fixing_a_fixed_archive_changes_nothing() {
 }
 
 #[test]
-fn unchanged_is_said_exactly_when_no_byte_changes() {
+fn unchanged_is_reported_only_if_no_byte_changes() {
     let mut unchanged = Vec::new();
     for name in layouts().into_iter().filter(|name| name.ends_with(".tar")) {
         let sandbox = Sandbox::new();
@@ -162,7 +162,7 @@ fn the_number_of_jobs_changes_nothing() {
 }
 
 #[test]
-fn a_directory_and_an_archive_hold_the_same() {
+fn a_directory_and_an_archive_have_the_same_contents() {
     for name in layouts() {
         let sandbox = Sandbox::new();
         sandbox.fix(fixture(&name), "out.tar").exits(0);
@@ -188,7 +188,7 @@ fn a_directory_and_an_archive_hold_the_same() {
 }
 
 #[test]
-fn an_unpacked_archive_and_the_archive_come_out_the_same() {
+fn an_archive_and_its_unpacked_form_give_the_same_output() {
     for name in layouts().into_iter().filter(|name| name.ends_with(".tar")) {
         let sandbox = Sandbox::new();
         for (file, bytes) in Contents::read(&fixture(&name)).files {
@@ -203,7 +203,7 @@ fn an_unpacked_archive_and_the_archive_come_out_the_same() {
 }
 
 #[test]
-fn a_dry_run_writes_nothing_and_says_by_its_code_what_would_happen() {
+fn a_dry_run_writes_nothing_and_its_exit_code_shows_the_result() {
     for name in layouts() {
         let sandbox = Sandbox::new();
         let line = ["fix", "--dry-run", "--format", "json"];
@@ -285,7 +285,7 @@ fn attestations_are_dropped_on_request() {
 }
 
 #[test]
-fn the_platform_option_chooses_what_manifest_json_describes() {
+fn the_platform_option_selects_the_image_in_manifest_json() {
     for name in [
         "buildkit-oci-multi-zstd-ocifalse.tar",
         "buildkit-oci-multi-attest-zstd-ocifalse.tar",
@@ -330,7 +330,7 @@ fn the_platform_option_chooses_what_manifest_json_describes() {
 }
 
 #[test]
-fn caches_stay_caches() {
+fn caches_remain_caches() {
     for name in [
         "buildkit-cache-list-ocifalse",
         "buildkit-cache-list-ocitrue",

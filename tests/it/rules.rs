@@ -82,7 +82,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_shows_the_rules() {
+fn the_page_lists_all_rules() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
     let page = page();
     if env::var_os("OCIFY_WRITE_DOCS").is_some_and(|value| value == "1") {

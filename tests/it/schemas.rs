@@ -11,7 +11,7 @@ use crate::common::runner::Sandbox;
 use crate::common::schema::{BATCH, REPORT, schema};
 
 #[test]
-fn schemas_are_right_themselves() {
+fn schemas_are_valid() {
     for name in ["report", "batch"] {
         let schema = schema(name);
         let draft = "https://json-schema.org/draft/2020-12/schema";
@@ -26,7 +26,7 @@ fn schemas_are_right_themselves() {
 }
 
 #[test]
-fn the_schema_of_a_batch_is_that_of_a_single_input_and_more() {
+fn the_batch_schema_extends_the_schema_of_a_single_input() {
     let (one, many) = (schema("report"), schema("batch"));
     let (one, many) = (&one["properties"], &many["anyOf"][0]["properties"]);
     for key in ["changes", "findings", "digests", "images", "blobs"] {

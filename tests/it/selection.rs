@@ -57,7 +57,7 @@ fn positions(found: &Fixed, rule: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_image_is_chosen_in_every_way() {
+fn an_image_can_be_selected_in_every_way() {
     let Crowd {
         layout,
         first,
@@ -194,7 +194,7 @@ fn unnamed_images_are_listed_by_digest() {
 }
 
 #[test]
-fn images_of_docker_archives_are_chosen_too() {
+fn images_of_docker_archives_can_be_selected() {
     let (one, two) = (image(&["a", "b"]), image(&["a", "c"]));
     let mut saved = Saved::new();
     saved.docker(&one, json!(["one:1", "one:2"]));
@@ -215,7 +215,7 @@ fn images_of_docker_archives_are_chosen_too() {
 }
 
 #[test]
-fn a_wrong_choice_is_wrong_usage() {
+fn an_invalid_selection_is_a_usage_error() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", crowd().layout.tar());
     for (choice, told) in [
@@ -234,7 +234,7 @@ fn a_wrong_choice_is_wrong_usage() {
 }
 
 #[test]
-fn an_image_is_chosen_by_its_manifest_within_an_index() {
+fn an_image_in_an_index_is_selected_by_its_manifest() {
     let Crowd { layout, inner, .. } = crowd();
     let found = fixed(&layout.tar(), &["--image", &digest_of(&inner)]);
     assert_eq!(found.names(), ["two:1"]);

@@ -103,7 +103,7 @@ fn stopped(sandbox: &Sandbox, command: &mut Command) -> Child {
 }
 
 #[test]
-fn what_a_killed_run_left_goes_with_the_next() {
+fn leftovers_of_a_killed_run_are_removed_by_the_next() {
     let archive = archive();
     for staging in [Staging::Directory, Staging::File] {
         let sandbox = Sandbox::new();
@@ -129,7 +129,7 @@ fn what_a_killed_run_left_goes_with_the_next() {
 }
 
 #[test]
-fn what_a_live_run_writes_stays() {
+fn files_of_a_running_process_are_kept() {
     let archive = archive();
     for staging in [Staging::Directory, Staging::File] {
         let sandbox = Sandbox::new();

@@ -16,7 +16,7 @@ use crate::common::runner::{Sandbox, run};
 use crate::common::schema::parse_report;
 
 #[test]
-fn every_fixture_passes() {
+fn every_fixture_is_fixed_in_a_stream() {
     let mut spooled = Vec::new();
     let mut identical = Vec::new();
     for name in fixtures() {
@@ -113,7 +113,7 @@ fn documents_and_the_files_at_the_root_come_last() {
 }
 
 #[test]
-fn names_that_other_readers_clean_are_fine() {
+fn names_that_readers_normalize_are_accepted() {
     let layout = sample();
     let mut entries = layout.entries();
     for entry in &mut entries {
@@ -136,7 +136,7 @@ fn names_that_other_readers_clean_are_fine() {
 }
 
 #[test]
-fn a_dry_run_reads_all_and_writes_nothing() {
+fn a_dry_run_reads_everything_and_writes_nothing() {
     for name in [
         "buildkit-docker-zstd-ocifalse.tar",
         "buildkit-docker-gzip-ocitrue.tar",
@@ -168,7 +168,7 @@ fn a_dry_run_reads_all_and_writes_nothing() {
 }
 
 #[test]
-fn streams_lead_to_files_and_files_to_streams() {
+fn streams_and_files_can_be_combined() {
     let bytes = sample().tar();
     let expected = by_file(&bytes, &[]);
     let sandbox = Sandbox::new();

@@ -8,7 +8,7 @@ use crate::common::runner::Sandbox;
 use crate::common::sha256;
 
 #[test]
-fn a_stream_that_is_cut_makes_no_image() {
+fn a_truncated_stream_produces_no_image() {
     let layout = sample();
     for entries in [layout.entries(), roots_first(&layout)] {
         let bytes = tar(&entries);
@@ -34,7 +34,7 @@ fn a_stream_that_is_cut_makes_no_image() {
 }
 
 #[test]
-fn a_damaged_blob_makes_no_image() {
+fn a_damaged_blob_produces_no_image() {
     let layout = sample();
     for (name, bytes) in &layout.blobs {
         for at in [0, 600.min(bytes.len() / 2), bytes.len() - 1] {
@@ -54,7 +54,7 @@ fn a_damaged_blob_makes_no_image() {
 
 /// What cannot be seen before the end is seen there, and no document goes out.
 #[test]
-fn what_is_wrong_at_the_end_makes_no_image() {
+fn a_fault_at_the_end_produces_no_image() {
     let layout = sample();
     let with = |entries: Vec<Entry>| tar(&[layout.entries(), entries].concat());
     let layer = layout
@@ -109,7 +109,7 @@ fn what_is_wrong_at_the_end_makes_no_image() {
 }
 
 #[test]
-fn blobs_that_stand_twice_are_written_once() {
+fn duplicate_blobs_are_written_once() {
     let layout = sample();
     let twice = |with: &dyn Fn(&Entry) -> bool| {
         let entries = layout.entries();
@@ -145,7 +145,7 @@ fn blobs_that_stand_twice_are_written_once() {
 }
 
 #[test]
-fn sizes_that_headers_claim_cost_nothing() {
+fn claimed_sizes_do_not_allocate_memory() {
     let layout = right_layout();
     for (what, field) in [
         ("8 GiB", &b"77777777777\0"[..]),

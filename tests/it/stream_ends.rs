@@ -11,7 +11,7 @@ use crate::common::schema::parse_report;
 use crate::common::terminal::terminal;
 
 #[test]
-fn a_reader_that_goes_away_is_no_error_to_talk_about() {
+fn a_closed_pipe_is_not_reported() {
     // More than the pipe holds.
     let mut layout = sample();
     let noise: Vec<u8> = (0..3_000_000_u32)
@@ -52,7 +52,7 @@ fn a_reader_that_goes_away_is_no_error_to_talk_about() {
 }
 
 #[test]
-fn terminals_get_no_archive_and_give_none() {
+fn archives_are_neither_read_from_nor_written_to_terminals() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", right_layout().tar());
     for (input, is_output, code, hint) in [
@@ -83,7 +83,7 @@ fn terminals_get_no_archive_and_give_none() {
 }
 
 #[test]
-fn an_output_that_leads_to_the_input_is_refused() {
+fn an_output_that_is_the_input_is_refused() {
     let sandbox = Sandbox::new();
     let bytes = sample().tar();
     for input in ["-", "in.tar"] {

@@ -14,7 +14,7 @@ use crate::common::runner::Sandbox;
 use crate::common::{fixture, sha256};
 
 #[test]
-fn what_a_late_root_file_needs_has_to_be_in_a_file() {
+fn a_late_root_file_requires_a_file_instead_of_a_stream() {
     // It begins like an image layout, and is a Docker archive.
     let app = Image::oci(vec![Layer::plain(OCI_TAR, "a")]);
     let config = app.config().to_string();
@@ -102,7 +102,7 @@ fn memory_does_not_grow_with_the_stream() {
 }
 
 #[test]
-fn documents_without_end_go_to_the_spool_directory() {
+fn large_documents_go_to_the_spool_directory() {
     let mut layout = sample();
     for number in 0..4 {
         let mut bytes = format!("{{\"number\":{number}}}").into_bytes();
@@ -131,7 +131,7 @@ fn documents_without_end_go_to_the_spool_directory() {
 }
 
 #[test]
-fn what_has_to_be_read_twice_is_kept_and_said_to_be() {
+fn blobs_that_are_read_twice_are_spooled_and_reported() {
     let docker = fs::read(fixture("docker20-save.tar")).unwrap();
     let layout = sample().tar();
     let sandbox = Sandbox::new();
@@ -210,7 +210,7 @@ fn what_has_to_be_read_twice_is_kept_and_said_to_be() {
 }
 
 #[test]
-fn a_full_spool_directory_is_named() {
+fn a_full_spool_directory_is_reported_by_name() {
     // What /dev/full is to a file, a limit on the size of files is to a directory.
     let docker = fs::read(fixture("docker20-save.tar")).unwrap();
     let sandbox = Sandbox::new();
@@ -237,7 +237,7 @@ fn a_full_spool_directory_is_named() {
 }
 
 #[test]
-fn a_stream_that_is_compressed_needs_no_file() {
+fn a_compressed_stream_needs_no_file() {
     let layout = sample().tar();
     let expected = stream(&layout, &[]).exits(0).out;
     type Compress = fn(&[u8]) -> Vec<u8>;

@@ -39,7 +39,7 @@ fn leftovers(lines: &[String]) -> Vec<&String> {
 }
 
 #[test]
-fn the_end_of_a_run_is_its_lines_and_the_summary() {
+fn a_finished_run_shows_its_lines_and_the_summary() {
     let sandbox = Sandbox::new();
     put_all(&sandbox);
     for progress in ["auto", "tty"] {
@@ -117,7 +117,7 @@ fn an_interrupt_leaves_no_bars() {
 }
 
 #[test]
-fn styles_are_for_terminals_that_have_them() {
+fn styles_are_used_only_on_terminals_that_support_them() {
     let sandbox = Sandbox::new();
     let archive = fixture("buildkit-docker-zstd-ocifalse.tar");
     put(&sandbox, "in/app.tar", fs::read(archive).unwrap());

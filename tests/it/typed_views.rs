@@ -60,7 +60,7 @@ fn pointers(document: &Document) -> Vec<(String, Digest, u64)> {
 }
 
 #[test]
-fn views_of_real_archives_say_what_the_documents_say() {
+fn views_of_real_archives_match_the_documents() {
     let (mut manifests, mut indexes, mut configs) = (0, 0, 0);
     for name in layouts() {
         let opened = open(&fixture(&name));
@@ -111,7 +111,7 @@ fn views_of_real_archives_say_what_the_documents_say() {
 }
 
 #[test]
-fn a_view_of_a_config_has_less_than_the_config() {
+fn a_config_view_omits_unknown_fields() {
     let mut layout = Layout::new();
     let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "x")]);
     let mut config = image.config();
@@ -135,7 +135,7 @@ fn a_view_of_a_config_has_less_than_the_config() {
 }
 
 #[test]
-fn configs_that_cannot_be_viewed() {
+fn invalid_configs_have_no_view() {
     let sandbox = Sandbox::new();
     let mut opened = open(&sandbox.put("app.tar", right_layout().tar()));
     let (manifest, facts) = opened.graph.manifests.first_key_value().unwrap();

@@ -1,8 +1,8 @@
-//! Tar archives entry by entry, right or wrong in any way.
+//! Builds tar archives entry by entry, valid or invalid.
 
 const BLOCK: usize = 512;
 
-/// One entry, with everything that its header states.
+/// One entry, with all header fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) name: Vec<u8>,
@@ -10,9 +10,9 @@ pub(crate) struct Entry {
     pub(crate) mode: u32,
     pub(crate) link: String,
     pub(crate) data: Vec<u8>,
-    /// The text of the size field, where it is not the length of the data.
+    /// The text of the size field, if it is not the length of the data.
     pub(crate) size: Option<Vec<u8>>,
-    /// The checksum field, where it is not right.
+    /// The checksum field, if it is wrong.
     pub(crate) checksum: Option<Vec<u8>>,
     /// The time of modification.
     pub(crate) mtime: u64,

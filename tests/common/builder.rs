@@ -1,4 +1,4 @@
-//! Builds archives of blobs, documents and indexes in code, so that a test can bend one thing at a time.
+//! Builds archives of blobs, documents and indexes, so that a test can change one thing at a time.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! An independent judge of what ocify writes: it uses nothing of ocify, and collects every fault.
+//! Checks ocify's outputs independently: it does not use ocify's code, and collects every fault.
 //!
 //! oci-spec parses `oci-layout`, every index and every manifest, those with Docker's types too, because their properties are the
 //! same. Of configs it parses those of images: BuildKit's cache config and the configs of artifacts are not OCI documents.
@@ -19,7 +19,7 @@ use super::{sha256, sha512};
 const OCI: &str = "application/vnd.oci.image.";
 const BLOCK: usize = 512;
 
-/// What a good output holds beyond being right.
+/// Facts about a valid output.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     /// Digests that a document names and that are not there.
@@ -60,7 +60,7 @@ const DOCKER: [(&str, &str); 7] = [
     ),
 ];
 
-/// The type itself, or OCI's where it is one of Docker's.
+/// The OCI type for one of Docker's types; any other type is returned unchanged.
 fn oci_type(media_type: &str) -> String {
     let end = media_type.strip_prefix("application/vnd.docker.");
     let row = DOCKER.iter().find(|(_, docker)| Some(*docker) == end);
@@ -189,7 +189,7 @@ pub(crate) fn check_form(bytes: &[u8], is_stream: bool, faults: &mut Vec<String>
             let is_blob = name.starts_with("blobs/");
             is_blob && !name.ends_with('/') && !documents.contains(name)
         };
-        // What is no document stands where it stood; a directory stands before its first blob.
+        // Other blobs keep their position, and a directory precedes its first blob.
         let passed: Vec<String> = names.iter().filter(|name| place(name)).cloned().collect();
         expected.retain(|name| !place(name) && !name.ends_with('/'));
         expected.splice(0..0, passed);
@@ -263,7 +263,7 @@ impl Check<'_> {
         let stated = descriptor["mediaType"].as_str().unwrap_or_default();
         let media_type = &oci_type(stated);
         let digest = descriptor["digest"].as_str().unwrap_or_default();
-        // Of Docker's types, only those in the table are right, and only where they were asked for.
+        // Only the Docker types in the table are valid, and only if they were requested.
         let is_docker = media_type != stated;
         if is_docker != self.is_docker || media_type.starts_with("application/vnd.docker.") {
             self.fault(at, stated);

@@ -1,4 +1,4 @@
-//! Reads an archive or a layout directory into memory, by tools that ocify's own reader does not share.
+//! Reads an archive or a layout directory into memory, without using ocify's reader.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,7 +42,7 @@ impl Contents {
             let name = name.trim_start_matches("./").to_owned();
             assert!(
                 files.insert(name.clone(), data).is_none(),
-                "{name} stands twice"
+                "duplicate entry {name}"
             );
         }
         Contents { files }

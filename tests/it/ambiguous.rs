@@ -1,4 +1,4 @@
-//! What different readers would read differently is refused by name.
+//! Constructs that readers interpret differently are refused, and the error names them.
 
 use serde_json::{Value, json};
 
@@ -154,7 +154,7 @@ fn diff_ids_in_another_case_are_refused() {
     );
 }
 
-/// Free maps are the user's own, and so are unknown objects.
+/// Keys of user-defined maps and of unknown objects are not checked.
 #[test]
 fn keys_of_maps_may_differ_in_case_only() {
     let layout = root_text(swap(
@@ -194,7 +194,7 @@ fn different_entries_with_one_name_are_refused() {
         let expected = format!("{entry} stands twice in in.tar, with different content");
         fails(name, &bytes, "duplicate-entry", &[&expected]);
     }
-    // What is the same twice means the same to everybody.
+    // Identical duplicates mean the same to every reader.
     let sandbox = Sandbox::new();
     let twice: Vec<Entry> = right.entries().into_iter().chain(right.entries()).collect();
     sandbox.put("twice.tar", tar(&twice));
@@ -230,7 +230,7 @@ fn lenient_uses_and_reports_the_last_of_several_entries() {
     let root = Contents::read(&sandbox.path("out.tar")).json("index.json");
     assert_eq!(root["manifests"][0]["annotations"]["note"], "second");
 
-    // The bytes of blobs are verified all the same: the last one counts and is damaged.
+    // Blobs are verified nevertheless: the last one is used, and it is damaged.
     let mut damaged = right_layout().entries();
     let blob = right_layout().find(&["\"rootfs\""]);
     let mut data = right_layout().blobs[&blob].clone();
@@ -280,7 +280,7 @@ fn a_second_archive_after_the_end_is_refused() {
     fails("one block of zeros", &gap, "trailing-archive", &["in.tar"]);
 }
 
-/// Two images, and a `manifest.json` that a test bends.
+/// Two images with a `manifest.json` that a test modifies.
 fn two_images(change: impl FnOnce(&mut Value, &mut Value)) -> Vec<u8> {
     let mut layout = Layout::new();
     let (one, two) = (

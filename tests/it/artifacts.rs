@@ -1,5 +1,5 @@
-//! What is no image beside an image: artifacts, signatures, attestations and sealed layers are kept,
-//! and follow what they refer to.
+//! Artifacts, signatures, attestations and encrypted layers in an image archive are kept, and references to
+//! changed images are updated.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ const NAME: &str = "docker.io/library/app:v1";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
-/// A manifest of OCI 1.1 that is no image.
+/// An OCI 1.1 manifest that is not an image.
 fn artifact(
     layout: &mut Layout,
     artifact_type: &str,

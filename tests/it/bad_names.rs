@@ -1,4 +1,4 @@
-//! Names in an input that no reader takes as they stand.
+//! Invalid image names in an input.
 
 use serde_json::{Value, json};
 

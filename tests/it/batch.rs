@@ -1,4 +1,4 @@
-//! Many inputs: what is found, where it goes, and what is told.
+//! Batches: which inputs are found, where outputs are written, and what is reported.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,7 +55,7 @@ fn a_tree_is_mirrored_and_outputs_equal_those_of_single_runs() {
     assert_eq!(summary["others"], json!({"left": 2, "copied": 0}));
     assert_eq!(sandbox.names(), ["in", "out", "single"]);
 
-    // The same with one thread, and with all inputs named.
+    // The result is the same with one thread, and if all inputs are given by name.
     sandbox
         .ocify(&["fix", "in", "-o", "one", "--jobs", "1"])
         .exits(0);
@@ -112,7 +112,7 @@ fn other_files_are_ignored_or_copied() {
     for copied in [6, 6] {
         let found = batch(&sandbox, &line);
         found.exits(0);
-        // What is not an archive of images is no other file, and special files are never copied.
+        // Damaged archives do not count as other files, and special files are never copied.
         assert_eq!(
             found.summary["others"],
             json!({"left": 2, "copied": copied})
@@ -182,7 +182,7 @@ fn bad_inputs_are_reported_and_do_not_stop_the_batch() {
         failed += 1;
         let item = &found.items[&path("")];
         assert_eq!(item["output"], Value::Null);
-        // People see it at the end, with the place and the next step.
+        // The text report ends with it, including the location and the hint.
         let message = item["error"]["message"].as_str().unwrap();
         let line = found
             .run
@@ -601,7 +601,7 @@ fn the_report_and_the_map_do_not_depend_on_threads() {
         maps.push(map);
     }
     assert_eq!(maps[0], maps[1]);
-    // What is kept is in the map as well.
+    // The map includes kept outputs.
     let line = ["fix", "in", "-o", "out", "--digest-map", "again.jsonl"];
     let found = sandbox.ocify(&line).exits(0);
     assert!(
@@ -669,7 +669,7 @@ fn shards_process_each_input_once_and_never_write_the_same_file() {
     };
     let map = String::from_utf8(sandbox.read("whole.jsonl")).unwrap();
     assert_eq!(sorted(&maps), sorted(&map));
-    // Another number of shards goes on with what these have finished.
+    // A run with another number of shards continues from what these have finished.
     let found = batch(&sandbox, &["in", "-o", "out"]);
     assert_eq!(found.count("kept"), count as u64);
 }

@@ -1,5 +1,5 @@
-//! Runs of many inputs that do not reach their end: killed, interrupted, or with a source that changes meanwhile. What is there then is
-//! whole, and the next run finishes the rest.
+//! Batches that stop early: killed, interrupted, or with a source that changes during the run. All outputs are complete then, and the next
+//! run finishes the rest.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,9 +19,9 @@ use crate::common::random::Random;
 use crate::common::runner::{Sandbox, wait_for};
 use crate::common::tree;
 
-/// How many runs have to be killed.
+/// How many runs must be killed.
 const KILLED: usize = 50;
-/// When so many were not enough, the test does not test what it should.
+/// If this many runs are not enough, the test fails, because it does not test what it should.
 const MOST: usize = 1000;
 
 /// What a batch must come to: the files of its outputs, and the digests that changed.

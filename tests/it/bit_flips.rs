@@ -1,5 +1,5 @@
-//! A bit that is flipped anywhere in a layer is found, whatever the layer is compressed with and
-//! whatever it is to become, and nothing is written.
+//! A bit flip anywhere in a layer is detected, whatever the layer's compression before and after, and nothing
+//! is written.
 
 use std::num::NonZeroUsize;
 use std::path::Path;

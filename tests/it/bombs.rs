@@ -1,5 +1,5 @@
-//! Small data that becomes large, or asks for much memory: in layers that are compressed anew, and in
-//! archives that are compressed as a whole.
+//! Small inputs that decompress to a lot of data or need a lot of memory: layers to be recompressed, and
+//! compressed archives.
 
 use std::io::Write;
 
@@ -74,7 +74,7 @@ fn highly_compressed_layers_are_refused() {
     succeeds(&zeros, &["--compression", "zstd"]);
     let options = ["--compression", "zstd", "--max-ratio", "100"];
     fails_with("gzip", &zeros, &options, ratio, &[PLACE]);
-    // A layer that keeps its bytes is not decompressed at all.
+    // A layer that is not recompressed is not decompressed.
     succeeds(&layer(OCI_ZSTD, zstd(&large), &large), &[]);
 }
 
@@ -82,7 +82,7 @@ fn highly_compressed_layers_are_refused() {
 fn nested_compression_is_not_expanded() {
     let inner = zstd(&vec![0; 200 << 20]);
     let outer = tar(&[Entry::file("inner", inner)]);
-    // What a layer holds is not looked into.
+    // The files in a layer are not examined.
     succeeds(
         &layer(OCI_ZSTD, zstd(&outer), &outer),
         &["--compression", "gzip"],
@@ -97,7 +97,7 @@ fn highly_compressed_archives_are_refused() {
     let run = sandbox.fix("in.tar", "out.tar");
     expect("zstd", &run, "compression-ratio", &["1100 times larger"]);
     assert_eq!(sandbox.names(), ["in.tar"]);
-    // Allowed to become large, it turns out to be no image.
+    // With a higher limit it is decompressed, and is not an image.
     let run = sandbox.fix_with("in.tar", "out.tar", &["--max-ratio", "100000"]);
     expect("zstd", &run, "not-an-image", &[]);
 }

@@ -1,6 +1,6 @@
-//! What people and programs see: golden texts, JSON by its schema, progress and colors.
+//! The command's output: golden texts, JSON that follows its schema, progress and colors.
 //!
-//! The texts stand in `tests/golden/`; `OCIFY_WRITE_GOLDEN=1` writes them anew.
+//! The golden texts are in `tests/golden/`. `OCIFY_WRITE_GOLDEN=1` regenerates them.
 
 use std::fs;
 

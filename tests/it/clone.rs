@@ -1,7 +1,7 @@
-//! `--verify documents` to a new archive: a clone on filesystems that have clones, a copy elsewhere, and the same bytes on all.
+//! `--verify documents` to a new archive: a clone on filesystems that support reflinks, a copy elsewhere, and always the same bytes.
 //!
-//! The filesystems are images of a few hundred MiB (sparse) on loop devices, mounted in a namespace of their own: however a test
-//! ends, nothing stays mounted. That needs root, `mkfs.btrfs` and `mkfs.xfs`; without them the tests say so and pass, unless
+//! The filesystems are sparse images of a few hundred MiB on loop devices. They are mounted in a separate mount namespace, so that nothing
+//! stays mounted however a test ends. This needs root, `mkfs.btrfs` and `mkfs.xfs`. Without them the tests report that and pass, unless
 //! `OCIFY_REQUIRE_ENGINES=1`.
 
 use std::env;
@@ -93,12 +93,12 @@ fn clones(name: &str, mkfs: &str) {
         "{name}: {}\n{stdout}{stderr}",
         output.status
     );
-    // Space may also become free meanwhile.
+    // Other processes may free space at the same time.
     let used: i64 = stdout.trim().parse().unwrap();
     assert!(used < MOST as i64, "{name}: the clone took {used} bytes");
 }
 
-/// What is not there of all that is needed.
+/// The requirement that is missing, if any.
 fn missing(mkfs: &str) -> Option<String> {
     let is_root =
         fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);

@@ -1,4 +1,4 @@
-//! Outputs that are compressed as a whole, by their name.
+//! Compressed outputs, which are selected by the file name.
 
 use std::io::Read;
 
@@ -79,7 +79,7 @@ fn the_output_name_selects_the_compression() {
                 .map(|c| &c["rule"])
                 .collect();
             assert_eq!(rules, ["outer-compression"], "{output}");
-            // What goes out in the form that it came in changes nothing.
+            // An output in the same form as the input is not a change.
             let same = format!("same-{output}");
             let report = sandbox
                 .fix_with(output, &same, &["--force"])
@@ -90,7 +90,7 @@ fn the_output_name_selects_the_compression() {
             assert!(sandbox.read("again.tar") == plain, "{output}");
         }
     }
-    // Other suffixes are names like any other, and a directory has none.
+    // Other suffixes have no meaning, and directories are never compressed.
     for output in ["o.gzip", "o.xz", "o.tar.bz2", "gz"] {
         sandbox.fix("small.tar", output).exits(0);
         check_output(&sandbox.path(output));

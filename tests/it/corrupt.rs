@@ -1,4 +1,4 @@
-//! Damaged inputs fail, and the message names what is damaged.
+//! Damaged inputs fail, and the error names what is damaged.
 
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ fn a_truncated_archive_fails_unless_it_is_still_complete() {
             assert_eq!(findings.iter().any(is_told), !is_ended, "cut at {cut}");
             continue;
         }
-        // An end marker that is cut within a block is damage; without its blocks it is not.
+        // A partial block in the end-of-archive marker is damage, but missing blocks are not.
         assert!(
             cut < last_data || cut % 512 != 0,
             "cut at {cut}: nothing was lost: {run:#?}"

@@ -1,6 +1,6 @@
-//! SIGKILL at any moment of an in-place fix, from outside: the next command brings the file back.
+//! SIGKILL at any moment of an in-place fix: the next command restores the file.
 //!
-//! What happens when unsynced writes are lost as well is tested at the system calls, in `src/journal/tests.rs`.
+//! The loss of unsynced writes is tested at the level of system calls, in `src/journal/tests.rs`.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -18,10 +18,10 @@ use crate::common::placed::fix;
 use crate::common::random::Random;
 use crate::common::runner::{Sandbox, run};
 
-/// How many runs have to be killed, and how many of them while the file was neither old nor new.
+/// How many runs must be killed, and how many of them while the file was neither old nor new.
 const KILLED: usize = 120;
 const TORN: usize = 12;
-/// When so many were not enough, the test does not test what it should.
+/// If this many runs are not enough, the test fails, because it does not test what it should.
 const MOST: usize = 1500;
 const THREADS: usize = 2;
 
@@ -101,7 +101,7 @@ impl Campaign {
         child.wait().unwrap().signal() == Some(9)
     }
 
-    /// What comes next brings the file back, whatever command it is.
+    /// The next command restores the file, whatever command it is.
     fn recover(&self, sandbox: &Sandbox, number: usize) {
         let had_journal = sandbox.path(JOURNAL).exists();
         let found = sandbox.read("in.tar");

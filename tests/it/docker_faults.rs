@@ -1,5 +1,4 @@
-//! Docker archives that are incomplete, damaged or no image archives are refused, and so are skopeo's
-//! directories.
+//! Docker archives and skopeo directories that are incomplete, damaged or not images are refused.
 
 use std::fs;
 
@@ -77,7 +76,7 @@ fn missing_files_are_named() {
         ("long chain", long, vec![at[1]]),
     ];
     for (name, bytes, parts) in cases {
-        // A device has no bytes, so a header that gives it some is no valid archive.
+        // A device has no data, so a header with a size is invalid.
         let code = if name == "device" {
             "invalid-archive"
         } else {

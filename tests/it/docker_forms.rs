@@ -1,5 +1,5 @@
-//! Docker archives in every way that they are written: by real tools, unpacked, and with the same
-//! entries in other headers, names and orders.
+//! Docker archives in every form: written by real tools, unpacked, and with the same entries under other
+//! headers and names and in other orders.
 
 use std::fs;
 

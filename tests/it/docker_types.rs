@@ -1,4 +1,4 @@
-//! `--oci-mediatypes=false`: Docker's types where each has one, and a refusal where none exists.
+//! `--oci-mediatypes=false`: types are replaced with Docker's, and content without a Docker type is refused.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use crate::common::saved::{Saved, image};
 const NAME: &str = "docker.io/library/app:v1";
 const DOCKER: &str = "--oci-mediatypes=false";
 
-/// Writes Docker's types twice: nothing may change the second time.
+/// Converts to Docker's types twice. The second run must not change anything.
 #[track_caller]
 fn docker(input: &[u8], more: &[&str]) -> (Contents, Value) {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! Documents that are damaged or contradict each other are refused, and the message names the place.
+//! Damaged and contradictory documents are refused, and the error names the location.
 
 use serde_json::{Value, json};
 

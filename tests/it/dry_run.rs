@@ -1,4 +1,4 @@
-//! What a dry run says is what the run itself does, whatever the way out.
+//! A dry run reports what the run does, for every kind of output.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,7 +47,7 @@ fn a_dry_run_reports_what_the_run_does() {
     assert_eq!(ends, ["failed", "fixed", "unchanged"]);
 }
 
-/// What depends on the new layers cannot be known; all else is.
+/// A dry run knows everything except what depends on recompressed layers.
 #[test]
 fn a_dry_run_compresses_nothing() {
     let sandbox = Sandbox::new();

@@ -1,5 +1,4 @@
-//! Every code of failure as the library reports it: the facts that an error has as fields, which are
-//! those that its message states.
+//! Every error code as the library reports it: the error's fields contain the same facts as its message.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -25,7 +24,7 @@ use crate::common::faults::{faults, odd_layer};
 use crate::common::runner::Sandbox;
 use crate::common::{repository, sha256};
 
-/// Stops the run before it begins.
+/// Stops the run before it starts.
 #[derive(Debug)]
 struct Stopped;
 
@@ -51,8 +50,8 @@ fn run(sandbox: &Sandbox, fix: Fix, output: Output<'_>) -> Result<()> {
     fix.run(input, output).map(drop)
 }
 
-/// The facts of an error in one line: hexadecimal digits of digests are dots, and paths are those in
-/// the sandbox.
+/// The facts of an error in one line. Hexadecimal digits of digests are replaced with dots, and paths are
+/// relative to the sandbox.
 fn facts(error: &Error, root: &Path) -> String {
     let mut line = String::new();
     if let Some(path) = error.path() {
@@ -91,7 +90,7 @@ fn facts(error: &Error, root: &Path) -> String {
     short
 }
 
-/// The message states every fact; a digest stands in it as it is or as the name of a blob.
+/// The message contains every fact. A digest may appear as the name of a blob.
 fn check_message(error: &Error) {
     let message = error.to_string();
     let place = error.place();
@@ -115,7 +114,7 @@ fn check_message(error: &Error) {
         !message.ends_with('.') && !message.contains('\n'),
         "{message}"
     );
-    // The cause is told once.
+    // The message contains the cause once.
     if let Some(source) = std::error::Error::source(error) {
         assert!(!message.contains(&source.to_string()), "{message}");
         assert_eq!(error.message_with_causes(), format!("{message}: {source}"));
@@ -130,7 +129,7 @@ fn check(name: &str, sandbox: &Sandbox, result: Result<()>, code: Code, expected
     assert_eq!(facts(&error, sandbox.root()), expected, "{name}: {error}");
 }
 
-/// What the errors of bad archives state, by the name of the fault.
+/// The facts in the errors of bad archives, by the name of the fault.
 #[rustfmt::skip]
 const FAULTS: [(&str, Code, &str); 27] = [
     ("cut", Code::TruncatedArchive, "path in.tar entry blobs/sha256/… byte 2560 expected 96 found 40"),
@@ -171,7 +170,7 @@ fn errors_of_bad_archives_have_facts() {
         assert_eq!(fault.name, name);
         let sandbox = Sandbox::new();
         sandbox.put("in.tar", &fault.bytes);
-        // What has no type fails unless it is compressed with something that has one.
+        // A layer in a format without a media type fails unless it is recompressed.
         let fix = match name {
             "odd-layer" => Fix::new(),
             _ => Fix::new().compression(Compression::Gzip),
@@ -242,7 +241,7 @@ fn full(sandbox: &Sandbox) -> Result<()> {
     )
 }
 
-/// A stream that begins like an image layout, and whose last file says that it is not one.
+/// A stream that starts like an image layout, but whose last file shows that it is not one.
 fn passed(sandbox: &Sandbox) -> Result<()> {
     let layer = &right_image().layers[0].bytes;
     let item = json!([{"Config": "config.json", "RepoTags": null, "Layers": ["layer.tar"]}]);
@@ -258,12 +257,12 @@ fn passed(sandbox: &Sandbox) -> Result<()> {
     Fix::new().run(input, output).map(drop)
 }
 
-/// What a fix in place that did not end leaves beside the file.
+/// The journal that an interrupted in-place fix leaves.
 fn leave_journal(sandbox: &Sandbox) {
     sandbox.put(".in.tar.ocify-journal", "x");
 }
 
-/// The other ways to fail.
+/// All other errors.
 #[rustfmt::skip]
 const RUNS: [(&str, Run, Code, &str); 22] = [
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
@@ -303,7 +302,7 @@ fn errors_of_requests_have_facts() {
     }
 }
 
-/// Codes that the library cannot be brought to from here, and the tests that produce them.
+/// Codes that this test cannot provoke, and the tests that do.
 const ELSEWHERE: [(Code, &str, &str); 5] = [
     (
         Code::OutputIsTerminal,

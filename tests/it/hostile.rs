@@ -1,4 +1,4 @@
-//! Attacks on image archives end in an error, soon and within bounds.
+//! Malicious archives cause an error quickly and within memory limits.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -18,9 +18,9 @@ use crate::common::runner::{Run, Sandbox, run};
 use crate::common::{sha256, tree};
 
 const NAME: &str = "docker.io/library/app:v1";
-/// Enough for any input here, whatever it claims: 512 MiB of address space.
+/// The address space limit in KiB (512 MiB), enough for every input here, whatever it claims.
 const MEMORY_KIB: u64 = 512 * 1024;
-/// Far more than any input here takes in a debug build on a busy machine.
+/// The time limit, far more than any input here needs in a debug build on a busy machine.
 const SOON: Duration = Duration::from_secs(50);
 
 /// Fixes within bounded memory and time.
@@ -153,7 +153,7 @@ fn links_and_devices_are_never_content() {
             );
         }
     }
-    // A link to a later entry stands for nothing, and elsewhere links are extra entries.
+    // Links to later entries are ignored, and other links are extra entries.
     let sandbox = Sandbox::new();
     sandbox.put(
         "in.tar",
@@ -349,7 +349,7 @@ fn shared_children_are_visited_once() {
 
 #[test]
 fn a_document_that_claims_to_be_its_own_child_is_damaged() {
-    // A true cycle needs a digest that cannot be computed, so the digest has to lie.
+    // A real cycle would require a digest that cannot be computed, so the digest is false.
     let mut layout = Layout::new();
     let image = layout.image(&right_image());
     let digest = format!("sha256:{}", sha256(b"cycle"));

@@ -1,4 +1,4 @@
-//! `--in-place`: the same images as in a new archive, by a few writes.
+//! `--in-place` gives the same images as a new archive with only a few writes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -50,7 +50,7 @@ fn in_place_fixes_are_equivalent_to_new_archives() {
         assert_eq!(changes(&report), changes(&new), "{name}");
         let findings = |report: &Value| report["findings"].to_string().len();
         assert_eq!(findings(&report), findings(&new), "{name}");
-        // Blobs that stay have not moved.
+        // Unchanged blobs have not moved.
         let (old, result) = (Contents::from_tar(&bytes), sandbox.read("in.tar"));
         for digest in Contents::from_tar(&result).digests() {
             let Some(blob) = old.blob(&digest).filter(|blob| !blob.is_empty()) else {
@@ -108,7 +108,7 @@ fn documents_replace_the_old_ones() {
         new[new.len() - 3..],
         ["index.json", "manifest.json", "oci-layout"]
     );
-    // The report and the metadata tell of the digest that is there.
+    // The report and the metadata contain the digest in the archive.
     assert_eq!(report["images"][0]["digest"], digests["after"]);
 }
 
@@ -158,7 +158,7 @@ fn a_document_that_does_not_fit_is_appended() {
     }
 }
 
-/// An archive whose root files stand at these places: in front, or behind the blobs.
+/// An archive whose root files are before or after the blobs.
 fn ordered(layout: &Layout, front: &[&str]) -> Vec<u8> {
     let is_front = |entry: &&Entry| front.contains(&std::str::from_utf8(&entry.name).unwrap());
     let entries = layout.entries();
@@ -169,7 +169,7 @@ fn ordered(layout: &Layout, front: &[&str]) -> Vec<u8> {
 
 #[test]
 fn leading_root_files_are_padded_or_become_blobs() {
-    // Shorter by the types: it fits where it was.
+    // The new types are shorter, so it fits in the old entry.
     let mut layout = docker_layout();
     layout.edit_root(|root| root["manifests"][0]["annotations"]["x"] = json!("x".repeat(900)));
     let bytes = ordered(&layout, &["index.json", "oci-layout"]);
@@ -181,7 +181,7 @@ fn leading_root_files_are_padded_or_become_blobs() {
     assert_eq!(index.len(), layout.index.as_ref().unwrap().len());
     assert!(index.ends_with(' '));
 
-    // Longer by many names: the old one becomes a blob, and the new one stands at the end.
+    // Many names make it longer: the old entry becomes a blob, and the new one is appended.
     let bytes = ordered(&layout, &["index.json", "oci-layout"]);
     let many: Vec<String> = (0..9).map(|n| format!("example.com/app:{n}")).collect();
     let options: Vec<&str> = many.iter().flat_map(|name| ["--name", name]).collect();
@@ -191,7 +191,7 @@ fn leading_root_files_are_padded_or_become_blobs() {
     assert_eq!(found[..2], [&old[..], "oci-layout"]);
     assert_eq!(found[found.len() - 2..], ["index.json", "manifest.json"]);
 
-    // Its bytes are there as a blob already: nothing can become of the old one.
+    // A blob with its bytes exists already, so the old entry cannot become one.
     let index = layout.index.clone().unwrap();
     layout.blob("application/x", &index);
     let sandbox = Sandbox::new();
@@ -272,7 +272,7 @@ fn the_form_of_an_archive_is_kept() {
             .collect();
         fixed(&tar(&no_directories), &[]);
     }
-    // What stays, stays: mode and time of a document that was renamed.
+    // A renamed document keeps its mode and time.
     let changed: Vec<Entry> = entries
         .iter()
         .map(|entry| Entry {
@@ -319,7 +319,7 @@ fn the_length_of_the_end_marker_does_not_matter() {
 
 #[test]
 fn duplicate_documents_are_fixed_or_refused() {
-    // The new manifest is there already, with the old one's length, beside the old one.
+    // The new manifest already exists in addition to the old one, and has the same length.
     let mut layout = docker_layout();
     let (sandbox, report) = fixed(&layout.tar(), &[]);
     let new = report["digests"][0]["after"].as_str().unwrap().to_owned();
@@ -334,8 +334,8 @@ fn duplicate_documents_are_fixed_or_refused() {
     let name = crate::common::contents::blob_name(&new);
     assert_eq!(names.iter().filter(|found| **found == name).count(), 1);
 
-    // An entry that stands twice with the same bytes is one to every reader: a blob may, a root file
-    // that changes may not.
+    // Duplicate entries with the same bytes mean the same to every reader. They are allowed for a blob, but not
+    // for a root file that changes.
     let mut entries = layout.entries();
     entries.insert(2, entries[2].clone());
     let sandbox = Sandbox::new();

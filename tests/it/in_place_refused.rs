@@ -1,4 +1,4 @@
-//! What `--in-place` refuses, and that nothing is written then.
+//! `--in-place` refuses what it cannot do, and then writes nothing.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -106,7 +106,7 @@ fn in_place_fixes_that_would_remove_entries_are_refused() {
         named(two, "docker.io/library/two:v1"),
     ]);
     refused(&layout.tar(), &["--image", "1"], "in-place-refused", part);
-    // Nothing to drop is no reason to refuse.
+    // If there is nothing to remove, it succeeds.
     fixed(&layout.tar(), &["--attestations", "drop"]);
 
     let zstd = Layout::of(
@@ -138,7 +138,7 @@ fn only_regular_files_are_fixed_in_place() {
     assert_eq!(code("layout"), "in-place-refused");
     assert_eq!(code("/dev/null"), "in-place-refused");
     assert_eq!(code("absent.tar"), "io");
-    // A program that runs cannot be written by anyone.
+    // Nobody can write to a running program.
     let copy = ["/bin/sleep", "busy.tar"];
     run(Command::new("cp").args(copy).current_dir(sandbox.root())).exits(0);
     let mut running = Command::new(sandbox.path("busy.tar"))
@@ -151,7 +151,7 @@ fn only_regular_files_are_fixed_in_place() {
     assert_eq!(found, "not-writable");
     sandbox.put("text.tar", "text");
     assert_eq!(code("text.tar"), "not-an-image");
-    // Of a link, the file that it leads to is rewritten, and the link stays.
+    // A link is kept, and its target is rewritten.
     sandbox.put(
         "in.tar",
         fs::read(fixture("buildkit-docker-zstd-ocifalse.tar")).unwrap(),
@@ -204,7 +204,7 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
     assert_eq!(dry["changes"], wet["changes"]);
     assert_eq!(dry["digests"], wet["digests"]);
     fix(&sandbox, "in.tar", &["--dry-run"]).exits(0);
-    // It refuses what would be refused.
+    // A dry run refuses the same inputs.
     let bytes = fs::read(fixture("docker20-save.tar")).unwrap();
     refused(
         &bytes,
@@ -244,7 +244,7 @@ fn a_damaged_layer_is_detected_only_with_full_verification() {
 
 #[test]
 fn archives_that_cannot_be_patched_are_copied() {
-    // Whatever the way, the same input and options give the same bytes.
+    // The same input and options always give the same bytes, whether patched or copied.
     for name in REFUSED {
         let sandbox = Sandbox::new();
         sandbox.fix(fixture(name), "full.tar").exits(0);
@@ -312,7 +312,7 @@ fn recovery_without_a_journal_does_nothing() {
         .json();
     assert_eq!(report["status"], "unchanged");
     assert_eq!(sandbox.read("in.tar"), bytes);
-    // A journal that is not whole means that nothing was written.
+    // An incomplete journal means that nothing was written.
     sandbox.put(".in.tar.ocify-journal", "ocify undo journal 1\n");
     let run = sandbox.ocify(&["fix", "in.tar", "--dry-run"]).exits(3);
     assert!(run.stderr.contains("had not been changed yet"), "{run:?}");

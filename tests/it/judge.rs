@@ -1,4 +1,4 @@
-//! The checker that the other tests rely on sees every fault that it is there for.
+//! The checker that the other tests rely on detects every kind of fault.
 
 use serde_json::{Value, json};
 

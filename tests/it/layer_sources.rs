@@ -1,4 +1,4 @@
-//! `LayerSources` in manifest.json, and the layers that it is made for: those that are fetched elsewhere.
+//! `LayerSources` in manifest.json, and the foreign layers that it describes.
 
 use serde_json::{Value, json};
 
@@ -123,7 +123,7 @@ fn a_docker_archive_keeps_the_source_of_a_foreign_layer() {
         item["LayerSources"],
         json!({app.layers[0].diff_id.clone(): foreign})
     );
-    // A key that docker does not look for is of no use.
+    // docker does not look for this key.
     saved.items[0]["LayerSources"] = json!({format!("sha256:{}", sha256(&remote)): foreign});
     let found = holds(&saved.tar(), &[&app]);
     assert!(found.contents.json("manifest.json")[0]["LayerSources"].is_null());

@@ -1,4 +1,4 @@
-//! Image layouts in every way that their archives are written, and with every fault around the image.
+//! Image layouts in every form that archives of them have, and with every fault outside the image.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::common::saved::image;
 
 const NAME: &str = "docker.io/library/app:v1";
 
-/// An index of two platforms in Docker's types, of which nothing is right.
+/// An index of two platforms with Docker's types, in which everything needs to be fixed.
 fn sample() -> Layout {
     let mut layout = Layout::new();
     let children = ["amd64", "arm64"]

@@ -1,4 +1,4 @@
-//! Layout directories as outputs: what shares its bytes with the input, and what never does.
+//! Layout directories as outputs: which files share their blocks with the input, and which never do.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -40,7 +40,7 @@ fn linked_and_copied_files_have_the_same_contents() {
                 tree(&sandbox.path("auto")),
                 "{name} {link}"
             );
-            // The way over a directory leads to the same archive.
+            // Converting via a directory gives the same archive.
             sandbox.fix(sandbox.path(link), "over.tar").exits(0);
             let is_same = sandbox.read("over.tar") == sandbox.read("straight.tar");
             assert!(is_same, "{name} {link}");
@@ -171,7 +171,7 @@ fn blocks_are_shared_if_the_filesystem_supports_it() {
     let used = fix(&root.join("one"), "three/", &["--link", "never"]);
     assert!(used > one + LEN as u64 / 2, "{used} of {one}");
     assert_eq!(tree(&root.join("three")), tree(&root.join("one")));
-    // What is shared needs no room.
+    // Shared blocks need no space.
     let mut count = 0;
     let refused = loop {
         let mut command = sandbox.command();

@@ -1,4 +1,4 @@
-//! What is no layer of an image keeps its bytes when layers are compressed anew, and is reported.
+//! Recompression leaves blobs that are not image layers unchanged, and reports them.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn left(report: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Fixes an archive and expects this blob in it, and one finding that says so.
+/// Fixes an archive and expects this blob in the output, and one finding about it.
 #[track_caller]
 fn keeps(input: &[u8], options: &[&str], blob: &Value, place: &str, why: &str) {
     let sandbox = Sandbox::new();
@@ -45,7 +45,7 @@ fn keeps(input: &[u8], options: &[&str], blob: &Value, place: &str, why: &str) {
     assert!(found[0].0.ends_with(place), "{found:?}");
     assert!(found[0].1.starts_with("1 blob keeps its"), "{found:?}");
     assert!(found[0].1.contains(why), "{found:?}");
-    // Who asks for nothing is told nothing.
+    // Without an option there is no finding.
     let report = sandbox.fix("in.tar", "kept.tar").exits(0).json();
     assert_eq!(left(&report), []);
 }
@@ -73,7 +73,7 @@ fn attestations_are_left_unchanged() {
     let kept = statements(&sandbox.path("out.tar"));
     assert!(!kept.is_empty());
     assert_eq!(kept, statements(&fixture(name)));
-    // An engine's demand says nothing about statements, which no engine decompresses.
+    // --for does not apply to statements, which no engine decompresses.
     let options = ["--for", "docker@20.10"];
     let run = sandbox
         .fix_with(fixture(name), "for.tar", &options)

@@ -1,4 +1,4 @@
-//! `--missing`: what is done about content that the input lacks.
+//! `--missing`: how content that the input lacks is handled.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn pruned(found: &Fixed) -> Vec<String> {
         .collect()
 }
 
-/// An index of two platforms with an attestation each; `gone` are blobs that the archive lacks.
+/// An index of two platforms, each with an attestation. The archive lacks the blobs in `gone`.
 fn platforms(gone: &dyn Fn(&[Value; 4]) -> Vec<Value>, nested: bool) -> Vec<u8> {
     let mut layout = Layout::new();
     let amd64 = layout.image(&one());
@@ -82,7 +82,7 @@ fn missing_platforms_are_pruned_with_their_attestations() {
     assert_eq!(found.contents.manifests().len(), 2);
     assert_eq!(found.report["images"][0]["platform"], "linux/amd64");
 
-    // A layer of the platform is enough, and what only that platform needed goes.
+    // One missing layer is enough, and blobs that only that platform needs are removed.
     let arm = two().architecture("arm64");
     let layer = json!({"digest": parts(&arm)[2]});
     let config = json!({"digest": parts(&arm)[0]});

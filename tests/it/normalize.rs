@@ -1,4 +1,4 @@
-//! Every rule: which place changes, from what, to what, and nothing else in the document.
+//! Every rule: which value changes, from what to what, and that nothing else in the document changes.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ const LAYER: &str = "index.json, manifests[0], layers[0]";
 const FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 const NONDISTRIBUTABLE: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 
-/// Fixes an archive; the output is right and stays as it is when it is fixed again.
+/// Fixes an archive. The output is valid, and fixing it again does not change it.
 #[track_caller]
 fn fix(layout: &Layout) -> (Value, Contents) {
     fix_with(layout, &[])
@@ -164,7 +164,7 @@ fn a_docker_image_becomes_an_oci_image() {
     found.sort();
     assert_eq!(found, expected);
 
-    // Parents follow their children, and both digests are told.
+    // Parents are updated after their children, and both digests are reported.
     let digests = report["digests"].as_array().unwrap();
     let told: Vec<_> = digests
         .iter()
@@ -430,7 +430,7 @@ fn unknown_types_are_kept_and_reported() {
     );
 }
 
-/// A Docker manifest in an odd style, whose text may change in four named places only.
+/// A Docker manifest with unusual formatting, of which only four named values may change.
 #[test]
 fn a_rewritten_document_keeps_its_formatting() {
     let mut layout = Layout::new();

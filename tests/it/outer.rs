@@ -1,4 +1,4 @@
-//! Archives that are compressed as a whole, in and out.
+//! Compressed archives as inputs and outputs.
 
 use std::fs;
 use std::io::Write;
@@ -126,7 +126,7 @@ fn truncation_is_detected_at_any_byte() {
     let plain = sample();
     for (name, compress) in FORMS {
         let whole = compress(&plain);
-        // The last bytes are checksums and the end: without them nobody knows that all is there.
+        // The last bytes are checksums and end markers, without which the data may be incomplete.
         for cut in [
             whole.len() / 4,
             whole.len() / 2,
@@ -141,7 +141,7 @@ fn truncation_is_detected_at_any_byte() {
                 &["in.tar", "ends inside its", name],
             );
         }
-        // A whole stream of a cut tar.
+        // A complete compressed stream of a truncated tar.
         fails(
             name,
             &compress(&plain[..plain.len() - 2000]),
@@ -263,7 +263,7 @@ fn compressed_fixtures_give_the_same_output() {
 
 #[test]
 fn a_compressed_archive_counts_as_a_change() {
-    // docker 20.10 and ctr's --local take no archive that is compressed with zstd.
+    // docker 20.10 and `ctr --local` cannot read archives that are compressed with zstd.
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", zstd(&right_layout().tar()));
     sandbox.ocify(&["fix", "in.tar", "--dry-run"]).exits(3);

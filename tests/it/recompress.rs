@@ -1,4 +1,4 @@
-//! Layers compressed anew: the tar in them, the diff IDs and the image ID stay.
+//! Recompression keeps the tar in each layer, the diff IDs and the image ID.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -314,7 +314,7 @@ fn bzip2_and_xz_layers_become_readable() {
         for form in ["gzip", "zstd", "uncompressed"] {
             fixed(&layout, &["--compression", form]);
         }
-        // No engine is known to read them: there is no media type that says so.
+        // No engine is known to read them, because they have no media type.
         fixed(&layout, &["--for", "docker@20.10"]);
     }
 }
@@ -340,7 +340,7 @@ fn a_layer_shared_by_two_images_is_recompressed_once() {
     assert!(parts[0].iter().any(|digest| parts[1].contains(digest)));
 }
 
-/// A process may have few files open, and an archive many layers.
+/// An archive can have more layers than a process can have open files.
 #[test]
 fn many_layers_need_few_temporary_files() {
     let layer = |number| Layer::zstd(OCI_ZSTD, &format!("layer {number}"));

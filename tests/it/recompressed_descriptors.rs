@@ -1,4 +1,4 @@
-//! Descriptors of layers that were compressed anew: what was true of the old bytes only goes.
+//! Descriptors of recompressed layers: everything that was true only of the old bytes is removed.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::common::judged::{Fixed, fixed};
 
 const NAME: &str = "docker.io/library/app:v1";
 
-/// The annotations that tell of one compressed form.
+/// The annotations that describe the compressed bytes.
 const OF_ONE_FORM: [&str; 9] = [
     "containerd.io/snapshot/stargz/toc.digest",
     "io.containers.estargz.uncompressed-size",
@@ -58,7 +58,7 @@ fn only_annotations_about_the_old_bytes_are_removed() {
         let expected = ["a", "org.opencontainers.image.title", "z"];
         assert_eq!(keys(&changed), expected, "{form}");
     }
-    // A layer that is gzip already keeps its bytes and what tells of them.
+    // A layer that already uses gzip keeps its bytes and their annotations.
     for options in [
         &[][..],
         &["--compression", "gzip"],

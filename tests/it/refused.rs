@@ -1,4 +1,4 @@
-//! What is not supported, and what is refused before anything is written.
+//! Unsupported content and unsafe requests are refused before anything is written.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -243,7 +243,7 @@ fn force_replaces_a_file_and_nothing_else() {
     sandbox.fix_with("in.tar", "old.tar", &["--force"]).exits(0);
     crate::common::checker::check_output(&sandbox.path("old.tar"));
     assert_eq!(sandbox.names(), ["in.tar", "old.tar"]);
-    // A run that fails leaves the old file as it was.
+    // A failing run leaves the old file unchanged.
     let before = sandbox.read("old.tar");
     let mut damaged = right_layout();
     let layer = digest_of(&damaged.manifest(&right_image())["layers"][0]).replacen(':', "/", 1);
@@ -272,7 +272,7 @@ fn inputs_that_cannot_be_read_are_named() {
         "not-an-image",
         &["/dev/zero is neither a file nor a directory"],
     );
-    // One without a writer would be waited for without end.
+    // Opening a FIFO without a writer would block forever.
     let made = std::process::Command::new("mkfifo")
         .arg(sandbox.path("pipe"))
         .status();

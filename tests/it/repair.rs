@@ -1,5 +1,5 @@
-//! Archives with both roots of which one is at fault: mended where the other one proves it, refused
-//! where nothing does.
+//! Archives with two roots, one of which is wrong: they are fixed if the other root proves the fault, and
+//! refused otherwise.
 
 use serde_json::{Value, json};
 
@@ -115,7 +115,7 @@ fn layers_without_proof_are_not_restored() {
             &[AT],
         );
     }
-    // What the plan takes for proven is verified when it is copied.
+    // What the plan assumes is verified during the copy.
     let mut damaged = with_fault(&app, empty);
     let layer = format!("blobs/sha256/{}", sha256(&layer_tar("b")));
     damaged.blobs.insert(layer.clone(), layer_tar("c"));
@@ -280,7 +280,7 @@ fn one_layer_may_be_present_in_two_compressions() {
     assert!(fixed(&right(&both).tar(), &[]).bytes == right(&both).tar());
 }
 
-/// docker ignores what follows a gzip layer, and skopeo refuses it; only compressing it anew leaves it out.
+/// docker ignores trailing data after a gzip layer, and skopeo refuses it. Only recompression removes it.
 #[test]
 fn trailing_data_after_a_gzip_layer_is_kept() {
     let plain = layer_tar("a");

@@ -1,4 +1,4 @@
-//! Every fixture with an `index.json` comes out right, with every config, layer and name of the input.
+//! Every fixture with an `index.json` is fixed correctly and keeps every config, layer and name of the input.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::common::contents::Contents;
 use crate::common::runner::{Run, Sandbox};
 use crate::common::{fixture, layouts, sha256, tree};
 
-/// What of the input must never change: the hash and the time of every file.
+/// The properties of the input that must not change: the hash and the time of every file.
 fn state(path: &Path) -> (Vec<(std::path::PathBuf, Vec<u8>)>, std::time::SystemTime) {
     let files = if path.is_dir() {
         tree(path)
@@ -29,7 +29,7 @@ fn strings<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
     items.map(|item| item[key].as_str().unwrap()).collect()
 }
 
-/// The familiar names that an input states, in either form; a bare tag is none.
+/// The familiar names in an input, from either root. A tag alone is not a name.
 fn names(contents: &Contents) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in contents.json("index.json")["manifests"].as_array().unwrap() {
@@ -312,7 +312,7 @@ fn the_platform_option_selects_the_image_in_manifest_json() {
                 "{name}"
             );
             configs.insert(config.clone());
-            // A manifest.json that is there decides the next time, so that nothing changes.
+            // The next run follows the existing manifest.json, so nothing changes.
             let again = format!("again-{architecture}.tar");
             sandbox.fix(&output, &again).exits(0);
             assert!(sandbox.read(&output) == sandbox.read(&again), "{name}");

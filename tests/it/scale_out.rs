@@ -1,5 +1,5 @@
-//! The examples of docs/scale-out.md, run as they stand there: each with the variables that its engine documents, and on a tree with
-//! a damaged archive. Together the shares must write what a single run writes.
+//! Runs the examples of docs/scale-out.md verbatim, with the variables that each engine documents, on a tree with a damaged archive. The
+//! shards together must write what a single run writes.
 
 mod actions;
 

@@ -1,4 +1,4 @@
-//! `--image`: what goes out, and what goes with it.
+//! `--image`: which images are written, and what is written with them.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::common::judged::{Fixed, fixed};
 use crate::common::runner::Sandbox;
 use crate::common::saved::{Saved, config_hex, image, parts};
 
-/// Two images with all that can refer to an image; the second one lies in an index.
+/// Two images with everything that can refer to an image. The second one is in an index.
 struct Crowd {
     layout: Layout,
     first: Value,
@@ -99,7 +99,7 @@ fn an_image_can_be_selected_in_every_way() {
                 "{way}"
             );
         }
-        // The other one's blobs are gone, the shared one is not, and what nobody names stays.
+        // The other image's blobs are removed, except a shared one. Unreferenced blobs are kept.
         let found = |text: &str| {
             expected
                 .contents

@@ -1,4 +1,4 @@
-//! Where and how far a compressed archive is decompressed.
+//! Where compressed archives are decompressed, and the limits on that.
 
 use std::fs;
 use std::path::Path;
@@ -88,7 +88,7 @@ fn the_spool_directory_is_used_and_left_empty() {
     sandbox
         .fix_with("plain.tar", "plain-out.tar", &options)
         .exits(0);
-    // Also TMPDIR is honoured, and --spool-dir goes first.
+    // TMPDIR is used, and --spool-dir takes precedence.
     let tmpdir = |value: &str, more: &[&str]| {
         let mut command = sandbox.command();
         command

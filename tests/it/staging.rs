@@ -1,4 +1,4 @@
-//! What a run leaves when it is killed while it writes, and what the next run that writes the same output does about it.
+//! Leftovers of a run that was killed while writing, and how the next run with the same output removes them.
 
 use std::fs;
 use std::io::Write;
@@ -83,7 +83,7 @@ fn stopped(sandbox: &Sandbox, command: &mut Command) -> Child {
         .spawn()
         .unwrap();
     let begun = Instant::now();
-    // What has something in it has its lock as well.
+    // Once it contains something, it is locked too.
     let has_content = |name: &String| {
         let path = sandbox.path(name);
         match fs::read_dir(&path) {
@@ -120,7 +120,7 @@ fn leftovers_of_a_killed_run_are_removed_by_the_next() {
             assert_eq!(left.len(), 1, "{staging:?} {round}: {left:?}");
             assert!(left[0].starts_with(".out.") && left[0].ends_with(".ocify-tmp"));
         }
-        // Another output is none of its business.
+        // A run does not remove leftovers of other outputs.
         sandbox.ocify(&["fix", "in.tar", "-o", "other/"]).exits(0);
         assert_eq!(staged(&sandbox).len(), 1, "{staging:?}");
         run(&mut command).exits(0);

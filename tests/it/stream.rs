@@ -1,4 +1,4 @@
-//! Standard input to standard output: what comes out.
+//! Standard input to standard output: the output.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn every_fixture_is_fixed_in_a_stream() {
         let again = stream(&piped.out, &[]).exits(0);
         assert!(again.out == piped.out, "{name}: the second pass differs");
         assert_eq!(again.json()["status"], "unchanged", "{name}");
-        // A file made of the stream is the file that is made without it.
+        // Fixing the stream's output to a file gives the same file as fixing the input directly.
         assert!(by_file(&piped.out, &[]) == file, "{name}");
         // The two differ where a document sorts before a layer, and nowhere else.
         let contents = Contents::from_tar(&file);
@@ -231,7 +231,7 @@ fn options_work_on_streams() {
         let file = Contents::from_tar(&by_file(&bytes, options));
         assert!(Contents::from_tar(&piped.out) == file, "{options:?}");
     }
-    // Layers that are taken at their word are not hashed, documents always are.
+    // Layers that are not verified are not hashed, but documents always are.
     let mut damaged = layout.clone();
     let layer = damaged
         .blobs

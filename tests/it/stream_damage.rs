@@ -1,4 +1,4 @@
-//! Standard input to standard output: archives that are cut, damaged or ambiguous make no image.
+//! Standard input to standard output: truncated, damaged and ambiguous archives do not produce an image.
 
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::right_layout;
@@ -52,7 +52,7 @@ fn a_damaged_blob_produces_no_image() {
     }
 }
 
-/// What cannot be seen before the end is seen there, and no document goes out.
+/// Faults that cannot be detected before the end are detected there, and no document is written.
 #[test]
 fn a_fault_at_the_end_produces_no_image() {
     let layout = sample();
@@ -131,7 +131,7 @@ fn duplicate_blobs_are_written_once() {
         let changes = piped.json()["changes"].to_string();
         assert!(changes.contains("archive-form"), "{changes}");
     }
-    // Of different ones --lenient takes the last; what went out already cannot be that.
+    // --lenient uses the last of different entries, but the first has already been written.
     let lenient = |entries: &[Entry]| stream(&tar(entries), &["--lenient"]);
     let mut index = layout.entries();
     index.insert(0, Entry::file("index.json", "{}"));

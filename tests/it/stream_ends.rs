@@ -1,4 +1,4 @@
-//! Standard input and output that are terminals, closed, or one and the same.
+//! Standard input and output that are terminals, closed, or the same file.
 
 use std::fs;
 use std::io::Read;
@@ -12,7 +12,7 @@ use crate::common::terminal::terminal;
 
 #[test]
 fn a_closed_pipe_is_not_reported() {
-    // More than the pipe holds.
+    // More than the capacity of the pipe.
     let mut layout = sample();
     let noise: Vec<u8> = (0..3_000_000_u32)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())

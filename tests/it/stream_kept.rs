@@ -1,4 +1,4 @@
-//! Standard input to standard output: what is kept meanwhile, and where.
+//! Standard input to standard output: what is buffered, and where.
 
 use std::fs;
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::common::{fixture, sha256};
 
 #[test]
 fn a_late_root_file_requires_a_file_instead_of_a_stream() {
-    // It begins like an image layout, and is a Docker archive.
+    // It starts like an image layout, but is a Docker archive.
     let app = Image::oci(vec![Layer::plain(OCI_TAR, "a")]);
     let config = app.config().to_string();
     let item =
@@ -31,13 +31,13 @@ fn a_late_root_file_requires_a_file_instead_of_a_stream() {
     piped.fails("late", &["needs-file"]);
     let hint = piped.json()["error"]["hint"].clone();
     assert_eq!(hint, "write the archive to a file first");
-    // In another order it is seen at once.
+    // In another order this is detected immediately.
     let [blob, config, layer, manifest] = entries;
     let bytes = tar(&[manifest, config, layer, blob]);
     assert!(stream(&bytes, &[]).exits(0).json()["spooled"].is_string());
 }
 
-/// `ocify fix -` fed piece by piece, and the most memory that it took before the last one, in KiB.
+/// Runs `ocify fix -` and feeds it piece by piece. Returns its peak memory in KiB before the last piece.
 fn peak(pieces: &mut dyn Iterator<Item = Vec<u8>>, options: &[&str]) -> (u64, i32) {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
@@ -121,7 +121,7 @@ fn large_documents_go_to_the_spool_directory() {
             .unwrap()
             .contains("--spool-dir")
     );
-    // A larger one is none, and passes.
+    // A larger blob is not a document and passes through.
     let mut large = b"{\"sbom\":\"".to_vec();
     large.resize(5 << 20, b'x');
     let mut layout = sample();
@@ -177,7 +177,7 @@ fn blobs_that_are_read_twice_are_spooled_and_reported() {
         // Programs read it in the report, which is alone there.
         let piped = stream(input, options).exits(0);
         assert_eq!(piped.json()["spooled"], reason);
-        // A dry run needs it as well, and damage leaves nothing there.
+        // A dry run needs the directory too, and a damaged input leaves nothing in it.
         let mut dry = sandbox.command();
         dry.args(["fix", "-", "--spool-dir", "spool", "--dry-run"])
             .args(options);

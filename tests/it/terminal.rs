@@ -1,4 +1,4 @@
-//! What a person sees of a run of many inputs, in the end.
+//! What remains on the terminal after a batch.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Typed views say what the documents of real archives say.
+//! Typed views match the documents of real archives.
 
 use ocify::error::Code;
 use ocify::graph::document::{Document, Shape};
@@ -144,7 +144,7 @@ fn invalid_configs_have_no_view() {
         error.to_string(),
         format!("the source has no manifest {}", facts.config)
     );
-    // Other bytes in the place of the config, and none.
+    // The config is replaced with other bytes, or missing.
     let manifest = manifest.clone();
     let config = facts.config.clone();
     let mut blobs = opened.graph.inventory.blobs.iter();

@@ -129,15 +129,15 @@ impl From<Obstacle> for SpoolReason {
 impl fmt::Display for SpoolReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SpoolReason::SortedOutput => "the output is no stream, so its entries are sorted",
-            SpoolReason::Recompression => "layers may have to be compressed anew",
-            SpoolReason::Selection => "images may have to be left out",
-            SpoolReason::Attestations => "attestations may have to be left out",
-            SpoolReason::MissingContent => "what lacks content may have to be left out",
+            SpoolReason::SortedOutput => "the output is not a stream, so ocify sorts its entries",
+            SpoolReason::Recompression => "layers may have to be recompressed",
+            SpoolReason::Selection => "images may have to be removed",
+            SpoolReason::Attestations => "attestations may have to be removed",
+            SpoolReason::MissingContent => "images with missing content may have to be removed",
             SpoolReason::FileBeforeBlobs(name) => {
-                return write!(f, "it has the file {} before any blob", escape(name));
+                return write!(f, "the file {} comes before the first blob", escape(name));
             }
-            SpoolReason::LateBlob => "its first blob comes late",
+            SpoolReason::LateBlob => "its first blob comes too late",
         })
     }
 }

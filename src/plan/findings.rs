@@ -1,4 +1,4 @@
-//! What no change can mend, and what a user should know.
+//! What ocify cannot fix, and what a user should know.
 
 mod layers;
 
@@ -41,7 +41,7 @@ impl Planner<'_> {
         let inventory = &self.graph.inventory;
         for name in &inventory.skipped {
             let message = format!(
-                "{} stands in the archive more than once with different bytes; the last one was taken",
+                "{} appears in the archive more than once with different bytes; ocify used the last one",
                 escape(name)
             );
             findings.push(FindingRule::DuplicateEntry.finding(
@@ -52,7 +52,7 @@ impl Planner<'_> {
         }
         if !inventory.archive.is_ended() {
             let message = format!(
-                "the archive stops after {} bytes without an end marker; what stood behind is lost if it was cut short",
+                "the archive ends after {} bytes without an end-of-archive marker; if it was truncated, the rest is lost",
                 inventory.archive.len
             );
             let hint = Hint::CompareLength;
@@ -60,7 +60,7 @@ impl Planner<'_> {
         }
         for repeated in &self.graph.repeated_keys {
             let message = format!(
-                "the key \"{}\" stands twice in one object; the last one was taken",
+                "the key \"{}\" appears more than once in a JSON object; ocify used the last one",
                 escape(&repeated.key)
             );
             let location = Some(repeated.location.clone());
@@ -98,7 +98,7 @@ impl Planner<'_> {
                 None => Hint::CorrectName,
             };
             let message = format!(
-                "\"{}\" is not a valid image name, and docker refuses an archive that has it",
+                "\"{}\" is not a valid image name, and docker refuses an archive with such a name",
                 escape(bad.name)
             );
             findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(hint)));
@@ -113,19 +113,19 @@ impl Planner<'_> {
             findings.push(if missing.is_expected {
                 FindingRule::AbsentContent.finding(
                     location,
-                    format!("{digest} is not in the archive and may be fetched elsewhere"),
+                    format!("{digest} is not in the archive and may be fetched from elsewhere"),
                     None,
                 )
             } else if missing.is_child {
                 FindingRule::MissingManifest.finding(
                     location,
-                    format!("the index lists {digest}, which is not in the archive; readers that want all platforms refuse it"),
+                    format!("the index lists {digest}, which is not in the archive; readers that require all platforms refuse the archive"),
                     Some(Hint::SaveAllPlatforms),
                 )
             } else {
                 FindingRule::MissingBlob.finding(
                     location,
-                    format!("{digest} is not in the archive, and what needs it does not load"),
+                    format!("{digest} is not in the archive, and an image that needs it does not load"),
                     None,
                 )
             });
@@ -145,12 +145,12 @@ impl Planner<'_> {
             ManifestRole::Signature => signature(location, old),
             ManifestRole::Attestation => FindingRule::StaleStatement.finding(
                 location,
-                format!("the attestation's statement names the old digest {old}; it is evidence and was not changed"),
+                format!("the attestation's statement names the old digest {old}; it is evidence and was left unchanged"),
                 Some(Hint::AttestAgain),
             ),
             _ => FindingRule::MovedReferrer.finding(
                 location,
-                format!("this referrer was made for the old digest {old}"),
+                format!("this referrer was created for the old digest {old}"),
                 None,
             ),
         })
@@ -182,7 +182,7 @@ fn unknown_types(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
             format!(" ({count} times)")
         };
         let message = format!(
-            "the media type \"{}\"{times} is not known and was passed over",
+            "the media type \"{}\"{times} is unknown and was skipped",
             escape(media_type)
         );
         findings.push(FindingRule::UnknownMediaType.finding(Some(location), message, None));
@@ -192,7 +192,7 @@ fn unknown_types(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
 fn signature(location: Option<Location>, old: &Digest) -> Finding {
     FindingRule::StaleSignature.finding(
         location,
-        format!("the signature is of the old digest {old} and does not verify the new manifest"),
+        format!("the signature is for the old digest {old} and does not verify the new manifest"),
         Some(Hint::SignAgain),
     )
 }

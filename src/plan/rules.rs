@@ -1,5 +1,5 @@
-//! Every rule by which a document or an archive is changed, and every finding that no change mends:
-//! stable name, what, why, and whose bug it is. `docs/rules.md` is written from here.
+//! Every rule by which ocify changes a document or an archive, and every finding that it cannot fix:
+//! stable name, what it does, why, and whose bug it is. `docs/rules.md` is generated from this file.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ macro_rules! rules {
             /// All of them, in the order of the documentation.
             pub const ALL: &'static [$type] = &[$($type::$variant,)*];
 
-            /// The stable name, as it stands in reports.
+            /// The stable name, as reports show it.
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $name,)* }
             }
@@ -33,12 +33,12 @@ macro_rules! rules {
                 match self { $($type::$variant => $what,)* }
             }
 
-            /// Why, in the user's words.
+            /// Why, for the user.
             pub fn reason(self) -> &'static str {
                 match self { $($type::$variant => $why,)* }
             }
 
-            /// Whose bug or habit asks for it.
+            /// Whose bug or habit makes it necessary.
             pub fn whose(self) -> &'static str {
                 match self { $($type::$variant => $whose,)* }
             }
@@ -56,37 +56,37 @@ rules! {
     Rule;
     IndexType = {
         name: "index-type",
-        what: "Docker's manifest list type becomes the OCI index type.",
+        what: "Docker's manifest list type is replaced with the OCI index type.",
         why: "readers of OCI archives expect an OCI index",
         whose: "nobody's: Docker's types are older",
         threads: [],
     };
     ManifestType = {
         name: "manifest-type",
-        what: "Docker's manifest type becomes the OCI manifest type.",
-        why: "podman and skopeo refuse a manifest whose type and layers are of different families",
-        whose: "writers that mix the families",
+        what: "Docker's manifest type is replaced with the OCI manifest type.",
+        why: "podman and skopeo refuse a manifest whose type and layers belong to different families",
+        whose: "tools that mix the families",
         threads: ["containers/container-libs#977", "containers/image#2972", "opencontainers/image-spec#1150"],
     };
     ConfigType = {
         name: "config-type",
-        what: "Docker's config type becomes the OCI config type.",
-        why: "an OCI manifest names its config by the OCI type",
-        whose: "writers that mix the families",
+        what: "Docker's config type is replaced with the OCI config type.",
+        why: "an OCI manifest describes its config with the OCI type",
+        whose: "tools that mix the families",
         threads: ["opencontainers/image-spec#1150"],
     };
     LayerType = {
         name: "layer-type",
-        what: "A layer's type becomes the OCI type of what its bytes are.",
-        why: "containerd and podman choose the decoder by this type, so it must be the OCI type of the layer's bytes",
-        whose: "BuildKit from 0.10, which made up `diff.tar.zstd`; containerd, which calls every layer of a Docker archive gzip; tools that label by habit",
+        what: "A layer's type is replaced with the OCI type that matches its bytes.",
+        why: "containerd and podman choose the decoder by this type, so it must be the OCI type that matches the layer's bytes",
+        whose: "BuildKit since 0.10, which invented `diff.tar.zstd`; containerd, which labels every layer of a Docker archive as gzip; tools that do not check what they label",
         threads: ["moby/buildkit#3968", "containers/image#2906", "containerd/containerd#9263", "containerd/containerd#14160", "containerd/containerd#10134"],
     };
     DockerType = {
         name: "docker-type",
-        what: "A type becomes Docker's, on request.",
-        why: "Docker's types were asked for",
-        whose: "nobody's: it is asked for",
+        what: "A type is replaced with Docker's, on request.",
+        why: "Docker's types were requested",
+        whose: "nobody's: it is requested",
         threads: [],
     };
     MediaTypeField = {
@@ -98,203 +98,203 @@ rules! {
     };
     Descriptor = {
         name: "descriptor",
-        what: "A descriptor follows its rewritten document.",
+        what: "A descriptor is updated to match its rewritten document.",
         why: "the document it points at was rewritten",
         whose: "nobody's: it follows from another rule",
         threads: [],
     };
     AttestationLink = {
         name: "attestation-link",
-        what: "An annotation follows the rewritten manifest that it links to.",
+        what: "An annotation is updated to match the rewritten manifest that it links to.",
         why: "the manifest it links to was rewritten",
         whose: "nobody's: it follows from another rule",
         threads: [],
     };
     Subject = {
         name: "subject",
-        what: "A subject follows its rewritten document.",
+        what: "A subject is updated to match its rewritten document.",
         why: "the subject was rewritten",
         whose: "nobody's: it follows from another rule",
         threads: [],
     };
     ImageName = {
         name: "image-name",
-        what: "The full name is added as an annotation, or takes the place of one that is no name.",
-        why: "docker and containerd take the name from this annotation",
-        whose: "readers, which do not agree on one annotation",
+        what: "The full name is added as an annotation, or replaces one that is not a valid image name.",
+        why: "docker and containerd read the name from this annotation",
+        whose: "readers, which do not agree on a single annotation",
         threads: ["containers/common#853", "containers/podman#12560", "apple/containerization#369"],
     };
     RefName = {
         name: "ref-name",
         what: "The tag is added as an annotation.",
-        why: "podman and skopeo take the name from this annotation",
-        whose: "readers, which do not agree on one annotation",
+        why: "podman and skopeo read the name from this annotation",
+        whose: "readers, which do not agree on a single annotation",
         threads: ["containers/common#853", "containers/podman#12560"],
     };
     NameEntry = {
         name: "name-entry",
-        what: "An index entry is added for a name that only manifest.json had, or one goes whose name was replaced.",
-        why: "readers of the index would not see a name that only manifest.json has",
-        whose: "nobody's: an entry of the index has one name",
+        what: "An index entry is added for a name that only manifest.json has, or removed if its name was replaced.",
+        why: "readers of the index do not see a name that only manifest.json has",
+        whose: "nobody's: an index entry has one name",
         threads: [],
     };
     DockerManifest = {
         name: "docker-manifest",
         what: "`manifest.json` is written or corrected.",
         why: "docker load before Docker 25 reads only manifest.json",
-        whose: "BuildKit, whose `type=oci` and `tar=false` leave the file out; Docker 25, whose LayerSources some readers refuse",
+        whose: "BuildKit, whose `type=oci` and `tar=false` omit the file; Docker 25, whose LayerSources some readers refuse",
         threads: ["moby/buildkit#5559", "moby/buildkit#4131", "google/go-containerregistry#1870", "GoogleContainerTools/jib#2288"],
     };
     OciLayout = {
         name: "oci-layout",
         what: "The `oci-layout` file is written.",
-        why: "containerd takes an archive without this file for a Docker archive",
-        whose: "writers that leave it out",
+        why: "containerd treats an archive without this file as a Docker archive",
+        whose: "tools that omit it",
         threads: [],
     };
     IndexAdded = {
         name: "index-added",
-        what: "`index.json` is written for a source that has none, or an empty one.",
+        what: "`index.json` is written if the source lacks it or has an empty one.",
         why: "readers of OCI archives start at index.json",
-        whose: "Docker before 25, and Docker 25 where it saved by digest",
+        whose: "Docker before 25, and Docker 25 when it saves by digest",
         threads: ["moby/moby#47210", "apple/container#1426"],
     };
     ManifestAdded = {
         name: "manifest-added",
         what: "A manifest is written for an image that only `manifest.json` describes.",
         why: "readers of OCI archives find an image's config and layers in its manifest",
-        whose: "nobody's: Docker archives have none",
+        whose: "nobody's: Docker archives do not have manifests",
         threads: ["apple/container#1426"],
     };
     BlobName = {
         name: "blob-name",
-        what: "A file gets the name of its digest, and takes the place of links to it.",
+        what: "A file is renamed to its digest, and replaces links to it.",
         why: "an image layout names its blobs by digest",
-        whose: "Docker before 25, whose repeated layers are links",
+        whose: "Docker before 25, which stores repeated layers as links",
         threads: ["containerd/containerd#12890", "moby/moby#24003", "regclient/regclient#451"],
     };
     LayersRestored = {
         name: "layers-restored",
         what: "A manifest's layers are restored from `manifest.json`.",
-        why: "the manifest contradicted the config's diff IDs; manifest.json lists the layers that they prove",
+        why: "the manifest contradicts the config's diff IDs; manifest.json lists layers that match them",
         whose: "Docker 25.0.0",
         threads: ["moby/moby#47065", "moby/moby#47072", "moby/moby#47150"],
     };
     Recompressed = {
         name: "recompressed",
-        what: "A layer is compressed anew.",
-        why: "another compression was asked for; the tar in it is the same",
+        what: "A layer is recompressed.",
+        why: "another compression was requested; the tar inside is the same",
         whose: "Docker before 23, which cannot read zstd",
         threads: ["blakeblackshear/frigate#7308", "n8n-io/n8n#24347"],
     };
     AbsentPruned = {
         name: "absent-pruned",
-        what: "What needs absent content is left out on request.",
-        why: "content that it needs is not in the archive, and leaving it out was asked for",
-        whose: "Docker and containerd, which save an index without all that it lists",
+        what: "Whatever needs missing content is removed, on request.",
+        why: "content that it needs is not in the archive, and removing it was requested",
+        whose: "Docker and containerd, which save an index without everything that it lists",
         threads: ["moby/moby#49473", "moby/moby#49784", "containerd/containerd#4634", "kubernetes-sigs/kind#3795"],
     };
     ImageChoice = {
         name: "image-choice",
-        what: "An image that was not asked for is left out.",
-        why: "another image was asked for",
-        whose: "readers that take one image at a time",
+        what: "An image that was not requested is removed.",
+        why: "another image was requested",
+        whose: "readers that load one image at a time",
         threads: ["containers/podman#29196", "containers/skopeo#2512"],
     };
     AttestationDropped = {
         name: "attestation-dropped",
-        what: "An attestation is left out on request.",
-        why: "images without attestations were asked for",
-        whose: "readers that take an attestation for an image",
+        what: "An attestation is removed, on request.",
+        why: "images without attestations were requested",
+        whose: "readers that mistake an attestation for an image",
         threads: ["containerd/containerd#11344", "kubernetes-sigs/kind#3845", "k3s-io/k3s#10132"],
     };
     ExtraEntry = {
         name: "extra-entry",
-        what: "A file of neither form is left out.",
+        what: "A file that belongs to neither the image layout nor the Docker archive is removed.",
         why: "it belongs to neither the image layout nor the Docker archive, and no reader needs it",
         whose: "nobody's",
         threads: [],
     };
     OuterCompression = {
         name: "outer-compression",
-        what: "The archive is no longer compressed as a whole, or as OUTPUT's name says.",
-        why: "containerd before 2.0 takes no archive that is compressed as a whole, and Docker before 23.0 none with zstd",
-        whose: "readers that decompress only some forms, or none",
+        what: "The compression of the archive as a whole is removed, or changed to match OUTPUT's name.",
+        why: "containerd before 2.0 refuses an archive that is compressed as a whole, and Docker before 23.0 refuses one that is compressed with zstd",
+        whose: "readers that decompress only some formats, or none",
         threads: ["containerd/containerd#9981", "k3s-io/k3s#13136", "google/go-containerregistry#783", "regclient/regclient#519"],
     };
     ArchiveForm = {
         name: "archive-form",
-        what: "The archive's own form is made canonical.",
-        why: "entries get one order and fixed modes, owners and times, so that the same image is the same archive",
-        whose: "Docker, whose archives differ from run to run; writers without entries for directories",
+        what: "The archive's format is made canonical.",
+        why: "entries get a fixed order and fixed modes, owners and times, so that the same image always gives the same archive",
+        whose: "Docker, whose archives differ from run to run; tools that omit entries for directories",
         threads: ["moby/moby#42766", "moby/moby#49068", "anchore/stereoscope#492"],
     };
 }
 
 rules! {
-    /// What a finding is about: something that no change can mend, or that a user should know.
+    /// What a finding is about: something that ocify cannot fix, or that a user should know.
     FindingRule;
     DuplicateEntry = {
         name: "duplicate-entry",
-        what: "An entry stands in the archive more than once with different bytes.",
-        why: "readers differ on which one they take: docker the last, skopeo's docker-archive the first",
+        what: "An entry appears in the archive more than once with different bytes.",
+        why: "readers differ on which one they use: docker uses the last, skopeo's docker-archive the first",
         whose: "nobody's: tar allows it",
         threads: [],
     };
     NoEndMarker = {
         name: "no-end-marker",
-        what: "The archive stops after an entry, without the zero blocks that end a tar.",
-        why: "it may have been cut short just there, and readers do not tell",
-        whose: "a copy or download that broke off; writers that do not finish their archive",
+        what: "The archive lacks the end-of-archive marker, the zero blocks that end a tar.",
+        why: "the archive may be truncated, and readers do not report that",
+        whose: "an interrupted copy or download; tools that do not finish their archive",
         threads: [],
     };
     DuplicateKey = {
         name: "duplicate-key",
-        what: "A key stands in one object more than once.",
-        why: "parsers differ on which one they take",
-        whose: "the writer of the document",
+        what: "A key appears more than once in a JSON object.",
+        why: "parsers differ on which one they use",
+        whose: "the tool that wrote the document",
         threads: [],
     };
     UnnamedImage = {
         name: "unnamed-image",
         what: "An image has no name.",
         why: "docker loads it untagged, and ctr drops it without --digests",
-        whose: "whoever saved it without a name",
+        whose: "whoever saved the image without a name",
         threads: ["moby/moby#45416", "moby/buildkit#1949", "docker/buildx#1659"],
     };
     BadName = {
         name: "bad-name",
-        what: "A name is none by the grammar of references.",
-        why: "docker refuses an archive that has it",
+        what: "A name is not a valid image name.",
+        why: "docker refuses an archive with such a name",
         whose: "tools that do not complete or check names",
         threads: ["moby/moby#12968", "google/go-containerregistry#890", "spiffe/spire#6515"],
     };
     MissingManifest = {
         name: "missing-manifest",
         what: "An index lists a manifest that is not in the archive.",
-        why: "readers that want all platforms refuse it",
-        whose: "Docker and containerd, which save an index without all that it lists",
+        why: "readers that require all platforms refuse the archive",
+        whose: "Docker and containerd, which save an index without everything that it lists",
         threads: ["kubernetes-sigs/kind#3795", "containerd/containerd#4634", "moby/moby#49473"],
     };
     MissingBlob = {
         name: "missing-blob",
         what: "A config or layer is not in the archive.",
-        why: "what needs it does not load",
+        why: "an image that needs it does not load",
         whose: "the tool that saved it",
         threads: ["moby/moby#49784"],
     };
     AbsentContent = {
         name: "absent-content",
-        what: "A layer is not in the archive and may be fetched elsewhere.",
-        why: "layers may be nondistributable; ocify never fetches any",
+        what: "A layer is not in the archive and may be fetched from elsewhere.",
+        why: "layers may be nondistributable; ocify never fetches content",
         whose: "nobody's",
         threads: ["moby/moby#33008", "containerd/containerd#4396"],
     };
     UnknownLayerBytes = {
         name: "unknown-layer-bytes",
-        what: "A layer is neither a tar nor compressed in a form that is known.",
-        why: "its type cannot follow its bytes",
-        whose: "the tool that made it",
+        what: "A layer is neither a tar nor compressed in a known format.",
+        why: "ocify cannot choose a type that matches its bytes",
+        whose: "the tool that created it",
         threads: [],
     };
     ZstdLayers = {
@@ -307,42 +307,42 @@ rules! {
     SkippableFrame = {
         name: "skippable-frame",
         what: "Layers begin with a skippable zstd frame.",
-        why: "podman and skopeo know zstd by its first frame alone, and take such a layer for a plain tar",
-        whose: "containers/image, which looks at one magic number",
+        why: "podman and skopeo recognize zstd only by its first frame, and mistake such a layer for a plain tar",
+        whose: "containers/image, which checks for one magic number only",
         threads: [],
     };
     LayersLeftAlone = {
         name: "layers-left-alone",
-        what: "Layers keep their compression although others are compressed anew.",
-        why: "they are evidence, encrypted, a cache or an artifact's own, or are fetched elsewhere under their digest",
-        whose: "nobody's: other documents name these bytes",
+        what: "Layers keep their compression although others are recompressed.",
+        why: "they are evidence, are encrypted, belong to a cache or an artifact, or are fetched from elsewhere by their digest",
+        whose: "nobody's: other documents refer to these bytes",
         threads: [],
     };
     UnknownMediaType = {
         name: "unknown-media-type",
-        what: "A media type is not known and was passed over.",
-        why: "the specification wants unknown types stored and copied as they are",
+        what: "A media type is unknown and was skipped.",
+        why: "the specification requires tools to store and copy unknown types unchanged",
         whose: "nobody's",
         threads: [],
     };
     StaleSignature = {
         name: "stale-signature",
-        what: "A signature is of a manifest that was rewritten.",
+        what: "A signature is for a manifest that was rewritten.",
         why: "it does not verify the new manifest",
-        whose: "nobody's: a signature is of one digest",
+        whose: "nobody's: a signature is for one digest",
         threads: ["containers/skopeo#1692", "sigstore/cosign#1549"],
     };
     StaleStatement = {
         name: "stale-statement",
         what: "An attestation's statement names a manifest that was rewritten.",
-        why: "the statement is evidence and is not changed",
+        why: "the statement is evidence and is left unchanged",
         whose: "nobody's: a statement names one digest",
         threads: [],
     };
     MovedReferrer = {
         name: "moved-referrer",
-        what: "A referrer was made for a manifest that was rewritten.",
-        why: "its subject was moved, its content was not",
+        what: "A referrer was created for a manifest that was rewritten.",
+        why: "ocify updated its subject but not its content",
         whose: "nobody's",
         threads: [],
     };
@@ -359,7 +359,7 @@ impl Rule {
         self.change_of(location, before.map(Cow::Owned), after.map(Cow::Owned))
     }
 
-    /// The same, for values of which there are many alike.
+    /// The same, for values that many changes share.
     pub(crate) fn change_of(
         self,
         location: impl Into<Location>,

@@ -154,7 +154,7 @@ pub fn item_text(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
     let (style, what) = match report.status {
         Status::Kept => return Ok(()),
         Status::Failed => (RED, failure(report)),
-        Status::Skipped => (DIM, "no image archive".to_owned()),
+        Status::Skipped => (DIM, "not an image archive".to_owned()),
         Status::Fixed | Status::Unchanged | Status::WouldFix | Status::Restored => {
             (BOLD, success(report))
         }
@@ -184,7 +184,7 @@ fn success(report: &Report<'_>) -> String {
     let mut parts = Vec::new();
     let kinds = kinds_of_changes(plan);
     if kinds == 0 {
-        parts.push("already right".to_owned());
+        parts.push("nothing to fix".to_owned());
     } else {
         parts.push(count(kinds, "kind of change", "kinds of changes"));
     }
@@ -204,9 +204,9 @@ pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     let named = [
         (summary.fixed, "fixed"),
         (summary.would_fix, "would be fixed"),
-        (summary.unchanged, "already right"),
-        (summary.kept, "finished before"),
-        (summary.skipped, "no image archive"),
+        (summary.unchanged, "with nothing to fix"),
+        (summary.kept, "finished earlier"),
+        (summary.skipped, "not an image archive"),
         (summary.failed, "failed"),
         (summary.unfinished, "unfinished"),
     ];
@@ -238,7 +238,7 @@ pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     }
     let others = [
         (summary.others_copied, "copied"),
-        (summary.others_left, "left alone"),
+        (summary.others_left, "left unchanged"),
     ];
     for (number, what) in others.iter().filter(|(number, _)| *number > 0) {
         let files = if *number == 1 { "file" } else { "files" };
@@ -304,7 +304,7 @@ mod tests {
             ),
             (
                 Report::written("a.tar", "b.tar", &empty, BLOBS),
-                "unchanged a.tar: already right, 6 blobs (4.0 kB)\n",
+                "unchanged a.tar: nothing to fix, 6 blobs (4.0 kB)\n",
             ),
             (
                 Report::dry_run("a.tar", &full),
@@ -313,7 +313,7 @@ mod tests {
             (Report::kept("a.tar", "b.tar"), ""),
             (
                 Report::skipped("a.tar", &error),
-                "skipped   a.tar: no image archive\n",
+                "skipped   a.tar: not an image archive\n",
             ),
             (
                 Report::failed("a.tar", &error),
@@ -354,7 +354,7 @@ mod tests {
         summary.others_copied = 12;
         assert_eq!(
             text(&summary),
-            "1,210 inputs in 2.0 s: 1,200 fixed, 3 already right, 4 finished before, 1 no image archive, 2 failed; 12.0 kB read, 999 B written; 12 other files copied; 1 other file left alone\n"
+            "1,210 inputs in 2.0 s: 1,200 fixed, 3 with nothing to fix, 4 finished earlier, 1 not an image archive, 2 failed; 12.0 kB read, 999 B written; 12 other files copied; 1 other file left unchanged\n"
         );
         let stopped = Summary {
             is_interrupted: true,

@@ -78,7 +78,7 @@ fn headline(report: &Report<'_>, plan: &Summary) -> String {
     let what = match report.status {
         Status::Fixed if is_in_place => format!("fixed in place, {kinds}"),
         Status::Fixed => format!("fixed, {kinds}"),
-        Status::Unchanged => "already right, nothing needed to change".to_owned(),
+        Status::Unchanged => "nothing to fix".to_owned(),
         Status::WouldFix => format!("would be fixed, {kinds}"),
         Status::Restored | Status::Failed | Status::Kept | Status::Skipped => {
             report.status.name().to_owned()
@@ -102,10 +102,8 @@ fn headline(report: &Report<'_>, plan: &Summary) -> String {
 /// The only line of a run without a plan.
 fn recovered(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     let what = match report.status {
-        Status::Restored => "brought back to what it was before an in-place fix that did not end",
-        Status::Unchanged => {
-            "no in-place fix was left unfinished, so there is nothing to bring back"
-        }
+        Status::Restored => "restored to its state before an in-place fix that was interrupted",
+        Status::Unchanged => "no unfinished in-place fix was found, nothing to restore",
         Status::Fixed | Status::WouldFix | Status::Failed | Status::Kept | Status::Skipped => {
             return Ok(());
         }
@@ -282,7 +280,7 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
             "{dry}"
         );
         let dry = text(&Report::dry_run("a\nb", &empty));
-        assert_eq!(dry, "a\\u{a}b: already right, nothing needed to change\n");
+        assert_eq!(dry, "a\\u{a}b: nothing to fix\n");
         let report = Report::written(
             "app.tar",
             "b.tar",
@@ -295,7 +293,7 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
         );
         assert_eq!(
             text(&report),
-            "app.tar → b.tar: already right, nothing needed to change, 1 blob (7 B) copied, documents verified\n"
+            "app.tar → b.tar: nothing to fix, 1 blob (7 B) copied, documents verified\n"
         );
     }
 

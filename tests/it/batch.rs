@@ -431,13 +431,13 @@ fn impossible_requests_are_refused_before_any_work() {
         (&["in", "-o", "out", "--report", "none/report"], 1, "cannot create the report none/report"),
         (&["in"], 2, "no output given"),
         (&["in", "-o", "-"], 2, "not standard output"),
-        (&["in", "-o", "out", "--metadata-file", "m"], 2, "--metadata-file is for a single input"),
-        (&["in", "-o", "out", "--name", "app:1"], 2, "--name is for a single input"),
+        (&["in", "-o", "out", "--metadata-file", "m"], 2, "--metadata-file supports only a single input"),
+        (&["in", "-o", "out", "--name", "app:1"], 2, "--name supports only a single input"),
         (&["in", "-o", "out", "--shard", "3/2"], 2, "share 3 of 2 does not exist"),
         (&["in", "-o", "out", "--shard", "auto"], 2, "--shard auto finds none of"),
-        (&["in/a.tar", "-o", "out.tar", "--copy-others"], 2, "--copy-others needs many inputs"),
-        (&["layout", "-o", "out.tar", "--shard", "1/2"], 2, "--shard needs many inputs"),
-        (&["in/a.tar", "--dry-run", "--digest-map", "m"], 2, "--digest-map needs many inputs"),
+        (&["in/a.tar", "-o", "out.tar", "--copy-others"], 2, "--copy-others requires many inputs"),
+        (&["layout", "-o", "out.tar", "--shard", "1/2"], 2, "--shard requires many inputs"),
+        (&["in/a.tar", "--dry-run", "--digest-map", "m"], 2, "--digest-map requires many inputs"),
         (&["-o", "out"], 2, "INPUT"),
     ];
     for (args, code, part) in cases {
@@ -458,7 +458,7 @@ fn a_batch_without_inputs_succeeds_and_writes_nothing() {
     fs::create_dir_all(sandbox.path("in/deep")).unwrap();
     put(&sandbox, "in/notes.txt", "");
     let found = sandbox.ocify(&["fix", "in", "-o", "out"]).exits(0);
-    assert_eq!(found.stderr, "warning: no image archive was found\n");
+    assert_eq!(found.stderr, "warning: no image archives found\n");
     assert!(found.stdout.starts_with("0 inputs in "), "{}", found.stdout);
     assert_eq!(sandbox.names(), ["in"]);
 }
@@ -529,7 +529,7 @@ fn an_input_with_an_interrupted_in_place_fix_is_restored_first() {
     let is_said = found
         .run
         .stderr
-        .contains("an in-place fix of in/a.tar did not end");
+        .contains("an in-place fix of in/a.tar was interrupted");
     assert!(is_said, "{:?}", found.run);
     assert_eq!(sandbox.read("out/a.tar"), sandbox.read("out/b.tar"));
     assert!(!sandbox.path("in/.a.tar.ocify-journal").exists());
@@ -605,7 +605,7 @@ fn the_report_and_the_map_do_not_depend_on_threads() {
     let line = ["fix", "in", "-o", "out", "--digest-map", "again.jsonl"];
     let found = sandbox.ocify(&line).exits(0);
     assert!(
-        found.stdout.contains(" finished before"),
+        found.stdout.contains(" finished earlier"),
         "{}",
         found.stdout
     );

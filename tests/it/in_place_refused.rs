@@ -305,7 +305,7 @@ fn recovery_without_a_journal_does_nothing() {
     let bytes = docker_layout().tar();
     sandbox.put("in.tar", &bytes);
     let run = sandbox.ocify(&["fix", "--recover", "in.tar"]).exits(0);
-    assert!(run.stdout.contains("nothing to bring back"), "{run:?}");
+    assert!(run.stdout.contains("nothing to restore"), "{run:?}");
     let report = sandbox
         .ocify(&["fix", "--recover", "in.tar", "--format", "json"])
         .exits(0)

@@ -139,7 +139,7 @@ fn encrypted_and_foreign_layers_are_left_unchanged() {
         (
             "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd".to_owned(),
             zstd(&layer_tar("x")),
-            "fetched elsewhere",
+            "fetched from elsewhere",
         ),
     ] {
         let layers = vec![

@@ -189,8 +189,8 @@ fn a_stream_is_passed_through_or_the_reason_is_reported() {
     saved.docker(&saved::image(&["a"]), serde_json::json!(["app:v1"]));
     let wanted = Fix::new().drop_attestations(true);
     for (bytes, fix, shown) in [
-        (archive, &wanted, "attestations may have to be left out"),
-        (saved.tar(), &Fix::new(), "before any blob"),
+        (archive, &wanted, "attestations may have to be removed"),
+        (saved.tar(), &Fix::new(), "before the first blob"),
     ] {
         let (fixed, noted, _) = streamed(bytes, fix);
         let reason = fixed.spooled.unwrap();

@@ -22,9 +22,9 @@ const PAGE: &str = "docs/rules.md";
 const INTRODUCTION: &str = "\
 # Rules
 
-Each change that `ocify fix` makes is asked for by a rule, and each finding is of a kind. The names are stable: they stand in reports, and
-scripts may read them ([report.md](report.md)). Rules look at the shape of what is there, never at the tool that wrote it; the last column
-says where the shape comes from. This page is written from `src/plan/rules.rs` by `tests/it/rules.rs`.
+Each change that `ocify fix` makes follows a rule, and each finding has a kind. The names are stable: reports contain them, and scripts may
+rely on them ([report.md](report.md)). Rules depend only on the content of the archive, never on the tool that wrote it; the last column
+says where the fault comes from. `tests/it/rules.rs` generates this page from `src/plan/rules.rs`.
 
 ## Changes
 ";
@@ -32,7 +32,7 @@ says where the shape comes from. This page is written from `src/plan/rules.rs` b
 const FINDINGS: &str = "
 ## Findings
 
-What no change can mend, or what is worth knowing.
+What ocify cannot fix, and what a user should know.
 ";
 
 /// One line of a table.
@@ -93,7 +93,7 @@ fn the_page_lists_all_rules() {
     let differing = found.lines().zip(page.lines()).find(|(a, b)| a != b);
     assert!(
         found == page,
-        "{PAGE} is not what the code says; write it anew with OCIFY_WRITE_DOCS=1 cargo test --test it rules::\n\
+        "{PAGE} is not what the code says; regenerate it with OCIFY_WRITE_DOCS=1 cargo test --test it rules::\n\
          first difference (file, code): {differing:#?}"
     );
 }

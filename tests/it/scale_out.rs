@@ -326,7 +326,7 @@ fn slurm() {
     assert_codes(&runs, failing);
     for (number, run) in (1..).zip(&runs) {
         let last = run.stdout.lines().last().unwrap();
-        assert!(last.contains(" finished before"), "{last}");
+        assert!(last.contains(" finished earlier"), "{last}");
         assert_eq!(last.contains(", 1 failed"), number == failing, "{last}");
         assert!(!last.contains(" fixed"), "{last}");
     }
@@ -576,7 +576,7 @@ fn the_cache_of_the_readme() {
         logs[0]
     );
     assert!(
-        logs[1].contains("2 inputs in ") && logs[1].contains(": 2 finished before"),
+        logs[1].contains("2 inputs in ") && logs[1].contains(": 2 finished earlier"),
         "{}",
         logs[1]
     );

@@ -180,7 +180,7 @@ fn streams_and_files_can_be_combined() {
     let piped = from_stdin("out.tar");
     assert!(sandbox.read("out.tar") == expected);
     assert!(
-        piped.err.contains("the output is no stream"),
+        piped.err.contains("the output is not a stream"),
         "{}",
         piped.err
     );

@@ -140,28 +140,28 @@ fn blobs_that_are_read_twice_are_spooled_and_reported() {
         (
             &docker,
             &[][..],
-            "it has the file 57711ac7316b132f2d210beecbd70cbf04817d24c0e32ba4bdfa4be242f6075a/VERSION before any blob",
+            "the file 57711ac7316b132f2d210beecbd70cbf04817d24c0e32ba4bdfa4be242f6075a/VERSION comes before the first blob",
         ),
         (
             &layout,
             &["--compression", "gzip"],
-            "layers may have to be compressed anew",
+            "layers may have to be recompressed",
         ),
         (
             &layout,
             &["--for", "docker@20.10"],
-            "layers may have to be compressed anew",
+            "layers may have to be recompressed",
         ),
-        (&layout, &["--image", "1"], "images may have to be left out"),
+        (&layout, &["--image", "1"], "images may have to be removed"),
         (
             &layout,
             &["--attestations", "drop"],
-            "attestations may have to be left out",
+            "attestations may have to be removed",
         ),
         (
             &layout,
             &["--missing", "prune"],
-            "what lacks content may have to be left out",
+            "images with missing content may have to be removed",
         ),
     ] {
         let expected = by_file(input, options);
@@ -170,9 +170,9 @@ fn blobs_that_are_read_twice_are_spooled_and_reported() {
             .args(["fix", "-", "--spool-dir", "spool"])
             .args(options);
         let piped = pipe(&mut command, input).exits(0);
-        let note = format!("standard input is kept in spool while it is read twice: {reason}\n");
+        let note = format!("storing standard input in spool to read it twice: {reason}\n");
         assert!(piped.err.starts_with(&note), "{options:?}: {}", piped.err);
-        assert_eq!(piped.err.matches("is kept in").count(), 1);
+        assert_eq!(piped.err.matches("storing standard input").count(), 1);
         assert!(piped.out == expected, "{options:?}");
         // Programs read it in the report, which is alone there.
         let piped = stream(input, options).exits(0);

@@ -51,19 +51,19 @@ pub(crate) fn contradiction(args: &Fix) -> Option<String> {
     let refused = [
         (
             args.metadata_file.is_some(),
-            "--metadata-file is for a single input; --report FILE tells about many",
+            "--metadata-file supports only a single input; use --report FILE for many",
         ),
         (
             args.recover,
-            "--recover is for a single input; --in-place brings back every archive that it meets",
+            "--recover supports only a single input; with many, --in-place first restores each archive whose fix was interrupted",
         ),
         (
             !args.name.is_empty(),
-            "--name is for a single input; all of many would get the same name",
+            "--name supports only a single input; with many, all would get the same name",
         ),
         (
             args.is_for_stream(),
-            "many inputs need a directory for their outputs, not standard output",
+            "with many inputs, OUTPUT must be a directory, not standard output",
         ),
     ];
     let found = refused.iter().find(|(is_given, _)| *is_given);
@@ -285,7 +285,7 @@ fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
             ),
         )
         .with_path(&output)
-        .with_hint("many inputs need a directory for their outputs")),
+        .with_hint("with many inputs, OUTPUT must be a directory")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
             Code::ParentMissing,
             format!(

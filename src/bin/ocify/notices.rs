@@ -38,7 +38,7 @@ pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
         } => {
             let _ = writeln!(
                 io::stderr(),
-                "{} is kept in {} while it is read twice: {reason}",
+                "storing {} in {} to read it twice: {reason}",
                 show_path(name),
                 show_path(directory)
             );
@@ -50,12 +50,12 @@ pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
 fn show_recovery(path: &Path, recovery: Recovery) {
     let what = match recovery {
         Recovery::Nothing => return,
-        Recovery::Restored => "was brought back to what it was",
+        Recovery::Restored => "was restored",
         Recovery::Removed => "had not been changed yet",
     };
     let _ = writeln!(
         io::stderr(),
-        "note: an in-place fix of {} did not end; the file {what}",
+        "note: an in-place fix of {} was interrupted; the file {what}",
         show_path(path)
     );
 }

@@ -79,7 +79,7 @@ fn checked(args: &Fix) -> Result<Way, String> {
         return match args.many.given().as_slice() {
             [] => Ok(Way::Single),
             given => Err(format!(
-                "{} needs many inputs: a directory that is no image layout, several INPUTs or --files-from",
+                "{} requires many inputs: a directory that is not an image layout, several INPUTs or --files-from",
                 given.join(", ")
             )),
         };
@@ -101,7 +101,7 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
         }
     };
     if end.summary.total() == 0 && end.stopped.is_none() && shard.is_none() {
-        let _ = writeln!(io::stderr(), "warning: no image archive was found");
+        let _ = writeln!(io::stderr(), "warning: no image archives found");
     }
     if let Some(error) = &end.trouble {
         show_error(error);

@@ -127,15 +127,15 @@ impl Wording for Words {
 
     fn reason(&self, rule: Rule) -> &'static str {
         match rule {
-            Rule::DockerType => "asked for with --oci-mediatypes=false",
+            Rule::DockerType => "requested with --oci-mediatypes=false",
             Rule::Recompressed => {
-                "asked for with --compression or --for; the tar in it is the same"
+                "requested with --compression or --for; the tar inside is the same"
             }
             Rule::AbsentPruned => {
-                "content that it needs is not in the archive, and --missing prune was asked for"
+                "content that it needs is not in the archive, and --missing prune was requested"
             }
-            Rule::ImageChoice => "another image was asked for with --image",
-            Rule::AttestationDropped => "asked for with --attestations drop",
+            Rule::ImageChoice => "another image was requested with --image",
+            Rule::AttestationDropped => "requested with --attestations drop",
             _ => rule.reason(),
         }
     }

@@ -1,5 +1,5 @@
-//! What is worth telling about layers: forms that some reader does not take, and layers that were left
-//! alone although others are compressed anew.
+//! Findings about layers: formats that some readers do not support, and layers that keep their
+//! compression although others are recompressed.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ impl Planner<'_> {
                     }
                     Some(Content::Other | Content::Empty) => findings.push(FindingRule::UnknownLayerBytes.finding(
                         Some(location()),
-                        format!("{} is neither a tar nor compressed in a form that is known; its type was kept", layer.digest),
+                        format!("{} is neither a tar nor compressed in a known format; its type was kept", layer.digest),
                         None,
                     )),
                     _ => {}
@@ -71,7 +71,7 @@ impl Planner<'_> {
             FindingRule::SkippableFrame,
             &after_skippable,
             ["begins", "begin"],
-            "with a skippable zstd frame, which podman and skopeo take for a plain tar",
+            "with a skippable zstd frame, so podman and skopeo mistake it for a plain tar",
             Hint::FixForPodman,
         ));
     }
@@ -130,15 +130,17 @@ fn reason(document: Option<ManifestRole>, pointer: Role, kind: Kind) -> Option<&
     match (document, kind) {
         (Some(ManifestRole::Attestation), _) => Some("an attestation is evidence"),
         (Some(ManifestRole::Signature), _) => Some("a signature is evidence"),
-        (Some(ManifestRole::Artifact), _) => Some("an artifact's content is its own affair"),
+        (Some(ManifestRole::Artifact), _) => {
+            Some("ocify does not recompress an artifact's content")
+        }
         (Some(ManifestRole::Cache) | None, _) => {
-            Some("the cache config names its layers by these digests")
+            Some("the cache config refers to its layers by these digests")
         }
         (Some(ManifestRole::Image), Kind::OpaqueLayer) => {
-            Some("it is encrypted, or no tar but a filesystem")
+            Some("it is encrypted, or a filesystem image instead of a tar")
         }
         (Some(ManifestRole::Image), kind) if kind.is_foreign() => {
-            Some("the layer is fetched elsewhere under this digest")
+            Some("the layer is fetched from elsewhere by this digest")
         }
         (Some(ManifestRole::Image), _) => None,
     }

@@ -44,7 +44,7 @@ impl Limits {
         Error::new(
             Code::WindowTooLarge,
             format!(
-                "decompressing {what} requires a window larger than {} bytes",
+                "{what} requires a window of more than {} bytes for decompression",
                 self.max_window
             ),
         )

@@ -149,13 +149,13 @@ impl fmt::Display for Engine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseEngineError {
-    /// There is no engine of that name.
+    /// There is no engine with this name.
     Unknown,
     /// This is not a version.
     Version(String),
     /// The version is too old to read what ocify writes.
     TooOld {
-        /// The engine that was asked for.
+        /// The requested engine.
         engine: Engine,
         /// The oldest version that reads what ocify writes.
         oldest: String,
@@ -180,7 +180,7 @@ impl fmt::Display for ParseEngineError {
 
 impl std::error::Error for ParseEngineError {}
 
-/// Reads `ENGINE` or `ENGINE@VERSION`, such as `docker@20.10`.
+/// Parses `ENGINE` or `ENGINE@VERSION`, such as `docker@20.10`.
 impl FromStr for Engine {
     type Err = ParseEngineError;
 

@@ -129,7 +129,7 @@ impl Reference {
     }
 }
 
-/// Reads the reference that a user means, and completes it like Docker: `app` is
+/// Parses a reference and fills in defaults the way Docker does: `app` becomes
 /// `docker.io/library/app:latest`.
 impl FromStr for Reference {
     type Err = ParseReferenceError;
@@ -158,23 +158,23 @@ pub struct ParseReferenceError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReferenceFault {
-    /// It has a transport, such as `docker://`.
+    /// It starts with a transport, such as `docker://`.
     Transport,
-    /// The repository has upper case letters.
+    /// The repository contains upper-case letters.
     UpperCase,
-    /// It is 64 hexadecimal digits, which Docker takes for an image ID.
+    /// It consists of 64 hexadecimal digits, which Docker treats as an image ID.
     ImageId,
-    /// What follows the `@` is not a digest.
+    /// The text after `@` is not a digest.
     Digest,
-    /// The domain is not a host name or address with or without a port.
+    /// The domain is not a host name or an address, optionally with a port.
     Domain,
-    /// A component of the repository is empty or has other characters than letters, digits and single
+    /// A component of the repository is empty, or contains characters other than letters, digits and single
     /// separators.
     Repository,
-    /// The repository has more than 255 characters.
+    /// The repository is longer than 255 characters.
     TooLong,
-    /// The tag is empty, has more than 128 characters or other ones than letters, digits, `_`, `.` and
-    /// `-`.
+    /// The tag is empty, is longer than 128 characters, or contains characters other than letters, digits,
+    /// `_`, `.` and `-`.
     Tag,
 }
 
@@ -184,7 +184,7 @@ impl ParseReferenceError {
         self.fault
     }
 
-    /// The reference that was probably meant.
+    /// The valid reference that was probably intended.
     pub fn meant(&self) -> Option<&Reference> {
         self.meant.as_ref()
     }
@@ -193,21 +193,19 @@ impl ParseReferenceError {
 impl fmt::Display for ParseReferenceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.fault {
-            ReferenceFault::Transport => "an image name has no transport",
-            ReferenceFault::UpperCase => "repository names are in lower case",
+            ReferenceFault::Transport => "image names do not include a transport",
+            ReferenceFault::UpperCase => "repository names must be lower case",
             ReferenceFault::ImageId => "64 hexadecimal digits are an image ID, not a name",
-            ReferenceFault::Digest => "what follows the @ is not a digest",
-            ReferenceFault::Domain => "the domain is not a host with or without a port",
+            ReferenceFault::Digest => "the text after @ is not a digest",
+            ReferenceFault::Domain => "the domain is not a host, optionally with a port",
             ReferenceFault::Repository => {
-                "the repository has an empty part or a character that is not allowed"
+                "the repository has an empty component or an invalid character"
             }
-            ReferenceFault::TooLong => "the repository has more than 255 characters",
-            ReferenceFault::Tag => {
-                "the tag is empty, too long or has a character that is not allowed"
-            }
+            ReferenceFault::TooLong => "the repository is longer than 255 characters",
+            ReferenceFault::Tag => "the tag is empty, too long or contains an invalid character",
         })?;
         match &self.meant {
-            Some(meant) => write!(f, ": {}", meant.familiar()),
+            Some(meant) => write!(f, "; did you mean {}?", meant.familiar()),
             None => Ok(()),
         }
     }
@@ -484,7 +482,7 @@ mod tests {
         let error = "App".parse::<Reference>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "repository names are in lower case: app:latest"
+            "repository names must be lower case; did you mean app:latest?"
         );
     }
 }

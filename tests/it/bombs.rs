@@ -150,7 +150,12 @@ fn large_windows_of_archives_are_refused() {
         let sandbox = Sandbox::new();
         sandbox.put("in.tar", bytes);
         let run = sandbox.fix("in.tar", "out.tar");
-        expect(name, &run, "window-too-large", &["in.tar asks for"]);
+        expect(
+            name,
+            &run,
+            "window-too-large",
+            &["in.tar requires a window"],
+        );
         assert_eq!(sandbox.names(), ["in.tar"], "{name}");
         let options = ["--max-window", enough];
         sandbox.fix_with("in.tar", "out.tar", &options).exits(0);

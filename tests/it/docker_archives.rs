@@ -50,11 +50,11 @@ fn archives_of_docker_before_25_are_fixed() {
         json!([]),
         "nothing had a digest before"
     );
-    let told = &fixed.report["images"][0];
-    assert_eq!(told["config_digest"], parts(&app)[0]);
-    assert_eq!(told["digest"], digest);
+    let reported = &fixed.report["images"][0];
+    assert_eq!(reported["config_digest"], parts(&app)[0]);
+    assert_eq!(reported["digest"], digest);
     assert_eq!(
-        told["names"],
+        reported["names"],
         json!(["docker.io/library/app:v1", "example.com/other:2"])
     );
 }

@@ -113,7 +113,7 @@ fn an_index_that_becomes_empty_is_removed() {
     assert_eq!(
         pruned(&found),
         ["[0], manifests[2]"],
-        "nothing is told of what is inside"
+        "nothing is reported about its contents"
     );
     assert_eq!(found.contents.manifests().len(), 2);
     // What only the absent manifest names is not known to be of no use.

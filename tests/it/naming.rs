@@ -155,12 +155,12 @@ fn invalid_names_are_wrong_usage() {
     let digest = format!("app@sha256:{}", "0".repeat(64));
     let hex = "0".repeat(64);
     let old_digest = format!("app:v1={digest}");
-    for (option, value, told) in [
-        ("--name", "App:v1", "lower case: app:v1"),
+    for (option, value, expected) in [
+        ("--name", "App:v1", "lower case; did you mean app:v1?"),
         (
             "--name",
             "example.com/Team/App",
-            "lower case: example.com/team/app:latest",
+            "lower case; did you mean example.com/team/app:latest?",
         ),
         ("--name", &digest[..], "a tag and without a digest"),
         ("--name", "", "expected a name such as"),
@@ -176,14 +176,18 @@ fn invalid_names_are_wrong_usage() {
         ("--rename", "app:v1", "expected OLD=NEW"),
         ("--rename", "=app:v2", "is not an image name"),
         ("--rename", "App:v1=app:v2", "App:v1 is not an image name"),
-        ("--rename", "app:v1=App:v2", "lower case: app:v2"),
+        (
+            "--rename",
+            "app:v1=App:v2",
+            "lower case; did you mean app:v2?",
+        ),
         ("--rename", "app:v1=", "expected a name such as"),
         ("--rename", &old_digest, "a tag and without a digest"),
     ] {
         let run = sandbox
             .fix_with("in.tar", "out.tar", &[option, value])
             .exits(2);
-        assert!(run.stderr.contains(told), "{value}: {}", run.stderr);
+        assert!(run.stderr.contains(expected), "{value}: {}", run.stderr);
         assert!(run.stdout.is_empty(), "{value}");
     }
     assert_eq!(sandbox.names(), ["in.tar"]);

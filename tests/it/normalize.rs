@@ -166,14 +166,14 @@ fn a_docker_image_becomes_an_oci_image() {
 
     // Parents are updated after their children, and both digests are reported.
     let digests = report["digests"].as_array().unwrap();
-    let told: Vec<_> = digests
+    let reported: Vec<_> = digests
         .iter()
         .map(|d| (d["kind"].as_str().unwrap(), digest_pair(d)))
         .collect();
-    assert_eq!(told[0].0, "index");
-    assert_eq!(told[0].1.0, digest_of(&list));
-    assert_eq!(told[1].0, "manifest");
-    assert_eq!(told[1].1.0, digest_of(&image));
+    assert_eq!(reported[0].0, "index");
+    assert_eq!(reported[0].1.0, digest_of(&list));
+    assert_eq!(reported[1].0, "manifest");
+    assert_eq!(reported[1].1.0, digest_of(&image));
     assert_eq!(digests[1]["platform"], "linux/amd64");
     assert_eq!(digests[1]["names"], json!([NAME]));
     let follow = changes(&report, &["descriptor"]);
@@ -181,18 +181,18 @@ fn a_docker_image_becomes_an_oci_image() {
         [
             "descriptor".to_owned(),
             inner,
-            told[1].1.0.clone(),
-            told[1].1.1.clone(),
+            reported[1].1.0.clone(),
+            reported[1].1.1.clone(),
         ],
         [
             "descriptor".to_owned(),
             at.to_owned(),
-            told[0].1.0.clone(),
-            told[0].1.1.clone(),
+            reported[0].1.0.clone(),
+            reported[0].1.1.clone(),
         ],
     ];
     assert_eq!(follow, expected);
-    for (_, (before, after)) in told {
+    for (_, (before, after)) in reported {
         assert_eq!(contents.blob(&before), None);
         assert!(contents.blob(&after).is_some());
     }
@@ -313,12 +313,12 @@ fn names_are_completed_and_never_invented() {
             "{name}"
         );
         let is_unnamed = report["images"][0]["names"] == json!([]);
-        let told = report["findings"]
+        let is_reported = report["findings"]
             .as_array()
             .unwrap()
             .iter()
             .any(|f| f["rule"] == "unnamed-image");
-        assert_eq!(told, is_unnamed, "{name}");
+        assert_eq!(is_reported, is_unnamed, "{name}");
         assert_eq!(is_unnamed, tags.is_empty() && expected.is_empty(), "{name}");
     }
 }

@@ -218,7 +218,7 @@ fn images_of_docker_archives_can_be_selected() {
 fn an_invalid_selection_is_a_usage_error() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", crowd().layout.tar());
-    for (choice, told) in [
+    for (choice, expected) in [
         ("0", "image numbers start at 1"),
         ("App", "expected a name, a digest, an image ID or a number"),
         ("", "expected a name"),
@@ -227,7 +227,7 @@ fn an_invalid_selection_is_a_usage_error() {
         let run = sandbox
             .fix_with("in.tar", "out.tar", &["--image", choice])
             .exits(2);
-        assert!(run.stderr.contains(told), "{choice}: {}", run.stderr);
+        assert!(run.stderr.contains(expected), "{choice}: {}", run.stderr);
         assert!(run.stdout.is_empty(), "{choice}");
     }
     assert_eq!(sandbox.names(), ["in.tar"]);

@@ -1,4 +1,4 @@
-//! Tar archives entry by entry, with what only archives of these tests have.
+//! Builds tar archives entry by entry, with headers that only these tests need.
 
 pub(crate) use super::shared::archive::{Entry, open_tar, tar};
 

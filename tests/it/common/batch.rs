@@ -1,4 +1,4 @@
-//! Runs of many inputs, and what they report.
+//! Runs batches and parses their reports.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) struct Batch {
     pub(crate) summary: Value,
 }
 
-/// The lines of a report, which follow the schema: inputs, each once, and the summary.
+/// Parses a report, whose lines must follow the schema: each input once, then the summary.
 #[track_caller]
 pub(crate) fn parsed(text: &str) -> (BTreeMap<String, Value>, Value) {
     let mut items = BTreeMap::new();
@@ -35,7 +35,7 @@ pub(crate) fn parsed(text: &str) -> (BTreeMap<String, Value>, Value) {
     (items, summary)
 }
 
-/// Runs `ocify fix` with these arguments and a report for programs.
+/// Runs `ocify fix` with these arguments and a JSON report.
 #[track_caller]
 pub(crate) fn batch(sandbox: &Sandbox, args: &[&str]) -> Batch {
     let mut command = sandbox.command();
@@ -50,13 +50,13 @@ pub(crate) fn batch(sandbox: &Sandbox, args: &[&str]) -> Batch {
 }
 
 impl Batch {
-    /// The run must have ended with this code.
+    /// Checks the exit code.
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) {
         assert_eq!(self.run.code, code, "{:#?}", self.run);
     }
 
-    /// How each input ended: its status, and after a failure the code.
+    /// The status of each input, or its error code if it failed.
     pub(crate) fn ends(&self) -> BTreeMap<&str, &str> {
         self.items
             .iter()
@@ -101,7 +101,7 @@ pub(crate) fn put_fixture(sandbox: &Sandbox, name: &str, fixture_name: &str) {
 pub(crate) fn put_all(sandbox: &Sandbox) -> Vec<String> {
     let mut paths = Vec::new();
     for (number, name) in fixtures().iter().enumerate() {
-        // Names say nothing about contents.
+        // Names must not matter.
         let folder = ["", "a/", "a/deep/", "b c/"][number % 4];
         let path = format!("in/{folder}{}", name.replace("tar", "image"));
         put_fixture(sandbox, &path, name);
@@ -120,7 +120,7 @@ pub(crate) fn has_staging(root: &Path) -> bool {
     names.any(|name| name.to_string_lossy().starts_with(".ocify-work"))
 }
 
-/// The files below a directory without those that ocify keeps for itself.
+/// The files below a directory, except ocify's own.
 pub(crate) fn outputs(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = tree(root);
     found.retain(|(path, _)| !path.to_string_lossy().starts_with(".ocify-state"));

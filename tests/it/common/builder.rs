@@ -1,4 +1,4 @@
-//! Builds layers, images and archives of them, so that a test can bend one thing at a time.
+//! Builds layers, images and archives of them, so that a test can change one thing at a time.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manife
 pub(crate) const DOCKER_TAR: &str = "application/vnd.docker.image.rootfs.diff.tar";
 pub(crate) const DOCKER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
-/// A plain tar of one file, different for every text.
+/// A plain tar with one file. Each text gives a different tar.
 pub(crate) fn layer_tar(text: &str) -> Vec<u8> {
     tar(&[Entry::file("etc/text", text)])
 }
@@ -32,7 +32,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// A layer of this type whose bytes are as given, and hold a plain tar.
+    /// A layer with this type and these bytes, which contain the tar `plain`.
     pub(crate) fn new(media_type: &str, bytes: Vec<u8>, plain: &[u8]) -> Self {
         Layer {
             media_type: media_type.to_owned(),
@@ -67,7 +67,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// An image that is right in every respect.
+    /// A valid image.
     pub(crate) fn oci(layers: Vec<Layer>) -> Self {
         Image {
             manifest_type: OCI_MANIFEST.to_owned(),
@@ -77,7 +77,7 @@ impl Image {
         }
     }
 
-    /// An image as Docker's registry format has it.
+    /// An image with Docker's media types.
     pub(crate) fn docker(layers: Vec<Layer>) -> Self {
         Image {
             manifest_type: DOCKER_MANIFEST.to_owned(),
@@ -182,7 +182,7 @@ pub(crate) fn digest_of(descriptor: &Value) -> String {
     descriptor["digest"].as_str().unwrap().to_owned()
 }
 
-/// An image with one gzip layer, right in every respect: what most tests begin with.
+/// A valid image with one gzip layer, which most tests start from.
 pub(crate) fn right_image() -> Image {
     Image::oci(vec![Layer::gzip(OCI_GZIP, "right")])
 }

@@ -1,4 +1,4 @@
-//! The judge of outputs, with the kinds of output that only these tests make.
+//! The checker of outputs, for kinds of output that only these tests produce.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::shared::checker::{check_form, judge_contents, judge_types};
 
 pub(crate) use super::shared::checker::{Facts, check_output, familiar, judge};
 
-/// Checks what came out of a stream; panics with all faults.
+/// Checks the output of a stream. Panics with all faults.
 #[track_caller]
 pub(crate) fn check_stream(bytes: &[u8]) -> Facts {
     let mut faults = Vec::new();
@@ -18,8 +18,7 @@ pub(crate) fn check_stream(bytes: &[u8]) -> Facts {
     }
 }
 
-/// Checks an archive that keeps the form it had, and its files that belong to no image; panics with
-/// all faults.
+/// Checks an archive that keeps its form. Extra files are ignored. Panics with all faults.
 #[track_caller]
 pub(crate) fn check_kept(path: &Path) -> Facts {
     let mut contents = Contents::read(path);
@@ -33,7 +32,7 @@ pub(crate) fn check_kept(path: &Path) -> Facts {
     }
 }
 
-/// Checks an output with Docker's types; panics with all faults.
+/// Checks an output with Docker's types. Panics with all faults.
 #[track_caller]
 pub(crate) fn check_docker_output(path: &Path) -> Facts {
     match judge_types(path, true) {

@@ -1,4 +1,4 @@
-//! What an archive or a layout directory holds, with the questions that only these tests ask.
+//! The contents of an archive or a layout directory, with queries that only these tests need.
 
 pub(crate) use super::shared::contents::{Contents, blob_name};
 
@@ -17,7 +17,7 @@ impl Contents {
         })
     }
 
-    /// What the images are made of: the digests of each config and its layers, sorted.
+    /// The parts of each image: the digests of its config and layers, sorted.
     pub(crate) fn parts(&self) -> Vec<Vec<String>> {
         let mut parts: Vec<Vec<String>> = self
             .manifests()

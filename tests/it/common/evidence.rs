@@ -1,4 +1,4 @@
-//! Images that change when they are fixed, and what can refer to an image.
+//! Images that need fixes, and everything that can refer to an image.
 
 use serde_json::{Value, json};
 

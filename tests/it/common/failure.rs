@@ -1,5 +1,5 @@
-//! Inputs that must fail: the right code and class, a message that names the place, nothing left
-//! behind and nothing touched.
+//! Checks that inputs fail with the right code and class and a message that names the location, and that the
+//! run leaves nothing behind and changes nothing.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::piped::stream;
 use super::repository;
 use super::runner::{Run, Sandbox};
 
-/// The class of a code, by the table in `docs/report.md`.
+/// The class of a code, according to the table in `docs/report.md`.
 pub(crate) fn class_of(code: &str) -> String {
     let text = fs::read_to_string(repository("docs/report.md")).unwrap();
     let row = text
@@ -42,7 +42,7 @@ pub(crate) fn fails_with(name: &str, bytes: &[u8], options: &[&str], code: &str,
             "{name}: something was left behind"
         );
     }
-    // In a pipe the same archive fails as well, for the same reason unless another is seen first.
+    // As a stream the same archive fails too, for the same reason unless another one is detected first.
     let piped = stream(bytes, options);
     piped.fails(name, &[code, "needs-file", "digest-mismatch"]);
     assert!(
@@ -71,7 +71,7 @@ pub(crate) fn expect(name: &str, run: &Run, code: &str, parts: &[&str]) {
     }
     let is_fragment = !message.ends_with('.') && !message.contains('\n');
     assert!(is_fragment, "{name}: {message}");
-    // People see the same message, and the hint below it.
+    // The text output contains the same message, followed by the hint.
     let mut shown = format!("error: {message}\n");
     if let Some(hint) = error["hint"].as_str() {
         shown.push_str(&format!("hint: {hint}\n"));

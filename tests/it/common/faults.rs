@@ -1,4 +1,4 @@
-//! One archive for every way in which an input can be bad.
+//! One archive for each kind of bad input.
 
 use std::io::Write;
 
@@ -159,8 +159,8 @@ pub(crate) fn faults() -> Vec<Fault> {
     faults
 }
 
-/// An image whose layer is compressed in a form that OCI has no type for: it fails unless layers are
-/// compressed anew.
+/// An image whose layer uses a compression that OCI has no media type for. Fixing it fails unless layers are
+/// recompressed.
 pub(crate) fn odd_layer() -> Fault {
     let plain = layer_tar("x");
     let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());

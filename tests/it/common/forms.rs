@@ -1,4 +1,4 @@
-//! One archive in every way that a tar can be written.
+//! An archive in every tar form.
 
 use super::archive::{Entry, open_tar, tar};
 
@@ -65,7 +65,7 @@ pub(crate) fn every_form(entries: &[Entry], root: &str) -> Vec<(&'static str, Ve
     forms
 }
 
-/// The same archive with the headers of the seventh edition of Unix: without magic number.
+/// The same archive with V7 headers, which have no magic number.
 fn v7(mut bytes: Vec<u8>) -> Vec<u8> {
     let mut at = 0;
     while bytes[at] != 0 {

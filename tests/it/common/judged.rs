@@ -1,4 +1,4 @@
-//! Fixes an input, has the result judged, and fixes it again: nothing may change then.
+//! Fixes an input, checks the result, and fixes it again, which must not change anything.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::contents::Contents;
 use super::piped::stream;
 use super::runner::Sandbox;
 
-/// What came out, and what was said.
+/// The output and the report.
 #[derive(Debug)]
 pub(crate) struct Fixed {
     pub(crate) report: Value,
@@ -49,7 +49,7 @@ pub(crate) fn fixed_path(input: &Path, options: &[&str]) -> Fixed {
     }
 }
 
-/// In a pipe the same files come out, and a second pass changes no byte.
+/// Checks that a stream gives the same files, and that a second pass does not change a byte.
 #[track_caller]
 fn passes(input: &[u8], options: &[&str], expected: &Contents) {
     let piped = stream(input, options).exits(0);
@@ -65,7 +65,7 @@ fn passes(input: &[u8], options: &[&str], expected: &Contents) {
 }
 
 impl Fixed {
-    /// Rule, location, before and after of the changes by these rules, in order.
+    /// The changes by these rules, in order: rule, location, before and after.
     pub(crate) fn changes(&self, rules: &[&str]) -> Vec<[String; 4]> {
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
         let changes = self.report["changes"].as_array().unwrap().iter();
@@ -81,7 +81,7 @@ impl Fixed {
         findings.map(|f| f["rule"].as_str().unwrap()).collect()
     }
 
-    /// The only finding by this rule.
+    /// The only finding of this rule.
     #[track_caller]
     pub(crate) fn finding(&self, rule: &str) -> &Value {
         let findings = self.report["findings"].as_array().unwrap().iter();
@@ -90,7 +90,7 @@ impl Fixed {
         found[0]
     }
 
-    /// All names, as Docker shows them, sorted.
+    /// All names in Docker's short form, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.facts.tags.values().flatten().cloned().collect();
         names.sort();

@@ -1,4 +1,4 @@
-//! The command as a filter: an archive on standard input, another on standard output.
+//! Runs the command as a filter, with one archive on standard input and another on standard output.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use super::fixture;
 use super::runner::{Sandbox, wait_for};
 use super::schema::parse_report;
 
-/// What came out of a run, and how it ended.
+/// The output of a run and its exit code.
 #[derive(Debug)]
 pub(crate) struct Piped {
     pub(crate) code: i32,
@@ -38,7 +38,7 @@ pub(crate) fn pipe(command: &mut Command, input: &[u8]) -> Piped {
     );
     thread::scope(|scope| {
         scope.spawn(move || {
-            // A command that has seen enough reads no further.
+            // The command may stop reading early.
             let _ = stdin.write_all(input);
         });
         let out = scope.spawn(move || {
@@ -59,7 +59,7 @@ pub(crate) fn pipe(command: &mut Command, input: &[u8]) -> Piped {
     })
 }
 
-/// `ocify fix - --format json` with more options, which leaves nothing behind.
+/// Runs `ocify fix - --format json` with more options, and checks that it leaves nothing behind.
 #[track_caller]
 pub(crate) fn stream(input: &[u8], options: &[&str]) -> Piped {
     let sandbox = Sandbox::new();
@@ -72,20 +72,20 @@ pub(crate) fn stream(input: &[u8], options: &[&str]) -> Piped {
 }
 
 impl Piped {
-    /// The report, which is all that is on standard error.
+    /// The report, which must be the only text on standard error.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         parse_report(&self.err)
     }
 
-    /// The same run, which must have ended with this code.
+    /// Checks the exit code.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Piped {
         assert_eq!(self.code, code, "{}", self.err);
         self
     }
 
-    /// The names of the entries, as far as the archive goes.
+    /// The names of all complete entries.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut archive = tar::Archive::new(&self.out[..]);
@@ -96,14 +96,14 @@ impl Piped {
         names
     }
 
-    /// What came out, which must be right.
+    /// The output, which must be valid.
     #[track_caller]
     pub(crate) fn judged(&self) -> (Contents, Facts) {
         let facts = check_stream(&self.out);
         (Contents::from_tar(&self.out), facts)
     }
 
-    /// The run failed with this code, and nothing that came out makes an image.
+    /// Checks that the run failed with this code and that its output is not an image.
     #[track_caller]
     pub(crate) fn fails(&self, name: &str, codes: &[&str]) {
         let report = self.json();
@@ -122,7 +122,7 @@ impl Piped {
 
 pub(crate) const NAME: &str = "docker.io/library/app:v1";
 
-/// An image that changes, of layers in every form.
+/// An image that needs fixes, with layers in every compression.
 pub(crate) fn sample() -> Layout {
     let layers = vec![
         Layer::gzip(DOCKER_GZIP, "a"),
@@ -132,7 +132,7 @@ pub(crate) fn sample() -> Layout {
     Layout::of(&Image::docker(layers), NAME)
 }
 
-/// The layer that is no more than a tar.
+/// The uncompressed layer.
 pub(crate) fn plain_layer(layout: &Layout) -> String {
     let mut blobs = layout.blobs.iter();
     let found = blobs.find(|(_, bytes)| bytes.get(257..262) == Some(b"ustar"));
@@ -159,7 +159,7 @@ pub(crate) fn by_file(bytes: &[u8], options: &[&str]) -> Vec<u8> {
     sandbox.read("out.tar")
 }
 
-/// `ocify fix -` in words for people.
+/// Runs `ocify fix -` with a text report.
 pub(crate) fn for_people(input: &[u8], options: &[&str]) -> Piped {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();

@@ -1,4 +1,4 @@
-//! Fixes archives in place, and checks all that must hold then.
+//! Fixes archives in place and checks the results.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -26,7 +26,7 @@ pub(crate) fn fix(sandbox: &Sandbox, file: &str, more: &[&str]) -> Run {
     sandbox.ocify(&[&line, more].concat())
 }
 
-/// Fixes an archive in place and checks all that must hold then.
+/// Fixes an archive in place and checks the result.
 #[track_caller]
 pub(crate) fn fixed(bytes: &[u8], more: &[&str]) -> (Sandbox, Value) {
     let sandbox = Sandbox::new();
@@ -46,7 +46,7 @@ pub(crate) fn fixed(bytes: &[u8], more: &[&str]) -> (Sandbox, Value) {
     assert_eq!(report["status"] == "unchanged", result == bytes);
     check_kept(&path);
 
-    // Once more changes nothing, not even the times.
+    // A second fix changes nothing, not even times.
     let again = fix(&sandbox, "in.tar", &[]).exits(0).json();
     assert_eq!(
         (&again["status"], &again["changes"]),
@@ -57,7 +57,7 @@ pub(crate) fn fixed(bytes: &[u8], more: &[&str]) -> (Sandbox, Value) {
         after.modified().unwrap()
     );
     assert_eq!(sandbox.read("in.tar"), result);
-    // A new archive of it changes nothing that any reader needs.
+    // Copying it to a new archive changes nothing that readers need.
     let copied = sandbox.fix("in.tar", "copied.tar").exits(0).json();
     for change in copied["changes"].as_array().unwrap() {
         assert!(["archive-form", "extra-entry"].contains(&change["rule"].as_str().unwrap()));
@@ -68,7 +68,7 @@ pub(crate) fn fixed(bytes: &[u8], more: &[&str]) -> (Sandbox, Value) {
     (sandbox, report)
 }
 
-/// What an archive means: its images by what they are made of, with the types of all parts.
+/// The meaning of an archive: the parts of each image, with their media types.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Meaning {
     pub(crate) names: Vec<String>,
@@ -113,7 +113,7 @@ pub(crate) fn docker_layout() -> Layout {
     )
 }
 
-/// Nothing but a refusal happens to the file.
+/// Checks that the file is refused and not changed.
 #[track_caller]
 pub(crate) fn refused(bytes: &[u8], more: &[&str], code: &str, part: &str) {
     let sandbox = Sandbox::new();

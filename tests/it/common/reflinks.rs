@@ -1,4 +1,4 @@
-//! A filesystem with reflinks, in a file.
+//! A filesystem with reflinks, in an image file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use tempfile::TempDir;
 
 use super::skip;
 
-/// A mounted btrfs; it goes with the value.
+/// A mounted btrfs, unmounted when this value is dropped.
 pub(crate) struct Reflinks {
     dir: TempDir,
 }
 
 impl Reflinks {
-    /// Mounts one of that many MiB, or says why that cannot be done.
+    /// Mounts a filesystem of this many MiB. If that is not possible, reports a skipped test and returns `None`.
     pub(crate) fn mount(mib: u64) -> Option<Reflinks> {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
@@ -38,7 +38,7 @@ impl Reflinks {
         self.dir.path().join("root")
     }
 
-    /// How many bytes are in use, once all are on the disk.
+    /// Syncs the filesystem and returns the bytes in use.
     pub(crate) fn used(&self) -> u64 {
         assert!(run("sync", &["-f".as_ref(), &self.root()]));
         let output = Command::new("df")

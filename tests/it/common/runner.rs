@@ -1,4 +1,4 @@
-//! Runs the command in a directory of its own, with an empty environment and a time limit.
+//! Runs the command in its own directory, with an empty environment and a time limit.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use super::schema::parse_report;
 
-/// No test input is large: whatever takes longer hangs.
+/// Test inputs are small, so a run that takes longer than this hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// What a run printed, and how it ended.
+/// The output of a run and its exit code.
 #[derive(Debug)]
 pub(crate) struct Run {
     /// The exit code; a signal is a failure of the test.
@@ -32,7 +32,7 @@ impl Run {
         parse_report(&self.stdout)
     }
 
-    /// The same run, which must have ended with this code.
+    /// Checks the exit code.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Run {
         assert_eq!(self.code, code, "{self:#?}");
@@ -87,7 +87,7 @@ impl Sandbox {
         self.program(env!("CARGO_BIN_EXE_ocify"))
     }
 
-    /// The command with a limit of the shell's: `-v` for its address space in KiB, `-n` for open files.
+    /// The command with a `ulimit`: `-v` for its address space in KiB, `-n` for open files.
     pub(crate) fn limited(&self, what: &str, limit: u64) -> Command {
         let mut command = self.program("/bin/sh");
         let script = format!("ulimit {what} {limit} && exec \"$0\" \"$@\"");
@@ -111,7 +111,7 @@ impl Sandbox {
         self.fix_with(input, output, &[])
     }
 
-    /// The same, with more options.
+    /// Like [`fix`](Self::fix), with more options.
     pub(crate) fn fix_with(&self, input: impl AsRef<Path>, output: &str, more: &[&str]) -> Run {
         let mut command = self.command();
         command.arg("fix").arg(input.as_ref());
@@ -120,8 +120,8 @@ impl Sandbox {
     }
 }
 
-/// Writes a program to run. A child does it: a descriptor that is open for writing here is for a moment also in every child that another
-/// test starts, and while it is, the program cannot be run ("text file busy").
+/// Writes an executable file. A child process does this, because children that other tests start inherit this process's descriptors for a
+/// moment, and while one is open for writing, the file cannot be executed ("text file busy").
 pub(crate) fn write_program(path: &Path, text: &str) {
     let mut child = Command::new("/bin/sh")
         .args(["-ec", "cat >\"$0\"; chmod 755 \"$0\""])
@@ -159,7 +159,7 @@ pub(crate) fn run(command: &mut Command) -> Run {
     run
 }
 
-/// Waits for a command to end; `None` if a signal did it.
+/// Waits for a command to exit, and returns its exit code; `None` if a signal killed it.
 pub(crate) fn wait_for(child: &mut Child, command: &Command) -> Option<i32> {
     wait(child, Instant::now(), command)
 }

@@ -1,4 +1,4 @@
-//! Docker archives: `manifest.json`, and files under names of Docker's own.
+//! Builds Docker archives: `manifest.json` and the files that it names.
 
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ impl Saved {
     }
 }
 
-/// The directory of a layer: an ID that has nothing to do with its bytes.
+/// The directory of a layer: an ID that does not depend on its bytes.
 pub(crate) fn v1_id(image: &Image, number: usize) -> String {
     sha256(format!("{} {number}", image.config()).as_bytes())
 }
@@ -127,7 +127,7 @@ pub(crate) fn image(texts: &[&str]) -> Image {
     )
 }
 
-/// Fixes the archive, which must hold these images.
+/// Fixes the archive and checks that the output contains these images.
 #[track_caller]
 pub(crate) fn holds(bytes: &[u8], images: &[&Image]) -> Fixed {
     let fixed = fixed(bytes, &[]);

@@ -1,4 +1,4 @@
-//! Terminals that nobody looks at.
+//! Pseudo-terminals.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// A terminal of that size: the end that a person has, and the one for a program.
+/// Opens a pseudo-terminal of this size: the controlling end, and the end for a program.
 pub(crate) fn terminal(rows: u16, columns: u16) -> (OwnedFd, File) {
     let control = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&control).unwrap();
@@ -26,20 +26,20 @@ pub(crate) fn terminal(rows: u16, columns: u16) -> (OwnedFd, File) {
     (control, end)
 }
 
-/// Reads until no program has the terminal any more.
+/// Reads until no program has the terminal open.
 pub(crate) fn read_all(control: OwnedFd) -> Vec<u8> {
     let mut control = File::from(control);
     let mut all = Vec::new();
     let mut piece = [0; 4096];
-    // The last end that is closed makes an error of the next read.
+    // Once the last program has closed the terminal, reading fails.
     while let Ok(count @ 1..) = control.read(&mut piece) {
         all.extend_from_slice(&piece[..count]);
     }
     all
 }
 
-/// What a terminal that is high enough shows in the end: it knows the sequences that move the cursor up and down, that clear, and that
-/// color.
+/// The final contents of a terminal with enough rows. Supports the escape sequences for moving the cursor up and down, for clearing and for
+/// colors.
 pub(crate) fn screen(bytes: &[u8], columns: usize) -> Vec<String> {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let mut rows: Vec<Vec<char>> = vec![Vec::new()];

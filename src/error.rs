@@ -10,7 +10,6 @@
 mod code;
 mod hint;
 mod place;
-mod text;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -20,7 +19,9 @@ use std::path::{Path, PathBuf};
 pub use code::{Class, Code};
 pub use hint::{Hint, Lenient};
 pub use place::Place;
-pub use text::{escape, show_list, show_path};
+
+use crate::location::Location;
+pub use crate::text::{escape, show_list, show_path};
 
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -91,10 +92,10 @@ impl Error {
         self
     }
 
-    /// The same error in this part of a document, which the message names.
+    /// The same error at this location in a document, which the message names.
     #[must_use]
-    pub fn with_document(mut self, document: impl fmt::Display) -> Self {
-        self.place_mut().set_document(document.to_string());
+    pub fn with_location(mut self, location: impl Into<Location>) -> Self {
+        self.place_mut().set_location(location.into());
         self
     }
 
@@ -226,6 +227,7 @@ impl<T> IoContext<T> for io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::location::RootName;
 
     #[test]
     fn errors_pass_between_threads_and_stay_small() {
@@ -270,15 +272,19 @@ mod tests {
     #[test]
     fn an_error_has_the_facts_that_it_was_given() {
         let error = Error::new(Code::SizeMismatch, "a message")
-            .with_document("index.json")
+            .with_location(RootName::Index)
             .with_entry("blobs/sha256/ab")
             .with_byte(7)
             .with_expected(5)
             .with_found(6);
         let place = error.place().unwrap();
         assert_eq!(
-            (place.document(), place.entry(), place.byte()),
-            (Some("index.json"), Some("blobs/sha256/ab"), Some(7))
+            (place.location(), place.entry(), place.byte()),
+            (
+                Some(&RootName::Index.into()),
+                Some("blobs/sha256/ab"),
+                Some(7)
+            )
         );
         assert_eq!((error.expected(), error.found()), (Some("5"), Some("6")));
         let bare = Error::interrupted();

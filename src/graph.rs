@@ -3,7 +3,6 @@
 pub mod docker_archive;
 pub mod document;
 mod image;
-pub mod location;
 mod made;
 mod order;
 pub mod pointer;
@@ -17,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::Result;
 use crate::image::Digest;
 use crate::inventory::{BlobSource, Inventory, Strictness};
+use crate::location::{self, Location};
 use docker_archive::{Adopted, DockerArchiveItem};
 use document::{Document, RepeatedKey};
 pub use image::{ManifestFacts, Role as ManifestRole};
-use location::Location;
 
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]
@@ -99,7 +98,7 @@ impl Graph {
         let document = self.documents.get(digest);
         for pointer in document
             .into_iter()
-            .flat_map(|document| document.pointers_in(pointer::Role::Manifests))
+            .flat_map(|document| document.pointers_in(location::Role::Manifests))
         {
             self.collect_images(&pointer.digest, seen, images);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::image::{Content, Digest};
+use crate::location::RootName;
 use crate::tar::BLOCK;
 
 /// Everything in an archive or an image layout directory.
@@ -147,34 +148,6 @@ pub enum EntryKind {
     Special,
     /// Any other file.
     File,
-}
-
-/// The files at the root that make up the image layout and the Docker archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RootName {
-    /// `index.json`.
-    Index,
-    /// `manifest.json`.
-    DockerManifest,
-    /// `oci-layout`.
-    OciLayout,
-}
-
-impl RootName {
-    /// The root file with this name, if it is one of the three.
-    pub fn of(name: &str) -> Option<Self> {
-        let all = [Self::Index, Self::DockerManifest, Self::OciLayout];
-        all.into_iter().find(|root| root.name() == name)
-    }
-
-    /// The file's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Index => "index.json",
-            Self::DockerManifest => "manifest.json",
-            Self::OciLayout => "oci-layout",
-        }
-    }
 }
 
 /// One of the three files at the root, with its contents.

@@ -14,12 +14,14 @@ pub mod input;
 pub mod inventory;
 pub mod journal;
 mod json;
+pub mod location;
 pub mod operation;
 pub mod plan;
 pub mod progress;
 pub mod publish;
 pub mod report;
 mod tar;
+mod text;
 pub mod threads;
 
 pub use apply::{ApplyOptions, Outcome, Output, Target, Verify, apply};

@@ -25,10 +25,10 @@ use std::str::FromStr;
 
 use crate::error::{Hint, Result};
 use crate::graph::Graph;
-use crate::graph::location::Location;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::DataLocation;
+use crate::location::Location;
 use draft::Request;
 pub use draft::{Draft, NewLayers};
 pub use form::Form;

@@ -186,11 +186,9 @@ impl<'a> Report<'a> {
 pub(crate) mod samples {
     //! One plan with something of everything, for the tests of the forms.
 
-    use crate::graph::location::{DocumentPath, Location, Step};
-    use crate::graph::pointer::Role;
     use crate::image::media_type::OCI_MANIFEST;
     use crate::image::{Algorithm, Digest};
-    use crate::inventory::RootName;
+    use crate::location::{DocumentPath, Location, Role, RootName, Step};
     use crate::plan::rules::{FindingRule, Rule};
     use crate::plan::{Change, DigestChange, Finding, Image, Summary};
     use crate::report::text::{BOLD, DIM, RED, YELLOW};

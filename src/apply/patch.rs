@@ -140,7 +140,7 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
         let place = first.map_or_else(|| "a layer".to_owned(), |first| first.location.to_string());
         let error = refused(source, &format!("{place} has to be compressed anew"));
         return Err(match first {
-            Some(first) => error.with_document(&first.location),
+            Some(first) => error.with_location(&first.location),
             None => error,
         });
     };

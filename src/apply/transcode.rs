@@ -48,9 +48,8 @@ pub(super) fn transcode(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Transcoded> {
-    let location = work.location.to_string();
     let blob = BlobAt {
-        name: BlobName::Document(&location),
+        name: BlobName::Document(&work.location),
         data: &work.data,
         len: work.len,
     };
@@ -175,7 +174,7 @@ fn check_layer(work: &Transcode, found: &Digest) -> Result<()> {
     if *found == work.digest {
         return Ok(());
     }
-    Err(wrong_digest(&work.location, &work.digest, found).with_document(&work.location))
+    Err(wrong_digest(&work.location, &work.digest, found).with_location(&work.location))
 }
 
 fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
@@ -189,7 +188,7 @@ fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
             work.location, work.diff_id
         ),
     )
-    .with_document(&work.location)
+    .with_location(&work.location)
     .with_expected(&work.diff_id)
     .with_found(found)
     .with_hint(Hint::BuildRefusedAgain))
@@ -237,7 +236,7 @@ fn decode_all(
                     work.location, work.len
                 ),
             )
-            .with_document(&work.location)
+            .with_location(&work.location)
             .with_expected(max_len)
             .with_hint(Hint::RaiseMaxRatio("image")));
         }
@@ -265,7 +264,7 @@ fn damaged(work: &Transcode, limits: Limits, error: io::Error) -> Error {
     if needs_too_much_memory(&error) {
         return limits
             .window_error(&work.location)
-            .with_document(&work.location);
+            .with_location(&work.location);
     }
     Error::new(
         Code::DamagedLayer,
@@ -275,7 +274,7 @@ fn damaged(work: &Transcode, limits: Limits, error: io::Error) -> Error {
             work.content.name()
         ),
     )
-    .with_document(&work.location)
+    .with_location(&work.location)
     .with_source(error)
     .with_hint(Hint::ReplaceDamaged)
 }

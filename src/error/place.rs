@@ -2,25 +2,26 @@
 
 use std::fmt;
 
-/// Where in the archive or layout an error was found: in which document, in which entry, at which
-/// byte. At least one of the three is known.
-///
-/// Names and places are as the input has them; text that goes to a terminal is escaped first.
+use crate::location::Location;
+use crate::text::escape;
+
+/// Where in the archive or layout an error was found: at which location in its documents, in which
+/// entry, at which byte. At least one of the three is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    document: Option<String>,
+    location: Option<Location>,
     entry: Option<String>,
     byte: Option<u64>,
 }
 
 impl Place {
-    /// The path from a root document to the part that is meant, such as
-    /// `index.json, manifests[0], layers[2]`.
-    pub fn document(&self) -> Option<&str> {
-        self.document.as_deref()
+    /// The location in the documents of the archive, such as `index.json, manifests[0], layers[2]`.
+    pub fn location(&self) -> Option<&Location> {
+        self.location.as_ref()
     }
 
-    /// The name of an entry of the archive, or of a file in the layout.
+    /// The name of an entry of the archive, or of a file in the layout, as it is there: it is not
+    /// escaped.
     pub fn entry(&self) -> Option<&str> {
         self.entry.as_deref()
     }
@@ -30,8 +31,8 @@ impl Place {
         self.byte
     }
 
-    pub(super) fn set_document(&mut self, document: String) {
-        self.document = Some(document);
+    pub(super) fn set_location(&mut self, location: Location) {
+        self.location = Some(location);
     }
 
     pub(super) fn set_entry(&mut self, entry: String) {
@@ -43,11 +44,16 @@ impl Place {
     }
 }
 
+/// The parts that are known, with the entry's name escaped for a terminal.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for name in [&self.document, &self.entry].into_iter().flatten() {
-            write!(f, "{separator}{name}")?;
+        if let Some(location) = &self.location {
+            write!(f, "{location}")?;
+            separator = ", ";
+        }
+        if let Some(entry) = &self.entry {
+            write!(f, "{separator}{}", escape(entry))?;
             separator = ", ";
         }
         match self.byte {
@@ -60,16 +66,16 @@ impl fmt::Display for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::location::RootName;
 
     #[test]
     fn the_known_parts_are_shown_in_order() {
         let mut place = Place::default();
         place.set_byte(512);
         assert_eq!(place.to_string(), "byte 512");
-        place.set_entry("oci-layout".to_owned());
-        assert_eq!(place.to_string(), "oci-layout, byte 512");
-        let mut place = Place::default();
-        place.set_document("index.json, manifests[0]".to_owned());
-        assert_eq!(place.to_string(), "index.json, manifests[0]");
+        place.set_entry("a\nb".to_owned());
+        assert_eq!(place.to_string(), "a\\u{a}b, byte 512");
+        place.set_location(RootName::Index.into());
+        assert_eq!(place.to_string(), "index.json, a\\u{a}b, byte 512");
     }
 }

@@ -6,11 +6,10 @@ use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
 use crate::graph::document::DocumentReader;
-use crate::graph::location::Location;
 use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, StatedDiffId};
-use crate::inventory::RootName;
 use crate::json::{KeyCase, View, find};
+use crate::location::{Location, RootName};
 pub use adopt::Adopted;
 pub(crate) use adopt::adopt;
 
@@ -70,7 +69,7 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
 pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<DockerArchiveItem>> {
     let location = Location::from(RootName::DockerManifest);
     let invalid = |what: &str| {
-        Error::new(Code::InvalidDocument, format!("{location} {what}")).with_document(&location)
+        Error::new(Code::InvalidDocument, format!("{location} {what}")).with_location(&location)
     };
     let text = reader.text(bytes.to_vec(), KEYS, &location)?;
     let root = View::of_checked(&text);
@@ -80,8 +79,8 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
     let mut parsed = Vec::with_capacity(items.len());
     for (position, item) in items.into_iter().enumerate() {
         let fail = |what: &str| {
-            let place = format!("{location} [{position}]");
-            Error::new(Code::InvalidDocument, format!("{place} {what}")).with_document(place)
+            let message = format!("{location} [{position}] {what}");
+            Error::new(Code::InvalidDocument, message).with_location(&location)
         };
         let members = item.members().ok_or_else(|| fail("is not an object"))?;
         let strings = |key: &str| -> Result<Vec<String>> {

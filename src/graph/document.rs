@@ -4,12 +4,12 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Hint, Lenient, Result, escape};
-use crate::graph::location::{DocumentPath, Location};
-use crate::graph::pointer::{Pointer, Role, pointers};
+use crate::graph::pointer::{Pointer, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
 use crate::inventory::{BlobEntry, BlobSource, Strictness};
 use crate::json::{Fault, KeyCase, View, check, check_allowing_duplicates, find};
+use crate::location::{DocumentPath, Location, Role};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
 pub const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
@@ -89,7 +89,7 @@ impl Document {
         let location = Location::from(path.clone());
         let text = reader.text(bytes, KEYS, &location)?;
         let invalid = |what: &str| {
-            Error::new(Code::InvalidDocument, format!("{location} {what}")).with_document(&location)
+            Error::new(Code::InvalidDocument, format!("{location} {what}")).with_location(&location)
         };
         let root = View::of_checked(&text);
         let members = root
@@ -109,7 +109,7 @@ impl Document {
                 Code::AmbiguousDocument,
                 format!("{location} is both an index (manifests) and a manifest (config, layers)"),
             )
-            .with_document(location));
+            .with_location(location));
         }
         let contradicts = match (&media_type, shape) {
             (None, _) => false,
@@ -137,7 +137,7 @@ impl Document {
             )
             .with_expected(expected)
             .with_found(found)
-            .with_document(location));
+            .with_location(location));
         }
         let roles: &[Role] = match shape {
             Shape::Index => &[Role::Manifests, Role::Subject],
@@ -146,7 +146,7 @@ impl Document {
         if shape == Shape::Manifest && find(&members, "config").is_none() {
             return Err(invalid("has no config"));
         }
-        let pointers = pointers(root, roles, &location)?;
+        let pointers = pointers(root, roles, &path)?;
         let media_type_place = media_type_view.map(View::span);
         Ok(Document {
             digest,
@@ -192,7 +192,7 @@ impl Document {
 
     /// Where one of the document's pointers is.
     pub fn location_of(&self, pointer: &Pointer) -> Location {
-        Location::of(&self.path, pointer)
+        Location::of(&self.path, pointer.step())
     }
 }
 
@@ -202,7 +202,7 @@ pub(crate) fn schema1(location: &Location) -> Error {
         Code::Schema1,
         format!("{location} is a Docker schema 1 manifest, which has no OCI form"),
     )
-    .with_document(location)
+    .with_location(location)
     .with_hint(Hint::ConvertSchema1)
 }
 
@@ -249,23 +249,23 @@ impl DocumentReader {
                 Code::InvalidDocument,
                 format!("{location} is not UTF-8 text"),
             )
-            .with_document(location)
+            .with_location(location)
         })?;
         match self.check(&text, keys, location) {
             Ok(()) => Ok(text),
             Err(Fault::Invalid(what)) => Err(Error::new(
                 Code::InvalidDocument,
                 format!("{location} is not valid JSON: {what}"),
-            ).with_document(location)),
+            ).with_location(location)),
             Err(Fault::Duplicate(key)) => Err(Error::new(
                 Code::DuplicateKey,
                 format!("{location} has the key \"{}\" twice in one object, and readers differ on which counts", escape(&key)),
-            ).with_document(location).with_found(key)
+            ).with_location(location).with_found(key)
             .with_hint(Hint::UseLenient(Lenient::LastKey))),
             Err(Fault::Case { found, known }) => Err(Error::new(
                 Code::DuplicateKey,
                 format!("{location} has the key \"{}\", which some readers take for \"{known}\" and others ignore", escape(&found)),
-            ).with_document(location).with_expected(known).with_found(found)),
+            ).with_location(location).with_expected(known).with_found(found)),
         }
     }
 
@@ -291,7 +291,7 @@ pub(crate) fn read_verified(
     blobs: &dyn BlobSource,
     digest: &Digest,
     blob: &BlobEntry,
-    location: impl fmt::Display,
+    location: impl fmt::Display + Into<Location>,
 ) -> Result<Vec<u8>> {
     let bytes = blobs.read_blob(blob, MAX_DOCUMENT_LEN)?;
     let found = Digest::of(digest.algorithm(), &bytes);
@@ -303,7 +303,7 @@ pub(crate) fn read_verified(
                 digest.blob_name()
             ),
         )
-        .with_document(location)
+        .with_location(location)
         .with_entry(digest.blob_name())
         .with_expected(digest)
         .with_found(found)
@@ -316,7 +316,7 @@ pub(crate) fn read_verified(
 mod tests {
     use super::*;
     use crate::image::Algorithm;
-    use crate::inventory::RootName;
+    use crate::location::RootName;
 
     fn parse(text: &str, shape: Shape) -> Result<Document> {
         let digest = Digest::of(Algorithm::Sha256, text.as_bytes());

@@ -2,11 +2,11 @@
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, DocumentReader};
-use crate::graph::location::Location;
-use crate::graph::pointer::{self, Pointer, platform};
+use crate::graph::pointer::{Pointer, platform};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, Platform, StatedDiffId};
 use crate::json::{KeyCase, View, find};
+use crate::location::{self, Location};
 
 const KEYS: KeyCase = KeyCase {
     known: &["architecture", "os", "variant", "rootfs", "diff_ids"],
@@ -46,7 +46,7 @@ pub struct ManifestFacts {
 /// What a manifest is, from its own text and the descriptor that led to it.
 pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
     let kinds: Vec<Kind> = document
-        .pointers_in(pointer::Role::Layers)
+        .pointers_in(location::Role::Layers)
         .map(|layer| layer.kind)
         .collect();
     let config_kind = document
@@ -59,7 +59,7 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
             Code::Plugin,
             format!("{} is a Docker plugin, not an image", document.path),
         )
-        .with_document(&document.path)
+        .with_location(&document.path)
         .with_hint(Hint::InstallPlugin));
     }
     let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
@@ -97,7 +97,7 @@ pub(crate) fn config(
 ) -> Result<Config> {
     let text = reader.text(bytes, KEYS, location)?;
     let invalid = |what: &str| {
-        Error::new(Code::InvalidDocument, format!("{location} {what}")).with_document(location)
+        Error::new(Code::InvalidDocument, format!("{location} {what}")).with_location(location)
     };
     let root = View::of_checked(&text);
     let members = root

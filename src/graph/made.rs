@@ -13,6 +13,7 @@ use crate::image::oci::{descriptor, text};
 use crate::image::{Algorithm, Compression, Digest};
 use crate::inventory::{BlobSource, ExtraKind, Inventory};
 use crate::json::View;
+use crate::location::{Location, RootName};
 
 /// Documents that the source does not hold.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ pub(crate) fn from_docker_archive(
     let mut made = Made::default();
     let mut descriptors = Vec::new();
     for (position, item) in items.iter().enumerate() {
-        let text = manifest(item, &format!("manifest.json[{position}]"), inventory)?;
+        let text = manifest(item, position, inventory)?;
         let digest = Digest::of(Algorithm::Sha256, &text);
         let descriptor = descriptor(media_type::OCI_MANIFEST, &digest, text.len() as u64)?;
         if made.documents.insert(digest, text).is_none() {
@@ -56,14 +57,23 @@ fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
     )
 }
 
-fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> Result<Vec<u8>> {
-    let absent = |place: String, entry: &str| {
-        let place = format!("{location}, {place}");
+/// `position` is the item's, for errors.
+fn manifest(item: &DockerArchiveItem, position: usize, inventory: &Inventory) -> Result<Vec<u8>> {
+    let absent = |property: &'static str, index: Option<usize>, entry: &str| {
+        let location = Location::Item {
+            position,
+            property,
+            index,
+            entry: None,
+        };
         Error::new(
             Code::MissingBlob,
-            format!("{place} is {}, which is not in the archive", escape(entry)),
+            format!(
+                "{location} is {}, which is not in the archive",
+                escape(entry)
+            ),
         )
-        .with_document(place)
+        .with_location(location)
         .with_entry(entry)
         .with_hint(Hint::SaveAgain)
     };
@@ -72,7 +82,7 @@ fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> 
         .as_ref()
         .and_then(|digest| Some((digest, inventory.blobs.get(digest)?)));
     let Some((config, config_blob)) = config else {
-        return Err(absent("Config".to_owned(), &item.config));
+        return Err(absent("Config", None, &item.config));
     };
     let mut layers = Vec::with_capacity(item.layers.len());
     for (number, (entry, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
@@ -80,7 +90,7 @@ fn manifest(item: &DockerArchiveItem, location: &str, inventory: &Inventory) -> 
             .as_ref()
             .and_then(|digest| Some((digest, inventory.blobs.get(digest)?)));
         let Some((digest, blob)) = found else {
-            return Err(absent(format!("Layers[{number}]"), entry));
+            return Err(absent("Layers", Some(number), entry));
         };
         let compression = Compression::of_content(blob.content);
         let media_type =
@@ -151,7 +161,7 @@ pub(crate) fn from_directory_transport(
                 "manifest.json is neither Docker's list of images nor a manifest: its media type is {}",
                 escape(&media_type)
             ),
-        ).with_document("manifest.json").with_found(media_type));
+        ).with_location(RootName::DockerManifest).with_found(media_type));
     }
     let digest = Digest::of(Algorithm::Sha256, text);
     let root = index(vec![descriptor(&media_type, &digest, text.len() as u64)?])?;

@@ -3,14 +3,13 @@
 //! Resolving walks this list and rewriting edits the places in it, so the two cannot drift apart.
 
 use std::borrow::Cow;
-use std::fmt::Display;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Result, escape};
-use crate::graph::location::{Location, Step};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Content, Digest, Platform};
 use crate::json::{Member, View, find};
+use crate::location::{DocumentPath, Location, Role, Step};
 
 /// BuildKit's link from an attestation's descriptor to the image manifest that it attests.
 pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
@@ -22,38 +21,6 @@ const MANIFEST_SUBJECT: &str = "io.containerd.manifest.subject";
 pub const IMAGE_NAME: &str = "io.containerd.image.name";
 /// The tag of an image, or its full name, as the image layout specification has it.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
-
-/// In which property of its document a descriptor stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// An item of an index's `manifests`.
-    Manifests,
-    /// A manifest's `config`.
-    Config,
-    /// An item of a manifest's `layers`.
-    Layers,
-    /// The `subject` of a manifest or index.
-    Subject,
-    /// An item of an old artifact manifest's `blobs`.
-    Blobs,
-}
-
-impl Role {
-    /// The property's name.
-    pub fn property(self) -> &'static str {
-        match self {
-            Role::Manifests => "manifests",
-            Role::Config => "config",
-            Role::Layers => "layers",
-            Role::Subject => "subject",
-            Role::Blobs => "blobs",
-        }
-    }
-
-    pub(crate) fn is_list(self) -> bool {
-        matches!(self, Role::Manifests | Role::Layers | Role::Blobs)
-    }
-}
 
 /// A descriptor, and where its parts stand in the document's text.
 #[derive(Clone, Debug)]
@@ -131,11 +98,11 @@ impl Pointer {
     }
 }
 
-/// All pointers of a document in `roles`, in that order. `location` is the document's, for errors.
+/// All pointers of a document in `roles`, in that order. `path` is the document's, for errors.
 pub(crate) fn pointers(
     root: View<'_>,
     roles: &[Role],
-    location: &Location,
+    path: &DocumentPath,
 ) -> Result<Vec<Pointer>> {
     let members = root.members().unwrap_or_default();
     let mut pointers = Vec::new();
@@ -145,28 +112,31 @@ pub(crate) fn pointers(
         };
         if !role.is_list() {
             let step = Step { role, position: 0 };
-            pointers.push(pointer(value, step, location)?);
+            pointers.push(pointer(value, step, path)?);
             continue;
         }
-        let items = value
-            .items()
-            .ok_or_else(|| invalid(location, role.property(), "is not a list"))?;
+        let items = value.items().ok_or_else(|| {
+            let location = Location::Property {
+                document: path.clone(),
+                property: role.property(),
+            };
+            invalid(location, "is not a list")
+        })?;
         // There may be a thousand documents, and half of what a list grows by stays empty.
         pointers.reserve_exact(items.len());
         for (position, item) in items.into_iter().enumerate() {
-            pointers.push(pointer(item, Step { role, position }, location)?);
+            pointers.push(pointer(item, Step { role, position }, path)?);
         }
     }
     Ok(pointers)
 }
 
-fn invalid(location: &Location, part: impl Display, what: &str) -> Error {
-    let place = format!("{location}, {part}");
-    Error::new(Code::InvalidDocument, format!("{place} {what}")).with_document(place)
+fn invalid(location: Location, what: &str) -> Error {
+    Error::new(Code::InvalidDocument, format!("{location} {what}")).with_location(location)
 }
 
-fn pointer<'a>(view: View<'a>, step: Step, location: &Location) -> Result<Pointer> {
-    let fail = |what: &str| invalid(location, step, what);
+fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointer> {
+    let fail = |what: &str| invalid(Location::of(path, step), what);
     let members = view.members().ok_or_else(|| fail("is not a descriptor"))?;
     let required = |key: &str| find(&members, key).ok_or_else(|| fail(&format!("has no {key}")));
     let text = |view: Option<Cow<'a, str>>, key: &str| {
@@ -209,9 +179,9 @@ fn pointer<'a>(view: View<'a>, step: Step, location: &Location) -> Result<Pointe
         digest: text(digest.str(), "digest")?
             .parse()
             .map_err(|error: Error| {
-                let place = format!("{location}, {step}");
-                Error::new(error.code(), format!("{place}: {error}"))
-                    .with_document(place)
+                let location = Location::of(path, step);
+                Error::new(error.code(), format!("{location}: {error}"))
+                    .with_location(location)
                     .with_found(error.found().unwrap_or_default())
             })?,
         size: size.size().ok_or_else(|| {

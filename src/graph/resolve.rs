@@ -10,7 +10,8 @@ use crate::graph::order::children_first;
 use crate::graph::walk::{Start, walk};
 use crate::graph::{Graph, docker_archive};
 use crate::image::{Algorithm, Digest};
-use crate::inventory::{BlobSource, Inventory, RootName, Strictness};
+use crate::inventory::{BlobSource, Inventory, Strictness};
+use crate::location::RootName;
 
 pub(crate) fn resolve(
     mut inventory: Inventory,
@@ -59,7 +60,7 @@ pub(crate) fn resolve(
                 Code::NotAnImage,
                 "manifest.json lists no image, and there is no index.json",
             )
-            .with_document("manifest.json")
+            .with_location(RootName::DockerManifest)
             .with_hint(Hint::SaveEmptyAgain));
         }
     };
@@ -118,7 +119,7 @@ fn require_a_whole_image(graph: &Graph) -> Result<()> {
                 missing.digest.blob_name()
             ),
         )
-        .with_document(&missing.location)
+        .with_location(&missing.location)
         .with_entry(missing.digest.blob_name())
         .with_hint(Hint::SaveAgain)),
     }

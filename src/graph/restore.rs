@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Compression, Content, Digest, StatedDiffId};
 use crate::inventory::Inventory;
 use crate::json::{Formatting, View, apply_edits, set_member};
+use crate::location::Role;
 
 /// The manifest's text with the layers that an item of `manifest.json` lists for the same config;
 /// `None` where the manifest's own layers can be right, or where those of `manifest.json` are not proven.

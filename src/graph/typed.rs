@@ -16,11 +16,10 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Code, Error, Result, escape};
 use crate::graph::document::{Document, Shape, read_verified};
-use crate::graph::location::{DocumentPath, Step};
-use crate::graph::pointer::Role;
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
 use crate::inventory::BlobSource;
+use crate::location::{DocumentPath, Role, Step};
 
 impl Document {
     /// The manifest as a typed view, which loses fields that oci-spec does not know: read it, and never
@@ -51,7 +50,7 @@ impl Document {
                 Code::InvalidDocument,
                 format!("{} is {found}, not {what}", self.path),
             )
-            .with_document(&self.path));
+            .with_location(&self.path));
         }
         parse(self.text.as_bytes(), &self.path, what)
     }
@@ -92,7 +91,7 @@ impl Graph {
                     facts.config.blob_name()
                 ),
             )
-            .with_document(&location)
+            .with_location(&location)
             .with_entry(facts.config.blob_name()));
         };
         let bytes = read_verified(blobs, &facts.config, blob, &location)?;
@@ -109,7 +108,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], location: &DocumentPath, what: &str)
                 escape(&error.to_string())
             ),
         )
-        .with_document(location)
+        .with_location(location)
     })
 }
 
@@ -118,7 +117,8 @@ mod tests {
     use super::*;
     use crate::graph::document::DocumentReader;
     use crate::image::Algorithm;
-    use crate::inventory::{RootName, Strictness};
+    use crate::inventory::Strictness;
+    use crate::location::RootName;
 
     const DESCRIPTOR: &str = r#"{"mediaType":"text/plain","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0,"org.example.part":true}"#;
 

@@ -11,12 +11,12 @@ use crate::graph::document::{
     Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, read_verified, schema1,
 };
 use crate::graph::image::{self, ManifestFacts, Role};
-use crate::graph::location::{DocumentPath, Location};
-use crate::graph::pointer::{self, Pointer};
+use crate::graph::pointer::Pointer;
 use crate::graph::restore::restored;
 use crate::image::media_type::Kind;
 use crate::image::{Algorithm, Content, Digest, StatedDiffId};
 use crate::inventory::{BlobEntry, BlobSource, Inventory};
+use crate::location::{self, DocumentPath, Location};
 
 /// How deep indexes, manifests and subjects may be nested.
 const MAX_DEPTH: usize = 32;
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
         blob: Option<&BlobEntry>,
     ) -> Result<()> {
         // Most pointers are in order, and then nobody asks.
-        let location = || Location::of(parent, pointer);
+        let location = || Location::of(parent, pointer.step());
         check_data(pointer, location)?;
         let shape = match pointer.kind {
             Kind::Index => Some(Shape::Index),
@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
                 Code::DocumentTooDeep,
                 format!("{location} is nested deeper than {MAX_DEPTH} documents"),
             )
-            .with_document(location)
+            .with_location(location)
             .with_expected(MAX_DEPTH));
         }
         let bytes = match (made, blob) {
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
                 Code::DocumentTooLarge,
                 format!("{location} {what} {len} bytes; at most {cap} are read"),
             )
-            .with_document(location)
+            .with_location(location)
             .with_expected(cap)
             .with_found(len));
         }
@@ -217,9 +217,9 @@ impl<'a> Walk<'a> {
                 Code::InvalidDocument,
                 format!("{} has no config", document.path),
             )
-            .with_document(&document.path));
+            .with_location(&document.path));
         };
-        let layers: Vec<&Pointer> = document.pointers_in(pointer::Role::Layers).collect();
+        let layers: Vec<&Pointer> = document.pointers_in(location::Role::Layers).collect();
         let is_whole = is_complete
             || config.content.is_some()
                 && layers
@@ -261,7 +261,7 @@ impl<'a> Walk<'a> {
                     diff_ids.len()
                 ),
             )
-            .with_document(&document.path)
+            .with_location(&document.path)
             .with_expected(diff_ids.len())
             .with_found(layers.len())
             .with_hint(Hint::BuildAgain));
@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
                         escape(&diff_id.to_string())
                     ),
                 )
-                .with_document(document.location_of(layer))
+                .with_location(document.location_of(layer))
                 .with_expected(diff_id)
                 .with_found(&layer.digest)
                 .with_hint(Hint::SaveWrongAgain));
@@ -303,9 +303,9 @@ fn missing(pointer: &Pointer, location: Location) -> Missing {
         digest: pointer.digest.clone(),
         is_child: matches!(
             pointer.role,
-            pointer::Role::Manifests | pointer::Role::Subject
+            location::Role::Manifests | location::Role::Subject
         ) && matches!(pointer.kind, Kind::Index | Kind::Manifest),
-        is_expected: pointer.is_optional() || pointer.role == pointer::Role::Subject,
+        is_expected: pointer.is_optional() || pointer.role == location::Role::Subject,
     }
 }
 
@@ -323,7 +323,7 @@ fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> Locati
             blob.len
         ),
     )
-    .with_document(location())
+    .with_location(location())
     .with_entry(pointer.digest.blob_name())
     .with_expected(pointer.size)
     .with_found(blob.len)
@@ -335,7 +335,7 @@ fn two_shapes(location: &Location) -> Error {
         Code::AmbiguousDocument,
         format!("{location} names a document that another descriptor gives another type"),
     )
-    .with_document(location)
+    .with_location(location)
 }
 
 /// Embedded content must be the content (image specification, `descriptor.md`).
@@ -350,7 +350,7 @@ fn check_data(pointer: &Pointer, location: impl Fn() -> Location) -> Result<()> 
                 Code::InvalidDocument,
                 format!("{} has embedded data that is not base64", location()),
             )
-            .with_document(location())
+            .with_location(location())
         })?;
     let found = Digest::of(pointer.digest.algorithm(), &bytes);
     if found != pointer.digest || bytes.len() as u64 != pointer.size {
@@ -362,7 +362,7 @@ fn check_data(pointer: &Pointer, location: impl Fn() -> Location) -> Result<()> 
                 pointer.digest
             ),
         )
-        .with_document(location())
+        .with_location(location())
         .with_expected(&pointer.digest)
         .with_found(found));
     }

@@ -16,9 +16,8 @@ use super::Source;
 use super::form::Order;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
-use crate::inventory::{
-    DataLocation, EntryKind, EntryLayout, ExtraKind, Inventory, RootName, Strictness,
-};
+use crate::inventory::{DataLocation, EntryKind, EntryLayout, ExtraKind, Inventory, Strictness};
+use crate::location::RootName;
 use crate::tar::{self, BLOCK, Entries, Entry, Input};
 
 pub(super) fn scan(source: &Source, strictness: Strictness) -> Result<Inventory> {

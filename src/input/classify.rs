@@ -5,9 +5,8 @@ use std::path::Path;
 use super::DOCUMENT_CAP;
 use crate::error::{Code, Error, Hint, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest};
-use crate::inventory::{
-    BlobEntry, BlobSource, ExtraEntry, ExtraKind, Inventory, RootFile, RootName,
-};
+use crate::inventory::{BlobEntry, BlobSource, ExtraEntry, ExtraKind, Inventory, RootFile};
+use crate::location::RootName;
 
 /// One entry under its cleaned name. A file has an [`ExtraKind::File`].
 #[derive(Clone, Debug)]

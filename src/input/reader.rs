@@ -15,6 +15,7 @@ use super::Source;
 use super::extents::{Extent, Extents};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::inventory::DataLocation;
+use crate::location::Location;
 use crate::progress::Progress;
 
 /// A blob of a source.
@@ -32,13 +33,15 @@ pub(crate) enum BlobName<'a> {
     /// The name of an entry in the output.
     Entry(&'a str),
     /// The place in a document that refers to the blob.
-    Document(&'a str),
+    Document(&'a Location),
 }
 
 impl fmt::Display for BlobName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (BlobName::Entry(name) | BlobName::Document(name)) = self;
-        f.write_str(name)
+        match self {
+            BlobName::Entry(name) => f.write_str(name),
+            BlobName::Document(location) => location.fmt(f),
+        }
     }
 }
 
@@ -153,7 +156,7 @@ impl BlobAt<'_> {
         .with_hint(Hint::RetryAfterChange);
         match self.name {
             BlobName::Entry(name) => error.with_entry(name),
-            BlobName::Document(name) => error.with_document(name),
+            BlobName::Document(location) => error.with_location(location),
         }
     }
 }

@@ -21,9 +21,8 @@ use super::spool::spool;
 use super::{DOCUMENT_CAP, Source, SpoolOptions, require_root};
 use crate::error::{Code, Error, IoContext, Result, escape};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff, sniff_compression};
-use crate::inventory::{
-    BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, RootName, Strictness,
-};
+use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, Strictness};
+use crate::location::RootName;
 use crate::progress::Progress;
 use crate::tar::{self, BLOCK, Entries, Entry, Input, ends_inside};
 

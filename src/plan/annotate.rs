@@ -2,7 +2,7 @@
 
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
 use crate::image::Reference;
-use crate::inventory::RootName;
+use crate::location::RootName;
 use crate::plan::decide::{Annotations, EntryCopy};
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::ManifestRole;
 use crate::graph::document::{Document, Shape};
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Family, Kind};
 use crate::image::{Compression, Content, Digest};
+use crate::location::Role;
 use crate::plan::docker_type;
 use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::recompress::{self, NewLayer, Transcode};
@@ -195,7 +196,7 @@ impl<'a> Planner<'a> {
                     transcode.location, known.location
                 ),
             )
-            .with_document(transcode.location)),
+            .with_location(transcode.location)),
             Some(_) => Ok(true),
             None => {
                 let transcodes = &mut self.decisions.transcodes;
@@ -221,7 +222,7 @@ impl<'a> Planner<'a> {
                     location()
                 ),
             )
-            .with_document(location())
+            .with_location(location())
             .with_found(what)
             .with_hint(Hint::CompressWithGzip)
         })?;
@@ -229,7 +230,7 @@ impl<'a> Planner<'a> {
             Family::Oci => oci,
             Family::Docker => {
                 let oci_type = oci.unwrap_or(declared);
-                docker_type::of(oci_type, pointer, input.role(), location())?.or(oci)
+                docker_type::of(oci_type, pointer, input.role(), &location())?.or(oci)
             }
         };
         let Some(wanted) = wanted.filter(|wanted| *wanted != declared) else {

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Result};
 use crate::graph::docker_archive::{DockerArchiveItem, LayerSource};
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::pointer::Pointer;
 use crate::graph::{Graph, ManifestFacts};
 use crate::image::Digest;
-use crate::inventory::{Inventory, RootName};
+use crate::inventory::Inventory;
+use crate::location::{Role, RootName};
 use crate::plan::planner::{Planner, count_of_images};
 use crate::plan::rewrite::check_len;
 use crate::plan::rules::Rule;

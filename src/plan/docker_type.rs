@@ -1,21 +1,21 @@
 //! Docker's media types, for those who ask for them: what has none is refused, because a mixture of the
 //! two families is what readers refuse.
 
-use std::fmt::Display;
-
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::ManifestRole;
 use crate::graph::document::Document;
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Kind};
+use crate::location::{Location, Role};
 
 /// The error for something that has no Docker type.
-pub(crate) fn none(location: impl Display, what: &str) -> Error {
+pub(crate) fn none(location: impl Into<Location>, what: &str) -> Error {
+    let location = location.into();
     Error::new(
         Code::NoDockerType,
         format!("{location} is {what}, which has no Docker media type"),
     )
-    .with_document(location)
+    .with_location(location)
     .with_found(what)
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn of(
     oci: &str,
     pointer: &Pointer,
     document: Option<ManifestRole>,
-    location: impl Display,
+    location: &Location,
 ) -> Result<Option<&'static str>> {
     let kind = media_type::kind(oci);
     // The cache config's own type belongs to neither family, and stands in lists of both.
@@ -74,7 +74,7 @@ pub(crate) fn of(
                 escape(key)
             ),
         )
-        .with_document(location)
+        .with_location(location)
         .with_found(key)
         .with_hint(Hint::CompressOtherwise)),
         _ => Ok(Some(docker)),

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use crate::error::{Code, Error, Hint, Result, escape, show_list};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
-use crate::graph::location::Location;
-use crate::graph::pointer::{IMAGE_NAME, Pointer, Role};
+use crate::graph::pointer::{IMAGE_NAME, Pointer};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::{Digest, Reference};
+use crate::location::{Location, Role, RootName};
 
 /// An entry of `index.json` that leads to images.
 #[derive(Clone, Debug)]
@@ -179,6 +179,7 @@ impl<'a> Join<'a> {
                         location: Location::Item {
                             position,
                             property: "RepoTags",
+                            index: None,
                             entry: None,
                         },
                     };
@@ -239,7 +240,7 @@ fn name_given_twice(graph: &Graph, tag: &str) -> Error {
         Code::RootDisagreement,
         format!("manifest.json gives {what}"),
     )
-    .with_document("manifest.json")
+    .with_location(RootName::DockerManifest)
     .with_hint(Hint::SaveApart)
 }
 
@@ -256,12 +257,17 @@ fn no_such_config(graph: &Graph, position: usize, item: &DockerArchiveItem) -> E
     } else {
         show_list(&configs)
     };
-    let document = format!("manifest.json[{position}]");
+    let location = Location::Item {
+        position,
+        property: "Config",
+        index: None,
+        entry: None,
+    };
     disagreement(format!(
-        "{document} has the config {}, but the images of index.json have {known}",
+        "manifest.json[{position}] has the config {}, but the images of index.json have {known}",
         escape(&item.config)
     ))
-    .with_document(document)
+    .with_location(location)
     .with_expected(known)
     .with_found(&item.config)
 }

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Hint, escape};
 use crate::graph::document::Document;
-use crate::graph::location::Location;
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::pointer::Pointer;
 use crate::graph::{ManifestRole, Missing};
 use crate::image::media_type::Kind;
 use crate::image::{Digest, Reference};
+use crate::location::{Location, Role};
 use crate::plan::Finding;
 use crate::plan::entries::bad_name_of;
 use crate::plan::planner::{InputDocument, Planner};

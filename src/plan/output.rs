@@ -8,10 +8,10 @@ use oci_spec::image::OciLayoutBuilder;
 
 use crate::error::{Result, escape};
 use crate::graph::document::Shape;
-use crate::graph::location::Location;
 use crate::image::{Algorithm, Compression, Digest, Reference, media_type, oci};
-use crate::inventory::{BlobEntry, ExtraKind, Inventory, RootName};
+use crate::inventory::{BlobEntry, ExtraKind, Inventory};
 use crate::json::{KeyCase, View, check};
+use crate::location::{Location, RootName};
 use crate::plan::planner::Planner;
 use crate::plan::recompress::NewLayer;
 use crate::plan::rewrite::Rewritten;

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::error::{Result, escape};
 use crate::graph::document::Document;
-use crate::graph::location::Location;
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
 use crate::image::{Digest, Platform};
-use crate::inventory::RootName;
+use crate::location::{Location, RootName};
 use crate::plan::decide::Decisions;
 use crate::plan::draft::Request;
 use crate::plan::entries::{self, NamedEntry};

@@ -1,12 +1,12 @@
 //! Which layers are compressed anew, and what that makes of their descriptors.
 
 use crate::error::{Code, Error, Hint, Result, escape};
-use crate::graph::location::Location;
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::pointer::Pointer;
 use crate::graph::{ManifestFacts, ManifestRole};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Compression, Content, DiffId, Digest, StatedDiffId};
 use crate::inventory::DataLocation;
+use crate::location::{Location, Role};
 use crate::plan::docker_type;
 use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::rules::Rule;
@@ -112,7 +112,7 @@ impl<'a> Planner<'a> {
                     escape(&stated)
                 ),
             )
-            .with_document(&location)
+            .with_location(&location)
             .with_found(stated));
         };
         let Some(media_type) = media_type::layer_type(options.family, to, true) else {

@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
-use crate::graph::location::DocumentPath;
-use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, Role, belongs_to_one_form};
+use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, belongs_to_one_form};
 use crate::image::Digest;
 use crate::json::{
     Edit, Formatting, View, append_items, apply_edits, insert_members, remove_items,
     remove_members, set_member,
 };
+use crate::location::{DocumentPath, Role};
 use crate::plan::decide::{Annotations, DocumentDecision};
 use crate::plan::planner::Planner;
 use crate::plan::recompress::NewLayer;
@@ -101,7 +101,7 @@ pub(crate) fn check_len(document: &DocumentPath, text: &str) -> Result<()> {
             "{document} would become a document of {} bytes; readers take at most {MAX_DOCUMENT_LEN}",
             text.len()
         ),
-    ).with_document(document).with_expected(MAX_DOCUMENT_LEN).with_found(text.len()))
+    ).with_location(document).with_expected(MAX_DOCUMENT_LEN).with_found(text.len()))
 }
 
 /// What is rewritten so far, which later documents follow.

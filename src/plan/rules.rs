@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::error::Hint;
-use crate::graph::location::Location;
+use crate::location::Location;
 use crate::plan::{Change, Finding, Severity};
 
 macro_rules! rules {

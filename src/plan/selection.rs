@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use crate::error::{Code, Error, Hint, Result, escape, show_list};
 use crate::graph::document::{Document, Shape};
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::pointer::Pointer;
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
+use crate::location::Role;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
 use crate::plan::rules::Rule;
@@ -264,7 +265,7 @@ fn refuse_missing(graph: &Graph) -> Result<()> {
             missing.digest.blob_name()
         ),
     )
-    .with_document(&missing.location)
+    .with_location(&missing.location)
     .with_entry(missing.digest.blob_name())
     .with_hint(Hint::ChooseMissing))
 }

@@ -10,6 +10,7 @@ use ocify::error::{Code, Error, Result, escape, show_path};
 use ocify::image::media_type::Family;
 use ocify::image::{Compression, Reference};
 use ocify::journal::recover;
+use ocify::location::Location;
 use ocify::plan::ImageChoice;
 use ocify::progress::Progress;
 use ocify::{Fix, Input, Observer, Stage};
@@ -63,7 +64,8 @@ fn facts(error: &Error, root: &Path) -> String {
         .unwrap();
     }
     if let Some(place) = error.place() {
-        for (name, value) in [("document", place.document()), ("entry", place.entry())] {
+        let location = place.location().map(Location::to_string);
+        for (name, value) in [("document", location.as_deref()), ("entry", place.entry())] {
             if let Some(value) = value {
                 write!(line, "{name} {value} ").unwrap();
             }
@@ -94,13 +96,18 @@ fn facts(error: &Error, root: &Path) -> String {
 fn check_message(error: &Error) {
     let message = error.to_string();
     let place = error.place();
+    // An item of manifest.json is called by its number alone where no property is meant.
+    let location = place.and_then(|place| place.location()).map(|at| match at {
+        Location::Item { position, .. } => format!("manifest.json[{position}]"),
+        _ => at.to_string(),
+    });
     let byte = place
         .and_then(|place| place.byte())
         .map(|byte| byte.to_string());
     let path = error.path().map(show_path);
     let stated = [
         path.as_deref(),
-        place.and_then(|place| place.document()),
+        location.as_deref(),
         place.and_then(|place| place.entry()),
         error.expected(),
         error.found(),
@@ -147,7 +154,7 @@ const FAULTS: [(&str, Code, &str); 27] = [
     ("both", Code::AmbiguousDocument, "document index.json, manifests[0]"),
     ("key-twice", Code::DuplicateKey, "document index.json, manifests[0], config found os"),
     ("entry-twice", Code::DuplicateEntry, "path in.tar entry index.json"),
-    ("roots", Code::RootDisagreement, "document manifest.json[0] expected sha256:… found blobs/sha256/…"),
+    ("roots", Code::RootDisagreement, "document manifest.json[0], Config expected sha256:… found blobs/sha256/…"),
     ("two-archives", Code::TrailingArchive, "path in.tar byte 8192"),
     ("no-image", Code::NotAnImage, "path in.tar"),
     ("bomb", Code::CompressionRatio, "document index.json, manifests[0], layers[0] expected 67108864"),

@@ -8,10 +8,9 @@ use crate::apply::Outcome;
 use crate::error::{Result, escape};
 use crate::image::{Algorithm, Digest};
 use crate::input::{DOCUMENT_CAP, Source};
-use crate::inventory::{
-    BlobSource as _, DataLocation, EntryKind, EntryLayout, Inventory, RootName,
-};
+use crate::inventory::{BlobSource as _, DataLocation, EntryKind, EntryLayout, Inventory};
 use crate::journal::Write;
+use crate::location::RootName;
 use crate::plan::{OutputEntry, Plan};
 use crate::tar::{self, padding};
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Code, Error, Hint, Lenient, Result, escape};
+use crate::error::{Code, Error, Hint, Lenient, Result};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN};
 use crate::graph::image;
-use crate::graph::location::Location;
 use crate::image::{Algorithm, Content, DiffId, Digest, StatedDiffId};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, Strictness};
+use crate::location::Location;
 
 /// How many links may lead from one to the next.
 const MAX_LINKS: usize = 16;
@@ -48,13 +48,13 @@ pub(crate) fn adopt(
         }
         for (number, entry) in item.layers.iter().enumerate() {
             let diff_id = diff_ids.get(number).and_then(StatedDiffId::valid);
-            let place = || {
-                format!(
-                    "manifest.json[{position}], Layers[{number}] {}",
-                    escape(entry)
-                )
+            let location = || Location::Item {
+                position,
+                property: "Layers",
+                index: Some(number),
+                entry: Some(entry.clone()),
             };
-            let digest = adopter.layer(entry, diff_id, place)?;
+            let digest = adopter.layer(entry, diff_id, location)?;
             item.layer_digests.push(digest);
         }
         item.diff_ids = diff_ids;
@@ -93,6 +93,7 @@ impl Adopter<'_> {
         let location = Location::Item {
             position,
             property: "Config",
+            index: None,
             entry: Some(entry.to_owned()),
         };
         let (blob, names) = match self.find(entry) {
@@ -113,7 +114,7 @@ impl Adopter<'_> {
                 Code::DigestMismatch,
                 format!("{location} has the digest {digest}, which is not the one in its name"),
             )
-            .with_document(location)
+            .with_location(location)
             .with_expected(claimed)
             .with_found(digest)
             .with_hint(Hint::UseLenient(Lenient::Config)));
@@ -146,7 +147,7 @@ impl Adopter<'_> {
                     blob.len
                 ),
             )
-            .with_document(location)
+            .with_location(location)
             .with_expected(MAX_DOCUMENT_LEN)
             .with_found(blob.len));
         }
@@ -158,7 +159,7 @@ impl Adopter<'_> {
         &mut self,
         entry: &str,
         diff_id: Option<&DiffId>,
-        place: impl Fn() -> String,
+        location: impl Fn() -> Location,
     ) -> Result<Option<Digest>> {
         let (names, data, len) = match self.find(entry) {
             Found::Nothing => return Ok(Digest::from_blob_name(&clean(entry))),
@@ -186,10 +187,10 @@ impl Adopter<'_> {
                 Code::DigestMismatch,
                 format!(
                     "{} has the digest {digest}, which is not the one in its name",
-                    place()
+                    location()
                 ),
             )
-            .with_document(place())
+            .with_location(location())
             .with_expected(claimed)
             .with_found(digest)
             .with_hint(Hint::UseLenient(Lenient::Layer)));

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::error::Hint;
 use crate::graph::ManifestRole;
-use crate::graph::location::Location;
-use crate::graph::pointer::{Pointer, Role};
+use crate::graph::pointer::Pointer;
 use crate::image::media_type::Kind;
 use crate::image::{Compression, Content};
+use crate::location::{Location, Role};
 use crate::plan::Finding;
 use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::recompress::{is_wanted, wanted};

@@ -5,9 +5,67 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::error::escape;
-use crate::graph::pointer::{Pointer, Role};
-use crate::inventory::RootName;
+use crate::text::escape;
+
+/// The files at the root that make up the image layout and the Docker archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RootName {
+    /// `index.json`.
+    Index,
+    /// `manifest.json`.
+    DockerManifest,
+    /// `oci-layout`.
+    OciLayout,
+}
+
+impl RootName {
+    /// The root file with this name, if it is one of the three.
+    pub fn of(name: &str) -> Option<Self> {
+        let all = [Self::Index, Self::DockerManifest, Self::OciLayout];
+        all.into_iter().find(|root| root.name() == name)
+    }
+
+    /// The file's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index.json",
+            Self::DockerManifest => "manifest.json",
+            Self::OciLayout => "oci-layout",
+        }
+    }
+}
+
+/// In which property of its document a descriptor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// An item of an index's `manifests`.
+    Manifests,
+    /// A manifest's `config`.
+    Config,
+    /// An item of a manifest's `layers`.
+    Layers,
+    /// The `subject` of a manifest or index.
+    Subject,
+    /// An item of an old artifact manifest's `blobs`.
+    Blobs,
+}
+
+impl Role {
+    /// The property's name.
+    pub fn property(self) -> &'static str {
+        match self {
+            Role::Manifests => "manifests",
+            Role::Config => "config",
+            Role::Layers => "layers",
+            Role::Subject => "subject",
+            Role::Blobs => "blobs",
+        }
+    }
+
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self, Role::Manifests | Role::Layers | Role::Blobs)
+    }
+}
 
 /// A descriptor within its document, displayed as `config` or `layers[2]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,6 +167,8 @@ pub enum Location {
         position: usize,
         /// The property's name.
         property: &'static str,
+        /// The position in the property's list, from 0, if it is about one of its items.
+        index: Option<usize>,
         /// The entry that the property names, if it is about that entry.
         entry: Option<String>,
     },
@@ -121,10 +181,10 @@ impl Location {
     }
 
     /// A descriptor in a document.
-    pub(crate) fn of(document: &DocumentPath, pointer: &Pointer) -> Self {
+    pub(crate) fn of(document: &DocumentPath, step: Step) -> Self {
         Location::Descriptor {
             document: document.clone(),
-            step: pointer.step(),
+            step,
             annotation: None,
         }
     }
@@ -152,6 +212,18 @@ impl From<RootName> for Location {
     }
 }
 
+impl From<&DocumentPath> for Location {
+    fn from(document: &DocumentPath) -> Self {
+        Location::Document(document.clone())
+    }
+}
+
+impl From<&Location> for Location {
+    fn from(location: &Location) -> Self {
+        location.clone()
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -173,10 +245,14 @@ impl fmt::Display for Location {
             Location::Item {
                 position,
                 property,
+                index,
                 entry,
             } => {
                 let root = RootName::DockerManifest.name();
                 write!(f, "{root}[{position}], {property}")?;
+                if let Some(index) = index {
+                    write!(f, "[{index}]")?;
+                }
                 match entry {
                     Some(entry) => write!(f, " {}", escape(entry)),
                     None => Ok(()),
@@ -207,9 +283,10 @@ mod tests {
             step,
             annotation,
         };
-        let item = |entry: Option<&str>| Location::Item {
+        let item = |index, entry: Option<&str>| Location::Item {
             position: 1,
             property: "Config",
+            index,
             entry: entry.map(str::to_owned),
         };
         for (location, expected) in [
@@ -236,9 +313,10 @@ mod tests {
                 descriptor(&index, step(Role::Manifests, 0), Some("a.key")),
                 "index.json, manifests[0], a.key",
             ),
-            (item(None), "manifest.json[1], Config"),
+            (item(None, None), "manifest.json[1], Config"),
+            (item(Some(2), None), "manifest.json[1], Config[2]"),
             (
-                item(Some("c\n.json")),
+                item(None, Some("c\n.json")),
                 "manifest.json[1], Config c\\u{a}.json",
             ),
         ] {

@@ -87,7 +87,9 @@ impl<'a, W: Write> StreamSink<'a, W> {
         if let Some(digest) = left_out.first() {
             let name = digest.blob_name();
             let what = format!("{name} is to be left out, and was written already");
-            return Err(Error::new(Code::NeedsFile, what).with_hint(Hint::WriteToFile));
+            return Err(Error::new(Code::NeedsFile, what)
+                .with_entry(name)
+                .with_hint(Hint::WriteToFile));
         }
         for entry in &plan.entries {
             match &entry.body {

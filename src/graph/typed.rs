@@ -70,13 +70,16 @@ impl Graph {
         let document = self.document(manifest);
         let facts = self.manifests.get(manifest);
         let Some((document, facts)) = document.zip(facts) else {
-            return Err(invalid(format!("the source has no manifest {manifest}")));
+            return Err(
+                invalid(format!("the source has no manifest {manifest}")).with_expected(manifest)
+            );
         };
         if facts.role != ManifestRole::Image {
             return Err(invalid(format!(
                 "{} is not the manifest of an image, so its config is not that of an image",
                 document.path
-            )));
+            ))
+            .with_location(&document.path));
         }
         let step = Step {
             role: Role::Config,

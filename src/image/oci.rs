@@ -53,6 +53,7 @@ impl TryFrom<&Digest> for spec::Digest {
                 Code::InvalidDigest,
                 format!("oci-spec refuses the digest {digest}: {}", reason(&error)),
             )
+            .with_found(digest)
         })
     }
 }

@@ -52,10 +52,9 @@ impl<'a> Planner<'a> {
         }
         let written: Vec<Written<'_>> = items.iter().map(Written::of).collect();
         let text = serde_json::to_string(&written).map_err(|error| {
-            Error::new(
-                Code::InvalidDocument,
-                format!("manifest.json cannot be written: {error}"),
-            )
+            Error::new(Code::InvalidDocument, "manifest.json cannot be written")
+                .with_location(RootName::DockerManifest)
+                .with_source(error)
         })?;
         check_len(&RootName::DockerManifest.into(), &text)?;
         let what = old.map_or("", |(_, old_items)| difference(old_items, &items));

@@ -83,7 +83,8 @@ impl<'a> Draft<'a> {
             Some(first) => Err(Error::new(
                 Code::MissingBlob,
                 format!("{} has not been recompressed", first.location),
-            )),
+            )
+            .with_location(&first.location)),
         }
     }
 }

@@ -89,7 +89,8 @@ fn failed(path: &Path, doing: &str, error: io::Error) -> Error {
                 "the run was stopped while it waited for a reader of {}",
                 show_path(path)
             ),
-        );
+        )
+        .with_path(path);
     }
     Error::io(doing, path, error)
 }

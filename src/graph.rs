@@ -23,6 +23,7 @@ pub use image::{ManifestFacts, Role as ManifestRole};
 
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Graph {
     /// What the source holds. Its blobs include the files that are listed in `adopted`.
     pub inventory: Inventory,
@@ -50,6 +51,7 @@ pub struct Graph {
 
 /// A pointer to content that is not in the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Missing {
     /// Where the pointer is.
     pub location: Location,

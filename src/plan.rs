@@ -18,22 +18,21 @@ mod rename;
 mod rewrite;
 pub mod rules;
 mod selection;
+mod summary;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Hint, Result};
+use crate::error::Result;
 use crate::graph::Graph;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::DataLocation;
-use crate::location::Location;
 use draft::Request;
 pub use draft::{Draft, NewLayers};
 pub use form::Form;
 pub use recompress::{NewLayer, Transcode};
-use rules::{FindingRule, Rule};
+pub use summary::{Change, DigestChange, Finding, Image, Severity, Summary};
 
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
@@ -156,6 +155,7 @@ pub fn plan<'a>(
 
 /// Everything that `apply` carries out and `report` shows.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Plan {
     /// What is changed.
     pub summary: Summary,
@@ -171,98 +171,9 @@ impl Plan {
     }
 }
 
-/// What a plan changes, and what it found: data for reports.
-#[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// What is changed, in the order of the documents.
-    pub changes: Vec<Change>,
-    /// What no change can mend, or what a user should know.
-    pub findings: Vec<Finding>,
-    /// The digests of manifests and indexes that change.
-    pub digests: Vec<DigestChange>,
-    /// The images of the output.
-    pub images: Vec<Image>,
-}
-
-/// One change, with the rule that asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The rule, whose [`reason`](Rule::reason) says why.
-    pub rule: Rule,
-    /// Where.
-    pub location: Location,
-    /// The value before, where there was one.
-    pub before: Option<Cow<'static, str>>,
-    /// The value after, where there is one.
-    pub after: Option<Cow<'static, str>>,
-}
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Severity {
-    /// Some reader will refuse or misread the output.
-    Warning,
-    /// Worth knowing.
-    Info,
-}
-
-impl Severity {
-    /// The word in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        }
-    }
-}
-
-/// Something that no change can mend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The rule, which says how much the finding matters: [`severity`](FindingRule::severity).
-    pub rule: FindingRule,
-    /// Where, if it is about one place.
-    pub location: Option<Location>,
-    /// What was found.
-    pub message: String,
-    /// The next step, if there is one.
-    pub hint: Option<Hint>,
-}
-
-/// A manifest or index whose digest changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DigestChange {
-    /// Whether the document is an index; otherwise it is a manifest.
-    pub is_index: bool,
-    /// The digest in the input.
-    pub before: Digest,
-    /// The digest in the output.
-    pub after: Digest,
-    /// The names that lead to the document.
-    pub names: Vec<String>,
-    /// The platform, where one is stated.
-    pub platform: Option<String>,
-}
-
-/// An image of the output: what one name, or one unnamed entry of the index, stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Full names, such as `docker.io/library/app:latest`.
-    pub names: Vec<String>,
-    /// Digest of the manifest, or of the index when there are several platforms.
-    pub digest: Digest,
-    /// Length of that document in bytes.
-    pub len: u64,
-    /// Media type of that document.
-    pub media_type: &'static str,
-    /// Digest of the config of the image that manifest.json describes: Docker's image ID.
-    pub config_digest: Option<Digest>,
-    /// Platform of the image that manifest.json describes.
-    pub platform: Option<String>,
-}
-
 /// One entry of the output, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OutputEntry {
     /// The name, relative and clean; directories end in `/`.
     pub name: String,

@@ -7,12 +7,15 @@ pub mod text;
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use crate::error::{Error, Hint};
 use crate::plan::Summary;
 use crate::plan::rules::Rule;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Status {
     /// The output was written, with changes.
     Fixed,
@@ -45,19 +48,48 @@ impl Status {
     }
 }
 
+/// By its name.
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// The blobs of an output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Blobs {
     /// How many there are.
     pub count: u64,
     /// Their total length in bytes.
     pub bytes: u64,
     /// Whether all were verified against their digest; otherwise only documents and configs.
+    #[serde(rename = "verified", serialize_with = "verified")]
     pub are_all_verified: bool,
 }
 
-/// One run, ready to be shown.
+impl Blobs {
+    /// That many blobs of that length in bytes.
+    pub fn new(count: u64, bytes: u64, are_all_verified: bool) -> Self {
+        Blobs {
+            count,
+            bytes,
+            are_all_verified,
+        }
+    }
+}
+
+fn verified<S: Serializer>(are_all_verified: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if *are_all_verified {
+        "full"
+    } else {
+        "documents"
+    })
+}
+
+/// One run, ready to be shown. [`json::Data`] is what programs read.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Report<'a> {
     /// The input as the user wrote it.
     pub input: &'a str,
@@ -168,6 +200,12 @@ impl<'a> Report<'a> {
         Self::without_plan(input, Status::Failed, Some(error))
     }
 
+    /// The same run in other words.
+    #[must_use]
+    pub fn with_wording(self, wording: &'a dyn Wording) -> Self {
+        Report { wording, ..self }
+    }
+
     fn without_plan(input: &'a str, status: Status, error: Option<&'a Error>) -> Self {
         Report {
             input,
@@ -187,7 +225,7 @@ pub(crate) mod samples {
     //! One plan with something of everything, for the tests of the forms.
 
     use crate::image::media_type::OCI_MANIFEST;
-    use crate::image::{Algorithm, Digest};
+    use crate::image::{Algorithm, Digest, Reference};
     use crate::location::{DocumentPath, Location, Role, RootName, Step};
     use crate::plan::rules::{FindingRule, Rule};
     use crate::plan::{Change, DigestChange, Finding, Image, Summary};
@@ -226,14 +264,18 @@ pub(crate) mod samples {
         }
     }
 
+    fn reference(name: &str) -> Reference {
+        Reference::parse(name).unwrap()
+    }
+
     pub(crate) fn image(name: &str) -> Image {
         Image {
-            names: vec![name.to_owned(), "example.com/app:v1".to_owned()],
+            names: vec![reference(name), reference("example.com/app:v1")],
             digest: digest("manifest"),
             len: 7,
             media_type: OCI_MANIFEST,
             config_digest: Some(digest("config")),
-            platform: Some("linux/amd64".to_owned()),
+            platform: Some("linux/amd64".parse().unwrap()),
         }
     }
 
@@ -266,8 +308,8 @@ pub(crate) mod samples {
                 is_index: false,
                 before: digest("before"),
                 after: digest("after"),
-                names: vec!["docker.io/library/app:latest".to_owned()],
-                platform: Some("linux/amd64".to_owned()),
+                names: vec![reference("app")],
+                platform: Some("linux/amd64".parse().unwrap()),
             }],
             ..empty()
         }

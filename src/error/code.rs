@@ -1,5 +1,7 @@
 //! The stable codes of failures, and the classes that they belong to.
 
+use serde::{Serialize, Serializer};
+
 /// The broad class of a failure: what kind of thing has to change before a retry can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -29,6 +31,13 @@ impl Class {
     }
 }
 
+/// By its name.
+impl Serialize for Class {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $class:ident;)*) => {
         /// The stable code of a failure, as it stands in the JSON report.
@@ -48,6 +57,13 @@ macro_rules! codes {
             /// The class that the code belongs to.
             pub fn class(self) -> Class {
                 match self { $(Code::$variant => Class::$class,)* }
+            }
+        }
+
+        /// By its name.
+        impl Serialize for Code {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
             }
         }
     };

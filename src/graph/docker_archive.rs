@@ -20,6 +20,7 @@ const KEYS: KeyCase = KeyCase {
 
 /// One image of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DockerArchiveItem {
     /// The entry of the config, as written.
     pub config: String,
@@ -41,6 +42,7 @@ pub struct DockerArchiveItem {
 
 /// A layer of `LayerSources`, which docker adds for layers that are fetched elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LayerSource {
     /// What it is known by: docker takes the diff ID, other writers the digest of the blob.
     pub key: String,

@@ -208,6 +208,7 @@ pub(crate) fn schema1(location: &Location) -> Error {
 
 /// A key that stands more than once in one object of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RepeatedKey {
     /// The document.
     pub location: Location,

@@ -30,6 +30,7 @@ pub enum Role {
 
 /// What is known about a manifest beyond its text.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ManifestFacts {
     /// What it is.
     pub role: Role,

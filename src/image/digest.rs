@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::error::{Code, Error, Hint, Result, escape};
@@ -222,6 +223,13 @@ impl fmt::Display for Digest {
         text.push(':');
         self.push_hex(&mut text);
         f.write_str(&text)
+    }
+}
+
+/// As it is displayed.
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use crate::image::Digest;
 
 const DEFAULT_DOMAIN: &str = "docker.io";
@@ -216,6 +218,13 @@ impl std::error::Error for ParseReferenceError {}
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.full())
+    }
+}
+
+/// The whole reference, as it is displayed.
+impl Serialize for Reference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

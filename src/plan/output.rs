@@ -8,7 +8,7 @@ use oci_spec::image::OciLayoutBuilder;
 
 use crate::error::{Result, escape};
 use crate::graph::document::Shape;
-use crate::image::{Algorithm, Compression, Digest, Reference, media_type, oci};
+use crate::image::{Algorithm, Compression, Digest, Platform, Reference, media_type, oci};
 use crate::inventory::{BlobEntry, ExtraKind, Inventory};
 use crate::json::{KeyCase, View, check};
 use crate::location::{Location, RootName};
@@ -42,11 +42,12 @@ impl<'a> Planner<'a> {
                 own.push(entry.digest);
             }
         }
-        let names_of = |digest: &Digest| -> Vec<String> {
+        let names_of = |digest: &Digest| -> Vec<Reference> {
             let leading = leading.get(digest).into_iter().flatten();
             let all = leading.flat_map(|digest| names.get(digest).into_iter().flatten());
-            let shown: BTreeSet<String> = all.take(MAX_NAMES).map(|name| name.full()).collect();
-            shown.into_iter().collect()
+            let shown = all.take(MAX_NAMES).map(|name| (name.full(), *name));
+            let in_order: BTreeMap<String, &Reference> = shown.collect();
+            in_order.into_values().cloned().collect()
         };
         let is_docker_archive = self.graph.docker_archive.is_some();
         let changed = self.documents.iter().rev().filter_map(|input| {
@@ -63,7 +64,7 @@ impl<'a> Planner<'a> {
                 platform: self
                     .platforms
                     .get(before)
-                    .map(|platform| platform.to_string()),
+                    .map(|platform| Platform::clone(platform)),
             })
         });
         changed.collect()
@@ -74,7 +75,7 @@ impl<'a> Planner<'a> {
         let mut images: Vec<Image> = Vec::new();
         let mut by_digest: HashMap<Digest, usize> = HashMap::new();
         for (entry, described) in self.entries.iter().zip(&self.described) {
-            let names = entry.names.iter().map(Reference::full);
+            let names = entry.names.iter().cloned();
             let (digest, len) = self.after(entry.digest);
             let number = *by_digest.entry(digest.clone()).or_insert(images.len());
             if let Some(image) = images.get_mut(number) {
@@ -97,7 +98,7 @@ impl<'a> Planner<'a> {
                 len,
                 media_type,
                 config_digest: facts.map(|facts| facts.config.clone()),
-                platform: platform.map(|platform| platform.to_string()),
+                platform: platform.map(|platform| Platform::clone(platform)),
             });
         }
         images

@@ -14,6 +14,7 @@ use crate::plan::{Change, PlanOptions};
 
 /// A layer to compress anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Transcode {
     /// The layer's digest in the input.
     pub digest: Digest,

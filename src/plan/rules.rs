@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Serialize, Serializer};
+
 use crate::error::Hint;
 use crate::location::Location;
 use crate::plan::{Change, Finding, Severity};
@@ -17,6 +19,7 @@ macro_rules! rules {
     };)*) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
         pub enum $type { $(#[doc = $what] $variant,)* }
 
         impl $type {
@@ -46,6 +49,13 @@ macro_rules! rules {
             /// Public threads about it, as `owner/repository#number` on GitHub.
             pub fn threads(self) -> &'static [&'static str] {
                 match self { $($type::$variant => &[$($thread,)*],)* }
+            }
+        }
+
+        /// By its name.
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
             }
         }
     };

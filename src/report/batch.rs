@@ -3,8 +3,10 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
+use super::json::{Digests, Failure, Run};
 use super::text::{BOLD, DIM, RED, bytes, count, kinds_of_changes};
 use super::{Report, Status};
 use crate::error::escape;
@@ -85,67 +87,150 @@ impl Summary {
     }
 }
 
+/// One input as programs read it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ItemData<'a> {
+    /// The version of the schema.
+    pub version: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub run: Run<'a>,
+    /// What went wrong, if something did.
+    pub error: Option<Failure>,
+    /// `item`.
+    pub r#type: &'static str,
+    /// The length of the input.
+    pub bytes: u64,
+    /// How long it took, to the millisecond.
+    pub seconds: f64,
+}
+
+impl<'a> From<&Item<'a>> for ItemData<'a> {
+    fn from(item: &Item<'a>) -> Self {
+        let mut run = Run::from(&item.report);
+        if let Some(kept) = item.kept_digests {
+            run.digests = Digests::Kept(kept);
+        }
+        ItemData {
+            version: VERSION,
+            run,
+            error: Failure::of(&item.report),
+            r#type: "item",
+            bytes: item.bytes,
+            seconds: rounded(item.seconds),
+        }
+    }
+}
+
+/// The end as programs read it.
+#[derive(Serialize)]
+struct SummaryData<'a> {
+    version: u32,
+    r#type: &'static str,
+    items: Items,
+    others: Others,
+    bytes: Bytes,
+    seconds: f64,
+    shard: Option<&'a str>,
+    interrupted: bool,
+}
+
+#[derive(Serialize)]
+struct Items {
+    total: u64,
+    fixed: u64,
+    unchanged: u64,
+    would_fix: u64,
+    kept: u64,
+    skipped: u64,
+    failed: u64,
+    unfinished: u64,
+}
+
+#[derive(Serialize)]
+struct Others {
+    left: u64,
+    copied: u64,
+}
+
+#[derive(Serialize)]
+struct Bytes {
+    read: u64,
+    written: u64,
+}
+
+impl Serialize for Summary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let data = SummaryData {
+            version: VERSION,
+            r#type: "summary",
+            items: Items {
+                total: self.total(),
+                fixed: self.fixed,
+                unchanged: self.unchanged,
+                would_fix: self.would_fix,
+                kept: self.kept,
+                skipped: self.skipped,
+                failed: self.failed,
+                unfinished: self.unfinished,
+            },
+            others: Others {
+                left: self.others_left,
+                copied: self.others_copied,
+            },
+            bytes: Bytes {
+                read: self.bytes_read,
+                written: self.bytes_written,
+            },
+            seconds: rounded(self.seconds),
+            shard: self.shard.as_deref(),
+            interrupted: self.is_interrupted,
+        };
+        data.serialize(serializer)
+    }
+}
+
 /// The changed digests of a plan, in the form of the report.
 pub fn digests(plan: &plan::Summary) -> Value {
-    plan.digests
-        .iter()
-        .map(super::json::digest_change)
-        .collect()
+    // Digests and names are strings, which every value can hold.
+    serde_json::to_value(&plan.digests).unwrap_or_default()
 }
 
-/// One input for programs.
-pub fn item_value(item: &Item<'_>) -> Value {
-    let mut value = super::json::value(&item.report);
-    if let Some(object) = value.as_object_mut() {
-        // Standard input is no input of a batch.
-        object.shift_remove("spooled");
-    }
-    value["version"] = VERSION.into();
-    value["type"] = "item".into();
-    value["bytes"] = item.bytes.into();
-    value["seconds"] = rounded(item.seconds);
-    if let Some(digests) = item.kept_digests {
-        value["digests"] = digests.clone();
-    }
-    value
+/// Writes the line of one input for programs.
+pub fn item_json(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
+    line(&ItemData::from(item), out)
 }
 
-/// The end for programs.
-pub fn summary_value(summary: &Summary) -> Value {
-    json!({
-        "version": VERSION,
-        "type": "summary",
-        "items": {
-            "total": summary.total(),
-            "fixed": summary.fixed,
-            "unchanged": summary.unchanged,
-            "would_fix": summary.would_fix,
-            "kept": summary.kept,
-            "skipped": summary.skipped,
-            "failed": summary.failed,
-            "unfinished": summary.unfinished,
-        },
-        "others": { "left": summary.others_left, "copied": summary.others_copied },
-        "bytes": { "read": summary.bytes_read, "written": summary.bytes_written },
-        "seconds": rounded(summary.seconds),
-        "shard": summary.shard,
-        "interrupted": summary.is_interrupted,
-    })
+/// Writes the line of the end for programs.
+pub fn summary_json(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+    line(summary, out)
 }
 
-/// The lines of one input for the map of digests: the change, and the input that it is in.
-pub fn map_lines(input: &str, digests: &Value, out: &mut Vec<u8>) {
-    for change in digests.as_array().into_iter().flatten() {
-        let mut change = change.clone();
-        change["input"] = input.into();
-        out.extend(change.to_string().into_bytes());
-        out.push(b'\n');
-    }
+fn line(data: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, data).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
+/// A changed digest, and the input that it is in.
+#[derive(Serialize)]
+struct MapLine<'a> {
+    #[serde(flatten)]
+    change: &'a Value,
+    input: &'a str,
+}
+
+/// Writes the lines of one input for the map of digests.
+pub fn map_lines(input: &str, digests: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let changes = digests.as_array().into_iter().flatten();
+    changes
+        .map(|change| MapLine { change, input })
+        .try_for_each(|map_line| line(&map_line, out))
 }
 
 /// Milliseconds are enough.
-fn rounded(seconds: f64) -> Value {
-    json!((seconds * 1000.0).round() / 1000.0)
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 /// Writes the line of one input for people, with escape sequences for styles; nothing for what was finished before.
@@ -370,24 +455,25 @@ mod tests {
 
     #[test]
     fn objects_for_programs() {
+        let value = |item: &Item<'_>| serde_json::to_value(ItemData::from(item)).unwrap();
         let full = samples::full();
-        let value = item_value(&item(Report::written("a", "b", &full, BLOBS)));
-        assert_eq!(value["type"], "item");
-        assert_eq!(value["seconds"], 0.123);
-        assert_eq!(value["status"], "fixed");
-        assert_eq!(value["digests"], digests(&full));
+        let found = value(&item(Report::written("a", "b", &full, BLOBS)));
+        assert_eq!(found["type"], "item");
+        assert_eq!(found["seconds"], 0.123);
+        assert_eq!(found["status"], "fixed");
+        assert_eq!(found["digests"], digests(&full));
         let digests = digests(&full);
         let kept = Item {
             kept_digests: Some(&digests),
             ..item(Report::kept("a", "b"))
         };
-        let value = item_value(&kept);
+        let found = value(&kept);
         assert_eq!(
-            (&value["status"], &value["digests"]),
+            (&found["status"], &found["digests"]),
             (&"kept".into(), &digests)
         );
         let mut lines = Vec::new();
-        map_lines("a.tar", &digests, &mut lines);
+        map_lines("a.tar", &digests, &mut lines).unwrap();
         let line: Value = serde_json::from_slice(&lines).unwrap();
         assert_eq!(line["input"], "a.tar");
         assert_eq!(line["before"], samples::digest("before").to_string());

@@ -2,118 +2,194 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 
-use super::{Report, Wording};
-use crate::error::Error;
-use crate::plan::{Change, DigestChange, Finding, Image, Summary};
+use super::{Blobs, Report, Status, Wording};
+use crate::error::{Class, Code, Error};
+use crate::location::Location;
+use crate::plan::rules::{FindingRule, Rule};
+use crate::plan::{self, DigestChange, Image, Severity};
 
 /// The version of the report's schema.
 pub const VERSION: u32 = 1;
 
+/// The report as programs read it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Data<'a> {
+    /// The version of the schema.
+    pub version: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub run: Run<'a>,
+    /// Why standard input was kept in a temporary file, if it was.
+    pub spooled: Option<&'a str>,
+    /// What went wrong, if something did.
+    pub error: Option<Failure>,
+}
+
+/// What happened to one input.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Run<'a> {
+    /// How the run ended.
+    pub status: Status,
+    /// The input as the user wrote it.
+    pub input: &'a str,
+    /// The output as the user wrote it, if it was written.
+    pub output: Option<&'a str>,
+    /// What is changed.
+    pub changes: Vec<Change<'a>>,
+    /// What no change can mend, or what a user should know.
+    pub findings: Vec<Finding<'a>>,
+    /// The digests of manifests and indexes that change.
+    pub digests: Digests<'a>,
+    /// The images of the output.
+    pub images: &'a [Image],
+    /// The blobs of the output.
+    pub blobs: Blobs,
+}
+
+/// One change, with the rule that asked for it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Change<'a> {
+    /// The rule.
+    pub rule: Rule,
+    /// Where.
+    pub location: &'a Location,
+    /// The value before, if there was one.
+    pub before: Option<&'a str>,
+    /// The value after, if there is one.
+    pub after: Option<&'a str>,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Something that no change can mend.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Finding<'a> {
+    /// The rule.
+    pub rule: FindingRule,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where, if it is about one place.
+    pub location: Option<&'a Location>,
+    /// What was found.
+    pub message: &'a str,
+    /// The next step, if there is one.
+    pub hint: Option<String>,
+}
+
+/// Digests that changed.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Digests<'a> {
+    /// Those of a plan.
+    Planned(&'a [DigestChange]),
+    /// In a batch: those that an earlier run reported of the output that it finished.
+    Kept(&'a serde_json::Value),
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What kind of thing has to change before a retry can succeed.
+    pub class: Class,
+    /// The stable code.
+    pub code: Code,
+    /// What happened, with its causes.
+    pub message: String,
+    /// The next step, if there is one.
+    pub hint: Option<String>,
+}
+
+impl<'a> From<&Report<'a>> for Data<'a> {
+    fn from(report: &Report<'a>) -> Self {
+        Data {
+            version: VERSION,
+            run: Run::from(report),
+            spooled: report.spooled,
+            error: Failure::of(report),
+        }
+    }
+}
+
+impl<'a> From<&Report<'a>> for Run<'a> {
+    fn from(report: &Report<'a>) -> Self {
+        let wording = report.wording;
+        let changes = report.plan.map_or(&[][..], |plan| &plan.changes);
+        let findings = report.plan.map_or(&[][..], |plan| &plan.findings);
+        Run {
+            status: report.status,
+            input: report.input,
+            output: report.output,
+            changes: changes.iter().map(|made| change(made, wording)).collect(),
+            findings: findings
+                .iter()
+                .map(|found| finding(found, wording))
+                .collect(),
+            digests: Digests::Planned(report.plan.map_or(&[], |plan| &plan.digests)),
+            images: report.plan.map_or(&[], |plan| &plan.images),
+            blobs: report.blobs,
+        }
+    }
+}
+
+fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
+    Change {
+        rule: change.rule,
+        location: &change.location,
+        before: change.before.as_deref(),
+        after: change.after.as_deref(),
+        reason: wording.reason(change.rule),
+    }
+}
+
+fn finding<'a>(finding: &'a plan::Finding, wording: &dyn Wording) -> Finding<'a> {
+    Finding {
+        rule: finding.rule,
+        severity: finding.rule.severity(),
+        location: finding.location.as_ref(),
+        message: &finding.message,
+        hint: finding.hint.as_ref().map(|hint| wording.hint(hint)),
+    }
+}
+
+impl Failure {
+    /// What went wrong in a run, if something did.
+    pub(super) fn of(report: &Report<'_>) -> Option<Self> {
+        let error: &Error = report.error?;
+        Some(Failure {
+            class: error.class(),
+            code: error.code(),
+            message: report.wording.error(error),
+            hint: error.hint().map(|hint| report.wording.hint(hint)),
+        })
+    }
+}
+
+/// As [`Data`].
+impl Serialize for Report<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Data::from(self).serialize(serializer)
+    }
+}
+
 /// Writes the report, pretty-printed and with a final newline.
 pub fn render(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &value(report)).map_err(io::Error::from)?;
+    serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
     out.write_all(b"\n")
-}
-
-/// The report as a JSON value.
-pub fn value(report: &Report<'_>) -> Value {
-    fn list<T>(
-        plan: Option<&Summary>,
-        items: fn(&Summary) -> &[T],
-        item: fn(&T) -> Value,
-    ) -> Value {
-        plan.map_or(&[][..], items).iter().map(item).collect()
-    }
-    let plan = report.plan;
-    json!({
-        "version": VERSION,
-        "status": report.status.name(),
-        "input": report.input,
-        "output": report.output,
-        "changes": plan.map_or_else(|| json!([]), |plan| changes(plan, report.wording)),
-        "findings": plan.map_or_else(|| json!([]), |plan| findings(plan, report.wording)),
-        "digests": list(plan, |plan| &plan.digests, digest_change),
-        "images": list(plan, |plan| &plan.images, image),
-        "blobs": {
-            "count": report.blobs.count,
-            "bytes": report.blobs.bytes,
-            "verified": if report.blobs.are_all_verified { "full" } else { "documents" },
-        },
-        "spooled": report.spooled,
-        "error": report.error.map(|found| error(found, report.wording)),
-    })
-}
-
-fn changes(plan: &Summary, wording: &dyn Wording) -> Value {
-    plan.changes
-        .iter()
-        .map(|done| change(done, wording))
-        .collect()
-}
-
-fn change(change: &Change, wording: &dyn Wording) -> Value {
-    json!({
-        "rule": change.rule.name(),
-        "location": change.location,
-        "before": change.before,
-        "after": change.after,
-        "reason": wording.reason(change.rule),
-    })
-}
-
-fn findings(plan: &Summary, wording: &dyn Wording) -> Value {
-    plan.findings
-        .iter()
-        .map(|found| finding(found, wording))
-        .collect()
-}
-
-fn finding(finding: &Finding, wording: &dyn Wording) -> Value {
-    json!({
-        "rule": finding.rule.name(),
-        "severity": finding.rule.severity().name(),
-        "location": finding.location,
-        "message": finding.message,
-        "hint": finding.hint.as_ref().map(|hint| wording.hint(hint)),
-    })
-}
-
-/// An old and a new digest.
-pub(super) fn digest_change(change: &DigestChange) -> Value {
-    json!({
-        "kind": if change.is_index { "index" } else { "manifest" },
-        "before": change.before.to_string(),
-        "after": change.after.to_string(),
-        "names": change.names,
-        "platform": change.platform,
-    })
-}
-
-fn image(image: &Image) -> Value {
-    json!({
-        "names": image.names,
-        "digest": image.digest.to_string(),
-        "config_digest": image.config_digest.as_ref().map(|digest| digest.to_string()),
-        "platform": image.platform,
-    })
-}
-
-fn error(error: &Error, wording: &dyn Wording) -> Value {
-    json!({
-        "class": error.class().name(),
-        "code": error.code().name(),
-        "message": wording.error(error),
-        "hint": error.hint().map(|hint| wording.hint(hint)),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Blobs, samples};
     use super::*;
-    use crate::error::{Class, Code};
+    use serde_json::{Value, json};
 
     const SCHEMA: &str = include_str!("../../docs/report.schema.json");
 
@@ -137,7 +213,7 @@ mod tests {
             (Report::dry_run("a.tar", &empty), "unchanged"),
             (Report::failed("a.tar", &error), "failed"),
         ] {
-            let value = value(&report);
+            let value = serde_json::to_value(report).unwrap();
             let fault = validator.validate(&value).err();
             assert!(fault.is_none(), "{fault:?}");
             assert_eq!(value["status"], status);

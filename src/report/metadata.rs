@@ -1,54 +1,93 @@
 //! The metadata file: what buildx writes about an image, under buildx's keys.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
-use crate::image::Reference;
+use crate::image::{Digest, Reference};
 use crate::plan::{Image, Summary};
 
-/// The metadata of the plan's images: the first one's keys, and all of them in `images` if there are several.
-pub fn value(plan: &Summary) -> Value {
-    let mut object = plan.images.first().map(image).unwrap_or_default();
-    if plan.images.len() > 1 {
-        let images = plan.images.iter().map(|each| Value::Object(image(each)));
-        object.insert("images".to_owned(), images.collect());
-    }
-    Value::Object(object)
+/// The metadata of a plan's images: the first one's keys, and all of them in `images` if there are several.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Metadata<'a> {
+    /// The first image, if there is one.
+    #[serde(flatten)]
+    pub first: Option<ImageMetadata<'a>>,
+    /// All images; none if there is only one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageMetadata<'a>>,
 }
 
-fn image(image: &Image) -> Map<String, Value> {
-    let mut object = Map::new();
-    if let Some(digest) = &image.config_digest {
-        object.insert(
-            "containerimage.config.digest".to_owned(),
-            digest.to_string().into(),
-        );
-    }
-    let descriptor = json!({
-        "mediaType": image.media_type,
-        "digest": image.digest.to_string(),
-        "size": image.len,
-    });
-    object.insert("containerimage.descriptor".to_owned(), descriptor);
-    object.insert(
-        "containerimage.digest".to_owned(),
-        image.digest.to_string().into(),
-    );
-    if !image.names.is_empty() {
-        let names: Vec<String> = image.names.iter().map(|name| familiar(name)).collect();
-        object.insert("image.name".to_owned(), names.join(",").into());
-    }
-    object
+/// The metadata of one image.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ImageMetadata<'a> {
+    /// The digest of the config: Docker's image ID.
+    #[serde(
+        rename = "containerimage.config.digest",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub config_digest: Option<&'a Digest>,
+    /// The descriptor of the manifest or index.
+    #[serde(rename = "containerimage.descriptor")]
+    pub descriptor: Descriptor<'a>,
+    /// The digest of the manifest or index.
+    #[serde(rename = "containerimage.digest")]
+    pub digest: &'a Digest,
+    /// The names as Docker shows them, with commas between; `None` if there is none.
+    #[serde(rename = "image.name", skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
 }
 
-/// The name as Docker shows it; unchanged if it is no reference.
-pub(super) fn familiar(name: &str) -> String {
-    Reference::parse(name).map_or_else(|| name.to_owned(), |reference| reference.familiar())
+/// What an index would say of a document.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Descriptor<'a> {
+    /// The document's media type.
+    pub media_type: &'static str,
+    /// Its digest.
+    pub digest: &'a Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+impl<'a> From<&'a Summary> for Metadata<'a> {
+    fn from(summary: &'a Summary) -> Self {
+        let images = summary.images.as_slice();
+        let several = if images.len() > 1 { images } else { &[] };
+        Metadata {
+            first: images.first().map(ImageMetadata::from),
+            images: several.iter().map(ImageMetadata::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Image> for ImageMetadata<'a> {
+    fn from(image: &'a Image) -> Self {
+        let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
+        ImageMetadata {
+            config_digest: image.config_digest.as_ref(),
+            descriptor: Descriptor {
+                media_type: image.media_type,
+                digest: &image.digest,
+                size: image.len,
+            },
+            digest: &image.digest,
+            names: (!names.is_empty()).then(|| names.join(",")),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value, json};
+
     use super::super::samples;
     use super::*;
+
+    fn value(summary: &Summary) -> Value {
+        serde_json::to_value(Metadata::from(summary)).unwrap()
+    }
 
     #[test]
     fn one_image() {
@@ -69,7 +108,7 @@ mod tests {
     #[test]
     fn several_images_and_none() {
         let mut plan = samples::full();
-        let mut unnamed = samples::image("");
+        let mut unnamed = samples::image("app");
         unnamed.names.clear();
         unnamed.config_digest = None;
         plan.images.push(unnamed);

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Report, Status, Wording, metadata};
+use super::{Report, Status, Wording};
 use crate::error::{Error, escape};
+use crate::image::{Platform, Reference};
 use crate::plan::rules::Rule;
 use crate::plan::{Change, DigestChange, Finding, Severity, Summary};
 
@@ -158,13 +159,10 @@ fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
         if change.is_index {
             about.push("index".to_owned());
         }
-        about.extend(
-            change
-                .names
-                .iter()
-                .map(|name| escape(&metadata::familiar(name))),
-        );
-        about.extend(change.platform.as_deref().map(escape));
+        let names = change.names.iter().map(Reference::familiar);
+        about.extend(names.map(|name| escape(&name)));
+        let platform = change.platform.as_ref().map(Platform::to_string);
+        about.extend(platform.map(|platform| escape(&platform)));
         if !about.is_empty() {
             writeln!(out, "  {}", about.join(", "))?;
         }

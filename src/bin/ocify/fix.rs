@@ -23,11 +23,11 @@ pub(crate) struct Done {
 impl From<Fixed> for Done {
     fn from(fixed: Fixed) -> Self {
         Done {
-            blobs: Some(Blobs {
-                count: fixed.outcome.blob_count,
-                bytes: fixed.outcome.blob_bytes,
-                are_all_verified: fixed.verified == Verify::Full,
-            }),
+            blobs: Some(Blobs::new(
+                fixed.outcome.blob_count,
+                fixed.outcome.blob_bytes,
+                fixed.verified == Verify::Full,
+            )),
             plan: fixed.plan.summary,
             spooled: fixed.spooled,
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ocify::error::Result;
 use ocify::plan::Summary;
-use ocify::report::metadata;
+use ocify::report::metadata::Metadata;
 
 use crate::files;
 use crate::interrupt::Interrupt;
@@ -13,7 +13,7 @@ use crate::interrupt::Interrupt;
 /// Writes the metadata of an output that is complete.
 pub(crate) fn write(path: &Path, plan: &Summary, interrupt: &Interrupt) -> Result<()> {
     let written = files::write(path, "write metadata file", interrupt, |out| {
-        serde_json::to_writer_pretty(&mut *out, &metadata::value(plan)).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(&mut *out, &Metadata::from(plan)).map_err(io::Error::from)?;
         out.write_all(b"\n")
     });
     written.map_err(|error| error.with_hint("the output itself is complete"))

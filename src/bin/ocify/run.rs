@@ -172,7 +172,7 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     let code = match report.status {
         Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,
-        Status::Failed | Status::Kept | Status::Skipped => FAILED,
+        _ => FAILED,
     };
     // A reader that went away needs no words, and a report to programs in their place says it all.
     let is_alone = args.is_to_stream() && args.format == Format::Json;
@@ -202,10 +202,7 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
 }
 
 fn show(report: &Report<'_>, format: Format, to: impl RawStream + AsLockedWrite) -> io::Result<()> {
-    let report = &Report {
-        wording: &Words,
-        ..*report
-    };
+    let report = &report.with_wording(&Words);
     match format {
         Format::Text => {
             let mut out = io::BufWriter::new(styled(to));

@@ -15,6 +15,7 @@ const MAX_LINKS: usize = 16;
 
 /// A file that was not named by its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Adopted {
     /// The entry's name in the source.
     pub name: String,

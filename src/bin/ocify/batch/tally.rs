@@ -158,10 +158,7 @@ impl<'a> Tally<'a> {
             }
         };
         let item = Item {
-            report: Report {
-                wording: &Words,
-                ..report
-            },
+            report: report.with_wording(&Words),
             bytes: task.len,
             seconds,
             kept_digests,
@@ -189,8 +186,9 @@ impl<'a> Tally<'a> {
     fn printed(&self, item: &Item<'_>) -> Printed {
         let has_report = self.lock().report.is_some();
         let json = (has_report || self.format == Format::Json).then(|| {
-            let mut line = batch::item_value(item).to_string().into_bytes();
-            line.push(b'\n');
+            let mut line = Vec::new();
+            // Memory takes everything.
+            let _ = batch::item_json(item, &mut line);
             line
         });
         let shown = match self.format {
@@ -210,10 +208,8 @@ impl<'a> Tally<'a> {
         let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
         counted.summary.seconds = seconds;
         counted.summary.is_interrupted = interrupt.is_asked();
-        let mut json = batch::summary_value(&counted.summary)
-            .to_string()
-            .into_bytes();
-        json.push(b'\n');
+        let mut json = Vec::new();
+        let _ = batch::summary_json(&counted.summary, &mut json);
         counted.note(0, Some(&json), &[]);
         if let Some((path, map)) = counted.map.take()
             && let Err(error) = files::write(&path, "write the digest map", interrupt, |out| {
@@ -252,10 +248,10 @@ struct Printed {
 
 fn map_lines(item: &Item<'_>) -> Vec<u8> {
     let mut lines = Vec::new();
-    if let Some(plan) = item.report.plan {
-        batch::map_lines(item.report.input, &batch::digests(plan), &mut lines);
-    } else if let Some(digests) = item.kept_digests {
-        batch::map_lines(item.report.input, digests, &mut lines);
+    let planned = item.report.plan.map(batch::digests);
+    if let Some(digests) = planned.as_ref().or(item.kept_digests) {
+        // Memory takes everything.
+        let _ = batch::map_lines(item.report.input, digests, &mut lines);
     }
     lines
 }

@@ -221,7 +221,10 @@ impl Source {
         match data {
             DataLocation::Offset(_) if error.kind() == io::ErrorKind::UnexpectedEof => Error::new(
                 Code::TruncatedArchive,
-                format!("{} became shorter while it was read", show_path(&self.path)),
+                format!(
+                    "{} was truncated while it was being read",
+                    show_path(&self.path)
+                ),
             )
             .with_path(&self.path)
             .with_hint(Hint::RetryWhenIdle),
@@ -261,7 +264,7 @@ impl BlobSource for Source {
             let error = Error::new(
                 Code::DocumentTooLarge,
                 format!(
-                    "{} in {} has {} bytes, at most {max_len} were expected",
+                    "{} in {} has {} bytes, expected at most {max_len}",
                     self.describe(&blob.data),
                     show_path(&self.path),
                     blob.len
@@ -330,7 +333,7 @@ fn require_root(inventory: &Inventory, path: &Path) -> Result<()> {
     Err(Error::new(
         Code::NotAnImage,
         format!(
-            "{} holds neither index.json nor manifest.json",
+            "{} contains neither index.json nor manifest.json",
             show_path(path)
         ),
     )

@@ -119,7 +119,7 @@ fn refuse_changed(patch: &Patch, source: &Source) -> Result<()> {
     Err(Error::new(
         Code::TruncatedArchive,
         format!(
-            "{} changed while it was read: expected {} bytes, found {found}",
+            "{} changed while it was being read: expected {} bytes, found {found}",
             show_path(source.path()),
             patch.old_len
         ),
@@ -138,14 +138,14 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
     let Some(plan) = draft.ready() else {
         let first = draft.transcodes().first();
         let place = first.map_or_else(|| "a layer".to_owned(), |first| first.location.to_string());
-        let error = refused(source, &format!("{place} has to be compressed anew"));
+        let error = refused(source, &format!("{place} must be recompressed"));
         return Err(match first {
             Some(first) => error.with_location(&first.location),
             None => error,
         });
     };
     if let Some(name) = draft.graph().inventory.skipped.first() {
-        let what = format!("{} stands in it more than once", escape(name));
+        let what = format!("{} appears in it more than once", escape(name));
         return Err(refused(source, &what).with_entry(name));
     }
     Ok(plan)

@@ -86,7 +86,7 @@ impl<'a, W: Write> StreamSink<'a, W> {
         }
         if let Some(digest) = left_out.first() {
             let name = digest.blob_name();
-            let what = format!("{name} is to be left out, and was written already");
+            let what = format!("{name} must be removed but was already written");
             return Err(Error::new(Code::NeedsFile, what)
                 .with_entry(name)
                 .with_hint(Hint::WriteToFile));

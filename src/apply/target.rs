@@ -40,7 +40,7 @@ impl<'a> Target<'a> {
             Kind::Stream(stream) => Self::open(stream, source),
             Kind::InPlace => Err(Error::new(
                 Code::InPlaceRefused,
-                "only an archive in a file of its own can be fixed in place",
+                "only an archive in a regular file can be fixed in place",
             )),
         }
     }
@@ -107,7 +107,7 @@ impl<'a> Target<'a> {
         {
             return Err(Error::new(
                 Code::OutputIsInput,
-                format!("{} leads to the input", show_path(&stream.name)),
+                format!("{} is the input", show_path(&stream.name)),
             )
             .with_path(&stream.name)
             .with_hint(Hint::RedirectElsewhere));
@@ -224,7 +224,7 @@ fn refuse_existing(output: &Path, is_layout: bool, is_file: bool, overwrite: boo
         return Err(Error::new(
             Code::OutputExists,
             format!(
-                "the output {} exists and is no {expected}",
+                "the output {} exists and is not a {expected}",
                 show_path(output)
             ),
         )
@@ -241,7 +241,7 @@ fn refuse_existing(output: &Path, is_layout: bool, is_file: bool, overwrite: boo
 fn output_exists(path: &Path) -> Error {
     Error::new(
         Code::OutputExists,
-        format!("the output {} exists", show_path(path)),
+        format!("the output {} already exists", show_path(path)),
     )
     .with_path(path)
     .with_hint(Hint::Force)
@@ -252,7 +252,7 @@ fn parent_of(path: &Path, output: &Path) -> Result<PathBuf> {
     let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
         return Err(Error::new(
             Code::ParentMissing,
-            format!("the output {} has no name of its own", show_path(output)),
+            format!("the output {} lacks a file name", show_path(output)),
         )
         .with_path(output)
         .with_hint(Hint::GiveOutputName));
@@ -269,7 +269,7 @@ fn refuse_parent(source: Option<&Source>, parent: &Path, output: &Path) -> Resul
         return Err(Error::new(
             Code::ParentMissing,
             format!(
-                "the directory {} for the output does not exist",
+                "the parent directory {} of the output does not exist",
                 show_path(parent)
             ),
         )
@@ -287,7 +287,7 @@ fn refuse_parent(source: Option<&Source>, parent: &Path, output: &Path) -> Resul
             return Err(Error::new(
                 Code::OutputInInput,
                 format!(
-                    "the output {} lies inside the input {}",
+                    "the output {} is inside the input {}",
                     show_path(output),
                     show_path(source.path())
                 ),

@@ -184,7 +184,7 @@ fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
     Err(Error::new(
         Code::DiffIdMismatch,
         format!(
-            "{} holds a tar of digest {found}, but the config's diff ID is {}",
+            "{} contains a tar with the digest {found}, but the config's diff ID is {}",
             work.location, work.diff_id
         ),
     )
@@ -232,7 +232,7 @@ fn decode_all(
             return Err(Error::new(
                 Code::CompressionRatio,
                 format!(
-                    "{} has {} compressed bytes and becomes larger than {max_len}",
+                    "{} decompresses from {} bytes to more than {max_len}",
                     work.location, work.len
                 ),
             )

@@ -278,9 +278,7 @@ pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Res
 pub(super) fn wrong_digest(name: impl Display, expected: &Digest, found: &Digest) -> Error {
     Error::new(
         Code::DigestMismatch,
-        format!(
-            "{name} has other bytes than its digest states: expected {expected}, found {found}"
-        ),
+        format!("{name} does not match its digest: expected {expected}, found {found}"),
     )
     .with_expected(expected)
     .with_found(found)

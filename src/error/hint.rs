@@ -185,11 +185,11 @@ impl fmt::Display for Hint {
             Hint::GiveImage => {
                 "give an archive with an index.json or a manifest.json, or an OCI image layout directory"
             }
-            Hint::GiveImageDirectory => "give the directory that holds the image and nothing else",
-            Hint::GiveRegularFile => {
-                "only an archive in a file of its own can be fixed in place; write a new one"
+            Hint::GiveImageDirectory => "give the directory that contains only the image",
+            Hint::GiveRegularFile => "write a new archive instead",
+            Hint::GiveNamedFile => {
+                "the file has been deleted, so the result would be lost; write a new file"
             }
-            Hint::GiveNamedFile => "nobody could find what is written to it; write a new file",
             Hint::PipeInput => "read an archive from a pipe or a file",
             Hint::PipeOutput => "write the archive to a pipe or a file",
             Hint::Decompress(tool) => {
@@ -197,22 +197,22 @@ impl fmt::Display for Hint {
             }
             Hint::DownloadAgain => "copy or download the archive again",
             Hint::CopyAgain => "the archive is damaged; copy or save it again",
-            Hint::CopyCutShort => "the archive is damaged or was cut short; copy or save it again",
+            Hint::CopyCutShort => "the archive is damaged or truncated; copy or save it again",
             Hint::SaveAgain => "save the image again; the archive is incomplete",
             Hint::SaveEmptyAgain => {
-                "save the image again; docker before 23 takes such an archive in silence and loads nothing"
+                "save the image again; docker before 23 accepts such an archive silently and loads nothing"
             }
             Hint::SaveWrongAgain => {
-                "the archive is damaged or was made wrong; save the image again"
+                "the archive is damaged or was written incorrectly; save the image again"
             }
-            Hint::BuildAgain => "build or save the image again; every engine refuses it as it is",
+            Hint::BuildAgain => "build or save the image again; every engine refuses it",
             Hint::BuildRefusedAgain => "every engine refuses this image; build or save it again",
             Hint::ReplaceDamaged => "the input is damaged; build, save or download it again",
             Hint::SaveFromTrusted => {
                 "readers would load different images from this archive; save it again from a source you trust"
             }
             Hint::SaveApart => {
-                "readers would keep that name for one image or the other; save each image under a name of its own"
+                "readers would keep that name for one image or the other; save each image under its own name"
             }
             Hint::ConvertSchema1 => {
                 "pull and save the image again with a current Docker, or convert it with oci-schema1 (github.com/tianon/oci-schema1)"
@@ -226,72 +226,70 @@ impl fmt::Display for Hint {
             Hint::FollowLinks => "write the archive again with links followed",
             Hint::StoreWithoutHoles => "write the archive again without sparse files",
             Hint::UseSupportedDigest => "only sha256 and sha512 digests are supported",
-            Hint::CompareLength => "compare its length with that of the original",
+            Hint::CompareLength => "compare its length with the original's",
             Hint::RetryWhenIdle => "try again when nothing else writes to it",
-            Hint::RetryAfterChange => "the input changed while it was read; try again",
-            Hint::RetryWhenFree => "try again when it has ended",
+            Hint::RetryAfterChange => "the input changed while it was being read; try again",
+            Hint::RetryWhenFree => "try again when it has finished",
             Hint::WriteToFile => "write the archive to a file first",
             Hint::UseLenient(accepted) => return write!(f, "{accepted}"),
             Hint::RaiseMaxRatio(what) => {
-                return write!(
-                    f,
-                    "if the {what} is to be trusted, raise the limit of the ratio"
-                );
+                return write!(f, "if you trust the {what}, raise the ratio limit");
             }
-            Hint::RaiseMaxWindow => "if it is to be trusted, raise the limit of the window",
+            Hint::RaiseMaxWindow => "if you trust it, raise the window limit",
             Hint::WriteElsewhere => "write a new archive",
             Hint::WriteNewFile => "write a new file",
             Hint::ChooseOutput => "choose another output",
-            Hint::Force => "choose another output, or allow it to be replaced",
+            Hint::Force => "choose another output, or allow replacing this one",
             Hint::ChooseEmptyDirectory => {
-                "choose a new or an empty directory; for an archive in this one, give its name as well"
+                "choose a new or empty directory; to write an archive into this one, add a file name"
             }
-            Hint::ChooseDirectoryBelow => "choose a new directory below it",
+            Hint::ChooseDirectoryBelow => "choose a new directory inside it",
             Hint::ChooseOutputOutside => "choose an output outside the input directory",
-            Hint::GiveOutputName => "give a path that ends in a name",
+            Hint::GiveOutputName => "give a path that ends in a file name",
             Hint::CreateDirectory => "create it first",
-            Hint::RedirectElsewhere => "let it lead to another file, or to a pipe",
+            Hint::RedirectElsewhere => "redirect it to another file or to a pipe",
             Hint::FreeSpace => "free some space or choose another output",
             Hint::ChooseSpoolDirectory => {
                 "choose another directory for temporary files, or decompress the archive first"
             }
             Hint::Recover(path) => {
-                return write!(f, "recover {} as a user who may write it", show_path(path));
-            }
-            Hint::RemoveJournal => "if the file was replaced on purpose, remove the journal",
-            Hint::InspectJournal => "look who put it there, and remove it if it is not wanted",
-            Hint::ChooseImage => "choose one image, or rename single images",
-            Hint::ChooseImageBy => {
-                "an image is chosen by a name, by the digest of a manifest or of a config, or by a number from 1"
-            }
-            Hint::ChooseMissing => "keep what needs it as it is, or leave it out",
-            Hint::DropAttestations => "leave attestations out",
-            Hint::ChooseImageOrOciTypes => "choose an image, or ask for OCI types",
-            Hint::UseOciTypes => "ask for OCI types",
-            Hint::CompressWithGzip => "compress it anew with gzip",
-            Hint::CompressForDocker => {
-                "Docker has types for gzip and for plain tars; compress with gzip"
-            }
-            Hint::CompressOtherwise => "another compression goes without it",
-            Hint::CompressForOldDocker => {
-                "for such a Docker, compress with gzip, or avoid what docker@20.10 cannot read"
-            }
-            Hint::FixForPodman => "for these, avoid what podman cannot read",
-            Hint::NameImage => "give it a name, such as example.com/app:1.0",
-            Hint::UseName(name) => {
                 return write!(
                     f,
-                    "{name} would be valid: give it now or when the image is saved"
+                    "recover {} as a user with write permission",
+                    show_path(path)
                 );
             }
+            Hint::RemoveJournal => "if you replaced the file on purpose, remove the journal",
+            Hint::InspectJournal => "check who put it there, and remove it if you do not need it",
+            Hint::ChooseImage => "choose one image, or rename single images",
+            Hint::ChooseImageBy => {
+                "choose an image by its name, by the digest of its manifest or config, or by its number, counted from 1"
+            }
+            Hint::ChooseMissing => "keep whatever needs it unchanged, or remove it",
+            Hint::DropAttestations => "drop attestations",
+            Hint::ChooseImageOrOciTypes => "choose an image, or request OCI types",
+            Hint::UseOciTypes => "request OCI types",
+            Hint::CompressWithGzip => "recompress it with gzip",
+            Hint::CompressForDocker => {
+                "Docker has types for gzip and for plain tars; recompress it with gzip"
+            }
+            Hint::CompressOtherwise => "recompress the layer to remove the annotation",
+            Hint::CompressForOldDocker => {
+                "for older versions, recompress with gzip, or avoid what docker@20.10 cannot read"
+            }
+            Hint::FixForPodman => "for podman and skopeo, avoid what podman cannot read",
+            Hint::NameImage => "give it a name, such as example.com/app:1.0",
+            Hint::UseName(name) => {
+                return write!(f, "{name} is valid: use it now or when you save the image");
+            }
             Hint::CorrectName => {
-                "a name is REPOSITORY:TAG, the repository in lower case, such as example.com/app:1.0"
+                "a name is REPOSITORY:TAG, with the repository in lower case, such as example.com/app:1.0"
             }
             Hint::SaveAllPlatforms => {
-                "save the image with all its platforms, or read it with a tool that takes one platform"
+                "save the image with all its platforms, or load it with a tool that reads a single platform"
             }
             Hint::AttestAgain => {
-                "attest the image again if the digest in the statement is verified"
+                "attest the image again if anything verifies the digest in the statement"
             }
             Hint::SignAgain => "sign the fixed image again",
             Hint::Text(text) => text,
@@ -303,10 +301,10 @@ impl fmt::Display for Hint {
 impl fmt::Display for Lenient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Lenient::LastKey => "lenient reading takes the last one, as Docker does",
-            Lenient::LastEntry => "lenient reading takes the last one, as docker does",
-            Lenient::Config => "the archive is damaged or was edited; lenient reading takes the config as it is, as docker does",
-            Lenient::Layer => "the archive is damaged or was edited; lenient reading takes the layer as it is, as docker does",
+            Lenient::LastKey => "lenient reading uses the last one, as Docker does",
+            Lenient::LastEntry => "lenient reading uses the last one, as docker does",
+            Lenient::Config => "the archive is damaged or was edited; lenient reading accepts the config, as docker does",
+            Lenient::Layer => "the archive is damaged or was edited; lenient reading accepts the layer, as docker does",
         })
     }
 }
@@ -318,11 +316,11 @@ mod tests {
     #[test]
     fn data_is_in_the_words() {
         for (hint, expected) in [
-            (Hint::UseName("app:v1".to_owned()), "app:v1 would be valid"),
+            (Hint::UseName("app:v1".to_owned()), "app:v1 is valid"),
             (Hint::Recover("a\n.tar".into()), "recover a\\u{a}.tar as"),
             (Hint::Decompress("xz -d"), "with xz -d"),
-            (Hint::RaiseMaxRatio("image"), "if the image is"),
-            (Hint::UseLenient(Lenient::Config), "takes the config"),
+            (Hint::RaiseMaxRatio("image"), "if you trust the image"),
+            (Hint::UseLenient(Lenient::Config), "accepts the config"),
             ("create it first".into(), "create it first"),
         ] {
             assert!(hint.to_string().contains(expected), "{hint}");

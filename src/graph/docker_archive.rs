@@ -92,12 +92,12 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
             let texts = list
                 .items()
                 .and_then(|items| items.into_iter().map(View::string).collect());
-            texts.ok_or_else(|| fail(&format!("has {key} that are not a list of strings")))
+            texts.ok_or_else(|| fail(&format!("has {key} that is not a list of strings")))
         };
         parsed.push(DockerArchiveItem {
             config: find(&members, "Config")
                 .and_then(View::string)
-                .ok_or_else(|| fail("has no Config"))?,
+                .ok_or_else(|| fail("lacks Config"))?,
             repo_tags: strings("RepoTags")?,
             layers: strings("Layers")?,
             has_more: members

@@ -127,11 +127,11 @@ impl Document {
             };
             let found = media_type
                 .as_deref()
-                .unwrap_or("the properties of the other");
+                .unwrap_or("properties of the other type");
             return Err(Error::new(
                 Code::AmbiguousDocument,
                 format!(
-                    "{location} is {expected} by its descriptor but holds {}",
+                    "{location} is {expected} according to its descriptor but has {}",
                     escape(found)
                 ),
             )
@@ -144,7 +144,7 @@ impl Document {
             Shape::Manifest => &[Role::Config, Role::Layers, Role::Blobs, Role::Subject],
         };
         if shape == Shape::Manifest && find(&members, "config").is_none() {
-            return Err(invalid("has no config"));
+            return Err(invalid("lacks a config"));
         }
         let pointers = pointers(root, roles, &path)?;
         let media_type_place = media_type_view.map(View::span);
@@ -200,7 +200,7 @@ impl Document {
 pub(crate) fn schema1(location: &Location) -> Error {
     Error::new(
         Code::Schema1,
-        format!("{location} is a Docker schema 1 manifest, which has no OCI form"),
+        format!("{location} is a Docker schema 1 manifest, which OCI does not support"),
     )
     .with_location(location)
     .with_hint(Hint::ConvertSchema1)
@@ -260,12 +260,12 @@ impl DocumentReader {
             ).with_location(location)),
             Err(Fault::Duplicate(key)) => Err(Error::new(
                 Code::DuplicateKey,
-                format!("{location} has the key \"{}\" twice in one object, and readers differ on which counts", escape(&key)),
+                format!("{location} has the duplicate key \"{}\" in a JSON object, and readers differ on which value they use", escape(&key)),
             ).with_location(location).with_found(key)
             .with_hint(Hint::UseLenient(Lenient::LastKey))),
             Err(Fault::Case { found, known }) => Err(Error::new(
                 Code::DuplicateKey,
-                format!("{location} has the key \"{}\", which some readers take for \"{known}\" and others ignore", escape(&found)),
+                format!("{location} has the key \"{}\", which some readers treat as \"{known}\" and others ignore", escape(&found)),
             ).with_location(location).with_expected(known).with_found(found)),
         }
     }

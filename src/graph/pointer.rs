@@ -138,7 +138,7 @@ fn invalid(location: Location, what: &str) -> Error {
 fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointer> {
     let fail = |what: &str| invalid(Location::of(path, step), what);
     let members = view.members().ok_or_else(|| fail("is not a descriptor"))?;
-    let required = |key: &str| find(&members, key).ok_or_else(|| fail(&format!("has no {key}")));
+    let required = |key: &str| find(&members, key).ok_or_else(|| fail(&format!("lacks {key}")));
     let text = |view: Option<Cow<'a, str>>, key: &str| {
         view.ok_or_else(|| fail(&format!("has a {key} that is not a string")))
     };
@@ -186,7 +186,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
             })?,
         size: size.size().ok_or_else(|| {
             fail(&format!(
-                "has the size {}, which is no length in bytes",
+                "has the size {}, expected a length in bytes",
                 escape(size.text())
             ))
         })?,

@@ -58,7 +58,7 @@ pub(crate) fn resolve(
         (None, None) => {
             return Err(Error::new(
                 Code::NotAnImage,
-                "manifest.json lists no image, and there is no index.json",
+                "manifest.json does not list any image, and the archive lacks index.json",
             )
             .with_location(RootName::DockerManifest)
             .with_hint(Hint::SaveEmptyAgain));
@@ -114,7 +114,7 @@ fn require_a_whole_image(graph: &Graph) -> Result<()> {
         Some(missing) => Err(Error::new(
             Code::MissingBlob,
             format!(
-                "{} is missing: {} is not in the archive, and no image is whole without it",
+                "{} is missing: {} is not in the archive, and no image is complete without it",
                 missing.location,
                 missing.digest.blob_name()
             ),

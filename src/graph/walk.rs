@@ -189,14 +189,14 @@ impl<'a> Walk<'a> {
                 ("is a document of", blob.len, MAX_DOCUMENT_LEN)
             } else {
                 (
-                    "brings all documents to",
+                    "brings the total size of all documents to",
                     self.documents_len,
                     MAX_DOCUMENTS_LEN,
                 )
             };
             return Err(Error::new(
                 Code::DocumentTooLarge,
-                format!("{location} {what} {len} bytes; at most {cap} are read"),
+                format!("{location} {what} {len} bytes, expected at most {cap}"),
             )
             .with_location(location)
             .with_expected(cap)
@@ -215,7 +215,7 @@ impl<'a> Walk<'a> {
         let Some(config) = document.config().cloned() else {
             return Err(Error::new(
                 Code::InvalidDocument,
-                format!("{} has no config", document.path),
+                format!("{} lacks a config", document.path),
             )
             .with_location(&document.path));
         };
@@ -272,7 +272,7 @@ impl<'a> Walk<'a> {
             // without reading it. Bytes of no known form are either not compressed or no layer.
             let what = match layer.content {
                 Some(Content::Tar) => "a plain tar",
-                Some(Content::Other | Content::Empty) => "not compressed in a form that is known",
+                Some(Content::Other | Content::Empty) => "not compressed in a known format",
                 _ => continue,
             };
             if layer.digest.algorithm() == Algorithm::Sha256
@@ -316,7 +316,7 @@ fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> Locati
     Err(Error::new(
         Code::SizeMismatch,
         format!(
-            "{} states {} bytes, but {} has {}",
+            "{} states a size of {} bytes, but {} has {}",
             location(),
             pointer.size,
             pointer.digest.blob_name(),
@@ -333,7 +333,7 @@ fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> Locati
 fn two_shapes(location: &Location) -> Error {
     Error::new(
         Code::AmbiguousDocument,
-        format!("{location} names a document that another descriptor gives another type"),
+        format!("{location} and another descriptor give the same document different types"),
     )
     .with_location(location)
 }
@@ -357,7 +357,7 @@ fn check_data(pointer: &Pointer, location: impl Fn() -> Location) -> Result<()> 
         return Err(Error::new(
             Code::DigestMismatch,
             format!(
-                "{} has embedded data of digest {found}, expected {}",
+                "{} has embedded data with the digest {found}, expected {}",
                 location(),
                 pointer.digest
             ),

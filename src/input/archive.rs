@@ -124,7 +124,7 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
             let what = if head.is_empty() {
                 "is empty"
             } else {
-                "is no tar archive"
+                "is not a tar archive"
             };
             return Err(Error::new(Code::NotAnImage, format!("{shown} {what}"))
                 .with_path(path)
@@ -152,7 +152,7 @@ pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> 
             return Err(Error::new(
                 Code::TrailingArchive,
                 format!(
-                    "{} goes on after the end of the archive: only zeros expected after byte {end}, other bytes found at {}",
+                    "{} continues after the end of the archive: expected only zeros after byte {end}, found other bytes at {}",
                     show_path(input.path()),
                     position + at as u64
                 ),

@@ -94,7 +94,7 @@ pub(super) fn refuse_large_root(path: &Path, name: &str, len: u64) -> Result<()>
     Err(Error::new(
         Code::DocumentTooLarge,
         format!(
-            "{name} in {} has {len} bytes, at most {DOCUMENT_CAP} are supported",
+            "{name} in {} has {len} bytes, expected at most {DOCUMENT_CAP}",
             show_path(path)
         ),
     )

@@ -86,27 +86,27 @@ impl FormCheck {
 
     fn compare(&self, raw: &Raw<'_>) -> Option<&'static str> {
         if raw.name != raw.clean.as_bytes() {
-            return Some("has its name written in another way");
+            return Some("has a name in another form");
         }
         if raw.clean == "./" {
-            return Some("is an entry for the root itself");
+            return Some("is an entry for the root directory");
         }
         if raw.clean == self.last {
-            return Some("stands twice");
+            return Some("is duplicated");
         }
         let is_blob = |name: &str| name.starts_with("blobs/");
         let is_free = self.order == Order::BlobsFirst && is_blob(&raw.clean) && is_blob(&self.last);
         if raw.clean < self.last && !is_free {
-            return Some("stands out of order");
+            return Some("is out of order");
         }
         let mut parents = raw.clean.trim_end_matches('/').match_indices('/');
         if parents.any(|(at, _)| !self.directories.contains(&raw.clean[..=at])) {
-            return Some("has no entry for its directory");
+            return Some("lacks an entry for its directory");
         }
         let is_dir = raw.clean.ends_with('/');
         let expected = tar::canonical(&raw.clean, is_dir, raw.len);
         if self.position + expected.len() as u64 != raw.data_position {
-            return Some("has another kind of header");
+            return Some("has another type of header");
         }
         if raw.headers != expected {
             return Some("has another mode, owner or time");

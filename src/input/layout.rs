@@ -79,7 +79,7 @@ fn too_many(source: &Source, max_entries: usize) -> Error {
     Error::new(
         Code::TooManyEntries,
         format!(
-            "{} holds more than {max_entries} files and directories",
+            "{} contains more than {max_entries} files and directories",
             show_path(source.path())
         ),
     )

@@ -83,7 +83,7 @@ impl Outer {
         Error::new(
             Code::CompressionRatio,
             format!(
-                "{} has {len} compressed bytes and becomes more than {} times larger",
+                "{} decompresses from {len} bytes to more than {} times as many",
                 show_path(&self.path),
                 self.limits.max_ratio
             ),

@@ -144,12 +144,12 @@ impl BlobAt<'_> {
             | DataLocation::Spooled { .. }
             | DataLocation::Buffered(_)
             | DataLocation::Written
-            | DataLocation::Skipped(_) => (Code::SizeMismatch, "the file has another length"),
+            | DataLocation::Skipped(_) => (Code::SizeMismatch, "the file has the wrong length"),
         };
         let BlobAt { name, len, .. } = self;
         let error = Error::new(
             code,
-            format!("{name} cannot be copied, {what}: expected {len} bytes, found {found}"),
+            format!("cannot copy {name}, {what}: expected {len} bytes, found {found}"),
         )
         .with_expected(len)
         .with_found(found)
@@ -282,7 +282,10 @@ impl<'a> BlobReader<'a> {
 pub(crate) fn archive_ended(path: &Path, at: u64) -> Error {
     Error::new(
         Code::TruncatedArchive,
-        format!("{} ended at byte {at} while it was read", show_path(path)),
+        format!(
+            "{} ended at byte {at} while it was being read",
+            show_path(path)
+        ),
     )
     .with_path(path)
     .with_byte(at)

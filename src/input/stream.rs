@@ -317,7 +317,7 @@ impl Passing<'_> {
         if blob.done < blob.len {
             return Err(Error::new(
                 Code::SizeMismatch,
-                format!("{} was not read to its end", escape(self.name)),
+                format!("{} was not read to the end", escape(self.name)),
             )
             .with_entry(self.name));
         }

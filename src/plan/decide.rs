@@ -192,7 +192,7 @@ impl<'a> Planner<'a> {
             Some(known) if known.diff_id != transcode.diff_id => Err(Error::new(
                 Code::DiffIdMismatch,
                 format!(
-                    "{} has another diff ID than the same layer at {}",
+                    "{} has a different diff ID than the same layer at {}",
                     transcode.location, known.location
                 ),
             )
@@ -218,7 +218,7 @@ impl<'a> Planner<'a> {
             Error::new(
                 Code::UnsupportedCompression,
                 format!(
-                    "{} is compressed with {what}, which has no OCI media type",
+                    "{} is compressed with {what}, for which OCI has no media type",
                     location()
                 ),
             )

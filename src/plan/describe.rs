@@ -85,7 +85,7 @@ impl<'a> Planner<'a> {
         let found = show_list(&available);
         Error::new(
             Code::PlatformNotFound,
-            format!("no image in the archive has the platform {platform}; there are {found}"),
+            format!("no image in the archive has the platform {platform}; available: {found}"),
         )
         .with_expected(platform)
         .with_found(found)

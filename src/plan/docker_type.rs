@@ -13,7 +13,7 @@ pub(crate) fn none(location: impl Into<Location>, what: &str) -> Error {
     let location = location.into();
     Error::new(
         Code::NoDockerType,
-        format!("{location} is {what}, which has no Docker media type"),
+        format!("{location} is {what}, for which Docker has no media type"),
     )
     .with_location(location)
     .with_found(what)

@@ -36,7 +36,7 @@ impl Planner<'_> {
         let Some(first) = self.entries.first() else {
             return Err(Error::new(
                 Code::ImageNotFound,
-                "the archive has no image that could be named",
+                "the archive does not contain an image to name",
             ));
         };
         if let Some(other) = self
@@ -52,7 +52,9 @@ impl Planner<'_> {
             };
             return Err(Error::new(
                 Code::SeveralImages,
-                format!("a name needs one image, but the archive has several: {shown}"),
+                format!(
+                    "a name requires a single image, but the archive contains several: {shown}"
+                ),
             )
             .with_found(shown)
             .with_hint(Hint::ChooseImage));
@@ -86,7 +88,7 @@ impl Planner<'_> {
             let old = old.familiar();
             return Err(Error::new(
                 Code::ImageNotFound,
-                format!("no image in the archive has the name {old}; there are {found}"),
+                format!("no image in the archive has the name {old}; available: {found}"),
             )
             .with_expected(old)
             .with_found(found));
@@ -99,7 +101,7 @@ impl Planner<'_> {
             return Err(Error::new(
                 Code::NameTaken,
                 format!(
-                    "{} cannot become {}: another image in the archive has that name",
+                    "cannot rename {} to {}: another image in the archive has that name",
                     old.familiar(),
                     new.familiar()
                 ),

@@ -98,10 +98,13 @@ pub(crate) fn check_len(document: &DocumentPath, text: &str) -> Result<()> {
     Err(Error::new(
         Code::DocumentTooLarge,
         format!(
-            "{document} would become a document of {} bytes; readers take at most {MAX_DOCUMENT_LEN}",
+            "{document} would grow to {} bytes; readers accept at most {MAX_DOCUMENT_LEN}",
             text.len()
         ),
-    ).with_location(document).with_expected(MAX_DOCUMENT_LEN).with_found(text.len()))
+    )
+    .with_location(document)
+    .with_expected(MAX_DOCUMENT_LEN)
+    .with_found(text.len()))
 }
 
 /// What is rewritten so far, which later documents follow.

@@ -220,7 +220,7 @@ fn image_not_found(
     let found = show_list(&list);
     Error::new(
         Code::ImageNotFound,
-        format!("no image in the archive is {choice}; there are {found}"),
+        format!("no image in the archive is {choice}; available: {found}"),
     )
     .with_expected(choice)
     .with_found(found)

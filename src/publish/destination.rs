@@ -56,7 +56,7 @@ impl Destination {
             } else if kind.is_block_device() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    "it is a block device, and writing to it would destroy what it holds",
+                    "it is a block device, and writing to it would destroy its content",
                 ));
             } else {
                 return Ok(Destination::Special);

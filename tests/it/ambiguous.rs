@@ -89,12 +89,12 @@ fn documents_of_ambiguous_kind_are_refused() {
         ("manifest with manifests", manifest_text(front("\"manifests\":[]")), vec![at, both]),
         ("index with layers", root_text(front("\"layers\":[]")), vec!["index.json", both]),
         ("index with config", root_text(front("\"config\":null")), vec!["index.json", both]),
-        ("own type", manifest_text(swap(OCI_MANIFEST, OCI_INDEX)), vec![at, "by its descriptor but holds", OCI_INDEX]),
+        ("own type", manifest_text(swap(OCI_MANIFEST, OCI_INDEX)), vec![at, "according to its descriptor but has", OCI_INDEX]),
         ("own unknown type", manifest_text(swap(OCI_MANIFEST, "text/plain")), vec![at, "text/plain"]),
         ("root's own type", root_text(swap(OCI_INDEX, OCI_MANIFEST)), vec!["index.json", OCI_MANIFEST]),
-        ("manifest called index", as_index, vec![at, "is an index by its descriptor"]),
-        ("index called manifest", as_manifest, vec![at, "is a manifest by its descriptor"]),
-        ("two types for one document", two_types, vec!["index.json, manifests[1]", "another type"]),
+        ("manifest called index", as_index, vec![at, "is an index according to its descriptor"]),
+        ("index called manifest", as_manifest, vec![at, "is a manifest according to its descriptor"]),
+        ("two types for one document", two_types, vec!["index.json, manifests[1]", "different types"]),
     ];
     for (name, layout, parts) in cases {
         fails(name, &layout.tar(), code, &parts);
@@ -118,7 +118,7 @@ fn duplicate_keys_are_refused_everywhere() {
         ("manifest.json", docker_text(swap("\"Config\"", "\"Config\":\"x\",\"Config\"")), "Config", vec!["manifest.json has"]),
     ];
     for (name, layout, key, mut parts) in cases {
-        let twice = format!("the key \"{key}\" twice");
+        let twice = format!("the duplicate key \"{key}\"");
         parts.push(&twice);
         fails(name, &layout.tar(), code, &parts);
     }
@@ -137,7 +137,7 @@ fn keys_in_another_case_are_refused_everywhere() {
         ("manifest.json", docker_text(swap("\"Layers\"", "\"layers\"")), "layers", "Layers", "manifest.json has"),
     ];
     for (name, layout, found, known, place) in cases {
-        let expected = format!("the key \"{found}\", which some readers take for \"{known}\"");
+        let expected = format!("the key \"{found}\", which some readers treat as \"{known}\"");
         fails(name, &layout.tar(), "duplicate-key", &[place, &expected]);
     }
 }
@@ -145,7 +145,7 @@ fn keys_in_another_case_are_refused_everywhere() {
 #[test]
 fn diff_ids_in_another_case_are_refused() {
     let twice = swap("\"diff_ids\"", "\"Diff_IDs\":[],\"diff_ids\"");
-    let expected = "the key \"Diff_IDs\", which some readers take for \"diff_ids\"";
+    let expected = "the key \"Diff_IDs\", which some readers treat as \"diff_ids\"";
     fails(
         "diff IDs",
         &config_text(twice).tar(),
@@ -191,7 +191,7 @@ fn different_entries_with_one_name_are_refused() {
         ("link", tar(&link), "index.json"),
     ];
     for (name, bytes, entry) in cases {
-        let expected = format!("{entry} stands twice in in.tar, with different content");
+        let expected = format!("{entry} is duplicated in in.tar with different content");
         fails(name, &bytes, "duplicate-entry", &[&expected]);
     }
     // Identical duplicates mean the same to every reader.
@@ -260,12 +260,12 @@ fn lenient_reports_duplicate_keys() {
 fn a_second_archive_after_the_end_is_refused() {
     let right = right_layout().tar();
     let twice = [right.clone(), right.clone()].concat();
-    let after = format!("other bytes found at {}", right.len());
+    let after = format!("found other bytes at {}", right.len());
     fails(
         "two archives",
         &twice,
         "trailing-archive",
-        &["in.tar goes on after the end", &after],
+        &["in.tar continues after the end", &after],
     );
     let mut byte = right.clone();
     byte.extend([0; 2048]);
@@ -274,7 +274,7 @@ fn a_second_archive_after_the_end_is_refused() {
         "one byte",
         &byte,
         "trailing-archive",
-        &[&format!("found at {}", byte.len() - 1)],
+        &[&format!("found other bytes at {}", byte.len() - 1)],
     );
     let gap = [open_tar(&right_layout().entries()), vec![0; 512], right].concat();
     fails("one block of zeros", &gap, "trailing-archive", &["in.tar"]);

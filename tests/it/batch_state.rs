@@ -50,7 +50,7 @@ fn outputs_recorded_by_an_older_version_are_written_again_with_a_note() {
     assert_eq!(upgraded.count("fixed"), 1);
     assert_eq!(
         upgraded.run.stderr,
-        "note: out/.ocify-state was written by an older version of ocify; outputs that it lists are written again\n"
+        "note: out/.ocify-state was written by an older version of ocify; ocify will rewrite the outputs that it lists\n"
     );
     assert!(fs::read(sandbox.path("out/a.tar")).unwrap() == expected);
     let again = batch(&sandbox, &["in", "-o", "out"]);

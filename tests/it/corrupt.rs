@@ -23,25 +23,25 @@ fn files_that_are_not_image_archives_are_refused() {
         "one byte",
         b"x",
         "not-an-image",
-        &["in.tar is no tar archive"],
+        &["in.tar is not a tar archive"],
     );
     fails(
         "noise",
         &noise,
         "not-an-image",
-        &["in.tar is no tar archive"],
+        &["in.tar is not a tar archive"],
     );
     fails(
         "json",
         b"{\"manifests\":[]}",
         "not-an-image",
-        &["in.tar is no tar archive"],
+        &["in.tar is not a tar archive"],
     );
     fails(
         "other tar",
         &other,
         "not-an-image",
-        &["in.tar holds neither index.json nor manifest.json"],
+        &["in.tar contains neither index.json nor manifest.json"],
     );
     fails("empty tar", &[0; 1024], "not-an-image", &["in.tar"]);
     fails("bzip2", b"BZh91AY&SY", "truncated-archive", &["bzip2"]);

@@ -200,21 +200,21 @@ fn lists_without_images_and_other_documents_are_refused() {
     let oci = "application/vnd.oci.image.manifest.v1+json";
     #[rustfmt::skip]
     let cases = [
-        ("empty list", "[]", "not-an-image", "manifest.json lists no image"),
+        ("empty list", "[]", "not-an-image", "manifest.json does not list any image"),
         ("null", "null", "invalid-document", "manifest.json is not a list of images"),
         ("object", "{}", "invalid-document", "manifest.json is not a list of images"),
         ("text", "\"x\"", "invalid-document", "manifest.json is not a list of images"),
         ("nothing", "", "invalid-document", "manifest.json is not valid JSON"),
         ("number", "[1]", "invalid-document", "[0] is not an object"),
-        ("no config", "[{}]", "invalid-document", "[0] has no Config"),
-        ("null config", r#"[{"Config":null}]"#, "invalid-document", "[0] has no Config"),
+        ("no config", "[{}]", "invalid-document", "[0] lacks Config"),
+        ("null config", r#"[{"Config":null}]"#, "invalid-document", "[0] lacks Config"),
         ("layers", r#"[{"Config":"x","Layers":"y"}]"#, "invalid-document", "[0] has Layers"),
         ("tags", r#"[{"Config":"x","RepoTags":"y"}]"#, "invalid-document", "[0] has RepoTags"),
         ("lower case", r#"[{"config":"x"}]"#, "duplicate-key", "config"),
         ("schema 1", r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#, "schema1", "schema 1"),
         ("schema 1 by type", r#"{"schemaVersion":1,"mediaType":"application/vnd.docker.distribution.manifest.v1+prettyjws"}"#, "schema1", "schema 1"),
         ("another type", r#"{"schemaVersion":2,"mediaType":"text/plain"}"#, "invalid-document", "text/plain"),
-        ("no config at all", &format!(r#"{{"schemaVersion":2,"mediaType":"{oci}"}}"#), "invalid-document", "no config"),
+        ("no config at all", &format!(r#"{{"schemaVersion":2,"mediaType":"{oci}"}}"#), "invalid-document", "lacks a config"),
         ("no version", &format!(r#"{{"mediaType":"{oci}"}}"#), "invalid-document", "manifest.json is not a list of images"),
     ];
     for (name, text, code, part) in cases {

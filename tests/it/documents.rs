@@ -54,16 +54,16 @@ fn invalid_documents_are_named() {
     };
     #[rustfmt::skip]
     let cases = [
-        ("no config", with_manifest(no("config")), "invalid-document", vec![at, "has no config"]),
+        ("no config", with_manifest(no("config")), "invalid-document", vec![at, "lacks a config"]),
         ("layers", with_manifest(|m| m["layers"] = json!({})), "invalid-document", vec![at, "layers is not a list"]),
         ("layer", with_manifest(|m| m["layers"] = json!([1])), "invalid-document", vec![at, "layers[0] is not a descriptor"]),
-        ("no size", with_manifest(|m| drop(m["config"].as_object_mut().unwrap().remove("size"))), "invalid-document", vec![at, "config has no size"]),
+        ("no size", with_manifest(|m| drop(m["config"].as_object_mut().unwrap().remove("size"))), "invalid-document", vec![at, "config lacks size"]),
         ("negative size", with_root(|r| r["manifests"][0]["size"] = json!(-1)), "invalid-document", vec![at, "the size -1"]),
         ("fraction", with_root(|r| r["manifests"][0]["size"] = json!(1.5)), "invalid-document", vec![at, "the size 1.5"]),
         ("2^63", with_root(|r| r["manifests"][0]["size"] = json!(1u64 << 63)), "invalid-document", vec![at, "9223372036854775808"]),
         ("size as text", with_root(|r| r["manifests"][0]["size"] = json!("12")), "invalid-document", vec![at, "size"]),
         ("size off by one", with_root(|r| { r["manifests"][0]["size"] = json!(r["manifests"][0]["size"].as_u64().unwrap() + 1) }), "size-mismatch", vec![at, "states"]),
-        ("huge size", with_root(|r| r["manifests"][0]["size"] = json!(i64::MAX)), "size-mismatch", vec![at, "states 9223372036854775807 bytes"]),
+        ("huge size", with_root(|r| r["manifests"][0]["size"] = json!(i64::MAX)), "size-mismatch", vec![at, "states a size of 9223372036854775807 bytes"]),
         ("digest", with_root(|r| r["manifests"][0]["digest"] = json!("sha256:../../x")), "invalid-digest", vec![at, "sha256:../../x"]),
         ("upper case", with_root(|r| { r["manifests"][0]["digest"] = json!(format!("sha256:{}", "A".repeat(64))) }), "invalid-digest", vec![at]),
         ("short", with_root(|r| r["manifests"][0]["digest"] = json!("sha256:00")), "invalid-digest", vec![at]),

@@ -79,7 +79,7 @@ fn names_outside_the_archive_are_refused() {
         "NUL",
         &before(nul),
         "invalid-archive",
-        &["holds a NUL byte"],
+        &["contains a NUL byte"],
     );
 }
 
@@ -253,7 +253,7 @@ fn false_headers_are_refused() {
         "directory with bytes",
         &tar(&dir),
         "invalid-archive",
-        &["blobs/sha256/ has 12 bytes but is no file"],
+        &["blobs/sha256/ has 12 bytes but is not a file"],
     );
 }
 

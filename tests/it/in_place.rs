@@ -352,7 +352,7 @@ fn duplicate_documents_are_fixed_or_refused() {
         &tar(&entries),
         &[],
         "in-place-refused",
-        "index.json stands in it more than once",
+        "index.json appears in it more than once",
     );
 }
 

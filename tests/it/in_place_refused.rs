@@ -67,7 +67,7 @@ fn impossible_in_place_fixes_are_refused_before_the_first_write() {
                 &tar(&entries),
                 &[],
                 code,
-                "written such that some readers do not find it",
+                "in a form that some readers do not find",
             );
         }
     }
@@ -113,7 +113,7 @@ fn in_place_fixes_that_would_remove_entries_are_refused() {
         &Image::oci(vec![Layer::zstd(OCI_ZSTD, "z")]),
         "docker.io/library/app:v1",
     );
-    let part = "has to be compressed anew";
+    let part = "must be recompressed";
     refused(
         &zstd.tar(),
         &["--for", "docker@20.10"],

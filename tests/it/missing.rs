@@ -140,10 +140,10 @@ fn an_archive_without_a_complete_image_is_refused() {
     let shared = json!({"digest": parts(&one())[1]});
     let bytes = platforms(&|_| vec![shared.clone()], false);
     fails(
-        "no image is whole",
+        "no image is complete",
         &bytes,
         "missing-blob",
-        &["no image is whole"],
+        &["no image is complete"],
     );
 }
 

@@ -258,7 +258,11 @@ fn a_name_is_renamed() {
         &["three:1", "one:1, example.com/alias:2, two:1"],
     );
     no("one=x:1", "image-not-found", &["one:latest"]);
-    no("one:1=two:1", "name-taken", &["one:1 cannot become two:1"]);
+    no(
+        "one:1=two:1",
+        "name-taken",
+        &["cannot rename one:1 to two:1"],
+    );
     fails_with(
         "left out",
         &bytes,

@@ -149,7 +149,7 @@ fn documents_over_the_size_limit_are_refused() {
         };
         let text = String::from_utf8(place.take().unwrap()).unwrap();
         *place = Some(pad(len, &text).into_bytes());
-        let parts = [file, "in.tar has 4194305 bytes, at most 4194304"];
+        let parts = [file, "in.tar has 4194305 bytes, expected at most 4194304"];
         fails(file, &layout.tar(), "document-too-large", &parts);
     }
     let padded = |len: usize| {
@@ -159,7 +159,8 @@ fn documents_over_the_size_limit_are_refused() {
         layout.root(vec![named(descriptor, NAME)]);
         layout.tar()
     };
-    let parts = ["index.json, manifests[0] is a document of 4194305 bytes; at most 4194304"];
+    let parts =
+        ["index.json, manifests[0] is a document of 4194305 bytes, expected at most 4194304"];
     fails("manifest", &padded(len), "document-too-large", &parts);
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", padded(MAX_DOCUMENT_LEN));
@@ -195,8 +196,8 @@ fn outputs_that_would_destroy_something_are_refused() {
     let before = tree(sandbox.root());
     #[rustfmt::skip]
     let cases: [(&str, &str, &[&str], &str, &str); 17] = [
-        ("in.tar", "old.tar", &[], "output-exists", "the output old.tar exists"),
-        ("in.tar", "old.tar/", &["--force"], "output-exists", "old.tar/ exists and is no directory"),
+        ("in.tar", "old.tar", &[], "output-exists", "the output old.tar already exists"),
+        ("in.tar", "old.tar/", &["--force"], "output-exists", "old.tar/ exists and is not a directory"),
         ("in.tar", "in.tar", &[], "output-is-input", "the output in.tar is the input"),
         ("in.tar", "in.tar", &["--force"], "output-is-input", "in.tar"),
         ("in.tar", "./in.tar", &["--force"], "output-is-input", "in.tar"),
@@ -204,12 +205,12 @@ fn outputs_that_would_destroy_something_are_refused() {
         ("in.tar", "hard.tar", &["--force"], "output-is-input", "hard.tar"),
         ("soft.tar", "in.tar", &["--force"], "output-is-input", "in.tar"),
         ("in.tar", "dangling.tar", &["--force"], "output-exists", "dangling.tar"),
-        ("in.tar", "none/out.tar", &[], "parent-missing", "the directory none for the output"),
+        ("in.tar", "none/out.tar", &[], "parent-missing", "the parent directory none of the output"),
         ("in.tar", "in.tar/out.tar", &[], "parent-missing", "in.tar"),
         ("in.tar", "full", &["--force"], "output-not-empty", "the output directory full is not empty"),
         ("in.tar", "full/", &[], "output-not-empty", "full"),
         ("layout", "layout", &["--force"], "output-is-input", "layout"),
-        ("layout", "layout/blobs/out.tar", &[], "output-in-input", "layout/blobs/out.tar lies inside the input layout"),
+        ("layout", "layout/blobs/out.tar", &[], "output-in-input", "layout/blobs/out.tar is inside the input layout"),
         ("layout", "way-in/out.tar", &[], "output-in-input", "way-in/out.tar"),
         ("layout", "layout/new/", &[], "output-in-input", "layout/new/"),
     ];
@@ -231,7 +232,7 @@ fn outputs_that_would_destroy_something_are_refused() {
         "device",
         &run,
         "output-exists",
-        &["/dev/null exists and is no regular file"],
+        &["/dev/null exists and is not a regular file"],
     );
 }
 

@@ -201,7 +201,7 @@ fn layers_without_an_oci_type_are_refused_in_docker_archives_too() {
         let run = sandbox.fix("in.tar", "out.tar").exits(1);
         assert!(
             run.stderr
-                .contains("hint: --compression gzip compresses it anew"),
+                .contains("hint: recompress it with --compression gzip"),
             "{}",
             run.stderr
         );

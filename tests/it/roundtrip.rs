@@ -323,7 +323,7 @@ fn the_platform_option_selects_the_image_in_manifest_json() {
         assert_eq!(report["error"]["code"], "platform-not-found");
         let message = report["error"]["message"].as_str().unwrap();
         assert!(
-            message.contains("linux/s390x; there are linux/amd64, linux/arm64"),
+            message.contains("linux/s390x; available: linux/amd64, linux/arm64"),
             "{message}"
         );
     }

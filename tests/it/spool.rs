@@ -31,8 +31,8 @@ fn the_ratio_is_bounded() {
     for bytes in [&whole, &after(gzip)] {
         let parts = [
             "in.tar",
-            "compressed bytes",
-            "becomes more than 2 times larger",
+            "decompresses from",
+            "to more than 2 times as many",
         ];
         fails_with(
             "less",

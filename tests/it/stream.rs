@@ -206,7 +206,9 @@ fn streams_and_files_can_be_combined() {
     let mut command = sandbox.command();
     let piped = pipe(command.args(["fix", "-", "-o", "out.tar"]), b"").exits(1);
     assert!(
-        piped.err.starts_with("error: the output out.tar exists\n"),
+        piped
+            .err
+            .starts_with("error: the output out.tar already exists\n"),
         "{}",
         piped.err
     );

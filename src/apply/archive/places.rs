@@ -25,7 +25,7 @@ impl Places {
             end = end.checked_add(len).ok_or_else(|| {
                 Error::new(
                     Code::NoSpace,
-                    "the output would be larger than any file can be",
+                    "the output would exceed the maximum file size",
                 )
             })?;
             Ok(end)

@@ -66,7 +66,7 @@ impl<'a> Places<'a> {
         let found = found.filter(|number| self.place(*number).kind == EntryKind::Blob);
         let Some(number) = found else {
             let what = format!(
-                "{} stands in it under another name, as docker save has it",
+                "{} is stored under another name, as docker save does",
                 escape(name)
             );
             return Err(refused(self.source, &what).with_entry(name));
@@ -82,7 +82,7 @@ impl<'a> Places<'a> {
             return Ok(());
         }
         let at = self.place(number).start;
-        let what = format!("the entry at byte {at} would have to stay and to change");
+        let what = format!("the entry at byte {at} would have to be kept and changed");
         Err(refused(self.source, &what).with_byte(at))
     }
 
@@ -158,7 +158,7 @@ impl<'a> Places<'a> {
             return Ok(());
         }
         let what = format!(
-            "the name of {} is written such that some readers do not find it",
+            "the name of {} is in a form that some readers do not find",
             escape(name)
         );
         Err(refused(self.source, &what).with_entry(name))
@@ -271,7 +271,7 @@ impl<'a> Places<'a> {
         for place in &self.inventory.archive.entries {
             if let EntryKind::Root(name) = place.kind {
                 if seen.contains(&name) {
-                    let what = format!("{} stands in it more than once", name.name());
+                    let what = format!("{} appears in it more than once", name.name());
                     return Err(refused(self.source, &what).with_entry(name.name()));
                 }
                 seen.push(name);
@@ -295,7 +295,7 @@ impl<'a> Places<'a> {
                         || retired.contains(&digest)
                         || entries.any(|entry| entry.name == name)
                     {
-                        let what = format!("it holds the bytes of an old root file as {name}");
+                        let what = format!("it contains the bytes of an old root file as {name}");
                         return Err(refused(self.source, &what).with_entry(name));
                     }
                     retired.push(digest);

@@ -280,7 +280,7 @@ fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(
             Code::OutputExists,
             format!(
-                "the output {} exists and is no directory",
+                "the output {} exists and is not a directory",
                 show_path(&output)
             ),
         )
@@ -289,7 +289,7 @@ fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
             Code::ParentMissing,
             format!(
-                "the directory for the output {} does not exist",
+                "the parent directory of the output {} does not exist",
                 show_path(&output)
             ),
         )
@@ -309,7 +309,7 @@ fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
     if state.is_upgraded() {
         let _ = writeln!(
             std::io::stderr(),
-            "note: {} was written by an older version of ocify; outputs that it lists are written again",
+            "note: {} was written by an older version of ocify; ocify will rewrite the outputs that it lists",
             show_path(state.path())
         );
     }

@@ -12,39 +12,43 @@ pub(crate) struct Words;
 impl Wording for Words {
     fn hint(&self, hint: &Hint) -> String {
         let text = match hint {
-            Hint::ReadAsStream => "give what a pipe brings on standard input, whose name is -",
+            Hint::ReadAsStream => {
+                "to read from a pipe, redirect it to standard input and give - as INPUT"
+            }
             Hint::GiveFile => "give a file, a directory, or - for standard input",
             Hint::GiveImage => {
-                "give an archive that docker save or docker buildx build --output type=oci or type=docker wrote, or an OCI image layout directory"
+                "give an archive written by docker save or docker buildx build --output type=oci or type=docker, or an OCI image layout directory"
             }
-            Hint::GiveRegularFile => {
-                "only an archive in a file of its own can be fixed in place; -o OUTPUT writes a new one"
-            }
+            Hint::GiveRegularFile => "write a new archive with -o OUTPUT",
             Hint::GiveNamedFile => {
-                "nobody could find what is written to it; -o OUTPUT writes a new file"
+                "the file has been deleted, so the result would be lost; write a new file with -o OUTPUT"
             }
             Hint::PipeInput => "pipe an archive into the command, or give a file as INPUT",
             Hint::PipeOutput => {
                 "pipe it into a command such as docker load, or give a file with -o"
             }
             Hint::FollowLinks => {
-                "write the archive again with links followed, as tar --dereference --hard-dereference does"
+                "write the archive again with links followed, for example with tar --dereference --hard-dereference"
             }
             Hint::StoreWithoutHoles => "write the archive again without tar --sparse",
-            Hint::UseLenient(Lenient::LastKey) => "--lenient takes the last one, as Docker does",
-            Hint::UseLenient(Lenient::LastEntry) => "--lenient takes the last one, as docker does",
+            Hint::UseLenient(Lenient::LastKey) => {
+                "use --lenient to use the last one, as Docker does"
+            }
+            Hint::UseLenient(Lenient::LastEntry) => {
+                "use --lenient to use the last one, as docker does"
+            }
             Hint::UseLenient(Lenient::Config) => {
-                "the archive is damaged or was edited; --lenient takes the config as it is, as docker does"
+                "the archive is damaged or was edited; use --lenient to accept the config, as docker does"
             }
             Hint::UseLenient(Lenient::Layer) => {
-                "the archive is damaged or was edited; --lenient takes the layer as it is, as docker does"
+                "the archive is damaged or was edited; use --lenient to accept the layer, as docker does"
             }
             Hint::RaiseMaxRatio(what) => {
-                return format!("if the {what} is to be trusted, allow more with --max-ratio");
+                return format!("if you trust the {what}, allow more with --max-ratio");
             }
-            Hint::RaiseMaxWindow => "if it is to be trusted, allow more with --max-window",
-            Hint::WriteElsewhere => "-o OUTPUT writes a new archive",
-            Hint::WriteNewFile => "-o OUTPUT writes a new file",
+            Hint::RaiseMaxWindow => "if you trust it, allow more with --max-window",
+            Hint::WriteElsewhere => "write a new archive with -o OUTPUT",
+            Hint::WriteNewFile => "write a new file with -o OUTPUT",
             Hint::ChooseOutput => "choose another OUTPUT",
             Hint::Force => "choose another OUTPUT, or replace it with --force",
             Hint::ChooseOutputOutside => "choose an OUTPUT outside the input directory",
@@ -54,38 +58,38 @@ impl Wording for Words {
             }
             Hint::Recover(path) => {
                 let path = show_path(path);
-                return format!("run ocify fix --recover {path} as a user who may write it");
+                return format!("run ocify fix --recover {path} as a user with write permission");
             }
             Hint::ChooseImage => {
-                "pick one with --image, or change single names with --rename OLD=NEW"
+                "select one with --image, or change individual names with --rename OLD=NEW"
             }
             Hint::ChooseImageBy => {
-                "--image takes a name, the digest of a manifest or of a config, or a number from 1"
+                "--image takes a name, the digest of a manifest or config, or a number, counted from 1"
             }
             Hint::ChooseMissing => {
-                "--missing keep passes over it, --missing prune leaves out what needs it"
+                "use --missing keep to ignore it, or --missing prune to remove whatever needs it"
             }
-            Hint::DropAttestations => "leave attestations out with --attestations drop",
+            Hint::DropAttestations => "remove attestations with --attestations drop",
             Hint::ChooseImageOrOciTypes => {
-                "choose an image with --image, or leave out --oci-mediatypes=false"
+                "choose an image with --image, or omit --oci-mediatypes=false"
             }
-            Hint::UseOciTypes => "leave out --oci-mediatypes=false",
-            Hint::CompressWithGzip => "--compression gzip compresses it anew",
+            Hint::UseOciTypes => "omit --oci-mediatypes=false",
+            Hint::CompressWithGzip => "recompress it with --compression gzip",
             Hint::CompressForDocker => {
                 "Docker has types for gzip and for plain tars; use --compression gzip"
             }
-            Hint::CompressOtherwise => "another form with --compression goes without it",
-            Hint::CompressForOldDocker => {
-                "for such a Docker, use --compression gzip or --for docker@20.10"
+            Hint::CompressOtherwise => {
+                "recompress the layer with --compression to remove the annotation"
             }
-            Hint::FixForPodman => "for these, use --for podman",
+            Hint::CompressForOldDocker => {
+                "for older versions, use --compression gzip or --for docker@20.10"
+            }
+            Hint::FixForPodman => "for podman and skopeo, use --for podman",
             Hint::NameImage => "give it one with --name, such as --name example.com/app:1.0",
             Hint::UseName(name) => {
-                return format!(
-                    "{name} would be valid: give it with --name or when the image is saved"
-                );
+                return format!("{name} is valid: give it with --name or when you save the image");
             }
-            // Nothing of the command is in these.
+            // These hints do not mention the command.
             Hint::GiveArchive
             | Hint::GiveImageDirectory
             | Hint::Decompress(_)
@@ -143,10 +147,10 @@ impl Wording for Words {
     fn error(&self, error: &Error) -> String {
         match (error.code(), error.found()) {
             (Code::SeveralImages, Some(found)) => {
-                format!("--name needs one image, but the archive has several: {found}")
+                format!("--name requires a single image, but the archive contains several: {found}")
             }
             (Code::ImageNotFound, None) => {
-                "the archive has no image that --name could name".to_owned()
+                "the archive does not contain an image for --name".to_owned()
             }
             _ => error.message_with_causes(),
         }
@@ -164,7 +168,7 @@ mod tests {
             (Hint::UseLenient(Lenient::LastKey), "--lenient"),
             (
                 Hint::RaiseMaxRatio("image"),
-                "the image is to be trusted, allow more with --max-ratio",
+                "you trust the image, allow more with --max-ratio",
             ),
             (
                 Hint::Recover("a\n.tar".into()),
@@ -172,7 +176,7 @@ mod tests {
             ),
             (
                 Hint::UseName("app:v1".to_owned()),
-                "app:v1 would be valid: give it with --name",
+                "app:v1 is valid: give it with --name",
             ),
             (Hint::SignAgain, "sign the fixed image again"),
         ] {

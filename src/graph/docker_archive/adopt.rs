@@ -113,7 +113,7 @@ impl Adopter<'_> {
         {
             return Err(Error::new(
                 Code::DigestMismatch,
-                format!("{location} has the digest {digest}, which is not the one in its name"),
+                format!("{location} has the digest {digest}, which does not match its name"),
             )
             .with_location(location)
             .with_expected(claimed)
@@ -144,7 +144,7 @@ impl Adopter<'_> {
             return Err(Error::new(
                 Code::DocumentTooLarge,
                 format!(
-                    "{location} is a document of {} bytes; at most {MAX_DOCUMENT_LEN} are read",
+                    "{location} is a document of {} bytes, expected at most {MAX_DOCUMENT_LEN}",
                     blob.len
                 ),
             )
@@ -187,7 +187,7 @@ impl Adopter<'_> {
             return Err(Error::new(
                 Code::DigestMismatch,
                 format!(
-                    "{} has the digest {digest}, which is not the one in its name",
+                    "{} has the digest {digest}, which does not match its name",
                     location()
                 ),
             )

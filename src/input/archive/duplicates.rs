@@ -32,7 +32,7 @@ pub(super) fn without_duplicates(
             continue;
         };
         let item = listed.item;
-        form.differs(&item.name, "stands twice");
+        form.differs(&item.name, "is duplicated");
         let earlier = &mut kept[place];
         if contents.is_equal(earlier, &item)? {
             continue;
@@ -53,7 +53,7 @@ pub(in crate::input) fn stands_twice(path: &Path, name: &str) -> Error {
     Error::new(
         Code::DuplicateEntry,
         format!(
-            "{} stands twice in {}, with different content",
+            "{} is duplicated in {} with different content",
             escape(name),
             show_path(path)
         ),

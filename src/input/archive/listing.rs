@@ -82,7 +82,11 @@ impl Listing {
         })?;
         // Some readers skip these bytes and others take them for headers.
         if entry.len > 0 && !has_bytes(entry) {
-            let what = format!("{} has {} bytes but is no file", escape(&text()), entry.len);
+            let what = format!(
+                "{} has {} bytes but is not a file",
+                escape(&text()),
+                entry.len
+            );
             return Err(invalid(path, &what)
                 .with_entry(text())
                 .with_found(entry.len));
@@ -175,7 +179,7 @@ fn wrapped(path: &Path, wrapper: &str) -> Error {
     Error::new(
         Code::NeedsFile,
         format!(
-            "{} has its image in the directory {}, which shows only at its end",
+            "{} has its image in the directory {}, which is known only at the end",
             show_path(path),
             escape(wrapper)
         ),

@@ -17,7 +17,7 @@ const NAME_CAP: usize = 4096;
 /// The name without the parts that mean nothing; `.` for the root itself.
 pub(super) fn clean(name: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     if name.contains(&0) {
-        return Err("holds a NUL byte");
+        return Err("contains a NUL byte");
     }
     if name.len() > NAME_CAP {
         return Err("is longer than 4096 bytes");
@@ -41,7 +41,7 @@ pub(super) fn clean(name: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
 
 /// Strips the one directory that an archive was packed in.
 pub(super) fn unwrap_directory(wrapper: &str, items: &mut [Listed], form: &mut FormCheck) {
-    form.differs(wrapper, "is a directory around the whole image");
+    form.differs(wrapper, "is a directory that contains the whole image");
     // Below the wrapper, the raw name keeps its own bytes.
     let prefix = wrapper.len() + 1;
     for Listed { raw_name, item } in items {
@@ -129,7 +129,7 @@ pub(super) fn refuse_nested(path: &Path, items: &[Item]) -> Result<()> {
         None => Ok(()),
         Some(item) => {
             let name = escape(&item.name);
-            let what = format!("{name} is no directory, but other entries lie below it");
+            let what = format!("{name} is not a directory, but other entries are below it");
             Err(invalid(path, &what).with_entry(&item.name))
         }
     }

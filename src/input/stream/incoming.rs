@@ -98,7 +98,7 @@ impl Incoming {
         if position < self.offset {
             return Err(Error::new(
                 Code::NeedsFile,
-                format!("byte {position} has passed already"),
+                format!("byte {position} was already passed"),
             )
             .with_byte(position));
         }

@@ -21,7 +21,7 @@ pub(super) fn differs(path: &Path, name: &str, expected: &Digest, found: &Digest
     Error::new(
         Code::DigestMismatch,
         format!(
-            "{} stands twice in {}, and the last one has the digest {found}",
+            "{} is duplicated in {}, and the last one has the digest {found}",
             escape(name),
             show_path(path)
         ),
@@ -37,7 +37,7 @@ pub(super) fn too_large(path: &Path, blob: &BlobEntry, max_len: u64) -> Error {
     Error::new(
         Code::DocumentTooLarge,
         format!(
-            "a blob in {} has {} bytes, at most {max_len} were expected",
+            "a blob in {} has {} bytes, expected at most {max_len}",
             show_path(path),
             blob.len
         ),
@@ -53,7 +53,7 @@ pub(super) fn no_document(path: &Path, blob: &BlobEntry) -> Error {
     Error::new(
         Code::InvalidDocument,
         format!(
-            "a blob in {} is to be a document and is no JSON, its bytes are {found}",
+            "a blob in {} is not a JSON document: expected JSON, found {found}",
             show_path(path)
         ),
     )

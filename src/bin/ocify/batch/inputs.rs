@@ -47,7 +47,7 @@ pub(crate) fn named(args: &Fix) -> Result<Vec<Named>> {
             )
             .with_path(path)
             .with_hint(
-                "give the directory that holds both, or list them in a file for --files-from",
+                "give the directory that contains both, or list them in a file for --files-from",
             ));
         }
         named.push(Named {
@@ -105,15 +105,15 @@ impl OutputPlace {
             )
         } else if output.starts_with(&real) {
             (
-                "holds the output",
+                "contains the output",
                 Code::OutputInInput,
-                "choose an OUTPUT outside of all inputs",
+                "choose an OUTPUT outside all inputs",
             )
         } else if real.starts_with(output) {
             (
-                "lies in the output",
+                "is inside the output",
                 Code::OutputIsInput,
-                "choose an OUTPUT that holds no input",
+                "choose an OUTPUT that does not contain an input",
             )
         } else {
             return Ok(());
@@ -187,9 +187,9 @@ fn sets(patterns: &[Pattern]) -> Result<[GlobSet; 2]> {
                 builder.add(pattern.glob.clone());
             }
         }
-        builder.build().map_err(|error| {
-            Error::new(Code::NoSpace, "the patterns are too many").with_source(error)
-        })
+        builder
+            .build()
+            .map_err(|error| Error::new(Code::NoSpace, "too many patterns").with_source(error))
     };
     Ok([build(true)?, build(false)?])
 }
@@ -258,10 +258,10 @@ impl Finder<'_> {
             let path = PathBuf::from(OsString::from_vec(line.clone()));
             let relative = listed_relative(&path);
             let checked = if relative.as_os_str().is_empty() {
-                let message = format!("{} has no name of its own", show_path(&path));
+                let message = format!("{} lacks a file name", show_path(&path));
                 Err(Error::new(Code::ParentMissing, message)
                     .with_path(&path)
-                    .with_hint("list paths with names"))
+                    .with_hint("list paths that end in a file name"))
             } else if !seen.insert(relative.clone()) {
                 let message = format!(
                     "{} has the same output as another listed path: {}",
@@ -270,7 +270,7 @@ impl Finder<'_> {
                 );
                 Err(Error::new(Code::OutputExists, message)
                     .with_path(&path)
-                    .with_hint("list every path once"))
+                    .with_hint("list each path only once"))
             } else {
                 self.place.check(&path)
             };

@@ -12,12 +12,12 @@ use rustix::fs::OFlags;
 /// that took the file's place.
 ///
 /// # Errors
-/// It cannot be read or written, or is no regular file any more.
+/// It cannot be read or written, or is no longer a regular file.
 pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let mut source = open(from).context("open", from)?;
     let metadata = source.metadata().context("read", from)?;
     if !metadata.is_file() {
-        return Err(io::Error::other("no regular file any more")).context("copy", from);
+        return Err(io::Error::other("no longer a regular file")).context("copy", from);
     }
     let mut copy = File::create_new(to).context("create", to)?;
     let times = metadata

@@ -185,10 +185,10 @@ impl Workshop {
             }
             return Err(Error::new(
                 Code::OutputExists,
-                format!("the output {} exists", show_path(place)),
+                format!("the output {} already exists", show_path(place)),
             )
             .with_path(place)
-            .with_hint("no earlier run is known to have written it; replace it with --force"));
+            .with_hint("there is no record that ocify wrote it; replace it with --force"));
         }
         replace(made, place, existing == Existing::ReplaceSynced)?;
         Ok(Published::Replaced)

@@ -55,9 +55,9 @@ impl fmt::Display for ParseShardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ParseShardError::Form => f.write_str("expected K/N, auto or auto/N, such as 2/8"),
-            ParseShardError::NoShares => f.write_str("there must be at least one share"),
+            ParseShardError::NoShares => f.write_str("expected at least one shard"),
             ParseShardError::Absent(Shard { number, count }) => {
-                write!(f, "share {number} of {count} does not exist")
+                write!(f, "shard {number} of {count} does not exist")
             }
         }
     }
@@ -137,9 +137,12 @@ impl ShardChoice {
                 return Ok(None);
             };
             let parsed = text.trim().parse();
-            parsed
-                .map(Some)
-                .map_err(|_| format!("{name} is \"{}\", no number", ocify::error::escape(&text)))
+            parsed.map(Some).map_err(|_| {
+                format!(
+                    "{name} is \"{}\", not a number",
+                    ocify::error::escape(&text)
+                )
+            })
         };
         // A job array may run inside a job of a CI system, so the innermost engine comes first.
         if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
@@ -160,7 +163,7 @@ impl ShardChoice {
                 .map_err(|what| format!("{}: {what}", engine.number));
         }
         Err(format!(
-            "--shard auto finds none of SLURM_ARRAY_TASK_ID, {} in the environment",
+            "--shard auto found none of SLURM_ARRAY_TASK_ID, {} in the environment",
             ENGINES.map(|engine| engine.number).join(", ")
         ))
     }
@@ -182,7 +185,7 @@ fn slurm(
         && (id - first).is_multiple_of(step);
     if !is_even {
         return Err(format!(
-            "the array of {count} Slurm tasks from {first} to {last} has gaps, so that task {id} has no place in it; use --array=1-N, or give --shard K/N"
+            "the array of {count} Slurm tasks from {first} to {last} has gaps, so task {id} cannot be assigned a shard; use --array=1-N or give --shard K/N"
         ));
     }
     checked((id - first) / step + 1, count).map_err(|error| error.to_string())
@@ -257,9 +260,9 @@ mod tests {
             ("3/8", given(3, 8)),
             ("auto", Ok(ShardChoice::Auto(None))),
             ("auto/8", Ok(ShardChoice::Auto(Some(8)))),
-            ("0/8", Err("share 0 of 8 does not exist")),
-            ("9/8", Err("share 9 of 8 does not exist")),
-            ("1/0", Err("there must be at least one share")),
+            ("0/8", Err("shard 0 of 8 does not exist")),
+            ("9/8", Err("shard 9 of 8 does not exist")),
+            ("1/0", Err("expected at least one shard")),
             ("3", Err("expected K/N, auto or auto/N, such as 2/8")),
             ("a/8", Err("expected K/N, auto or auto/N, such as 2/8")),
             ("-1/8", Err("expected K/N, auto or auto/N, such as 2/8")),
@@ -281,21 +284,21 @@ mod tests {
     #[test]
     fn environments() {
         let kubernetes = "Kubernetes does not say how many workers there are; use --shard auto/N";
-        let gaps = "the array of 3 Slurm tasks from 1 to 9 has gaps, so that task 5 has no place in it; use --array=1-N, or give --shard K/N";
+        let gaps = "the array of 3 Slurm tasks from 1 to 9 has gaps, so task 5 cannot be assigned a shard; use --array=1-N or give --shard K/N";
         #[rustfmt::skip]
         let cases: [Case; 18] = [
-            ("nothing", None, "", Err("--shard auto finds none of SLURM_ARRAY_TASK_ID, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX in the environment")),
+            ("nothing", None, "", Err("--shard auto found none of SLURM_ARRAY_TASK_ID, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX in the environment")),
             ("kubernetes", Some(8), "JOB_COMPLETION_INDEX=0", Ok("1/8")),
             ("kubernetes, last", Some(8), "JOB_COMPLETION_INDEX=7", Ok("8/8")),
-            ("kubernetes, more than said", Some(8), "JOB_COMPLETION_INDEX=8", Err("JOB_COMPLETION_INDEX: share 9 of 8 does not exist")),
+            ("kubernetes, more than said", Some(8), "JOB_COMPLETION_INDEX=8", Err("JOB_COMPLETION_INDEX: shard 9 of 8 does not exist")),
             ("kubernetes, count unknown", None, "JOB_COMPLETION_INDEX=0", Err(kubernetes)),
             ("gitlab", None, "CI_NODE_INDEX=1 CI_NODE_TOTAL=3", Ok("1/3")),
-            ("gitlab, without parallel", None, "CI_NODE_TOTAL=1", Err("--shard auto finds none of SLURM_ARRAY_TASK_ID, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX in the environment")),
+            ("gitlab, without parallel", None, "CI_NODE_TOTAL=1", Err("--shard auto found none of SLURM_ARRAY_TASK_ID, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX in the environment")),
             ("gitlab, zero", None, "CI_NODE_INDEX=0 CI_NODE_TOTAL=3", Err("CI_NODE_INDEX starts at 1")),
             ("circle", None, "CIRCLE_NODE_INDEX=2 CIRCLE_NODE_TOTAL=3", Ok("3/3")),
             ("buildkite", None, "BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=3", Ok("1/3")),
             ("contradiction", Some(4), "BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=3", Err("--shard auto/4 contradicts BUILDKITE_PARALLEL_JOB_COUNT, which is 3")),
-            ("no number", None, "CI_NODE_INDEX=one CI_NODE_TOTAL=3", Err("CI_NODE_INDEX is \"one\", no number")),
+            ("no number", None, "CI_NODE_INDEX=one CI_NODE_TOTAL=3", Err("CI_NODE_INDEX is \"one\", not a number")),
             ("slurm from 0", None, "SLURM_ARRAY_TASK_ID=0 SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_MAX=3 SLURM_ARRAY_TASK_STEP=1 SLURM_ARRAY_TASK_COUNT=4", Ok("1/4")),
             ("slurm from 1", None, "SLURM_ARRAY_TASK_ID=4 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=4 SLURM_ARRAY_TASK_STEP=1 SLURM_ARRAY_TASK_COUNT=4", Ok("4/4")),
             ("slurm in steps", None, "SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=7 SLURM_ARRAY_TASK_STEP=2 SLURM_ARRAY_TASK_COUNT=4", Ok("3/4")),

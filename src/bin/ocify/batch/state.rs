@@ -350,7 +350,7 @@ fn busy(directory: &Path) -> Error {
         format!("another run is writing to {}", show_path(directory)),
     )
     .with_path(directory)
-    .with_hint("wait for it to end, or give each worker a share of its own with --shard")
+    .with_hint("wait for it to finish, or give each worker its own shard with --shard")
 }
 
 fn newer(path: &Path, format: u64) -> Error {

@@ -291,10 +291,10 @@ fn refuse_changed(task: &Task, source: Fingerprint) -> Result<()> {
     }
     Err(Error::new(
         Code::SourceChanged,
-        format!("{} changed while it was read", show_path(&task.path)),
+        format!("{} changed while it was being read", show_path(&task.path)),
     )
     .with_path(&task.path)
-    .with_hint("run again when nothing writes to it"))
+    .with_hint("run again when nothing else writes to it"))
 }
 
 /// An output that is whole and not in its place yet.
@@ -313,14 +313,14 @@ fn refuse_contender(task: &Task) -> Result<()> {
     Err(Error::new(
         Code::OutputExists,
         format!(
-            "the output of {} is {}, as is that of {}",
+            "{} would have the output {}, the same as {}",
             show_path(&task.path),
             show_path(&output_name(&task.relative)),
             show_path(&other)
         ),
     )
     .with_path(&task.path)
-    .with_hint("give one of them another name, or leave it out with --exclude"))
+    .with_hint("rename one of them, or skip it with --exclude"))
 }
 
 fn look(path: &Path) -> Result<Fingerprint> {

@@ -105,25 +105,26 @@ pub(crate) fn pointers(
     path: &DocumentPath,
 ) -> Result<Vec<Pointer>> {
     let members = root.members().unwrap_or_default();
-    let mut pointers = Vec::new();
-    for &role in roles {
-        let Some(value) = find(&members, role.property()) else {
-            continue;
-        };
-        if !role.is_list() {
-            let step = Step { role, position: 0 };
-            pointers.push(pointer(value, step, path)?);
-            continue;
-        }
-        let items = value.items().ok_or_else(|| {
+    let values = roles
+        .iter()
+        .filter_map(|role| Some((*role, find(&members, role.property())?)));
+    let lists: Vec<(Role, Option<Vec<View<'_>>>)> = values
+        .map(|(role, value)| match role.is_list() {
+            true => (role, value.items()),
+            false => (role, Some(vec![value])),
+        })
+        .collect();
+    // There may be a thousand documents, and a list that grows moves what it has and leaves room empty.
+    let count = lists.iter().flat_map(|(_, items)| items).map(Vec::len);
+    let mut pointers = Vec::with_capacity(count.sum());
+    for (role, items) in lists {
+        let items = items.ok_or_else(|| {
             let location = Location::Property {
                 document: path.clone(),
                 property: role.property(),
             };
             invalid(location, "is not a list")
         })?;
-        // There may be a thousand documents, and half of what a list grows by stays empty.
-        pointers.reserve_exact(items.len());
         for (position, item) in items.into_iter().enumerate() {
             pointers.push(pointer(item, Step { role, position }, path)?);
         }

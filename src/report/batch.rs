@@ -458,6 +458,16 @@ mod tests {
         let value = |item: &Item<'_>| serde_json::to_value(ItemData::from(item)).unwrap();
         let full = samples::full();
         let found = value(&item(Report::written("a", "b", &full, BLOBS)));
+        let keys: Vec<&str> = found
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|key| &**key)
+            .collect();
+        assert_eq!(
+            keys.join(" "),
+            "version status input output changes findings digests images blobs error type bytes seconds"
+        );
         assert_eq!(found["type"], "item");
         assert_eq!(found["seconds"], 0.123);
         assert_eq!(found["status"], "fixed");

@@ -222,6 +222,37 @@ mod tests {
     }
 
     #[test]
+    fn keys_keep_their_order() {
+        let plan = samples::full();
+        let report = serde_json::to_value(Report::dry_run("a.tar", &plan)).unwrap();
+        let keys = |value: &Value| {
+            value
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        for (value, expected) in [
+            (
+                &report,
+                "version status input output changes findings digests images blobs spooled error",
+            ),
+            (&report["changes"][0], "rule location before after reason"),
+            (
+                &report["findings"][0],
+                "rule severity location message hint",
+            ),
+            (&report["digests"][0], "kind before after names platform"),
+            (&report["images"][0], "names digest config_digest platform"),
+            (&report["blobs"], "count bytes verified"),
+        ] {
+            assert_eq!(keys(value), expected);
+        }
+    }
+
+    #[test]
     fn schema_lists_every_code_and_class() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
         let error = &schema["properties"]["error"]["anyOf"][1]["properties"];

@@ -19,7 +19,7 @@ mod verify;
 pub use output::Output;
 pub use patch::{Patch, apply_in_place, apply_patched, patch};
 pub use recompress::{RecompressOptions, recompress};
-pub use stream::StreamSink;
+pub(crate) use stream::StreamSink;
 pub use target::Target;
 
 use std::num::NonZeroUsize;
@@ -33,6 +33,7 @@ use crate::threads::IdleThreads;
 
 /// How to write.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ApplyOptions<'a> {
     /// Wait until the output is on the disk.
     pub sync: bool,
@@ -58,6 +59,36 @@ impl Default for ApplyOptions<'_> {
             link: Link::default(),
             confirm: None,
         }
+    }
+}
+
+impl ApplyOptions<'_> {
+    /// The same, waiting until the output is on the disk or not.
+    #[must_use]
+    pub fn with_sync(mut self, sync: bool) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// The same with so many threads.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// The same, verifying this.
+    #[must_use]
+    pub fn with_verify(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// The same with blobs of layout directories from one another like this.
+    #[must_use]
+    pub fn with_link(mut self, link: Link) -> Self {
+        self.link = link;
+        self
     }
 }
 
@@ -99,6 +130,7 @@ pub enum Link {
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome {
     /// How many blobs the output holds, all of them verified.
     pub blob_count: u64,

@@ -24,6 +24,7 @@ const MIN_MAX_LEN: u64 = 64 << 20;
 /// Limits on decompression, because a small input can decompress to a huge output or make the decoder
 /// allocate a lot of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The largest allowed ratio of decompressed to compressed size.
     pub max_ratio: u64,
@@ -32,6 +33,20 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The same with this `max_ratio`.
+    #[must_use]
+    pub fn with_max_ratio(mut self, max_ratio: u64) -> Self {
+        self.max_ratio = max_ratio;
+        self
+    }
+
+    /// The same with this `max_window`.
+    #[must_use]
+    pub fn with_max_window(mut self, max_window: u64) -> Self {
+        self.max_window = max_window;
+        self
+    }
+
     /// The largest allowed decompressed size, in bytes, of `compressed_len` bytes.
     pub(crate) fn max_len(self, compressed_len: u64) -> u64 {
         compressed_len

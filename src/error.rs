@@ -21,7 +21,8 @@ pub use hint::{Hint, Lenient};
 pub use place::Place;
 
 use crate::location::Location;
-pub use crate::text::{escape, show_list, show_path};
+pub(crate) use crate::text::show_list;
+pub use crate::text::{escape, show_path};
 
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,11 +1,11 @@
 //! What a source means: `resolve` follows every pointer from `index.json` down.
 
-pub mod docker_archive;
-pub mod document;
+pub(crate) mod docker_archive;
+pub(crate) mod document;
 mod image;
 mod made;
 mod order;
-pub mod pointer;
+pub(crate) mod pointer;
 mod resolve;
 mod restore;
 mod typed;

@@ -4,7 +4,7 @@ mod compression;
 mod content;
 mod diff_id;
 mod digest;
-pub mod media_type;
+pub(crate) mod media_type;
 pub(crate) mod oci;
 mod platform;
 mod reference;

@@ -13,7 +13,7 @@ mod stream;
 
 pub use identify::{InputKind, holds_image_entry, identify, is_image_layout, may_be_image_layout};
 pub use spool::SpoolOptions;
-pub use stream::{BlobSink, Obstacle, PassingBlob, Stream};
+pub(crate) use stream::{BlobSink, Obstacle, PassingBlob, Stream};
 
 pub(crate) use extents::holes;
 pub(crate) use reader::{
@@ -56,7 +56,8 @@ pub struct Source {
 
 impl Source {
     /// Opens a file as an archive and a directory as an image layout.
-    pub fn open(path: &Path) -> Result<Source> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Source> {
+        let path = path.as_ref();
         // Opening a fifo would wait for its writer, so look first.
         let mut metadata = fs::symlink_metadata(path).context("open", path)?;
         let is_link = metadata.is_symlink();

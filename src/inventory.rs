@@ -9,6 +9,7 @@ use crate::tar::BLOCK;
 
 /// Everything in an archive or an image layout directory.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Inventory {
     /// Blobs by digest: entries named `blobs/<algorithm>/<hex>`. The digest is from the name and not verified.
     pub blobs: BTreeMap<Digest, BlobEntry>,
@@ -25,11 +26,11 @@ pub struct Inventory {
     /// The compression of the complete archive, if it is compressed.
     pub outer_compression: Option<Content>,
     /// How an archive differs from the form that ocify writes; `None` if it does not, and for a directory.
-    pub form: Option<FormDifference>,
+    pub(crate) form: Option<FormDifference>,
     /// The number of entries, including directories.
     pub entry_count: usize,
     /// The layout of an archive's file; empty for a directory.
-    pub archive: ArchiveMap,
+    pub(crate) archive: ArchiveMap,
 }
 
 /// How to treat ambiguities that container engines resolve differently. Blobs are verified in both cases.
@@ -66,6 +67,7 @@ pub trait BlobSource {
 
 /// A blob: the location and content of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BlobEntry {
     /// Length in bytes.
     pub len: u64,
@@ -77,6 +79,7 @@ pub struct BlobEntry {
 
 /// The location of an entry's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DataLocation {
     /// At this byte offset of the archive.
     Offset(u64),
@@ -99,7 +102,7 @@ pub enum DataLocation {
 
 /// The layout of an archive's file. All offsets and lengths are in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ArchiveMap {
+pub(crate) struct ArchiveMap {
     /// All entries in file order, including duplicates.
     pub entries: Vec<EntryLayout>,
     /// The offset after the last entry and its padding. Only zeros follow.
@@ -111,14 +114,14 @@ pub struct ArchiveMap {
 impl ArchiveMap {
     /// Whether the archive has an end-of-archive marker, without which it may be truncated. POSIX requires
     /// two blocks of zeros, but one is enough here. Always true for a directory.
-    pub fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         self.end == 0 || self.len >= self.end + BLOCK as u64
     }
 }
 
 /// The location of an entry in its archive, and what in-place fixes need to know to replace it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntryLayout {
+pub(crate) struct EntryLayout {
     /// The offset of its first header.
     pub start: u64,
     /// The offset of its main header, which follows its extension headers.
@@ -137,7 +140,7 @@ pub struct EntryLayout {
 
 /// What an entry is according to its name and type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
+pub(crate) enum EntryKind {
     /// A file named `blobs/<algorithm>/<hex>`.
     Blob,
     /// One of the three files at the root.
@@ -152,6 +155,7 @@ pub enum EntryKind {
 
 /// One of the three files at the root, with its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RootFile {
     /// The contents.
     pub bytes: Vec<u8>,
@@ -161,6 +165,7 @@ pub struct RootFile {
 
 /// A file or link that is neither a blob nor one of the three root files.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExtraEntry {
     /// What it is.
     pub kind: ExtraKind,
@@ -170,6 +175,7 @@ pub struct ExtraEntry {
 
 /// What an extra entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExtraKind {
     /// A regular file, with the location of its bytes.
     File(DataLocation),
@@ -185,7 +191,7 @@ pub enum ExtraKind {
 
 /// The first difference between an archive and the form that ocify writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormDifference {
+pub(crate) struct FormDifference {
     /// The name of the first entry that differs.
     pub entry: String,
     /// What differs, as a predicate that follows the entry's name.

@@ -69,6 +69,7 @@ impl Role {
 
 /// A descriptor within its document, displayed as `config` or `layers[2]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Step {
     /// The property that holds the descriptor.
     pub role: Role,

@@ -16,7 +16,7 @@ mod planner;
 mod recompress;
 mod rename;
 mod rewrite;
-pub mod rules;
+pub(crate) mod rules;
 mod selection;
 mod summary;
 
@@ -36,6 +36,7 @@ pub use summary::{Change, DigestChange, Finding, Image, Severity, Summary};
 
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PlanOptions {
     /// The platform that `manifest.json` describes of an image with several.
     pub platform: Option<Platform>,
@@ -57,8 +58,74 @@ pub struct PlanOptions {
     pub renames: Vec<(Reference, Reference)>,
 }
 
+impl PlanOptions {
+    /// The same with this platform in `manifest.json`.
+    #[must_use]
+    pub fn with_platform(mut self, platform: Platform) -> Self {
+        self.platform = Some(platform);
+        self
+    }
+
+    /// The same, with attestations left out or not.
+    #[must_use]
+    pub fn with_drop_attestations(mut self, drop: bool) -> Self {
+        self.drop_attestations = drop;
+        self
+    }
+
+    /// The same with one image more to keep.
+    #[must_use]
+    pub fn with_image(mut self, image: ImageChoice) -> Self {
+        self.images.push(image);
+        self
+    }
+
+    /// The same with this policy for absent content.
+    #[must_use]
+    pub fn with_missing(mut self, missing: MissingPolicy) -> Self {
+        self.missing = missing;
+        self
+    }
+
+    /// The same with one name more for the image.
+    #[must_use]
+    pub fn with_name(mut self, name: Reference) -> Self {
+        self.names.push(name);
+        self
+    }
+
+    /// The same with media types of this family.
+    #[must_use]
+    pub fn with_family(mut self, family: Family) -> Self {
+        self.family = family;
+        self
+    }
+
+    /// The same with layers compressed like this.
+    #[must_use]
+    pub fn with_compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
+        self
+    }
+
+    /// The same, recompressing one more kind of content.
+    #[must_use]
+    pub fn with_avoid(mut self, content: Content) -> Self {
+        self.avoid.push(content);
+        self
+    }
+
+    /// The same with one name more that becomes another.
+    #[must_use]
+    pub fn with_rename(mut self, old: Reference, new: Reference) -> Self {
+        self.renames.push((old, new));
+        self
+    }
+}
+
 /// Which image is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ImageChoice {
     /// The one of that name.
     Name(Reference),
@@ -121,6 +188,7 @@ impl FromStr for ImageChoice {
 
 /// What is done about content that documents name and the input lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MissingPolicy {
     /// Keep the documents as they are, and report it.
     #[default]

@@ -28,7 +28,7 @@ pub fn show_path(path: &Path) -> String {
 }
 
 /// A list for a message: the first ten, then how many more there are.
-pub fn show_list<T: fmt::Display>(items: &[T]) -> String {
+pub(crate) fn show_list<T: fmt::Display>(items: &[T]) -> String {
     const SHOWN: usize = 10;
     let mut text = items
         .iter()

@@ -1,6 +1,6 @@
 //! A sound archive around any documents.
 
-use ocify::image::{Algorithm, Digest};
+use ocify::{Algorithm, Digest};
 
 /// The archive that a text describes, with each document under its own digest.
 ///

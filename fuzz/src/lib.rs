@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use documents::archive_of;
 pub use edits::edited;
-use ocify::codec::Limits;
-use ocify::{Fix, Strictness};
+use ocify::{Fix, Limits, Strictness};
 pub use reference::reference;
 use tempfile::TempDir;
 pub use ways::ways;
@@ -34,10 +33,7 @@ fn fix_of(strictness: Strictness) -> Fix {
         .host_architecture("amd64")
         .jobs(NonZeroUsize::MIN)
         .spool_directory(folder())
-        .limits(Limits {
-            max_ratio: 100,
-            ..Limits::default()
-        })
+        .limits(Limits::default().with_max_ratio(100))
 }
 
 /// A folder of this thread, in memory where the system has such a folder.

@@ -1,6 +1,6 @@
 //! Names of images.
 
-use ocify::image::Reference;
+use ocify::Reference;
 
 /// Reads a text as the name of an image.
 ///
@@ -11,11 +11,7 @@ pub fn reference(text: &str) {
         return;
     };
     for spelling in [reference.full(), reference.familiar()] {
-        assert_eq!(
-            spelling.parse().ok(),
-            Some(reference.clone()),
-            "{spelling}"
-        );
+        assert_eq!(spelling.parse().ok(), Some(reference.clone()), "{spelling}");
     }
     assert!(reference.is_digest() || reference.tag().is_some(), "{text}");
 }

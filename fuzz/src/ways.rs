@@ -4,11 +4,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use ocify::apply::Verify;
-use ocify::error::{Code, Result};
-use ocify::image::Digest;
-use ocify::plan::Form;
-use ocify::{Fixed, Input, Output, Source, Strictness, resolve, scan};
+use ocify::{Code, Digest, Fixed, Form, Input, Output, Result, Source, Strictness, Verify, resolve, scan};
 
 use crate::{fix_of, folder};
 

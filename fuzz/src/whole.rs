@@ -5,9 +5,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use ocify::plan::{Form, Summary};
-use ocify::report::{Blobs, Report, json, text};
-use ocify::{Fix, Fixed, Input, Output, Result, Strictness};
+use ocify::{Blobs, Fix, Fixed, Form, Input, Output, Report, Result, Strictness, Summary, command::json, command::text};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::{fix_of, folder};

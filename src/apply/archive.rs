@@ -147,7 +147,7 @@ mod tests {
     fn an_archive_that_appeared_meanwhile_stays() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("in.tar"), b"in").unwrap();
-        let source = Source::open(&dir.path().join("in.tar")).unwrap();
+        let source = Source::open(dir.path().join("in.tar")).unwrap();
         let path = dir.path().join("out.tar");
         let run = |options: &ApplyOptions, overwrite: bool| {
             let file = StagedFile::create(&path).unwrap();

@@ -13,9 +13,7 @@ use crate::plan::Form;
 /// Where an output goes, and in which form.
 ///
 /// ```
-/// use ocify::apply::Output;
-/// use ocify::image::Compression;
-/// use ocify::plan::Form;
+/// use ocify::{Compression, Form, Output};
 ///
 /// assert_eq!(Output::path("app.tar.gz").form(), Form::Archive(Compression::Gzip));
 /// assert_eq!(Output::path("layout/").form(), Form::Layout);

@@ -26,6 +26,7 @@ const BLOCK: u64 = 4096;
 
 /// How to compress.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct RecompressOptions<'a> {
     /// The level; the default of each form if there is none.
     pub level: Option<i32>,
@@ -39,6 +40,49 @@ pub struct RecompressOptions<'a> {
     pub limits: Limits,
     /// The directory that holds the new layers until the output is written.
     pub directory: &'a Path,
+}
+
+impl<'a> RecompressOptions<'a> {
+    /// One thread and the usual levels and limits. The directory holds the new layers until the output
+    /// is written.
+    pub fn new(directory: &'a Path) -> Self {
+        RecompressOptions {
+            level: None,
+            members: GzipMembers::default(),
+            jobs: NonZeroUsize::MIN,
+            idle_threads: None,
+            limits: Limits::default(),
+            directory,
+        }
+    }
+
+    /// The same with this level: gzip 0 to 12, zstd 1 to 22.
+    #[must_use]
+    pub fn with_level(mut self, level: i32) -> Self {
+        self.level = Some(level);
+        self
+    }
+
+    /// The same with gzip in one member or in many.
+    #[must_use]
+    pub fn with_members(mut self, members: GzipMembers) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// The same with so many threads.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// The same within these limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
 }
 
 /// Does the work that a plan asks for. Every layer is verified against its digest and, without

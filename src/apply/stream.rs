@@ -34,7 +34,7 @@ pub(super) fn write(
 
 /// Writes an archive while another passes by: blobs as they come, and everything else once there is
 /// a plan. Whoever reads it has no image before that: the files at the root come last.
-pub struct StreamSink<'a, W: Write> {
+pub(crate) struct StreamSink<'a, W: Write> {
     sequence: Sequence<'a, BufWriter<W>>,
     progress: &'a dyn Progress,
     directories: BTreeSet<String>,
@@ -43,7 +43,7 @@ pub struct StreamSink<'a, W: Write> {
 
 impl<'a, W: Write> StreamSink<'a, W> {
     /// Writes to `output`, which messages call `path`. Progress counts the bytes of blobs that pass.
-    pub fn new(
+    pub(crate) fn new(
         output: W,
         path: &'a Path,
         options: &ApplyOptions,
@@ -63,7 +63,7 @@ impl<'a, W: Write> StreamSink<'a, W> {
     ///
     /// # Errors
     /// A document is damaged, the plan leaves out what was written, or the output cannot be written.
-    pub fn finish(mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
+    pub(crate) fn finish(mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
         let outcome = self.write_rest(plan, blobs)?;
         self.sequence.finish()?;
         Ok(outcome)

@@ -321,7 +321,7 @@ mod tests {
         fs::create_dir(at("empty")).unwrap();
         fs::create_dir(at("full")).unwrap();
         fs::write(at("full/file"), b"").unwrap();
-        let source = Source::open(&at("in.tar")).unwrap();
+        let source = Source::open(at("in.tar")).unwrap();
         let cases = [
             ("new.tar", false, None),
             ("old.tar", false, Some(Code::OutputExists)),

@@ -59,7 +59,7 @@ impl Job {
     }
 
     fn source(&self) -> Source {
-        Source::open(&self.path("in.tar")).unwrap()
+        Source::open(self.path("in.tar")).unwrap()
     }
 
     fn apply(&self, output: &Path, options: ApplyOptions<'_>) -> Result<Outcome> {

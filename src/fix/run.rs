@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         } else if options.missing == MissingPolicy::Prune {
             SpoolReason::MissingContent
         } else {
-            return Ok(stream.obstacle()?.map(SpoolReason::from));
+            return Ok(stream.obstacle()?.map(SpoolReason::of));
         }))
     }
 

@@ -12,7 +12,7 @@ use crate::json::{Fault, KeyCase, View, check, check_allowing_duplicates, find};
 use crate::location::{DocumentPath, Location, Role};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
-pub const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
+pub(crate) const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
 
 const KEYS: KeyCase = KeyCase {
     known: &[
@@ -53,6 +53,7 @@ pub enum Shape {
 
 /// An index or a manifest.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Document {
     /// The digest of the text.
     pub digest: Digest,

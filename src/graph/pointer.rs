@@ -12,18 +12,19 @@ use crate::json::{Member, View, find};
 use crate::location::{DocumentPath, Location, Role, Step};
 
 /// BuildKit's link from an attestation's descriptor to the image manifest that it attests.
-pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+pub(crate) const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const ATTESTATION: &str = "attestation-manifest";
 /// containerd's link from an exported referrer to its subject.
 const MANIFEST_SUBJECT: &str = "io.containerd.manifest.subject";
 /// The full name of an image, as containerd and docker read it.
-pub const IMAGE_NAME: &str = "io.containerd.image.name";
+pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
 /// The tag of an image, or its full name, as the image layout specification has it.
-pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// A descriptor, and where its parts stand in the document's text.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Pointer {
     /// The property that holds the descriptor.
     pub role: Role,
@@ -60,6 +61,7 @@ pub struct Pointer {
 
 /// An annotation whose value is the digest of another manifest.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Link {
     /// The annotation's key.
     pub annotation: &'static str,

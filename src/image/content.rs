@@ -4,6 +4,7 @@ use crate::tar::{self, BLOCK};
 
 /// What a blob contains, according to its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Content {
     /// No bytes.
     Empty,

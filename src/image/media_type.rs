@@ -9,11 +9,11 @@ use std::borrow::Cow;
 use crate::image::Compression;
 
 /// An OCI image index.
-pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// An OCI image manifest.
-pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// An OCI image config.
-pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Docker's manifest list.
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -200,7 +200,7 @@ fn find(media_type: &str) -> Option<&'static Row> {
 }
 
 /// What a media type describes.
-pub fn kind(media_type: &str) -> Kind {
+pub(crate) fn kind(media_type: &str) -> Kind {
     if let Some(row) = find(media_type) {
         return row.kind;
     }
@@ -216,7 +216,7 @@ pub fn kind(media_type: &str) -> Kind {
 }
 
 /// The OCI type equivalent to a media type; the type itself if it is an OCI type or has no equivalent.
-pub fn oci_form(media_type: &str) -> &str {
+pub(crate) fn oci_form(media_type: &str) -> &str {
     other_oci_form(media_type).unwrap_or(media_type)
 }
 
@@ -235,7 +235,7 @@ pub(crate) fn shared(media_type: Cow<'_, str>) -> Cow<'static, str> {
 
 /// The Docker type equivalent to a media type; the type itself if it is a Docker type, and `None` if there
 /// is no equivalent.
-pub fn docker_form(media_type: &str) -> Option<&'static str> {
+pub(crate) fn docker_form(media_type: &str) -> Option<&'static str> {
     let oci = oci_form(media_type);
     TABLE
         .iter()
@@ -244,7 +244,7 @@ pub fn docker_form(media_type: &str) -> Option<&'static str> {
 }
 
 /// The media type of a layer; `None` if the family does not have one.
-pub fn layer_type(
+pub(crate) fn layer_type(
     family: Family,
     compression: Compression,
     distributable: bool,
@@ -257,7 +257,7 @@ pub fn layer_type(
 }
 
 /// The media type of an index.
-pub fn index_type(family: Family) -> &'static str {
+pub(crate) fn index_type(family: Family) -> &'static str {
     match family {
         Family::Oci => OCI_INDEX,
         Family::Docker => DOCKER_INDEX,
@@ -265,7 +265,7 @@ pub fn index_type(family: Family) -> &'static str {
 }
 
 /// The media type of an image manifest.
-pub fn manifest_type(family: Family) -> &'static str {
+pub(crate) fn manifest_type(family: Family) -> &'static str {
     match family {
         Family::Oci => OCI_MANIFEST,
         Family::Docker => DOCKER_MANIFEST,
@@ -273,7 +273,7 @@ pub fn manifest_type(family: Family) -> &'static str {
 }
 
 /// The OCI media type of a layer.
-pub fn oci_layer(compression: Compression, distributable: bool) -> &'static str {
+pub(crate) fn oci_layer(compression: Compression, distributable: bool) -> &'static str {
     let types = if distributable {
         OCI_LAYER
     } else {

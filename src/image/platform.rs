@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 /// The platform that an image runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Platform {
     /// The operating system, as in Go's `GOOS`.
     pub os: String,

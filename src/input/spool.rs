@@ -19,11 +19,29 @@ const PIECE: usize = 128 << 10;
 
 /// How to decompress.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SpoolOptions<'a> {
     /// The directory that holds the decompressed bytes while they are needed.
     pub directory: &'a Path,
     /// What the archive may ask for.
     pub limits: Limits,
+}
+
+impl<'a> SpoolOptions<'a> {
+    /// Keeps the bytes in this directory, within the usual limits.
+    pub fn new(directory: &'a Path) -> Self {
+        SpoolOptions {
+            directory,
+            limits: Limits::default(),
+        }
+    }
+
+    /// The same within these limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
 }
 
 impl Source {

@@ -33,7 +33,7 @@ const AHEAD: usize = 8 << 20;
 
 /// An archive that passes by once.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     path: PathBuf,
     directory: PathBuf,
     /// What the archive is compressed with as a whole.
@@ -44,7 +44,7 @@ pub struct Stream {
 
 /// Why an archive cannot be processed in one pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub(crate) enum Obstacle {
     /// The file of this name, which is not a blob, comes before any blob.
     FileBeforeBlobs(String),
     /// The first blob comes late.
@@ -52,7 +52,7 @@ pub enum Obstacle {
 }
 
 /// Takes blobs while an archive passes.
-pub trait BlobSink {
+pub(crate) trait BlobSink {
     /// Takes one blob: reads it to its end, and verifies it if that was asked for.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ pub trait BlobSink {
 
 /// A blob that is passing.
 #[derive(Debug)]
-pub struct PassingBlob<'a> {
+pub(crate) struct PassingBlob<'a> {
     incoming: &'a mut Incoming,
     name: &'a str,
     head: &'a [u8],
@@ -72,26 +72,16 @@ pub struct PassingBlob<'a> {
 }
 
 impl PassingBlob<'_> {
-    /// What messages call the archive.
-    pub fn archive(&self) -> &Path {
-        self.incoming.path()
-    }
-
     /// The length in bytes, as the archive states it.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
-    }
-
-    /// Whether there are no bytes at all.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Fills the buffer with the next bytes; with fewer only at the blob's end.
     ///
     /// # Errors
     /// The archive ends first, or cannot be read.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let left = usize::try_from(self.len - self.done).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
         let given = usize::try_from(self.done).unwrap_or(usize::MAX);
@@ -120,7 +110,7 @@ impl Stream {
     ///
     /// # Errors
     /// It cannot be read, or begins unlike any archive.
-    pub fn open(
+    pub(crate) fn open(
         mut input: impl Read + Send + 'static,
         path: &Path,
         options: SpoolOptions<'_>,
@@ -153,7 +143,7 @@ impl Stream {
     }
 
     /// What messages call the archive.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -162,7 +152,7 @@ impl Stream {
     ///
     /// # Errors
     /// The archive is damaged there.
-    pub fn obstacle(&mut self) -> Result<Option<Obstacle>> {
+    pub(crate) fn obstacle(&mut self) -> Result<Option<Obstacle>> {
         self.incoming.rewind();
         let first = self.first_file();
         self.incoming.rewind();
@@ -195,7 +185,7 @@ impl Stream {
     /// # Errors
     /// The data is damaged, ends early or becomes larger than the ratio allows; the directory has no
     /// room.
-    pub fn spool(self, progress: &dyn Progress) -> Result<Source> {
+    pub(crate) fn spool(self, progress: &dyn Progress) -> Result<Source> {
         let Stream {
             path,
             directory,
@@ -222,7 +212,11 @@ impl Stream {
     ///
     /// # Errors
     /// Those of [`scan`](super::scan), those of the sink, and an archive that has to be in a file.
-    pub fn scan(&mut self, strictness: Strictness, sink: &mut dyn BlobSink) -> Result<Inventory> {
+    pub(crate) fn scan(
+        &mut self,
+        strictness: Strictness,
+        sink: &mut dyn BlobSink,
+    ) -> Result<Inventory> {
         let Stream {
             path,
             incoming,

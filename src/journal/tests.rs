@@ -470,7 +470,7 @@ fn real_files_are_restored_after_any_step() {
                 assert_eq!(is_done, left == steps);
                 let has_journal = real.journal().exists();
                 // A file with a journal must not be read.
-                let opened = crate::input::Source::open(&real.path());
+                let opened = crate::input::Source::open(real.path());
                 let code = opened.err().map(|error| error.code());
                 assert_eq!(code, has_journal.then_some(Code::UnfinishedFix));
                 let found = recover(&real.path()).unwrap();
@@ -562,7 +562,7 @@ fn a_running_rewrite_is_not_disturbed() {
     exclusive(&locked, &real.path()).unwrap();
     for error in [
         recover(&real.path()).unwrap_err(),
-        crate::input::Source::open(&real.path()).unwrap_err(),
+        crate::input::Source::open(real.path()).unwrap_err(),
         crate::input::Source::open_in_place(&real.path()).unwrap_err(),
     ] {
         assert_eq!(error.code(), Code::FileBusy);
@@ -571,8 +571,8 @@ fn a_running_rewrite_is_not_disturbed() {
     drop(locked);
     assert_eq!(recover(&real.path()).unwrap(), Recovery::Restored);
     // Readers exclude writers, but not each other.
-    let reader = crate::input::Source::open(&real.path()).unwrap();
-    crate::input::Source::open(&real.path()).unwrap();
+    let reader = crate::input::Source::open(real.path()).unwrap();
+    crate::input::Source::open(real.path()).unwrap();
     let error = crate::input::Source::open_in_place(&real.path()).unwrap_err();
     assert_eq!(error.code(), Code::FileBusy);
     drop(reader);

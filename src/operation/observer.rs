@@ -117,8 +117,9 @@ pub enum SpoolReason {
     LateBlob,
 }
 
-impl From<Obstacle> for SpoolReason {
-    fn from(obstacle: Obstacle) -> Self {
+impl SpoolReason {
+    /// What keeps a stream from being processed in one pass.
+    pub(crate) fn of(obstacle: Obstacle) -> Self {
         match obstacle {
             Obstacle::FileBeforeBlobs(name) => SpoolReason::FileBeforeBlobs(name),
             Obstacle::LateBlob => SpoolReason::LateBlob,

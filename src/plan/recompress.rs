@@ -34,6 +34,7 @@ pub struct Transcode {
 
 /// A layer that was compressed anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NewLayer {
     /// The digest of the new bytes.
     pub digest: Digest,

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::{repository, tree};
+use crate::public_items;
 
 /// A source file, and what it is without its tests and comments.
 pub(crate) struct Source {
@@ -132,10 +133,10 @@ const MAY_USE: [(&str, &str); 21] = [
         "apply codec engines error graph image input inventory operation plan",
     ),
     ("report", "error image location plan"),
-    // The functions and types that users of the library start with.
+    // The list of what users of the library can name.
     (
         "lib",
-        "apply error fix graph input inventory operation plan",
+        "apply codec engines error fix graph image input inventory journal operation plan progress publish report threads",
     ),
 ];
 
@@ -200,6 +201,92 @@ fn only_one_module_publishes_files() {
             assert!(is_publish || !uses, "{} has {word}", source.name);
         }
     }
+}
+
+/// The first names of all paths into the library.
+fn library_names(code: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for rest in code.split("ocify::").skip(1) {
+        let mut depth = 0;
+        let mut is_first = true;
+        let mut name = String::new();
+        for c in rest.chars() {
+            match c {
+                c if c.is_alphanumeric() || c == '_' => name.push(c),
+                _ => {
+                    if is_first && depth <= 1 && !name.is_empty() {
+                        names.insert(std::mem::take(&mut name));
+                        is_first = false;
+                    }
+                    name.clear();
+                    match c {
+                        '{' => depth += 1,
+                        '}' => depth -= 1,
+                        ',' if depth == 1 => is_first = true,
+                        _ => {}
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn the_command_uses_the_public_interface() {
+    let public = public_items::names();
+    for source in sources()
+        .iter()
+        .filter(|source| source.name.starts_with("bin/"))
+    {
+        for name in library_names(&source.code) {
+            // What only the command uses is in a module of its own.
+            assert!(
+                public.contains(&name) || name == "command",
+                "{} uses ocify::{name}",
+                source.name
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_for_the_command_is_used_by_it() {
+    let library = fs::read_to_string(repository("src/lib.rs")).unwrap();
+    let (_, hidden) = library.split_once("pub mod command {").unwrap();
+    let code: String = sources()
+        .iter()
+        .filter(|source| source.name.starts_with("bin/"))
+        .map(|source| source.code.as_str())
+        .collect();
+    let words: BTreeSet<&str> = code
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .collect();
+    for line in hidden
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+    {
+        for name in line.split(|c: char| !c.is_alphanumeric() && c != '_') {
+            let is_path = matches!(
+                name,
+                "" | "pub" | "use" | "mod" | "crate" | "error" | "input" | "report" | "publish"
+            );
+            assert!(
+                is_path || words.contains(name),
+                "the command does not use {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn paths_into_the_library_are_found() {
+    let code = "use ocify::{A, b::{C, D}, e};\nuse ocify::F;\nlet x = ocify::G::h(I { j });";
+    let names = library_names(code);
+    assert_eq!(names.into_iter().collect::<String>(), "AFGbe");
 }
 
 #[test]

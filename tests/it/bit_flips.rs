@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
 
-use ocify::image::Compression;
-use ocify::{Fix, Input, Output};
+use ocify::{Compression, Fix, Input, Output};
 
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_TAR, OCI_ZSTD, layer_tar};
 use crate::common::contents::blob_name;

@@ -194,7 +194,7 @@ fn every_finding_of_the_source_is_documented() {
         .split("##")
         .next()
         .unwrap();
-    let rules = ocify::plan::rules::FindingRule::ALL;
+    let rules = ocify::FindingRule::ALL;
     assert!(rules.len() >= 8);
     for rule in rules {
         let rule = rule.name();

@@ -5,15 +5,10 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use ocify::apply::Output;
-use ocify::error::{Code, Error, Result, escape, show_path};
-use ocify::image::media_type::Family;
-use ocify::image::{Compression, Reference};
-use ocify::journal::recover;
-use ocify::location::Location;
-use ocify::plan::ImageChoice;
-use ocify::progress::Progress;
-use ocify::{Fix, Input, Observer, Stage};
+use ocify::{
+    Code, Compression, Error, Fix, ImageChoice, Input, Location, MediaTypes, Observer, Output,
+    Progress, Reference, Result, Stage, command::escape, command::show_path, recover,
+};
 
 use serde_json::json;
 
@@ -273,7 +268,7 @@ fn leave_journal(sandbox: &Sandbox) {
 #[rustfmt::skip]
 const RUNS: [(&str, Run, Code, &str); 22] = [
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
-    ("no docker type", |s| with(s, Fix::new().media_types(Family::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),
+    ("no docker type", |s| with(s, Fix::new().media_types(MediaTypes::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),
     ("platform", |s| with(s, Fix::new().platform("linux/s390x".parse().unwrap())), Code::PlatformNotFound, "expected linux/s390x found linux/amd64"),
     ("image", |s| with(s, Fix::new().image(ImageChoice::Number(3))), Code::ImageNotFound, "expected number 3 found 1: one:1, 2: two:1"),
     ("renamed", |s| with(s, Fix::new().rename(name("three:1"), name("four:1"))), Code::ImageNotFound, "expected three:1 found one:1, two:1"),

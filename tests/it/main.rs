@@ -42,6 +42,7 @@ mod normalize;
 mod operations;
 mod option_files;
 mod outer;
+mod public_items;
 mod readme;
 mod recompress;
 mod recompressed_descriptors;

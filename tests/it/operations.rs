@@ -4,12 +4,10 @@ use std::io::{Cursor, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ocify::apply::Verify;
-use ocify::error::{Code, Error, Result};
-use ocify::image::Compression;
-use ocify::plan::{Form, NewLayers, PlanOptions};
-use ocify::progress::Progress;
-use ocify::{Fix, Input, Notice, Observer, Output, Source, SpoolReason, Stage, Strictness};
+use ocify::{
+    Code, Compression, Error, Fix, Form, Input, NewLayers, Notice, Observer, Output, PlanOptions,
+    Progress, Result, Source, SpoolReason, Stage, Strictness, Verify,
+};
 
 use crate::common::builder::gzip;
 use crate::common::placed::docker_layout;
@@ -231,7 +229,7 @@ fn a_dry_run_reports_what_a_run_does_and_writes_nothing() {
 #[test]
 fn a_draft_is_incomplete_without_its_recompressed_layers() {
     let sandbox = sandbox();
-    let source = Source::open(&sandbox.path("in.tar")).unwrap();
+    let source = Source::open(sandbox.path("in.tar")).unwrap();
     let inventory = ocify::scan(&source, Strictness::Strict).unwrap();
     let graph = ocify::resolve(inventory, &source, Strictness::Strict).unwrap();
     let options = PlanOptions::default();
@@ -240,10 +238,7 @@ fn a_draft_is_incomplete_without_its_recompressed_layers() {
     let plan = draft.complete(&NewLayers::default()).unwrap();
     assert_eq!(plan.form(), Form::default());
 
-    let options = PlanOptions {
-        compression: Some(Compression::Zstd),
-        ..PlanOptions::default()
-    };
+    let options = PlanOptions::default().with_compression(Compression::Zstd);
     let draft = ocify::plan(&graph, &options, Form::default(), None).unwrap();
     assert!(!draft.transcodes().is_empty());
     let error = draft.complete(&NewLayers::default()).unwrap_err();

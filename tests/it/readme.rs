@@ -329,3 +329,25 @@ fn the_example_commands_exist() {
         assert_eq!(mode & 0o111, 0o111, "{name}");
     }
 }
+
+#[test]
+fn the_library_section_is_the_documentation_of_the_crate() {
+    let library = fs::read_to_string(Path::new(ROOT).join("src/lib.rs")).unwrap();
+    let lines = library.lines().map_while(|line| line.strip_prefix("//!"));
+    let lines: Vec<&str> = lines
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    let text = lines.join("\n");
+    // Only rustdoc knows where the names in brackets lead.
+    let text = text.replace("[`", "`").replace("`]", "`");
+    let (_, expected) = text.split_once("\n\n").unwrap();
+    let (_, section) = README.split_once("\n## Library\n\n").unwrap();
+    assert!(
+        section.starts_with(&format!("{expected}\n\n")),
+        "expected:\n{expected}"
+    );
+    for block in expected.split("```rust,no_run\n").skip(1) {
+        let (code, _) = block.split_once("\n```").unwrap();
+        assert!(code.lines().count() < 20, "{code}");
+    }
+}

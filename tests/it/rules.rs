@@ -10,8 +10,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use ocify::plan::rules::{FindingRule, Rule};
-use ocify::report::Wording;
+use ocify::{FindingRule, Rule, Wording};
 
 /// The words of the command, which the page is about.
 #[path = "../../src/bin/ocify/words.rs"]

@@ -1,12 +1,9 @@
 //! Typed views match the documents of real archives.
 
-use ocify::error::Code;
-use ocify::graph::document::{Document, Shape};
-use ocify::graph::{Graph, ManifestRole, resolve};
-use ocify::image::{Digest, Platform};
-use ocify::input::{Source, scan};
-use ocify::inventory::Strictness;
-use ocify::oci_spec::image::{Descriptor, ImageConfiguration};
+use ocify::{
+    Code, Digest, Document, Graph, ManifestRole, Platform, Shape, Source, Strictness,
+    oci_spec::image::Descriptor, oci_spec::image::ImageConfiguration, resolve, scan,
+};
 use serde_json::Value;
 
 use crate::common::builder::{DOCKER_CONFIG, Image, Layer, Layout, OCI_GZIP, right_layout};

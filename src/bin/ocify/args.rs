@@ -8,9 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
-use ocify::engines::Engine;
-use ocify::image::{Platform, Reference};
-use ocify::plan::ImageChoice;
+use ocify::{Engine, ImageChoice, Platform, Reference};
 
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use values::{

@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use ocify::error::{Code, Error, Result, show_path};
-use ocify::input::may_be_image_layout;
-use ocify::report::batch::Summary;
+use ocify::{
+    Code, Error, Result, command::batch::Summary, command::may_be_image_layout, command::show_path,
+};
 
 use self::inputs::{Finder, OutputPlace, Selection, Watch, named};
 use self::options::options_key;

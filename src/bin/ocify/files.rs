@@ -5,8 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use ocify::error::{Error, Result, show_path};
-use ocify::publish;
+use ocify::{Error, Result, command::publish, command::show_path};
 
 use crate::args::{Fix, is_standard};
 use crate::interrupt::Interrupt;

@@ -1,11 +1,9 @@
 //! One input: the options in the library's terms, and what happened as plain data.
 
-use ocify::apply::Verify;
-use ocify::error::Result;
-use ocify::inventory::Strictness;
-use ocify::plan::{Form, Summary};
-use ocify::report::Blobs;
-use ocify::{Fixed, Input, Observer, Output, Preview, SpoolReason};
+use ocify::{
+    Blobs, Fixed, Form, Input, Observer, Output, Preview, Result, SpoolReason, Strictness, Summary,
+    Verify,
+};
 
 use crate::args::{Attestations, Fix};
 use crate::standard;

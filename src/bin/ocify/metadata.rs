@@ -3,9 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use ocify::error::Result;
-use ocify::plan::Summary;
-use ocify::report::metadata::Metadata;
+use ocify::{Result, Summary, command::metadata::Metadata};
 
 use crate::files;
 use crate::interrupt::Interrupt;

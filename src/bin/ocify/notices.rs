@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use ocify::error::{Code, Result, show_path};
-use ocify::journal::{Recovery, recover};
-use ocify::progress::Progress;
-use ocify::{Notice, Observer, Stage};
+use ocify::{
+    Code, Notice, Observer, Progress, Recovery, Result, Stage, command::show_path, recover,
+};
 
 use crate::args::{Fix, Format};
 use crate::progress::Shown;

@@ -9,9 +9,7 @@ use anstream::stream::{AsLockedWrite, RawStream};
 use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
-use ocify::error::{Code, Error};
-use ocify::journal::{Recovery, recover};
-use ocify::report::{Report, Status, json, text};
+use ocify::{Code, Error, Recovery, Report, Status, command::json, command::text, recover};
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch::{self, Shard};

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use ocify::error::{Code, Error, Hint, IoContext, Result};
+use ocify::{Code, Error, Hint, Result, command::IoContext};
 use rustix::pipe::fcntl_setpipe_size;
 
 /// The name of standard input in messages.

@@ -1,9 +1,7 @@
 //! The command's words for what the library says without knowing the command: hints and messages
 //! name the options here.
 
-use ocify::error::{Code, Error, Hint, Lenient, show_path};
-use ocify::plan::rules::Rule;
-use ocify::report::Wording;
+use ocify::{Code, Error, Hint, Lenient, Rule, Wording, command::show_path};
 
 /// The words of the command.
 #[derive(Clone, Copy, Debug)]

@@ -49,7 +49,7 @@ impl Input {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("in.tar"), bytes).unwrap();
         Input {
-            source: Source::open(&dir.path().join("in.tar")).unwrap(),
+            source: Source::open(dir.path().join("in.tar")).unwrap(),
             data: DataLocation::Offset(offset),
             dir,
         }

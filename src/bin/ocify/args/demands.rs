@@ -1,8 +1,6 @@
 //! What the options request from the library, and which of them conflict.
 
-use ocify::codec::{GzipMembers, Limits};
-use ocify::image::Compression;
-use ocify::image::media_type::Family;
+use ocify::{Compression, GzipMembers, Limits, MediaTypes};
 
 use super::{Fix, Format, LayerCompression, Members};
 
@@ -18,19 +16,18 @@ impl Fix {
     }
 
     /// The family of media types to write.
-    pub(crate) fn family(&self) -> Family {
+    pub(crate) fn family(&self) -> MediaTypes {
         match self.oci_mediatypes {
-            true => Family::Oci,
-            false => Family::Docker,
+            true => MediaTypes::Oci,
+            false => MediaTypes::Docker,
         }
     }
 
     /// The limits for decompression.
     pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            max_ratio: self.max_ratio,
-            max_window: self.max_window << 20,
-        }
+        Limits::default()
+            .with_max_ratio(self.max_ratio)
+            .with_max_window(self.max_window << 20)
     }
 
     /// Whether to write gzip as one member or as many.

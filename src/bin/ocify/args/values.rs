@@ -1,9 +1,7 @@
 //! The values that options take.
 
 use clap::ValueEnum;
-use ocify::apply::{Link, Verify};
-use ocify::image::{Reference, ReferenceFault};
-use ocify::plan::MissingPolicy;
+use ocify::{Link, MissingPolicy, Reference, ReferenceFault, Verify};
 use serde::Serialize;
 
 /// The formats of the report.

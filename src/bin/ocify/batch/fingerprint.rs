@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use ocify::error::show_path;
+use ocify::command::show_path;
 use walkdir::WalkDir;
 
 /// Levels of a layout below its root that belong to it: `blobs`, the algorithm, the blob.

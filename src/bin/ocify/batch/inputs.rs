@@ -8,8 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobSet, GlobSetBuilder};
-use ocify::error::{Code, Error, Result, show_path};
-use ocify::input::is_image_layout;
+use ocify::{Code, Error, Result, command::is_image_layout, command::show_path};
 
 use super::fingerprint::Fingerprint;
 use super::queue::{Queue, Task, TaskKind};

@@ -1,7 +1,6 @@
 //! The options that outputs depend on, as one digest.
 
-use ocify::error::{Code, Error, Result};
-use ocify::image::{Algorithm, Digest};
+use ocify::{Algorithm, Code, Digest, Error, Result};
 use serde::Serialize;
 
 use crate::args::{Attestations, Fix, LayerCompression, Linking, Members, Missing, Verification};

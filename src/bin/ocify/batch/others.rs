@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use ocify::error::{IoContext, Result};
+use ocify::{Result, command::IoContext};
 use rustix::fs::OFlags;
 
 /// Copies a regular file to a new one, with its mode and its time. No link is followed, not even one

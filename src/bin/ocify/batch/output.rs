@@ -8,10 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ocify::error::{Code, Error, IoContext, Result, show_path};
-use ocify::publish::{
-    StagedDirectory, linkable, remove, remove_unheld, rename_new, replace, staged_directories,
-    sync_directory,
+use ocify::{
+    Code, Error, Result, command::IoContext, command::publish::StagedDirectory,
+    command::publish::linkable, command::publish::remove, command::publish::remove_unheld,
+    command::publish::rename_new, command::publish::replace, command::publish::staged_directories,
+    command::publish::sync_directory, command::show_path,
 };
 
 use super::shard::Shard;

@@ -5,8 +5,7 @@ use std::collections::BinaryHeap;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use ocify::error::Error;
-use ocify::threads::IdleThreads;
+use ocify::{Error, IdleThreads};
 
 use super::fingerprint::Fingerprint;
 

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 
-use ocify::image::{Algorithm, Digest};
+use ocify::{Algorithm, Digest};
 
 /// One share of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl ShardChoice {
             parsed.map(Some).map_err(|_| {
                 format!(
                     "{name} is \"{}\", not a number",
-                    ocify::error::escape(&text)
+                    ocify::command::escape(&text)
                 )
             })
         };

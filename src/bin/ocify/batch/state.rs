@@ -14,9 +14,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ocify::error::{Code, Error, IoContext, Result, show_path};
-use ocify::image::Digest;
-use ocify::publish::{PublishOptions, StagedFile, is_at, is_temporary};
+use ocify::{
+    Code, Digest, Error, Result, command::IoContext, command::publish::PublishOptions,
+    command::publish::StagedFile, command::publish::is_at, command::publish::is_temporary,
+    command::show_path,
+};
 use rustix::fs::{OFlags, fcntl_setfl};
 use serde_json::Value;
 
@@ -384,7 +386,7 @@ fn others(directory: &Path, own: &str) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use ocify::image::Algorithm;
+    use ocify::Algorithm;
     use serde_json::json;
 
     use super::*;

@@ -6,9 +6,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ocify::error::{Error, Result, show_path};
-use ocify::report::batch::{self, Item, Summary};
-use ocify::report::{Report, Status, Wording};
+use ocify::{
+    Error, Report, Result, Status, Wording, command::batch, command::batch::Item,
+    command::batch::Summary, command::show_path,
+};
 use serde_json::Value;
 
 use super::digest_map::DigestMap;

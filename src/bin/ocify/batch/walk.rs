@@ -6,9 +6,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ocify::error::Error;
-use ocify::input::{InputKind, identify, is_image_layout};
-use ocify::publish::is_temporary;
+use ocify::{
+    Error, command::InputKind, command::identify, command::is_image_layout,
+    command::publish::is_temporary,
+};
 use walkdir::{DirEntry, IntoIter, WalkDir};
 
 use super::fingerprint::Fingerprint;

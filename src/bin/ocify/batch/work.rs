@@ -4,12 +4,10 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ocify::error::{Code, Error, Result, show_path};
-use ocify::input::holds_image_entry;
-use ocify::progress::Progress;
-use ocify::report::batch::digests;
-use ocify::threads::IdleThreads;
-use ocify::{Input, Notice, Observer, Output, Stage};
+use ocify::{
+    Code, Error, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
+    command::batch::digests, command::holds_image_entry, command::show_path,
+};
 use serde_json::Value;
 
 use super::fingerprint::Fingerprint;

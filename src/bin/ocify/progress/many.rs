@@ -7,8 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ocify::error::show_path;
-use ocify::progress::Progress;
+use ocify::{Progress, command::show_path};
 use serde_json::json;
 
 use super::bars::Bars;

@@ -1,7 +1,6 @@
 //! How far a batch is, in words and as a share.
 
-use ocify::report::batch::{duration, grouped};
-use ocify::report::text::bytes;
+use ocify::{command::batch::duration, command::batch::grouped, command::text::bytes};
 
 /// What an input costs besides its bytes, in bytes, for the time that is left.
 const INPUT_COST: u64 = 64 << 10;

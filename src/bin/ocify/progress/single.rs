@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ocify::progress::Progress;
-use ocify::report::text::bytes;
+use ocify::{Progress, command::text::bytes};
 use serde_json::json;
 
 use crate::args::ProgressMode;

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use ocify::image::{Algorithm, Digest};
+use ocify::{Algorithm, Digest};
 use serde::Serialize;
 use serde_json::{Value, json};
 

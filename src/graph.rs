@@ -1,5 +1,7 @@
 //! What a source means: `resolve` follows every pointer from `index.json` down.
 
+mod ahead;
+mod descriptor;
 pub(crate) mod docker_archive;
 pub(crate) mod document;
 mod image;
@@ -17,6 +19,7 @@ use crate::error::Result;
 use crate::image::Digest;
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::location::{self, Location};
+use crate::threads::Workers;
 use docker_archive::{Adopted, DockerArchiveItem};
 use document::{Document, RepeatedKey};
 pub use image::{ManifestFacts, Role as ManifestRole};
@@ -120,5 +123,15 @@ pub fn resolve(
     blobs: &dyn BlobSource,
     strictness: Strictness,
 ) -> Result<Graph> {
-    resolve::resolve(inventory, blobs, strictness)
+    resolve_with(inventory, blobs, strictness, Workers::ONE)
+}
+
+/// The same, with several threads. What it returns does not depend on them.
+pub(crate) fn resolve_with(
+    inventory: Inventory,
+    blobs: &dyn BlobSource,
+    strictness: Strictness,
+    workers: Workers<'_>,
+) -> Result<Graph> {
+    resolve::resolve(inventory, blobs, strictness, workers)
 }

@@ -292,6 +292,10 @@ impl BlobSource for Source {
         })
     }
 
+    fn shared(&self) -> Option<&(dyn BlobSource + Sync)> {
+        Some(self)
+    }
+
     fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {
         let (file, mut offset) = self.open_blob(&blob.data)?;
         let mut hasher = Hasher::new(Algorithm::Sha256);

@@ -58,6 +58,11 @@ pub trait BlobSource {
     /// The bytes cannot be read.
     fn identify(&self, data: &DataLocation, len: u64) -> Result<BlobEntry>;
 
+    /// The same source, if several threads may read it at once.
+    fn shared(&self) -> Option<&(dyn BlobSource + Sync)> {
+        None
+    }
+
     /// Computes the SHA-256 digest of a blob by reading all of it.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Sharing idle threads between tasks, so that together they use every processor but no more.
 
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 
 /// Counts the idle threads of a shared budget. A task that could use more threads tries to borrow one from
@@ -48,6 +50,55 @@ impl IdleThreads {
 impl Drop for BorrowedThread<'_> {
     fn drop(&mut self) {
         self.idle_threads.add();
+    }
+}
+
+/// The threads that a stage may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workers<'a> {
+    /// How many, with the one that calls the stage.
+    pub(crate) jobs: NonZeroUsize,
+    /// Others that it may borrow.
+    pub(crate) idle_threads: Option<&'a IdleThreads>,
+}
+
+impl Workers<'_> {
+    /// Only the thread that calls.
+    pub(crate) const ONE: Workers<'static> = Workers {
+        jobs: NonZeroUsize::MIN,
+        idle_threads: None,
+    };
+
+    /// Whether there may be more than the thread that calls.
+    pub(crate) fn are_several(self) -> bool {
+        self.jobs > NonZeroUsize::MIN || self.idle_threads.is_some()
+    }
+
+    /// Calls `work` for every item, on all threads, and returns the results in the order of the items.
+    pub(crate) fn map<T: Sync, R: Send>(
+        self,
+        items: &[T],
+        work: impl Fn(&T) -> R + Sync,
+    ) -> Vec<R> {
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::with_capacity(items.len()));
+        let has_more = || next.load(Ordering::Relaxed) < items.len();
+        let run = |add_helper: &dyn Fn()| {
+            let mut own = Vec::new();
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(place) else { break };
+                add_helper();
+                own.push((place, work(item)));
+            }
+            let mut all = results.lock().unwrap_or_else(PoisonError::into_inner);
+            all.append(&mut own);
+        };
+        let threads = self.jobs.get().min(items.len());
+        run_with_helpers(threads, self.idle_threads, &has_more, &run);
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_unstable_by_key(|(place, _)| *place);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 }
 
@@ -119,8 +170,23 @@ impl<'scope, 'env> Helpers<'scope, 'env> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
-    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn results_are_in_the_order_of_the_items() {
+        let items: Vec<usize> = (0..1000).collect();
+        let expected: Vec<usize> = items.iter().map(|item| item * 2).collect();
+        let idle_threads = IdleThreads::default();
+        idle_threads.add();
+        for jobs in [1, 2, 7] {
+            let workers = Workers {
+                jobs: NonZeroUsize::new(jobs).unwrap(),
+                idle_threads: Some(&idle_threads),
+            };
+            assert_eq!(workers.map(&items, |item| item * 2), expected);
+            assert!(workers.map(&[], |item: &usize| *item).is_empty());
+        }
+        assert!(idle_threads.borrow().is_some());
+    }
 
     #[test]
     fn an_idle_thread_joins_between_two_pieces() {

@@ -38,6 +38,10 @@ impl<'a> Run<'a> {
             limits: fix.limits,
             spool_directory: fix.spool_directory.as_deref(),
             recovers: !fix.keeps_unfinished,
+            jobs: fix
+                .jobs
+                .or_else(|| thread::available_parallelism().ok())
+                .unwrap_or(NonZeroUsize::MIN),
             observer,
         };
         Run {
@@ -287,10 +291,7 @@ impl<'a> Run<'a> {
     }
 
     fn jobs(&self) -> NonZeroUsize {
-        self.fix
-            .jobs
-            .or_else(|| thread::available_parallelism().ok())
-            .unwrap_or(NonZeroUsize::MIN)
+        self.opener.jobs
     }
 
     fn fixed(&self, plan: Plan, outcome: Outcome) -> Fixed {

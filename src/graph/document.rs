@@ -239,6 +239,11 @@ impl DocumentReader {
         repeated
     }
 
+    /// Adds repeated keys that another reader accepted.
+    pub(crate) fn add_repeated_keys(&mut self, keys: Vec<RepeatedKey>) {
+        self.repeated_keys.extend(keys);
+    }
+
     /// The text of a document that has passed the check.
     pub(crate) fn text(
         &mut self,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Code, Error, Hint, Result};
+use crate::graph::ahead::Ahead;
 use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::image::{ManifestFacts, Role};
 use crate::graph::made::{self, Made};
@@ -12,11 +13,13 @@ use crate::graph::{Graph, docker_archive};
 use crate::image::{Algorithm, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::location::RootName;
+use crate::threads::Workers;
 
 pub(crate) fn resolve(
     mut inventory: Inventory,
     blobs: &dyn BlobSource,
     strictness: Strictness,
+    workers: Workers<'_>,
 ) -> Result<Graph> {
     let mut reader = DocumentReader::new(strictness);
     let mut docker_archive = None;
@@ -69,7 +72,8 @@ pub(crate) fn resolve(
         made: &made,
         items: docker_archive.as_deref().unwrap_or_default(),
     };
-    let found = walk(&mut root, start, blobs, &mut reader)?;
+    let ahead = Ahead::new(&inventory, blobs, strictness, workers);
+    let found = walk(&mut root, start, blobs, ahead, &mut reader)?;
     let graph = Graph {
         children_first: children_first(&root, &found.documents),
         inventory,

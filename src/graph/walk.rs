@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::Missing;
+use crate::graph::ahead::{Ahead, BATCH, Manifest, Parsed};
+use crate::graph::descriptor::{check_data, check_size};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{
     Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, read_verified, schema1,
 };
-use crate::graph::image::{self, ManifestFacts, Role};
+use crate::graph::image::{self, Config, ManifestFacts, Role};
 use crate::graph::pointer::Pointer;
 use crate::graph::restore::restored;
 use crate::image::media_type::Kind;
@@ -46,6 +46,7 @@ pub(crate) fn walk(
     root: &mut Document,
     start: Start<'_>,
     blobs: &dyn BlobSource,
+    ahead: Option<Ahead<'_>>,
     reader: &mut DocumentReader,
 ) -> Result<Found> {
     let mut by_config = BTreeMap::new();
@@ -57,6 +58,7 @@ pub(crate) fn walk(
     let mut walk = Walk {
         start,
         blobs,
+        ahead,
         reader,
         documents_len: 0,
         ancestors: Vec::new(),
@@ -71,6 +73,7 @@ pub(crate) fn walk(
 struct Walk<'a> {
     start: Start<'a>,
     blobs: &'a dyn BlobSource,
+    ahead: Option<Ahead<'a>>,
     reader: &'a mut DocumentReader,
     documents_len: u64,
     ancestors: Vec<Digest>,
@@ -83,12 +86,26 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn follow_all(&mut self, document: &mut Document) -> Result<()> {
-        for pointer in &mut document.pointers {
-            let blob = self.start.inventory.blobs.get(&pointer.digest);
-            pointer.content = blob.map(|blob| blob.content);
-            self.follow(&document.path, pointer, blob)?;
+        for pointers in document.pointers.chunks_mut(BATCH) {
+            if document.shape == Shape::Index {
+                self.read_ahead(&document.path, pointers);
+            }
+            for pointer in pointers {
+                let blob = self.start.inventory.blobs.get(&pointer.digest);
+                pointer.content = blob.map(|blob| blob.content);
+                self.follow(&document.path, pointer, blob)?;
+            }
         }
         Ok(())
+    }
+
+    fn read_ahead(&mut self, parent: &DocumentPath, pointers: &[Pointer]) {
+        if let Some(ahead) = &mut self.ahead {
+            let (made, children) = (self.start.made, &self.children);
+            ahead.read(parent, pointers, |digest| {
+                made.contains_key(digest) || children.contains_key(digest)
+            });
+        }
     }
 
     fn follow(
@@ -134,15 +151,25 @@ impl<'a> Walk<'a> {
             .with_location(location)
             .with_expected(MAX_DEPTH));
         }
-        let bytes = match (made, blob) {
-            (Some(bytes), _) => bytes.clone(),
-            (None, Some(blob)) => self.read_document(&pointer.digest, blob, &location)?,
+        let mut config = None;
+        let mut document = match (made, blob) {
+            (Some(bytes), _) => self.parse(bytes.clone(), parent, pointer, shape)?,
+            (None, Some(blob)) => {
+                self.count_document(blob, &location)?;
+                match self.take_ahead(&pointer.digest, shape) {
+                    Some(manifest) => {
+                        config = manifest.config;
+                        manifest.document.take(self.reader)?
+                    }
+                    None => {
+                        let bytes = read_verified(self.blobs, &pointer.digest, blob, &location)?;
+                        self.parse(bytes, parent, pointer, shape)?
+                    }
+                }
+            }
             (None, None) => return Ok(()),
         };
         self.children.insert(pointer.digest.clone(), shape);
-        let path = parent.child(pointer.step());
-        let mut document =
-            Document::parse(bytes, pointer.digest.clone(), shape, path, self.reader)?;
         if shape == Shape::Manifest
             && let Some(item) = self.docker_archive_item(&document)
             && let Some(text) = restored(&document, item, self.start.inventory)
@@ -162,7 +189,7 @@ impl<'a> Walk<'a> {
         let is_complete = self.found.missing.len() == missing;
         self.ancestors.pop();
         if shape == Shape::Manifest {
-            let facts = self.manifest_facts(&document, pointer, is_complete)?;
+            let facts = self.manifest_facts(&document, config, pointer, is_complete)?;
             self.found.manifests.insert(pointer.digest.clone(), facts);
         }
         self.found
@@ -177,12 +204,23 @@ impl<'a> Walk<'a> {
         self.start.items.get(*position)
     }
 
-    fn read_document(
+    fn parse(
         &mut self,
-        digest: &Digest,
-        blob: &BlobEntry,
-        location: &Location,
-    ) -> Result<Vec<u8>> {
+        bytes: Vec<u8>,
+        parent: &DocumentPath,
+        pointer: &Pointer,
+        shape: Shape,
+    ) -> Result<Document> {
+        let path = parent.child(pointer.step());
+        Document::parse(bytes, pointer.digest.clone(), shape, path, self.reader)
+    }
+
+    fn take_ahead(&mut self, digest: &Digest, shape: Shape) -> Option<Manifest> {
+        let ahead = self.ahead.as_mut().filter(|_| shape == Shape::Manifest)?;
+        ahead.take(digest)
+    }
+
+    fn count_document(&mut self, blob: &BlobEntry, location: &Location) -> Result<()> {
         self.documents_len = self.documents_len.saturating_add(blob.len);
         if blob.len > MAX_DOCUMENT_LEN || self.documents_len > MAX_DOCUMENTS_LEN {
             let (what, len, cap) = if blob.len > MAX_DOCUMENT_LEN {
@@ -202,12 +240,13 @@ impl<'a> Walk<'a> {
             .with_expected(cap)
             .with_found(len));
         }
-        read_verified(self.blobs, digest, blob, location)
+        Ok(())
     }
 
     fn manifest_facts(
         &mut self,
         document: &Document,
+        ahead: Option<Parsed<Config>>,
         parent: &Pointer,
         is_complete: bool,
     ) -> Result<ManifestFacts> {
@@ -229,9 +268,15 @@ impl<'a> Walk<'a> {
         let mut diff_ids = Vec::new();
         if let (Role::Image, Some(blob)) = (role, self.start.inventory.blobs.get(&config.digest)) {
             let location = document.location_of(&config);
-            let bytes = self.read_document(&config.digest, blob, &location)?;
+            self.count_document(blob, &location)?;
             self.documents_len -= blob.len;
-            let config = image::config(bytes, &location, self.reader)?;
+            let config = match ahead {
+                Some(config) => config.take(self.reader)?,
+                None => {
+                    let bytes = read_verified(self.blobs, &config.digest, blob, &location)?;
+                    image::config(bytes, &location, self.reader)?
+                }
+            };
             self.check_layers(document, &layers, &config.diff_ids)?;
             platform = config.platform;
             diff_ids = config.diff_ids;
@@ -309,62 +354,10 @@ fn missing(pointer: &Pointer, location: Location) -> Missing {
     }
 }
 
-fn check_size(blob: &BlobEntry, pointer: &Pointer, location: impl Fn() -> Location) -> Result<()> {
-    if blob.len == pointer.size {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::SizeMismatch,
-        format!(
-            "{} states a size of {} bytes, but {} has {}",
-            location(),
-            pointer.size,
-            pointer.digest.blob_name(),
-            blob.len
-        ),
-    )
-    .with_location(location())
-    .with_entry(pointer.digest.blob_name())
-    .with_expected(pointer.size)
-    .with_found(blob.len)
-    .with_hint(Hint::CopyCutShort))
-}
-
 fn two_shapes(location: &Location) -> Error {
     Error::new(
         Code::AmbiguousDocument,
         format!("{location} and another descriptor give the same document different types"),
     )
     .with_location(location)
-}
-
-/// Embedded content must be the content (image specification, `descriptor.md`).
-fn check_data(pointer: &Pointer, location: impl Fn() -> Location) -> Result<()> {
-    let Some(data) = &pointer.data else {
-        return Ok(());
-    };
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(data)
-        .map_err(|_| {
-            Error::new(
-                Code::InvalidDocument,
-                format!("{} has embedded data that is not base64", location()),
-            )
-            .with_location(location())
-        })?;
-    let found = Digest::of(pointer.digest.algorithm(), &bytes);
-    if found != pointer.digest || bytes.len() as u64 != pointer.size {
-        return Err(Error::new(
-            Code::DigestMismatch,
-            format!(
-                "{} has embedded data with the digest {found}, expected {}",
-                location(),
-                pointer.digest
-            ),
-        )
-        .with_location(location())
-        .with_expected(&pointer.digest)
-        .with_found(found));
-    }
-    Ok(())
 }

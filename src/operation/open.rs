@@ -1,14 +1,16 @@
 //! From an input to a graph: the steps that every operation begins with.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::{Notice, Observer, SpoolReason, Stage};
 use crate::codec::Limits;
 use crate::error::{Code, Result};
-use crate::graph::{Graph, resolve};
+use crate::graph::{Graph, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan};
 use crate::inventory::Strictness;
 use crate::journal::{Recovery, recover};
+use crate::threads::Workers;
 
 /// How inputs are opened and read.
 #[derive(Clone, Copy)]
@@ -20,6 +22,8 @@ pub(crate) struct Opener<'a> {
     pub(crate) spool_directory: Option<&'a Path>,
     /// Whether an input whose in-place fix did not end is restored first.
     pub(crate) recovers: bool,
+    /// How many threads work.
+    pub(crate) jobs: NonZeroUsize,
     pub(crate) observer: &'a dyn Observer,
 }
 
@@ -89,8 +93,16 @@ impl Opener<'_> {
         stream.spool(&*self.observer.stage(Stage::Reading))
     }
 
+    fn workers(&self) -> Workers<'_> {
+        Workers {
+            jobs: self.jobs,
+            idle_threads: self.observer.idle_threads(),
+        }
+    }
+
     /// What a source holds and means.
     pub(crate) fn resolved(&self, source: &Source) -> Result<Graph> {
-        resolve(scan(source, self.strictness)?, source, self.strictness)
+        let inventory = scan(source, self.strictness)?;
+        resolve_with(inventory, source, self.strictness, self.workers())
     }
 }

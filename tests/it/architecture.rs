@@ -118,7 +118,7 @@ const MAY_USE: [(&str, &str); 21] = [
         "input",
         "codec error image inventory journal location progress tar",
     ),
-    ("graph", "error image inventory json location"),
+    ("graph", "error image inventory json location threads"),
     ("plan", "error graph image inventory json location"),
     (
         "apply",

@@ -15,7 +15,7 @@ pub(super) use self::listing::{CleanName, Contents, Listing};
 use super::Source;
 use super::form::Order;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
+use crate::image::{Content, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{DataLocation, EntryKind, EntryLayout, ExtraKind, Inventory, Strictness};
 use crate::location::RootName;
 use crate::tar::{self, BLOCK, Entries, Entry, Input};
@@ -28,7 +28,9 @@ pub(super) fn scan(source: &Source, strictness: Strictness) -> Result<Inventory>
     let mut listing = Listing::new(Order::Sorted);
     let mut input = FileInput::new(source, file_len);
     let mut entries = Entries::new(&mut input);
-    while let Some(entry) = entries.next()? {
+    loop {
+        entries.keep_headers(listing.is_canonical());
+        let Some(entry) = entries.next()? else { break };
         let name = listing.header(source.path(), &entry)?;
         let kind = kind(&entry, DataLocation::Offset(entry.data_at));
         let place = place(&entry, &name, &kind);
@@ -94,7 +96,7 @@ pub(super) fn kind(entry: &Entry, data: DataLocation) -> ExtraKind {
 fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> EntryLayout {
     let kind = match kind {
         ExtraKind::Directory => EntryKind::Directory,
-        ExtraKind::File(_) if Digest::from_blob_name(&name.text).is_some() => EntryKind::Blob,
+        ExtraKind::File(_) if name.digest.is_some() => EntryKind::Blob,
         ExtraKind::File(_) => RootName::of(&name.text).map_or(EntryKind::File, EntryKind::Root),
         ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) | ExtraKind::Other => EntryKind::Special,
     };

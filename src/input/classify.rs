@@ -13,6 +13,8 @@ use crate::location::RootName;
 pub(super) struct Item {
     /// Without a trailing `/`, also for directories.
     pub(super) name: String,
+    /// The digest of a blob, which its name states.
+    pub(super) digest: Option<Digest>,
     pub(super) kind: ExtraKind,
     pub(super) len: u64,
     /// What the first bytes of a blob say, where they were looked at already.
@@ -26,9 +28,11 @@ pub(super) fn add(
     path: &Path,
     item: Item,
 ) -> Result<()> {
-    let digest = Digest::from_blob_name(&item.name);
-    let root = RootName::of(&item.name);
-    if digest.is_none() && root.is_none() {
+    let root = match item.digest {
+        Some(_) => None,
+        None => RootName::of(&item.name),
+    };
+    if item.digest.is_none() && root.is_none() {
         if is_structure(&item.name) {
             return match item.kind {
                 ExtraKind::Directory => Ok(()),
@@ -45,7 +49,7 @@ pub(super) fn add(
     let ExtraKind::File(data) = &item.kind else {
         return Err(link_entry(path, &item));
     };
-    if let Some(digest) = digest {
+    if let Some(digest) = item.digest {
         let blob = match item.content {
             Some(content) => BlobEntry {
                 len: item.len,

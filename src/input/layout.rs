@@ -10,6 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::Source;
 use super::classify::{self, Item};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
+use crate::image::Digest;
 use crate::inventory::{DataLocation, ExtraKind, Inventory};
 
 /// Levels below the root that are looked at. A layout has three: `blobs`, the algorithm, the blob.
@@ -68,6 +69,7 @@ fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
         ExtraKind::Other
     };
     Ok(Item {
+        digest: Digest::from_blob_name(&name),
         name,
         kind,
         len,

@@ -163,15 +163,15 @@ impl Stream {
         let mut listing = Listing::new(Order::BlobsFirst);
         let mut entries = Entries::new(&mut self.incoming);
         while let Some(entry) = entries.next()? {
-            let name = listing.header(&self.path, &entry)?.text;
-            if RootName::of(&name).is_some() {
-                classify::refuse_large_root(&self.path, &name, entry.len)?;
+            let name = listing.header(&self.path, &entry)?;
+            if RootName::of(&name.text).is_some() {
+                classify::refuse_large_root(&self.path, &name.text, entry.len)?;
             } else if !matches!(
                 kind(&entry, DataLocation::Written),
                 ExtraKind::Directory | ExtraKind::Other
             ) {
-                let is_blob = Digest::from_blob_name(&name).is_some();
-                return Ok((!is_blob).then_some(Obstacle::FileBeforeBlobs(name)));
+                let is_blob = name.digest.is_some();
+                return Ok((!is_blob).then_some(Obstacle::FileBeforeBlobs(name.text)));
             }
             if entries.input().ahead_len() > AHEAD {
                 return Ok(Some(Obstacle::LateBlob));
@@ -237,6 +237,7 @@ impl Stream {
                 written: &mut written,
                 entry: &entry,
                 name: &name.text,
+                digest: name.digest.as_ref(),
             };
             match &mut kind {
                 ExtraKind::File(data) => {
@@ -276,6 +277,8 @@ struct Passing<'a> {
     written: &'a mut HashSet<Digest>,
     entry: &'a Entry,
     name: &'a str,
+    /// The digest that a blob's name states.
+    digest: Option<&'a Digest>,
 }
 
 impl Passing<'_> {
@@ -289,7 +292,7 @@ impl Passing<'_> {
             classify::refuse_large_root(self.incoming.path(), self.name, self.entry.len)?;
             return Ok((self.hold(&[])?, None));
         }
-        let Some(digest) = Digest::from_blob_name(self.name) else {
+        let Some(digest) = self.digest else {
             return Ok((
                 DataLocation::Skipped(Box::new(self.passed(Algorithm::Sha256)?)),
                 None,
@@ -302,12 +305,12 @@ impl Passing<'_> {
         if self.entry.len <= DOCUMENT_CAP && may_be_document(content, head) {
             return Ok((self.hold(head)?, Some(content)));
         }
-        if self.written.contains(&digest) {
-            self.again(&digest, head, strictness)?;
+        if self.written.contains(digest) {
+            self.again(digest, head, strictness)?;
             return Ok((DataLocation::Written, Some(content)));
         }
         let mut blob = self.blob(head);
-        sink.take(&digest, &mut blob)?;
+        sink.take(digest, &mut blob)?;
         if blob.done < blob.len {
             return Err(Error::new(
                 Code::SizeMismatch,
@@ -315,7 +318,7 @@ impl Passing<'_> {
             )
             .with_entry(self.name));
         }
-        self.written.insert(digest);
+        self.written.insert(digest.clone());
         Ok((DataLocation::Written, Some(content)))
     }
 

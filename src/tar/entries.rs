@@ -45,6 +45,7 @@ pub(crate) struct Entries<'a, I> {
     position: u64,
     /// The headers of the current entry.
     headers: Vec<u8>,
+    keeps_headers: bool,
 }
 
 /// The contents of an entry's extension headers.
@@ -63,7 +64,13 @@ impl<'a, I: Input> Entries<'a, I> {
             input,
             position: 0,
             headers: Vec::new(),
+            keeps_headers: true,
         }
+    }
+
+    /// Says whether the next entries get the bytes of their headers. By default they do.
+    pub(crate) fn keep_headers(&mut self, keep: bool) {
+        self.keeps_headers = keep;
     }
 
     /// Offset of the next header; after the last entry, the end of its padding.
@@ -85,7 +92,7 @@ impl<'a, I: Input> Entries<'a, I> {
     /// readers interpret differently.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut extensions = Extensions::default();
-        self.headers = Vec::with_capacity(BLOCK);
+        self.headers = Vec::new();
         let start_at = self.position;
         loop {
             let at = self.position;
@@ -242,6 +249,9 @@ impl<'a, I: Input> Entries<'a, I> {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
+        if !self.keeps_headers {
+            return;
+        }
         let left = HEADERS_KEPT - self.headers.len().min(HEADERS_KEPT);
         self.headers
             .extend_from_slice(&bytes[..bytes.len().min(left)]);

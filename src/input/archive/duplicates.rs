@@ -26,8 +26,8 @@ pub(super) fn without_duplicates(
     let mut kept: Vec<Item> = Vec::with_capacity(items.len());
     let mut passed_over = BTreeSet::new();
     for listed in items {
-        let Some(&place) = places.get(listed.key()) else {
-            places.insert(listed.key().to_vec(), kept.len());
+        let Some(&place) = places.get(listed.name_bytes()) else {
+            places.insert(listed.name_bytes().to_vec(), kept.len());
             kept.push(listed.item);
             continue;
         };

@@ -1,10 +1,11 @@
 //! The entries that were found, and what they amount to.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::{duplicates, has_bytes, is_directory, names};
 use crate::error::{Code, Error, Hint, Result, escape, show_path};
-use crate::image::Content;
+use crate::image::{Content, Digest};
 use crate::input::Source;
 use crate::input::classify::{self, Item};
 use crate::input::form::{FormCheck, Order, Raw};
@@ -39,17 +40,34 @@ pub(super) struct Listed {
 
 impl Listed {
     /// What tells entries apart.
-    pub(super) fn key(&self) -> &[u8] {
+    pub(super) fn key(&self) -> Key<'_> {
+        match &self.item.digest {
+            Some(digest) => Key::Blob(digest),
+            None => Key::Name(self.name_bytes()),
+        }
+    }
+
+    /// The cleaned name's own bytes.
+    pub(super) fn name_bytes(&self) -> &[u8] {
         self.raw_name
             .as_deref()
             .unwrap_or(self.item.name.as_bytes())
     }
 }
 
+/// What tells entries apart. The digest of a blob is shorter than its name.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum Key<'a> {
+    Blob(&'a Digest),
+    Name(&'a [u8]),
+}
+
 /// An entry's cleaned name: as text, and as bytes where it is none.
 pub(in crate::input) struct CleanName {
     raw: Option<Vec<u8>>,
     pub(in crate::input) text: String,
+    /// The digest, if this is the name of a blob.
+    pub(in crate::input) digest: Option<Digest>,
 }
 
 impl CleanName {
@@ -76,10 +94,16 @@ impl Listing {
     pub(in crate::input) fn header(&mut self, path: &Path, entry: &Entry) -> Result<CleanName> {
         self.inventory.entry_count += 1;
         let text = || String::from_utf8_lossy(&entry.name);
-        let bytes = names::clean(&entry.name).map_err(|what| {
-            let what = format!("the entry name \"{}\" {what}", escape(&text()));
-            invalid(path, &what).with_entry(text())
-        })?;
+        // The name of a blob is clean, and nearly all entries are blobs.
+        let name = str::from_utf8(&entry.name).ok();
+        let mut digest = name.and_then(Digest::from_blob_name);
+        let bytes = match digest {
+            Some(_) => Cow::Borrowed(&*entry.name),
+            None => names::clean(&entry.name).map_err(|what| {
+                let what = format!("the entry name \"{}\" {what}", escape(&text()));
+                invalid(path, &what).with_entry(text())
+            })?,
+        };
         // Some readers skip these bytes and others take them for headers.
         if entry.len > 0 && !has_bytes(entry) {
             let what = format!(
@@ -98,6 +122,9 @@ impl Listing {
                 (String::from_utf8_lossy(&bytes).into_owned(), Some(bytes))
             }
         };
+        if digest.is_none() {
+            digest = Digest::from_blob_name(&text);
+        }
         if self.form.is_same() {
             let mut clean = text.clone();
             if is_directory(entry) {
@@ -111,7 +138,7 @@ impl Listing {
                 headers: &entry.headers,
             });
         }
-        Ok(CleanName { raw, text })
+        Ok(CleanName { raw, text, digest })
     }
 
     /// Notes where the entry stands in a file.
@@ -134,6 +161,7 @@ impl Listing {
     ) {
         let item = Item {
             name: name.text,
+            digest: name.digest,
             kind,
             len,
             content,

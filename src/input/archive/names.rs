@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::listing::Listed;
 use crate::error::{Result, escape};
+use crate::image::Digest;
 use crate::input::classify::Item;
 use crate::input::form::FormCheck;
 use crate::inventory::ExtraKind;
@@ -53,6 +54,7 @@ pub(super) fn unwrap_directory(wrapper: &str, items: &mut [Listed], form: &mut F
                 raw_name.drain(..prefix);
             }
             item.name.drain(..prefix);
+            item.digest = Digest::from_blob_name(&item.name);
         }
         unwrap_target(&mut item.kind, wrapper);
     }

@@ -32,6 +32,7 @@ use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, Strictness};
 use crate::journal;
+use crate::threads::Workers;
 
 /// How many bytes are hashed at a time.
 const HASH_PIECE: usize = 128 << 10;
@@ -321,10 +322,19 @@ impl BlobSource for Source {
 /// The source cannot be read, is damaged, ambiguous or not an image; unless lenient, different entries
 /// with one name.
 pub fn scan(source: &Source, strictness: Strictness) -> Result<Inventory> {
+    scan_with(source, strictness, Workers::ONE)
+}
+
+/// The same, with several threads. What it returns does not depend on them.
+pub(crate) fn scan_with(
+    source: &Source,
+    strictness: Strictness,
+    workers: Workers<'_>,
+) -> Result<Inventory> {
     let mut inventory = if source.is_directory() {
         layout::scan(source)?
     } else {
-        archive::scan(source, strictness)?
+        archive::scan(source, strictness, workers)?
     };
     inventory.outer_compression = source.outer;
     require_root(&inventory, &source.path)?;

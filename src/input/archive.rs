@@ -4,6 +4,7 @@ mod duplicates;
 mod input;
 mod listing;
 mod names;
+mod read_ahead;
 
 use std::path::Path;
 
@@ -19,14 +20,19 @@ use crate::image::{Content, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{DataLocation, EntryKind, EntryLayout, ExtraKind, Inventory, Strictness};
 use crate::location::RootName;
 use crate::tar::{self, BLOCK, Entries, Entry, Input};
+use crate::threads::Workers;
 
-pub(super) fn scan(source: &Source, strictness: Strictness) -> Result<Inventory> {
+pub(super) fn scan(
+    source: &Source,
+    strictness: Strictness,
+    workers: Workers<'_>,
+) -> Result<Inventory> {
     let file_len = source.file.metadata().context("read", source.path())?.len();
     let head = source.head(&DataLocation::Offset(0), file_len)?;
     refuse_other_formats(source.path(), &head)?;
 
     let mut listing = Listing::new(Order::Sorted);
-    let mut input = FileInput::new(source, file_len);
+    let mut input = FileInput::new(source, file_len).with_workers(workers);
     let mut entries = Entries::new(&mut input);
     loop {
         entries.keep_headers(listing.is_canonical());

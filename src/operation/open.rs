@@ -7,7 +7,7 @@ use super::{Notice, Observer, SpoolReason, Stage};
 use crate::codec::Limits;
 use crate::error::{Code, Result};
 use crate::graph::{Graph, resolve_with};
-use crate::input::{Source, SpoolOptions, Stream, scan};
+use crate::input::{Source, SpoolOptions, Stream, scan_with};
 use crate::inventory::Strictness;
 use crate::journal::{Recovery, recover};
 use crate::threads::Workers;
@@ -102,7 +102,7 @@ impl Opener<'_> {
 
     /// What a source holds and means.
     pub(crate) fn resolved(&self, source: &Source) -> Result<Graph> {
-        let inventory = scan(source, self.strictness)?;
+        let inventory = scan_with(source, self.strictness, self.workers())?;
         resolve_with(inventory, source, self.strictness, self.workers())
     }
 }

@@ -116,7 +116,7 @@ const MAY_USE: [(&str, &str); 21] = [
     ("journal", "error image publish"),
     (
         "input",
-        "codec error image inventory journal location progress tar",
+        "codec error image inventory journal location progress tar threads",
     ),
     ("graph", "error image inventory json location threads"),
     ("plan", "error graph image inventory json location"),

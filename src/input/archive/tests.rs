@@ -1,8 +1,9 @@
 use std::fs;
+use std::num::NonZeroUsize;
 
 use super::*;
 use crate::image::{Algorithm, Digest};
-use crate::input::scan;
+use crate::input;
 use crate::tar::{BLOCK, END_LEN, canonical, padding};
 
 /// An archive in memory, written block by block so that it can be wrong in any way.
@@ -81,7 +82,18 @@ fn scan_with(bytes: &[u8], strictness: Strictness) -> Result<Inventory> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("in.tar");
     fs::write(&path, bytes).unwrap();
-    scan(&Source::open(&path).unwrap(), strictness)
+    let source = Source::open(&path).unwrap();
+    let workers = Workers {
+        jobs: NonZeroUsize::new(2).unwrap(),
+        idle_threads: None,
+    };
+    let found = input::scan_with(&source, strictness, Workers::ONE);
+    let several = input::scan_with(&source, strictness, workers);
+    assert!(
+        format!("{found:?}") == format!("{several:?}"),
+        "it depends on the number of threads"
+    );
+    found
 }
 
 fn scanned(tar: &Tar) -> Inventory {
@@ -90,6 +102,34 @@ fn scanned(tar: &Tar) -> Inventory {
 
 fn root(inventory: &Inventory) -> &[u8] {
     &inventory.root_index.as_ref().unwrap().bytes
+}
+
+#[test]
+fn thousands_of_small_entries_are_read() {
+    let mut tar = image();
+    let mut bodies = Vec::new();
+    for number in 0..3000_usize {
+        let len = number % 700 + number % 1000 / 999 * 200_000;
+        let mut body = number.to_string().into_bytes();
+        body.resize(len.max(body.len()), b'.');
+        bodies.push(body);
+    }
+    for body in &bodies {
+        tar = tar.file(&blob_name(body), body);
+    }
+    let inventory = scanned(&tar.clone().end());
+    assert_eq!(inventory.blobs.len(), bodies.len());
+    for body in &bodies {
+        let blob = &inventory.blobs[&Digest::of(Algorithm::Sha256, body)];
+        let DataLocation::Offset(at) = blob.data else {
+            panic!("an archive has offsets");
+        };
+        assert!(tar.0[at as usize..].starts_with(body));
+        assert_eq!(blob.len, body.len() as u64);
+    }
+    let cut = &tar.0[..tar.0.len() - 600];
+    let error = scan_with(cut, Strictness::Strict).unwrap_err();
+    assert_eq!(error.code(), Code::TruncatedArchive);
 }
 
 #[test]
@@ -729,7 +769,10 @@ fn a_source_can_be_scanned_twice() {
     fs::write(&path, image().end().0).unwrap();
     let source = Source::open(&path).unwrap();
     for _ in 0..2 {
-        assert_eq!(root(&scan(&source, Strictness::Strict).unwrap()), b"{}");
+        assert_eq!(
+            root(&input::scan(&source, Strictness::Strict).unwrap()),
+            b"{}"
+        );
     }
 }
 

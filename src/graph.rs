@@ -5,11 +5,11 @@ mod descriptor;
 pub(crate) mod docker_archive;
 pub(crate) mod document;
 mod image;
-mod made;
 mod order;
 pub(crate) mod pointer;
 mod resolve;
 mod restore;
+mod synthesize;
 mod typed;
 mod walk;
 
@@ -20,7 +20,7 @@ use crate::image::Digest;
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::location::{self, Location};
 use crate::threads::Workers;
-use docker_archive::{Adopted, DockerArchiveItem};
+use docker_archive::{DockerArchiveItem, RenamedFile};
 use document::{Document, RepeatedKey};
 pub use image::{ManifestFacts, Role as ManifestRole};
 
@@ -28,16 +28,16 @@ pub use image::{ManifestFacts, Role as ManifestRole};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Graph {
-    /// What the source holds. Its blobs include the files that are listed in `adopted`.
+    /// What the source holds. Its blobs include the files that are listed in `renamed`.
     pub inventory: Inventory,
     /// The top-level index.
     pub root: Document,
     /// Whether the source has no such index, and `root` says what `manifest.json` does.
-    pub is_root_made: bool,
+    pub is_root_synthesized: bool,
     /// Documents that the source does not hold because another form says the same.
-    pub made: BTreeMap<Digest, Vec<u8>>,
+    pub synthesized: BTreeMap<Digest, Vec<u8>>,
     /// Files that were named by something other than their digest.
-    pub adopted: Vec<Adopted>,
+    pub renamed: Vec<RenamedFile>,
     /// Every other index and manifest that is present, by digest.
     pub documents: BTreeMap<Digest, Document>,
     /// The digests of `documents`; what a document names stands before it.
@@ -113,7 +113,7 @@ impl Graph {
 /// Follows every pointer of a source.
 ///
 /// Files that `manifest.json` names in ways of its own join the blobs of the graph's inventory under
-/// their digest; [`Graph::adopted`] lists them.
+/// their digest; [`Graph::renamed`] lists them.
 ///
 /// # Errors
 /// A document that is not valid, ambiguous or damaged; sizes that differ; an

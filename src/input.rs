@@ -169,6 +169,13 @@ impl Source {
         (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())
     }
 
+    /// Releases the lock of the file now. Closing the file releases it only once every process that was
+    /// just started from this one has closed its copy too.
+    pub(crate) fn unlock(&self) {
+        // A filesystem without locks has none to release.
+        let _ = self.file.unlock();
+    }
+
     /// The archive's own file, or the one that it was decompressed to.
     pub(crate) fn file(&self) -> &File {
         &self.file

@@ -143,7 +143,7 @@ pub use input::{Source, SpoolOptions, scan};
 pub use plan::{Draft, NewLayer, NewLayers, Plan, PlanOptions, Transcode, plan};
 
 // What an input holds.
-pub use graph::docker_archive::{Adopted, DockerArchiveItem, LayerSource};
+pub use graph::docker_archive::{DockerArchiveItem, LayerSource, RenamedFile};
 pub use graph::document::{Document, RepeatedKey, Shape};
 pub use graph::pointer::{Link as PointerLink, Pointer};
 pub use graph::{Graph, ManifestFacts, ManifestRole, Missing};

@@ -308,7 +308,10 @@ impl<'a> Run<'a> {
 fn in_place_path(input: Input) -> Result<PathBuf> {
     match input.kind {
         Kind::Path(path) => Ok(path),
-        Kind::Source(source) => Ok(source.path().to_owned()),
+        Kind::Source(source) => {
+            source.unlock();
+            Ok(source.path().to_owned())
+        }
         Kind::Stream(stream) => Err(Error::new(
             Code::InPlaceRefused,
             format!(

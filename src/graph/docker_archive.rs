@@ -1,6 +1,6 @@
 //! Docker's archive manifest, `manifest.json`: a list of images with their config, names and layers.
 
-mod adopt;
+mod rename;
 
 use serde_json::Value;
 
@@ -10,8 +10,8 @@ use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, StatedDiffId};
 use crate::json::{KeyCase, View, find};
 use crate::location::{Location, RootName};
-pub use adopt::Adopted;
-pub(crate) use adopt::adopt;
+pub use rename::RenamedFile;
+pub(crate) use rename::rename_to_digests;
 
 const KEYS: KeyCase = KeyCase {
     known: &["Config", "RepoTags", "Layers", "LayerSources", "Parent"],

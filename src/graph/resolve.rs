@@ -6,8 +6,8 @@ use crate::error::{Code, Error, Hint, Result};
 use crate::graph::ahead::Ahead;
 use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::image::{ManifestFacts, Role};
-use crate::graph::made::{self, Made};
 use crate::graph::order::children_first;
+use crate::graph::synthesize::{self, Synthesized};
 use crate::graph::walk::{Start, walk};
 use crate::graph::{Graph, docker_archive};
 use crate::image::{Algorithm, Digest};
@@ -23,18 +23,19 @@ pub(crate) fn resolve(
 ) -> Result<Graph> {
     let mut reader = DocumentReader::new(strictness);
     let mut docker_archive = None;
-    let mut adopted = Vec::new();
-    let mut made = None;
+    let mut renamed = Vec::new();
+    let mut synthesized = None;
     if let Some(file) = inventory.docker_manifest.clone() {
-        if inventory.root_index.is_none() && made::is_directory_transport(&file.bytes) {
-            made = Some(made::from_directory_transport(
+        if inventory.root_index.is_none() && synthesize::is_directory_transport(&file.bytes) {
+            synthesized = Some(synthesize::from_directory_transport(
                 &file.bytes,
                 &mut inventory,
                 blobs,
             )?);
         } else {
             let mut items = docker_archive::parse(&file.bytes, &mut reader)?;
-            adopted = docker_archive::adopt(&mut items, &mut inventory, blobs, &mut reader)?;
+            renamed =
+                docker_archive::rename_to_digests(&mut items, &mut inventory, blobs, &mut reader)?;
             docker_archive = Some(items);
         }
     }
@@ -46,12 +47,12 @@ pub(crate) fn resolve(
         && !items.is_empty()
         && stated.as_ref().is_none_or(|root| root.pointers.is_empty())
     {
-        made = Some(made::from_docker_archive(items, &inventory)?);
+        synthesized = Some(synthesize::from_docker_archive(items, &inventory)?);
     }
-    let is_root_made = made.is_some();
-    let (mut root, made) = match (made, stated) {
+    let is_root_synthesized = synthesized.is_some();
+    let (mut root, synthesized) = match (synthesized, stated) {
         (
-            Some(Made {
+            Some(Synthesized {
                 root: text,
                 documents,
             }),
@@ -69,7 +70,7 @@ pub(crate) fn resolve(
     };
     let start = Start {
         inventory: &inventory,
-        made: &made,
+        synthesized: &synthesized,
         items: docker_archive.as_deref().unwrap_or_default(),
     };
     let ahead = Ahead::new(&inventory, blobs, strictness, workers);
@@ -78,9 +79,9 @@ pub(crate) fn resolve(
         children_first: children_first(&root, &found.documents),
         inventory,
         root,
-        is_root_made,
-        made,
-        adopted,
+        is_root_synthesized,
+        synthesized,
+        renamed,
         docker_archive,
         documents: found.documents,
         manifests: found.manifests,

@@ -28,7 +28,7 @@ const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
 pub(crate) struct Start<'a> {
     pub(crate) inventory: &'a Inventory,
     /// Documents that the source does not hold.
-    pub(crate) made: &'a BTreeMap<Digest, Vec<u8>>,
+    pub(crate) synthesized: &'a BTreeMap<Digest, Vec<u8>>,
     /// The items of `manifest.json`.
     pub(crate) items: &'a [DockerArchiveItem],
 }
@@ -101,9 +101,9 @@ impl<'a> Walk<'a> {
 
     fn read_ahead(&mut self, parent: &DocumentPath, pointers: &[Pointer]) {
         if let Some(ahead) = &mut self.ahead {
-            let (made, children) = (self.start.made, &self.children);
+            let (synthesized, children) = (self.start.synthesized, &self.children);
             ahead.read(parent, pointers, |digest| {
-                made.contains_key(digest) || children.contains_key(digest)
+                synthesized.contains_key(digest) || children.contains_key(digest)
             });
         }
     }
@@ -123,9 +123,9 @@ impl<'a> Walk<'a> {
             Kind::Schema1 => return Err(schema1(&location())),
             _ => None,
         };
-        let made = self.start.made.get(&pointer.digest);
+        let synthesized = self.start.synthesized.get(&pointer.digest);
         match blob {
-            _ if made.is_some() => {}
+            _ if synthesized.is_some() => {}
             Some(blob) => check_size(blob, pointer, location)?,
             None => {
                 self.found.missing.push(missing(pointer, location()));
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
             .with_expected(MAX_DEPTH));
         }
         let mut config = None;
-        let mut document = match (made, blob) {
+        let mut document = match (synthesized, blob) {
             (Some(bytes), _) => self.parse(bytes.clone(), parent, pointer, shape)?,
             (None, Some(blob)) => {
                 self.count_document(blob, &location)?;

@@ -233,7 +233,7 @@ impl<'a> Join<'a> {
 
 fn name_given_twice(graph: &Graph, tag: &str) -> Error {
     let what = format!("the name {} to different images", escape(tag));
-    if !graph.is_root_made {
+    if !graph.is_root_synthesized {
         return disagreement(format!("they give {what}"));
     }
     Error::new(

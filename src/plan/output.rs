@@ -53,7 +53,7 @@ impl<'a> Planner<'a> {
         let changed = self.documents.iter().rev().filter_map(|input| {
             let before = &input.document.digest;
             let new = self.rewritten.documents.get(before)?;
-            if is_docker_archive && self.graph.made.contains_key(before) {
+            if is_docker_archive && self.graph.synthesized.contains_key(before) {
                 return None;
             }
             Some(DigestChange {
@@ -130,8 +130,8 @@ impl<'a> Planner<'a> {
                 told.extend(parents(name));
             }
         }
-        for adopted in &self.graph.adopted {
-            told.extend(parents(&adopted.name));
+        for renamed in &self.graph.renamed {
+            told.extend(parents(&renamed.name));
         }
         for (name, entry) in extra {
             if entry.kind == ExtraKind::Directory && !told.contains(name.as_str()) {
@@ -189,7 +189,7 @@ impl<'a> Planner<'a> {
     /// documents that were rewritten and what only dropped ones needed.
     pub(crate) fn kept(&self) -> (KeptBlobs<'a>, KeptDocuments<'a>) {
         let blobs = self.graph.inventory.blobs.iter();
-        let documents = self.graph.made.iter();
+        let documents = self.graph.synthesized.iter();
         (
             blobs.filter(|(digest, _)| self.is_kept(digest)).collect(),
             documents

@@ -136,24 +136,24 @@ impl<'a> Planner<'a> {
     /// The changes that resolving a Docker archive made.
     fn report_resolved(&mut self) {
         let graph = self.graph;
-        if graph.is_root_made {
+        if graph.is_root_synthesized {
             let after = count_of_images(graph.root.pointers.len());
             let change = Rule::IndexAdded.change(RootName::Index, None, Some(after));
             self.changes.push(change);
         }
         for pointer in &graph.root.pointers {
-            if graph.made.contains_key(&pointer.digest) && graph.docker_archive.is_some() {
+            if graph.synthesized.contains_key(&pointer.digest) && graph.docker_archive.is_some() {
                 let location = graph.root.location_of(pointer);
                 let after = Some(pointer.digest.to_string());
                 let change = Rule::ManifestAdded.change(location, None, after);
                 self.changes.push(change);
             }
         }
-        for adopted in &graph.adopted {
+        for renamed in &graph.renamed {
             self.changes.push(Rule::BlobName.change(
-                Location::entry(&adopted.name),
-                Some(escape(&adopted.name)),
-                Some(adopted.digest.blob_name()),
+                Location::entry(&renamed.name),
+                Some(escape(&renamed.name)),
+                Some(renamed.digest.blob_name()),
             ));
         }
     }

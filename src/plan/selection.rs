@@ -299,7 +299,7 @@ fn gone(graph: &Graph) -> BTreeSet<&Digest> {
 
 fn is_gone(graph: &Graph, pointer: &Pointer, gone: &BTreeSet<&Digest>) -> bool {
     let is_present = |digest: &Digest| {
-        graph.inventory.blobs.contains_key(digest) || graph.made.contains_key(digest)
+        graph.inventory.blobs.contains_key(digest) || graph.synthesized.contains_key(digest)
     };
     let is_lost = |digest: &Digest| gone.contains(digest) || !is_present(digest);
     let subject = graph

@@ -424,7 +424,7 @@ fn options_are_found_in_code() {
 /// typed views, the re-export, `oci-layout`. What rewrites a document is not among them: oci-spec's types lose unknown fields.
 const OCI_SPEC: [&str; 5] = [
     "image/oci.rs",
-    "graph/made.rs",
+    "graph/synthesize.rs",
     "graph/typed.rs",
     "lib.rs",
     "plan/output.rs",

@@ -16,7 +16,7 @@ const MAX_LINKS: usize = 16;
 /// A file that was not named by its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Adopted {
+pub struct RenamedFile {
     /// The entry's name in the source.
     pub name: String,
     /// The digest that it is known by now.
@@ -28,13 +28,13 @@ pub struct Adopted {
 ///
 /// A plain tar is taken at the word of the config's diff ID, which copying verifies; any other file
 /// is hashed here.
-pub(crate) fn adopt(
+pub(crate) fn rename_to_digests(
     items: &mut [DockerArchiveItem],
     inventory: &mut Inventory,
     blobs: &dyn BlobSource,
     reader: &mut DocumentReader,
-) -> Result<Vec<Adopted>> {
-    let mut adopter = Adopter {
+) -> Result<Vec<RenamedFile>> {
+    let mut renamer = Renamer {
         inventory,
         blobs,
         reader,
@@ -43,7 +43,7 @@ pub(crate) fn adopt(
     };
     for (position, item) in items.iter_mut().enumerate() {
         let mut diff_ids = Vec::new();
-        if let Some((digest, found)) = adopter.config(&item.config, position)? {
+        if let Some((digest, found)) = renamer.config(&item.config, position)? {
             item.config_digest = Some(digest);
             diff_ids = found;
         }
@@ -55,15 +55,15 @@ pub(crate) fn adopt(
                 index: Some(number),
                 entry: Some(entry.clone()),
             };
-            let digest = adopter.layer(entry, diff_id, location)?;
+            let digest = renamer.layer(entry, diff_id, location)?;
             item.layer_digests.push(digest);
         }
         item.diff_ids = diff_ids;
     }
-    Ok(adopter.finish())
+    Ok(renamer.finish())
 }
 
-struct Adopter<'a> {
+struct Renamer<'a> {
     inventory: &'a mut Inventory,
     blobs: &'a dyn BlobSource,
     reader: &'a mut DocumentReader,
@@ -84,7 +84,7 @@ enum Found {
     Nothing,
 }
 
-impl Adopter<'_> {
+impl Renamer<'_> {
     /// The config's digest and its diff IDs; `None` if it is not in the source.
     fn config(
         &mut self,
@@ -244,12 +244,12 @@ impl Adopter<'_> {
         Found::Nothing
     }
 
-    fn finish(self) -> Vec<Adopted> {
+    fn finish(self) -> Vec<RenamedFile> {
         let taken: BTreeSet<&String> = self.digests.keys().collect();
         self.inventory.extra.retain(|name, _| !taken.contains(name));
         self.digests
             .into_iter()
-            .map(|(name, digest)| Adopted { name, digest })
+            .map(|(name, digest)| RenamedFile { name, digest })
             .collect()
     }
 }

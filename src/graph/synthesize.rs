@@ -17,14 +17,14 @@ use crate::location::{Location, RootName};
 
 /// Documents that the source does not hold.
 #[derive(Debug, Default)]
-pub(crate) struct Made {
+pub(crate) struct Synthesized {
     /// The text of the top-level index.
     pub(crate) root: Vec<u8>,
     /// The manifests, by digest.
     pub(crate) documents: BTreeMap<Digest, Vec<u8>>,
 }
 
-/// The documents for a Docker archive, whose files were adopted before. Items that differ only in
+/// The documents for a Docker archive, whose files were renamed before. Items that differ only in
 /// their names become one image.
 ///
 /// # Errors
@@ -32,19 +32,19 @@ pub(crate) struct Made {
 pub(crate) fn from_docker_archive(
     items: &[DockerArchiveItem],
     inventory: &Inventory,
-) -> Result<Made> {
-    let mut made = Made::default();
+) -> Result<Synthesized> {
+    let mut synthesized = Synthesized::default();
     let mut descriptors = Vec::new();
     for (position, item) in items.iter().enumerate() {
         let text = manifest(item, position, inventory)?;
         let digest = Digest::of(Algorithm::Sha256, &text);
         let descriptor = descriptor(media_type::OCI_MANIFEST, &digest, text.len() as u64)?;
-        if made.documents.insert(digest, text).is_none() {
+        if synthesized.documents.insert(digest, text).is_none() {
             descriptors.push(descriptor);
         }
     }
-    made.root = index(descriptors)?;
-    Ok(made)
+    synthesized.root = index(descriptors)?;
+    Ok(synthesized)
 }
 
 fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
@@ -125,7 +125,7 @@ pub(crate) fn from_directory_transport(
     text: &[u8],
     inventory: &mut Inventory,
     blobs: &dyn BlobSource,
-) -> Result<Made> {
+) -> Result<Synthesized> {
     let mut named = Vec::new();
     for (name, entry) in &inventory.extra {
         let stem = name.strip_suffix(".manifest.json").unwrap_or(name);
@@ -165,7 +165,7 @@ pub(crate) fn from_directory_transport(
     }
     let digest = Digest::of(Algorithm::Sha256, text);
     let root = index(vec![descriptor(&media_type, &digest, text.len() as u64)?])?;
-    Ok(Made {
+    Ok(Synthesized {
         root,
         documents: BTreeMap::from([(digest, text.to_vec())]),
     })

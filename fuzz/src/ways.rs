@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use ocify::{Code, Digest, Fixed, Form, Input, Output, Result, Source, Strictness, Verify, resolve, scan};
+use ocify::{
+    Code, Digest, Fixed, Form, Input, Output, Result, Source, Strictness, Verify, resolve, scan,
+};
 
 use crate::{fix_of, folder};
 

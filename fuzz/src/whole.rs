@@ -5,7 +5,10 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use ocify::{Blobs, Fix, Fixed, Form, Input, Output, Report, Result, Strictness, Summary, command::json, command::text};
+use ocify::{
+    Blobs, Fix, Fixed, Form, Input, Output, Report, Result, Strictness, Summary, command::json,
+    command::text,
+};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::{fix_of, folder};

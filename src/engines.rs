@@ -149,7 +149,7 @@ impl fmt::Display for Engine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseEngineError {
-    /// There is no engine with this name.
+    /// The name is not that of an engine that ocify knows.
     Unknown,
     /// This is not a version.
     Version(String),

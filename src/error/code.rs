@@ -19,7 +19,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The class as it stands in the JSON report.
+    /// The name of the class in the JSON report.
     pub fn name(self) -> &'static str {
         match self {
             Class::Corrupt => "corrupt",

@@ -95,7 +95,7 @@ fn read_at_most(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-/// A block of zeros ends an empty tar, and begins many a file that is none, such as a disk image.
+/// A block of zeros ends an empty tar, but other files, such as disk images, also begin with zeros.
 fn is_filled(block: &[u8]) -> bool {
     block.iter().any(|&byte| byte != 0)
 }

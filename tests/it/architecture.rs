@@ -149,6 +149,21 @@ fn used_in(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
+fn contributing_names_every_module_and_no_other() {
+    let text = fs::read_to_string(repository("CONTRIBUTING.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    // The module is in the first column with backticks: the second one of the stages' table.
+    let named: BTreeSet<&str> = rows
+        .filter_map(|row| row.split('|').find(|cell| cell.contains('`')))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let in_prose = ["fix", "operation", "lib"];
+    let expected = MAY_USE.iter().map(|(name, _)| *name);
+    let expected: BTreeSet<&str> = expected.filter(|name| !in_prose.contains(name)).collect();
+    assert_eq!(named, expected);
+}
+
+#[test]
 fn modules_use_only_allowed_modules() {
     let mut seen = BTreeSet::new();
     for source in sources() {

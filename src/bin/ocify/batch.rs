@@ -25,7 +25,7 @@ use ocify::{
 
 use self::inputs::{Finder, OutputPlace, Selection, Watch, named};
 use self::options::options_key;
-use self::output::Workshop;
+use self::output::OutputDir;
 use self::queue::Queue;
 pub(crate) use self::shard::{Shard, ShardChoice};
 use self::state::{State, StateOptions};
@@ -145,7 +145,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         if args.sync {
             outputs.state.sync()?;
         }
-        outputs.shop.close()?;
+        outputs.output_dir.close()?;
         outputs.state.close();
     }
     if let Some((output, true)) = &made
@@ -313,6 +313,6 @@ fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
             show_path(state.path())
         );
     }
-    let shop = Workshop::open(output, shard)?;
-    Ok(Outputs { shop, state })
+    let output_dir = OutputDir::open(output, shard)?;
+    Ok(Outputs { output_dir, state })
 }

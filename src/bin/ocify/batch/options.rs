@@ -60,7 +60,7 @@ impl OutputOptions {
             format: _,
             metadata_file: _,
             progress: _,
-            // With these there is no output directory.
+            // These modes write no output directory.
             in_place: _,
             recover: _,
             dry_run: _,

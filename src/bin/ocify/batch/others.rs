@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 /// that took the file's place.
 ///
 /// # Errors
-/// It cannot be read or written, or is no longer a regular file.
+/// The file cannot be read or written, or it is no longer a regular file.
 pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let mut source = open(from).context("open", from)?;
     let metadata = source.metadata().context("read", from)?;

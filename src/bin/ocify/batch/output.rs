@@ -45,7 +45,7 @@ pub(crate) fn output_name(relative: &Path) -> PathBuf {
 }
 
 /// Another file beside an input that would have the same output, if there is one.
-pub(crate) fn contender(path: &Path) -> Option<PathBuf> {
+pub(crate) fn conflicting_input(path: &Path) -> Option<PathBuf> {
     let plain = output_name(path);
     if plain == path {
         return None;
@@ -62,7 +62,7 @@ pub(crate) fn contender(path: &Path) -> Option<PathBuf> {
         .find(|other| fs::symlink_metadata(other).is_ok())
 }
 
-/// What may happen to something that stands where an output goes.
+/// What may be done with a file that exists under the name of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Existing {
     /// Nothing was there a moment ago; what is there now is compared.
@@ -88,7 +88,7 @@ pub(crate) enum Published {
 
 /// The output directory, and the folder in it where unfinished outputs are.
 #[derive(Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct OutputDir {
     output: PathBuf,
     folder: StagedDirectory,
     has_linkable: bool,
@@ -96,18 +96,18 @@ pub(crate) struct Workshop {
     found: Mutex<HashSet<PathBuf>>,
 }
 
-impl Workshop {
+impl OutputDir {
     /// Takes the output directory, and removes what an earlier run of the same share left unfinished, and
     /// what shares of another number did whose run has ended.
     /// No two may have the same share at one time, which [`State`](super::State) sees to.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub(crate) fn open(output: &Path, shard: Option<Shard>) -> Result<Workshop> {
+    pub(crate) fn open(output: &Path, shard: Option<Shard>) -> Result<OutputDir> {
         remove_abandoned(output, shard);
         let folder = output.join(own_name("work", shard));
         let folder = StagedDirectory::create(&folder).context("create", &folder)?;
-        Ok(Workshop {
+        Ok(OutputDir {
             output: output.to_owned(),
             has_linkable: linkable(folder.path()).is_some(),
             folder,
@@ -119,10 +119,10 @@ impl Workshop {
     ///
     /// # Errors
     /// It cannot be made, or was made already.
-    pub(crate) fn bench(&self, worker: usize) -> Result<PathBuf> {
-        let bench = self.folder.path().join(worker.to_string());
-        fs::create_dir(&bench).context("create", &bench)?;
-        Ok(bench)
+    pub(crate) fn staging_dir(&self, worker: usize) -> Result<PathBuf> {
+        let staging_dir = self.folder.path().join(worker.to_string());
+        fs::create_dir(&staging_dir).context("create", &staging_dir)?;
+        Ok(staging_dir)
     }
 
     /// Whether an archive may be made at its place, where nothing is: what is unfinished has no name and
@@ -213,9 +213,9 @@ pub(super) fn own_name(what: &str, shard: Option<Shard>) -> String {
     }
 }
 
-/// Removes the folders of unfinished outputs that belong to nobody: those of this share, whose state the caller
-/// has locked, and those of shares of another number unless their run goes on. Other shares of the same number
-/// may begin at this moment, and find what they left themselves.
+/// Removes abandoned staging directories: that of this share, whose state the caller has locked, and those of
+/// runs with another number of shares, unless such a run is still alive. Other shares of the same run may be
+/// starting now, and each removes its own.
 fn remove_abandoned(output: &Path, own: Option<Shard>) {
     let count = |share: Option<Shard>| share.map(|share| share.count);
     for (name, path) in staged_directories(output, &own_name("work", None)) {
@@ -244,12 +244,12 @@ fn share_of(name: &str) -> Option<Option<Shard>> {
     Some(Some(Shard { number, count }))
 }
 
-/// What shows that nobody holds the state: its lock, or that there is no state.
+/// Proof that no run uses the state: its lock, or `Some(None)` if there is no state file.
 fn lock_of_ended(state: &Path) -> Option<Option<File>> {
     match File::open(state) {
         Ok(file) => match file.try_lock() {
             Ok(()) => Some(Some(file)),
-            // Where there are no locks, nobody can tell.
+            // Without locks, a run that is still alive cannot be ruled out.
             Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
@@ -326,13 +326,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::write(path("a.tar.xz"), "").unwrap();
-        assert_eq!(contender(&path("a.tar.xz")), None);
+        assert_eq!(conflicting_input(&path("a.tar.xz")), None);
         fs::write(path("a.tar.bz2"), "").unwrap();
-        assert_eq!(contender(&path("a.tar.xz")), Some(path("a.tar.bz2")));
-        assert_eq!(contender(&path("a.tar.bz2")), None);
+        assert_eq!(
+            conflicting_input(&path("a.tar.xz")),
+            Some(path("a.tar.bz2"))
+        );
+        assert_eq!(conflicting_input(&path("a.tar.bz2")), None);
         fs::write(path("a.tar"), "").unwrap();
-        assert_eq!(contender(&path("a.tar.bz2")), Some(path("a.tar")));
-        assert_eq!(contender(&path("a.tar")), None);
+        assert_eq!(conflicting_input(&path("a.tar.bz2")), Some(path("a.tar")));
+        assert_eq!(conflicting_input(&path("a.tar")), None);
     }
 
     fn names_in(path: &Path) -> Vec<String> {
@@ -347,23 +350,23 @@ mod tests {
     #[test]
     fn files_and_directories_are_published() {
         let dir = tempfile::tempdir().unwrap();
-        let shop = Workshop::open(dir.path(), None).unwrap();
-        let bench = shop.bench(3).unwrap();
+        let output_dir = OutputDir::open(dir.path(), None).unwrap();
+        let staging_dir = output_dir.staging_dir(3).unwrap();
         let make = |text: &str, is_dir: bool| {
-            let bench = bench.join("item");
+            let staging_dir = staging_dir.join("item");
             if is_dir {
-                fs::create_dir_all(bench.join("blobs")).unwrap();
-                fs::write(bench.join("blobs/file"), text).unwrap();
+                fs::create_dir_all(staging_dir.join("blobs")).unwrap();
+                fs::write(staging_dir.join("blobs/file"), text).unwrap();
             } else {
-                fs::write(&bench, text).unwrap();
+                fs::write(&staging_dir, text).unwrap();
             }
-            bench
+            staging_dir
         };
         for is_dir in [false, true] {
             let relative = Path::new(if is_dir { "x/dir" } else { "x/file" });
             let at = |text: &str, existing| {
                 let made = make(text, is_dir);
-                let result = shop.publish(&made, relative, existing, false);
+                let result = output_dir.publish(&made, relative, existing, false);
                 assert!(!made.exists(), "{text}");
                 result.map_err(|error| error.code())
             };
@@ -379,20 +382,20 @@ mod tests {
         }
         // A file takes a directory's place as well.
         let made = make("file", false);
-        let published = shop.publish(&made, Path::new("x/dir"), Existing::Replace, true);
+        let published = output_dir.publish(&made, Path::new("x/dir"), Existing::Replace, true);
         assert_eq!(published.unwrap(), Published::Replaced);
         assert_eq!(fs::read(dir.path().join("x/dir")).unwrap(), b"file");
-        shop.close().unwrap();
+        output_dir.close().unwrap();
         assert_eq!(names_in(dir.path()), ["x"]);
     }
 
     /// Opens the output directory and leaves it as a run does that is killed.
     fn kill(output: &Path, share: Option<Shard>) {
-        let shop = Workshop::open(output, share).unwrap();
-        fs::write(shop.bench(0).unwrap().join("half"), "half").unwrap();
-        let (path, aside) = (shop.folder.path().to_owned(), output.join("aside"));
+        let output_dir = OutputDir::open(output, share).unwrap();
+        fs::write(output_dir.staging_dir(0).unwrap().join("half"), "half").unwrap();
+        let (path, aside) = (output_dir.folder.path().to_owned(), output.join("aside"));
         fs::rename(&path, &aside).unwrap();
-        drop(shop);
+        drop(output_dir);
         fs::rename(&aside, &path).unwrap();
     }
 
@@ -413,7 +416,7 @@ mod tests {
     #[test]
     fn what_was_left_unfinished_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let open = |share| Workshop::open(dir.path(), share).unwrap();
+        let open = |share| OutputDir::open(dir.path(), share).unwrap();
         for share in [share(3, 4), share(2, 4)] {
             kill(dir.path(), share);
         }
@@ -445,15 +448,15 @@ mod tests {
         for name in ["ing", "-7"] {
             fs::create_dir(dir.path().join(format!(".ocify-work{name}.x"))).unwrap();
         }
-        let shop = Workshop::open(dir.path(), share(1, 2)).unwrap();
+        let output_dir = OutputDir::open(dir.path(), share(1, 2)).unwrap();
         let expected = ["-1-of-2", "-1-of-4", "-7", "ing"];
         assert_eq!(unfinished(dir.path()), expected);
         // Whoever else has the same share, by an error of the user, is not disturbed either.
-        Workshop::open(dir.path(), share(1, 2))
+        OutputDir::open(dir.path(), share(1, 2))
             .unwrap()
             .close()
             .unwrap();
         assert_eq!(unfinished(dir.path()), expected);
-        shop.close().unwrap();
+        output_dir.close().unwrap();
     }
 }

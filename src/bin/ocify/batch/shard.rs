@@ -45,9 +45,9 @@ pub(crate) enum ShardChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParseShardError {
     Form,
-    /// There are none.
+    /// The number of shares is 0.
     NoShares,
-    /// There is no such share.
+    /// The share's number is not between 1 and the number of shares.
     Absent(Shard),
 }
 

@@ -27,7 +27,7 @@ use super::fingerprint::Fingerprint;
 use super::output::own_name;
 use super::shard::Shard;
 
-/// How many outdated lines are not worth writing the file anew.
+/// The file is rewritten once it contains more outdated lines than this.
 const FREE_LINES: usize = 1000;
 
 /// How often the file is opened again when another run replaces it.
@@ -59,16 +59,16 @@ struct Contents {
     format: Option<u64>,
 }
 
-/// How an output stands that a batch is about to make.
+/// What the output directory contains for an output that a batch is about to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It is not there.
+pub(crate) enum OutputState {
+    /// The output does not exist.
     Absent,
-    /// It is there, and made from this source with these options. What was noted is read again.
+    /// It exists and was written from this source with these options. Contains the recorded data.
     Finished(Value),
-    /// It is there as an earlier run left it, but made from another source or with other options.
+    /// It exists as an earlier run left it, but was written from another source or with other options.
     Outdated,
-    /// Something is there, and no earlier run is known to have made it, or it was changed since.
+    /// Something exists that no earlier run is known to have written, or that was changed since.
     Foreign,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct StateOptions<'a> {
     pub(crate) options: &'a Digest,
 }
 
-/// The open state of one share, which nobody else can open meanwhile.
+/// The open state of one share. It is locked, so no other run can open it.
 #[derive(Debug)]
 pub(crate) struct State {
     path: PathBuf,
@@ -155,25 +155,30 @@ impl State {
         &self.path
     }
 
-    /// How the output for a source stands.
-    pub(crate) fn standing(&self, relative: &Path, source: Fingerprint, output: &Path) -> Standing {
+    /// The state of the output for a source.
+    pub(crate) fn output_state(
+        &self,
+        relative: &Path,
+        source: Fingerprint,
+        output: &Path,
+    ) -> OutputState {
         let is_there = fs::symlink_metadata(output).is_ok();
         if !is_there {
-            return Standing::Absent;
+            return OutputState::Absent;
         }
         let Some(record) = self.records.get(&key(relative)) else {
-            return Standing::Foreign;
+            return OutputState::Foreign;
         };
         let noted = record.noted;
         if !Fingerprint::of(output).is_ok_and(|found| found == noted.output) {
-            return Standing::Foreign;
+            return OutputState::Foreign;
         }
         if noted.source != source || !noted.has_options {
-            return Standing::Outdated;
+            return OutputState::Outdated;
         }
         match self.note(record) {
-            Some(note) => Standing::Finished(note),
-            None => Standing::Outdated,
+            Some(note) => OutputState::Finished(note),
+            None => OutputState::Outdated,
         }
     }
 
@@ -418,29 +423,44 @@ mod tests {
         let (path, fingerprint) = output(dir.path(), "a.tar");
         let relative = Path::new("a.tar");
         let state = opened(dir.path(), "options");
-        assert_eq!(state.standing(relative, SOURCE, &path), Standing::Foreign);
+        assert_eq!(
+            state.output_state(relative, SOURCE, &path),
+            OutputState::Foreign
+        );
         let note = json!(["noted"]);
         state.finish(relative, SOURCE, fingerprint, &note).unwrap();
         drop(state);
 
         let state = opened(dir.path(), "options");
-        let finished = Standing::Finished(note);
-        assert_eq!(state.standing(relative, SOURCE, &path), finished);
+        let finished = OutputState::Finished(note);
+        assert_eq!(state.output_state(relative, SOURCE, &path), finished);
         let other = Fingerprint {
             modified: 10,
             ..SOURCE
         };
-        assert_eq!(state.standing(relative, other, &path), Standing::Outdated);
+        assert_eq!(
+            state.output_state(relative, other, &path),
+            OutputState::Outdated
+        );
         let gone = dir.path().join("gone");
-        assert_eq!(state.standing(relative, SOURCE, &gone), Standing::Absent);
-        let elsewhere = state.standing(Path::new("b.tar"), SOURCE, &path);
-        assert_eq!(elsewhere, Standing::Foreign);
+        assert_eq!(
+            state.output_state(relative, SOURCE, &gone),
+            OutputState::Absent
+        );
+        let elsewhere = state.output_state(Path::new("b.tar"), SOURCE, &path);
+        assert_eq!(elsewhere, OutputState::Foreign);
         drop(state);
 
         let state = opened(dir.path(), "other options");
-        assert_eq!(state.standing(relative, SOURCE, &path), Standing::Outdated);
+        assert_eq!(
+            state.output_state(relative, SOURCE, &path),
+            OutputState::Outdated
+        );
         fs::write(&path, "changed").unwrap();
-        assert_eq!(state.standing(relative, SOURCE, &path), Standing::Foreign);
+        assert_eq!(
+            state.output_state(relative, SOURCE, &path),
+            OutputState::Foreign
+        );
     }
 
     #[test]
@@ -463,8 +483,8 @@ mod tests {
             let state = opened(dir.path(), "");
             assert!(!state.is_upgraded());
             let is_known = |name: &&str| {
-                let standing = state.standing(Path::new(name), SOURCE, &path);
-                standing == Standing::Finished(json!(name))
+                let output_state = state.output_state(Path::new(name), SOURCE, &path);
+                output_state == OutputState::Finished(json!(name))
             };
             names.into_iter().filter(is_known).collect::<String>()
         };
@@ -512,8 +532,8 @@ mod tests {
         drop((first, second));
         // What a share finished is known to every other.
         let whole = open(None).unwrap();
-        let finished = Standing::Finished(Value::Null);
-        assert_eq!(whole.standing(relative, SOURCE, &path), finished);
+        let finished = OutputState::Finished(Value::Null);
+        assert_eq!(whole.output_state(relative, SOURCE, &path), finished);
         whole.close();
         assert!(!dir.path().join(".ocify-state").exists(), "it was empty");
     }
@@ -534,8 +554,8 @@ mod tests {
         let before = len();
         for _ in 0..2 {
             let state = opened(dir.path(), "");
-            let last = Standing::Finished(json!(FREE_LINES + 9));
-            assert_eq!(state.standing(Path::new("x"), SOURCE, &path), last);
+            let last = OutputState::Finished(json!(FREE_LINES + 9));
+            assert_eq!(state.output_state(Path::new("x"), SOURCE, &path), last);
             assert!(len() < before / 500);
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         }
@@ -568,8 +588,8 @@ mod tests {
         let state = opened(dir.path(), "");
         assert!(state.is_upgraded());
         for (name, path) in [("a", &path), ("b", &other)] {
-            let standing = state.standing(Path::new(name), SOURCE, path);
-            assert_eq!(standing, Standing::Outdated, "{name}");
+            let output_state = state.output_state(Path::new(name), SOURCE, path);
+            assert_eq!(output_state, OutputState::Outdated, "{name}");
         }
         assert_eq!(fs::read_to_string(&share).unwrap(), old_line("b", of_other));
         let upgraded = format!("{{\"format\":2}}\n{old}");
@@ -580,8 +600,8 @@ mod tests {
         drop(state);
         let state = opened(dir.path(), "");
         assert!(!state.is_upgraded());
-        let finished = Standing::Finished(note);
-        assert_eq!(state.standing(relative, SOURCE, &path), finished);
+        let finished = OutputState::Finished(note);
+        assert_eq!(state.output_state(relative, SOURCE, &path), finished);
     }
 
     #[test]
@@ -608,8 +628,8 @@ mod tests {
         }
         // Of another share it counts as nothing.
         let state = opened(dir.path(), "");
-        let standing = state.standing(Path::new("a"), SOURCE, &path);
-        assert_eq!(standing, Standing::Foreign);
+        let output_state = state.output_state(Path::new("a"), SOURCE, &path);
+        assert_eq!(output_state, OutputState::Foreign);
     }
 
     #[test]

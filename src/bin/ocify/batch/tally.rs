@@ -36,7 +36,7 @@ pub(crate) enum Ended {
     Kept(PathBuf, Value),
     /// It was an archive, and no image archive.
     Skipped(Error),
-    /// A file or link that is no archive was copied, or had been.
+    /// A file or link that is not an archive was copied, now or by an earlier run.
     Copied(u64),
     /// It failed.
     Failed(Error),
@@ -122,7 +122,7 @@ impl<'a> Tally<'a> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A file that is no archive was left alone.
+    /// A file that is not an archive was left unchanged.
     pub(crate) fn left(&self) {
         self.lock().summary.others_left += 1;
     }

@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use super::fingerprint::Fingerprint;
 use super::others::{copy_file, copy_link};
-use super::output::{Existing, Workshop, contender, output_name};
+use super::output::{Existing, OutputDir, conflicting_input, output_name};
 use super::queue::{Task, TaskKind};
-use super::state::{Standing, State};
+use super::state::{OutputState, State};
 use super::tally::Ended;
 use crate::args::Fix;
 use crate::fix::{self, Done};
@@ -24,7 +24,7 @@ use crate::progress::Running;
 /// Where a batch puts its outputs, and what it knows of earlier ones.
 #[derive(Debug)]
 pub(crate) struct Outputs {
-    pub(crate) shop: Workshop,
+    pub(crate) output_dir: OutputDir,
     pub(crate) state: State,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Worker<'a> {
     fix: ocify::Fix,
     /// None in place and on a dry run.
     outputs: Option<&'a Outputs>,
-    bench: PathBuf,
+    staging_dir: PathBuf,
     idle_threads: &'a IdleThreads,
 }
 
@@ -45,8 +45,8 @@ impl<'a> Worker<'a> {
         outputs: Option<&'a Outputs>,
         idle_threads: &'a IdleThreads,
     ) -> Result<Self> {
-        let bench = match outputs {
-            Some(outputs) => outputs.shop.bench(number)?,
+        let staging_dir = match outputs {
+            Some(outputs) => outputs.output_dir.staging_dir(number)?,
             None => PathBuf::new(),
         };
         // Each task has one thread, and those that are idle. A source is looked at again once it was
@@ -56,7 +56,7 @@ impl<'a> Worker<'a> {
             args,
             fix: fix.recover(outputs.is_none()),
             outputs,
-            bench,
+            staging_dir,
             idle_threads,
         })
     }
@@ -138,12 +138,12 @@ impl<'a> Worker<'a> {
             }
         };
         let source = look(&task.path)?;
-        let place = outputs.shop.place(&relative);
-        let existing = match self.standing(outputs, task, source, &place) {
+        let place = outputs.output_dir.place(&relative);
+        let existing = match self.output_state(outputs, task, source, &place) {
             Ok(note) => return Ok(Ended::Kept(place, note)),
             Err(existing) => existing,
         };
-        if !is_layout && existing == Existing::Absent && outputs.shop.is_open(&place) {
+        if !is_layout && existing == Existing::Absent && outputs.output_dir.is_open(&place) {
             let unchanged = || refuse_changed(task, source);
             let watcher = Watcher {
                 confirm: Some(&unchanged),
@@ -158,7 +158,9 @@ impl<'a> Worker<'a> {
         }
         let made = Made {
             source,
-            path: self.bench.join(relative.file_name().unwrap_or_default()),
+            path: self
+                .staging_dir
+                .join(relative.file_name().unwrap_or_default()),
             relative,
             existing,
         };
@@ -184,17 +186,19 @@ impl<'a> Worker<'a> {
             return Ok(Ended::Copied(0));
         };
         let relative = task.relative.clone();
-        let place = outputs.shop.place(&relative);
-        let existing = match self.standing(outputs, task, source, &place) {
+        let place = outputs.output_dir.place(&relative);
+        let existing = match self.output_state(outputs, task, source, &place) {
             Ok(_) => return Ok(Ended::Copied(0)),
             Err(existing) => existing,
         };
-        let path = self.bench.join(relative.file_name().unwrap_or_default());
+        let path = self
+            .staging_dir
+            .join(relative.file_name().unwrap_or_default());
         copy(&task.path, &path)?;
         if source == Fingerprint::default() {
             // A link has nothing that could be remembered.
             let published = outputs
-                .shop
+                .output_dir
                 .publish(&path, &relative, existing, self.args.sync);
             published.inspect_err(|_| remove(&path))?;
             return Ok(Ended::Copied(0));
@@ -210,7 +214,7 @@ impl<'a> Worker<'a> {
     }
 
     /// What was noted about a finished output, or what may happen to the one that is there.
-    fn standing(
+    fn output_state(
         &self,
         outputs: &Outputs,
         task: &Task,
@@ -223,22 +227,22 @@ impl<'a> Worker<'a> {
                 Err(_) => Existing::Absent,
             });
         }
-        match outputs.state.standing(&task.relative, source, place) {
-            Standing::Finished(note) => Ok(note),
-            Standing::Outdated => Err(Existing::Replace),
-            Standing::Absent => Err(Existing::Absent),
-            Standing::Foreign => Err(Existing::Compare),
+        match outputs.state.output_state(&task.relative, source, place) {
+            OutputState::Finished(note) => Ok(note),
+            OutputState::Outdated => Err(Existing::Replace),
+            OutputState::Absent => Err(Existing::Absent),
+            OutputState::Foreign => Err(Existing::Compare),
         }
     }
 
     /// Moves an output to its place, unless its source changed meanwhile; returns its length.
     fn publish(&self, outputs: &Outputs, task: &Task, made: &Made, note: &Value) -> Result<u64> {
         refuse_changed(task, made.source).inspect_err(|_| remove(&made.path))?;
-        let shop = &outputs.shop;
+        let output_dir = &outputs.output_dir;
         let syncs = self.args.sync;
-        let published = shop.publish(&made.path, &made.relative, made.existing, syncs);
+        let published = output_dir.publish(&made.path, &made.relative, made.existing, syncs);
         published.inspect_err(|_| remove(&made.path))?;
-        let place = shop.place(&made.relative);
+        let place = output_dir.place(&made.relative);
         finish(outputs, task, made.source, &place, note)
     }
 }
@@ -305,7 +309,7 @@ struct Made {
 
 /// Refuses an archive whose output would be that of another.
 fn refuse_contender(task: &Task) -> Result<()> {
-    let Some(other) = contender(&task.path) else {
+    let Some(other) = conflicting_input(&task.path) else {
         return Ok(());
     };
     Err(Error::new(

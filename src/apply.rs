@@ -29,7 +29,8 @@ use crate::image::Digest;
 use crate::input::Source;
 use crate::plan::{Body, Form, OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::threads::IdleThreads;
+use crate::threads::{IdleThreads, Workers};
+use verified::Expected;
 
 /// How to write.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,15 @@ pub struct ApplyOptions<'a> {
     pub link: Link,
     /// Has the last word.
     pub confirm: Option<Confirm<'a>>,
+}
+
+impl ApplyOptions<'_> {
+    fn workers(&self) -> Workers<'_> {
+        Workers {
+            jobs: self.jobs,
+            idle_threads: self.idle_threads,
+        }
+    }
 }
 
 impl Default for ApplyOptions<'_> {
@@ -152,7 +162,7 @@ pub fn apply(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
-    let outcome = check_entries(&plan.entries)?;
+    let outcome = check_entries(&plan.entries, options.workers())?;
     let copied = plan.entries.iter().filter_map(|entry| match entry.body {
         Body::Blob { .. } => Some(entry.len),
         Body::Directory | Body::Bytes(_) => None,
@@ -168,9 +178,14 @@ pub fn apply(
     written.map(|()| outcome)
 }
 
+/// Documents with this many bytes are hashed by all threads.
+const SHARED_MIN: u64 = if cfg!(test) { 64 } else { 256 << 10 };
+
 /// Verifies the documents that are already whole, and that no name leads outside the output.
-fn check_entries(entries: &[OutputEntry]) -> Result<Outcome> {
+fn check_entries(entries: &[OutputEntry], workers: Workers<'_>) -> Result<Outcome> {
     let mut outcome = Outcome::default();
+    let mut documents = Vec::new();
+    let mut documents_len = 0;
     for entry in entries {
         let is_outside = entry
             .name
@@ -196,13 +211,21 @@ fn check_entries(entries: &[OutputEntry]) -> Result<Outcome> {
                 verified::check_digest(&entry.name, &digest, stated)?;
             }
             Body::Bytes(bytes) => {
-                let found = Digest::of(digest.algorithm(), bytes);
-                verified::check_digest(&entry.name, &digest, &found)?;
+                documents_len += body_len(entry);
+                documents.push((&entry.name, digest, bytes));
             }
         }
         outcome.blob_count += 1;
         outcome.blob_bytes += body_len(entry);
     }
+    let workers = match documents_len {
+        SHARED_MIN.. => workers,
+        _ => Workers::ONE,
+    };
+    let checked = workers.map(&documents, |(name, digest, bytes)| {
+        Expected { name, digest }.check_bytes(bytes)
+    });
+    checked.into_iter().collect::<Result<()>>()?;
     Ok(outcome)
 }
 

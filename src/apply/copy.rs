@@ -107,7 +107,9 @@ pub(super) fn run(
         progress,
         |step, progress, scratch| match &tasks[step.place] {
             Task::Blob(job) => shared.copy(job, step, progress, scratch),
-            Task::Region(region) => shared.write_region(region, progress, &mut scratch.piece),
+            Task::Region(region) => {
+                shared.write_region(region, progress, scratch.buffer(region.len))
+            }
         },
     )
 }

@@ -16,6 +16,7 @@ use crate::inventory::{EntryKind, ExtraKind, Inventory};
 use crate::journal::{self, Write};
 use crate::plan::{Body, Draft, Plan};
 use crate::progress::Progress;
+use crate::threads::Workers;
 
 /// What to write into an archive's file so that it becomes a plan's output.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Patch {
 pub fn patch(draft: &Draft<'_>, source: &Source) -> Result<Patch> {
     let inventory = &draft.graph().inventory;
     let plan = refuse(draft, source)?;
-    let outcome = check_entries(&plan.entries)?;
+    let outcome = check_entries(&plan.entries, Workers::ONE)?;
     let mut places = Places::new(inventory, source);
     for entry in &plan.entries {
         match &entry.body {

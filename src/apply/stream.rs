@@ -14,6 +14,7 @@ use crate::input::{BlobSink, PassingBlob, Piece, Source};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation};
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
+use crate::threads::Workers;
 
 /// Small writes are gathered, larger ones pass.
 const BUFFER: usize = 128 << 10;
@@ -70,7 +71,7 @@ impl<'a, W: Write> StreamSink<'a, W> {
     }
 
     fn write_rest(&mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
-        let outcome = check_entries(&plan.entries)?;
+        let outcome = check_entries(&plan.entries, Workers::ONE)?;
         // Everything that can be wrong is found before a document goes out.
         let mut left_out = self.written.clone();
         for entry in &plan.entries {

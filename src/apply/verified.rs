@@ -131,8 +131,18 @@ impl Sink for FileSink<'_> {
 /// blob cost more than the blob.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    pub(super) piece: Vec<u8>,
+    piece: Vec<u8>,
     beside: Buffers,
+}
+
+impl Scratch {
+    /// A buffer of that length, with any bytes in it.
+    pub(super) fn buffer(&mut self, len: usize) -> &mut [u8] {
+        if self.piece.len() < len {
+            self.piece.resize(len, 0);
+        }
+        &mut self.piece[..len]
+    }
 }
 
 impl Default for Scratch {
@@ -155,10 +165,10 @@ pub(super) fn copy_verified(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let (expected, found) = match hash {
-        Hash::None => return copy(blob, sink, None, &mut scratch.piece),
+        Hash::None => return copy(blob, sink, None, scratch),
         Hash::Inline(expected) => {
             let mut hasher = Hasher::new(expected.digest.algorithm());
-            copy(blob, sink, Some(&mut hasher), &mut scratch.piece)?;
+            copy(blob, sink, Some(&mut hasher), scratch)?;
             (expected, hasher.finish())
         }
         Hash::Beside(expected) => {
@@ -174,9 +184,9 @@ fn copy(
     blob: &mut dyn Pieces,
     sink: &mut dyn Sink,
     mut hasher: Option<&mut Hasher>,
-    buffer: &mut Vec<u8>,
+    scratch: &mut Scratch,
 ) -> Result<()> {
-    buffer.resize(PIECE, 0);
+    let buffer = scratch.buffer(PIECE);
     loop {
         let space = sink.fit(buffer.len());
         match blob.next(&mut buffer[..space])? {
@@ -211,10 +221,9 @@ fn copy_beside(
     algorithm: Algorithm,
     scratch: &mut Scratch,
 ) -> Result<Digest> {
-    let Scratch { piece, beside } = scratch;
-    let beside = &*beside;
     let (to_hasher, for_hasher) = mpsc::sync_channel(BESIDE_DEPTH);
-    thread::scope(|scope| {
+    let beside = &scratch.beside;
+    let copied = thread::scope(|scope| {
         let mut hasher = Hasher::new(algorithm);
         let hashing = thread::Builder::new().spawn_scoped(scope, move || {
             for piece in for_hasher {
@@ -229,9 +238,7 @@ fn copy_beside(
             hasher.finish()
         });
         let Ok(hashing) = hashing else {
-            let mut hasher = Hasher::new(algorithm);
-            copy(blob, sink, Some(&mut hasher), piece)?;
-            return Ok(hasher.finish());
+            return Ok(None);
         };
         loop {
             let mut block = beside.take();
@@ -260,10 +267,17 @@ fn copy_beside(
         }
         drop(to_hasher);
         match hashing.join() {
-            Ok(digest) => Ok(digest),
+            Ok(digest) => Ok(Some(digest)),
             Err(panic) => std::panic::resume_unwind(panic),
         }
-    })
+    });
+    if let Some(digest) = copied? {
+        return Ok(digest);
+    }
+    // No thread could be started.
+    let mut hasher = Hasher::new(algorithm);
+    copy(blob, sink, Some(&mut hasher), scratch)?;
+    Ok(hasher.finish())
 }
 
 /// Says which blob has other bytes than its digest states.

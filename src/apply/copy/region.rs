@@ -10,7 +10,7 @@ use crate::input::{BlobAt, BlobName, read_full};
 use crate::inventory::DataLocation;
 use crate::plan::Body;
 use crate::progress::Progress;
-use crate::tar::{canonical, padding};
+use crate::tar::{canonical, canonical_len, padding};
 
 /// Larger blobs are copied one by one.
 pub(in crate::apply) const MAX_BLOB: u64 = 64 << 10;
@@ -30,22 +30,18 @@ impl Shared<'_> {
         &self,
         region: &Region<'_>,
         progress: &dyn Progress,
-        buffer: &mut Vec<u8>,
+        buffer: &mut [u8],
     ) -> Result<()> {
         if progress.is_stopped() {
             return Err(Error::interrupted());
         }
-        buffer.clear();
-        buffer.resize(region.len, 0);
         let mut blobs = Vec::with_capacity(region.entries.len());
-        let mut headers = Vec::with_capacity(region.entries.len());
         let mut at = 0;
         for entry in region.entries {
             let len = body_len(entry);
-            let header = canonical(&entry.name, entry.body == Body::Directory, len);
-            let start = at + header.len();
+            let is_dir = entry.body == Body::Directory;
+            let start = at + canonical_len(&entry.name, is_dir, len) as usize;
             let end = start + len as usize;
-            headers.push((at, header, end));
             if let Body::Blob { digest, data } = &entry.body {
                 let blob = BlobAt {
                     name: BlobName::Entry(&entry.name),
@@ -65,15 +61,19 @@ impl Shared<'_> {
             at = end + padding(len) as usize;
         }
         self.read_all(&blobs, buffer)?;
-        for ((at, header, end), entry) in headers.into_iter().zip(region.entries) {
+        // One read may have brought what stood between two blobs of the input.
+        let mut at = 0;
+        for entry in region.entries {
+            let len = body_len(entry);
+            let header = canonical(&entry.name, entry.body == Body::Directory, len);
             let start = at + header.len();
+            let end = start + len as usize;
             buffer[at..start].copy_from_slice(&header);
             if let Body::Bytes(bytes) = &entry.body {
                 buffer[start..end].copy_from_slice(bytes);
             }
-            // One read may have brought what stood between two blobs of the input.
-            let padded = end + padding((end - start) as u64) as usize;
-            buffer[end..padded].fill(0);
+            at = end + padding(len) as usize;
+            buffer[end..at].fill(0);
         }
         if self.verify == Verify::Full {
             for placed in &blobs {

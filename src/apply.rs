@@ -1,4 +1,4 @@
-//! Apply: writes the output that a [`Plan`] lists, whole and verified or not at all.
+//! Apply: writes the output that a [`Plan`] lists. It appears only when it is complete and verified.
 
 mod archive;
 mod compressed;
@@ -32,21 +32,21 @@ use crate::progress::Progress;
 use crate::threads::{IdleThreads, Workers};
 use verified::Expected;
 
-/// How to write.
+/// Options for writing an output.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ApplyOptions<'a> {
-    /// Wait until the output is on the disk.
+    /// Wait until the output is on disk.
     pub sync: bool,
     /// How many threads copy and verify blobs.
     pub jobs: NonZeroUsize,
     /// Idle threads that may help.
     pub idle_threads: Option<&'a IdleThreads>,
-    /// What is verified before the output gets its name.
+    /// What is verified before the output is renamed into place.
     pub verify: Verify,
-    /// How blobs of a layout directory come from those of another.
+    /// How blobs are copied from one layout directory to another.
     pub link: Link,
-    /// Has the last word.
+    /// Called before the output is renamed into place.
     pub confirm: Option<Confirm<'a>>,
 }
 
@@ -73,28 +73,28 @@ impl Default for ApplyOptions<'_> {
 }
 
 impl ApplyOptions<'_> {
-    /// The same, waiting until the output is on the disk or not.
+    /// Sets whether to wait until the output is on disk.
     #[must_use]
     pub fn with_sync(mut self, sync: bool) -> Self {
         self.sync = sync;
         self
     }
 
-    /// The same with so many threads.
+    /// Sets the number of threads.
     #[must_use]
     pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
         self.jobs = jobs;
         self
     }
 
-    /// The same, verifying this.
+    /// Sets what is verified.
     #[must_use]
     pub fn with_verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
         self
     }
 
-    /// The same with blobs of layout directories from one another like this.
+    /// Sets how blobs are copied from one layout directory to another.
     #[must_use]
     pub fn with_link(mut self, link: Link) -> Self {
         self.link = link;
@@ -102,8 +102,8 @@ impl ApplyOptions<'_> {
     }
 }
 
-/// Asked when the file of an archive is whole, right before it gets its name; after an error it gets
-/// none, and nothing is left.
+/// Called when the archive's file is complete, right before it is renamed into place. After an error
+/// it is not renamed, and nothing is left behind.
 #[derive(Clone, Copy)]
 pub struct Confirm<'a>(pub &'a (dyn Fn() -> Result<()> + Sync));
 
@@ -119,20 +119,20 @@ pub enum Verify {
     /// Every blob, against its digest.
     #[default]
     Full,
-    /// Documents and configs, which the plan rests on and which were verified when they were read.
-    /// All other blobs are only held to their length.
+    /// Documents and configs, which the plan depends on and which were verified when they were read.
+    /// Of all other blobs, only the length is checked.
     Documents,
 }
 
-/// Whether files of a layout directory share their bytes with the input's. They are verified all
-/// the same.
+/// Whether files of a layout directory share their bytes with the input's. They are verified in
+/// both cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Link {
-    /// Where the filesystem can share blocks (reflinks), and keeps later changes of one file from
+    /// If the filesystem can share blocks (reflinks), so that a later change to one file does not affect
     /// the other.
     #[default]
     Auto,
-    /// As hard links where that is possible: what changes one file changes the other.
+    /// As hard links if possible: a change to one file changes the other.
     Hard,
     /// Never: every byte is copied.
     Never,
@@ -142,13 +142,13 @@ pub enum Link {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How many blobs the output holds, all of them verified.
+    /// The number of blobs in the output, all of them verified.
     pub blob_count: u64,
-    /// How many bytes these have.
+    /// Their total length in bytes.
     pub blob_bytes: u64,
 }
 
-/// Writes the plan's entries to the target. The output gets its name only when every byte is
+/// Writes the plan's entries to the target. The output is renamed into place only when every byte is
 /// written and verified; on an error nothing is left behind.
 ///
 /// The plan must have been made for the target's [form](Target::form).
@@ -181,7 +181,7 @@ pub fn apply(
 /// Documents with this many bytes are hashed by all threads.
 const SHARED_MIN: u64 = if cfg!(test) { 64 } else { 256 << 10 };
 
-/// Verifies the documents that are already whole, and that no name leads outside the output.
+/// Verifies the documents whose bytes are known, and that no name leads outside the output.
 fn check_entries(entries: &[OutputEntry], workers: Workers<'_>) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut documents = Vec::new();

@@ -78,7 +78,7 @@ impl Error {
         }
     }
 
-    /// The error of work that was told to stop.
+    /// The error of work that was asked to stop.
     pub(crate) fn interrupted() -> Self {
         Error::new(
             Code::Interrupted,
@@ -156,7 +156,7 @@ impl Error {
         self.0.code.class()
     }
 
-    /// The file or directory that the error is about: the archive itself if it is about something
+    /// The file or directory that the error is about: the archive if it is about something
     /// in it. `None` if the message names none.
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
@@ -188,7 +188,7 @@ impl Error {
         let mut text = self.to_string();
         if let Some(source) = &self.0.source {
             text.push_str(": ");
-            // An error of the system says all that it knows by itself.
+            // A system error's message is complete without its causes.
             match source.downcast_ref::<Error>() {
                 Some(error) => text.push_str(&error.message_with_causes()),
                 None => text.push_str(&source.to_string()),

@@ -64,8 +64,8 @@ impl Fix {
         Self::default()
     }
 
-    /// Fixes the input and writes the output. The output appears complete or not at all; in place, a
-    /// file that could not be fixed is what it was.
+    /// Fixes the input and writes the output. The output appears only when it is complete; in place, a
+    /// file that could not be fixed is unchanged.
     ///
     /// # Errors
     /// The input is not an image, is damaged or ambiguous; the output exists or cannot be written. The
@@ -74,7 +74,7 @@ impl Fix {
         self.run_observed(input, output, &Unobserved)
     }
 
-    /// The same, with an observer that is told of its progress.
+    /// The same, with an observer that is notified of its progress.
     ///
     /// # Errors
     /// Those of [`run`](Self::run), and those of the observer.
@@ -88,7 +88,7 @@ impl Fix {
     }
 
     /// A dry run: what [`run`](Self::run) would do for an output of that form. It writes nothing but
-    /// temporary files, and restores an input whose in-place fix did not end.
+    /// temporary files, and restores an input whose in-place fix was interrupted.
     ///
     /// # Errors
     /// Those of [`run`](Self::run), without those of the output and of damaged layers.
@@ -96,7 +96,7 @@ impl Fix {
         self.plan_only_observed(input, form, &Unobserved)
     }
 
-    /// The same, with an observer that is told of its progress.
+    /// The same, with an observer that is notified of its progress.
     ///
     /// # Errors
     /// Those of [`plan_only`](Self::plan_only).
@@ -117,7 +117,7 @@ impl Fix {
         self
     }
 
-    /// The architecture to take for this machine's, by Go's name, such as `amd64`: with it, an output
+    /// The architecture to use as this machine's, by Go's name, such as `amd64`: with it, an output
     /// does not depend on the machine.
     #[must_use]
     pub fn host_architecture(mut self, architecture: impl Into<String>) -> Self {
@@ -146,7 +146,7 @@ impl Fix {
         self
     }
 
-    /// Gives the one image this name instead of those it has; can be given several times.
+    /// Gives the only image this name instead of its own; can be given several times.
     #[must_use]
     pub fn name(mut self, name: Reference) -> Self {
         self.plan.names.push(name);
@@ -214,14 +214,14 @@ impl Fix {
         self
     }
 
-    /// How the blobs of one layout directory become those of another.
+    /// How blobs are copied from one layout directory to another.
     #[must_use]
     pub fn link(mut self, link: Link) -> Self {
         self.link = link;
         self
     }
 
-    /// Whether to wait until the output is on the disk.
+    /// Whether to wait until the output is on disk.
     #[must_use]
     pub fn sync(mut self, sync: bool) -> Self {
         self.sync = sync;
@@ -235,7 +235,7 @@ impl Fix {
         self
     }
 
-    /// What compressed archives and layers may ask for.
+    /// Limits on decompression of archives and layers.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -258,7 +258,7 @@ impl Fix {
         self
     }
 
-    /// Whether an input whose in-place fix did not end is restored first, which writes to it. Otherwise
+    /// Whether an input whose in-place fix was interrupted is restored first, which writes to it. Otherwise
     /// it is an error. True by default.
     #[must_use]
     pub fn recover(mut self, recover: bool) -> Self {

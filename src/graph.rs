@@ -28,25 +28,25 @@ pub use image::{ManifestFacts, Role as ManifestRole};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Graph {
-    /// What the source holds. Its blobs include the files that are listed in `renamed`.
+    /// What the source contains. Its blobs include the files that are listed in `renamed`.
     pub inventory: Inventory,
     /// The top-level index.
     pub root: Document,
     /// Whether the source has no such index, and `root` says what `manifest.json` does.
     pub is_root_synthesized: bool,
-    /// Documents that the source does not hold because another form says the same.
+    /// Documents that the source does not contain because another form says the same.
     pub synthesized: BTreeMap<Digest, Vec<u8>>,
     /// Files that were named by something other than their digest.
     pub renamed: Vec<RenamedFile>,
     /// Every other index and manifest that is present, by digest.
     pub documents: BTreeMap<Digest, Document>,
-    /// The digests of `documents`; what a document names stands before it.
+    /// The digests of `documents`; what a document names comes before it.
     pub children_first: Vec<Digest>,
     /// What each manifest is.
     pub manifests: BTreeMap<Digest, ManifestFacts>,
     /// Pointers to content that is not there.
     pub missing: Vec<Missing>,
-    /// Keys that stand twice, where that was let through.
+    /// Duplicate keys, if they were accepted.
     pub repeated_keys: Vec<RepeatedKey>,
     /// The images of `manifest.json`, if there is one.
     pub docker_archive: Option<Vec<DockerArchiveItem>>,
@@ -117,7 +117,7 @@ impl Graph {
 ///
 /// # Errors
 /// A document that is not valid, ambiguous or damaged; sizes that differ; an
-/// archive in which no image is whole.
+/// archive in which no image is complete.
 pub fn resolve(
     inventory: Inventory,
     blobs: &dyn BlobSource,

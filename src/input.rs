@@ -51,7 +51,7 @@ pub struct Source {
     start: OnceLock<Vec<u8>>,
     /// What the archive was compressed with as a whole.
     outer: Option<Content>,
-    /// Temporary files with blobs that the input does not hold in this form.
+    /// Temporary files with blobs that the input does not contain in this form.
     spooled: Vec<Arc<File>>,
 }
 
@@ -76,7 +76,7 @@ impl Source {
                 false => Hint::GiveFile,
             }));
         }
-        // Nor may one wait that took the file's place meanwhile.
+        // Opening must not block either if a FIFO replaced the file since then.
         let file = File::options()
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
@@ -90,10 +90,10 @@ impl Source {
         Ok(source)
     }
 
-    /// Opens an archive that is to be fixed in place, and keeps others from using it meanwhile.
+    /// Opens an archive that is to be fixed in place, and locks it against use by others.
     ///
     /// # Errors
-    /// It is no regular file, cannot be written, or is in use.
+    /// It is not a regular file, cannot be written, or is in use.
     pub fn open_in_place(path: &Path) -> Result<Source> {
         let file = journal::open_writable(path)?;
         journal::exclusive(&file, path)?;
@@ -105,7 +105,7 @@ impl Source {
     /// A file or directory that is open already; `path` is what messages call it.
     ///
     /// # Errors
-    /// It cannot be looked at.
+    /// Its metadata cannot be read.
     pub fn of(file: File, path: &Path) -> Result<Source> {
         Ok(Source {
             path: path.to_owned(),
@@ -117,7 +117,7 @@ impl Source {
         })
     }
 
-    /// Half old and half new, a file is no image at all.
+    /// A file that is half old and half new is not an image.
     fn refuse_unfinished(&self, is_link: bool) -> Result<()> {
         if !journal::is_pending(&self.path, is_link).context("open", &self.path)? {
             return Ok(());
@@ -138,7 +138,7 @@ impl Source {
         self.metadata.is_dir()
     }
 
-    /// The file that holds the bytes at `data`, and where in it they begin. An archive's file
+    /// The file that contains the bytes at `data`, and where in it they begin. An archive's file
     /// is shared, so it must only be read by position.
     pub(crate) fn open_blob(&self, data: &DataLocation) -> Result<(Arc<File>, u64)> {
         match data {
@@ -158,13 +158,13 @@ impl Source {
         }
     }
 
-    /// Takes a temporary file that holds blobs, and returns its number.
+    /// Adds a temporary file that contains blobs, and returns its number.
     pub(crate) fn add_spooled(&mut self, file: Arc<File>) -> usize {
         self.spooled.push(file);
         self.spooled.len() - 1
     }
 
-    /// Whether `other` is the very file or directory that was opened.
+    /// Whether `other` is the file or directory that was opened.
     pub(crate) fn is_same_file(&self, other: &Metadata) -> bool {
         (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())
     }
@@ -181,7 +181,7 @@ impl Source {
         &self.file
     }
 
-    /// The bytes at a place.
+    /// The bytes at a location.
     pub(crate) fn read_range(&self, data: &DataLocation, len: u64) -> Result<Vec<u8>> {
         if let DataLocation::Offset(offset) = data
             && let Some(bytes) = self.known(*offset, len)
@@ -207,7 +207,7 @@ impl Source {
     }
 
     /// Bytes of an archive's beginning, which is read at the first call. What cannot be read then is
-    /// read again by whoever can say what is wrong.
+    /// read again by code that can say what is wrong.
     fn known(&self, offset: u64, len: u64) -> Option<&[u8]> {
         let end = offset.checked_add(len).filter(|end| *end <= START_LEN)?;
         let start = self.start.get_or_init(|| {
@@ -221,7 +221,7 @@ impl Source {
         start.get(offset as usize..end as usize)
     }
 
-    /// The first bytes at `data`: as many as `sniff` looks at, or all there are.
+    /// The first bytes at `data`: as many as `sniff` examines, or all there are.
     fn head(&self, data: &DataLocation, len: u64) -> Result<Vec<u8>> {
         self.read_range(data, len.min(SNIFF_LEN as u64))
     }
@@ -248,7 +248,7 @@ impl Source {
         }
     }
 
-    /// The error for a place that only another source has.
+    /// The error for a location that only another source has.
     fn absent(&self, data: &DataLocation) -> Error {
         self.short(data, io::ErrorKind::NotFound.into())
     }

@@ -142,7 +142,7 @@ pub use graph::resolve;
 pub use input::{Source, SpoolOptions, scan};
 pub use plan::{Draft, NewLayer, NewLayers, Plan, PlanOptions, Transcode, plan};
 
-// What an input holds.
+// What an input contains.
 pub use graph::docker_archive::{DockerArchiveItem, LayerSource, RenamedFile};
 pub use graph::document::{Document, RepeatedKey, Shape};
 pub use graph::pointer::{Link as PointerLink, Pointer};

@@ -35,7 +35,7 @@ impl RootName {
     }
 }
 
-/// In which property of its document a descriptor stands.
+/// In which property of its document a descriptor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// An item of an index's `manifests`.
@@ -71,7 +71,7 @@ impl Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Step {
-    /// The property that holds the descriptor.
+    /// The property that contains the descriptor.
     pub role: Role,
     /// The position in that property, from 0; 0 for a property that is not a list.
     pub position: usize,

@@ -46,15 +46,15 @@ pub struct PlanOptions {
     pub images: Vec<ImageChoice>,
     /// What is done about content that the input lacks.
     pub missing: MissingPolicy,
-    /// The names of the one image, instead of those it has; as they are if there is none.
+    /// The names of the only image, instead of its own; unchanged if there is none.
     pub names: Vec<Reference>,
     /// Whose media types documents and what they name get.
     pub family: Family,
-    /// What layers are compressed with; as they are if there is none.
+    /// What layers are compressed with; unchanged if there is none.
     pub compression: Option<Compression>,
-    /// What some reader cannot read: such layers become gzip, if nothing else is asked for.
+    /// What some reader cannot read: such layers become gzip unless another compression is requested.
     pub avoid: Vec<Content>,
-    /// Names that become others: old and new.
+    /// Names to replace: old and new.
     pub renames: Vec<(Reference, Reference)>,
 }
 
@@ -73,7 +73,7 @@ impl PlanOptions {
         self
     }
 
-    /// The same with one image more to keep.
+    /// The same with one more image to keep.
     #[must_use]
     pub fn with_image(mut self, image: ImageChoice) -> Self {
         self.images.push(image);
@@ -87,7 +87,7 @@ impl PlanOptions {
         self
     }
 
-    /// The same with one name more for the image.
+    /// The same with one more name for the image.
     #[must_use]
     pub fn with_name(mut self, name: Reference) -> Self {
         self.names.push(name);
@@ -115,7 +115,7 @@ impl PlanOptions {
         self
     }
 
-    /// The same with one name more that becomes another.
+    /// The same with one more name to replace.
     #[must_use]
     pub fn with_rename(mut self, old: Reference, new: Reference) -> Self {
         self.renames.push((old, new));
@@ -131,7 +131,7 @@ pub enum ImageChoice {
     Name(Reference),
     /// The one whose manifest, index or config has that digest.
     Digest(Digest),
-    /// The one at that place, counted from 1.
+    /// The one at that position, counted from 1.
     Number(usize),
 }
 
@@ -190,7 +190,7 @@ impl FromStr for ImageChoice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissingPolicy {
-    /// Keep the documents as they are, and report it.
+    /// Keep the documents unchanged, and report it.
     #[default]
     Keep,
     /// Leave out the manifests that need it, and what refers to these.
@@ -206,7 +206,7 @@ pub enum MissingPolicy {
 ///
 /// # Errors
 /// `index.json` and `manifest.json` that disagree, a layer in a compression that OCI does not name,
-/// an image, name or platform that was asked for and is not there.
+/// a requested image, name or platform that is not there.
 pub fn plan<'a>(
     graph: &'a Graph,
     options: &'a PlanOptions,
@@ -249,7 +249,7 @@ pub struct OutputEntry {
     pub len: u64,
     /// Where the bytes come from.
     pub body: Body,
-    /// Where the input has what these bytes take the place of.
+    /// Where the input has the bytes that these replace.
     pub replaces: Option<DataLocation>,
 }
 
@@ -258,13 +258,13 @@ pub struct OutputEntry {
 pub enum Body {
     /// A directory has none.
     Directory,
-    /// Copied from the source, and verified against this digest on the way.
+    /// Copied from the source, and verified against this digest.
     Blob {
         /// What the bytes must hash to.
         digest: Digest,
         /// Where they are in the source.
         data: DataLocation,
     },
-    /// A document, already whole.
+    /// A document whose bytes are known.
     Bytes(Vec<u8>),
 }

@@ -1,7 +1,7 @@
 //! The one place where files get their final names.
 //!
 //! A file or directory is staged: it is filled without a name, or under a temporary one in the directory that
-//! its final name is in. When it is complete it is synced, if that is wanted, and gets its final name: where
+//! its final name is in. When it is complete it is synced, if that is wanted, and gets its final name, where
 //! nothing is, in place of a file, or in exchange for a directory. So what has a final name is complete, and
 //! what a run leaves when it is killed has no name or one that the next run knows.
 

@@ -23,18 +23,18 @@ pub enum Status {
     Unchanged,
     /// A dry run found something to change.
     WouldFix,
-    /// The input is again what it was before an in-place fix that did not end.
+    /// The input is again what it was before an in-place fix that was interrupted.
     Restored,
     /// There is no output.
     Failed,
     /// In a batch: an earlier run finished the output, and it stayed.
     Kept,
-    /// In a batch: an archive, and none of images.
+    /// In a batch: an archive, but not an image archive.
     Skipped,
 }
 
 impl Status {
-    /// The status as it stands in the JSON report.
+    /// The status as it appears in the JSON report.
     pub fn name(self) -> &'static str {
         match self {
             Status::Fixed => "fixed",
@@ -105,7 +105,7 @@ pub struct Report<'a> {
     pub status: Status,
     /// What went wrong, if something did.
     pub error: Option<&'a Error>,
-    /// The words for what depends on who shows it.
+    /// The wording of what depends on the program that shows it.
     pub wording: &'a dyn Wording,
 }
 
@@ -173,7 +173,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// A run that only brought the input back, if there was something to bring back.
+    /// A run that only restored the input, if that was necessary.
     pub fn recovered(input: &'a str, is_restored: bool) -> Self {
         let status = match is_restored {
             true => Status::Restored,
@@ -190,7 +190,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// An archive that holds no image, as `error` says.
+    /// An archive that contains no image, as `error` says.
     pub fn skipped(input: &'a str, error: &'a Error) -> Self {
         Self::without_plan(input, Status::Skipped, Some(error))
     }

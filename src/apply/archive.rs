@@ -31,7 +31,7 @@ pub(super) fn write(
     let places = Places::of(&plan.entries)?;
     let holes = places.holes(&plan.entries, source)?;
     let kept: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
-    // What is small fails as early when it is written.
+    // A small output fails just as early while it is written.
     if places.len >= RESERVED {
         space::check(target.parent(), places.len.saturating_sub(kept))?;
     }
@@ -86,23 +86,23 @@ pub(super) fn write(
     publish(output, target, options)
 }
 
-/// Files from this size are worth a look at the free space and a reservation, which cost as much as
+/// From this size, free space is checked and reserved first, which takes as long as
 /// writing a small file.
 const RESERVED: u64 = 256 << 10;
 
-/// Gives the file its length; a new file is all zeros, so padding and end marker are there.
+/// Sets the file's length. A new file is all zeros, so it already has padding and the end-of-archive marker.
 pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
     reserve_around(file, len, &[])
 }
 
-/// The same, but for the holes, which are in order.
+/// Reserves everything except the holes, which are in order.
 fn reserve_around(file: &File, len: u64, holes: &[Range<u64>]) -> io::Result<()> {
     if len < RESERVED {
         return file.set_len(len);
     }
     let mut at = 0;
     for hole in holes.iter().chain([&(len..len)]) {
-        // Not every filesystem can reserve space, so other errors mean nothing.
+        // Not every filesystem can reserve space, so other errors are ignored.
         let reserved = match hole.start > at {
             true => fallocate(file, FallocateFlags::empty(), at, hole.start - at),
             false => Ok(()),
@@ -120,7 +120,7 @@ pub(super) fn create(target: &Target) -> Result<StagedFile> {
     StagedFile::create(target.path()).context("create", target.path())
 }
 
-/// Gives a complete archive its name, unless the caller objects.
+/// Renames a complete archive into place, unless the caller objects.
 pub(super) fn publish(file: StagedFile, target: &Target, options: &ApplyOptions) -> Result<()> {
     if let Some(Confirm(confirm)) = options.confirm {
         confirm()?;

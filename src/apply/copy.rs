@@ -1,4 +1,4 @@
-//! Copies blobs with several threads, and verifies every byte on the way.
+//! Copies blobs with several threads, and verifies every byte.
 
 mod blob;
 mod link;
@@ -43,8 +43,8 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Whether the bytes are hashed on their way. Those of a temporary file of ours were hashed when
-    /// they were written, and nobody else can open it.
+    /// Whether the bytes are hashed while they are copied. Those of ocify's temporary files were hashed when
+    /// they were written, and no other process can open these files.
     fn is_hashed(&self, verify: Verify) -> bool {
         verify == Verify::Full && !matches!(self.data, DataLocation::Spooled { .. })
     }
@@ -61,13 +61,13 @@ impl Job<'_> {
 /// Where a blob is copied to.
 #[derive(Debug)]
 pub(super) enum Destination<'a> {
-    /// Into a file that other threads write too. What was not written there is zeros.
+    /// Into a file that other threads write too. Bytes that were not written are zeros.
     At(&'a File, u64),
     /// To a new file.
     New(PathBuf),
 }
 
-/// Small entries that stand one after the other in an archive: headers, bodies and all.
+/// Small entries that follow one another in an archive, with headers and bodies.
 #[derive(Debug)]
 pub(super) struct Region<'a> {
     pub(super) entries: &'a [OutputEntry],
@@ -116,7 +116,7 @@ pub(super) fn run(
 
 /// A task, or a part of one, in the order of work.
 struct Step {
-    /// The task's place in the output.
+    /// The task's position in the output.
     place: usize,
     /// Which bytes of its blob.
     bytes: Range<u64>,

@@ -67,7 +67,7 @@ pub(super) fn write(
     }
 }
 
-/// Whether the input's files need no room in the output, which the first of them tells for all.
+/// Whether the input's files need no space in the output. The first of them decides for all.
 fn is_shared(plan: &Plan, source: &Source, root: &Path, link: Link) -> Result<bool> {
     let mut blobs = plan.entries.iter().filter_map(|entry| match &entry.body {
         Body::Blob { data, .. } => Some(data),

@@ -1,4 +1,4 @@
-//! Where an output goes, before anything was looked at.
+//! Where an output goes, before anything is checked.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -44,7 +44,7 @@ pub(super) struct Stream<'a> {
     pub(super) writer: Box<dyn Write + Send + 'a>,
     /// What messages call it.
     pub(super) name: PathBuf,
-    /// Of a file, so that the input can be recognised.
+    /// For a file, so that the input can be recognized.
     pub(super) metadata: Option<Metadata>,
 }
 
@@ -73,8 +73,8 @@ impl<'a> Output<'a> {
         Self::new(Kind::Path(path.into(), PathKind::Layout))
     }
 
-    /// An archive, written to anything from its first byte to its last. After an error the writer has
-    /// received a part of it, and never the files at the root without which it is not an image.
+    /// An archive, written from its first byte to its last. After an error the writer has
+    /// received a part of it, but never the files at the root without which it is not an image.
     pub fn stream(writer: impl Write + Send + 'a) -> Self {
         Self::new(Kind::Stream(Stream {
             writer: Box::new(writer),
@@ -84,7 +84,7 @@ impl<'a> Output<'a> {
     }
 
     /// An archive, written to a file that is open already, such as standard output. `name` is what
-    /// messages call it. The input is recognised, and refused.
+    /// messages call it. The input is recognized and refused.
     ///
     /// # Errors
     /// The file's metadata cannot be read.
@@ -98,7 +98,7 @@ impl<'a> Output<'a> {
         })))
     }
 
-    /// The input itself, of which only what differs is rewritten.
+    /// The input, of which only what differs is rewritten.
     pub fn in_place() -> Self {
         Self::new(Kind::InPlace)
     }

@@ -1,5 +1,5 @@
-//! An archive as a few writes: entries that change take the places of those that were there, and
-//! what finds no place goes into a new tail. All of it is computed, and refused, before the first write.
+//! An archive as a few writes: entries that change replace the old ones, and
+//! those that do not fit go into a new tail. ocify computes or refuses all of it before the first write.
 
 mod clone;
 mod place;
@@ -23,7 +23,7 @@ use crate::threads::Workers;
 pub struct Patch {
     /// In order, without overlap.
     writes: Vec<Write>,
-    /// How many bytes stand before a new tail; all of them where there is none.
+    /// How many bytes precede a new tail; all of them if there is none.
     kept_len: u64,
     old_len: u64,
     new_len: u64,
@@ -41,7 +41,7 @@ impl Patch {
 /// [`Form::Patch`](crate::plan::Form::Patch).
 ///
 /// # Errors
-/// Something would have to change that cannot change in the file as it is.
+/// Something would have to change that cannot be changed in the existing file.
 pub fn patch(draft: &Draft<'_>, source: &Source) -> Result<Patch> {
     let inventory = &draft.graph().inventory;
     let plan = refuse(draft, source)?;
@@ -58,11 +58,11 @@ pub fn patch(draft: &Draft<'_>, source: &Source) -> Result<Patch> {
     places.finish(plan, outcome)
 }
 
-/// Rewrites the archive in its own file, which `source` has open for that.
+/// Rewrites the archive in place. `source` has its file open for writing.
 ///
 /// # Errors
 /// A blob is not what its digest says, if that is verified; the file or its journal cannot be written.
-/// The file is then what it was.
+/// The file is then unchanged.
 pub fn apply_in_place(
     patch: &Patch,
     plan: &Plan,
@@ -80,8 +80,8 @@ pub fn apply_in_place(
     Ok(patch.outcome)
 }
 
-/// Writes the patched archive to a new file: a clone of the old one where the filesystem can do that,
-/// else a copy that the system makes.
+/// Writes the patched archive to a new file: a clone of the old one if the filesystem can do that,
+/// otherwise a copy made by the system.
 ///
 /// # Errors
 /// The output cannot be written. Nothing is left behind then.
@@ -131,7 +131,7 @@ fn refuse_changed(patch: &Patch, source: &Source) -> Result<()> {
     .with_hint(Hint::RetryWhenIdle))
 }
 
-/// What no patch can do, whatever the entries are.
+/// Refuses what no patch can do, whatever the entries are.
 fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
     if source.is_directory() {
         return Err(refused(source, "it is a directory"));
@@ -170,7 +170,7 @@ fn refuse_special(inventory: &Inventory, source: &Source) -> Result<()> {
     })
 }
 
-/// The error for an archive that has to be written anew.
+/// The error for an archive that has to be rewritten.
 fn refused(source: &Source, why: &str) -> Error {
     Error::new(
         Code::InPlaceRefused,

@@ -1,4 +1,4 @@
-//! Pieces of an output that several threads do, and the first of their errors.
+//! Pieces of an output that several threads work on, and the first of their errors.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,21 +10,21 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::threads;
 
-/// A thread is started for so many bytes, and not for fewer.
+/// A thread is started only for at least this many bytes.
 const THREAD_MIN: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 
 /// Something to do that depends on nothing else.
 pub(super) trait Piece: Sync {
-    /// Where it stands among all: of several errors the one of the least place counts.
+    /// Its position among all pieces: of several errors, the one at the lowest position counts.
     fn place(&self) -> usize;
-    /// How many bytes it is about.
+    /// How many bytes it processes.
     fn len(&self) -> u64;
 }
 
 /// The first error of all pieces, whichever thread was faster.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The place of the first piece that failed; those after it need not be done.
+    /// The position of the first piece that failed; those after it need not be done.
     place: AtomicUsize,
     error: Mutex<Option<Error>>,
 }
@@ -62,7 +62,7 @@ impl Failure {
 pub(super) struct PieceProgress<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) failure: &'a Failure,
-    /// The place of the piece.
+    /// The position of the piece.
     pub(super) place: usize,
 }
 
@@ -80,8 +80,8 @@ impl Progress for PieceProgress<'_> {
     }
 }
 
-/// Does all pieces, begun in the order in which they are given, with buffers that each thread has for
-/// itself. Pieces after a failed one in place are left out, and stopped by the progress that `work` gets.
+/// Does all pieces, started in the order in which they are given. Each thread has its own
+/// buffers. Pieces positioned after a failed one are skipped, or stopped by the progress that `work` gets.
 ///
 /// # Errors
 /// The first that `work` returns.
@@ -127,7 +127,7 @@ pub(super) fn each<P: Piece>(
     failure.into_result()
 }
 
-/// Keeps the other threads from going on for nothing.
+/// Stops the other threads, whose work would be for nothing.
 struct StopOnPanic<'a>(&'a Failure);
 
 impl Drop for StopOnPanic<'_> {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_error_of_the_first_place_is_returned() {
-        // Begun in another order than that of their places.
+        // Started in another order than that of their positions.
         let pieces: Vec<Number> = (0..100).rev().map(Number).collect();
         for jobs in [1, 4] {
             let options = ApplyOptions {

@@ -1,4 +1,4 @@
-//! Compresses layers anew, as a plan asks for, into temporary files that join the source.
+//! Recompresses layers, as a plan requires, into temporary files that are added to the source.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -21,7 +21,7 @@ const THREADS_PER_JOB: usize = 2;
 
 /// Layers from this size, compressed, are worth starting threads for.
 const SMALL: u64 = 256 << 10;
-/// Where layers begin in a temporary file: filesystems that can share blocks share whole ones.
+/// Where layers begin in a temporary file: filesystems that can share blocks share only complete ones.
 const BLOCK: u64 = 4096;
 
 /// How to compress.
@@ -36,14 +36,14 @@ pub struct RecompressOptions<'a> {
     pub jobs: NonZeroUsize,
     /// Idle threads that may help.
     pub idle_threads: Option<&'a IdleThreads>,
-    /// What layers may ask for.
+    /// Limits on decompression.
     pub limits: Limits,
-    /// The directory that holds the new layers until the output is written.
+    /// The directory that contains the new layers until the output is written.
     pub directory: &'a Path,
 }
 
 impl<'a> RecompressOptions<'a> {
-    /// One thread and the usual levels and limits. The directory holds the new layers until the output
+    /// One thread and the usual levels and limits. The directory contains the new layers until the output
     /// is written.
     pub fn new(directory: &'a Path) -> Self {
         RecompressOptions {
@@ -70,7 +70,7 @@ impl<'a> RecompressOptions<'a> {
         self
     }
 
-    /// The same with so many threads.
+    /// The same with this many threads.
     #[must_use]
     pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
         self.jobs = jobs;
@@ -85,12 +85,12 @@ impl<'a> RecompressOptions<'a> {
     }
 }
 
-/// Does the work that a plan asks for. Every layer is verified against its digest and, without
+/// Does the work that a plan requires. Every layer is verified against its digest and, without
 /// compression, against its diff ID. Progress counts the bytes of the old layers.
 ///
 /// # Errors
 /// A layer is damaged, is not what its diff ID says, or becomes larger than the ratio allows; the
-/// directory has no room.
+/// directory has no space.
 pub fn recompress(
     transcodes: &[Transcode],
     source: &mut Source,
@@ -123,7 +123,7 @@ pub fn recompress(
 
 /// All layers in their new form.
 struct Done {
-    /// The temporary files that hold them: one for each thread, since a process may have few files open.
+    /// The temporary files that contain them: one for each thread, since a process may have few files open.
     files: Vec<Arc<File>>,
     /// In the order of the plan.
     places: Vec<Spooled>,
@@ -132,7 +132,7 @@ struct Done {
 /// A layer in its new form.
 struct Spooled {
     layer: Transcoded,
-    /// Which of the temporary files holds it, and where in it.
+    /// Which of the temporary files contains it, and where.
     file: usize,
     offset: u64,
 }
@@ -179,7 +179,7 @@ fn all(
             let next = lock(&schedule).next();
             let Some((place, threads)) = next else { return };
             add_helper();
-            // What no other layer takes helps with this one; so do threads that become idle later.
+            // Threads that no other layer uses help with this one; so do threads that become idle later.
             let borrowed: Vec<BorrowedThread<'_>> = match transcodes[place].len {
                 SMALL.. => options
                     .idle_threads
@@ -215,15 +215,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A temporary file that takes one layer after the other.
+/// A temporary file to which layers are written one after the other.
 struct Spool {
     file: Arc<File>,
-    /// Its place among those of all threads.
+    /// Its index among those of all threads.
     number: usize,
 }
 
 impl Spool {
-    /// One more of `files`.
+    /// Creates a file and adds it to `files`.
     fn new(directory: &Path, files: &Mutex<Vec<Arc<File>>>) -> Result<Spool> {
         let created =
             tempfile::tempfile_in(directory).context("create a temporary file in", directory)?;
@@ -247,9 +247,9 @@ impl Spool {
 
 /// Which layer is next, and how many threads compress it.
 struct Schedule {
-    /// Places and lengths, the largest last.
+    /// Indexes and lengths, the largest last.
     waiting: Vec<(usize, u64)>,
-    /// The bytes that nobody has begun with.
+    /// The bytes that no thread has started on.
     left: u64,
     jobs: usize,
     /// Threads that no layer uses. There are more than processors: a layer has none to compress

@@ -1,4 +1,4 @@
-//! Writes an archive from its first byte to its last, where nothing can be written out of order.
+//! Writes an archive from its first byte to its last, for outputs that cannot be written out of order.
 
 use std::io::Write;
 use std::path::Path;
@@ -94,7 +94,7 @@ impl<'a, W: Write> Sequence<'a, W> {
         self.output.skip(padding(len))
     }
 
-    /// Writes a blob of `len` bytes, and verifies it if that was asked for.
+    /// Writes a blob of `len` bytes, and verifies it if requested.
     pub(super) fn blob(
         &mut self,
         name: &str,
@@ -113,7 +113,7 @@ impl<'a, W: Write> Sequence<'a, W> {
         self.output.skip(padding(len))
     }
 
-    /// Writes the end, and gives the output back.
+    /// Writes the end, and returns the output.
     pub(super) fn finish(mut self) -> Result<W> {
         self.output.skip(END_LEN)?;
         let Output { mut output, path } = self.output;

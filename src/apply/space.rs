@@ -1,4 +1,4 @@
-//! Room for the output.
+//! Free space for the output.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use rustix::fs::statvfs;
 
 use crate::error::{Code, Error, Hint, Result, show_path};
 
-/// Refuses early what would only fail after gigabytes.
+/// Refuses early an output that would otherwise fail after gigabytes.
 pub(super) fn check(parent: &Path, needed: u64) -> Result<()> {
-    // A filesystem that cannot tell, or says that it has no blocks at all, may still have room.
+    // A filesystem that does not say, or says that it has no blocks, may still have space.
     let Some(space) = statvfs(parent).ok().filter(|space| space.f_blocks > 0) else {
         return Ok(());
     };

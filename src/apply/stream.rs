@@ -1,4 +1,4 @@
-//! Writes an archive to a stream: that of a source, or one that passes by itself.
+//! Writes an archive to a stream: one that is scanned already, or one that is read as it passes.
 
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
@@ -16,7 +16,7 @@ use crate::plan::{Body, Plan};
 use crate::progress::Progress;
 use crate::threads::Workers;
 
-/// Small writes are gathered, larger ones pass.
+/// Small writes are buffered, larger ones are not.
 const BUFFER: usize = 128 << 10;
 
 /// Writes the entries of a plan in order.
@@ -33,8 +33,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes an archive while another passes by: blobs as they come, and everything else once there is
-/// a plan. Whoever reads it has no image before that: the files at the root come last.
+/// Writes an archive while another passes by: blobs as they arrive, and everything else once there is
+/// a plan. Its reader has no image before that, because the files at the root come last.
 pub(crate) struct StreamSink<'a, W: Write> {
     sequence: Sequence<'a, BufWriter<W>>,
     progress: &'a dyn Progress,
@@ -72,7 +72,7 @@ impl<'a, W: Write> StreamSink<'a, W> {
 
     fn write_rest(&mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
         let outcome = check_entries(&plan.entries, Workers::ONE)?;
-        // Everything that can be wrong is found before a document goes out.
+        // Find everything that can be wrong before writing a document.
         let mut left_out = self.written.clone();
         for entry in &plan.entries {
             let Body::Blob { digest, data } = &entry.body else {

@@ -1,4 +1,4 @@
-//! Where the output goes, and what is refused before anything is written.
+//! Where the output goes, and which outputs are refused before anything is written.
 
 use std::fmt;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::plan::Form;
 pub struct Target<'a> {
     path: PathBuf,
     parent: PathBuf,
-    /// What is open already; otherwise a file or directory gets its name at the end.
+    /// What is open already; otherwise a file or directory is renamed into place at the end.
     writer: Option<Box<dyn Write + Send + 'a>>,
     form: Form,
     /// Whether a file that exists is replaced.
@@ -24,7 +24,7 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Refuses an output that would overwrite the input, lies in it, or exists already. `source` is
+    /// Refuses an output that would overwrite the input, is inside it, or exists already. `source` is
     /// the input, if it is a file or directory.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl<'a> Target<'a> {
         self.writer
     }
 
-    /// The same, which leaves the rest of the target.
+    /// Takes the writer, and leaves the rest of the target.
     pub(super) fn take_writer(&mut self) -> Option<Box<dyn Write + Send + 'a>> {
         self.writer.take()
     }
@@ -185,7 +185,7 @@ fn refuse_filled(path: &Path) -> Result<()> {
     Err(not_empty(path))
 }
 
-/// The error for an output directory that holds something.
+/// The error for an output directory that is not empty.
 pub(super) fn not_empty(path: &Path) -> Error {
     let shown = show_path(path);
     Error::new(
@@ -196,10 +196,10 @@ pub(super) fn not_empty(path: &Path) -> Error {
     .with_hint(Hint::ChooseEmptyDirectory)
 }
 
-/// The output takes an empty directory's place, which the system refuses for a mount.
+/// The output replaces an empty directory, which the system refuses for a mount point.
 fn refuse_mount(path: &Path) -> Result<()> {
     let found = statx(CWD, path, AtFlags::empty(), StatxFlags::empty());
-    // Where the system cannot tell, it refuses at the end.
+    // If the system does not say, it refuses at the end.
     if !found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
         return Ok(());
     }

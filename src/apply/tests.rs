@@ -281,14 +281,14 @@ fn what_is_not_verified_is_copied_all_the_same() {
     }
 }
 
-/// Neighbors of the input are read at once, and what stands between them there must not come along.
+/// Neighbors of the input are read at once, and the bytes between them must not be copied.
 #[test]
 fn neighbors_bring_nothing_of_what_is_between_them() {
     let mut job = Job::new(&[700; 600]);
     let input = fs::read(job.path("in.tar")).unwrap();
     let mut archive = vec![0xff; 1024];
     for (number, entry) in job.blobs().enumerate() {
-        // Headers and padding of another kind, and now and then a gap.
+        // Headers and padding of another kind, and sometimes a gap.
         archive.extend([0xff; 512]);
         if number % 50 == 0 {
             archive.extend([0xff; 512]);
@@ -563,7 +563,7 @@ fn an_output_that_does_not_fit_is_refused_first() {
     }
 }
 
-/// Writes down what it is told.
+/// Records the calls that it receives.
 #[derive(Default)]
 struct Recorder(Mutex<(Vec<u64>, u64, u32)>);
 
@@ -616,7 +616,7 @@ fn a_panic_leaves_nothing() {
     }
 }
 
-/// Makes the input a layout, and the plan one that takes its blobs from there.
+/// Turns the input into a layout, and makes the plan take its blobs from there.
 fn as_layout(job: &mut Job) -> PathBuf {
     let input = job.path("layout");
     fs::create_dir_all(input.join("blobs/sha256")).unwrap();

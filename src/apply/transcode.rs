@@ -27,7 +27,7 @@ use input::{Direct, Input, read_all};
 
 /// One read of compressed bytes.
 const PIECE: usize = 128 << 10;
-/// Room for the first bytes of a layer's tar, which may be all.
+/// Space for the first bytes of a layer's tar, which may be all.
 const FIRST: usize = 16 << 10;
 /// How many pieces or blocks may wait for each thread.
 const DEPTH: usize = 4;
@@ -103,7 +103,7 @@ pub(super) fn transcode(
         let decoded = join(decoding.join());
         let diff_id = join(hashing.join());
         let read = join(reading.join())?;
-        // That the bytes are not what they should be explains more than what they made of the rest.
+        // That the bytes are damaged explains more than the errors that follow from it.
         if let Some(found) = read {
             check_layer(work, &found)?;
         }
@@ -148,7 +148,7 @@ fn in_turn(
     let decoded = decode_all(work, &mut input, options.limits, blocks, &mut push);
     let is_bomb = matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio);
     let found = input.into_inner().finish(!is_bomb)?;
-    // That the bytes are not what they should be explains more than what they made of the rest.
+    // That the bytes are damaged explains more than the errors that follow from it.
     if !is_bomb {
         check_layer(work, &found)?;
     }
@@ -194,7 +194,7 @@ fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
     .with_hint(Hint::BuildRefusedAgain))
 }
 
-/// Decodes into blocks, all of them full but the last; then passes over what the decoder left.
+/// Decodes into blocks, all of them full but the last; then skips what the decoder left.
 fn decode(
     work: &Transcode,
     mut input: Input<'_>,
@@ -203,7 +203,7 @@ fn decode(
     send: &mut dyn FnMut(Block) -> bool,
 ) -> Result<()> {
     let decoded = decode_all(work, &mut input, limits, blocks, send);
-    // After a bomb nobody waits for the rest.
+    // After a decompression bomb, nothing needs the rest.
     if !matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio) {
         input.drain();
     }
@@ -246,7 +246,7 @@ fn decode_all(
     }
 }
 
-/// Fills a block with `size` bytes, or with all that are left; it grows as they come.
+/// Fills a block with `size` bytes, or with all that are left; it grows as they arrive.
 fn fill(decoder: &mut impl Read, block: &mut Block, size: usize) -> io::Result<usize> {
     let mut count = 0;
     while count < size {
@@ -279,7 +279,7 @@ fn damaged(work: &Transcode, limits: Limits, error: io::Error) -> Error {
     .with_hint(Hint::ReplaceDamaged)
 }
 
-/// Hashes the tar on its way.
+/// Hashes the tar as it passes.
 fn hash(blocks: Receiver<Block>, to: &SyncSender<Block>) -> Digest {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     for block in blocks {

@@ -20,14 +20,14 @@ const BESIDE_PIECE: usize = 256 << 10;
 /// How many pieces may wait for a hashing thread. Two more are being read and hashed.
 const BESIDE_DEPTH: usize = 6;
 
-/// Whether and where the bytes of a blob are hashed. The copy fails if the digest is another one.
+/// Whether and where the bytes of a blob are hashed. The copy fails if the digest differs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Hash<'a> {
-    /// Not at all.
+    /// They are not hashed.
     None,
     /// By the thread that copies.
     Inline(Expected<'a>),
-    /// By another thread meanwhile.
+    /// By another thread at the same time.
     Beside(Expected<'a>),
 }
 
@@ -48,7 +48,7 @@ impl Expected<'_> {
 }
 
 impl<'a> Hash<'a> {
-    /// The longest piece of a hole that is passed over at once: hashing its zeros takes time.
+    /// The longest piece of a hole that is skipped at once: hashing its zeros takes time.
     pub(super) fn max_hole(self) -> u64 {
         match self {
             Hash::None => u64::MAX,
@@ -60,7 +60,7 @@ impl<'a> Hash<'a> {
 
 /// Where the bytes of a blob come from, in order.
 pub(super) trait Pieces {
-    /// Reads some of what comes next into the buffer, or passes over a hole; an empty piece is the
+    /// Reads some of what comes next into the buffer, or skips a hole; an empty piece is the
     /// end of the blob.
     fn next(&mut self, buffer: &mut [u8]) -> Result<Piece>;
 }
@@ -280,7 +280,7 @@ fn copy_beside(
     Ok(hasher.finish())
 }
 
-/// Says which blob has other bytes than its digest states.
+/// Checks that a blob, which messages call `name`, has the digest that it should have.
 pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Result<()> {
     if expected == found {
         return Ok(());
@@ -288,7 +288,7 @@ pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Res
     Err(wrong_digest(name, expected, found).with_entry(name))
 }
 
-/// Says that a blob, which messages call `name`, is not what its digest states.
+/// The error for a blob, which messages call `name`, that does not match its digest.
 pub(super) fn wrong_digest(name: impl Display, expected: &Digest, found: &Digest) -> Error {
     Error::new(
         Code::DigestMismatch,

@@ -14,7 +14,7 @@ pub enum Class {
     Unsupported,
     /// The operating system refused a read or a write.
     Io,
-    /// The request itself was refused before anything was written.
+    /// The request was refused before anything was written.
     Refused,
 }
 
@@ -40,7 +40,7 @@ impl Serialize for Class {
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $class:ident;)*) => {
-        /// The stable code of a failure, as it stands in the JSON report.
+        /// The stable code of a failure, as it appears in the JSON report.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Code { $($(#[$doc])* $variant,)* }
@@ -49,7 +49,7 @@ macro_rules! codes {
             /// Every code, in the order of the documentation.
             pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
 
-            /// The code as it stands in the JSON report.
+            /// The code as it appears in the JSON report.
             pub fn name(self) -> &'static str {
                 match self { $(Code::$variant => $name,)* }
             }
@@ -104,13 +104,13 @@ codes! {
     CompressedArchive = "compressed-archive", Unsupported;
     /// Compressed data becomes larger than is allowed.
     CompressionRatio = "compression-ratio", Unsupported;
-    /// Compressed data asks for more memory than is allowed.
+    /// Compressed data needs more memory than is allowed.
     WindowTooLarge = "window-too-large", Unsupported;
     /// A layer cannot be decompressed.
     DamagedLayer = "damaged-layer", Corrupt;
     /// A layer is compressed in a form that OCI has no media type for.
     UnsupportedCompression = "unsupported-compression", Unsupported;
-    /// Something has no Docker media type, and Docker types were asked for.
+    /// Something has no Docker media type, and Docker types were requested.
     NoDockerType = "no-docker-type", Unsupported;
     /// A digest uses an algorithm that cannot be verified.
     UnsupportedDigest = "unsupported-digest", Unsupported;
@@ -120,19 +120,19 @@ codes! {
     Plugin = "plugin", Unsupported;
     /// A blob is stored as a sparse entry.
     SparseEntry = "sparse-entry", Unsupported;
-    /// A blob or a root file is a symbolic or hard link, or no regular file.
+    /// A blob or a root file is a symbolic or hard link, or not a regular file.
     LinkEntry = "link-entry", Unsupported;
     /// A document is larger than the cap.
     DocumentTooLarge = "document-too-large", Unsupported;
-    /// A directory holds more files than are listed.
+    /// A directory contains more files than are listed.
     TooManyEntries = "too-many-entries", Unsupported;
     /// Documents are nested deeper than the cap.
     DocumentTooDeep = "document-too-deep", Unsupported;
     /// The input passes by once, and something would have to be read again.
     NeedsFile = "needs-file", Unsupported;
-    /// No image has the platform that was asked for.
+    /// No image has the requested platform.
     PlatformNotFound = "platform-not-found", Unsupported;
-    /// No image has the name, digest or number that was asked for.
+    /// No image has the requested name, digest or number.
     ImageNotFound = "image-not-found", Unsupported;
     /// A name was given for one image, and the archive has several.
     SeveralImages = "several-images", Refused;
@@ -150,25 +150,25 @@ codes! {
     OutputExists = "output-exists", Refused;
     /// The output is the input.
     OutputIsInput = "output-is-input", Refused;
-    /// The output lies inside the input.
+    /// The output is inside the input.
     OutputInInput = "output-in-input", Refused;
-    /// The directory that is to hold the output does not exist.
+    /// The directory for the output does not exist.
     ParentMissing = "parent-missing", Refused;
     /// The output directory is not empty.
     OutputNotEmpty = "output-not-empty", Refused;
-    /// What has to change cannot be changed in the file as it is.
+    /// What has to change cannot be changed in the existing file.
     InPlaceRefused = "in-place-refused", Refused;
     /// The file to be fixed in place cannot be written.
     NotWritable = "not-writable", Refused;
     /// Another run works on the file.
     FileBusy = "file-busy", Refused;
-    /// A fix in place did not end, and the file has to be restored first.
+    /// An in-place fix was interrupted, and the file has to be restored first.
     UnfinishedFix = "unfinished-fix", Refused;
     /// The journal of a fix in place is not the file's.
     ForeignJournal = "foreign-journal", Refused;
     /// Another run writes to the output directory.
     OutputBusy = "output-busy", Refused;
-    /// The input changed while it was read.
+    /// The input changed while it was being read.
     SourceChanged = "source-changed", Io;
     /// The run was stopped before the output was complete.
     Interrupted = "interrupted", Io;

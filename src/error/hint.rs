@@ -8,7 +8,7 @@ use super::show_path;
 
 /// The next step after an error or a finding.
 ///
-/// `Display` says it in words that hold for every program that uses the library. A program with
+/// `Display` says it in words that fit every program that uses the library. A program with
 /// options of its own, such as the command `ocify`, matches the variants and names these; the list
 /// has no catch-all, so that a new variant cannot be missed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +21,7 @@ pub enum Hint {
     GiveArchive,
     /// The input has no image in it.
     GiveImage,
-    /// The directory holds far more than an image.
+    /// The directory contains far more than an image.
     GiveImageDirectory,
     /// The file to be fixed in place is not a regular file.
     GiveRegularFile,
@@ -33,7 +33,7 @@ pub enum Hint {
     PipeOutput,
     /// The archive is compressed; this command decompresses it.
     Decompress(&'static str),
-    /// The archive is cut short or damaged, and was whole where it came from.
+    /// The archive is cut short or damaged, and was complete at its origin.
     DownloadAgain,
     /// A document's bytes are damaged.
     CopyAgain,
@@ -71,13 +71,13 @@ pub enum Hint {
     CompareLength,
     /// Something else writes to the input.
     RetryWhenIdle,
-    /// The input changed while it was read.
+    /// The input changed while it was being read.
     RetryAfterChange,
     /// Another run works on the file.
     RetryWhenFree,
     /// What passes by once has to be read again.
     WriteToFile,
-    /// The input is ambiguous or contradicts itself, and Docker takes it all the same.
+    /// The input is ambiguous or contradicts itself, and Docker accepts it anyway.
     UseLenient(Lenient),
     /// What is called this (an archive, an image) becomes larger than the allowed ratio.
     RaiseMaxRatio(&'static str),
@@ -87,7 +87,7 @@ pub enum Hint {
     WriteElsewhere,
     /// The file cannot be written.
     WriteNewFile,
-    /// The output is not where it can be.
+    /// The output cannot be at this path.
     ChooseOutput,
     /// The output exists.
     Force,
@@ -107,11 +107,11 @@ pub enum Hint {
     FreeSpace,
     /// The directory for temporary files cannot be used or is full.
     ChooseSpoolDirectory,
-    /// A fix of this file did not end.
+    /// A fix of this file was interrupted.
     Recover(PathBuf),
     /// The journal is of another file.
     RemoveJournal,
-    /// The journal may be somebody else's.
+    /// The journal may belong to another user.
     InspectJournal,
     /// One image has to be chosen to be named.
     ChooseImage,
@@ -127,7 +127,7 @@ pub enum Hint {
     UseOciTypes,
     /// A layer's compression has no type.
     CompressWithGzip,
-    /// The wanted compression has no Docker type.
+    /// The requested compression has no Docker type.
     CompressForDocker,
     /// A layer has an annotation of its compression, which has no Docker form.
     CompressOtherwise,

@@ -32,7 +32,7 @@ pub struct DockerArchiveItem {
     pub has_more: bool,
     /// What `LayerSources` says of layers, in order.
     pub layer_sources: Vec<LayerSource>,
-    /// The digest of the config, if the source holds it.
+    /// The digest of the config, if the source contains it.
     pub config_digest: Option<Digest>,
     /// The digests of the layers, in order; `None` where one is neither there nor named by its digest.
     pub layer_digests: Vec<Option<Digest>>,
@@ -44,7 +44,7 @@ pub struct DockerArchiveItem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerSource {
-    /// What it is known by: docker takes the diff ID, other writers the digest of the blob.
+    /// Its key: docker uses the diff ID, other writers the digest of the blob.
     pub key: String,
     /// The layer's descriptor.
     pub descriptor: Value,
@@ -67,7 +67,7 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
 /// The items of `manifest.json`, in order.
 ///
 /// # Errors
-/// Text that is no list of such items.
+/// The text is not a list of such items.
 pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<DockerArchiveItem>> {
     let location = Location::from(RootName::DockerManifest);
     let invalid = |what: &str| {

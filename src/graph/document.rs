@@ -104,7 +104,7 @@ impl Document {
         if members.iter().any(|member| member.key == "fsLayers") {
             return Err(schema1(&location));
         }
-        // CVE-2021-41190: readers must not be able to take one document for both.
+        // CVE-2021-41190: readers must not be able to read one document as both.
         if has("manifests") && (has("layers") || has("config")) {
             return Err(Error::new(
                 Code::AmbiguousDocument,
@@ -207,7 +207,7 @@ pub(crate) fn schema1(location: &Location) -> Error {
     .with_hint(Hint::ConvertSchema1)
 }
 
-/// A key that stands more than once in one object of a document.
+/// A key that appears more than once in one object of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RepeatedKey {

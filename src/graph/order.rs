@@ -6,7 +6,7 @@ use crate::graph::document::Document;
 use crate::image::Digest;
 
 /// The digests of all documents, those that a document names before it: its children, its subject
-/// and the targets of its links. There are no circles, for no document can hold a digest of its own.
+/// and the targets of its links. There are no cycles, because no document can contain its own digest.
 pub(crate) fn children_first(
     root: &Document,
     documents: &BTreeMap<Digest, Document>,

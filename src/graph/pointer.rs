@@ -1,6 +1,6 @@
 //! The one list of ways in which a document names another blob.
 //!
-//! Resolving walks this list and rewriting edits the places in it, so the two cannot drift apart.
+//! Resolving walks this list and rewriting edits the byte ranges in it, so the two cannot drift apart.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -22,11 +22,11 @@ pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
 /// The tag of an image, or its full name, as the image layout specification has it.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// A descriptor, and where its parts stand in the document's text.
+/// A descriptor, and where its parts are in the document's text.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Pointer {
-    /// The property that holds the descriptor.
+    /// The property that contains the descriptor.
     pub role: Role,
     /// The position in that property, 0 for `config` and `subject`.
     pub position: usize,
@@ -42,13 +42,13 @@ pub struct Pointer {
     pub image_name: Option<String>,
     /// `org.opencontainers.image.ref.name`.
     pub ref_name: Option<String>,
-    /// The platform, where one is stated.
+    /// The platform, if one is stated.
     pub platform: Option<Box<Platform>>,
     /// Whether an annotation calls this an attestation manifest.
     pub is_attestation: bool,
-    /// The manifest that an annotation links to, with the annotation's place.
+    /// The manifest that an annotation links to, with the byte range of the annotation's value.
     pub links: Vec<Link>,
-    /// What the first bytes of the content say; `None` if the source does not hold it.
+    /// What the first bytes of the content say; `None` if the source does not contain it.
     pub content: Option<Content>,
     /// Whether the content may be fetched elsewhere and so be absent.
     pub has_urls: bool,
@@ -116,7 +116,7 @@ pub(crate) fn pointers(
             false => (role, Some(vec![value])),
         })
         .collect();
-    // There may be a thousand documents, and a list that grows moves what it has and leaves room empty.
+    // There may be a thousand documents, and a list that grows copies its items and leaves unused space.
     let count = lists.iter().flat_map(|(_, items)| items).map(Vec::len);
     let mut pointers = Vec::with_capacity(count.sum());
     for (role, items) in lists {
@@ -156,7 +156,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
             .ok_or_else(|| fail("has annotations that are not strings"))?,
         None => Vec::new(),
     };
-    // The last one, where a key may stand twice.
+    // The last one, if a key is duplicated.
     let value_of = |key: &str| {
         let mut values = values.iter().rev();
         values.find_map(|(found, value)| (found == key).then_some(&**value))
@@ -164,7 +164,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
     let mut links = Vec::new();
     for annotation in [REFERENCE_DIGEST, MANIFEST_SUBJECT] {
         let place = annotations.and_then(|view| view.get(annotation));
-        // An annotation is free text: one that is no digest links to nothing.
+        // An annotation is free text: one that is not a digest links to nothing.
         if let (Some(place), Some(Ok(digest))) = (place, value_of(annotation).map(str::parse)) {
             links.push(Link {
                 annotation,
@@ -224,7 +224,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
     })
 }
 
-/// Whether an annotation tells of one compressed form, as lazily pulled layers have them: estargz,
+/// Whether an annotation describes one compressed form, as in lazily pulled layers: estargz,
 /// zstd:chunked in both spellings, overlaybd.
 pub(crate) fn belongs_to_one_form(key: &str) -> bool {
     key == "io.containers.estargz.uncompressed-size"

@@ -97,7 +97,7 @@ fn root(bytes: Vec<u8>, reader: &mut DocumentReader) -> Result<Document> {
     Document::parse(bytes, digest, Shape::Index, RootName::Index.into(), reader)
 }
 
-/// An archive whose images all lack parts loads nowhere; one with none (a cache, artifacts) is fine.
+/// An archive whose images all lack parts loads nowhere; one without images (a cache, artifacts) is fine.
 fn require_a_whole_image(graph: &Graph) -> Result<()> {
     let mut images = graph
         .manifests

@@ -14,7 +14,7 @@ use crate::json::{Formatting, View, apply_edits, set_member};
 use crate::location::Role;
 
 /// The manifest's text with the layers that an item of `manifest.json` lists for the same config;
-/// `None` where the manifest's own layers can be right, or where those of `manifest.json` are not proven.
+/// `None` if the manifest's own layers can be right, or if those of `manifest.json` are not proven.
 ///
 /// They are proven if each is a plain tar whose digest is the config's diff ID: copying verifies it.
 pub(crate) fn restored(

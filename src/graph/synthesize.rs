@@ -1,4 +1,4 @@
-//! OCI documents for sources that have none: what Docker's forms say, in the words of an image layout.
+//! OCI documents for sources that have none: what Docker's forms say, as documents of an image layout.
 //!
 //! The texts are those that Docker 25 and later write when they save the same image.
 
@@ -15,7 +15,7 @@ use crate::inventory::{BlobSource, ExtraKind, Inventory};
 use crate::json::View;
 use crate::location::{Location, RootName};
 
-/// Documents that the source does not hold.
+/// Documents that the source does not contain.
 #[derive(Debug, Default)]
 pub(crate) struct Synthesized {
     /// The text of the top-level index.
@@ -28,7 +28,7 @@ pub(crate) struct Synthesized {
 /// their names become one image.
 ///
 /// # Errors
-/// A config or layer that is not in the source, or another number of layers than of diff IDs.
+/// A config or layer that is not in the source, or a number of layers that differs from that of diff IDs.
 pub(crate) fn from_docker_archive(
     items: &[DockerArchiveItem],
     inventory: &Inventory,

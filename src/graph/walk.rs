@@ -27,7 +27,7 @@ const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
 #[derive(Clone, Copy)]
 pub(crate) struct Start<'a> {
     pub(crate) inventory: &'a Inventory,
-    /// Documents that the source does not hold.
+    /// Documents that the source does not contain.
     pub(crate) synthesized: &'a BTreeMap<Digest, Vec<u8>>,
     /// The items of `manifest.json`.
     pub(crate) items: &'a [DockerArchiveItem],
@@ -41,7 +41,7 @@ pub(crate) struct Found {
     pub(crate) missing: Vec<Missing>,
 }
 
-/// Follows every pointer from the root, and notes in each what the source holds.
+/// Follows every pointer from the root, and notes in each what the source contains.
 pub(crate) fn walk(
     root: &mut Document,
     start: Start<'_>,
@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
         pointer: &Pointer,
         blob: Option<&BlobEntry>,
     ) -> Result<()> {
-        // Most pointers are in order, and then nobody asks.
+        // Computed only on errors: most pointers are valid.
         let location = || Location::of(parent, pointer.step());
         check_data(pointer, location)?;
         let shape = match pointer.kind {
@@ -313,8 +313,8 @@ impl<'a> Walk<'a> {
         }
         let layers = layers.iter().zip(diff_ids);
         for (layer, diff_id) in layers.filter(|(layer, id)| !id.is_of(&layer.digest)) {
-            // Of a layer that is not compressed the digest is the diff ID, so a difference shows
-            // without reading it. Bytes of no known form are either not compressed or no layer.
+            // The digest of an uncompressed layer is its diff ID, so a difference shows
+            // without reading it. Bytes of no known form are either not compressed or not a layer.
             let what = match layer.content {
                 Some(Content::Tar) => "a plain tar",
                 Some(Content::Other | Content::Empty) => "not compressed in a known format",

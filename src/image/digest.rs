@@ -61,7 +61,7 @@ impl Ord for Hash {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Hash::Sha256(own), Hash::Sha256(other)) => {
-                // The first bytes nearly always tell, and trees compare very often.
+                // The first bytes nearly always differ, and trees compare very often.
                 let first =
                     |bytes: &[u8; 32]| bytes.first_chunk().map(|&first| u64::from_be_bytes(first));
                 first(own).cmp(&first(other)).then_with(|| own.cmp(other))
@@ -154,7 +154,7 @@ fn decode<const LEN: usize>(hex: &str) -> Option<[u8; LEN]> {
         return None;
     }
     let mut bytes = [0; LEN];
-    // What no digit is has bits above the nibble, which only one look at the end has to find.
+    // A byte that is not a digit gets bits above the nibble, so one check at the end is enough.
     let mut seen = 0;
     for (byte, &[high, low]) in bytes.iter_mut().zip(hex.as_bytes().as_chunks().0) {
         let (high, low) = (NIBBLES[usize::from(high)], NIBBLES[usize::from(low)]);
@@ -373,7 +373,7 @@ mod tests {
         for (name, text, expected) in cases {
             let found = text.parse::<Digest>().err().map(|error| error.code());
             assert_eq!(found, expected, "{name}: {text}");
-            // The specification crate takes other algorithms, and nothing that is refused here.
+            // The specification crate accepts other algorithms, but nothing that is refused here.
             if expected != Some(Code::UnsupportedDigest) {
                 let found = text.parse::<oci_spec::image::Digest>();
                 assert_eq!(found.is_ok(), expected.is_none(), "{name}: {text}");

@@ -41,7 +41,7 @@ pub(super) fn scan(
         let kind = kind(&entry, DataLocation::Offset(entry.data_at));
         let place = place(&entry, &name, &kind);
         listing.place(place);
-        // Right after the header the bytes are at hand.
+        // Right after the header, the bytes are available.
         let content = match place.kind {
             EntryKind::Blob => Some(content_of(entries.input(), &entry)?),
             _ => None,
@@ -98,7 +98,7 @@ pub(super) fn kind(entry: &Entry, data: DataLocation) -> ExtraKind {
     }
 }
 
-/// Where the entry stands, by the name that it has itself: a directory around it counts.
+/// Where the entry is, by its own name: a directory around it counts.
 fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> EntryLayout {
     let kind = match kind {
         ExtraKind::Directory => EntryKind::Directory,
@@ -149,7 +149,7 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
     .with_hint(Hint::Decompress(tool)))
 }
 
-/// After the last entry there may only be zeros: another reader could go on past the end marker.
+/// After the last entry there may only be zeros: another reader could continue past the end-of-archive marker.
 /// Those before `position` were seen already.
 pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> Result<()> {
     // Most archives end within the first piece.

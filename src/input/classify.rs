@@ -17,11 +17,11 @@ pub(super) struct Item {
     pub(super) digest: Option<Digest>,
     pub(super) kind: ExtraKind,
     pub(super) len: u64,
-    /// What the first bytes of a blob say, where they were looked at already.
+    /// What the first bytes of a blob say, if they were examined already.
     pub(super) content: Option<Content>,
 }
 
-/// Puts one entry into its place in the inventory of what messages call `path`.
+/// Adds one entry to the inventory of what messages call `path`.
 pub(super) fn add(
     inventory: &mut Inventory,
     blobs: &dyn BlobSource,

@@ -84,7 +84,7 @@ fn find(file: &File, start: u64) -> io::Result<Extent> {
     }
 }
 
-/// The part of an extent, found at `from`, that lies between `start` and `end`.
+/// The part of an extent, found at `from`, that is between `start` and `end`.
 fn within(from: u64, extent: Extent, start: u64, end: u64) -> Option<Extent> {
     let cut = |until: u64| (from..until).contains(&start).then_some(until.min(end));
     match extent {
@@ -136,7 +136,7 @@ mod tests {
             found[1].start <= 5 * MIB && found[1].end == 8 * MIB,
             "{found:?}"
         );
-        // Only what lies within.
+        // Only the part inside the range.
         let inner = holes(&file, 2 * MIB..3 * MIB).unwrap();
         assert_eq!((inner.len(), &inner[0]), (1, &(2 * MIB..3 * MIB)));
         // Past the end there is nothing, not a hole.

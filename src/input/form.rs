@@ -18,14 +18,14 @@ pub(super) enum Order {
 /// Follows a scan and keeps the first difference.
 pub(super) struct FormCheck {
     order: Order,
-    /// Where the next header has to stand.
+    /// Where the next header has to be.
     position: u64,
     last: String,
     directories: BTreeSet<String>,
     difference: Option<FormDifference>,
 }
 
-/// An entry as it stands in the archive.
+/// An entry as it is in the archive.
 pub(super) struct Raw<'a> {
     /// The name as written.
     pub(super) name: &'a [u8],
@@ -48,7 +48,7 @@ impl FormCheck {
         }
     }
 
-    /// Notes a difference that was seen elsewhere.
+    /// Records a difference that was found elsewhere.
     pub(super) fn differs(&mut self, entry: &str, what: &str) {
         self.difference.get_or_insert_with(|| FormDifference {
             entry: entry.to_owned(),

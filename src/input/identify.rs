@@ -1,4 +1,4 @@
-//! What a file or a directory is, by what it holds and not by its name.
+//! What a file or a directory is, by its contents and not by its name.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -59,7 +59,7 @@ pub fn identify(path: &Path) -> io::Result<InputKind> {
         return Ok(InputKind::Other);
     }
     let file = open(path)?;
-    // Something else may have taken its place.
+    // Something else may have replaced it.
     if !file.metadata()?.is_file() {
         return Ok(InputKind::Other);
     }
@@ -73,7 +73,7 @@ pub fn identify(path: &Path) -> io::Result<InputKind> {
     })
 }
 
-/// Does not follow a link, and does not wait for the writer of a FIFO that took the file's place.
+/// Does not follow a link, and does not wait for the writer of a FIFO that replaced the file.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     File::options()

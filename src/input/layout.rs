@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::Digest;
 use crate::inventory::{DataLocation, ExtraKind, Inventory};
 
-/// Levels below the root that are looked at. A layout has three: `blobs`, the algorithm, the blob.
+/// Levels below the root that are searched. A layout has three: `blobs`, the algorithm, the blob.
 const DEPTH: usize = 8;
 /// How many entries are listed; each costs memory.
 const MAX_ENTRIES: usize = 1 << 20;
@@ -24,7 +24,7 @@ pub(super) fn scan(source: &Source) -> Result<Inventory> {
 
 fn list(source: &Source, max_entries: usize) -> Result<Inventory> {
     let mut inventory = Inventory::default();
-    // manifest.json may name files anywhere; an image layout has nothing of use beside its blobs.
+    // manifest.json may name files anywhere; an image layout has nothing useful besides its blobs.
     let is_docker_archive = source.path().join("manifest.json").exists();
     let mut walk = WalkDir::new(source.path())
         .follow_links(false)
@@ -101,7 +101,7 @@ fn walk_error(source: &Source, error: walkdir::Error) -> Error {
 /// Opens a file below a directory without following any link, so that a layout that changes while
 /// it is read cannot lead outside.
 pub(super) fn open_beneath(directory: &File, name: &str) -> std::io::Result<File> {
-    // Not waiting on a fifo that took a blob's place.
+    // Does not wait on a FIFO that replaced a blob.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
     let opened = match openat2(directory, name, flags, Mode::empty(), resolve) {

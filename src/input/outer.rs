@@ -1,4 +1,4 @@
-//! The compression around a whole archive: decoded as it is read, and never to more than a ratio allows.
+//! The compression around an entire archive: decoded as it is read, and never to more than a ratio allows.
 
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(super) struct Outer {
 }
 
 impl Outer {
-    /// Decodes `input`, which is compressed as `content` says or not at all. `len` is its length, if
+    /// Decodes `input`, which is compressed as `content` says, or not compressed. `len` is its length, if
     /// that is known.
     pub(super) fn new(
         path: &Path,

@@ -32,7 +32,7 @@ pub(crate) struct BlobAt<'a> {
 pub(crate) enum BlobName<'a> {
     /// The name of an entry in the output.
     Entry(&'a str),
-    /// The place in a document that refers to the blob.
+    /// The location in a document that refers to the blob.
     Document(&'a Location),
 }
 
@@ -48,9 +48,9 @@ impl fmt::Display for BlobName<'_> {
 /// What comes next in a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// So many bytes, which are in the buffer now; none at the end of the blob.
+    /// This many bytes, which are in the buffer now; none at the end of the blob.
     Bytes(usize),
-    /// So many zeros, which are stored nowhere and were not read.
+    /// This many zeros, which are stored nowhere and were not read.
     Hole(u64),
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct BlobReader<'a> {
     progress: &'a dyn Progress,
 }
 
-/// What an input is called that ended too early.
+/// What messages call an input that ended too early.
 #[derive(Clone, Copy)]
 enum Subject<'a> {
     Blob(BlobAt<'a>),
@@ -119,7 +119,7 @@ impl Source {
         }
     }
 
-    /// The file that holds a blob, and where in it the blob begins.
+    /// The file that contains a blob, and where in it the blob begins.
     ///
     /// # Errors
     /// The blob's file cannot be opened, or has another length than when the source was scanned.
@@ -136,7 +136,7 @@ impl Source {
 }
 
 impl BlobAt<'_> {
-    /// The error for a blob of which the source now holds `found` bytes.
+    /// The error for a blob of which the source now has `found` bytes.
     pub(crate) fn changed(&self, found: u64) -> Error {
         let (code, what) = match self.data {
             DataLocation::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
@@ -162,7 +162,7 @@ impl BlobAt<'_> {
 }
 
 impl<'a> BlobReader<'a> {
-    /// The same blob, to be read from another file, which holds nothing else. `path` is what
+    /// The same blob, to be read from another file, which contains nothing else. `path` is what
     /// messages call the file.
     pub(crate) fn in_file(self, file: Arc<File>, path: &'a Path) -> Self {
         BlobReader {
@@ -195,7 +195,7 @@ impl<'a> BlobReader<'a> {
         self.holes.is_some()
     }
 
-    /// The file that holds the blob.
+    /// The file that contains the blob.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
@@ -210,7 +210,7 @@ impl<'a> BlobReader<'a> {
         self.left.end - self.left.start
     }
 
-    /// Reads some of what comes next into the buffer, or passes over a hole.
+    /// Reads some of what comes next into the buffer, or skips a hole.
     ///
     /// # Errors
     /// The input ends inside the blob or cannot be read, or the work was stopped.

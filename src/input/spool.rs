@@ -23,7 +23,7 @@ const PIECE: usize = 128 << 10;
 pub struct SpoolOptions<'a> {
     /// The directory that holds the decompressed bytes while they are needed.
     pub directory: &'a Path,
-    /// What the archive may ask for.
+    /// Limits on decompression.
     pub limits: Limits,
 }
 
@@ -62,7 +62,7 @@ impl Source {
     ///
     /// # Errors
     /// The data is damaged, ends early or becomes larger than the ratio allows; the directory has
-    /// no room.
+    /// no space.
     pub fn decompress(
         self,
         content: Content,

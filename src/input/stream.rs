@@ -1,6 +1,6 @@
 //! An archive that passes by once, as standard input does.
 //!
-//! Blobs that cannot be documents go to a sink as they come, and what may be one is held back. What
+//! Blobs that cannot be documents go to a sink as they come, and what may be one is buffered. What
 //! cannot be done in one pass is kept in a temporary file first.
 
 mod held;
@@ -28,7 +28,7 @@ use crate::tar::{self, BLOCK, Entries, Entry, Input, ends_inside};
 
 /// How many bytes are hashed at a time.
 const PIECE: usize = 64 << 10;
-/// How far the first blob is looked for; all of it is in memory meanwhile.
+/// How far to search for the first blob. Everything before it is kept in memory.
 const AHEAD: usize = 8 << 20;
 
 /// An archive that passes by once.
@@ -53,7 +53,7 @@ pub(crate) enum Obstacle {
 
 /// Takes blobs while an archive passes.
 pub(crate) trait BlobSink {
-    /// Takes one blob: reads it to its end, and verifies it if that was asked for.
+    /// Takes one blob: reads it to its end, and verifies it if requested.
     ///
     /// # Errors
     /// The blob is damaged or ends early; it cannot be written.
@@ -105,11 +105,11 @@ impl PassingBlob<'_> {
 }
 
 impl Stream {
-    /// Begins to read an archive, whose compression as a whole is told by its first bytes. `path` is
+    /// Begins to read an archive, whose first bytes show how it is compressed as a whole. `path` is
     /// what messages call it; the options are for decompression, and for what has to be kept.
     ///
     /// # Errors
-    /// It cannot be read, or begins unlike any archive.
+    /// It cannot be read, or does not begin like an archive.
     pub(crate) fn open(
         mut input: impl Read + Send + 'static,
         path: &Path,
@@ -148,7 +148,7 @@ impl Stream {
     }
 
     /// Why this archive cannot be handled in one pass: layers are known by their digests only if
-    /// they are named so. The first file that is not one of the root tells.
+    /// they are named so. The first file that is not a root file shows it.
     ///
     /// # Errors
     /// The archive is damaged there.
@@ -184,7 +184,7 @@ impl Stream {
     ///
     /// # Errors
     /// The data is damaged, ends early or becomes larger than the ratio allows; the directory has no
-    /// room.
+    /// space.
     pub(crate) fn spool(self, progress: &dyn Progress) -> Result<Source> {
         let Stream {
             path,
@@ -208,7 +208,7 @@ impl Stream {
     }
 
     /// Lists everything in the archive while it passes, and hands blobs that cannot be documents to
-    /// the sink. Afterwards the stream gives what it held back.
+    /// the sink. Afterwards the stream returns what it buffered.
     ///
     /// # Errors
     /// Those of [`scan`](super::scan), those of the sink, and an archive that has to be in a file.
@@ -322,7 +322,7 @@ impl Passing<'_> {
         Ok((DataLocation::Written, Some(content)))
     }
 
-    /// A blob whose name stood before already: only one with the digest can be the same.
+    /// A blob with the name of an earlier one: only one that matches the digest can be the same.
     fn again(&mut self, digest: &Digest, head: &[u8], strictness: Strictness) -> Result<()> {
         let found = hashed(self.blob(head), digest.algorithm())?;
         if found == *digest {

@@ -30,14 +30,14 @@ pub(crate) struct Stream {
     pub(crate) reader: Box<dyn Read + Send>,
     /// What messages call it.
     pub(crate) name: PathBuf,
-    /// The file, if it is one, by which an output that leads to it is recognised.
+    /// The file, if it is one, by which an output that leads to it is recognized.
     pub(crate) file: Option<Source>,
 }
 
 impl Input {
     /// Opens an archive or an image layout directory.
     ///
-    /// A file whose fix in place did not end is opened when the operation begins, which restores it
+    /// A file whose in-place fix was interrupted is opened when the operation begins, which restores it
     /// first.
     ///
     /// # Errors

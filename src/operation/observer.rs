@@ -10,7 +10,7 @@ use crate::progress::{Hidden, Progress};
 use crate::threads::IdleThreads;
 
 /// Watches an operation. Every method has a default that does nothing, so an observer implements only
-/// what it wants to know.
+/// what it needs to know.
 pub trait Observer: Sync {
     /// A stage begins; what this returns receives its progress, and can stop it.
     fn stage(&self, _stage: Stage) -> Box<dyn Progress + '_> {
@@ -20,8 +20,8 @@ pub trait Observer: Sync {
     /// Something a user should know happened. It does not change the result.
     fn notice(&self, _notice: &Notice<'_>) {}
 
-    /// Called when the file of an archive is complete, right before it gets its name. After an error it
-    /// does not get it, and nothing is left behind.
+    /// Called when the file of an archive is complete, right before it is renamed into place. After an error it
+    /// is not renamed, and nothing is left behind.
     ///
     /// # Errors
     /// Whatever should keep the output from appearing.
@@ -35,7 +35,7 @@ pub trait Observer: Sync {
     }
 }
 
-/// An observer that wants to know nothing.
+/// An observer that ignores everything.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unobserved;
 
@@ -77,7 +77,7 @@ impl Stage {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Notice<'a> {
-    /// An in-place fix of the input had not ended, and the file is again what it was before.
+    /// An in-place fix of the input was interrupted, and the file was restored.
     #[non_exhaustive]
     Recovered {
         /// The input.

@@ -16,11 +16,11 @@ use crate::threads::Workers;
 #[derive(Clone, Copy)]
 pub(crate) struct Opener<'a> {
     pub(crate) strictness: Strictness,
-    /// What compressed data may ask for.
+    /// Limits on decompression.
     pub(crate) limits: Limits,
     /// Where temporary files are; the system's directory for them if there is none.
     pub(crate) spool_directory: Option<&'a Path>,
-    /// Whether an input whose in-place fix did not end is restored first.
+    /// Whether an input whose in-place fix was interrupted is restored first.
     pub(crate) recovers: bool,
     /// How many threads work.
     pub(crate) jobs: NonZeroUsize,
@@ -100,7 +100,7 @@ impl Opener<'_> {
         }
     }
 
-    /// What a source holds and means.
+    /// What a source contains and means.
     pub(crate) fn resolved(&self, source: &Source) -> Result<Graph> {
         let inventory = scan_with(source, self.strictness, self.workers())?;
         resolve_with(inventory, source, self.strictness, self.workers())

@@ -53,9 +53,9 @@ impl Planner<'_> {
     }
 }
 
-/// What an annotation is to be; `None` if it stays as it is.
+/// What an annotation is to be; `None` if it stays unchanged.
 ///
-/// A name that is there stays as it is written, unless another was asked for or containerd, which takes it
+/// A name that is there stays as it is written, unless another was requested or containerd, which uses it
 /// as it is written, would give the image an invalid name.
 fn value_to_set(
     key: &str,

@@ -257,7 +257,7 @@ fn oci_type(
     role: Option<ManifestRole>,
 ) -> Result<Option<&'static str>, &'static str> {
     let by_name = || media_type::other_oci_form(&pointer.media_type);
-    // The bytes of an artifact's content are its own affair; of images and caches they decide.
+    // The bytes of an artifact do not decide its type; those of images and caches do.
     let decides_by_bytes = matches!(role, None | Some(ManifestRole::Image | ManifestRole::Cache));
     Ok(match pointer.kind {
         Kind::Layer { distributable, .. } if decides_by_bytes => match pointer.content {

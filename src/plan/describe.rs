@@ -16,11 +16,11 @@ struct Candidate<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// Chooses the image of each entry that `manifest.json` describes: the platform that was asked for,
+    /// Chooses the image of each entry that `manifest.json` describes: the requested platform,
     /// else what `manifest.json` described before, else this machine's platform, else the first image.
     ///
     /// # Errors
-    /// A platform was asked for that no image has.
+    /// No image has the requested platform.
     pub(crate) fn describe(&mut self) -> Result<()> {
         self.platforms = self.platforms_of_images();
         let items = self.graph.docker_archive.iter().flatten();
@@ -62,7 +62,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The images of an entry that are whole.
+    /// The images of an entry that are complete.
     fn candidates(&self, entry: &NamedEntry<'a>) -> Vec<Candidate<'a>> {
         let images = entry.images.iter();
         let whole = images.filter_map(|image| {

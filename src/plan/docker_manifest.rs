@@ -27,10 +27,10 @@ struct Item<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// The text of `manifest.json`: the input's, byte for byte, where it says the same.
+    /// The text of `manifest.json`: the input's, byte for byte, if it says the same.
     ///
     /// # Errors
-    /// It would become larger than readers take.
+    /// It would become larger than readers accept.
     pub(crate) fn docker_manifest(&mut self) -> Result<Option<Vec<u8>>> {
         let graph = self.graph;
         let items = self.items();
@@ -176,8 +176,8 @@ fn difference(old: &[DockerArchiveItem], items: &[Item<'_>]) -> &'static str {
     }
 }
 
-/// The plain tar that an archive may hold of a layer whose descriptor is that of a remote blob: its
-/// digest is the diff ID. docker looks for no other.
+/// The plain tar that an archive may contain for a layer whose descriptor is that of a remote blob: its
+/// digest is the diff ID. docker does not look for any other.
 fn local_copy<'a>(
     inventory: &Inventory,
     facts: &'a ManifestFacts,

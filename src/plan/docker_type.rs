@@ -1,5 +1,5 @@
-//! Docker's media types, for those who ask for them: what has none is refused, because a mixture of the
-//! two families is what readers refuse.
+//! Docker's media types, for users who request them. Content without one is refused, because readers refuse a mixture of the
+//! two families.
 
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::ManifestRole;
@@ -52,7 +52,7 @@ pub(crate) fn of(
     location: &Location,
 ) -> Result<Option<&'static str>> {
     let kind = media_type::kind(oci);
-    // The cache config's own type belongs to neither family, and stands in lists of both.
+    // The cache config's own type belongs to neither family, and appears in lists of both.
     if document.is_none() && kind == Kind::CacheConfig {
         return Ok(None);
     }

@@ -20,11 +20,11 @@ pub(crate) struct NamedEntry<'a> {
     pub(crate) digest: &'a Digest,
     /// The images, in order; one list for all entries of one digest.
     pub(crate) images: Rc<[&'a Digest]>,
-    /// The names; none if the entry is unnamed. More than one where `manifest.json` added some.
+    /// The names; none if the entry is unnamed. More than one if `manifest.json` added some.
     pub(crate) names: Vec<Reference>,
-    /// Whether the first name takes the place of what the entry's annotations say.
+    /// Whether the first name replaces what the entry's annotations say.
     pub(crate) is_renamed: bool,
-    /// Names that are invalid by the grammar of references.
+    /// Names that are invalid according to the grammar of references.
     pub(crate) bad_names: Vec<BadName<'a>>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct BadName<'a> {
     pub(crate) location: Location,
 }
 
-/// The name in a descriptor's annotations, if it is invalid by the grammar.
+/// The name in a descriptor's annotations, if it is invalid according to the grammar.
 pub(crate) fn bad_name_of<'a>(parent: &Document, pointer: &'a Pointer) -> Option<BadName<'a>> {
     let name = pointer.image_name.as_deref()?;
     Reference::parse(name).is_none().then(|| BadName {
@@ -44,7 +44,7 @@ pub(crate) fn bad_name_of<'a>(parent: &Document, pointer: &'a Pointer) -> Option
     })
 }
 
-/// The name that a descriptor's annotations give; a bare tag is none.
+/// The name that a descriptor's annotations give; a bare tag is not a name.
 fn name_of(pointer: &Pointer) -> Option<Reference> {
     let full = pointer.image_name.as_deref().and_then(Reference::parse);
     full.or_else(|| {
@@ -157,7 +157,7 @@ impl<'a> Join<'a> {
             return Err(no_such_config(self.graph, position, item));
         };
         // One config can belong to several manifests: the same layers in two compressions, or the
-        // same layers and other annotations, which the item cannot tell apart.
+        // same layers and other annotations, which the item cannot distinguish.
         let mut described = Vec::new();
         let mut first_error = None;
         for image in images {

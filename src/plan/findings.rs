@@ -80,7 +80,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Invalid names that are written as they are: those of images, and of what else is listed.
+    /// Invalid names that are written unchanged: those of images, and of what else is listed.
     fn bad_names(&self, findings: &mut Vec<Finding>) {
         let root = &self.graph.root;
         let of_images: BTreeSet<usize> = self.entries.iter().map(|entry| entry.position).collect();

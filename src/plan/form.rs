@@ -14,7 +14,7 @@ pub enum Form {
     Layout,
     /// The input's archive with as little of it rewritten as possible, in its own file or in a copy:
     /// entries that ocify does not know stay, and a rewritten document gets the length of the old
-    /// one, so that it can take its place.
+    /// one, so that it can replace it.
     Patch,
 }
 

@@ -19,7 +19,7 @@ use crate::plan::rules::Rule;
 use crate::plan::{Body, Change, DigestChange, Form, Image, OutputEntry};
 use order::{blob, entry, file, merged};
 
-/// How many names are reported of one document; nobody reads more, and their number has no bound.
+/// How many names are reported of one document; nobody would read more, and their number has no limit.
 const MAX_NAMES: usize = 100;
 const LAYOUT_VERSION: &str = "1.0.0";
 
@@ -70,7 +70,7 @@ impl<'a> Planner<'a> {
         changed.collect()
     }
 
-    /// What each entry of the index stands for; entries of one digest are one image.
+    /// The image that each entry of the index leads to; entries with the same digest are one image.
     pub(crate) fn images(&self) -> Vec<Image> {
         let mut images: Vec<Image> = Vec::new();
         let mut by_digest: HashMap<Digest, usize> = HashMap::new();
@@ -116,7 +116,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What goes because it belongs to neither form; a directory, only if nothing else in it tells.
+    /// Reports what is removed because it belongs to neither the image layout nor the Docker archive; a directory, only if nothing in it is reported.
     pub(crate) fn leave_out_extra_entries(&mut self) {
         if self.form == Form::Patch {
             return;
@@ -162,7 +162,7 @@ impl<'a> Planner<'a> {
         )
     }
 
-    /// The changes of the archive's own form. What is compressed as a whole comes out plain, or as its
+    /// The changes of the archive's own form. What is compressed as a whole becomes plain, or compressed as its
     /// name says.
     pub(crate) fn report_archive_form(&mut self) {
         let inventory = &self.graph.inventory;
@@ -185,7 +185,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The blobs of the input, and the documents that the source lacks, that go out as they are: all but
+    /// The blobs of the input, and the documents that the source lacks, that the output contains unchanged: all but
     /// documents that were rewritten and what only dropped ones needed.
     pub(crate) fn kept(&self) -> (KeptBlobs<'a>, KeptDocuments<'a>) {
         let blobs = self.graph.inventory.blobs.iter();
@@ -216,7 +216,7 @@ pub(crate) type KeptBlobs<'a> = Vec<(&'a Digest, &'a BlobEntry)>;
 /// Documents and their text, by digest.
 pub(crate) type KeptDocuments<'a> = Vec<(&'a Digest, &'a Vec<u8>)>;
 
-/// Everything that an output holds.
+/// Everything that an output contains.
 #[derive(Debug)]
 pub(crate) struct Contents<'a> {
     pub(crate) blobs: KeptBlobs<'a>,
@@ -229,7 +229,7 @@ pub(crate) struct Contents<'a> {
 }
 
 impl Contents<'_> {
-    /// The entries of the output, sorted by name. `inventory` has what they take the place of.
+    /// The entries of the output, sorted by name. `inventory` has what they replace.
     pub(crate) fn entries(self, inventory: &Inventory) -> Vec<OutputEntry> {
         let mut others = Vec::new();
         for (old, new) in self.rewritten.documents {
@@ -271,13 +271,13 @@ impl Contents<'_> {
         }
         others.push(entry("blobs/".to_owned(), 0, Body::Directory));
         others.sort_by(|a, b| a.name.cmp(&b.name));
-        // Of the same blob from several places the first is as good as any.
+        // If the same blob is in several places, the first is as good as any.
         others.dedup_by(|next, first| next.name == first.name);
         merged(self.blobs, others)
     }
 }
 
-/// The directories that a name lies in.
+/// The directories that contain a name.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').map(|(slash, _)| &name[..slash])
 }

@@ -16,7 +16,7 @@ use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
 use crate::plan::{Change, Form, NewLayers, Plan, PlanOptions, Summary, Transcode};
 
-/// A plan in the making: each phase is a method, in a module of its own, that fills in its field and adds
+/// An unfinished plan: each phase is a method, in a module of its own, that fills in its field and adds
 /// its changes.
 #[derive(Debug)]
 pub(crate) struct Planner<'a> {
@@ -39,7 +39,7 @@ pub(crate) struct Planner<'a> {
     /// The platform of each image.
     pub(crate) platforms: BTreeMap<&'a Digest, &'a Platform>,
     /// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` if none
-    /// of the entry is whole.
+    /// of the entry is complete.
     pub(crate) described: Vec<Option<&'a Digest>>,
     /// What documents became.
     pub(crate) rewritten: Rewritten<'a>,
@@ -158,7 +158,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The root and every other document that the output holds, parents first.
+    /// The root and every other document that the output contains, parents first.
     pub(crate) fn documents_after(&self) -> impl Iterator<Item = InputDocument<'a>> {
         let root = InputDocument {
             document: &self.graph.root,

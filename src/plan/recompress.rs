@@ -1,4 +1,4 @@
-//! Which layers are compressed anew, and what that makes of their descriptors.
+//! Which layers are recompressed, and how that changes their descriptors.
 
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::pointer::Pointer;
@@ -12,7 +12,7 @@ use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::rules::Rule;
 use crate::plan::{Change, PlanOptions};
 
-/// A layer to compress anew.
+/// A layer to recompress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transcode {
@@ -32,7 +32,7 @@ pub struct Transcode {
     pub location: Location,
 }
 
-/// A layer that was compressed anew.
+/// A layer that was recompressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewLayer {
@@ -70,13 +70,13 @@ impl Recompressed<'_> {
     }
 }
 
-/// Whether layers may have to be recompressed at all.
+/// Whether any layers may have to be recompressed.
 pub(crate) fn is_wanted(options: &PlanOptions) -> bool {
     options.compression.is_some() || !options.avoid.is_empty()
 }
 
 impl<'a> Planner<'a> {
-    /// The work that a layer of an image needs; `None` if it stays as it is.
+    /// The work that a layer of an image needs; `None` if it stays unchanged.
     ///
     /// # Errors
     /// It is to have a type that Docker lacks; its diff ID cannot be verified.

@@ -1,4 +1,4 @@
-//! The names that were asked for instead of those in the archive.
+//! The requested names, which replace those in the archive.
 
 use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::image::Reference;
@@ -7,7 +7,7 @@ use crate::plan::planner::Planner;
 use crate::plan::rules::Rule;
 
 impl Planner<'_> {
-    /// Gives the names that were asked for. Entries that become superfluous are left out.
+    /// Gives images the requested names. Entries that become superfluous are left out.
     ///
     /// # Errors
     /// Names for an archive of several images; a name to replace that no image has; one name for two.

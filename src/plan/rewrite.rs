@@ -30,7 +30,7 @@ pub(crate) struct Rewritten<'a> {
     pub(crate) root: String,
 }
 
-/// A document that takes the place of another.
+/// A document that replaces another.
 #[derive(Debug)]
 pub(crate) struct NewDocument {
     pub(crate) digest: Digest,
@@ -42,7 +42,7 @@ impl Planner<'_> {
     /// padded to its length.
     ///
     /// # Errors
-    /// A document would become larger than readers take.
+    /// A document would become larger than readers accept.
     pub(crate) fn rewrite(&mut self) -> Result<()> {
         let mut out = Output {
             documents: BTreeMap::new(),
@@ -249,7 +249,7 @@ impl Output<'_, '_> {
     }
 }
 
-/// The descriptor of a layer that was compressed anew: what was true of the old bytes only goes, such
+/// The descriptor of a layer that was recompressed: what was true only of the old bytes is removed, such
 /// as the places where these can be fetched.
 fn follow_layer(text: &str, pointer: &Pointer, new: &NewLayer, edits: &mut Vec<Edit>) {
     let places = &pointer.places;
@@ -275,8 +275,8 @@ fn follow_layer(text: &str, pointer: &Pointer, new: &NewLayer, edits: &mut Vec<E
     }
 }
 
-/// Whether an annotation does not hold for the new bytes: it tells of the old form, of a registry
-/// that has the old bytes, or of another tar than the one that was verified.
+/// Whether an annotation is wrong for the new bytes: it is about the old form, about a registry
+/// that has the old bytes, or about another tar than the one that was verified.
 fn is_untrue(key: &str, value: View<'_>, new: &NewLayer) -> bool {
     belongs_to_one_form(key)
         || key.starts_with("containerd.io/distribution.source.")
@@ -284,7 +284,7 @@ fn is_untrue(key: &str, value: View<'_>, new: &NewLayer) -> bool {
             && value.string().as_deref() != Some(new.diff_id.to_string().as_str()))
 }
 
-/// Sets annotations: in the place of the old value where there is one, else after the others.
+/// Sets annotations: replaces the old value if there is one, otherwise adds after the others.
 fn annotate(formatting: &Formatting, descriptor: View<'_>, set: &Annotations) -> Vec<Edit> {
     let Some(annotations) = descriptor.get("annotations") else {
         let object: Map<String, Value> = set

@@ -1,4 +1,4 @@
-//! What of the input goes out: images that were asked for, without what is absent or unwanted.
+//! Which parts of the input the output contains: the requested images, without absent or unwanted content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -60,10 +60,10 @@ impl DroppedPointer<'_> {
 }
 
 impl Planner<'_> {
-    /// Decides what goes out, and takes from the entries what does not.
+    /// Decides what the output contains, and removes the rest from the entries.
     ///
     /// # Errors
-    /// An image that was asked for is not there; content is absent and that was to be an error.
+    /// A requested image is not there; content is absent, and the policy is to refuse that.
     pub(crate) fn select(&mut self) -> Result<()> {
         let (graph, options) = (self.graph, self.options);
         let mut dropped = other_images(graph, &self.entries, &options.images)?;
@@ -105,7 +105,7 @@ impl Planner<'_> {
             entry.images = Rc::clone(images);
         }
         self.selection.left_out = left_out(graph, &self.selection);
-        // A document that goes as a whole is not reported part by part.
+        // A document that is removed completely is not reported part by part.
         let is_told = |pointer: &&DroppedPointer<'_>| {
             let owner = pointer.owner;
             owner.is_none_or(|owner| !self.selection.left_out.contains(owner))
@@ -133,7 +133,7 @@ fn is_attestation(pointer: &Pointer, graph: &Graph) -> bool {
             .is_some_and(|facts| facts.role == ManifestRole::Attestation)
 }
 
-/// The root's entries of images that were not asked for, and what refers to none of those that stay.
+/// The root's entries of images that were not requested, and what refers to none of those that stay.
 fn other_images<'a>(
     graph: &'a Graph,
     entries: &[NamedEntry<'a>],
@@ -278,7 +278,7 @@ fn gone(graph: &Graph) -> BTreeSet<&Digest> {
         .filter(|(_, facts)| !facts.is_whole)
         .map(|(digest, _)| digest)
         .collect();
-    // Attestations go with their image, wherever in the order they stand.
+    // Attestations go with their image, wherever they are in the order.
     loop {
         let before = gone.len();
         for (digest, document) in indexes(graph) {

@@ -15,7 +15,7 @@ use crate::plan::rules::{FindingRule, Rule};
 pub struct Summary {
     /// What is changed, in the order of the documents.
     pub changes: Vec<Change>,
-    /// What no change can mend, or what a user should know.
+    /// What ocify cannot fix, or what a user should know.
     pub findings: Vec<Finding>,
     /// The digests of manifests and indexes that change.
     pub digests: Vec<DigestChange>,
@@ -23,7 +23,7 @@ pub struct Summary {
     pub images: Vec<Image>,
 }
 
-/// One change, with the rule that asked for it.
+/// One change, with the rule that requires it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
@@ -31,9 +31,9 @@ pub struct Change {
     pub rule: Rule,
     /// Where.
     pub location: Location,
-    /// The value before, where there was one.
+    /// The value before, if there was one.
     pub before: Option<Cow<'static, str>>,
-    /// The value after, where there is one.
+    /// The value after, if there is one.
     pub after: Option<Cow<'static, str>>,
 }
 
@@ -64,7 +64,7 @@ impl Serialize for Severity {
     }
 }
 
-/// Something that no change can mend.
+/// Something that ocify cannot fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {

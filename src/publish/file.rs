@@ -10,7 +10,7 @@ use super::staged::{PublishOptions, Published, StagedFile};
 use super::temporary::Names;
 use crate::error::{Code, Error, Result, show_path};
 
-/// Writes a file as a whole, with the bytes that `content` writes.
+/// Writes a complete file, with the bytes that `content` writes.
 ///
 /// A regular file is replaced when everything is written, and keeps its permissions; of a symbolic link,
 /// that is the file it leads to. A device, a FIFO or a file that a process has open (`/dev/stdout`) is
@@ -51,7 +51,7 @@ pub fn write_file(
     special.and_then(|file| fill(file, content)).map_err(failed)
 }
 
-/// Opens a file that grows while the run goes on. A regular file is emptied first; anything else is
+/// Opens a file that grows during the run. A regular file is emptied first; anything else is
 /// written to, as with [`write_file`].
 ///
 /// # Errors

@@ -22,7 +22,7 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let Err(PathPersistError { error, mut path }) = renamed else {
         return Ok(());
     };
-    // Whoever made it still needs it.
+    // The run that created it still needs it.
     path.disable_cleanup(true);
     // It could neither be renamed without replacing nor be linked. Directories never can be linked.
     let has_no_links = matches!(
@@ -39,7 +39,7 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Renames a file, a directory or a link to where something else is, which goes. The new one gets the
+/// Renames a file, a directory or a link over something else, which is removed. The new one gets the
 /// permissions of the old one, unless either is a link.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub fn replace(from: &Path, to: &Path, syncs: bool) -> Result<()> {
     }
 }
 
-/// Moves what is there aside first, and back if the other cannot take its place.
+/// Moves what is there aside first, and back if the other cannot replace it.
 fn replace_in_steps(from: &Path, to: &Path) -> io::Result<()> {
     let aside = Names::of(from)?.create(|path| fs::rename(to, path))?;
     let mut aside = aside.into_temp_path();
@@ -156,7 +156,7 @@ mod tests {
         make(&to, "directory", "old");
         replace_in_steps(&from, &to).unwrap();
         assert_eq!(text(&to), "new");
-        // What cannot take its place leaves it.
+        // A failed replacement leaves it unchanged.
         replace_in_steps(&from, &to).unwrap_err();
         assert_eq!(text(&to), "new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 /// How long to wait between two looks for a reader.
 const RETRY: Duration = Duration::from_millis(20);
-/// How long a reader may take to make room before the caller is asked whether to go on.
+/// How long a reader may take to make space before the caller is asked whether to continue.
 const ROOM: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
@@ -39,11 +39,11 @@ pub(super) fn is_stopped(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Stopped>())
 }
 
-/// Something that is no regular file, open for writing.
+/// Something other than a regular file, open for writing.
 pub(super) struct Special<'a> {
     file: File,
     is_stopped: Box<dyn Fn() -> bool + Send + 'a>,
-    /// A stop that was asked for before does not end what is written to a reader who is there.
+    /// A stop that was requested earlier does not end a write to a reader that is there.
     was_stopped: bool,
 }
 
@@ -161,7 +161,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         fifo(&path);
-        // More than any pipe holds, and a stop that was asked for at the start ends nothing.
+        // More than any pipe holds, and a stop that was requested at the start ends nothing.
         let bytes = vec![7; 3 << 20];
         thread::scope(|scope| {
             let reader = scope.spawn(|| {

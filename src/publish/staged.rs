@@ -101,7 +101,7 @@ impl StagedFile {
     /// # Errors
     /// The system refuses; then what was there stays.
     pub fn publish_locked(mut self, options: PublishOptions) -> Result<Option<File>> {
-        // Where there are no locks, nobody else gets one either.
+        // Where there are no locks, no other run gets one either.
         let _ = self.file.try_lock();
         let (published, syncs) = self.name(options)?;
         if syncs && published == Published::Done {
@@ -165,7 +165,7 @@ impl StagedFile {
 #[derive(Debug)]
 pub struct StagedDirectory {
     directory: TempDir,
-    /// The directory itself, whose lock says that it is not abandoned.
+    /// The directory, whose lock says that it is not abandoned.
     open: File,
     path: PathBuf,
     destination: PathBuf,

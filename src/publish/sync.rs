@@ -32,7 +32,7 @@ fn tolerated(synced: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Makes a file, or a directory with everything below it, survive a power failure, but for its own name.
+/// Makes a file, or a directory with everything below it, survive a power failure, except for its own name.
 ///
 /// # Errors
 /// Something cannot be opened or synced.

@@ -1,4 +1,4 @@
-//! Temporary files and directories: how they are named, and which of them belong to nobody any more.
+//! Temporary files and directories: how they are named, and which of them are abandoned.
 //!
 //! `.app.tar.1f2e3d4c-Xy12Ab34.ocify-tmp` will be `app.tar`. A process ID would say nothing: in a container it
 //! is 1 every time. The run that fills the file holds a lock on it instead, which ends with the run, however
@@ -30,7 +30,7 @@ const TAG_CHARS: usize = 8;
 const RANDOM_CHARS: usize = 8;
 /// How often something is created under another name after the first one was taken for abandoned.
 const ATTEMPTS: usize = 100;
-/// What may be another machine's belongs to nobody if it has not changed for so long.
+/// What may belong to another machine is abandoned if it has not changed for this long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Filesystems that one kernel uses at a time, by their magic numbers: bcachefs, btrfs, ext2 to ext4, f2fs,
 /// overlayfs, tmpfs, XFS, ZFS.
@@ -123,7 +123,7 @@ impl Names {
                     true => Evidence::FreeLock,
                     false => Evidence::Age,
                 };
-                // What stays is in nobody's way.
+                // A leftover does no harm.
                 let _ = remove_if_abandoned(&path, evidence);
             }
         }
@@ -176,13 +176,13 @@ pub fn staged_directories(
     })
 }
 
-/// Removes a temporary directory that is known to belong to nobody, unless its lock shows otherwise.
+/// Removes a temporary directory that is known to be abandoned, unless its lock shows otherwise.
 pub fn remove_unheld(directory: &Path) {
-    // What stays is in nobody's way.
+    // A leftover does no harm.
     let _ = remove_if_abandoned(directory, Evidence::Caller);
 }
 
-/// What shows that a temporary file belongs to nobody, besides that no held lock is seen.
+/// What shows that a temporary file is abandoned, besides that no held lock is seen.
 #[derive(Clone, Copy, Debug)]
 enum Evidence {
     /// The caller knows it.
@@ -353,7 +353,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(is_local(dir.path()), "tests run on a local filesystem");
         assert!(!is_local(Path::new("/proc")));
-        // After a restart the tag is another one, and the lock is free all the same.
+        // After a restart the tag is another one, and the lock is still free.
         let left = dir.path().join(".a.00000000-aaaaaaaa.ocify-tmp");
         fs::write(&left, "half").unwrap();
         names(dir.path(), "a").remove_abandoned();

@@ -39,13 +39,13 @@ pub struct Summary {
     pub would_fix: u64,
     /// How many an earlier run had finished.
     pub kept: u64,
-    /// How many archives held no image.
+    /// How many archives contained no image.
     pub skipped: u64,
     /// How many failed.
     pub failed: u64,
     /// How many were being worked on when the run was stopped.
     pub unfinished: u64,
-    /// How many other files and links were left alone.
+    /// How many other files and links were left unchanged.
     pub others_left: u64,
     /// How many other files and links were copied, or had been already.
     pub others_copied: u64,

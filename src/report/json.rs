@@ -40,7 +40,7 @@ pub struct Run<'a> {
     pub output: Option<&'a str>,
     /// What is changed.
     pub changes: Vec<Change<'a>>,
-    /// What no change can mend, or what a user should know.
+    /// What ocify cannot fix, or what a user should know.
     pub findings: Vec<Finding<'a>>,
     /// The digests of manifests and indexes that change.
     pub digests: Digests<'a>,
@@ -50,7 +50,7 @@ pub struct Run<'a> {
     pub blobs: Blobs,
 }
 
-/// One change, with the rule that asked for it.
+/// One change, with the rule that requires it.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Change<'a> {
@@ -66,7 +66,7 @@ pub struct Change<'a> {
     pub reason: &'static str,
 }
 
-/// Something that no change can mend.
+/// Something that ocify cannot fix.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Finding<'a> {

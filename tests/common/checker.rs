@@ -376,7 +376,7 @@ impl Check<'_> {
     }
 
     /// Whether an item has the config and the layers of a manifest. Of a layer that is fetched
-    /// elsewhere, the archive may hold a plain tar under its diff ID instead.
+    /// elsewhere, the archive may contain a plain tar under its diff ID instead.
     fn describes(&self, item: &Value, manifest: &Value) -> bool {
         let entry = |part: &Value| json!(blob_name(part["digest"].as_str().unwrap()));
         let config = manifest["config"]["digest"].as_str().unwrap();

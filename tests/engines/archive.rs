@@ -15,7 +15,7 @@ use crate::shapes::{Shape, shapes};
 /// Fixtures that `ocify fix` does not read yet. Removing an entry is all that is needed once it does.
 pub(crate) const NOT_YET: &[&str] = &[];
 
-/// BuildKit's caches are layouts, but hold no image that an engine could load.
+/// BuildKit's caches are layouts, but contain no image that an engine could load.
 const CACHES: &str = "buildkit-cache-";
 
 /// An archive as an engine is given it.
@@ -23,9 +23,9 @@ const CACHES: &str = "buildkit-cache-";
 pub(crate) struct Archive {
     /// The file, as seen from inside a machine.
     pub(crate) path: String,
-    /// The names to ask for, where asking for none is ambiguous.
+    /// The names to request, if requesting none is ambiguous.
     pub(crate) ask_for: Vec<String>,
-    /// A tag of each image in `manifest.json`, where there are several.
+    /// A tag of each image in `manifest.json`, if there are several.
     pub(crate) tags: Vec<String>,
 }
 
@@ -40,15 +40,15 @@ pub(crate) struct Sample {
     pub(crate) before: Option<Archive>,
     /// As `ocify fix` writes it.
     pub(crate) after: Archive,
-    /// As it writes it with the options that mend what fixing alone does not.
+    /// As it writes it with the options that fix what `ocify fix` alone does not.
     pub(crate) mended: Vec<(Reason, Archive)>,
     /// As `ocify fix --in-place` leaves it, if that is possible and gives other bytes.
     pub(crate) in_place: Option<Archive>,
-    /// Whether the two are the same to the byte, and are asked for in the same way: then one attempt tells of both.
+    /// Whether the two are the same to the byte, and are requested in the same way: then one attempt is enough for both.
     pub(crate) is_unchanged: bool,
 }
 
-/// The names of all fixtures that hold images.
+/// The names of all fixtures that contain images.
 pub(crate) fn fixtures() -> BTreeSet<String> {
     let entries = fs::read_dir(folder()).expect("the fixtures folder is readable");
     entries
@@ -170,7 +170,7 @@ pub(crate) fn tags_if_several(archive: &Path) -> Vec<String> {
     }
 }
 
-/// A file at the top of an archive; nothing if it is not there, or this is no plain tar.
+/// A file at the top of an archive; nothing if it is not there, or this is not a plain tar.
 fn root_file(archive: &Path, name: &[u8]) -> Option<Value> {
     let mut archive = tar::Archive::new(File::open(archive).ok()?);
     let entry = archive.entries().ok()?.find_map(|entry| {

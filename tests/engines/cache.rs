@@ -93,7 +93,7 @@ struct Cache {
 impl Cache {
     fn new(folder: impl Into<String>) -> Self {
         let folder = folder.into();
-        // The tag that BuildKit takes where none is given.
+        // The tag that BuildKit uses if none is given.
         let tag = "latest";
         Self { folder, tag }
     }

@@ -46,7 +46,7 @@ address = "/run/containerd/containerd.sock"
         producer: Option<&str>,
         import: &[&str],
     ) -> Result<BTreeSet<String>, String> {
-        // Each namespace unpacks for itself, so a fresh one is as good as a fresh store. It is the control group as well.
+        // Each namespace unpacks for itself, so a fresh one is as good as a fresh store. It is the control group too.
         self.namespaces += 1;
         let namespace = self.namespace();
         let line = ["ctr", "--namespace", &namespace];

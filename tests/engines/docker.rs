@@ -54,7 +54,7 @@ impl Docker {
             .start_daemon(&line, &[CLIENT, "version"])
             .map_err(|e| format!("{e}\n{}", machine.log()))?;
         let docker = Self { machine };
-        // A store other than the one asked for would make the column say something else than its heading.
+        // A store other than the one asked for would make the column contradict its heading.
         let status = docker.run(&["info", "--format", "{{.DriverStatus}}"])?;
         if status.contains("io.containerd.snapshotter") != (store == Store::Containerd) {
             return Err(format!(

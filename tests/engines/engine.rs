@@ -32,7 +32,7 @@ pub(crate) trait Loader: Engine {
     /// that the images have now; the error is what the engine said.
     fn attempt_pipe(&mut self, producer: &str) -> Result<BTreeSet<String>, String>;
 
-    /// What the engine lists as its images: nothing where it has none.
+    /// What the engine lists as its images: nothing if it has none.
     fn images(&self) -> Result<String, String>;
 }
 

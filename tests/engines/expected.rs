@@ -2,7 +2,7 @@
 
 use crate::engine::Column;
 
-/// What an engine says in so many words where nothing in the archive had a name.
+/// What an engine says if nothing in the archive had a name.
 pub(crate) const NOTHING_NAMED: &str = "nothing was imported: the image has no name";
 
 /// Why an archive does not load. The letters are those of the table in docs/engines.md.
@@ -32,7 +32,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// In the order in which a message is looked through: the most telling phrase first.
+    /// In the order in which a message is searched for them: the most specific phrase first.
     pub(crate) const ALL: [Self; 21] = [
         Self::W,
         Self::X,
@@ -133,7 +133,7 @@ impl Reason {
         }
     }
 
-    /// The options of `ocify fix` that mend it, where fixing alone does not.
+    /// The options of `ocify fix` that fix it, if `ocify fix` alone does not.
     pub(crate) fn mended_by(self) -> &'static [&'static str] {
         match self {
             Self::A => &["--for", "docker@20.10"],

@@ -16,14 +16,14 @@ pub(crate) const COLUMNS: [Column; 4] = [
     Column::SkopeoOci,
 ];
 
-/// More names than `index.json` has room for: it moves, and what was there stays as a blob that nothing refers to.
+/// More names than `index.json` has space for: it moves, and what was there stays as a blob that nothing refers to.
 const NAMES: [&str; 4] = [
     "example.com/a-name-that-is-rather-long-so-that-few-of-them-fill-a-block/first:v1",
     "example.com/a-name-that-is-rather-long-so-that-few-of-them-fill-a-block/second:v1",
     "example.com/a-name-that-is-rather-long-so-that-few-of-them-fill-a-block/third:v1",
     "example.com/a-name-that-is-rather-long-so-that-few-of-them-fill-a-block/fourth:v1",
 ];
-/// The archive that gets them, whose root files stand between others.
+/// The archive that gets them, whose root files are between others.
 const NAMED: &str = "docker26g-save.tar";
 
 /// The folder of these archives in the shared one.

@@ -22,7 +22,7 @@ const READY: Duration = Duration::from_secs(60);
 const INIT: &str = include_str!("machine.sh");
 
 /// Namespaces of mounts, processes and network that end, with all that runs and is mounted in them, when this is dropped, or when
-/// the test process ends in whatever way: the first process reads from a pipe that only this holds.
+/// the test process ends, however it ends: the first process reads from a pipe that only this process keeps open.
 #[derive(Debug)]
 pub(crate) struct Machine {
     init: Child,
@@ -176,7 +176,7 @@ impl Drop for Machine {
     }
 }
 
-/// Removes the control groups in this folder that have a name with this beginning. Only such as are empty can be removed at all.
+/// Removes the control groups in this folder that have a name with this beginning. Only empty ones can be removed.
 fn remove_groups(folder: &Path, beginning: &str) {
     for group in folders(folder) {
         let name = group.file_name().unwrap_or_default().to_string_lossy();

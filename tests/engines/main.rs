@@ -4,8 +4,8 @@
 //! `OCIFY_REQUIRE_ENGINES=1`. No image is pulled from anywhere, and the engines have no network. Each runs in namespaces of its own
 //! over a root folder that it cannot change, so nothing of it stays behind, and an engine that already runs here is not disturbed.
 //!
-//! The same archives go through the engines unfixed as well, which shows what is mended and that the test would notice. The outcome is
-//! docs/engines.md. When it may change, write it anew:
+//! The same archives go through the engines unfixed too, which shows what is fixed and that the test would notice. The outcome is
+//! docs/engines.md. When it may change, regenerate it:
 //!
 //! ```text
 //! OCIFY_WRITE_DOCS=1 cargo test --test engines
@@ -298,7 +298,7 @@ fn disagreements(samples: &[Sample], outcomes: &[Outcome]) -> Vec<String> {
     problems
 }
 
-/// A name without the registry that an engine supplies where there is none.
+/// A name without the registry that an engine supplies if there is none.
 fn familiar(name: &str) -> &str {
     ["docker.io/library/", "docker.io/", "localhost/"]
         .iter()

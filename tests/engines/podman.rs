@@ -19,7 +19,7 @@ impl Podman {
 
     fn line<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
         let mut line = vec!["podman", "--root", DATA, "--runroot", "/run/podman"];
-        // vfs needs nothing of the disk below, and without systemd there is but one way to make control groups.
+        // vfs needs nothing of the disk below, and without systemd there is only one way to create control groups.
         line.extend(["--storage-driver=vfs", "--cgroup-manager=cgroupfs"]);
         line.extend(arguments);
         line

@@ -1,4 +1,4 @@
-//! Layers that were compressed anew: what is made for the oldest engine must load and run in all of them, in whatever members its
+//! Layers that were recompressed: what is written for the oldest engine must load and run in all of them, in whatever members its
 //! gzip is, and with the media types of either family.
 
 use std::fs;

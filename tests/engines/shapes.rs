@@ -1,4 +1,4 @@
-//! Shapes that tools left behind in the field and that none at hand writes any more, made from the layers of a fixture.
+//! Shapes that tools left behind in the field and that no available tool writes any more, built from the layers of a fixture.
 
 use serde_json::{Value, json};
 
@@ -143,7 +143,7 @@ fn layer_name(tag: &str, number: usize) -> String {
     format!("{}/layer.tar", sha256(format!("{tag} {number}").as_bytes()))
 }
 
-/// The whole archive of these images.
+/// The complete archive of these images.
 fn saved(images: Vec<(Vec<Entry>, Value)>) -> Vec<Entry> {
     let (entries, items): (Vec<_>, Vec<_>) = images.into_iter().unzip();
     let mut entries = entries.concat();
@@ -151,7 +151,7 @@ fn saved(images: Vec<(Vec<Entry>, Value)>) -> Vec<Entry> {
     entries
 }
 
-/// Two images that share a layer, which one of them has as a symbolic link that stands before its target.
+/// Two images that share a layer, which one of them has as a symbolic link that comes before its target.
 fn symlinked(real: &Real) -> Vec<u8> {
     let target = format!("../{}", layer_name(NAME, 0));
     let link = Entry::link("", b'2', &target);

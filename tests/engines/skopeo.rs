@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::expected::Reason;
 use crate::machine::Machine;
 
-/// What skopeo takes the archive for.
+/// The transport by which skopeo reads the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     /// It reads `index.json`.

@@ -20,7 +20,7 @@ const LOADERS: [Column; 7] = [
     Column::Podman5,
 ];
 
-/// Archives that no engine, or not every engine, takes as they are: in one pass, and kept in a file first.
+/// Archives that not every engine accepts unchanged: in one pass, and kept in a file first.
 const ARCHIVES: [&str; 4] = [
     "buildkit-docker-gzip-ocifalse.tar",
     "buildkit-oci-gzip-ocifalse.tar",
@@ -99,7 +99,7 @@ fn layers(bytes: &[u8]) -> Vec<(usize, usize)> {
     places.into_iter().filter(is_layer).collect()
 }
 
-/// Where the header of `index.json` stands.
+/// Where the header of `index.json` is.
 fn root(archive: &[u8]) -> usize {
     let mut blocks = archive.chunks(BLOCK);
     let place = blocks.position(|block| block.starts_with(b"index.json\0"));

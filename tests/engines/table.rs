@@ -74,7 +74,7 @@ Each of these results is expected, and the test fails if one of them changes.
 /// Why writing to a string succeeds.
 const ENDLESS: &str = "a string takes everything";
 
-/// The whole page.
+/// The complete page.
 pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
     let mut page = INTRODUCTION.to_owned();
     if !NOT_YET.is_empty() {

@@ -1,4 +1,4 @@
-//! Which module may use which, and other rules that hold for all sources.
+//! Which module may use which, and other rules for all sources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -181,7 +181,7 @@ fn modules_use_only_allowed_modules() {
             source.name
         );
         for used in source.code.lines().flat_map(used_in) {
-            // A macro or a function at the root is no module.
+            // A macro or a function at the root is not a module.
             let is_module = MAY_USE.iter().any(|(name, _)| *name == used);
             assert!(
                 !is_module || used == own || allowed.split(' ').any(|may| may == used),
@@ -333,7 +333,7 @@ fn shapes_decide_and_no_producer_does() {
     ];
     for name in ["graph", "plan", "apply"] {
         for file in module(name) {
-            // Rules say whose bug they mend, and findings who reads what; these names decide nothing.
+            // Rules say whose bug they fix, and findings who reads what; these names decide nothing.
             if file.name == "plan/rules.rs" || file.name.starts_with("plan/findings/") {
                 continue;
             }
@@ -516,7 +516,7 @@ fn module_files_are_beside_their_directories() {
     }
 }
 
-/// Cargo does not look for tests here, and a file that no program names would be left out without a word.
+/// Cargo does not look for tests here, and a file that no program names would be left out silently.
 #[test]
 fn every_test_file_is_part_of_a_program() {
     let tests = repository("tests");

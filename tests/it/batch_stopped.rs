@@ -194,7 +194,7 @@ fn an_interrupted_run_leaves_only_complete_outputs() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            // It listens before it makes anything; until then signals end it at once, as they always do.
+            // It listens before it creates anything; until then signals end it at once, as they always do.
             while !sandbox.path("out").exists() && child.try_wait().unwrap().is_none() {
                 thread::sleep(Duration::from_micros(50));
             }

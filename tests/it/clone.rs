@@ -15,10 +15,10 @@ use crate::common::random::Random;
 use crate::common::runner::Sandbox;
 use crate::common::skip;
 
-/// What an archive of a large layer may need on a filesystem that holds the original.
+/// The space that an archive of a large layer may need on the filesystem of the original.
 const MOST: u64 = 1 << 20;
 
-/// Makes, mounts and uses a filesystem. The space that the output took is printed last.
+/// Creates, mounts and uses a filesystem. The space that the output took is printed last.
 const SCRIPT: &str = r#"
 fs=$1 mkfs=$2 ocify=$3
 truncate --size=400M image
@@ -41,7 +41,7 @@ cmp mounted/in.tar expected.tar >&2
 echo $((before - after))
 "#;
 
-/// An archive with a layer of 32 MiB that no filesystem makes smaller.
+/// An archive with a layer of 32 MiB that no filesystem can compress.
 fn archive() -> Vec<u8> {
     let mut random = Random(1);
     let plain: Vec<u8> = (0..32 << 20).map(|_| random.byte()).collect();

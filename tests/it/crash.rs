@@ -56,7 +56,7 @@ enum Moment {
 struct Campaign {
     old: Vec<u8>,
     new: Vec<u8>,
-    /// How long a whole run takes.
+    /// How long a complete run takes.
     time: Duration,
     runs: AtomicUsize,
     killed: AtomicUsize,

@@ -103,7 +103,7 @@ fn several_images_in_one_archive_are_fixed() {
     let config = |image: &Image| format!("sha256:{}", config_hex(image));
     assert_eq!(fixed.facts.tags[&config(&one)].len(), 1);
     assert_eq!(fixed.facts.tags[&config(&two)].len(), 2);
-    // Two items of one image are one image with the names of both.
+    // Two items for one image become one image with the names of both.
     let mut twice = Saved::new();
     twice.docker(&one, json!(["one:1"]));
     let mut again = twice.items[0].clone();

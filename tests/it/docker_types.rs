@@ -74,7 +74,7 @@ fn every_fixture_converts_to_docker_types_and_back() {
             sandbox.read("docker.tar") == sandbox.read("again.tar"),
             "{name}"
         );
-        // Docker's forms hold everything that OCI's do.
+        // Docker's forms contain everything that OCI's do.
         sandbox.fix("docker.tar", "back.tar").exits(0);
         assert!(
             sandbox.read("back.tar") == sandbox.read("oci.tar"),

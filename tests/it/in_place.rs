@@ -37,7 +37,7 @@ fn in_place_fixes_are_equivalent_to_new_archives() {
             ),
             "{name}"
         );
-        // The same changes, but for what is left as it is.
+        // The same changes, except what is left unchanged.
         let changes = |report: &Value| -> Vec<[String; 2]> {
             let changes = report["changes"].as_array().unwrap().iter();
             changes
@@ -59,7 +59,7 @@ fn in_place_fixes_are_equivalent_to_new_archives() {
             let at = |whole: &[u8]| whole.windows(blob.len()).position(|part| part == blob);
             assert_eq!(at(&result), at(&bytes), "{name}: {digest}");
         }
-        // The documents alone verified, a new archive is made of the same bytes.
+        // If only documents are verified, a new archive gets the same bytes.
         let options = [platform, &["--verify", "documents"]].concat();
         sandbox
             .fix_with(fixture(&name), "patched.tar", &options)
@@ -310,7 +310,7 @@ fn the_length_of_the_end_marker_does_not_matter() {
     };
     let (sandbox, _) = fixed(&bytes, &[]);
     let expected = sandbox.read("in.tar");
-    // No end marker, half of one, the blocks of tar, and a long end.
+    // No end-of-archive marker, half of one, the blocks of tar, and a long end.
     for len in [whole - 1024, whole - 512, whole + 9216, whole + (3 << 20)] {
         let (sandbox, _) = fixed(&cut(len), &[]);
         assert_eq!(sandbox.read("in.tar"), expected, "{len}");

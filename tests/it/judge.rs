@@ -39,7 +39,7 @@ fn entry<'a>(entries: &'a mut [Entry], name: &str) -> &'a mut Entry {
     entries.iter_mut().find(is_named).unwrap()
 }
 
-/// The archive of an image that is right but for its one layer.
+/// The archive of an image that is valid except for its only layer.
 fn with_layer(layer: Layer) -> Vec<u8> {
     image(&Image::oci(vec![layer]))
 }

@@ -116,7 +116,7 @@ fn a_docker_archive_keeps_the_source_of_a_foreign_layer() {
         app.layers[0].diff_id.clone(): foreign,
         app.layers[1].diff_id.clone(): ordinary,
     });
-    // The layer is there, so whoever reads the index needs no other place; docker still pushes it as foreign.
+    // The layer is there, so readers of the index need no other source; docker still pushes it as foreign.
     let found = holds(&saved.tar(), &[&app]);
     let item = &found.contents.json("manifest.json")[0];
     assert_eq!(

@@ -64,7 +64,7 @@ fn a_name_replaces_all_names() {
             "a name is no part of the image"
         );
     }
-    // Also where there was none, or only a tag.
+    // Also if there was none, or only a tag.
     for annotations in [
         vec![],
         vec![("org.opencontainers.image.ref.name", "latest")],

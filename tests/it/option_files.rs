@@ -1,4 +1,4 @@
-//! The files that options ask for beside the output: `--metadata-file`, `--digest-map`, `--report`. A regular file is replaced as a whole,
+//! The files that options ask for beside the output: `--metadata-file`, `--digest-map`, `--report`. A regular file is replaced completely,
 //! and anything else is written to and stays what it is.
 
 use std::fs::{self, File};
@@ -112,7 +112,7 @@ fn a_regular_file_is_replaced_as_a_whole() {
         case.check(&sandbox.read("file"));
         let found = fs::symlink_metadata(&path).unwrap();
         assert_eq!(found.permissions().mode() & 0o777, 0o640, "{case:?}");
-        // The report grows while the run goes on, so it is the same file.
+        // The report grows during the run, so it is the same file.
         let is_same = found.ino() == reader.metadata().unwrap().ino();
         assert_eq!(is_same, case.line == REPORT.line, "{case:?}");
         let mut seen = String::new();
@@ -168,7 +168,7 @@ fn a_device_is_written_to_and_not_replaced() {
             assert!(found.file_type().is_char_device(), "{case:?} {name}");
             assert_eq!(found.rdev(), makedev(1, 3));
         }
-        // Of a share, too: nothing is made beside it.
+        // Of a share, too: nothing is created beside it.
         if case.line.contains(&"in") {
             let line = [&case.args("null")[..], &["--shard", "1/1"]].concat();
             sandbox.ocify(&line).exits(0);
@@ -371,7 +371,7 @@ fn a_dash_is_standard_output_and_the_report_goes_to_standard_error() {
     let sandbox = sandbox();
     let run = sandbox.ocify(&[&MAP.args("-")[..], &["--shard", "1/1"]].concat());
     MAP.check(run.exits(0).stdout.as_bytes());
-    // A dry run writes no metadata, and a closed standard output is no failure.
+    // A dry run writes no metadata, and a closed standard output is not a failure.
     let run = sandbox.ocify(&["fix", "in.tar", "--dry-run", "--metadata-file", "-"]);
     let run = run.exits(3);
     assert_eq!(run.stdout, "");

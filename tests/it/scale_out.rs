@@ -50,7 +50,7 @@ fn block(page: &str, part: &str) -> String {
     found.remove(0)
 }
 
-/// A tree, and what a single run makes of it.
+/// A tree, and what a single run writes for it.
 struct Site {
     sandbox: Sandbox,
     before: Vec<(PathBuf, Vec<u8>)>,
@@ -320,7 +320,7 @@ fn slurm() {
         let failing = site.check(root, runs.len());
         assert_codes(&runs, failing);
     }
-    // The whole array again: all is kept but what failed.
+    // The complete array again: everything is kept except what failed.
     let runs = submit("1-10%8");
     let failing = site.check(root, 10);
     assert_codes(&runs, failing);

@@ -1,4 +1,4 @@
-//! The schemas in `docs/` demand what reports hold, no more and no less. That every report follows its schema is checked where
+//! The schemas in `docs/` require what reports contain, no more and no less. That every report follows its schema is checked where
 //! reports are parsed.
 
 use std::fs;

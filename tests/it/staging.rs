@@ -73,7 +73,7 @@ fn staged(sandbox: &Sandbox) -> Vec<String> {
     names
 }
 
-/// Starts a run, and stops it where it has begun to write.
+/// Starts a run, and stops it when it has begun to write.
 fn stopped(sandbox: &Sandbox, command: &mut Command) -> Child {
     let before = staged(sandbox);
     let child = command

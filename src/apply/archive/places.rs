@@ -42,7 +42,7 @@ impl Places {
         Ok(Places { bounds, len })
     }
 
-    /// Entries to write at once: small ones that stand together, or a single one.
+    /// Entries to write at once: adjacent small ones, or a single one.
     pub(super) fn groups(&self, entries: &[OutputEntry]) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         for (number, entry) in entries.iter().enumerate() {
@@ -61,7 +61,7 @@ impl Places {
         groups
     }
 
-    /// The holes of large blobs, where they will be in the output, in whole pages.
+    /// The holes of large blobs, where they will be in the output, in complete pages.
     pub(super) fn holes(
         &self,
         entries: &[OutputEntry],

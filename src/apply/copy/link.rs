@@ -16,19 +16,19 @@ use crate::publish::link_open;
 impl Shared<'_> {
     /// Gives the input's own file another name; whether that could be done.
     pub(super) fn linked(&self, job: &Job<'_>, input: &File, path: &Path) -> bool {
-        // A temporary file of ours is nothing to link to.
+        // ocify's temporary files cannot be linked to.
         let is_file = matches!(job.data, DataLocation::File(_));
         self.link == Link::Hard && is_file && link_open(input, path).is_ok()
     }
 
     /// Lets a new file share its blocks with all of the input; whether that could be done.
     pub(super) fn cloned(&self, job: &Job<'_>, input: &File, output: &File) -> Result<bool> {
-        // Of a part, the system shares what it can while it copies.
+        // For a part of the input, the system shares what it can while it copies.
         let is_whole = matches!(job.data, DataLocation::File(_));
         if self.link == Link::Never || !is_whole || ioctl_ficlone(output, input).is_err() {
             return Ok(false);
         }
-        // It may have grown since it was looked at.
+        // It may have grown since it was scanned.
         let found = output.metadata().context("read", self.output)?.len();
         if found != job.len {
             return Err(job.blob().changed(found));

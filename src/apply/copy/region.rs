@@ -61,7 +61,7 @@ impl Shared<'_> {
             at = end + padding(len) as usize;
         }
         self.read_all(&blobs, buffer)?;
-        // One read may have brought what stood between two blobs of the input.
+        // One read may have included the bytes between two blobs of the input.
         let mut at = 0;
         for entry in region.entries {
             let len = body_len(entry);

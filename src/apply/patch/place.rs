@@ -1,4 +1,4 @@
-//! The entries that an archive has, and what becomes of each.
+//! The entries of an archive, and what a patch does with each.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use crate::location::RootName;
 use crate::plan::{OutputEntry, Plan};
 use crate::tar::{self, padding};
 
-/// What becomes of an entry.
+/// What a patch does with an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is left as it is; whether the output needs it.
+    /// It is left unchanged; whether the output needs it.
     Stays { is_needed: bool },
-    /// Another entry takes its place.
+    /// Another entry replaces it.
     Taken(Write),
     /// Nothing needs it: what replaces it, if anything does, is in the tail.
     Goes,
 }
 
-/// All entries of an archive with their fates, and what needs a place elsewhere.
+/// All entries of an archive with their fates, and the entries that go into a new tail.
 pub(super) struct Places<'a> {
     inventory: &'a Inventory,
     source: &'a Source,
@@ -47,23 +47,23 @@ impl<'a> Places<'a> {
         }
     }
 
-    fn place(&self, number: usize) -> &'a EntryLayout {
+    fn entry(&self, number: usize) -> &'a EntryLayout {
         &self.inventory.archive.entries[number]
     }
 
-    /// The number of the entry whose bytes are there.
+    /// The number of the entry whose data is at this location.
     fn find(&self, data: &DataLocation) -> Option<usize> {
         let DataLocation::Offset(at) = data else {
             return None;
         };
-        let places = &self.inventory.archive.entries;
-        places.binary_search_by_key(at, |place| place.data).ok()
+        let entries = &self.inventory.archive.entries;
+        entries.binary_search_by_key(at, |entry| entry.data).ok()
     }
 
-    /// A blob that goes out as it is.
+    /// A blob that the output contains unchanged.
     pub(super) fn keep(&mut self, name: &str, data: &DataLocation) -> Result<()> {
         let found = self.find(data);
-        let found = found.filter(|number| self.place(*number).kind == EntryKind::Blob);
+        let found = found.filter(|number| self.entry(*number).kind == EntryKind::Blob);
         let Some(number) = found else {
             let what = format!(
                 "{} is stored under another name, as docker save does",
@@ -75,13 +75,13 @@ impl<'a> Places<'a> {
         self.settle(number, Fate::Stays { is_needed: true })
     }
 
-    /// Decides what becomes of an entry, which must not be two things at once.
+    /// Sets the fate of an entry, which must not get two different ones.
     fn settle(&mut self, number: usize, fate: Fate) -> Result<()> {
         let old = std::mem::replace(&mut self.fates[number], fate);
         if old == (Fate::Stays { is_needed: false }) || old == self.fates[number] {
             return Ok(());
         }
-        let at = self.place(number).start;
+        let at = self.entry(number).start;
         let what = format!("the entry at byte {at} would have to be kept and changed");
         Err(refused(self.source, &what).with_byte(at))
     }
@@ -119,8 +119,8 @@ impl<'a> Places<'a> {
             self.tail.add(&entry.name, bytes);
             return Ok(());
         };
-        // A place that is too large cannot be filled any more: the digest is known.
-        let taken = match bytes.len() as u64 >= self.place(old).len {
+        // A document cannot be padded to fill a longer entry any more, because its digest is known.
+        let taken = match bytes.len() as u64 >= self.entry(old).len {
             true => self.taken(old, &entry.name, bytes)?,
             false => None,
         };
@@ -154,7 +154,7 @@ impl<'a> Places<'a> {
     }
 
     fn check_name(&self, number: usize, name: &str) -> Result<()> {
-        if self.place(number).is_well_named {
+        if self.entry(number).is_well_named {
             return Ok(());
         }
         let what = format!(
@@ -164,27 +164,27 @@ impl<'a> Places<'a> {
         Err(refused(self.source, &what).with_entry(name))
     }
 
-    /// The entry that takes the place of another; `None` if it does not fit. Shorter bytes are
+    /// The entry that replaces another; `None` if it does not fit. Shorter bytes are
     /// followed by spaces, and longer ones may fill the last block.
     fn taken(&self, number: usize, name: &str, bytes: &[u8]) -> Result<Option<Write>> {
-        let place = self.place(number);
-        let room = place.len + padding(place.len);
-        let len = place.len.max(bytes.len() as u64);
-        if len > room {
+        let entry = self.entry(number);
+        let capacity = entry.len + padding(entry.len);
+        let len = entry.len.max(bytes.len() as u64);
+        if len > capacity {
             return Ok(None);
         }
-        let headers = DataLocation::Offset(place.start);
-        let headers = self.source.read_range(&headers, place.data - place.start)?;
-        let Some(mut new) = tar::replaced(&headers, place.is_simple, name, len) else {
+        let headers = DataLocation::Offset(entry.start);
+        let headers = self.source.read_range(&headers, entry.data - entry.start)?;
+        let Some(mut new) = tar::replaced(&headers, entry.is_simple, name, len) else {
             return Ok(None);
         };
         let data = new.len();
         let at = |len: u64| data + usize::try_from(len).unwrap_or(0);
         new.extend(bytes);
         new.resize(at(len), b' ');
-        new.resize(at(room), 0);
+        new.resize(at(capacity), 0);
         Ok(Some(Write {
-            at: place.start,
+            at: entry.start,
             bytes: new,
         }))
     }
@@ -193,8 +193,8 @@ impl<'a> Places<'a> {
     pub(super) fn finish(mut self, plan: &Plan, outcome: Outcome) -> Result<Patch> {
         self.refuse_removal()?;
         let map = &self.inventory.archive;
-        for (number, place) in map.entries.iter().enumerate() {
-            if let EntryKind::Root(name) = place.kind
+        for (number, entry) in map.entries.iter().enumerate() {
+            if let EntryKind::Root(name) = entry.kind
                 && !self.roots.contains_key(&name)
             {
                 self.fates[number] = Fate::Goes;
@@ -203,18 +203,18 @@ impl<'a> Places<'a> {
         let first = tail::first(&map.entries, &self.fates);
         let is_in_tail = |name: RootName| {
             let mut trailing = map.entries[first..].iter();
-            trailing.any(|place| place.kind == EntryKind::Root(name))
+            trailing.any(|entry| entry.kind == EntryKind::Root(name))
         };
         let is_placed = |name: RootName| {
             let mut fates = map.entries.iter().zip(&self.fates);
-            fates.any(|(place, fate)| place.kind == EntryKind::Root(name) && *fate != Fate::Goes)
+            fates.any(|(entry, fate)| entry.kind == EntryKind::Root(name) && *fate != Fate::Goes)
         };
         let is_right = |name: &RootName| self.roots.get(name).is_some_and(|(_, is_same)| *is_same);
         let trailing = map.entries[first..].iter();
         let needs_tail = !self.tail.is_empty()
             || self.roots.keys().any(|name| !is_placed(*name))
             || trailing
-                .filter_map(|place| match place.kind {
+                .filter_map(|entry| match entry.kind {
                     EntryKind::Root(name) => Some(name),
                     _ => None,
                 })
@@ -229,7 +229,7 @@ impl<'a> Places<'a> {
         }
         let kept = if needs_tail { first } else { map.entries.len() };
         let mut writes = self.writes(kept, plan)?;
-        let start = map.entries.get(first).map_or(map.end, |place| place.start);
+        let start = map.entries.get(first).map_or(map.end, |entry| entry.start);
         let mut new_len = writes
             .last()
             .map_or(map.len, |last| last.end().max(map.len));
@@ -252,7 +252,7 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// Blobs that must not be in the output would stay in the file.
+    /// Refuses if blobs that must not be in the output would stay in the file.
     fn refuse_removal(&self) -> Result<()> {
         for (digest, blob) in &self.inventory.blobs {
             let fate = self.find(&blob.data).map(|number| &self.fates[number]);
@@ -265,11 +265,11 @@ impl<'a> Places<'a> {
         Ok(())
     }
 
-    /// Of two equal root files, one would change and the other stay.
+    /// Refuses duplicate root files, because one would change and the other stay.
     fn refuse_repeated_roots(&self) -> Result<()> {
         let mut seen = Vec::new();
-        for place in &self.inventory.archive.entries {
-            if let EntryKind::Root(name) = place.kind {
+        for entry in &self.inventory.archive.entries {
+            if let EntryKind::Root(name) = entry.kind {
                 if seen.contains(&name) {
                     let what = format!("{} appears in it more than once", name.name());
                     return Err(refused(self.source, &what).with_entry(name.name()));
@@ -285,7 +285,7 @@ impl<'a> Places<'a> {
         let mut writes = Vec::new();
         let mut retired = Vec::new();
         for (number, fate) in self.fates.iter().enumerate().take(count) {
-            match (fate, self.place(number).kind) {
+            match (fate, self.entry(number).kind) {
                 (Fate::Taken(write), _) => writes.push(write.clone()),
                 (Fate::Goes, EntryKind::Root(name)) => {
                     let (digest, write) = self.retired(number, name)?;
@@ -308,13 +308,13 @@ impl<'a> Places<'a> {
         Ok(writes)
     }
 
-    /// A root file that stands between others and finds no room there becomes a blob that nothing
-    /// refers to, which every reader takes.
+    /// A root file that does not fit in its position between other entries becomes a blob that nothing
+    /// refers to, which every reader accepts.
     fn retired(&self, number: usize, name: RootName) -> Result<(Digest, Write)> {
-        let place = self.place(number);
+        let entry = self.entry(number);
         let bytes = self
             .source
-            .read_range(&DataLocation::Offset(place.data), place.len)?;
+            .read_range(&DataLocation::Offset(entry.data), entry.len)?;
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         match self.taken(number, &digest.blob_name(), &bytes)? {
             Some(write) => Ok((digest, write)),

@@ -1,10 +1,10 @@
-//! The end of an archive, written anew: what found no place before it, and the root files.
+//! The new end of an archive: the entries that did not fit before it, and the root files.
 
 use super::place::Fate;
 use crate::inventory::{EntryKind, EntryLayout};
 use crate::tar::{END_LEN, canonical, padding};
 
-/// Where the tail can begin: at the first of the last entries that all are root files or not needed.
+/// Where the tail can begin: at the first entry from which on all are root files or not needed.
 pub(super) fn first(places: &[EntryLayout], fates: &[Fate]) -> usize {
     let is_movable = |(place, fate): &(&EntryLayout, &Fate)| {
         matches!(place.kind, EntryKind::Root(_)) || **fate == Fate::Goes

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::input::BlobReader;
 
-/// Reads a blob and hands it on, piece by piece; returns its digest, or `None` if nobody wanted the
+/// Reads a blob and passes it on, piece by piece; returns its digest, or `None` if the receiver did not take the
 /// rest.
 pub(super) fn read_all(
     mut blob: BlobReader<'_>,
@@ -47,7 +47,7 @@ impl<'a> Direct<'a> {
         }
     }
 
-    /// Reads the rest, if it is wanted, and returns the digest of what was read. An error while
+    /// Reads the rest, if it is needed, and returns the digest of what was read. An error while
     /// reading is returned here.
     pub(super) fn finish(mut self, has_rest: bool) -> Result<Digest> {
         if has_rest {
@@ -102,7 +102,7 @@ impl<'a> Input<'a> {
         filled.map_or(&[], |filled| &filled[self.position..])
     }
 
-    /// Passes over what is left, which belongs to the digest all the same.
+    /// Reads what is left, which is part of the digest too.
     pub(super) fn drain(self) {
         self.pieces
             .into_iter()

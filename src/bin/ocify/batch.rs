@@ -35,7 +35,7 @@ use crate::args::Fix;
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
 
-/// Whether there are many inputs, or may be: a directory that is no image layout is looked through.
+/// Whether there are many inputs, or may be: a directory that is not an image layout is searched.
 pub(crate) fn is_batch(args: &Fix) -> bool {
     if args.many.files_from.is_some() {
         return true;
@@ -46,7 +46,7 @@ pub(crate) fn is_batch(args: &Fix) -> bool {
     }
 }
 
-/// What a batch cannot have, in words for the user.
+/// Says which option a batch does not support, for the user.
 pub(crate) fn contradiction(args: &Fix) -> Option<String> {
     let refused = [
         (
@@ -70,19 +70,19 @@ pub(crate) fn contradiction(args: &Fix) -> Option<String> {
     found.map(|(_, what)| (*what).to_owned())
 }
 
-/// How a batch ended, beside what was told.
+/// How a batch ended, besides what was reported.
 pub(crate) struct End {
     pub(crate) summary: Summary,
     /// The exit code of a run that was stopped.
     pub(crate) stopped: Option<u8>,
-    /// What went wrong apart from all inputs.
+    /// What went wrong apart from the inputs.
     pub(crate) trouble: Option<Error>,
 }
 
-/// Does the batch.
+/// Runs the batch.
 pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
     let started = Instant::now();
-    // Before anything is made that an end at once would leave.
+    // Before anything is created that an immediate exit would leave behind.
     let interrupt = Interrupt::default();
     interrupt.listen();
     let place = OutputPlace::of(args.output().filter(|_| !args.dry_run));
@@ -151,7 +151,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
     if let Some((output, true)) = &made
         && shard.is_none()
     {
-        // A directory that was made for nothing, and that no other share is about to use; it is not removed while anything is in it.
+        // A directory that was created for nothing, and that no other share is about to use; it is not removed while anything is in it.
         let _ = std::fs::remove_dir(output);
     }
     let (summary, trouble) = tally.finish(started.elapsed().as_secs_f64(), &stop.interrupt);
@@ -162,7 +162,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
     })
 }
 
-/// Finds and does everything; the error is one of finding.
+/// Finds and does all tasks. The error is one of the search.
 fn all(
     args: &Fix,
     finder: Finder<'_>,
@@ -201,7 +201,7 @@ fn all(
                 if !stop.is_asked() {
                     return "";
                 }
-                // Who waits for the next task need not.
+                // Workers need not wait for the next task.
                 queue.complete();
                 "stopping;"
             });
@@ -267,7 +267,7 @@ impl Watch for Told<'_> {
     }
 }
 
-/// Makes the output directory, if it is not there; also whether it was not.
+/// Creates the output directory if it does not exist; returns whether it did.
 fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
     let output: PathBuf = output.components().collect();
     if output.is_dir() {
@@ -275,7 +275,7 @@ fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
     }
     match std::fs::create_dir(&output) {
         Ok(()) => Ok((output, true)),
-        // Another share that began at the same moment made it.
+        // Another share that started at the same moment created it.
         Err(_) if output.is_dir() => Ok((output, false)),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(
             Code::OutputExists,

@@ -37,7 +37,7 @@ pub(crate) fn conflict(args: &Fix) -> Option<String> {
     None
 }
 
-/// What tells one regular file from another, whatever path leads to it.
+/// What distinguishes one regular file from another, whatever path leads to it.
 #[derive(Debug, PartialEq, Eq)]
 enum Identity {
     /// Device and inode of a file that exists.
@@ -66,7 +66,7 @@ impl Identity {
     }
 }
 
-/// Writes a file as a whole; `doing` says what for in an error.
+/// Writes a complete file; `doing` says what for in an error.
 pub(crate) fn write(
     path: &Path,
     doing: &str,
@@ -84,7 +84,7 @@ pub(crate) fn write(
     }
 }
 
-/// Opens a file that grows while the run goes on.
+/// Opens a file that grows during the run.
 pub(crate) fn open(
     path: &Path,
     doing: &str,

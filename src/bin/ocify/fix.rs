@@ -81,7 +81,7 @@ pub(crate) fn form(args: &Fix) -> Form {
     }
 }
 
-/// What the command line says about the fix itself.
+/// The fix that the command line describes.
 pub(crate) fn options(args: &Fix) -> ocify::Fix {
     let mut fix = ocify::Fix::new()
         .drop_attestations(args.attestations == Attestations::Drop)

@@ -15,7 +15,7 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens from now on. Where that is not possible, signals do what they always do.
+    /// Listens from now on. If that is not possible, signals do what they always do.
     pub(crate) fn listen(&self) {
         self.listening.get_or_init(|| self.register());
     }
@@ -36,7 +36,7 @@ impl Interrupt {
         self.is_asked.load(Ordering::Relaxed)
     }
 
-    /// The same, asked while the run waits for somebody else. It listens if it did not before: in a
+    /// The same, asked while the run waits for another process. It listens if it did not before: in a
     /// container the run is process 1, which signals do not end.
     pub(crate) fn is_asked_in_a_wait(&self) -> bool {
         self.listen();

@@ -27,7 +27,7 @@ impl Observer for Single<'_> {
 pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
     match notice {
         Notice::Recovered { path, recovery, .. } => show_recovery(path, *recovery),
-        // A report to programs in the same place says it too.
+        // A report for programs on the same stream says it too.
         Notice::Spooled { .. } if args.is_to_stream() && args.format == Format::Json => {}
         Notice::Spooled {
             name,
@@ -59,7 +59,7 @@ fn show_recovery(path: &Path, recovery: Recovery) {
     );
 }
 
-/// Does something with an input, and brings it back first if a fix in place did not end.
+/// Does something with an input, and restores it first if an in-place fix was interrupted.
 pub(crate) fn restoring<T>(input: &Path, work: impl Fn() -> Result<T>) -> Result<T> {
     match work() {
         Err(error) if error.code() == Code::UnfinishedFix => {

@@ -68,7 +68,7 @@ enum Way {
     Batch(Option<Shard>),
 }
 
-/// Refuses demands that contradict each other, which clap cannot see.
+/// Refuses options that contradict each other, which clap cannot see.
 fn checked(args: &Fix) -> Result<Way, String> {
     if let Some(what) = args.contradiction().or_else(|| files::conflict(args)) {
         return Err(what);
@@ -165,14 +165,14 @@ fn fix(args: &Fix) -> u8 {
     }
 }
 
-/// Shows a report, and returns the exit code that it stands for.
+/// Shows a report, and returns its exit code.
 fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     let code = match report.status {
         Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,
         _ => FAILED,
     };
-    // A reader that went away needs no words, and a report to programs in their place says it all.
+    // A reader that went away needs no message, and a report for programs on the same stream says everything.
     let is_alone = args.is_to_stream() && args.format == Format::Json;
     if let Some(error) = report.error
         && error.code() != Code::OutputClosed

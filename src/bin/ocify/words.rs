@@ -1,9 +1,9 @@
-//! The command's words for what the library says without knowing the command: hints and messages
+//! The command's wording of what the library says without knowing the command: hints and messages
 //! name the options here.
 
 use ocify::{Code, Error, Hint, Lenient, Rule, Wording, command::show_path};
 
-/// The words of the command.
+/// The wording of the command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Words;
 

@@ -26,7 +26,7 @@ pub struct RenamedFile {
 /// Finds the config and the layers of each item, gives each its digest, and moves the files among
 /// them from the inventory's extra entries to its blobs.
 ///
-/// A plain tar is taken at the word of the config's diff ID, which copying verifies; any other file
+/// A plain tar is assumed to have the config's diff ID, which copying verifies; any other file
 /// is hashed here.
 pub(crate) fn rename_to_digests(
     items: &mut [DockerArchiveItem],
@@ -67,7 +67,7 @@ struct Renamer<'a> {
     inventory: &'a mut Inventory,
     blobs: &'a dyn BlobSource,
     reader: &'a mut DocumentReader,
-    /// The digest of each file that was looked at, by the name of the file itself.
+    /// The digest of each file that was examined, by its own name, never that of a link.
     files: BTreeMap<String, Digest>,
     /// The digest of each name that was used, links included.
     digests: BTreeMap<String, Digest>,
@@ -125,7 +125,7 @@ impl Renamer<'_> {
         Ok(Some((digest, config.diff_ids)))
     }
 
-    /// The diff IDs that a config states; none if it cannot be read, for then the walk that follows
+    /// The diff IDs that a config states; none if it cannot be read, because then the walk that follows
     /// says so.
     fn blob_diff_ids(&self, digest: &Digest, location: &Location) -> Vec<StatedDiffId> {
         let blob = self.inventory.blobs.get(digest);
@@ -172,7 +172,7 @@ impl Renamer<'_> {
             .filter(|digest| digest.algorithm() == Algorithm::Sha256);
         let known = names.last().and_then(|name| self.files.get(name)).cloned();
         let blob = self.blobs.identify(&data, len)?;
-        // Of an uncompressed layer the digest is the diff ID.
+        // The digest of an uncompressed layer is its diff ID.
         let digest = match (blob.content, diff_id, known) {
             (Content::Tar, Some(diff_id), _) => diff_id.clone(),
             (_, _, Some(known)) => known,

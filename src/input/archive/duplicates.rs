@@ -1,4 +1,4 @@
-//! Entries that stand more than once.
+//! Duplicate entries.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;

@@ -12,9 +12,9 @@ use crate::threads::{IdleThreads, Workers};
 pub(in crate::input) struct FileInput<'a> {
     source: &'a Source,
     len: u64,
-    /// Bytes that were read beyond what was asked for.
+    /// Bytes that were read beyond the request.
     ahead: Window,
-    /// How many reads in a row passed over few bytes.
+    /// How many reads in a row skipped few bytes.
     dense_reads: usize,
     workers: Workers<'a>,
     thread: Option<ReadAhead<'a>>,
@@ -31,12 +31,12 @@ struct Window {
     at: u64,
 }
 
-/// What is read when less is asked for: the last entry's padding, a header and the data's beginning.
+/// What is read when less is requested: the last entry's padding, a header and the data's beginning.
 /// A system call for each would take most of a scan's time.
 const HEADER: usize = 3 * BLOCK;
 /// What is read where many small entries follow each other.
 const DENSE: usize = 32 << 10;
-/// Another thread reads ahead after so many reads between which fewer bytes were passed over, if so
+/// Another thread reads ahead after so many reads between which fewer bytes were skipped, if so
 /// much is left. A scan of small entries spends half of its time reading.
 const READS_BEFORE_THREAD: usize = 16;
 const PASSED_OVER: usize = 8 << 10;
@@ -69,7 +69,7 @@ impl<'a> FileInput<'a> {
         }
     }
 
-    /// Lets another thread read ahead where that helps.
+    /// Lets another thread read ahead if that helps.
     pub(super) fn with_workers(self, workers: Workers<'a>) -> Self {
         FileInput { workers, ..self }
     }
@@ -110,7 +110,7 @@ impl<'a> FileInput<'a> {
     }
 
     /// Takes pieces from the other thread up to the one that `position` is in; false if there is no
-    /// thread, or none that is near.
+    /// thread, or if none is near.
     fn take_piece(&mut self, position: u64) -> bool {
         let Some(thread) = &mut self.thread else {
             return false;
@@ -200,7 +200,7 @@ mod tests {
     fn another_thread_brings_the_same_bytes() {
         let (_dir, source, bytes) = source((8 << 20) + 77);
         let len = bytes.len() as u64;
-        // Now and then some bytes are passed over: part of a piece, a whole one, several.
+        // Sometimes bytes are skipped: part of a piece, a complete one, several.
         let jump = |step: usize| match step % 1500 {
             0 => [40 << 10, 150 << 10, 300 << 10, 700 << 10][step / 1500 % 4],
             _ => 0,

@@ -12,7 +12,7 @@ use crate::input::form::{FormCheck, Order, Raw};
 use crate::inventory::{BlobSource, DataLocation, EntryLayout, ExtraKind, Inventory, Strictness};
 use crate::tar::{Entry, invalid};
 
-/// What the entries of an archive hold.
+/// What the entries of an archive contain.
 pub(in crate::input) trait Contents: BlobSource {
     /// What messages call the archive.
     fn path(&self) -> &Path;
@@ -33,13 +33,13 @@ pub(in crate::input) struct Listing {
 
 /// An entry that was found.
 pub(super) struct Listed {
-    /// The cleaned name's own bytes, where they are no text.
+    /// The cleaned name's own bytes, if they are not text.
     pub(super) raw_name: Option<Vec<u8>>,
     pub(super) item: Item,
 }
 
 impl Listed {
-    /// What tells entries apart.
+    /// What distinguishes entries.
     pub(super) fn key(&self) -> Key<'_> {
         match &self.item.digest {
             Some(digest) => Key::Blob(digest),
@@ -55,14 +55,14 @@ impl Listed {
     }
 }
 
-/// What tells entries apart. The digest of a blob is shorter than its name.
+/// What distinguishes entries. The digest of a blob is shorter than its name.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) enum Key<'a> {
     Blob(&'a Digest),
     Name(&'a [u8]),
 }
 
-/// An entry's cleaned name: as text, and as bytes where it is none.
+/// An entry's cleaned name: as text, and as bytes if it is not text.
 pub(in crate::input) struct CleanName {
     raw: Option<Vec<u8>>,
     pub(in crate::input) text: String,
@@ -104,7 +104,7 @@ impl Listing {
                 invalid(path, &what).with_entry(text())
             })?,
         };
-        // Some readers skip these bytes and others take them for headers.
+        // Some readers skip these bytes and others parse them as headers.
         if entry.len > 0 && !has_bytes(entry) {
             let what = format!(
                 "{} has {} bytes but is not a file",
@@ -141,7 +141,7 @@ impl Listing {
         Ok(CleanName { raw, text, digest })
     }
 
-    /// Notes where the entry stands in a file.
+    /// Records where the entry is in the file.
     pub(in crate::input) fn place(&mut self, place: EntryLayout) {
         self.inventory.archive.entries.push(place);
     }

@@ -1,4 +1,4 @@
-//! Entry names: cleaned, and freed of the one directory that an archive was packed in.
+//! Entry names: cleaned, and without the one directory that an archive was packed in.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use crate::tar::invalid;
 /// No file system has longer names, and quadratic work on names stays small.
 const NAME_CAP: usize = 4096;
 
-/// The name without the parts that mean nothing; `.` for the root itself.
+/// The name without the parts that mean nothing; `.` for the root.
 pub(super) fn clean(name: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     if name.contains(&0) {
         return Err("contains a NUL byte");
@@ -60,7 +60,7 @@ pub(super) fn unwrap_directory(wrapper: &str, items: &mut [Listed], form: &mut F
     }
 }
 
-/// What a link leads to, where that is stated from the top of the archive.
+/// What a link leads to, if that is stated from the top of the archive.
 fn unwrap_target(kind: &mut ExtraKind, wrapper: &str) {
     let (target, is_absolute) = match kind {
         ExtraKind::Hardlink(target) => (target, false),
@@ -81,7 +81,7 @@ fn unwrap_target(kind: &mut ExtraKind, wrapper: &str) {
     }
 }
 
-/// The directory that holds everything else, among it `index.json` or `manifest.json`.
+/// The directory that contains everything else, including `index.json` or `manifest.json`.
 pub(super) fn wrapper(items: &[Listed]) -> Option<String> {
     let top = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
     let mut named = items.iter().filter(|listed| listed.item.name != ".");
@@ -113,7 +113,7 @@ pub(super) fn refuse_nested(path: &Path, items: &[Item]) -> Result<()> {
     for item in items {
         let mut name = item.name.as_str();
         while let Some((parent, _)) = name.rsplit_once('/') {
-            // Thousands of blobs stand in one directory.
+            // Thousands of blobs are in one directory.
             if last == Some(parent) || !parents.insert(parent) {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Reads an archive on another thread, in order, while the scan looks at what was read.
+//! Reads an archive on another thread, in order, while the scan examines what was read.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::threads::BorrowedThread;
 const PIECE: usize = 128 << 10;
 /// How many pieces may wait for the scan.
 const DEPTH: usize = 3;
-/// Room before each piece for the end of the one before it.
+/// Space before each piece for the end of the one before it.
 pub(super) const ROOM: usize = BLOCK;
 
 /// A thread that reads.
@@ -66,11 +66,11 @@ impl<'a> ReadAhead<'a> {
         position >= self.next_at && position < self.next_at + 2 * PIECE as u64
     }
 
-    /// The next piece and its offset; `None` at the end of the file, or where it cannot be read.
+    /// The next piece and its offset; `None` at the end of the file, or if it cannot be read.
     /// `used` is a buffer for a later piece.
     pub(super) fn next(&mut self, used: Vec<u8>) -> Option<(Piece, u64)> {
         let running = self.running.as_ref()?;
-        // Nobody takes it when everything was read.
+        // The thread is no longer there if everything was read.
         let _ = running.used.send(used);
         let piece = running.pieces.recv().ok()?;
         let at = self.next_at;
@@ -82,7 +82,7 @@ impl<'a> ReadAhead<'a> {
 impl Drop for ReadAhead<'_> {
     fn drop(&mut self) {
         if let Some(Running { pieces, thread, .. }) = self.running.take() {
-            // It ends when nobody takes the next piece.
+            // It ends when the scan takes no more pieces.
             drop(pieces);
             let _ = thread.join();
         }

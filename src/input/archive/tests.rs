@@ -69,7 +69,7 @@ impl Tar {
     }
 }
 
-/// The smallest archive that is one.
+/// The smallest valid archive.
 fn image() -> Tar {
     Tar::new().file("index.json", b"{}")
 }

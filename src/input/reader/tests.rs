@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 
-/// Counts, and asks the reader to stop after so many bytes.
+/// Counts, and asks the reader to stop after this many bytes.
 struct Counter {
     read: AtomicU64,
     stop_at: u64,
@@ -37,7 +37,7 @@ impl Progress for Counter {
     }
 }
 
-/// An archive, or a layout with the file `blob`, that holds these bytes.
+/// An archive, or a layout with the file `blob`, that contains these bytes.
 struct Input {
     dir: tempfile::TempDir,
     source: Source,

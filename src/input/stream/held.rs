@@ -1,4 +1,4 @@
-//! What a stream's documents are kept in until all of it has passed.
+//! Buffers a stream's documents until all of it has passed.
 
 use std::fs::File;
 use std::io;
@@ -15,64 +15,64 @@ const IN_MEMORY: usize = 8 << 20;
 #[derive(Debug)]
 pub(super) struct Held {
     directory: PathBuf,
-    places: Vec<Place>,
+    items: Vec<Item>,
     in_memory: usize,
     file: Option<File>,
     file_len: u64,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Item {
     Memory(Vec<u8>),
-    File { at: u64, len: usize },
+    File { offset: u64, len: usize },
 }
 
 impl Held {
-    /// Nothing yet; `directory` is for what memory is not to hold.
+    /// An empty buffer. `directory` is for bytes that do not stay in memory.
     pub(super) fn new(directory: PathBuf) -> Self {
         Held {
             directory,
-            places: Vec::new(),
+            items: Vec::new(),
             in_memory: 0,
             file: None,
             file_len: 0,
         }
     }
 
-    /// Keeps these bytes, and says under which number.
+    /// Keeps these bytes, and returns their number.
     pub(super) fn push(&mut self, bytes: Vec<u8>) -> Result<usize> {
-        let place = if self.in_memory + bytes.len() <= IN_MEMORY {
+        let item = if self.in_memory + bytes.len() <= IN_MEMORY {
             self.in_memory += bytes.len();
-            Place::Memory(bytes)
+            Item::Memory(bytes)
         } else {
             self.write(&bytes)
                 .map_err(|error| with_hint("write to", &self.directory, error))?
         };
-        self.places.push(place);
-        Ok(self.places.len() - 1)
+        self.items.push(item);
+        Ok(self.items.len() - 1)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<Place> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Item> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(tempfile::tempfile_in(&self.directory)?),
         };
-        let at = self.file_len;
-        file.write_all_at(bytes, at)?;
+        let offset = self.file_len;
+        file.write_all_at(bytes, offset)?;
         self.file_len += bytes.len() as u64;
-        Ok(Place::File {
-            at,
+        Ok(Item::File {
+            offset,
             len: bytes.len(),
         })
     }
 
-    /// The first bytes of that number: `len` of them, or all there are.
+    /// The first `len` bytes under that number, or all if there are fewer.
     pub(super) fn read(&self, number: usize, len: usize) -> Result<Vec<u8>> {
-        let read = match (self.places.get(number), &self.file) {
-            (Some(Place::Memory(bytes)), _) => Ok(bytes[..bytes.len().min(len)].to_vec()),
-            (Some(Place::File { at, len: all }), Some(file)) => {
+        let read = match (self.items.get(number), &self.file) {
+            (Some(Item::Memory(bytes)), _) => Ok(bytes[..bytes.len().min(len)].to_vec()),
+            (Some(Item::File { offset, len: all }), Some(file)) => {
                 let mut bytes = vec![0; len.min(*all)];
-                file.read_exact_at(&mut bytes, *at).map(|()| bytes)
+                file.read_exact_at(&mut bytes, *offset).map(|()| bytes)
             }
             _ => Err(io::ErrorKind::NotFound.into()),
         };

@@ -1,4 +1,4 @@
-//! The bytes of a stream, in order, but for a look ahead at its beginning.
+//! The bytes of a stream, in order, except for a look ahead at its beginning.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::input::outer::Outer;
 use crate::tar::Input;
 
-/// How many bytes are passed over at a time.
+/// How many bytes are skipped at a time.
 const SKIPPED: usize = 64 << 10;
 
 /// Reads a stream. What is read before [`settle`](Incoming::settle) is read again after it.
@@ -14,7 +14,7 @@ const SKIPPED: usize = 64 << 10;
 pub(in crate::input) struct Incoming {
     path: PathBuf,
     outer: Outer,
-    /// Where in the archive the next byte stands.
+    /// Where in the archive the next byte is.
     offset: u64,
     /// The first bytes of the archive.
     ahead: Vec<u8>,
@@ -32,7 +32,7 @@ impl Incoming {
         }
     }
 
-    /// How many bytes were looked at ahead.
+    /// How many bytes were read ahead.
     pub(super) fn ahead_len(&self) -> usize {
         self.ahead.len()
     }
@@ -93,7 +93,7 @@ impl Incoming {
         Ok(filled)
     }
 
-    /// Passes over what lies before `position`.
+    /// Skips to `position`.
     fn skip_to(&mut self, position: u64) -> Result<()> {
         if position < self.offset {
             return Err(Error::new(

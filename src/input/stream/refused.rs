@@ -32,7 +32,7 @@ pub(super) fn differs(path: &Path, name: &str, expected: &Digest, found: &Digest
     .with_found(found)
 }
 
-/// The blob is larger than whoever reads it allows.
+/// The blob is larger than its reader allows.
 pub(super) fn too_large(path: &Path, blob: &BlobEntry, max_len: u64) -> Error {
     Error::new(
         Code::DocumentTooLarge,

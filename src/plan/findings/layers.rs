@@ -32,7 +32,7 @@ impl Planner<'_> {
         new.map(Compression::content).or(layer.content)
     }
 
-    /// Layers of images in forms that some reader does not take.
+    /// Layers of images in forms that some reader does not accept.
     fn unread(&self, documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
         let mut zstd: Vec<Location> = Vec::new();
         let mut after_skippable: Vec<Location> = Vec::new();
@@ -76,7 +76,7 @@ impl Planner<'_> {
         ));
     }
 
-    /// Layers that are not in the form that was asked for, since they are no layers of an image.
+    /// Layers that are not in the requested form, because they are not layers of an image.
     fn left_alone(&self, input: InputDocument<'_>, findings: &mut Vec<Finding>) {
         let options = self.options;
         if !is_wanted(options) {
@@ -89,7 +89,7 @@ impl Planner<'_> {
             let Some((why, content)) = why.zip(pointer.content) else {
                 continue;
             };
-            // What is no tar cannot be told to be in the form that was asked for.
+            // Content that is not a tar cannot be said to have the requested form.
             let is_opaque = kind == Kind::OpaqueLayer
                 || (options.compression.is_some() && !matches!(kind, Kind::Layer { .. }));
             if is_opaque || wanted(content, options).is_some() {
@@ -115,8 +115,8 @@ impl Planner<'_> {
     }
 }
 
-/// Why a blob is left alone that is part of the content; `None` for layers that can be compressed
-/// anew, and for what is no content.
+/// Why a blob that is part of the content is left unchanged; `None` for layers that can be
+/// recompressed, and for what is not content.
 fn reason(document: Option<ManifestRole>, pointer: Role, kind: Kind) -> Option<&'static str> {
     let is_content = match pointer {
         Role::Layers | Role::Blobs => true,

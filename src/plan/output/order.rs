@@ -33,7 +33,7 @@ pub(super) fn blob(digest: &Digest, len: u64, data: &DataLocation) -> OutputEntr
     entry(digest.blob_name(), len, body)
 }
 
-/// An entry that takes the place of none.
+/// An entry that replaces nothing.
 pub(super) fn entry(name: String, len: u64, body: Body) -> OutputEntry {
     OutputEntry {
         name,

@@ -166,7 +166,7 @@ pub(crate) fn for_people(input: &[u8], options: &[&str]) -> Piped {
     pipe(command.args(["fix", "-"]).args(options), input)
 }
 
-/// What may be seen of an archive that was not whole or not right.
+/// What a reader may see of an archive that was not complete or not valid.
 pub(crate) fn is_no_image(name: &str, piped: &Piped, input: &Layout) {
     let report = piped.json();
     assert_eq!(
@@ -185,7 +185,7 @@ pub(crate) fn is_no_image(name: &str, piped: &Piped, input: &Layout) {
     }
 }
 
-/// The fixture as bytes; a directory as the tar that `tar c -C DIR .` would make, sorted.
+/// The fixture as bytes; a directory as the tar that `tar c -C DIR .` would write, sorted.
 pub(crate) fn packed(name: &str) -> Vec<u8> {
     let path = fixture(name);
     if path.is_file() {

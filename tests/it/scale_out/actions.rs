@@ -1,5 +1,5 @@
 //! Workflows of GitHub Actions, as far as the examples go: jobs, a matrix, steps, artifacts and caches. Whatever else a workflow
-//! says is a failure, so that no example counts as tried for what was passed over.
+//! says is a failure, so that no example counts as tested for what was skipped.
 
 use std::cell::Cell;
 use std::fs;
@@ -81,7 +81,7 @@ impl Context {
 }
 
 impl<'a> Actions<'a> {
-    /// Artifacts, caches and workspaces are made in the sandbox.
+    /// Artifacts, caches and workspaces are created in the sandbox.
     pub(crate) fn new(sandbox: &'a Sandbox, repository: PathBuf, path: String) -> Self {
         Actions {
             sandbox,
@@ -220,7 +220,7 @@ impl<'a> Actions<'a> {
             "actions/cache/save@v4" => {
                 let cache = self.caches().join(input("key"));
                 assert!(!cache.exists(), "a cache is never written again");
-                // The real one makes such an archive, too.
+                // The real one writes such an archive too.
                 let script = format!(r#"tar --posix -cf "$0" {}"#, words(&input("path")));
                 shell(&script, &cache, workspace);
             }
@@ -246,7 +246,7 @@ impl<'a> Actions<'a> {
     }
 }
 
-/// Whether a job or step is for failures as well.
+/// Whether a job or step also runs after failures.
 fn is_always(value: &Yaml) -> bool {
     match &value["if"] {
         Yaml::BadValue => false,

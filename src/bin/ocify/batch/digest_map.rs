@@ -1,4 +1,4 @@
-//! Collects the changed digests of many inputs, in the order of the inputs and not of their ends,
+//! Collects the changed digests of many inputs, in the order of the inputs, not in that of their completion,
 //! without keeping them in memory.
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::path::Path;
 pub(crate) struct DigestMap {
     file: File,
     len: u64,
-    /// The number of the input, and where its lines stand.
+    /// The number of the input, and where its lines are.
     places: Vec<(u64, u64, usize)>,
 }
 
@@ -19,7 +19,7 @@ impl DigestMap {
     /// An empty map, with its lines in a directory for temporary files.
     ///
     /// # Errors
-    /// No file can be made there.
+    /// No file can be created there.
     pub(crate) fn new(directory: &Path) -> io::Result<DigestMap> {
         Ok(DigestMap {
             file: tempfile::tempfile_in(directory)?,

@@ -1,4 +1,4 @@
-//! Tells whether a file or a layout changed, without reading it.
+//! Detects whether a file or a layout changed, without reading it.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -11,7 +11,7 @@ use walkdir::WalkDir;
 /// Levels of a layout below its root that belong to it: `blobs`, the algorithm, the blob.
 const LAYOUT_DEPTH: usize = 3;
 
-/// What tells one version of a file or a layout from another without reading it.
+/// What distinguishes one version of a file or a layout from another without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     /// The length in bytes; of a layout, that of all its files.
@@ -24,7 +24,7 @@ impl Fingerprint {
     /// The fingerprint of the file or layout directory at a path; links are followed.
     ///
     /// # Errors
-    /// It cannot be looked up, or a directory in it not be listed.
+    /// It cannot be looked up, or a directory in it cannot be listed.
     pub(crate) fn of(path: &Path) -> io::Result<Fingerprint> {
         let metadata = fs::metadata(path)?;
         if metadata.is_dir() {
@@ -60,7 +60,7 @@ fn of_layout(directory: &Path) -> io::Result<Fingerprint> {
                 .into_io_error()
                 .unwrap_or_else(|| io::Error::other(what))
         })?;
-        // The directory may itself be a link, which is followed.
+        // The directory may be a link, which is followed.
         let metadata = match entry.depth() {
             0 => fs::metadata(entry.path())?,
             _ => fs::symlink_metadata(entry.path())?,

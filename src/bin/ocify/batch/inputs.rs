@@ -23,7 +23,7 @@ pub(crate) struct Named {
     pub(crate) relative: PathBuf,
 }
 
-/// What was named on the command line: a single directory is mirrored itself, and of several inputs
+/// What was named on the command line: a single directory is mirrored, and of several inputs
 /// each has the last part of its path.
 pub(crate) fn named(args: &Fix) -> Result<Vec<Named>> {
     let is_alone = args.inputs.len() == 1 && args.many.files_from.is_none();
@@ -90,7 +90,7 @@ impl OutputPlace {
         OutputPlace(output.map(real_path))
     }
 
-    /// Refuses an input that lies in the output directory, or the other way round.
+    /// Refuses an input inside the output directory, or the reverse.
     pub(crate) fn check(&self, input: &Path) -> Result<()> {
         let Some(output) = &self.0 else {
             return Ok(());
@@ -145,7 +145,7 @@ fn real_path(path: &Path) -> PathBuf {
     }
 }
 
-/// Which paths are wanted.
+/// Which paths are included.
 #[derive(Debug)]
 pub(crate) struct Selection {
     include: Option<[GlobSet; 2]>,
@@ -198,11 +198,11 @@ fn matches(sets: &[GlobSet; 2], relative: &Path) -> bool {
     sets[0].is_match(name) || sets[1].is_match(relative)
 }
 
-/// What is told about all that is found while it is found.
+/// What is called for everything that is found, during the search.
 pub(crate) trait Watch {
     /// A task was found.
     fn found(&self, len: u64);
-    /// A file that is left alone was found.
+    /// A file that is left unchanged was found.
     fn left(&self);
     /// Whether to look no further.
     fn is_stopped(&self) -> bool;
@@ -281,7 +281,7 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// A named file is an archive, whatever it holds; a directory is a layout or is walked.
+    /// A named file is an archive, whatever it contains; a directory is a layout or is walked.
     fn take(&self, named: Named, next: &mut u64) {
         let metadata = match fs::metadata(&named.path) {
             Ok(metadata) => metadata,

@@ -8,7 +8,7 @@ use crate::args::{Attestations, Fix, LayerCompression, Linking, Members, Missing
 /// Everything that an output depends on besides its input.
 #[derive(Serialize)]
 struct OutputOptions {
-    /// Another version may make another output.
+    /// Another version may write another output.
     version: &'static str,
     /// `manifest.json` describes an image for this machine's architecture.
     architecture: &'static str,
@@ -64,7 +64,7 @@ impl OutputOptions {
             in_place: _,
             recover: _,
             dry_run: _,
-            // Many inputs cannot have it.
+            // Not supported with many inputs.
             name: _,
         } = args;
         OutputOptions {

@@ -1,4 +1,4 @@
-//! Files that are no archives, copied as they are.
+//! Files that are not archives, copied unchanged.
 
 use std::fs::{self, File, FileTimes};
 use std::io;
@@ -9,7 +9,7 @@ use ocify::{Result, command::IoContext};
 use rustix::fs::OFlags;
 
 /// Copies a regular file to a new one, with its mode and its time. No link is followed, not even one
-/// that took the file's place.
+/// that replaced the file.
 ///
 /// # Errors
 /// The file cannot be read or written, or it is no longer a regular file.
@@ -30,7 +30,7 @@ pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<()> {
         .context("copy", from)
 }
 
-/// Never through a link, and not waiting for the writer of a fifo that took the file's place.
+/// Never through a link, and not waiting for the writer of a fifo that replaced the file.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     File::options()
@@ -39,10 +39,10 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes a link to wherever another leads.
+/// Creates a link with the target of another.
 ///
 /// # Errors
-/// It cannot be read or made.
+/// It cannot be read or created.
 pub(crate) fn copy_link(from: &Path, to: &Path) -> Result<()> {
     let target = fs::read_link(from).context("read", from)?;
     std::os::unix::fs::symlink(target, to).context("create", to)

@@ -1,5 +1,5 @@
-//! Where the outputs of a batch go: made in a folder of their own, and moved to their place when
-//! they are whole.
+//! Where the outputs of a batch go: written in a staging directory, and renamed into place when
+//! they are complete.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -17,7 +17,7 @@ use ocify::{
 
 use super::shard::Shard;
 
-/// Suffixes of compressions that are read and not written, and what takes their place.
+/// Suffixes of compressions that are read and not written, and what replaces them.
 const UNWRITTEN: [(&str, &str); 6] = [
     (".tar.xz", ".tar"),
     (".tar.bz2", ".tar"),
@@ -29,7 +29,7 @@ const UNWRITTEN: [(&str, &str); 6] = [
 /// One read while comparing.
 const PIECE: usize = 64 << 10;
 
-/// The relative path of the output for an archive: its own, but for the suffix of a compression that
+/// The relative path of the output for an archive: its own, without the suffix of a compression that
 /// is not written, because the output is a plain tar then.
 pub(crate) fn output_name(relative: &Path) -> PathBuf {
     let name = relative.file_name().unwrap_or_default().as_bytes();
@@ -69,40 +69,40 @@ pub(crate) enum Existing {
     Absent,
     /// An earlier run wrote it, and can do so again.
     Replace,
-    /// It is to be replaced, and the new one must be on the disk before it goes.
+    /// It is to be replaced, and the new one must be on disk before it is removed.
     ReplaceSynced,
     /// It stays if it is the same, and is refused otherwise.
     Compare,
 }
 
-/// How an output got its place.
+/// How an output was renamed into place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Published {
     /// Nothing was there.
     New,
     /// Something else was there.
     Replaced,
-    /// The very same was there, and stayed.
+    /// An identical one was there, and stayed.
     Same,
 }
 
-/// The output directory, and the folder in it where unfinished outputs are.
+/// The output directory, and the staging directory in it where unfinished outputs are.
 #[derive(Debug)]
 pub(crate) struct OutputDir {
     output: PathBuf,
     folder: StagedDirectory,
     has_linkable: bool,
-    /// Directories that are there.
+    /// Directories that exist.
     found: Mutex<HashSet<PathBuf>>,
 }
 
 impl OutputDir {
-    /// Takes the output directory, and removes what an earlier run of the same share left unfinished, and
+    /// Opens the output directory, and removes what an earlier run of the same share left unfinished, and
     /// what shares of another number did whose run has ended.
     /// No two may have the same share at one time, which [`State`](super::State) sees to.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The staging directory cannot be created.
     pub(crate) fn open(output: &Path, shard: Option<Shard>) -> Result<OutputDir> {
         remove_abandoned(output, shard);
         let folder = output.join(own_name("work", shard));
@@ -115,33 +115,33 @@ impl OutputDir {
         })
     }
 
-    /// The directory in which one of several workers makes its outputs.
+    /// The directory in which one of several workers writes its outputs.
     ///
     /// # Errors
-    /// It cannot be made, or was made already.
+    /// It cannot be created, or was created already.
     pub(crate) fn staging_dir(&self, worker: usize) -> Result<PathBuf> {
         let staging_dir = self.folder.path().join(worker.to_string());
         fs::create_dir(&staging_dir).context("create", &staging_dir)?;
         Ok(staging_dir)
     }
 
-    /// Whether an archive may be made at its place, where nothing is: what is unfinished has no name and
+    /// Whether an archive may be written at its final path, where nothing is: an unfinished file has no name and
     /// so leaves nothing.
     pub(crate) fn is_open(&self, place: &Path) -> bool {
         let Some(parent) = place.parent().filter(|_| self.has_linkable) else {
             return false;
         };
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        // A directory for nothing is not made: the work may fail.
+        // Do not create a directory for nothing: the work may fail.
         found.contains(parent) || parent.is_dir() && found.insert(parent.to_owned())
     }
 
-    /// Where the output for this path goes in the end.
+    /// The final path of the output for this path.
     pub(crate) fn place(&self, relative: &Path) -> PathBuf {
         self.output.join(relative)
     }
 
-    /// Moves what was made to its place; with `syncs`, its name is on the disk then.
+    /// Renames a finished output into place; with `syncs`, its name is on disk then.
     ///
     /// # Errors
     /// Something else is there that must not be replaced, or the system refuses.
@@ -155,7 +155,7 @@ impl OutputDir {
         let place = self.place(relative);
         let published = self.name(made, &place, existing)?;
         if syncs {
-            // The directories above may be new as well.
+            // The directories above may be new too.
             let above = place.ancestors().skip(1);
             let mut within = above.take_while(|above| above.starts_with(&self.output));
             within.try_for_each(sync_directory)?;
@@ -195,7 +195,7 @@ impl OutputDir {
         Ok(Published::Replaced)
     }
 
-    /// Removes the folder and all that is unfinished.
+    /// Removes the staging directory and all unfinished outputs.
     ///
     /// # Errors
     /// The system refuses.
@@ -205,7 +205,7 @@ impl OutputDir {
     }
 }
 
-/// The name of a file or folder that a share keeps for itself in the output directory.
+/// The name of a file or directory that a share keeps for its own use in the output directory.
 pub(super) fn own_name(what: &str, shard: Option<Shard>) -> String {
     match shard {
         None => format!(".ocify-{what}"),
@@ -233,7 +233,7 @@ fn remove_abandoned(output: &Path, own: Option<Shard>) {
     }
 }
 
-/// Whose folder for unfinished outputs has this name.
+/// The share whose staging directory has this name.
 fn share_of(name: &str) -> Option<Option<Shard>> {
     let rest = name.strip_prefix(&own_name("work", None))?;
     if rest.is_empty() {
@@ -257,7 +257,7 @@ fn lock_of_ended(state: &Path) -> Option<Option<File>> {
     }
 }
 
-/// Whether two files or directories hold the same.
+/// Whether two files or directories have the same contents.
 fn same(left: &Path, right: &Path) -> io::Result<bool> {
     let (of_left, of_right) = (fs::symlink_metadata(left)?, fs::symlink_metadata(right)?);
     if of_left.is_dir() && of_right.is_dir() {
@@ -380,7 +380,7 @@ mod tests {
             );
             assert_eq!(at("three", Existing::Compare), Ok(Published::Same));
         }
-        // A file takes a directory's place as well.
+        // A file replaces a directory too.
         let made = make("file", false);
         let published = output_dir.publish(&made, Path::new("x/dir"), Existing::Replace, true);
         assert_eq!(published.unwrap(), Published::Replaced);
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(names_in(dir.path()), ["x"]);
     }
 
-    /// Opens the output directory and leaves it as a run does that is killed.
+    /// Opens the output directory and leaves it the way a killed run does.
     fn kill(output: &Path, share: Option<Shard>) {
         let output_dir = OutputDir::open(output, share).unwrap();
         fs::write(output_dir.staging_dir(0).unwrap().join("half"), "half").unwrap();
@@ -399,7 +399,7 @@ mod tests {
         fs::rename(&aside, &path).unwrap();
     }
 
-    /// The shares that have a folder for unfinished outputs.
+    /// The shares that have a staging directory.
     fn unfinished(output: &Path) -> Vec<String> {
         let names = names_in(output).into_iter();
         let shares = names.filter_map(|name| {

@@ -16,7 +16,7 @@ const LARGE: u64 = 4 << 20;
 /// Something to do.
 #[derive(Debug)]
 pub(crate) struct Task {
-    /// Its place among all that was found, counted from 0.
+    /// Its position among everything that was found, counted from 0.
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
     /// Its path below the output directory, which its share is chosen by, too.
@@ -34,7 +34,7 @@ pub(crate) enum TaskKind {
     Layout,
     /// A file is to be copied.
     Copy(Fingerprint),
-    /// A link is to be made again.
+    /// A link is to be created again.
     Link,
     /// Nothing: it failed already.
     Report(Error),
@@ -78,7 +78,7 @@ struct Waiting {
     idle: usize,
 }
 
-/// What waits, for all workers. Who waits for it counts as an idle thread.
+/// The waiting tasks, for all workers. A worker that waits for one counts as an idle thread.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,

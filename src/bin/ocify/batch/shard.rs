@@ -32,12 +32,12 @@ impl fmt::Display for Shard {
     }
 }
 
-/// How a share was asked for.
+/// How a share was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShardChoice {
     /// This one.
     Given(Shard),
-    /// The one that the environment names; of so many, where the environment does not say how many.
+    /// The one that the environment names; of this many, if the environment does not say how many.
     Auto(Option<u64>),
 }
 
@@ -113,7 +113,7 @@ const ENGINES: [Engine; 4] = [
         first: 0,
         count: "BUILDKITE_PARALLEL_JOB_COUNT",
     },
-    // Kubernetes tells a pod its index, and nothing about how many there are.
+    // Kubernetes gives a pod its index, but not the number of pods.
     Engine {
         name: "Kubernetes",
         number: "JOB_COMPLETION_INDEX",
@@ -123,7 +123,7 @@ const ENGINES: [Engine; 4] = [
 ];
 
 impl ShardChoice {
-    /// The share, with `get` looking up variables of the environment.
+    /// The share, with `get` looking up environment variables.
     ///
     /// # Errors
     /// A message: the environment names no share, or contradicts itself or the count that was given.

@@ -1,5 +1,5 @@
 //! What a batch has finished, in one small file beside its outputs, so that a run that was stopped
-//! goes on where it was.
+//! continues where it was.
 //!
 //! The file only saves time: if a line is lost or damaged, its output is written again. The last line
 //! about a path counts. Lines are appended whole as outputs are published, and when most of them are
@@ -48,7 +48,7 @@ struct Span {
     len: usize,
 }
 
-/// What a state file holds.
+/// What a state file contains.
 #[derive(Debug, Default)]
 struct Contents {
     /// The last line about each path.
@@ -95,7 +95,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Opens the state in an output directory. What other shares have finished is known as well, so
+    /// Opens the state in an output directory. What other shares have finished is known too, so
     /// that the number of shares can change.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl State {
         parse(&line)?.get_mut("note").map(Value::take)
     }
 
-    /// Notes that an output is in its place, with anything that is wanted again later.
+    /// Records that an output is in place, with anything that is needed again later.
     ///
     /// # Errors
     /// The line cannot be written.
@@ -283,7 +283,7 @@ impl State {
         }
     }
 
-    /// Writes the lines that count beside the file, and lets the new file take its place.
+    /// Writes the lines that count beside the file, and replaces it with the new file.
     fn compact(&mut self, records: &HashMap<Key, Record>) -> Result<()> {
         let mut lines: Vec<Span> = records.values().map(|record| record.line).collect();
         lines.sort_by_key(|line| line.at);
@@ -299,7 +299,7 @@ impl State {
                 out.write_all(&bytes)?;
             }
             out.flush()?;
-            // As every state is open.
+            // Open for appending, like every state file.
             Ok(fcntl_setfl(staged.file(), OFlags::APPEND)?)
         };
         write().context("write", &self.path)?;
@@ -307,7 +307,7 @@ impl State {
             replace: true,
             sync: true,
         };
-        // Whoever has opened the old file finds that it is gone, and this one locked.
+        // A run that has opened the old file finds that it is gone, and this one locked.
         self.files[0] = staged
             .publish_locked(options)?
             .ok_or_else(|| busy(&self.path))?;

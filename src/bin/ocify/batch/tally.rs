@@ -1,4 +1,4 @@
-//! What became of each input, told as it ends and counted for the end.
+//! What became of each input, reported as it ends and counted for the summary.
 
 use std::ffi::OsString;
 use std::fs;
@@ -24,27 +24,27 @@ use crate::run::show_error;
 use crate::styles::styled_memory;
 use crate::words::Words;
 
-/// How many failures are told again at the end.
+/// How many failures are repeated at the end.
 const FAILURES: usize = 1000;
 
 /// How one task ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// The output is in its place and has this length; without one it was a dry run.
+    /// The output is in place and has this length; `None` for a dry run.
     Done(Box<Done>, Option<(PathBuf, u64)>),
     /// An earlier run had finished it, with these changed digests.
     Kept(PathBuf, Value),
-    /// It was an archive, and no image archive.
+    /// It was an archive, but not an image archive.
     Skipped(Error),
     /// A file or link that is not an archive was copied, now or by an earlier run.
     Copied(u64),
     /// It failed.
     Failed(Error),
-    /// The run was stopped meanwhile.
+    /// The run was stopped before it ended.
     Unfinished,
 }
 
-/// Everything that is told.
+/// Everything that is reported.
 pub(crate) struct Tally<'a> {
     format: Format,
     overview: &'a Overview,
@@ -56,7 +56,7 @@ struct Counted {
     failures: Vec<(String, Error)>,
     report: Option<(PathBuf, Box<dyn Write + Send>)>,
     map: Option<(PathBuf, DigestMap)>,
-    /// What went wrong with the report or the map itself.
+    /// What went wrong with the report or the map.
     trouble: Option<Error>,
 }
 
@@ -127,7 +127,7 @@ impl<'a> Tally<'a> {
         self.lock().summary.others_left += 1;
     }
 
-    /// Tells and counts how a task ended; returns whether it failed.
+    /// Reports and counts how a task ended; returns whether it failed.
     pub(crate) fn ended(&self, task: &Task, ended: Ended, seconds: f64) -> bool {
         let input = task.path.to_string_lossy();
         let output = match &ended {
@@ -188,7 +188,7 @@ impl<'a> Tally<'a> {
         let has_report = self.lock().report.is_some();
         let json = (has_report || self.format == Format::Json).then(|| {
             let mut line = Vec::new();
-            // Memory takes everything.
+            // Writing to memory cannot fail.
             let _ = batch::item_json(item, &mut line);
             line
         });
@@ -203,7 +203,7 @@ impl<'a> Tally<'a> {
         Printed { json, shown }
     }
 
-    /// Tells the end, and writes what is written at the end.
+    /// Reports the summary, and writes the files that are written at the end.
     pub(crate) fn finish(self, seconds: f64, interrupt: &Interrupt) -> (Summary, Option<Error>) {
         let counted = self.counted.into_inner();
         let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
@@ -235,7 +235,7 @@ impl<'a> Tally<'a> {
             }
         };
         self.overview.print(&shown);
-        // Nobody draws any more.
+        // Nothing is drawn any more.
         self.overview.flush();
         (counted.summary, counted.trouble)
     }
@@ -251,7 +251,7 @@ fn map_lines(item: &Item<'_>) -> Vec<u8> {
     let mut lines = Vec::new();
     let planned = item.report.plan.map(batch::digests);
     if let Some(digests) = planned.as_ref().or(item.kept_digests) {
-        // Memory takes everything.
+        // Writing to memory cannot fail.
         let _ = batch::map_lines(item.report.input, digests, &mut lines);
     }
     lines

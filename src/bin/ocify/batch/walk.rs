@@ -23,7 +23,7 @@ pub(crate) struct Found {
     pub(crate) relative: PathBuf,
     /// What it is.
     pub(crate) kind: FoundKind,
-    /// What it looked like; of links and special files, nothing.
+    /// Its fingerprint; that of links and special files is empty.
     pub(crate) fingerprint: Fingerprint,
 }
 
@@ -57,8 +57,8 @@ impl std::fmt::Debug for Walk<'_> {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk below a directory, which may itself be a link. Directories that are not to be entered
-    /// and files and layouts that are not to be taken, by their relative path, are passed over unread.
+    /// A walk below a directory, which may be a link. Directories that are not to be entered
+    /// and files and layouts that are not to be taken, by their relative path, are skipped unread.
     pub(crate) fn new(
         root: &Path,
         enters: &'a dyn Fn(&Path) -> bool,
@@ -81,11 +81,11 @@ impl<'a> Walk<'a> {
         relative.unwrap_or(entry.path()).to_owned()
     }
 
-    /// What the entry is; nothing if it is passed over, or only leads to others.
+    /// What the entry is; nothing if it is skipped, or only leads to others.
     fn look(&mut self, entry: DirEntry) -> Result<Option<Found>, Error> {
         let relative = self.relative(&entry);
         let file_type = entry.file_type();
-        // The root may be a link, and is walked all the same.
+        // The root may be a link, and is walked anyway.
         if file_type.is_dir() || entry.depth() == 0 {
             if entry.depth() > 0 && (is_own(&relative) || !(self.enters)(&relative)) {
                 self.entries.skip_current_dir();
@@ -115,7 +115,7 @@ impl<'a> Walk<'a> {
         let (kind, fingerprint) = if file_type.is_file() {
             match look_into(&path) {
                 Ok(Some(found)) => found,
-                // Something else took its place, or it went away.
+                // Something else replaced it, or it was removed.
                 Ok(None) => return Ok(None),
                 Err(error) if is_gone(&error) => return Ok(None),
                 Err(error) => return Err(Error::io("read", &path, error)),
@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What a regular file is; nothing if it is none any more.
+/// What a regular file is; nothing if it is not one any more.
 fn look_into(path: &Path) -> io::Result<Option<(FoundKind, Fingerprint)>> {
     let kind = match identify(path)? {
         InputKind::Archive | InputKind::CompressedArchive => FoundKind::Archive,
@@ -253,7 +253,7 @@ mod tests {
         ];
         let expected = expected.map(|(name, kind)| (name.to_owned(), kind));
         assert_eq!(found(dir.path(), |_| true, |_| true), expected);
-        // A link to the directory itself is followed: it was asked for.
+        // A link to the directory is followed, because the user named it.
         let link = dir.path().with_extension("link");
         symlink(dir.path(), &link).unwrap();
         assert_eq!(found(&link, |_| true, |_| true), expected);

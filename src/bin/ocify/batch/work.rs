@@ -1,4 +1,4 @@
-//! One task of a batch, from where it was found to its place.
+//! One task of a batch, from its input to its output.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -49,7 +49,7 @@ impl<'a> Worker<'a> {
             Some(outputs) => outputs.output_dir.staging_dir(number)?,
             None => PathBuf::new(),
         };
-        // Each task has one thread, and those that are idle. A source is looked at again once it was
+        // Each task has one thread, and those that are idle. A source is examined again once it was
         // restored, so that is done here.
         let fix = fix::options(args).jobs(NonZeroUsize::MIN);
         Ok(Worker {
@@ -84,7 +84,7 @@ impl<'a> Worker<'a> {
 
     fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
         match self.outputs {
-            // The source is looked at again once it is what it was.
+            // The source is examined again once it is restored.
             Some(outputs) => restoring(&task.path, || {
                 self.fix_to(outputs, task, is_layout, running)
             }),
@@ -235,7 +235,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Moves an output to its place, unless its source changed meanwhile; returns its length.
+    /// Renames an output into place, unless its source changed in the meantime; returns its length.
     fn publish(&self, outputs: &Outputs, task: &Task, made: &Made, note: &Value) -> Result<u64> {
         refuse_changed(task, made.source).inspect_err(|_| remove(&made.path))?;
         let output_dir = &outputs.output_dir;
@@ -251,7 +251,7 @@ impl<'a> Worker<'a> {
 struct Watcher<'a> {
     worker: &'a Worker<'a>,
     running: &'a Running<'a>,
-    /// Called before an archive gets its name.
+    /// Called before an archive is renamed into place.
     confirm: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
 }
 
@@ -273,7 +273,7 @@ impl Observer for Watcher<'_> {
     }
 }
 
-/// Notes that an output is in its place; returns its length.
+/// Records that an output is in place; returns its length.
 fn finish(
     outputs: &Outputs,
     task: &Task,
@@ -299,7 +299,7 @@ fn refuse_changed(task: &Task, source: Fingerprint) -> Result<()> {
     .with_hint("run again when nothing else writes to it"))
 }
 
-/// An output that is whole and not in its place yet.
+/// An output that is complete but not in place yet.
 struct Made {
     source: Fingerprint,
     path: PathBuf,
@@ -329,7 +329,7 @@ fn look(path: &Path) -> Result<Fingerprint> {
     Fingerprint::of(path).map_err(|error| Error::io("look up", path, error))
 }
 
-/// What is left here goes at the end of the run as well.
+/// What is left here is also removed at the end of the run.
 fn remove(made: &Path) {
     let _ = if made.is_dir() {
         fs::remove_dir_all(made)
@@ -338,8 +338,8 @@ fn remove(made: &Path) {
     };
 }
 
-/// Whether an archive that was found, and not named, holds something else than an image: what makes
-/// an image unreadable may be quite right there.
+/// Whether an archive that was found, and not named, contains something other than an image: what makes
+/// an image unreadable may be valid there.
 fn is_other_archive(error: &Error, path: &Path) -> bool {
     let may_be = matches!(
         error.code(),

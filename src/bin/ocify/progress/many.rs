@@ -17,17 +17,17 @@ use crate::args::ProgressMode;
 /// How often bars are drawn, and lines on a terminal are shown.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 const EVENT_EVERY: Duration = Duration::from_millis(250);
-/// How often there is a line where one was asked for, and where not.
+/// How often there is a line if lines were requested, and if not.
 const LINE_EVERY: Duration = Duration::from_secs(3);
 const SELDOM: Duration = Duration::from_secs(10);
 /// Work that takes less needs no bar.
 const BARS_AFTER: Duration = Duration::from_secs(1);
-/// An input is shown once it has taken so long, so that small ones do not flicker by.
+/// An input is shown once it has taken this long, so that small ones do not flicker by.
 const INPUT_AFTER: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     Nothing,
-    /// Bars, once the run has taken so long.
+    /// Bars, once the run has taken this long.
     Bars(Duration),
     /// A line every so often.
     Lines(Duration),
@@ -39,7 +39,7 @@ enum Way {
 pub(crate) enum Lines {
     /// To standard output.
     Stdout,
-    /// To standard error: something else goes to standard output.
+    /// To standard error: something else is written to standard output.
     Stderr,
 }
 
@@ -51,7 +51,7 @@ impl Lines {
         }
     }
 
-    /// Their reader may have seen enough; the work goes on.
+    /// Their reader may have seen enough; the work continues.
     fn write(self, lines: &[u8]) {
         if lines.is_empty() {
             return;
@@ -84,7 +84,7 @@ pub(crate) struct Overview {
     lines_to: Lines,
     /// Lines that wait for the next time that bars are drawn.
     lines: Mutex<Vec<u8>>,
-    /// Whether lines go to a terminal, which may show bars as well.
+    /// Whether lines go to a terminal, which may show bars too.
     is_shared: bool,
 }
 
@@ -244,7 +244,7 @@ impl Overview {
         lines
     }
 
-    /// Shows the progress until everything is done, with a note that is asked for every time.
+    /// Shows the progress until everything is done, with a note that is requested every time.
     pub(crate) fn show(&self, is_done: &AtomicBool, note: &dyn Fn() -> &'static str) {
         let mut bars = None;
         let mut last = Instant::now();

@@ -18,7 +18,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// The time that is left, in seconds; nothing before that can be told.
+    /// The time that is left, in seconds; nothing before that is known.
     pub(super) fn left(&self) -> Option<f64> {
         let cost = |number: u64, len: u64| number.saturating_mul(INPUT_COST).saturating_add(len);
         let done = cost(self.done, self.done_len) as f64;
@@ -39,7 +39,7 @@ impl Moment {
 
     /// The moment in words.
     pub(super) fn text(&self) -> String {
-        // While the tree is still looked through, there may be more.
+        // While the tree is still being searched, there may be more.
         let more = if self.is_complete { "" } else { "+" };
         let mut text = format!(
             "{} of {}{more} inputs, {} of {}{more}",

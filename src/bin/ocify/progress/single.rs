@@ -18,7 +18,7 @@ const BAR_AFTER: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(3);
 const EVENT_EVERY: Duration = Duration::from_millis(250);
 
-/// The progress of one run, in the way that was asked for.
+/// The progress of one run, in the requested mode.
 #[derive(Debug)]
 pub(crate) struct Shown {
     total: AtomicU64,
@@ -115,7 +115,7 @@ impl Progress for Shown {
             Way::Nothing => {}
             Way::Bar { bar, hidden_since } => {
                 bar.inc(len);
-                // Whoever else holds the lock shows the bar.
+                // The thread that holds the lock shows the bar.
                 if let Ok(mut since) = hidden_since.try_lock()
                     && since.is_some_and(|since| since.elapsed() >= BAR_AFTER)
                 {

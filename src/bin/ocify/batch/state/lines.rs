@@ -18,7 +18,7 @@ use super::Fingerprint;
 /// The number of the format that is written.
 pub(super) const FORMAT: u64 = 2;
 
-/// The first bytes of the path's SHA-256: enough to tell any number of paths apart.
+/// The first bytes of the path's SHA-256: enough to distinguish any number of paths.
 pub(super) type Key = [u8; 16];
 
 /// The first line of a state file.
@@ -37,7 +37,7 @@ pub(super) fn format_of(first_line: &[u8]) -> Option<u64> {
 pub(super) struct Noted {
     pub(super) source: Fingerprint,
     pub(super) output: Fingerprint,
-    /// Whether the output was made with the options that the reader has.
+    /// Whether the output was written with the options that the reader has.
     pub(super) has_options: bool,
     /// Whether the key of its options is that of format 1, which matches no options.
     pub(super) is_of_format_1: bool,

@@ -170,29 +170,54 @@ const TABLE: &[Row] = &[
     docker("application/vnd.docker.image.rootfs.foreign.diff.tar", layer(Uncompressed, false), OCI_NONDISTRIBUTABLE[0]),
     docker("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", layer(Gzip, false), OCI_NONDISTRIBUTABLE[1]),
     nonstandard("application/vnd.docker.image.rootfs.foreign.diff.tar.zstd", layer(Zstd, false), OCI_NONDISTRIBUTABLE[2]),
-    row("application/vnd.erofs.layer.v1", Kind::OpaqueLayer),
 
     row("application/vnd.buildkit.cacheconfig.v0", Kind::CacheConfig),
     row("application/vnd.in-toto+json", Kind::InToto),
     row("application/vnd.docker.attestation.manifest.v1+json", Kind::Attestation),
     row("application/vnd.dev.cosign.simplesigning.v1+json", Kind::Signature),
-    row("application/vnd.dev.sigstore.bundle.v0.3+json", Kind::Signature),
+    row("application/vnd.dev.cosign.artifact.sig.v1+json", Kind::Signature),
     row("application/vnd.cncf.notary.signature", Kind::Signature),
     row("application/vnd.oci.empty.v1+json", Kind::Artifact),
     row("application/vnd.oci.descriptor.v1+json", Kind::Artifact),
     row("application/vnd.oci.layout.header.v1+json", Kind::Artifact),
     row("application/vnd.oci.artifact.manifest.v1+json", Kind::Artifact),
-    row("application/vnd.cncf.helm.config.v1+json", Kind::Artifact),
-    row("application/vnd.cncf.helm.chart.content.v1.tar+gzip", Kind::Artifact),
-    row("application/vnd.cncf.helm.chart.provenance.v1.prov", Kind::Artifact),
-    row("application/vnd.wasm.config.v0+json", Kind::Artifact),
-    row("application/vnd.wasm.content.layer.v1+wasm", Kind::Artifact),
+    row("application/vnd.dsse.envelope.v1+json", Kind::Artifact),
     row("application/wasm", Kind::Artifact),
-    row("application/vnd.containerd.container.criu.checkpoint.criu.tar", Kind::Artifact),
-    row("application/vnd.containerd.container.checkpoint.config.v1+proto", Kind::Artifact),
-    row("application/vnd.containerd.container.checkpoint.options.v1+proto", Kind::Artifact),
-    row("application/vnd.containerd.container.checkpoint.runtime.name+proto", Kind::Artifact),
-    row("application/vnd.containerd.container.checkpoint.runtime.options+proto", Kind::Artifact),
+    row("application/spdx+json", Kind::Artifact),
+    row("text/spdx", Kind::Artifact),
+    row("text/spdx+json", Kind::Artifact),
+    row("text/spdx+xml", Kind::Artifact),
+    row("application/vnd.cyclonedx", Kind::Artifact),
+    row("application/vnd.cyclonedx+json", Kind::Artifact),
+    row("application/vnd.cyclonedx+xml", Kind::Artifact),
+    row("application/vnd.syft+json", Kind::Artifact),
+];
+
+/// Types that begin like this belong together, and new ones keep being added. The table comes first.
+///
+/// Sources: the EROFS image specification, nydus-snapshotter's `pkg/converter/constant.go`, containerd's
+/// `core/images/mediatypes.go` for checkpoints, BuildKit's history for build records, the model-spec of
+/// ModelPack, and what Docker's model runner, Compose, Ollama, SOCI, Helm, Flux, Open Policy Agent, cosign
+/// and ORAS write.
+const FAMILIES: &[(&str, Kind)] = &[
+    ("application/vnd.erofs", Kind::OpaqueLayer),
+    ("application/vnd.oci.image.layer.nydus.", Kind::OpaqueLayer),
+    ("application/vnd.dev.sigstore.bundle", Kind::Signature),
+    ("application/vnd.dev.cosign.", Kind::Artifact),
+    ("application/vnd.containerd.container.", Kind::Artifact),
+    ("application/vnd.buildkit.", Kind::Artifact),
+    ("application/vnd.cncf.model.", Kind::Artifact),
+    ("application/vnd.cnai.model.", Kind::Artifact),
+    ("application/vnd.docker.ai.", Kind::Artifact),
+    ("application/vnd.docker.compose.", Kind::Artifact),
+    ("application/vnd.ollama.image.", Kind::Artifact),
+    ("application/vnd.amazon.soci.", Kind::Artifact),
+    ("application/vnd.cncf.helm.", Kind::Artifact),
+    ("application/vnd.cncf.flux.", Kind::Artifact),
+    ("application/vnd.cncf.openpolicyagent.", Kind::Artifact),
+    ("application/vnd.wasm.", Kind::Artifact),
+    ("application/vnd.unknown.config.v1+json", Kind::Artifact),
+    ("application/vnd.unknown.artifact.v1", Kind::Artifact),
 ];
 
 fn find(media_type: &str) -> Option<&'static Row> {
@@ -209,10 +234,12 @@ pub(crate) fn kind(media_type: &str) -> Kind {
         .and_then(find)
         .is_some_and(|row| row.kind.is_layer());
     if encrypted {
-        Kind::OpaqueLayer
-    } else {
-        Kind::Unknown
+        return Kind::OpaqueLayer;
     }
+    let family = FAMILIES
+        .iter()
+        .find(|(prefix, _)| media_type.starts_with(prefix));
+    family.map_or(Kind::Unknown, |(_, kind)| *kind)
 }
 
 /// The OCI type equivalent to a media type; the type itself if it is an OCI type or has no equivalent.
@@ -388,6 +415,78 @@ mod tests {
             kind("application/vnd.oci.image.config.v1+json+encrypted"),
             Kind::Unknown
         );
+    }
+
+    #[test]
+    fn types_of_known_families_are_known() {
+        for (name, expected) in [
+            ("application/vnd.erofs.layer.v1", Kind::OpaqueLayer),
+            ("application/vnd.erofs.layer.v1+zstd", Kind::OpaqueLayer),
+            ("application/vnd.erofs", Kind::OpaqueLayer),
+            ("application/vnd.erofs+zstd", Kind::OpaqueLayer),
+            ("application/vnd.erofs.chunk-index.v1", Kind::OpaqueLayer),
+            (
+                "application/vnd.oci.image.layer.nydus.blob.v1",
+                Kind::OpaqueLayer,
+            ),
+            (
+                "application/vnd.containerd.container.criu.checkpoint.predump.tar",
+                Kind::Artifact,
+            ),
+            (
+                "application/vnd.containerd.container.checkpoint.runtime.name",
+                Kind::Artifact,
+            ),
+            (
+                "application/vnd.containerd.container.rw.tar",
+                Kind::Artifact,
+            ),
+            ("application/vnd.buildkit.historyrecord.v0", Kind::Artifact),
+            ("application/vnd.buildkit.cacheconfig.v0", Kind::CacheConfig),
+            (
+                "application/vnd.cncf.model.weight.v1.tar+zstd",
+                Kind::Artifact,
+            ),
+            (
+                "application/vnd.docker.ai.model.config.v0.1+json",
+                Kind::Artifact,
+            ),
+            ("application/vnd.docker.ai.gguf.v3", Kind::Artifact),
+            (
+                "application/vnd.docker.compose.config.empty.v1+json",
+                Kind::Artifact,
+            ),
+            (
+                "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+                Kind::Artifact,
+            ),
+            (
+                "application/vnd.ollama.image.config; type=gguf",
+                Kind::Artifact,
+            ),
+            (
+                "application/vnd.dev.sigstore.bundle+json;version=0.1",
+                Kind::Signature,
+            ),
+            (
+                "application/vnd.dev.sigstore.bundle.v0.3+json",
+                Kind::Signature,
+            ),
+            (
+                "application/vnd.dev.cosign.artifact.sbom.v1+json",
+                Kind::Artifact,
+            ),
+            ("application/vnd.cncf.modelpack", Kind::Unknown),
+        ] {
+            assert_eq!(kind(name), expected, "{name}");
+            assert_eq!(oci_form(name), name);
+            assert_eq!(docker_form(name), None, "{name}");
+        }
+        for (prefix, _) in FAMILIES {
+            let other_families = FAMILIES.iter().filter(|(other, _)| other != prefix);
+            let mut shadowing = other_families.filter(|(other, _)| prefix.starts_with(other));
+            assert!(shadowing.next().is_none(), "{prefix}");
+        }
     }
 
     #[test]

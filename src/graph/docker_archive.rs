@@ -30,6 +30,8 @@ pub struct DockerArchiveItem {
     pub layers: Vec<String>,
     /// Whether the item has properties beyond these three.
     pub has_more: bool,
+    /// Whether `Layers` is `null` or absent.
+    pub(crate) lacks_layers: bool,
     /// What `LayerSources` says of layers, in order.
     pub layer_sources: Vec<LayerSource>,
     /// The digest of the config, if the source contains it.
@@ -103,6 +105,7 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
             has_more: members
                 .iter()
                 .any(|member| !matches!(&*member.key, "Config" | "RepoTags" | "Layers")),
+            lacks_layers: find(&members, "Layers").is_none(),
             layer_sources: find(&members, "LayerSources")
                 .and_then(View::members)
                 .into_iter()

@@ -51,6 +51,16 @@ pub enum Shape {
     Manifest,
 }
 
+impl Shape {
+    /// The property that lists what makes up a document of this shape.
+    pub(crate) fn list(self) -> Role {
+        match self {
+            Shape::Index => Role::Manifests,
+            Shape::Manifest => Role::Layers,
+        }
+    }
+}
+
 /// An index or a manifest.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -71,6 +81,8 @@ pub struct Document {
     pub path: DocumentPath,
     /// Whether the text is not the one that the digest is of, but one with its layers restored.
     pub is_restored: bool,
+    /// Whether the list that a document of this shape must have is `null`, or absent from a manifest.
+    pub(crate) lacks_list: bool,
     pub(crate) media_type_place: Option<Range<usize>>,
 }
 
@@ -147,6 +159,9 @@ impl Document {
         if shape == Shape::Manifest && find(&members, "config").is_none() {
             return Err(invalid("lacks a config"));
         }
+        let list = shape.list().property();
+        let lacks_list =
+            find(&members, list).is_none() && (shape == Shape::Manifest || has(list));
         let pointers = pointers(root, roles, &path)?;
         let media_type_place = media_type_view.map(View::span);
         Ok(Document {
@@ -157,6 +172,7 @@ impl Document {
             pointers,
             path,
             is_restored: false,
+            lacks_list,
             media_type_place,
             text,
         })

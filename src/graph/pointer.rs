@@ -44,6 +44,8 @@ pub struct Pointer {
     pub ref_name: Option<String>,
     /// The platform, if one is stated.
     pub platform: Option<Box<Platform>>,
+    /// Whether the descriptor has a `platform`, whatever it says.
+    pub(crate) has_platform: bool,
     /// Whether an annotation calls this an attestation manifest.
     pub is_attestation: bool,
     /// The manifest that an annotation links to, with the byte range of the annotation's value.
@@ -199,6 +201,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
             .and_then(View::members)
             .and_then(|members| platform(&members))
             .map(Box::new),
+        has_platform: members.iter().any(|member| member.key == "platform"),
         is_attestation: value_of(REFERENCE_TYPE) == Some(ATTESTATION),
         links,
         // Set when the pointer is followed.

@@ -42,6 +42,8 @@ impl Decisions<'_> {
 pub(crate) struct DocumentDecision<'a> {
     /// The value that `mediaType` gets.
     pub(crate) media_type: Option<&'static str>,
+    /// The list to write as an empty one.
+    pub(crate) empty_list: Option<Role>,
     /// What becomes of each of the document's pointers.
     pub(crate) pointers: Vec<PointerDecision<'a>>,
     /// Descriptors to add.
@@ -56,6 +58,8 @@ pub(crate) struct PointerDecision<'a> {
     pub(crate) media_type: Option<&'static str>,
     /// The layer to point at instead.
     pub(crate) layer: Option<&'a NewLayer>,
+    /// Whether `platform` is removed.
+    pub(crate) drops_platform: bool,
     /// Annotations to set.
     pub(crate) annotations: Annotations,
 }
@@ -125,6 +129,7 @@ impl<'a> Planner<'a> {
             self.changes.push(change);
         }
         decision.media_type = self.own_type(document);
+        decision.empty_list = self.empty_list(document);
         if self.options.family == Family::Docker {
             docker_type::check(document, input.role())?;
         }
@@ -132,6 +137,7 @@ impl<'a> Planner<'a> {
             if decision.is_dropped {
                 continue;
             }
+            decision.drops_platform = self.drops_platform(input, pointer);
             if !self.recompress(input, pointer, decision)? {
                 // Only of interest if something is no longer used.
                 if recompress::is_wanted(self.options) {
@@ -168,6 +174,36 @@ impl<'a> Planner<'a> {
         let change = rule.change_of(location, before, Some(Cow::Borrowed(wanted)));
         self.changes.push(change);
         Some(wanted)
+    }
+
+    /// The document's list, if it is to be written as an empty one.
+    fn empty_list(&mut self, document: &Document) -> Option<Role> {
+        if !document.lacks_list {
+            return None;
+        }
+        let list = document.shape.list();
+        let location = document.location_in(list.property());
+        let after = Some("[]".to_owned());
+        self.changes
+            .push(Rule::EmptyList.change(location, None, after));
+        Some(list)
+    }
+
+    /// Whether a descriptor states a platform that only entries of an index have.
+    fn drops_platform(&mut self, input: InputDocument<'a>, pointer: &Pointer) -> bool {
+        let is_extra = match pointer.role {
+            Role::Config | Role::Layers => input.role() == Some(ManifestRole::Image),
+            Role::Subject => input.document.shape == Shape::Manifest,
+            Role::Manifests | Role::Blobs => false,
+        };
+        if !is_extra || !pointer.has_platform {
+            return false;
+        }
+        let location = input.document.location_of(pointer);
+        let before = pointer.platform.as_ref().map(ToString::to_string);
+        self.changes
+            .push(Rule::DescriptorPlatform.change(location, before, None));
+        true
     }
 
     /// Whether the pointer leads to a layer that is recompressed.

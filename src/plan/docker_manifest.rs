@@ -131,7 +131,7 @@ fn says_the_same(old: &[DockerArchiveItem], items: &[Item<'_>]) -> bool {
     let mut stated: HashMap<Statement<'_>, bool> = HashMap::new();
     for item in old {
         if let Some(statement) = statement(item) {
-            *stated.entry(statement).or_default() |= !item.has_more;
+            *stated.entry(statement).or_default() |= !item.has_more && !item.lacks_layers;
         }
     }
     old.len() == items.len()
@@ -168,6 +168,8 @@ fn difference(old: &[DockerArchiveItem], items: &[Item<'_>]) -> &'static str {
         ", with files named by digest"
     } else if old_tags != tags {
         ", with other names"
+    } else if old.iter().any(|old| old.lacks_layers) {
+        ", with an empty list of layers"
     } else if old.iter().any(|old| old.has_more) && items.iter().all(|item| item.sources.is_empty())
     {
         ", without LayerSources"

@@ -131,6 +131,12 @@ impl Output<'_, '_> {
                 ),
             });
         }
+        if let Some(list) = decision.empty_list {
+            let after = Some(Role::Config.property());
+            let value = Value::Array(Vec::new());
+            let root = View::of_checked(text);
+            edits.push(set_member(&formatting, root, after, list.property(), value));
+        }
         let mut dropped = BTreeSet::new();
         for (pointer, decision) in document.pointers.iter().zip(&decision.pointers) {
             if decision.is_dropped {
@@ -143,6 +149,10 @@ impl Output<'_, '_> {
             if let Some(new) = decision.layer {
                 follow_layer(text, pointer, new, &mut edits);
                 continue;
+            }
+            if decision.drops_platform {
+                let descriptor = View::at(text, &pointer.places.descriptor);
+                edits.extend(remove_members(descriptor, |key| key == "platform"));
             }
             self.follow_child(document, pointer, &mut edits);
             self.follow_links(document, pointer, &mut edits);
@@ -268,7 +278,7 @@ fn follow_layer(text: &str, pointer: &Pointer, new: &NewLayer, edits: &mut Vec<E
         .collect();
     let is_emptied = !members.is_empty() && untrue.len() == members.len();
     edits.extend(remove_members(descriptor, |key| {
-        matches!(key, "data" | "urls") || (is_emptied && key == "annotations")
+        matches!(key, "data" | "urls" | "platform") || (is_emptied && key == "annotations")
     }));
     if let Some(annotations) = annotations.filter(|_| !is_emptied) {
         edits.extend(remove_members(annotations, |key| untrue.contains(key)));

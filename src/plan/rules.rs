@@ -106,6 +106,20 @@ rules! {
         whose: "containerd before 2.0, and BuildKit with it",
         threads: ["containerd/containerd#9867", "moby/buildkit#4595"],
     };
+    EmptyList = {
+        name: "empty-list",
+        what: "A list of layers or manifests that is `null` or absent is written as an empty list.",
+        why: "the specification requires a list, and registries such as Quay and Amazon ECR refuse a manifest without one",
+        whose: "BuildKit, which writes null for an image without layers",
+        threads: ["opencontainers/image-spec#1025", "moby/buildkit#4331"],
+    };
+    DescriptorPlatform = {
+        name: "descriptor-platform",
+        what: "`platform` is removed from the descriptor of a config, a layer or a subject.",
+        why: "only entries of an index have a platform, and Amazon ECR refuses it elsewhere",
+        whose: "Docker 25.0 and 26.0; nydusify",
+        threads: ["moby/moby#47661", "regclient/regclient#709", "dragonflyoss/nydus#1691"],
+    };
     Descriptor = {
         name: "descriptor",
         what: "A descriptor is updated to match its rewritten document.",

@@ -268,3 +268,46 @@ fn embedded_data_of_configs_and_layers_is_kept() {
         (&json!("e30="), &json!("aGVsbG8="))
     );
 }
+
+#[test]
+fn known_artifacts_are_not_reported_as_unknown() {
+    for (config_type, layer_type) in [
+        (
+            "application/vnd.cncf.model.config.v1+json",
+            "application/vnd.cncf.model.weight.v1.tar",
+        ),
+        (
+            "application/vnd.docker.ai.model.config.v0.1+json",
+            "application/vnd.docker.ai.gguf.v3",
+        ),
+        (
+            "application/vnd.docker.compose.config.empty.v1+json",
+            "application/vnd.docker.compose.file+yaml",
+        ),
+        (
+            "application/vnd.amazon.soci.index.v1+json",
+            "application/octet-stream",
+        ),
+        (
+            "application/vnd.buildkit.historyrecord.v0",
+            "application/vnd.buildkit.status.v0",
+        ),
+        (EMPTY, "application/vnd.containerd.container.rw.tar"),
+        (EMPTY, "application/x-own-format"),
+    ] {
+        let mut layout = Layout::new();
+        let config = layout.blob(config_type, "{}");
+        let layer = layout.blob(layer_type, crate::common::builder::layer_tar("weights"));
+        let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]});
+        let descriptor = layout.document(OCI_MANIFEST, &manifest);
+        layout.root(vec![descriptor.clone()]);
+        let found = fixed(&layout.tar(), &["--compression", "zstd"]);
+        assert_eq!(found.report["status"], "unchanged", "{layer_type}");
+        assert!(!found.contents.has("manifest.json"), "{layer_type}");
+        let is_unknown = layer_type == "application/x-own-format";
+        let findings = found.findings();
+        assert_eq!(findings.contains(&"unknown-media-type"), is_unknown);
+        assert!(findings.contains(&"layers-left-alone"), "{layer_type}");
+        assert!(found.contents.blob(&digest_of(&descriptor)).is_some());
+    }
+}

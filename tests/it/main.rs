@@ -25,6 +25,7 @@ mod docker_archives;
 mod docker_faults;
 mod docker_forms;
 mod docker_types;
+mod document_fields;
 mod documents;
 mod dry_run;
 mod errors;

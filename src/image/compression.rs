@@ -20,10 +20,11 @@ impl Compression {
     /// The compression of a layer with this content; `None` if OCI has no media type for it.
     pub fn of_content(content: Content) -> Option<Self> {
         match content {
-            Content::Tar => Some(Compression::Uncompressed),
+            // Engines read a layer without bytes as an empty tar.
+            Content::Tar | Content::Empty => Some(Compression::Uncompressed),
             Content::Gzip => Some(Compression::Gzip),
             Content::Zstd | Content::ZstdAfterSkippable => Some(Compression::Zstd),
-            Content::Empty | Content::Bzip2 | Content::Xz | Content::Other => None,
+            Content::Bzip2 | Content::Xz | Content::Other => None,
         }
     }
 

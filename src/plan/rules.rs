@@ -321,6 +321,13 @@ rules! {
         whose: "the tool that created it",
         threads: [],
     };
+    EmptyLayer = {
+        name: "empty-layer",
+        what: "A layer has no bytes.",
+        why: "Docker, containerd and podman read it as a layer without files; Amazon ECR does not accept it",
+        whose: "buildpacks and other tools that write an empty file instead of an empty tar",
+        threads: ["spring-projects/spring-boot#47022", "moby/buildkit#2198"],
+    };
     ZstdLayers = {
         name: "zstd-layers",
         what: "Layers are compressed with zstd.",

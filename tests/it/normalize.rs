@@ -104,6 +104,28 @@ fn a_layer_gets_the_type_of_its_bytes() {
 }
 
 #[test]
+fn a_layer_without_bytes_is_a_plain_tar() {
+    for before in [OCI_GZIP, OCI_ZSTD, DOCKER_GZIP, OCI_TAR] {
+        let empty = Layer::new(before, Vec::new(), b"");
+        let layout = Layout::of(
+            &Image::oci(vec![empty.clone(), empty, Layer::gzip(OCI_GZIP, "a")]),
+            NAME,
+        );
+        for options in [&[][..], &["--compression", "gzip"]] {
+            let (report, contents) = fix_with(&layout, options);
+            let (_, manifest) = &contents.manifests()[0];
+            assert_eq!(manifest["layers"][0]["mediaType"], OCI_TAR, "{before}");
+            assert_eq!(manifest["layers"][0]["size"], 0);
+            let finding = &report["findings"][0];
+            assert_eq!(finding["rule"], "empty-layer");
+            assert_eq!(finding["location"], LAYER);
+            let message = finding["message"].as_str().unwrap();
+            assert!(message.starts_with("2 layers have no bytes"), "{message}");
+        }
+    }
+}
+
+#[test]
 fn a_docker_image_becomes_an_oci_image() {
     let mut layout = Layout::new();
     let image = layout.image(&Image::docker(vec![

@@ -36,6 +36,7 @@ impl Planner<'_> {
     fn unread(&self, documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
         let mut zstd: Vec<Location> = Vec::new();
         let mut after_skippable: Vec<Location> = Vec::new();
+        let mut empty: Vec<Location> = Vec::new();
         let images = documents
             .iter()
             .filter(|input| input.role() == Some(ManifestRole::Image));
@@ -51,7 +52,8 @@ impl Planner<'_> {
                         zstd.push(location());
                         after_skippable.push(location());
                     }
-                    Some(Content::Other | Content::Empty) => findings.push(FindingRule::UnknownLayerBytes.finding(
+                    Some(Content::Empty) => empty.push(location()),
+                    Some(Content::Other) => findings.push(FindingRule::UnknownLayerBytes.finding(
                         Some(location()),
                         format!("{} is neither a tar nor compressed in a known format; its type was kept", layer.digest),
                         None,
@@ -65,14 +67,21 @@ impl Planner<'_> {
             &zstd,
             ["is compressed", "are compressed"],
             "with zstd, which Docker before 23.0 cannot read",
-            Hint::CompressForOldDocker,
+            Some(Hint::CompressForOldDocker),
         ));
         findings.extend(several(
             FindingRule::SkippableFrame,
             &after_skippable,
             ["begins", "begin"],
             "with a skippable zstd frame, so podman and skopeo mistake it for a plain tar",
-            Hint::FixForPodman,
+            Some(Hint::FixForPodman),
+        ));
+        findings.extend(several(
+            FindingRule::EmptyLayer,
+            &empty,
+            ["has", "have"],
+            "no bytes: engines read an empty layer, and Amazon ECR refuses it",
+            None,
         ));
     }
 
@@ -151,7 +160,7 @@ fn several(
     locations: &[Location],
     verb: [&str; 2],
     what: &str,
-    hint: Hint,
+    hint: Option<Hint>,
 ) -> Option<Finding> {
     let first = locations.first()?.clone();
     let count = locations.len();
@@ -161,5 +170,5 @@ fn several(
         format!("layers {}", verb[1])
     };
     let message = format!("{count} {are} {what}");
-    Some(rule.finding(Some(first), message, Some(hint)))
+    Some(rule.finding(Some(first), message, hint))
 }

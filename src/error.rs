@@ -15,6 +15,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use code::{Class, Code};
 pub use hint::{Hint, Lenient};
@@ -31,11 +32,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// `Display` shows the message alone. [`Error::message_with_causes`] adds what the message leaves to
 /// `source()`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error(Box<Facts>);
 
 /// In a box, so that a `Result` stays small.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Facts {
     code: Code,
     message: String,
@@ -44,7 +45,7 @@ struct Facts {
     expected: Option<String>,
     found: Option<String>,
     hint: Option<Hint>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -138,6 +139,7 @@ impl Error {
     /// The same error with its cause, which the message does not repeat.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source: Box<dyn StdError + Send + Sync> = source.into();
         self.0.source = Some(source.into());
         self
     }

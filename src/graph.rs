@@ -4,7 +4,9 @@ mod ahead;
 mod descriptor;
 pub(crate) mod docker_archive;
 pub(crate) mod document;
+pub(crate) mod fault;
 mod image;
+mod layers;
 mod order;
 pub(crate) mod pointer;
 mod resolve;
@@ -22,6 +24,7 @@ use crate::location::{self, Location};
 use crate::threads::Workers;
 use docker_archive::{DockerArchiveItem, RenamedFile};
 use document::{Document, RepeatedKey};
+pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
 
 /// The documents of a source and what they point at.
@@ -44,6 +47,8 @@ pub struct Graph {
     pub children_first: Vec<Digest>,
     /// What each manifest is.
     pub manifests: BTreeMap<Digest, ManifestFacts>,
+    /// What is wrong with single manifests and indexes. [`plan`](crate::plan()) refuses those that matter.
+    pub faults: Faults,
     /// Pointers to content that is not there.
     pub missing: Vec<Missing>,
     /// Duplicate keys, if they were accepted.
@@ -115,9 +120,12 @@ impl Graph {
 /// Files that `manifest.json` names in ways of its own join the blobs of the graph's inventory under
 /// their digest; [`Graph::renamed`] lists them.
 ///
+/// What is wrong with a single manifest, its parts or a nested index is not an error:
+/// [`Graph::faults`] has it.
+///
 /// # Errors
-/// A document that is not valid, ambiguous or damaged; sizes that differ; an
-/// archive in which no image is complete.
+/// An `index.json` or `manifest.json` that is not valid or ambiguous; documents that are too large together;
+/// an archive in which no image is complete.
 pub fn resolve(
     inventory: Inventory,
     blobs: &dyn BlobSource,

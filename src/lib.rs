@@ -146,7 +146,7 @@ pub use plan::{Draft, NewLayer, NewLayers, Plan, PlanOptions, Transcode, plan};
 pub use graph::docker_archive::{DockerArchiveItem, LayerSource, RenamedFile};
 pub use graph::document::{Document, RepeatedKey, Shape};
 pub use graph::pointer::{Link as PointerLink, Pointer};
-pub use graph::{Graph, ManifestFacts, ManifestRole, Missing};
+pub use graph::{Faults, Graph, ManifestFacts, ManifestRole, Missing};
 pub use inventory::{
     BlobEntry, BlobSource, DataLocation, ExtraEntry, ExtraKind, Inventory, RootFile,
 };

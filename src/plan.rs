@@ -9,6 +9,7 @@ mod docker_manifest;
 mod docker_type;
 mod draft;
 mod entries;
+mod faults;
 mod findings;
 mod form;
 mod output;

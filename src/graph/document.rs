@@ -160,8 +160,7 @@ impl Document {
             return Err(invalid("lacks a config"));
         }
         let list = shape.list().property();
-        let lacks_list =
-            find(&members, list).is_none() && (shape == Shape::Manifest || has(list));
+        let lacks_list = find(&members, list).is_none() && (shape == Shape::Manifest || has(list));
         let pointers = pointers(root, roles, &path)?;
         let media_type_place = media_type_view.map(View::span);
         Ok(Document {

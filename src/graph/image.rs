@@ -2,9 +2,9 @@
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, DocumentReader};
-use crate::graph::pointer::{Pointer, platform};
+use crate::graph::pointer::{Pointer, needs_os_features, platform};
 use crate::image::media_type::{self, Kind};
-use crate::image::{Digest, Platform, StatedDiffId};
+use crate::image::{Content, Digest, Platform, StatedDiffId};
 use crate::json::{KeyCase, View, find};
 use crate::location::{self, Location};
 
@@ -38,14 +38,29 @@ pub struct ManifestFacts {
     pub config: Digest,
     /// The platform that the config states.
     pub platform: Option<Platform>,
+    /// Whether the config requires features of the operating system (`os.features`).
+    pub needs_os_features: bool,
     /// The diff IDs that an image's config states.
     pub diff_ids: Vec<StatedDiffId>,
     /// Whether the config and all layers are present, or may be absent.
     pub is_whole: bool,
 }
 
+/// The error for a Docker plugin, which is not an image.
+pub(crate) fn plugin(document: &Document) -> Option<Error> {
+    let is_plugin = document.config()?.kind == Kind::Plugin;
+    is_plugin.then(|| {
+        Error::new(
+            Code::Plugin,
+            format!("{} is a Docker plugin, not an image", document.path),
+        )
+        .with_location(&document.path)
+        .with_hint(Hint::InstallPlugin)
+    })
+}
+
 /// What a manifest is, from its own text and the descriptor that led to it.
-pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
+pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
     let kinds: Vec<Kind> = document
         .pointers_in(location::Role::Layers)
         .map(|layer| layer.kind)
@@ -55,16 +70,8 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
         .map_or(Kind::Unknown, |config| config.kind);
     let artifact = document.artifact_type.as_deref().map(media_type::kind);
     let all = |kind: Kind| !kinds.is_empty() && kinds.iter().all(|found| *found == kind);
-    if config_kind == Kind::Plugin {
-        return Err(Error::new(
-            Code::Plugin,
-            format!("{} is a Docker plugin, not an image", document.path),
-        )
-        .with_location(&document.path)
-        .with_hint(Hint::InstallPlugin));
-    }
     let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
-    Ok(if config_kind == Kind::CacheConfig {
+    if config_kind == Kind::CacheConfig {
         Role::Cache
     } else if parent.is_attestation || artifact == Some(Kind::Attestation) || all(Kind::InToto) {
         Role::Attestation
@@ -76,17 +83,31 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Result<Role> {
     } else if matches!(config_kind, Kind::Config | Kind::OctetStream)
         && document.artifact_type.is_none()
         && !kinds.iter().any(is_artifact_layer)
+        && may_have_layers(document)
     {
         Role::Image
     } else {
         Role::Artifact
-    })
+    }
+}
+
+/// Whether a manifest has a layer by its type or, of an unknown type, by its first bytes; or no layers.
+fn may_have_layers(document: &Document) -> bool {
+    let mut layers = document.pointers_in(location::Role::Layers).peekable();
+    layers.peek().is_none()
+        || layers.any(|layer| layer.kind.is_layer() || layer.content != Some(Content::Other))
+}
+
+/// Whether a platform is the one that BuildKit and others give to what is not an image.
+pub(crate) fn is_unknown(platform: &Platform) -> bool {
+    platform.os == "unknown" && platform.architecture == "unknown"
 }
 
 /// The parts of an image config that are read.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) platform: Option<Platform>,
+    pub(crate) needs_os_features: bool,
     pub(crate) diff_ids: Vec<StatedDiffId>,
 }
 
@@ -116,6 +137,7 @@ pub(crate) fn config(
     };
     Ok(Config {
         platform: platform(&members),
+        needs_os_features: needs_os_features(&members),
         diff_ids: diff_ids.ok_or_else(|| invalid("has diff IDs that are not a list of strings"))?,
     })
 }

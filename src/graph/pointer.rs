@@ -44,6 +44,8 @@ pub struct Pointer {
     pub ref_name: Option<String>,
     /// The platform, if one is stated.
     pub platform: Option<Box<Platform>>,
+    /// Whether the platform requires features of the operating system (`os.features`).
+    pub(crate) needs_os_features: bool,
     /// Whether the descriptor has a `platform`, whatever it says.
     pub(crate) has_platform: bool,
     /// Whether an annotation calls this an attestation manifest.
@@ -201,6 +203,9 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
             .and_then(View::members)
             .and_then(|members| platform(&members))
             .map(Box::new),
+        needs_os_features: find(&members, "platform")
+            .and_then(View::members)
+            .is_some_and(|members| needs_os_features(&members)),
         has_platform: members.iter().any(|member| member.key == "platform"),
         is_attestation: value_of(REFERENCE_TYPE) == Some(ATTESTATION),
         links,
@@ -254,4 +259,10 @@ pub(crate) fn platform(members: &[Member<'_>]) -> Option<Platform> {
         variant: text("variant"),
         os_version: text("os.version"),
     })
+}
+
+/// Whether a platform, in an index or an image config, requires features of the operating system.
+pub(crate) fn needs_os_features(members: &[Member<'_>]) -> bool {
+    let features = find(members, "os.features").and_then(View::items);
+    features.is_some_and(|features| !features.is_empty())
 }

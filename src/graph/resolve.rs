@@ -85,6 +85,7 @@ pub(crate) fn resolve(
         docker_archive,
         documents: found.documents,
         manifests: found.manifests,
+        faults: found.faults,
         missing: found.missing,
         repeated_keys: reader.into_repeated_keys(),
     };
@@ -99,6 +100,10 @@ fn root(bytes: Vec<u8>, reader: &mut DocumentReader) -> Result<Document> {
 
 /// An archive whose images all lack parts loads nowhere; one without images (a cache, artifacts) is fine.
 fn require_a_whole_image(graph: &Graph) -> Result<()> {
+    // What is wrong with a document says more than what is absent without it, and planning judges that.
+    if !graph.faults.is_empty() {
+        return Ok(());
+    }
     let mut images = graph
         .manifests
         .values()

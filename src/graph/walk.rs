@@ -1,20 +1,23 @@
 //! The walk from `index.json` down.
 
+mod facts;
+
 use std::collections::BTreeMap;
 
-use crate::error::{Code, Error, Hint, Result, escape};
+use crate::error::{Code, Error, Result};
 use crate::graph::Missing;
-use crate::graph::ahead::{Ahead, BATCH, Manifest, Parsed};
+use crate::graph::ahead::{Ahead, BATCH, Manifest};
 use crate::graph::descriptor::{check_data, check_size};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{
     Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, read_verified, schema1,
 };
-use crate::graph::image::{self, Config, ManifestFacts, Role};
+use crate::graph::fault::{Faults, is_of_one_document};
+use crate::graph::image::ManifestFacts;
 use crate::graph::pointer::Pointer;
 use crate::graph::restore::restored;
+use crate::image::Digest;
 use crate::image::media_type::Kind;
-use crate::image::{Algorithm, Content, Digest, StatedDiffId};
 use crate::inventory::{BlobEntry, BlobSource, Inventory};
 use crate::location::{self, DocumentPath, Location};
 
@@ -38,6 +41,7 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Found {
     pub(crate) documents: BTreeMap<Digest, Document>,
     pub(crate) manifests: BTreeMap<Digest, ManifestFacts>,
+    pub(crate) faults: Faults,
     pub(crate) missing: Vec<Missing>,
 }
 
@@ -114,6 +118,44 @@ impl<'a> Walk<'a> {
         pointer: &Pointer,
         blob: Option<&BlobEntry>,
     ) -> Result<()> {
+        if self.found.faults.of(&pointer.digest).is_some() {
+            return Ok(());
+        }
+        match self.check(parent, pointer, blob) {
+            Ok(None) => Ok(()),
+            Ok(Some(shape)) => {
+                let result = self.read(parent, pointer, shape, blob);
+                result.or_else(|error| self.note(Some(&pointer.digest), error))
+            }
+            Err(error) => {
+                let whose = match pointer.role {
+                    location::Role::Manifests => Some(pointer.digest.clone()),
+                    _ => self.ancestors.last().cloned(),
+                };
+                self.note(whose.as_ref(), error)
+            }
+        }
+    }
+
+    /// Notes what is wrong with a document, if it is wrong with that one alone.
+    fn note(&mut self, digest: Option<&Digest>, error: Error) -> Result<()> {
+        match digest {
+            Some(digest) if is_of_one_document(&error) && !self.is_full() => {
+                self.found.faults.add(digest, error);
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Checks a pointer against the blob that it names. Returns the shape of the document that has to be
+    /// read.
+    fn check(
+        &mut self,
+        parent: &DocumentPath,
+        pointer: &Pointer,
+        blob: Option<&BlobEntry>,
+    ) -> Result<Option<Shape>> {
         // Computed only on errors: most pointers are valid.
         let location = || Location::of(parent, pointer.step());
         check_data(pointer, location)?;
@@ -123,26 +165,33 @@ impl<'a> Walk<'a> {
             Kind::Schema1 => return Err(schema1(&location())),
             _ => None,
         };
-        let synthesized = self.start.synthesized.get(&pointer.digest);
         match blob {
-            _ if synthesized.is_some() => {}
+            _ if self.start.synthesized.contains_key(&pointer.digest) => {}
             Some(blob) => check_size(blob, pointer, location)?,
             None => {
                 self.found.missing.push(missing(pointer, location()));
-                return Ok(());
+                return Ok(None);
             }
         }
-        let Some(shape) = shape else {
-            return Ok(());
-        };
+        Ok(shape)
+    }
+
+    /// Reads a document, and follows what it names.
+    fn read(
+        &mut self,
+        parent: &DocumentPath,
+        pointer: &Pointer,
+        shape: Shape,
+        blob: Option<&BlobEntry>,
+    ) -> Result<()> {
+        let location = Location::of(parent, pointer.step());
         if let Some(known) = self.children.get(&pointer.digest) {
             return if *known == shape {
                 Ok(())
             } else {
-                Err(two_shapes(&location()))
+                Err(two_shapes(&location))
             };
         }
-        let location = location();
         if self.ancestors.len() >= MAX_DEPTH {
             return Err(Error::new(
                 Code::DocumentTooDeep,
@@ -152,7 +201,7 @@ impl<'a> Walk<'a> {
             .with_expected(MAX_DEPTH));
         }
         let mut config = None;
-        let mut document = match (synthesized, blob) {
+        let mut document = match (self.start.synthesized.get(&pointer.digest), blob) {
             (Some(bytes), _) => self.parse(bytes.clone(), parent, pointer, shape)?,
             (None, Some(blob)) => {
                 self.count_document(blob, &location)?;
@@ -221,125 +270,33 @@ impl<'a> Walk<'a> {
     }
 
     fn count_document(&mut self, blob: &BlobEntry, location: &Location) -> Result<()> {
-        self.documents_len = self.documents_len.saturating_add(blob.len);
-        if blob.len > MAX_DOCUMENT_LEN || self.documents_len > MAX_DOCUMENTS_LEN {
-            let (what, len, cap) = if blob.len > MAX_DOCUMENT_LEN {
-                ("is a document of", blob.len, MAX_DOCUMENT_LEN)
-            } else {
-                (
-                    "brings the total size of all documents to",
-                    self.documents_len,
-                    MAX_DOCUMENTS_LEN,
-                )
-            };
-            return Err(Error::new(
-                Code::DocumentTooLarge,
-                format!("{location} {what} {len} bytes, expected at most {cap}"),
-            )
-            .with_location(location)
-            .with_expected(cap)
-            .with_found(len));
+        if blob.len > MAX_DOCUMENT_LEN {
+            let what = "is a document of";
+            return Err(too_large(location, what, blob.len, MAX_DOCUMENT_LEN));
+        }
+        self.documents_len += blob.len;
+        if self.is_full() {
+            let (len, cap) = (self.documents_len, MAX_DOCUMENTS_LEN);
+            let what = "brings the total size of all documents to";
+            return Err(too_large(location, what, len, cap));
         }
         Ok(())
     }
 
-    fn manifest_facts(
-        &mut self,
-        document: &Document,
-        ahead: Option<Parsed<Config>>,
-        parent: &Pointer,
-        is_complete: bool,
-    ) -> Result<ManifestFacts> {
-        let role = image::role(document, parent)?;
-        let Some(config) = document.config().cloned() else {
-            return Err(Error::new(
-                Code::InvalidDocument,
-                format!("{} lacks a config", document.path),
-            )
-            .with_location(&document.path));
-        };
-        let layers: Vec<&Pointer> = document.pointers_in(location::Role::Layers).collect();
-        let is_whole = is_complete
-            || config.content.is_some()
-                && layers
-                    .iter()
-                    .all(|layer| layer.content.is_some() || layer.is_optional());
-        let mut platform = None;
-        let mut diff_ids = Vec::new();
-        if let (Role::Image, Some(blob)) = (role, self.start.inventory.blobs.get(&config.digest)) {
-            let location = document.location_of(&config);
-            self.count_document(blob, &location)?;
-            self.documents_len -= blob.len;
-            let config = match ahead {
-                Some(config) => config.take(self.reader)?,
-                None => {
-                    let bytes = read_verified(self.blobs, &config.digest, blob, &location)?;
-                    image::config(bytes, &location, self.reader)?
-                }
-            };
-            self.check_layers(document, &layers, &config.diff_ids)?;
-            platform = config.platform;
-            diff_ids = config.diff_ids;
-        }
-        Ok(ManifestFacts {
-            role,
-            config: config.digest,
-            platform,
-            diff_ids,
-            is_whole,
-        })
+    /// Whether no more documents can be read. That is about all of them, not about the last one.
+    fn is_full(&self) -> bool {
+        self.documents_len > MAX_DOCUMENTS_LEN
     }
+}
 
-    fn check_layers(
-        &self,
-        document: &Document,
-        layers: &[&Pointer],
-        diff_ids: &[StatedDiffId],
-    ) -> Result<()> {
-        if layers.len() != diff_ids.len() {
-            return Err(Error::new(
-                Code::LayerCountMismatch,
-                format!(
-                    "{} lists {} layers, but its config has {} diff IDs",
-                    document.path,
-                    layers.len(),
-                    diff_ids.len()
-                ),
-            )
-            .with_location(&document.path)
-            .with_expected(diff_ids.len())
-            .with_found(layers.len())
-            .with_hint(Hint::BuildAgain));
-        }
-        let layers = layers.iter().zip(diff_ids);
-        for (layer, diff_id) in layers.filter(|(layer, id)| !id.is_of(&layer.digest)) {
-            // The digest of an uncompressed layer is its diff ID, so a difference shows
-            // without reading it. Bytes of no known form are either not compressed or not a layer.
-            let what = match layer.content {
-                Some(Content::Tar) => "a plain tar",
-                Some(Content::Other | Content::Empty) => "not compressed in a known format",
-                _ => continue,
-            };
-            if layer.digest.algorithm() == Algorithm::Sha256
-                && matches!(layer.kind, Kind::Layer { .. })
-            {
-                return Err(Error::new(
-                    Code::DiffIdMismatch,
-                    format!(
-                        "{} is {what} and has the digest {}, but the config's diff ID is {}",
-                        document.location_of(layer),
-                        layer.digest,
-                        escape(&diff_id.to_string())
-                    ),
-                )
-                .with_location(document.location_of(layer))
-                .with_expected(diff_id)
-                .with_found(&layer.digest)
-                .with_hint(Hint::SaveWrongAgain));
-            }
-        }
-        Ok(())
-    }
+fn too_large(location: &Location, what: &str, len: u64, cap: u64) -> Error {
+    Error::new(
+        Code::DocumentTooLarge,
+        format!("{location} {what} {len} bytes, expected at most {cap}"),
+    )
+    .with_location(location)
+    .with_expected(cap)
+    .with_found(len)
 }
 
 fn missing(pointer: &Pointer, location: Location) -> Missing {

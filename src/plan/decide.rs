@@ -9,7 +9,7 @@ use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Family, Kind};
 use crate::image::{Compression, Content, Digest};
-use crate::location::Role;
+use crate::location::{Location, Role};
 use crate::plan::docker_type;
 use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::recompress::{self, NewLayer, Transcode};
@@ -213,8 +213,14 @@ impl<'a> Planner<'a> {
         pointer: &'a Pointer,
         decision: &mut PointerDecision<'a>,
     ) -> Result<bool> {
-        let Some(found) = self.recompressed(input, pointer)? else {
-            return Ok(false);
+        let found = match self.recompressed(input, pointer) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(false),
+            Err(error) if error.code() == Code::InvalidDigest => {
+                self.keep_unsupported(&input.document.digest, error);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         };
         self.changes.push(found.change());
         if let Some(new) = found.new {
@@ -242,6 +248,14 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether a document could not be read, so that what it calls itself cannot change.
+    fn is_unreadable_document(&self, pointer: &Pointer) -> bool {
+        let graph = self.graph;
+        matches!(pointer.kind, Kind::Index | Kind::Manifest)
+            && graph.faults.of(&pointer.digest).is_some()
+            && graph.document(&pointer.digest).is_none()
+    }
+
     /// The media type of a descriptor, if it changes.
     fn pointer_type(
         &mut self,
@@ -250,18 +264,20 @@ impl<'a> Planner<'a> {
     ) -> Result<Option<&'static str>> {
         let declared = &*pointer.media_type;
         let location = || input.document.location_of(pointer);
-        let oci = oci_type(pointer, input.role()).map_err(|what| {
-            Error::new(
-                Code::UnsupportedCompression,
-                format!(
-                    "{} is compressed with {what}, for which OCI has no media type",
-                    location()
-                ),
-            )
-            .with_location(location())
-            .with_found(what)
-            .with_hint(Hint::CompressWithGzip)
-        })?;
+        if self.is_unreadable_document(pointer) {
+            return Ok(None);
+        }
+        let oci = match oci_type(pointer, input.role()) {
+            Ok(oci) => oci,
+            Err(what) => {
+                let error = unsupported_compression(&location(), what);
+                if input.role() != Some(ManifestRole::Image) {
+                    return Err(error);
+                }
+                self.keep_unsupported(&input.document.digest, error);
+                return Ok(None);
+            }
+        };
         let wanted = match self.options.family {
             Family::Oci => oci,
             Family::Docker => {
@@ -284,6 +300,16 @@ impl<'a> Planner<'a> {
         self.changes.push(change);
         Ok(Some(wanted))
     }
+}
+
+fn unsupported_compression(location: &Location, what: &str) -> Error {
+    Error::new(
+        Code::UnsupportedCompression,
+        format!("{location} is compressed with {what}, for which OCI has no media type"),
+    )
+    .with_location(location)
+    .with_found(what)
+    .with_hint(Hint::CompressWithGzip)
 }
 
 /// The OCI media type that a descriptor should have; `None` for the one it declares. The error is the name

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Result, show_list};
-use crate::image::{Digest, Platform};
+use crate::image::media_type::Kind;
+use crate::image::{Content, Digest, Platform};
 use crate::location::Role;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
@@ -13,11 +14,22 @@ struct Candidate<'a> {
     image: &'a Digest,
     platform: Option<&'a Platform>,
     config: &'a Digest,
+    /// Whether Docker can run what `manifest.json` says of it.
+    is_runnable: bool,
+}
+
+/// The image of an entry that `manifest.json` describes.
+#[derive(Clone, Copy)]
+struct Choice<'a> {
+    image: &'a Digest,
+    /// Whether it gives way to images of other entries that Docker can run.
+    is_last_resort: bool,
 }
 
 impl<'a> Planner<'a> {
     /// Chooses the image of each entry that `manifest.json` describes: the requested platform,
     /// else what `manifest.json` described before, else this machine's platform, else the first image.
+    /// An image that Docker cannot run is described only if there is no other.
     ///
     /// # Errors
     /// No image has the requested platform.
@@ -27,57 +39,109 @@ impl<'a> Planner<'a> {
         let described_before: BTreeSet<&Digest> = items
             .filter_map(|item| item.config_digest.as_ref())
             .collect();
+        let with_features = self.listed_with_features();
         let asked = self.options.platform.as_ref();
         let mut is_found = asked.is_none();
-        let mut by_digest: BTreeMap<&Digest, Option<&Digest>> = BTreeMap::new();
-        let mut described = Vec::with_capacity(self.entries.len());
+        let mut by_digest: BTreeMap<&Digest, Option<Choice<'_>>> = BTreeMap::new();
+        let mut choices = Vec::with_capacity(self.entries.len());
         for entry in &self.entries {
-            let image = *by_digest.entry(entry.digest).or_insert_with(|| {
-                let candidates = self.candidates(entry);
-                let find = |is_wanted: &dyn Fn(&Platform) -> bool| {
-                    candidates
-                        .iter()
-                        .find(|candidate| candidate.platform.is_some_and(is_wanted))
-                };
-                let asked = asked.and_then(|asked| find(&|platform| platform.matches(asked)));
+            let choice = *by_digest.entry(entry.digest).or_insert_with(|| {
+                let (runnable, others): (Vec<_>, Vec<_>) = self
+                    .candidates(entry, &with_features)
+                    .into_iter()
+                    .partition(|candidate| candidate.is_runnable);
+                let asked = asked.and_then(|asked| {
+                    let is_asked = |platform: &Platform| platform.matches(asked);
+                    find(&runnable, is_asked).or_else(|| find(&others, is_asked))
+                });
                 is_found |= asked.is_some();
+                let among = if runnable.is_empty() {
+                    &others
+                } else {
+                    &runnable
+                };
                 let before = || {
-                    candidates
+                    among
                         .iter()
                         .find(|candidate| described_before.contains(candidate.config))
                 };
                 let host = || {
                     let host = self.host?;
-                    find(&|platform| platform.os == "linux" && platform.architecture == host)
+                    find(among, |platform| {
+                        platform.os == "linux" && platform.architecture == host
+                    })
                 };
-                let chosen = asked.or_else(before).or_else(host).or(candidates.first());
-                chosen.map(|candidate| candidate.image)
+                let chosen = asked.or_else(before).or_else(host).or(among.first());
+                chosen.map(|candidate| Choice {
+                    image: candidate.image,
+                    is_last_resort: !candidate.is_runnable && asked.is_none(),
+                })
             });
-            described.push(image);
+            choices.push(choice);
         }
-        self.described = described;
+        let has_others = choices
+            .iter()
+            .flatten()
+            .any(|choice| !choice.is_last_resort);
+        self.described = choices
+            .into_iter()
+            .map(|choice| {
+                let choice = choice.filter(|choice| !(has_others && choice.is_last_resort));
+                choice.map(|choice| choice.image)
+            })
+            .collect();
         match asked {
             Some(platform) if !is_found => Err(self.platform_not_found(platform)),
             _ => Ok(()),
         }
     }
 
-    /// The images of an entry that are complete.
-    fn candidates(&self, entry: &NamedEntry<'a>) -> Vec<Candidate<'a>> {
+    /// The complete images of an entry that engines can load.
+    fn candidates(
+        &self,
+        entry: &NamedEntry<'a>,
+        with_features: &BTreeSet<&Digest>,
+    ) -> Vec<Candidate<'a>> {
         let images = entry.images.iter();
         let whole = images.filter_map(|image| {
             let facts = self.graph.manifests.get(image);
+            let is_loadable = self.graph.faults.of(image).is_none();
+            let facts = facts.filter(|facts| facts.is_whole && is_loadable)?;
+            let needs_features = facts.needs_os_features || with_features.contains(image);
             Some(Candidate {
                 image,
                 platform: self.platforms.get(image).copied(),
-                config: &facts.filter(|facts| facts.is_whole)?.config,
+                config: &facts.config,
+                is_runnable: !needs_features && self.has_tar_layers(image),
             })
         });
         whole.collect()
     }
 
+    /// Whether all layers of an image are tars, as far as their types and first bytes say.
+    fn has_tar_layers(&self, image: &Digest) -> bool {
+        let document = self.graph.document(image);
+        let mut layers = document
+            .into_iter()
+            .flat_map(|document| document.pointers_in(Role::Layers));
+        layers.all(|layer| layer.kind != Kind::OpaqueLayer && layer.content != Some(Content::Other))
+    }
+
+    /// The images whose index says that they require features of the operating system.
+    fn listed_with_features(&self) -> BTreeSet<&'a Digest> {
+        let graph = self.graph;
+        let documents = std::iter::once(&graph.root).chain(graph.documents.values());
+        documents
+            .flat_map(|document| document.pointers_in(Role::Manifests))
+            .filter(|pointer| pointer.needs_os_features)
+            .map(|pointer| &pointer.digest)
+            .collect()
+    }
+
     fn platform_not_found(&self, platform: &Platform) -> Error {
-        let candidates = self.entries.iter().flat_map(|entry| self.candidates(entry));
+        let none = BTreeSet::new();
+        let entries = self.entries.iter();
+        let candidates = entries.flat_map(|entry| self.candidates(entry, &none));
         let available: BTreeSet<String> = candidates
             .filter_map(|candidate| Some(candidate.platform?.to_string()))
             .collect();
@@ -107,4 +171,14 @@ impl<'a> Planner<'a> {
         }
         platforms
     }
+}
+
+/// The first candidate with such a platform.
+fn find<'c, 'a>(
+    candidates: &'c [Candidate<'a>],
+    is_wanted: impl Fn(&Platform) -> bool,
+) -> Option<&'c Candidate<'a>> {
+    candidates
+        .iter()
+        .find(|candidate| candidate.platform.is_some_and(&is_wanted))
 }

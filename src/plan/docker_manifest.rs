@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::error::{Code, Error, Result};
 use crate::graph::docker_archive::{DockerArchiveItem, LayerSource};
 use crate::graph::pointer::Pointer;
-use crate::graph::{Graph, ManifestFacts};
+use crate::graph::{Graph, ManifestFacts, ManifestRole};
 use crate::image::Digest;
 use crate::inventory::Inventory;
 use crate::location::{Role, RootName};
@@ -57,7 +57,7 @@ impl<'a> Planner<'a> {
                 .with_source(error)
         })?;
         check_len(&RootName::DockerManifest.into(), &text)?;
-        let what = old.map_or("", |(_, old_items)| difference(old_items, &items));
+        let what = old.map_or("", |(_, old_items)| difference(graph, old_items, &items));
         let after = format!("{}{what}", count_of_images(items.len()));
         let change = Rule::DockerManifest.change(RootName::DockerManifest, before, Some(after));
         self.changes.push(change);
@@ -158,7 +158,17 @@ fn statement(item: &DockerArchiveItem) -> Option<Statement<'_>> {
 }
 
 /// What a reader of the same images sees change.
-fn difference(old: &[DockerArchiveItem], items: &[Item<'_>]) -> &'static str {
+fn difference(graph: &Graph, old: &[DockerArchiveItem], items: &[Item<'_>]) -> &'static str {
+    let manifests = graph.manifests.values();
+    let images = manifests.filter(|facts| facts.role == ManifestRole::Image);
+    let configs: BTreeSet<&Digest> = images.map(|facts| &facts.config).collect();
+    let is_other = |old: &DockerArchiveItem| {
+        let config = old.config_digest.as_ref();
+        config.is_some_and(|config| !configs.contains(config))
+    };
+    if old.iter().any(is_other) {
+        return ", without what is not an image";
+    }
     let by_digest = |name: &str| Digest::from_blob_name(name).is_some();
     let is_named =
         |old: &DockerArchiveItem| by_digest(&old.config) && old.layers.iter().all(|l| by_digest(l));

@@ -66,6 +66,7 @@ pub(crate) fn join(graph: &Graph) -> Result<Vec<NamedEntry<'_>>> {
         by_digest: BTreeMap::new(),
         by_name: BTreeMap::new(),
         by_config: BTreeMap::new(),
+        other_configs: BTreeSet::new(),
         holders: BTreeMap::new(),
     };
     for (position, pointer) in graph.root.pointers.iter().enumerate() {
@@ -102,6 +103,8 @@ struct Join<'a> {
     by_name: BTreeMap<Reference, usize>,
     /// The images of a config.
     by_config: BTreeMap<&'a Digest, Vec<&'a Digest>>,
+    /// The configs of manifests that are not images.
+    other_configs: BTreeSet<&'a Digest>,
     /// The digests that entries point at, by the images below.
     holders: BTreeMap<&'a Digest, Vec<&'a Digest>>,
 }
@@ -130,6 +133,9 @@ impl<'a> Join<'a> {
 
     /// Fills in what finds entries by what an item of `manifest.json` says.
     fn index_images(&mut self) {
+        let manifests = self.graph.manifests.values();
+        let others = manifests.filter(|facts| facts.role != ManifestRole::Image);
+        self.other_configs = others.map(|facts| &facts.config).collect();
         for (number, entry) in self.entries.iter().enumerate() {
             for name in &entry.names {
                 self.by_name.entry(name.clone()).or_insert(number);
@@ -154,13 +160,21 @@ impl<'a> Join<'a> {
             .as_ref()
             .and_then(|config| self.by_config.get(config));
         let Some(images) = images else {
-            return Err(no_such_config(self.graph, position, item));
+            return match self.is_of_no_image(item) {
+                true => Ok(()),
+                false => Err(no_such_config(self.graph, position, item)),
+            };
         };
         // One config can belong to several manifests: the same layers in two compressions, or the
         // same layers and other annotations, which the item cannot distinguish.
         let mut described = Vec::new();
         let mut first_error = None;
         for image in images {
+            // What manifest.json says of an image that no engine loads is not written.
+            if self.graph.faults.of(image).is_some() {
+                described.push(*image);
+                continue;
+            }
             match check_layers(self.graph, position, item, image) {
                 Ok(()) => described.push(*image),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -190,6 +204,16 @@ impl<'a> Join<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an item describes something that is not an image, as containerd's exporter writes for every
+    /// manifest, or may describe one that cannot be read.
+    fn is_of_no_image(&self, item: &DockerArchiveItem) -> bool {
+        let graph = self.graph;
+        let config = item.config_digest.as_ref();
+        let mut faults = graph.faults.iter();
+        config.is_some_and(|config| self.other_configs.contains(config))
+            || faults.any(|(digest, _)| graph.document(digest).is_none())
     }
 
     /// Adds a name to the first of these images, unless one of them has it.

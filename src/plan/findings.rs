@@ -22,6 +22,7 @@ impl Planner<'_> {
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         self.about_archive(&mut findings);
+        self.about_faults(&mut findings);
         let documents: Vec<InputDocument<'_>> = self.documents_after().collect();
         self.unnamed(&mut findings);
         self.bad_names(&mut findings);

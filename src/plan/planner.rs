@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Result, escape};
+use crate::error::{Error, Result, escape};
 use crate::graph::document::Document;
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
 use crate::image::{Digest, Platform};
@@ -36,6 +36,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) selection: Selection<'a>,
     /// What each document is to become.
     pub(crate) decisions: Decisions<'a>,
+    /// Images with layers that have no OCI media type, or that cannot be recompressed.
+    pub(crate) unsupported: BTreeMap<&'a Digest, Error>,
     /// The platform of each image.
     pub(crate) platforms: BTreeMap<&'a Digest, &'a Platform>,
     /// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` if none
@@ -79,6 +81,7 @@ impl<'a> Planner<'a> {
             entries: Vec::new(),
             selection: Selection::default(),
             decisions: Decisions::default(),
+            unsupported: BTreeMap::new(),
             platforms: BTreeMap::new(),
             described: Vec::new(),
             rewritten: Rewritten::default(),
@@ -93,8 +96,10 @@ impl<'a> Planner<'a> {
         self.entries = entries::join(self.graph)?;
         self.report_resolved();
         self.select()?;
+        self.refuse_faults()?;
         self.rename()?;
         self.decide()?;
+        self.refuse_faults()?;
         self.annotate();
         self.describe()?;
         self.rewrite()?;

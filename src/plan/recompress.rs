@@ -94,6 +94,12 @@ impl<'a> Planner<'a> {
         let (Some(facts), true, true) = (facts, is_layer, is_wanted(options)) else {
             return Ok(None);
         };
+        // Of an image with opaque layers it may not be known which diff ID belongs to which layer.
+        let is_known = self.graph.faults.of(&input.document.digest).is_none()
+            && pointer.position < facts.diff_ids.len();
+        if !is_known {
+            return Ok(None);
+        }
         let Some(to) = pointer.content.and_then(|content| wanted(content, options)) else {
             return Ok(None);
         };

@@ -279,6 +279,13 @@ rules! {
         whose: "the tool that wrote the document",
         threads: [],
     };
+    UnloadableImage = {
+        name: "unloadable-image",
+        what: "An image that no engine can load is kept beside others.",
+        why: "it stays in index.json, and manifest.json omits it so that the others load",
+        whose: "the tool that wrote it",
+        threads: [],
+    };
     UnnamedImage = {
         name: "unnamed-image",
         what: "An image has no name.",
@@ -327,6 +334,13 @@ rules! {
         why: "Docker, containerd and podman read it as a layer without files; Amazon ECR does not accept it",
         whose: "buildpacks and other tools that write an empty file instead of an empty tar",
         threads: ["spring-projects/spring-boot#47022", "moby/buildkit#2198"],
+    };
+    UnsupportedCompression = {
+        name: "unsupported-compression",
+        what: "A layer is compressed in a format that OCI has no media type for.",
+        why: "containerd and podman cannot read it; docker load before Docker 29 finds it through manifest.json",
+        whose: "the tool that created it",
+        threads: [],
     };
     ZstdLayers = {
         name: "zstd-layers",

@@ -265,7 +265,11 @@ impl Check<'_> {
         let digest = descriptor["digest"].as_str().unwrap_or_default();
         // Only the Docker types in the table are valid, and only if they were requested.
         let is_docker = media_type != stated;
-        if is_docker != self.is_docker || media_type.starts_with("application/vnd.docker.") {
+        let families = ["distribution.", "image.", "container.", "plugin."];
+        let is_other = media_type
+            .strip_prefix("application/vnd.docker.")
+            .is_some_and(|rest| families.iter().any(|family| rest.starts_with(family)));
+        if is_docker != self.is_docker || is_other {
             self.fault(at, stated);
         }
         let Some(bytes) = self.contents.blob(digest) else {
@@ -318,11 +322,19 @@ impl Check<'_> {
             return;
         };
         self.facts.configs.insert(digest.to_owned());
-        self.parses::<ImageConfiguration>(config, &format!("{at}, config"));
         let config: Value = serde_json::from_slice(config).unwrap();
+        // Configs keep their bytes, and those without layers may have null where a list should be.
+        let mut lists = config.clone();
+        for list in ["/history", "/rootfs/diff_ids"] {
+            if let Some(list) = lists.pointer_mut(list).filter(|list| list.is_null()) {
+                *list = json!([]);
+            }
+        }
+        let lists = lists.to_string();
+        self.parses::<ImageConfiguration>(lists.as_bytes(), &format!("{at}, config"));
         let diff_ids: Vec<&Value> = list(&config["rootfs"], "diff_ids").collect();
         let layers: Vec<&Value> = list(manifest, "layers").collect();
-        if diff_ids.len() != layers.len() {
+        if diff_ids.len() != layers.len() && !layers.iter().any(|layer| is_opaque(layer)) {
             self.fault(at, "numbers of layers and diff IDs");
         }
         for (number, (layer, diff_id)) in layers.into_iter().zip(diff_ids).enumerate() {
@@ -333,7 +345,7 @@ impl Check<'_> {
     /// The label is the actual compression, and the content is that of the diff ID.
     fn layer(&mut self, layer: &Value, diff_id: &Value, at: &str) {
         let media_type = &oci_type(layer["mediaType"].as_str().unwrap_or_default());
-        if media_type.ends_with("+encrypted") {
+        if is_opaque(layer) {
             return;
         }
         let Some(bytes) = self
@@ -462,8 +474,16 @@ fn is_image(manifest: &Value) -> bool {
         && manifest["artifactType"].is_null()
         && list(manifest, "layers").all(|layer| {
             let media_type = oci_type(layer["mediaType"].as_str().unwrap_or_default());
-            media_type.starts_with(&format!("{OCI}layer."))
+            media_type.starts_with(&format!("{OCI}layer.")) || is_opaque(layer)
         })
+}
+
+/// Whether a layer is not a tar: it is encrypted, or a filesystem image.
+fn is_opaque(layer: &Value) -> bool {
+    let media_type = layer["mediaType"].as_str().unwrap_or_default();
+    media_type.ends_with("+encrypted")
+        || media_type.starts_with("application/vnd.erofs")
+        || media_type.contains(".nydus.")
 }
 
 /// A name as Docker shows it.

@@ -7,6 +7,7 @@
 mod ambiguous;
 mod architecture;
 mod artifacts;
+mod bad_images;
 mod bad_names;
 mod batch;
 mod batch_state;
@@ -63,3 +64,4 @@ mod stream_ends;
 mod stream_kept;
 mod terminal;
 mod typed_views;
+mod variants;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::contents::Contents;
-use super::shared::checker::{check_form, judge_contents, judge_types};
+use super::shared::checker::{check_form, judge_types};
 
-pub(crate) use super::shared::checker::{Facts, check_output, familiar, judge};
+pub(crate) use super::shared::checker::{Facts, check_output, familiar, judge, judge_contents};
 
 /// Checks the output of a stream. Panics with all faults.
 #[track_caller]

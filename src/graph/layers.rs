@@ -1,0 +1,71 @@
+//! The layers of an image against the diff IDs that its config states.
+
+use crate::error::{Code, Error, Hint, Result, escape};
+use crate::graph::document::Document;
+use crate::graph::pointer::Pointer;
+use crate::image::media_type::Kind;
+use crate::image::{Algorithm, Content, StatedDiffId};
+
+/// Whether each diff ID is that of the layer in its position. Layers that are not tars, such as EROFS images,
+/// need not have any, and then which layer the others belong to is not known.
+///
+/// # Errors
+/// The numbers differ otherwise, or a layer that is not compressed has another digest.
+pub(super) fn check(
+    document: &Document,
+    layers: &[&Pointer],
+    diff_ids: &[StatedDiffId],
+) -> Result<bool> {
+    if layers.len() != diff_ids.len() {
+        let is_opaque = |layer: &&&Pointer| layer.kind == Kind::OpaqueLayer;
+        let opaque_count = layers.iter().filter(is_opaque).count();
+        let are_of_the_others =
+            diff_ids.len() < layers.len() && layers.len() - diff_ids.len() <= opaque_count;
+        return match are_of_the_others {
+            true => Ok(false),
+            false => Err(count_mismatch(document, layers.len(), diff_ids.len())),
+        };
+    }
+    let layers = layers.iter().zip(diff_ids);
+    for (layer, diff_id) in layers.filter(|(layer, id)| !id.is_of(&layer.digest)) {
+        // The digest of an uncompressed layer is its diff ID, so a difference shows
+        // without reading it. Bytes of no known form are either not compressed or not a layer.
+        let what = match layer.content {
+            Some(Content::Tar) => "a plain tar",
+            Some(Content::Empty) => "empty",
+            Some(Content::Other) => "not compressed in a known format",
+            _ => continue,
+        };
+        if layer.digest.algorithm() == Algorithm::Sha256 && matches!(layer.kind, Kind::Layer { .. })
+        {
+            return Err(Error::new(
+                Code::DiffIdMismatch,
+                format!(
+                    "{} is {what} and has the digest {}, but the config's diff ID is {}",
+                    document.location_of(layer),
+                    layer.digest,
+                    escape(&diff_id.to_string())
+                ),
+            )
+            .with_location(document.location_of(layer))
+            .with_expected(diff_id)
+            .with_found(&layer.digest)
+            .with_hint(Hint::SaveWrongAgain));
+        }
+    }
+    Ok(true)
+}
+
+fn count_mismatch(document: &Document, layers: usize, diff_ids: usize) -> Error {
+    Error::new(
+        Code::LayerCountMismatch,
+        format!(
+            "{} lists {layers} layers, but its config has {diff_ids} diff IDs",
+            document.path
+        ),
+    )
+    .with_location(&document.path)
+    .with_expected(diff_ids)
+    .with_found(layers)
+    .with_hint(Hint::BuildAgain)
+}

@@ -1,0 +1,73 @@
+//! Which faults of documents matter: those of documents that go out.
+
+use crate::error::{Code, Error, Place, Result};
+use crate::graph::ManifestRole;
+use crate::graph::fault::is_refused;
+use crate::image::Digest;
+use crate::plan::Finding;
+use crate::plan::planner::Planner;
+use crate::plan::rules::FindingRule;
+
+impl<'a> Planner<'a> {
+    /// Refuses what must not go out: damage, and what readers understand differently. What no engine loads is
+    /// refused only if nothing else goes out that one can load.
+    ///
+    /// # Errors
+    /// The first of these faults.
+    pub(crate) fn refuse_faults(&self) -> Result<()> {
+        let mut faults = self.faults();
+        let refused = faults.find(|(_, error)| is_refused(error));
+        let refused = refused.or_else(|| {
+            let first = self.faults().next();
+            first.filter(|_| !self.has_loadable_image())
+        });
+        refused.map_or(Ok(()), |(_, error)| Err(error.clone()))
+    }
+
+    /// What is wrong with documents that go out, as they are or with the choices of this plan.
+    fn faults(&self) -> impl Iterator<Item = (&Digest, &Error)> {
+        let of_input = self.graph.faults.iter();
+        let of_plan = self
+            .unsupported
+            .iter()
+            .map(|(digest, error)| (*digest, error));
+        of_input
+            .chain(of_plan)
+            .filter(|(digest, _)| !self.selection.left_out.contains(*digest))
+    }
+
+    fn has_loadable_image(&self) -> bool {
+        let images = self.graph.manifests.iter();
+        let mut loadable = images.filter(|(digest, facts)| {
+            facts.role == ManifestRole::Image
+                && facts.is_whole
+                && !self.selection.left_out.contains(*digest)
+                && !self.unsupported.contains_key(*digest)
+        });
+        loadable.any(|(digest, _)| self.graph.faults.of(digest).is_none())
+    }
+
+    /// Keeps the layers of an image as they are, since one has no OCI media type or cannot be recompressed.
+    pub(crate) fn keep_unsupported(&mut self, digest: &'a Digest, error: Error) {
+        self.unsupported.entry(digest).or_insert(error);
+    }
+
+    /// What no engine can load, kept beside what one can.
+    pub(crate) fn about_faults(&self, findings: &mut Vec<Finding>) {
+        for (_, error) in self.faults() {
+            let (rule, why) = match error.code() {
+                Code::UnsupportedCompression => (
+                    FindingRule::UnsupportedCompression,
+                    "its type was kept, and only docker load before Docker 29 reads it",
+                ),
+                _ => (
+                    FindingRule::UnloadableImage,
+                    "no engine loads it, and manifest.json omits it",
+                ),
+            };
+            let location = error.place().and_then(Place::location).cloned();
+            let message = format!("{error}; {why}");
+            findings.push(rule.finding(location, message, error.hint().cloned()));
+        }
+    }
+}

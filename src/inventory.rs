@@ -1,6 +1,7 @@
 //! The contents of a source, as plain data that [`scan`](crate::scan) returns.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::error::Result;
 use crate::image::{Content, Digest};
@@ -114,6 +115,17 @@ pub(crate) struct ArchiveMap {
     pub end: u64,
     /// The length of the file.
     pub len: u64,
+    /// The extended attributes of the archive's own entries, in file order.
+    pub xattrs: Vec<EntryXattr>,
+}
+
+/// An extended attribute of an entry of the archive, which is not one of a file in a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EntryXattr {
+    /// The name of the entry.
+    pub entry: String,
+    /// Where its record is in the file.
+    pub record: Range<u64>,
 }
 
 impl ArchiveMap {

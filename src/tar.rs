@@ -13,6 +13,7 @@ pub(crate) use header::{
     BLOCK, END_LEN, canonical, canonical_len, has_checksum, padding, replaced,
 };
 pub(crate) use input::Input;
+pub(crate) use pax::comment;
 
 /// An `InvalidArchive` error: `what` is wrong with the archive at `path`.
 pub(crate) fn invalid(path: &Path, what: &str) -> Error {

@@ -166,6 +166,17 @@ impl<'a> Planner<'a> {
     /// name says.
     pub(crate) fn report_archive_form(&mut self) {
         let inventory = &self.graph.inventory;
+        let xattrs = &inventory.archive.xattrs;
+        if let Some(first) = xattrs.first() {
+            let entries: BTreeSet<&String> = xattrs.iter().map(|xattr| &xattr.entry).collect();
+            let before = match entries.len() {
+                1 => "extended attributes of 1 entry".to_owned(),
+                count => format!("extended attributes of {count} entries"),
+            };
+            let location = Location::entry(&first.entry);
+            self.changes
+                .push(Rule::EntryXattrs.change(location, Some(before), None));
+        }
         if let Some(form) = inventory.form.as_ref().filter(|_| self.form != Form::Patch) {
             self.changes.push(Rule::ArchiveForm.change(
                 Location::entry(&form.entry),

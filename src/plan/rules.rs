@@ -232,6 +232,13 @@ rules! {
         whose: "readers that mistake an attestation for an image",
         threads: ["containerd/containerd#11344", "kubernetes-sigs/kind#3845", "k3s-io/k3s#10132"],
     };
+    EntryXattrs = {
+        name: "entry-xattrs",
+        what: "Extended attributes of the archive's own entries are removed.",
+        why: "docker load restores them, and fails if the filesystem does not support them",
+        whose: "tar on macOS, which stores `com.apple.provenance` and others",
+        threads: ["moby/moby#47517", "OffchainLabs/prysm#15181"],
+    };
     ExtraEntry = {
         name: "extra-entry",
         what: "A file that belongs to neither the image layout nor the Docker archive is removed.",

@@ -3,6 +3,7 @@
 //! Every tar reader must see the same entries in an archive that ocify accepts. Constructs that readers
 //! are known to interpret differently are therefore refused.
 
+use std::ops::Range;
 use std::path::Path;
 
 use ::tar::{EntryType, Header};
@@ -37,6 +38,8 @@ pub(crate) struct Entry {
     pub(crate) is_simple: bool,
     /// The bytes from `start_at` to `data_at`, up to [`HEADERS_KEPT`].
     pub(crate) headers: Vec<u8>,
+    /// The records of extended attributes in its PAX header.
+    pub(crate) xattrs: Vec<Range<u64>>,
 }
 
 /// Reads entries in archive order.
@@ -54,6 +57,8 @@ struct Extensions {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     records: Option<Records>,
+    /// Offset of the body of the PAX header.
+    records_at: u64,
     /// Total length of their bodies in bytes.
     len: u64,
 }
@@ -118,6 +123,7 @@ impl<'a, I: Input> Entries<'a, I> {
                     extensions.link.replace(until_nul(&link)).is_none()
                 }
                 EntryType::XHeader => {
+                    extensions.records_at = self.position;
                     let body = self.body(at, len, &mut extensions)?;
                     extensions
                         .records
@@ -128,7 +134,7 @@ impl<'a, I: Input> Entries<'a, I> {
                     let is_alone = extensions.is_empty();
                     let body = self.body(at, len, &mut Extensions::default())?;
                     // Some readers apply global records to every entry, others ignore them.
-                    if self.records(at, &body)? != Records::default() {
+                    if self.records(at, &body)?.describe_entry() {
                         let what = "a global PAX header sets a name or a size";
                         return Err(self.bad_header(at, what));
                     }
@@ -177,6 +183,12 @@ impl<'a, I: Input> Entries<'a, I> {
             .with_entry(text())
             .with_hint(Hint::StoreWithoutHoles));
         }
+        let in_body = records.xattrs.iter();
+        let xattrs = in_body.map(|range| {
+            let at = |offset: usize| extensions.records_at + offset as u64;
+            at(range.start)..at(range.end)
+        });
+        let xattrs = xattrs.collect();
         let len = records.size.unwrap_or(len);
         let data_at = self.position;
         let left = self.input.len().map(|all| all.saturating_sub(data_at));
@@ -198,6 +210,7 @@ impl<'a, I: Input> Entries<'a, I> {
             data_at,
             is_simple,
             headers: std::mem::take(&mut self.headers),
+            xattrs,
         })
     }
 

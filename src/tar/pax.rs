@@ -2,22 +2,42 @@
 //!
 //! Readers treat duplicate, empty and malformed records differently, so all three are refused.
 
-/// The records that concern an entry's name, link target or data. All others are ignored.
+use std::ops::Range;
+
+/// What keys of extended attributes begin with: in Solaris' form, which GNU tar and Go read, and in
+/// libarchive's.
+const XATTRS: [&[u8]; 2] = [b"SCHILY.xattr.", b"LIBARCHIVE.xattr."];
+
+/// The records that concern an entry's name, link target or data, and its extended attributes. All others
+/// are ignored.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Records {
     pub(super) path: Option<Vec<u8>>,
     pub(super) linkpath: Option<Vec<u8>>,
     pub(super) size: Option<u64>,
     pub(super) is_sparse: bool,
+    /// Where in the body the extended attributes are.
+    pub(super) xattrs: Vec<Range<usize>>,
 }
 
 impl Records {
+    /// Whether they say anything about an entry besides its attributes.
+    pub(super) fn describe_entry(&self) -> bool {
+        let has_name = self.path.is_some() || self.linkpath.is_some();
+        has_name || self.size.is_some() || self.is_sparse
+    }
+
     /// Parses a header's body. The error is a phrase that describes the invalid record.
     pub(super) fn parse(mut bytes: &[u8]) -> Result<Records, String> {
         let mut records = Records::default();
+        let len = bytes.len();
         while !bytes.is_empty() {
+            let start = len - bytes.len();
             let (key, value, rest) = first(bytes).ok_or("malformed PAX record")?;
             bytes = rest;
+            if XATTRS.iter().any(|prefix| key.starts_with(prefix)) {
+                records.xattrs.push(start..len - bytes.len());
+            }
             match key {
                 b"path" => set(&mut records.path, "path", value.to_vec())?,
                 b"linkpath" => set(&mut records.linkpath, "linkpath", value.to_vec())?,
@@ -33,6 +53,15 @@ impl Records {
         }
         Ok(records)
     }
+}
+
+/// A comment as long as another record, which every reader ignores. An extended attribute's record is long
+/// enough for one.
+pub(crate) fn comment(len: usize) -> Vec<u8> {
+    let mut record = format!("{len} comment=").into_bytes();
+    record.resize(len.saturating_sub(1), b'-');
+    record.push(b'\n');
+    record
 }
 
 /// Splits off the first record, `<length> <key>=<value>\n`: its key, its value, and the rest.
@@ -70,6 +99,7 @@ mod tests {
             linkpath: Some(b"b".to_vec()),
             size: Some(9),
             is_sparse: false,
+            xattrs: std::iter::once(55..77).collect(),
         };
         let found = Records::parse(
             b"10 path=a\n14 linkpath=b\n10 size=9\n21 mtime=1.234567890\n22 SCHILY.xattr.a=\n=\x00\n",
@@ -81,6 +111,28 @@ mod tests {
                 .is_sparse
         );
         assert_eq!(Records::parse(b""), Ok(Records::default()));
+    }
+
+    #[test]
+    fn a_comment_takes_the_place_of_an_attribute() {
+        for record in [
+            &b"18 SCHILY.xattr.=\n"[..],
+            b"46 LIBARCHIVE.xattr.com.apple.provenance=AQAB\n",
+            b"000023 SCHILY.xattr.a=\n",
+        ] {
+            let text = [record, b"10 path=a\n"].concat();
+            let records = Records::parse(&text).unwrap();
+            assert_eq!(records.xattrs.first(), Some(&(0..record.len())));
+            assert_eq!(records.xattrs.len(), 1);
+            let mut replaced = text;
+            replaced.splice(0..record.len(), comment(record.len()));
+            let expected = Records {
+                path: Some(b"a".to_vec()),
+                ..Records::default()
+            };
+            assert_eq!(Records::parse(&replaced), Ok(expected));
+        }
+        assert_eq!(comment(18), b"18 comment=------\n");
     }
 
     #[test]

@@ -65,3 +65,4 @@ mod stream_kept;
 mod terminal;
 mod typed_views;
 mod variants;
+mod xattrs;

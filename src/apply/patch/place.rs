@@ -1,6 +1,7 @@
 //! The entries of an archive, and what a patch does with each.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::tail::{self, Tail};
 use super::{Patch, refused};
@@ -174,7 +175,11 @@ impl<'a> Places<'a> {
             return Ok(None);
         }
         let headers = DataLocation::Offset(entry.start);
-        let headers = self.source.read_range(&headers, entry.data - entry.start)?;
+        let mut headers = self.source.read_range(&headers, entry.data - entry.start)?;
+        for record in self.xattrs(&(entry.start..entry.data)) {
+            let at = |offset: u64| usize::try_from(offset - entry.start).unwrap_or(0);
+            headers[at(record.start)..at(record.end)].copy_from_slice(&comment(record));
+        }
         let Some(mut new) = tar::replaced(&headers, entry.is_simple, name, len) else {
             return Ok(None);
         };
@@ -187,6 +192,34 @@ impl<'a> Places<'a> {
             at: entry.start,
             bytes: new,
         }))
+    }
+
+    /// The records of extended attributes in a part of the file.
+    fn xattrs(&self, part: &Range<u64>) -> impl Iterator<Item = &'a Range<u64>> {
+        let xattrs = &self.inventory.archive.xattrs;
+        let first = xattrs.partition_point(|xattr| xattr.record.start < part.start);
+        let end = part.end;
+        let records = xattrs[first..].iter().map(|xattr| &xattr.record);
+        records.take_while(move |record| record.start < end)
+    }
+
+    /// Adds the writes that turn the extended attributes of all other entries before `end` into comments.
+    fn drop_xattrs(&self, writes: &mut Vec<Write>, end: u64) {
+        let others: Vec<Write> = self
+            .xattrs(&(0..end))
+            .filter(|record| {
+                // The write that begins before it, if there is one.
+                let after = writes.partition_point(|write| write.at <= record.start);
+                let before = after.checked_sub(1).map(|before| &writes[before]);
+                before.is_none_or(|write| write.end() <= record.start)
+            })
+            .map(|record| Write {
+                at: record.start,
+                bytes: comment(record),
+            })
+            .collect();
+        writes.extend(others);
+        writes.sort_by_key(|write| write.at);
     }
 
     /// The patch, once every entry of the output was seen.
@@ -243,6 +276,7 @@ impl<'a> Places<'a> {
         if !writes.is_empty() {
             self.refuse_repeated_roots()?;
         }
+        self.drop_xattrs(&mut writes, kept_len);
         Ok(Patch {
             writes,
             kept_len,
@@ -324,4 +358,10 @@ impl<'a> Places<'a> {
             }
         }
     }
+}
+
+/// A comment as long as the record in that part of the file.
+fn comment(record: &Range<u64>) -> Vec<u8> {
+    let len = usize::try_from(record.end - record.start).unwrap_or(0);
+    tar::comment(len)
 }

@@ -9,7 +9,9 @@ use crate::image::{Content, Digest};
 use crate::input::Source;
 use crate::input::classify::{self, Item};
 use crate::input::form::{FormCheck, Order, Raw};
-use crate::inventory::{BlobSource, DataLocation, EntryLayout, ExtraKind, Inventory, Strictness};
+use crate::inventory::{
+    BlobSource, DataLocation, EntryLayout, EntryXattr, ExtraKind, Inventory, Strictness,
+};
 use crate::tar::{Entry, invalid};
 
 /// What the entries of an archive contain.
@@ -125,6 +127,11 @@ impl Listing {
         if digest.is_none() {
             digest = Digest::from_blob_name(&text);
         }
+        let xattrs = entry.xattrs.iter().map(|record| EntryXattr {
+            entry: text.clone(),
+            record: record.clone(),
+        });
+        self.inventory.archive.xattrs.extend(xattrs);
         if self.form.is_same() {
             let mut clean = text.clone();
             if is_directory(entry) {

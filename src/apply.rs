@@ -13,6 +13,7 @@ mod space;
 mod stream;
 mod target;
 mod transcode;
+mod verbatim;
 mod verified;
 mod verify;
 
@@ -163,6 +164,12 @@ pub fn apply(
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let outcome = check_entries(&plan.entries, options.workers())?;
+    if plan.keeps_bytes
+        && let Some(input) = source.original()
+    {
+        verbatim::write(plan, source, input, &target, options, progress)?;
+        return Ok(outcome);
+    }
     let copied = plan.entries.iter().filter_map(|entry| match entry.body {
         Body::Blob { .. } => Some(entry.len),
         Body::Directory | Body::Bytes(_) => None,

@@ -51,6 +51,8 @@ pub struct Source {
     start: OnceLock<Vec<u8>>,
     /// What the archive was compressed with as a whole.
     outer: Option<Content>,
+    /// The compressed file, if the archive was decompressed from one.
+    compressed: Option<Arc<File>>,
     /// Temporary files with blobs that the input does not contain in this form.
     spooled: Vec<Arc<File>>,
 }
@@ -113,6 +115,7 @@ impl Source {
             file: Arc::new(file),
             start: OnceLock::new(),
             outer: None,
+            compressed: None,
             spooled: Vec::new(),
         })
     }
@@ -179,6 +182,15 @@ impl Source {
     /// The archive's own file, or the one that it was decompressed to.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The file with the input's own bytes, compressed or not; `None` for a directory and for a compressed
+    /// stream.
+    pub(crate) fn original(&self) -> Option<&File> {
+        match self.outer {
+            Some(_) => self.compressed.as_deref(),
+            None => (!self.is_directory()).then_some(&*self.file),
+        }
     }
 
     /// The bytes at a location.
@@ -344,6 +356,7 @@ pub(crate) fn scan_with(
         archive::scan(source, strictness, workers)?
     };
     inventory.outer_compression = source.outer;
+    inventory.has_original = source.original().is_some();
     require_root(&inventory, &source.path)?;
     Ok(inventory)
 }

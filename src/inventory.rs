@@ -28,6 +28,8 @@ pub struct Inventory {
     pub outer_compression: Option<Content>,
     /// How an archive differs from the form that ocify writes; `None` if it does not, and for a directory.
     pub(crate) form: Option<FormDifference>,
+    /// Whether the source has the input's own bytes, and not only what was decompressed from them.
+    pub(crate) has_original: bool,
     /// The number of entries, including directories.
     pub entry_count: usize,
     /// The layout of an archive's file; empty for a directory.

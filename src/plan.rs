@@ -231,6 +231,8 @@ pub struct Plan {
     /// The entries of the output, complete and in order.
     pub entries: Vec<OutputEntry>,
     pub(crate) form: Form,
+    /// Whether the output is the input's own bytes. The entries say what it holds.
+    pub(crate) keeps_bytes: bool,
 }
 
 impl Plan {

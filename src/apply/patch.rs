@@ -46,6 +46,16 @@ pub fn patch(draft: &Draft<'_>, source: &Source) -> Result<Patch> {
     let inventory = &draft.graph().inventory;
     let plan = refuse(draft, source)?;
     let outcome = check_entries(&plan.entries, Workers::ONE)?;
+    if plan.keeps_bytes {
+        let len = inventory.archive.len;
+        return Ok(Patch {
+            writes: Vec::new(),
+            kept_len: len,
+            old_len: len,
+            new_len: len,
+            outcome,
+        });
+    }
     let mut places = Places::new(inventory, source);
     for entry in &plan.entries {
         match &entry.body {

@@ -50,6 +50,7 @@ impl Job {
             summary: Summary::default(),
             entries,
             form: Form::default(),
+            keeps_bytes: false,
         };
         Job { dir, plan }
     }

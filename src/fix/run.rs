@@ -10,8 +10,8 @@ use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
     apply, apply_in_place, apply_patched, patch, recompress,
 };
-use crate::error::{Code, Error, Hint, Result, show_path};
-use crate::graph::{Graph, resolve};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
+use crate::graph::{Graph, ManifestRole, resolve};
 use crate::input::{Source, Stream};
 use crate::operation::{Input, Kind, Observer, Opener, SpoolReason, Stage};
 use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Plan, plan};
@@ -22,6 +22,9 @@ pub(super) struct Run<'a> {
     opener: Opener<'a>,
     observer: &'a dyn Observer,
 }
+
+/// Larger archives that are compressed as a whole are refused in place without looking into them.
+const MAX_LEFT_ALONE: u64 = 64 << 20;
 
 /// How an output comes to be.
 enum Way<'a> {
@@ -114,6 +117,9 @@ impl<'a> Run<'a> {
         let Some(content) = source.outer_compression()? else {
             return Ok(source);
         };
+        if let Some(source) = self.left_alone(source)? {
+            return Ok(source);
+        }
         Err(Error::new(
             Code::InPlaceRefused,
             format!(
@@ -125,6 +131,30 @@ impl<'a> Run<'a> {
         .with_path(path)
         .with_found(content.name())
         .with_hint(Hint::WriteElsewhere))
+    }
+
+    /// A small archive that is compressed as a whole, decompressed, if it holds no images and nothing in it
+    /// has to change, as is true of build records.
+    fn left_alone(&self, source: Source) -> Result<Option<Source>> {
+        let len = source
+            .file()
+            .metadata()
+            .context("read", source.path())?
+            .len();
+        if len > MAX_LEFT_ALONE {
+            return Ok(None);
+        }
+        // What is wrong with it does not matter: it is refused anyway.
+        let Ok(source) = self.opener.decompressed(source) else {
+            return Ok(None);
+        };
+        let Ok(graph) = self.opener.resolved(&source) else {
+            return Ok(None);
+        };
+        let draft = self.draft(&graph, Form::Patch);
+        let keeps_bytes =
+            draft.is_ok_and(|draft| draft.ready().is_some_and(|plan| plan.keeps_bytes));
+        Ok(keeps_bytes.then_some(source))
     }
 
     fn write_in_place(&self, path: &Path) -> Result<Fixed> {
@@ -224,7 +254,7 @@ impl<'a> Run<'a> {
 
     /// Plans an output of that form: as a patch if it is one in place, or if it can be one.
     fn decide<'g>(&'g self, graph: &'g Graph, source: &Source, form: Form) -> Result<Way<'g>> {
-        if form == Form::Patch || self.may_patch(source, form) {
+        if form == Form::Patch || self.may_patch(source, form) && has_images(graph) {
             let draft = self.draft(graph, Form::Patch)?;
             match patch(&draft, source) {
                 Ok(patch) => return Ok(Way::Patch(draft.complete(&NewLayers::default())?, patch)),
@@ -302,6 +332,12 @@ impl<'a> Run<'a> {
             spooled: None,
         }
     }
+}
+
+/// Whether there are images, so that the archive's own bytes may not do as they are.
+fn has_images(graph: &Graph) -> bool {
+    let mut manifests = graph.manifests.values();
+    manifests.any(|facts| facts.role == ManifestRole::Image)
 }
 
 /// The path of a file that is to be fixed in place. It is opened again, to be written.

@@ -77,6 +77,7 @@ impl Source {
             file: Arc::new(spooled?),
             start: OnceLock::new(),
             outer: Some(content),
+            compressed: Some(self.file),
             ..self
         })
     }

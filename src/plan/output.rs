@@ -8,7 +8,8 @@ use oci_spec::image::OciLayoutBuilder;
 
 use crate::error::{Result, escape};
 use crate::graph::document::Shape;
-use crate::image::{Algorithm, Compression, Digest, Platform, Reference, media_type, oci};
+use crate::graph::{ManifestFacts, ManifestRole};
+use crate::image::{Algorithm, Compression, Content, Digest, Platform, Reference, media_type, oci};
 use crate::inventory::{BlobEntry, ExtraKind, Inventory};
 use crate::json::{KeyCase, View, check};
 use crate::location::{Location, RootName};
@@ -194,6 +195,40 @@ impl<'a> Planner<'a> {
                 Some(wanted.map_or("none", Compression::short_name).to_owned()),
             ));
         }
+    }
+
+    /// Whether the output is the input, byte for byte: it has no images, and only its archive's form would
+    /// change. So a build record stays what its own readers expect.
+    pub(crate) fn keeps_bytes(&self) -> bool {
+        let inventory = &self.graph.inventory;
+        let is_wanted_form = match self.form {
+            Form::Archive(to) => {
+                to == Compression::Uncompressed || inventory.outer_compression == Some(to.content())
+            }
+            Form::Patch => true,
+            Form::Stream | Form::Layout => false,
+        };
+        let is_written_form = matches!(
+            inventory.outer_compression,
+            None | Some(Content::Gzip | Content::Zstd)
+        );
+        let manifests = &self.graph.manifests;
+        let is_other = |facts: &ManifestFacts| {
+            !matches!(facts.role, ManifestRole::Image | ManifestRole::Cache)
+        };
+        let has_others_only = !manifests.is_empty() && manifests.values().all(is_other);
+        let is_of_form = |change: &Change| {
+            matches!(
+                change.rule,
+                Rule::ArchiveForm | Rule::OuterCompression | Rule::ExtraEntry | Rule::EntryXattrs
+            )
+        };
+        inventory.has_original
+            && is_wanted_form
+            && is_written_form
+            && has_others_only
+            && self.graph.faults.is_empty()
+            && self.changes.iter().all(is_of_form)
     }
 
     /// The blobs of the input, and the documents that the source lacks, that the output contains unchanged: all but

@@ -107,7 +107,16 @@ impl<'a> Planner<'a> {
         self.leave_out_extra_entries();
         let oci_layout = self.oci_layout()?;
         self.report_archive_form();
-        Ok(self.finish(docker_manifest, oci_layout))
+        let keeps_bytes = self.keeps_bytes();
+        if keeps_bytes {
+            self.changes.clear();
+        }
+        let (plan, transcodes) = self.finish(docker_manifest, oci_layout);
+        let plan = Plan {
+            keeps_bytes,
+            ..plan
+        };
+        Ok((plan, transcodes))
     }
 
     fn finish(
@@ -134,6 +143,7 @@ impl<'a> Planner<'a> {
                 images,
             },
             form: self.form,
+            keeps_bytes: false,
         };
         (plan, self.decisions.transcodes.into_values().collect())
     }

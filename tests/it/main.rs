@@ -15,6 +15,7 @@ mod batch_stopped;
 mod bench_statistics;
 mod bit_flips;
 mod bombs;
+mod build_records;
 mod cli;
 mod clone;
 mod common;

@@ -13,7 +13,7 @@ fn with_xattrs(entries: &[Entry]) -> Vec<Entry> {
     let xattrs = Entry::pax(&[
         ("mtime", "1700000000.5"),
         ("LIBARCHIVE.xattr.com.apple.provenance", "AQAB"),
-        ("SCHILY.xattr.com.apple.provenance", "x\0\n=\u{1}"),
+        ("SCHILY.xattr.com.apple.provenance", "x\0=\u{1}"),
         ("SCHILY.xattr.com.apple.lastuseddate#PS", &"9".repeat(700)),
     ]);
     let pairs = entries.iter().map(|entry| [xattrs.clone(), entry.clone()]);

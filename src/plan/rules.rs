@@ -5,9 +5,8 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use crate::error::Hint;
 use crate::location::Location;
-use crate::plan::{Change, Finding, Severity};
+use crate::plan::Change;
 
 macro_rules! rules {
     ($(#[$doc:meta])* $type:ident; $($variant:ident = {
@@ -60,6 +59,10 @@ macro_rules! rules {
         }
     };
 }
+
+mod finding;
+
+pub use finding::FindingRule;
 
 rules! {
     /// A rule of normalization.
@@ -262,144 +265,6 @@ rules! {
     };
 }
 
-rules! {
-    /// What a finding is about: something that ocify cannot fix, or that a user should know.
-    FindingRule;
-    DuplicateEntry = {
-        name: "duplicate-entry",
-        what: "An entry appears in the archive more than once with different bytes.",
-        why: "readers differ on which one they use: docker uses the last, skopeo's docker-archive the first",
-        whose: "nobody's: tar allows it",
-        threads: [],
-    };
-    NoEndMarker = {
-        name: "no-end-marker",
-        what: "The archive lacks the end-of-archive marker, the zero blocks that end a tar.",
-        why: "the archive may be truncated, and readers do not report that",
-        whose: "an interrupted copy or download; tools that do not finish their archive",
-        threads: [],
-    };
-    DuplicateKey = {
-        name: "duplicate-key",
-        what: "A key appears more than once in a JSON object.",
-        why: "parsers differ on which one they use",
-        whose: "the tool that wrote the document",
-        threads: [],
-    };
-    UnloadableImage = {
-        name: "unloadable-image",
-        what: "An image that no engine can load is kept beside others.",
-        why: "it stays in index.json, and manifest.json omits it so that the others load",
-        whose: "the tool that wrote it",
-        threads: [],
-    };
-    UnnamedImage = {
-        name: "unnamed-image",
-        what: "An image has no name.",
-        why: "docker loads it untagged, and ctr drops it without --digests",
-        whose: "whoever saved the image without a name",
-        threads: ["moby/moby#45416", "moby/buildkit#1949", "docker/buildx#1659"],
-    };
-    BadName = {
-        name: "bad-name",
-        what: "A name is not a valid image name.",
-        why: "docker refuses an archive with such a name",
-        whose: "tools that do not complete or check names",
-        threads: ["moby/moby#12968", "google/go-containerregistry#890", "spiffe/spire#6515"],
-    };
-    MissingManifest = {
-        name: "missing-manifest",
-        what: "An index lists a manifest that is not in the archive.",
-        why: "readers that require all platforms refuse the archive",
-        whose: "Docker and containerd, which save an index without everything that it lists",
-        threads: ["kubernetes-sigs/kind#3795", "containerd/containerd#4634", "moby/moby#49473"],
-    };
-    MissingBlob = {
-        name: "missing-blob",
-        what: "A config or layer is not in the archive.",
-        why: "an image that needs it does not load",
-        whose: "the tool that saved it",
-        threads: ["moby/moby#49784"],
-    };
-    AbsentContent = {
-        name: "absent-content",
-        what: "A layer is not in the archive and may be fetched from elsewhere.",
-        why: "layers may be nondistributable; ocify never fetches content",
-        whose: "nobody's",
-        threads: ["moby/moby#33008", "containerd/containerd#4396"],
-    };
-    UnknownLayerBytes = {
-        name: "unknown-layer-bytes",
-        what: "A layer is neither a tar nor compressed in a known format.",
-        why: "ocify cannot choose a type that matches its bytes",
-        whose: "the tool that created it",
-        threads: [],
-    };
-    EmptyLayer = {
-        name: "empty-layer",
-        what: "A layer has no bytes.",
-        why: "Docker, containerd and podman read it as a layer without files; Amazon ECR does not accept it",
-        whose: "buildpacks and other tools that write an empty file instead of an empty tar",
-        threads: ["spring-projects/spring-boot#47022", "moby/buildkit#2198"],
-    };
-    UnsupportedCompression = {
-        name: "unsupported-compression",
-        what: "A layer is compressed in a format that OCI has no media type for.",
-        why: "containerd and podman cannot read it; docker load before Docker 29 finds it through manifest.json",
-        whose: "the tool that created it",
-        threads: [],
-    };
-    ZstdLayers = {
-        name: "zstd-layers",
-        what: "Layers are compressed with zstd.",
-        why: "Docker before 23.0 cannot read it",
-        whose: "Docker before 23",
-        threads: ["blakeblackshear/frigate#7308", "n8n-io/n8n#24347"],
-    };
-    SkippableFrame = {
-        name: "skippable-frame",
-        what: "Layers begin with a skippable zstd frame.",
-        why: "podman and skopeo recognize zstd only by its first frame, and mistake such a layer for a plain tar",
-        whose: "containers/image, which checks for one magic number only",
-        threads: [],
-    };
-    LayersLeftAlone = {
-        name: "layers-left-alone",
-        what: "Layers keep their compression although others are recompressed.",
-        why: "they are evidence, are encrypted, belong to a cache or an artifact, or are fetched from elsewhere by their digest",
-        whose: "nobody's: other documents refer to these bytes",
-        threads: [],
-    };
-    UnknownMediaType = {
-        name: "unknown-media-type",
-        what: "A media type is unknown and was skipped.",
-        why: "the specification requires tools to store and copy unknown types unchanged",
-        whose: "nobody's",
-        threads: [],
-    };
-    StaleSignature = {
-        name: "stale-signature",
-        what: "A signature is for a manifest that was rewritten.",
-        why: "it does not verify the new manifest",
-        whose: "nobody's: a signature is for one digest",
-        threads: ["containers/skopeo#1692", "sigstore/cosign#1549"],
-    };
-    StaleStatement = {
-        name: "stale-statement",
-        what: "An attestation's statement names a manifest that was rewritten.",
-        why: "the statement is evidence and is left unchanged",
-        whose: "nobody's: a statement names one digest",
-        threads: [],
-    };
-    MovedReferrer = {
-        name: "moved-referrer",
-        what: "A referrer was created for a manifest that was rewritten.",
-        why: "ocify updated its subject but not its content",
-        whose: "nobody's",
-        threads: [],
-    };
-}
-
 impl Rule {
     /// A change by this rule.
     pub(crate) fn change(
@@ -423,35 +288,6 @@ impl Rule {
             location: location.into(),
             before,
             after,
-        }
-    }
-}
-
-impl FindingRule {
-    /// How much it matters.
-    pub fn severity(self) -> Severity {
-        match self {
-            FindingRule::AbsentContent
-            | FindingRule::LayersLeftAlone
-            | FindingRule::UnknownMediaType
-            | FindingRule::StaleStatement
-            | FindingRule::MovedReferrer => Severity::Info,
-            _ => Severity::Warning,
-        }
-    }
-
-    /// A finding of this kind.
-    pub(crate) fn finding(
-        self,
-        location: Option<Location>,
-        message: String,
-        hint: Option<Hint>,
-    ) -> Finding {
-        Finding {
-            rule: self,
-            location,
-            message,
-            hint,
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct ApplyOptions<'a> {
 impl ApplyOptions<'_> {
     fn workers(&self) -> Workers<'_> {
         Workers {
-            jobs: self.jobs,
+            jobs: self.jobs.into(),
             idle_threads: self.idle_threads,
         }
     }

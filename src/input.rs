@@ -11,7 +11,9 @@ mod reader;
 mod spool;
 mod stream;
 
-pub use identify::{InputKind, holds_image_entry, identify, is_image_layout, may_be_image_layout};
+pub use identify::{
+    InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
+};
 pub use spool::SpoolOptions;
 pub(crate) use stream::{BlobSink, Obstacle, PassingBlob, Stream};
 

@@ -178,7 +178,7 @@ pub use error::{Class, Code, Error, Hint, Lenient, Place as ErrorPlace, Result};
 pub mod command {
     pub use crate::error::{IoContext, escape, show_path};
     pub use crate::input::{
-        InputKind, holds_image_entry, identify, is_image_layout, may_be_image_layout,
+        InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
     };
     pub use crate::report::{batch, json, metadata, text};
 

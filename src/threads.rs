@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Scope};
 
 /// Counts the idle threads of a shared budget. A task that could use more threads tries to borrow one from
@@ -53,11 +53,42 @@ impl Drop for BorrowedThread<'_> {
     }
 }
 
+/// How many threads may work: a number, or by default as many as there are processors.
+///
+/// The processors are counted only when the number matters, because that reads several files under `/proc` and `/sys`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Jobs(Option<NonZeroUsize>);
+
+impl Jobs {
+    /// One thread.
+    pub(crate) const ONE: Jobs = Jobs(Some(NonZeroUsize::MIN));
+
+    /// The number of threads.
+    pub(crate) fn count(self) -> NonZeroUsize {
+        static PROCESSORS: OnceLock<NonZeroUsize> = OnceLock::new();
+        let processors = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.0
+            .unwrap_or_else(|| *PROCESSORS.get_or_init(processors))
+    }
+}
+
+impl From<NonZeroUsize> for Jobs {
+    fn from(count: NonZeroUsize) -> Self {
+        Jobs(Some(count))
+    }
+}
+
+impl From<Option<NonZeroUsize>> for Jobs {
+    fn from(count: Option<NonZeroUsize>) -> Self {
+        Jobs(count)
+    }
+}
+
 /// The threads that a stage may use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workers<'a> {
     /// How many, with the one that calls the stage.
-    pub(crate) jobs: NonZeroUsize,
+    pub(crate) jobs: Jobs,
     /// Others that it may borrow.
     pub(crate) idle_threads: Option<&'a IdleThreads>,
 }
@@ -65,13 +96,13 @@ pub(crate) struct Workers<'a> {
 impl Workers<'_> {
     /// Only the thread that calls.
     pub(crate) const ONE: Workers<'static> = Workers {
-        jobs: NonZeroUsize::MIN,
+        jobs: Jobs::ONE,
         idle_threads: None,
     };
 
     /// Whether there may be more than the thread that calls.
     pub(crate) fn are_several(self) -> bool {
-        self.jobs > NonZeroUsize::MIN || self.idle_threads.is_some()
+        self.idle_threads.is_some() || self.jobs.count() > NonZeroUsize::MIN
     }
 
     /// Calls `work` for every item, on all threads, and returns the results in the order of the items.
@@ -94,7 +125,7 @@ impl Workers<'_> {
             let mut all = results.lock().unwrap_or_else(PoisonError::into_inner);
             all.append(&mut own);
         };
-        let threads = self.jobs.get().min(items.len());
+        let threads = self.jobs.count().get().min(items.len());
         run_with_helpers(threads, self.idle_threads, &has_more, &run);
         let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.sort_unstable_by_key(|(place, _)| *place);
@@ -179,7 +210,7 @@ mod tests {
         idle_threads.add();
         for jobs in [1, 2, 7] {
             let workers = Workers {
-                jobs: NonZeroUsize::new(jobs).unwrap(),
+                jobs: NonZeroUsize::new(jobs).into(),
                 idle_threads: Some(&idle_threads),
             };
             assert_eq!(workers.map(&items, |item| item * 2), expected);

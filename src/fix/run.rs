@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use super::{Fix, Fixed, Preview};
 use crate::apply::{
@@ -41,10 +40,7 @@ impl<'a> Run<'a> {
             limits: fix.limits,
             spool_directory: fix.spool_directory.as_deref(),
             recovers: !fix.keeps_unfinished,
-            jobs: fix
-                .jobs
-                .or_else(|| thread::available_parallelism().ok())
-                .unwrap_or(NonZeroUsize::MIN),
+            jobs: fix.jobs.into(),
             observer,
         };
         Run {
@@ -321,7 +317,7 @@ impl<'a> Run<'a> {
     }
 
     fn jobs(&self) -> NonZeroUsize {
-        self.opener.jobs
+        self.opener.jobs.count()
     }
 
     fn fixed(&self, plan: Plan, outcome: Outcome) -> Fixed {

@@ -59,14 +59,14 @@ struct Task<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// `None` if there is only one thread, or if only one thread may read the blobs.
+    /// `None` if only one thread may read the blobs.
     pub(super) fn new(
         inventory: &'a Inventory,
         blobs: &'a dyn BlobSource,
         strictness: Strictness,
         workers: Workers<'a>,
     ) -> Option<Self> {
-        let blobs = blobs.shared().filter(|_| workers.are_several())?;
+        let blobs = blobs.shared()?;
         Some(Ahead {
             inventory,
             blobs,
@@ -83,6 +83,9 @@ impl<'a> Ahead<'a> {
         pointers: &[Pointer],
         is_known: impl Fn(&Digest) -> bool,
     ) {
+        if pointers.len() < MIN_COUNT || !self.workers.are_several() {
+            return;
+        }
         let mut seen = BTreeSet::new();
         let mut tasks = Vec::new();
         for pointer in pointers {
@@ -232,7 +235,7 @@ mod tests {
                 ..self.inventory.clone()
             };
             let workers = Workers {
-                jobs: NonZeroUsize::new(jobs).unwrap(),
+                jobs: NonZeroUsize::new(jobs).into(),
                 idle_threads: None,
             };
             resolve_with(inventory, self, Strictness::Lenient, workers)

@@ -1,6 +1,6 @@
 //! What a file or a directory is, by its contents and not by its name.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -26,7 +26,7 @@ const ANY: Limits = Limits {
     max_window: 1 << 31,
 };
 
-/// What a path leads to, by its content.
+/// What a file is, by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputKind {
@@ -34,43 +34,33 @@ pub enum InputKind {
     Archive,
     /// A tar archive that is compressed as a whole.
     CompressedArchive,
-    /// A directory with an image: an image layout, a BuildKit cache, an unpacked `docker save`, or
-    /// the output of skopeo's `dir:` transport.
-    ImageLayout,
-    /// Anything else: another file or directory, a link, a device.
+    /// Anything else.
     Other,
 }
 
-/// Identifies the file or directory at a path. Links are not followed, and only regular files are
-/// opened: their first bytes are read, and of a compressed file as many as the decoder needs for the
-/// first block of an archive.
+/// Identifies what a directory lists as a regular file, and returns its metadata from before it was read; `None` if
+/// it is no longer a regular file. Only the first bytes are read, and of a compressed file as many as the decoder needs
+/// for the first block of an archive. The path must not lead to a device, because opening one can have effects.
 ///
 /// # Errors
-/// The path does not exist, or the file cannot be read.
-pub fn identify(path: &Path) -> io::Result<InputKind> {
-    let metadata = fs::symlink_metadata(path)?;
-    if metadata.is_dir() {
-        return Ok(match is_image_layout(path) {
-            true => InputKind::ImageLayout,
-            false => InputKind::Other,
-        });
-    }
-    if !metadata.is_file() {
-        return Ok(InputKind::Other);
-    }
+/// The path does not exist, has become a link, or cannot be read.
+pub fn identify_file(path: &Path) -> io::Result<Option<(InputKind, Metadata)>> {
     let file = open(path)?;
-    // Something else may have replaced it.
-    if !file.metadata()?.is_file() {
-        return Ok(InputKind::Other);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(None);
     }
     let mut head = [0; SNIFF_LEN];
-    let len = read_at_most(&file, &mut head)?;
-    Ok(match sniff(&head[..len]) {
+    // The length saves a read that would only find the end.
+    let wanted = usize::try_from(metadata.len()).map_or(SNIFF_LEN, |len| len.min(SNIFF_LEN));
+    let len = read_at_most(&file, &mut head[..wanted])?;
+    let kind = match sniff(&head[..len]) {
         Content::Tar if is_filled(&head) => InputKind::Archive,
         Content::Tar | Content::Empty | Content::Other => InputKind::Other,
         compressed if holds_tar(compressed, &file) => InputKind::CompressedArchive,
         _ => InputKind::Other,
-    })
+    };
+    Ok(Some((kind, metadata)))
 }
 
 /// Does not follow a link, and does not wait for the writer of a FIFO that replaced the file.
@@ -254,17 +244,20 @@ mod tests {
         ];
         for (name, bytes, expected) in cases {
             fs::write(&path, &bytes).unwrap();
-            assert_eq!(identify(&path).unwrap(), expected, "{name}");
+            let (kind, metadata) = identify_file(&path).unwrap().unwrap();
+            assert_eq!(kind, expected, "{name}");
+            assert_eq!(metadata.len(), fs::metadata(&path).unwrap().len());
         }
         fs::write(&path, &tar).unwrap();
         let at = |name: &str| dir.path().join(name);
         std::os::unix::fs::symlink("file", at("link")).unwrap();
-        let socket = std::os::unix::net::UnixListener::bind(at("socket"));
-        drop(socket.unwrap());
-        for name in ["link", "socket"] {
-            assert_eq!(identify(&at(name)).unwrap(), other, "{name}");
-        }
-        let error = identify(&at("gone")).unwrap_err();
+        let error = identify_file(&at("link")).unwrap_err();
+        assert_eq!(
+            error.raw_os_error(),
+            Some(rustix::io::Errno::LOOP.raw_os_error())
+        );
+        assert!(identify_file(dir.path()).unwrap().is_none());
+        let error = identify_file(&at("gone")).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
@@ -295,11 +288,7 @@ mod tests {
                 fs::write(path, text).unwrap();
             }
             assert_eq!(may_be_image_layout(dir.path()), may_be, "{name}");
-            let kind = match expected {
-                true => InputKind::ImageLayout,
-                false => InputKind::Other,
-            };
-            assert_eq!(identify(dir.path()).unwrap(), kind, "{name}");
+            assert_eq!(is_image_layout(dir.path()), expected, "{name}");
         }
     }
 

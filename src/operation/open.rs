@@ -1,6 +1,5 @@
 //! From an input to a graph: the steps that every operation begins with.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::{Notice, Observer, SpoolReason, Stage};
@@ -10,7 +9,7 @@ use crate::graph::{Graph, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan_with};
 use crate::inventory::Strictness;
 use crate::journal::{Recovery, recover};
-use crate::threads::Workers;
+use crate::threads::{Jobs, Workers};
 
 /// How inputs are opened and read.
 #[derive(Clone, Copy)]
@@ -23,7 +22,7 @@ pub(crate) struct Opener<'a> {
     /// Whether an input whose in-place fix was interrupted is restored first.
     pub(crate) recovers: bool,
     /// How many threads work.
-    pub(crate) jobs: NonZeroUsize,
+    pub(crate) jobs: Jobs,
     pub(crate) observer: &'a dyn Observer,
 }
 

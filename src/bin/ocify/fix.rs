@@ -90,8 +90,10 @@ pub(crate) fn options(args: &Fix) -> ocify::Fix {
         .gzip_members(args.members())
         .link(args.link.link())
         .sync(args.sync)
-        .limits(args.limits())
-        .jobs(args.jobs());
+        .limits(args.limits());
+    if let Some(jobs) = args.jobs {
+        fix = fix.jobs(jobs);
+    }
     if args.lenient {
         fix = fix.strictness(Strictness::Lenient);
     }

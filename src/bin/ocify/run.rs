@@ -1,11 +1,10 @@
 //! One run: the command line in, the report and the exit code out.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anstream::stream::{AsLockedWrite, RawStream};
 use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -19,7 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::notices::Single;
 use crate::standard;
-use crate::styles::styled;
+use crate::styles::styled_memory;
 use crate::words::Words;
 
 const DONE: u8 = 0;
@@ -199,23 +198,32 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     }
 }
 
-fn show(report: &Report<'_>, format: Format, to: impl RawStream + AsLockedWrite) -> io::Result<()> {
+fn show(report: &Report<'_>, format: Format, to: impl Write + IsTerminal) -> io::Result<()> {
     let report = &report.with_wording(&Words);
     match format {
         Format::Text => {
-            let mut out = io::BufWriter::new(styled(to));
-            text::render(report, &mut out)?;
-            out.flush()
+            let mut shown = styled_memory(to.is_terminal());
+            text::render(report, &mut shown)?;
+            write_at_once(to, &shown.into_inner())
         }
         Format::Json => {
-            let mut out = io::BufWriter::new(to);
-            json::render(report, &mut out)?;
-            out.flush()
+            let mut shown = Vec::new();
+            json::render(report, &mut shown)?;
+            write_at_once(to, &shown)
         }
     }
 }
 
+/// Standard output writes whole lines, and a stream that removes styles writes what is between them: one call each.
+fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> {
+    to.write_all(shown)?;
+    to.flush()
+}
+
 /// An error for people, on standard error.
 pub(crate) fn show_error(error: &Error) {
-    let _ = text::error(error, &Words, &mut styled(io::stderr().lock()));
+    let stderr = io::stderr().lock();
+    let mut shown = styled_memory(stderr.is_terminal());
+    let _ = text::error(error, &Words, &mut shown);
+    let _ = write_at_once(stderr, &shown.into_inner());
 }

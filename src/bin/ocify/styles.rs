@@ -2,16 +2,9 @@
 
 use std::env;
 
-use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 
-/// A stream that removes styles unless it is a terminal that shows them.
-pub(crate) fn styled<S: RawStream>(stream: S) -> AutoStream<S> {
-    let choice = choice(stream.is_terminal());
-    AutoStream::new(stream, choice)
-}
-
-/// Memory for what is written to a terminal, or to something else, later.
+/// Memory for text that is then written to a terminal or to something else. It removes styles unless that is a terminal that shows them.
 pub(crate) fn styled_memory(is_for_terminal: bool) -> AutoStream<Vec<u8>> {
     AutoStream::new(Vec::new(), choice(is_for_terminal))
 }

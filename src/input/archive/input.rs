@@ -1,5 +1,6 @@
 //! An archive in a file, read by position.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::read_ahead::{ROOM, ReadAhead};
@@ -104,7 +105,7 @@ impl<'a> FileInput<'a> {
 
     fn start_thread(&mut self) {
         let borrowed = self.workers.idle_threads.and_then(IdleThreads::borrow);
-        if borrowed.is_some() || self.workers.jobs.get() > 1 {
+        if borrowed.is_some() || self.workers.jobs.count() > NonZeroUsize::MIN {
             self.thread = ReadAhead::start(&self.source.file, self.ahead.end(), borrowed);
         }
     }
@@ -191,7 +192,7 @@ mod tests {
 
     fn several<'a>() -> Workers<'a> {
         Workers {
-            jobs: NonZeroUsize::new(2).unwrap(),
+            jobs: NonZeroUsize::new(2).into(),
             idle_threads: None,
         }
     }
@@ -234,7 +235,7 @@ mod tests {
                 idle_threads.add();
             }
             let workers = Workers {
-                jobs: NonZeroUsize::MIN,
+                jobs: NonZeroUsize::MIN.into(),
                 idle_threads: Some(&idle_threads),
             };
             let mut input = FileInput::new(&source, bytes.len() as u64).with_workers(workers);

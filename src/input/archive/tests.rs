@@ -84,7 +84,7 @@ fn scan_with(bytes: &[u8], strictness: Strictness) -> Result<Inventory> {
     fs::write(&path, bytes).unwrap();
     let source = Source::open(&path).unwrap();
     let workers = Workers {
-        jobs: NonZeroUsize::new(2).unwrap(),
+        jobs: NonZeroUsize::new(2).into(),
         idle_threads: None,
     };
     let found = input::scan_with(&source, strictness, Workers::ONE);

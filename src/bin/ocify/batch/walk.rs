@@ -1,13 +1,12 @@
 //! Walks directories for archives and image layouts. No link is followed out of them, and only
 //! regular files are opened.
 
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ocify::{
-    Error, command::InputKind, command::identify, command::is_image_layout,
+    Error, command::InputKind, command::identify_file, command::is_image_layout,
     command::publish::is_temporary,
 };
 use walkdir::{DirEntry, IntoIter, WalkDir};
@@ -136,13 +135,14 @@ impl<'a> Walk<'a> {
 
 /// What a regular file is; nothing if it is not one any more.
 fn look_into(path: &Path) -> io::Result<Option<(FoundKind, Fingerprint)>> {
-    let kind = match identify(path)? {
-        InputKind::Archive | InputKind::CompressedArchive => FoundKind::Archive,
-        _ => FoundKind::File,
-    };
-    let metadata = fs::symlink_metadata(path)?;
-    let fingerprint = Fingerprint::of_metadata(&metadata);
-    Ok(metadata.is_file().then_some((kind, fingerprint)))
+    let found = identify_file(path)?;
+    Ok(found.map(|(kind, metadata)| {
+        let kind = match kind {
+            InputKind::Archive | InputKind::CompressedArchive => FoundKind::Archive,
+            _ => FoundKind::File,
+        };
+        (kind, Fingerprint::of_metadata(&metadata))
+    }))
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -189,6 +189,7 @@ pub(super) fn is_own(relative: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     /// The header of an archive with an empty file.

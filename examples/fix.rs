@@ -1,4 +1,4 @@
-//! Makes an archive or image layout load everywhere, and says what changed.
+//! Makes an archive or image layout load everywhere, writes it as an archive, and says what changed.
 //!
 //! ```sh
 //! cargo run --example fix app.tar fixed.tar
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [input, output] = paths.as_slice() else {
         return Err("usage: fix INPUT OUTPUT".into());
     };
-    let fixed = Fix::new().run(Input::open(input)?, Output::path(output))?;
+    let fixed = Fix::new().run(Input::open(input)?, Output::archive(output))?;
     let mut out = std::io::stdout().lock();
     for change in &fixed.plan.summary.changes {
         use std::io::Write;

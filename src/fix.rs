@@ -112,8 +112,8 @@ impl Fix {
     /// The platform that `manifest.json` describes, if an image has several. By default it is Linux on
     /// this machine's architecture if nothing else decides.
     #[must_use]
-    pub fn platform(mut self, platform: Platform) -> Self {
-        self.plan.platform = Some(platform);
+    pub fn docker_platform(mut self, platform: Platform) -> Self {
+        self.plan.docker_platform = Some(platform);
         self
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod media_type;
 pub(crate) mod oci;
 mod platform;
 mod reference;
+mod suffix;
 
 pub use compression::Compression;
 pub use content::Content;
@@ -17,3 +18,4 @@ pub use digest::{Algorithm, Digest, Hasher};
 pub use oci::ConversionError;
 pub use platform::{ParsePlatformError, Platform};
 pub use reference::{ParseReferenceError, Reference, ReferenceFault};
+pub use suffix::ArchiveSuffix;

@@ -177,6 +177,7 @@ pub use error::{Class, Code, Error, Hint, Lenient, Place as ErrorPlace, Result};
 #[doc(hidden)]
 pub mod command {
     pub use crate::error::{IoContext, escape, show_path};
+    pub use crate::image::ArchiveSuffix;
     pub use crate::input::{
         InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
     };

@@ -40,7 +40,7 @@ pub use summary::{Change, DigestChange, Finding, Image, Severity, Summary};
 #[non_exhaustive]
 pub struct PlanOptions {
     /// The platform that `manifest.json` describes of an image with several.
-    pub platform: Option<Platform>,
+    pub docker_platform: Option<Platform>,
     /// Whether attestations are left out.
     pub drop_attestations: bool,
     /// The images to keep; all if there is none.
@@ -62,8 +62,8 @@ pub struct PlanOptions {
 impl PlanOptions {
     /// The same with this platform in `manifest.json`.
     #[must_use]
-    pub fn with_platform(mut self, platform: Platform) -> Self {
-        self.platform = Some(platform);
+    pub fn with_docker_platform(mut self, platform: Platform) -> Self {
+        self.docker_platform = Some(platform);
         self
     }
 

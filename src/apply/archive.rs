@@ -151,7 +151,7 @@ mod tests {
         let path = dir.path().join("out.tar");
         let run = |options: &ApplyOptions, overwrite: bool| {
             let file = StagedFile::create(&path).unwrap();
-            let output = Output::path(&path).overwrite(true);
+            let output = Output::archive(&path).overwrite(true);
             let mut target = Target::prepare(output, &source).unwrap();
             target.overwrite = overwrite;
             publish(file, &target, options).map_err(|error| error.code())

@@ -14,7 +14,7 @@ use crate::input::Source;
 use crate::inventory::DataLocation;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::publish::{Published, StagedDirectory, link_open, linkable};
+use crate::publish::{PublishOptions, Published, StagedDirectory, link_open, linkable};
 
 pub(super) fn write(
     plan: &Plan,
@@ -60,7 +60,11 @@ pub(super) fn write(
         }
     }
     copy::run(&tasks, source, target.path(), options, progress)?;
-    match staged.publish(options.sync)? {
+    let options = PublishOptions {
+        replace: target.overwrite,
+        sync: options.sync,
+    };
+    match staged.publish(options)? {
         Published::Done => Ok(()),
         Published::NotEmpty => Err(not_empty(target.path())),
         Published::Exists => Err(target.appeared()),

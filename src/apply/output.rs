@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{IoContext, Result};
-use crate::image::Compression;
+use crate::image::{ArchiveSuffix, Compression};
 use crate::plan::Form;
 
 /// Where an output goes, and in which form.
@@ -15,8 +15,8 @@ use crate::plan::Form;
 /// ```
 /// use ocify::{Compression, Form, Output};
 ///
-/// assert_eq!(Output::path("app.tar.gz").form(), Form::Archive(Compression::Gzip));
-/// assert_eq!(Output::path("layout/").form(), Form::Layout);
+/// assert_eq!(Output::archive("app.tar.gz").form(), Form::Archive(Compression::Gzip));
+/// assert_eq!(Output::layout("app").form(), Form::Layout);
 /// ```
 pub struct Output<'a> {
     pub(super) kind: Kind<'a>,
@@ -25,18 +25,10 @@ pub struct Output<'a> {
 }
 
 pub(super) enum Kind<'a> {
-    Path(PathBuf, PathKind),
+    Archive(PathBuf),
+    Layout(PathBuf),
     Stream(Stream<'a>),
     InPlace,
-}
-
-/// What is created at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PathKind {
-    /// What the path says.
-    ByName,
-    Archive,
-    Layout,
 }
 
 /// Something that is open already.
@@ -57,20 +49,17 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// What the path says, like `cp`: an image layout directory if it ends in `/` or is a directory that
-    /// exists, which must be empty then; otherwise an archive.
-    pub fn path(path: impl Into<PathBuf>) -> Self {
-        Self::new(Kind::Path(path.into(), PathKind::ByName))
-    }
-
-    /// A new archive. It is compressed as a whole if the name says so: `.tar.gz`, `.tgz`, `.tar.zst`.
+    /// A new archive with this path. It is compressed as a whole if the suffix says so: `.tar.gz`, `.tgz`,
+    /// `.gz`, `.tar.zst`, `.tzst` or `.zst`, in upper or lower case. A suffix of a format that ocify does not
+    /// write, such as `.tar.xz`, is refused when the operation begins, unless
+    /// [`compression`](Self::compression) is called.
     pub fn archive(path: impl Into<PathBuf>) -> Self {
-        Self::new(Kind::Path(path.into(), PathKind::Archive))
+        Self::new(Kind::Archive(path.into()))
     }
 
-    /// A new image layout directory.
+    /// A new image layout directory with this path, whatever its name. An empty directory may be there.
     pub fn layout(path: impl Into<PathBuf>) -> Self {
-        Self::new(Kind::Path(path.into(), PathKind::Layout))
+        Self::new(Kind::Layout(path.into()))
     }
 
     /// An archive, written from its first byte to its last. After an error the writer has
@@ -110,7 +99,7 @@ impl<'a> Output<'a> {
         self
     }
 
-    /// Whether an archive replaces a file that exists.
+    /// Whether an archive replaces a regular file that exists, and a layout an image layout directory.
     #[must_use]
     pub fn overwrite(mut self, overwrite: bool) -> Self {
         self.overwrite = overwrite;
@@ -121,24 +110,31 @@ impl<'a> Output<'a> {
         matches!(self.kind, Kind::InPlace)
     }
 
-    /// The form that the output is to have. Whether a path leads to a directory is looked up.
+    /// The form that the output is to have.
     pub fn form(&self) -> Form {
         match &self.kind {
             Kind::InPlace => Form::Patch,
             Kind::Stream(_) => Form::Stream,
-            Kind::Path(path, PathKind::ByName) if ends_in_slash(path) || path.is_dir() => {
-                Form::Layout
+            Kind::Layout(_) => Form::Layout,
+            Kind::Archive(path) => {
+                let by_name = || suffix(path).and_then(|suffix| suffix.compression.ok());
+                let compression = self.compression.or_else(by_name);
+                Form::Archive(compression.unwrap_or(Compression::Uncompressed))
             }
-            Kind::Path(_, PathKind::Layout) => Form::Layout,
-            Kind::Path(path, _) => self.archive_form(path),
         }
     }
 
-    /// The form of an archive of that name.
-    pub(super) fn archive_form(&self, path: &Path) -> Form {
-        let by_name = || Compression::of_name(path.file_name().unwrap_or_default());
-        Form::Archive(self.compression.unwrap_or_else(by_name))
+    /// The name of the format that an archive's suffix implies, if ocify does not write it.
+    pub(super) fn unwritten_format(&self) -> Option<&'static str> {
+        match &self.kind {
+            Kind::Archive(path) if self.compression.is_none() => suffix(path)?.compression.err(),
+            _ => None,
+        }
     }
+}
+
+fn suffix(path: &Path) -> Option<ArchiveSuffix> {
+    ArchiveSuffix::of(path.file_name().unwrap_or_default())
 }
 
 pub(super) fn ends_in_slash(path: &Path) -> bool {
@@ -149,7 +145,8 @@ impl fmt::Debug for Output<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Output");
         match &self.kind {
-            Kind::Path(path, kind) => shown.field("path", path).field("kind", kind),
+            Kind::Archive(path) => shown.field("archive", path),
+            Kind::Layout(path) => shown.field("layout", path),
             Kind::Stream(stream) => shown.field("stream", &stream.name),
             Kind::InPlace => shown.field("kind", &"InPlace"),
         };
@@ -165,28 +162,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_follows_the_name_unless_told() {
-        let dir = tempfile::tempdir().unwrap();
+    fn the_form_is_that_of_the_call_and_of_the_suffix() {
         let gzip = Form::Archive(Compression::Gzip);
+        let zstd = Form::Archive(Compression::Zstd);
         let plain = Form::Archive(Compression::Uncompressed);
-        std::fs::create_dir(dir.path().join("x.tar.gz")).unwrap();
-        let existing = dir.path().join("x.tar.gz");
         for (output, expected) in [
-            (Output::path("a.tar"), plain),
-            (Output::path("a.tgz"), gzip),
-            (Output::path("a.tgz/"), Form::Layout),
-            (Output::path(&existing), Form::Layout),
-            (Output::archive(&existing), gzip),
+            (Output::archive("a.tar"), plain),
+            (Output::archive("a"), plain),
+            (Output::archive("a.tgz"), gzip),
+            (Output::archive("A.TAR.ZST"), zstd),
             (Output::archive("a").compression(Compression::Gzip), gzip),
             (
-                Output::path("a.gz").compression(Compression::Uncompressed),
+                Output::archive("a.gz").compression(Compression::Uncompressed),
                 plain,
             ),
             (Output::layout("a.tar"), Form::Layout),
+            (Output::layout("a"), Form::Layout),
             (Output::stream(Vec::new()), Form::Stream),
             (Output::in_place(), Form::Patch),
         ] {
             assert_eq!(output.form(), expected, "{output:?}");
+            assert_eq!(output.unwritten_format(), None, "{output:?}");
         }
+        let xz = || Output::archive("a.TXZ");
+        assert_eq!(xz().unwritten_format(), Some("xz"));
+        let plain = xz().compression(Compression::Uncompressed);
+        assert_eq!(plain.unwritten_format(), None);
+        assert_eq!(Output::layout("a.txz").unwritten_format(), None);
     }
 }

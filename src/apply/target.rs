@@ -1,15 +1,16 @@
 //! Where the output goes, and which outputs are refused before anything is written.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
-use super::output::{Kind, Output, PathKind, Stream, ends_in_slash};
+use super::output::{Kind, Output, Stream, ends_in_slash};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::input::Source;
+use crate::input::{Source, is_image_layout};
 use crate::plan::Form;
 
 /// An output that was checked against the input and what exists.
@@ -19,7 +20,7 @@ pub struct Target<'a> {
     /// What is open already; otherwise a file or directory is renamed into place at the end.
     writer: Option<Box<dyn Write + Send + 'a>>,
     form: Form,
-    /// Whether a file that exists is replaced.
+    /// Whether a file, or of a layout a directory, that exists is replaced.
     pub(super) overwrite: bool,
 }
 
@@ -28,15 +29,21 @@ impl<'a> Target<'a> {
     /// the input, if it is a file or directory.
     ///
     /// # Errors
-    /// The output is refused, or cannot be looked up; it is one in place, which
-    /// [`apply_in_place`](super::apply_in_place) writes.
+    /// The output is refused, or cannot be looked up; its suffix is that of a format that ocify does not
+    /// write; it is one in place, which [`apply_in_place`](super::apply_in_place) writes.
     pub fn prepare<'s>(
         output: Output<'a>,
         source: impl Into<Option<&'s Source>>,
     ) -> Result<Target<'a>> {
         let source = source.into();
         match output.kind {
-            Kind::Path(ref path, kind) => Self::at_path(&output, path, kind, source),
+            Kind::Archive(ref path) => {
+                if let Some(format) = output.unwritten_format() {
+                    return Err(unwritten(path, format));
+                }
+                Self::at_path(&output, path, source)
+            }
+            Kind::Layout(ref path) => Self::at_path(&output, path, source),
             Kind::Stream(stream) => Self::open(stream, source),
             Kind::InPlace => Err(Error::new(
                 Code::InPlaceRefused,
@@ -45,13 +52,13 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn at_path(
-        options: &Output<'_>,
-        output: &Path,
-        kind: PathKind,
-        source: Option<&Source>,
-    ) -> Result<Target<'a>> {
-        // A trailing slash would make the system follow or demand a directory.
+    fn at_path(options: &Output<'_>, output: &Path, source: Option<&Source>) -> Result<Target<'a>> {
+        let form = options.form();
+        let is_layout = form == Form::Layout;
+        if !is_layout && ends_in_slash(output) {
+            return Err(without_name(output));
+        }
+        // A trailing slash would make the system follow a link or expect a directory.
         let path: PathBuf = output.components().collect();
         let found = exists(fs::symlink_metadata(&path), &path)?;
         let followed = match &found {
@@ -68,15 +75,11 @@ impl<'a> Target<'a> {
             .with_path(output)
             .with_hint(Hint::ChooseOutput));
         }
-        let is_dir = followed.is_some_and(|found| found.is_dir());
-        let is_layout = match kind {
-            PathKind::ByName => ends_in_slash(output) || is_dir,
-            PathKind::Archive => false,
-            PathKind::Layout => true,
-        };
-        if is_dir && is_layout {
-            refuse_filled(&path)?;
+        let is_dir = followed.as_ref().is_some_and(Metadata::is_dir);
+        if let Some(directory) = followed.filter(|_| is_dir && is_layout) {
+            refuse_filled(&path, options.overwrite)?;
             refuse_mount(&path)?;
+            refuse_input_inside(source, &directory, output)?;
         } else if let Some(found) = found {
             refuse_existing(output, is_layout, found.is_file(), options.overwrite)?;
         }
@@ -89,10 +92,7 @@ impl<'a> Target<'a> {
         let parent = parent_of(&path, output)?;
         refuse_parent(source, &parent, output)?;
         Ok(Target {
-            form: match is_layout {
-                true => Form::Layout,
-                false => options.archive_form(&path),
-            },
+            form,
             path,
             parent,
             writer: None,
@@ -162,7 +162,7 @@ impl fmt::Debug for Target<'_> {
     }
 }
 
-fn exists(found: io::Result<fs::Metadata>, path: &Path) -> Result<Option<fs::Metadata>> {
+fn exists(found: io::Result<Metadata>, path: &Path) -> Result<Option<Metadata>> {
     match found {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error)
@@ -177,12 +177,58 @@ fn exists(found: io::Result<fs::Metadata>, path: &Path) -> Result<Option<fs::Met
     }
 }
 
-fn refuse_filled(path: &Path) -> Result<()> {
+fn unwritten(output: &Path, format: &str) -> Error {
+    Error::new(
+        Code::UnsupportedCompression,
+        format!(
+            "{} has the suffix of {format}, which ocify does not write",
+            show_path(output)
+        ),
+    )
+    .with_path(output)
+    .with_found(format)
+    .with_hint(Hint::ChooseSuffix)
+}
+
+/// Refuses a directory that is not empty, except an image layout that is to be replaced.
+fn refuse_filled(path: &Path, overwrite: bool) -> Result<()> {
     let mut entries = fs::read_dir(path).context("list", path)?;
     if entries.next().is_none() {
         return Ok(());
     }
-    Err(not_empty(path))
+    match is_image_layout(path) {
+        true if overwrite => Ok(()),
+        true => Err(output_exists(path)),
+        false => Err(not_empty(path)),
+    }
+}
+
+/// Refuses an input inside the directory that the output replaces.
+fn refuse_input_inside(source: Option<&Source>, directory: &Metadata, output: &Path) -> Result<()> {
+    let Some(source) = source else {
+        return Ok(());
+    };
+    // Standard input has no path. Whoever redirected it still has the file open.
+    let Ok(path) = fs::canonicalize(source.path()) else {
+        return Ok(());
+    };
+    let is_output = |above: &Path| {
+        fs::metadata(above)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (directory.dev(), directory.ino()))
+    };
+    if !path.ancestors().skip(1).any(is_output) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::OutputIsInput,
+        format!(
+            "the output {} contains the input {}",
+            show_path(output),
+            show_path(source.path())
+        ),
+    )
+    .with_path(output)
+    .with_hint(Hint::ChooseOutput))
 }
 
 /// The error for an output directory that is not empty.
@@ -247,15 +293,19 @@ fn output_exists(path: &Path) -> Error {
     .with_hint(Hint::Force)
 }
 
+fn without_name(output: &Path) -> Error {
+    Error::new(
+        Code::ParentMissing,
+        format!("the output {} lacks a file name", show_path(output)),
+    )
+    .with_path(output)
+    .with_hint(Hint::GiveOutputName)
+}
+
 /// The directory that holds the output.
 fn parent_of(path: &Path, output: &Path) -> Result<PathBuf> {
     let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
-        return Err(Error::new(
-            Code::ParentMissing,
-            format!("the output {} lacks a file name", show_path(output)),
-        )
-        .with_path(output)
-        .with_hint(Hint::GiveOutputName));
+        return Err(without_name(output));
     };
     Ok(match parent.as_os_str().is_empty() {
         true => PathBuf::from("."),
@@ -303,14 +353,14 @@ fn refuse_parent(source: Option<&Source>, parent: &Path, output: &Path) -> Resul
 mod tests {
     use super::*;
 
-    fn code(source: &Source, output: &Path, force: bool) -> Option<Code> {
-        Target::prepare(Output::path(output).overwrite(force), source)
+    fn code(source: &Source, output: Output<'_>, force: bool) -> Option<Code> {
+        Target::prepare(output.overwrite(force), source)
             .err()
             .map(|error| error.code())
     }
 
-    #[test]
-    fn refusals_before_an_archive() {
+    /// A folder with an input and what outputs must not destroy.
+    fn folder() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::write(at("in.tar"), b"input").unwrap();
@@ -321,29 +371,65 @@ mod tests {
         fs::create_dir(at("empty")).unwrap();
         fs::create_dir(at("full")).unwrap();
         fs::write(at("full/file"), b"").unwrap();
+        fs::create_dir_all(at("layout/blobs")).unwrap();
+        fs::write(at("layout/index.json"), b"{}").unwrap();
+        fs::write(at("layout/in.tar"), b"input").unwrap();
+        dir
+    }
+
+    #[test]
+    fn refusals_before_an_archive() {
+        let dir = folder();
+        let at = |name: &str| dir.path().join(name);
         let source = Source::open(at("in.tar")).unwrap();
         let cases = [
             ("new.tar", false, None),
             ("old.tar", false, Some(Code::OutputExists)),
             ("old.tar", true, None),
-            ("old.tar/", true, Some(Code::OutputExists)),
+            ("old.tar/", true, Some(Code::ParentMissing)),
             ("in.tar", true, Some(Code::OutputIsInput)),
             ("hard.tar", true, Some(Code::OutputIsInput)),
             ("soft.tar", true, Some(Code::OutputIsInput)),
             ("dangling.tar", true, Some(Code::OutputExists)),
             ("none/new.tar", false, Some(Code::ParentMissing)),
             ("in.tar/new.tar", false, Some(Code::ParentMissing)),
-            ("empty", false, None),
-            ("new/", false, None),
-            ("full", true, Some(Code::OutputNotEmpty)),
+            ("empty", true, Some(Code::OutputExists)),
+            ("full", true, Some(Code::OutputExists)),
+            ("layout", true, Some(Code::OutputExists)),
+            ("new.tar.xz", false, Some(Code::UnsupportedCompression)),
+            ("NEW.TBZ2", true, Some(Code::UnsupportedCompression)),
         ];
         for (name, force, expected) in cases {
-            assert_eq!(code(&source, &at(name), force), expected, "{name} {force}");
+            let output = Output::archive(at(name));
+            assert_eq!(code(&source, output, force), expected, "{name} {force}");
         }
-        assert_eq!(
-            code(&source, Path::new("/dev/null"), true),
-            Some(Code::OutputExists)
-        );
+        let device = Output::archive("/dev/null");
+        assert_eq!(code(&source, device, true), Some(Code::OutputExists));
+    }
+
+    #[test]
+    fn refusals_before_a_layout() {
+        let dir = folder();
+        let at = |name: &str| dir.path().join(name);
+        let source = Source::open(at("in.tar")).unwrap();
+        let cases = [
+            ("new", false, None),
+            ("new.tar.xz/", false, None),
+            ("empty", false, None),
+            ("empty/", true, None),
+            ("old.tar", true, Some(Code::OutputExists)),
+            ("full", false, Some(Code::OutputNotEmpty)),
+            ("full", true, Some(Code::OutputNotEmpty)),
+            ("layout", false, Some(Code::OutputExists)),
+            ("layout", true, None),
+        ];
+        for (name, force, expected) in cases {
+            let output = Output::layout(at(name));
+            assert_eq!(code(&source, output, force), expected, "{name} {force}");
+        }
+        let inside = Source::open(at("layout/in.tar")).unwrap();
+        let output = Output::layout(at("layout"));
+        assert_eq!(code(&inside, output, true), Some(Code::OutputIsInput));
     }
 
     #[test]
@@ -352,11 +438,15 @@ mod tests {
         let input = dir.path().join("in");
         fs::create_dir_all(input.join("blobs")).unwrap();
         let source = Source::open(&input).unwrap();
-        assert_eq!(code(&source, &input, true), Some(Code::OutputIsInput));
-        assert_eq!(
-            code(&source, &input.join("blobs/new.tar"), true),
-            Some(Code::OutputInInput)
-        );
-        assert_eq!(code(&source, &dir.path().join("out/"), true), None);
+        for (output, expected) in [
+            (Output::layout(&input), Some(Code::OutputIsInput)),
+            (
+                Output::archive(input.join("blobs/new.tar")),
+                Some(Code::OutputInInput),
+            ),
+            (Output::layout(dir.path().join("out")), None),
+        ] {
+            assert_eq!(code(&source, output, true), expected);
+        }
     }
 }

@@ -65,14 +65,14 @@ impl Job {
 
     fn apply(&self, output: &Path, options: ApplyOptions<'_>) -> Result<Outcome> {
         let source = self.source();
-        let target = Target::prepare(Output::path(output), &source)?;
+        let target = Target::prepare(at(output), &source)?;
         apply(&self.plan, &source, target, &options, &Hidden)
     }
 
     /// The same over a file that exists.
     fn replace(&self, output: &Path, options: ApplyOptions<'_>) -> Result<Outcome> {
         let source = self.source();
-        let target = Target::prepare(Output::path(output).overwrite(true), &source)?;
+        let target = Target::prepare(at(output).overwrite(true), &source)?;
         apply(&self.plan, &source, target, &options, &Hidden)
     }
 
@@ -88,6 +88,14 @@ impl Job {
             .collect();
         names.sort();
         names
+    }
+}
+
+/// An output with this path: a layout if it ends in `/`, otherwise an archive.
+fn at(path: &Path) -> Output<'static> {
+    match path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        true => Output::layout(path),
+        false => Output::archive(path),
     }
 }
 
@@ -160,7 +168,7 @@ fn a_layout_holds_the_same() {
 #[test]
 fn an_empty_directory_is_replaced_and_keeps_its_mode() {
     let job = Job::new(&[3]);
-    let output = job.path("out");
+    let output = job.path("out/");
     fs::create_dir(&output).unwrap();
     fs::set_permissions(&output, fs::Permissions::from_mode(0o700)).unwrap();
     job.apply(&output, jobs(1)).unwrap();
@@ -242,7 +250,7 @@ fn an_input_that_shrinks_is_noticed() {
         let file = fs::OpenOptions::new().write(true).open(job.path("in.tar"));
         file.unwrap().set_len(999).unwrap();
         let options = ApplyOptions { verify, ..jobs(2) };
-        let target = Target::prepare(Output::path(job.path("out.tar")), &source).unwrap();
+        let target = Target::prepare(at(&job.path("out.tar")), &source).unwrap();
         let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
         assert_eq!(error.code(), Code::TruncatedArchive, "{len}");
         let message = error.to_string();
@@ -366,8 +374,7 @@ fn holes_stay_holes() {
                 ..jobs(threads)
             };
             let source = job.source();
-            let target =
-                Target::prepare(Output::path(job.path(name)).overwrite(true), &source).unwrap();
+            let target = Target::prepare(at(&job.path(name)).overwrite(true), &source).unwrap();
             apply(&job.plan, &source, target, &options, &recorder).unwrap();
             assert_eq!(recorder.0.into_inner().unwrap(), (vec![len], len, 1));
             let mut path = job.path(name);
@@ -402,7 +409,7 @@ fn a_hole_is_verified_and_must_be_there() {
     input.set_len(3 << 20).unwrap();
     for verify in [Verify::Full, Verify::Documents] {
         let options = ApplyOptions { verify, ..jobs(2) };
-        let target = Target::prepare(Output::path(job.path("out.tar")), &source).unwrap();
+        let target = Target::prepare(at(&job.path("out.tar")), &source).unwrap();
         let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
         assert_eq!(error.code(), Code::TruncatedArchive, "{error}");
     }
@@ -441,7 +448,7 @@ fn a_blob_of_a_layout_that_changed_is_noticed() {
     for (case, bytes, expected) in cases {
         fs::write(input.join(&name), bytes).unwrap();
         let output = job.path(&format!("{case}.tar"));
-        let target = Target::prepare(Output::path(&output), &source).unwrap();
+        let target = Target::prepare(at(&output), &source).unwrap();
         let found = apply(&job.plan, &source, target, &jobs(1), &Hidden);
         assert_eq!(found.err().map(|error| error.code()), expected, "{case}");
         assert_eq!(output.exists(), expected.is_none(), "{case}");
@@ -485,7 +492,7 @@ fn an_output_that_appears_meanwhile_is_kept() {
     ] {
         let job = Job::new(&[1]);
         let source = job.source();
-        let target = Target::prepare(Output::path(job.path(output)), &source).unwrap();
+        let target = Target::prepare(at(&job.path(output)), &source).unwrap();
         if found == Code::OutputExists {
             fs::write(job.path("out.tar"), b"mine").unwrap();
         } else {
@@ -510,7 +517,7 @@ fn a_parent_that_takes_no_file_is_named() {
             "{error}"
         );
     }
-    let error = job.apply(Path::new("/proc"), jobs(1)).unwrap_err();
+    let error = job.apply(Path::new("/proc/"), jobs(1)).unwrap_err();
     assert_eq!(error.code(), Code::OutputNotEmpty);
 }
 
@@ -587,7 +594,7 @@ fn progress_counts_every_copied_byte_once() {
     let total: u64 = LENS.iter().map(|&len| len as u64).sum();
     for (output, threads) in [("1.tar", 1), ("2.tar", 2), ("layout/", 2)] {
         let recorder = Recorder::default();
-        let target = Target::prepare(Output::path(job.path(output)), &source).unwrap();
+        let target = Target::prepare(at(&job.path(output)), &source).unwrap();
         apply(&job.plan, &source, target, &jobs(threads), &recorder).unwrap();
         let seen = recorder.0.into_inner().unwrap();
         assert_eq!(seen, (vec![total], total, 1), "{output}");
@@ -610,7 +617,7 @@ fn a_panic_leaves_nothing() {
     for output in ["out.tar", "out/"] {
         let job = Job::new(&LENS);
         let source = job.source();
-        let target = Target::prepare(Output::path(job.path(output)), &source).unwrap();
+        let target = Target::prepare(at(&job.path(output)), &source).unwrap();
         let run = || apply(&job.plan, &source, target, &jobs(2), &Panics);
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
         assert_eq!(job.names(), ["in.tar"]);
@@ -647,7 +654,7 @@ fn a_layout_shares_its_files_only_when_asked() {
         let recorder = Recorder::default();
         let options = ApplyOptions { link, ..jobs(2) };
         let output = job.path(&format!("{name}/"));
-        let target = Target::prepare(Output::path(&output), &source).unwrap();
+        let target = Target::prepare(at(&output), &source).unwrap();
         apply(&job.plan, &source, target, &options, &recorder).unwrap();
         let total: u64 = LENS.iter().map(|&len| len as u64).sum();
         assert_eq!(recorder.0.into_inner().unwrap(), (vec![total], total, 1));
@@ -676,7 +683,7 @@ fn a_linked_file_is_verified_and_the_input_stays() {
         fs::write(&path, &other).unwrap();
         let source = Source::open(&input).unwrap();
         for link in [Link::Auto, Link::Hard, Link::Never] {
-            let target = Target::prepare(Output::path(job.path("out/")), &source).unwrap();
+            let target = Target::prepare(at(&job.path("out/")), &source).unwrap();
             let options = ApplyOptions { link, ..jobs(2) };
             let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
             assert_eq!(error.code(), Code::DigestMismatch, "{link:?}");

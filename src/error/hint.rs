@@ -99,6 +99,8 @@ pub enum Hint {
     ChooseOutputOutside,
     /// The output's path does not end in a name.
     GiveOutputName,
+    /// The output's suffix is that of a format that ocify does not write.
+    ChooseSuffix,
     /// The directory for the output does not exist.
     CreateDirectory,
     /// Standard output leads to the input.
@@ -240,12 +242,11 @@ impl fmt::Display for Hint {
             Hint::WriteNewFile => "write a new file",
             Hint::ChooseOutput => "choose another output",
             Hint::Force => "choose another output, or allow replacing this one",
-            Hint::ChooseEmptyDirectory => {
-                "choose a new or empty directory; to write an archive into this one, add a file name"
-            }
+            Hint::ChooseEmptyDirectory => "choose a new or empty directory",
             Hint::ChooseDirectoryBelow => "choose a new directory inside it",
             Hint::ChooseOutputOutside => "choose an output outside the input directory",
             Hint::GiveOutputName => "give a path that ends in a file name",
+            Hint::ChooseSuffix => "use .tar, .tar.gz or .tar.zst",
             Hint::CreateDirectory => "create it first",
             Hint::RedirectElsewhere => "redirect it to another file or to a pipe",
             Hint::FreeSpace => "free some space or choose another output",

@@ -1,8 +1,5 @@
 //! The compression formats of the layers and archives that ocify writes.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
 use super::content::Content;
 
 /// A compression format that OCI has a layer media type for.
@@ -25,20 +22,6 @@ impl Compression {
             Content::Gzip => Some(Compression::Gzip),
             Content::Zstd | Content::ZstdAfterSkippable => Some(Compression::Zstd),
             Content::Bzip2 | Content::Xz | Content::Other => None,
-        }
-    }
-
-    /// The compression that a file name's suffix implies: gzip for `.gz` and `.tgz`, zstd for `.zst` and
-    /// `.tzst`, otherwise none.
-    pub fn of_name(name: &OsStr) -> Self {
-        let name = name.as_bytes();
-        let ends_in = |suffixes: &[&[u8]]| suffixes.iter().any(|suffix| name.ends_with(suffix));
-        if ends_in(&[b".gz", b".tgz"]) {
-            Compression::Gzip
-        } else if ends_in(&[b".zst", b".tzst"]) {
-            Compression::Zstd
-        } else {
-            Compression::Uncompressed
         }
     }
 

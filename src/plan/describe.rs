@@ -40,7 +40,7 @@ impl<'a> Planner<'a> {
             .filter_map(|item| item.config_digest.as_ref())
             .collect();
         let with_features = self.listed_with_features();
-        let asked = self.options.platform.as_ref();
+        let asked = self.options.docker_platform.as_ref();
         let mut is_found = asked.is_none();
         let mut by_digest: BTreeMap<&Digest, Option<Choice<'_>>> = BTreeMap::new();
         let mut choices = Vec::with_capacity(self.entries.len());

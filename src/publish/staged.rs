@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{TempDir, TempPath};
 
 use super::destination::parent;
-use super::rename::{keep_permissions, rename_new};
+use super::rename::{keep_permissions, rename_new, replace};
 use super::sync::{sync_directory, sync_tree};
 use super::temporary::{Names, hold};
 use super::unnamed::{link_open, linkable};
@@ -16,7 +16,8 @@ use crate::error::{Error, IoContext, Result};
 /// How to publish.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PublishOptions {
-    /// Replace a regular file. It stays until the new one is on the disk.
+    /// Replace a regular file, or a directory that is replaced by a directory. It stays until the new one is
+    /// on the disk.
     pub replace: bool,
     /// Wait until the file or directory and its name are on the disk.
     pub sync: bool,
@@ -196,18 +197,26 @@ impl StagedDirectory {
     }
 
     /// Gives the complete directory its final name, which may be that of an empty directory, whose permissions
-    /// it takes.
+    /// it takes. The same is true of a directory that it replaces with everything in it, if it is to.
     ///
     /// # Errors
     /// The system refuses; then what was there stays.
-    pub fn publish(mut self, sync: bool) -> Result<Published> {
+    pub fn publish(mut self, options: PublishOptions) -> Result<Published> {
         let to = &self.destination;
-        if let Ok(old) = fs::symlink_metadata(to)
-            && old.is_dir()
-        {
+        let old = fs::symlink_metadata(to).ok().filter(fs::Metadata::is_dir);
+        if options.replace && old.is_some() {
+            // The old directory must not go before the new one is on the disk.
+            replace(&self.path, to, true)?;
+            self.directory.disable_cleanup(true);
+            if options.sync {
+                sync_directory(parent(to))?;
+            }
+            return Ok(Published::Done);
+        }
+        if let Some(old) = old {
             keep_permissions(&self.open, &old, to)?;
         }
-        if sync {
+        if options.sync {
             sync_tree(&self.path)?;
         }
         // The system replaces an empty directory and nothing else.
@@ -223,7 +232,7 @@ impl StagedDirectory {
                 };
             }
         }
-        if sync {
+        if options.sync {
             sync_directory(parent(to))?;
         }
         Ok(Published::Done)
@@ -348,17 +357,28 @@ mod tests {
             fs::write(staged.path().join("file"), "new").unwrap();
             staged
         };
-        assert_eq!(make().publish(true).unwrap(), Published::Done);
-        assert_eq!(make().publish(false).unwrap(), Published::NotEmpty);
+        let synced = PublishOptions { sync: true, ..NEW };
+        assert_eq!(make().publish(synced).unwrap(), Published::Done);
+        assert_eq!(make().publish(NEW).unwrap(), Published::NotEmpty);
         assert_eq!(fs::read(path.join("file")).unwrap(), b"new");
         fs::remove_file(path.join("file")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o701)).unwrap();
-        assert_eq!(make().publish(false).unwrap(), Published::Done);
+        assert_eq!(make().publish(NEW).unwrap(), Published::Done);
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o701);
+        fs::write(path.join("old"), "").unwrap();
+        assert_eq!(make().publish(REPLACE).unwrap(), Published::Done);
+        assert_eq!(count(&path), 1);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o701);
+        assert_eq!(count(dir.path()), 1, "nothing of the old one is left");
+        fs::remove_dir_all(&path).unwrap();
+        assert_eq!(make().publish(REPLACE).unwrap(), Published::Done);
         fs::remove_dir_all(&path).unwrap();
         fs::write(&path, "a file").unwrap();
-        assert_eq!(make().publish(false).unwrap(), Published::Exists);
+        for options in [NEW, REPLACE] {
+            assert_eq!(make().publish(options).unwrap(), Published::Exists);
+        }
         drop(make());
         make().remove().unwrap();
         assert_eq!(count(dir.path()), 1);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use serde_json::Value;
@@ -56,7 +56,7 @@ const PAGE: &str = "
 
 The BuildKit of Docker 26 built an image of two stages. It wrote caches with each of these options and
 `--cache-to type=local,dest=CACHE,mode=max,force-compression=true`, with layers as gzip, zstd, eStargz and uncompressed. After
-`ocify fix CACHE -o FIXED/`, all of them have OCI types. `ok` means that an empty builder without a network found every step in the cache
+`ocify fix CACHE -o FIXED`, all of them have OCI types. `ok` means that an empty builder without a network found every step in the cache
 (`--cache-from type=local,src=FIXED`), read every layer of the image from it, and the image ran. With an empty directory as the cache, it found no
 steps. BuildKit does the same with each original cache, even if the layers are `application/vnd.docker.image.rootfs.diff.tar.zstd`, which no
 specification defines.
@@ -248,7 +248,7 @@ fn fix_all(shared: &Path) -> Vec<Cache> {
     for (name, _) in written() {
         let before = Cache::new(format!("{CACHES}/{name}"));
         let after = Cache::new(format!("{FIXED}/{name}"));
-        let alone = directory(shared, &format!("alone-{name}"));
+        let alone = shared.join(format!("alone-{name}"));
         fix(&shared.join(&before.folder), &alone, &[]);
         let fixed = shared.join(&after.folder);
         check_output(&fixed);
@@ -263,7 +263,7 @@ fn fix_all(shared: &Path) -> Vec<Cache> {
         tag,
     }));
 
-    let docker = directory(shared, "docker");
+    let docker = shared.join("docker");
     let options = ["--oci-mediatypes=false"];
     fix(
         &shared.join(CACHES).join("list-oci-gzip"),
@@ -276,22 +276,15 @@ fn fix_all(shared: &Path) -> Vec<Cache> {
     assert_eq!(caches.last().map(types), Some(types(&as_written)));
 
     let packed = shared.join("packed.tar.zst");
-    let unpacked = directory(shared, "unpacked");
+    let unpacked = shared.join("unpacked");
     fix(&shared.join(CACHES).join(NONSTANDARD), &packed, &[]);
-    fix(&packed, &unpacked, &[]);
+    fix(&packed, &unpacked, &["--layout"]);
     let fixed = shared.join(FIXED).join(NONSTANDARD);
     assert!(
         tree(&unpacked) == tree(&fixed),
         "the archive lost something"
     );
     caches
-}
-
-/// A new directory for a layout.
-fn directory(shared: &Path, name: &str) -> PathBuf {
-    let path = shared.join(name);
-    fs::create_dir(&path).expect("the shared folder is writable");
-    path
 }
 
 /// Imports every cache into an empty builder, and an empty directory before and after them, or the rest would show nothing.
@@ -357,7 +350,7 @@ fn go_on(builder: &BuildKit, shared: &Path) -> Result<(), String> {
     builder.prune()?;
     builder.build(EDITED, &options)?.expect(&STEPS_EDITED)?;
     cache.build_as(builder, EDITED, &all)?;
-    let again = directory(shared, "again");
+    let again = shared.join("again");
     fix(&shared.join(&cache.folder), &again, &[]);
     check_output(&again);
     let again = Cache::new("again").build_as(builder, EDITED, &all);

@@ -28,8 +28,7 @@ fn a_tree_is_mirrored_and_outputs_equal_those_of_single_runs() {
     let mut expected = Vec::new();
     for path in &paths {
         let relative = path.strip_prefix("in/").unwrap();
-        let is_dir = sandbox.path(path).is_dir();
-        let single = format!("single/{relative}{}", if is_dir { "/" } else { "" });
+        let single = format!("single/{relative}");
         fs::create_dir_all(sandbox.path(&single).parent().unwrap()).unwrap();
         let report = sandbox.fix(path, &single).exits(0).json();
         expected.push(relative);
@@ -61,7 +60,7 @@ fn a_tree_is_mirrored_and_outputs_equal_those_of_single_runs() {
         .exits(0);
     assert!(outputs(&sandbox.path("one")) == outputs(&sandbox.path("out")));
     sandbox
-        .ocify(&["fix", "in/a", "in/b c", "-o", "named"])
+        .ocify(&["fix", "in/a", "in/b c", "-o", "named/"])
         .exits(0);
     for part in ["a", "b c"] {
         let of = |root: &str| tree(&sandbox.path(&format!("{root}/{part}")));
@@ -260,7 +259,7 @@ fn named_files_must_be_image_archives() {
     let sandbox = Sandbox::new();
     put_fixture(&sandbox, "a.tar", ZSTD);
     put(&sandbox, "notes.txt", "notes");
-    let found = batch(&sandbox, &["a.tar", "notes.txt", "none.tar", "-o", "out"]);
+    let found = batch(&sandbox, &["a.tar", "notes.txt", "none.tar", "-o", "out/"]);
     found.exits(1);
     let expected = [
         ("a.tar", "fixed"),
@@ -280,7 +279,7 @@ fn paths_are_listed_in_a_file_or_on_standard_input() {
     let absolute = sandbox.path("y/a.tar");
     let list = format!("./x/a.tar\n\n{}\nz\nx/a.tar\n..\n", absolute.display());
     sandbox.put("list", &list);
-    let found = batch(&sandbox, &["--files-from", "list", "-o", "out"]);
+    let found = batch(&sandbox, &["--files-from", "list", "-o", "out/"]);
     let ends = found.ends();
     let text = absolute.to_str().unwrap();
     assert_eq!(ends[text], "fixed");
@@ -303,7 +302,7 @@ fn paths_are_listed_in_a_file_or_on_standard_input() {
         (vec!["-0"], zeros),
         (vec!["--null"], "x/new\nline.tar\0y/a.tar\0"),
     ] {
-        let line = ["fix", "--files-from", "-", "-o", "zeros", "--force"];
+        let line = ["fix", "--files-from", "-", "-o", "zeros/", "--force"];
         let mut child = sandbox
             .command()
             .args(line)
@@ -319,7 +318,7 @@ fn paths_are_listed_in_a_file_or_on_standard_input() {
         assert!(sandbox.path("zeros/x/new\nline.tar").exists());
     }
     let found = sandbox
-        .ocify(&["fix", "--files-from", "none", "-o", "out2"])
+        .ocify(&["fix", "--files-from", "none", "-o", "out2/"])
         .exits(1);
     assert!(
         found.stderr.contains("cannot read none"),
@@ -419,12 +418,12 @@ fn impossible_requests_are_refused_before_any_work() {
     symlink("in", sandbox.path("link")).unwrap();
     let before = tree(sandbox.root());
     #[rustfmt::skip]
-    let cases: [(&[&str], i32, &str); 19] = [
+    let cases: [(&[&str], i32, &str); 28] = [
         (&["in", "-o", "in"], 1, "the input in is the output"),
         (&["in", "-o", "in/out"], 1, "the input in contains the output"),
         (&["in", "-o", "link/deep/out"], 1, "contains the output"),
         (&["in/sub", "-o", "in"], 1, "the input in/sub is inside the output"),
-        (&["in/a.tar", "other/a.tar", "-o", "out"], 1, "in/a.tar and other/a.tar would have the same output a.tar"),
+        (&["in/a.tar", "other/a.tar", "-o", "out/"], 1, "in/a.tar and other/a.tar would have the same output a.tar"),
         (&["in/a.tar", "layout", "-o", "in"], 1, "the input in/a.tar is inside the output"),
         (&["in", "-o", "file"], 1, "the output file exists and is not a directory"),
         (&["in", "-o", "none/out"], 1, "the parent directory of the output none/out does not exist"),
@@ -437,7 +436,16 @@ fn impossible_requests_are_refused_before_any_work() {
         (&["in", "-o", "out", "--shard", "auto"], 2, "--shard auto found none of"),
         (&["in/a.tar", "-o", "out.tar", "--copy-others"], 2, "--copy-others requires many inputs"),
         (&["layout", "-o", "out.tar", "--shard", "1/2"], 2, "--shard requires many inputs"),
-        (&["in/a.tar", "--dry-run", "--digest-map", "m"], 2, "--digest-map requires many inputs"),
+        (&["in/a.tar", "other/a.tar", "-o", "merged.tar"], 2, "several inputs require an OUTPUT that is a directory: merged.tar is not an existing one and does not end in /"),
+        (&["in/a.tar", "layout", "-o", "file"], 2, "several inputs require an OUTPUT that is a directory"),
+        (&["--files-from", "file", "-o", "new"], 2, "--files-from requires an OUTPUT that is a directory"),
+        (&["in", "-o", "out.tar"], 2, "a directory of inputs requires an OUTPUT that is a directory: out.tar is named like an archive"),
+        (&["in", "-o", "OUT.TZST", "--layout"], 2, "OUT.TZST is named like an archive"),
+        (&["in", "-o", "layout"], 1, "the output directory layout is an image layout"),
+        (&["in/a.tar", "-o", "layout/"], 1, "the output directory layout/ is an image layout"),
+        (&["in/a.tar", "-", "-o", "out/"], 2, "standard input must be the only INPUT"),
+        (&["in/a.tar", "other/a.tar", "-o", "in/", "--copy-others"], 2, "--copy-others has no effect"),
+        (&["in/a.tar", "layout", "-o", "in/", "--include", "*.tar", "--exclude", "x"], 1, "is inside the output"),
         (&["-o", "out"], 2, "INPUT"),
     ];
     for (args, code, part) in cases {

@@ -225,7 +225,7 @@ fn a_second_interrupt_stops_immediately() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
     // It waits for a path that never comes.
-    command.args(["fix", "--files-from", "-", "-o", "out"]);
+    command.args(["fix", "--files-from", "-", "-o", "out/"]);
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     while !has_staging(&sandbox.path("out")) {

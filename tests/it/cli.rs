@@ -56,13 +56,13 @@ fn text_reports_match_the_golden_files() {
         ("buildkit-oci-attest-zstd-ocifalse.tar", "-o fixed.tar"),
         (
             "buildkit-oci-multi-attest-zstd-ocifalse.tar",
-            "-o fixed.tar --platform linux/arm64",
+            "-o fixed.tar --docker-platform linux/arm64",
         ),
         (
             "buildkit-oci-attest-zstd-ocifalse.tar",
             "-o fixed.tar --attestations drop",
         ),
-        ("buildkit-cache-list-ocifalse", "-o fixed/"),
+        ("buildkit-cache-list-ocifalse", "-o fixed"),
         ("containerd17-export-multi.tar", "-o fixed.tar"),
         ("docker26g-save-names.tar", "-o fixed.tar"),
         ("podman-ocidir", "-o fixed.tar"),
@@ -103,7 +103,7 @@ fn error_messages_match_the_golden_files() {
         "fix app.tar -o app.tar",
         "fix app.tar -o cut.tar",
         "fix app.tar -o none/fixed.tar",
-        "fix app.tar -o fixed.tar --platform linux/arm64",
+        "fix app.tar -o fixed.tar --docker-platform linux/arm64",
         "fix app.tar",
     ] {
         let run = sandbox.ocify(&line.split_whitespace().collect::<Vec<_>>());
@@ -237,10 +237,11 @@ fn the_metadata_file_has_the_keys_of_buildx() {
             .map_or(0, |text| text.split(',').count());
         assert_eq!(found, names, "{name}: {metadata:#}");
     }
-    // A dry run, and a run that fails, write none.
+    // A run that fails writes none, and a dry run has none to write.
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", right_layout().tar());
-    sandbox.ocify(&["fix", "in.tar", "--dry-run", "--metadata-file", "m.json"]);
+    let run = sandbox.ocify(&["fix", "in.tar", "--dry-run", "--metadata-file", "m.json"]);
+    assert_eq!(run.code, 2, "{run:#?}");
     sandbox
         .ocify(&["fix", "in.tar", "-o", "in.tar", "--metadata-file", "m.json"])
         .exits(1);

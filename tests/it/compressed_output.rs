@@ -90,13 +90,43 @@ fn the_output_name_selects_the_compression() {
             assert!(sandbox.read("again.tar") == plain, "{output}");
         }
     }
-    // Other suffixes have no meaning, and directories are never compressed.
-    for output in ["o.gzip", "o.xz", "o.tar.bz2", "gz"] {
+    // Case does not matter, other suffixes have no meaning, and directories are never compressed.
+    for (output, magic) in [("O.TAR.GZ", &[0x1f, 0x8b][..]), ("o.Zst", &[0x28, 0xb5])] {
+        sandbox.fix("small.tar", output).exits(0);
+        assert!(sandbox.read(output).starts_with(magic), "{output}");
+    }
+    for output in ["o.gzip", "gz"] {
         sandbox.fix("small.tar", output).exits(0);
         check_output(&sandbox.path(output));
     }
     sandbox.fix("small.tar", "layout.tar.gz/").exits(0);
     check_output(&sandbox.path("layout.tar.gz"));
+}
+
+#[test]
+fn formats_that_are_not_written_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", sample());
+    for (output, format) in [
+        ("o.tar.xz", "xz"),
+        ("O.TXZ", "xz"),
+        ("o.tar.bz2", "bzip2"),
+        ("o.tbz2", "bzip2"),
+        ("o.tar.lz4", "lz4"),
+        ("o.tar.Z", "compress"),
+        ("o.tar.lzma", "lzma"),
+        ("o.zip", "zip"),
+    ] {
+        for more in [&[][..], &["--archive"], &["--dry-run"]] {
+            let line = [&["fix", "in.tar", "-o", output], more].concat();
+            let run = sandbox.ocify(&line).exits(2);
+            let expected = format!(
+                "cannot write {output}: ocify does not write {format}; use .tar, .tar.gz or .tar.zst"
+            );
+            assert!(run.stderr.contains(&expected), "{line:?}: {run:#?}");
+        }
+    }
+    assert_eq!(sandbox.names(), ["in.tar"]);
 }
 
 #[test]

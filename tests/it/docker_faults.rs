@@ -288,7 +288,7 @@ fn a_skopeo_directory_may_contain_an_index() {
     files.push(Entry::file("manifest.json", &index));
     let fixed = fixed(
         &tar(&files),
-        &["--name", "app:v1", "--platform", "linux/arm64"],
+        &["--name", "app:v1", "--docker-platform", "linux/arm64"],
     );
     assert_eq!(
         fixed.report["images"][0]["digest"],

@@ -14,7 +14,7 @@ fn a_dry_run_reports_what_the_run_does() {
         &["-o", "out.tar"],
         &["-o", "out.tar.gz"],
         &["-o", "out.tzst"],
-        &["-o", "out/"],
+        &["-o", "out", "--layout"],
         &["-o", "out.tar", "--verify", "documents"],
         &["-o", "out.tar", "--attestations", "drop"],
         &["-o", "out.tar", "--oci-mediatypes=false"],

@@ -177,7 +177,7 @@ fn errors_of_bad_archives_have_facts() {
             "odd-layer" => Fix::new(),
             _ => Fix::new().compression(Compression::Gzip),
         };
-        let result = run(&sandbox, fix, Output::path(sandbox.path("out.tar")));
+        let result = run(&sandbox, fix, Output::archive(sandbox.path("out.tar")));
         let expected = expected.replace("<32>", &", manifests[0]".repeat(33));
         check(name, &sandbox, result, code, &expected);
     }
@@ -200,12 +200,12 @@ type Run = fn(&Sandbox) -> Result<()>;
 
 /// With these options.
 fn with(sandbox: &Sandbox, fix: Fix) -> Result<()> {
-    run(sandbox, fix, Output::path(sandbox.path("out.tar")))
+    run(sandbox, fix, Output::archive(sandbox.path("out.tar")))
 }
 
 /// To that path.
 fn to(sandbox: &Sandbox, output: &str) -> Result<()> {
-    run(sandbox, Fix::new(), Output::path(sandbox.path(output)))
+    run(sandbox, Fix::new(), Output::archive(sandbox.path(output)))
 }
 
 /// To a file that is open.
@@ -219,13 +219,13 @@ fn in_place(sandbox: &Sandbox, fix: Fix) -> Result<()> {
 
 fn stopped(sandbox: &Sandbox) -> Result<()> {
     let input = Input::path(sandbox.path("in.tar"));
-    let output = Output::path(sandbox.path("out.tar"));
+    let output = Output::archive(sandbox.path("out.tar"));
     Fix::new().run_observed(input, output, &Stopped).map(drop)
 }
 
 fn inside(sandbox: &Sandbox) -> Result<()> {
     right_layout().write_to(&sandbox.path("layout"));
-    let output = Output::path(sandbox.path("layout/out.tar"));
+    let output = Output::archive(sandbox.path("layout/out.tar"));
     let input = Input::path(sandbox.path("layout"));
     Fix::new().run(input, output).map(drop)
 }
@@ -269,7 +269,7 @@ fn leave_journal(sandbox: &Sandbox) {
 const RUNS: [(&str, Run, Code, &str); 22] = [
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
     ("no docker type", |s| with(s, Fix::new().media_types(MediaTypes::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),
-    ("platform", |s| with(s, Fix::new().platform("linux/s390x".parse().unwrap())), Code::PlatformNotFound, "expected linux/s390x found linux/amd64"),
+    ("platform", |s| with(s, Fix::new().docker_platform("linux/s390x".parse().unwrap())), Code::PlatformNotFound, "expected linux/s390x found linux/amd64"),
     ("image", |s| with(s, Fix::new().image(ImageChoice::Number(3))), Code::ImageNotFound, "expected number 3 found 1: one:1, 2: two:1"),
     ("renamed", |s| with(s, Fix::new().rename(name("three:1"), name("four:1"))), Code::ImageNotFound, "expected three:1 found one:1, two:1"),
     ("several", |s| with(s, Fix::new().name(name("app:v1"))), Code::SeveralImages, "found one:1, two:1"),
@@ -282,7 +282,7 @@ const RUNS: [(&str, Run, Code, &str); 22] = [
     ("input", |s| to(s, "in.tar"), Code::OutputIsInput, "path in.tar"),
     ("inside", inside, Code::OutputInInput, "path layout/out.tar"),
     ("no parent", |s| to(s, "none/out.tar"), Code::ParentMissing, "path none"),
-    ("filled", |s| { fs::create_dir(s.path("out")).unwrap(); s.put("out/x", "x"); to(s, "out/") }, Code::OutputNotEmpty, "path out"),
+    ("filled", |s| { fs::create_dir(s.path("out")).unwrap(); s.put("out/x", "x"); run(s, Fix::new(), Output::layout(s.path("out"))) }, Code::OutputNotEmpty, "path out"),
     ("in place", |s| in_place(s, Fix::new().compression(Compression::Zstd)), Code::InPlaceRefused, "path in.tar document index.json, manifests[1], layers[0]"),
     ("not a file", |s| { fs::remove_file(s.path("in.tar")).unwrap(); fs::create_dir(s.path("in.tar")).unwrap(); in_place(s, Fix::new()) }, Code::InPlaceRefused, "path in.tar"),
     ("busy", |s| { let held = File::open(s.path("in.tar")).unwrap(); held.lock_shared().unwrap(); in_place(s, Fix::new()) }, Code::FileBusy, "path in.tar"),

@@ -18,7 +18,7 @@ fn in_place_fixes_are_equivalent_to_new_archives() {
     let archives = fixtures().into_iter().filter(|name| name.ends_with(".tar"));
     for name in archives.filter(|name| !REFUSED.contains(&name.as_str())) {
         let platform: &[&str] = if name.contains("-multi") {
-            &["--platform", "linux/amd64"]
+            &["--docker-platform", "linux/amd64"]
         } else {
             &[]
         };

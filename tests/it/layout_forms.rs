@@ -40,7 +40,7 @@ fn rules(found: &Fixed) -> Vec<&str> {
 fn equivalent_archives_give_the_same_output() {
     let right = right_layout();
     let sample = sample();
-    let expected = fixed(&sample.tar(), &["--platform", "linux/amd64"]).bytes;
+    let expected = fixed(&sample.tar(), &["--docker-platform", "linux/amd64"]).bytes;
     for root in ["index.json", "oci-layout"] {
         for (name, bytes) in every_form(&right.entries(), root) {
             let found = fixed(&bytes, &[]);
@@ -51,7 +51,7 @@ fn equivalent_archives_give_the_same_output() {
             assert_eq!(rules(&found), form, "{name}");
         }
         for (name, bytes) in every_form(&sample.entries(), root) {
-            let found = fixed(&bytes, &["--platform", "linux/amd64"]);
+            let found = fixed(&bytes, &["--docker-platform", "linux/amd64"]);
             assert!(found.bytes == expected, "{name}");
         }
     }

@@ -45,6 +45,7 @@ mod normalize;
 mod operations;
 mod option_files;
 mod outer;
+mod output_names;
 mod public_items;
 mod readme;
 mod recompress;

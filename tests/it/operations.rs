@@ -87,7 +87,7 @@ fn every_output_equals_that_of_the_command() {
     fix.run(input(&sandbox), Output::layout(at("layout")))
         .unwrap();
     let packed = Input::open(at("layout")).unwrap();
-    let again = fix.run(packed, Output::path(at("c.tar"))).unwrap();
+    let again = fix.run(packed, Output::archive(at("c.tar"))).unwrap();
     assert_eq!(again.plan.summary.changes, []);
     assert!(sandbox.read("a.tar") == sandbox.read("c.tar"));
 

@@ -347,10 +347,10 @@ fn many_layers_need_few_temporary_files() {
     let layers = (0..200).map(layer).collect();
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", Layout::of(&Image::oci(layers), NAME).tar());
-    for output in ["out.tar", "layout/"] {
+    for (option, output) in [("--archive", "out.tar"), ("--layout", "layout")] {
         let mut command = sandbox.limited("-n", 40);
-        let line = ["fix", "in.tar", "-o", output, "--compression", "gzip"];
-        run(command.args(line)).exits(0);
+        let line = ["fix", "in.tar", option, "-o", output];
+        run(command.args(line).args(["--compression", "gzip"])).exits(0);
         check_output(&sandbox.path(output));
     }
 }

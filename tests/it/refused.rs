@@ -187,17 +187,18 @@ fn outputs_that_would_destroy_something_are_refused() {
     sandbox.put("in.tar", &bytes);
     sandbox.put("old.tar", "old");
     right_layout().write_to(&sandbox.path("layout"));
+    sandbox.put("layout/in.tar", &bytes);
     fs::hard_link(sandbox.path("in.tar"), sandbox.path("hard.tar")).unwrap();
     symlink("in.tar", sandbox.path("soft.tar")).unwrap();
     symlink("gone.tar", sandbox.path("dangling.tar")).unwrap();
     symlink("layout", sandbox.path("way-in")).unwrap();
-    fs::create_dir(sandbox.path("full")).unwrap();
-    sandbox.put("full/file", "");
+    fs::create_dir_all(sandbox.path("full/in")).unwrap();
+    sandbox.put("full/in/file", "");
     let before = tree(sandbox.root());
     #[rustfmt::skip]
-    let cases: [(&str, &str, &[&str], &str, &str); 17] = [
+    let cases: [(&str, &str, &[&str], &str, &str); 20] = [
         ("in.tar", "old.tar", &[], "output-exists", "the output old.tar already exists"),
-        ("in.tar", "old.tar/", &["--force"], "output-exists", "old.tar/ exists and is not a directory"),
+        ("in.tar", "old.tar/", &["--force"], "output-exists", "old.tar exists and is not a directory"),
         ("in.tar", "in.tar", &[], "output-is-input", "the output in.tar is the input"),
         ("in.tar", "in.tar", &["--force"], "output-is-input", "in.tar"),
         ("in.tar", "./in.tar", &["--force"], "output-is-input", "in.tar"),
@@ -207,12 +208,15 @@ fn outputs_that_would_destroy_something_are_refused() {
         ("in.tar", "dangling.tar", &["--force"], "output-exists", "dangling.tar"),
         ("in.tar", "none/out.tar", &[], "parent-missing", "the parent directory none of the output"),
         ("in.tar", "in.tar/out.tar", &[], "parent-missing", "in.tar"),
-        ("in.tar", "full", &["--force"], "output-not-empty", "the output directory full is not empty"),
-        ("in.tar", "full/", &[], "output-not-empty", "full"),
+        ("in.tar", "full", &["--layout", "--force"], "output-not-empty", "the output directory full/in is not empty"),
+        ("in.tar", "full", &["--layout"], "output-not-empty", "full/in"),
+        ("in.tar", "layout/", &[], "output-exists", "the output layout already exists"),
+        ("in.tar", "layout", &["--force"], "output-exists", "layout exists and is not a regular file"),
+        ("layout/in.tar", "layout/", &["--force"], "output-is-input", "the output layout contains the input layout/in.tar"),
         ("layout", "layout", &["--force"], "output-is-input", "layout"),
         ("layout", "layout/blobs/out.tar", &[], "output-in-input", "layout/blobs/out.tar is inside the input layout"),
         ("layout", "way-in/out.tar", &[], "output-in-input", "way-in/out.tar"),
-        ("layout", "layout/new/", &[], "output-in-input", "layout/new/"),
+        ("layout", "layout/new/", &[], "output-in-input", "layout/new"),
     ];
     for (input, output, options, code, part) in cases {
         let run = sandbox.fix_with(input, output, options);
@@ -303,7 +307,7 @@ fn usage_errors_have_no_report() {
         &["fix", "in.tar"],
         &["fix", "in.tar", "-o"],
         &["fix", "in.tar", "-o", "out.tar", "--format", "xml"],
-        &["fix", "in.tar", "-o", "out.tar", "--platform", "amd64"],
+        &["fix", "in.tar", "-o", "out.tar", "--docker-platform", "amd64"],
         &["fix", "in.tar", "-o", "out.tar", "--jobs", "0"],
         &["fix", "in.tar", "-o", "out.tar", "--attestations", "maybe"],
     ];

@@ -171,13 +171,11 @@ fn a_directory_and_an_archive_have_the_same_contents() {
         let directory = Contents::read(&sandbox.path("layout"));
         assert!(archive == directory, "{name}");
         check_output(&sandbox.path("layout"));
-        // An existing empty directory is filled in the same way.
-        fs::create_dir(sandbox.path("empty")).unwrap();
-        sandbox.fix(fixture(&name), "empty").exits(0);
-        assert!(
-            Contents::read(&sandbox.path("empty")) == directory,
-            "{name}"
-        );
+        // An empty directory with the name of the output is filled in the same way.
+        fs::create_dir_all(sandbox.path("into/layout")).unwrap();
+        sandbox.fix("layout", "into").exits(0);
+        let filled = Contents::read(&sandbox.path("into/layout"));
+        assert!(filled == directory, "{name}");
         // And back: the layout packs to the same archive.
         sandbox.fix("layout", "back.tar").exits(0);
         assert!(
@@ -295,7 +293,7 @@ fn the_platform_option_selects_the_image_in_manifest_json() {
         for architecture in ["amd64", "arm64"] {
             let output = format!("{architecture}.tar");
             let platform = format!("linux/{architecture}");
-            let run = sandbox.fix_with(fixture(name), &output, &["--platform", &platform]);
+            let run = sandbox.fix_with(fixture(name), &output, &["--docker-platform", &platform]);
             let report = run.exits(0).json();
             let facts = check_output(&sandbox.path(&output));
             assert_eq!(facts.tags.len(), 1, "{name}");
@@ -318,7 +316,11 @@ fn the_platform_option_selects_the_image_in_manifest_json() {
             assert!(sandbox.read(&output) == sandbox.read(&again), "{name}");
         }
         assert_eq!(configs.len(), 2, "{name}");
-        let run = sandbox.fix_with(fixture(name), "none.tar", &["--platform", "linux/s390x"]);
+        let run = sandbox.fix_with(
+            fixture(name),
+            "none.tar",
+            &["--docker-platform", "linux/s390x"],
+        );
         let report = run.exits(1).json();
         assert_eq!(report["error"]["code"], "platform-not-found");
         let message = report["error"]["message"].as_str().unwrap();

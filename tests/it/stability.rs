@@ -16,7 +16,7 @@ fn outputs_have_the_pinned_digests() {
         // What manifest.json describes must not depend on the machine.
         let is_multi = name.starts_with("buildkit-oci-multi-");
         let arguments: &[&str] = if is_multi {
-            &["--platform", "linux/amd64"]
+            &["--docker-platform", "linux/amd64"]
         } else {
             &[]
         };

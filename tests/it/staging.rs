@@ -33,16 +33,16 @@ enum Staging {
 }
 
 impl Staging {
-    fn output(self) -> &'static str {
+    fn option(self) -> &'static str {
         match self {
-            Staging::Directory => "out/",
-            Staging::File => "out",
+            Staging::Directory => "--layout",
+            Staging::File => "--archive",
         }
     }
 
     /// The command, which is the process itself; `None` if it cannot be run here.
     fn command(self, sandbox: &Sandbox) -> Option<Command> {
-        let line = ["fix", "in.tar", "-o", self.output(), "--jobs", "1"];
+        let line = ["fix", "in.tar", self.option(), "-o", "out", "--jobs", "1"];
         let mut command = match self {
             Staging::Directory => sandbox.command(),
             Staging::File => {
@@ -121,7 +121,8 @@ fn leftovers_of_a_killed_run_are_removed_by_the_next() {
             assert!(left[0].starts_with(".out.") && left[0].ends_with(".ocify-tmp"));
         }
         // A run does not remove leftovers of other outputs.
-        sandbox.ocify(&["fix", "in.tar", "-o", "other/"]).exits(0);
+        let other = ["fix", "in.tar", "--layout", "-o", "other"];
+        sandbox.ocify(&other).exits(0);
         assert_eq!(staged(&sandbox).len(), 1, "{staging:?}");
         run(&mut command).exits(0);
         assert_eq!(sandbox.names(), ["in.tar", "other", "out"], "{staging:?}");

@@ -173,11 +173,11 @@ fn streams_and_files_can_be_combined() {
     let expected = by_file(&bytes, &[]);
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", &bytes);
-    let from_stdin = |output: &str| {
+    let from_stdin = |option: &str, output: &str| {
         let mut command = sandbox.command();
-        pipe(command.args(["fix", "-", "-o", output]), &bytes).exits(0)
+        pipe(command.args(["fix", "-", option, "-o", output]), &bytes).exits(0)
     };
-    let piped = from_stdin("out.tar");
+    let piped = from_stdin("--archive", "out.tar");
     assert!(sandbox.read("out.tar") == expected);
     assert!(
         piped.err.contains("the output is not a stream"),
@@ -189,7 +189,7 @@ fn streams_and_files_can_be_combined() {
         shown.starts_with("standard input → out.tar: fixed"),
         "{shown}"
     );
-    from_stdin("out/");
+    from_stdin("--layout", "out");
     assert!(Contents::read(&sandbox.path("out")) == Contents::from_tar(&expected));
     for input in ["in.tar", "out", "out.tar"] {
         let mut command = sandbox.command();
@@ -224,7 +224,7 @@ fn options_work_on_streams() {
     for options in [
         &["--name", "example.com/app:v2"][..],
         &["--rename", "app:v1=app:v2"],
-        &["--platform", "linux/amd64"],
+        &["--docker-platform", "linux/amd64"],
         &["--missing", "error"],
         &["--jobs", "1"],
     ] {

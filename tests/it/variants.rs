@@ -58,7 +58,7 @@ fn an_image_without_tar_layers_is_not_described_beside_one_with() {
                 }
                 let index = layout.index_of(OCI_INDEX, children);
                 layout.root(vec![named(index, NAME)]);
-                for options in [&[][..], &["--platform", "linux/amd64"]] {
+                for options in [&[][..], &["--docker-platform", "linux/amd64"]] {
                     let found = fixed(&layout.tar(), options);
                     assert_eq!(described(&found), config_of(&layout, &tar));
                     assert_eq!(found.report["findings"], json!([]), "{media_type}");
@@ -114,7 +114,7 @@ fn a_variant_is_described_if_there_is_no_other() {
         ],
     );
     layout.root(vec![named(index, NAME)]);
-    let found = fixed(&layout.tar(), &["--platform", "linux/amd64"]);
+    let found = fixed(&layout.tar(), &["--docker-platform", "linux/amd64"]);
     assert_eq!(described(&found), config_of(&layout, &variant));
     assert_eq!(found.report["images"][0]["platform"], "linux/amd64");
 }

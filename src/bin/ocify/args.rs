@@ -2,6 +2,7 @@
 
 mod batch;
 mod demands;
+mod effect;
 mod values;
 
 use std::num::NonZeroUsize;
@@ -53,8 +54,10 @@ Exit codes:
 const FIX_EXAMPLES: &str = "\
 Examples:
   ocify fix app.tar -o fixed.tar             rewrite an archive
+  ocify fix app.tar -o fixed/                the same, to fixed/app.tar
   ocify fix layout/ -o fixed.tar             pack an image layout directory
-  ocify fix app.tar -o layout/               unpack into an image layout directory
+  ocify fix app.tar --layout -o app          unpack into an image layout directory
+  ocify fix cache/ -o cache-oci              rewrite a BuildKit cache, which stays a directory
   … | ocify fix - | docker load              fix an archive in a pipeline
   ocify fix --in-place app.tar               fix the archive in place, in milliseconds
   ocify fix app.tar --dry-run                show what would change; exit with 3 if anything would
@@ -65,11 +68,52 @@ Examples:
 
 Many inputs: given a directory that is not an image layout, several inputs, or --files-from, ocify \
 fixes many archives and layouts in one run. It searches directories and recognizes archives and \
-layouts by their content. OUTPUT is then a directory, and ocify recreates the input tree in it. If \
-one input fails, ocify continues with the others. Run the same command again to resume: outputs \
-that are already complete are kept.
+layouts by their content. OUTPUT is then a directory. ocify recreates the tree below a directory \
+INPUT in it, and creates it if the name is new. For several inputs and --files-from, OUTPUT must \
+exist or end in `/`. If one input fails, ocify continues with the others. Run the same command \
+again to resume: outputs that are already complete are kept.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
+
+/// What `--recover` would ignore: all except how it reports.
+const NOT_TO_RECOVER: [&str; 36] = [
+    "archive",
+    "attestations",
+    "compression",
+    "compression_level",
+    "copy_others",
+    "digest_map",
+    "docker_platform",
+    "dry_run",
+    "engines",
+    "exclude",
+    "fail_fast",
+    "files_from",
+    "force",
+    "gzip_members",
+    "image",
+    "in_place",
+    "include",
+    "jobs",
+    "layout",
+    "lenient",
+    "link",
+    "max_ratio",
+    "max_window",
+    "metadata_file",
+    "missing",
+    "name",
+    "null",
+    "oci_mediatypes",
+    "output",
+    "platform",
+    "rename",
+    "report",
+    "shard",
+    "spool_dir",
+    "sync",
+    "verify",
+];
 
 /// The options of `fix`.
 #[derive(Clone, Debug, Args)]
@@ -78,14 +122,30 @@ pub(crate) struct Fix {
     #[arg(value_name = "INPUT", required_unless_present = "files_from")]
     pub(crate) inputs: Vec<PathBuf>,
 
-    /// Where to write: an archive, an image layout directory if it ends with `/`, or `-` for standard output
+    /// Where to write: a file name, a directory to write into, or `-` for standard output
     ///
-    /// If OUTPUT is an existing empty directory, ocify writes an image layout into it. ocify never
-    /// changes the input, and the output appears only when it is complete. On standard output,
-    /// index.json and manifest.json are written last. Not needed with --dry-run or if INPUT is `-`.
-    /// With many inputs, OUTPUT is the directory for all outputs.
+    /// As with cp, a name that ends in `/` or is an existing directory means into that directory,
+    /// under the input's own name. Any other name is the name of the output. With a suffix of an
+    /// archive (.tar, .tar.gz, .tgz, .tar.zst, .tzst), the output is an archive, compressed
+    /// accordingly. Without one, it has the form of the input: an archive, or a directory if INPUT is
+    /// an image layout or a BuildKit cache. --layout and --archive choose the form. ocify never changes
+    /// the input, replaces an existing output only with --force, and the output appears only when it
+    /// is complete. On standard output, index.json and manifest.json are written last. Not needed with
+    /// --dry-run or if INPUT is `-`.
     #[arg(short, long, value_name = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Write image layout directories, even from archives
+    ///
+    /// In a directory, the output for app.tar is named app. A name that is given is used as it is.
+    #[arg(long, conflicts_with_all = ["archive", "in_place"])]
+    pub(crate) layout: bool,
+
+    /// Write archives, even from image layout directories
+    ///
+    /// In a directory, the output for the layout app is named app.tar.
+    #[arg(long, conflicts_with = "in_place")]
+    pub(crate) archive: bool,
 
     /// Fix INPUT in place: write only what differs, in milliseconds even if INPUT is large
     ///
@@ -93,15 +153,17 @@ pub(crate) struct Fix {
     /// the Docker archive are left unchanged. If a change does not fit, ocify refuses before it
     /// writes anything. After a crash, a journal beside the file makes it possible to restore the
     /// file: the next ocify run on the file does that first.
-    #[arg(long, conflicts_with_all = ["output", "force"])]
+    #[arg(long, conflicts_with_all = ["output", "force", "link", "spool_dir", "copy_others"])]
     pub(crate) in_place: bool,
 
     /// Restore INPUT after an in-place fix that was interrupted, and do nothing else
-    #[arg(long, conflicts_with_all = ["output", "in_place", "dry_run", "metadata_file"])]
+    #[arg(long, conflicts_with_all = NOT_TO_RECOVER)]
     pub(crate) recover: bool,
 
     /// Show what would change without writing anything, and exit with code 3 if anything would
-    #[arg(long)]
+    ///
+    /// OUTPUT and the options that only concern how it is written can stay on the command line.
+    #[arg(long, conflicts_with = "metadata_file")]
     pub(crate) dry_run: bool,
 
     /// Format of the report, written to standard output, or to standard error if standard output is in use
@@ -115,9 +177,14 @@ pub(crate) struct Fix {
     /// Which platform manifest.json describes if an image has several
     ///
     /// Docker before version 25 loads the image that manifest.json describes. By default, this is
-    /// the one for this machine's architecture, if there is one. Example: linux/arm64.
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<Platform>,
+    /// the one for this machine's architecture, if there is one. A platform is OS/ARCH[/VARIANT], such
+    /// as linux/arm64.
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) docker_platform: Option<Platform>,
+
+    /// Refused: users of docker and buildx expect it to keep only these platforms, which ocify cannot do yet.
+    #[arg(long, hide = true, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<String>,
 
     /// Keep or drop attestations: provenance and software bills of materials
     #[arg(long, value_enum, default_value_t = Attestations::Keep, value_name = "KEEP|DROP", hide_possible_values = true)]
@@ -133,13 +200,15 @@ pub(crate) struct Fix {
 
     /// Compression level: 0 to 12 for gzip, 1 to 22 for zstd [default: gzip 6, zstd 3]
     ///
-    /// Higher levels need more memory. Larger layers do not.
+    /// Higher levels need more memory. Larger layers do not. Requires --compression or --for.
     #[arg(long, value_name = "N")]
     pub(crate) compression_level: Option<i32>,
 
-    /// Write each gzip layer as many members, using all processors, or as a single member
-    #[arg(long, value_enum, default_value_t = Members::Multi, value_name = "FORM")]
-    pub(crate) gzip_members: Members,
+    /// Write each gzip layer as many members, using all processors, or as a single member [default: multi]
+    ///
+    /// Requires --compression gzip or --for.
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) gzip_members: Option<Members>,
 
     /// Write OCI media types; `--oci-mediatypes=false` writes Docker's instead
     ///
@@ -192,11 +261,11 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) verify: Option<Verification>,
 
-    /// How to copy blobs from one layout directory to another
-    #[arg(long, value_enum, default_value_t = Linking::Auto, value_name = "HOW")]
-    pub(crate) link: Linking,
+    /// How to copy blobs from one layout directory to another [default: auto]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) link: Option<Linking>,
 
-    /// Replace an existing output
+    /// Replace an existing output: a regular file, or an image layout directory if the output is one
     #[arg(long)]
     pub(crate) force: bool,
 
@@ -207,11 +276,13 @@ pub(crate) struct Fix {
     pub(crate) lenient: bool,
 
     /// Where to store temporary files for a compressed INPUT or for standard input [default: TMPDIR, or /tmp]
+    ///
+    /// Recompressed layers are stored beside OUTPUT, or here if that is standard output.
     #[arg(long, value_name = "DIR")]
     pub(crate) spool_dir: Option<PathBuf>,
 
     /// Refuse an archive or layer that decompresses to more than N times its compressed size
-    #[arg(long, value_name = "N", default_value_t = 1100)]
+    #[arg(long, value_name = "N", default_value_t = 1100, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_ratio: u64,
 
     /// Refuse an archive or layer that needs more than this many MiB of memory to decompress (zstd window, xz dictionary)
@@ -227,6 +298,8 @@ pub(crate) struct Fix {
     pub(crate) jobs: Option<NonZeroUsize>,
 
     /// Return only after the output has been synced to disk, so that it survives a power failure
+    ///
+    /// In-place fixes are always synced.
     #[arg(long)]
     pub(crate) sync: bool,
 
@@ -332,6 +405,21 @@ mod tests {
     }
 
     #[test]
+    fn recovering_refuses_everything_that_it_would_ignore() {
+        let mut all = Cli::command();
+        all.build();
+        let fix = all.find_subcommand("fix").unwrap();
+        let recover = fix.get_arguments().find(|arg| arg.get_id() == "recover");
+        let refused = fix.get_arg_conflicts_with(recover.unwrap());
+        for arg in fix.get_arguments() {
+            let used = ["inputs", "recover", "format", "progress", "help"];
+            let is_used = used.contains(&arg.get_id().as_str());
+            let is_refused = refused.iter().any(|other| other.get_id() == arg.get_id());
+            assert_eq!(is_used, !is_refused, "{}", arg.get_id());
+        }
+    }
+
+    #[test]
     fn standard_input_goes_to_standard_output() {
         for (line, is_stream, is_to_stream) in [
             (&["-"][..], true, true),
@@ -355,20 +443,23 @@ mod tests {
             "app.tar",
             "-o",
             "x",
-            "--platform",
+            "--docker-platform",
             "linux/aarch64",
             "--jobs",
             "3",
         ];
         let args = fix(&line).unwrap();
         assert_eq!(
-            args.platform.as_ref().map(Platform::to_string).as_deref(),
+            args.docker_platform
+                .as_ref()
+                .map(Platform::to_string)
+                .as_deref(),
             Some("linux/arm64")
         );
         assert_eq!(args.jobs().get(), 3);
         for wrong in [
             ["--jobs", "0"],
-            ["--platform", "arm64"],
+            ["--docker-platform", "arm64"],
             ["--format", "xml"],
         ] {
             let line = [&["app.tar", "-o", "x"][..], &wrong].concat();

@@ -1,5 +1,6 @@
 //! Many inputs in one run.
 
+mod claims;
 mod digest_map;
 mod fingerprint;
 mod inputs;
@@ -13,6 +14,7 @@ mod tally;
 mod walk;
 mod work;
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,9 +22,11 @@ use std::thread;
 use std::time::Instant;
 
 use ocify::{
-    Code, Error, Result, command::batch::Summary, command::may_be_image_layout, command::show_path,
+    Code, Error, Result, command::ArchiveSuffix, command::batch::Summary,
+    command::may_be_image_layout, command::show_path,
 };
 
+use self::claims::Claims;
 use self::inputs::{Finder, OutputPlace, Selection, Watch, named};
 use self::options::options_key;
 use self::output::OutputDir;
@@ -31,7 +35,8 @@ pub(crate) use self::shard::{Shard, ShardChoice};
 use self::state::{State, StateOptions};
 use self::tally::Tally;
 use self::work::{Outputs, Worker};
-use crate::args::Fix;
+use crate::args::{Fix, is_standard};
+use crate::destination::{is_directory, output_directory};
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
 
@@ -65,9 +70,40 @@ pub(crate) fn contradiction(args: &Fix) -> Option<String> {
             args.is_for_stream(),
             "with many inputs, OUTPUT must be a directory, not standard output",
         ),
+        (
+            args.inputs.iter().any(|input| is_standard(input)),
+            "standard input must be the only INPUT: it has no name for an output",
+        ),
     ];
     let found = refused.iter().find(|(is_given, _)| *is_given);
-    found.map(|(_, what)| (*what).to_owned())
+    let found = found.map(|(_, what)| (*what).to_owned());
+    found.or_else(|| output_contradiction(args)).or_else(|| {
+        let option = args.many.only_for_directories()?;
+        let may_search =
+            args.many.files_from.is_some() || args.inputs.iter().any(|input| input.is_dir());
+        (!may_search).then(|| {
+            format!("{option} has no effect: it applies to directories that ocify searches")
+        })
+    })
+}
+
+/// An OUTPUT that cannot be a directory for many outputs.
+fn output_contradiction(args: &Fix) -> Option<String> {
+    let output = args.output().filter(|output| !is_directory(output))?;
+    let shown = show_path(output);
+    if args.inputs.len() != 1 || args.many.files_from.is_some() {
+        let what = match args.many.files_from {
+            Some(_) => "--files-from requires",
+            None => "several inputs require",
+        };
+        return Some(format!(
+            "{what} an OUTPUT that is a directory: {shown} is not an existing one and does not end in /"
+        ));
+    }
+    ArchiveSuffix::of(output.file_name().unwrap_or_default())?;
+    Some(format!(
+        "a directory of inputs requires an OUTPUT that is a directory: {shown} is named like an archive"
+    ))
 }
 
 /// How a batch ended, besides what was reported.
@@ -106,12 +142,13 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         }
         other => other?,
     };
-    let made = match args.output() {
-        Some(output) if !args.dry_run => Some(prepare(output)?),
-        _ => None,
+    let output = args.output().filter(|_| !args.dry_run);
+    let created = match output {
+        Some(output) => output_directory(output)?,
+        None => None,
     };
-    let outputs = match &made {
-        Some((output, _)) => Some(open(output, args, shard)?),
+    let outputs = match output {
+        Some(output) => Some(open(output, args, shard)?),
         None => None,
     };
     let stop = Stop {
@@ -131,6 +168,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
             tally: &tally,
             stop: &stop,
         },
+        claims: RefCell::new(Claims::new(args.many.files_from.is_some())),
     };
     let found = all(
         args,
@@ -148,11 +186,9 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         outputs.output_dir.close()?;
         outputs.state.close();
     }
-    if let Some((output, true)) = &made
-        && shard.is_none()
-    {
-        // A directory that was created for nothing, and that no other share is about to use; it is not removed while anything is in it.
-        let _ = std::fs::remove_dir(output);
+    // Another share may be about to use it.
+    if let Some(created) = created.filter(|_| shard.is_none()) {
+        created.remove_if_empty();
     }
     let (summary, trouble) = tally.finish(started.elapsed().as_secs_f64(), &stop.interrupt);
     Ok(End {
@@ -267,43 +303,13 @@ impl Watch for Told<'_> {
     }
 }
 
-/// Creates the output directory if it does not exist; returns whether it did.
-fn prepare(output: &Path) -> Result<(PathBuf, bool)> {
-    let output: PathBuf = output.components().collect();
-    if output.is_dir() {
-        return Ok((output, false));
-    }
-    match std::fs::create_dir(&output) {
-        Ok(()) => Ok((output, true)),
-        // Another share that started at the same moment created it.
-        Err(_) if output.is_dir() => Ok((output, false)),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(
-            Code::OutputExists,
-            format!(
-                "the output {} exists and is not a directory",
-                show_path(&output)
-            ),
-        )
-        .with_path(&output)
-        .with_hint("with many inputs, OUTPUT must be a directory")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
-            Code::ParentMissing,
-            format!(
-                "the parent directory of the output {} does not exist",
-                show_path(&output)
-            ),
-        )
-        .with_path(&output)
-        .with_hint("create it first")),
-        Err(error) => Err(Error::io("create", &output, error)),
-    }
-}
-
 fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
     let options = StateOptions {
         shard,
         options: &options_key(args)?,
     };
+    // A trailing slash would be doubled in paths.
+    let output: &Path = &output.components().collect::<PathBuf>();
     // First the state, whose lock keeps others away.
     let state = State::open(output, options)?;
     if state.is_upgraded() {

@@ -13,9 +13,9 @@ use crate::standard;
 
 /// Refuses an option's file that is also an input, the output or another option's file: writing one would destroy
 /// the other.
-pub(crate) fn conflict(args: &Fix) -> Option<String> {
+pub(crate) fn conflict(args: &Fix, output: Option<&Path>) -> Option<String> {
     let list = args.many.files_from.as_deref();
-    let output = args.output().filter(|_| !args.dry_run);
+    let output = output.filter(|_| !args.dry_run);
     let inputs = args.inputs.iter().map(|input| ("INPUT", input.as_path()));
     let mut seen: Vec<(&str, Identity)> = inputs
         .chain(list.map(|list| ("--files-from", list)))

@@ -5,7 +5,8 @@ use ocify::{
     Verify,
 };
 
-use crate::args::{Attestations, Fix};
+use crate::args::{Attestations, Fix, Linking};
+use crate::destination::{Destination, ImageKind};
 use crate::standard;
 
 /// What was decided about one input, and what was done.
@@ -43,13 +44,31 @@ impl From<Preview> for Done {
 }
 
 /// Fixes one input, or only says what would be done.
-pub(crate) fn fix(args: &Fix, observer: &dyn Observer) -> Result<Done> {
+pub(crate) fn fix(
+    args: &Fix,
+    destination: Option<&Destination>,
+    observer: &dyn Observer,
+) -> Result<Done> {
     let fix = options(args);
     let input = input(args)?;
     if args.dry_run {
-        return Ok(fix.plan_only_observed(input, form(args), observer)?.into());
+        let form = form(args, destination);
+        return Ok(fix.plan_only_observed(input, form, observer)?.into());
     }
-    Ok(fix.run_observed(input, output(args)?, observer)?.into())
+    let output = match destination {
+        Some(destination) => destination.output().overwrite(args.force),
+        None if args.in_place => Output::in_place(),
+        None => Output::from_file(standard::output()?, standard::OUTPUT)?,
+    };
+    let created = match destination {
+        Some(destination) => destination.create_directory()?,
+        None => None,
+    };
+    let result = fix.run_observed(input, output, observer);
+    if let (Err(_), Some(created)) = (&result, created) {
+        created.remove_if_empty();
+    }
+    Ok(result?.into())
 }
 
 fn input(args: &Fix) -> Result<Input> {
@@ -63,21 +82,16 @@ fn input(args: &Fix) -> Result<Input> {
     }
 }
 
-fn output(args: &Fix) -> Result<Output<'static>> {
-    match args.output() {
-        None => Ok(Output::in_place()),
-        Some(_) if args.is_for_stream() => Output::from_file(standard::output()?, standard::OUTPUT),
-        Some(path) => Ok(Output::path(path).overwrite(args.force)),
-    }
-}
-
 /// The form of what would be written.
-pub(crate) fn form(args: &Fix) -> Form {
-    match args.output() {
+fn form(args: &Fix, destination: Option<&Destination>) -> Form {
+    match destination {
+        Some(destination) => destination.output().form(),
         None if args.in_place => Form::Patch,
-        None => Form::default(),
-        Some(_) if args.is_for_stream() => Form::Stream,
-        Some(path) => Output::path(path).form(),
+        None if args.is_for_stream() => Form::Stream,
+        None => {
+            let from = ImageKind::of_input(args.input());
+            args.output_kind().unwrap_or(from).form()
+        }
     }
 }
 
@@ -88,7 +102,7 @@ pub(crate) fn options(args: &Fix) -> ocify::Fix {
         .missing(args.missing.policy())
         .media_types(args.family())
         .gzip_members(args.members())
-        .link(args.link.link())
+        .link(args.link.unwrap_or(Linking::Auto).link())
         .sync(args.sync)
         .limits(args.limits());
     if let Some(jobs) = args.jobs {
@@ -97,8 +111,8 @@ pub(crate) fn options(args: &Fix) -> ocify::Fix {
     if args.lenient {
         fix = fix.strictness(Strictness::Lenient);
     }
-    if let Some(platform) = &args.platform {
-        fix = fix.platform(platform.clone());
+    if let Some(platform) = &args.docker_platform {
+        fix = fix.docker_platform(platform.clone());
     }
     if let Some(compression) = args.compression() {
         fix = fix.compression(compression);

@@ -2,6 +2,7 @@
 
 mod args;
 mod batch;
+mod destination;
 mod files;
 mod fix;
 mod interrupt;

@@ -12,6 +12,7 @@ use ocify::{Code, Error, Recovery, Report, Status, command::json, command::text,
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch::{self, Shard};
+use crate::destination::Destination;
 use crate::files;
 use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
@@ -28,10 +29,12 @@ const WOULD_FIX: u8 = 3;
 
 /// Runs the command line and returns the exit code that the help documents.
 pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line: Vec<OsString> = line.into_iter().collect();
+    let misspelled = misspelled(&line);
     let code = match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
-            Command::Fix(args) => match checked(&args) {
-                Ok(Way::Single) => fix(&args),
+            Command::Fix(args) => match misspelled.map_or_else(|| checked(&args), Err) {
+                Ok(Way::Single(destination)) => fix(&args, destination.as_ref()),
                 Ok(Way::Batch(shard)) => batch(&args, shard),
                 Err(what) => {
                     let _ = wrong_usage(what).print();
@@ -60,28 +63,50 @@ fn wrong_usage(what: String) -> clap::Error {
     about.error(ErrorKind::ArgumentConflict, what)
 }
 
+/// A value that is separated from its option by a space where it has to follow `=`, in words for the user. It would
+/// be an INPUT.
+fn misspelled(line: &[OsString]) -> Option<String> {
+    const OPTION: &str = "--oci-mediatypes";
+    let before_inputs = line.split(|argument| argument == "--").next()?;
+    let mut pairs = before_inputs.windows(2);
+    let value = pairs.find_map(|pair| {
+        let is_value = pair[0] == OPTION && (pair[1] == "false" || pair[1] == "true");
+        is_value.then(|| pair[1].to_string_lossy())
+    })?;
+    Some(format!(
+        "the value of {OPTION} must follow an equals sign: {OPTION}={value}"
+    ))
+}
+
 /// What is to be done.
 enum Way {
-    Single,
+    /// Of a single input, the output goes here, unless it has no name.
+    Single(Option<Destination>),
     /// Of many inputs this share.
     Batch(Option<Shard>),
 }
 
 /// Refuses options that contradict each other, which clap cannot see.
 fn checked(args: &Fix) -> Result<Way, String> {
-    if let Some(what) = args.contradiction().or_else(|| files::conflict(args)) {
+    if let Some(what) = args.contradiction() {
         return Err(what);
     }
     if !batch::is_batch(args) {
-        return match args.many.given().as_slice() {
-            [] => Ok(Way::Single),
-            given => Err(format!(
+        if let given @ [_, ..] = args.many.only_for_many().as_slice() {
+            return Err(format!(
                 "{} requires many inputs: a directory that is not an image layout, several INPUTs or --files-from",
                 given.join(", ")
-            )),
-        };
+            ));
+        }
+        let destination = Destination::of(args)?;
+        let output = destination.as_ref().map(Destination::path);
+        let conflict = args
+            .without_effect_on(destination.as_ref())
+            .or_else(|| files::conflict(args, output));
+        return conflict.map_or(Ok(Way::Single(destination)), Err);
     }
-    if let Some(what) = batch::contradiction(args) {
+    let conflict = batch::contradiction(args).or_else(|| files::conflict(args, args.output()));
+    if let Some(what) = conflict {
         return Err(what);
     }
     let variable = |name: &str| std::env::var(name).ok();
@@ -115,7 +140,7 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
     DONE
 }
 
-fn fix(args: &Fix) -> u8 {
+fn fix(args: &Fix, destination: Option<&Destination>) -> u8 {
     let shown = |path: &Path, is_standard: bool, name: &str| match args.format {
         Format::Text if is_standard => name.to_owned(),
         Format::Text | Format::Json => path.to_string_lossy().into_owned(),
@@ -130,15 +155,17 @@ fn fix(args: &Fix) -> u8 {
         return finish(&report, args);
     }
     let interrupt = Interrupt::default();
-    let result = fix::fix(args, &Single(args)).and_then(|done| match &args.metadata_file {
-        Some(path) if done.blobs.is_some() => {
-            metadata::write(path, &done.plan, &interrupt).map(|()| done)
-        }
-        _ => Ok(done),
-    });
-    let output = match args.in_place {
-        true => Some(input.clone()),
-        false => args
+    let result =
+        fix::fix(args, destination, &Single(args)).and_then(|done| match &args.metadata_file {
+            Some(path) if done.blobs.is_some() => {
+                metadata::write(path, &done.plan, &interrupt).map(|()| done)
+            }
+            _ => Ok(done),
+        });
+    let output = match (args.in_place, destination) {
+        (true, _) => Some(input.clone()),
+        (false, Some(destination)) => Some(destination.path().to_string_lossy().into_owned()),
+        (false, None) => args
             .output()
             .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT)),
     };

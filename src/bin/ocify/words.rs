@@ -114,6 +114,7 @@ impl Wording for Words {
             | Hint::ChooseEmptyDirectory
             | Hint::ChooseDirectoryBelow
             | Hint::GiveOutputName
+            | Hint::ChooseSuffix
             | Hint::CreateDirectory
             | Hint::RedirectElsewhere
             | Hint::RemoveJournal

@@ -106,7 +106,8 @@ impl Sandbox {
         run(self.command().args(args))
     }
 
-    /// `ocify fix INPUT -o OUTPUT --format json`.
+    /// `ocify fix INPUT -o OUTPUT --format json`. An OUTPUT that ends in `/` is written as an image layout directory with this
+    /// name: the option is `--layout -o` and the name lacks the `/`, which would mean *into* this directory.
     pub(crate) fn fix(&self, input: impl AsRef<Path>, output: &str) -> Run {
         self.fix_with(input, output, &[])
     }
@@ -115,7 +116,11 @@ impl Sandbox {
     pub(crate) fn fix_with(&self, input: impl AsRef<Path>, output: &str, more: &[&str]) -> Run {
         let mut command = self.command();
         command.arg("fix").arg(input.as_ref());
-        command.args(["-o", output, "--format", "json"]);
+        match output.strip_suffix('/') {
+            Some(layout) => command.args(["--layout", "-o", layout]),
+            None => command.args(["-o", output]),
+        };
+        command.args(["--format", "json"]);
         run(command.args(more))
     }
 }

@@ -58,8 +58,8 @@ pub(crate) struct Many {
 }
 
 impl Many {
-    /// The options given that have no meaning for a single input, as the user writes them.
-    pub(crate) fn given(&self) -> Vec<&'static str> {
+    /// The options given that have no effect on a single input, as the user writes them.
+    pub(crate) fn only_for_many(&self) -> Vec<&'static str> {
         let all = [
             ("--files-from", self.files_from.is_some()),
             ("--include", !self.include.is_empty()),
@@ -72,6 +72,17 @@ impl Many {
         ];
         let given = all.iter().filter(|(_, is_given)| *is_given);
         given.map(|(name, _)| *name).collect()
+    }
+
+    /// The first option given that has an effect only in directories that are searched, as the user writes it.
+    pub(crate) fn only_for_directories(&self) -> Option<&'static str> {
+        let all = [
+            ("--include", !self.include.is_empty()),
+            ("--exclude", !self.exclude.is_empty()),
+            ("--copy-others", self.copy_others),
+        ];
+        let given = all.iter().find(|(_, is_given)| *is_given);
+        given.map(|(name, _)| *name)
     }
 }
 

@@ -3,6 +3,7 @@
 use ocify::{Compression, GzipMembers, Limits, MediaTypes};
 
 use super::{Fix, Format, LayerCompression, Members};
+use crate::destination::ImageKind;
 
 impl Fix {
     /// What to compress layers with; `None` keeps their compression.
@@ -32,17 +33,35 @@ impl Fix {
 
     /// Whether to write gzip as one member or as many.
     pub(crate) fn members(&self) -> GzipMembers {
-        match self.gzip_members {
+        match self.gzip_members.unwrap_or(Members::Multi) {
             Members::Multi => GzipMembers::Multi,
             Members::Single => GzipMembers::Single,
         }
     }
 
+    /// What outputs are to be, if an option says so.
+    pub(crate) fn output_kind(&self) -> Option<ImageKind> {
+        match (self.archive, self.layout) {
+            (true, _) => Some(ImageKind::Archive),
+            (_, true) => Some(ImageKind::Layout),
+            _ => None,
+        }
+    }
+
     /// Conflicts between options that clap cannot check.
     pub(crate) fn contradiction(&self) -> Option<String> {
-        self.place_contradiction()
+        self.unsupported()
+            .or_else(|| self.place_contradiction())
             .or_else(|| self.stdout_contradiction())
             .or_else(|| self.form_contradiction())
+            .or_else(|| self.without_effect())
+    }
+
+    /// An option that users of other tools expect, and that means something else there.
+    fn unsupported(&self) -> Option<String> {
+        (!self.platform.is_empty()).then(|| {
+            "--platform is not supported yet: it is reserved for keeping only some platforms of an image; to choose the platform that manifest.json describes, use --docker-platform".to_owned()
+        })
     }
 
     fn place_contradiction(&self) -> Option<String> {
@@ -100,7 +119,7 @@ impl Fix {
             Compression::Uncompressed => {
                 return Some("--compression uncompressed does not have levels".to_owned());
             }
-            Compression::Gzip if self.gzip_members == Members::Single => (0, 9),
+            Compression::Gzip if self.gzip_members == Some(Members::Single) => (0, 9),
             Compression::Gzip => (0, 12),
             Compression::Zstd => (1, 22),
         };

@@ -1,5 +1,6 @@
 //! The inputs of a batch: what was named, what is listed, and what is found below directories.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -10,11 +11,13 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobSet, GlobSetBuilder};
 use ocify::{Code, Error, Result, command::is_image_layout, command::show_path};
 
+use super::claims::Claims;
 use super::fingerprint::Fingerprint;
 use super::queue::{Queue, Task, TaskKind};
 use super::shard::Shard;
 use super::walk::{Found, FoundKind, Walk};
 use crate::args::{Fix, Pattern};
+use crate::destination::{ImageKind, last_part, output_name};
 
 /// A file or directory that was named, and the path of its outputs below the output directory.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub(crate) fn named(args: &Fix) -> Result<Vec<Named>> {
     for path in &args.inputs {
         let relative = match is_alone {
             true => PathBuf::new(),
-            false => last_part(path)?,
+            false => last_part(path).into(),
         };
         if let Some(other) = seen.insert(relative.clone(), path) {
             return Err(Error::new(
@@ -55,15 +58,6 @@ pub(crate) fn named(args: &Fix) -> Result<Vec<Named>> {
         });
     }
     Ok(named)
-}
-
-fn last_part(path: &Path) -> Result<PathBuf> {
-    if let Some(name) = path.file_name() {
-        return Ok(name.into());
-    }
-    // Such as `.` and `..`, whose real name counts.
-    let real = fs::canonicalize(path).map_err(|error| Error::io("open", path, error))?;
-    Ok(real.file_name().unwrap_or("root".as_ref()).into())
 }
 
 /// The path of an output for a listed input: as it is listed, but never leading out.
@@ -217,6 +211,7 @@ pub(crate) struct Finder<'a> {
     pub(crate) shard: Option<Shard>,
     pub(crate) queue: &'a Queue,
     pub(crate) watch: &'a dyn Watch,
+    pub(crate) claims: RefCell<Claims>,
 }
 
 impl Finder<'_> {
@@ -338,9 +333,11 @@ impl Finder<'_> {
     }
 
     fn push(&self, path: PathBuf, relative: PathBuf, kind: TaskKind, len: u64, next: &mut u64) {
-        // Every share numbers alike, so that what several report can be put together in order.
+        // Every share numbers and claims alike, so that what several report can be put together in order.
         let number = *next;
         *next += 1;
+        let output = self.output(&relative, &kind);
+        let kind = self.claimed(&path, &output, kind);
         if self.shard.is_some_and(|shard| !shard.contains(&relative)) {
             return;
         }
@@ -349,9 +346,45 @@ impl Finder<'_> {
             number,
             path,
             relative,
+            output,
             kind,
             len,
         });
+    }
+
+    /// The path of the output below the output directory.
+    fn output(&self, relative: &Path, kind: &TaskKind) -> PathBuf {
+        let from = match kind {
+            TaskKind::Archive { .. } => ImageKind::Archive,
+            TaskKind::Layout => ImageKind::Layout,
+            TaskKind::Copy(_) | TaskKind::Link | TaskKind::Report(_) => return relative.to_owned(),
+        };
+        let to = self.args.output_kind().unwrap_or(from);
+        output_name(relative, from, to)
+    }
+
+    /// The same kind of task, unless its output belongs to another.
+    fn claimed(&self, path: &Path, output: &Path, kind: TaskKind) -> TaskKind {
+        if self.args.output().is_none() || matches!(kind, TaskKind::Report(_)) {
+            return kind;
+        }
+        let Err(other) = self.claims.borrow_mut().claim(output, path) else {
+            return kind;
+        };
+        let error = Error::new(
+            Code::OutputExists,
+            format!(
+                "the output {} of {} conflicts with that of {}",
+                show_path(output),
+                show_path(path),
+                show_path(&other)
+            ),
+        );
+        TaskKind::Report(
+            error
+                .with_path(path)
+                .with_hint("rename one of them, or skip it with --exclude"),
+        )
     }
 }
 

@@ -4,6 +4,7 @@ use ocify::{Algorithm, Code, Digest, Error, Result};
 use serde::Serialize;
 
 use crate::args::{Attestations, Fix, LayerCompression, Linking, Members, Missing, Verification};
+use crate::destination::ImageKind;
 
 /// Everything that an output depends on besides its input.
 #[derive(Serialize)]
@@ -12,7 +13,7 @@ struct OutputOptions {
     version: &'static str,
     /// `manifest.json` describes an image for this machine's architecture.
     architecture: &'static str,
-    platform: Option<String>,
+    docker_platform: Option<String>,
     attestations: Attestations,
     compression: LayerCompression,
     compression_level: Option<i32>,
@@ -21,6 +22,7 @@ struct OutputOptions {
     engines: Vec<String>,
     rename: Vec<[String; 2]>,
     image: Vec<String>,
+    kind: Option<ImageKind>,
     missing: Missing,
     verify: Option<Verification>,
     link: Linking,
@@ -33,7 +35,7 @@ impl OutputOptions {
     /// Every option is named here, so that a new one is not forgotten.
     fn of(args: &Fix) -> Self {
         let Fix {
-            platform,
+            docker_platform,
             attestations,
             compression,
             compression_level,
@@ -48,6 +50,9 @@ impl OutputOptions {
             lenient,
             max_ratio,
             max_window,
+            // See `output_kind`.
+            layout: _,
+            archive: _,
             // These say what is read and written, and how.
             inputs: _,
             output: _,
@@ -66,15 +71,17 @@ impl OutputOptions {
             dry_run: _,
             // Not supported with many inputs.
             name: _,
+            // It is refused.
+            platform: _,
         } = args;
         OutputOptions {
             version: env!("CARGO_PKG_VERSION"),
             architecture: std::env::consts::ARCH,
-            platform: platform.as_ref().map(ToString::to_string),
+            docker_platform: docker_platform.as_ref().map(ToString::to_string),
             attestations: *attestations,
             compression: *compression,
             compression_level: *compression_level,
-            gzip_members: *gzip_members,
+            gzip_members: gzip_members.unwrap_or(Members::Multi),
             oci_mediatypes: *oci_mediatypes,
             engines: engines.iter().map(ToString::to_string).collect(),
             rename: rename
@@ -82,9 +89,10 @@ impl OutputOptions {
                 .map(|(old, new)| [old.full(), new.full()])
                 .collect(),
             image: image.iter().map(ToString::to_string).collect(),
+            kind: args.output_kind(),
             missing: *missing,
             verify: *verify,
-            link: *link,
+            link: link.unwrap_or(Linking::Auto),
             lenient: *lenient,
             max_ratio: *max_ratio,
             max_window: *max_window,
@@ -133,11 +141,11 @@ mod tests {
             "2",
             "--compression-level",
             "9",
-            "--platform",
+            "--docker-platform",
             "linux/arm64",
         ];
         let expected = format!(
-            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"lenient":false,"link":"auto","max_ratio":1100,"max_window":128,"missing":"keep","oci_mediatypes":true,"platform":"linux/arm64","rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"verify":null,"version":"{}"}}"#,
+            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_window":128,"missing":"keep","oci_mediatypes":true,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"verify":null,"version":"{}"}}"#,
             std::env::consts::ARCH,
             env!("CARGO_PKG_VERSION")
         );
@@ -148,8 +156,8 @@ mod tests {
     fn options_that_change_outputs_change_the_key() {
         let key = |line: &[&str]| options_key(&args(line)).unwrap();
         let none = key(&[]);
-        let lines: [&[&str]; 14] = [
-            &["--platform", "linux/arm64"],
+        let lines: [&[&str]; 16] = [
+            &["--docker-platform", "linux/arm64"],
             &["--attestations", "drop"],
             &["--compression", "gzip"],
             &["--compression-level", "1"],
@@ -161,6 +169,8 @@ mod tests {
             &["--missing", "prune"],
             &["--verify", "documents"],
             &["--link", "never"],
+            &["--layout"],
+            &["--archive"],
             &["--lenient"],
             &["--max-ratio", "7"],
         ];

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,50 +16,8 @@ use ocify::{
 
 use super::shard::Shard;
 
-/// Suffixes of compressions that are read and not written, and what replaces them.
-const UNWRITTEN: [(&str, &str); 6] = [
-    (".tar.xz", ".tar"),
-    (".tar.bz2", ".tar"),
-    (".txz", ".tar"),
-    (".tbz2", ".tar"),
-    (".xz", ""),
-    (".bz2", ""),
-];
 /// One read while comparing.
 const PIECE: usize = 64 << 10;
-
-/// The relative path of the output for an archive: its own, without the suffix of a compression that
-/// is not written, because the output is a plain tar then.
-pub(crate) fn output_name(relative: &Path) -> PathBuf {
-    let name = relative.file_name().unwrap_or_default().as_bytes();
-    for (suffix, instead) in UNWRITTEN {
-        if let Some(stem) = name.strip_suffix(suffix.as_bytes())
-            && !stem.is_empty()
-        {
-            let name = [stem, instead.as_bytes()].concat();
-            return relative.with_file_name(std::ffi::OsStr::from_bytes(&name));
-        }
-    }
-    relative.to_owned()
-}
-
-/// Another file beside an input that would have the same output, if there is one.
-pub(crate) fn conflicting_input(path: &Path) -> Option<PathBuf> {
-    let plain = output_name(path);
-    if plain == path {
-        return None;
-    }
-    let bytes = plain.as_os_str().as_bytes();
-    let stem = bytes.strip_suffix(b".tar").unwrap_or(bytes);
-    let variants = UNWRITTEN
-        .iter()
-        .map(|(suffix, _)| [stem, suffix.as_bytes()].concat())
-        .map(|bytes| PathBuf::from(std::ffi::OsStr::from_bytes(&bytes)))
-        .filter(|variant| variant < &path.to_owned() && output_name(variant) == plain);
-    std::iter::once(plain.clone())
-        .chain(variants)
-        .find(|other| fs::symlink_metadata(other).is_ok())
-}
 
 /// What may be done with a file that exists under the name of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,40 +260,6 @@ fn same(left: &Path, right: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names() {
-        for (input, expected) in [
-            ("a/b.tar", "a/b.tar"),
-            ("a/b.tar.gz", "a/b.tar.gz"),
-            ("a/b.tzst", "a/b.tzst"),
-            ("a/b.tar.xz", "a/b.tar"),
-            ("a/b.txz", "a/b.tar"),
-            ("a/b.tbz2", "a/b.tar"),
-            ("a/b.bz2", "a/b"),
-            ("a/.xz", "a/.xz"),
-            ("b", "b"),
-        ] {
-            assert_eq!(output_name(Path::new(input)), Path::new(expected));
-        }
-    }
-
-    #[test]
-    fn inputs_with_one_output_are_seen() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        fs::write(path("a.tar.xz"), "").unwrap();
-        assert_eq!(conflicting_input(&path("a.tar.xz")), None);
-        fs::write(path("a.tar.bz2"), "").unwrap();
-        assert_eq!(
-            conflicting_input(&path("a.tar.xz")),
-            Some(path("a.tar.bz2"))
-        );
-        assert_eq!(conflicting_input(&path("a.tar.bz2")), None);
-        fs::write(path("a.tar"), "").unwrap();
-        assert_eq!(conflicting_input(&path("a.tar.bz2")), Some(path("a.tar")));
-        assert_eq!(conflicting_input(&path("a.tar")), None);
-    }
 
     fn names_in(path: &Path) -> Vec<String> {
         let entries = fs::read_dir(path).unwrap();

@@ -19,8 +19,10 @@ pub(crate) struct Task {
     /// Its position among everything that was found, counted from 0.
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
-    /// Its path below the output directory, which its share is chosen by, too.
+    /// Its path below the directory that was given, which its share is chosen by.
     pub(crate) relative: PathBuf,
+    /// The path of its output below the output directory.
+    pub(crate) output: PathBuf,
     pub(crate) kind: TaskKind,
     pub(crate) len: u64,
 }
@@ -146,6 +148,7 @@ mod tests {
                 number: number as u64,
                 path: PathBuf::new(),
                 relative: PathBuf::new(),
+                output: PathBuf::new(),
                 kind: TaskKind::Layout,
                 len,
             });

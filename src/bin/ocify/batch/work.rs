@@ -5,18 +5,19 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ocify::{
-    Code, Error, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
+    Code, Error, Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
     command::batch::digests, command::holds_image_entry, command::show_path,
 };
 use serde_json::Value;
 
 use super::fingerprint::Fingerprint;
 use super::others::{copy_file, copy_link};
-use super::output::{Existing, OutputDir, conflicting_input, output_name};
+use super::output::{Existing, OutputDir};
 use super::queue::{Task, TaskKind};
 use super::state::{OutputState, State};
 use super::tally::Ended;
 use crate::args::Fix;
+use crate::destination::ImageKind;
 use crate::fix::{self, Done};
 use crate::notices::{self, restoring};
 use crate::progress::Running;
@@ -102,17 +103,23 @@ impl<'a> Worker<'a> {
             return Ok(Ended::Done(Box::new(fixed.into()), Some(place)));
         }
         // What would be written depends on where it would go.
-        let output = match self.args.output() {
-            None => None,
-            Some(output) if is_layout => Some(Output::layout(output.join(&task.relative))),
-            Some(output) => Some(Output::path(output.join(output_name(&task.relative)))),
-        };
-        let form = match output {
-            Some(output) => output.form(),
-            None => fix::form(self.args),
+        let kind = self.output_kind(is_layout);
+        let form = match self.args.output() {
+            Some(output) => kind.output(&output.join(&task.output)).form(),
+            None if self.args.in_place => Form::Patch,
+            None => kind.form(),
         };
         let preview = self.fix.plan_only_observed(input, form, &watcher)?;
         Ok(Ended::Done(Box::new(preview.into()), None))
+    }
+
+    /// What the output of an input is.
+    fn output_kind(&self, is_layout: bool) -> ImageKind {
+        let from = match is_layout {
+            true => ImageKind::Layout,
+            false => ImageKind::Archive,
+        };
+        self.args.output_kind().unwrap_or(from)
     }
 
     fn watcher<'w>(&'w self, running: &'w Running<'w>) -> Watcher<'w> {
@@ -130,20 +137,16 @@ impl<'a> Worker<'a> {
         is_layout: bool,
         running: &Running<'_>,
     ) -> Result<Ended> {
-        let relative = match is_layout {
-            true => task.relative.clone(),
-            false => {
-                refuse_contender(task)?;
-                output_name(&task.relative)
-            }
-        };
+        let relative = task.output.clone();
+        let kind = self.output_kind(is_layout);
         let source = look(&task.path)?;
         let place = outputs.output_dir.place(&relative);
         let existing = match self.output_state(outputs, task, source, &place) {
             Ok(note) => return Ok(Ended::Kept(place, note)),
             Err(existing) => existing,
         };
-        if !is_layout && existing == Existing::Absent && outputs.output_dir.is_open(&place) {
+        let is_archive = kind == ImageKind::Archive;
+        if is_archive && existing == Existing::Absent && outputs.output_dir.is_open(&place) {
             let unchanged = || refuse_changed(task, source);
             let watcher = Watcher {
                 confirm: Some(&unchanged),
@@ -151,7 +154,7 @@ impl<'a> Worker<'a> {
             };
             let input = Input::path(&task.path);
             let done: Done = (self.fix)
-                .run_observed(input, Output::path(&place), &watcher)?
+                .run_observed(input, kind.output(&place), &watcher)?
                 .into();
             let len = finish(outputs, task, source, &place, &digests(&done.plan))?;
             return Ok(Ended::Done(Box::new(done), Some((place, len))));
@@ -164,11 +167,7 @@ impl<'a> Worker<'a> {
             relative,
             existing,
         };
-        let output = match is_layout {
-            true => Output::layout(&made.path),
-            false => Output::path(&made.path),
-        };
-        let input = Input::path(&task.path);
+        let (input, output) = (Input::path(&task.path), kind.output(&made.path));
         let done: Done = (self.fix)
             .run_observed(input, output, &self.watcher(running))?
             .into();
@@ -305,24 +304,6 @@ struct Made {
     path: PathBuf,
     relative: PathBuf,
     existing: Existing,
-}
-
-/// Refuses an archive whose output would be that of another.
-fn refuse_contender(task: &Task) -> Result<()> {
-    let Some(other) = conflicting_input(&task.path) else {
-        return Ok(());
-    };
-    Err(Error::new(
-        Code::OutputExists,
-        format!(
-            "{} would have the output {}, the same as {}",
-            show_path(&task.path),
-            show_path(&output_name(&task.relative)),
-            show_path(&other)
-        ),
-    )
-    .with_path(&task.path)
-    .with_hint("rename one of them, or skip it with --exclude"))
 }
 
 fn look(path: &Path) -> Result<Fingerprint> {

@@ -7,8 +7,10 @@ pub(crate) mod document;
 pub(crate) mod fault;
 mod image;
 mod layers;
+pub(crate) mod link;
 mod order;
 pub(crate) mod pointer;
+pub(crate) mod referrers;
 mod resolve;
 mod restore;
 mod synthesize;
@@ -82,6 +84,22 @@ impl Graph {
         let documents = std::iter::once(&self.root).chain(self.documents.values());
         let pointers = documents.flat_map(|document| &document.pointers);
         pointers.map(|pointer| &pointer.digest).collect()
+    }
+
+    /// The signature files beside an image in a directory whose `manifest.json` is the image's own manifest:
+    /// `signature-1`, and `<hex>.signature-1` of a manifest in an index (container-libs,
+    /// `directory/directory_transport.go`).
+    pub(crate) fn signature_files(&self) -> impl Iterator<Item = &str> {
+        let is_directory = self.is_root_synthesized && self.docker_archive.is_none();
+        let names = self.inventory.extra.keys().filter(move |_| is_directory);
+        names.map(String::as_str).filter(|name| {
+            let Some((head, number)) = name.rsplit_once("signature-") else {
+                return false;
+            };
+            (head.is_empty() || head.ends_with('.'))
+                && !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
     }
 
     /// The images below an entry of an index, in order: manifests of digest `digest` or in that index.

@@ -149,6 +149,8 @@ pub enum Hint {
     AttestAgain,
     /// A signature is of the old digest.
     SignAgain,
+    /// An index of layers is for their old bytes.
+    IndexLayersAgain,
     /// Words of the program that uses the library.
     Text(Cow<'static, str>),
 }
@@ -293,6 +295,7 @@ impl fmt::Display for Hint {
                 "attest the image again if anything verifies the digest in the statement"
             }
             Hint::SignAgain => "sign the fixed image again",
+            Hint::IndexLayersAgain => "create the SOCI index again from the fixed image",
             Hint::Text(text) => text,
         };
         f.write_str(text)

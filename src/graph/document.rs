@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Hint, Lenient, Result, escape};
+use crate::graph::link::{Link, links};
 use crate::graph::pointer::{Pointer, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
@@ -77,6 +78,8 @@ pub struct Document {
     pub artifact_type: Option<String>,
     /// Everything that the document points at.
     pub pointers: Vec<Pointer>,
+    /// The manifests that the document's own annotations name.
+    pub(crate) links: Vec<Link>,
     /// The path from the root.
     pub path: DocumentPath,
     /// Whether the text is not the one that the digest is of, but one with its layers restored.
@@ -163,12 +166,16 @@ impl Document {
         let lacks_list = find(&members, list).is_none() && (shape == Shape::Manifest || has(list));
         let pointers = pointers(root, roles, &path)?;
         let media_type_place = media_type_view.map(View::span);
+        let links = find(&members, "annotations")
+            .and_then(|view| Some(links(view, &view.strings()?)))
+            .unwrap_or_default();
         Ok(Document {
             digest,
             shape,
             media_type,
             artifact_type,
             pointers,
+            links,
             path,
             is_restored: false,
             lacks_list,

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, DocumentReader};
-use crate::graph::pointer::{Pointer, needs_os_features, platform};
+use crate::graph::pointer::{EntryKind, Pointer, needs_os_features, platform};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Content, Digest, Platform, StatedDiffId};
 use crate::json::{KeyCase, View, find};
@@ -73,15 +73,21 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
     let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
     if config_kind == Kind::CacheConfig {
         Role::Cache
-    } else if parent.is_attestation || artifact == Some(Kind::Attestation) || all(Kind::InToto) {
+    } else if parent.is_attestation
+        || parent.entry_kind == Some(EntryKind::Attestation)
+        || artifact == Some(Kind::Attestation)
+        || all(Kind::InToto)
+    {
         Role::Attestation
-    } else if artifact == Some(Kind::Signature)
+    } else if parent.entry_kind == Some(EntryKind::Signature)
+        || artifact == Some(Kind::Signature)
         || config_kind == Kind::Signature
         || all(Kind::Signature)
     {
         Role::Signature
     } else if matches!(config_kind, Kind::Config | Kind::OctetStream)
         && document.artifact_type.is_none()
+        && parent.entry_kind != Some(EntryKind::Note)
         && !kinds.iter().any(is_artifact_layer)
         && may_have_layers(document)
     {

@@ -6,7 +6,7 @@ use crate::graph::document::Document;
 use crate::image::Digest;
 
 /// The digests of all documents, those that a document names before it: its children, its subject
-/// and the targets of its links. There are no cycles, because no document can contain its own digest.
+/// and the targets of links. There are no cycles, because no document can contain its own digest.
 pub(crate) fn children_first(
     root: &Document,
     documents: &BTreeMap<Digest, Document>,
@@ -33,8 +33,10 @@ pub(crate) fn children_first(
 }
 
 fn named(document: &Document) -> impl Iterator<Item = &Digest> {
-    document.pointers.iter().flat_map(|pointer| {
+    let own = document.links.iter().map(|link| &link.digest);
+    let of_pointers = document.pointers.iter().flat_map(|pointer| {
         let links = pointer.links.iter().map(|link| &link.digest);
         links.chain([&pointer.digest])
-    })
+    });
+    own.chain(of_pointers)
 }

@@ -6,17 +6,16 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Result, escape};
+use crate::graph::link::{DigestTag, Link, last, links, tag_links};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Content, Digest, Platform};
 use crate::json::{Member, View, find};
 use crate::location::{DocumentPath, Location, Role, Step};
 
-/// BuildKit's link from an attestation's descriptor to the image manifest that it attests.
-pub(crate) const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const ATTESTATION: &str = "attestation-manifest";
-/// containerd's link from an exported referrer to its subject.
-const MANIFEST_SUBJECT: &str = "io.containerd.manifest.subject";
+/// What cosign's layouts say that an entry of `index.json` is.
+const KIND: &str = "kind";
 /// The full name of an image, as containerd and docker read it.
 pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
 /// The tag of an image, or its full name, as the image layout specification has it.
@@ -50,8 +49,10 @@ pub struct Pointer {
     pub(crate) has_platform: bool,
     /// Whether an annotation calls this an attestation manifest.
     pub is_attestation: bool,
-    /// The manifest that an annotation links to, with the byte range of the annotation's value.
+    /// The manifests and layers that annotations name, with the byte ranges of the annotations' values.
     pub links: Vec<Link>,
+    /// What annotations of an entry of `index.json` say that it is.
+    pub(crate) entry_kind: Option<EntryKind>,
     /// What the first bytes of the content say; `None` if the source does not contain it.
     pub content: Option<Content>,
     /// Whether the content may be fetched elsewhere and so be absent.
@@ -63,15 +64,37 @@ pub struct Pointer {
     pub(crate) places: Places,
 }
 
-/// An annotation whose value is the digest of another manifest.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Link {
-    /// The annotation's key.
-    pub annotation: &'static str,
-    /// The digest that it states.
-    pub digest: Digest,
-    pub(crate) place: Range<usize>,
+/// What annotations of an entry of `index.json` say that it is: cosign's layouts have the annotation `kind`,
+/// and its tags an ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    /// What the other entries of the same name are about.
+    Image,
+    Signature,
+    Attestation,
+    /// Anything else that is about an image, such as a bill of materials.
+    Note,
+}
+
+impl EntryKind {
+    fn of_annotation(kind: &str) -> Option<Self> {
+        match kind.rsplit_once('/')?.1 {
+            "image" | "imageIndex" => Some(EntryKind::Image),
+            "sigs" => Some(EntryKind::Signature),
+            "atts" => Some(EntryKind::Attestation),
+            "sboms" => Some(EntryKind::Note),
+            _ => None,
+        }
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        match DigestTag::of(name)?.suffix {
+            "" => None,
+            ".sig" => Some(EntryKind::Signature),
+            ".att" => Some(EntryKind::Attestation),
+            _ => Some(EntryKind::Note),
+        }
+    }
 }
 
 /// Byte ranges of a descriptor's values in its document.
@@ -150,7 +173,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         view.ok_or_else(|| fail(&format!("has a {key} that is not a string")))
     };
     let media_type = required("mediaType")?;
-    let digest = required("digest")?;
+    let digest_view = required("digest")?;
     let size = required("size")?;
     let data = find(&members, "data");
     let annotations = find(&members, "annotations");
@@ -160,22 +183,24 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
             .ok_or_else(|| fail("has annotations that are not strings"))?,
         None => Vec::new(),
     };
-    // The last one, if a key is duplicated.
-    let value_of = |key: &str| {
-        let mut values = values.iter().rev();
-        values.find_map(|(found, value)| (found == key).then_some(&**value))
-    };
-    let mut links = Vec::new();
-    for annotation in [REFERENCE_DIGEST, MANIFEST_SUBJECT] {
-        let place = annotations.and_then(|view| view.get(annotation));
-        // An annotation is free text: one that is not a digest links to nothing.
-        if let (Some(place), Some(Ok(digest))) = (place, value_of(annotation).map(str::parse)) {
-            links.push(Link {
-                annotation,
-                digest,
-                place: place.span(),
-            });
-        }
+    let value_of = |key: &str| last(&values, key);
+    let digest: Digest = text(digest_view.str(), "digest")?
+        .parse()
+        .map_err(|error: Error| {
+            let location = Location::of(path, step);
+            Error::new(error.code(), format!("{location}: {error}"))
+                .with_location(location)
+                .with_found(error.found().unwrap_or_default())
+        })?;
+    let mut links = annotations.map_or_else(Vec::new, |view| links(view, &values));
+    let mut entry_kind = None;
+    // Names have a meaning in index.json only.
+    if let Some(view) = annotations.filter(|_| path.parent().is_none()) {
+        links.extend(tag_links(view, &values, &digest));
+        let names = [IMAGE_NAME, REF_NAME].into_iter().filter_map(value_of);
+        entry_kind = value_of(KIND)
+            .and_then(EntryKind::of_annotation)
+            .or_else(|| names.filter_map(EntryKind::of_name).next());
     }
     let declared = media_type::shared(text(media_type.str(), "mediaType")?);
     Ok(Pointer {
@@ -183,14 +208,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         position: step.position,
         kind: media_type::kind(&declared),
         media_type: declared,
-        digest: text(digest.str(), "digest")?
-            .parse()
-            .map_err(|error: Error| {
-                let location = Location::of(path, step);
-                Error::new(error.code(), format!("{location}: {error}"))
-                    .with_location(location)
-                    .with_found(error.found().unwrap_or_default())
-            })?,
+        digest,
         size: size.size().ok_or_else(|| {
             fail(&format!(
                 "has the size {}, expected a length in bytes",
@@ -209,6 +227,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         has_platform: members.iter().any(|member| member.key == "platform"),
         is_attestation: value_of(REFERENCE_TYPE) == Some(ATTESTATION),
         links,
+        entry_kind,
         // Set when the pointer is followed.
         content: None,
         has_urls: find(&members, "urls")
@@ -225,7 +244,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         places: Places {
             descriptor: view.span(),
             media_type: media_type.span(),
-            digest: digest.span(),
+            digest: digest_view.span(),
             size: size.span(),
             data: data.map(View::span),
         },

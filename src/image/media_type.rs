@@ -173,6 +173,8 @@ const TABLE: &[Row] = &[
 
     row("application/vnd.buildkit.cacheconfig.v0", Kind::CacheConfig),
     row("application/vnd.in-toto+json", Kind::InToto),
+    // cosign's attestations: the statement in an envelope with its signature.
+    row("application/vnd.dsse.envelope.v1+json", Kind::InToto),
     row("application/vnd.docker.attestation.manifest.v1+json", Kind::Attestation),
     row("application/vnd.dev.cosign.simplesigning.v1+json", Kind::Signature),
     row("application/vnd.dev.cosign.artifact.sig.v1+json", Kind::Signature),

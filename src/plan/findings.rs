@@ -1,21 +1,19 @@
 //! What ocify cannot fix, and what a user should know.
 
 mod layers;
+mod referrers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Hint, escape};
-use crate::graph::document::Document;
-use crate::graph::pointer::Pointer;
-use crate::graph::{ManifestRole, Missing};
+use crate::graph::Missing;
+use crate::image::Reference;
 use crate::image::media_type::Kind;
-use crate::image::{Digest, Reference};
-use crate::location::{Location, Role};
+use crate::location::Location;
 use crate::plan::Finding;
 use crate::plan::entries::bad_name_of;
 use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::rules::FindingRule;
-use crate::plan::selection::signed_digest;
 
 impl Planner<'_> {
     /// Everything worth reporting about the output.
@@ -29,12 +27,7 @@ impl Planner<'_> {
         self.missing(&mut findings);
         self.about_layers(&documents, &mut findings);
         unknown_types(&documents, &mut findings);
-        for InputDocument { document, .. } in documents {
-            for pointer in document.pointers_in(Role::Manifests) {
-                findings.extend(self.stale_evidence(document, pointer));
-                findings.extend(self.stale_tag(document, pointer));
-            }
-        }
+        self.about_referrers(&documents, &mut findings);
         findings
     }
 
@@ -132,36 +125,6 @@ impl Planner<'_> {
             });
         }
     }
-
-    /// Evidence that names an old digest inside bytes that must not change.
-    fn stale_evidence(&self, parent: &Document, pointer: &Pointer) -> Option<Finding> {
-        let facts = self.graph.manifests.get(&pointer.digest)?;
-        let document = self.graph.document(&pointer.digest);
-        let subject = document.and_then(|document| document.pointers_in(Role::Subject).next());
-        let linked = pointer.links.iter().map(|link| &link.digest);
-        let mut targets = linked.chain(subject.map(|subject| &subject.digest));
-        let old = targets.find(|digest| self.rewritten.documents.contains_key(digest))?;
-        let location = Some(parent.location_of(pointer));
-        Some(match facts.role {
-            ManifestRole::Signature => signature(location, old),
-            ManifestRole::Attestation => FindingRule::StaleStatement.finding(
-                location,
-                format!("the attestation's statement names the old digest {old}; it is evidence and was left unchanged"),
-                Some(Hint::AttestAgain),
-            ),
-            _ => FindingRule::MovedReferrer.finding(
-                location,
-                format!("this referrer was created for the old digest {old}"),
-                None,
-            ),
-        })
-    }
-
-    fn stale_tag(&self, parent: &Document, pointer: &Pointer) -> Option<Finding> {
-        let old = signed_digest(pointer)?;
-        let is_rewritten = self.rewritten.documents.contains_key(&old);
-        is_rewritten.then(|| signature(Some(parent.location_of(pointer)), &old))
-    }
 }
 
 fn unknown_types(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
@@ -188,12 +151,4 @@ fn unknown_types(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
         );
         findings.push(FindingRule::UnknownMediaType.finding(Some(location), message, None));
     }
-}
-
-fn signature(location: Option<Location>, old: &Digest) -> Finding {
-    FindingRule::StaleSignature.finding(
-        location,
-        format!("the signature is for the old digest {old} and does not verify the new manifest"),
-        Some(Hint::SignAgain),
-    )
 }

@@ -124,10 +124,15 @@ impl<'a> Planner<'a> {
         }
         let extra = &self.graph.inventory.extra;
         let mut told: BTreeSet<&str> = BTreeSet::new();
+        let signatures: BTreeSet<&str> = self.graph.signature_files().collect();
         for (name, entry) in extra {
             if entry.kind != ExtraKind::Directory {
                 let before = format!("{} bytes", entry.len);
-                self.changes.push(extra_entry(name, before));
+                let rule = match signatures.contains(name.as_str()) {
+                    true => Rule::DirectorySignature,
+                    false => Rule::ExtraEntry,
+                };
+                self.changes.push(left_out(rule, name, before));
                 told.extend(parents(name));
             }
         }
@@ -137,7 +142,7 @@ impl<'a> Planner<'a> {
         for (name, entry) in extra {
             if entry.kind == ExtraKind::Directory && !told.contains(name.as_str()) {
                 let before = "an empty directory".to_owned();
-                self.changes.push(extra_entry(name, before));
+                self.changes.push(left_out(Rule::ExtraEntry, name, before));
             }
         }
     }
@@ -252,8 +257,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn extra_entry(name: &str, before: String) -> Change {
-    Rule::ExtraEntry.change(Location::entry(name), Some(before), None)
+fn left_out(rule: Rule, name: &str, before: String) -> Change {
+    rule.change(Location::entry(name), Some(before), None)
 }
 
 /// Blobs and where they are, by digest.

@@ -1,5 +1,7 @@
 //! Old documents and decisions become new documents: children first, each old digest once.
 
+mod links;
+
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, belongs_to_one_form};
-use crate::image::Digest;
+use crate::image::{Digest, Reference};
 use crate::json::{
     Edit, Formatting, View, append_items, apply_edits, insert_members, remove_items,
     remove_members, set_member,
@@ -46,6 +48,7 @@ impl Planner<'_> {
     pub(crate) fn rewrite(&mut self) -> Result<()> {
         let mut out = Output {
             documents: BTreeMap::new(),
+            left_out: &self.selection.left_out,
             changes: &mut self.changes,
         };
         for (input, decision) in self.documents.iter().zip(&self.decisions.documents) {
@@ -73,6 +76,15 @@ impl Planner<'_> {
         let text = out.rewrite(root, &self.decisions.root);
         let text = text.unwrap_or_else(|| root.text.clone());
         check_len(&root.path, &text)?;
+        // `manifest.json` gets the same names.
+        for entry in &mut self.entries {
+            for name in &mut entry.names {
+                let new = out.current_name(&name.full(), entry.digest);
+                if let Some(new) = new.and_then(|new| Reference::parse(&new)) {
+                    *name = new;
+                }
+            }
+        }
         self.rewritten = Rewritten {
             documents: out.documents,
             root: text,
@@ -110,6 +122,7 @@ pub(crate) fn check_len(document: &DocumentPath, text: &str) -> Result<()> {
 /// What is rewritten so far, which later documents follow.
 struct Output<'a, 'c> {
     documents: BTreeMap<&'a Digest, NewDocument>,
+    left_out: &'c BTreeSet<&'a Digest>,
     changes: &'c mut Vec<Change>,
 }
 
@@ -137,6 +150,11 @@ impl Output<'_, '_> {
             let root = View::of_checked(text);
             edits.push(set_member(&formatting, root, after, list.property(), value));
         }
+        let untrue = self.follow_own_links(document, &mut edits);
+        if !untrue.is_empty() {
+            let root = View::of_checked(text);
+            edits.extend(annotate(&formatting, root, &Annotations::new(), &untrue));
+        }
         let mut dropped = BTreeSet::new();
         for (pointer, decision) in document.pointers.iter().zip(&decision.pointers) {
             if decision.is_dropped {
@@ -155,10 +173,11 @@ impl Output<'_, '_> {
                 edits.extend(remove_members(descriptor, |key| key == "platform"));
             }
             self.follow_child(document, pointer, &mut edits);
-            self.follow_links(document, pointer, &mut edits);
-            if !decision.annotations.is_empty() {
+            let set = self.current(&decision.annotations, &pointer.digest);
+            let untrue = self.follow_links(document, pointer, &set, &mut edits);
+            if !set.is_empty() || !untrue.is_empty() {
                 let descriptor = View::at(text, &pointer.places.descriptor);
-                edits.extend(annotate(&formatting, descriptor, &decision.annotations));
+                edits.extend(annotate(&formatting, descriptor, &set, &untrue));
             }
         }
         let is_list_edited = !dropped.is_empty() || !decision.copies.is_empty();
@@ -213,21 +232,6 @@ impl Output<'_, '_> {
             .push(rule.change(location, Some(before), Some(after)));
     }
 
-    fn follow_links(&mut self, document: &Document, pointer: &Pointer, edits: &mut Vec<Edit>) {
-        for link in &pointer.links {
-            if let Some(new) = self.documents.get(&link.digest) {
-                let (before, after) = (link.digest.to_string(), new.digest.to_string());
-                edits.push(Edit::string(link.place.clone(), &after));
-                let location = document.location_of_annotation(pointer, link.annotation);
-                self.changes.push(Rule::AttestationLink.change(
-                    location,
-                    Some(before),
-                    Some(after),
-                ));
-            }
-        }
-    }
-
     /// The text of a copy of a descriptor under other names.
     fn copy(
         &self,
@@ -252,8 +256,11 @@ impl Output<'_, '_> {
         };
         annotations.remove(IMAGE_NAME);
         annotations.remove(REF_NAME);
-        let set = annotations_to_set.iter();
-        annotations.extend(set.map(|(key, value)| ((*key).to_owned(), json!(value))));
+        self.set_links(&mut annotations, pointer);
+        let set = self
+            .current(annotations_to_set, &pointer.digest)
+            .into_iter();
+        annotations.extend(set.map(|(key, value)| (key.to_owned(), json!(value))));
         descriptor.insert("annotations".to_owned(), Value::Object(annotations));
         Value::Object(descriptor).to_string()
     }
@@ -294,24 +301,33 @@ fn is_untrue(key: &str, value: View<'_>, new: &NewLayer) -> bool {
             && value.string().as_deref() != Some(new.diff_id.to_string().as_str()))
 }
 
-/// Sets annotations: replaces the old value if there is one, otherwise adds after the others.
-fn annotate(formatting: &Formatting, descriptor: View<'_>, set: &Annotations) -> Vec<Edit> {
-    let Some(annotations) = descriptor.get("annotations") else {
-        let object: Map<String, Value> = set
+/// Sets annotations: replaces the old value if there is one, otherwise adds after the others. Removes those
+/// with the keys in `untrue`.
+fn annotate(
+    formatting: &Formatting,
+    object: View<'_>,
+    set: &Annotations,
+    untrue: &BTreeSet<&str>,
+) -> Vec<Edit> {
+    const KEY: &str = "annotations";
+    let annotations = object.get(KEY);
+    let members = annotations.and_then(View::members).unwrap_or_default();
+    let is_untrue = |key: &str| untrue.contains(key);
+    let Some(annotations) = annotations
+        .filter(|_| untrue.is_empty() || !members.iter().all(|member| is_untrue(&member.key)))
+    else {
+        if set.is_empty() {
+            return remove_members(object, |key| key == KEY);
+        }
+        let values: Map<String, Value> = set
             .iter()
             .map(|(key, value)| ((*key).to_owned(), json!(value)))
             .collect();
-        let value = Value::Object(object);
         let after = Some("size");
-        return vec![set_member(
-            formatting,
-            descriptor,
-            after,
-            "annotations",
-            value,
-        )];
+        let value = Value::Object(values);
+        return vec![set_member(formatting, object, after, KEY, value)];
     };
-    let mut edits = Vec::new();
+    let mut edits = remove_members(annotations, is_untrue);
     let mut added: Vec<(&str, Value)> = Vec::new();
     for (key, value) in set {
         match annotations.get(key) {
@@ -320,15 +336,8 @@ fn annotate(formatting: &Formatting, descriptor: View<'_>, set: &Annotations) ->
         }
     }
     if !added.is_empty() {
-        let last = annotations
-            .members()
-            .and_then(|members| members.last().map(|member| member.key.clone()));
-        edits.push(insert_members(
-            formatting,
-            annotations,
-            last.as_deref(),
-            &added,
-        ));
+        let last = members.last().map(|member| &*member.key);
+        edits.push(insert_members(formatting, annotations, last, &added));
     }
     edits
 }

@@ -1,5 +1,5 @@
-//! Every rule by which ocify changes a document or an archive, and every finding that it cannot fix:
-//! stable name, what it does, why, and whose bug it is. `docs/rules.md` is generated from this file.
+//! Every rule by which ocify changes a document or an archive: stable name, what it does, why, and whose
+//! bug it is. `docs/rules.md` is generated from this file and that of the findings.
 
 use std::borrow::Cow;
 
@@ -144,6 +144,13 @@ rules! {
         whose: "nobody's: it follows from another rule",
         threads: [],
     };
+    ReferrersTag = {
+        name: "referrers-tag",
+        what: "A tag made of a manifest's digest (`sha256-<hex>`, `sha256-<hex>.sig`) is updated to match the rewritten manifest.",
+        why: "readers find referrers, signatures and attestations by a tag made of the digest of what these are about",
+        whose: "nobody's: it follows from another rule",
+        threads: [],
+    };
     ImageName = {
         name: "image-name",
         what: "The full name is added as an annotation, or replaces one that is not a valid image name.",
@@ -223,14 +230,14 @@ rules! {
     };
     ImageChoice = {
         name: "image-choice",
-        what: "An image that was not requested is removed.",
+        what: "An image that was not requested is removed, and what refers to it.",
         why: "another image was requested",
         whose: "readers that load one image at a time",
         threads: ["containers/podman#29196", "containers/skopeo#2512"],
     };
     AttestationDropped = {
         name: "attestation-dropped",
-        what: "An attestation is removed, on request.",
+        what: "An attestation is removed, on request, and what refers to it.",
         why: "images without attestations were requested",
         whose: "readers that mistake an attestation for an image",
         threads: ["containerd/containerd#11344", "kubernetes-sigs/kind#3845", "k3s-io/k3s#10132"],
@@ -247,6 +254,13 @@ rules! {
         what: "A file that belongs to neither the image layout nor the Docker archive is removed.",
         why: "it belongs to neither the image layout nor the Docker archive, and no reader needs it",
         whose: "nobody's",
+        threads: [],
+    };
+    DirectorySignature = {
+        name: "signature-file",
+        what: "A signature file of a `dir:` directory is removed.",
+        why: "neither an image layout nor a Docker archive has a place for such a signature",
+        whose: "nobody's: only `dir:` directories and some registries have one",
         threads: [],
     };
     OuterCompression = {

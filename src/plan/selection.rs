@@ -1,11 +1,15 @@
 //! Which parts of the input the output contains: the requested images, without absent or unwanted content.
 
+mod closure;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::error::{Code, Error, Hint, Result, escape, show_list};
-use crate::graph::document::{Document, Shape};
+use crate::graph::document::Document;
+use crate::graph::link::LinkKind;
 use crate::graph::pointer::Pointer;
+use crate::graph::referrers::{Listing, Referrers};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
 use crate::location::Role;
@@ -13,6 +17,7 @@ use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
 use crate::plan::rules::Rule;
 use crate::plan::{Change, ImageChoice, MissingPolicy};
+use closure::{Item, gone, kept_with};
 
 /// What is left out.
 #[derive(Debug, Default)]
@@ -32,97 +37,89 @@ impl<'a> Selection<'a> {
     }
 
     /// Leaves a pointer out; returns whether it was still there.
-    fn drop(&mut self, pointer: &DroppedPointer<'a>) -> bool {
-        let dropped = match pointer.owner {
+    fn drop(&mut self, listing: &Listing<'a>) -> bool {
+        let dropped = match listing.owner {
             None => &mut self.root,
             Some(digest) => self.documents.entry(digest).or_default(),
         };
-        dropped.insert(pointer.position)
+        dropped.insert(listing.position)
     }
 }
 
 /// A pointer that a rule leaves out.
 struct DroppedPointer<'a> {
-    /// The digest of the document that has it; `None` for the root.
-    owner: Option<&'a Digest>,
-    document: &'a Document,
-    position: usize,
+    listing: Listing<'a>,
     rule: Rule,
 }
 
 impl DroppedPointer<'_> {
     fn change(&self) -> Change {
-        let pointer = &self.document.pointers[self.position];
+        let Listing {
+            document, pointer, ..
+        } = self.listing;
         let before = Some(pointer.digest.to_string());
-        let location = self.document.location_of(pointer);
-        self.rule.change(location, before, None)
+        self.rule
+            .change(document.location_of(pointer), before, None)
     }
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     /// Decides what the output contains, and removes the rest from the entries.
     ///
     /// # Errors
     /// A requested image is not there; content is absent, and the policy is to refuse that.
     pub(crate) fn select(&mut self) -> Result<()> {
         let (graph, options) = (self.graph, self.options);
-        let mut dropped = other_images(graph, &self.entries, &options.images)?;
+        let is_all_kept = options.missing == MissingPolicy::Keep;
+        if options.images.is_empty() && !options.drop_attestations && is_all_kept {
+            return Ok(());
+        }
+        let referrers = Referrers::new(graph);
+        let mut dropped = other_images(graph, &referrers, &self.entries, &options.images)?;
         if options.missing == MissingPolicy::Error {
             refuse_missing(graph)?;
         }
-        let gone = match options.missing {
-            MissingPolicy::Prune => gone(graph),
-            MissingPolicy::Keep | MissingPolicy::Error => BTreeSet::new(),
-        };
-        for (owner, document) in indexes(graph) {
-            for (position, pointer) in document.pointers.iter().enumerate() {
-                if pointer.role != Role::Manifests {
-                    continue;
-                }
-                let drop = |rule| DroppedPointer {
-                    owner,
-                    document,
-                    position,
-                    rule,
-                };
-                if options.drop_attestations && is_attestation(pointer, graph) {
-                    dropped.push(drop(Rule::AttestationDropped));
-                }
-                if options.missing == MissingPolicy::Prune && is_gone(graph, pointer, &gone) {
-                    dropped.push(drop(Rule::AbsentPruned));
-                }
-            }
+        let mut first = Vec::new();
+        if options.drop_attestations {
+            let unwanted = attestations(graph, &referrers).into_iter();
+            first.extend(unwanted.map(|item| (item, Rule::AttestationDropped)));
         }
-        dropped.retain(|pointer| self.selection.drop(pointer));
+        if options.missing == MissingPolicy::Prune {
+            let unusable = unusable(graph, &referrers).into_iter();
+            first.extend(unusable.map(|item| (item, Rule::AbsentPruned)));
+        }
+        let gone = gone(&referrers, first);
+        dropped.extend(gone.listings.iter().map(|(number, rule)| DroppedPointer {
+            listing: referrers.listings[*number],
+            rule: *rule,
+        }));
+        dropped.retain(|pointer| self.selection.drop(&pointer.listing));
         self.entries
             .retain(|entry| !self.selection.root.contains(&entry.position));
         let mut whole: BTreeMap<&Digest, Rc<[&Digest]>> = BTreeMap::new();
-        for entry in self.entries.iter_mut().filter(|_| !gone.is_empty()) {
+        for entry in self
+            .entries
+            .iter_mut()
+            .filter(|_| !gone.documents.is_empty())
+        {
             let images = whole.entry(entry.digest).or_insert_with(|| {
                 let images = entry.images.iter().copied();
-                images.filter(|image| !gone.contains(image)).collect()
+                images
+                    .filter(|image| !gone.documents.contains(image))
+                    .collect()
             });
             entry.images = Rc::clone(images);
         }
-        self.selection.left_out = left_out(graph, &self.selection);
+        self.selection.left_out = left_out(graph, &self.selection, &gone.documents);
         // A document that is removed completely is not reported part by part.
         let is_told = |pointer: &&DroppedPointer<'_>| {
-            let owner = pointer.owner;
+            let owner = pointer.listing.owner;
             owner.is_none_or(|owner| !self.selection.left_out.contains(owner))
         };
         let told = dropped.iter().filter(is_told);
         self.changes.extend(told.map(DroppedPointer::change));
         Ok(())
     }
-}
-
-fn indexes(graph: &Graph) -> impl Iterator<Item = (Option<&Digest>, &Document)> {
-    let others = graph
-        .documents
-        .iter()
-        .filter(|(_, document)| document.shape == Shape::Index)
-        .map(|(digest, document)| (Some(digest), document));
-    std::iter::once((None, &graph.root)).chain(others)
 }
 
 fn is_attestation(pointer: &Pointer, graph: &Graph) -> bool {
@@ -133,9 +130,28 @@ fn is_attestation(pointer: &Pointer, graph: &Graph) -> bool {
             .is_some_and(|facts| facts.role == ManifestRole::Attestation)
 }
 
+/// The numbers of the listings that go if attestations are dropped.
+pub(crate) fn gone_with_attestations(graph: &Graph, referrers: &Referrers<'_>) -> BTreeSet<usize> {
+    let unwanted = attestations(graph, referrers).into_iter();
+    let first = unwanted.map(|item| (item, Rule::AttestationDropped));
+    gone(referrers, first).listings.into_keys().collect()
+}
+
+/// All attestations, listed or not.
+fn attestations<'a>(graph: &'a Graph, referrers: &Referrers<'a>) -> Vec<Item<'a>> {
+    let listed = referrers.listings.iter().map(|listing| listing.pointer);
+    let listed = listed.filter(|pointer| is_attestation(pointer, graph));
+    let listed = listed.map(|pointer| &pointer.digest);
+    let manifests = graph.manifests.iter();
+    let others = manifests.filter(|(_, facts)| facts.role == ManifestRole::Attestation);
+    let all = listed.chain(others.map(|(digest, _)| digest));
+    all.map(Item::Document).collect()
+}
+
 /// The root's entries of images that were not requested, and what refers to none of those that stay.
 fn other_images<'a>(
     graph: &'a Graph,
+    referrers: &Referrers<'a>,
     entries: &[NamedEntry<'a>],
     choices: &[ImageChoice],
 ) -> Result<Vec<DroppedPointer<'a>>> {
@@ -171,16 +187,15 @@ fn other_images<'a>(
             None => return Err(image_not_found(choice, entries, &numbered)),
         }
     }
-    let pointers = graph.root.pointers.iter().enumerate();
-    let others = pointers.filter(|(_, pointer)| {
-        pointer.role == Role::Manifests
-            && !kept.contains(&pointer.digest)
-            && !refers_to(graph, pointer, &kept)
+    let referring = kept_with(referrers, kept.iter().copied());
+    let listings = referrers.listings.iter().enumerate();
+    let others = listings.filter(|(number, listing)| {
+        listing.owner.is_none()
+            && !kept.contains(&listing.pointer.digest)
+            && !referring.contains(number)
     });
-    let dropped = others.map(|(position, _)| DroppedPointer {
-        owner: None,
-        document: &graph.root,
-        position,
+    let dropped = others.map(|(_, listing)| DroppedPointer {
+        listing: *listing,
         rule: Rule::ImageChoice,
     });
     Ok(dropped.collect())
@@ -227,32 +242,6 @@ fn image_not_found(
     .with_hint(Hint::ChooseImageBy)
 }
 
-/// Whether an attestation, a referrer or a signature by tag is about one of these documents.
-fn refers_to(graph: &Graph, pointer: &Pointer, targets: &BTreeSet<&Digest>) -> bool {
-    let subjects = graph
-        .document(&pointer.digest)
-        .into_iter()
-        .flat_map(|document| document.pointers_in(Role::Subject))
-        .map(|subject| &subject.digest);
-    let mut linked = pointer
-        .links
-        .iter()
-        .map(|link| &link.digest)
-        .chain(subjects);
-    linked.any(|digest| targets.contains(digest))
-        || signed_digest(pointer).is_some_and(|digest| targets.contains(&digest))
-}
-
-/// cosign's scheme: the tag `sha256-<hex>.sig` names the manifest that was signed.
-pub(crate) fn signed_digest(pointer: &Pointer) -> Option<Digest> {
-    let names = [&pointer.image_name, &pointer.ref_name];
-    names.into_iter().flatten().find_map(|name| {
-        let (_, tail) = name.rsplit_once("sha256-")?;
-        let (hex, _) = tail.split_once('.')?;
-        format!("sha256:{hex}").parse().ok()
-    })
-}
-
 fn refuse_missing(graph: &Graph) -> Result<()> {
     let Some(missing) = graph.missing.iter().find(|missing| !missing.is_expected) else {
         return Ok(());
@@ -270,71 +259,72 @@ fn refuse_missing(graph: &Graph) -> Result<()> {
     .with_hint(Hint::ChooseMissing))
 }
 
-/// The documents that cannot be used: manifests that lack a part, and indexes of such alone.
-fn gone(graph: &Graph) -> BTreeSet<&Digest> {
-    let mut gone: BTreeSet<&Digest> = graph
-        .manifests
-        .iter()
-        .filter(|(_, facts)| !facts.is_whole)
-        .map(|(digest, _)| digest)
+/// What cannot be used without absent content: manifests that lack a part, what is listed and absent, and
+/// what is about an absent manifest and useless without it.
+fn unusable<'a>(graph: &'a Graph, referrers: &Referrers<'a>) -> Vec<Item<'a>> {
+    let is_absent = |digest: &Digest| {
+        !graph.inventory.blobs.contains_key(digest) && !graph.synthesized.contains_key(digest)
+    };
+    let manifests = graph.manifests.iter();
+    let incomplete = manifests.filter(|(_, facts)| !facts.is_whole);
+    let mut items: Vec<Item<'_>> = incomplete
+        .map(|(digest, _)| Item::Document(digest))
         .collect();
-    // Attestations go with their image, wherever they are in the order.
-    loop {
-        let before = gone.len();
-        for (digest, document) in indexes(graph) {
-            let mut listed = document.pointers_in(Role::Manifests).peekable();
-            let is_empty = listed.peek().is_none();
-            if let Some(digest) = digest
-                && !is_empty
-                && listed.all(|pointer| is_gone(graph, pointer, &gone))
-            {
-                gone.insert(digest);
-            }
+    for (number, listing) in referrers.listings.iter().enumerate() {
+        let pointer = listing.pointer;
+        if is_absent(&pointer.digest) {
+            items.push(Item::Document(&pointer.digest));
         }
-        if gone.len() == before {
-            return gone;
+        let mut links = pointer.links.iter();
+        let is_unlinked = links.any(|link| link.kind == LinkKind::About && is_absent(&link.digest));
+        // Other referrers may have a subject elsewhere.
+        let document = graph.document(&pointer.digest);
+        let subject = document
+            .filter(|_| is_attestation(pointer, graph))
+            .and_then(|document| document.pointers_in(Role::Subject).next());
+        if is_unlinked || subject.is_some_and(|subject| is_absent(&subject.digest)) {
+            items.push(Item::Listing(number));
         }
     }
+    items
 }
 
-fn is_gone(graph: &Graph, pointer: &Pointer, gone: &BTreeSet<&Digest>) -> bool {
-    let is_present = |digest: &Digest| {
-        graph.inventory.blobs.contains_key(digest) || graph.synthesized.contains_key(digest)
-    };
-    let is_lost = |digest: &Digest| gone.contains(digest) || !is_present(digest);
-    let subject = graph
-        .document(&pointer.digest)
-        .filter(|_| is_attestation(pointer, graph))
-        .and_then(|document| document.pointers_in(Role::Subject).next());
-    is_lost(&pointer.digest)
-        || pointer.links.iter().any(|link| is_lost(&link.digest))
-        || subject.is_some_and(|subject| is_lost(&subject.digest))
-}
-
-/// What only pointers lead to that are left out, or documents that go with them.
-fn left_out<'a>(graph: &'a Graph, selection: &Selection<'a>) -> BTreeSet<&'a Digest> {
+/// What only pointers lead to that are left out, or documents that go with them. `gone` has the documents
+/// that go although a link may name them.
+fn left_out<'a>(
+    graph: &'a Graph,
+    selection: &Selection<'a>,
+    gone: &BTreeSet<&'a Digest>,
+) -> BTreeSet<&'a Digest> {
     if selection.root.is_empty() && selection.documents.is_empty() {
         return BTreeSet::new();
     }
     let mut reached = BTreeSet::new();
-    let mut open: Vec<&Digest> = kept_pointers(&graph.root, Some(&selection.root)).collect();
+    let mut open: Vec<&Digest> = kept_digests(&graph.root, Some(&selection.root)).collect();
     while let Some(digest) = open.pop() {
-        if reached.insert(digest)
+        if !gone.contains(digest)
+            && reached.insert(digest)
             && let Some(document) = graph.document(digest)
         {
-            open.extend(kept_pointers(document, selection.dropped(digest)));
+            open.extend(kept_digests(document, selection.dropped(digest)));
         }
     }
     let all = graph.reachable();
     all.difference(&reached).copied().collect()
 }
 
-fn kept_pointers<'a>(
+/// What a document points at, and what links in it name, except by what is left out.
+fn kept_digests<'a>(
     document: &'a Document,
     dropped: Option<&BTreeSet<usize>>,
 ) -> impl Iterator<Item = &'a Digest> {
     let pointers = document.pointers.iter().enumerate();
-    pointers
-        .filter(move |(position, _)| dropped.is_none_or(|dropped| !dropped.contains(position)))
-        .map(|(_, pointer)| &pointer.digest)
+    let kept = pointers
+        .filter(move |(position, _)| dropped.is_none_or(|dropped| !dropped.contains(position)));
+    let links = document.links.iter();
+    let kept = kept.flat_map(|(_, pointer)| {
+        let links = pointer.links.iter().map(|link| &link.digest);
+        links.chain([&pointer.digest])
+    });
+    kept.chain(links.map(|link| &link.digest))
 }

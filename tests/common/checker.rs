@@ -387,6 +387,17 @@ impl Check<'_> {
         }
     }
 
+    /// Whether a digest is that of an image, or of an index with one.
+    fn leads_to_image(&self, digest: &str) -> bool {
+        let Some(bytes) = self.contents.blob(digest) else {
+            return false;
+        };
+        let document: Value = serde_json::from_slice(bytes).unwrap();
+        let mut children = list(&document, "manifests");
+        children.any(|child| self.leads_to_image(child["digest"].as_str().unwrap_or_default()))
+            || document["config"].is_object() && is_image(&document)
+    }
+
     /// Whether an item has the config and the layers of a manifest. Of a layer that is fetched
     /// elsewhere, the archive may contain a plain tar under its diff ID instead.
     fn describes(&self, item: &Value, manifest: &Value) -> bool {
@@ -452,8 +463,10 @@ impl Check<'_> {
             }
         }
         let tags: BTreeSet<String> = self.facts.tags.values().flatten().cloned().collect();
-        let names = self.facts.names.keys().filter(|name| !name.contains('@'));
-        let names: BTreeSet<String> = names.map(|name| familiar(name)).collect();
+        let names = self.facts.names.iter();
+        let names =
+            names.filter(|(name, digest)| !name.contains('@') && self.leads_to_image(digest));
+        let names: BTreeSet<String> = names.map(|(name, _)| familiar(name)).collect();
         if tags != names {
             self.fault(
                 "the names",

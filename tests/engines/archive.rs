@@ -54,7 +54,7 @@ pub(crate) fn fixtures() -> BTreeSet<String> {
     entries
         .map(|entry| entry.expect("the fixtures folder is readable"))
         .map(|entry| entry.file_name().into_string().expect("names are UTF-8"))
-        .filter(|name| !name.starts_with(CACHES) && name != "README.md")
+        .filter(|name| !name.starts_with(CACHES) && !["README.md", "2026"].contains(&name.as_str()))
         .collect()
 }
 

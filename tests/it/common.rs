@@ -10,6 +10,7 @@ pub(crate) mod failure;
 pub(crate) mod faults;
 pub(crate) mod forms;
 pub(crate) mod judged;
+pub(crate) mod links;
 pub(crate) mod piped;
 pub(crate) mod placed;
 pub(crate) mod random;
@@ -25,15 +26,27 @@ use std::fs;
 
 pub(crate) use shared::{fixture, repository, sha256, sha512, skip, skipped, tree};
 
-/// The names of all fixtures, sorted.
+/// The names of the fixtures that the engine tests load too, sorted.
 pub(crate) fn fixtures() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(repository("fixtures"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "README.md")
-        .collect();
-    names.sort();
+    let mut names = names_in("fixtures");
+    names.retain(|name| !["README.md", "2026"].contains(&name.as_str()));
     assert!(names.len() > 40, "the fixtures are not all there");
+    names
+}
+
+/// The names of the fixtures of 2026's tools, sorted.
+pub(crate) fn recent_fixtures() -> Vec<String> {
+    let names = names_in("fixtures/2026").into_iter();
+    let names: Vec<String> = names.map(|name| format!("2026/{name}")).collect();
+    assert!(names.len() > 8, "the fixtures are not all there");
+    names
+}
+
+fn names_in(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(repository(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
     names
 }
 

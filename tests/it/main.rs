@@ -50,6 +50,8 @@ mod public_items;
 mod readme;
 mod recompress;
 mod recompressed_descriptors;
+mod referrers;
+mod referrers_property;
 mod refused;
 mod repair;
 mod roundtrip;

@@ -6,15 +6,15 @@
 use std::fs;
 
 use crate::common::runner::Sandbox;
-use crate::common::{fixture, layouts, repository, sha256};
+use crate::common::{fixture, layouts, recent_fixtures, repository, sha256};
 
 #[test]
 fn outputs_have_the_pinned_digests() {
     let mut lines = String::new();
-    for name in layouts() {
+    for name in [layouts(), recent_fixtures()].concat() {
         let sandbox = Sandbox::new();
         // What manifest.json describes must not depend on the machine.
-        let is_multi = name.starts_with("buildkit-oci-multi-");
+        let is_multi = name.starts_with("buildkit-oci-multi-") || name.starts_with("2026/");
         let arguments: &[&str] = if is_multi {
             &["--docker-platform", "linux/amd64"]
         } else {

@@ -187,6 +187,8 @@ pub(crate) struct Fix {
     pub(crate) platform: Vec<String>,
 
     /// Keep or drop attestations: provenance and software bills of materials
+    ///
+    /// Whatever refers to a dropped attestation, such as its signature, is dropped too.
     #[arg(long, value_enum, default_value_t = Attestations::Keep, value_name = "KEEP|DROP", hide_possible_values = true)]
     pub(crate) attestations: Attestations,
 
@@ -241,16 +243,17 @@ pub(crate) struct Fix {
     ///
     /// Select it by name, by the digest of its manifest or index, by image ID (the digest of its
     /// config), or by its number in the archive, counted from 1. The image keeps all its names and
-    /// everything that refers to it, such as attestations and signatures.
+    /// everything that refers to it, directly or not: attestations, signatures, and the signatures of
+    /// attestations.
     #[arg(long, value_name = "NAME|DIGEST|N")]
     pub(crate) image: Vec<ImageChoice>,
 
     /// What to do if the input lacks manifests or layers
     ///
     /// keep: leave the documents unchanged and report what is missing. prune: remove every manifest
-    /// with missing content, along with its attestations and any index that this leaves empty.
-    /// error: refuse. Layers that can be fetched from elsewhere (nondistributable layers, layers
-    /// with URLs) never count as missing.
+    /// with missing content, along with everything that refers to it and any index that this leaves
+    /// empty. error: refuse. Layers that can be fetched from elsewhere (nondistributable layers,
+    /// layers with URLs) never count as missing.
     #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
     pub(crate) missing: Missing,
 

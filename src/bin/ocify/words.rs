@@ -123,6 +123,7 @@ impl Wording for Words {
             | Hint::SaveAllPlatforms
             | Hint::AttestAgain
             | Hint::SignAgain
+            | Hint::IndexLayersAgain
             | Hint::Text(_) => return hint.to_string(),
         };
         text.to_owned()

@@ -128,6 +128,13 @@ rules! {
         whose: "nobody's: a signature is for one digest",
         threads: ["containers/skopeo#1692", "sigstore/cosign#1549"],
     };
+    LostSignature = {
+        name: "lost-signature",
+        what: "A signature of the input is not in the output.",
+        why: "the signature is a file of a `dir:` directory, for which no archive has a place",
+        whose: "nobody's: only `dir:` directories and some registries have one",
+        threads: [],
+    };
     StaleStatement = {
         name: "stale-statement",
         what: "An attestation's statement names a manifest that was rewritten.",
@@ -142,6 +149,20 @@ rules! {
         whose: "nobody's",
         threads: [],
     };
+    StaleSociIndex = {
+        name: "stale-soci-index",
+        what: "A SOCI index describes layers that are recompressed.",
+        why: "its tables of contents are for the old bytes, so the layers are pulled as a whole and not lazily",
+        whose: "nobody's: a table of contents is for one compressed form",
+        threads: [],
+    };
+    FlatReferrer = {
+        name: "flat-referrer",
+        what: "`index.json` lists referrers without a name beside the images.",
+        why: "skopeo then requires the name of an image in an oci-archive, and Docker 26 and 28 load each referrer as an image without a name",
+        whose: "containerd since 2.2 and Docker 29, which save referrers like this and read them again",
+        threads: [],
+    };
 }
 
 impl FindingRule {
@@ -152,7 +173,8 @@ impl FindingRule {
             | FindingRule::LayersLeftAlone
             | FindingRule::UnknownMediaType
             | FindingRule::StaleStatement
-            | FindingRule::MovedReferrer => Severity::Info,
+            | FindingRule::MovedReferrer
+            | FindingRule::StaleSociIndex => Severity::Info,
             _ => Severity::Warning,
         }
     }

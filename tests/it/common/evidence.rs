@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::builder::{
-    DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, annotated, digest_of, on,
+    DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, REF_NAME, annotated, digest_of, on,
 };
 
 pub(crate) fn one() -> Image {
@@ -41,20 +41,40 @@ pub(crate) fn attestation(layout: &mut Layout, image: &Value) -> Value {
 
 /// cosign's signature by tag, and a referrer.
 pub(crate) fn evidence(layout: &mut Layout, image: &Value) -> [Value; 2] {
+    let note = format!("notes {}", digest_of(image));
+    [
+        signature(layout, image),
+        referrer(layout, "application/x-note", &note, image),
+    ]
+}
+
+/// cosign's signature by tag.
+pub(crate) fn signature(layout: &mut Layout, image: &Value) -> Value {
     let config = layout.blob("application/vnd.oci.empty.v1+json", "{}");
     let payload = layout.blob(
         "application/vnd.dev.cosign.simplesigning.v1+json",
         format!("signs {}", digest_of(image)),
     );
     let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [payload]});
-    let tag = format!("{}.sig", digest_of(image).replace(':', "-"));
-    let signature = annotated(
-        layout.document(OCI_MANIFEST, &manifest),
-        &[("org.opencontainers.image.ref.name", &tag)],
-    );
-    let note = layout.blob("application/x-note", format!("notes {}", digest_of(image)));
-    let subject =
-        json!({"mediaType": image["mediaType"], "digest": image["digest"], "size": image["size"]});
-    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": "application/x-note", "config": config, "layers": [note], "subject": subject});
-    [signature, layout.document(OCI_MANIFEST, &manifest)]
+    tagged(layout.document(OCI_MANIFEST, &manifest), image, ".sig")
+}
+
+/// An OCI 1.1 artifact of one blob about a manifest.
+pub(crate) fn referrer(
+    layout: &mut Layout,
+    artifact_type: &str,
+    text: &str,
+    subject: &Value,
+) -> Value {
+    let config = layout.blob("application/vnd.oci.empty.v1+json", "{}");
+    let blob = layout.blob(artifact_type, text);
+    let subject = json!({"mediaType": subject["mediaType"], "digest": subject["digest"], "size": subject["size"]});
+    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": artifact_type, "config": config, "layers": [blob], "subject": subject});
+    layout.document(OCI_MANIFEST, &manifest)
+}
+
+/// A descriptor under a tag that is made of the digest of what it is about.
+pub(crate) fn tagged(descriptor: Value, about: &Value, suffix: &str) -> Value {
+    let tag = format!("{}{suffix}", digest_of(about).replace(':', "-"));
+    annotated(descriptor, &[(REF_NAME, &tag)])
 }

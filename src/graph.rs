@@ -24,7 +24,7 @@ use crate::image::Digest;
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::location::{self, Location};
 use crate::threads::Workers;
-use docker_archive::{DockerArchiveItem, RenamedFile};
+use docker_archive::{DockerArchiveItem, ItemFaults, RenamedFile};
 use document::{Document, RepeatedKey};
 pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
@@ -51,6 +51,7 @@ pub struct Graph {
     pub manifests: BTreeMap<Digest, ManifestFacts>,
     /// What is wrong with single manifests and indexes. [`plan`](crate::plan()) refuses those that matter.
     pub faults: Faults,
+    pub(crate) item_faults: ItemFaults,
     /// Pointers to content that is not there.
     pub missing: Vec<Missing>,
     /// Duplicate keys, if they were accepted.

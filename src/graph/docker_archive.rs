@@ -2,6 +2,8 @@
 
 mod rename;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
@@ -17,6 +19,9 @@ const KEYS: KeyCase = KeyCase {
     known: &["Config", "RepoTags", "Layers", "LayerSources", "Parent"],
     levels: 1,
 };
+
+/// What is wrong with single items of `manifest.json`, by position. The graph does not have their images.
+pub(crate) type ItemFaults = BTreeMap<usize, Error>;
 
 /// One image of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::ahead::Ahead;
+use crate::graph::docker_archive::ItemFaults;
 use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::image::{ManifestFacts, Role};
 use crate::graph::order::children_first;
@@ -24,6 +25,7 @@ pub(crate) fn resolve(
     let mut reader = DocumentReader::new(strictness);
     let mut docker_archive = None;
     let mut renamed = Vec::new();
+    let mut item_faults = ItemFaults::new();
     let mut synthesized = None;
     if let Some(file) = inventory.docker_manifest.clone() {
         if inventory.root_index.is_none() && synthesize::is_directory_transport(&file.bytes) {
@@ -34,7 +36,7 @@ pub(crate) fn resolve(
             )?);
         } else {
             let mut items = docker_archive::parse(&file.bytes, &mut reader)?;
-            renamed =
+            (renamed, item_faults) =
                 docker_archive::rename_to_digests(&mut items, &mut inventory, blobs, &mut reader)?;
             docker_archive = Some(items);
         }
@@ -47,7 +49,11 @@ pub(crate) fn resolve(
         && !items.is_empty()
         && stated.as_ref().is_none_or(|root| root.pointers.is_empty())
     {
-        synthesized = Some(synthesize::from_docker_archive(items, &inventory)?);
+        synthesized = Some(synthesize::from_docker_archive(
+            items,
+            &inventory,
+            &mut item_faults,
+        )?);
     }
     let is_root_synthesized = synthesized.is_some();
     let (mut root, synthesized) = match (synthesized, stated) {
@@ -86,6 +92,7 @@ pub(crate) fn resolve(
         documents: found.documents,
         manifests: found.manifests,
         faults: found.faults,
+        item_faults,
         missing: found.missing,
         repeated_keys: reader.into_repeated_keys(),
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use oci_spec::image::{Descriptor, ImageIndexBuilder, ImageManifestBuilder, SCHEMA_VERSION};
 
 use crate::error::{Code, Error, Hint, Result, escape};
-use crate::graph::docker_archive::DockerArchiveItem;
+use crate::graph::docker_archive::{DockerArchiveItem, ItemFaults};
 use crate::image::media_type::{self, Kind};
 use crate::image::oci::{descriptor, text};
 use crate::image::{Algorithm, Compression, Digest};
@@ -25,23 +25,36 @@ pub(crate) struct Synthesized {
 }
 
 /// The documents for a Docker archive, whose files were renamed before. Items that differ only in
-/// their names become one image.
+/// their names become one image, and an item whose config or layers are not in the source none.
 ///
 /// # Errors
-/// A config or layer that is not in the source, or a number of layers that differs from that of diff IDs.
+/// No item is complete: the first fault of one.
 pub(crate) fn from_docker_archive(
     items: &[DockerArchiveItem],
     inventory: &Inventory,
+    faults: &mut ItemFaults,
 ) -> Result<Synthesized> {
     let mut synthesized = Synthesized::default();
     let mut descriptors = Vec::new();
     for (position, item) in items.iter().enumerate() {
-        let text = manifest(item, position, inventory)?;
+        if faults.contains_key(&position) {
+            continue;
+        }
+        let text = match manifest(item, position, inventory) {
+            Err(error) if error.code() == Code::MissingBlob => {
+                faults.insert(position, error);
+                continue;
+            }
+            text => text?,
+        };
         let digest = Digest::of(Algorithm::Sha256, &text);
         let descriptor = descriptor(media_type::OCI_MANIFEST, &digest, text.len() as u64)?;
         if synthesized.documents.insert(digest, text).is_none() {
             descriptors.push(descriptor);
         }
+    }
+    if let (true, Some(error)) = (descriptors.is_empty(), faults.values().next()) {
+        return Err(error.clone());
     }
     synthesized.root = index(descriptors)?;
     Ok(synthesized)

@@ -162,11 +162,12 @@ fn difference(graph: &Graph, old: &[DockerArchiveItem], items: &[Item<'_>]) -> &
     let manifests = graph.manifests.values();
     let images = manifests.filter(|facts| facts.role == ManifestRole::Image);
     let configs: BTreeSet<&Digest> = images.map(|facts| &facts.config).collect();
-    let is_other = |old: &DockerArchiveItem| {
+    let is_other = |(position, old): (usize, &DockerArchiveItem)| {
         let config = old.config_digest.as_ref();
-        config.is_some_and(|config| !configs.contains(config))
+        !graph.item_faults.contains_key(&position)
+            && config.is_some_and(|config| !configs.contains(config))
     };
-    if old.iter().any(is_other) {
+    if old.iter().enumerate().any(is_other) {
         return ", without what is not an image";
     }
     let by_digest = |name: &str| Digest::from_blob_name(name).is_some();

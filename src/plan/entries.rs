@@ -79,7 +79,9 @@ pub(crate) fn join(graph: &Graph) -> Result<Vec<NamedEntry<'_>>> {
         join.index_images();
     }
     for (position, item) in items.iter().enumerate() {
-        join.add_item(position, item)?;
+        if !graph.item_faults.contains_key(&position) {
+            join.add_item(position, item)?;
+        }
     }
     Ok(join.entries)
 }

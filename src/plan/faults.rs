@@ -4,9 +4,9 @@ use crate::error::{Code, Error, Place, Result};
 use crate::graph::ManifestRole;
 use crate::graph::fault::is_refused;
 use crate::image::Digest;
-use crate::plan::Finding;
 use crate::plan::planner::Planner;
 use crate::plan::rules::FindingRule;
+use crate::plan::{Finding, MissingPolicy};
 
 impl<'a> Planner<'a> {
     /// Refuses what must not go out: damage, and what readers understand differently. What no engine loads is
@@ -15,25 +15,35 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// The first of these faults.
     pub(crate) fn refuse_faults(&self) -> Result<()> {
-        let mut faults = self.faults();
-        let refused = faults.find(|(_, error)| is_refused(error));
+        let is_missing_refused = self.options.missing == MissingPolicy::Error;
+        let refused = self.item_faults().chain(self.faults()).find(|error| {
+            is_refused(error) || is_missing_refused && error.code() == Code::MissingBlob
+        });
         let refused = refused.or_else(|| {
             let first = self.faults().next();
             first.filter(|_| !self.has_loadable_image())
         });
-        refused.map_or(Ok(()), |(_, error)| Err(error.clone()))
+        refused.map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// What is wrong with documents that go out, as they are or with the choices of this plan.
-    fn faults(&self) -> impl Iterator<Item = (&Digest, &Error)> {
+    fn faults(&self) -> impl Iterator<Item = &Error> {
         let of_input = self.graph.faults.iter();
         let of_plan = self
             .unsupported
             .iter()
             .map(|(digest, error)| (*digest, error));
-        of_input
-            .chain(of_plan)
-            .filter(|(digest, _)| !self.selection.left_out.contains(*digest))
+        let faults = of_input.chain(of_plan);
+        let kept = faults.filter(|(digest, _)| !self.selection.left_out.contains(*digest));
+        kept.map(|(_, error)| error)
+    }
+
+    /// What is wrong with items of `manifest.json` that would go out: an image that was requested is
+    /// another one.
+    fn item_faults(&self) -> impl Iterator<Item = &Error> {
+        let is_wanted = self.options.images.is_empty();
+        let faults = self.graph.item_faults.values();
+        faults.filter(move |_| is_wanted)
     }
 
     fn has_loadable_image(&self) -> bool {
@@ -54,7 +64,14 @@ impl<'a> Planner<'a> {
 
     /// What no engine can load, kept beside what one can.
     pub(crate) fn about_faults(&self, findings: &mut Vec<Finding>) {
-        for (_, error) in self.faults() {
+        for error in self.item_faults() {
+            let rule = match error.code() {
+                Code::MissingBlob => FindingRule::MissingBlob,
+                _ => FindingRule::UnloadableImage,
+            };
+            findings.push(finding(rule, error, "the image was left out"));
+        }
+        for error in self.faults() {
             let (rule, why) = match error.code() {
                 Code::UnsupportedCompression => (
                     FindingRule::UnsupportedCompression,
@@ -65,9 +82,12 @@ impl<'a> Planner<'a> {
                     "no engine loads it, and manifest.json omits it",
                 ),
             };
-            let location = error.place().and_then(Place::location).cloned();
-            let message = format!("{error}; {why}");
-            findings.push(rule.finding(location, message, error.hint().cloned()));
+            findings.push(finding(rule, error, why));
         }
     }
+}
+
+fn finding(rule: FindingRule, error: &Error, why: &str) -> Finding {
+    let location = error.place().and_then(Place::location).cloned();
+    rule.finding(location, format!("{error}; {why}"), error.hint().cloned())
 }

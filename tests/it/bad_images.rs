@@ -9,9 +9,11 @@ use crate::common::builder::{
 use crate::common::checker::{Facts, judge_contents};
 use crate::common::contents::{Contents, blob_name};
 use crate::common::failure::fails_with;
+use crate::common::judged::fixed;
 use crate::common::piped::stream;
 use crate::common::placed;
 use crate::common::runner::Sandbox;
+use crate::common::saved::{Saved, config_hex, image, v1_id};
 
 const GOOD: &str = "docker.io/library/good:v1";
 const BAD: &str = "docker.io/library/bad:v1";
@@ -232,7 +234,7 @@ fn a_bad_image_that_is_left_out_does_not_matter() {
     for (name, bad, _) in unloadable {
         let (layout, _) = beside(*bad, true);
         for choice in ["good:v1", &digest_of(&good(&layout))] {
-            let found = crate::common::judged::fixed(&layout.tar(), &["--image", choice]);
+            let found = fixed(&layout.tar(), &["--image", choice]);
             assert_eq!(found.names(), ["good:v1"], "{name}");
             assert_eq!(found.findings(), [""; 0], "{name}");
             let root = found.contents.json("index.json");
@@ -357,7 +359,7 @@ fn evidence_is_not_an_image() {
     let mut layout = Layout::new();
     let image = on(layout.image(&right_image()), "unknown", "unknown");
     layout.root(vec![named(image, GOOD)]);
-    let found = crate::common::judged::fixed(&layout.tar(), &[]);
+    let found = fixed(&layout.tar(), &[]);
     assert_eq!(found.names(), ["good:v1"]);
 }
 
@@ -422,5 +424,67 @@ fn artifacts_that_manifest_json_lists_are_left_out_of_it() {
         assert_eq!(again["status"], "unchanged", "{name}");
         let piped = stream(&layout.tar(), &[]).exits(0);
         assert!(Contents::from_tar(&piped.out) == contents, "{name}");
+    }
+}
+
+/// A way in which an image of a Docker archive is bad: it changes the archive, which has that image second.
+type BadItem = fn(&mut Saved, &Image);
+
+#[rustfmt::skip]
+const ITEMS: [(&str, BadItem, &str, &str); 5] = [
+    ("a missing layer", |saved, bad| without(saved, &format!("{}/layer.tar", v1_id(bad, 0))), "missing-blob", "missing-blob"),
+    ("a missing config", |saved, bad| without(saved, &format!("{}.json", config_hex(bad))), "missing-blob", "missing-blob"),
+    ("a config of another digest", |saved, bad| {
+        saved.entry(&format!("{}.json", config_hex(bad))).data.push(b' ');
+    }, "digest-mismatch", ""),
+    ("a config that is not JSON", |saved, bad| {
+        without(saved, &format!("{}.json", config_hex(bad)));
+        saved.file("config", "{");
+        saved.items[1]["Config"] = json!("config");
+    }, "invalid-document", "unloadable-image"),
+    ("a layer too few", |saved, _| saved.items[1]["Layers"] = json!([]), "layer-count-mismatch", "unloadable-image"),
+];
+
+fn without(saved: &mut Saved, name: &str) {
+    let count = saved.entries.len();
+    saved.entries.retain(|entry| entry.name != name.as_bytes());
+    assert_eq!(saved.entries.len(), count - 1, "{name}");
+}
+
+#[test]
+fn a_bad_item_of_a_docker_archive_does_not_block_the_others() {
+    let (good, bad) = (image(&["good"]), image(&["bad"]));
+    for (name, change, code, finding) in ITEMS {
+        let mut saved = Saved::new();
+        saved.docker(&good, json!(["good:v1"]));
+        saved.docker(&bad, json!(["bad:v1"]));
+        change(&mut saved, &bad);
+        let chosen = fixed(&saved.tar(), &["--image", "good:v1"]);
+        assert_eq!(chosen.names(), ["good:v1"], "{name}");
+        assert_eq!(chosen.findings(), [""; 0], "{name}");
+        if finding.is_empty() {
+            fails_with(name, &saved.tar(), &[], code, &[]);
+        } else {
+            let sandbox = Sandbox::new();
+            sandbox.put("in.tar", saved.tar());
+            let report = sandbox.fix("in.tar", "out.tar").exits(0).json();
+            let rules: Vec<&Value> = report["findings"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|finding| &finding["rule"])
+                .collect();
+            assert!(rules.contains(&&json!(finding)), "{name}: {rules:?}");
+            let items = Contents::read(&sandbox.path("out.tar")).json("manifest.json");
+            assert_eq!(items.as_array().unwrap().len(), 1, "{name}: {items:#}");
+            assert_eq!(items[0]["RepoTags"], json!(["good:v1"]), "{name}");
+            let piped = stream(&saved.tar(), &[]).exits(0);
+            assert_eq!(piped.json()["findings"], report["findings"], "{name}");
+            if code == "missing-blob" {
+                fails_with(name, &saved.tar(), &["--missing", "error"], code, &[]);
+            }
+        }
+        saved.items.remove(0);
+        fails_with(name, &saved.tar(), &[], code, &[]);
     }
 }

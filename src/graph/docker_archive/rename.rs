@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Hint, Lenient, Result};
-use crate::graph::docker_archive::DockerArchiveItem;
+use crate::graph::docker_archive::{DockerArchiveItem, ItemFaults};
 use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN};
+use crate::graph::fault::is_of_one_document;
 use crate::graph::image;
 use crate::image::{Algorithm, Content, DiffId, Digest, StatedDiffId};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, Strictness};
@@ -33,7 +34,8 @@ pub(crate) fn rename_to_digests(
     inventory: &mut Inventory,
     blobs: &dyn BlobSource,
     reader: &mut DocumentReader,
-) -> Result<Vec<RenamedFile>> {
+) -> Result<(Vec<RenamedFile>, ItemFaults)> {
+    let mut faults = ItemFaults::new();
     let mut renamer = Renamer {
         inventory,
         blobs,
@@ -42,25 +44,12 @@ pub(crate) fn rename_to_digests(
         digests: BTreeMap::new(),
     };
     for (position, item) in items.iter_mut().enumerate() {
-        let mut diff_ids = Vec::new();
-        if let Some((digest, found)) = renamer.config(&item.config, position)? {
-            item.config_digest = Some(digest);
-            diff_ids = found;
+        match renamer.item(item, position) {
+            Err(error) if is_of_one_document(&error) => drop(faults.insert(position, error)),
+            result => result?,
         }
-        for (number, entry) in item.layers.iter().enumerate() {
-            let diff_id = diff_ids.get(number).and_then(StatedDiffId::valid);
-            let location = || Location::Item {
-                position,
-                property: "Layers",
-                index: Some(number),
-                entry: Some(entry.clone()),
-            };
-            let digest = renamer.layer(entry, diff_id, location)?;
-            item.layer_digests.push(digest);
-        }
-        item.diff_ids = diff_ids;
     }
-    Ok(renamer.finish())
+    Ok((renamer.finish(), faults))
 }
 
 struct Renamer<'a> {
@@ -85,6 +74,27 @@ enum Found {
 }
 
 impl Renamer<'_> {
+    fn item(&mut self, item: &mut DockerArchiveItem, position: usize) -> Result<()> {
+        let mut diff_ids = Vec::new();
+        if let Some((digest, found)) = self.config(&item.config, position)? {
+            item.config_digest = Some(digest);
+            diff_ids = found;
+        }
+        for (number, entry) in item.layers.iter().enumerate() {
+            let diff_id = diff_ids.get(number).and_then(StatedDiffId::valid);
+            let location = || Location::Item {
+                position,
+                property: "Layers",
+                index: Some(number),
+                entry: Some(entry.clone()),
+            };
+            let digest = self.layer(entry, diff_id, location)?;
+            item.layer_digests.push(digest);
+        }
+        item.diff_ids = diff_ids;
+        Ok(())
+    }
+
     /// The config's digest and its diff IDs; `None` if it is not in the source.
     fn config(
         &mut self,

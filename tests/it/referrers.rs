@@ -39,7 +39,8 @@ fn locations(found: &Fixed, rule: &str) -> Vec<String> {
 fn every_output(layout: &Layout, options: &[&str]) -> Vec<(&'static str, Contents)> {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", layout.tar());
-    sandbox.fix_with("in.tar", "out/", options).exits(0);
+    let to_layout = [&["--layout"], options].concat();
+    sandbox.fix_with("in.tar", "out", &to_layout).exits(0);
     layout.write_to(&sandbox.path("layout"));
     sandbox
         .fix_with("layout", "of-layout.tar", options)

@@ -45,7 +45,8 @@ fn no_reference_leads_to_what_was_left_out() {
             let what = format!("{name} {options:?}");
             check_links(&input, &fixed_path(&path, options).contents, &what);
             let sandbox = Sandbox::new();
-            sandbox.fix_with(&path, "out/", options).exits(0);
+            let to_layout = [&["--layout"], options].concat();
+            sandbox.fix_with(&path, "out", &to_layout).exits(0);
             check_links(&input, &Contents::read(&sandbox.path("out")), &what);
             in_place(&path, &input, options, &what);
             checked += 1;

@@ -113,7 +113,7 @@ impl Planner<'_> {
             return;
         };
         let message = format!(
-            "index.json lists {} without a name: skopeo requires the name of an image in an oci-archive, and Docker 26 and 28 load each as an image without a name",
+            "index.json lists {} without a name: skopeo requires the name of an image in an oci-archive, and Docker 26 and 28 with the containerd store load each as an image without a name",
             match flat.len() {
                 1 => "a referrer".to_owned(),
                 count => format!("{count} referrers"),

@@ -159,8 +159,8 @@ rules! {
     FlatReferrer = {
         name: "flat-referrer",
         what: "`index.json` lists referrers without a name beside the images.",
-        why: "skopeo then requires the name of an image in an oci-archive, and Docker 26 and 28 load each referrer as an image without a name",
-        whose: "containerd since 2.2 and Docker 29, which save referrers like this and read them again",
+        why: "skopeo then requires the name of an image in an oci-archive, and Docker 26 and 28 with the containerd store load each referrer as an image without a name",
+        whose: "Docker 29 and containerd, which save referrers like this, and which read them again",
         threads: [],
     };
 }

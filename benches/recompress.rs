@@ -15,13 +15,13 @@
 
 mod common;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use common::contender::Contender;
-use common::images::{Archive, Files, make_layer};
+use common::layered::Layered;
 use common::race::Race;
 use common::{Bench, OCIFY, Result, exists, remove};
 
@@ -56,51 +56,18 @@ fn main() -> Result<()> {
     bench.finish(MAX_MIB)
 }
 
-/// The same layers in an archive and as files in a directory.
-struct Input {
-    archive: PathBuf,
-    layers: PathBuf,
+/// `ocify fix --compression TO`.
+fn ocify(input: &Layered, bench: &Bench, to: &str) -> Contender {
+    ocify_at(input, bench, to, &[])
 }
 
-impl Input {
-    /// Writes both. The uncompressed layers do not depend on the suffix.
-    fn make(bench: &Bench, count: u64, len: u64, suffix: &str) -> Result<Input> {
-        let archive = bench.path(&format!("{}.tar", &suffix[1..]));
-        let layers = bench.path(&suffix[1..]);
-        fs::create_dir(&layers)?;
-        let mut writer = Archive::create_oci(&archive)?;
-        let mut files = Files::new(Path::new("/usr"));
-        let mut made = Vec::new();
-        for number in 0..count {
-            let path = layers.join(format!("{number:02}"));
-            let prefix = number.to_string();
-            let layer = make_layer(&mut files, &prefix, len / count, suffix, &path)?;
-            writer.add_blob(&layer.descriptor, File::open(&path)?)?;
-            made.push(layer);
-        }
-        writer.add_image("app", &made)?;
-        writer.finish()?;
-        Ok(Input { archive, layers })
-    }
-
-    fn remove(self) -> Result<()> {
-        remove(&self.archive)?;
-        remove(&self.layers)
-    }
-
-    /// `ocify fix --compression TO`.
-    fn ocify(&self, bench: &Bench, to: &str) -> Contender {
-        self.ocify_at(bench, to, &[])
-    }
-
-    /// `ocify fix --compression TO` with additional options.
-    fn ocify_at(&self, bench: &Bench, to: &str, more: &[&str]) -> Contender {
-        let out = bench.path("out.tar");
-        let (from, output) = (text(&self.archive), text(&out));
-        let line = [OCIFY, "fix", &from, "-o", &output, "--compression", to];
-        let name = [&["ocify fix --compression", to], more].concat().join(" ");
-        Contender::new(&format!("`{name}`"), &[&line, more].concat()).makes(&out)
-    }
+/// `ocify fix --compression TO` with additional options.
+fn ocify_at(input: &Layered, bench: &Bench, to: &str, more: &[&str]) -> Contender {
+    let out = bench.path("out.tar");
+    let (from, output) = (text(&input.archive), text(&out));
+    let line = [OCIFY, "fix", &from, "-o", &output, "--compression", to];
+    let name = [&["ocify fix --compression", to], more].concat().join(" ");
+    Contender::new(&format!("`{name}`"), &[&line, more].concat()).makes(&out)
 }
 
 /// Compares with pipelines that decompress and compress each layer with the fastest programs.
@@ -124,7 +91,7 @@ fn pipes(bench: &mut Bench, count: u64, len: u64) -> Result<()> {
             continue;
         }
         println!("\n### {}", name.replace('-', " to "));
-        let input = Input::make(bench, count, len, suffix)?;
+        let input = Layered::make(bench, count, len, suffix)?;
         let out = bench.path("pipe");
         let script = format!(
             "set -e; mkdir '{0}'; for layer in '{1}'/*; do < \"$layer\" {pipe} > \"{0}/${{layer##*/}}\"; done",
@@ -136,7 +103,7 @@ fn pipes(bench: &mut Bench, count: u64, len: u64) -> Result<()> {
         }
         let name = format!("`{}`", pipe.replace('|', "\\|"));
         let mut race = Race::new(Contender::shell(&name, &script).makes(&out));
-        race.add(input.ocify(bench, to));
+        race.add(ocify(&input, bench, to));
         race.run(bench)?;
         input.remove()?;
     }
@@ -144,7 +111,7 @@ fn pipes(bench: &mut Bench, count: u64, len: u64) -> Result<()> {
 }
 
 /// Fails if ocify's gzip output is larger than pigz's.
-fn compare_sizes(bench: &Bench, input: &Input, script: &str, out: &Path) -> Result<()> {
+fn compare_sizes(bench: &Bench, input: &Layered, script: &str, out: &Path) -> Result<()> {
     let ours = bench.path("size.tar");
     let (from, to) = (text(&input.archive), text(&ours));
     run(Command::new("sh").args(["-c", script]))?;
@@ -198,7 +165,7 @@ fn skopeo(bench: &mut Bench) -> Result<()> {
         ),
     ] {
         println!("\n### {title}");
-        let input = Input::make(bench, 1, LEN, suffix)?;
+        let input = Layered::make(bench, 1, LEN, suffix)?;
         let out = bench.path("skopeo.tar");
         let from = format!("oci-archive:{}", input.archive.display());
         let target = format!("{transport}:{}:example.com/app:v1", out.display());
@@ -207,10 +174,10 @@ fn skopeo(bench: &mut Bench) -> Result<()> {
         let name = [&["skopeo copy"], &options[..]].concat().join(" ");
         let name = format!("`{name} oci-archive:… {transport}:…`");
         let mut race = Race::new(Contender::new(&name, &line).makes(&out));
-        race.add(input.ocify(bench, to));
+        race.add(ocify(&input, bench, to));
         if to == "gzip" {
             // This level gives about the same size as skopeo.
-            race.add(input.ocify_at(bench, to, &["--compression-level", "1"]));
+            race.add(ocify_at(&input, bench, to, &["--compression-level", "1"]));
         }
         race.run(bench)?;
         input.remove()?;

@@ -3,10 +3,12 @@
 mod archive;
 mod compressed;
 mod copy;
+mod decode;
 mod directory;
 mod output;
 mod patch;
 mod pieces;
+mod proof;
 mod recompress;
 mod sequence;
 mod space;
@@ -22,16 +24,20 @@ pub use patch::{Patch, apply_in_place, apply_patched, patch};
 pub use recompress::{RecompressOptions, recompress};
 pub(crate) use stream::StreamSink;
 pub use target::Target;
+pub use verify::verify;
+pub(crate) use verify::verify_with;
 
 use std::num::NonZeroUsize;
 
+use crate::codec::Limits;
 use crate::error::{Code, Error, Result, escape};
 use crate::image::Digest;
 use crate::input::Source;
-use crate::plan::{Body, Form, OutputEntry, Plan};
+use crate::inventory::DataLocation;
+use crate::plan::{BlobKind, Body, Form, OutputEntry, Plan, Unverified, Verified};
 use crate::progress::Progress;
 use crate::threads::{IdleThreads, Workers};
-use verified::Expected;
+use proof::Proof;
 
 /// Options for writing an output.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +51,8 @@ pub struct ApplyOptions<'a> {
     pub idle_threads: Option<&'a IdleThreads>,
     /// What is verified before the output is renamed into place.
     pub verify: Verify,
+    /// What layers may ask for that are decompressed.
+    pub limits: Limits,
     /// How blobs are copied from one layout directory to another.
     pub link: Link,
     /// Called before the output is renamed into place.
@@ -67,6 +75,7 @@ impl Default for ApplyOptions<'_> {
             jobs: NonZeroUsize::MIN,
             idle_threads: None,
             verify: Verify::default(),
+            limits: Limits::default(),
             link: Link::default(),
             confirm: None,
         }
@@ -95,6 +104,13 @@ impl ApplyOptions<'_> {
         self
     }
 
+    /// The same, decompressing layers within these limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Sets how blobs are copied from one layout directory to another.
     #[must_use]
     pub fn with_link(mut self, link: Link) -> Self {
@@ -114,15 +130,24 @@ impl std::fmt::Debug for Confirm<'_> {
     }
 }
 
-/// What is verified while it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What is verified before an output appears. The levels build on each other.
+///
+/// Layers that are recompressed are verified against their digest and their diff ID at every level, since all
+/// of their bytes are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verify {
-    /// Every blob, against its digest.
-    #[default]
-    Full,
-    /// Documents and configs, which the plan depends on and which were verified when they were read.
-    /// Of all other blobs, only the length is checked.
+    /// Indexes, manifests and image configs, against their digests. All other blobs are only held to their
+    /// length.
     Documents,
+    /// Every blob, against its digest. If ocify computed a layer's digest, because nothing in the input states
+    /// it, its diff ID is the only proof of its bytes, and it is verified as with [`Full`](Self::Full). Docker
+    /// archives with compressed layers have such layers.
+    #[default]
+    Digests,
+    /// Every blob, against its digest, and every layer of an image, against its diff ID: compressed layers are
+    /// decompressed. Encrypted layers, filesystem images, nondistributable layers and layers of unknown types
+    /// are not decompressed.
+    Full,
 }
 
 /// Whether files of a layout directory share their bytes with the input's. They are verified in
@@ -143,10 +168,14 @@ pub enum Link {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The number of blobs in the output, all of them verified.
+    /// How many blobs the output holds.
     pub blob_count: u64,
     /// Their total length in bytes.
     pub blob_bytes: u64,
+    /// What was verified of them.
+    pub verified: Verified,
+    /// What was not verified of them.
+    pub unverified: Unverified,
 }
 
 /// Writes the plan's entries to the target. The output is renamed into place only when every byte is
@@ -163,7 +192,7 @@ pub fn apply(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
-    let outcome = check_entries(&plan.entries, options.workers())?;
+    let outcome = check_entries(plan, options)?;
     if plan.keeps_bytes
         && let Some(input) = source.original()
     {
@@ -189,11 +218,11 @@ pub fn apply(
 const SHARED_MIN: u64 = if cfg!(test) { 64 } else { 256 << 10 };
 
 /// Verifies the documents whose bytes are known, and that no name leads outside the output.
-fn check_entries(entries: &[OutputEntry], workers: Workers<'_>) -> Result<Outcome> {
+fn check_entries(plan: &Plan, options: &ApplyOptions<'_>) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut documents = Vec::new();
     let mut documents_len = 0;
-    for entry in entries {
+    for entry in &plan.entries {
         let is_outside = entry
             .name
             .trim_end_matches('/')
@@ -224,16 +253,48 @@ fn check_entries(entries: &[OutputEntry], workers: Workers<'_>) -> Result<Outcom
         }
         outcome.blob_count += 1;
         outcome.blob_bytes += body_len(entry);
+        count(&mut outcome, plan, entry, options);
     }
     let workers = match documents_len {
-        SHARED_MIN.. => workers,
+        SHARED_MIN.. => options.workers(),
         _ => Workers::ONE,
     };
     let checked = workers.map(&documents, |(name, digest, bytes)| {
-        Expected { name, digest }.check_bytes(bytes)
+        let found = Digest::of(digest.algorithm(), bytes);
+        verified::check_digest(name, digest, &found)
     });
     checked.into_iter().collect::<Result<()>>()?;
     Ok(outcome)
+}
+
+/// Counts a blob as what these options verify of it.
+fn count(outcome: &mut Outcome, plan: &Plan, entry: &OutputEntry, options: &ApplyOptions<'_>) {
+    let Outcome {
+        verified,
+        unverified,
+        ..
+    } = outcome;
+    let is_spooled = |data: &DataLocation| matches!(data, DataLocation::Spooled { .. });
+    // Those of a temporary file of ours were verified when they were recompressed.
+    let is_recompressed = matches!(&entry.body, Body::Blob { data, .. } if is_spooled(data));
+    let is_hashed = options.verify != Verify::Documents || is_recompressed;
+    match entry.kind {
+        BlobKind::Document => verified.documents += 1,
+        BlobKind::Config => verified.configs += 1,
+        BlobKind::Layer | BlobKind::PlainLayer if is_hashed => {
+            let is_proven = is_recompressed
+                || entry.kind == BlobKind::PlainLayer
+                || Proof::of(plan, entry, options).is_some();
+            verified.layers += 1;
+            verified.diff_ids += u64::from(is_proven);
+        }
+        BlobKind::Other if is_hashed => verified.others += 1,
+        BlobKind::UnprovenConfig => unverified.configs += 1,
+        BlobKind::Layer | BlobKind::PlainLayer | BlobKind::UnprovenLayer => {
+            unverified.layers += 1;
+        }
+        BlobKind::Other => unverified.others += 1,
+    }
 }
 
 /// How many bytes the entry has in the output.

@@ -16,7 +16,8 @@ use crate::operation::{Input, Observer, SpoolReason, Unobserved};
 use crate::plan::{Form, ImageChoice, MissingPolicy, Plan, PlanOptions, Summary};
 use run::Run;
 
-/// How to fix. The default changes only what engines refuse or misread, and verifies everything.
+/// How to fix. The default changes only what engines refuse or misread, and verifies every blob against its
+/// digest.
 #[derive(Clone, Debug, Default)]
 pub struct Fix {
     plan: PlanOptions,
@@ -41,7 +42,7 @@ pub struct Fixed {
     pub plan: Plan,
     /// What was written.
     pub outcome: Outcome,
-    /// What was verified.
+    /// The level at which the blobs were verified. [`Outcome::verified`] counts what was verified.
     pub verified: Verify,
     /// Why the input, a stream, was kept in a temporary file, if it was.
     pub spooled: Option<SpoolReason>,
@@ -54,6 +55,8 @@ pub struct Preview {
     /// What would be changed. If layers would be recompressed, the digests that follow from them are not
     /// known yet.
     pub summary: Summary,
+    /// What was verified, if a level was chosen with [`Fix::verify`] at which more than documents is verified.
+    pub outcome: Option<Outcome>,
     /// Why the input, a stream, was kept in a temporary file, if it was.
     pub spooled: Option<SpoolReason>,
 }
@@ -90,8 +93,11 @@ impl Fix {
     /// A dry run: what [`run`](Self::run) would do for an output of that form. It writes nothing but
     /// temporary files, and restores an input whose in-place fix was interrupted.
     ///
+    /// It verifies documents and configs, or what a level that was chosen with [`verify`](Self::verify) asks
+    /// for.
+    ///
     /// # Errors
-    /// Those of [`run`](Self::run), without those of the output and of damaged layers.
+    /// Those of [`run`](Self::run), without those of the output and of blobs that are not verified.
     pub fn plan_only(&self, input: Input, form: Form) -> Result<Preview> {
         self.plan_only_observed(input, form, &Unobserved)
     }
@@ -206,8 +212,11 @@ impl Fix {
         self
     }
 
-    /// What is verified before the output appears. By default everything; in place, documents and
-    /// configs.
+    /// What is verified before the output appears: by default [`Verify::Digests`], in place and on a dry run
+    /// [`Verify::Documents`].
+    ///
+    /// With [`Verify::Documents`], a new archive is a clone or a copy of the old one, with the changes that a
+    /// fix in place would make, if these are possible.
     #[must_use]
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = Some(verify);

@@ -6,6 +6,7 @@ pub(crate) mod docker_archive;
 pub(crate) mod document;
 pub(crate) mod fault;
 mod image;
+mod inside;
 mod layers;
 pub(crate) mod link;
 mod order;
@@ -20,7 +21,7 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
-use crate::image::Digest;
+use crate::image::{Content, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::location::{self, Location};
 use crate::threads::Workers;
@@ -54,6 +55,9 @@ pub struct Graph {
     pub(crate) item_faults: ItemFaults,
     /// Pointers to content that is not there.
     pub missing: Vec<Missing>,
+    /// What compressed layers of images decompress to, if that is not a tar. Only their first bytes were
+    /// decompressed.
+    pub(crate) not_tars: BTreeMap<Digest, Content>,
     /// Duplicate keys, if they were accepted.
     pub repeated_keys: Vec<RepeatedKey>,
     /// The images of `manifest.json`, if there is one.

@@ -12,7 +12,7 @@ mod suffix;
 
 pub use compression::Compression;
 pub use content::Content;
-pub(crate) use content::{SNIFF_LEN, sniff, sniff_compression};
+pub(crate) use content::{SNIFF_LEN, sniff, sniff_compression, sniff_inside};
 pub use diff_id::{DiffId, StatedDiffId};
 pub use digest::{Algorithm, Digest, Hasher};
 pub use oci::ConversionError;

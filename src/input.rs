@@ -5,6 +5,7 @@ mod classify;
 mod extents;
 mod form;
 mod identify;
+mod inside;
 mod layout;
 mod outer;
 mod reader;
@@ -18,6 +19,7 @@ pub use spool::SpoolOptions;
 pub(crate) use stream::{BlobSink, Obstacle, PassingBlob, Stream};
 
 pub(crate) use extents::holes;
+use inside::{Inside, PREFIXES, inside};
 pub(crate) use reader::{
     BlobAt, BlobName, BlobReader, Piece, archive_ended, read_full, uninterrupted,
 };
@@ -316,6 +318,19 @@ impl BlobSource for Source {
 
     fn shared(&self) -> Option<&(dyn BlobSource + Sync)> {
         Some(self)
+    }
+
+    fn content_inside(&self, _digest: &Digest, blob: &BlobEntry) -> Result<Option<Content>> {
+        for len in PREFIXES {
+            let len = blob.len.min(len as u64);
+            let prefix = self.read_range(&blob.data, len)?;
+            match inside(blob.content, &prefix, len == blob.len) {
+                Inside::Content(content) => return Ok(Some(content)),
+                Inside::Unknown => break,
+                Inside::TooShort => {}
+            }
+        }
+        Ok(None)
     }
 
     fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {

@@ -66,6 +66,15 @@ pub trait BlobSource {
         None
     }
 
+    /// Detects the content that a compressed blob decompresses to, from its first bytes;
+    /// [`Content::Other`] if it cannot be decompressed, and `None` if the content is not known.
+    ///
+    /// # Errors
+    /// The blob cannot be read.
+    fn content_inside(&self, _digest: &Digest, _blob: &BlobEntry) -> Result<Option<Content>> {
+        Ok(None)
+    }
+
     /// Computes the SHA-256 digest of a blob by reading all of it.
     ///
     /// # Errors

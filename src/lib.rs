@@ -136,7 +136,7 @@ pub use threads::{BorrowedThread, IdleThreads};
 // The stages, for programs that compose them: scan, resolve, plan, recompress, apply.
 pub use apply::{
     ApplyOptions, Confirm, Outcome, Patch, RecompressOptions, Target, apply, apply_in_place,
-    apply_patched, patch, recompress,
+    apply_patched, patch, recompress, verify,
 };
 pub use graph::resolve;
 pub use input::{Source, SpoolOptions, scan};
@@ -155,7 +155,10 @@ pub use location::{DocumentPath, Location, Role as PointerRole, RootName, Step};
 
 // What a plan decides.
 pub use plan::rules::{FindingRule, Rule};
-pub use plan::{Body, Change, DigestChange, Finding, Image, OutputEntry, Severity, Summary};
+pub use plan::{
+    Body, Change, DigestChange, Finding, Image, OutputEntry, Severity, Summary, Unverified,
+    Verified,
+};
 
 // The vocabulary of container images.
 pub use image::media_type::Kind as MediaTypeKind;

@@ -3,6 +3,7 @@
 //! Pure: no file, clock, environment or terminal is touched here.
 
 mod annotate;
+mod blobs;
 mod decide;
 mod describe;
 mod docker_manifest;
@@ -29,6 +30,8 @@ use crate::graph::Graph;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::DataLocation;
+pub(crate) use blobs::{BlobKind, LayerProof};
+pub use blobs::{Unverified, Verified};
 use draft::Request;
 pub use draft::{Draft, NewLayers};
 pub use form::Form;
@@ -233,12 +236,21 @@ pub struct Plan {
     pub(crate) form: Form,
     /// Whether the output is the input's own bytes. The entries say what it holds.
     pub(crate) keeps_bytes: bool,
+    /// The diff IDs of compressed layers, sorted by the layers' digests.
+    pub(crate) proofs: Vec<LayerProof>,
 }
 
 impl Plan {
     /// The form of the output that the plan was made for.
     pub fn form(&self) -> Form {
         self.form
+    }
+
+    /// The diff IDs that a compressed layer must have: several only if images disagree about it.
+    pub(crate) fn proofs_of(&self, layer: &Digest) -> &[LayerProof] {
+        let start = self.proofs.partition_point(|proof| proof.digest < *layer);
+        let rest = &self.proofs[start..];
+        &rest[..rest.partition_point(|proof| proof.digest == *layer)]
     }
 }
 
@@ -254,6 +266,8 @@ pub struct OutputEntry {
     pub body: Body,
     /// Where the input has the bytes that these replace.
     pub replaces: Option<DataLocation>,
+    /// What it is if it is a blob.
+    pub(crate) kind: BlobKind,
 }
 
 /// Where the bytes of an output entry come from.

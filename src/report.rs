@@ -10,8 +10,8 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Hint};
-use crate::plan::Summary;
 use crate::plan::rules::Rule;
+use crate::plan::{Summary, Unverified, Verified};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,28 +63,22 @@ pub struct Blobs {
     pub count: u64,
     /// Their total length in bytes.
     pub bytes: u64,
-    /// Whether all were verified against their digest; otherwise only documents and configs.
-    #[serde(rename = "verified", serialize_with = "verified")]
-    pub are_all_verified: bool,
+    /// What was verified of them.
+    pub verified: Verified,
+    /// What was not verified of them.
+    pub unverified: Unverified,
 }
 
 impl Blobs {
     /// That many blobs of that length in bytes.
-    pub fn new(count: u64, bytes: u64, are_all_verified: bool) -> Self {
+    pub fn new(count: u64, bytes: u64, verified: Verified, unverified: Unverified) -> Self {
         Blobs {
             count,
             bytes,
-            are_all_verified,
+            verified,
+            unverified,
         }
     }
-}
-
-fn verified<S: Serializer>(are_all_verified: &bool, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(if *are_all_verified {
-        "full"
-    } else {
-        "documents"
-    })
 }
 
 /// One run, ready to be shown. [`json::Data`] is what programs read.
@@ -97,7 +91,7 @@ pub struct Report<'a> {
     pub output: Option<&'a str>,
     /// What was planned; `None` after a failure.
     pub plan: Option<&'a Summary>,
-    /// What was copied; nothing on a dry run and after a failure.
+    /// The blobs of the output; on a dry run, those that were verified. Nothing after a failure.
     pub blobs: Blobs,
     /// Why standard input was kept in a temporary file, if it was.
     pub spooled: Option<&'a str>,
@@ -200,6 +194,12 @@ impl<'a> Report<'a> {
         Self::without_plan(input, Status::Failed, Some(error))
     }
 
+    /// The same dry run, which verified these blobs.
+    #[must_use]
+    pub fn with_blobs(self, blobs: Blobs) -> Self {
+        Report { blobs, ..self }
+    }
+
     /// The same run in other words.
     #[must_use]
     pub fn with_wording(self, wording: &'a dyn Wording) -> Self {
@@ -228,8 +228,27 @@ pub(crate) mod samples {
     use crate::image::{Algorithm, Digest, Reference};
     use crate::location::{DocumentPath, Location, Role, RootName, Step};
     use crate::plan::rules::{FindingRule, Rule};
-    use crate::plan::{Change, DigestChange, Finding, Image, Summary};
+    use crate::plan::{Change, DigestChange, Finding, Image, Summary, Unverified, Verified};
+    use crate::report::Blobs;
     use crate::report::text::{BOLD, DIM, RED, YELLOW};
+
+    /// Six blobs, all verified.
+    pub(crate) const BLOBS: Blobs = Blobs {
+        count: 6,
+        bytes: 4000,
+        verified: Verified {
+            documents: 1,
+            configs: 1,
+            layers: 3,
+            diff_ids: 0,
+            others: 1,
+        },
+        unverified: Unverified {
+            configs: 0,
+            layers: 0,
+            others: 0,
+        },
+    };
 
     /// What a stream that shows no styles makes of an output.
     pub(crate) fn without_styles(out: Vec<u8>) -> String {

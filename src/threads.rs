@@ -133,6 +133,14 @@ impl Workers<'_> {
     }
 }
 
+/// The result of a thread that has ended; a panic goes on here.
+pub(crate) fn join<T>(result: thread::Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
 /// Work that several threads share. Each thread calls this closure, which takes one piece after another
 /// and returns when none is left. Between two pieces it calls its argument, so that an idle thread can
 /// join.

@@ -12,6 +12,7 @@
 
 pub(crate) mod contender;
 pub(crate) mod images;
+pub(crate) mod layered;
 pub(crate) mod race;
 pub(crate) mod statistics;
 

@@ -31,7 +31,15 @@ pub fn ways(archive: &[u8]) {
 fn new_archive(archive: &[u8], strictness: Strictness) -> Result<Vec<u8>> {
     let input = folder().join("ways.tar");
     fs::write(&input, archive).expect("memory takes everything");
-    written(&input, strictness, Verify::Full)
+    let whole = written(&input, strictness, Verify::Digests);
+    // Diff IDs may be wrong where digests are right, and not the other way round.
+    if let Ok(full) = written(&input, strictness, Verify::Full) {
+        assert!(
+            whole.as_ref().is_ok_and(|whole| *whole == full),
+            "the level changes the output"
+        );
+    }
+    whole
 }
 
 /// A new archive of an archive or a layout directory.
@@ -51,7 +59,7 @@ fn check_layout(archive: &[u8], strictness: Strictness, whole: &[u8]) {
     let input = Input::open(&input).expect("the file is there");
     let done = fix_of(strictness).run(input, Output::layout(&layout));
     done.expect("an archive could be written");
-    let again = written(&layout, strictness, Verify::Full).expect("a layout can be fixed");
+    let again = written(&layout, strictness, Verify::Digests).expect("a layout can be fixed");
     fs::remove_dir_all(&layout).expect("it was made");
     assert!(again == whole, "a layout holds something else");
 }

@@ -11,6 +11,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::copy::{self, Destination, Job, MAX_REGION, Region, Task};
+use super::proof::Proof;
 use super::target::Target;
 use super::{ApplyOptions, Confirm, body_len, space};
 use crate::error::{IoContext, Result};
@@ -25,7 +26,7 @@ pub(super) fn write(
     plan: &Plan,
     source: &Source,
     target: &Target,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let places = Places::of(&plan.entries)?;
@@ -78,11 +79,12 @@ pub(super) fn write(
                 digest,
                 data,
                 len,
+                proof: Proof::of(plan, entry, options),
                 destination: Destination::At(output.file(), position),
             })),
         }
     }
-    copy::run(&tasks, source, target.path(), options, progress)?;
+    copy::run(&tasks, plan, source, target.path(), options, progress)?;
     publish(output, target, options)
 }
 

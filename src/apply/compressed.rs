@@ -15,7 +15,7 @@ pub(super) fn write(
     source: &Source,
     target: &Target,
     compression: Compression,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let output = archive::create(target)?;
@@ -27,8 +27,8 @@ pub(super) fn write(
     };
     let encoder = Encoder::new(compression, encoder_options, file);
     let encoder = encoder.context("write", target.path())?;
-    let encoder =
-        Sequence::new(encoder, target.path(), options).write_all(plan, source, progress)?;
+    let encoder = Sequence::new(encoder, target.path(), options)
+        .write_all(plan, source, options, progress)?;
     encoder.finish().context("write", target.path())?;
     archive::publish(output, target, options)
 }

@@ -9,18 +9,20 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::pieces::{self, Piece};
-use super::{ApplyOptions, Link, Verify};
+use super::proof::Proof;
+use super::{ApplyOptions, Verify};
 use crate::error::Result;
 use crate::image::Digest;
 use crate::input::{BlobAt, BlobName, Source};
 use crate::inventory::DataLocation;
-use crate::plan::OutputEntry;
+use crate::plan::{OutputEntry, Plan};
 use crate::progress::Progress;
-use crate::threads::IdleThreads;
 pub(super) use region::{MAX_BLOB, MAX_REGION};
 
 /// Blobs from this size get a hashing thread of their own while there are threads to spare.
 const PIPE_MIN: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
+/// Decompressing a byte and hashing what it becomes takes as long as copying and hashing so many.
+const DECODE_WEIGHT: u64 = 4;
 /// What is not hashed can be copied in parts, by several threads.
 const PART_LEN: u64 = if cfg!(test) { 1 << 20 } else { 16 << 20 };
 
@@ -39,6 +41,8 @@ pub(super) struct Job<'a> {
     pub(super) digest: &'a Digest,
     pub(super) data: &'a DataLocation,
     pub(super) len: u64,
+    /// What it must decompress to, if that is verified.
+    pub(super) proof: Option<Proof<'a>>,
     pub(super) destination: Destination<'a>,
 }
 
@@ -46,7 +50,15 @@ impl Job<'_> {
     /// Whether the bytes are hashed while they are copied. Those of ocify's temporary files were hashed when
     /// they were written, and no other process can open these files.
     fn is_hashed(&self, verify: Verify) -> bool {
-        verify == Verify::Full && !matches!(self.data, DataLocation::Spooled { .. })
+        verify != Verify::Documents && !matches!(self.data, DataLocation::Spooled { .. })
+    }
+
+    /// How much work it is, in bytes to copy.
+    fn weight(&self) -> u64 {
+        match self.proof {
+            Some(_) => self.len.saturating_mul(DECODE_WEIGHT),
+            None => self.len,
+        }
     }
 
     fn blob(&self) -> BlobAt<'_> {
@@ -65,6 +77,8 @@ pub(super) enum Destination<'a> {
     At(&'a File, u64),
     /// To a new file.
     New(PathBuf),
+    /// Nowhere: it is only verified.
+    Nowhere,
 }
 
 /// Small entries that follow one another in an archive, with headers and bodies.
@@ -78,28 +92,27 @@ pub(super) struct Region<'a> {
 
 /// What all threads share.
 struct Shared<'a> {
+    plan: &'a Plan,
     source: &'a Source,
     output: &'a Path,
-    idle_threads: Option<&'a IdleThreads>,
-    verify: Verify,
-    link: Link,
+    options: &'a ApplyOptions<'a>,
 }
 
 /// Copies and verifies everything. Of several errors the one of the first task is returned.
 pub(super) fn run(
     tasks: &[Task<'_>],
+    plan: &Plan,
     source: &Source,
     output: &Path,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let steps = schedule(tasks, options.jobs.get(), options.verify);
     let shared = Shared {
+        plan,
         source,
         output,
-        idle_threads: options.idle_threads,
-        verify: options.verify,
-        link: options.link,
+        options,
     };
     pieces::each(
         &steps,
@@ -107,9 +120,7 @@ pub(super) fn run(
         progress,
         |step, progress, scratch| match &tasks[step.place] {
             Task::Blob(job) => shared.copy(job, step, progress, scratch),
-            Task::Region(region) => {
-                shared.write_region(region, progress, scratch.buffer(region.len))
-            }
+            Task::Region(region) => shared.write_region(region, progress, scratch),
         },
     )
 }
@@ -120,8 +131,10 @@ struct Step {
     place: usize,
     /// Which bytes of its blob.
     bytes: Range<u64>,
-    /// Whether another thread hashes while this one copies.
+    /// Whether other threads hash and decompress while this one copies.
     is_piped: bool,
+    /// How much work it is, in bytes to copy.
+    weight: u64,
 }
 
 impl Piece for Step {
@@ -130,7 +143,7 @@ impl Piece for Step {
     }
 
     fn len(&self) -> u64 {
-        self.bytes.end - self.bytes.start
+        self.weight
     }
 }
 
@@ -141,28 +154,33 @@ fn schedule(tasks: &[Task<'_>], threads: usize, verify: Verify) -> Vec<Step> {
         Task::Blob(job) => job.len,
         Task::Region(region) => region.len as u64,
     };
+    let weight = |task: &Task<'_>| match task {
+        Task::Blob(job) => job.weight(),
+        Task::Region(region) => region.len as u64,
+    };
     let mut places: Vec<usize> = (0..tasks.len()).collect();
-    places.sort_by_key(|&place| std::cmp::Reverse(len(&tasks[place])));
-    let mut left: u128 = tasks.iter().map(|task| u128::from(len(task))).sum();
+    places.sort_by_key(|&place| std::cmp::Reverse(weight(&tasks[place])));
+    let mut left: u128 = tasks.iter().map(|task| u128::from(weight(task))).sum();
     let mut steps = Vec::with_capacity(tasks.len());
     for place in places {
-        let len = len(&tasks[place]);
+        let (len, weight) = (len(&tasks[place]), weight(&tasks[place]));
         let is_part = |job: &Job<'_>| matches!(job.destination, Destination::At(..));
         let part = match &tasks[place] {
             Task::Blob(job) if !job.is_hashed(verify) && is_part(job) => PART_LEN,
             _ => u64::MAX,
         };
-        let is_long = len >= PIPE_MIN && u128::from(len) * threads as u128 > left;
+        let is_long = weight >= PIPE_MIN && u128::from(weight) * threads as u128 > left;
         let is_piped = is_long && threads > 1;
-        left -= u128::from(len);
+        left -= u128::from(weight);
         let mut start: u64 = 0;
         loop {
             let end = start.saturating_add(part).min(len);
-            let bytes = start..end;
+            let is_whole = end - start == len;
             steps.push(Step {
                 place,
-                bytes,
+                bytes: start..end,
                 is_piped,
+                weight: if is_whole { weight } else { end - start },
             });
             start = end;
             if start == len {

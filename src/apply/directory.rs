@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::ioctl_ficlone;
 
 use super::copy::{self, Destination, Job, Task};
+use super::proof::Proof;
 use super::target::{Target, not_empty};
 use super::{ApplyOptions, Link, body_len, space};
 use crate::error::{IoContext, Result};
@@ -55,11 +56,12 @@ pub(super) fn write(
                 digest,
                 data,
                 len: body_len(entry),
+                proof: Proof::of(plan, entry, options),
                 destination: Destination::New(path),
             })),
         }
     }
-    copy::run(&tasks, source, target.path(), options, progress)?;
+    copy::run(&tasks, plan, source, target.path(), options, progress)?;
     let options = PublishOptions {
         replace: target.overwrite,
         sync: options.sync,

@@ -16,7 +16,6 @@ use crate::inventory::{EntryKind, ExtraKind, Inventory};
 use crate::journal::{self, Write};
 use crate::plan::{Body, Draft, Plan};
 use crate::progress::Progress;
-use crate::threads::Workers;
 
 /// What to write into an archive's file so that it becomes a plan's output.
 #[derive(Debug)]
@@ -27,6 +26,7 @@ pub struct Patch {
     kept_len: u64,
     old_len: u64,
     new_len: u64,
+    /// What it is if only documents are verified.
     outcome: Outcome,
 }
 
@@ -45,7 +45,8 @@ impl Patch {
 pub fn patch(draft: &Draft<'_>, source: &Source) -> Result<Patch> {
     let inventory = &draft.graph().inventory;
     let plan = refuse(draft, source)?;
-    let outcome = check_entries(&plan.entries, Workers::ONE)?;
+    let options = ApplyOptions::default().with_verify(Verify::Documents);
+    let outcome = check_entries(plan, &options)?;
     if plan.keeps_bytes {
         let len = inventory.archive.len;
         return Ok(Patch {
@@ -80,14 +81,15 @@ pub fn apply_in_place(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
-    if options.verify == Verify::Full {
-        verify::blobs(plan, source, options, progress)?;
-    }
+    let outcome = match options.verify {
+        Verify::Documents => patch.outcome,
+        Verify::Digests | Verify::Full => verify::verify(plan, source, options, progress)?,
+    };
     if !patch.is_empty() {
         refuse_changed(patch, source)?;
         journal::rewrite(source.file(), source.path(), &patch.writes, patch.new_len)?;
     }
-    Ok(patch.outcome)
+    Ok(outcome)
 }
 
 /// Writes the patched archive to a new file: a clone of the old one if the filesystem can do that,

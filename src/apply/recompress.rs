@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pieces::{Failure, PieceProgress};
+use super::proof::{Uncounted, second_compression};
 use super::transcode::{Transcoded, transcode};
 use crate::codec::{GzipMembers, Limits};
 use crate::error::{Error, IoContext, Result};
@@ -100,20 +101,31 @@ pub fn recompress(
     progress.start(transcodes.iter().map(|work| work.len).sum());
     let done = all(transcodes, source, options, progress);
     progress.finish();
-    let Done { files, places } = done?;
+    let All { files, layers } = done?;
     let files: Vec<usize> = files
         .into_iter()
         .map(|file| source.add_spooled(file))
         .collect();
-    let layers = transcodes.iter().zip(places).map(|(work, spooled)| {
-        let layer = NewLayer {
-            digest: spooled.layer.digest,
-            len: spooled.layer.len,
+    let layers = transcodes.iter().zip(layers).map(|(work, done)| {
+        let kept = NewLayer {
+            digest: work.digest.clone(),
+            len: work.len,
             diff_id: work.diff_id.clone(),
             compression: work.to,
-            data: DataLocation::Spooled {
-                file: files[spooled.file],
-                offset: spooled.offset,
+            data: work.data.clone(),
+            was_compressed_twice: false,
+        };
+        let layer = match done {
+            Done::Kept => kept,
+            Done::Spooled(spooled) => NewLayer {
+                digest: spooled.layer.digest,
+                len: spooled.layer.len,
+                data: DataLocation::Spooled {
+                    file: files[spooled.file],
+                    offset: spooled.offset,
+                },
+                was_compressed_twice: spooled.was_compressed_twice,
+                ..kept
             },
         };
         (work.digest.clone(), layer)
@@ -121,12 +133,20 @@ pub fn recompress(
     Ok(layers.collect())
 }
 
-/// All layers in their new form.
-struct Done {
+/// What became of all layers.
+struct All {
     /// The temporary files that contain them: one for each thread, since a process may have few files open.
     files: Vec<Arc<File>>,
     /// In the order of the plan.
-    places: Vec<Spooled>,
+    layers: Vec<Done>,
+}
+
+/// What became of a layer.
+enum Done {
+    /// It stays what it is: it is not compressed twice after all.
+    Kept,
+    /// It has a new form.
+    Spooled(Spooled),
 }
 
 /// A layer in its new form.
@@ -135,6 +155,7 @@ struct Spooled {
     /// Which of the temporary files contains it, and where.
     file: usize,
     offset: u64,
+    was_compressed_twice: bool,
 }
 
 /// Layers side by side, the largest first.
@@ -143,13 +164,13 @@ fn all(
     source: &Source,
     options: RecompressOptions<'_>,
     progress: &dyn Progress,
-) -> Result<Done> {
+) -> Result<All> {
     let jobs = options.jobs.get();
     let schedule = Mutex::new(Schedule::new(transcodes, jobs));
     let failure = Failure::none();
     let files = Mutex::new(Vec::new());
     let results = Mutex::new(Vec::new());
-    let one = |place: usize, spool: &mut Option<Spool>, threads: usize| -> Result<Spooled> {
+    let one = |place: usize, spool: &mut Option<Spool>, threads: usize| -> Result<Done> {
         let progress = PieceProgress {
             progress,
             failure: &failure,
@@ -158,19 +179,28 @@ fn all(
         if progress.is_stopped() {
             return Err(Error::interrupted());
         }
+        let work = &transcodes[place];
+        let inside = match work.inside {
+            Some(_) => second_compression(work, source, options.limits, &Uncounted(&progress))?,
+            None => None,
+        };
+        if work.is_only_for_inside && inside.is_none() {
+            progress.advance(work.len);
+            return Ok(Done::Kept);
+        }
         let spool = match spool {
             Some(spool) => spool,
             none => none.insert(Spool::new(options.directory, &files)?),
         };
         let offset = spool.next(options.directory)?;
-        let work = &transcodes[place];
         let file = &spool.file;
-        let layer = transcode(work, source, file, options, threads, &progress)?;
-        Ok(Spooled {
+        let layer = transcode(work, inside, source, file, options, threads, &progress)?;
+        Ok(Done::Spooled(Spooled {
             layer,
             file: spool.number,
             offset,
-        })
+            was_compressed_twice: inside.is_some(),
+        }))
     };
     let is_worth = || !lock(&schedule).waiting.is_empty();
     let work = |add_helper: &dyn Fn()| {
@@ -192,7 +222,7 @@ fn all(
             drop(borrowed);
             lock(&schedule).free += threads;
             match result {
-                Ok(spooled) => lock(&results).push((place, spooled)),
+                Ok(done) => lock(&results).push((place, done)),
                 Err(error) => failure.add(place, error),
             }
         }
@@ -206,9 +236,9 @@ fn all(
     failure.into_result()?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(place, _)| *place);
-    let places = results.into_iter().map(|(_, spooled)| spooled).collect();
+    let layers = results.into_iter().map(|(_, done)| done).collect();
     let files = files.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Done { files, places })
+    Ok(All { files, layers })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::verified::{Expected, Hash, Pieces, Scratch, Sink, copy_verified};
+use super::decode::Compressed;
+use super::proof::Proof;
+use super::verified::{Expected, Hash, Pieces, Scratch, Sink, copy_decoded, copy_verified};
 use super::{ApplyOptions, Verify};
 use crate::error::{IoContext, Result};
 use crate::image::Digest;
@@ -31,7 +33,7 @@ struct Output<'a, W> {
     path: &'a Path,
 }
 
-impl<W: Write> Sink for Output<'_, W> {
+impl<W: Write + Send> Sink for Output<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.output.write_all(bytes).context("write", self.path)
     }
@@ -48,7 +50,7 @@ impl<W: Write> Sink for Output<'_, W> {
     }
 }
 
-impl<'a, W: Write> Sequence<'a, W> {
+impl<'a, W: Write + Send> Sequence<'a, W> {
     pub(super) fn new(output: W, path: &'a Path, options: &ApplyOptions) -> Self {
         Sequence {
             output: Output { output, path },
@@ -63,6 +65,7 @@ impl<'a, W: Write> Sequence<'a, W> {
         mut self,
         plan: &Plan,
         source: &Source,
+        options: &ApplyOptions<'_>,
         progress: &dyn Progress,
     ) -> Result<W> {
         for entry in &plan.entries {
@@ -76,7 +79,12 @@ impl<'a, W: Write> Sequence<'a, W> {
                         len: entry.len,
                     };
                     let mut reader = source.reader(blob, progress)?;
-                    self.blob(&entry.name, digest, entry.len, &mut reader)?;
+                    let expected = Expected {
+                        name: &entry.name,
+                        digest,
+                        proof: Proof::of(plan, entry, options),
+                    };
+                    self.blob(expected, entry.len, &mut reader)?;
                 }
             }
         }
@@ -97,20 +105,40 @@ impl<'a, W: Write> Sequence<'a, W> {
     /// Writes a blob of `len` bytes, and verifies it if requested.
     pub(super) fn blob(
         &mut self,
-        name: &str,
-        digest: &Digest,
+        expected: Expected<'_>,
         len: u64,
         blob: &mut dyn Pieces,
     ) -> Result<()> {
-        self.output.write(&canonical(name, false, len))?;
-        let expected = Expected { name, digest };
+        self.output.write(&canonical(expected.name, false, len))?;
         let hash = match self.verify {
             Verify::Documents => Hash::None,
-            Verify::Full if self.may_hash_beside && len >= BESIDE_MIN => Hash::Beside(expected),
-            Verify::Full => Hash::Inline(expected),
+            Verify::Digests | Verify::Full if self.is_beside(len) => Hash::Beside(expected),
+            Verify::Digests | Verify::Full => Hash::Inline(expected),
         };
         copy_verified(blob, &mut self.output, hash, &mut self.scratch)?;
         self.output.skip(padding(len))
+    }
+
+    /// Writes a blob and verifies its digest. Returns the digest of what it decompresses to, or why it cannot
+    /// be decompressed.
+    pub(super) fn blob_decoded(
+        &mut self,
+        expected: Expected<'_>,
+        layer: Compressed<'_>,
+        blob: &mut dyn Pieces,
+    ) -> Result<Result<Digest>> {
+        let len = layer.len;
+        self.output.write(&canonical(expected.name, false, len))?;
+        let is_beside = self.is_beside(len);
+        let (output, scratch) = (&mut self.output, &mut self.scratch);
+        let decoded = copy_decoded(blob, output, expected, layer, is_beside, scratch)?;
+        self.output.skip(padding(len))?;
+        Ok(decoded)
+    }
+
+    /// Whether other threads hash and decompress a blob of that length.
+    fn is_beside(&self, len: u64) -> bool {
+        self.may_hash_beside && len >= BESIDE_MIN
     }
 
     /// Writes the end, and returns the output.

@@ -1,20 +1,22 @@
 //! Writes an archive to a stream: one that is scanned already, or one that is read as it passes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use super::decode::Compressed;
+use super::proof::{BLOCK, Proof, check_diff_id};
 use super::sequence::Sequence;
 use super::target::Target;
-use super::verified::{Pieces, check_digest};
-use super::{ApplyOptions, Outcome, check_entries};
+use super::verified::{Expected, Pieces};
+use super::{ApplyOptions, Outcome, Verify, check_entries};
+use crate::codec::{Buffers, Limits};
 use crate::error::{Code, Error, Hint, Result};
-use crate::image::{Content, Digest};
-use crate::input::{BlobSink, PassingBlob, Piece, Source};
+use crate::image::{Algorithm, Content, Digest};
+use crate::input::{BlobName, BlobSink, PassingBlob, Piece, Source};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation};
 use crate::plan::{Body, Plan};
 use crate::progress::Progress;
-use crate::threads::Workers;
 
 /// Small writes are buffered, larger ones are not.
 const BUFFER: usize = 128 << 10;
@@ -25,29 +27,34 @@ pub(super) fn write(
     source: &Source,
     target: &Target,
     output: Box<dyn Write + Send + '_>,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let output = BufWriter::with_capacity(BUFFER, output);
-    Sequence::new(output, target.path(), options).write_all(plan, source, progress)?;
+    Sequence::new(output, target.path(), options).write_all(plan, source, options, progress)?;
     Ok(())
 }
 
 /// Writes an archive while another passes by: blobs as they arrive, and everything else once there is
 /// a plan. Its reader has no image before that, because the files at the root come last.
-pub(crate) struct StreamSink<'a, W: Write> {
+pub(crate) struct StreamSink<'a, W: Write + Send> {
     sequence: Sequence<'a, BufWriter<W>>,
     progress: &'a dyn Progress,
     directories: BTreeSet<String>,
     written: BTreeSet<Digest>,
+    verify: Verify,
+    limits: Limits,
+    /// What blobs decompress to, or why they cannot be decompressed; only if that is verified. Which of them
+    /// are layers is known once there is a plan.
+    decoded: BTreeMap<Digest, Result<Digest>>,
 }
 
-impl<'a, W: Write> StreamSink<'a, W> {
+impl<'a, W: Write + Send> StreamSink<'a, W> {
     /// Writes to `output`, which messages call `path`. Progress counts the bytes of blobs that pass.
     pub(crate) fn new(
         output: W,
         path: &'a Path,
-        options: &ApplyOptions,
+        options: &ApplyOptions<'_>,
         progress: &'a dyn Progress,
     ) -> Self {
         let output = BufWriter::with_capacity(BUFFER, output);
@@ -56,6 +63,9 @@ impl<'a, W: Write> StreamSink<'a, W> {
             progress,
             directories: BTreeSet::new(),
             written: BTreeSet::new(),
+            verify: options.verify,
+            limits: options.limits,
+            decoded: BTreeMap::new(),
         }
     }
 
@@ -71,7 +81,7 @@ impl<'a, W: Write> StreamSink<'a, W> {
     }
 
     fn write_rest(&mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
-        let outcome = check_entries(&plan.entries, Workers::ONE)?;
+        let outcome = check_entries(plan, &self.options())?;
         // Find everything that can be wrong before writing a document.
         let mut left_out = self.written.clone();
         for entry in &plan.entries {
@@ -80,9 +90,15 @@ impl<'a, W: Write> StreamSink<'a, W> {
             };
             if *data == DataLocation::Written {
                 left_out.remove(digest);
+                self.check_decoded(plan, digest)?;
             } else {
                 let bytes = read(blobs, data, entry.len)?;
-                check_digest(&entry.name, digest, &Digest::of(digest.algorithm(), &bytes))?;
+                let expected = Expected {
+                    name: &entry.name,
+                    digest,
+                    proof: Proof::of(plan, entry, &self.options()),
+                };
+                expected.check_bytes(&bytes, &Buffers::new(BLOCK))?;
             }
         }
         if let Some(digest) = left_out.first() {
@@ -109,6 +125,30 @@ impl<'a, W: Write> StreamSink<'a, W> {
         Ok(outcome)
     }
 
+    fn options(&self) -> ApplyOptions<'static> {
+        ApplyOptions::default()
+            .with_verify(self.verify)
+            .with_limits(self.limits)
+    }
+
+    /// Compares what a blob decompressed to with its diff IDs, if it is a layer.
+    fn check_decoded(&mut self, plan: &Plan, digest: &Digest) -> Result<()> {
+        let (Verify::Full, proofs) = (self.verify, plan.proofs_of(digest)) else {
+            return Ok(());
+        };
+        if proofs.is_empty() {
+            return Ok(());
+        }
+        // What is not compressed was only hashed.
+        let decoded = self.decoded.remove(digest);
+        let found = decoded.unwrap_or_else(|| Ok(digest.clone()))?;
+        for proof in proofs {
+            let name = BlobName::Document(&proof.location);
+            check_diff_id(name, &proof.diff_id, &found, proof.inside)?;
+        }
+        Ok(())
+    }
+
     fn directory(&mut self, name: &str) -> Result<()> {
         if self.directories.insert(name.to_owned()) {
             self.sequence.directory(name)?;
@@ -117,16 +157,36 @@ impl<'a, W: Write> StreamSink<'a, W> {
     }
 }
 
-impl<W: Write> BlobSink for StreamSink<'_, W> {
+impl<W: Write + Send> BlobSink for StreamSink<'_, W> {
     fn take(&mut self, digest: &Digest, blob: &mut PassingBlob<'_>) -> Result<()> {
         self.directory("blobs/")?;
         self.directory(&format!("blobs/{}/", digest.algorithm().name()))?;
-        let (name, len) = (digest.blob_name(), blob.len());
+        let (name, len, content) = (digest.blob_name(), blob.len(), blob.content());
         let mut blob = Counted {
             blob,
             progress: self.progress,
         };
-        self.sequence.blob(&name, digest, len, &mut blob)?;
+        let expected = Expected {
+            name: &name,
+            digest,
+            proof: None,
+        };
+        // Of what is not compressed, the digest is the diff ID.
+        if self.verify == Verify::Full
+            && (content.is_compressed() || digest.algorithm() != Algorithm::Sha256)
+        {
+            let layer = Compressed {
+                name: BlobName::Entry(&name),
+                content,
+                inside: None,
+                len,
+                limits: self.limits,
+            };
+            let decoded = self.sequence.blob_decoded(expected, layer, &mut blob)?;
+            self.decoded.insert(digest.clone(), decoded);
+        } else {
+            self.sequence.blob(expected, len, &mut blob)?;
+        }
         self.written.insert(digest.clone());
         Ok(())
     }
@@ -146,7 +206,7 @@ impl Pieces for Counted<'_, '_> {
     }
 }
 
-impl<W: Write> std::fmt::Debug for StreamSink<'_, W> {
+impl<W: Write + Send> std::fmt::Debug for StreamSink<'_, W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StreamSink")
             .field("written", &self.written)

@@ -11,9 +11,9 @@ use crate::progress::Hidden;
 use crate::tar::{END_LEN, canonical, padding};
 
 /// An input whose bytes are anything, and a plan that copies pieces of them.
-struct Job {
+pub(super) struct Job {
     dir: tempfile::TempDir,
-    plan: Plan,
+    pub(super) plan: Plan,
 }
 
 /// The lengths of the blobs: nothing, one byte, around a block, more than one piece, and enough for
@@ -21,7 +21,7 @@ struct Job {
 const LENS: [usize; 7] = [0, 1, 511, 512, 513, 300 << 10, (3 << 20) + 1];
 
 impl Job {
-    fn new(lens: &[usize]) -> Job {
+    pub(super) fn new(lens: &[usize]) -> Job {
         let dir = tempfile::tempdir().unwrap();
         let mut input = Vec::new();
         let mut entries = vec![directory("blobs/"), directory("blobs/sha256/")];
@@ -36,6 +36,7 @@ impl Job {
                     data: DataLocation::Offset(input.len() as u64),
                 },
                 replaces: None,
+                kind: BlobKind::Layer,
             });
             input.extend(bytes);
         }
@@ -44,6 +45,7 @@ impl Job {
             len: 2,
             body: Body::Bytes(b"{}".to_vec()),
             replaces: None,
+            kind: BlobKind::Document,
         });
         fs::write(dir.path().join("in.tar"), input).unwrap();
         let plan = Plan {
@@ -51,19 +53,20 @@ impl Job {
             entries,
             form: Form::default(),
             keeps_bytes: false,
+            proofs: Vec::new(),
         };
         Job { dir, plan }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn source(&self) -> Source {
+    pub(super) fn source(&self) -> Source {
         Source::open(self.path("in.tar")).unwrap()
     }
 
-    fn apply(&self, output: &Path, options: ApplyOptions<'_>) -> Result<Outcome> {
+    pub(super) fn apply(&self, output: &Path, options: ApplyOptions<'_>) -> Result<Outcome> {
         let source = self.source();
         let target = Target::prepare(at(output), &source)?;
         apply(&self.plan, &source, target, &options, &Hidden)
@@ -76,12 +79,12 @@ impl Job {
         apply(&self.plan, &source, target, &options, &Hidden)
     }
 
-    fn blobs(&mut self) -> impl Iterator<Item = &mut OutputEntry> {
+    pub(super) fn blobs(&mut self) -> impl Iterator<Item = &mut OutputEntry> {
         let is_blob = |entry: &&mut OutputEntry| matches!(entry.body, Body::Blob { .. });
         self.plan.entries.iter_mut().filter(is_blob)
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let found = fs::read_dir(self.dir.path()).unwrap();
         let mut names: Vec<String> = found
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -105,10 +108,11 @@ fn directory(name: &str) -> OutputEntry {
         len: 0,
         body: Body::Directory,
         replaces: None,
+        kind: BlobKind::Other,
     }
 }
 
-fn jobs(jobs: usize) -> ApplyOptions<'static> {
+pub(super) fn jobs(jobs: usize) -> ApplyOptions<'static> {
     ApplyOptions {
         jobs: NonZeroUsize::new(jobs).unwrap(),
         ..ApplyOptions::default()
@@ -239,9 +243,9 @@ fn of_several_errors_the_first_in_the_output_is_reported() {
 #[test]
 fn an_input_that_shrinks_is_noticed() {
     for (len, verify) in [
-        (1000, Verify::Full),
-        (100_000, Verify::Full),
-        (3 << 20, Verify::Full),
+        (1000, Verify::Digests),
+        (100_000, Verify::Digests),
+        (3 << 20, Verify::Digests),
         (1000, Verify::Documents),
         (3 << 20, Verify::Documents),
     ] {
@@ -310,7 +314,7 @@ fn neighbors_bring_nothing_of_what_is_between_them() {
         }
     }
     fs::write(job.path("in.tar"), archive).unwrap();
-    for verify in [Verify::Full, Verify::Documents] {
+    for verify in [Verify::Digests, Verify::Documents] {
         let options = ApplyOptions { verify, ..jobs(2) };
         job.replace(&job.path("out.tar"), options).unwrap();
         let mut expected = Vec::new();
@@ -366,7 +370,7 @@ fn with_a_hole(job: &mut Job) -> u64 {
 fn holes_stay_holes() {
     let mut job = Job::new(&[1]);
     let len = with_a_hole(&mut job);
-    for verify in [Verify::Full, Verify::Documents] {
+    for verify in [Verify::Digests, Verify::Documents] {
         for (name, threads) in [("one.tar", 1), ("two.tar", 2), ("one/", 1), ("two/", 2)] {
             let recorder = Recorder::default();
             let options = ApplyOptions {
@@ -407,7 +411,7 @@ fn a_hole_is_verified_and_must_be_there() {
     // It ends in the middle of the hole.
     let source = job.source();
     input.set_len(3 << 20).unwrap();
-    for verify in [Verify::Full, Verify::Documents] {
+    for verify in [Verify::Digests, Verify::Documents] {
         let options = ApplyOptions { verify, ..jobs(2) };
         let target = Target::prepare(at(&job.path("out.tar")), &source).unwrap();
         let error = apply(&job.plan, &source, target, &options, &Hidden).unwrap_err();
@@ -529,6 +533,7 @@ fn a_plan_that_contradicts_itself_is_refused() {
         len: 1,
         body,
         replaces: None,
+        kind: BlobKind::Other,
     };
     let blob = Body::Blob {
         digest: Digest::of(Algorithm::Sha256, b"x"),
@@ -573,7 +578,7 @@ fn an_output_that_does_not_fit_is_refused_first() {
 
 /// Records the calls that it receives.
 #[derive(Default)]
-struct Recorder(Mutex<(Vec<u64>, u64, u32)>);
+pub(super) struct Recorder(pub(super) Mutex<(Vec<u64>, u64, u32)>);
 
 impl Progress for Recorder {
     fn start(&self, total_len: u64) {

@@ -9,26 +9,27 @@
 mod input;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use super::decode::{Compressed, Input};
+use super::proof;
 use super::recompress::RecompressOptions;
 use super::verified::wrong_digest;
-use crate::codec::{
-    Block, Buffers, Encoder, EncoderOptions, Limits, layer_decoder, needs_too_much_memory,
-};
-use crate::error::{Code, Error, Hint, Result};
-use crate::image::{Algorithm, Compression, Digest, Hasher};
-use crate::input::{BlobAt, BlobName, Source, uninterrupted};
+use crate::codec::{Block, Buffers, Encoder, EncoderOptions};
+use crate::error::{Code, Error, Result};
+use crate::image::{Algorithm, Compression, Content, Digest, Hasher};
+use crate::input::{BlobAt, BlobName, Source};
 use crate::plan::Transcode;
 use crate::progress::Progress;
-use input::{Direct, Input, read_all};
+use crate::threads::join;
+pub(super) use input::Direct;
+use input::read_all;
 
 /// One read of compressed bytes.
 const PIECE: usize = 128 << 10;
-/// Space for the first bytes of a layer's tar, which may be all.
-const FIRST: usize = 16 << 10;
 /// How many pieces or blocks may wait for each thread.
 const DEPTH: usize = 4;
 
@@ -39,9 +40,11 @@ pub(super) struct Transcoded {
     pub(super) len: u64,
 }
 
-/// Writes the layer in its new form.
+/// Writes the layer in its new form. `inside` is what it decompresses to, if that has to be decompressed
+/// too.
 pub(super) fn transcode(
     work: &Transcode,
+    inside: Option<Content>,
     source: &Source,
     output: &File,
     options: RecompressOptions<'_>,
@@ -75,12 +78,13 @@ pub(super) fn transcode(
     let (pieces, blocks) = (&pieces, blocks.as_ref());
     if threads == 1 {
         let input = Direct::new(blob, algorithm);
-        return in_turn(work, input, options, blocks, encoder);
+        let layer = compressed(work, inside, options);
+        return in_turn(work, layer, input, options.directory, blocks, encoder);
     }
     let (to_decoder, for_decoder) = sync_channel(DEPTH);
     let (to_hasher, for_hasher) = sync_channel(DEPTH);
     let (to_encoder, for_encoder) = sync_channel(DEPTH);
-    let limits = options.limits;
+    let layer = compressed(work, inside, options);
     thread::scope(|scope| {
         let no_thread = |error| Error::io("start a thread for", source.path(), error);
         let hashing = thread::Builder::new()
@@ -89,7 +93,7 @@ pub(super) fn transcode(
         let decoding = thread::Builder::new()
             .spawn_scoped(scope, move || {
                 let input = Input::new(for_decoder, pieces);
-                decode(work, input, limits, blocks, &mut |block| {
+                decode(layer, input, blocks, &mut |block| {
                     to_hasher.send(block).is_ok()
                 })
             })
@@ -121,12 +125,13 @@ pub(super) fn transcode(
 /// The same on one thread, without the cost of starting others.
 fn in_turn(
     work: &Transcode,
+    layer: Compressed<'_>,
     input: Direct<'_>,
-    options: RecompressOptions<'_>,
+    directory: &Path,
     blocks: &Buffers,
     encoder: Encoder<'_, Output<'_>>,
 ) -> Result<Transcoded> {
-    let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
+    let in_directory = |error| Error::io("write a temporary file in", directory, error);
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut encoder = Ok(encoder);
     let piece = usize::try_from(work.len).unwrap_or(PIECE).min(PIECE);
@@ -145,7 +150,7 @@ fn in_turn(
             }
         }
     };
-    let decoded = decode_all(work, &mut input, options.limits, blocks, &mut push);
+    let decoded = layer.decode(&mut input, blocks, &mut push);
     let is_bomb = matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio);
     let found = input.into_inner().finish(!is_bomb)?;
     // That the bytes are damaged explains more than the errors that follow from it.
@@ -163,13 +168,6 @@ fn in_turn(
     })
 }
 
-fn join<T>(result: thread::Result<T>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
-}
-
 fn check_layer(work: &Transcode, found: &Digest) -> Result<()> {
     if *found == work.digest {
         return Ok(());
@@ -178,105 +176,38 @@ fn check_layer(work: &Transcode, found: &Digest) -> Result<()> {
 }
 
 fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
-    if *found == work.diff_id.0 {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::DiffIdMismatch,
-        format!(
-            "{} contains a tar with the digest {found}, but the config's diff ID is {}",
-            work.location, work.diff_id
-        ),
-    )
-    .with_location(&work.location)
-    .with_expected(&work.diff_id)
-    .with_found(found)
-    .with_hint(Hint::BuildRefusedAgain))
+    let name = BlobName::Document(&work.location);
+    proof::check_diff_id(name, &work.diff_id, found, None)
 }
 
-/// Decodes into blocks, all of them full but the last; then skips what the decoder left.
+/// The layer; `inside` is what it decompresses to, if that has to be decompressed too.
+fn compressed<'a>(
+    work: &'a Transcode,
+    inside: Option<Content>,
+    options: RecompressOptions<'_>,
+) -> Compressed<'a> {
+    Compressed {
+        name: BlobName::Document(&work.location),
+        content: work.content,
+        inside,
+        len: work.len,
+        limits: options.limits,
+    }
+}
+
+/// Decodes into blocks, then skips what the decoder left.
 fn decode(
-    work: &Transcode,
+    layer: Compressed<'_>,
     mut input: Input<'_>,
-    limits: Limits,
     blocks: &Buffers,
     send: &mut dyn FnMut(Block) -> bool,
 ) -> Result<()> {
-    let decoded = decode_all(work, &mut input, limits, blocks, send);
+    let decoded = layer.decode(&mut input, blocks, send);
     // After a decompression bomb, nothing needs the rest.
     if !matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio) {
         input.drain();
     }
     decoded
-}
-
-fn decode_all(
-    work: &Transcode,
-    input: impl BufRead + Send,
-    limits: Limits,
-    blocks: &Buffers,
-    send: &mut dyn FnMut(Block) -> bool,
-) -> Result<()> {
-    let damaged = |error: io::Error| damaged(work, limits, error);
-    let max_len = limits.max_len(work.len);
-    let mut decoder = layer_decoder(work.content, input, limits).map_err(damaged)?;
-    let mut total = 0_u64;
-    loop {
-        let mut block = blocks.take();
-        let count = fill(&mut decoder, &mut block, blocks.size()).map_err(damaged)?;
-        if count == 0 {
-            return Ok(());
-        }
-        total += count as u64;
-        if total > max_len {
-            return Err(Error::new(
-                Code::CompressionRatio,
-                format!(
-                    "{} decompresses from {} bytes to more than {max_len}",
-                    work.location, work.len
-                ),
-            )
-            .with_location(&work.location)
-            .with_expected(max_len)
-            .with_hint(Hint::RaiseMaxRatio("image")));
-        }
-        if !send(block) {
-            return Ok(());
-        }
-    }
-}
-
-/// Fills a block with `size` bytes, or with all that are left; it grows as they arrive.
-fn fill(decoder: &mut impl Read, block: &mut Block, size: usize) -> io::Result<usize> {
-    let mut count = 0;
-    while count < size {
-        let space = block.space((count * 2).clamp(FIRST, size));
-        match uninterrupted(|| decoder.read(&mut space[count..]))? {
-            0 => break,
-            more => count += more,
-        }
-    }
-    block.set_len(count);
-    Ok(count)
-}
-
-fn damaged(work: &Transcode, limits: Limits, error: io::Error) -> Error {
-    if needs_too_much_memory(&error) {
-        return limits
-            .window_error(&work.location)
-            .with_location(&work.location);
-    }
-    Error::new(
-        Code::DamagedLayer,
-        format!(
-            "{} cannot be decompressed as {}",
-            work.location,
-            work.content.name()
-        ),
-    )
-    .with_location(&work.location)
-    .with_source(error)
-    .with_hint(Hint::ReplaceDamaged)
 }
 
 /// Hashes the tar as it passes.

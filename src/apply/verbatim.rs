@@ -21,8 +21,8 @@ pub(super) fn write(
     options: &ApplyOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
-    if options.verify == Verify::Full {
-        verify::blobs(plan, source, options, progress)?;
+    if options.verify != Verify::Documents {
+        verify::verify(plan, source, options, progress)?;
     }
     let output = archive::create(target)?;
     let len = input.metadata().context("read", source.path())?.len();

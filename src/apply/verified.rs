@@ -1,4 +1,7 @@
-//! Copies one blob from a reader to a sink, and verifies its digest during the copy.
+//! Copies one blob from a reader to a sink, and verifies its digest during the copy; also its diff ID, if
+//! that is asked for.
+
+mod decoded;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -7,10 +10,13 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
+use super::proof::{self, Proof};
 use crate::codec::{Block, Buffers};
 use crate::error::{Code, Error, Hint, IoContext, Result};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::input::{BlobReader, Piece};
+use crate::threads::join;
+pub(super) use decoded::copy as copy_decoded;
 
 /// One piece, when the same thread copies and hashes: it stays in the processor's cache. Larger
 /// writes cost the system more, see docs/performance.md.
@@ -37,13 +43,17 @@ pub(super) struct Expected<'a> {
     /// What messages call the blob.
     pub(super) name: &'a str,
     pub(super) digest: &'a Digest,
+    /// What it must decompress to, if that is verified.
+    pub(super) proof: Option<Proof<'a>>,
 }
 
 impl Expected<'_> {
     /// Verifies a blob that is in memory.
-    pub(super) fn check_bytes(self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn check_bytes(self, bytes: &[u8], blocks: &Buffers) -> Result<()> {
         let found = Digest::of(self.digest.algorithm(), bytes);
-        check_digest(self.name, self.digest, &found)
+        check_digest(self.name, self.digest, &found)?;
+        self.proof
+            .map_or(Ok(()), |proof| proof.check_bytes(bytes, blocks))
     }
 }
 
@@ -59,7 +69,7 @@ impl<'a> Hash<'a> {
 }
 
 /// Where the bytes of a blob come from, in order.
-pub(super) trait Pieces {
+pub(super) trait Pieces: Send {
     /// Reads some of what comes next into the buffer, or skips a hole; an empty piece is the
     /// end of the blob.
     fn next(&mut self, buffer: &mut [u8]) -> Result<Piece>;
@@ -72,7 +82,7 @@ impl Pieces for BlobReader<'_> {
 }
 
 /// Where the bytes of a blob go, in order.
-pub(super) trait Sink {
+pub(super) trait Sink: Send {
     /// Takes the next bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
@@ -133,15 +143,22 @@ impl Sink for FileSink<'_> {
 pub(super) struct Scratch {
     piece: Vec<u8>,
     beside: Buffers,
+    /// What layers decompress to.
+    decoded: Buffers,
 }
 
 impl Scratch {
     /// A buffer of that length, with any bytes in it.
     pub(super) fn buffer(&mut self, len: usize) -> &mut [u8] {
+        self.buffer_and_blocks(len).0
+    }
+
+    /// The same, and blocks for what layers decompress to.
+    pub(super) fn buffer_and_blocks(&mut self, len: usize) -> (&mut [u8], &Buffers) {
         if self.piece.len() < len {
             self.piece.resize(len, 0);
         }
-        &mut self.piece[..len]
+        (&mut self.piece[..len], &self.decoded)
     }
 }
 
@@ -150,6 +167,7 @@ impl Default for Scratch {
         Scratch {
             piece: Vec::new(),
             beside: Buffers::new(BESIDE_PIECE),
+            decoded: Buffers::new(proof::BLOCK),
         }
     }
 }
@@ -164,6 +182,13 @@ pub(super) fn copy_verified(
     hash: Hash<'_>,
     scratch: &mut Scratch,
 ) -> Result<()> {
+    if let Hash::Inline(expected) | Hash::Beside(expected) = hash
+        && let Some(proof) = expected.proof
+    {
+        let is_beside = matches!(hash, Hash::Beside(_));
+        let decoded = copy_decoded(blob, sink, expected, proof.compressed(), is_beside, scratch)?;
+        return proof.check(&decoded?);
+    }
     let (expected, found) = match hash {
         Hash::None => return copy(blob, sink, None, scratch),
         Hash::Inline(expected) => {
@@ -266,10 +291,7 @@ fn copy_beside(
             }
         }
         drop(to_hasher);
-        match hashing.join() {
-            Ok(digest) => Ok(Some(digest)),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        Ok(Some(join(hashing.join())))
     });
     if let Some(digest) = copied? {
         return Ok(digest);

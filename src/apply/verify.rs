@@ -1,79 +1,74 @@
 //! Verifies blobs where they are.
 
-use super::ApplyOptions;
-use super::pieces::{self, Piece};
-use super::verified::{Expected, Hash, Nowhere, copy_verified};
+use std::collections::BTreeSet;
+
+use super::copy::{self, Destination, Job, Task};
+use super::proof::{Proof, prove};
+use super::{ApplyOptions, Outcome, Verify, check_entries};
 use crate::error::Result;
-use crate::input::{BlobAt, BlobName, Source};
-use crate::plan::{Body, OutputEntry, Plan};
+use crate::image::Digest;
+use crate::input::Source;
+use crate::plan::{BlobKind, Body, OutputEntry, Plan, Transcode};
 use crate::progress::Progress;
 
-/// One blob to verify.
-struct Job<'a> {
-    blob: BlobAt<'a>,
-    expected: Expected<'a>,
-    place: usize,
-}
-
-impl Piece for Job<'_> {
-    fn place(&self) -> usize {
-        self.place
-    }
-
-    fn len(&self) -> u64 {
-        self.blob.len
-    }
-}
-
-/// Verifies every blob that a plan takes from the source. Of several errors the one of the first
-/// entry is returned.
-pub(super) fn blobs(
+/// Verifies everything that a plan takes from the source, at the level that the options ask for, and writes
+/// nothing. `progress` counts the bytes of the blobs that are read.
+///
+/// # Errors
+/// A blob is damaged, or the input cannot be read. Of several errors the one of the first entry is returned.
+pub fn verify(
     plan: &Plan,
     source: &Source,
     options: &ApplyOptions<'_>,
     progress: &dyn Progress,
-) -> Result<()> {
-    let is_read = |entry: &&OutputEntry| matches!(entry.body, Body::Blob { .. });
-    let read = plan.entries.iter().filter(is_read);
-    progress.start(read.map(|entry| entry.len).sum());
-    let done = all(plan, source, options, progress);
-    progress.finish();
-    done
+) -> Result<Outcome> {
+    verify_with(plan, &[], source, options, progress)
 }
 
-fn all(
+/// The same for a plan that waits for layers to be recompressed. They are verified against their digest and
+/// their diff ID, as recompressing them does.
+pub(crate) fn verify_with(
     plan: &Plan,
+    transcodes: &[Transcode],
     source: &Source,
     options: &ApplyOptions<'_>,
     progress: &dyn Progress,
-) -> Result<()> {
-    let mut jobs: Vec<Job<'_>> = Vec::new();
-    for (place, entry) in plan.entries.iter().enumerate() {
-        if let Body::Blob { digest, data } = &entry.body {
-            let blob = BlobAt {
-                name: BlobName::Entry(&entry.name),
-                data,
-                len: entry.len,
-            };
-            jobs.push(Job {
-                blob,
-                expected: Expected {
-                    name: &entry.name,
-                    digest,
-                },
-                place,
-            });
+) -> Result<Outcome> {
+    let mut outcome = check_entries(plan, options)?;
+    if options.verify == Verify::Documents {
+        return Ok(outcome);
+    }
+    let proven: BTreeSet<&Digest> = transcodes.iter().map(|work| &work.digest).collect();
+    let mut jobs = Vec::new();
+    for entry in &plan.entries {
+        let Some(job) = job(plan, entry, options) else {
+            continue;
+        };
+        if !proven.contains(job.digest) {
+            jobs.push(job);
+        } else if entry.kind == BlobKind::Layer && job.proof.is_none() {
+            outcome.verified.diff_ids += 1;
         }
     }
-    // The largest first, or one thread would end long after the others.
-    jobs.sort_by_key(|job| std::cmp::Reverse(job.blob.len));
-    pieces::each(&jobs, options, progress, |job, progress, scratch| {
-        let mut reader = source.reader(job.blob, progress)?;
-        copy_verified(
-            &mut reader,
-            &mut Nowhere,
-            Hash::Inline(job.expected),
-            scratch,
-        )
+    let lens = jobs.iter().map(|job| job.len);
+    progress.start(lens.chain(transcodes.iter().map(|work| work.len)).sum());
+    let tasks: Vec<Task<'_>> = jobs.into_iter().map(Task::Blob).collect();
+    let done = copy::run(&tasks, plan, source, source.path(), options, progress)
+        .and_then(|()| prove(transcodes, source, options, progress));
+    progress.finish();
+    done.map(|()| outcome)
+}
+
+fn job<'a>(plan: &'a Plan, entry: &'a OutputEntry, options: &ApplyOptions<'_>) -> Option<Job<'a>> {
+    let Body::Blob { digest, data } = &entry.body else {
+        return None;
+    };
+    Some(Job {
+        name: &entry.name,
+        digest,
+        data,
+        len: entry.len,
+        proof: Proof::of(plan, entry, options),
+        destination: Destination::Nowhere,
     })
 }

@@ -129,6 +129,8 @@ pub enum Hint {
     UseOciTypes,
     /// A layer's compression has no type.
     CompressWithGzip,
+    /// A layer is compressed twice.
+    DecompressTwice,
     /// The requested compression has no Docker type.
     CompressForDocker,
     /// A layer has an annotation of its compression, which has no Docker form.
@@ -273,6 +275,9 @@ impl fmt::Display for Hint {
             Hint::ChooseImageOrOciTypes => "choose an image, or request OCI types",
             Hint::UseOciTypes => "request OCI types",
             Hint::CompressWithGzip => "recompress it with gzip",
+            Hint::DecompressTwice => {
+                "recompress it with gzip; if its diff ID is that of the tar inside, this removes the second compression"
+            }
             Hint::CompressForDocker => {
                 "Docker has types for gzip and for plain tars; recompress it with gzip"
             }

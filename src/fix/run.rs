@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use super::{Fix, Fixed, Preview};
 use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
-    apply, apply_in_place, apply_patched, patch, recompress,
+    apply, apply_in_place, apply_patched, patch, recompress, verify_with,
 };
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::graph::{Graph, ManifestRole, resolve};
 use crate::input::{Source, Stream};
 use crate::operation::{Input, Kind, Observer, Opener, SpoolReason, Stage};
-use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Plan, plan};
+use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Plan, Transcode, plan};
 
 /// One run of a fix.
 pub(super) struct Run<'a> {
@@ -79,19 +79,49 @@ impl<'a> Run<'a> {
 
     fn preview_source(&self, source: &Source, form: Form) -> Result<Preview> {
         let graph = self.opener.resolved(source)?;
+        let way = self.decide(&graph, source, form)?;
+        let outcome = match &way {
+            Way::Patch(plan, _) => self.verified(plan, &[], source)?,
+            Way::Whole(draft) => self.verified(draft.plan(), draft.transcodes(), source)?,
+        };
         Ok(Preview {
-            summary: match self.decide(&graph, source, form)? {
+            summary: match way {
                 Way::Patch(plan, _) => plan.summary,
                 Way::Whole(draft) => draft.into_summary(),
             },
+            outcome,
             spooled: None,
         })
+    }
+
+    /// Verifies what a plan takes from the source, and the layers that would be recompressed, if a level was
+    /// chosen at which more than documents is verified.
+    fn verified(
+        &self,
+        plan: &Plan,
+        transcodes: &[Transcode],
+        source: &Source,
+    ) -> Result<Option<Outcome>> {
+        let options = self.dry_run_options();
+        if options.verify == Verify::Documents {
+            return Ok(None);
+        }
+        let progress = self.observer.stage(Stage::Verifying);
+        verify_with(plan, transcodes, source, &options, &*progress).map(Some)
+    }
+
+    /// On a dry run, only documents are verified unless another level is chosen.
+    fn dry_run_options(&self) -> ApplyOptions<'_> {
+        ApplyOptions {
+            verify: self.fix.verify.unwrap_or(Verify::Documents),
+            ..self.apply_options(None)
+        }
     }
 
     fn write_source(&self, mut source: Source, target: Target<'_>) -> Result<Fixed> {
         let graph = self.opener.resolved(&source)?;
         let confirm = || self.observer.confirm();
-        let options = self.apply_options(Confirm(&confirm));
+        let options = self.apply_options(Some(Confirm(&confirm)));
         match self.decide(&graph, &source, target.form())? {
             Way::Patch(plan, patch) => {
                 let progress = self.observer.stage(Stage::Writing);
@@ -162,7 +192,7 @@ impl<'a> Run<'a> {
         let confirm = || self.observer.confirm();
         let options = ApplyOptions {
             verify: self.verify(Form::Patch),
-            ..self.apply_options(Confirm(&confirm))
+            ..self.apply_options(Some(Confirm(&confirm)))
         };
         let progress = self.observer.stage(Stage::Verifying);
         let outcome = apply_in_place(&patch, &plan, &source, &options, &*progress)?;
@@ -181,9 +211,11 @@ impl<'a> Run<'a> {
             });
         }
         let path = target.path().to_owned();
+        let confirm = || self.observer.confirm();
+        let options = self.apply_options(Some(Confirm(&confirm)));
         let (plan, outcome) = match target.into_writer() {
-            Some(writer) => self.one_pass(&mut stream, writer, &path)?,
-            None => self.one_pass(&mut stream, io::sink(), &path)?,
+            Some(writer) => self.one_pass(&mut stream, writer, &path, &options)?,
+            None => self.one_pass(&mut stream, io::sink(), &path, &options)?,
         };
         Ok(self.fixed(plan, outcome))
     }
@@ -196,9 +228,12 @@ impl<'a> Run<'a> {
                 ..self.preview_source(&source, form)?
             });
         }
-        let (plan, _) = self.one_pass(&mut stream, io::sink(), Path::new("the output"))?;
+        let options = self.dry_run_options();
+        let path = Path::new("the output");
+        let (plan, outcome) = self.one_pass(&mut stream, io::sink(), path, &options)?;
         Ok(Preview {
             summary: plan.summary,
+            outcome: (options.verify != Verify::Documents).then_some(outcome),
             spooled: None,
         })
     }
@@ -225,16 +260,15 @@ impl<'a> Run<'a> {
     fn one_pass(
         &self,
         stream: &mut Stream,
-        output: impl Write,
+        output: impl Write + Send,
         path: &Path,
+        options: &ApplyOptions<'_>,
     ) -> Result<(Plan, Outcome)> {
-        let confirm = || self.observer.confirm();
-        let options = self.apply_options(Confirm(&confirm));
         let progress = self.observer.stage(Stage::Streaming);
         // How much will come is not known.
         progress.start(0);
         let run = || {
-            let mut sink = StreamSink::new(output, path, &options, &*progress);
+            let mut sink = StreamSink::new(output, path, options, &*progress);
             let inventory = stream.scan(self.opener.strictness, &mut sink)?;
             let graph = resolve(inventory, stream, self.opener.strictness)?;
             let plan = self
@@ -298,21 +332,22 @@ impl<'a> Run<'a> {
         recompress(draft.transcodes(), source, options, &*progress)
     }
 
-    fn apply_options<'o>(&'o self, confirm: Confirm<'o>) -> ApplyOptions<'o> {
+    fn apply_options<'o>(&'o self, confirm: Option<Confirm<'o>>) -> ApplyOptions<'o> {
         ApplyOptions {
             sync: self.fix.sync,
             jobs: self.jobs(),
             idle_threads: self.observer.idle_threads(),
             verify: self.verify(Form::default()),
+            limits: self.fix.limits,
             link: self.fix.link,
-            confirm: Some(confirm),
+            confirm,
         }
     }
 
     fn verify(&self, form: Form) -> Verify {
         self.fix.verify.unwrap_or(match form {
             Form::Patch => Verify::Documents,
-            _ => Verify::Full,
+            _ => Verify::Digests,
         })
     }
 

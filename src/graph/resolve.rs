@@ -10,7 +10,7 @@ use crate::graph::image::{ManifestFacts, Role};
 use crate::graph::order::children_first;
 use crate::graph::synthesize::{self, Synthesized};
 use crate::graph::walk::{Start, walk};
-use crate::graph::{Graph, docker_archive};
+use crate::graph::{Graph, docker_archive, inside};
 use crate::image::{Algorithm, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::location::RootName;
@@ -81,7 +81,15 @@ pub(crate) fn resolve(
     };
     let ahead = Ahead::new(&inventory, blobs, strictness, workers);
     let found = walk(&mut root, start, blobs, ahead, &mut reader)?;
+    let not_tars = inside::not_tars(
+        &found.documents,
+        &found.manifests,
+        &inventory,
+        blobs,
+        workers,
+    )?;
     let graph = Graph {
+        not_tars,
         children_first: children_first(&root, &found.documents),
         inventory,
         root,

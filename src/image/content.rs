@@ -25,6 +25,18 @@ pub enum Content {
 }
 
 impl Content {
+    /// Whether this is a compression format.
+    pub(crate) fn is_compressed(self) -> bool {
+        match self {
+            Content::Gzip
+            | Content::Zstd
+            | Content::ZstdAfterSkippable
+            | Content::Bzip2
+            | Content::Xz => true,
+            Content::Empty | Content::Tar | Content::Other => false,
+        }
+    }
+
     /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -64,6 +76,15 @@ pub(crate) fn sniff_compression(head: &[u8]) -> Option<Content> {
         // The magic number of a skippable frame (RFC 8878, 3.1.2). Some writers start with one.
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Content::ZstdAfterSkippable),
         _ => None,
+    }
+}
+
+/// Like [`sniff`], for the decompressed bytes of a layer, which are usually a tar: its first bytes are a
+/// name, which may look like a magic number.
+pub(crate) fn sniff_inside(head: &[u8]) -> Content {
+    match is_tar(head) {
+        true => Content::Tar,
+        false => sniff(head),
     }
 }
 

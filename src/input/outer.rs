@@ -62,7 +62,7 @@ impl Outer {
         let count = uninterrupted(|| self.decoder.read(buffer))
             .map_err(|error| damaged(&self.path, self.content, self.limits, error))?;
         self.decoded += count as u64;
-        if is_compressed(self.content) {
+        if self.content.is_compressed() {
             let len = self
                 .len
                 .unwrap_or_else(|| self.read.load(Ordering::Relaxed));
@@ -103,15 +103,8 @@ impl std::fmt::Debug for Outer {
     }
 }
 
-fn is_compressed(content: Content) -> bool {
-    matches!(
-        content,
-        Content::Gzip | Content::Zstd | Content::ZstdAfterSkippable | Content::Bzip2 | Content::Xz
-    )
-}
-
 fn damaged(path: &Path, content: Content, limits: Limits, error: io::Error) -> Error {
-    if !is_compressed(content) {
+    if !content.is_compressed() {
         return Error::io("read", path, error);
     }
     let shown = show_path(path);

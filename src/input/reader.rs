@@ -135,6 +135,16 @@ impl Source {
     }
 }
 
+impl BlobName<'_> {
+    /// Says in an error what it is about.
+    pub(crate) fn place(self, error: Error) -> Error {
+        match self {
+            BlobName::Entry(name) => error.with_entry(name),
+            BlobName::Document(location) => error.with_location(location),
+        }
+    }
+}
+
 impl BlobAt<'_> {
     /// The error for a blob of which the source now has `found` bytes.
     pub(crate) fn changed(&self, found: u64) -> Error {
@@ -154,10 +164,7 @@ impl BlobAt<'_> {
         .with_expected(len)
         .with_found(found)
         .with_hint(Hint::RetryAfterChange);
-        match self.name {
-            BlobName::Entry(name) => error.with_entry(name),
-            BlobName::Document(location) => error.with_location(location),
-        }
+        name.place(error)
     }
 }
 

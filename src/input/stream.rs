@@ -5,29 +5,30 @@
 
 mod held;
 mod incoming;
+mod passing;
 mod refused;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use self::held::Held;
 pub(super) use self::incoming::Incoming;
-use super::archive::{Contents, Listing, check_end, kind, refuse_other_formats, stands_twice};
+use self::passing::Passing;
+pub(crate) use self::passing::PassingBlob;
+use super::archive::{Contents, Listing, check_end, kind, refuse_other_formats};
 use super::classify::{self, Item};
 use super::form::Order;
 use super::outer::Outer;
 use super::spool::spool;
-use super::{DOCUMENT_CAP, Source, SpoolOptions, require_root};
-use crate::error::{Code, Error, IoContext, Result, escape};
-use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff, sniff_compression};
+use super::{Source, SpoolOptions, require_root};
+use crate::error::{Error, IoContext, Result};
+use crate::image::{Algorithm, Content, Digest, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, Strictness};
 use crate::location::RootName;
 use crate::progress::Progress;
-use crate::tar::{self, BLOCK, Entries, Entry, Input, ends_inside};
+use crate::tar::{self, BLOCK, Entries, Input};
 
-/// How many bytes are hashed at a time.
-const PIECE: usize = 64 << 10;
 /// How far to search for the first blob. Everything before it is kept in memory.
 const AHEAD: usize = 8 << 20;
 
@@ -40,6 +41,8 @@ pub(crate) struct Stream {
     outer: Option<Content>,
     incoming: Incoming,
     held: Held,
+    /// What compressed blobs that have passed decompress to, if that is not a tar.
+    not_tars: HashMap<Digest, Content>,
 }
 
 /// Why an archive cannot be processed in one pass.
@@ -58,50 +61,6 @@ pub(crate) trait BlobSink {
     /// # Errors
     /// The blob is damaged or ends early; it cannot be written.
     fn take(&mut self, digest: &Digest, blob: &mut PassingBlob<'_>) -> Result<()>;
-}
-
-/// A blob that is passing.
-#[derive(Debug)]
-pub(crate) struct PassingBlob<'a> {
-    incoming: &'a mut Incoming,
-    name: &'a str,
-    head: &'a [u8],
-    data_at: u64,
-    len: u64,
-    done: u64,
-}
-
-impl PassingBlob<'_> {
-    /// The length in bytes, as the archive states it.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Fills the buffer with the next bytes; with fewer only at the blob's end.
-    ///
-    /// # Errors
-    /// The archive ends first, or cannot be read.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let left = usize::try_from(self.len - self.done).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        let given = usize::try_from(self.done).unwrap_or(usize::MAX);
-        let head = self.head.get(given..).unwrap_or_default();
-        let count = head.len().min(wanted);
-        buffer[..count].copy_from_slice(&head[..count]);
-        let found = count + self.incoming.fill(&mut buffer[count..wanted])?;
-        self.done += found as u64;
-        if found < wanted {
-            let path = self.incoming.path();
-            return Err(ends_inside(
-                path,
-                self.name,
-                self.len,
-                self.data_at,
-                self.done,
-            ));
-        }
-        Ok(found)
-    }
 }
 
 impl Stream {
@@ -139,6 +98,7 @@ impl Stream {
             outer: compression,
             incoming,
             held: Held::new(options.directory.to_owned()),
+            not_tars: HashMap::new(),
         })
     }
 
@@ -221,6 +181,7 @@ impl Stream {
             path,
             incoming,
             held,
+            not_tars,
             ..
         } = self;
         incoming.settle();
@@ -234,6 +195,7 @@ impl Stream {
             let mut passing = Passing {
                 incoming: entries.input(),
                 held,
+                not_tars,
                 written: &mut written,
                 entry: &entry,
                 name: &name.text,
@@ -267,116 +229,6 @@ impl Stream {
     fn passed_by(&self, what: &str) -> Error {
         refused::passed_by(&self.path, what)
     }
-}
-
-/// One entry whose bytes come next.
-struct Passing<'a> {
-    incoming: &'a mut Incoming,
-    held: &'a mut Held,
-    /// The blobs that went to the sink.
-    written: &'a mut HashSet<Digest>,
-    entry: &'a Entry,
-    name: &'a str,
-    /// The digest that a blob's name states.
-    digest: Option<&'a Digest>,
-}
-
-impl Passing<'_> {
-    /// Where the bytes of a file go, and what a blob's first ones say.
-    fn file(
-        &mut self,
-        strictness: Strictness,
-        sink: &mut dyn BlobSink,
-    ) -> Result<(DataLocation, Option<Content>)> {
-        if RootName::of(self.name).is_some() {
-            classify::refuse_large_root(self.incoming.path(), self.name, self.entry.len)?;
-            return Ok((self.hold(&[])?, None));
-        }
-        let Some(digest) = self.digest else {
-            return Ok((
-                DataLocation::Skipped(Box::new(self.passed(Algorithm::Sha256)?)),
-                None,
-            ));
-        };
-        let mut head = [0; SNIFF_LEN];
-        let count = self.blob(&[]).read(&mut head)?;
-        let head = &head[..count];
-        let content = sniff(head);
-        if self.entry.len <= DOCUMENT_CAP && may_be_document(content, head) {
-            return Ok((self.hold(head)?, Some(content)));
-        }
-        if self.written.contains(digest) {
-            self.again(digest, head, strictness)?;
-            return Ok((DataLocation::Written, Some(content)));
-        }
-        let mut blob = self.blob(head);
-        sink.take(digest, &mut blob)?;
-        if blob.done < blob.len {
-            return Err(Error::new(
-                Code::SizeMismatch,
-                format!("{} was not read to the end", escape(self.name)),
-            )
-            .with_entry(self.name));
-        }
-        self.written.insert(digest.clone());
-        Ok((DataLocation::Written, Some(content)))
-    }
-
-    /// A blob with the name of an earlier one: only one that matches the digest can be the same.
-    fn again(&mut self, digest: &Digest, head: &[u8], strictness: Strictness) -> Result<()> {
-        let found = hashed(self.blob(head), digest.algorithm())?;
-        if found == *digest {
-            return Ok(());
-        }
-        let path = self.incoming.path();
-        if strictness == Strictness::Strict {
-            return Err(stands_twice(path, self.name));
-        }
-        Err(refused::differs(path, self.name, digest, &found))
-    }
-
-    fn blob<'a>(&'a mut self, head: &'a [u8]) -> PassingBlob<'a> {
-        PassingBlob {
-            incoming: self.incoming,
-            name: self.name,
-            head,
-            data_at: self.entry.data_at,
-            len: self.entry.len,
-            done: 0,
-        }
-    }
-
-    fn hold(&mut self, head: &[u8]) -> Result<DataLocation> {
-        let mut bytes = vec![0; usize::try_from(self.entry.len).unwrap_or(usize::MAX)];
-        self.blob(head).read(&mut bytes)?;
-        Ok(DataLocation::Buffered(self.held.push(bytes)?))
-    }
-
-    /// The digest of bytes that go nowhere.
-    fn passed(&mut self, algorithm: Algorithm) -> Result<Digest> {
-        hashed(self.blob(&[]), algorithm)
-    }
-}
-
-fn hashed(mut blob: PassingBlob<'_>, algorithm: Algorithm) -> Result<Digest> {
-    let mut hasher = Hasher::new(algorithm);
-    let mut buffer = vec![0; PIECE];
-    loop {
-        match blob.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-}
-
-/// Documents are JSON objects: all other bytes can go out as they are.
-fn may_be_document(content: Content, head: &[u8]) -> bool {
-    let is_space = |byte: &&u8| matches!(**byte, b' ' | b'\t' | b'\n' | b'\r');
-    content == Content::Other
-        && head
-            .iter()
-            .find(|byte| !is_space(byte))
-            .is_none_or(|byte| *byte == b'{')
 }
 
 impl Contents for Stream {
@@ -427,6 +279,10 @@ impl BlobSource for Stream {
             data: data.clone(),
             content: sniff(&self.held.read(*number, SNIFF_LEN)?),
         })
+    }
+
+    fn content_inside(&self, digest: &Digest, _blob: &BlobEntry) -> Result<Option<Content>> {
+        Ok(self.not_tars.get(digest).copied())
     }
 
     fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {

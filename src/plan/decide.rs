@@ -222,6 +222,9 @@ impl<'a> Planner<'a> {
             }
             Err(error) => return Err(error),
         };
+        if found.new.is_some_and(|new| new.digest == pointer.digest) {
+            return Ok(false);
+        }
         self.changes.push(found.change());
         if let Some(new) = found.new {
             decision.media_type = Some(found.media_type);

@@ -53,6 +53,12 @@ impl<'a> Draft<'a> {
         &self.plan.summary
     }
 
+    /// The plan as far as it is known: without the layers that are still to be recompressed, instead of which
+    /// it has those of the input.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The summary alone, for a run that writes nothing.
     pub fn into_summary(self) -> Summary {
         self.plan.summary

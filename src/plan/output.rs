@@ -17,7 +17,7 @@ use crate::plan::planner::Planner;
 use crate::plan::recompress::NewLayer;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
-use crate::plan::{Body, Change, DigestChange, Form, Image, OutputEntry};
+use crate::plan::{BlobKind, Body, Change, DigestChange, Form, Image, OutputEntry};
 use order::{blob, entry, file, merged};
 
 /// How many names are reported of one document; nobody would read more, and their number has no limit.
@@ -271,6 +271,8 @@ pub(crate) type KeptDocuments<'a> = Vec<(&'a Digest, &'a Vec<u8>)>;
 #[derive(Debug)]
 pub(crate) struct Contents<'a> {
     pub(crate) blobs: KeptBlobs<'a>,
+    /// What these are.
+    pub(crate) kinds: HashMap<&'a Digest, BlobKind>,
     pub(crate) documents: KeptDocuments<'a>,
     pub(crate) rewritten: Rewritten<'a>,
     /// Layers that were recompressed.
@@ -291,7 +293,8 @@ impl Contents<'_> {
             others.push(file(digest.blob_name(), bytes.clone(), None));
         }
         for new in self.layers {
-            others.push(blob(&new.digest, new.len, &new.data));
+            let kind = BlobKind::Layer;
+            others.push(blob(&new.digest, new.len, &new.data, kind));
         }
         let root_index = Some(self.rewritten.root.into_bytes());
         let roots = [
@@ -324,7 +327,7 @@ impl Contents<'_> {
         others.sort_by(|a, b| a.name.cmp(&b.name));
         // If the same blob is in several places, the first is as good as any.
         others.dedup_by(|next, first| next.name == first.name);
-        merged(self.blobs, others)
+        merged(self.blobs, others, &self.kinds)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::graph::document::Document;
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
 use crate::image::{Digest, Platform};
 use crate::location::{Location, RootName};
+use crate::plan::blobs::Blobs;
 use crate::plan::decide::Decisions;
 use crate::plan::draft::Request;
 use crate::plan::entries::{self, NamedEntry};
@@ -126,8 +127,10 @@ impl<'a> Planner<'a> {
     ) -> (Plan, Vec<Transcode>) {
         let (findings, digests, images) = (self.findings(), self.digests(), self.images());
         let (blobs, documents) = self.kept();
+        let Blobs { kinds, proofs } = self.blobs();
         let contents = Contents {
             blobs,
+            kinds,
             documents,
             layers: self.decisions.replaced.into_values().collect(),
             rewritten: self.rewritten,
@@ -144,6 +147,7 @@ impl<'a> Planner<'a> {
             },
             form: self.form,
             keeps_bytes: false,
+            proofs,
         };
         (plan, self.decisions.transcodes.into_values().collect())
     }

@@ -24,6 +24,11 @@ pub struct Transcode {
     pub len: u64,
     /// What its bytes are.
     pub content: Content,
+    /// What it decompresses to, if that is compressed again.
+    pub(crate) inside: Option<Content>,
+    /// Whether it is already in the form that was asked for, and has to be recompressed only if its diff ID
+    /// shows that it is compressed twice.
+    pub(crate) is_only_for_inside: bool,
     /// What they are to become.
     pub to: Compression,
     /// The digest that they have without compression.
@@ -46,6 +51,8 @@ pub struct NewLayer {
     pub compression: Compression,
     /// Where they are.
     pub data: DataLocation,
+    /// Whether the old ones were compressed twice, against the diff ID.
+    pub(crate) was_compressed_twice: bool,
 }
 
 /// What becomes of one layer's descriptor.
@@ -100,7 +107,12 @@ impl<'a> Planner<'a> {
         if !is_known {
             return Ok(None);
         }
-        let Some(to) = pointer.content.and_then(|content| wanted(content, options)) else {
+        let inside = self.graph.not_tars.get(&pointer.digest).copied();
+        let inside = inside.filter(|content| content.is_compressed());
+        let wanted_form = pointer.content.and_then(|content| wanted(content, options));
+        // Only decompressing it shows whether that is a mistake.
+        let repaired = options.compression.unwrap_or(Compression::Gzip);
+        let Some(to) = wanted_form.or(inside.map(|_| repaired)) else {
             return Ok(None);
         };
         let Some(blob) = self.graph.inventory.blobs.get(&pointer.digest) else {
@@ -112,6 +124,9 @@ impl<'a> Planner<'a> {
             .and_then(StatedDiffId::valid)
             .filter(|diff_id| diff_id.0.algorithm() == Algorithm::Sha256);
         let Some(diff_id) = diff_id else {
+            if wanted_form.is_none() {
+                return Ok(None);
+            }
             let stated = stated.map_or_else(String::new, StatedDiffId::to_string);
             return Err(Error::new(
                 Code::InvalidDigest,
@@ -135,6 +150,8 @@ impl<'a> Planner<'a> {
                 data: blob.data.clone(),
                 len: blob.len,
                 content: blob.content,
+                inside,
+                is_only_for_inside: wanted_form.is_none(),
                 to,
                 diff_id: diff_id.clone(),
                 location,

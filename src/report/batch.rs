@@ -358,8 +358,8 @@ pub fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::without_styles;
-    use super::super::{Blobs, samples};
+    use super::super::samples;
+    use super::super::samples::{BLOBS, without_styles};
     use super::*;
     use crate::error::{Code, Error};
 
@@ -371,12 +371,6 @@ mod tests {
             kept_digests: None,
         }
     }
-
-    const BLOBS: Blobs = Blobs {
-        count: 6,
-        bytes: 4000,
-        are_all_verified: true,
-    };
 
     #[test]
     fn lines_for_people() {

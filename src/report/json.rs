@@ -187,7 +187,7 @@ pub fn render(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Blobs, samples};
+    use super::super::samples;
     use super::*;
     use serde_json::{Value, json};
 
@@ -198,15 +198,13 @@ mod tests {
         let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
         let (full, empty) = (samples::full(), samples::empty());
         let error = Error::new(Code::MissingBlob, "a blob is missing").with_hint("export again");
-        let blobs = Blobs {
-            count: 6,
-            bytes: 4000,
-            are_all_verified: true,
-        };
         for (report, status) in [
-            (Report::written("a.tar", "b.tar", &full, blobs), "fixed"),
             (
-                Report::written("a.tar", "b.tar", &empty, blobs),
+                Report::written("a.tar", "b.tar", &full, samples::BLOBS),
+                "fixed",
+            ),
+            (
+                Report::written("a.tar", "b.tar", &empty, samples::BLOBS),
                 "unchanged",
             ),
             (Report::dry_run("a.tar", &full), "would-fix"),
@@ -246,7 +244,12 @@ mod tests {
             ),
             (&report["digests"][0], "kind before after names platform"),
             (&report["images"][0], "names digest config_digest platform"),
-            (&report["blobs"], "count bytes verified"),
+            (&report["blobs"], "count bytes verified unverified"),
+            (
+                &report["blobs"]["verified"],
+                "documents configs layers diff_ids others",
+            ),
+            (&report["blobs"]["unverified"], "configs layers others"),
         ] {
             assert_eq!(keys(value), expected);
         }
@@ -268,13 +271,12 @@ mod tests {
     #[test]
     fn values_stand_where_they_belong() {
         let plan = samples::full();
-        let blobs = Blobs {
-            count: 6,
-            bytes: 4000,
-            are_all_verified: true,
-        };
         let mut out = Vec::new();
-        render(&Report::written("a.tar", "b.tar", &plan, blobs), &mut out).unwrap();
+        render(
+            &Report::written("a.tar", "b.tar", &plan, samples::BLOBS),
+            &mut out,
+        )
+        .unwrap();
         assert_eq!(out.last(), Some(&b'\n'));
         let value: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["output"], "b.tar");
@@ -290,7 +292,12 @@ mod tests {
         );
         assert_eq!(
             value["blobs"],
-            json!({"count": 6, "bytes": 4000, "verified": "full"})
+            json!({
+                "count": 6,
+                "bytes": 4000,
+                "verified": {"documents": 1, "configs": 1, "layers": 3, "diff_ids": 0, "others": 1},
+                "unverified": {"configs": 0, "layers": 0, "others": 0},
+            })
         );
     }
 }

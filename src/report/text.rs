@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Report, Status, Wording};
+use super::{Blobs, Report, Status, Wording};
 use crate::error::{Error, escape};
 use crate::image::{Platform, Reference};
 use crate::plan::rules::Rule;
@@ -85,19 +85,41 @@ fn headline(report: &Report<'_>, plan: &Summary) -> String {
             report.status.name().to_owned()
         }
     };
-    if report.output.is_none() {
+    let is_dry_run = report.output.is_none();
+    if is_dry_run && report.blobs.count == 0 {
         return format!("{subject}: {what}");
     }
-    let blobs = count(report.blobs.count, "blob", "blobs");
-    let verified = match (report.blobs.are_all_verified, is_in_place) {
-        (true, _) => "verified",
-        (false, true) => "kept, documents verified",
-        (false, false) => "copied, documents verified",
+    let done = match (is_dry_run, is_in_place) {
+        (true, _) => "found",
+        (false, true) => "kept",
+        (false, false) => "copied",
     };
-    format!(
-        "{subject}: {what}, {blobs} ({}) {verified}",
-        bytes(report.blobs.bytes)
-    )
+    format!("{subject}: {what}, {}", verified(&report.blobs, done))
+}
+
+/// The blobs, and what was verified of them; `done` says what happened to those that were not.
+pub(super) fn verified(blobs: &Blobs, done: &str) -> String {
+    let Blobs {
+        verified,
+        unverified,
+        ..
+    } = blobs;
+    let mut text = format!(
+        "{} ({})",
+        count(blobs.count, "blob", "blobs"),
+        bytes(blobs.bytes)
+    );
+    text += &if unverified.total() == 0 {
+        " verified".to_owned()
+    } else if verified.layers + verified.others + unverified.configs == 0 {
+        format!(" {done}, documents verified")
+    } else {
+        format!(" {done}, {} verified", verified.total())
+    };
+    match verified.diff_ids {
+        0 => text,
+        layers => format!("{text}, {} by diff ID", count(layers, "layer", "layers")),
+    }
 }
 
 /// The only line of a run without a plan.
@@ -200,22 +222,17 @@ fn findings(findings: &[Finding], wording: &dyn Wording, out: &mut dyn Write) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::without_styles;
+    use super::super::samples::{BLOBS, without_styles};
     use super::super::{Blobs, Neutral, samples};
     use super::*;
     use crate::error::Code;
+    use crate::plan::{Unverified, Verified};
 
     fn text(report: &Report<'_>) -> String {
         let mut out = Vec::new();
         render(report, &mut out).unwrap();
         without_styles(out)
     }
-
-    const BLOBS: Blobs = Blobs {
-        count: 6,
-        bytes: 4000,
-        are_all_verified: true,
-    };
 
     #[test]
     fn fixed() {
@@ -279,20 +296,77 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
         );
         let dry = text(&Report::dry_run("a\nb", &empty));
         assert_eq!(dry, "a\\u{a}b: nothing to fix\n");
-        let report = Report::written(
-            "app.tar",
-            "b.tar",
-            &empty,
-            Blobs {
-                count: 1,
-                bytes: 7,
-                are_all_verified: false,
-            },
+        let dry = text(&Report::dry_run("app.tar", &full).with_blobs(BLOBS));
+        assert!(
+            dry.starts_with(
+                "app.tar: would be fixed, 2 kinds of changes, 6 blobs (4.0 kB) verified\n"
+            ),
+            "{dry}"
         );
-        assert_eq!(
-            text(&report),
-            "app.tar → b.tar: nothing to fix, 1 blob (7 B) copied, documents verified\n"
-        );
+    }
+
+    #[test]
+    fn what_was_verified_is_called_so_and_nothing_else() {
+        let blobs = |verified: [u64; 5], unverified: [u64; 3]| {
+            let [documents, configs, layers, diff_ids, others] = verified;
+            let verified = Verified {
+                documents,
+                configs,
+                layers,
+                diff_ids,
+                others,
+            };
+            let [configs, layers, others] = unverified;
+            let unverified = Unverified {
+                configs,
+                layers,
+                others,
+            };
+            Blobs::new(
+                verified.total() + unverified.total(),
+                7,
+                verified,
+                unverified,
+            )
+        };
+        let empty = samples::empty();
+        for (verified, unverified, copied, kept) in [
+            ([1, 0, 0, 0, 0], [0; 3], "1 blob (7 B) verified", ""),
+            ([1, 1, 4, 0, 0], [0; 3], "6 blobs (7 B) verified", ""),
+            (
+                [1, 1, 4, 2, 0],
+                [0; 3],
+                "6 blobs (7 B) verified, 2 layers by diff ID",
+                "",
+            ),
+            (
+                [1, 1, 0, 0, 0],
+                [0, 3, 1],
+                "6 blobs (7 B) copied, documents verified",
+                "6 blobs (7 B) kept, documents verified",
+            ),
+            (
+                [1, 0, 0, 0, 0],
+                [1, 3, 1],
+                "6 blobs (7 B) copied, 1 verified",
+                "6 blobs (7 B) kept, 1 verified",
+            ),
+            (
+                [1, 1, 1, 1, 0],
+                [0, 2, 1],
+                "6 blobs (7 B) copied, 3 verified, 1 layer by diff ID",
+                "6 blobs (7 B) kept, 3 verified, 1 layer by diff ID",
+            ),
+        ] {
+            let blobs = blobs(verified, unverified);
+            let report = Report::written("app.tar", "b.tar", &empty, blobs);
+            let expected = format!("app.tar → b.tar: nothing to fix, {copied}\n");
+            assert_eq!(text(&report), expected);
+            let report = Report::written("app.tar", "app.tar", &empty, blobs);
+            let kept = if kept.is_empty() { copied } else { kept };
+            let expected = format!("app.tar: nothing to fix, {kept}\n");
+            assert_eq!(text(&report), expected);
+        }
     }
 
     #[test]

@@ -237,9 +237,16 @@ fn a_damaged_layer_is_detected_only_with_full_verification() {
     assert_eq!(sandbox.read("in.tar"), damaged);
     assert_eq!(sandbox.names(), ["in.tar"]);
     let report = fix(&sandbox, "in.tar", &[]).exits(0).json();
-    assert_eq!(report["blobs"]["verified"], "documents");
-    let (_, report) = fixed(&bytes, &["--verify", "full"]);
-    assert_eq!(report["blobs"]["verified"], "full");
+    let verified = |report: &serde_json::Value| {
+        ["documents", "configs", "layers", "diff_ids"]
+            .map(|key| report["blobs"]["verified"][key].as_u64().unwrap())
+    };
+    assert_eq!(verified(&report), [1, 1, 0, 0]);
+    assert_eq!(report["blobs"]["unverified"]["layers"], 4);
+    for (level, expected) in [("digests", [1, 1, 4, 0]), ("full", [1, 1, 4, 4])] {
+        let (_, report) = fixed(&bytes, &["--verify", level]);
+        assert_eq!(verified(&report), expected, "{level}");
+    }
 }
 
 #[test]

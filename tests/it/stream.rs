@@ -159,7 +159,10 @@ fn a_dry_run_reads_everything_and_writes_nothing() {
     let mut damaged = sample();
     let name = plain_layer(&damaged);
     damaged.blobs.get_mut(&name).unwrap()[700] ^= 1;
-    let piped = for_people(&damaged.tar(), &["--dry-run"]).exits(1);
+    // As with a file, only documents are verified unless more is asked for.
+    for_people(&damaged.tar(), &["--dry-run"]).exits(3);
+    let options = ["--dry-run", "--verify", "digests"];
+    let piped = for_people(&damaged.tar(), &options).exits(1);
     assert!(
         piped.out.is_empty() && piped.err.starts_with("error: blobs/sha256/"),
         "{}",

@@ -18,15 +18,18 @@ impl Shared<'_> {
         progress: &dyn Progress,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let borrowed = match self.idle_threads {
-            Some(idle_threads) if job.len >= PIPE_MIN && !step.is_piped => idle_threads.borrow(),
+        let borrowed = match self.options.idle_threads {
+            Some(idle_threads) if step.weight >= PIPE_MIN && !step.is_piped => {
+                idle_threads.borrow()
+            }
             _ => None,
         };
         let expected = Expected {
             name: job.name,
             digest: job.digest,
+            proof: job.proof,
         };
-        let hash = match job.is_hashed(self.verify) {
+        let hash = match job.is_hashed(self.options.verify) {
             false => Hash::None,
             true if step.is_piped || borrowed.is_some() => Hash::Beside(expected),
             true => Hash::Inline(expected),
@@ -35,6 +38,7 @@ impl Shared<'_> {
         let created;
         let (file, path, at) = match &job.destination {
             Destination::At(file, at) => (*file, self.output, *at),
+            Destination::Nowhere => return verify(blob, hash, scratch),
             Destination::New(path) => {
                 if self.linked(job, blob.file(), path) {
                     return verify(blob, hash, scratch);

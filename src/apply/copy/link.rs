@@ -18,14 +18,14 @@ impl Shared<'_> {
     pub(super) fn linked(&self, job: &Job<'_>, input: &File, path: &Path) -> bool {
         // ocify's temporary files cannot be linked to.
         let is_file = matches!(job.data, DataLocation::File(_));
-        self.link == Link::Hard && is_file && link_open(input, path).is_ok()
+        self.options.link == Link::Hard && is_file && link_open(input, path).is_ok()
     }
 
     /// Lets a new file share its blocks with all of the input; whether that could be done.
     pub(super) fn cloned(&self, job: &Job<'_>, input: &File, output: &File) -> Result<bool> {
         // For a part of the input, the system shares what it can while it copies.
         let is_whole = matches!(job.data, DataLocation::File(_));
-        if self.link == Link::Never || !is_whole || ioctl_ficlone(output, input).is_err() {
+        if self.options.link == Link::Never || !is_whole || ioctl_ficlone(output, input).is_err() {
             return Ok(false);
         }
         // It may have grown since it was scanned.

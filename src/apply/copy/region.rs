@@ -4,7 +4,8 @@ use std::os::unix::fs::FileExt;
 
 use super::{Region, Shared, Verify};
 use crate::apply::body_len;
-use crate::apply::verified::Expected;
+use crate::apply::proof::Proof;
+use crate::apply::verified::{Expected, Scratch};
 use crate::error::{Error, IoContext, Result};
 use crate::input::{BlobAt, BlobName, read_full};
 use crate::inventory::DataLocation;
@@ -30,8 +31,9 @@ impl Shared<'_> {
         &self,
         region: &Region<'_>,
         progress: &dyn Progress,
-        buffer: &mut [u8],
+        scratch: &mut Scratch,
     ) -> Result<()> {
+        let (buffer, blocks) = scratch.buffer_and_blocks(region.len);
         if progress.is_stopped() {
             return Err(Error::interrupted());
         }
@@ -53,6 +55,7 @@ impl Shared<'_> {
                     expected: Expected {
                         name: &entry.name,
                         digest,
+                        proof: Proof::of(self.plan, entry, self.options),
                     },
                     start,
                     end,
@@ -75,10 +78,10 @@ impl Shared<'_> {
             at = end + padding(len) as usize;
             buffer[end..at].fill(0);
         }
-        if self.verify == Verify::Full {
+        if self.options.verify != Verify::Documents {
             for placed in &blobs {
                 let bytes = &buffer[placed.start..placed.end];
-                placed.expected.check_bytes(bytes)?;
+                placed.expected.check_bytes(bytes, blocks)?;
             }
         }
         let written = region.output.write_all_at(buffer, region.at);

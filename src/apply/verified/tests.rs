@@ -1,4 +1,8 @@
 use super::*;
+use crate::apply::decode::Compressed;
+use crate::codec::Limits;
+use crate::image::Content;
+use crate::input::BlobName;
 
 /// Gives bytes in short pieces, then an error if there is one; a byte of 0 is a hole of 70,000.
 struct Given<'a> {
@@ -67,7 +71,11 @@ fn kept(max: usize) -> Kept {
 }
 
 fn expected(digest: &Digest) -> Expected<'_> {
-    Expected { name: "b", digest }
+    Expected {
+        name: "b",
+        digest,
+        proof: None,
+    }
 }
 
 fn given(left: &[u8], max: usize) -> Given<'_> {
@@ -129,5 +137,67 @@ fn the_first_error_ends_the_copy() {
         let blob = &mut given(&bytes, usize::MAX);
         let copied = copy_verified(blob, &mut kept(1 << 20), hash, &mut scratch);
         assert_eq!(copied.unwrap_err().to_string(), "no room", "{hash:?}");
+    }
+}
+
+/// What is not compressed is its own content, so every way of decompressing it can be compared.
+#[test]
+fn every_way_decodes_the_same_bytes() {
+    let mut scratch = Scratch::default();
+    for (len, hole) in [
+        (0, None),
+        (1, None),
+        (PIECE, Some(77)),
+        (5 << 20, Some(3 << 20)),
+    ] {
+        let mut script = sample(len);
+        let mut bytes = script.clone();
+        if let Some(at) = hole {
+            script.insert(at, 0);
+            bytes.splice(at..at, vec![0; HOLE as usize]);
+        }
+        let digest = Digest::of(Algorithm::Sha256, &bytes);
+        let layer = Compressed {
+            name: BlobName::Entry("b"),
+            content: Content::Tar,
+            inside: None,
+            len: bytes.len() as u64,
+            limits: Limits::default(),
+        };
+        for max in [100_000, usize::MAX] {
+            for is_beside in [false, true] {
+                let mut sink = kept(usize::MAX);
+                let blob = &mut given(&script, max);
+                let right = expected(&digest);
+                let found = copy_decoded(blob, &mut sink, right, layer, is_beside, &mut scratch);
+                assert_eq!(found.unwrap().unwrap(), digest, "{len} {max} {is_beside}");
+                assert!(sink.bytes == bytes, "{len} {max} {is_beside}");
+            }
+        }
+        if len == 0 {
+            continue;
+        }
+        for is_beside in [false, true] {
+            let other = Digest::of(Algorithm::Sha256, b"other");
+            let blob = &mut given(&script, usize::MAX);
+            let wrong = expected(&other);
+            let found = copy_decoded(blob, &mut Nowhere, wrong, layer, is_beside, &mut scratch);
+            assert_eq!(found.unwrap_err().code(), Code::DigestMismatch);
+            let mut blob = given(&script, usize::MAX);
+            blob.error = Some(Error::new(Code::Io, "broken"));
+            let right = expected(&digest);
+            let found = copy_decoded(
+                &mut blob,
+                &mut Nowhere,
+                right,
+                layer,
+                is_beside,
+                &mut scratch,
+            );
+            assert_eq!(found.unwrap_err().code(), Code::Io);
+            let blob = &mut given(&script, usize::MAX);
+            let found = copy_decoded(blob, &mut kept(0), right, layer, is_beside, &mut scratch);
+            assert_eq!(found.unwrap_err().to_string(), "no room");
+        }
     }
 }

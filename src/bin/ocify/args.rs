@@ -257,7 +257,11 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
     pub(crate) missing: Missing,
 
-    /// What to verify before the output is complete [default: full; documents with --in-place]
+    /// What to verify before the output is complete [default: digests; documents with --in-place or --dry-run]
+    ///
+    /// A blob that fails makes ocify exit with code 1, and nothing is written. Each level includes
+    /// the ones before it. Encrypted layers, filesystem images and nondistributable layers are never
+    /// decompressed. With --dry-run, ocify verifies the input at this level and writes nothing.
     ///
     /// With `documents`, ocify copies the archive (as a clone if the filesystem supports that) and
     /// makes the same changes to the copy as --in-place would, if they are possible.

@@ -1,8 +1,8 @@
 //! One input: the options in the library's terms, and what happened as plain data.
 
 use ocify::{
-    Blobs, Fixed, Form, Input, Observer, Output, Preview, Result, SpoolReason, Strictness, Summary,
-    Verify,
+    Blobs, Fixed, Form, Input, Observer, Outcome, Output, Preview, Result, SpoolReason, Strictness,
+    Summary,
 };
 
 use crate::args::{Attestations, Fix, Linking};
@@ -13,8 +13,9 @@ use crate::standard;
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) plan: Summary,
-    /// The blobs that were copied; `None` for a dry run.
-    pub(crate) blobs: Option<Blobs>,
+    /// The blobs that were copied or, on a dry run, verified.
+    pub(crate) blobs: Blobs,
+    pub(crate) is_dry_run: bool,
     /// Why standard input was kept in a temporary file, if it was.
     pub(crate) spooled: Option<SpoolReason>,
 }
@@ -22,11 +23,8 @@ pub(crate) struct Done {
 impl From<Fixed> for Done {
     fn from(fixed: Fixed) -> Self {
         Done {
-            blobs: Some(Blobs::new(
-                fixed.outcome.blob_count,
-                fixed.outcome.blob_bytes,
-                fixed.verified == Verify::Full,
-            )),
+            blobs: blobs(fixed.outcome),
+            is_dry_run: false,
             plan: fixed.plan.summary,
             spooled: fixed.spooled,
         }
@@ -37,10 +35,22 @@ impl From<Preview> for Done {
     fn from(preview: Preview) -> Self {
         Done {
             plan: preview.summary,
-            blobs: None,
+            blobs: preview.outcome.map(blobs).unwrap_or_default(),
+            is_dry_run: true,
             spooled: preview.spooled,
         }
     }
+}
+
+fn blobs(outcome: Outcome) -> Blobs {
+    let Outcome {
+        blob_count,
+        blob_bytes,
+        verified,
+        unverified,
+        ..
+    } = outcome;
+    Blobs::new(blob_count, blob_bytes, verified, unverified)
 }
 
 /// Fixes one input, or only says what would be done.

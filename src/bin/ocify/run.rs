@@ -14,7 +14,7 @@ use crate::args::{Cli, Command, Fix, Format};
 use crate::batch::{self, Shard};
 use crate::destination::Destination;
 use crate::files;
-use crate::fix::{self, Done};
+use crate::fix;
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::notices::Single;
@@ -157,7 +157,7 @@ fn fix(args: &Fix, destination: Option<&Destination>) -> u8 {
     let interrupt = Interrupt::default();
     let result =
         fix::fix(args, destination, &Single(args)).and_then(|done| match &args.metadata_file {
-            Some(path) if done.blobs.is_some() => {
+            Some(path) if !done.is_dry_run => {
                 metadata::write(path, &done.plan, &interrupt).map(|()| done)
             }
             _ => Ok(done),
@@ -170,15 +170,10 @@ fn fix(args: &Fix, destination: Option<&Destination>) -> u8 {
             .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT)),
     };
     let mut report = match (&result, &output) {
-        (
-            Ok(Done {
-                plan,
-                blobs: Some(blobs),
-                ..
-            }),
-            Some(output),
-        ) => Report::written(&input, output, plan, *blobs),
-        (Ok(done), _) => Report::dry_run(&input, &done.plan),
+        (Ok(done), Some(output)) if !done.is_dry_run => {
+            Report::written(&input, output, &done.plan, done.blobs)
+        }
+        (Ok(done), _) => Report::dry_run(&input, &done.plan).with_blobs(done.blobs),
         (Err(error), _) => Report::failed(&input, error),
     };
     let spooled = result.as_ref().ok().and_then(|done| done.spooled.as_ref());

@@ -73,6 +73,9 @@ impl Wording for Words {
             }
             Hint::UseOciTypes => "omit --oci-mediatypes=false",
             Hint::CompressWithGzip => "recompress it with --compression gzip",
+            Hint::DecompressTwice => {
+                "use --compression gzip; if the layer's diff ID is that of the tar inside, this removes the second compression"
+            }
             Hint::CompressForDocker => {
                 "Docker has types for gzip and for plain tars; use --compression gzip"
             }

@@ -22,6 +22,9 @@ pub struct RenamedFile {
     pub name: String,
     /// The digest that it is known by now.
     pub digest: Digest,
+    /// Whether the source states that digest: in the file's name, or as the diff ID of a plain layer. Otherwise
+    /// ocify computed it from the file's bytes.
+    pub is_stated: bool,
 }
 
 /// Finds the config and the layers of each item, gives each its digest, and moves the files among
@@ -42,6 +45,7 @@ pub(crate) fn rename_to_digests(
         reader,
         files: BTreeMap::new(),
         digests: BTreeMap::new(),
+        own: BTreeSet::new(),
     };
     for (position, item) in items.iter_mut().enumerate() {
         match renamer.item(item, position) {
@@ -58,8 +62,10 @@ struct Renamer<'a> {
     reader: &'a mut DocumentReader,
     /// The digest of each file that was examined, by its own name, never that of a link.
     files: BTreeMap<String, Digest>,
-    /// The digest of each name that was used, links included.
-    digests: BTreeMap<String, Digest>,
+    /// The digest of each name that was used, links included, and whether the source states it.
+    digests: BTreeMap<String, (Digest, bool)>,
+    /// The digests of which the inventory had no blob.
+    own: BTreeSet<Digest>,
 }
 
 /// Where an entry's name leads.
@@ -117,8 +123,10 @@ impl Renamer<'_> {
         };
         let bytes = self.document(&blob, &location)?;
         let digest = Digest::of(Algorithm::Sha256, &bytes);
-        if let Some(claimed) = claimed_digest(entry)
-            && claimed != digest
+        let claimed = claimed_digest(entry);
+        let is_stated = claimed.as_ref() == Some(&digest);
+        if let Some(claimed) = claimed
+            && !is_stated
             && self.reader.strictness == Strictness::Strict
         {
             return Err(Error::new(
@@ -131,7 +139,7 @@ impl Renamer<'_> {
             .with_hint(Hint::UseLenient(Lenient::Config)));
         }
         let config = image::config(bytes, &location, self.reader)?;
-        self.take(names, &digest, blob);
+        self.take(names, &digest, is_stated, blob);
         Ok(Some((digest, config.diff_ids)))
     }
 
@@ -188,7 +196,9 @@ impl Renamer<'_> {
             (_, _, Some(known)) => known,
             _ => self.blobs.digest_of(&blob)?,
         };
-        if let Some(claimed) = compressed_digest(entry)
+        let claimed = compressed_digest(entry);
+        let is_stated = claimed.as_ref() == Some(&digest) || diff_id == Some(&digest);
+        if let Some(claimed) = claimed
             && blob.content != Content::Tar
             && claimed != digest
             && Some(&claimed) != diff_id
@@ -206,16 +216,24 @@ impl Renamer<'_> {
             .with_found(digest)
             .with_hint(Hint::UseLenient(Lenient::Layer)));
         }
-        self.take(names, &digest, blob);
+        self.take(names, &digest, is_stated, blob);
         Ok(Some(digest))
     }
 
-    fn take(&mut self, names: Vec<String>, digest: &Digest, blob: BlobEntry) {
+    fn take(&mut self, names: Vec<String>, digest: &Digest, is_stated: bool, blob: BlobEntry) {
+        // A blob of that name states it too.
+        let is_own = !self.inventory.blobs.contains_key(digest) || self.own.contains(digest);
+        if is_own {
+            self.own.insert(digest.clone());
+        }
+        let is_stated = is_stated || !is_own;
         if let Some(file) = names.last() {
             self.files.insert(file.clone(), digest.clone());
         }
         for name in names {
-            self.digests.insert(name, digest.clone());
+            let known = self.digests.entry(name);
+            let (_, stated) = known.or_insert_with(|| (digest.clone(), false));
+            *stated |= is_stated;
         }
         self.inventory.blobs.entry(digest.clone()).or_insert(blob);
     }
@@ -259,7 +277,11 @@ impl Renamer<'_> {
         self.inventory.extra.retain(|name, _| !taken.contains(name));
         self.digests
             .into_iter()
-            .map(|(name, digest)| RenamedFile { name, digest })
+            .map(|(name, (digest, is_stated))| RenamedFile {
+                name,
+                digest,
+                is_stated,
+            })
             .collect()
     }
 }

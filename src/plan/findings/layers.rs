@@ -46,6 +46,7 @@ impl Planner<'_> {
                     continue;
                 }
                 let location = || input.document.location_of(layer);
+                findings.extend(self.not_tar(layer, location));
                 match self.content(layer) {
                     Some(Content::Zstd) => zstd.push(location()),
                     Some(Content::ZstdAfterSkippable) => {
@@ -83,6 +84,24 @@ impl Planner<'_> {
             "no bytes: engines read an empty layer, and Amazon ECR refuses it",
             None,
         ));
+    }
+
+    /// A compressed layer that does not contain a tar, unless it was repaired.
+    fn not_tar(&self, layer: &Pointer, location: impl Fn() -> Location) -> Option<Finding> {
+        let inside = *self.graph.not_tars.get(&layer.digest)?;
+        let new = self.decisions.replaced.get(&layer.digest);
+        if new.is_some_and(|new| new.was_compressed_twice) {
+            return None;
+        }
+        let (what, hint) = match inside.is_compressed() {
+            true => (
+                format!("decompresses to {} data instead of a tar", inside.name()),
+                Some(Hint::DecompressTwice),
+            ),
+            false => ("does not decompress to a tar".to_owned(), None),
+        };
+        let message = format!("{} {what}, which engines cannot unpack", layer.digest);
+        Some(FindingRule::LayerNotTar.finding(Some(location()), message, hint))
     }
 
     /// Layers that are not in the requested form, because they are not layers of an image.

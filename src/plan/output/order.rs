@@ -1,19 +1,23 @@
 //! The entries of an output, and their order.
 
+use std::collections::HashMap;
+
 use crate::image::Digest;
 use crate::inventory::{BlobEntry, DataLocation};
-use crate::plan::{Body, OutputEntry};
+use crate::plan::{BlobKind, Body, OutputEntry};
 
 /// All entries by name; kept blobs and other entries are in that order each. What is both is
 /// taken from the others.
 pub(super) fn merged(
     kept: Vec<(&Digest, &BlobEntry)>,
     others: Vec<OutputEntry>,
+    kinds: &HashMap<&Digest, BlobKind>,
 ) -> Vec<OutputEntry> {
     let mut entries = Vec::with_capacity(kept.len() + others.len());
     let mut others = others.into_iter().peekable();
     for (digest, found) in kept {
-        let blob = blob(digest, found.len, &found.data);
+        let kind = kinds.get(digest).copied().unwrap_or_default();
+        let blob = blob(digest, found.len, &found.data, kind);
         while let Some(other) = others.next_if(|other| other.name < blob.name) {
             entries.push(other);
         }
@@ -25,12 +29,15 @@ pub(super) fn merged(
     entries
 }
 
-pub(super) fn blob(digest: &Digest, len: u64, data: &DataLocation) -> OutputEntry {
+pub(super) fn blob(digest: &Digest, len: u64, data: &DataLocation, kind: BlobKind) -> OutputEntry {
     let body = Body::Blob {
         digest: digest.clone(),
         data: data.clone(),
     };
-    entry(digest.blob_name(), len, body)
+    OutputEntry {
+        kind,
+        ..entry(digest.blob_name(), len, body)
+    }
 }
 
 /// An entry that replaces nothing.
@@ -40,6 +47,7 @@ pub(super) fn entry(name: String, len: u64, body: Body) -> OutputEntry {
         len,
         body,
         replaces: None,
+        kind: BlobKind::Other,
     }
 }
 
@@ -47,6 +55,7 @@ pub(super) fn entry(name: String, len: u64, body: Body) -> OutputEntry {
 pub(super) fn file(name: String, bytes: Vec<u8>, replaced: Option<&DataLocation>) -> OutputEntry {
     OutputEntry {
         replaces: replaced.cloned(),
+        kind: BlobKind::Document,
         ..entry(name, bytes.len() as u64, Body::Bytes(bytes))
     }
 }

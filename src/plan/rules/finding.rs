@@ -93,6 +93,13 @@ rules! {
         whose: "the tool that created it",
         threads: [],
     };
+    LayerNotTar = {
+        name: "layer-not-tar",
+        what: "A compressed layer does not contain a tar.",
+        why: "engines decompress a layer once and then expect a tar",
+        whose: "tools that compress layers that are already compressed",
+        threads: [],
+    };
     ZstdLayers = {
         name: "zstd-layers",
         what: "Layers are compressed with zstd.",

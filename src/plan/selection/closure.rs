@@ -50,7 +50,7 @@ impl<'a> Kept<'a, '_> {
             self.keep_referrer(&referrers.listings[number].pointer.digest);
         }
         for document in referrers.documents_about.get(digest).into_iter().flatten() {
-            self.keep_referrer(*document);
+            self.keep_referrer(document);
         }
     }
 
@@ -112,7 +112,7 @@ pub(super) fn gone<'a>(
                 }
                 let documents = referrers.documents_about.get(digest);
                 let documents = documents.into_iter().flatten();
-                open.extend(documents.map(|digest| (Item::Document(*digest), rule)));
+                open.extend(documents.map(|digest| (Item::Document(digest), rule)));
             }
             Item::Listing(number) => {
                 if gone.listings.contains_key(&number) {

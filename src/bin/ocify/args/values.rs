@@ -117,18 +117,21 @@ pub(crate) enum ProgressMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verification {
-    /// Every blob
-    Full,
-    /// Documents and configs; layers are trusted without verification
+    /// Indexes, manifests and image configs; layers are trusted without verification
     Documents,
+    /// Every blob against its digest. A layer without a digest in INPUT is decompressed and verified against its diff ID
+    Digests,
+    /// Also every layer of an image against its diff ID, by decompressing it
+    Full,
 }
 
 impl Verification {
     /// The library's type for it.
     pub(crate) fn verify(self) -> Verify {
         match self {
-            Verification::Full => Verify::Full,
             Verification::Documents => Verify::Documents,
+            Verification::Digests => Verify::Digests,
+            Verification::Full => Verify::Full,
         }
     }
 }

@@ -136,11 +136,8 @@ impl<'a> Tally<'a> {
         };
         let mut kept_digests = None;
         let report = match &ended {
-            Ended::Done(done, Some(_)) => {
-                let blobs = done.blobs.unwrap_or_default();
-                Report::written(&input, &output, &done.plan, blobs)
-            }
-            Ended::Done(done, None) => Report::dry_run(&input, &done.plan),
+            Ended::Done(done, Some(_)) => Report::written(&input, &output, &done.plan, done.blobs),
+            Ended::Done(done, None) => Report::dry_run(&input, &done.plan).with_blobs(done.blobs),
             Ended::Kept(_, digests) => {
                 kept_digests = Some(digests);
                 Report::kept(&input, &output)

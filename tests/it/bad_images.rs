@@ -194,6 +194,34 @@ fn an_image_that_no_engine_loads_is_a_finding_beside_others() {
 }
 
 #[test]
+fn options_apply_to_the_good_image_beside_a_bad_one() {
+    for (name, bad, _) in UNLOADABLE {
+        let (layout, bad) = beside(bad, true);
+        for options in [
+            &["--compression", "zstd"][..],
+            &["--for", "docker@20.10", "--compression", "uncompressed"],
+            &["--missing", "prune"],
+            &["--missing", "error"],
+            &["--attestations", "drop"],
+            &["--rename", "good:v1=good:v1"],
+        ] {
+            let sandbox = Sandbox::new();
+            sandbox.put("in.tar", layout.tar());
+            let run = sandbox.fix_with("in.tar", "out.tar", options).exits(0);
+            let findings = run.json()["findings"].clone();
+            assert_eq!(
+                findings[0]["rule"], "unloadable-image",
+                "{name}: {options:?}"
+            );
+            judged_without(&Contents::read(&sandbox.path("out.tar")), &bad);
+            let again = sandbox.fix_with("out.tar", "again.tar", options);
+            let again = again.exits(0).json();
+            assert_eq!(again["status"], "unchanged", "{name}: {options:?}");
+        }
+    }
+}
+
+#[test]
 fn an_image_that_no_engine_loads_is_refused_alone() {
     for (name, bad, code) in UNLOADABLE {
         let mut layout = Layout::new();

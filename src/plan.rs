@@ -209,7 +209,8 @@ pub enum MissingPolicy {
 /// an image with several platforms `manifest.json` describes the one for it if nothing else decides.
 ///
 /// # Errors
-/// `index.json` and `manifest.json` that disagree, a layer in a compression that OCI does not name,
+/// `index.json` and `manifest.json` that disagree, a document that is damaged or ambiguous, no image that an
+/// engine can load, a layer in a compression that OCI does not name,
 /// a requested image, name or platform that is not there.
 pub fn plan<'a>(
     graph: &'a Graph,

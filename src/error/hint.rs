@@ -119,6 +119,8 @@ pub enum Hint {
     ChooseImage,
     /// The choice of an image matches none.
     ChooseImageBy,
+    /// An image that no engine can load is beside others.
+    ChooseOtherImages,
     /// A blob that an image needs is missing.
     ChooseMissing,
     /// An attestation has no Docker type.
@@ -267,6 +269,7 @@ impl fmt::Display for Hint {
             Hint::RemoveJournal => "if you replaced the file on purpose, remove the journal",
             Hint::InspectJournal => "check who put it there, and remove it if you do not need it",
             Hint::ChooseImage => "choose one image, or rename single images",
+            Hint::ChooseOtherImages => "if an engine fails on it, choose the other images",
             Hint::ChooseImageBy => {
                 "choose an image by its name, by the digest of its manifest or config, or by its number, counted from 1"
             }

@@ -1,6 +1,6 @@
 //! Which faults of documents matter: those of documents that go out.
 
-use crate::error::{Code, Error, Place, Result};
+use crate::error::{Code, Error, Hint, Place, Result};
 use crate::graph::ManifestRole;
 use crate::graph::fault::is_refused;
 use crate::image::Digest;
@@ -69,25 +69,28 @@ impl<'a> Planner<'a> {
                 Code::MissingBlob => FindingRule::MissingBlob,
                 _ => FindingRule::UnloadableImage,
             };
-            findings.push(finding(rule, error, "the image was left out"));
+            let hint = error.hint().cloned();
+            findings.push(finding(rule, error, "the image was left out", hint));
         }
         for error in self.faults() {
-            let (rule, why) = match error.code() {
+            let (rule, why, hint) = match error.code() {
                 Code::UnsupportedCompression => (
                     FindingRule::UnsupportedCompression,
                     "its type was kept, and only docker load before Docker 29 reads it",
+                    error.hint().cloned(),
                 ),
                 _ => (
                     FindingRule::UnloadableImage,
                     "no engine loads it, and manifest.json omits it",
+                    Some(Hint::ChooseOtherImages),
                 ),
             };
-            findings.push(finding(rule, error, why));
+            findings.push(finding(rule, error, why, hint));
         }
     }
 }
 
-fn finding(rule: FindingRule, error: &Error, why: &str) -> Finding {
+fn finding(rule: FindingRule, error: &Error, why: &str, hint: Option<Hint>) -> Finding {
     let location = error.place().and_then(Place::location).cloned();
-    rule.finding(location, format!("{error}; {why}"), error.hint().cloned())
+    rule.finding(location, format!("{error}; {why}"), hint)
 }

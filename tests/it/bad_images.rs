@@ -164,6 +164,14 @@ fn kept_everywhere(name: &str, layout: &Layout, bad: &Value, rule: &str) {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", layout.tar());
     let report = sandbox.fix("in.tar", "out.tar").exits(0).json();
+    let mut findings = report["findings"].as_array().unwrap().iter();
+    let finding = findings.find(|finding| finding["rule"] == rule).unwrap();
+    let location = finding["location"].as_str().unwrap();
+    assert!(location.starts_with("index.json, manifests["), "{finding}");
+    assert!(
+        finding["hint"].as_str().unwrap().contains("--image"),
+        "{finding}"
+    );
     check(&Contents::read(&sandbox.path("out.tar")), &report);
     let again = sandbox.fix("out.tar", "again.tar").exits(0).json();
     assert_eq!(again["status"], "unchanged", "{name}: {again:#}");

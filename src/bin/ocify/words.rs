@@ -61,6 +61,9 @@ impl Wording for Words {
             Hint::ChooseImage => {
                 "select one with --image, or change individual names with --rename OLD=NEW"
             }
+            Hint::ChooseOtherImages => {
+                "if an engine fails on it, keep only the other images with --image"
+            }
             Hint::ChooseImageBy => {
                 "--image takes a name, the digest of a manifest or config, or a number, counted from 1"
             }

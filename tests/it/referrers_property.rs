@@ -49,6 +49,9 @@ fn no_reference_leads_to_what_was_left_out() {
             sandbox.fix_with(&path, "out", &to_layout).exits(0);
             check_links(&input, &Contents::read(&sandbox.path("out")), &what);
             in_place(&path, &input, options, &what);
+            let patched = [&["--verify", "documents"], options].concat();
+            sandbox.fix_with(&path, "patched.tar", &patched).exits(0);
+            check_links(&input, &Contents::read(&sandbox.path("patched.tar")), &what);
             checked += 1;
         }
     }

@@ -26,7 +26,7 @@ impl Planner<'_> {
         }
         for name in self.graph.signature_files() {
             let message = format!(
-                "{} is a signature of the image, for which the output has no place: the output is not signed",
+                "{} is a signature of the image, and the output has no place for it, so the output is not signed",
                 escape(name)
             );
             findings.push(FindingRule::LostSignature.finding(
@@ -136,14 +136,14 @@ impl Planner<'_> {
         let count = layers
             .filter(|link| self.decisions.new_compression(&link.digest).is_some())
             .count();
-        let layers = match count {
+        let what = match count {
             0 => return None,
-            1 => "layer is",
-            _ => "layers are",
+            1 => "1 layer is recompressed, so the SOCI index no longer describes it, and engines do not load it lazily".to_owned(),
+            _ => format!("{count} layers are recompressed, so the SOCI index no longer describes them, and engines do not load them lazily"),
         };
         Some(FindingRule::StaleSociIndex.finding(
             Some(Location::from(&input.document.path)),
-            format!("{count} {layers} recompressed, so the SOCI index no longer describes them, and they are not loaded lazily"),
+            what,
             Some(Hint::IndexLayersAgain),
         ))
     }

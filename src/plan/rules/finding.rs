@@ -159,7 +159,7 @@ rules! {
     StaleSociIndex = {
         name: "stale-soci-index",
         what: "A SOCI index describes layers that are recompressed.",
-        why: "its tables of contents are for the old bytes, so the layers are pulled as a whole and not lazily",
+        why: "its tables of contents are for the old bytes, so engines pull the complete layers instead of loading them lazily",
         whose: "nobody's: a table of contents is for one compressed form",
         threads: [],
     };

@@ -166,6 +166,15 @@ impl Fix {
         self
     }
 
+    /// Whether manifests and indexes below `index.json` stay as they are, so that their digests do not
+    /// change. Whatever does not need that is still fixed; the rest becomes findings. Other options that
+    /// would change a digest are errors.
+    #[must_use]
+    pub fn preserve_digests(mut self, preserve: bool) -> Self {
+        self.plan.preserve_digests = preserve;
+        self
+    }
+
     /// Whose media types are written; OCI's by default.
     #[must_use]
     pub fn media_types(mut self, family: Family) -> Self {

@@ -115,6 +115,25 @@ impl Graph {
         images
     }
 
+    /// The images, and the indexes that lead to one.
+    pub(crate) fn leading_to_images(&self) -> BTreeSet<&Digest> {
+        let is_image = |facts: &ManifestFacts| facts.role == ManifestRole::Image;
+        let mut leading = BTreeSet::new();
+        for digest in &self.children_first {
+            let documents = self.documents.get(digest).into_iter();
+            let mut children = documents.flat_map(|document| {
+                let children = document.pointers_in(location::Role::Manifests);
+                children.map(|child| &child.digest)
+            });
+            if self.manifests.get(digest).is_some_and(is_image)
+                || children.any(|child| leading.contains(child))
+            {
+                leading.insert(digest);
+            }
+        }
+        leading
+    }
+
     fn collect_images<'a>(
         &'a self,
         digest: &'a Digest,

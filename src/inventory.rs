@@ -224,4 +224,7 @@ pub(crate) struct FormDifference {
     pub entry: String,
     /// What differs, as a predicate that follows the entry's name.
     pub what: String,
+    /// Whether some readers do not find an entry of the image, or use another one: because of its name,
+    /// of the directory that it is in, or of a duplicate.
+    pub hides_entries: bool,
 }

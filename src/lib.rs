@@ -41,7 +41,7 @@
 //! fn main() -> ocify::Result<()> {
 //!     let preview = Fix::new().plan_only(Input::open("app.tar")?, Form::default())?;
 //!     for finding in &preview.summary.findings {
-//!         println!("{}: {}", finding.rule.severity().name(), finding.message);
+//!         println!("{}: {}", finding.severity.name(), finding.message);
 //!     }
 //!     Ok(())
 //! }

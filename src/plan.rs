@@ -15,11 +15,13 @@ mod findings;
 mod form;
 mod output;
 mod planner;
+mod preserve;
 mod recompress;
 mod rename;
 mod rewrite;
 pub(crate) mod rules;
 mod selection;
+mod severity;
 mod summary;
 
 use std::fmt;
@@ -60,6 +62,8 @@ pub struct PlanOptions {
     pub avoid: Vec<Content>,
     /// Names to replace: old and new.
     pub renames: Vec<(Reference, Reference)>,
+    /// Whether manifests and indexes below `index.json` stay as they are.
+    pub preserve_digests: bool,
 }
 
 impl PlanOptions {
@@ -123,6 +127,13 @@ impl PlanOptions {
     #[must_use]
     pub fn with_rename(mut self, old: Reference, new: Reference) -> Self {
         self.renames.push((old, new));
+        self
+    }
+
+    /// The same, with manifests and indexes left as they are or not.
+    #[must_use]
+    pub fn with_preserve_digests(mut self, preserve: bool) -> Self {
+        self.preserve_digests = preserve;
         self
     }
 }
@@ -211,7 +222,8 @@ pub enum MissingPolicy {
 /// # Errors
 /// `index.json` and `manifest.json` that disagree, a document that is damaged or ambiguous, no image that an
 /// engine can load, a layer in a compression that OCI does not name,
-/// a requested image, name or platform that is not there.
+/// a requested image, name or platform that is not there; a request that would change digests that are to
+/// be preserved.
 pub fn plan<'a>(
     graph: &'a Graph,
     options: &'a PlanOptions,

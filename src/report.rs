@@ -21,7 +21,8 @@ pub enum Status {
     Fixed,
     /// Nothing needed to change.
     Unchanged,
-    /// A dry run found something to change.
+    /// A dry run found something to fix: changes that are [needed](crate::plan::Change::is_needed), or
+    /// any changes if all of them count.
     WouldFix,
     /// The input is again what it was before an in-place fix that was interrupted.
     Restored,
@@ -148,22 +149,24 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// A dry run.
+    /// A dry run, whose status tells whether a change is [needed](crate::plan::Change::is_needed).
     pub fn dry_run(input: &'a str, plan: &'a Summary) -> Self {
-        let status = if plan.changes.is_empty() {
-            Status::Unchanged
-        } else {
-            Status::WouldFix
+        Self::planned(input, plan, plan.needs_fix())
+    }
+
+    /// A dry run, whose status tells whether there is any change.
+    pub fn strict_dry_run(input: &'a str, plan: &'a Summary) -> Self {
+        Self::planned(input, plan, !plan.changes.is_empty())
+    }
+
+    fn planned(input: &'a str, plan: &'a Summary, would_fix: bool) -> Self {
+        let status = match would_fix {
+            true => Status::WouldFix,
+            false => Status::Unchanged,
         };
         Report {
-            input,
-            output: None,
             plan: Some(plan),
-            blobs: Blobs::default(),
-            spooled: None,
-            status,
-            error: None,
-            wording: &Neutral,
+            ..Self::without_plan(input, status, None)
         }
     }
 
@@ -228,7 +231,9 @@ pub(crate) mod samples {
     use crate::image::{Algorithm, Digest, Reference};
     use crate::location::{DocumentPath, Location, Role, RootName, Step};
     use crate::plan::rules::{FindingRule, Rule};
-    use crate::plan::{Change, DigestChange, Finding, Image, Summary, Unverified, Verified};
+    use crate::plan::{
+        Change, DigestChange, Finding, Image, Severity, Summary, Unverified, Verified,
+    };
     use crate::report::Blobs;
     use crate::report::text::{BOLD, DIM, RED, YELLOW};
 
@@ -267,6 +272,8 @@ pub(crate) mod samples {
     pub(crate) fn layer_change(layer: usize) -> Change {
         Change {
             rule: Rule::LayerType,
+            severity: Severity::Breaks,
+            is_requested: false,
             location: Location::Descriptor {
                 document: DocumentPath::from(RootName::Index).child(Step {
                     role: Role::Manifests,
@@ -307,10 +314,24 @@ pub(crate) mod samples {
         }
     }
 
+    /// A change that no engine needs.
+    pub(crate) fn cosmetic_change(rule: Rule) -> Change {
+        Change {
+            rule,
+            severity: Severity::Cosmetic,
+            is_requested: false,
+            location: Location::Entry("index.json".to_owned()),
+            before: Some("is out of order".into()),
+            after: None,
+        }
+    }
+
     pub(crate) fn full() -> Summary {
         let mut changes: Vec<Change> = (0..5).map(layer_change).collect();
         changes.push(Change {
             rule: Rule::OciLayout,
+            severity: Severity::Warns,
+            is_requested: false,
             location: RootName::OciLayout.into(),
             before: None,
             after: Some("1.0.0".into()),
@@ -319,6 +340,7 @@ pub(crate) mod samples {
             changes,
             findings: vec![Finding {
                 rule: FindingRule::UnnamedImage,
+                severity: Severity::Breaks,
                 location: Some(Location::Entry("a\u{1b}[31m".to_owned())),
                 message: "an image has no name".to_owned(),
                 hint: Some("name it after loading".into()),

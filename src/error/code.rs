@@ -138,6 +138,8 @@ codes! {
     SeveralImages = "several-images", Refused;
     /// A name was to be given to a second image.
     NameTaken = "name-taken", Refused;
+    /// Digests were to be preserved, and something else that was asked for would change them.
+    DigestsPreserved = "digests-preserved", Refused;
     /// The operating system reported an error.
     Io = "io", Io;
     /// The output does not fit on its filesystem.

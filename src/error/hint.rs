@@ -129,6 +129,8 @@ pub enum Hint {
     ChooseImageOrOciTypes,
     /// Something has no Docker type.
     UseOciTypes,
+    /// Something needs changes that give documents new digests.
+    AllowNewDigests,
     /// A layer's compression has no type.
     CompressWithGzip,
     /// A layer is compressed twice.
@@ -277,6 +279,7 @@ impl fmt::Display for Hint {
             Hint::DropAttestations => "drop attestations",
             Hint::ChooseImageOrOciTypes => "choose an image, or request OCI types",
             Hint::UseOciTypes => "request OCI types",
+            Hint::AllowNewDigests => "allow digests to change",
             Hint::CompressWithGzip => "recompress it with gzip",
             Hint::DecompressTwice => {
                 "recompress it with gzip; if its diff ID is that of the tar inside, this removes the second compression"

@@ -244,6 +244,16 @@ pub(crate) fn kind(media_type: &str) -> Kind {
     family.map_or(Kind::Unknown, |(_, kind)| *kind)
 }
 
+/// The specification that defines a media type; `None` for nonstandard and unknown types.
+pub(crate) fn family(media_type: &str) -> Option<Family> {
+    let row = find(media_type)?;
+    match (row.is_docker, row.oci) {
+        (true, _) => Some(Family::Docker),
+        (false, None) => Some(Family::Oci),
+        (false, Some(_)) => None,
+    }
+}
+
 /// The OCI type equivalent to a media type; the type itself if it is an OCI type or has no equivalent.
 pub(crate) fn oci_form(media_type: &str) -> &str {
     other_oci_form(media_type).unwrap_or(media_type)
@@ -329,6 +339,22 @@ mod tests {
                 kind => kind,
             };
             assert_eq!(kind(oci), expected, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn nonstandard_types_belong_to_no_family() {
+        for (media_type, expected) in [
+            (OCI_LAYER[2], Some(Family::Oci)),
+            (
+                "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                Some(Family::Docker),
+            ),
+            ("application/vnd.docker.image.rootfs.diff.tar.zstd", None),
+            ("application/octet-stream", None),
+            ("application/x-unknown", None),
+        ] {
+            assert_eq!(family(media_type), expected, "{media_type}");
         }
     }
 

@@ -106,8 +106,6 @@ fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> EntryLayout {
         ExtraKind::File(_) => RootName::of(&name.text).map_or(EntryKind::File, EntryKind::Root),
         ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) | ExtraKind::Other => EntryKind::Special,
     };
-    let written = entry.name.strip_prefix(b"./").unwrap_or(&entry.name);
-    let written = written.strip_suffix(b"/").unwrap_or(written);
     EntryLayout {
         start: entry.start_at,
         header: entry.header_at,
@@ -115,8 +113,14 @@ fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> EntryLayout {
         len: entry.len,
         kind,
         is_simple: entry.is_simple,
-        is_well_named: written == name.bytes(),
+        is_well_named: is_well_named(entry, name.bytes()),
     }
+}
+
+/// Whether every reader finds the entry under its cleaned name.
+fn is_well_named(entry: &Entry, clean: &[u8]) -> bool {
+    let written = entry.name.strip_prefix(b"./").unwrap_or(&entry.name);
+    written.strip_suffix(b"/").unwrap_or(written) == clean
 }
 
 /// Refuses what does not begin as a tar archive does.

@@ -23,6 +23,7 @@ pub(super) struct FormCheck {
     last: String,
     directories: BTreeSet<String>,
     difference: Option<FormDifference>,
+    hides_entries: bool,
 }
 
 /// An entry as it is in the archive.
@@ -45,7 +46,13 @@ impl FormCheck {
             last: String::new(),
             directories: BTreeSet::new(),
             difference: None,
+            hides_entries: false,
         }
+    }
+
+    /// Records that some readers do not find an entry of the image, or use another one.
+    pub(super) fn hides_entry(&mut self) {
+        self.hides_entries = true;
     }
 
     /// Records a difference that was found elsewhere.
@@ -53,6 +60,7 @@ impl FormCheck {
         self.difference.get_or_insert_with(|| FormDifference {
             entry: entry.to_owned(),
             what: what.to_owned(),
+            hides_entries: false,
         });
     }
 
@@ -138,6 +146,9 @@ impl FormCheck {
             let last = self.last.clone();
             self.differs(&last, &what);
         }
-        self.difference
+        self.difference.map(|difference| FormDifference {
+            hides_entries: self.hides_entries,
+            ..difference
+        })
     }
 }

@@ -3,6 +3,7 @@
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
 use crate::image::Reference;
 use crate::location::RootName;
+use crate::plan::Severity;
 use crate::plan::decide::{Annotations, EntryCopy};
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
@@ -13,6 +14,7 @@ impl Planner<'_> {
     /// copy of the entry.
     pub(crate) fn annotate(&mut self) {
         let root = &self.graph.root;
+        let is_only_entry = root.pointers.len() == 1;
         for entry in &self.entries {
             let mut names = entry.names.iter();
             let (Some(pointer), Some(first)) = (root.pointers.get(entry.position), names.next())
@@ -28,11 +30,14 @@ impl Planner<'_> {
                     IMAGE_NAME => Rule::ImageName,
                     _ => Rule::RefName,
                 };
-                self.changes.push(rule.change(
-                    root.location_of(pointer),
-                    stated(key, pointer).cloned(),
-                    Some(value.clone()),
-                ));
+                let before = stated(key, pointer).cloned();
+                let location = root.location_of(pointer);
+                let change = rule.change(location, before, Some(value.clone()));
+                let change = change.with_severity(severity(key, first, pointer, is_only_entry));
+                self.changes.push(match entry.is_renamed {
+                    true => change.requested(),
+                    false => change,
+                });
                 set.push((key, value));
             }
             if let Some(decision) = self.decisions.root.pointers.get_mut(entry.position) {
@@ -41,7 +46,10 @@ impl Planner<'_> {
             for name in names {
                 let after = Some(name.full());
                 let change = Rule::NameEntry.change(RootName::Index, None, after);
-                self.changes.push(change);
+                self.changes.push(match entry.is_renamed {
+                    true => change.requested(),
+                    false => change,
+                });
                 self.decisions.root.copies.push(EntryCopy {
                     of: entry.position,
                     annotations: [IMAGE_NAME, REF_NAME]
@@ -71,6 +79,19 @@ fn value_to_set(
         return None;
     }
     Some(value(key, name)).filter(|value| value != before)
+}
+
+/// How much it matters that an annotation gets this name.
+fn severity(key: &str, name: &Reference, pointer: &Pointer, is_only_entry: bool) -> Severity {
+    match (key, &pointer.image_name, &pointer.ref_name) {
+        // containerd reads the name from either annotation, as it is written.
+        (IMAGE_NAME, None, Some(ref_name)) if *ref_name == name.full() => Severity::Cosmetic,
+        (IMAGE_NAME, Some(before), _) if Reference::parse(before).is_some() => Severity::Warns,
+        (IMAGE_NAME, ..) => Severity::Breaks,
+        // skopeo has to choose one of several entries, and finds it by this annotation only.
+        (_, _, None) if !is_only_entry => Severity::Breaks,
+        _ => Severity::Warns,
+    }
 }
 
 fn stated<'a>(key: &str, pointer: &'a Pointer) -> Option<&'a String> {

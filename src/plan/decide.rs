@@ -1,6 +1,7 @@
 //! What each document is to become, before any new digest is known.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Hint, Result};
@@ -10,16 +11,20 @@ use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Family, Kind};
 use crate::image::{Compression, Content, Digest};
 use crate::location::{Location, Role};
+use crate::plan::Severity;
 use crate::plan::docker_type;
 use crate::plan::planner::{InputDocument, Planner};
+use crate::plan::preserve;
 use crate::plan::recompress::{self, NewLayer, Transcode};
 use crate::plan::rules::Rule;
+use crate::plan::severity::{self, TypeSeverity};
 
 /// Decisions for every document.
 #[derive(Debug, Default)]
 pub(crate) struct Decisions<'a> {
     pub(crate) root: DocumentDecision<'a>,
-    /// The other documents, in the order of the planner's; `None` for one that is left out.
+    /// The other documents, in the order of the planner's; `None` for one that is left out or stays as
+    /// it is.
     pub(crate) documents: Vec<Option<DocumentDecision<'a>>>,
     /// Layers still to recompress, by digest.
     pub(crate) transcodes: BTreeMap<&'a Digest, Transcode>,
@@ -27,6 +32,10 @@ pub(crate) struct Decisions<'a> {
     pub(crate) replaced: BTreeMap<&'a Digest, &'a NewLayer>,
     /// What documents point at as before, if layers may have to be recompressed.
     pub(crate) still_used: BTreeSet<&'a Digest>,
+    /// The severities of the descriptors' changes, by the manifest that a descriptor calls Docker's.
+    docker_manifests: BTreeMap<&'a Digest, Severity>,
+    /// The images, and the indexes that lead to one; `None` if nobody has asked.
+    leading_to_images: Option<BTreeSet<&'a Digest>>,
 }
 
 impl Decisions<'_> {
@@ -44,6 +53,10 @@ pub(crate) struct DocumentDecision<'a> {
     pub(crate) media_type: Option<&'static str>,
     /// The list to write as an empty one.
     pub(crate) empty_list: Option<Role>,
+    /// The value that an absent `mediaType` gets if the document changes anyway.
+    pub(crate) absent_media_type: Option<&'static str>,
+    /// The highest severity of the document's own changes; `None` if it has none.
+    pub(crate) severity: Option<Severity>,
     /// What becomes of each of the document's pointers.
     pub(crate) pointers: Vec<PointerDecision<'a>>,
     /// Descriptors to add.
@@ -99,6 +112,7 @@ impl<'a> Planner<'a> {
             document: &self.graph.root,
             facts: None,
         };
+        let first_change = self.changes.len();
         let decision = DocumentDecision::new(root.document, Some(&self.selection.root));
         self.decisions.root = self.document(root, decision)?;
         let mut decisions = Vec::with_capacity(self.documents.len());
@@ -109,11 +123,17 @@ impl<'a> Planner<'a> {
                 decisions.push(None);
                 continue;
             }
+            let first_change = self.changes.len();
             let decision = DocumentDecision::new(input.document, self.selection.dropped(digest));
-            decisions.push(Some(self.document(input, decision)?));
+            let decision = self.document(input, decision)?;
+            let is_preserved = self.preserve(input, first_change);
+            decisions.push((!is_preserved).then_some(decision));
         }
         decisions.reverse();
         self.decisions.documents = decisions;
+        if self.options.preserve_digests {
+            self.preserve_root_types(first_change);
+        }
         Ok(())
     }
 
@@ -123,12 +143,15 @@ impl<'a> Planner<'a> {
         mut decision: DocumentDecision<'a>,
     ) -> Result<DocumentDecision<'a>> {
         let document = input.document;
+        let first_change = self.changes.len();
         if document.is_restored {
             let location = document.location_in(Role::Layers.property());
             let change = Rule::LayersRestored.change(location, None, None);
             self.changes.push(change);
         }
-        decision.media_type = self.own_type(document);
+        let types = LazyCell::new(|| TypeSeverity::of(document, input.role()));
+        let types = || *types;
+        self.own_type(document, &types, &mut decision);
         decision.empty_list = self.empty_list(document);
         if self.options.family == Family::Docker {
             docker_type::check(document, input.role())?;
@@ -143,14 +166,24 @@ impl<'a> Planner<'a> {
                 if recompress::is_wanted(self.options) {
                     self.decisions.still_used.insert(&pointer.digest);
                 }
-                decision.media_type = self.pointer_type(input, pointer)?;
+                decision.media_type = self.pointer_type(input, pointer, &types)?;
             }
         }
+        let is_dropped = |pointer: &PointerDecision<'_>| pointer.is_dropped;
+        let dropped = decision.pointers.iter().any(is_dropped);
+        let changes = self.changes[first_change..].iter();
+        let severities = changes.map(|change| change.severity);
+        decision.severity = severities.chain(dropped.then_some(Severity::Warns)).max();
         Ok(decision)
     }
 
-    /// The document's own `mediaType`, if it changes.
-    fn own_type(&mut self, document: &Document) -> Option<&'static str> {
+    /// Decides the document's own `mediaType`.
+    fn own_type(
+        &mut self,
+        document: &Document,
+        types: &dyn Fn() -> TypeSeverity,
+        decision: &mut DocumentDecision<'a>,
+    ) {
         let family = match document.path.parent() {
             // index.json is always the one of an OCI image layout.
             None => Family::Oci,
@@ -162,18 +195,39 @@ impl<'a> Planner<'a> {
         };
         let found = document.media_type.as_deref();
         if found == Some(wanted) {
-            return None;
+            return;
+        }
+        if found.is_none() && !self.needs_media_type(document, family) {
+            decision.absent_media_type = Some(wanted);
+            return;
         }
         let rule = match found {
             None => Rule::MediaTypeField,
             Some(_) if family == Family::Docker => Rule::DockerType,
             Some(_) => rule,
         };
+        let severity = match rule {
+            Rule::ManifestType => types().document(),
+            Rule::IndexType if document.path.parent().is_none() => Severity::Warns,
+            rule => rule.severity(),
+        };
         let before = found.map(|found| media_type::shared(Cow::Borrowed(found)));
         let location = document.location_in("mediaType");
         let change = rule.change_of(location, before, Some(Cow::Borrowed(wanted)));
-        self.changes.push(change);
-        Some(wanted)
+        self.changes.push(change.with_severity(severity));
+        decision.media_type = Some(wanted);
+    }
+
+    /// Whether a reader needs a `mediaType` in a document that lacks it. For OCI it is optional;
+    /// containerization before 0.13 needs it in every index that leads to an image.
+    fn needs_media_type(&mut self, document: &Document, family: Family) -> bool {
+        if family == Family::Docker || document.path.parent().is_none() {
+            return true;
+        }
+        let graph = self.graph;
+        let leading = &mut self.decisions.leading_to_images;
+        let leading = leading.get_or_insert_with(|| graph.leading_to_images());
+        document.shape == Shape::Index && leading.contains(&document.digest)
     }
 
     /// The document's list, if it is to be written as an empty one.
@@ -225,6 +279,10 @@ impl<'a> Planner<'a> {
         if found.new.is_some_and(|new| new.digest == pointer.digest) {
             return Ok(false);
         }
+        if self.options.preserve_digests {
+            let location = found.transcode.location;
+            return Err(preserve::refused(location, "must be recompressed"));
+        }
         self.changes.push(found.change());
         if let Some(new) = found.new {
             decision.media_type = Some(found.media_type);
@@ -263,7 +321,8 @@ impl<'a> Planner<'a> {
     fn pointer_type(
         &mut self,
         input: InputDocument<'a>,
-        pointer: &Pointer,
+        pointer: &'a Pointer,
+        types: &dyn Fn() -> TypeSeverity,
     ) -> Result<Option<&'static str>> {
         let declared = &*pointer.media_type;
         let location = || input.document.location_of(pointer);
@@ -298,10 +357,28 @@ impl<'a> Planner<'a> {
             Kind::Layer { .. } => Rule::LayerType,
             _ => Rule::ConfigType,
         };
+        let severity = match rule {
+            Rule::ManifestType => self.docker_manifest_severity(&pointer.digest),
+            Rule::LayerType | Rule::ConfigType => types().pointer(pointer),
+            rule => rule.severity(),
+        };
         let before = Some(pointer.media_type.clone());
         let change = rule.change_of(location(), before, Some(Cow::Borrowed(wanted)));
-        self.changes.push(change);
+        self.changes.push(change.with_severity(severity));
         Ok(Some(wanted))
+    }
+
+    /// The severity of the change of a descriptor that calls this manifest Docker's.
+    fn docker_manifest_severity(&mut self, digest: &'a Digest) -> Severity {
+        let graph = self.graph;
+        let known = self.decisions.docker_manifests.entry(digest);
+        *known.or_insert_with(|| match graph.document(digest) {
+            Some(manifest) => {
+                let facts = graph.manifests.get(digest);
+                severity::docker_manifest(manifest, facts.map(|facts| facts.role))
+            }
+            None => Severity::Cosmetic,
+        })
     }
 }
 

@@ -13,8 +13,10 @@ use crate::image::Digest;
 use crate::inventory::Inventory;
 use crate::location::{Role, RootName};
 use crate::plan::planner::{Planner, count_of_images};
+use crate::plan::recompress::is_wanted;
 use crate::plan::rewrite::check_len;
 use crate::plan::rules::Rule;
+use crate::plan::{Change, MissingPolicy, Severity};
 
 /// An image that `manifest.json` describes.
 #[derive(Debug)]
@@ -41,7 +43,11 @@ impl<'a> Planner<'a> {
             if let Some(before) = before {
                 let location = RootName::DockerManifest;
                 let change = Rule::DockerManifest.change(location, Some(before), None);
-                self.changes.push(change);
+                let is_empty = old.is_some_and(|(_, old_items)| old_items.is_empty());
+                self.changes.push(match is_empty {
+                    true => change.with_severity(Severity::Cosmetic),
+                    false => self.unless_requested(change),
+                });
             }
             return Ok(None);
         }
@@ -57,11 +63,34 @@ impl<'a> Planner<'a> {
                 .with_source(error)
         })?;
         check_len(&RootName::DockerManifest.into(), &text)?;
-        let what = old.map_or("", |(_, old_items)| difference(graph, old_items, &items));
+        let difference = old.map(|(_, old_items)| difference(graph, old_items, &items));
+        let what = difference.map_or("", Difference::words);
         let after = format!("{}{what}", count_of_images(items.len()));
         let change = Rule::DockerManifest.change(RootName::DockerManifest, before, Some(after));
-        self.changes.push(change);
+        self.changes.push(match difference {
+            None | Some(Difference::Others | Difference::EntryNames) => change,
+            Some(Difference::Names | Difference::Layers) => self.unless_requested(change),
+            Some(Difference::LayerSources | Difference::EmptyList | Difference::Items) => {
+                change.with_severity(Severity::Cosmetic)
+            }
+        });
         Ok(Some(text.into_bytes()))
+    }
+
+    /// The change as it is, unless an option that has other images or names may be its cause.
+    fn unless_requested(&self, change: Change) -> Change {
+        let options = self.options;
+        let is_requested = options.docker_platform.is_some()
+            || options.drop_attestations
+            || options.missing == MissingPolicy::Prune
+            || !(options.images.is_empty()
+                && options.names.is_empty()
+                && options.renames.is_empty())
+            || is_wanted(options);
+        match is_requested {
+            true => change.with_severity(Severity::Warns).requested(),
+            false => change,
+        }
     }
 
     /// One item for each image that is described.
@@ -158,7 +187,39 @@ fn statement(item: &DockerArchiveItem) -> Option<Statement<'_>> {
 }
 
 /// What a reader of the same images sees change.
-fn difference(graph: &Graph, old: &[DockerArchiveItem], items: &[Item<'_>]) -> &'static str {
+#[derive(Clone, Copy)]
+enum Difference {
+    /// Items that are not images.
+    Others,
+    /// Files that were not named by their digest.
+    EntryNames,
+    /// Other names of images.
+    Names,
+    /// Only properties that some readers refuse and that say nothing more.
+    LayerSources,
+    /// Only a list of layers that is absent or `null`.
+    EmptyList,
+    /// Only the number of items for one image.
+    Items,
+    /// Other images or layers.
+    Layers,
+}
+
+impl Difference {
+    fn words(self) -> &'static str {
+        match self {
+            Difference::Others => ", without what is not an image",
+            Difference::EntryNames => ", with files named by digest",
+            Difference::Names => ", with other names",
+            Difference::LayerSources => ", without LayerSources",
+            Difference::EmptyList => ", with an empty list of layers",
+            Difference::Items => ", with one item for each image",
+            Difference::Layers => ", with other layers",
+        }
+    }
+}
+
+fn difference(graph: &Graph, old: &[DockerArchiveItem], items: &[Item<'_>]) -> Difference {
     let manifests = graph.manifests.values();
     let images = manifests.filter(|facts| facts.role == ManifestRole::Image);
     let configs: BTreeSet<&Digest> = images.map(|facts| &facts.config).collect();
@@ -168,24 +229,33 @@ fn difference(graph: &Graph, old: &[DockerArchiveItem], items: &[Item<'_>]) -> &
             && config.is_some_and(|config| !configs.contains(config))
     };
     if old.iter().enumerate().any(is_other) {
-        return ", without what is not an image";
+        return Difference::Others;
     }
-    let by_digest = |name: &str| Digest::from_blob_name(name).is_some();
-    let is_named =
-        |old: &DockerArchiveItem| by_digest(&old.config) && old.layers.iter().all(|l| by_digest(l));
+    let mut stated: BTreeMap<(Digest, Vec<Digest>), BTreeSet<&String>> = BTreeMap::new();
+    for item in old {
+        let Some((config, layers, tags)) = statement(item) else {
+            return Difference::EntryNames;
+        };
+        stated.entry((config, layers)).or_default().extend(tags);
+    }
     let old_tags: BTreeSet<&String> = old.iter().flat_map(|old| &old.repo_tags).collect();
     let tags: BTreeSet<&String> = items.iter().flat_map(|item| &item.tags).collect();
-    if !old.iter().all(is_named) {
-        ", with files named by digest"
-    } else if old_tags != tags {
-        ", with other names"
+    if old_tags != tags {
+        return Difference::Names;
+    }
+    let written = items.iter().map(|item| {
+        let layers = item.layers.iter().copied().cloned().collect();
+        ((item.config.clone(), layers), item.tags.iter().collect())
+    });
+    let written: BTreeMap<_, _> = written.collect();
+    if stated != written {
+        Difference::Layers
     } else if old.iter().any(|old| old.lacks_layers) {
-        ", with an empty list of layers"
-    } else if old.iter().any(|old| old.has_more) && items.iter().all(|item| item.sources.is_empty())
-    {
-        ", without LayerSources"
+        Difference::EmptyList
+    } else if old.len() == items.len() {
+        Difference::LayerSources
     } else {
-        ", with other layers"
+        Difference::Items
     }
 }
 

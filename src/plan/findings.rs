@@ -22,6 +22,7 @@ impl Planner<'_> {
         self.about_archive(&mut findings);
         self.about_faults(&mut findings);
         let documents: Vec<InputDocument<'_>> = self.documents_after().collect();
+        findings.extend(self.preserved_findings());
         self.unnamed(&mut findings);
         self.bad_names(&mut findings);
         self.missing(&mut findings);

@@ -2,6 +2,7 @@
 
 mod order;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use oci_spec::image::OciLayoutBuilder;
@@ -17,7 +18,7 @@ use crate::plan::planner::Planner;
 use crate::plan::recompress::NewLayer;
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
-use crate::plan::{BlobKind, Body, Change, DigestChange, Form, Image, OutputEntry};
+use crate::plan::{BlobKind, Body, Change, DigestChange, Form, Image, OutputEntry, Severity};
 use order::{blob, entry, file, merged};
 
 /// How many names are reported of one document; nobody would read more, and their number has no limit.
@@ -87,10 +88,12 @@ impl<'a> Planner<'a> {
                 .graph
                 .document(entry.digest)
                 .is_some_and(|document| document.shape == Shape::Index);
-            let media_type = match is_index {
-                true => media_type::index_type(self.options.family),
-                false => media_type::manifest_type(self.options.family),
-            };
+            let media_type = self
+                .media_type_after(entry.position)
+                .unwrap_or(match is_index {
+                    true => media_type::index_type(self.options.family),
+                    false => media_type::manifest_type(self.options.family),
+                });
             let facts = described.and_then(|image| self.graph.manifests.get(image));
             let platform = described.and_then(|image| self.platforms.get(image));
             images.push(Image {
@@ -105,14 +108,25 @@ impl<'a> Planner<'a> {
         images
     }
 
+    /// The media type in the output of what a descriptor of the index points at, if it is a known one.
+    fn media_type_after(&self, position: usize) -> Option<&'static str> {
+        let decision = self.decisions.root.pointers.get(position);
+        let stated = match self.graph.root.pointers.get(position)?.media_type {
+            Cow::Borrowed(known) => Some(known),
+            Cow::Owned(_) => None,
+        };
+        decision.and_then(|decision| decision.media_type).or(stated)
+    }
+
     /// The digest and length that a document has in the output.
     fn after(&self, before: &Digest) -> (Digest, u64) {
         match self.rewritten.documents.get(before) {
             Some(new) => (new.digest.clone(), new.text.len() as u64),
             None => {
+                let blob = self.graph.inventory.blobs.get(before);
                 let document = self.graph.document(before);
-                let len = document.map_or(0, |document| document.text.len() as u64);
-                (before.clone(), len)
+                let synthesized = document.map_or(0, |document| document.text.len() as u64);
+                (before.clone(), blob.map_or(synthesized, |blob| blob.len))
             }
         }
     }
@@ -132,7 +146,13 @@ impl<'a> Planner<'a> {
                     true => Rule::DirectorySignature,
                     false => Rule::ExtraEntry,
                 };
-                self.changes.push(left_out(rule, name, before));
+                let change = left_out(rule, name, before);
+                // Not every reader may create these, or finds where a link leads.
+                let is_special = matches!(entry.kind, ExtraKind::Hardlink(_) | ExtraKind::Other);
+                self.changes.push(match is_special {
+                    true => change.with_severity(Severity::Warns),
+                    false => change,
+                });
                 told.extend(parents(name));
             }
         }
@@ -159,8 +179,17 @@ impl<'a> Planner<'a> {
         }
         let before = stated.map(|_| escape(version.as_deref().unwrap_or("no version")));
         let after = Some(LAYOUT_VERSION.to_owned());
+        let mut roles = self.graph.manifests.values().map(|facts| facts.role);
+        let severity = match stated {
+            Some(_) => Severity::Breaks,
+            // containerd then reads manifest.json.
+            None if self.graph.docker_archive.is_some() => Severity::Warns,
+            // BuildKit reads its caches without this file.
+            None if roles.all(|role| role == ManifestRole::Cache) => Severity::Cosmetic,
+            None => Severity::Breaks,
+        };
         let change = Rule::OciLayout.change(RootName::OciLayout, before, after);
-        self.changes.push(change);
+        self.changes.push(change.with_severity(severity));
         oci::text(
             OciLayoutBuilder::default()
                 .image_layout_version(LAYOUT_VERSION)
@@ -184,21 +213,30 @@ impl<'a> Planner<'a> {
                 .push(Rule::EntryXattrs.change(location, Some(before), None));
         }
         if let Some(form) = inventory.form.as_ref().filter(|_| self.form != Form::Patch) {
-            self.changes.push(Rule::ArchiveForm.change(
+            let change = Rule::ArchiveForm.change(
                 Location::entry(&form.entry),
                 Some(form.what.clone()),
                 Some("canonical".to_owned()),
-            ));
+            );
+            self.changes.push(match form.hides_entries {
+                true => change.with_severity(Severity::Breaks),
+                false => change,
+            });
         }
         let wanted = self.form.compression();
         if let Some(before) = inventory.outer_compression
             && wanted.map(Compression::content) != Some(before)
         {
-            self.changes.push(Rule::OuterCompression.change(
+            let change = Rule::OuterCompression.change(
                 Location::Archive,
                 Some(before.name().to_owned()),
                 Some(wanted.map_or("none", Compression::short_name).to_owned()),
-            ));
+            );
+            self.changes.push(match wanted {
+                // The output's name requests another compression.
+                Some(_) => change.with_severity(Severity::Warns).requested(),
+                None => change,
+            });
         }
     }
 

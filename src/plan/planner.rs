@@ -12,6 +12,7 @@ use crate::plan::decide::Decisions;
 use crate::plan::draft::Request;
 use crate::plan::entries::{self, NamedEntry};
 use crate::plan::output::Contents;
+use crate::plan::preserve::{self, Preserved};
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
@@ -39,6 +40,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) decisions: Decisions<'a>,
     /// Images with layers that have no OCI media type, or that cannot be recompressed.
     pub(crate) unsupported: BTreeMap<&'a Digest, Error>,
+    /// What documents would have become if their digests were not preserved.
+    pub(crate) preserved: Preserved<'a>,
     /// The platform of each image.
     pub(crate) platforms: BTreeMap<&'a Digest, &'a Platform>,
     /// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` if none
@@ -83,6 +86,7 @@ impl<'a> Planner<'a> {
             selection: Selection::default(),
             decisions: Decisions::default(),
             unsupported: BTreeMap::new(),
+            preserved: Preserved::default(),
             platforms: BTreeMap::new(),
             described: Vec::new(),
             rewritten: Rewritten::default(),
@@ -94,6 +98,7 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// Those of [`plan`](crate::plan::plan).
     pub(crate) fn plan(mut self) -> Result<(Plan, Vec<Transcode>)> {
+        preserve::check(self.options)?;
         self.entries = entries::join(self.graph)?;
         self.report_resolved();
         self.select()?;

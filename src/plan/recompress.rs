@@ -10,7 +10,7 @@ use crate::location::{Location, Role};
 use crate::plan::docker_type;
 use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::rules::Rule;
-use crate::plan::{Change, PlanOptions};
+use crate::plan::{Change, PlanOptions, Severity};
 
 /// A layer to recompress.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(crate) struct Recompressed<'a> {
     pub(crate) transcode: Transcode,
     /// Known once the work has been done.
     pub(crate) new: Option<&'a NewLayer>,
+    /// Whether an engine that the output is for cannot read the layer.
+    is_avoided: bool,
 }
 
 impl Recompressed<'_> {
@@ -73,7 +75,12 @@ impl Recompressed<'_> {
             Some(new) => format!("{name} {}", new.digest),
             None => name.to_owned(),
         };
-        Rule::Recompressed.change(transcode.location.clone(), Some(before), Some(after))
+        let location = transcode.location.clone();
+        let change = Rule::Recompressed.change(location, Some(before), Some(after));
+        match self.is_avoided {
+            true => change.with_severity(Severity::Breaks),
+            false => change,
+        }
     }
 }
 
@@ -145,6 +152,7 @@ impl<'a> Planner<'a> {
         Ok(Some(Recompressed {
             media_type,
             new: self.layers.get(&pointer.digest),
+            is_avoided: options.avoid.contains(&blob.content),
             transcode: Transcode {
                 digest: pointer.digest.clone(),
                 data: blob.data.clone(),

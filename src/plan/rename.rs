@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::image::Reference;
+use crate::plan::Severity;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
 use crate::plan::rules::Rule;
@@ -28,6 +29,7 @@ impl Planner<'_> {
         {
             let location = self.graph.root.location_of(pointer);
             let change = Rule::NameEntry.change(location, name.map(Reference::full), None);
+            let change = change.with_severity(Severity::Warns).requested();
             self.changes.push(change);
         }
     }

@@ -21,7 +21,7 @@ use crate::plan::decide::{Annotations, DocumentDecision};
 use crate::plan::planner::Planner;
 use crate::plan::recompress::NewLayer;
 use crate::plan::rules::Rule;
-use crate::plan::{Change, Form};
+use crate::plan::{Change, Form, Severity};
 
 /// The documents of the output that differ from the input's.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ pub(crate) struct Rewritten<'a> {
 pub(crate) struct NewDocument {
     pub(crate) digest: Digest,
     pub(crate) text: String,
+    /// How much the changes matter that gave it another digest.
+    pub(crate) severity: Severity,
 }
 
 impl Planner<'_> {
@@ -55,7 +57,7 @@ impl Planner<'_> {
             let (document, Some(decision)) = (input.document, decision) else {
                 continue;
             };
-            let rewritten = out.rewrite(document, decision);
+            let (rewritten, severity) = out.rewrite(document, decision);
             let text = rewritten.as_deref().unwrap_or(&document.text);
             check_len(&document.path, text)?;
             let is_restored = document.is_restored.then(|| document.text.clone());
@@ -69,11 +71,15 @@ impl Planner<'_> {
                 pad(&mut text, old.len);
             }
             let digest = Digest::of(document.digest.algorithm(), text.as_bytes());
-            let new = NewDocument { digest, text };
+            let new = NewDocument {
+                digest,
+                text,
+                severity,
+            };
             out.documents.insert(&document.digest, new);
         }
         let root = &self.graph.root;
-        let text = out.rewrite(root, &self.decisions.root);
+        let (text, _) = out.rewrite(root, &self.decisions.root);
         let text = text.unwrap_or_else(|| root.text.clone());
         check_len(&root.path, &text)?;
         // `manifest.json` gets the same names.
@@ -127,23 +133,27 @@ struct Output<'a, 'c> {
 }
 
 impl Output<'_, '_> {
-    /// The new text of a document; `None` if it stays the same.
-    fn rewrite(&mut self, document: &Document, decision: &DocumentDecision<'_>) -> Option<String> {
+    /// The new text of a document; `None` if it stays the same. Also how much its changes matter.
+    fn rewrite(
+        &mut self,
+        document: &Document,
+        decision: &DocumentDecision<'_>,
+    ) -> (Option<String>, Severity) {
         let text = &document.text;
         let formatting = LazyCell::new(|| Formatting::of(text));
+        let first_change = self.changes.len();
         let mut edits = Vec::new();
-        if let Some(media_type) = decision.media_type {
-            edits.push(match &document.media_type_place {
-                Some(place) => Edit::string(place.clone(), media_type),
-                None => set_member(
-                    &formatting,
-                    View::of_checked(text),
-                    Some("schemaVersion"),
-                    "mediaType",
-                    json!(media_type),
-                ),
-            });
-        }
+        let media_type = |media_type| match &document.media_type_place {
+            Some(place) => Edit::string(place.clone(), media_type),
+            None => set_member(
+                &formatting,
+                View::of_checked(text),
+                Some("schemaVersion"),
+                "mediaType",
+                json!(media_type),
+            ),
+        };
+        edits.extend(decision.media_type.map(media_type));
         if let Some(list) = decision.empty_list {
             let after = Some(Role::Config.property());
             let value = Value::Array(Vec::new());
@@ -200,10 +210,22 @@ impl Output<'_, '_> {
                 edits.push(append_items(&formatting, list, &copies));
             }
         }
-        if edits.is_empty() {
-            return None;
+        let followed = self.changes[first_change..].iter();
+        let severity = followed.map(|change| change.severity).max();
+        let severity = severity
+            .max(decision.severity)
+            .unwrap_or(Severity::Cosmetic);
+        if edits.is_empty() && !document.is_restored {
+            return (None, severity);
         }
-        Some(apply_edits(text, edits)).filter(|new| new != text)
+        if let Some(absent) = decision.absent_media_type {
+            edits.push(media_type(absent));
+            let location = document.location_in("mediaType");
+            let change = Rule::MediaTypeField.change(location, None, Some(absent.to_owned()));
+            self.changes.push(change.with_severity(Severity::Cosmetic));
+        }
+        let new = Some(apply_edits(text, edits)).filter(|new| new != text);
+        (new, severity)
     }
 
     /// The descriptor of a rewritten document gets its new digest, size and embedded data.
@@ -228,8 +250,8 @@ impl Output<'_, '_> {
             Rule::Descriptor
         };
         let location = document.location_of(pointer);
-        self.changes
-            .push(rule.change(location, Some(before), Some(after)));
+        let change = rule.change(location, Some(before), Some(after));
+        self.changes.push(change.with_severity(new.severity));
     }
 
     /// The text of a copy of a descriptor under other names.

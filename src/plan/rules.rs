@@ -1,16 +1,17 @@
-//! Every rule by which ocify changes a document or an archive: stable name, what it does, why, and whose
-//! bug it is. `docs/rules.md` is generated from this file and that of the findings.
+//! Every rule by which ocify changes a document or an archive: stable name, how much it matters, what it
+//! does, why, and whose bug it is. `docs/rules.md` is generated from this file and that of the findings.
 
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
 use crate::location::Location;
-use crate::plan::Change;
+use crate::plan::{Change, Severity};
 
 macro_rules! rules {
     ($(#[$doc:meta])* $type:ident; $($variant:ident = {
         name: $name:literal,
+        severity: $severity:ident,
         what: $what:literal,
         why: $why:literal,
         whose: $whose:literal,
@@ -28,6 +29,11 @@ macro_rules! rules {
             /// The stable name, as reports show it.
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $name,)* }
+            }
+
+            /// How much it matters, unless the archive says otherwise.
+            pub fn severity(self) -> Severity {
+                match self { $($type::$variant => Severity::$severity,)* }
             }
 
             /// What it is, in a sentence.
@@ -69,6 +75,7 @@ rules! {
     Rule;
     IndexType = {
         name: "index-type",
+        severity: Cosmetic,
         what: "Docker's manifest list type is replaced with the OCI index type.",
         why: "readers of OCI archives expect an OCI index",
         whose: "nobody's: Docker's types are older",
@@ -76,6 +83,7 @@ rules! {
     };
     ManifestType = {
         name: "manifest-type",
+        severity: Cosmetic,
         what: "Docker's manifest type is replaced with the OCI manifest type.",
         why: "podman and skopeo refuse a manifest whose type and layers belong to different families",
         whose: "tools that mix the families",
@@ -83,6 +91,7 @@ rules! {
     };
     ConfigType = {
         name: "config-type",
+        severity: Cosmetic,
         what: "Docker's config type is replaced with the OCI config type.",
         why: "an OCI manifest describes its config with the OCI type",
         whose: "tools that mix the families",
@@ -90,6 +99,7 @@ rules! {
     };
     LayerType = {
         name: "layer-type",
+        severity: Cosmetic,
         what: "A layer's type is replaced with the OCI type that matches its bytes.",
         why: "containerd and podman choose the decoder by this type, so it must be the OCI type that matches the layer's bytes",
         whose: "BuildKit since 0.10, which invented `diff.tar.zstd`; containerd, which labels every layer of a Docker archive as gzip; tools that do not check what they label",
@@ -97,6 +107,7 @@ rules! {
     };
     DockerType = {
         name: "docker-type",
+        severity: Warns,
         what: "A type is replaced with Docker's, on request.",
         why: "Docker's types were requested",
         whose: "nobody's: it is requested",
@@ -104,13 +115,15 @@ rules! {
     };
     MediaTypeField = {
         name: "media-type-field",
-        what: "`mediaType` is added to a document.",
-        why: "strict clients require mediaType in every index and manifest",
-        whose: "containerd before 2.0, and BuildKit with it",
-        threads: ["containerd/containerd#9867", "moby/buildkit#4595"],
+        severity: Warns,
+        what: "`mediaType` is added to an index, or to a document that changes anyway.",
+        why: "containerization before 0.13 (apple/container) refuses an index without mediaType",
+        whose: "containerd before 2.0 and BuildKit with it, skopeo, podman: they omit it from `index.json`",
+        threads: ["apple/container#330", "containerd/containerd#9867", "moby/buildkit#4595"],
     };
     EmptyList = {
         name: "empty-list",
+        severity: Warns,
         what: "A list of layers or manifests that is `null` or absent is written as an empty list.",
         why: "the specification requires a list, and registries such as Quay and Amazon ECR refuse a manifest without one",
         whose: "BuildKit, which writes null for an image without layers",
@@ -118,6 +131,7 @@ rules! {
     };
     DescriptorPlatform = {
         name: "descriptor-platform",
+        severity: Warns,
         what: "`platform` is removed from the descriptor of a config, a layer or a subject.",
         why: "only entries of an index have a platform, and Amazon ECR refuses it elsewhere",
         whose: "Docker 25.0 and 26.0; nydusify",
@@ -125,6 +139,7 @@ rules! {
     };
     Descriptor = {
         name: "descriptor",
+        severity: Cosmetic,
         what: "A descriptor is updated to match its rewritten document.",
         why: "the document it points at was rewritten",
         whose: "nobody's: it follows from another rule",
@@ -132,6 +147,7 @@ rules! {
     };
     AttestationLink = {
         name: "attestation-link",
+        severity: Cosmetic,
         what: "An annotation is updated to match the rewritten manifest that it links to.",
         why: "the manifest it links to was rewritten",
         whose: "nobody's: it follows from another rule",
@@ -139,6 +155,7 @@ rules! {
     };
     Subject = {
         name: "subject",
+        severity: Cosmetic,
         what: "A subject is updated to match its rewritten document.",
         why: "the subject was rewritten",
         whose: "nobody's: it follows from another rule",
@@ -146,6 +163,7 @@ rules! {
     };
     ReferrersTag = {
         name: "referrers-tag",
+        severity: Cosmetic,
         what: "A tag made of a manifest's digest (`sha256-<hex>`, `sha256-<hex>.sig`) is updated to match the rewritten manifest.",
         why: "readers find referrers, signatures and attestations by a tag made of the digest of what these are about",
         whose: "nobody's: it follows from another rule",
@@ -153,6 +171,7 @@ rules! {
     };
     ImageName = {
         name: "image-name",
+        severity: Breaks,
         what: "The full name is added as an annotation, or replaces one that is not a valid image name.",
         why: "docker and containerd read the name from this annotation",
         whose: "readers, which do not agree on a single annotation",
@@ -160,6 +179,7 @@ rules! {
     };
     RefName = {
         name: "ref-name",
+        severity: Warns,
         what: "The tag is added as an annotation.",
         why: "podman and skopeo read the name from this annotation",
         whose: "readers, which do not agree on a single annotation",
@@ -167,6 +187,7 @@ rules! {
     };
     NameEntry = {
         name: "name-entry",
+        severity: Breaks,
         what: "An index entry is added for a name that only manifest.json has, or removed if its name was replaced.",
         why: "readers of the index do not see a name that only manifest.json has",
         whose: "nobody's: an index entry has one name",
@@ -174,6 +195,7 @@ rules! {
     };
     DockerManifest = {
         name: "docker-manifest",
+        severity: Breaks,
         what: "`manifest.json` is written or corrected.",
         why: "docker load before Docker 25 reads only manifest.json",
         whose: "BuildKit, whose `type=oci` and `tar=false` omit the file; Docker 25, whose LayerSources some readers refuse",
@@ -181,6 +203,7 @@ rules! {
     };
     OciLayout = {
         name: "oci-layout",
+        severity: Breaks,
         what: "The `oci-layout` file is written.",
         why: "containerd treats an archive without this file as a Docker archive",
         whose: "tools that omit it",
@@ -188,6 +211,7 @@ rules! {
     };
     IndexAdded = {
         name: "index-added",
+        severity: Breaks,
         what: "`index.json` is written if the source lacks it or has an empty one.",
         why: "readers of OCI archives start at index.json",
         whose: "Docker before 25, and Docker 25 when it saves by digest",
@@ -195,6 +219,7 @@ rules! {
     };
     ManifestAdded = {
         name: "manifest-added",
+        severity: Breaks,
         what: "A manifest is written for an image that only `manifest.json` describes.",
         why: "readers of OCI archives find an image's config and layers in its manifest",
         whose: "nobody's: Docker archives do not have manifests",
@@ -202,6 +227,7 @@ rules! {
     };
     BlobName = {
         name: "blob-name",
+        severity: Breaks,
         what: "A file is renamed to its digest, and replaces links to it.",
         why: "an image layout names its blobs by digest",
         whose: "Docker before 25, which stores repeated layers as links",
@@ -209,6 +235,7 @@ rules! {
     };
     LayersRestored = {
         name: "layers-restored",
+        severity: Breaks,
         what: "A manifest's layers are restored from `manifest.json`.",
         why: "the manifest contradicts the config's diff IDs; manifest.json lists layers that match them",
         whose: "Docker 25.0.0",
@@ -216,6 +243,7 @@ rules! {
     };
     Recompressed = {
         name: "recompressed",
+        severity: Warns,
         what: "A layer is recompressed.",
         why: "another compression was requested; the tar inside is the same",
         whose: "Docker before 23, which cannot read zstd",
@@ -223,6 +251,7 @@ rules! {
     };
     AbsentPruned = {
         name: "absent-pruned",
+        severity: Warns,
         what: "Whatever needs missing content is removed, on request.",
         why: "content that it needs is not in the archive, and removing it was requested",
         whose: "Docker and containerd, which save an index without everything that it lists",
@@ -230,6 +259,7 @@ rules! {
     };
     ImageChoice = {
         name: "image-choice",
+        severity: Warns,
         what: "An image that was not requested is removed, and what refers to it.",
         why: "another image was requested",
         whose: "readers that load one image at a time",
@@ -237,6 +267,7 @@ rules! {
     };
     AttestationDropped = {
         name: "attestation-dropped",
+        severity: Warns,
         what: "An attestation is removed, on request, and what refers to it.",
         why: "images without attestations were requested",
         whose: "readers that mistake an attestation for an image",
@@ -244,6 +275,7 @@ rules! {
     };
     EntryXattrs = {
         name: "entry-xattrs",
+        severity: Breaks,
         what: "Extended attributes of the archive's own entries are removed.",
         why: "docker load restores them, and fails if the filesystem does not support them",
         whose: "tar on macOS, which stores `com.apple.provenance` and others",
@@ -251,6 +283,7 @@ rules! {
     };
     ExtraEntry = {
         name: "extra-entry",
+        severity: Cosmetic,
         what: "A file that belongs to neither the image layout nor the Docker archive is removed.",
         why: "it belongs to neither the image layout nor the Docker archive, and no reader needs it",
         whose: "nobody's",
@@ -258,6 +291,7 @@ rules! {
     };
     DirectorySignature = {
         name: "signature-file",
+        severity: Cosmetic,
         what: "A signature file of a `dir:` directory is removed.",
         why: "neither an image layout nor a Docker archive has a place for such a signature",
         whose: "nobody's: only `dir:` directories and some registries have one",
@@ -265,6 +299,7 @@ rules! {
     };
     OuterCompression = {
         name: "outer-compression",
+        severity: Breaks,
         what: "The compression of the archive as a whole is removed, or changed to match OUTPUT's name.",
         why: "containerd before 2.0 refuses an archive that is compressed as a whole, and Docker before 23.0 refuses one that is compressed with zstd",
         whose: "readers that decompress only some formats, or none",
@@ -272,6 +307,7 @@ rules! {
     };
     ArchiveForm = {
         name: "archive-form",
+        severity: Cosmetic,
         what: "The archive's format is made canonical.",
         why: "entries get a fixed order and fixed modes, owners and times, so that the same image always gives the same archive",
         whose: "Docker, whose archives differ from run to run; tools that omit entries for directories",
@@ -280,6 +316,18 @@ rules! {
 }
 
 impl Rule {
+    /// Whether only an option can ask for it. Changes by other rules may be requested too.
+    pub fn is_requested(self) -> bool {
+        matches!(
+            self,
+            Rule::DockerType
+                | Rule::Recompressed
+                | Rule::AbsentPruned
+                | Rule::ImageChoice
+                | Rule::AttestationDropped
+        )
+    }
+
     /// A change by this rule.
     pub(crate) fn change(
         self,
@@ -299,6 +347,8 @@ impl Rule {
     ) -> Change {
         Change {
             rule: self,
+            severity: self.severity(),
+            is_requested: self.is_requested(),
             location: location.into(),
             before,
             after,

@@ -15,6 +15,7 @@ use crate::image::Digest;
 use crate::location::Role;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
+use crate::plan::preserve;
 use crate::plan::rules::Rule;
 use crate::plan::{Change, ImageChoice, MissingPolicy};
 use closure::{Item, gone, kept_with};
@@ -117,6 +118,15 @@ impl<'a> Planner<'a> {
             owner.is_none_or(|owner| !self.selection.left_out.contains(owner))
         };
         let told = dropped.iter().filter(is_told);
+        let mut below = told
+            .clone()
+            .filter(|pointer| pointer.listing.owner.is_some());
+        if let Some(pointer) = below.next()
+            && options.preserve_digests
+        {
+            let location = pointer.change().location;
+            return Err(preserve::refused(location, "would have to be removed"));
+        }
         self.changes.extend(told.map(DroppedPointer::change));
         Ok(())
     }

@@ -23,12 +23,28 @@ pub struct Summary {
     pub images: Vec<Image>,
 }
 
+impl Summary {
+    /// The highest severity of the changes; `None` if there are none.
+    pub fn severity(&self) -> Option<Severity> {
+        self.changes.iter().map(|change| change.severity).max()
+    }
+
+    /// Whether a change is [needed](Change::is_needed).
+    pub fn needs_fix(&self) -> bool {
+        self.changes.iter().any(Change::is_needed)
+    }
+}
+
 /// One change, with the rule that requires it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
     /// The rule, whose [`reason`](Rule::reason) says why.
     pub rule: Rule,
+    /// How much it matters here, which may differ from the [rule's](Rule::severity).
+    pub severity: Severity,
+    /// Whether an option requested it.
+    pub is_requested: bool,
     /// Where.
     pub location: Location,
     /// The value before, if there was one.
@@ -37,22 +53,47 @@ pub struct Change {
     pub after: Option<Cow<'static, str>>,
 }
 
-/// How much a finding matters.
+impl Change {
+    /// Whether an engine needs it, or an option requested it.
+    pub fn is_needed(&self) -> bool {
+        self.severity == Severity::Breaks || self.is_requested
+    }
+
+    /// The same with this severity.
+    pub(crate) fn with_severity(self, severity: Severity) -> Self {
+        Change { severity, ..self }
+    }
+
+    /// The same, requested by an option.
+    pub(crate) fn requested(self) -> Self {
+        Change {
+            is_requested: true,
+            ..self
+        }
+    }
+}
+
+/// How much a change or a finding matters. The engines are those that `docs/engines.md` lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Some reader will refuse or misread the output.
-    Warning,
-    /// Worth knowing.
-    Info,
+    /// Every engine loads the archive, whether the change is made or not. Of a finding: worth knowing.
+    Cosmetic,
+    /// Other readers may refuse or misread the archive without the change, or an option requested it.
+    /// Of a finding: something may not work as expected.
+    Warns,
+    /// An engine does not load the archive without the change. Of a finding: an engine does not load
+    /// the output.
+    Breaks,
 }
 
 impl Severity {
-    /// The word in reports.
+    /// The word in reports for programs.
     pub fn name(self) -> &'static str {
         match self {
-            Severity::Warning => "warning",
-            Severity::Info => "info",
+            Severity::Cosmetic => "cosmetic",
+            Severity::Warns => "warns",
+            Severity::Breaks => "breaks",
         }
     }
 }
@@ -64,18 +105,27 @@ impl Serialize for Severity {
     }
 }
 
-/// Something that ocify cannot fix.
+/// Something that ocify cannot fix, or that a user should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The rule, which says how much the finding matters: [`severity`](FindingRule::severity).
+    /// The rule.
     pub rule: FindingRule,
+    /// How much it matters here, which may differ from the [rule's](FindingRule::severity).
+    pub severity: Severity,
     /// Where, if it is about one place.
     pub location: Option<Location>,
     /// What was found.
     pub message: String,
     /// The next step, if there is one.
     pub hint: Option<Hint>,
+}
+
+impl Finding {
+    /// The same with this severity.
+    pub(crate) fn with_severity(self, severity: Severity) -> Self {
+        Finding { severity, ..self }
+    }
 }
 
 /// A manifest or index whose digest changes.

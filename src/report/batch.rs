@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::json::{Digests, Failure, Run};
-use super::text::{BOLD, DIM, RED, bytes, count, kinds_of_changes};
+use super::text::{BOLD, DIM, RED, bytes, count, what_changes};
 use super::{Report, Status};
 use crate::error::escape;
 use crate::plan;
@@ -266,13 +266,7 @@ fn success(report: &Report<'_>) -> String {
     let Some(plan) = report.plan else {
         return String::new();
     };
-    let mut parts = Vec::new();
-    let kinds = kinds_of_changes(plan);
-    if kinds == 0 {
-        parts.push("nothing to fix".to_owned());
-    } else {
-        parts.push(count(kinds, "kind of change", "kinds of changes"));
-    }
+    let mut parts = vec![what_changes(report.status, plan)];
     if report.output.is_some() {
         let blobs = count(report.blobs.count, "blob", "blobs");
         parts.push(format!("{blobs} ({})", bytes(report.blobs.bytes)));
@@ -362,6 +356,7 @@ mod tests {
     use super::super::samples::{BLOBS, without_styles};
     use super::*;
     use crate::error::{Code, Error};
+    use crate::plan::rules::Rule;
 
     fn item(report: Report<'_>) -> Item<'_> {
         Item {
@@ -375,6 +370,10 @@ mod tests {
     #[test]
     fn lines_for_people() {
         let (full, empty) = (samples::full(), samples::empty());
+        let cosmetic = plan::Summary {
+            changes: vec![samples::cosmetic_change(Rule::ArchiveForm)],
+            ..samples::empty()
+        };
         let error = Error::new(Code::MissingBlob, "a \x07 is missing").with_hint("export again");
         for (report, expected) in [
             (
@@ -388,6 +387,10 @@ mod tests {
             (
                 Report::dry_run("a.tar", &full),
                 "would-fix a.tar: 2 kinds of changes, 1 finding\n",
+            ),
+            (
+                Report::dry_run("a.tar", &cosmetic),
+                "unchanged a.tar: nothing to fix, 1 kind of optional change\n",
             ),
             (Report::kept("a.tar", "b.tar"), ""),
             (
@@ -460,7 +463,7 @@ mod tests {
             .collect();
         assert_eq!(
             keys.join(" "),
-            "version status input output changes findings digests images blobs error type bytes seconds"
+            "version status input output severity changes findings digests images blobs error type bytes seconds"
         );
         assert_eq!(found["type"], "item");
         assert_eq!(found["seconds"], 0.123);

@@ -38,6 +38,8 @@ pub struct Run<'a> {
     pub input: &'a str,
     /// The output as the user wrote it, if it was written.
     pub output: Option<&'a str>,
+    /// The highest severity of the changes; `None` if there are none.
+    pub severity: Option<Severity>,
     /// What is changed.
     pub changes: Vec<Change<'a>>,
     /// What ocify cannot fix, or what a user should know.
@@ -56,6 +58,11 @@ pub struct Run<'a> {
 pub struct Change<'a> {
     /// The rule.
     pub rule: Rule,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Whether an option requested it.
+    #[serde(rename = "requested")]
+    pub is_requested: bool,
     /// Where.
     pub location: &'a Location,
     /// The value before, if there was one.
@@ -66,7 +73,7 @@ pub struct Change<'a> {
     pub reason: &'static str,
 }
 
-/// Something that ocify cannot fix.
+/// Something that ocify cannot fix, or that a user should know.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Finding<'a> {
@@ -127,6 +134,7 @@ impl<'a> From<&Report<'a>> for Run<'a> {
             status: report.status,
             input: report.input,
             output: report.output,
+            severity: report.plan.and_then(plan::Summary::severity),
             changes: changes.iter().map(|made| change(made, wording)).collect(),
             findings: findings
                 .iter()
@@ -142,6 +150,8 @@ impl<'a> From<&Report<'a>> for Run<'a> {
 fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
     Change {
         rule: change.rule,
+        severity: change.severity,
+        is_requested: change.is_requested,
         location: &change.location,
         before: change.before.as_deref(),
         after: change.after.as_deref(),
@@ -152,7 +162,7 @@ fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
 fn finding<'a>(finding: &'a plan::Finding, wording: &dyn Wording) -> Finding<'a> {
     Finding {
         rule: finding.rule,
-        severity: finding.rule.severity(),
+        severity: finding.severity,
         location: finding.location.as_ref(),
         message: &finding.message,
         hint: finding.hint.as_ref().map(|hint| wording.hint(hint)),
@@ -197,6 +207,10 @@ mod tests {
     fn reports_follow_the_schema() {
         let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
         let (full, empty) = (samples::full(), samples::empty());
+        let cosmetic = plan::Summary {
+            changes: vec![samples::cosmetic_change(Rule::ArchiveForm)],
+            ..samples::empty()
+        };
         let error = Error::new(Code::MissingBlob, "a blob is missing").with_hint("export again");
         for (report, status) in [
             (
@@ -208,6 +222,8 @@ mod tests {
                 "unchanged",
             ),
             (Report::dry_run("a.tar", &full), "would-fix"),
+            (Report::dry_run("a.tar", &cosmetic), "unchanged"),
+            (Report::strict_dry_run("a.tar", &cosmetic), "would-fix"),
             (Report::dry_run("a.tar", &empty), "unchanged"),
             (Report::failed("a.tar", &error), "failed"),
         ] {
@@ -235,9 +251,12 @@ mod tests {
         for (value, expected) in [
             (
                 &report,
-                "version status input output changes findings digests images blobs spooled error",
+                "version status input output severity changes findings digests images blobs spooled error",
             ),
-            (&report["changes"][0], "rule location before after reason"),
+            (
+                &report["changes"][0],
+                "rule severity requested location before after reason",
+            ),
             (
                 &report["findings"][0],
                 "rule severity location message hint",
@@ -280,6 +299,7 @@ mod tests {
         assert_eq!(out.last(), Some(&b'\n'));
         let value: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["output"], "b.tar");
+        assert_eq!(value["severity"], "breaks");
         assert_eq!(value["changes"][5]["before"], Value::Null);
         assert_eq!(
             value["digests"][0]["before"],

@@ -11,8 +11,18 @@ use crate::image::{Platform, Reference};
 use crate::plan::rules::Rule;
 use crate::plan::{Change, DigestChange, Finding, Severity, Summary};
 
-/// How many places of one kind of change are shown.
+/// How many places of one kind of change a short report shows.
 const SHOWN: usize = 3;
+
+/// How much a report shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// A few places of each kind of change, and one line for all changes that no engine needs.
+    #[default]
+    Short,
+    /// Every change.
+    Full,
+}
 
 // Reports and errors are always styled. Streams that do not show styles remove them, as those of anstream do.
 pub(super) const BOLD: Style = Style::new().bold();
@@ -21,12 +31,12 @@ pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Writes the report, with escape sequences for styles. A failure has no report: [`error`] writes it.
-pub fn render(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(report: &Report<'_>, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
     let Some(plan) = report.plan else {
         return recovered(report, out);
     };
     writeln!(out, "{BOLD}{}{BOLD:#}", headline(report, plan))?;
-    changes(&plan.changes, report.wording, out)?;
+    changes(&plan.changes, report.wording, detail, out)?;
     digests(&plan.digests, out)?;
     findings(&plan.findings, report.wording, out)
 }
@@ -63,10 +73,22 @@ pub(super) fn count(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// How many rules ask for changes.
-pub(super) fn kinds_of_changes(plan: &Summary) -> u64 {
+/// How many kinds of changes a plan has, and whether they are needed.
+pub(super) fn what_changes(status: Status, plan: &Summary) -> String {
     let rules: BTreeSet<Rule> = plan.changes.iter().map(|change| change.rule).collect();
-    rules.len() as u64
+    let kinds = rules.len() as u64;
+    match (status, kinds) {
+        (_, 0) => "nothing to fix".to_owned(),
+        (Status::Unchanged, _) => {
+            let optional = count(
+                kinds,
+                "kind of optional change",
+                "kinds of optional changes",
+            );
+            format!("nothing to fix, {optional}")
+        }
+        _ => count(kinds, "kind of change", "kinds of changes"),
+    }
 }
 
 fn headline(report: &Report<'_>, plan: &Summary) -> String {
@@ -75,11 +97,11 @@ fn headline(report: &Report<'_>, plan: &Summary) -> String {
     if let Some(output) = report.output.filter(|_| !is_in_place) {
         subject = format!("{subject} → {}", escape(output));
     }
-    let kinds = count(kinds_of_changes(plan), "kind of change", "kinds of changes");
+    let kinds = what_changes(report.status, plan);
     let what = match report.status {
         Status::Fixed if is_in_place => format!("fixed in place, {kinds}"),
         Status::Fixed => format!("fixed, {kinds}"),
-        Status::Unchanged => "nothing to fix".to_owned(),
+        Status::Unchanged => kinds,
         Status::WouldFix => format!("would be fixed, {kinds}"),
         Status::Restored | Status::Failed | Status::Kept | Status::Skipped => {
             report.status.name().to_owned()
@@ -134,9 +156,20 @@ fn recovered(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{BOLD}{}: {what}{BOLD:#}", escape(report.input))
 }
 
-fn changes(changes: &[Change], wording: &dyn Wording, out: &mut dyn Write) -> io::Result<()> {
+fn changes(
+    changes: &[Change],
+    wording: &dyn Wording,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let is_full = detail == Detail::Full;
     let mut groups: Vec<Vec<&Change>> = Vec::new();
+    let mut cosmetic: Vec<&Change> = Vec::new();
     for change in changes {
+        if change.severity == Severity::Cosmetic && !is_full {
+            cosmetic.push(change);
+            continue;
+        }
         let known = groups.iter_mut().find(|group| group[0].rule == change.rule);
         match known {
             Some(group) => group.push(change),
@@ -152,7 +185,8 @@ fn changes(changes: &[Change], wording: &dyn Wording, out: &mut dyn Write) -> io
             group.len(),
             wording.reason(rule)
         )?;
-        for change in group.iter().take(SHOWN) {
+        let shown = if is_full { group.len() } else { SHOWN };
+        for change in group.iter().take(shown) {
             writeln!(out, "  {}", escape(&change.location.to_string()))?;
             let values = match (&change.before, &change.after) {
                 // A file is renamed, and its location is its old name.
@@ -164,11 +198,32 @@ fn changes(changes: &[Change], wording: &dyn Wording, out: &mut dyn Write) -> io
             };
             writeln!(out, "    {DIM}{values}{DIM:#}")?;
         }
-        if group.len() > SHOWN {
-            writeln!(out, "  and {} more", group.len() - SHOWN)?;
+        if group.len() > shown {
+            writeln!(out, "  and {} more", group.len() - shown)?;
         }
     }
-    Ok(())
+    cosmetic_changes(&cosmetic, out)
+}
+
+/// One line for the changes that no engine needs.
+fn cosmetic_changes(changes: &[&Change], out: &mut dyn Write) -> io::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut rules: Vec<&str> = Vec::new();
+    for change in changes {
+        if !rules.contains(&change.rule.name()) {
+            rules.push(change.rule.name());
+        }
+    }
+    let number = changes.len() as u64;
+    let them = if number == 1 { "it" } else { "them" };
+    writeln!(
+        out,
+        "\n{BOLD}{}{BOLD:#}: {} (every engine loads the archive without {them})",
+        count(number, "cosmetic change", "cosmetic changes"),
+        rules.join(", ")
+    )
 }
 
 fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
@@ -198,12 +253,11 @@ fn findings(findings: &[Finding], wording: &dyn Wording, out: &mut dyn Write) ->
         writeln!(out)?;
     }
     for finding in findings {
-        let severity = finding.rule.severity();
-        let style = match severity {
-            Severity::Warning => YELLOW,
-            Severity::Info => BOLD,
+        let (style, what) = match finding.severity {
+            Severity::Breaks | Severity::Warns => (YELLOW, "warning"),
+            Severity::Cosmetic => (BOLD, "note"),
         };
-        write!(out, "{style}{}:{style:#} ", severity.name())?;
+        write!(out, "{style}{what}:{style:#} ")?;
         if let Some(location) = &finding.location {
             write!(out, "{}: ", escape(&location.to_string()))?;
         }
@@ -230,7 +284,7 @@ mod tests {
 
     fn text(report: &Report<'_>) -> String {
         let mut out = Vec::new();
-        render(report, &mut out).unwrap();
+        render(report, Detail::Short, &mut out).unwrap();
         without_styles(out)
     }
 
@@ -274,7 +328,7 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
         let plan = samples::full();
         let report = Report::written("app.tar", "fixed.tar", &plan, BLOBS);
         let mut out = Vec::new();
-        render(&report, &mut out).unwrap();
+        render(&report, Detail::Short, &mut out).unwrap();
         let styled = String::from_utf8(out).unwrap();
         for expected in [
             "\x1b[1mapp.tar → fixed.tar: fixed",
@@ -284,6 +338,41 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
         ] {
             assert!(styled.contains(expected), "{expected:?}: {styled:?}");
         }
+    }
+
+    #[test]
+    fn cosmetic_changes_take_one_line() {
+        let rules = [Rule::ArchiveForm, Rule::ExtraEntry, Rule::ExtraEntry];
+        let plan = Summary {
+            changes: rules.map(samples::cosmetic_change).to_vec(),
+            ..samples::empty()
+        };
+        let line = "3 cosmetic changes: archive-form, extra-entry (every engine loads the archive without them)";
+        let report = Report::dry_run("app.tar", &plan);
+        assert_eq!(
+            text(&report),
+            format!("app.tar: nothing to fix, 2 kinds of optional changes\n\n{line}\n")
+        );
+        let report = Report::strict_dry_run("app.tar", &plan);
+        assert_eq!(
+            text(&report),
+            format!("app.tar: would be fixed, 2 kinds of changes\n\n{line}\n")
+        );
+        let mut out = Vec::new();
+        render(&report, Detail::Full, &mut out).unwrap();
+        let full = without_styles(out);
+        assert_eq!(full.matches("  index.json\n").count(), 3, "{full}");
+        assert!(!full.contains("cosmetic"), "{full}");
+    }
+
+    #[test]
+    fn a_full_report_shows_every_place() {
+        let plan = samples::full();
+        let mut out = Vec::new();
+        render(&Report::dry_run("app.tar", &plan), Detail::Full, &mut out).unwrap();
+        let full = without_styles(out);
+        assert_eq!(full.matches("old-type → new-type").count(), 5, "{full}");
+        assert!(!full.contains("more\n"), "{full}");
     }
 
     #[test]

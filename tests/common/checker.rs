@@ -293,7 +293,11 @@ impl Check<'_> {
             return;
         }
         let document: Value = serde_json::from_slice(bytes).unwrap();
-        if document["mediaType"] != stated {
+        // OCI's manifests need not state their type, and neither need indexes of anything but images.
+        let is_optional = !self.is_docker
+            && document["mediaType"].is_null()
+            && !(kind == Some("index.v1+json") && self.leads_to_image(digest));
+        if document["mediaType"] != stated && !is_optional {
             self.fault(
                 at,
                 format!("mediaType {} in the document", document["mediaType"]),

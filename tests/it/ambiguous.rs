@@ -223,7 +223,7 @@ fn lenient_uses_and_reports_the_last_of_several_entries() {
     let finding = &report["findings"][0];
     assert_eq!(
         (&finding["rule"], &finding["severity"]),
-        (&json!("duplicate-entry"), &json!("warning"))
+        (&json!("duplicate-entry"), &json!("warns"))
     );
     assert_eq!(finding["location"], "index.json");
     check_output(&sandbox.path("out.tar"));

@@ -46,7 +46,7 @@ fn an_artifact_alone_has_no_manifest_json() {
     assert!(!found.contents.has("manifest.json"));
     assert!(found.contents.blob(&digest_of(&descriptor)).is_some());
     assert_eq!(found.report["images"], json!([]));
-    assert_eq!(found.finding("absent-content")["severity"], "info");
+    assert_eq!(found.finding("absent-content")["severity"], "cosmetic");
 }
 
 /// An image that will change, or one that will not, with a signature of it.
@@ -116,7 +116,7 @@ fn signatures_are_kept_and_reported_if_stale() {
         let payload = layout.find(&["docker-manifest-digest"]);
         let found = fixed(&layout.tar(), &[]);
         let finding = found.finding("stale-signature");
-        assert_eq!(finding["severity"], "warning");
+        assert_eq!(finding["severity"], "warns");
         assert_eq!(finding["location"], "index.json, manifests[1]");
         assert!(
             finding["message"]
@@ -259,7 +259,9 @@ fn embedded_data_of_configs_and_layers_is_kept() {
     config["data"] = json!("e30=");
     let mut layer = layout.blob("application/x-note", "hello");
     layer["data"] = json!("aGVsbG8=");
-    let manifest = json!({"schemaVersion": 2, "artifactType": "application/x-note", "config": config, "layers": [layer]});
+    // Its type changes, and so does the manifest.
+    let docker = layout.blob(DOCKER_GZIP, "anything");
+    let manifest = json!({"schemaVersion": 2, "artifactType": "application/x-note", "config": config, "layers": [layer, docker]});
     let descriptor = layout.document(OCI_MANIFEST, &manifest);
     layout.root(vec![descriptor]);
     let found = fixed(&layout.tar(), &[]);

@@ -305,7 +305,12 @@ fn errors_of_requests_have_facts() {
 }
 
 /// Codes that this test cannot provoke, and the tests that do.
-const ELSEWHERE: [(Code, &str, &str); 5] = [
+const ELSEWHERE: [(Code, &str, &str); 6] = [
+    (
+        Code::DigestsPreserved,
+        "tests/it/preserve_digests.rs",
+        "[\"error\"][\"code\"], \"digests-preserved\"",
+    ),
     (
         Code::OutputIsTerminal,
         "tests/it/stream_ends.rs",

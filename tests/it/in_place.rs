@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::{Value, json};
 
 use crate::common::archive::{Entry, tar};
-use crate::common::builder::{DOCKER_LIST, Layout, OCI_MANIFEST, digest_of, named};
+use crate::common::builder::{
+    DOCKER_LIST, Layout, OCI_INDEX, OCI_MANIFEST, digest_of, index, named,
+};
 use crate::common::checker::{check_kept, check_output};
 use crate::common::contents::Contents;
 use crate::common::placed::{REFUSED, docker_layout, fix, fixed, meaning, refused};
@@ -117,9 +119,10 @@ fn a_document_that_does_not_fit_is_appended() {
     // Its type is missing, and must be added: into the rest of the block, or not.
     for is_full in [false, true] {
         let mut layout = Layout::new();
-        let mut manifest = layout.manifest(&crate::common::builder::right_image());
-        manifest.as_object_mut().unwrap().remove("mediaType");
-        let mut text = manifest.to_string();
+        let image = layout.image(&crate::common::builder::right_image());
+        let mut list = index(OCI_INDEX, vec![image]);
+        list.as_object_mut().unwrap().remove("mediaType");
+        let mut text = list.to_string();
         let wanted = text.len().next_multiple_of(512) - if is_full { 20 } else { 200 };
         let wanted = if wanted < text.len() + 30 {
             wanted + 512
@@ -133,7 +136,7 @@ fn a_document_that_does_not_fit_is_appended() {
             "x".repeat(room)
         ));
         assert_eq!(text.len(), wanted);
-        let descriptor = layout.blob(OCI_MANIFEST, &text);
+        let descriptor = layout.blob(OCI_INDEX, &text);
         let old = crate::common::contents::blob_name(&digest_of(&descriptor));
         layout.root(vec![named(descriptor, "docker.io/library/app:v1")]);
         let bytes = layout.tar();

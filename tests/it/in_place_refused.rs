@@ -198,12 +198,13 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
     let sandbox = Sandbox::new();
     let bytes = fs::read(fixture("docker26g-save.tar")).unwrap();
     sandbox.put("in.tar", &bytes);
-    let dry = fix(&sandbox, "in.tar", &["--dry-run"]).exits(3).json();
+    let line = ["--dry-run", "--strict"];
+    let dry = fix(&sandbox, "in.tar", &line).exits(3).json();
     assert_eq!(sandbox.read("in.tar"), bytes);
     let wet = fix(&sandbox, "in.tar", &[]).exits(0).json();
     assert_eq!(dry["changes"], wet["changes"]);
     assert_eq!(dry["digests"], wet["digests"]);
-    fix(&sandbox, "in.tar", &["--dry-run"]).exits(0);
+    fix(&sandbox, "in.tar", &line).exits(0);
     // A dry run refuses the same inputs.
     let bytes = fs::read(fixture("docker20-save.tar")).unwrap();
     refused(

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::common::archive::{Entry, open_tar, tar};
 use crate::common::builder::{
-    DOCKER_CONFIG, DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, OCI_TAR, OCI_ZSTD,
-    gzip, layer_tar, right_image, right_layout,
+    DOCKER_CONFIG, DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR,
+    OCI_ZSTD, gzip, index, layer_tar, right_image, right_layout,
 };
 use crate::common::checker::judge;
 use crate::common::runner::Sandbox;
@@ -113,6 +113,30 @@ fn faults_of_the_documents_are_detected() {
             std::panic::catch_unwind(|| faults(&bytes)).unwrap_or_else(|_| expected.to_owned());
         assert!(found.contains(expected), "{name}: {found}");
     }
+}
+
+#[test]
+fn only_indexes_of_images_need_a_media_type() {
+    let untyped =
+        |document: &mut Value| drop(document.as_object_mut().unwrap().remove("mediaType"));
+    let nested = |image: bool| {
+        let mut layout = right_layout();
+        let config = layout.blob("application/vnd.oci.empty.v1+json", "{}");
+        let artifact = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": "application/x-note", "config": config, "layers": []});
+        let child = match image {
+            true => layout.image(&right_image()),
+            false => layout.document(OCI_MANIFEST, &artifact),
+        };
+        let mut list = index(OCI_INDEX, vec![child]);
+        untyped(&mut list);
+        let list = layout.document(OCI_INDEX, &list);
+        layout.edit_root(|root| root["manifests"].as_array_mut().unwrap().push(list));
+        faults(&layout.tar())
+    };
+    assert!(nested(true).contains("mediaType null in the document"));
+    assert_eq!(nested(false), "");
+    let without = manifest(untyped);
+    assert!(!faults(&without).contains("mediaType null"));
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn layers_that_do_not_contain_a_tar_are_reported() {
         let bytes = with(layer.clone());
         let found = written(&bytes, &[]);
         let finding = found.finding("layer-not-tar");
-        assert_eq!(finding["severity"], "warning", "{name}");
+        assert_eq!(finding["severity"], "breaks", "{name}");
         assert_eq!(finding["location"], "index.json, manifests[0], layers[1]");
         let message = finding["message"].as_str().unwrap();
         let digest = format!("sha256:{}", sha256(&layer.bytes));

@@ -23,7 +23,7 @@ fn left(report: &Value) -> Vec<(String, String)> {
     findings
         .filter(|finding| finding["rule"] == RULE)
         .map(|finding| {
-            assert_eq!(finding["severity"], "info");
+            assert_eq!(finding["severity"], "cosmetic");
             (text(&finding["location"]), text(&finding["message"]))
         })
         .collect()

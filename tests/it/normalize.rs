@@ -6,10 +6,10 @@ use crate::common::archive::Entry;
 use crate::common::builder::{
     DOCKER_CONFIG, DOCKER_GZIP, DOCKER_LIST, DOCKER_MANIFEST, DOCKER_TAR, DOCKER_ZSTD, IMAGE_NAME,
     Image, Layer, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR, OCI_ZSTD,
-    REF_NAME, annotated, digest_of, docker_item, gzip, layer_tar, named, on, right_image,
+    REF_NAME, annotated, digest_of, docker_item, gzip, index, layer_tar, named, on, right_image,
     right_layout, zstd,
 };
-use crate::common::checker::check_output;
+use crate::common::checker::{check_docker_output, check_output};
 use crate::common::contents::{Contents, blob_name};
 use crate::common::runner::Sandbox;
 
@@ -240,34 +240,80 @@ fn an_octet_stream_config_becomes_an_oci_config() {
     assert_eq!(found, [expected.map(str::to_owned)]);
 }
 
+/// Removes the `mediaType` of a document.
+fn untyped(mut document: Value) -> Value {
+    document.as_object_mut().unwrap().remove("mediaType");
+    document
+}
+
+/// OCI makes it optional, and only readers of indexes need it.
 #[test]
-fn a_missing_media_type_is_added() {
+fn a_missing_media_type_is_added_to_indexes_of_images() {
     let mut layout = Layout::new();
-    let mut manifest = layout.manifest(&right_image());
-    manifest.as_object_mut().unwrap().remove("mediaType");
+    let manifest = untyped(layout.manifest(&right_image()));
     let image = layout.document(OCI_MANIFEST, &manifest);
-    layout.index = Some(
-        json!({"schemaVersion": 2, "manifests": [named(image, NAME)]})
-            .to_string()
-            .into(),
-    );
+    let nested = untyped(index(OCI_INDEX, vec![on(image.clone(), "linux", "amd64")]));
+    let nested = layout.document(OCI_INDEX, &nested);
+    layout.root(vec![named(nested, NAME)]);
+    layout.edit_root(|root| *root = untyped(root.take()));
     let (report, contents) = fix(&layout);
+    let at = "index.json, manifests[0], mediaType";
     let expected = [
         ["media-type-field", "index.json, mediaType", "-", OCI_INDEX],
-        [
-            "media-type-field",
-            "index.json, manifests[0], mediaType",
-            "-",
-            OCI_MANIFEST,
-        ],
+        ["media-type-field", at, "-", OCI_INDEX],
     ];
-    assert_eq!(
-        changes(&report, &TYPES),
-        expected.map(|row| row.map(str::to_owned))
-    );
-    assert!(contents.text("index.json").starts_with(&format!(
-        "{{\"schemaVersion\":2,\"mediaType\":\"{OCI_INDEX}\""
-    )));
+    let expected = expected.map(|row| row.map(str::to_owned));
+    assert_eq!(changes(&report, &TYPES), expected);
+    let start = format!("{{\"schemaVersion\":2,\"mediaType\":\"{OCI_INDEX}\"");
+    assert!(contents.text("index.json").starts_with(&start));
+    let list = &contents.json("index.json")["manifests"][0];
+    assert_eq!(contents.document(&digest_of(list))["mediaType"], OCI_INDEX);
+    // The manifest keeps its bytes, and its digest.
+    assert_eq!(contents.document(&digest_of(&image)), manifest);
+}
+
+#[test]
+fn images_and_artifacts_without_a_media_type_keep_their_bytes() {
+    let mut layout = Layout::new();
+    let image = untyped(layout.manifest(&right_image()));
+    layout.docker(&image, &["app:v1"]);
+    let image = layout.document(OCI_MANIFEST, &image);
+    let config = layout.blob("application/vnd.oci.empty.v1+json", "{}");
+    let artifact = json!({"schemaVersion": 2, "artifactType": "application/x-note", "config": config, "layers": []});
+    let artifact = layout.document(OCI_MANIFEST, &artifact);
+    let list = untyped(index(OCI_INDEX, vec![artifact.clone()]));
+    let list = layout.document(OCI_INDEX, &list);
+    layout.root(vec![named(image, NAME), artifact, list]);
+    let (report, _) = fix(&layout);
+    assert_eq!(report["status"], "unchanged", "{:#}", report["changes"]);
+}
+
+#[test]
+fn a_missing_media_type_is_added_to_what_changes_anyway() {
+    let mut layout = Layout::new();
+    let mislabelled = Image::oci(vec![Layer::gzip(OCI_TAR, "a")]);
+    let manifest = untyped(layout.manifest(&mislabelled));
+    let image = layout.document(OCI_MANIFEST, &manifest);
+    let before = image.clone();
+    layout.root(vec![named(image, NAME)]);
+    let (report, contents) = fix(&layout);
+    let found = changes(&report, &["media-type-field"]);
+    let at = "index.json, manifests[0], mediaType";
+    let expected = ["media-type-field", at, "-", OCI_MANIFEST].map(str::to_owned);
+    assert_eq!(found, [expected]);
+    let (digest, manifest) = &contents.manifests()[0];
+    assert_eq!(manifest["mediaType"], OCI_MANIFEST);
+    assert_ne!(*digest, digest_of(&before));
+    // Docker's types require it.
+    let mut layout = Layout::new();
+    let manifest = untyped(layout.manifest(&Image::docker(vec![Layer::gzip(DOCKER_GZIP, "a")])));
+    let image = layout.document(DOCKER_MANIFEST, &manifest);
+    layout.root(vec![named(image, NAME)]);
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", layout.tar());
+    let options = ["--oci-mediatypes=false"];
+    sandbox.fix_with("in.tar", "out.tar", &options).exits(0);
+    check_docker_output(&sandbox.path("out.tar"));
 }
 
 #[test]
@@ -435,7 +481,7 @@ fn unknown_types_are_kept_and_reported() {
     let finding = &report["findings"][0];
     assert_eq!(
         (&finding["rule"], &finding["severity"]),
-        (&json!("unknown-media-type"), &json!("info"))
+        (&json!("unknown-media-type"), &json!("cosmetic"))
     );
     assert_eq!(finding["location"], "index.json, manifests[1]");
     assert_eq!(contents.blob(&digest_of(&blob)).unwrap(), b"anything");

@@ -187,24 +187,44 @@ fn examples_with_a_dry_run_pass_its_exit_code_on() {
     let [gate, fix_if_needed] = &examples[..] else {
         panic!("{examples:?}");
     };
-    for (archive, gate_code, fix_code) in [
-        ("fixtures/buildkit-docker-gzip-ocitrue.tar", 0, 0),
-        ("fixtures/README.md", 1, 1),
-        ("fixtures/buildkit-docker-zstd-ocifalse.tar", 3, 0),
+    // Exit codes: of the gate, of the gate with --strict, of the other example.
+    for (archive, gate_code, strict_code, fix_code) in [
+        ("fixtures/buildkit-docker-gzip-ocitrue.tar", 0, 0, 0),
+        // Every engine loads it, and fixing it would change its form.
+        ("fixtures/docker26g-save.tar", 0, 3, 0),
+        ("fixtures/README.md", 1, 1, 1),
+        ("fixtures/buildkit-docker-zstd-ocifalse.tar", 3, 3, 0),
     ] {
         let folder = folder();
         let run = |block: &str| shell(folder.path(), &format!("set -e\n{block}"));
-        fs::copy(Path::new(ROOT).join(archive), folder.path().join("app.tar")).unwrap();
+        let bytes = fs::read(Path::new(ROOT).join(archive)).unwrap();
+        fs::write(folder.path().join("app.tar"), &bytes).unwrap();
         let (code, output) = run(gate);
         assert_eq!(code, Some(gate_code), "{archive}\n{gate}\n{output}");
+        let (code, output) = run(&format!("{} --strict", gate.trim_end()));
+        assert_eq!(code, Some(strict_code), "{archive}\n{gate}\n{output}");
 
         let (code, output) = run(fix_if_needed);
         let about = format!("{archive}\n{fix_if_needed}\n{output}");
         assert_eq!(code, Some(fix_code), "{about}");
-        // What the next step reads is right.
+        // What the next step reads is right, and what needed no fix is the archive itself.
         let (code, _) = run("ocify fix fixed.tar --dry-run");
         assert_eq!(code, Some(fix_code), "{about}");
+        if gate_code == 0 {
+            assert!(
+                fs::read(folder.path().join("fixed.tar")).unwrap() == bytes,
+                "{about}"
+            );
+        }
     }
+    // A damaged archive: it can be read up to the damage.
+    let folder = folder();
+    let archive = Path::new(ROOT).join("fixtures/buildkit-docker-gzip-ocitrue.tar");
+    let bytes = fs::read(archive).unwrap();
+    fs::write(folder.path().join("app.tar"), &bytes[..bytes.len() / 2]).unwrap();
+    let (code, output) = shell(folder.path(), gate);
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("error: "), "{output}");
 }
 
 /// A folder whose `bin` has nothing of the system but basic commands, so no C compiler. `id` says that this user runs them.

@@ -488,7 +488,7 @@ fn a_soci_index_of_recompressed_layers_is_reported() {
         finding["location"],
         "index.json, manifests[0], manifests[1]"
     );
-    assert_eq!(finding["severity"], "info");
+    assert_eq!(finding["severity"], "cosmetic");
     // In a dry run too, which recompresses nothing.
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", layout.tar());
@@ -655,7 +655,7 @@ fn signatures_in_a_directory_of_skopeo_are_reported_as_lost() {
     assert_eq!(locations, expected);
     assert_eq!(
         (&lost[0]["severity"], &lost[0]["hint"]),
-        (&json!("warning"), &json!("sign the fixed image again"))
+        (&json!("warns"), &json!("sign the fixed image again"))
     );
     // A file of that name in an image layout is no signature.
     let sandbox = Sandbox::new();

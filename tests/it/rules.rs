@@ -10,7 +10,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use ocify::{FindingRule, Rule, Wording};
+use ocify::{FindingRule, Rule, Severity, Wording};
 
 /// The words of the command, which the page is about.
 #[path = "../../src/bin/ocify/words.rs"]
@@ -23,7 +23,8 @@ const INTRODUCTION: &str = "\
 
 Each change that `ocify fix` makes follows a rule, and each finding has a kind. The names are stable: reports contain them, and scripts may
 rely on them ([report.md](report.md)). Rules depend only on the content of the archive, never on the tool that wrote it; the last column
-says where the fault comes from. `tests/it/rules.rs` generates this page from `src/plan/rules.rs`.
+says where the fault comes from. [report.md](report.md#severity) explains the severities, and which of them depend on the archive.
+`tests/it/rules.rs` generates this page from `src/plan/rules.rs` and `src/plan/rules/`.
 
 ## Changes
 ";
@@ -35,13 +36,21 @@ What ocify cannot fix, and what a user should know.
 ";
 
 /// One line of a table.
-fn row(name: &str, what: &str, why: &str, whose: &str, threads: &[&str]) -> String {
+fn row(
+    name: &str,
+    severity: Severity,
+    what: &str,
+    why: &str,
+    whose: &str,
+    threads: &[&str],
+) -> String {
     let links: Vec<String> = threads.iter().map(|thread| link(thread)).collect();
     let whose = match links.is_empty() {
         true => whose.to_owned(),
         false => format!("{whose}: {}", links.join(", ")),
     };
-    format!("| `{name}` | {what} | {why} | {whose} |\n")
+    let severity = severity.name();
+    format!("| `{name}` | {severity} | {what} | {why} | {whose} |\n")
 }
 
 /// A thread, which GitHub finds whether it is an issue or a pull request.
@@ -54,10 +63,13 @@ fn link(thread: &str) -> String {
 
 fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
-    page.push_str("\n| Rule | What changes | Why | Whose bug |\n|---|---|---|---|\n");
+    page.push_str(
+        "\n| Rule | Severity | What changes | Why | Whose bug |\n|---|---|---|---|---|\n",
+    );
     for rule in Rule::ALL {
         page.push_str(&row(
             rule.name(),
+            rule.severity(),
             rule.what(),
             words::Words.reason(*rule),
             rule.whose(),
@@ -65,13 +77,14 @@ fn page() -> String {
         ));
     }
     page.push_str(FINDINGS);
-    page.push_str("\n| Finding | What it says | Why | Whose bug |\n|---|---|---|---|\n");
+    page.push_str(
+        "\n| Finding | Severity | What it says | Why | Whose bug |\n|---|---|---|---|---|\n",
+    );
     for rule in FindingRule::ALL {
-        let severity = rule.severity().name();
-        let what = format!("{} ({severity})", rule.what().trim_end_matches('.'));
         page.push_str(&row(
             rule.name(),
-            &what,
+            rule.severity(),
+            rule.what(),
             rule.reason(),
             rule.whose(),
             rule.threads(),

@@ -49,7 +49,7 @@ Exit codes:
   0  done, or nothing to do
   1  failed; standard error says why
   2  wrong usage
-  3  --dry-run found something to fix";
+  3  --dry-run found something that an engine needs, or that an option requests";
 
 const FIX_EXAMPLES: &str = "\
 Examples:
@@ -60,7 +60,7 @@ Examples:
   ocify fix cache/ -o cache-oci              rewrite a BuildKit cache, which stays a directory
   … | ocify fix - | docker load              fix an archive in a pipeline
   ocify fix --in-place app.tar               fix the archive in place, in milliseconds
-  ocify fix app.tar --dry-run                show what would change; exit with 3 if anything would
+  ocify fix app.tar --dry-run                show what would change; exit with 3 if it has to
   ocify fix app.tar -o fixed.tar --format json | jq .digests
   ocify fix images/ -o fixed/                fix every archive and layout in a directory
   ocify fix --in-place images/               fix them in place
@@ -160,11 +160,21 @@ pub(crate) struct Fix {
     #[arg(long, conflicts_with_all = NOT_TO_RECOVER)]
     pub(crate) recover: bool,
 
-    /// Show what would change without writing anything, and exit with code 3 if anything would
+    /// Show what would change without writing anything, and exit with code 3 if it has to
     ///
-    /// OUTPUT and the options that only concern how it is written can stay on the command line.
+    /// A change has to be made if an engine does not load the archive without it, or if another option
+    /// requests it. Findings do not count, because ocify cannot fix them. OUTPUT and the options that only
+    /// concern how it is written can stay on the command line.
     #[arg(long, conflicts_with = "metadata_file")]
     pub(crate) dry_run: bool,
+
+    /// With --dry-run: exit with code 3 for every change, even if no engine needs it
+    #[arg(long, requires = "dry_run")]
+    pub(crate) strict: bool,
+
+    /// Show every change in the text report, even if no engine needs it
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 
     /// Format of the report, written to standard output, or to standard error if standard output is in use
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
@@ -219,6 +229,13 @@ pub(crate) struct Fix {
     /// keeps its OCI type.
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, hide_possible_values = true)]
     pub(crate) oci_mediatypes: bool,
+
+    /// Keep the digest of every manifest and index, and report what would need a new one
+    ///
+    /// ocify still fixes index.json, manifest.json, oci-layout, names and the form of the archive. It refuses
+    /// other options that would change a digest.
+    #[arg(long)]
+    pub(crate) preserve_digests: bool,
 
     /// Make the archive load in this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated
     ///

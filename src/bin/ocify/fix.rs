@@ -111,6 +111,7 @@ pub(crate) fn options(args: &Fix) -> ocify::Fix {
         .drop_attestations(args.attestations == Attestations::Drop)
         .missing(args.missing.policy())
         .media_types(args.family())
+        .preserve_digests(args.preserve_digests)
         .gzip_members(args.members())
         .link(args.link.unwrap_or(Linking::Auto).link())
         .sync(args.sync)

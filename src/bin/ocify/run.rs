@@ -173,7 +173,13 @@ fn fix(args: &Fix, destination: Option<&Destination>) -> u8 {
         (Ok(done), Some(output)) if !done.is_dry_run => {
             Report::written(&input, output, &done.plan, done.blobs)
         }
-        (Ok(done), _) => Report::dry_run(&input, &done.plan).with_blobs(done.blobs),
+        (Ok(done), _) => {
+            let report = match args.strict {
+                true => Report::strict_dry_run(&input, &done.plan),
+                false => Report::dry_run(&input, &done.plan),
+            };
+            report.with_blobs(done.blobs)
+        }
         (Err(error), _) => Report::failed(&input, error),
     };
     let spooled = result.as_ref().ok().and_then(|done| done.spooled.as_ref());
@@ -202,8 +208,8 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
         show_error(error);
     }
     let shown = match args.is_stdout_taken() {
-        true => show(report, args.format, io::stderr()),
-        false => show(report, args.format, io::stdout()),
+        true => show(report, args, io::stderr()),
+        false => show(report, args, io::stdout()),
     };
     match shown {
         Ok(()) => code,
@@ -220,12 +226,16 @@ fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     }
 }
 
-fn show(report: &Report<'_>, format: Format, to: impl Write + IsTerminal) -> io::Result<()> {
+fn show(report: &Report<'_>, args: &Fix, to: impl Write + IsTerminal) -> io::Result<()> {
     let report = &report.with_wording(&Words);
-    match format {
+    match args.format {
         Format::Text => {
+            let detail = match args.verbose {
+                true => text::Detail::Full,
+                false => text::Detail::Short,
+            };
             let mut shown = styled_memory(to.is_terminal());
-            text::render(report, &mut shown)?;
+            text::render(report, detail, &mut shown)?;
             write_at_once(to, &shown.into_inner())
         }
         Format::Json => {

@@ -75,6 +75,7 @@ impl Wording for Words {
                 "choose an image with --image, or omit --oci-mediatypes=false"
             }
             Hint::UseOciTypes => "omit --oci-mediatypes=false",
+            Hint::AllowNewDigests => "omit --preserve-digests to allow new digests",
             Hint::CompressWithGzip => "recompress it with --compression gzip",
             Hint::DecompressTwice => {
                 "use --compression gzip; if the layer's diff ID is that of the tar inside, this removes the second compression"

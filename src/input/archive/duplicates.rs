@@ -40,6 +40,7 @@ pub(super) fn without_duplicates(
         if strictness == Strictness::Strict {
             return Err(stands_twice(contents.path(), &item.name));
         }
+        form.hides_entry();
         if passed_over.insert(place) {
             inventory.skipped.push(item.name.clone());
         }

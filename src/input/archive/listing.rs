@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::{duplicates, has_bytes, is_directory, names};
+use super::{duplicates, has_bytes, is_directory, is_well_named, names};
 use crate::error::{Code, Error, Hint, Result, escape, show_path};
 use crate::image::{Content, Digest};
 use crate::input::Source;
@@ -12,6 +12,7 @@ use crate::input::form::{FormCheck, Order, Raw};
 use crate::inventory::{
     BlobSource, DataLocation, EntryLayout, EntryXattr, ExtraKind, Inventory, Strictness,
 };
+use crate::location::RootName;
 use crate::tar::{Entry, invalid};
 
 /// What the entries of an archive contain.
@@ -126,6 +127,10 @@ impl Listing {
         };
         if digest.is_none() {
             digest = Digest::from_blob_name(&text);
+            let is_found = is_well_named(entry, text.as_bytes());
+            if !is_found && (digest.is_some() || RootName::of(&text).is_some()) {
+                self.form.hides_entry();
+            }
         }
         let xattrs = entry.xattrs.iter().map(|record| EntryXattr {
             entry: text.clone(),

@@ -43,6 +43,7 @@ pub(super) fn clean(name: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
 /// Strips the one directory that an archive was packed in.
 pub(super) fn unwrap_directory(wrapper: &str, items: &mut [Listed], form: &mut FormCheck) {
     form.differs(wrapper, "is a directory that contains the whole image");
+    form.hides_entry();
     // Below the wrapper, the raw name keeps its own bytes.
     let prefix = wrapper.len() + 1;
     for Listed { raw_name, item } in items {

@@ -9,6 +9,7 @@ use crate::graph::link::{DigestTag, Link, LinkKind};
 use crate::graph::pointer::{IMAGE_NAME, Pointer};
 use crate::image::Digest;
 use crate::json::Edit;
+use crate::plan::Severity;
 use crate::plan::decide::Annotations;
 use crate::plan::rewrite::Output;
 use crate::plan::rules::Rule;
@@ -40,8 +41,9 @@ impl Output<'_, '_> {
                 _ => Rule::AttestationLink,
             };
             let location = document.location_of_annotation(pointer, link.annotation);
-            self.changes
-                .push(rule.change(location, Some(before), after));
+            let severity = self.severity(link);
+            let change = rule.change(location, Some(before), after);
+            self.changes.push(change.with_severity(severity));
         }
         untrue
     }
@@ -65,9 +67,16 @@ impl Output<'_, '_> {
             let location = document.location_in(link.annotation);
             let before = Some(link.digest.to_string());
             let change = Rule::AttestationLink.change(location, before, after);
-            self.changes.push(change);
+            let severity = self.severity(link);
+            self.changes.push(change.with_severity(severity));
         }
         untrue
+    }
+
+    /// How much it matters that a link follows: as much as the changes of what it names.
+    fn severity(&self, link: &Link) -> Severity {
+        let new = self.documents.get(&link.digest);
+        new.map_or(Severity::Cosmetic, |new| new.severity)
     }
 
     /// Updates the links in the annotations of a copy of a descriptor.

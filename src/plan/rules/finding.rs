@@ -11,6 +11,7 @@ rules! {
     FindingRule;
     DuplicateEntry = {
         name: "duplicate-entry",
+        severity: Warns,
         what: "An entry appears in the archive more than once with different bytes.",
         why: "readers differ on which one they use: docker uses the last, skopeo's docker-archive the first",
         whose: "nobody's: tar allows it",
@@ -18,6 +19,7 @@ rules! {
     };
     NoEndMarker = {
         name: "no-end-marker",
+        severity: Warns,
         what: "The archive lacks the end-of-archive marker, the zero blocks that end a tar.",
         why: "the archive may be truncated, and readers do not report that",
         whose: "an interrupted copy or download; tools that do not finish their archive",
@@ -25,6 +27,7 @@ rules! {
     };
     DuplicateKey = {
         name: "duplicate-key",
+        severity: Warns,
         what: "A key appears more than once in a JSON object.",
         why: "parsers differ on which one they use",
         whose: "the tool that wrote the document",
@@ -32,6 +35,7 @@ rules! {
     };
     UnloadableImage = {
         name: "unloadable-image",
+        severity: Breaks,
         what: "An image that no engine can load is kept beside others.",
         why: "it stays in index.json, and manifest.json omits it so that the others load",
         whose: "the tool that wrote it",
@@ -39,6 +43,7 @@ rules! {
     };
     UnnamedImage = {
         name: "unnamed-image",
+        severity: Breaks,
         what: "An image has no name.",
         why: "docker loads it untagged, and ctr drops it without --digests",
         whose: "whoever saved the image without a name",
@@ -46,6 +51,7 @@ rules! {
     };
     BadName = {
         name: "bad-name",
+        severity: Breaks,
         what: "A name is not a valid image name.",
         why: "docker refuses an archive with such a name",
         whose: "tools that do not complete or check names",
@@ -53,6 +59,7 @@ rules! {
     };
     MissingManifest = {
         name: "missing-manifest",
+        severity: Breaks,
         what: "An index lists a manifest that is not in the archive.",
         why: "readers that require all platforms refuse the archive",
         whose: "Docker and containerd, which save an index without everything that it lists",
@@ -60,6 +67,7 @@ rules! {
     };
     MissingBlob = {
         name: "missing-blob",
+        severity: Breaks,
         what: "A config or layer is not in the archive.",
         why: "an image that needs it does not load",
         whose: "the tool that saved it",
@@ -67,6 +75,7 @@ rules! {
     };
     AbsentContent = {
         name: "absent-content",
+        severity: Cosmetic,
         what: "A layer is not in the archive and may be fetched from elsewhere.",
         why: "layers may be nondistributable; ocify never fetches content",
         whose: "nobody's",
@@ -74,6 +83,7 @@ rules! {
     };
     UnknownLayerBytes = {
         name: "unknown-layer-bytes",
+        severity: Warns,
         what: "A layer is neither a tar nor compressed in a known format.",
         why: "ocify cannot choose a type that matches its bytes",
         whose: "the tool that created it",
@@ -81,6 +91,7 @@ rules! {
     };
     EmptyLayer = {
         name: "empty-layer",
+        severity: Warns,
         what: "A layer has no bytes.",
         why: "Docker, containerd and podman read it as a layer without files; Amazon ECR does not accept it",
         whose: "buildpacks and other tools that write an empty file instead of an empty tar",
@@ -88,6 +99,7 @@ rules! {
     };
     UnsupportedCompression = {
         name: "unsupported-compression",
+        severity: Breaks,
         what: "A layer is compressed in a format that OCI has no media type for.",
         why: "containerd and podman cannot read it; docker load before Docker 29 finds it through manifest.json",
         whose: "the tool that created it",
@@ -95,13 +107,23 @@ rules! {
     };
     LayerNotTar = {
         name: "layer-not-tar",
+        severity: Breaks,
         what: "A compressed layer does not contain a tar.",
         why: "engines decompress a layer once and then expect a tar",
         whose: "tools that compress layers that are already compressed",
         threads: [],
     };
+    DigestsPreserved = {
+        name: "digests-preserved",
+        severity: Breaks,
+        what: "Changes were not made because they would give manifests and indexes new digests.",
+        why: "the rule that the message names says which readers need them",
+        whose: "nobody's: preserving digests was requested",
+        threads: [],
+    };
     ZstdLayers = {
         name: "zstd-layers",
+        severity: Breaks,
         what: "Layers are compressed with zstd.",
         why: "Docker before 23.0 cannot read it",
         whose: "Docker before 23",
@@ -109,6 +131,7 @@ rules! {
     };
     SkippableFrame = {
         name: "skippable-frame",
+        severity: Breaks,
         what: "Layers begin with a skippable zstd frame.",
         why: "podman and skopeo recognize zstd only by its first frame, and mistake such a layer for a plain tar",
         whose: "containers/image, which checks for one magic number only",
@@ -116,6 +139,7 @@ rules! {
     };
     LayersLeftAlone = {
         name: "layers-left-alone",
+        severity: Cosmetic,
         what: "Layers keep their compression although others are recompressed.",
         why: "they are evidence, are encrypted, belong to a cache or an artifact, or are fetched from elsewhere by their digest",
         whose: "nobody's: other documents refer to these bytes",
@@ -123,6 +147,7 @@ rules! {
     };
     UnknownMediaType = {
         name: "unknown-media-type",
+        severity: Cosmetic,
         what: "A media type is unknown and was skipped.",
         why: "the specification requires tools to store and copy unknown types unchanged",
         whose: "nobody's",
@@ -130,6 +155,7 @@ rules! {
     };
     StaleSignature = {
         name: "stale-signature",
+        severity: Warns,
         what: "A signature is for a manifest that was rewritten.",
         why: "it does not verify the new manifest",
         whose: "nobody's: a signature is for one digest",
@@ -137,6 +163,7 @@ rules! {
     };
     LostSignature = {
         name: "lost-signature",
+        severity: Warns,
         what: "A signature of the input is not in the output.",
         why: "the signature is a file of a `dir:` directory, for which no archive has a place",
         whose: "nobody's: only `dir:` directories and some registries have one",
@@ -144,6 +171,7 @@ rules! {
     };
     StaleStatement = {
         name: "stale-statement",
+        severity: Cosmetic,
         what: "An attestation's statement names a manifest that was rewritten.",
         why: "the statement is evidence and is left unchanged",
         whose: "nobody's: a statement names one digest",
@@ -151,6 +179,7 @@ rules! {
     };
     MovedReferrer = {
         name: "moved-referrer",
+        severity: Cosmetic,
         what: "A referrer was created for a manifest that was rewritten.",
         why: "ocify updated its subject but not its content",
         whose: "nobody's",
@@ -158,6 +187,7 @@ rules! {
     };
     StaleSociIndex = {
         name: "stale-soci-index",
+        severity: Cosmetic,
         what: "A SOCI index describes layers that are recompressed.",
         why: "its tables of contents are for the old bytes, so engines pull the complete layers instead of loading them lazily",
         whose: "nobody's: a table of contents is for one compressed form",
@@ -165,6 +195,7 @@ rules! {
     };
     FlatReferrer = {
         name: "flat-referrer",
+        severity: Breaks,
         what: "`index.json` lists referrers without a name beside the images.",
         why: "skopeo then requires the name of an image in an oci-archive, and Docker 26 and 28 with the containerd store load each referrer as an image without a name",
         whose: "Docker 29 and containerd, which save referrers like this, and which read them again",
@@ -173,19 +204,6 @@ rules! {
 }
 
 impl FindingRule {
-    /// How much it matters.
-    pub fn severity(self) -> Severity {
-        match self {
-            FindingRule::AbsentContent
-            | FindingRule::LayersLeftAlone
-            | FindingRule::UnknownMediaType
-            | FindingRule::StaleStatement
-            | FindingRule::MovedReferrer
-            | FindingRule::StaleSociIndex => Severity::Info,
-            _ => Severity::Warning,
-        }
-    }
-
     /// A finding of this kind.
     pub(crate) fn finding(
         self,
@@ -195,6 +213,7 @@ impl FindingRule {
     ) -> Finding {
         Finding {
             rule: self,
+            severity: self.severity(),
             location,
             message,
             hint,

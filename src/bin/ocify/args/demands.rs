@@ -53,6 +53,7 @@ impl Fix {
         self.unsupported()
             .or_else(|| self.place_contradiction())
             .or_else(|| self.stdout_contradiction())
+            .or_else(|| self.digest_contradiction())
             .or_else(|| self.form_contradiction())
             .or_else(|| self.without_effect())
     }
@@ -62,6 +63,19 @@ impl Fix {
         (!self.platform.is_empty()).then(|| {
             "--platform is not supported yet: it is reserved for keeping only some platforms of an image; to choose the platform that manifest.json describes, use --docker-platform".to_owned()
         })
+    }
+
+    /// Options that change digests, with one that preserves them.
+    fn digest_contradiction(&self) -> Option<String> {
+        let other = match (self.compression(), self.oci_mediatypes) {
+            _ if !self.preserve_digests => return None,
+            (Some(form), _) => format!("--compression {}", form.short_name()),
+            (None, false) => "--oci-mediatypes=false".to_owned(),
+            (None, true) => return None,
+        };
+        Some(format!(
+            "--preserve-digests and {other} conflict: manifests would get new digests"
+        ))
     }
 
     fn place_contradiction(&self) -> Option<String> {

@@ -19,6 +19,7 @@ struct OutputOptions {
     compression_level: Option<i32>,
     gzip_members: Members,
     oci_mediatypes: bool,
+    preserve_digests: bool,
     engines: Vec<String>,
     rename: Vec<[String; 2]>,
     image: Vec<String>,
@@ -41,6 +42,7 @@ impl OutputOptions {
             compression_level,
             gzip_members,
             oci_mediatypes,
+            preserve_digests,
             engines,
             rename,
             image,
@@ -63,12 +65,14 @@ impl OutputOptions {
             force: _,
             // These are for people and programs that watch.
             format: _,
+            verbose: _,
             metadata_file: _,
             progress: _,
             // These modes write no output directory.
             in_place: _,
             recover: _,
             dry_run: _,
+            strict: _,
             // Not supported with many inputs.
             name: _,
             // It is refused.
@@ -83,6 +87,7 @@ impl OutputOptions {
             compression_level: *compression_level,
             gzip_members: gzip_members.unwrap_or(Members::Multi),
             oci_mediatypes: *oci_mediatypes,
+            preserve_digests: *preserve_digests,
             engines: engines.iter().map(ToString::to_string).collect(),
             rename: rename
                 .iter()
@@ -145,7 +150,7 @@ mod tests {
             "linux/arm64",
         ];
         let expected = format!(
-            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_window":128,"missing":"keep","oci_mediatypes":true,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"verify":null,"version":"{}"}}"#,
+            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_window":128,"missing":"keep","oci_mediatypes":true,"preserve_digests":false,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"verify":null,"version":"{}"}}"#,
             std::env::consts::ARCH,
             env!("CARGO_PKG_VERSION")
         );
@@ -156,13 +161,14 @@ mod tests {
     fn options_that_change_outputs_change_the_key() {
         let key = |line: &[&str]| options_key(&args(line)).unwrap();
         let none = key(&[]);
-        let lines: [&[&str]; 16] = [
+        let lines: [&[&str]; 17] = [
             &["--docker-platform", "linux/arm64"],
             &["--attestations", "drop"],
             &["--compression", "gzip"],
             &["--compression-level", "1"],
             &["--gzip-members", "single"],
             &["--oci-mediatypes=false"],
+            &["--preserve-digests"],
             &["--for", "podman"],
             &["--rename", "a=b"],
             &["--image", "1"],

@@ -47,6 +47,8 @@ pub(crate) enum Ended {
 /// Everything that is reported.
 pub(crate) struct Tally<'a> {
     format: Format,
+    /// Whether every change counts in a dry run.
+    is_strict: bool,
     overview: &'a Overview,
     counted: Mutex<Counted>,
 }
@@ -104,6 +106,7 @@ impl<'a> Tally<'a> {
         };
         Ok(Tally {
             format: args.format,
+            is_strict: args.strict,
             overview,
             counted: Mutex::new(Counted {
                 summary: Summary {
@@ -137,7 +140,13 @@ impl<'a> Tally<'a> {
         let mut kept_digests = None;
         let report = match &ended {
             Ended::Done(done, Some(_)) => Report::written(&input, &output, &done.plan, done.blobs),
-            Ended::Done(done, None) => Report::dry_run(&input, &done.plan).with_blobs(done.blobs),
+            Ended::Done(done, None) => {
+                let report = match self.is_strict {
+                    true => Report::strict_dry_run(&input, &done.plan),
+                    false => Report::dry_run(&input, &done.plan),
+                };
+                report.with_blobs(done.blobs)
+            }
             Ended::Kept(_, digests) => {
                 kept_digests = Some(digests);
                 Report::kept(&input, &output)

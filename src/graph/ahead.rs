@@ -260,8 +260,11 @@ mod tests {
             let several = memory.resolve(jobs).unwrap();
             assert!(format!("{one:?}") == format!("{several:?}"), "{jobs}");
         }
+        // One thread reads nothing ahead.
         let ahead = Ahead::new(&one.inventory, &memory, Strictness::Strict, Workers::ONE);
-        assert!(ahead.is_none());
+        let mut ahead = ahead.unwrap();
+        ahead.read(&one.root.path, &one.root.pointers, |_| false);
+        assert!(ahead.manifests.is_empty());
     }
 
     #[test]

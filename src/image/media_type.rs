@@ -183,7 +183,6 @@ const TABLE: &[Row] = &[
     row("application/vnd.oci.descriptor.v1+json", Kind::Artifact),
     row("application/vnd.oci.layout.header.v1+json", Kind::Artifact),
     row("application/vnd.oci.artifact.manifest.v1+json", Kind::Artifact),
-    row("application/vnd.dsse.envelope.v1+json", Kind::Artifact),
     row("application/wasm", Kind::Artifact),
     row("application/spdx+json", Kind::Artifact),
     row("text/spdx", Kind::Artifact),

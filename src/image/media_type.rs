@@ -198,11 +198,16 @@ const TABLE: &[Row] = &[
 ///
 /// Sources: the EROFS image specification, nydus-snapshotter's `pkg/converter/constant.go`, containerd's
 /// `core/images/mediatypes.go` for checkpoints, BuildKit's history for build records, the model-spec of
-/// ModelPack, and what Docker's model runner, Compose, Ollama, SOCI, Helm, Flux, Open Policy Agent, cosign
-/// and ORAS write.
+/// ModelPack, and what stacker, Singularity, PuzzleFS, dev containers, Docker's model runner, Compose, Ollama,
+/// SOCI, Helm, Flux, Open Policy Agent, cosign and ORAS write.
 const FAMILIES: &[(&str, Kind)] = &[
     ("application/vnd.erofs", Kind::OpaqueLayer),
     ("application/vnd.oci.image.layer.nydus.", Kind::OpaqueLayer),
+    ("application/vnd.stacker.image.layer.", Kind::OpaqueLayer),
+    ("application/vnd.sylabs.image.layer.", Kind::OpaqueLayer),
+    ("application/vnd.puzzlefs.image.", Kind::OpaqueLayer),
+    ("application/vnd.sylabs.sif.", Kind::Artifact),
+    ("application/vnd.devcontainers", Kind::Artifact),
     ("application/vnd.dev.sigstore.bundle", Kind::Signature),
     ("application/vnd.dev.cosign.", Kind::Artifact),
     ("application/vnd.containerd.container.", Kind::Artifact),
@@ -456,6 +461,19 @@ mod tests {
                 "application/vnd.oci.image.layer.nydus.blob.v1",
                 Kind::OpaqueLayer,
             ),
+            (
+                "application/vnd.stacker.image.layer.squashfs+zstd+verity",
+                Kind::OpaqueLayer,
+            ),
+            (
+                "application/vnd.sylabs.image.layer.v1.squashfs",
+                Kind::OpaqueLayer,
+            ),
+            (
+                "application/vnd.puzzlefs.image.rootfs.v1",
+                Kind::OpaqueLayer,
+            ),
+            ("application/vnd.sylabs.sif.layer.v1.sif", Kind::Artifact),
             (
                 "application/vnd.containerd.container.criu.checkpoint.predump.tar",
                 Kind::Artifact,

@@ -76,7 +76,7 @@ again to resume: outputs that are already complete are kept.
 Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
 
 /// What `--recover` would ignore: all except how it reports.
-const NOT_TO_RECOVER: [&str; 36] = [
+const NOT_TO_RECOVER: [&str; 39] = [
     "archive",
     "attestations",
     "compression",
@@ -107,11 +107,14 @@ const NOT_TO_RECOVER: [&str; 36] = [
     "oci_mediatypes",
     "output",
     "platform",
+    "preserve_digests",
     "rename",
     "report",
     "shard",
     "spool_dir",
+    "strict",
     "sync",
+    "verbose",
     "verify",
 ];
 

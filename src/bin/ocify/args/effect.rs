@@ -2,7 +2,7 @@
 
 use ocify::Compression;
 
-use super::{Fix, LayerCompression};
+use super::{Fix, Format, LayerCompression};
 use crate::destination::{Destination, ImageKind};
 
 impl Fix {
@@ -12,6 +12,8 @@ impl Fix {
             "--compression-level has no effect: it applies to layers that --compression or --for recompresses"
         } else if self.gzip_members.is_some() && !self.may_write_gzip() {
             "--gzip-members has no effect: it applies to layers that --compression gzip or --for recompresses"
+        } else if self.verbose && self.format == Format::Json {
+            "--verbose has no effect: the JSON report always shows everything"
         } else if self.force && self.is_for_stream() {
             "--force has no effect on standard output"
         } else if self.layout && self.is_for_stream() {
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn options_without_effect_are_refused() {
-        let lines: [(&[&str], &str); 14] = [
+        let lines: [(&[&str], &str); 16] = [
             (&["--compression-level", "9"], "--compression-level"),
             (
                 &["--compression-level", "9", "--compression", "keep"],
@@ -84,6 +86,8 @@ mod tests {
             (&["--gzip-members", "single", "--compression", "gzip"], ""),
             (&["--gzip-members", "single", "--for", "docker@20.10"], ""),
             (&["--link", "hard", "--archive"], "--link"),
+            (&["--verbose", "--format", "json"], "--verbose"),
+            (&["--verbose"], ""),
             (&["--force"], ""),
             (&["--layout"], ""),
         ];

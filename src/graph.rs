@@ -9,6 +9,7 @@ mod image;
 mod inside;
 mod layers;
 pub(crate) mod link;
+mod nest;
 mod order;
 pub(crate) mod pointer;
 pub(crate) mod referrers;
@@ -29,6 +30,7 @@ use docker_archive::{DockerArchiveItem, ItemFaults, RenamedFile};
 use document::{Document, RepeatedKey};
 pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
+pub(crate) use nest::NestedIndex;
 
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]
@@ -36,7 +38,8 @@ pub use image::{ManifestFacts, Role as ManifestRole};
 pub struct Graph {
     /// What the source contains. Its blobs include the files that are listed in `renamed`.
     pub inventory: Inventory,
-    /// The top-level index.
+    /// The top-level index. Platforms that the source lists side by side under one name are in an index of
+    /// that name.
     pub root: Document,
     /// Whether the source has no such index, and `root` says what `manifest.json` does.
     pub is_root_synthesized: bool,
@@ -62,6 +65,8 @@ pub struct Graph {
     pub repeated_keys: Vec<RepeatedKey>,
     /// The images of `manifest.json`, if there is one.
     pub docker_archive: Option<Vec<DockerArchiveItem>>,
+    /// The indexes that the source lacks, by digest. `synthesized` has their text.
+    pub(crate) nested: Vec<NestedIndex>,
 }
 
 /// A pointer to content that is not in the source.
@@ -82,6 +87,15 @@ impl Graph {
     /// The document of that digest, if it is an index or a manifest that is present.
     pub fn document(&self, digest: &Digest) -> Option<&Document> {
         self.documents.get(digest)
+    }
+
+    /// Whether it is the digest of an index that the source lacks.
+    pub(crate) fn is_nested(&self, digest: &Digest) -> bool {
+        self.synthesized.contains_key(digest)
+            && self
+                .nested
+                .binary_search_by(|nested| nested.digest.cmp(digest))
+                .is_ok()
     }
 
     /// Every digest that something points at.

@@ -13,6 +13,7 @@ mod entries;
 mod faults;
 mod findings;
 mod form;
+mod nothing_left;
 mod output;
 mod planner;
 mod preserve;
@@ -22,6 +23,8 @@ mod rewrite;
 pub(crate) mod rules;
 mod selection;
 mod severity;
+mod shared_names;
+mod stale_names;
 mod summary;
 
 use std::fmt;

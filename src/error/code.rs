@@ -134,6 +134,8 @@ codes! {
     PlatformNotFound = "platform-not-found", Unsupported;
     /// No image has the requested name, digest or number.
     ImageNotFound = "image-not-found", Unsupported;
+    /// What was asked for would leave nothing.
+    NothingLeft = "nothing-left", Refused;
     /// A name was given for one image, and the archive has several.
     SeveralImages = "several-images", Refused;
     /// A name was to be given to a second image.

@@ -123,6 +123,8 @@ pub enum Hint {
     ChooseOtherImages,
     /// A blob that an image needs is missing.
     ChooseMissing,
+    /// Nothing but attestations is in the archive, and they were to be removed.
+    KeepAttestations,
     /// An attestation has no Docker type.
     DropAttestations,
     /// A document has no Docker type, and images beside it may have.
@@ -276,6 +278,7 @@ impl fmt::Display for Hint {
                 "choose an image by its name, by the digest of its manifest or config, or by its number, counted from 1"
             }
             Hint::ChooseMissing => "keep whatever needs it unchanged, or remove it",
+            Hint::KeepAttestations => "keep attestations",
             Hint::DropAttestations => "drop attestations",
             Hint::ChooseImageOrOciTypes => "choose an image, or request OCI types",
             Hint::UseOciTypes => "request OCI types",

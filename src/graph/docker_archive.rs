@@ -82,6 +82,10 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
     };
     let text = reader.text(bytes.to_vec(), KEYS, &location)?;
     let root = View::of_checked(&text);
+    let is_empty = root.members().is_some_and(|members| members.is_empty());
+    if root.is_null() || is_empty {
+        return Ok(Vec::new());
+    }
     let items = root
         .items()
         .ok_or_else(|| invalid("is not a list of images"))?;
@@ -150,10 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_an_empty_list() {
+        for text in ["[]", "null", " {} "] {
+            assert_eq!(parse(text).unwrap(), [], "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_list_of_images_is_refused() {
         for text in [
-            "null",
-            "{}",
+            "\"\"",
+            r#"{"a":1}"#,
             "[1]",
             "[{}]",
             r#"[{"Config":"x","Layers":"y"}]"#,

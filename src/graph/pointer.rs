@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Result, escape};
-use crate::graph::link::{DigestTag, Link, last, links, tag_links};
+use crate::graph::link::{DigestTag, Link, LinkKind, last, links, tag_links};
 use crate::image::media_type::{self, Kind};
-use crate::image::{Content, Digest, Platform};
+use crate::image::{Content, Digest, Platform, Reference};
 use crate::json::{Member, View, find};
 use crate::location::{DocumentPath, Location, Role, Step};
 
@@ -119,6 +119,37 @@ impl Pointer {
     /// Whether it is a layer that must not be pushed to another registry, by its media type.
     pub fn is_foreign(&self) -> bool {
         self.kind.is_foreign()
+    }
+
+    /// The name that the annotations give. A tag alone is not one.
+    pub(crate) fn name(&self) -> Option<Reference> {
+        let full = self.image_name.as_deref().and_then(Reference::parse);
+        full.or_else(|| {
+            let ref_name = self.ref_name.as_deref()?;
+            ref_name
+                .contains(['/', ':'])
+                .then(|| Reference::parse(ref_name))?
+        })
+    }
+
+    /// Whether annotations mark this as evidence about an image whose name it shares. Evidence under a tag made
+    /// of a digest has a name of its own.
+    pub(crate) fn is_saved_evidence(&self) -> bool {
+        let has_tag = self.links.iter().any(|link| link.kind == LinkKind::Tag);
+        matches!(self.entry_kind, Some(kind) if kind != EntryKind::Image) && !has_tag
+    }
+
+    /// What the annotations state as a name, valid or not.
+    pub(crate) fn stated_name(&self) -> Option<&str> {
+        let stated = [&self.image_name, &self.ref_name].into_iter().flatten();
+        stated.map(String::as_str).find(|name| !name.is_empty())
+    }
+
+    /// The tag that is the only name in the annotations, as skopeo writes it.
+    pub(crate) fn bare_tag(&self) -> Option<&str> {
+        let ref_name = self.ref_name.as_deref()?;
+        let is_tag = !ref_name.is_empty() && !ref_name.contains(['/', ':', '@']);
+        (is_tag && self.image_name.is_none()).then_some(ref_name)
     }
 
     /// Whether an archive may lack the content, since it can be fetched elsewhere.

@@ -106,6 +106,15 @@ fn stated(document: &Document) -> impl Iterator<Item = &Digest> {
     subjects.map(|subject| &subject.digest).chain(links)
 }
 
+/// What a descriptor's annotations, and its document, say that the content is about.
+pub(crate) fn targets<'a>(
+    graph: &'a Graph,
+    pointer: &'a Pointer,
+) -> impl Iterator<Item = &'a Digest> {
+    let document = graph.document(&pointer.digest);
+    annotated(pointer).chain(document.into_iter().flat_map(stated))
+}
+
 /// What each listed document is about.
 pub(crate) struct Targets<'a> {
     graph: &'a Graph,

@@ -7,12 +7,15 @@ use crate::graph::ahead::Ahead;
 use crate::graph::docker_archive::ItemFaults;
 use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::image::{ManifestFacts, Role};
+use crate::graph::nest::nest;
 use crate::graph::order::children_first;
+use crate::graph::pointer::Pointer;
 use crate::graph::synthesize::{self, Synthesized};
 use crate::graph::walk::{Start, walk};
 use crate::graph::{Graph, docker_archive, inside};
 use crate::image::{Algorithm, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
+use crate::json::View;
 use crate::location::RootName;
 use crate::threads::Workers;
 
@@ -88,7 +91,7 @@ pub(crate) fn resolve(
         blobs,
         workers,
     )?;
-    let graph = Graph {
+    let mut graph = Graph {
         not_tars,
         children_first: children_first(&root, &found.documents),
         inventory,
@@ -103,14 +106,45 @@ pub(crate) fn resolve(
         item_faults,
         missing: found.missing,
         repeated_keys: reader.into_repeated_keys(),
+        nested: Vec::new(),
     };
+    nest(&mut graph)?;
+    require_content(&graph)?;
     require_a_whole_image(&graph)?;
     Ok(graph)
 }
 
+/// Reads `index.json`. `null` and an empty list say that there is nothing to list.
 fn root(bytes: Vec<u8>, reader: &mut DocumentReader) -> Result<Document> {
+    let is_empty =
+        |root: View<'_>| root.is_null() || root.items().is_some_and(|items| items.is_empty());
+    let stated = std::str::from_utf8(&bytes).ok().and_then(View::parse);
+    let bytes = match stated.is_some_and(is_empty) {
+        true => b"{}".to_vec(),
+        false => bytes,
+    };
     let digest = Digest::of(Algorithm::Sha256, &bytes);
     Document::parse(bytes, digest, Shape::Index, RootName::Index.into(), reader)
+}
+
+/// Refuses an archive in which nothing is listed: an empty index loads nowhere.
+fn require_content(graph: &Graph) -> Result<()> {
+    let indexes = std::iter::once(&graph.root).chain(graph.documents.values());
+    let mut listed = indexes.flat_map(|document| &document.pointers);
+    let is_index = |pointer: &Pointer| {
+        let document = graph.document(&pointer.digest);
+        document.is_some_and(|document| document.shape == Shape::Index)
+    };
+    if listed.any(|pointer| !is_index(pointer)) {
+        return Ok(());
+    }
+    let what = match graph.docker_archive {
+        Some(_) => "neither index.json nor manifest.json lists an image",
+        None => "index.json does not list any image",
+    };
+    Err(Error::new(Code::NotAnImage, what)
+        .with_location(RootName::Index)
+        .with_hint(Hint::GiveImage))
 }
 
 /// An archive whose images all lack parts loads nowhere; one without images (a cache, artifacts) is fine.

@@ -60,7 +60,11 @@ pub(crate) fn from_docker_archive(
     Ok(synthesized)
 }
 
-fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
+/// The text of an index of these descriptors.
+///
+/// # Errors
+/// It cannot be built.
+pub(crate) fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
     text(
         ImageIndexBuilder::default()
             .schema_version(SCHEMA_VERSION)
@@ -68,6 +72,15 @@ fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
             .manifests(manifests)
             .build(),
     )
+}
+
+/// The entry of an index for a document, as JSON text.
+///
+/// # Errors
+/// It cannot be built.
+pub(crate) fn entry(media_type: &str, digest: &Digest, len: u64) -> Result<String> {
+    let bytes = text(Ok(descriptor(media_type, digest, len)?))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// `position` is the item's, for errors.

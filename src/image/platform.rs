@@ -48,6 +48,12 @@ impl Platform {
         self.normal_form() == wanted.normal_form() && version_matches
     }
 
+    /// What two platforms have in common if an index has space for only one of them.
+    pub(crate) fn identity(&self) -> (String, String, String, Option<&str>) {
+        let (os, architecture, variant) = self.normal_form();
+        (os, architecture, variant, self.os_version.as_deref())
+    }
+
     fn normal_form(&self) -> (String, String, String) {
         let os = self.os.to_ascii_lowercase();
         let os = if os == "macos" {

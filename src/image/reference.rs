@@ -11,6 +11,8 @@ const DEFAULT_DOMAIN: &str = "docker.io";
 const LEGACY_DEFAULT_DOMAIN: &str = "index.docker.io";
 const OFFICIAL_PREFIX: &str = "library/";
 const DEFAULT_TAG: &str = "latest";
+/// Docker refuses this name for a repository, because an image ID begins with it.
+const DIGEST_ALGORITHM: &str = "sha256";
 const MAX_NAME_LEN: usize = 255;
 const MAX_TAG_LEN: usize = 128;
 
@@ -58,6 +60,10 @@ impl Reference {
         }
         if path.len() > MAX_NAME_LEN {
             return Err(ReferenceFault::TooLong);
+        }
+        let official = path.strip_prefix(OFFICIAL_PREFIX);
+        if domain == DEFAULT_DOMAIN && official == Some(DIGEST_ALGORITHM) {
+            return Err(ReferenceFault::DigestAlgorithm);
         }
         if !tag.is_none_or(is_tag) {
             return Err(ReferenceFault::Tag);
@@ -112,6 +118,11 @@ impl Reference {
         self.tag.as_deref()
     }
 
+    /// The digest; `None` if the reference has only a tag.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
     /// Whether the reference has a digest.
     pub fn is_digest(&self) -> bool {
         self.digest.is_some()
@@ -164,8 +175,10 @@ pub enum ReferenceFault {
     Transport,
     /// The repository contains upper-case letters.
     UpperCase,
-    /// It consists of 64 hexadecimal digits, which Docker treats as an image ID.
+    /// It consists of 64 hexadecimal digits, with or without `sha256:`, which Docker treats as an image ID.
     ImageId,
+    /// The repository is called `sha256`, which Docker refuses.
+    DigestAlgorithm,
     /// The text after `@` is not a digest.
     Digest,
     /// The domain is not a host name or an address, optionally with a port.
@@ -198,6 +211,7 @@ impl fmt::Display for ParseReferenceError {
             ReferenceFault::Transport => "image names do not include a transport",
             ReferenceFault::UpperCase => "repository names must be lower case",
             ReferenceFault::ImageId => "64 hexadecimal digits are an image ID, not a name",
+            ReferenceFault::DigestAlgorithm => "docker refuses a repository called sha256",
             ReferenceFault::Digest => "the text after @ is not a digest",
             ReferenceFault::Domain => "the domain is not a host, optionally with a port",
             ReferenceFault::Repository => {
@@ -230,7 +244,10 @@ impl Serialize for Reference {
 
 /// Docker treats 64 hexadecimal digits as an image ID, never as a name.
 fn is_image_id(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    let prefixed = text.strip_prefix(DIGEST_ALGORITHM);
+    let hex = prefixed.and_then(|rest| rest.strip_prefix(':'));
+    let hex = hex.unwrap_or(text);
+    hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn split_domain(named: &str) -> (&str, &str) {
@@ -390,6 +407,7 @@ mod tests {
     #[test]
     fn invalid_references_are_refused() {
         let hex = &DIGEST[7..];
+        let image_id = format!("sha256:{hex}");
         let long_tag = format!("app:{}", "t".repeat(129));
         let long_name = format!("example.com/{}", "n".repeat(256));
         let cases = [
@@ -427,6 +445,10 @@ mod tests {
             "äpp",
             "app:ä",
             hex,
+            image_id.as_str(),
+            "sha256",
+            "sha256:v1",
+            "docker.io/library/sha256:v1",
             long_tag.as_str(),
             long_name.as_str(),
         ];
@@ -462,6 +484,15 @@ mod tests {
         assert!(Reference::parse(&format!("example.com/{}", "n".repeat(255))).is_some());
         // 64 digits are an image ID only if nothing follows.
         assert!(Reference::parse(&format!("{}:v1", &DIGEST[7..])).is_some());
+        // Only Docker's own repository of that name could be taken for an image ID.
+        for name in [
+            "team/sha256",
+            "example.com/sha256:v1",
+            "sha256/app",
+            "sha512",
+        ] {
+            assert!(Reference::parse(name).is_some(), "{name}");
+        }
     }
 
     #[test]
@@ -476,6 +507,8 @@ mod tests {
             ("docker:// ", ReferenceFault::Transport, None),
             ("App:V1", ReferenceFault::UpperCase, Some("app:V1")),
             (&"0".repeat(64), ReferenceFault::ImageId, None),
+            (DIGEST, ReferenceFault::ImageId, None),
+            ("sha256:v1", ReferenceFault::DigestAlgorithm, None),
             ("app@sha256:0", ReferenceFault::Digest, None),
             ("-.com/app", ReferenceFault::Domain, None),
             ("a//b", ReferenceFault::Repository, None),

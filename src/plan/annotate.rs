@@ -15,12 +15,18 @@ impl Planner<'_> {
     pub(crate) fn annotate(&mut self) {
         let root = &self.graph.root;
         let is_only_entry = root.pointers.len() == 1;
+        let decisions = &mut self.decisions.root.pointers;
+        for (position, decision) in decisions.iter_mut().enumerate() {
+            if self.nameless.contains(&position) {
+                decision.removed_annotations = vec![IMAGE_NAME, REF_NAME];
+            }
+        }
         for entry in &self.entries {
-            let mut names = entry.names.iter();
-            let (Some(pointer), Some(first)) = (root.pointers.get(entry.position), names.next())
-            else {
+            let Some(pointer) = root.pointers.get(entry.position) else {
                 continue;
             };
+            let mut names = entry.names.iter();
+            let Some(first) = names.next() else { continue };
             let mut set = Annotations::new();
             for key in [IMAGE_NAME, REF_NAME] {
                 let Some(value) = value_to_set(key, first, entry, pointer) else {
@@ -33,7 +39,8 @@ impl Planner<'_> {
                 let before = stated(key, pointer).cloned();
                 let location = root.location_of(pointer);
                 let change = rule.change(location, before, Some(value.clone()));
-                let change = change.with_severity(severity(key, first, pointer, is_only_entry));
+                let change =
+                    change.with_severity(severity(key, first, entry, pointer, is_only_entry));
                 self.changes.push(match entry.is_renamed {
                     true => change.requested(),
                     false => change,
@@ -63,8 +70,8 @@ impl Planner<'_> {
 
 /// What an annotation is to be; `None` if it stays unchanged.
 ///
-/// A name that is there stays as it is written, unless another was requested or containerd, which uses it
-/// as it is written, would give the image an invalid name.
+/// docker and containerd take the image name as it is written, so it has to be complete. The reference name
+/// stays as it is written, unless another was requested or it has a digest that the image does not have.
 fn value_to_set(
     key: &str,
     name: &Reference,
@@ -74,19 +81,26 @@ fn value_to_set(
     let Some(before) = stated(key, pointer) else {
         return Some(value(key, name));
     };
-    let is_bad = || key == IMAGE_NAME && Reference::parse(before).is_none();
-    if !entry.is_renamed && !is_bad() {
-        return None;
-    }
-    Some(value(key, name)).filter(|value| value != before)
+    let is_replaced = entry.is_renamed
+        || entry.loses_first_name
+        || key == IMAGE_NAME
+        || entry.has_stale_digest(before);
+    Some(value(key, name)).filter(|value| is_replaced && value != before)
 }
 
 /// How much it matters that an annotation gets this name.
-fn severity(key: &str, name: &Reference, pointer: &Pointer, is_only_entry: bool) -> Severity {
+fn severity(
+    key: &str,
+    name: &Reference,
+    entry: &NamedEntry<'_>,
+    pointer: &Pointer,
+    is_only_entry: bool,
+) -> Severity {
     match (key, &pointer.image_name, &pointer.ref_name) {
         // containerd reads the name from either annotation, as it is written.
         (IMAGE_NAME, None, Some(ref_name)) if *ref_name == name.full() => Severity::Cosmetic,
-        (IMAGE_NAME, Some(before), _) if Reference::parse(before).is_some() => Severity::Warns,
+        // What was requested replaces a name that engines take. Docker does not find an incomplete one.
+        (IMAGE_NAME, Some(_), _) if entry.is_renamed => Severity::Warns,
         (IMAGE_NAME, ..) => Severity::Breaks,
         // skopeo has to choose one of several entries, and finds it by this annotation only.
         (_, _, None) if !is_only_entry => Severity::Breaks,

@@ -75,6 +75,8 @@ pub(crate) struct PointerDecision<'a> {
     pub(crate) drops_platform: bool,
     /// Annotations to set.
     pub(crate) annotations: Annotations,
+    /// The keys of annotations to remove.
+    pub(crate) removed_annotations: Vec<&'static str>,
 }
 
 /// Keys and values.

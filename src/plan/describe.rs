@@ -60,10 +60,12 @@ impl<'a> Planner<'a> {
                 } else {
                     &runnable
                 };
+                // An input that describes several has not chosen one.
                 let before = || {
-                    among
-                        .iter()
-                        .find(|candidate| described_before.contains(candidate.config))
+                    let is_described =
+                        |candidate: &&Candidate<'_>| described_before.contains(candidate.config);
+                    let mut before = among.iter().filter(is_described);
+                    before.next().filter(|_| before.next().is_none())
                 };
                 let host = || {
                     let host = self.host?;

@@ -126,7 +126,8 @@ impl<'a> Planner<'a> {
                     tags: Vec::new(),
                 });
             }
-            for name in entry.names.iter().filter(|name| name.tag().is_some()) {
+            // Docker refuses a tag with a digest.
+            for name in entry.names.iter().filter(|name| !name.is_digest()) {
                 if tagged.insert((position, name)) {
                     items[position].tags.push(name.familiar());
                 }

@@ -24,6 +24,14 @@ pub(crate) struct NamedEntry<'a> {
     pub(crate) names: Vec<Reference>,
     /// Whether the first name replaces what the entry's annotations say.
     pub(crate) is_renamed: bool,
+    /// Whether another image has the first of its names in the output.
+    pub(crate) loses_first_name: bool,
+    /// Whether other images have all of its names in the output, so that its annotations are removed.
+    pub(crate) loses_name: bool,
+    /// Whether a name was taken from it because its digest is not the image's.
+    pub(crate) has_false_name: bool,
+    /// The digest that a name may have: the entry's own, unless the document changes.
+    pub(crate) stable_digest: Option<&'a Digest>,
     /// Names that are invalid according to the grammar of references.
     pub(crate) bad_names: Vec<BadName<'a>>,
 }
@@ -41,17 +49,6 @@ pub(crate) fn bad_name_of<'a>(parent: &Document, pointer: &'a Pointer) -> Option
     Reference::parse(name).is_none().then(|| BadName {
         location: parent.location_of_annotation(pointer, IMAGE_NAME),
         name,
-    })
-}
-
-/// The name that a descriptor's annotations give; a bare tag is not a name.
-fn name_of(pointer: &Pointer) -> Option<Reference> {
-    let full = pointer.image_name.as_deref().and_then(Reference::parse);
-    full.or_else(|| {
-        let ref_name = pointer.ref_name.as_deref()?;
-        ref_name
-            .contains(['/', ':'])
-            .then(|| Reference::parse(ref_name))?
     })
 }
 
@@ -101,8 +98,8 @@ struct Join<'a> {
     entries: Vec<NamedEntry<'a>>,
     /// The entries that point at a digest.
     by_digest: BTreeMap<&'a Digest, Vec<usize>>,
-    /// The first entry of a name. Like the two below, only where `manifest.json` may ask for it.
-    by_name: BTreeMap<Reference, usize>,
+    /// The entries of a name. Like the two below, only where `manifest.json` may ask for it.
+    by_name: BTreeMap<Reference, Vec<usize>>,
     /// The images of a config.
     by_config: BTreeMap<&'a Digest, Vec<&'a Digest>>,
     /// The configs of manifests that are not images.
@@ -127,8 +124,12 @@ impl<'a> Join<'a> {
             position,
             digest: &pointer.digest,
             images,
-            names: name_of(pointer).into_iter().collect(),
+            names: pointer.name().into_iter().collect(),
             is_renamed: false,
+            loses_first_name: false,
+            loses_name: false,
+            has_false_name: false,
+            stable_digest: Some(&pointer.digest),
             bad_names: bad_name_of(&self.graph.root, pointer).into_iter().collect(),
         });
     }
@@ -140,7 +141,7 @@ impl<'a> Join<'a> {
         self.other_configs = others.map(|facts| &facts.config).collect();
         for (number, entry) in self.entries.iter().enumerate() {
             for name in &entry.names {
-                self.by_name.entry(name.clone()).or_insert(number);
+                self.by_name.entry(name.clone()).or_default().push(number);
             }
             let is_first = self.by_digest[entry.digest].first() == Some(&number);
             for image in entry.images.iter().filter(|_| is_first) {
@@ -218,19 +219,21 @@ impl<'a> Join<'a> {
             || faults.any(|(digest, _)| graph.document(digest).is_none())
     }
 
-    /// Adds a name to the first of these images, unless one of them has it.
+    /// Adds a name to the first of these images, unless one of them has it. Without `index.json` several
+    /// images may get one name.
     fn add_tag(&mut self, name: Reference, tag: &str, images: &[&Digest]) -> Result<()> {
         if let Some(known) = self.by_name.get(&name) {
-            let known = self.entries[*known].digest;
-            return if self.holders_of(images).any(|holder| holder == known) {
-                Ok(())
-            } else {
-                Err(name_given_twice(self.graph, tag))
-            };
+            let mut known = known.iter().map(|entry| self.entries[*entry].digest);
+            if known.any(|known| self.holders_of(images).any(|holder| holder == known)) {
+                return Ok(());
+            }
+            if !self.graph.is_root_synthesized {
+                return Err(name_given_twice(self.graph, tag));
+            }
         }
         if let Some(entry) = self.entry_of(images) {
             self.entries[entry].names.push(name.clone());
-            self.by_name.insert(name, entry);
+            self.by_name.entry(name).or_default().push(entry);
         }
         Ok(())
     }
@@ -257,7 +260,8 @@ impl<'a> Join<'a> {
     }
 }
 
-fn name_given_twice(graph: &Graph, tag: &str) -> Error {
+/// The error for a name that readers give to different images.
+pub(crate) fn name_given_twice(graph: &Graph, tag: &str) -> Error {
     let what = format!("the name {} to different images", escape(tag));
     if !graph.is_root_synthesized {
         return disagreement(format!("they give {what}"));

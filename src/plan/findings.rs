@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Hint, escape};
 use crate::graph::Missing;
+use crate::graph::pointer::Pointer;
 use crate::image::Reference;
 use crate::image::media_type::Kind;
 use crate::location::Location;
-use crate::plan::Finding;
-use crate::plan::entries::bad_name_of;
+use crate::plan::entries::{NamedEntry, bad_name_of};
 use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::rules::FindingRule;
+use crate::plan::{Finding, ImageChoice};
 
 impl Planner<'_> {
     /// Everything worth reporting about the output.
@@ -24,6 +25,7 @@ impl Planner<'_> {
         let documents: Vec<InputDocument<'_>> = self.documents_after().collect();
         findings.extend(self.preserved_findings());
         self.unnamed(&mut findings);
+        findings.extend(self.name_findings.iter().cloned());
         self.bad_names(&mut findings);
         self.missing(&mut findings);
         self.about_layers(&documents, &mut findings);
@@ -65,11 +67,14 @@ impl Planner<'_> {
 
     fn unnamed(&self, findings: &mut Vec<Finding>) {
         let root = &self.graph.root;
-        for entry in self.entries.iter().filter(|entry| entry.names.is_empty()) {
+        let is_unnamed = |entry: &&NamedEntry<'_>| entry.names.is_empty() && !entry.has_false_name;
+        for entry in self.entries.iter().filter(is_unnamed) {
             let pointer = root.pointers.get(entry.position);
+            let stated = pointer.filter(|_| !entry.loses_name);
+            let what = stated.map_or_else(without_name, unnamed);
             findings.push(FindingRule::UnnamedImage.finding(
                 pointer.map(|pointer| root.location_of(pointer)),
-                format!("the image {} has no name: docker loads it untagged, and ctr drops it without --digests", entry.digest),
+                format!("the image {} {what}", entry.digest),
                 Some(Hint::NameImage),
             ));
         }
@@ -126,6 +131,31 @@ impl Planner<'_> {
             });
         }
     }
+}
+
+/// What engines do with an image whose entry has no name.
+fn unnamed(pointer: &Pointer) -> String {
+    let Some(ref_name) = pointer.ref_name.as_deref().filter(|name| !name.is_empty()) else {
+        return without_name();
+    };
+    let is_id = matches!(ref_name.parse(), Ok(ImageChoice::Digest(_)));
+    if pointer.image_name.is_none() && is_id {
+        return format!(
+            "has an image ID, {}, and no name: Docker with a graph driver loads it untagged, and containerd uses the ID as a name",
+            escape(ref_name)
+        );
+    }
+    if let Some(tag) = pointer.bare_tag() {
+        return format!(
+            "has only the tag {} and no name: Docker with a graph driver loads it untagged, Docker with the containerd image store, the default since Docker 29, does not list it and runs only its digest, and ctr adds a prefix",
+            escape(tag)
+        );
+    }
+    without_name()
+}
+
+fn without_name() -> String {
+    "has no name: docker loads it untagged, and ctr drops it without --digests".to_owned()
 }
 
 fn unknown_types(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {

@@ -55,7 +55,8 @@ impl<'a> Planner<'a> {
         let changed = self.documents.iter().rev().filter_map(|input| {
             let before = &input.document.digest;
             let new = self.rewritten.documents.get(before)?;
-            if is_docker_archive && self.graph.synthesized.contains_key(before) {
+            let is_new = is_docker_archive && self.graph.synthesized.contains_key(before);
+            if is_new || self.graph.is_nested(before) {
                 return None;
             }
             Some(DigestChange {

@@ -1,6 +1,6 @@
 //! The phases of planning, and what each leaves for the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result, escape};
 use crate::graph::document::Document;
@@ -16,7 +16,7 @@ use crate::plan::preserve::{self, Preserved};
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
-use crate::plan::{Change, Form, NewLayers, Plan, PlanOptions, Summary, Transcode};
+use crate::plan::{Change, Finding, Form, NewLayers, Plan, PlanOptions, Summary, Transcode};
 
 /// An unfinished plan: each phase is a method, in a module of its own, that fills in its field and adds
 /// its changes.
@@ -32,6 +32,10 @@ pub(crate) struct Planner<'a> {
     /// The graph's documents without the root, children first.
     pub(crate) documents: Vec<InputDocument<'a>>,
     pub(crate) changes: Vec<Change>,
+    /// Findings about names that are not in the output.
+    pub(crate) name_findings: Vec<Finding>,
+    /// The entries of the root, by position, whose annotations no longer name them.
+    pub(crate) nameless: BTreeSet<usize>,
     /// The entries of the index that lead to images.
     pub(crate) entries: Vec<NamedEntry<'a>>,
     /// What is left out.
@@ -82,6 +86,8 @@ impl<'a> Planner<'a> {
             host: request.host,
             layers,
             changes: Vec::new(),
+            name_findings: Vec::new(),
+            nameless: BTreeSet::new(),
             entries: Vec::new(),
             selection: Selection::default(),
             decisions: Decisions::default(),
@@ -101,14 +107,19 @@ impl<'a> Planner<'a> {
         preserve::check(self.options)?;
         self.entries = entries::join(self.graph)?;
         self.report_resolved();
+        let had_images = !self.entries.is_empty();
         self.select()?;
+        self.refuse_nothing_left(had_images)?;
         self.refuse_faults()?;
+        self.separate_names()?;
         self.rename()?;
         self.decide()?;
         self.refuse_faults()?;
+        self.rewrite_documents()?;
+        self.drop_false_names();
         self.annotate();
         self.describe()?;
-        self.rewrite()?;
+        self.rewrite_root()?;
         let docker_manifest = self.docker_manifest()?;
         self.leave_out_extra_entries();
         let oci_layout = self.oci_layout()?;
@@ -165,11 +176,28 @@ impl<'a> Planner<'a> {
             let change = Rule::IndexAdded.change(RootName::Index, None, Some(after));
             self.changes.push(change);
         }
-        for pointer in &graph.root.pointers {
-            if graph.synthesized.contains_key(&pointer.digest) && graph.docker_archive.is_some() {
-                let location = graph.root.location_of(pointer);
-                let after = Some(pointer.digest.to_string());
-                let change = Rule::ManifestAdded.change(location, None, after);
+        let nested = graph.nested.iter();
+        let nested = nested.filter_map(|nested| graph.document(&nested.digest));
+        for document in std::iter::once(&graph.root).chain(nested) {
+            for pointer in &document.pointers {
+                let digest = &pointer.digest;
+                if graph.docker_archive.is_some()
+                    && graph.synthesized.contains_key(digest)
+                    && !graph.is_nested(digest)
+                {
+                    let location = document.location_of(pointer);
+                    let after = Some(digest.to_string());
+                    let change = Rule::ManifestAdded.change(location, None, after);
+                    self.changes.push(change);
+                }
+            }
+        }
+        for nested in &graph.nested {
+            for named in &nested.names {
+                let before = format!("{} entries named {}", named.entries, escape(&named.name));
+                let after = format!("an index of {}", nested.platforms.join(", "));
+                let location = named.location.clone();
+                let change = Rule::PlatformsNested.change(location, Some(before), Some(after));
                 self.changes.push(change);
             }
         }

@@ -2,10 +2,11 @@
 
 use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::image::Reference;
-use crate::plan::Severity;
+use crate::location::Role;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
 use crate::plan::rules::Rule;
+use crate::plan::{Change, Severity};
 
 impl Planner<'_> {
     /// Gives images the requested names. Entries that become superfluous are left out.
@@ -19,18 +20,50 @@ impl Planner<'_> {
         for (old, new) in &self.options.renames {
             self.rename_one(old, new)?;
         }
+        let renamed = self.options.renames.iter().map(|(_, new)| new);
+        for name in self.options.names.iter().chain(renamed) {
+            self.check_free(name)?;
+        }
         Ok(())
     }
 
-    /// Leaves an entry of the index out, which had that name.
-    fn leave_out(&mut self, position: usize, name: Option<&Reference>) {
-        if let Some(pointer) = self.graph.root.pointers.get(position)
-            && self.selection.root.insert(position)
-        {
+    /// Leaves an entry of the index out, which had that name. Returns the change, if there is one.
+    pub(crate) fn leave_out(
+        &mut self,
+        position: usize,
+        name: Option<&Reference>,
+    ) -> Option<Change> {
+        let pointer = self.graph.root.pointers.get(position)?;
+        let is_new = self.selection.root.insert(position);
+        is_new.then(|| {
             let location = self.graph.root.location_of(pointer);
             let change = Rule::NameEntry.change(location, name.map(Reference::full), None);
-            let change = change.with_severity(Severity::Warns).requested();
-            self.changes.push(change);
+            change.with_severity(Severity::Warns)
+        })
+    }
+
+    /// Refuses a name that something else than an image has, such as an artifact.
+    fn check_free(&self, name: &Reference) -> Result<()> {
+        let mut pointers = self.graph.root.pointers.iter().enumerate();
+        let other = pointers.find(|(position, pointer)| {
+            pointer.role == Role::Manifests
+                && pointer.name().as_ref() == Some(name)
+                && !self.selection.root.contains(position)
+                && !self.nameless.contains(position)
+                && self.entries.iter().all(|entry| entry.position != *position)
+        });
+        match other {
+            None => Ok(()),
+            Some((_, pointer)) => Err(Error::new(
+                Code::NameTaken,
+                format!(
+                    "cannot name an image {}: {} has that name",
+                    name.familiar(),
+                    self.graph.root.location_of(pointer)
+                ),
+            )
+            .with_location(self.graph.root.location_of(pointer))
+            .with_found(name.familiar())),
         }
     }
 
@@ -62,7 +95,8 @@ impl Planner<'_> {
             .with_hint(Hint::ChooseImage));
         }
         for entry in self.entries.split_off(1) {
-            self.leave_out(entry.position, entry.names.first());
+            let change = self.leave_out(entry.position, entry.names.first());
+            self.changes.extend(change.map(Change::requested));
         }
         for entry in &mut self.entries {
             entry.is_renamed = true;
@@ -125,7 +159,8 @@ impl Planner<'_> {
         entry.names.retain(|name| name != old);
         if entry.names.is_empty() {
             let superfluous = entries.remove(holder);
-            self.leave_out(superfluous.position, Some(old));
+            let change = self.leave_out(superfluous.position, Some(old));
+            self.changes.extend(change.map(Change::requested));
         }
         Ok(())
     }

@@ -42,12 +42,12 @@ pub(crate) struct NewDocument {
 }
 
 impl Planner<'_> {
-    /// Carries out all decisions. For a patch, a document that becomes shorter than the one there is
-    /// padded to its length.
+    /// Carries out the decisions for all documents but the root, whose names may depend on the digests of the
+    /// others. For a patch, a document that becomes shorter than the one there is padded to its length.
     ///
     /// # Errors
     /// A document would become larger than readers accept.
-    pub(crate) fn rewrite(&mut self) -> Result<()> {
+    pub(crate) fn rewrite_documents(&mut self) -> Result<()> {
         let mut out = Output {
             documents: BTreeMap::new(),
             left_out: &self.selection.left_out,
@@ -78,6 +78,20 @@ impl Planner<'_> {
             };
             out.documents.insert(&document.digest, new);
         }
+        self.rewritten.documents = out.documents;
+        Ok(())
+    }
+
+    /// Carries out the decisions for the root.
+    ///
+    /// # Errors
+    /// It would become larger than readers accept.
+    pub(crate) fn rewrite_root(&mut self) -> Result<()> {
+        let mut out = Output {
+            documents: std::mem::take(&mut self.rewritten.documents),
+            left_out: &self.selection.left_out,
+            changes: &mut self.changes,
+        };
         let root = &self.graph.root;
         let (text, _) = out.rewrite(root, &self.decisions.root);
         let text = text.unwrap_or_else(|| root.text.clone());
@@ -184,7 +198,8 @@ impl Output<'_, '_> {
             }
             self.follow_child(document, pointer, &mut edits);
             let set = self.current(&decision.annotations, &pointer.digest);
-            let untrue = self.follow_links(document, pointer, &set, &mut edits);
+            let mut untrue = self.follow_links(document, pointer, &set, &mut edits);
+            untrue.extend(&decision.removed_annotations);
             if !set.is_empty() || !untrue.is_empty() {
                 let descriptor = View::at(text, &pointer.places.descriptor);
                 edits.extend(annotate(&formatting, descriptor, &set, &untrue));

@@ -172,23 +172,39 @@ rules! {
     ImageName = {
         name: "image-name",
         severity: Breaks,
-        what: "The full name is added as an annotation, or replaces one that is not a valid image name.",
-        why: "docker and containerd read the name from this annotation",
+        what: "The full name is added as an annotation, or replaces one that is invalid or not complete.",
+        why: "docker and containerd read the name from this annotation, and docker does not find an image under an incomplete name",
         whose: "readers, which do not agree on a single annotation",
         threads: ["containers/common#853", "containers/podman#12560", "apple/containerization#369"],
     };
     RefName = {
         name: "ref-name",
         severity: Warns,
-        what: "The tag is added as an annotation.",
+        what: "The tag is added as an annotation, or replaces a name with an old digest.",
         why: "podman and skopeo read the name from this annotation",
         whose: "readers, which do not agree on a single annotation",
         threads: ["containers/common#853", "containers/podman#12560"],
     };
+    NameRemoved = {
+        name: "name-removed",
+        severity: Warns,
+        what: "A name that several images have is removed from all but the last one.",
+        why: "docker and containerd give the name to the last image that has it",
+        whose: "tools that do not check the names in an archive",
+        threads: [],
+    };
+    PlatformsNested = {
+        name: "platforms-nested",
+        severity: Breaks,
+        what: "Images with one name but different platforms are moved into an index of that name.",
+        why: "an engine keeps one image for each name, and would use the last one on every machine",
+        whose: "tools that list platforms side by side",
+        threads: [],
+    };
     NameEntry = {
         name: "name-entry",
         severity: Breaks,
-        what: "An index entry is added for a name that only manifest.json has, or removed if its name was replaced.",
+        what: "An index entry is added for a name that only manifest.json has, or removed if its name was replaced or another entry of the image has it.",
         why: "readers of the index do not see a name that only manifest.json has",
         whose: "nobody's: an index entry has one name",
         threads: [],

@@ -184,9 +184,10 @@ fn other_images<'a>(
                 .iter()
                 .find(|entry| entry.digest == digest || is_sole_image(graph, entry, digest))
                 .map(|entry| entry.digest),
+            // Of several images with one name, it stays with the last.
             ImageChoice::Name(name) => entries
                 .iter()
-                .find(|entry| entry.names.contains(name))
+                .rfind(|entry| entry.names.contains(name))
                 .map(|entry| entry.digest),
         };
         match found {

@@ -383,11 +383,10 @@ impl Check<'_> {
                 self.fault(&at, "has an image name and no ref name");
             }
             let digest = entry["digest"].as_str().unwrap_or_default().to_owned();
-            if let Some(other) = self.facts.names.insert(image.clone(), digest.clone())
-                && other != digest
-            {
-                self.fault(&at, format!("{image} names two images"));
-            }
+            self.facts.names.insert(image, digest);
+        }
+        for name in repeated_names(self.contents) {
+            self.fault("the names", format!("{name} is there twice"));
         }
     }
 
@@ -478,6 +477,37 @@ impl Check<'_> {
             );
         }
     }
+}
+
+/// The names that several entries of `index.json` have, and the tags that are in `manifest.json` more than once.
+pub(crate) fn repeated_names(contents: &Contents) -> Vec<String> {
+    let index = contents.json("index.json");
+    let name = |entry: &Value| {
+        let annotation = |key: &str| entry["annotations"][key].as_str().map(str::to_owned);
+        let keys = [
+            "io.containerd.image.name",
+            "org.opencontainers.image.ref.name",
+        ];
+        let mut stated = keys.into_iter().filter_map(annotation);
+        stated.find(|name| !name.is_empty())
+    };
+    // In cosign's layouts, evidence has the name of its image.
+    let entries = list(&index, "manifests").filter(|entry| entry["annotations"]["kind"].is_null());
+    let mut names: Vec<String> = entries.filter_map(name).collect();
+    let mut tags = Vec::new();
+    if contents.has("manifest.json") {
+        let document = contents.json("manifest.json");
+        for item in document.as_array().into_iter().flatten() {
+            tags.extend(list(item, "RepoTags").map(|tag| tag.to_string()));
+        }
+    }
+    let mut repeated = Vec::new();
+    for names in [&mut names, &mut tags] {
+        names.sort();
+        let pairs = names.windows(2).filter(|pair| pair[0] == pair[1]);
+        repeated.extend(pairs.map(|pair| pair[0].clone()));
+    }
+    repeated
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {

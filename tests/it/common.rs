@@ -11,6 +11,7 @@ pub(crate) mod faults;
 pub(crate) mod forms;
 pub(crate) mod judged;
 pub(crate) mod links;
+pub(crate) mod mutations;
 pub(crate) mod piped;
 pub(crate) mod placed;
 pub(crate) mod random;

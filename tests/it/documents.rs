@@ -105,7 +105,7 @@ fn root_files_that_are_not_json_are_named() {
     );
     fails(
         "list",
-        &with(b"[]", None),
+        &with(b"[1]", None),
         "invalid-document",
         &["index.json is not a JSON object"],
     );
@@ -128,8 +128,7 @@ fn root_files_that_are_not_json_are_named() {
         &["index.json"],
     );
     for text in [
-        &b"null"[..],
-        b"{}",
+        &b"{\"a\":1}"[..],
         b"[{}]",
         b"[1]",
         b"[{\"Config\":1}]",

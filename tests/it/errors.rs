@@ -16,6 +16,7 @@ use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
     Image, Layer, Layout, OCI_GZIP, gzip, named, right_image, right_layout,
 };
+use crate::common::evidence::attestation;
 use crate::common::faults::{faults, odd_layer};
 use crate::common::runner::Sandbox;
 use crate::common::{repository, sha256};
@@ -230,6 +231,16 @@ fn inside(sandbox: &Sandbox) -> Result<()> {
     Fix::new().run(input, output).map(drop)
 }
 
+/// The last attestation is removed.
+fn nothing(sandbox: &Sandbox) -> Result<()> {
+    let mut layout = Layout::new();
+    let image = layout.image(&right_image());
+    let about = attestation(&mut layout, &image);
+    layout.root(vec![about]);
+    sandbox.put("in.tar", layout.tar());
+    with(sandbox, Fix::new().drop_attestations(true))
+}
+
 fn closed(sandbox: &Sandbox) -> Result<()> {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -266,12 +277,13 @@ fn leave_journal(sandbox: &Sandbox) {
 
 /// All other errors.
 #[rustfmt::skip]
-const RUNS: [(&str, Run, Code, &str); 22] = [
+const RUNS: [(&str, Run, Code, &str); 23] = [
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
     ("no docker type", |s| with(s, Fix::new().media_types(MediaTypes::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),
     ("platform", |s| with(s, Fix::new().docker_platform("linux/s390x".parse().unwrap())), Code::PlatformNotFound, "expected linux/s390x found linux/amd64"),
     ("image", |s| with(s, Fix::new().image(ImageChoice::Number(3))), Code::ImageNotFound, "expected number 3 found 1: one:1, 2: two:1"),
     ("renamed", |s| with(s, Fix::new().rename(name("three:1"), name("four:1"))), Code::ImageNotFound, "expected three:1 found one:1, two:1"),
+    ("nothing", nothing, Code::NothingLeft, ""),
     ("several", |s| with(s, Fix::new().name(name("app:v1"))), Code::SeveralImages, "found one:1, two:1"),
     ("taken", |s| with(s, Fix::new().rename(name("one:1"), name("two:1"))), Code::NameTaken, "found two:1"),
     ("passed", passed, Code::NeedsFile, "path the input"),

@@ -435,6 +435,40 @@ fn many_names_of_many_images_need_little_memory() {
 }
 
 #[test]
+fn many_shared_names_need_little_memory() {
+    let mut layout = Layout::new();
+    let images = ["amd64", "arm64"].map(|architecture| {
+        let layer = Layer::gzip(OCI_GZIP, architecture);
+        let image = Image::oci(vec![layer]).architecture(architecture);
+        on(layout.image(&image), "linux", architecture)
+    });
+    let other = layout.image(&right_image());
+    let about = (0..2_000).map(|n| {
+        let about = layout.document(
+            OCI_INDEX,
+            &json!({"schemaVersion": 2, "manifests": [], "n": n}),
+        );
+        annotated(
+            about,
+            &[(
+                "vnd.docker.reference.digest",
+                images[0]["digest"].as_str().unwrap(),
+            )],
+        )
+    });
+    let mut entries: Vec<Value> = about.collect();
+    for n in 0..2_000 {
+        let name = format!("docker.io/library/app:v{n}");
+        entries.extend(images.iter().map(|image| named(image.clone(), &name)));
+        let name = format!("docker.io/library/other:v{n}");
+        entries.extend([&images[0], &other].map(|image| named(image.clone(), &name)));
+    }
+    layout.root(entries);
+    let sandbox = Sandbox::new();
+    bounded(&sandbox, &layout.tar()).exits(0);
+}
+
+#[test]
 fn many_images_need_little_memory() {
     let mut layout = Layout::new();
     let layer = Layer::gzip("application/vnd.docker.image.rootfs.diff.tar.gzip", "one");

@@ -70,6 +70,7 @@ impl Wording for Words {
             Hint::ChooseMissing => {
                 "use --missing keep to ignore it, or --missing prune to remove whatever needs it"
             }
+            Hint::KeepAttestations => "omit --attestations drop",
             Hint::DropAttestations => "remove attestations with --attestations drop",
             Hint::ChooseImageOrOciTypes => {
                 "choose an image with --image, or omit --oci-mediatypes=false"

@@ -45,7 +45,7 @@ rules! {
         name: "unnamed-image",
         severity: Breaks,
         what: "An image has no name.",
-        why: "docker loads it untagged, and ctr drops it without --digests",
+        why: "docker loads it untagged, and ctr drops it without --digests; with a tag alone, Docker with the containerd image store does not list it",
         whose: "whoever saved the image without a name",
         threads: ["moby/moby#45416", "moby/buildkit#1949", "docker/buildx#1659"],
     };
@@ -56,6 +56,22 @@ rules! {
         why: "docker refuses an archive with such a name",
         whose: "tools that do not complete or check names",
         threads: ["moby/moby#12968", "google/go-containerregistry#890", "spiffe/spire#6515"],
+    };
+    SharedName = {
+        name: "shared-name",
+        severity: Warns,
+        what: "Several images that are not platforms of one image have the same name.",
+        why: "docker and containerd give the name to the last one, skopeo to the first",
+        whose: "tools that do not check the names in an archive",
+        threads: [],
+    };
+    StaleDigestName = {
+        name: "stale-digest-name",
+        severity: Warns,
+        what: "A name has a digest that is not the image's, for example because its manifest was rewritten.",
+        why: "the name promises content that the archive does not have under it",
+        whose: "nobody's: a digest changes with its document",
+        threads: [],
     };
     MissingManifest = {
         name: "missing-manifest",

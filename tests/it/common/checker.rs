@@ -5,7 +5,9 @@ use std::path::Path;
 use super::contents::Contents;
 use super::shared::checker::{check_form, judge_types};
 
-pub(crate) use super::shared::checker::{Facts, check_output, familiar, judge, judge_contents};
+pub(crate) use super::shared::checker::{
+    Facts, check_output, familiar, judge, judge_contents, repeated_names,
+};
 
 /// Checks the output of a stream. Panics with all faults.
 #[track_caller]

@@ -21,6 +21,16 @@ impl Random {
         (self.next() >> 56) as u8
     }
 
+    /// A number below `count`, which is not 0.
+    pub(crate) fn index(&mut self, count: usize) -> usize {
+        ((self.next() >> 33) % count as u64) as usize
+    }
+
+    /// One of the items, if there are any.
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        (!items.is_empty()).then(|| &items[self.index(items.len())])
+    }
+
     /// A time below the limit.
     pub(crate) fn below(&mut self, limit: Duration) -> Duration {
         limit.mul_f64((self.next() >> 40) as f64 / (1_u64 << 24) as f64)

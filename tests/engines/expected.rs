@@ -29,11 +29,12 @@ pub(crate) enum Reason {
     V,
     W,
     X,
+    Y,
 }
 
 impl Reason {
     /// In the order in which a message is searched for them: the most specific phrase first.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::W,
         Self::X,
         Self::A,
@@ -55,6 +56,7 @@ impl Reason {
         Self::T,
         Self::U,
         Self::V,
+        Self::Y,
     ];
 
     /// What the engine's message contains; `…` stands for anything in between.
@@ -80,6 +82,7 @@ impl Reason {
             Self::U => "executable file …not found",
             Self::V => "Digest did not match, expected",
             Self::X => "size mismatch",
+            Self::Y => "no command specified",
             Self::W => "supported image formats…invalid tar header",
         }
     }
@@ -130,6 +133,9 @@ impl Reason {
             Self::X => {
                 "The layer is a symbolic link, and the engine uses the link's length as the layer's."
             }
+            Self::Y => {
+                "`index.json` lists a referrer without a name, which the engine loads as an image without a name. The image itself runs."
+            }
         }
     }
 
@@ -138,6 +144,7 @@ impl Reason {
         match self {
             Self::A => &["--for", "docker@20.10"],
             Self::I => &["--name", "example.com/named:v1"],
+            Self::Y => &["--attestations", "drop"],
             Self::M => &["--missing", "prune"],
             Self::V | Self::W => &["--for", "podman"],
             _ => &[],
@@ -225,6 +232,12 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         why: "An index that lists platforms whose blobs are elsewhere is valid and is left unchanged. Without `--all`, skopeo copies the platform that is in the archive.",
     },
     Exception {
+        reason: Reason::Y,
+        columns: &[Column::Docker26Containerd],
+        archives: &["oci-flat-referrer"],
+        why: "The referrer belongs to the image and stays where Docker 29 and containerd look for it.",
+    },
+    Exception {
         reason: Reason::W,
         columns: &[Column::Podman4],
         archives: &["oci-zstd-skippable-frame"],
@@ -279,6 +292,7 @@ pub(crate) const SHAPES: &[(&str, &str)] = &[
     ("oci-zstd-called-gzip",     "A . . . . . . . ."),
     ("oci-zstd-skippable-frame", "A . . . . W V . V"),
     ("mixed-oci-layers",         ". . . . . . . E ."),
+    ("oci-flat-referrer",        ". . Y . . . . H ."),
     ("docker25-no-layers",       ". . D D D U U . ."),
     ("docker25-wrong-order",     ". . Q Q Q . . . ."),
     ("docker25-manifests-null",  ". . P P P . . H ."),

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
-    DOCKER_CONFIG, DOCKER_MANIFEST, Layout, OCI_CONFIG, OCI_GZIP, OCI_MANIFEST, OCI_TAR, OCI_ZSTD,
-    gzip, named, zstd,
+    DOCKER_CONFIG, DOCKER_MANIFEST, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR,
+    OCI_ZSTD, annotated, gzip, index, named, zstd,
 };
 use crate::common::contents::Contents;
 use crate::common::{fixture, sha256};
@@ -93,6 +93,49 @@ impl Real {
     /// An archive that is right.
     fn right(&self) -> Layout {
         self.dual(OCI, &self.layers(OCI_GZIP, gzip), |_| ())
+    }
+
+    /// What Docker 29 saves: `index.json` lists the signature of an attestation beside the image, without a name.
+    fn with_flat_referrer(&self) -> Layout {
+        let mut layout = self.right();
+        let root = layout.index.as_deref().expect("an index");
+        let root: Value = serde_json::from_slice(root).expect("an index");
+        let mut image = root["manifests"][0].clone();
+        image
+            .as_object_mut()
+            .expect("a descriptor")
+            .remove("annotations");
+        let mut about = |layer: &str, kind: &str, subject: &Value| {
+            let config = layout.blob("application/vnd.oci.empty.v1+json", "{}");
+            let layer = layout.blob(layer, json!({"about": kind}).to_string());
+            let manifest = json!({
+                "schemaVersion": 2,
+                "mediaType": OCI_MANIFEST,
+                "artifactType": kind,
+                "config": config,
+                "layers": [layer],
+                "subject": subject,
+            });
+            layout.document(OCI_MANIFEST, &manifest)
+        };
+        let attestation = "application/vnd.docker.attestation.manifest.v1+json";
+        let attestation = about("application/vnd.in-toto+json", attestation, &image);
+        let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+        let bundle = about(bundle, bundle, &attestation);
+        let digest =
+            |descriptor: &Value| descriptor["digest"].as_str().expect("a digest").to_owned();
+        let subject = digest(&attestation);
+        let bundle = annotated(bundle, &[("io.containerd.manifest.subject", &subject)]);
+        let links = [
+            ("vnd.docker.reference.type", "attestation-manifest"),
+            ("vnd.docker.reference.digest", &digest(&image)),
+        ];
+        let mut attestation = annotated(attestation, &links);
+        attestation["platform"] = json!({"architecture": "unknown", "os": "unknown"});
+        image["platform"] = json!({"architecture": "amd64", "os": "linux"});
+        let list = layout.document(OCI_INDEX, &index(OCI_INDEX, vec![image, attestation]));
+        layout.root(vec![named(list, NAME), bundle]);
+        layout
     }
 
     /// What Docker 25 saves, with a fault in the manifest.
@@ -215,6 +258,7 @@ pub(crate) fn shapes() -> Vec<Shape> {
         shape("oci-zstd-called-gzip", "zstd layers with the media type of gzip", labelled(OCI_GZIP, &|plain| zstd(plain)).tar()),
         shape("oci-zstd-skippable-frame", "zstd layers that begin with a skippable frame", labelled(OCI_ZSTD, &skippable).tar()),
         shape("mixed-oci-layers", "a Docker manifest of OCI layers", mixed.tar()),
+        shape("oci-flat-referrer", "a signature of an attestation beside the image in `index.json`, without a name", real.with_flat_referrer().tar()),
         shape("docker25-no-layers", "a manifest without layers", no_layers.tar()),
         shape("docker25-wrong-order", "layers in the wrong order", wrong_order.tar()),
         shape("docker25-manifests-null", "`\"manifests\": null` in `index.json`", null.tar()),

@@ -25,6 +25,8 @@ pub(super) struct Proof<'a> {
     layer: &'a LayerProof,
     /// Those that other images state for the same layer.
     others: &'a [LayerProof],
+    /// The diff IDs of all layers, to say which of them a layer has instead.
+    all: &'a [LayerProof],
     /// The layer's length in bytes.
     len: u64,
     limits: Limits,
@@ -54,6 +56,7 @@ impl<'a> Proof<'a> {
             [layer, others @ ..] if is_verified => Some(Proof {
                 layer,
                 others,
+                all: &plan.proofs,
                 len: entry.len,
                 limits: options.limits,
             }),
@@ -74,11 +77,8 @@ impl<'a> Proof<'a> {
 
     /// Compares with the digest of what the layer decompresses to.
     pub(super) fn check(&self, found: &Digest) -> Result<()> {
-        for proof in [self.layer].into_iter().chain(self.others) {
-            let name = BlobName::Document(&proof.location);
-            check_diff_id(name, &proof.diff_id, found, proof.inside)?;
-        }
-        Ok(())
+        let mut proofs = [self.layer].into_iter().chain(self.others);
+        proofs.try_for_each(|proof| check_proof(proof, found, self.all))
     }
 
     /// Verifies a layer that is in memory.
@@ -90,6 +90,31 @@ impl<'a> Proof<'a> {
             true
         })?;
         self.check(&hasher.finish())
+    }
+}
+
+/// The same for one layer. `all` are the diff IDs of all layers.
+pub(super) fn check_proof(proof: &LayerProof, found: &Digest, all: &[LayerProof]) -> Result<()> {
+    let name = BlobName::Document(&proof.location);
+    if *found == proof.diff_id.0 {
+        return Ok(());
+    }
+    // The layers may be in the wrong order.
+    match all.iter().find(|other| other.diff_id.0 == *found) {
+        None => check_diff_id(name, &proof.diff_id, found, proof.inside),
+        Some(other) => {
+            let error = Error::new(
+                Code::DiffIdMismatch,
+                format!(
+                    "{name} decompresses to {found}, which is the diff ID of {}, but its own diff ID is {}",
+                    other.location, proof.diff_id
+                ),
+            )
+            .with_expected(&proof.diff_id)
+            .with_found(found)
+            .with_hint(Hint::BuildRefusedAgain);
+            Err(name.place(error))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::decode::Compressed;
-use super::proof::{BLOCK, Proof, check_diff_id};
+use super::proof::{BLOCK, Proof, check_proof};
 use super::sequence::Sequence;
 use super::target::Target;
 use super::verified::{Expected, Pieces};
@@ -142,11 +142,8 @@ impl<'a, W: Write + Send> StreamSink<'a, W> {
         // What is not compressed was only hashed.
         let decoded = self.decoded.remove(digest);
         let found = decoded.unwrap_or_else(|| Ok(digest.clone()))?;
-        for proof in proofs {
-            let name = BlobName::Document(&proof.location);
-            check_diff_id(name, &proof.diff_id, &found, proof.inside)?;
-        }
-        Ok(())
+        let mut proofs = proofs.iter();
+        proofs.try_for_each(|proof| check_proof(proof, &found, &plan.proofs))
     }
 
     fn directory(&mut self, name: &str) -> Result<()> {

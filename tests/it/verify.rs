@@ -192,7 +192,11 @@ fn layers_in_the_wrong_order_are_found_at_the_level_full() {
     swapped[1].diff_id.clone_from(&layers[0].diff_id);
     let bytes = layout(swapped).tar();
     written(&bytes, &[]);
-    fails_with("order", &bytes, &FULL, "diff-id-mismatch", &[]);
+    let parts = ["which is the diff ID of index.json, manifests[0], layers["];
+    fails_with("order", &bytes, &FULL, "diff-id-mismatch", &parts);
+    let piped = stream(&bytes, &FULL).json();
+    let message = piped["error"]["message"].as_str().unwrap();
+    assert!(message.contains(parts[0]), "{message}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::Result;
+use crate::error::{Code, Error, Hint, Result};
 use crate::image::{Content, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::location::{self, Location};
@@ -81,6 +81,23 @@ pub struct Missing {
     pub is_child: bool,
     /// Whether the content may be fetched elsewhere.
     pub is_expected: bool,
+}
+
+impl Missing {
+    /// The error if no image is complete without the content.
+    pub(crate) fn no_complete_image(&self) -> Error {
+        Error::new(
+            Code::MissingBlob,
+            format!(
+                "{} is missing: {} is not in the archive, and no image is complete without it",
+                self.location,
+                self.digest.blob_name()
+            ),
+        )
+        .with_location(&self.location)
+        .with_entry(self.digest.blob_name())
+        .with_hint(Hint::SaveAgain)
+    }
 }
 
 impl Graph {

@@ -170,16 +170,6 @@ fn require_a_whole_image(graph: &Graph) -> Result<()> {
         .find(|missing| missing.is_child != has_images && !missing.is_expected);
     match missing {
         None => Ok(()),
-        Some(missing) => Err(Error::new(
-            Code::MissingBlob,
-            format!(
-                "{} is missing: {} is not in the archive, and no image is complete without it",
-                missing.location,
-                missing.digest.blob_name()
-            ),
-        )
-        .with_location(&missing.location)
-        .with_entry(missing.digest.blob_name())
-        .with_hint(Hint::SaveAgain)),
+        Some(missing) => Err(missing.no_complete_image()),
     }
 }

@@ -174,17 +174,20 @@ fn says_the_same(old: &[DockerArchiveItem], items: &[Item<'_>]) -> bool {
         })
 }
 
-/// What an item of the input says, if it names files by their digests.
+/// What an item of the input says, if it names files by their digests and states no name twice.
 fn statement(item: &DockerArchiveItem) -> Option<Statement<'_>> {
     let layers = item
         .layers
         .iter()
         .map(|entry| Digest::from_blob_name(entry));
+    let tags: BTreeSet<&String> = item.repo_tags.iter().collect();
+    let is_plain = tags.len() == item.repo_tags.len();
     Some((
         Digest::from_blob_name(&item.config)?,
         layers.collect::<Option<_>>()?,
-        item.repo_tags.iter().collect(),
+        tags,
     ))
+    .filter(|_| is_plain)
 }
 
 /// What a reader of the same images sees change.

@@ -1,12 +1,12 @@
 //! What ocify cannot fix, and what a user should know.
 
 mod layers;
+mod missing;
 mod referrers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Hint, escape};
-use crate::graph::Missing;
 use crate::graph::pointer::Pointer;
 use crate::image::Reference;
 use crate::image::media_type::Kind;
@@ -102,33 +102,6 @@ impl Planner<'_> {
                 escape(bad.name)
             );
             findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(hint)));
-        }
-    }
-
-    fn missing(&self, findings: &mut Vec<Finding>) {
-        let is_needed = |missing: &&Missing| !self.selection.left_out.contains(&missing.digest);
-        for missing in self.graph.missing.iter().filter(is_needed) {
-            let location = Some(missing.location.clone());
-            let digest = &missing.digest;
-            findings.push(if missing.is_expected {
-                FindingRule::AbsentContent.finding(
-                    location,
-                    format!("{digest} is not in the archive and may be fetched from elsewhere"),
-                    None,
-                )
-            } else if missing.is_child {
-                FindingRule::MissingManifest.finding(
-                    location,
-                    format!("the index lists {digest}, which is not in the archive; readers that require all platforms refuse the archive"),
-                    Some(Hint::SaveAllPlatforms),
-                )
-            } else {
-                FindingRule::MissingBlob.finding(
-                    location,
-                    format!("{digest} is not in the archive, and an image that needs it does not load"),
-                    None,
-                )
-            });
         }
     }
 }

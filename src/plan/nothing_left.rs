@@ -1,6 +1,7 @@
 //! Requests that would leave nothing of the input.
 
 use crate::error::{Code, Error, Hint, Result};
+use crate::image::Digest;
 use crate::location::Role;
 use crate::plan::MissingPolicy;
 use crate::plan::planner::Planner;
@@ -11,6 +12,9 @@ impl Planner<'_> {
     /// # Errors
     /// That is what would be left.
     pub(crate) fn refuse_nothing_left(&self, had_images: bool) -> Result<()> {
+        if had_images && self.options.missing != MissingPolicy::Prune {
+            self.refuse_incomplete()?;
+        }
         let is_left = match had_images {
             true => self.entries.iter().any(|entry| !entry.images.is_empty()),
             false => self.lists_anything(),
@@ -30,6 +34,27 @@ impl Planner<'_> {
         };
         let message = format!("nothing would be left: {why}");
         Err(Error::new(Code::NothingLeft, message).with_hint(hint))
+    }
+
+    /// Refuses images of which none is complete, if others are left out: the next reader would refuse them.
+    fn refuse_incomplete(&self) -> Result<()> {
+        let mut images = self.entries.iter().flat_map(|entry| entry.images.iter());
+        let is_whole = |image: &&Digest| {
+            let facts = self.graph.manifests.get(*image);
+            facts.is_some_and(|facts| facts.is_whole)
+        };
+        let missing = &self.graph.missing;
+        let missing = missing.iter().find(|missing| {
+            !missing.is_expected
+                && !missing.is_child
+                && !self.selection.left_out.contains(&missing.digest)
+        });
+        match missing {
+            Some(missing) if !images.any(|image| is_whole(&image)) => {
+                Err(missing.no_complete_image())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn lists_anything(&self) -> bool {

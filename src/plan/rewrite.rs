@@ -179,10 +179,11 @@ impl Output<'_, '_> {
             let root = View::of_checked(text);
             edits.extend(annotate(&formatting, root, &Annotations::new(), &untrue));
         }
-        let mut dropped = BTreeSet::new();
+        let mut dropped: BTreeMap<Role, BTreeSet<usize>> = BTreeMap::new();
         for (pointer, decision) in document.pointers.iter().zip(&decision.pointers) {
             if decision.is_dropped {
-                dropped.insert(pointer.position);
+                let positions = dropped.entry(pointer.role).or_default();
+                positions.insert(pointer.position);
                 continue;
             }
             if let Some(media_type) = decision.media_type {
@@ -198,19 +199,22 @@ impl Output<'_, '_> {
             }
             self.follow_child(document, pointer, &mut edits);
             let set = self.current(&decision.annotations, &pointer.digest);
-            let mut untrue = self.follow_links(document, pointer, &set, &mut edits);
-            untrue.extend(&decision.removed_annotations);
+            let removed = &decision.removed_annotations;
+            let mut untrue = self.follow_links(document, pointer, &set, removed, &mut edits);
+            untrue.extend(removed);
             if !set.is_empty() || !untrue.is_empty() {
                 let descriptor = View::at(text, &pointer.places.descriptor);
                 edits.extend(annotate(&formatting, descriptor, &set, &untrue));
             }
         }
-        let is_list_edited = !dropped.is_empty() || !decision.copies.is_empty();
-        if is_list_edited && let Some(list) = View::of_checked(text).get(Role::Manifests.property())
-        {
-            if !dropped.is_empty() {
-                edits.extend(remove_items(list, &dropped));
+        for (role, positions) in &dropped {
+            if let Some(list) = View::of_checked(text).get(role.property()) {
+                edits.extend(remove_items(list, positions));
             }
+        }
+        if !decision.copies.is_empty()
+            && let Some(list) = View::of_checked(text).get(Role::Manifests.property())
+        {
             let copies: Vec<String> = decision
                 .copies
                 .iter()

@@ -1,24 +1,25 @@
 //! Which parts of the input the output contains: the requested images, without absent or unwanted content.
 
+mod absent;
+mod choice;
 mod closure;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::error::{Code, Error, Hint, Result, escape, show_list};
+use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::document::Document;
-use crate::graph::link::LinkKind;
 use crate::graph::pointer::Pointer;
 use crate::graph::referrers::{Listing, Referrers};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
-use crate::location::Role;
-use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
 use crate::plan::preserve;
 use crate::plan::rules::Rule;
-use crate::plan::{Change, ImageChoice, MissingPolicy};
-use closure::{Item, gone, kept_with};
+use crate::plan::{Change, MissingPolicy};
+use absent::{absent_layers, unusable};
+use choice::other_images;
+use closure::{Item, gone};
 
 /// What is left out.
 #[derive(Debug, Default)]
@@ -76,11 +77,13 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         let referrers = Referrers::new(graph);
-        let mut dropped = other_images(graph, &referrers, &self.entries, &options.images)?;
+        let others = other_images(graph, &referrers, &self.entries, &options.images)?;
+        let mut dropped = others.dropped;
         if options.missing == MissingPolicy::Error {
             refuse_missing(graph)?;
         }
-        let mut first = Vec::new();
+        let items = others.items.into_iter();
+        let mut first: Vec<_> = items.map(|item| (item, Rule::ImageChoice)).collect();
         if options.drop_attestations {
             let unwanted = attestations(graph, &referrers).into_iter();
             first.extend(unwanted.map(|item| (item, Rule::AttestationDropped)));
@@ -88,6 +91,12 @@ impl<'a> Planner<'a> {
         if options.missing == MissingPolicy::Prune {
             let unusable = unusable(graph, &referrers).into_iter();
             first.extend(unusable.map(|item| (item, Rule::AbsentPruned)));
+            let layers = graph.manifests.keys();
+            let layers = layers.flat_map(|digest| absent_layers(graph, digest));
+            dropped.extend(layers.map(|listing| DroppedPointer {
+                listing,
+                rule: Rule::AbsentPruned,
+            }));
         }
         let gone = gone(&referrers, first);
         dropped.extend(gone.listings.iter().map(|(number, rule)| DroppedPointer {
@@ -98,16 +107,14 @@ impl<'a> Planner<'a> {
         self.entries
             .retain(|entry| !self.selection.root.contains(&entry.position));
         let mut whole: BTreeMap<&Digest, Rc<[&Digest]>> = BTreeMap::new();
-        for entry in self
-            .entries
-            .iter_mut()
-            .filter(|_| !gone.documents.is_empty())
-        {
+        let is_kept = |image: &&Digest| {
+            let chosen = others.images.as_ref();
+            !gone.documents.contains(image) && chosen.is_none_or(|chosen| chosen.contains(image))
+        };
+        for entry in &mut self.entries {
             let images = whole.entry(entry.digest).or_insert_with(|| {
                 let images = entry.images.iter().copied();
-                images
-                    .filter(|image| !gone.documents.contains(image))
-                    .collect()
+                images.filter(is_kept).collect()
             });
             entry.images = Rc::clone(images);
         }
@@ -158,101 +165,6 @@ fn attestations<'a>(graph: &'a Graph, referrers: &Referrers<'a>) -> Vec<Item<'a>
     all.map(Item::Document).collect()
 }
 
-/// The root's entries of images that were not requested, and what refers to none of those that stay.
-fn other_images<'a>(
-    graph: &'a Graph,
-    referrers: &Referrers<'a>,
-    entries: &[NamedEntry<'a>],
-    choices: &[ImageChoice],
-) -> Result<Vec<DroppedPointer<'a>>> {
-    if choices.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut numbered: Vec<&Digest> = Vec::new();
-    for entry in entries {
-        if !numbered.contains(&entry.digest) {
-            numbered.push(entry.digest);
-        }
-    }
-    let mut kept: BTreeSet<&Digest> = BTreeSet::new();
-    for choice in choices {
-        let found = match choice {
-            ImageChoice::Number(number) => number
-                .checked_sub(1)
-                .and_then(|place| numbered.get(place).copied()),
-            ImageChoice::Digest(digest) => entries
-                .iter()
-                .find(|entry| entry.digest == digest || is_sole_image(graph, entry, digest))
-                .map(|entry| entry.digest),
-            // Of several images with one name, it stays with the last.
-            ImageChoice::Name(name) => entries
-                .iter()
-                .rfind(|entry| entry.names.contains(name))
-                .map(|entry| entry.digest),
-        };
-        match found {
-            Some(digest) => {
-                kept.insert(digest);
-                kept.extend(graph.images_below(digest));
-            }
-            None => return Err(image_not_found(choice, entries, &numbered)),
-        }
-    }
-    let referring = kept_with(referrers, kept.iter().copied());
-    let listings = referrers.listings.iter().enumerate();
-    let others = listings.filter(|(number, listing)| {
-        listing.owner.is_none()
-            && !kept.contains(&listing.pointer.digest)
-            && !referring.contains(number)
-    });
-    let dropped = others.map(|(_, listing)| DroppedPointer {
-        listing: *listing,
-        rule: Rule::ImageChoice,
-    });
-    Ok(dropped.collect())
-}
-
-/// Whether the digest is that of the one image that the entry has, or its image ID.
-fn is_sole_image(graph: &Graph, entry: &NamedEntry<'_>, digest: &Digest) -> bool {
-    let [image] = *entry.images else {
-        return false;
-    };
-    let facts = graph.manifests.get(image);
-    image == digest || facts.is_some_and(|facts| facts.config == *digest)
-}
-
-fn image_not_found(
-    choice: &ImageChoice,
-    entries: &[NamedEntry<'_>],
-    numbered: &[&Digest],
-) -> Error {
-    let list: Vec<String> = numbered
-        .iter()
-        .enumerate()
-        .map(|(place, digest)| {
-            let names: Vec<String> = entries
-                .iter()
-                .filter(|entry| entry.digest == *digest)
-                .flat_map(|entry| entry.names.iter().map(|name| name.familiar()))
-                .collect();
-            let name = if names.is_empty() {
-                digest.to_string()
-            } else {
-                names.join(" = ")
-            };
-            format!("{}: {name}", place + 1)
-        })
-        .collect();
-    let found = show_list(&list);
-    Error::new(
-        Code::ImageNotFound,
-        format!("no image in the archive is {choice}; available: {found}"),
-    )
-    .with_expected(choice)
-    .with_found(found)
-    .with_hint(Hint::ChooseImageBy)
-}
-
 fn refuse_missing(graph: &Graph) -> Result<()> {
     let Some(missing) = graph.missing.iter().find(|missing| !missing.is_expected) else {
         return Ok(());
@@ -268,36 +180,6 @@ fn refuse_missing(graph: &Graph) -> Result<()> {
     .with_location(&missing.location)
     .with_entry(missing.digest.blob_name())
     .with_hint(Hint::ChooseMissing))
-}
-
-/// What cannot be used without absent content: manifests that lack a part, what is listed and absent, and
-/// what is about an absent manifest and useless without it.
-fn unusable<'a>(graph: &'a Graph, referrers: &Referrers<'a>) -> Vec<Item<'a>> {
-    let is_absent = |digest: &Digest| {
-        !graph.inventory.blobs.contains_key(digest) && !graph.synthesized.contains_key(digest)
-    };
-    let manifests = graph.manifests.iter();
-    let incomplete = manifests.filter(|(_, facts)| !facts.is_whole);
-    let mut items: Vec<Item<'_>> = incomplete
-        .map(|(digest, _)| Item::Document(digest))
-        .collect();
-    for (number, listing) in referrers.listings.iter().enumerate() {
-        let pointer = listing.pointer;
-        if is_absent(&pointer.digest) {
-            items.push(Item::Document(&pointer.digest));
-        }
-        let mut links = pointer.links.iter();
-        let is_unlinked = links.any(|link| link.kind == LinkKind::About && is_absent(&link.digest));
-        // Other referrers may have a subject elsewhere.
-        let document = graph.document(&pointer.digest);
-        let subject = document
-            .filter(|_| is_attestation(pointer, graph))
-            .and_then(|document| document.pointers_in(Role::Subject).next());
-        if is_unlinked || subject.is_some_and(|subject| is_absent(&subject.digest)) {
-            items.push(Item::Listing(number));
-        }
-    }
-    items
 }
 
 /// What only pointers lead to that are left out, or documents that go with them. `gone` has the documents

@@ -59,8 +59,6 @@ pub struct Summary {
     pub shard: Option<String>,
     /// Whether the run was stopped before all inputs were done.
     pub is_interrupted: bool,
-    /// What went wrong apart from all inputs, if something did.
-    pub error: Option<Failure>,
 }
 
 impl Summary {
@@ -80,11 +78,6 @@ impl Summary {
         if status != Status::Kept {
             self.bytes_read += bytes;
         }
-    }
-
-    /// Whether no input was found.
-    pub fn is_empty(&self) -> bool {
-        self.total() + self.unfinished + self.others_left + self.others_copied == 0
     }
 
     /// How many inputs have ended.
@@ -141,7 +134,6 @@ struct SummaryData<'a> {
     seconds: f64,
     shard: Option<&'a str>,
     interrupted: bool,
-    error: Option<&'a Failure>,
 }
 
 #[derive(Serialize)]
@@ -194,7 +186,6 @@ impl Serialize for Summary {
             seconds: rounded(self.seconds),
             shard: self.shard.as_deref(),
             interrupted: self.is_interrupted,
-            error: self.error.as_ref(),
         };
         data.serialize(serializer)
     }

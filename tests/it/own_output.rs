@@ -90,13 +90,17 @@ fn options(option: &str, contents: &Contents) -> [Fix; 2] {
     let fix = Fix::new().host_architecture("amd64");
     let again = fix.clone();
     let name = |text: &str| text.parse().unwrap();
-    let manifests = contents.has("index.json").then(|| contents.manifests());
+    // The last manifest, if the documents are those of a valid image.
+    let last = || {
+        let manifests = catch_unwind(AssertUnwindSafe(|| contents.manifests()));
+        manifests.ok()?.pop().map(|(digest, _)| digest)
+    };
     let first = match option {
         "attestations" => fix.drop_attestations(true),
         "image 1" => fix.image(ImageChoice::Number(1)),
         "image 2" => fix.image(ImageChoice::Number(2)),
-        "image by digest" => match manifests.unwrap_or_default().last() {
-            Some((digest, _)) => fix.image(digest.parse().unwrap()),
+        "image by digest" => match last() {
+            Some(digest) => fix.image(digest.parse().unwrap()),
             None => fix,
         },
         "prune" => fix.missing(MissingPolicy::Prune),

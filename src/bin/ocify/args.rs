@@ -46,11 +46,10 @@ pub(crate) fn is_standard(path: &Path) -> bool {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0        done, or nothing to do
-  1        failed; standard error says why
-  2        wrong usage
-  3        --dry-run found something that an engine needs, or that an option requests
-  128 + n  stopped by signal n, such as 130 after Ctrl-C";
+  0  done, or nothing to do
+  1  failed; standard error says why
+  2  wrong usage
+  3  --dry-run found something that an engine needs, or that an option requests";
 
 const FIX_EXAMPLES: &str = "\
 Examples:
@@ -74,8 +73,7 @@ INPUT in it, and creates it if the name is new. For several inputs and --files-f
 exist or end in `/`. If one input fails, ocify continues with the others. Run the same command \
 again to resume: outputs that are already complete are kept.
 
-Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix, \
-128 + n stopped by signal n.";
+Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
 
 /// What `--recover` would ignore: all except how it reports.
 const NOT_TO_RECOVER: [&str; 39] = [
@@ -266,7 +264,7 @@ pub(crate) struct Fix {
     /// Select it by name, by the digest of its manifest or index, by image ID (the digest of its
     /// config), or by its number in the archive, counted from 1. The image keeps all its names and
     /// everything that refers to it, directly or not: attestations, signatures, and the signatures of
-    /// attestations.
+    /// attestations. If it is one platform of an index, the index keeps only that platform.
     #[arg(long, value_name = "NAME|DIGEST|N")]
     pub(crate) image: Vec<ImageChoice>,
 
@@ -274,8 +272,8 @@ pub(crate) struct Fix {
     ///
     /// keep: leave the documents unchanged and report what is missing. prune: remove every manifest
     /// with missing content, along with everything that refers to it and any index that this leaves
-    /// empty. error: refuse. Layers that can be fetched from elsewhere (nondistributable layers,
-    /// layers with URLs) never count as missing.
+    /// empty; from a BuildKit cache, only the missing layers. error: refuse. Layers that can be
+    /// fetched from elsewhere (nondistributable layers, layers with URLs) never count as missing.
     #[arg(long, value_enum, default_value_t = Missing::Keep, value_name = "KEEP|PRUNE|ERROR", hide_possible_values = true)]
     pub(crate) missing: Missing,
 

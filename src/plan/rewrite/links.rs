@@ -15,16 +15,20 @@ use crate::plan::rewrite::Output;
 use crate::plan::rules::Rule;
 
 impl Output<'_, '_> {
-    /// Updates the links of a descriptor, except those that are set to another value. Returns the
-    /// annotations to remove.
+    /// Updates the links of a descriptor, except those that are set to another value or removed. Returns the
+    /// annotations to remove because of the link.
     pub(super) fn follow_links(
         &mut self,
         document: &Document,
         pointer: &Pointer,
         set: &Annotations,
+        removed: &[&'static str],
         edits: &mut Vec<Edit>,
     ) -> BTreeSet<&'static str> {
-        let is_set = |link: &&Link| set.iter().any(|(key, _)| *key == link.annotation);
+        let is_set = |link: &&Link| {
+            let mut set = set.iter();
+            set.any(|(key, _)| *key == link.annotation) || removed.contains(&link.annotation)
+        };
         let mut untrue = BTreeSet::new();
         for link in pointer.links.iter().filter(|link| !is_set(link)) {
             let before = stated(link, pointer);

@@ -238,7 +238,7 @@ fn check_entries(plan: &Plan, options: &ApplyOptions<'_>) -> Result<Outcome> {
             )
             .with_entry(&entry.name));
         }
-        let Some(digest) = Digest::from_blob_name(&entry.name) else {
+        let Some(digest) = Digest::from_any_blob_name(&entry.name) else {
             continue;
         };
         match &entry.body {
@@ -260,7 +260,8 @@ fn check_entries(plan: &Plan, options: &ApplyOptions<'_>) -> Result<Outcome> {
         _ => Workers::ONE,
     };
     let checked = workers.map(&documents, |(name, digest, bytes)| {
-        let found = Digest::of(digest.algorithm(), bytes);
+        let found = digest.recompute(bytes);
+        let found = found.ok_or_else(|| digest.unsupported())?;
         verified::check_digest(name, digest, &found)
     });
     checked.into_iter().collect::<Result<()>>()?;
@@ -277,7 +278,9 @@ fn count(outcome: &mut Outcome, plan: &Plan, entry: &OutputEntry, options: &Appl
     let is_spooled = |data: &DataLocation| matches!(data, DataLocation::Spooled { .. });
     // Those of a temporary file of ours were verified when they were recompressed.
     let is_recompressed = matches!(&entry.body, Body::Blob { data, .. } if is_spooled(data));
-    let is_hashed = options.verify != Verify::Documents || is_recompressed;
+    let is_unverifiable =
+        matches!(&entry.body, Body::Blob { digest, .. } if !digest.is_verifiable());
+    let is_hashed = !is_unverifiable && (options.verify != Verify::Documents || is_recompressed);
     match entry.kind {
         BlobKind::Document => verified.documents += 1,
         BlobKind::Config => verified.configs += 1,

@@ -144,6 +144,14 @@ impl Error {
         self
     }
 
+    /// The same error with other words for what its message names.
+    pub(crate) fn restated(mut self, before: &str, after: &str) -> Self {
+        if self.0.message.contains(before) {
+            self.0.message = self.0.message.replace(before, after);
+        }
+        self
+    }
+
     fn place_mut(&mut self) -> &mut Place {
         self.0.place.get_or_insert_default()
     }

@@ -15,8 +15,11 @@ pub(crate) mod pointer;
 pub(crate) mod referrers;
 mod resolve;
 mod restore;
+mod source_names;
 mod synthesize;
 mod typed;
+mod unlisted;
+mod unverifiable;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +46,9 @@ pub struct Graph {
     pub root: Document,
     /// Whether the source has no such index, and `root` says what `manifest.json` does.
     pub is_root_synthesized: bool,
+    /// The manifests of images that `manifest.json` lists and the source's index does not. Entries for them were added to
+    /// `root`.
+    pub added_entries: Vec<Digest>,
     /// Documents that the source does not contain because another form says the same.
     pub synthesized: BTreeMap<Digest, Vec<u8>>,
     /// Files that were named by something other than their digest.

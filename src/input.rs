@@ -7,6 +7,7 @@ mod form;
 mod identify;
 mod inside;
 mod layout;
+mod other_format;
 mod outer;
 mod reader;
 mod spool;
@@ -16,7 +17,7 @@ pub use identify::{
     InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
 };
 pub use spool::SpoolOptions;
-pub(crate) use stream::{BlobSink, Obstacle, PassingBlob, Stream};
+pub(crate) use stream::{BlobSink, KeptFile, Obstacle, PassingBlob, Stream};
 
 pub(crate) use extents::holes;
 use inside::{Inside, PREFIXES, inside};
@@ -159,9 +160,7 @@ impl Source {
                 Some(file) => Ok((Arc::clone(file), *offset)),
                 None => Err(self.absent(data)),
             },
-            DataLocation::Buffered(_) | DataLocation::Written | DataLocation::Skipped(_) => {
-                Err(self.absent(data))
-            }
+            DataLocation::Buffered(_) | DataLocation::Written => Err(self.absent(data)),
         }
     }
 
@@ -258,7 +257,7 @@ impl Source {
             DataLocation::Spooled { .. } => {
                 Error::io("read a temporary file of", &self.path, error)
             }
-            DataLocation::Buffered(_) | DataLocation::Written | DataLocation::Skipped(_) => {
+            DataLocation::Buffered(_) | DataLocation::Written => {
                 Error::io("read a stream's blob from", &self.path, error)
             }
         }
@@ -276,9 +275,7 @@ impl Source {
             DataLocation::Spooled { file, offset } => {
                 format!("the blob at byte {offset} of temporary file {file}")
             }
-            DataLocation::Buffered(_) | DataLocation::Written | DataLocation::Skipped(_) => {
-                "a stream's blob".to_owned()
-            }
+            DataLocation::Buffered(_) | DataLocation::Written => "a stream's blob".to_owned(),
         }
     }
 }
@@ -321,21 +318,12 @@ impl BlobSource for Source {
     }
 
     fn content_inside(&self, _digest: &Digest, blob: &BlobEntry) -> Result<Option<Content>> {
-        for len in PREFIXES {
-            let len = blob.len.min(len as u64);
-            let prefix = self.read_range(&blob.data, len)?;
-            match inside(blob.content, &prefix, len == blob.len) {
-                Inside::Content(content) => return Ok(Some(content)),
-                Inside::Unknown => break,
-                Inside::TooShort => {}
-            }
-        }
-        Ok(None)
+        content_inside(blob, |len| self.read_range(&blob.data, len))
     }
 
-    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {
+    fn digest_of(&self, blob: &BlobEntry, algorithm: Algorithm) -> Result<Digest> {
         let (file, mut offset) = self.open_blob(&blob.data)?;
-        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut hasher = Hasher::new(algorithm);
         let mut buffer = vec![0; HASH_PIECE];
         let end = offset + blob.len;
         while offset < end {
@@ -349,6 +337,22 @@ impl BlobSource for Source {
         }
         Ok(hasher.finish())
     }
+}
+
+/// What a compressed blob decompresses to, by its first bytes, of which `read` returns so many.
+fn content_inside(
+    blob: &BlobEntry,
+    read: impl Fn(u64) -> Result<Vec<u8>>,
+) -> Result<Option<Content>> {
+    for len in PREFIXES {
+        let len = blob.len.min(len as u64);
+        match inside(blob.content, &read(len)?, len == blob.len) {
+            Inside::Content(content) => return Ok(Some(content)),
+            Inside::Unknown => break,
+            Inside::TooShort => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Lists everything in the source. Only names, lengths, the first bytes of blobs and the three root
@@ -370,25 +374,18 @@ pub(crate) fn scan_with(
     let mut inventory = if source.is_directory() {
         layout::scan(source)?
     } else {
-        archive::scan(source, strictness, workers)?
+        archive::scan(source, strictness, workers)
+            .map_err(|error| other_format::explain(error, &source.path, &source.file))?
     };
     inventory.outer_compression = source.outer;
     inventory.has_original = source.original().is_some();
-    require_root(&inventory, &source.path)?;
+    require_root(&inventory, source, &source.path)?;
     Ok(inventory)
 }
 
-fn require_root(inventory: &Inventory, path: &Path) -> Result<()> {
+fn require_root(inventory: &Inventory, blobs: &dyn BlobSource, path: &Path) -> Result<()> {
     if inventory.root_index.is_some() || inventory.docker_manifest.is_some() {
         return Ok(());
     }
-    Err(Error::new(
-        Code::NotAnImage,
-        format!(
-            "{} contains neither index.json nor manifest.json",
-            show_path(path)
-        ),
-    )
-    .with_path(path)
-    .with_hint(Hint::GiveImage))
+    Err(other_format::no_image(inventory, blobs, path))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::image::{Content, Digest};
+use crate::image::{Algorithm, Content, Digest};
 use crate::location::RootName;
 use crate::tar::BLOCK;
 
@@ -22,6 +22,8 @@ pub struct Inventory {
     pub oci_layout: Option<RootFile>,
     /// All other files and links, by cleaned name.
     pub extra: BTreeMap<String, ExtraEntry>,
+    /// The names of blobs and root files that are links, with the names of the files that they lead to.
+    pub links: BTreeMap<String, String>,
     /// The cleaned names of duplicate entries, of which only the last was used.
     pub skipped: Vec<String>,
     /// The compression of the complete archive, if it is compressed.
@@ -75,11 +77,16 @@ pub trait BlobSource {
         Ok(None)
     }
 
-    /// Computes the SHA-256 digest of a blob by reading all of it.
+    /// Computes a digest of a blob by reading all of it.
     ///
     /// # Errors
     /// The blob cannot be read.
-    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest>;
+    fn digest_of(&self, blob: &BlobEntry, algorithm: Algorithm) -> Result<Digest>;
+
+    /// Whether the blob's bytes were verified already against the digest that names them.
+    fn has_verified(&self, _blob: &BlobEntry) -> bool {
+        false
+    }
 }
 
 /// A blob: the location and content of its bytes.
@@ -113,8 +120,6 @@ pub enum DataLocation {
     Buffered(usize),
     /// Already written to the output, and verified if that was requested.
     Written,
-    /// Not available: the input stream has skipped it. This is its SHA-256 digest.
-    Skipped(Box<Digest>),
 }
 
 /// The layout of an archive's file. All offsets and lengths are in bytes.

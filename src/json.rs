@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
-pub(crate) use check::{Fault, KeyCase, check, check_allowing_duplicates};
+pub(crate) use check::{Fault, Keys, check, respelled};
 pub(crate) use edit::{
     Edit, Formatting, append_items, apply_edits, insert_members, remove_items, remove_members,
     set_member,

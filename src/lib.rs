@@ -144,7 +144,7 @@ pub use plan::{Draft, NewLayer, NewLayers, Plan, PlanOptions, Transcode, plan};
 
 // What an input contains.
 pub use graph::docker_archive::{DockerArchiveItem, LayerSource, RenamedFile};
-pub use graph::document::{Document, RepeatedKey, Shape};
+pub use graph::document::{Document, RepeatedKey, Respelled, Shape};
 pub use graph::link::{Link as PointerLink, LinkKind as PointerLinkKind};
 pub use graph::pointer::Pointer;
 pub use graph::{Faults, Graph, ManifestFacts, ManifestRole, Missing};

@@ -4,6 +4,7 @@
 
 mod annotate;
 mod blobs;
+mod corrected;
 mod decide;
 mod describe;
 mod docker_manifest;

@@ -157,6 +157,13 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
             None => error,
         });
     };
+    if let Some((name, _)) = draft.graph().inventory.links.first_key_value() {
+        let what = format!(
+            "{} is a link, which some readers do not follow",
+            escape(name)
+        );
+        return Err(refused(source, &what).with_entry(name));
+    }
     if let Some(name) = draft.graph().inventory.skipped.first() {
         let what = format!("{} appears in it more than once", escape(name));
         return Err(refused(source, &what).with_entry(name));

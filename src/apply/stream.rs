@@ -5,17 +5,17 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::decode::Compressed;
-use super::proof::{BLOCK, Proof, check_proof};
+use super::proof::{Proof, check_proof};
 use super::sequence::Sequence;
 use super::target::Target;
-use super::verified::{Expected, Pieces};
+use super::verified::{Expected, Hash, Nowhere, Pieces, Scratch, copy_verified};
 use super::{ApplyOptions, Outcome, Verify, check_entries};
-use crate::codec::{Buffers, Limits};
+use crate::codec::Limits;
 use crate::error::{Code, Error, Hint, Result};
-use crate::image::{Algorithm, Content, Digest};
-use crate::input::{BlobName, BlobSink, PassingBlob, Piece, Source};
-use crate::inventory::{BlobEntry, BlobSource, DataLocation};
-use crate::plan::{Body, Plan};
+use crate::image::{Algorithm, Digest};
+use crate::input::{BlobName, BlobSink, KeptFile, PassingBlob, Piece, Source, Stream};
+use crate::inventory::DataLocation;
+use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 
 /// Small writes are buffered, larger ones are not.
@@ -74,16 +74,17 @@ impl<'a, W: Write + Send> StreamSink<'a, W> {
     ///
     /// # Errors
     /// A document is damaged, the plan leaves out what was written, or the output cannot be written.
-    pub(crate) fn finish(mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
-        let outcome = self.write_rest(plan, blobs)?;
+    pub(crate) fn finish(mut self, plan: &Plan, stream: &Stream) -> Result<Outcome> {
+        let outcome = self.write_rest(plan, stream)?;
         self.sequence.finish()?;
         Ok(outcome)
     }
 
-    fn write_rest(&mut self, plan: &Plan, blobs: &dyn BlobSource) -> Result<Outcome> {
+    fn write_rest(&mut self, plan: &Plan, stream: &Stream) -> Result<Outcome> {
         let outcome = check_entries(plan, &self.options())?;
         // Find everything that can be wrong before writing a document.
         let mut left_out = self.written.clone();
+        let mut scratch = Scratch::default();
         for entry in &plan.entries {
             let Body::Blob { digest, data } = &entry.body else {
                 continue;
@@ -92,13 +93,18 @@ impl<'a, W: Write + Send> StreamSink<'a, W> {
                 left_out.remove(digest);
                 self.check_decoded(plan, digest)?;
             } else {
-                let bytes = read(blobs, data, entry.len)?;
                 let expected = Expected {
                     name: &entry.name,
                     digest,
                     proof: Proof::of(plan, entry, &self.options()),
                 };
-                expected.check_bytes(&bytes, &Buffers::new(BLOCK))?;
+                let mut kept = stream.kept(data)?;
+                copy_verified(
+                    &mut kept,
+                    &mut Nowhere,
+                    Hash::Inline(expected),
+                    &mut scratch,
+                )?;
             }
         }
         if let Some(digest) = left_out.first() {
@@ -108,21 +114,51 @@ impl<'a, W: Write + Send> StreamSink<'a, W> {
                 .with_entry(name)
                 .with_hint(Hint::WriteToFile));
         }
+        // A layer that was reached through a link stands where a second pass would leave it.
+        let mut late = BTreeSet::new();
+        for entry in &plan.entries {
+            if let Body::Blob { digest, data } = &entry.body
+                && *data != DataLocation::Written
+                && digest.is_verifiable()
+                && stream.may_pass(data, entry.len)?
+            {
+                self.directories_of(digest)?;
+                self.kept(entry, digest, &mut stream.kept(data)?)?;
+                late.insert(digest);
+            }
+        }
         for entry in &plan.entries {
             match &entry.body {
                 Body::Directory => self.directory(&entry.name)?,
                 Body::Bytes(bytes) => self.sequence.file(&entry.name, bytes)?,
-                Body::Blob {
-                    data: DataLocation::Written,
-                    ..
-                } => {}
-                Body::Blob { data, .. } => {
-                    let bytes = read(blobs, data, entry.len)?;
-                    self.sequence.file(&entry.name, &bytes)?;
+                Body::Blob { digest, data } => {
+                    if *data != DataLocation::Written && !late.contains(digest) {
+                        self.kept(entry, digest, &mut stream.kept(data)?)?;
+                    }
                 }
             }
         }
         Ok(outcome)
+    }
+
+    /// Writes a blob that the stream has kept, and that was verified.
+    fn kept(
+        &mut self,
+        entry: &OutputEntry,
+        digest: &Digest,
+        kept: &mut KeptFile<'_>,
+    ) -> Result<()> {
+        let expected = Expected {
+            name: &entry.name,
+            digest,
+            proof: None,
+        };
+        self.sequence.blob(expected, entry.len, kept)
+    }
+
+    fn directories_of(&mut self, digest: &Digest) -> Result<()> {
+        self.directory("blobs/")?;
+        self.directory(&format!("blobs/{}/", digest.algorithm_name()))
     }
 
     fn options(&self) -> ApplyOptions<'static> {
@@ -156,8 +192,7 @@ impl<'a, W: Write + Send> StreamSink<'a, W> {
 
 impl<W: Write + Send> BlobSink for StreamSink<'_, W> {
     fn take(&mut self, digest: &Digest, blob: &mut PassingBlob<'_>) -> Result<()> {
-        self.directory("blobs/")?;
-        self.directory(&format!("blobs/{}/", digest.algorithm().name()))?;
+        self.directories_of(digest)?;
         let (name, len, content) = (digest.blob_name(), blob.len(), blob.content());
         let mut blob = Counted {
             blob,
@@ -170,7 +205,7 @@ impl<W: Write + Send> BlobSink for StreamSink<'_, W> {
         };
         // Of what is not compressed, the digest is the diff ID.
         if self.verify == Verify::Full
-            && (content.is_compressed() || digest.algorithm() != Algorithm::Sha256)
+            && (content.is_compressed() || digest.algorithm() != Some(Algorithm::Sha256))
         {
             let layer = Compressed {
                 name: BlobName::Entry(&name),
@@ -186,6 +221,10 @@ impl<W: Write + Send> BlobSink for StreamSink<'_, W> {
         }
         self.written.insert(digest.clone());
         Ok(())
+    }
+
+    fn verifies(&self) -> bool {
+        self.verify != Verify::Documents
     }
 }
 
@@ -211,11 +250,8 @@ impl<W: Write + Send> std::fmt::Debug for StreamSink<'_, W> {
     }
 }
 
-fn read(blobs: &dyn BlobSource, data: &DataLocation, len: u64) -> Result<Vec<u8>> {
-    let blob = BlobEntry {
-        len,
-        data: data.clone(),
-        content: Content::Other,
-    };
-    blobs.read_blob(&blob, len)
+impl Pieces for KeptFile<'_> {
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Piece> {
+        self.read(buffer).map(Piece::Bytes)
+    }
 }

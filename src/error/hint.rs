@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::show_path;
+use super::{escape, show_path};
 
 /// The next step after an error or a finding.
 ///
@@ -21,6 +21,30 @@ pub enum Hint {
     GiveArchive,
     /// The input has no image in it.
     GiveImage,
+    /// The input is one document of an image.
+    GiveWholeArchive,
+    /// The archive contains another archive of this name.
+    GiveInner(String),
+    /// The archive has other files in it; this command unpacks them.
+    Unpack(&'static str),
+    /// The archive is encrypted; this command decrypts it.
+    Decrypt(&'static str),
+    /// The file is a Git LFS pointer.
+    FetchLfs,
+    /// The file is a web page or an error message.
+    DownloadFile,
+    /// A shell took the archive for text.
+    SaveInBinary,
+    /// The archive was copied in text mode.
+    CopyInBinary,
+    /// Nothing was written to the file.
+    SaveNothingAgain,
+    /// The archive is a root filesystem.
+    ImportFilesystem,
+    /// The archive is of a form that only old versions of Docker load.
+    SaveWithOldDocker,
+    /// `manifest.json` is not what docker writes.
+    CorrectDockerManifest,
     /// The directory contains far more than an image.
     GiveImageDirectory,
     /// The file to be fixed in place is not a regular file.
@@ -51,6 +75,8 @@ pub enum Hint {
     BuildRefusedAgain,
     /// A blob's bytes are damaged.
     ReplaceDamaged,
+    /// A key has two spellings.
+    RemoveKey,
     /// The two root documents disagree.
     SaveFromTrusted,
     /// One name is given to two images.
@@ -197,6 +223,35 @@ impl fmt::Display for Hint {
             Hint::GiveImage => {
                 "give an archive with an index.json or a manifest.json, or an OCI image layout directory"
             }
+            Hint::GiveWholeArchive => "give the archive or the directory that contains it",
+            Hint::GiveInner(name) => {
+                return write!(f, "extract {} and give that", escape(name));
+            }
+            Hint::Unpack(tool) => {
+                return write!(
+                    f,
+                    "unpack it first, for example with {tool}, and give the archive or directory in it"
+                );
+            }
+            Hint::Decrypt(tool) => return write!(f, "decrypt it first, for example with {tool}"),
+            Hint::FetchLfs => "fetch the file itself with git lfs pull",
+            Hint::DownloadFile => {
+                "the download returned a page or a message instead of the file; check the address, and sign in if it requires that"
+            }
+            Hint::SaveInBinary => {
+                "PowerShell's > converts binary data to text; save the image again with docker save -o FILE"
+            }
+            Hint::CopyInBinary => "copy or download the archive again in binary mode",
+            Hint::SaveNothingAgain => {
+                "nothing was written to it; save or download the image again, and check that this succeeds"
+            }
+            Hint::ImportFilesystem => {
+                "docker import makes an image of a root filesystem; docker save writes an image archive"
+            }
+            Hint::SaveWithOldDocker => "load it with Docker 28 or older, and save it again",
+            Hint::CorrectDockerManifest => {
+                "manifest.json must be a list of objects with Config, RepoTags and Layers, as docker save writes it; save the image again"
+            }
             Hint::GiveImageDirectory => "give the directory that contains only the image",
             Hint::GiveRegularFile => "write a new archive instead",
             Hint::GiveNamedFile => {
@@ -223,6 +278,7 @@ impl fmt::Display for Hint {
             Hint::SaveFromTrusted => {
                 "readers would load different images from this archive; save it again from a source you trust"
             }
+            Hint::RemoveKey => "remove one of the two keys, or save the image again",
             Hint::SaveApart => {
                 "readers would keep that name for one image or the other; save each image under its own name"
             }

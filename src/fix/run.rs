@@ -79,11 +79,13 @@ impl<'a> Run<'a> {
 
     fn preview_source(&self, source: &Source, form: Form) -> Result<Preview> {
         let graph = self.opener.resolved(source)?;
-        let way = self.decide(&graph, source, form)?;
+        let restated = |error| graph.restated(error);
+        let way = self.decide(&graph, source, form).map_err(restated)?;
         let outcome = match &way {
-            Way::Patch(plan, _) => self.verified(plan, &[], source)?,
-            Way::Whole(draft) => self.verified(draft.plan(), draft.transcodes(), source)?,
+            Way::Patch(plan, _) => self.verified(plan, &[], source),
+            Way::Whole(draft) => self.verified(draft.plan(), draft.transcodes(), source),
         };
+        let outcome = outcome.map_err(restated)?;
         Ok(Preview {
             summary: match way {
                 Way::Patch(plan, _) => plan.summary,
@@ -118,11 +120,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn write_source(&self, mut source: Source, target: Target<'_>) -> Result<Fixed> {
+    fn write_source(&self, source: Source, target: Target<'_>) -> Result<Fixed> {
         let graph = self.opener.resolved(&source)?;
+        let written = self.write_graph(&graph, source, target);
+        written.map_err(|error| graph.restated(error))
+    }
+
+    fn write_graph(&self, graph: &Graph, mut source: Source, target: Target<'_>) -> Result<Fixed> {
         let confirm = || self.observer.confirm();
         let options = self.apply_options(Some(Confirm(&confirm)));
-        match self.decide(&graph, &source, target.form())? {
+        match self.decide(graph, &source, target.form())? {
             Way::Patch(plan, patch) => {
                 let progress = self.observer.stage(Stage::Writing);
                 let outcome = apply_patched(&patch, &source, &target, &options, &*progress)?;
@@ -186,8 +193,13 @@ impl<'a> Run<'a> {
     fn write_in_place(&self, path: &Path) -> Result<Fixed> {
         let source = self.open_in_place(path)?;
         let graph = self.opener.resolved(&source)?;
-        let draft = self.draft(&graph, Form::Patch)?;
-        let patch = patch(&draft, &source)?;
+        let written = self.write_patch(&graph, &source);
+        written.map_err(|error| graph.restated(error))
+    }
+
+    fn write_patch(&self, graph: &Graph, source: &Source) -> Result<Fixed> {
+        let draft = self.draft(graph, Form::Patch)?;
+        let patch = patch(&draft, source)?;
         let plan = draft.complete(&NewLayers::default())?;
         let confirm = || self.observer.confirm();
         let options = ApplyOptions {
@@ -195,7 +207,7 @@ impl<'a> Run<'a> {
             ..self.apply_options(Some(Confirm(&confirm)))
         };
         let progress = self.observer.stage(Stage::Verifying);
-        let outcome = apply_in_place(&patch, &plan, &source, &options, &*progress)?;
+        let outcome = apply_in_place(&patch, &plan, source, &options, &*progress)?;
         Ok(Fixed {
             verified: options.verify,
             ..self.fixed(plan, outcome)

@@ -90,7 +90,7 @@ impl<'a> Ahead<'a> {
         let mut tasks = Vec::new();
         for pointer in pointers {
             let digest = &pointer.digest;
-            if pointer.kind != Kind::Manifest || is_known(digest) {
+            if pointer.kind != Kind::Manifest || !digest.is_verifiable() || is_known(digest) {
                 continue;
             }
             // Of two pointers to one manifest, the walk follows the first.
@@ -191,7 +191,7 @@ mod tests {
             Err(Error::new(Code::Io, "not a blob"))
         }
 
-        fn digest_of(&self, _blob: &BlobEntry) -> Result<Digest> {
+        fn digest_of(&self, _blob: &BlobEntry, _algorithm: Algorithm) -> Result<Digest> {
             Err(Error::new(Code::Io, "not a blob"))
         }
     }

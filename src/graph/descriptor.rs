@@ -4,18 +4,27 @@ use base64::Engine as _;
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::pointer::Pointer;
-use crate::image::Digest;
-use crate::inventory::BlobEntry;
+use crate::inventory::{BlobEntry, BlobSource};
 use crate::location::Location;
 
-/// Checks that a blob has the size that its descriptor states.
-pub(super) fn check_size(
+/// The length of a blob whose descriptor states another one. The descriptor's digest proves that the bytes are the right
+/// ones, so that the size is wrong.
+///
+/// # Errors
+/// The bytes have another digest as well, or cannot be read.
+pub(super) fn actual_size(
     blob: &BlobEntry,
     pointer: &Pointer,
+    blobs: &dyn BlobSource,
     location: impl Fn() -> Location,
-) -> Result<()> {
-    if blob.len == pointer.size {
-        return Ok(());
+) -> Result<u64> {
+    let is_proven = match pointer.digest.algorithm() {
+        _ if blobs.has_verified(blob) => true,
+        Some(algorithm) => blobs.digest_of(blob, algorithm)? == pointer.digest,
+        None => false,
+    };
+    if is_proven {
+        return Ok(blob.len);
     }
     Err(Error::new(
         Code::SizeMismatch,
@@ -34,10 +43,11 @@ pub(super) fn check_size(
     .with_hint(Hint::CopyCutShort))
 }
 
-/// Embedded content must be the content (image specification, `descriptor.md`).
-pub(super) fn check_data(pointer: &Pointer, location: impl Fn() -> Location) -> Result<()> {
+/// The length of the content that a descriptor embeds, which must have the stated digest (image specification,
+/// `descriptor.md`) if it can be verified; `None` if there is none.
+pub(super) fn data_len(pointer: &Pointer, location: impl Fn() -> Location) -> Result<Option<u64>> {
     let Some(data) = &pointer.data else {
-        return Ok(());
+        return Ok(None);
     };
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(data)
@@ -48,8 +58,9 @@ pub(super) fn check_data(pointer: &Pointer, location: impl Fn() -> Location) -> 
             )
             .with_location(location())
         })?;
-    let found = Digest::of(pointer.digest.algorithm(), &bytes);
-    if found != pointer.digest || bytes.len() as u64 != pointer.size {
+    if let Some(found) = pointer.digest.recompute(&bytes)
+        && found != pointer.digest
+    {
         return Err(Error::new(
             Code::DigestMismatch,
             format!(
@@ -62,5 +73,5 @@ pub(super) fn check_data(pointer: &Pointer, location: impl Fn() -> Location) -> 
         .with_expected(&pointer.digest)
         .with_found(found));
     }
-    Ok(())
+    Ok(Some(bytes.len() as u64))
 }

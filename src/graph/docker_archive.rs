@@ -6,19 +6,22 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::error::{Code, Error, Result};
-use crate::graph::document::DocumentReader;
+use crate::error::{Code, Error, Hint, Result};
+use crate::graph::document::{DocumentReader, Text};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, StatedDiffId};
-use crate::json::{KeyCase, View, find};
+use crate::json::{Keys, View, find};
 use crate::location::{Location, RootName};
 pub use rename::RenamedFile;
 pub(crate) use rename::rename_to_digests;
 
-const KEYS: KeyCase = KeyCase {
-    known: &["Config", "RepoTags", "Layers", "LayerSources", "Parent"],
-    levels: 1,
-};
+const KEYS: Keys = Keys(&[
+    ("Config", None),
+    ("RepoTags", None),
+    ("Layers", None),
+    ("LayerSources", None),
+    ("Parent", None),
+]);
 
 /// What is wrong with single items of `manifest.json`, by position. The graph does not have their images.
 pub(crate) type ItemFaults = BTreeMap<usize, Error>;
@@ -37,6 +40,8 @@ pub struct DockerArchiveItem {
     pub has_more: bool,
     /// Whether `Layers` is `null` or absent.
     pub(crate) lacks_layers: bool,
+    /// Whether the file has keys in another spelling than Docker's, such as `config`, as Jib before 2.3 wrote them.
+    pub is_respelled: bool,
     /// What `LayerSources` says of layers, in order.
     pub layer_sources: Vec<LayerSource>,
     /// The digest of the config, if the source contains it.
@@ -71,6 +76,22 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
     })
 }
 
+/// Whether a `manifest.json` is another tool's file, such as imgpkg's, which has nothing to do with Docker's archives: it
+/// is not a list of objects, or none of these names a config. An empty list is Docker's.
+pub(crate) fn is_foreign(bytes: &[u8]) -> bool {
+    let root = std::str::from_utf8(bytes).ok().and_then(View::parse);
+    let names_config = |item: View<'_>| {
+        let members = item.members().unwrap_or_default();
+        let mut keys = members.iter().map(|member| &member.key);
+        keys.any(|key| key.eq_ignore_ascii_case("Config"))
+    };
+    root.is_some_and(|root| match root.items() {
+        Some(items) => !items.is_empty() && !items.into_iter().any(names_config),
+        // `null` and `{}` are empty lists.
+        None => !root.is_null() && root.first_member().is_some() || root.str().is_some(),
+    })
+}
+
 /// The items of `manifest.json`, in order.
 ///
 /// # Errors
@@ -78,9 +99,11 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
 pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<DockerArchiveItem>> {
     let location = Location::from(RootName::DockerManifest);
     let invalid = |what: &str| {
-        Error::new(Code::InvalidDocument, format!("{location} {what}")).with_location(&location)
+        Error::new(Code::InvalidDocument, format!("{location} {what}"))
+            .with_location(&location)
+            .with_hint(Hint::CorrectDockerManifest)
     };
-    let text = reader.text(bytes.to_vec(), KEYS, &location)?;
+    let Text { text, respelled } = reader.text(bytes.to_vec(), &KEYS, &location)?;
     let root = View::of_checked(&text);
     let is_empty = root.members().is_some_and(|members| members.is_empty());
     if root.is_null() || is_empty {
@@ -92,8 +115,10 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
     let mut parsed = Vec::with_capacity(items.len());
     for (position, item) in items.into_iter().enumerate() {
         let fail = |what: &str| {
-            let message = format!("{location} [{position}] {what}");
-            Error::new(Code::InvalidDocument, message).with_location(&location)
+            let message = format!("{location}[{position}] {what}");
+            Error::new(Code::InvalidDocument, message)
+                .with_location(&location)
+                .with_hint(Hint::CorrectDockerManifest)
         };
         let members = item.members().ok_or_else(|| fail("is not an object"))?;
         let strings = |key: &str| -> Result<Vec<String>> {
@@ -105,16 +130,20 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
                 .and_then(|items| items.into_iter().map(View::string).collect());
             texts.ok_or_else(|| fail(&format!("has {key} that is not a list of strings")))
         };
+        let config = find(&members, "Config").and_then(View::string);
+        let layers = strings("Layers")?;
+        if layers.iter().any(String::is_empty) || config.as_deref() == Some("") {
+            return Err(fail("names a config or layer with an empty text"));
+        }
         parsed.push(DockerArchiveItem {
-            config: find(&members, "Config")
-                .and_then(View::string)
-                .ok_or_else(|| fail("lacks Config"))?,
+            config: config.ok_or_else(|| fail("lacks Config"))?,
             repo_tags: strings("RepoTags")?,
-            layers: strings("Layers")?,
+            layers,
             has_more: members
                 .iter()
                 .any(|member| !matches!(&*member.key, "Config" | "RepoTags" | "Layers")),
             lacks_layers: find(&members, "Layers").is_none(),
+            is_respelled: !respelled.is_empty(),
             layer_sources: find(&members, "LayerSources")
                 .and_then(View::members)
                 .into_iter()
@@ -161,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn keys_in_another_case_are_read() {
+        let items = parse(r#"[{"config":"x","repoTags":["a:b"],"LAYERS":["y"]}]"#).unwrap();
+        let item = &items[0];
+        assert_eq!((&*item.config, &*item.layers[0]), ("x", "y"));
+        assert_eq!(item.repo_tags, ["a:b"]);
+        assert!(item.is_respelled && !item.has_more);
+    }
+
+    #[test]
     fn what_is_no_list_of_images_is_refused() {
         for text in [
             "\"\"",
@@ -175,7 +213,7 @@ mod tests {
                 "{text}"
             );
         }
-        let case = parse(r#"[{"Config":"x","layers":[]}]"#).unwrap_err();
+        let case = parse(r#"[{"Config":"x","Layers":[],"layers":[]}]"#).unwrap_err();
         assert_eq!(case.code(), Code::DuplicateKey);
     }
 }

@@ -9,39 +9,46 @@ use crate::graph::pointer::{Pointer, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
 use crate::inventory::{BlobEntry, BlobSource, Strictness};
-use crate::json::{Fault, KeyCase, View, check, check_allowing_duplicates, find};
+use crate::json::{Fault, Keys, View, check, find, respelled};
 use crate::location::{DocumentPath, Location, Role};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
 pub(crate) const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
 
-const KEYS: KeyCase = KeyCase {
-    known: &[
-        "schemaVersion",
-        "mediaType",
-        "artifactType",
-        "manifests",
-        "config",
-        "layers",
-        "blobs",
-        "subject",
-        "annotations",
-        "digest",
-        "size",
-        "urls",
-        "data",
-        "platform",
-        "architecture",
-        "os",
-        "os.version",
-        "os.features",
-        "variant",
-        "fsLayers",
-        "history",
-        "signatures",
-    ],
-    levels: 4,
-};
+/// The keys of an index or a manifest.
+const KEYS: Keys = Keys(&[
+    ("schemaVersion", None),
+    ("mediaType", None),
+    ("artifactType", None),
+    ("manifests", Some(&DESCRIPTOR)),
+    ("config", Some(&DESCRIPTOR)),
+    ("layers", Some(&DESCRIPTOR)),
+    ("blobs", Some(&DESCRIPTOR)),
+    ("subject", Some(&DESCRIPTOR)),
+    ("annotations", None),
+    ("fsLayers", None),
+    ("history", None),
+    ("signatures", None),
+]);
+
+const DESCRIPTOR: Keys = Keys(&[
+    ("mediaType", None),
+    ("digest", None),
+    ("size", None),
+    ("urls", None),
+    ("data", None),
+    ("annotations", None),
+    ("artifactType", None),
+    ("platform", Some(&PLATFORM)),
+]);
+
+const PLATFORM: Keys = Keys(&[
+    ("architecture", None),
+    ("os", None),
+    ("os.version", None),
+    ("os.features", None),
+    ("variant", None),
+]);
 
 /// Whether a document is an index or a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,8 @@ pub struct Document {
     pub is_restored: bool,
     /// Whether the list that a document of this shape must have is `null`, or absent from a manifest.
     pub(crate) lacks_list: bool,
+    /// Known keys that had another spelling in the text that the digest is of, and have the usual one in `text`.
+    pub respelled: Vec<Respelled>,
     pub(crate) media_type_place: Option<Range<usize>>,
 }
 
@@ -93,7 +102,7 @@ impl Document {
     /// Reads a document that its descriptor calls an index or a manifest.
     ///
     /// # Errors
-    /// Invalid JSON, a key twice or in another case, a document that is both index and manifest or
+    /// Invalid JSON, a key twice or in two spellings, a document that is both index and manifest or
     /// whose own media type says otherwise, a descriptor without its required properties.
     pub(crate) fn parse(
         bytes: Vec<u8>,
@@ -103,9 +112,11 @@ impl Document {
         reader: &mut DocumentReader,
     ) -> Result<Self> {
         let location = Location::from(path.clone());
-        let text = reader.text(bytes, KEYS, &location)?;
+        let Text { text, respelled } = reader.text(bytes, &KEYS, &location)?;
         let invalid = |what: &str| {
-            Error::new(Code::InvalidDocument, format!("{location} {what}")).with_location(&location)
+            Error::new(Code::InvalidDocument, format!("{location} {what}"))
+                .with_location(&location)
+                .with_hint(Hint::BuildAgain)
         };
         let root = View::of_checked(&text);
         let members = root
@@ -179,9 +190,15 @@ impl Document {
             path,
             is_restored: false,
             lacks_list,
+            respelled,
             media_type_place,
             text,
         })
+    }
+
+    /// Whether the text is not the one that the digest is of.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.is_restored || !self.respelled.is_empty()
     }
 
     /// The pointers in one property.
@@ -239,8 +256,26 @@ pub struct RepeatedKey {
     pub key: String,
 }
 
-/// Checks the text of documents, and notes the repeated keys that it accepts.
+/// A known key of a document in an unusual spelling, which readers that ignore the case of keys find and others do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Respelled {
+    /// The key as the document spells it.
+    pub found: String,
+    /// The usual spelling.
+    pub known: &'static str,
+}
+
+/// The text of a document that was accepted, with the usual spelling of each known key.
 #[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    /// The keys that were spelled otherwise.
+    pub(crate) respelled: Vec<Respelled>,
+}
+
+/// Checks the text of documents, and notes the repeated keys that it accepts.
+#[derive(Clone, Debug)]
 pub(crate) struct DocumentReader {
     pub(crate) strictness: Strictness,
     repeated_keys: Vec<RepeatedKey>,
@@ -270,9 +305,9 @@ impl DocumentReader {
     pub(crate) fn text(
         &mut self,
         bytes: Vec<u8>,
-        keys: KeyCase,
+        keys: &'static Keys,
         location: &Location,
-    ) -> Result<String> {
+    ) -> Result<Text> {
         let text = String::from_utf8(bytes).map_err(|_| {
             Error::new(
                 Code::InvalidDocument,
@@ -280,35 +315,56 @@ impl DocumentReader {
             )
             .with_location(location)
         })?;
-        match self.check(&text, keys, location) {
-            Ok(()) => Ok(text),
-            Err(Fault::Invalid(what)) => Err(Error::new(
-                Code::InvalidDocument,
-                format!("{location} is not valid JSON: {what}"),
-            ).with_location(location)),
-            Err(Fault::Duplicate(key)) => Err(Error::new(
-                Code::DuplicateKey,
-                format!("{location} has the duplicate key \"{}\" in a JSON object, and readers differ on which value they use", escape(&key)),
-            ).with_location(location).with_found(key)
-            .with_hint(Hint::UseLenient(Lenient::LastKey))),
-            Err(Fault::Case { found, known }) => Err(Error::new(
-                Code::DuplicateKey,
-                format!("{location} has the key \"{}\", which some readers treat as \"{known}\" and others ignore", escape(&found)),
-            ).with_location(location).with_expected(known).with_found(found)),
-        }
-    }
-
-    fn check(&mut self, text: &str, keys: KeyCase, location: &Location) -> Result<(), Fault> {
-        if self.strictness == Strictness::Strict {
-            return check(text, keys);
-        }
-        let repeated = check_allowing_duplicates(text, keys)?;
-        let repeated = repeated.into_iter().map(|key| RepeatedKey {
+        let is_lenient = self.strictness == Strictness::Lenient;
+        let checked = check(&text, keys, is_lenient).map_err(|fault| refused(fault, location))?;
+        let repeated = checked.duplicates.into_iter().map(|key| RepeatedKey {
             location: location.clone(),
             key,
         });
         self.repeated_keys.extend(repeated);
-        Ok(())
+        if !checked.has_other_spelling {
+            return Ok(Text {
+                text,
+                respelled: Vec::new(),
+            });
+        }
+        let (text, keys) = respelled(&text, keys);
+        let keys = keys.into_iter();
+        Ok(Text {
+            text,
+            respelled: keys
+                .map(|(found, known)| Respelled { found, known })
+                .collect(),
+        })
+    }
+}
+
+/// The error for a document that did not pass the check.
+fn refused(fault: Fault, location: &Location) -> Error {
+    let error =
+        |code, what: String| Error::new(code, format!("{location} {what}")).with_location(location);
+    match fault {
+        Fault::Invalid(what) => error(Code::InvalidDocument, format!("is not valid JSON: {what}")),
+        Fault::Duplicate(key) => {
+            let what = format!(
+                "has the duplicate key \"{}\" in a JSON object, and readers differ on which value they use",
+                escape(&key)
+            );
+            let hint = Hint::UseLenient(Lenient::LastKey);
+            error(Code::DuplicateKey, what)
+                .with_found(key)
+                .with_hint(hint)
+        }
+        Fault::Case { found, known } => {
+            let what = format!(
+                "has the key \"{}\" beside another spelling of \"{known}\", and readers differ on which value they use",
+                escape(&found)
+            );
+            error(Code::DuplicateKey, what)
+                .with_expected(known)
+                .with_found(found)
+                .with_hint(Hint::RemoveKey)
+        }
     }
 }
 
@@ -323,7 +379,9 @@ pub(crate) fn read_verified(
     location: impl fmt::Display + Into<Location>,
 ) -> Result<Vec<u8>> {
     let bytes = blobs.read_blob(blob, MAX_DOCUMENT_LEN)?;
-    let found = Digest::of(digest.algorithm(), &bytes);
+    let found = digest
+        .recompute(&bytes)
+        .ok_or_else(|| digest.unsupported())?;
     if found != *digest {
         return Err(Error::new(
             Code::DigestMismatch,

@@ -1,17 +1,23 @@
 //! What a manifest is, and what its config says.
 
 use crate::error::{Code, Error, Hint, Result};
-use crate::graph::document::{Document, DocumentReader};
+use crate::graph::document::{Document, DocumentReader, Respelled, Text};
 use crate::graph::pointer::{EntryKind, Pointer, needs_os_features, platform};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Content, Digest, Platform, StatedDiffId};
-use crate::json::{KeyCase, View, find};
+use crate::json::{Keys, View, find};
 use crate::location::{self, Location};
 
-const KEYS: KeyCase = KeyCase {
-    known: &["architecture", "os", "variant", "rootfs", "diff_ids"],
-    levels: 2,
-};
+const KEYS: Keys = Keys(&[
+    ("architecture", None),
+    ("os", None),
+    ("os.version", None),
+    ("os.features", None),
+    ("variant", None),
+    ("rootfs", Some(&ROOTFS)),
+]);
+
+const ROOTFS: Keys = Keys(&[("type", None), ("diff_ids", None)]);
 
 /// What a manifest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +50,9 @@ pub struct ManifestFacts {
     pub diff_ids: Vec<StatedDiffId>,
     /// Whether the config and all layers are present, or may be absent.
     pub is_whole: bool,
+    /// Known keys of an image's config in an unusual spelling. The config keeps them, because its digest is the image
+    /// ID.
+    pub respelled: Vec<Respelled>,
 }
 
 /// The error for a Docker plugin, which is not an image.
@@ -65,9 +74,8 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
         .pointers_in(location::Role::Layers)
         .map(|layer| layer.kind)
         .collect();
-    let config_kind = document
-        .config()
-        .map_or(Kind::Unknown, |config| config.kind);
+    let config = document.config();
+    let config_kind = config.map_or(Kind::Unknown, |config| config.kind);
     let artifact = document.artifact_type.as_deref().map(media_type::kind);
     let all = |kind: Kind| !kinds.is_empty() && kinds.iter().all(|found| *found == kind);
     let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
@@ -86,6 +94,8 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
     {
         Role::Signature
     } else if matches!(config_kind, Kind::Config | Kind::OctetStream)
+        // Nothing is known of an image whose config cannot be verified.
+        && config.is_some_and(|config| config.digest.is_verifiable())
         && document.artifact_type.is_none()
         && parent.entry_kind != Some(EntryKind::Note)
         && !kinds.iter().any(is_artifact_layer)
@@ -115,6 +125,8 @@ pub(crate) struct Config {
     pub(crate) platform: Option<Platform>,
     pub(crate) needs_os_features: bool,
     pub(crate) diff_ids: Vec<StatedDiffId>,
+    /// Known keys in an unusual spelling.
+    pub(crate) respelled: Vec<Respelled>,
 }
 
 /// Reads an image config.
@@ -123,9 +135,11 @@ pub(crate) fn config(
     location: &Location,
     reader: &mut DocumentReader,
 ) -> Result<Config> {
-    let text = reader.text(bytes, KEYS, location)?;
+    let Text { text, respelled } = reader.text(bytes, &KEYS, location)?;
     let invalid = |what: &str| {
-        Error::new(Code::InvalidDocument, format!("{location} {what}")).with_location(location)
+        Error::new(Code::InvalidDocument, format!("{location} {what}"))
+            .with_location(location)
+            .with_hint(Hint::BuildAgain)
     };
     let root = View::of_checked(&text);
     let members = root
@@ -145,5 +159,6 @@ pub(crate) fn config(
         platform: platform(&members),
         needs_os_features: needs_os_features(&members),
         diff_ids: diff_ids.ok_or_else(|| invalid("has diff IDs that are not a list of strings"))?,
+        respelled,
     })
 }

@@ -36,7 +36,8 @@ pub(super) fn check(
             Some(Content::Other) => "not compressed in a known format",
             _ => continue,
         };
-        if layer.digest.algorithm() == Algorithm::Sha256 && matches!(layer.kind, Kind::Layer { .. })
+        if layer.digest.algorithm() == Some(Algorithm::Sha256)
+            && matches!(layer.kind, Kind::Layer { .. })
         {
             return Err(Error::new(
                 Code::DiffIdMismatch,

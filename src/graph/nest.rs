@@ -101,7 +101,8 @@ pub(super) fn nest(graph: &mut Graph) -> Result<()> {
     }
     let text = new_root.text(&graph.root, &entries).into_bytes();
     let digest = Digest::of(Algorithm::Sha256, &text);
-    let root = parse(graph, text, digest, RootName::Index.into())?;
+    let mut root = parse(graph, text, digest, RootName::Index.into())?;
+    root.respelled = std::mem::take(&mut graph.root.respelled);
     for entry in &root.pointers {
         // The first of several names leads to it.
         if let Some((digest, text)) = texts.remove_entry(&entry.digest) {
@@ -124,6 +125,9 @@ fn parse(graph: &Graph, text: Vec<u8>, digest: Digest, path: DocumentPath) -> Re
     for pointer in &mut document.pointers {
         let blob = graph.inventory.blobs.get(&pointer.digest);
         pointer.content = blob.map(|blob| blob.content);
+        // The walk has proven the content of all entries, or noted what is wrong with it.
+        let len = blob.map(|blob| blob.len).filter(|len| *len != pointer.size);
+        pointer.actual_size = len.filter(|_| graph.faults.of(&pointer.digest).is_none());
     }
     Ok(document)
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::error::{Code, Error, Result, escape};
+use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::link::{DigestTag, Link, LinkKind, last, links, tag_links};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Content, Digest, Platform, Reference};
@@ -37,6 +37,8 @@ pub struct Pointer {
     pub digest: Digest,
     /// The stated length of the content in bytes.
     pub size: u64,
+    /// The length of the content in bytes, if the stated one is wrong. The digest proves that the content is right.
+    pub actual_size: Option<u64>,
     /// `io.containerd.image.name`.
     pub image_name: Option<String>,
     /// `org.opencontainers.image.ref.name`.
@@ -193,7 +195,9 @@ pub(crate) fn pointers(
 }
 
 fn invalid(location: Location, what: &str) -> Error {
-    Error::new(Code::InvalidDocument, format!("{location} {what}")).with_location(location)
+    Error::new(Code::InvalidDocument, format!("{location} {what}"))
+        .with_location(location)
+        .with_hint(Hint::BuildAgain)
 }
 
 fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointer> {
@@ -215,14 +219,12 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         None => Vec::new(),
     };
     let value_of = |key: &str| last(&values, key);
-    let digest: Digest = text(digest_view.str(), "digest")?
-        .parse()
-        .map_err(|error: Error| {
-            let location = Location::of(path, step);
-            Error::new(error.code(), format!("{location}: {error}"))
-                .with_location(location)
-                .with_found(error.found().unwrap_or_default())
-        })?;
+    let digest = Digest::stated(&text(digest_view.str(), "digest")?).map_err(|error| {
+        let location = Location::of(path, step);
+        Error::new(error.code(), format!("{location}: {error}"))
+            .with_location(location)
+            .with_found(error.found().unwrap_or_default())
+    })?;
     let mut links = annotations.map_or_else(Vec::new, |view| links(view, &values));
     let mut entry_kind = None;
     // Names have a meaning in index.json only.
@@ -260,6 +262,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         links,
         entry_kind,
         // Set when the pointer is followed.
+        actual_size: None,
         content: None,
         has_urls: find(&members, "urls")
             .and_then(View::items)

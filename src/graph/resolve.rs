@@ -10,9 +10,11 @@ use crate::graph::image::{ManifestFacts, Role};
 use crate::graph::nest::nest;
 use crate::graph::order::children_first;
 use crate::graph::pointer::Pointer;
+use crate::graph::source_names::SourceNames;
 use crate::graph::synthesize::{self, Synthesized};
+use crate::graph::unverifiable::Moved;
 use crate::graph::walk::{Start, walk};
-use crate::graph::{Graph, docker_archive, inside};
+use crate::graph::{Graph, docker_archive, inside, unlisted, unverifiable};
 use crate::image::{Algorithm, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::json::View;
@@ -26,18 +28,22 @@ pub(crate) fn resolve(
     workers: Workers<'_>,
 ) -> Result<Graph> {
     let mut reader = DocumentReader::new(strictness);
+    let unverifiable = match &inventory.root_index {
+        Some(_) => unverifiable::move_to_blobs(&mut inventory, blobs)?,
+        // A Docker archive names files, whatever they are called.
+        None => Moved::default(),
+    };
     let mut docker_archive = None;
     let mut renamed = Vec::new();
     let mut item_faults = ItemFaults::new();
     let mut synthesized = None;
     if let Some(file) = inventory.docker_manifest.clone() {
-        if inventory.root_index.is_none() && synthesize::is_directory_transport(&file.bytes) {
-            synthesized = Some(synthesize::from_directory_transport(
-                &file.bytes,
-                &mut inventory,
-                blobs,
-            )?);
-        } else {
+        let has_index = inventory.root_index.is_some();
+        if !has_index && synthesize::is_directory_transport(&file.bytes) {
+            let found = synthesize::from_directory_transport(&file.bytes, &mut inventory, blobs)?;
+            renamed = found.renamed;
+            synthesized = Some(found.documents);
+        } else if !has_index || !docker_archive::is_foreign(&file.bytes) {
             let mut items = docker_archive::parse(&file.bytes, &mut reader)?;
             (renamed, item_faults) =
                 docker_archive::rename_to_digests(&mut items, &mut inventory, blobs, &mut reader)?;
@@ -59,7 +65,7 @@ pub(crate) fn resolve(
         )?);
     }
     let is_root_synthesized = synthesized.is_some();
-    let (mut root, synthesized) = match (synthesized, stated) {
+    let (mut root, mut synthesized) = match (synthesized, stated) {
         (
             Some(Synthesized {
                 root: text,
@@ -77,13 +83,42 @@ pub(crate) fn resolve(
             .with_hint(Hint::SaveEmptyAgain));
         }
     };
-    let start = Start {
-        inventory: &inventory,
-        synthesized: &synthesized,
-        items: docker_archive.as_deref().unwrap_or_default(),
+    let items = docker_archive.as_deref().unwrap_or_default();
+    let walk_from = |root: &mut Document, synthesized: &BTreeMap<Digest, Vec<u8>>| {
+        let start = Start {
+            inventory: &inventory,
+            synthesized,
+            items,
+        };
+        // Keys that a walk noted before are noted again.
+        let mut noted = reader.clone();
+        let ahead = Ahead::new(&inventory, blobs, strictness, workers);
+        let found = walk(root, start, blobs, ahead, &mut noted)?;
+        let unlisted = match is_root_synthesized {
+            true => None,
+            false => unlisted::listed(root, &found, start, blobs)?,
+        };
+        Ok::<_, Error>((found, unlisted, noted))
     };
-    let ahead = Ahead::new(&inventory, blobs, strictness, workers);
-    let found = walk(&mut root, start, blobs, ahead, &mut reader)?;
+    let in_words_of_source = |error: Error| {
+        let names = SourceNames {
+            items: docker_archive.as_deref(),
+            renamed: &renamed,
+        };
+        match is_root_synthesized {
+            true => names.restated(error),
+            false => error,
+        }
+    };
+    let walked = walk_from(&mut root, &synthesized);
+    let (mut found, unlisted, mut noted) = walked.map_err(in_words_of_source)?;
+    let mut added_entries = Vec::new();
+    if let Some(listed) = unlisted {
+        synthesized.extend(listed.documents);
+        root = self::root(listed.root, &mut DocumentReader::new(strictness))?;
+        added_entries = listed.added;
+        (found, _, noted) = walk_from(&mut root, &synthesized)?;
+    }
     let not_tars = inside::not_tars(
         &found.documents,
         &found.manifests,
@@ -97,6 +132,7 @@ pub(crate) fn resolve(
         inventory,
         root,
         is_root_synthesized,
+        added_entries,
         synthesized,
         renamed,
         docker_archive,
@@ -105,12 +141,15 @@ pub(crate) fn resolve(
         faults: found.faults,
         item_faults,
         missing: found.missing,
-        repeated_keys: reader.into_repeated_keys(),
+        repeated_keys: noted.into_repeated_keys(),
         nested: Vec::new(),
     };
+    unverifiable::move_back(unverifiable, &mut graph);
     nest(&mut graph)?;
-    require_content(&graph)?;
-    require_a_whole_image(&graph)?;
+    let is_usable = require_content(&graph)
+        .and_then(|()| unverifiable::require_verifiable(&graph))
+        .and_then(|()| require_a_whole_image(&graph));
+    is_usable.map_err(|error| graph.restated(error))?;
     Ok(graph)
 }
 

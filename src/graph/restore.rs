@@ -70,7 +70,7 @@ fn is_faulty(document: &Document, diff_ids: &[StatedDiffId], inventory: &Invento
     let contradicts = |(layer, diff_id): (&&Pointer, &StatedDiffId)| {
         inventory.blobs.get(&layer.digest).is_some_and(|blob| {
             let is_other = blob.content == Content::Tar
-                && layer.digest.algorithm() == Algorithm::Sha256
+                && layer.digest.algorithm() == Some(Algorithm::Sha256)
                 && !diff_id.is_of(&layer.digest);
             is_other || blob.len != layer.size
         })

@@ -3,11 +3,12 @@
 //! The texts are those that Docker 25 and later write when they save the same image.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use oci_spec::image::{Descriptor, ImageIndexBuilder, ImageManifestBuilder, SCHEMA_VERSION};
 
 use crate::error::{Code, Error, Hint, Result, escape};
-use crate::graph::docker_archive::{DockerArchiveItem, ItemFaults};
+use crate::graph::docker_archive::{DockerArchiveItem, ItemFaults, RenamedFile};
 use crate::image::media_type::{self, Kind};
 use crate::image::oci::{descriptor, text};
 use crate::image::{Algorithm, Compression, Digest};
@@ -22,6 +23,14 @@ pub(crate) struct Synthesized {
     pub(crate) root: Vec<u8>,
     /// The manifests, by digest.
     pub(crate) documents: BTreeMap<Digest, Vec<u8>>,
+}
+
+/// What skopeo's `dir:` form becomes.
+#[derive(Debug)]
+pub(crate) struct DirectoryTransport {
+    pub(crate) documents: Synthesized,
+    /// The files that are blobs now.
+    pub(crate) renamed: Vec<RenamedFile>,
 }
 
 /// The documents for a Docker archive, whose files were renamed before. Items that differ only in
@@ -40,14 +49,13 @@ pub(crate) fn from_docker_archive(
         if faults.contains_key(&position) {
             continue;
         }
-        let text = match manifest(item, position, inventory) {
+        let (digest, text) = match manifest(item, position, inventory) {
             Err(error) if error.code() == Code::MissingBlob => {
                 faults.insert(position, error);
                 continue;
             }
-            text => text?,
+            found => found?,
         };
-        let digest = Digest::of(Algorithm::Sha256, &text);
         let descriptor = descriptor(media_type::OCI_MANIFEST, &digest, text.len() as u64)?;
         if synthesized.documents.insert(digest, text).is_none() {
             descriptors.push(descriptor);
@@ -83,8 +91,15 @@ pub(crate) fn entry(media_type: &str, digest: &Digest, len: u64) -> Result<Strin
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// `position` is the item's, for errors.
-fn manifest(item: &DockerArchiveItem, position: usize, inventory: &Inventory) -> Result<Vec<u8>> {
+/// The manifest of an item, with its digest. `position` is the item's, for errors.
+///
+/// # Errors
+/// The config or a layer is not in the source.
+pub(crate) fn manifest(
+    item: &DockerArchiveItem,
+    position: usize,
+    inventory: &Inventory,
+) -> Result<(Digest, Vec<u8>)> {
     let absent = |property: &'static str, index: Option<usize>, entry: &str| {
         let location = Location::Item {
             position,
@@ -123,14 +138,15 @@ fn manifest(item: &DockerArchiveItem, position: usize, inventory: &Inventory) ->
             media_type::oci_layer(compression.unwrap_or(Compression::Uncompressed), true);
         layers.push(descriptor(media_type, digest, blob.len)?);
     }
-    text(
+    let text = text(
         ImageManifestBuilder::default()
             .schema_version(SCHEMA_VERSION)
             .media_type(media_type::OCI_MANIFEST)
             .config(descriptor(media_type::OCI_CONFIG, config, config_blob.len)?)
             .layers(layers)
             .build(),
-    )
+    )?;
+    Ok((Digest::of(Algorithm::Sha256, &text), text))
 }
 
 /// Whether `manifest.json` is an image's own manifest, as skopeo's `dir:` form has it, and not
@@ -142,28 +158,44 @@ pub(crate) fn is_directory_transport(docker_manifest: &[u8]) -> bool {
         .is_some_and(|root| root.get("schemaVersion").is_some())
 }
 
+/// The digest that the name of a file of skopeo's `dir:` form states.
+fn stated_digest(name: &str) -> Option<Digest> {
+    let stem = [".manifest.json", ".tar"]
+        .into_iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
+        .unwrap_or(name);
+    let (algorithm, hex) = stem.split_once('-').unwrap_or(("sha256", stem));
+    format!("{algorithm}:{hex}").parse().ok()
+}
+
 /// The documents for skopeo's `dir:` form: `manifest.json` is the manifest or index, its blobs are
 /// files named by their hexadecimal digest, and the manifests of an index are `<hex>.manifest.json`
-/// (container-libs, `directory/directory_dest.go`).
+/// (container-libs, `directory/directory_dest.go`). Version 1.0 called the blobs `<hex>.tar`, and digests that are
+/// not SHA-256 have their algorithm before the hash.
 ///
 /// The files move from the inventory's extra entries to its blobs; copying verifies their names.
 pub(crate) fn from_directory_transport(
     text: &[u8],
     inventory: &mut Inventory,
     blobs: &dyn BlobSource,
-) -> Result<Synthesized> {
+) -> Result<DirectoryTransport> {
     let mut named = Vec::new();
+    let mut renamed = Vec::new();
     for (name, entry) in &inventory.extra {
-        let stem = name.strip_suffix(".manifest.json").unwrap_or(name);
-        let digest = format!("sha256:{stem}").parse::<Digest>();
-        if let (Ok(digest), ExtraKind::File(data)) = (digest, &entry.kind) {
+        if let (Some(digest), ExtraKind::File(data)) = (stated_digest(name), &entry.kind) {
             named.push((name.clone(), digest, data.clone(), entry.len));
         }
     }
     for (name, digest, data, len) in named {
-        let blob = blobs.identify(&data, len)?;
-        inventory.blobs.insert(digest, blob);
-        inventory.extra.remove(&name);
+        if let Entry::Vacant(place) = inventory.blobs.entry(digest.clone()) {
+            place.insert(blobs.identify(&data, len)?);
+            inventory.extra.remove(&name);
+            renamed.push(RenamedFile {
+                name,
+                digest,
+                is_stated: true,
+            });
+        }
     }
     let root = std::str::from_utf8(text).ok().and_then(View::parse);
     let stated = root.and_then(|root| root.get("mediaType")?.string());
@@ -191,8 +223,11 @@ pub(crate) fn from_directory_transport(
     }
     let digest = Digest::of(Algorithm::Sha256, text);
     let root = index(vec![descriptor(&media_type, &digest, text.len() as u64)?])?;
-    Ok(Synthesized {
-        root,
-        documents: BTreeMap::from([(digest, text.to_vec())]),
+    Ok(DirectoryTransport {
+        documents: Synthesized {
+            root,
+            documents: BTreeMap::from([(digest, text.to_vec())]),
+        },
+        renamed,
     })
 }

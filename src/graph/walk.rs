@@ -2,12 +2,12 @@
 
 mod facts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Result};
 use crate::graph::Missing;
 use crate::graph::ahead::{Ahead, BATCH, Manifest};
-use crate::graph::descriptor::{check_data, check_size};
+use crate::graph::descriptor::{actual_size, data_len};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{
     Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, read_verified, schema1,
@@ -24,7 +24,7 @@ use crate::location::{self, DocumentPath, Location};
 /// How deep indexes, manifests and subjects may be nested.
 const MAX_DEPTH: usize = 32;
 /// How many bytes of documents are kept in memory.
-const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
+pub(crate) const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
 
 /// Where a walk begins, and what it may find besides blobs.
 #[derive(Clone, Copy)]
@@ -67,6 +67,7 @@ pub(crate) fn walk(
         documents_len: 0,
         ancestors: Vec::new(),
         children: BTreeMap::new(),
+        proven: BTreeSet::new(),
         by_config,
         found: Found::default(),
     };
@@ -83,6 +84,8 @@ struct Walk<'a> {
     ancestors: Vec<Digest>,
     /// Documents already read, and the shape that they were read as.
     children: BTreeMap<Digest, Shape>,
+    /// Blobs whose bytes were proven because a descriptor states another length.
+    proven: BTreeSet<Digest>,
     /// The first item of `manifest.json` with each config.
     by_config: BTreeMap<Digest, usize>,
     found: Found,
@@ -97,6 +100,13 @@ impl<'a> Walk<'a> {
             for pointer in pointers {
                 let blob = self.start.inventory.blobs.get(&pointer.digest);
                 pointer.content = blob.map(|blob| blob.content);
+                match self.actual_size(&document.path, pointer, blob) {
+                    Ok(size) => pointer.actual_size = size,
+                    Err(error) => {
+                        self.note_of_pointer(pointer, error)?;
+                        continue;
+                    }
+                }
                 self.follow(&document.path, pointer, blob)?;
             }
         }
@@ -110,6 +120,33 @@ impl<'a> Walk<'a> {
                 synthesized.contains_key(digest) || children.contains_key(digest)
             });
         }
+    }
+
+    /// The length of a pointer's content, if the pointer states another one.
+    fn actual_size(
+        &mut self,
+        parent: &DocumentPath,
+        pointer: &Pointer,
+        blob: Option<&BlobEntry>,
+    ) -> Result<Option<u64>> {
+        // Computed only on errors: most pointers are valid.
+        let location = || Location::of(parent, pointer.step());
+        let data_len = data_len(pointer, location)?;
+        if self.start.synthesized.contains_key(&pointer.digest) {
+            return Ok(None);
+        }
+        let len = blob.map(|blob| blob.len).or(data_len);
+        if len.is_none_or(|len| len == pointer.size) {
+            return Ok(None);
+        }
+        // Thousands of descriptors may be of one blob.
+        if let Some(blob) = blob
+            && !self.proven.contains(&pointer.digest)
+        {
+            actual_size(blob, pointer, self.blobs, location)?;
+            self.proven.insert(pointer.digest.clone());
+        }
+        Ok(len)
     }
 
     fn follow(
@@ -127,14 +164,17 @@ impl<'a> Walk<'a> {
                 let result = self.read(parent, pointer, shape, blob);
                 result.or_else(|error| self.note(Some(&pointer.digest), error))
             }
-            Err(error) => {
-                let whose = match pointer.role {
-                    location::Role::Manifests => Some(pointer.digest.clone()),
-                    _ => self.ancestors.last().cloned(),
-                };
-                self.note(whose.as_ref(), error)
-            }
+            Err(error) => self.note_of_pointer(pointer, error),
         }
+    }
+
+    /// Notes what is wrong with a pointer: with the document that it leads to, or with the one that it is in.
+    fn note_of_pointer(&mut self, pointer: &Pointer, error: Error) -> Result<()> {
+        let whose = match pointer.role {
+            location::Role::Manifests => Some(pointer.digest.clone()),
+            _ => self.ancestors.last().cloned(),
+        };
+        self.note(whose.as_ref(), error)
     }
 
     /// Notes what is wrong with a document, if it is wrong with that one alone.
@@ -158,7 +198,6 @@ impl<'a> Walk<'a> {
     ) -> Result<Option<Shape>> {
         // Computed only on errors: most pointers are valid.
         let location = || Location::of(parent, pointer.step());
-        check_data(pointer, location)?;
         let shape = match pointer.kind {
             Kind::Index => Some(Shape::Index),
             Kind::Manifest => Some(Shape::Manifest),
@@ -167,13 +206,14 @@ impl<'a> Walk<'a> {
         };
         match blob {
             _ if self.start.synthesized.contains_key(&pointer.digest) => {}
-            Some(blob) => check_size(blob, pointer, location)?,
+            Some(_) => {}
             None => {
                 self.found.missing.push(missing(pointer, location()));
                 return Ok(None);
             }
         }
-        Ok(shape)
+        // What cannot be verified is not read.
+        Ok(shape.filter(|_| pointer.digest.is_verifiable()))
     }
 
     /// Reads a document, and follows what it names.
@@ -223,6 +263,7 @@ impl<'a> Walk<'a> {
             && let Some(item) = self.docker_archive_item(&document)
             && let Some(text) = restored(&document, item, self.start.inventory)
         {
+            let respelled = document.respelled;
             document = Document::parse(
                 text.into_bytes(),
                 document.digest,
@@ -231,6 +272,7 @@ impl<'a> Walk<'a> {
                 self.reader,
             )?;
             document.is_restored = true;
+            document.respelled = respelled;
         }
         self.ancestors.push(pointer.digest.clone());
         let missing = self.found.missing.len();

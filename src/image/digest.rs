@@ -1,8 +1,8 @@
 //! Digests of content, and readers of bytes that verify them.
 //!
 //! The grammar is that of the OCI image specification, `descriptor.md`: an algorithm, a colon, and
-//! the lowercase hexadecimal hash. Only the registered algorithms that can be verified here,
-//! SHA-256 and SHA-512, are accepted: a digest also becomes part of a path.
+//! the encoded hash. A digest also becomes part of a path, so nothing else is accepted. Only SHA-256 and SHA-512
+//! can be verified here. Documents may also state other digests, which are kept and never called verified.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -54,9 +54,11 @@ pub struct Digest {
 enum Hash {
     Sha256([u8; 32]),
     Sha512(Box<[u8; 64]>),
+    /// By another algorithm: the name of the blob without `blobs/`.
+    Other(Box<str>),
 }
 
-/// In the order of the digests' texts.
+/// In the order of the names of blobs.
 impl Ord for Hash {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
@@ -69,6 +71,9 @@ impl Ord for Hash {
             (Hash::Sha256(_), Hash::Sha512(_)) => Ordering::Less,
             (Hash::Sha512(_), Hash::Sha256(_)) => Ordering::Greater,
             (Hash::Sha512(own), Hash::Sha512(other)) => own.cmp(other),
+            (Hash::Other(_), _) | (_, Hash::Other(_)) => {
+                self.joined("", '/').cmp(&other.joined("", '/'))
+            }
         }
     }
 }
@@ -80,11 +85,47 @@ impl PartialOrd for Hash {
 }
 
 impl Hash {
-    fn bytes(&self) -> &[u8] {
+    fn algorithm_name(&self) -> &str {
         match self {
-            Hash::Sha256(bytes) => bytes,
-            Hash::Sha512(bytes) => &bytes[..],
+            Hash::Sha256(_) => Algorithm::Sha256.name(),
+            Hash::Sha512(_) => Algorithm::Sha512.name(),
+            Hash::Other(name) => name.split_once('/').map_or("", |(algorithm, _)| algorithm),
         }
+    }
+
+    /// Adds the hash in hexadecimal, or as another algorithm encodes it.
+    fn push_encoded(&self, text: &mut String) {
+        let bytes = match self {
+            Hash::Sha256(bytes) => &bytes[..],
+            Hash::Sha512(bytes) => &bytes[..],
+            Hash::Other(name) => {
+                text.push_str(name.split_once('/').map_or("", |(_, encoded)| encoded));
+                return;
+            }
+        };
+        let mut digits = [[0; 2]; 64];
+        for ([high, low], byte) in digits.iter_mut().zip(bytes) {
+            *high = DIGITS[usize::from(byte >> 4)];
+            *low = DIGITS[usize::from(byte & 0xf)];
+        }
+        let digits = digits[..bytes.len()].as_flattened();
+        text.push_str(str::from_utf8(digits).unwrap_or_default());
+    }
+
+    /// The name of the algorithm and the hash, after `front` and with this between them.
+    fn joined(&self, front: &str, between: char) -> String {
+        let algorithm = self.algorithm_name();
+        let len = match self {
+            Hash::Sha256(_) => 64,
+            Hash::Sha512(_) => 128,
+            Hash::Other(name) => name.len(),
+        };
+        let mut text = String::with_capacity(front.len() + algorithm.len() + 1 + len);
+        text.push_str(front);
+        text.push_str(algorithm);
+        text.push(between);
+        self.push_encoded(&mut text);
+        text
     }
 }
 
@@ -96,36 +137,81 @@ impl Digest {
         hasher.finish()
     }
 
-    /// The hash algorithm.
-    pub fn algorithm(&self) -> Algorithm {
+    /// The hash algorithm; `None` for one that cannot be verified.
+    pub fn algorithm(&self) -> Option<Algorithm> {
         match self.hash {
-            Hash::Sha256(_) => Algorithm::Sha256,
-            Hash::Sha512(_) => Algorithm::Sha512,
+            Hash::Sha256(_) => Some(Algorithm::Sha256),
+            Hash::Sha512(_) => Some(Algorithm::Sha512),
+            Hash::Other(_) => None,
         }
     }
 
-    /// The hash in lowercase hexadecimal.
+    /// The name of the hash algorithm, such as `sha256`.
+    pub fn algorithm_name(&self) -> &str {
+        self.hash.algorithm_name()
+    }
+
+    /// Whether content can be verified against it.
+    pub fn is_verifiable(&self) -> bool {
+        self.algorithm().is_some()
+    }
+
+    /// The digest of `bytes` by the same algorithm; `None` if that cannot be computed.
+    pub(crate) fn recompute(&self, bytes: &[u8]) -> Option<Self> {
+        Some(Self::of(self.algorithm()?, bytes))
+    }
+
+    /// The hash in lowercase hexadecimal, or as another algorithm encodes it.
     pub fn hex(&self) -> String {
         let mut text = String::new();
-        self.push_hex(&mut text);
+        self.hash.push_encoded(&mut text);
         text
     }
 
     /// The name of the blob in an image layout: `blobs/sha256/<hex>`.
     pub fn blob_name(&self) -> String {
-        let algorithm = self.algorithm().name();
-        let mut name = String::with_capacity(7 + algorithm.len() + 2 * self.hash.bytes().len());
-        name.push_str("blobs/");
-        name.push_str(algorithm);
-        name.push('/');
-        self.push_hex(&mut name);
-        name
+        self.hash.joined("blobs/", '/')
     }
 
-    /// The digest whose blob has that name in an image layout; `None` for any other name.
+    /// The digest whose blob has that name in an image layout; `None` for any other name, and for a digest that cannot
+    /// be verified.
     pub fn from_blob_name(name: &str) -> Option<Self> {
         let (algorithm, hex) = name.strip_prefix("blobs/")?.split_once('/')?;
         Self::from_hex(Algorithm::from_name(algorithm)?, hex)
+    }
+
+    /// The same, including digests that cannot be verified.
+    pub fn from_any_blob_name(name: &str) -> Option<Self> {
+        let (algorithm, encoded) = name.strip_prefix("blobs/")?.split_once('/')?;
+        Self::from_parts(algorithm, encoded)
+    }
+
+    /// Reads a digest that a document states, which may use an algorithm that cannot be verified.
+    ///
+    /// # Errors
+    /// It does not follow the grammar.
+    pub fn stated(text: &str) -> Result<Self> {
+        let parts = text.split_once(':');
+        let digest = parts.and_then(|(algorithm, encoded)| Self::from_parts(algorithm, encoded));
+        digest.ok_or_else(|| invalid(text))
+    }
+
+    fn from_parts(algorithm: &str, encoded: &str) -> Option<Self> {
+        if let Some(algorithm) = Algorithm::from_name(algorithm) {
+            return Self::from_hex(algorithm, encoded);
+        }
+        let is_component = |part: &str| {
+            let is_right = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            !part.is_empty() && part.bytes().all(is_right)
+        };
+        let is_encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"=_-".contains(&byte);
+        let is_valid = algorithm.split(['+', '.', '_', '-']).all(is_component)
+            && !encoded.is_empty()
+            && encoded.bytes().all(is_encoded)
+            && algorithm.len() + encoded.len() <= MAX_OTHER_LEN;
+        is_valid.then(|| Digest {
+            hash: Hash::Other(format!("{algorithm}/{encoded}").into()),
+        })
     }
 
     fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
@@ -136,16 +222,30 @@ impl Digest {
         Some(Digest { hash })
     }
 
-    fn push_hex(&self, text: &mut String) {
-        let bytes = self.hash.bytes();
-        let mut digits = [[0; 2]; 64];
-        for ([high, low], byte) in digits.iter_mut().zip(bytes) {
-            *high = DIGITS[usize::from(byte >> 4)];
-            *low = DIGITS[usize::from(byte & 0xf)];
-        }
-        let digits = digits[..bytes.len()].as_flattened();
-        text.push_str(str::from_utf8(digits).unwrap_or_default());
+    /// The error for a digest that would have to be verified and cannot be.
+    pub(crate) fn unsupported(&self) -> Error {
+        let algorithm = self.algorithm_name();
+        Error::new(
+            Code::UnsupportedDigest,
+            format!("digest algorithm \"{algorithm}\" cannot be verified"),
+        )
+        .with_found(algorithm)
+        .with_hint(Hint::UseSupportedDigest)
     }
+}
+
+/// The longest digest by another algorithm, in bytes: no registered one is longer than SHA-512's.
+const MAX_OTHER_LEN: usize = 192;
+
+fn invalid(text: &str) -> Error {
+    Error::new(
+        Code::InvalidDigest,
+        format!(
+            "invalid digest \"{}\": expected an algorithm, a colon and a lowercase hexadecimal hash",
+            escape(text)
+        ),
+    )
+    .with_found(text)
 }
 
 /// The bytes that lowercase hexadecimal digits stand for; `None` for anything else or another length.
@@ -177,52 +277,22 @@ const NIBBLES: [u8; 256] = {
     nibbles
 };
 
+/// Reads a digest that can be verified.
 impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let invalid = || {
-            Error::new(
-                Code::InvalidDigest,
-                format!(
-                    "invalid digest \"{}\": expected an algorithm, a colon and a lowercase hexadecimal hash",
-                    escape(text)
-                ),
-            ).with_found(text)
-        };
-        let (algorithm, hash) = text.split_once(':').ok_or_else(invalid)?;
-        if let Some(algorithm) = Algorithm::from_name(algorithm) {
-            return Self::from_hex(algorithm, hash).ok_or_else(invalid);
+        let digest = Digest::stated(text)?;
+        match digest.is_verifiable() {
+            true => Ok(digest),
+            false => Err(digest.unsupported()),
         }
-        let is_component = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        };
-        if !algorithm.split(['+', '.', '_', '-']).all(is_component) || hash.is_empty() {
-            return Err(invalid());
-        }
-        Err(Error::new(
-            Code::UnsupportedDigest,
-            format!(
-                "digest algorithm \"{}\" cannot be verified",
-                escape(algorithm)
-            ),
-        )
-        .with_found(algorithm)
-        .with_hint(Hint::UseSupportedDigest))
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let algorithm = self.algorithm().name();
-        let mut text = String::with_capacity(1 + algorithm.len() + 2 * self.hash.bytes().len());
-        text.push_str(algorithm);
-        text.push(':');
-        self.push_hex(&mut text);
-        f.write_str(&text)
+        f.write_str(&self.hash.joined("", ':'))
     }
 }
 
@@ -311,18 +381,70 @@ mod tests {
     fn digests_of_bytes() {
         assert_eq!(Digest::of(Algorithm::Sha256, b"").to_string(), EMPTY);
         let sha512 = Digest::of(Algorithm::Sha512, b"");
-        assert_eq!(sha512.algorithm(), Algorithm::Sha512);
+        assert_eq!(sha512.algorithm(), Some(Algorithm::Sha512));
         assert_eq!(sha512.hex().len(), 128);
         assert_eq!(sha512.to_string().parse::<Digest>().unwrap(), sha512);
     }
 
     #[test]
-    fn the_order_is_that_of_the_texts() {
+    fn the_order_is_that_of_the_names_of_blobs() {
+        let others = [
+            "blake3:ab",
+            "blake3:aB",
+            "sha2:f",
+            "sha25:0",
+            "sha256+b64u:x",
+            "sha999:0",
+        ];
+        let others = others.map(|text| Digest::stated(text).unwrap());
         let mut digests: Vec<Digest> = (0..100_u8)
             .flat_map(|byte| [Algorithm::Sha512, Algorithm::Sha256].map(|a| Digest::of(a, &[byte])))
+            .chain(others)
             .collect();
         digests.sort();
-        assert!(digests.is_sorted_by_key(Digest::to_string));
+        assert!(digests.is_sorted_by_key(Digest::blob_name));
+    }
+
+    #[test]
+    fn digests_that_cannot_be_verified() {
+        for text in [
+            "blake3:00",
+            "md5:aF0",
+            "sha256+b64u:LCa0a2j_xo-5m0U8HTBBNBNCLXBkg7==",
+            "x.y:1",
+        ] {
+            let digest = Digest::stated(text).unwrap();
+            assert_eq!((digest.algorithm(), digest.recompute(b"")), (None, None));
+            assert_eq!(digest.to_string(), text);
+            let (algorithm, encoded) = text.split_once(':').unwrap();
+            assert_eq!(
+                (digest.algorithm_name(), digest.hex()),
+                (algorithm, encoded.to_owned())
+            );
+            let name = digest.blob_name();
+            assert_eq!(name, format!("blobs/{algorithm}/{encoded}"));
+            assert_eq!(Digest::from_any_blob_name(&name), Some(digest));
+            assert_eq!(Digest::from_blob_name(&name), None);
+        }
+        for text in [
+            "blake3:",
+            "blake3:a/b",
+            "blake3:..",
+            "a..b:0",
+            "-a:0",
+            "A:0",
+            "../x:0",
+            "a:0 ",
+            "é:0",
+            "sha256:00",
+        ] {
+            assert_eq!(
+                Digest::stated(text).unwrap_err().code(),
+                Code::InvalidDigest,
+                "{text}"
+            );
+        }
+        assert!(Digest::stated(&format!("x:{}", "0".repeat(200))).is_err());
     }
 
     #[test]

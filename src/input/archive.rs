@@ -2,6 +2,7 @@
 
 mod duplicates;
 mod input;
+pub(super) mod links;
 mod listing;
 mod names;
 mod read_ahead;
@@ -15,8 +16,9 @@ pub(super) use self::input::FileInput;
 pub(super) use self::listing::{CleanName, Contents, Listing};
 use super::Source;
 use super::form::Order;
+use super::other_format::not_a_tar;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::image::{Content, SNIFF_LEN, sniff, sniff_compression};
+use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{DataLocation, EntryKind, EntryLayout, ExtraKind, Inventory, Strictness};
 use crate::location::RootName;
 use crate::tar::{self, BLOCK, Entries, Entry, Input};
@@ -102,7 +104,7 @@ pub(super) fn kind(entry: &Entry, data: DataLocation) -> ExtraKind {
 fn place(entry: &Entry, name: &CleanName, kind: &ExtraKind) -> EntryLayout {
     let kind = match kind {
         ExtraKind::Directory => EntryKind::Directory,
-        ExtraKind::File(_) if name.digest.is_some() => EntryKind::Blob,
+        ExtraKind::File(_) if is_blob(name) => EntryKind::Blob,
         ExtraKind::File(_) => RootName::of(&name.text).map_or(EntryKind::File, EntryKind::Root),
         ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) | ExtraKind::Other => EntryKind::Special,
     };
@@ -123,6 +125,10 @@ fn is_well_named(entry: &Entry, clean: &[u8]) -> bool {
     written.strip_suffix(b"/").unwrap_or(written) == clean
 }
 
+fn is_blob(name: &CleanName) -> bool {
+    name.digest.is_some() || Digest::from_any_blob_name(&name.text).is_some()
+}
+
 /// Refuses what does not begin as a tar archive does.
 pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
     let shown = show_path(path);
@@ -132,16 +138,7 @@ pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
         Some(Content::Bzip2) => ("bzip2", "bzip2 -d"),
         Some(_) => ("xz", "xz -d"),
         None if sniff(head) == Content::Tar => return Ok(()),
-        None => {
-            let what = if head.is_empty() {
-                "is empty"
-            } else {
-                "is not a tar archive"
-            };
-            return Err(Error::new(Code::NotAnImage, format!("{shown} {what}"))
-                .with_path(path)
-                .with_hint(Hint::GiveArchive));
-        }
+        None => return Err(not_a_tar(path, head)),
     };
     Err(Error::new(
         Code::CompressedArchive,

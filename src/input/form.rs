@@ -130,7 +130,7 @@ impl FormCheck {
     ) -> Option<FormDifference> {
         let is_empty = |algorithm: Algorithm| {
             let mut algorithms = blobs.keys().map(Digest::algorithm);
-            algorithms.all(|found| found != algorithm)
+            algorithms.all(|found| found != Some(algorithm))
         };
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let directory = format!("blobs/{}/", algorithm.name());

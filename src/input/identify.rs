@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 
 use super::Source;
 use super::archive::FileInput;
+use super::other_format::is_utf16_archive;
 use super::outer::Outer;
 use super::stream::Incoming;
 use crate::codec::{self, Limits};
@@ -30,7 +31,7 @@ const ANY: Limits = Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputKind {
-    /// A tar archive, of an image or of something else.
+    /// A tar archive, of an image or of something else, or one that a shell has turned into UTF-16 text.
     Archive,
     /// A tar archive that is compressed as a whole.
     CompressedArchive,
@@ -50,12 +51,14 @@ pub fn identify_file(path: &Path) -> io::Result<Option<(InputKind, Metadata)>> {
     if !metadata.is_file() {
         return Ok(None);
     }
-    let mut head = [0; SNIFF_LEN];
+    // As UTF-16, which a shell may have made of an archive, the first block is twice as long.
+    let mut head = [0; 2 + 2 * SNIFF_LEN];
     // The length saves a read that would only find the end.
-    let wanted = usize::try_from(metadata.len()).map_or(SNIFF_LEN, |len| len.min(SNIFF_LEN));
+    let wanted = usize::try_from(metadata.len()).map_or(head.len(), |len| len.min(head.len()));
     let len = read_at_most(&file, &mut head[..wanted])?;
     let kind = match sniff(&head[..len]) {
-        Content::Tar if is_filled(&head) => InputKind::Archive,
+        Content::Tar if is_filled(&head[..SNIFF_LEN]) => InputKind::Archive,
+        Content::Other if is_utf16_archive(&head[..len]) => InputKind::Archive,
         Content::Tar | Content::Empty | Content::Other => InputKind::Other,
         compressed if holds_tar(compressed, &file) => InputKind::CompressedArchive,
         _ => InputKind::Other,
@@ -100,10 +103,13 @@ fn holds_tar(compressed: Content, file: &File) -> bool {
 }
 
 /// Whether a directory could be meant as an image layout or an unpacked archive: one of the files at
-/// the root is there, or the directory of blobs.
+/// the root is there, or the directory of blobs. A directory called `oci-layout`, and a file called `blobs`,
+/// are something else.
 pub fn may_be_image_layout(directory: &Path) -> bool {
-    let names = ["index.json", "manifest.json", "oci-layout", "blobs/sha256"];
-    names.iter().any(|name| directory.join(name).exists())
+    let found = |name: &str| fs::metadata(directory.join(name)).ok();
+    let is_file = |name: &&str| found(name).is_some_and(|found| found.is_file());
+    let mut files = ["index.json", "manifest.json", "oci-layout"].iter();
+    files.any(is_file) || found("blobs/sha256").is_some_and(|found| found.is_dir())
 }
 
 /// Whether a directory is an image layout, a BuildKit cache, an unpacked `docker save`, or what
@@ -136,10 +142,33 @@ fn is_docker_manifest(directory: &Path) -> bool {
     })
 }
 
+/// The `version` file, or the image's manifest beside a blob, which older versions wrote without that file.
 fn is_skopeo_directory(directory: &Path) -> bool {
-    starts_with(&directory.join("version"), |head| {
+    let has_version = starts_with(&directory.join("version"), |head| {
         head.starts_with(b"Directory Transport Version")
+    });
+    has_version || is_manifest(directory) && has_blob(directory)
+}
+
+fn is_manifest(directory: &Path) -> bool {
+    starts_with(&directory.join("manifest.json"), |head| {
+        let has = |key: &[u8]| head.windows(key.len()).any(|found| found == key);
+        head.trim_ascii_start().first() == Some(&b'{')
+            && has(b"\"schemaVersion\"")
+            && has(b"\"digest\"")
     })
+}
+
+/// Whether one of the files is named by its digest.
+fn has_blob(directory: &Path) -> bool {
+    let is_blob = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name
+            .to_str()
+            .map(|name| name.strip_suffix(".tar").unwrap_or(name));
+        name.is_some_and(is_id) && entry.file_type().is_ok_and(|found| found.is_file())
+    };
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_blob)))
 }
 
 /// Whether a file is an archive with an entry of the kind that only images have. A caller that found
@@ -268,8 +297,11 @@ mod tests {
     fn directories_by_content() {
         let docker = "[{\"Config\":\"a.json\"}]";
         let skopeo = "Directory Transport Version: 1.1\n";
+        let manifest = r#" {"schemaVersion":2,"config":{"digest":"sha256:…"}}"#;
+        let hex = "0".repeat(64);
+        let layer = format!("{hex}.tar");
         #[rustfmt::skip]
-        let cases: [(&str, Files, bool, bool); 9] = [
+        let cases: [(&str, Files, bool, bool); 15] = [
             ("nothing", &[], false, false),
             ("layout", &[("index.json", "{}"), ("oci-layout", "{}"), ("blobs/sha256/x", "")], true, true),
             ("BuildKit cache without oci-layout", &[("index.json", "{}"), ("blobs/sha256/x", "")], true, true),
@@ -279,6 +311,12 @@ mod tests {
             ("skopeo dir", &[("manifest.json", "{}"), ("version", skopeo)], true, true),
             ("other version file", &[("manifest.json", "{}"), ("version", "1.0")], true, false),
             ("blobs alone", &[("blobs/sha256/x", "")], true, false),
+            ("blobs as a file", &[("blobs", "")], false, false),
+            ("directories with these names", &[("oci-layout/x", ""), ("index.json/x", ""), ("manifest.json/x", "")], false, false),
+            ("a layout below oci-layout", &[("oci-layout/oci-layout", "{}"), ("oci-layout/index.json", "{}")], false, false),
+            ("skopeo dir without version", &[("manifest.json", manifest), (hex.as_str(), "x")], true, true),
+            ("skopeo dir of version 1.0", &[("manifest.json", manifest), (layer.as_str(), "x")], true, true),
+            ("manifest without its blobs", &[("manifest.json", manifest), ("layer.tar", "x")], true, false),
         ];
         for (name, files, may_be, expected) in cases {
             let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
+use super::archive::links;
 use super::classify::{self, Item};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::Digest;
@@ -42,7 +43,13 @@ fn list(source: &Source, max_entries: usize) -> Result<Inventory> {
         if is_other && entry.file_type().is_dir() && !is_docker_archive {
             walk.skip_current_dir();
         }
-        classify::add(&mut inventory, source, source.path(), item(source, &entry)?)?;
+        let mut item = item(source, &entry)?;
+        if let Some((target, len)) = linked_file(source, &item) {
+            inventory.links.insert(item.name.clone(), target.clone());
+            item.kind = ExtraKind::File(DataLocation::File(target));
+            item.len = len;
+        }
+        classify::add(&mut inventory, source, source.path(), item)?;
     }
     Ok(inventory)
 }
@@ -75,6 +82,26 @@ fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
         len,
         content: None,
     })
+}
+
+/// The file in the directory that a blob or root file leads to, and its length, if it is a symbolic link.
+fn linked_file(source: &Source, item: &Item) -> Option<(String, u64)> {
+    let ExtraKind::Symlink(target) = &item.kind else {
+        return None;
+    };
+    if !links::is_needed_link(item) {
+        return None;
+    }
+    let mut name = links::beside(&item.name, target)?;
+    for _ in 0..links::MAX_LINKS {
+        // A link on the way to the file is not followed.
+        if let Ok(file) = open_beneath(&source.file, &name) {
+            return Some((name, file.metadata().ok()?.len()));
+        }
+        let target = std::fs::read_link(source.path().join(&name)).ok()?;
+        name = links::beside(&name, target.to_str()?)?;
+    }
+    None
 }
 
 fn too_many(source: &Source, max_entries: usize) -> Error {
@@ -208,11 +235,34 @@ mod tests {
     }
 
     #[test]
-    fn links_are_refused() {
+    fn links_within_the_directory_are_followed() {
         let (dir, digest) = layout();
         let blob = dir.path().join(digest.blob_name());
         std::fs::remove_file(&blob).unwrap();
-        std::os::unix::fs::symlink("../../index.json", &blob).unwrap();
+        std::os::unix::fs::symlink("link", &blob).unwrap();
+        let link = blob.with_file_name("link");
+        std::os::unix::fs::symlink("../../index.json", &link).unwrap();
+        let source = Source::open(dir.path()).unwrap();
+        let inventory = scan(&source, Strictness::Strict).unwrap();
+        let found = &inventory.blobs[&digest];
+        assert_eq!(found.data, DataLocation::File("index.json".to_owned()));
+        assert_eq!(inventory.links[&digest.blob_name()], "index.json");
+        assert_eq!(source.read_blob(found, 10).unwrap(), b"{}");
+        // A loop leads to no file.
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(digest.hex(), &link).unwrap();
+        let error = scan(&source, Strictness::Strict).unwrap_err();
+        assert_eq!(error.code(), Code::LinkEntry);
+    }
+
+    #[test]
+    fn other_links_are_refused() {
+        let (dir, digest) = layout();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), b"{}").unwrap();
+        let blob = dir.path().join(digest.blob_name());
+        std::fs::remove_file(&blob).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("secret"), &blob).unwrap();
         let source = Source::open(dir.path()).unwrap();
         let error = scan(&source, Strictness::Strict).unwrap_err();
         assert_eq!(error.code(), Code::LinkEntry);

@@ -153,8 +153,7 @@ impl BlobAt<'_> {
             DataLocation::File(_)
             | DataLocation::Spooled { .. }
             | DataLocation::Buffered(_)
-            | DataLocation::Written
-            | DataLocation::Skipped(_) => (Code::SizeMismatch, "the file has the wrong length"),
+            | DataLocation::Written => (Code::SizeMismatch, "the file has the wrong length"),
         };
         let BlobAt { name, len, .. } = self;
         let error = Error::new(

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::Source;
 use super::outer::Outer;
+use super::{Source, other_format};
 use crate::codec::Limits;
 use crate::error::{Error, Hint, IoContext, Result};
 use crate::image::{Content, sniff_compression};
@@ -73,8 +73,10 @@ impl Source {
         progress.start(len);
         let spooled = self.spool(content, len, options, progress);
         progress.finish();
+        let spooled =
+            spooled.map_err(|error| other_format::explain(error, &self.path, &self.file))?;
         Ok(Source {
-            file: Arc::new(spooled?),
+            file: Arc::new(spooled),
             start: OnceLock::new(),
             outer: Some(content),
             compressed: Some(self.file),

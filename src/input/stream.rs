@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 
 use self::held::Held;
 pub(super) use self::incoming::Incoming;
-use self::passing::Passing;
 pub(crate) use self::passing::PassingBlob;
+use self::passing::{PIECE, Passing, may_be_document};
 use super::archive::{Contents, Listing, check_end, kind, refuse_other_formats};
 use super::classify::{self, Item};
 use super::form::Order;
 use super::outer::Outer;
 use super::spool::spool;
-use super::{Source, SpoolOptions, require_root};
+use super::{DOCUMENT_CAP, Source, SpoolOptions, content_inside, require_root};
 use crate::error::{Error, IoContext, Result};
-use crate::image::{Algorithm, Content, Digest, SNIFF_LEN, sniff, sniff_compression};
+use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, Strictness};
 use crate::location::RootName;
 use crate::progress::Progress;
@@ -43,6 +43,8 @@ pub(crate) struct Stream {
     held: Held,
     /// What compressed blobs that have passed decompress to, if that is not a tar.
     not_tars: HashMap<Digest, Content>,
+    /// Whether blobs that were written were verified.
+    verifies: bool,
 }
 
 /// Why an archive cannot be processed in one pass.
@@ -61,6 +63,9 @@ pub(crate) trait BlobSink {
     /// # Errors
     /// The blob is damaged or ends early; it cannot be written.
     fn take(&mut self, digest: &Digest, blob: &mut PassingBlob<'_>) -> Result<()>;
+
+    /// Whether it verifies each blob against its digest.
+    fn verifies(&self) -> bool;
 }
 
 impl Stream {
@@ -99,6 +104,7 @@ impl Stream {
             incoming,
             held: Held::new(options.directory.to_owned()),
             not_tars: HashMap::new(),
+            verifies: false,
         })
     }
 
@@ -116,7 +122,7 @@ impl Stream {
         self.incoming.rewind();
         let first = self.first_file();
         self.incoming.rewind();
-        first
+        first.map_err(|error| self.incoming.explain(error))
     }
 
     fn first_file(&mut self) -> Result<Option<Obstacle>> {
@@ -130,7 +136,7 @@ impl Stream {
                 kind(&entry, DataLocation::Written),
                 ExtraKind::Directory | ExtraKind::Other
             ) {
-                let is_blob = name.digest.is_some();
+                let is_blob = Digest::from_any_blob_name(&name.text).is_some();
                 return Ok((!is_blob).then_some(Obstacle::FileBeforeBlobs(name.text)));
             }
             if entries.input().ahead_len() > AHEAD {
@@ -173,6 +179,16 @@ impl Stream {
     /// # Errors
     /// Those of [`scan`](super::scan), those of the sink, and an archive that has to be in a file.
     pub(crate) fn scan(
+        &mut self,
+        strictness: Strictness,
+        sink: &mut dyn BlobSink,
+    ) -> Result<Inventory> {
+        self.verifies = sink.verifies();
+        let scanned = self.scan_entries(strictness, sink);
+        scanned.map_err(|error| self.incoming.explain(error))
+    }
+
+    fn scan_entries(
         &mut self,
         strictness: Strictness,
         sink: &mut dyn BlobSink,
@@ -222,12 +238,70 @@ impl Stream {
         let len = incoming.offset();
         let mut inventory = listing.finish(self, strictness, end, len)?;
         inventory.outer_compression = self.outer;
-        require_root(&inventory, &self.path)?;
+        require_root(&inventory, self, &self.path)?;
         Ok(inventory)
     }
 
     fn passed_by(&self, what: &str) -> Error {
         refused::passed_by(&self.path, what)
+    }
+
+    /// A file that was kept, to be read.
+    ///
+    /// # Errors
+    /// It was not kept.
+    pub(crate) fn kept(&self, data: &DataLocation) -> Result<KeptFile<'_>> {
+        match data {
+            DataLocation::Buffered(number) => Ok(KeptFile {
+                held: &self.held,
+                number: *number,
+                from: 0,
+            }),
+            _ => Err(self.passed_by("a file that is needed again")),
+        }
+    }
+
+    /// Whether a blob that was kept would have gone to the sink if it had come under its own name.
+    ///
+    /// # Errors
+    /// It was not kept, or cannot be read.
+    pub(crate) fn may_pass(&self, data: &DataLocation, len: u64) -> Result<bool> {
+        let mut head = [0; SNIFF_LEN];
+        let count = self.kept(data)?.read(&mut head)?;
+        let head = &head[..count];
+        Ok(len > DOCUMENT_CAP || !may_be_document(sniff(head), head))
+    }
+
+    fn held_digest(&self, number: usize, algorithm: Algorithm) -> Result<Digest> {
+        let mut hasher = Hasher::new(algorithm);
+        let mut buffer = vec![0; PIECE];
+        let mut kept = self.kept(&DataLocation::Buffered(number))?;
+        loop {
+            match kept.read(&mut buffer)? {
+                0 => return Ok(hasher.finish()),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+    }
+}
+
+/// A file that a stream has kept.
+#[derive(Debug)]
+pub(crate) struct KeptFile<'a> {
+    held: &'a Held,
+    number: usize,
+    from: u64,
+}
+
+impl KeptFile<'_> {
+    /// Fills the buffer with the next bytes; with fewer only at the end.
+    ///
+    /// # Errors
+    /// The temporary file cannot be read.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let count = self.held.read_at(self.number, buffer, self.from)?;
+        self.from += count as u64;
+        Ok(count)
     }
 }
 
@@ -245,8 +319,8 @@ impl Contents for Stream {
                 ExtraKind::File(DataLocation::Buffered(a_number)),
                 ExtraKind::File(DataLocation::Buffered(b_number)),
             ) => {
-                Ok(self.held.read(*a_number, usize::MAX)?
-                    == self.held.read(*b_number, usize::MAX)?)
+                let digest = |number: &usize| self.held_digest(*number, Algorithm::Sha256);
+                Ok(digest(a_number)? == digest(b_number)?)
             }
             // Blobs of one name that were written both had its digest.
             (a, b) => Ok(a == b),
@@ -281,19 +355,26 @@ impl BlobSource for Stream {
         })
     }
 
-    fn content_inside(&self, digest: &Digest, _blob: &BlobEntry) -> Result<Option<Content>> {
-        Ok(self.not_tars.get(digest).copied())
+    fn content_inside(&self, digest: &Digest, blob: &BlobEntry) -> Result<Option<Content>> {
+        match &blob.data {
+            // Reached through a link or by manifest.json.
+            DataLocation::Buffered(number) => content_inside(blob, |len| {
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                self.held.read(*number, len)
+            }),
+            _ => Ok(self.not_tars.get(digest).copied()),
+        }
     }
 
-    fn digest_of(&self, blob: &BlobEntry) -> Result<Digest> {
+    fn digest_of(&self, blob: &BlobEntry, algorithm: Algorithm) -> Result<Digest> {
         match &blob.data {
-            DataLocation::Buffered(number) => {
-                let bytes = self.held.read(*number, usize::MAX)?;
-                Ok(Digest::of(Algorithm::Sha256, &bytes))
-            }
-            DataLocation::Skipped(digest) => Ok(Digest::clone(digest)),
+            DataLocation::Buffered(number) => self.held_digest(*number, algorithm),
             _ => Err(self.passed_by("a blob that is needed again")),
         }
+    }
+
+    fn has_verified(&self, blob: &BlobEntry) -> bool {
+        self.verifies && blob.data == DataLocation::Written
     }
 }
 

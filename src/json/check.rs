@@ -1,8 +1,10 @@
 //! The strict check that every document must pass before it is used.
 //!
 //! Go's decoder ignores the case of keys and uses the last duplicate. Other decoders match keys exactly,
-//! and use the first duplicate or fail. A document with duplicate keys, or with a known key in unusual
-//! case, therefore means different things to different readers. CVE-2021-41190 is a related attack.
+//! and use the first duplicate or fail. A document with duplicate keys, or with a known key in two
+//! spellings, therefore means different things to different readers. CVE-2021-41190 is a related attack.
+//!
+//! A known key in one unusual spelling means one thing to the readers that find it. [`respelled`] gives it the usual one.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,13 +12,25 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// Which keys of a document must be spelled exactly.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyCase {
-    /// The keys that readers decode into fields.
-    pub(crate) known: &'static [&'static str],
-    /// How many levels of objects are checked for these keys.
-    pub(crate) levels: usize,
+use super::{Edit, View, apply_edits};
+
+/// The keys of an object that readers decode into fields, at most 32, with the keys of the objects that they lead to,
+/// directly or in a list. Nothing is known about the keys of other objects.
+#[derive(Debug)]
+pub(crate) struct Keys(pub(crate) &'static [(&'static str, Option<&'static Keys>)]);
+
+/// Keys of which nothing is known.
+const NO_KEYS: &Keys = &Keys(&[]);
+
+impl Keys {
+    /// The position of the key that readers take for this one.
+    fn position(&self, key: &str) -> Option<usize> {
+        let exact = self.0.iter().position(|(known, _)| *known == key);
+        exact.or_else(|| {
+            let mut known = self.0.iter();
+            known.position(|(known, _)| fold(known).eq(fold(key)))
+        })
+    }
 }
 
 /// Why a document was not accepted.
@@ -26,33 +40,33 @@ pub(crate) enum Fault {
     Invalid(String),
     /// An object contains this key more than once.
     Duplicate(String),
-    /// A key differs from a known one only in case.
+    /// An object contains this key beside another spelling of the known one.
     Case { found: String, known: &'static str },
 }
 
+/// What a document that was accepted contains.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// Duplicate keys, if they are allowed.
+    pub(crate) duplicates: Vec<String>,
+    /// Whether a known key has another spelling.
+    pub(crate) has_other_spelling: bool,
+}
+
 /// Checks a document. The error is the first fault in it.
-pub(crate) fn check(text: &str, keys: KeyCase) -> Result<(), Fault> {
-    match check_all(text, keys, false) {
-        Ok(_) => Ok(()),
-        Err(fault) => Err(fault),
-    }
-}
-
-/// Checks a document, but allows duplicate keys and returns them.
-pub(crate) fn check_allowing_duplicates(text: &str, keys: KeyCase) -> Result<Vec<String>, Fault> {
-    check_all(text, keys, true)
-}
-
-fn check_all(text: &str, keys: KeyCase, allow_duplicates: bool) -> Result<Vec<String>, Fault> {
+pub(crate) fn check(
+    text: &str,
+    keys: &'static Keys,
+    allow_duplicates: bool,
+) -> Result<Checked, Fault> {
     let mut outcome = Outcome {
         allow_duplicates,
-        duplicates: Vec::new(),
+        checked: Checked::default(),
         fault: None,
     };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let checker = Checker {
         keys,
-        level: 0,
         outcome: &mut outcome,
     };
     let result = checker
@@ -61,39 +75,87 @@ fn check_all(text: &str, keys: KeyCase, allow_duplicates: bool) -> Result<Vec<St
     match (outcome.fault, result) {
         (Some(fault), _) => Err(fault),
         (None, Err(error)) => Err(Fault::Invalid(error.to_string())),
-        (None, Ok(())) => Ok(outcome.duplicates),
+        (None, Ok(())) => Ok(outcome.checked),
+    }
+}
+
+/// The text of a document that was accepted with the usual spelling of each known key, and the keys that were spelled
+/// otherwise: as found, and as they are known.
+pub(crate) fn respelled(text: &str, keys: &'static Keys) -> (String, Vec<(String, &'static str)>) {
+    let mut edits = Vec::new();
+    let mut found = Vec::new();
+    respell(View::of_checked(text), keys, &mut edits, &mut found);
+    found.sort_unstable();
+    found.dedup();
+    (apply_edits(text, edits), found)
+}
+
+fn respell(
+    view: View<'_>,
+    keys: &'static Keys,
+    edits: &mut Vec<Edit>,
+    found: &mut Vec<(String, &'static str)>,
+) {
+    if let Some(items) = view.items() {
+        for item in items {
+            respell(item, keys, edits, found);
+        }
+        return;
+    }
+    if !view.text().starts_with('{') {
+        return;
+    }
+    let mut parts = view.parts();
+    while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
+        let Some(name) = key.str() else { continue };
+        let Some(position) = keys.position(&name) else {
+            continue;
+        };
+        let (known, inner) = keys.0[position];
+        if name != known {
+            edits.push(Edit::string(key.span(), known));
+            found.push((name.into_owned(), known));
+        }
+        if let Some(inner) = inner {
+            respell(value, inner, edits, found);
+        }
     }
 }
 
 struct Outcome {
     allow_duplicates: bool,
-    duplicates: Vec<String>,
+    checked: Checked,
     fault: Option<Fault>,
 }
 
 /// Checks one value and everything in it.
 struct Checker<'o> {
-    keys: KeyCase,
-    level: usize,
+    keys: &'static Keys,
     outcome: &'o mut Outcome,
 }
 
 impl Checker<'_> {
-    fn key_fault<'k>(&mut self, seen: &mut Seen<'k>, key: Cow<'k, str>) -> Option<Fault> {
-        let known = self.keys.known;
-        if self.level < self.keys.levels && !known.contains(&&*key) {
-            let is_alike = |known: &&&str| fold(known).eq(fold(&key));
-            if let Some(known) = known.iter().find(is_alike) {
-                let found = key.into_owned();
-                return Some(Fault::Case { found, known });
+    /// The fault of a key, or what is known of the object that it leads to.
+    fn key<'k>(&mut self, seen: &mut Seen<'k>, key: Cow<'k, str>) -> Result<&'static Keys, Fault> {
+        let position = self.keys.position(&key);
+        let is_other = position.is_some_and(|position| self.keys.0[position].0 != key);
+        let first_spelling = position.is_none_or(|position| seen.known & (1 << position) == 0);
+        if let Some(key) = seen.insert(key) {
+            if !self.outcome.allow_duplicates {
+                return Err(Fault::Duplicate(key));
             }
+            self.outcome.checked.duplicates.push(key);
+        } else if let (Some(position), false) = (position, first_spelling) {
+            let known = self.keys.0[position].0;
+            let found = seen.other_spelling(known);
+            return Err(Fault::Case { found, known });
         }
-        let key = seen.insert(key)?;
-        if self.outcome.allow_duplicates {
-            self.outcome.duplicates.push(key);
-            return None;
-        }
-        Some(Fault::Duplicate(key))
+        self.outcome.checked.has_other_spelling |= is_other;
+        let Some(position) = position else {
+            return Ok(NO_KEYS);
+        };
+        seen.known |= 1 << position;
+        Ok(self.keys.0[position].1.unwrap_or(NO_KEYS))
     }
 }
 
@@ -103,9 +165,18 @@ struct Seen<'k> {
     few: [Cow<'k, str>; 16],
     count: usize,
     many: HashSet<Cow<'k, str>>,
+    /// The positions of the known keys, as bits.
+    known: u32,
 }
 
 impl<'k> Seen<'k> {
+    /// A key that readers which ignore case take for a known one.
+    fn other_spelling(&self, known: &str) -> String {
+        let mut keys = self.few[..self.count].iter().chain(&self.many);
+        let found = keys.find(|key| **key != known && fold(key).eq(fold(known)));
+        found.map_or_else(|| known.to_owned(), |key| key.clone().into_owned())
+    }
+
     /// Adds a key. Returns it if it was already present.
     fn insert(&mut self, key: Cow<'k, str>) -> Option<String> {
         if self.few[..self.count].contains(&key) || self.many.contains(&key) {
@@ -160,11 +231,6 @@ fn fold(key: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Whether the member's value is an object with user-defined keys.
-fn is_free_map(key: &str) -> bool {
-    matches!(key, "annotations" | "Labels" | "LayerSources")
-}
-
 impl<'de> DeserializeSeed<'de> for Checker<'_> {
     type Value = ();
 
@@ -208,7 +274,6 @@ impl<'de> Visitor<'de> for Checker<'_> {
         loop {
             let checker = Checker {
                 keys: self.keys,
-                level: self.level,
                 outcome: self.outcome,
             };
             if seq.next_element_seed(checker)?.is_none() {
@@ -220,18 +285,12 @@ impl<'de> Visitor<'de> for Checker<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let mut seen = Seen::default();
         while let Some(key) = map.next_key_seed(Key)? {
-            let level = if is_free_map(&key) {
-                usize::MAX
-            } else {
-                self.level.saturating_add(1)
-            };
-            if let Some(fault) = self.key_fault(&mut seen, key) {
+            let keys = self.key(&mut seen, key).map_err(|fault| {
                 self.outcome.fault = Some(fault);
-                return Err(A::Error::custom("key fault"));
-            }
+                A::Error::custom("key fault")
+            })?;
             map.next_value_seed(Checker {
-                keys: self.keys,
-                level,
+                keys,
                 outcome: self.outcome,
             })?;
         }
@@ -243,76 +302,83 @@ impl<'de> Visitor<'de> for Checker<'_> {
 mod tests {
     use super::*;
 
-    const KEYS: KeyCase = KeyCase {
-        known: &["manifests", "annotations", "size"],
-        levels: 2,
-    };
+    const ITEM: Keys = Keys(&[("size", None), ("annotations", None)]);
+    const KEYS: Keys = Keys(&[("manifests", Some(&ITEM)), ("annotations", None)]);
 
     #[test]
-    fn duplicate_keys_and_case_variants_are_faults() {
+    fn duplicate_keys_and_two_spellings_are_faults() {
+        let right = || Ok(Checked::default());
+        let other_spelling = || {
+            Ok(Checked {
+                has_other_spelling: true,
+                ..Checked::default()
+            })
+        };
         let case = |found: &str, known| {
             Err(Fault::Case {
                 found: found.to_owned(),
                 known,
             })
         };
+        let duplicate = |key: &str| Err(Fault::Duplicate(key.to_owned()));
+        #[rustfmt::skip]
         let cases = [
-            (
-                "valid",
-                r#"{"manifests":[{"size":1,"other":1e2}],"x":{"X":1,"y":null}}"#,
-                Ok(()),
-            ),
-            (
-                "duplicate",
-                r#"{"x":1,"x":1}"#,
-                Err(Fault::Duplicate("x".into())),
-            ),
-            (
-                "escaped duplicate",
-                r#"{"x":1,"\u0078":1}"#,
-                Err(Fault::Duplicate("x".into())),
-            ),
-            (
-                "nested duplicate",
-                r#"{"a":{"b":{"c":{"d":1,"d":2}}}}"#,
-                Err(Fault::Duplicate("d".into())),
-            ),
-            (
-                "wrong case",
-                r#"{"Manifests":[]}"#,
-                case("Manifests", "manifests"),
-            ),
-            (
-                "wrong case in an item",
-                r#"{"manifests":[{"SIZE":1}]}"#,
-                case("SIZE", "size"),
-            ),
-            (
-                "long s",
-                "{\"manife\u{17f}ts\":[]}",
-                case("manife\u{17f}ts", "manifests"),
-            ),
-            (
-                "user-defined keys",
-                r#"{"annotations":{"Size":"1"}}"#,
-                Ok(()),
-            ),
-            (
-                "below the checked levels",
-                r#"{"a":{"b":{"Size":1}}}"#,
-                Ok(()),
-            ),
+            ("valid", r#"{"manifests":[{"size":1,"other":1e2}],"x":{"X":1,"y":null}}"#, right()),
+            ("duplicate", r#"{"x":1,"x":1}"#, duplicate("x")),
+            ("escaped duplicate", r#"{"x":1,"\u0078":1}"#, duplicate("x")),
+            ("nested duplicate", r#"{"a":{"b":{"c":{"d":1,"d":2}}}}"#, duplicate("d")),
+            ("another spelling", r#"{"Manifests":[]}"#, other_spelling()),
+            ("in an item", r#"{"manifests":[{"SIZE":1}]}"#, other_spelling()),
+            ("in an item of another spelling", r#"{"MANIFESTS":[{"size":1,"SIZE":1}]}"#, case("SIZE", "size")),
+            ("long s", "{\"manife\u{17f}ts\":[]}", other_spelling()),
+            ("two spellings", r#"{"manifests":[],"Manifests":[]}"#, case("Manifests", "manifests")),
+            ("the usual one last", r#"{"Manifests":[],"manifests":[]}"#, case("Manifests", "manifests")),
+            ("two unusual ones", r#"{"Manifests":[],"MANIFESTS":[]}"#, case("Manifests", "manifests")),
+            ("one unusual one twice", r#"{"Manifests":[],"Manifests":[]}"#, duplicate("Manifests")),
+            ("user-defined keys", r#"{"annotations":{"Size":"1"}}"#, right()),
+            ("in an unknown object", r#"{"a":{"Size":1,"size":2}}"#, right()),
+            ("in an object of another role", r#"{"Size":1}"#, right()),
         ];
         for (name, text, expected) in cases {
-            assert_eq!(check(text, KEYS), expected, "{name}");
+            assert_eq!(check(text, &KEYS, false), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn duplicates_can_be_allowed_and_two_spellings_cannot() {
+        let found = check(r#"{"x":1,"x":2,"SIZE":1}"#, &ITEM, true).unwrap();
+        assert_eq!(found.duplicates, ["x"]);
+        assert!(found.has_other_spelling);
+        let fault = check(r#"{"SIZE":1,"size":1}"#, &ITEM, true).unwrap_err();
+        assert!(matches!(fault, Fault::Case { .. }));
+    }
+
+    #[test]
+    fn known_keys_are_respelled_and_all_else_stays() {
+        let text = " {\"Manife\u{17f}ts\" : [ {\"SIZE\":1.0,\"Size \":2}, {\"\\u0053ize\":3} ],\n \"X\": {\"SIZE\": 4}}";
+        let (found, keys) = respelled(text, &KEYS);
+        let expected = " {\"manifests\" : [ {\"size\":1.0,\"Size \":2}, {\"size\":3} ],\n \"X\": {\"SIZE\": 4}}";
+        assert_eq!(found, expected);
+        let keys: Vec<(&str, &str)> = keys
+            .iter()
+            .map(|(found, known)| (&**found, *known))
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                ("Manife\u{17f}ts", "manifests"),
+                ("SIZE", "size"),
+                ("Size", "size")
+            ]
+        );
+        assert_eq!(respelled(&found, &KEYS), (found.clone(), vec![]));
     }
 
     #[test]
     fn invalid_json_is_a_fault() {
         let deep = "[".repeat(100_000);
         for text in ["", "{", "{}x", "{\"a\":01}", "\u{feff}{}", deep.as_str()] {
-            assert!(matches!(check(text, KEYS), Err(Fault::Invalid(_))));
+            assert!(matches!(check(text, &KEYS, false), Err(Fault::Invalid(_))));
         }
     }
 }

@@ -166,7 +166,7 @@ impl<'a> Planner<'a> {
         let diff_id = stated.and_then(StatedDiffId::valid).filter(|_| is_tar);
         let kind = match (diff_id, layer.content) {
             (Some(diff_id), _) if diff_id.0 == *digest => BlobKind::PlainLayer,
-            (Some(diff_id), Some(content)) if diff_id.0.algorithm() == Algorithm::Sha256 => {
+            (Some(diff_id), Some(content)) if diff_id.0.algorithm() == Some(Algorithm::Sha256) => {
                 blobs.proofs.push(LayerProof {
                     digest: digest.clone(),
                     diff_id: diff_id.clone(),

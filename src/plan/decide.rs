@@ -151,6 +151,7 @@ impl<'a> Planner<'a> {
             let change = Rule::LayersRestored.change(location, None, None);
             self.changes.push(change);
         }
+        self.report_keys(document);
         let types = LazyCell::new(|| TypeSeverity::of(document, input.role()));
         let types = || *types;
         self.own_type(document, &types, &mut decision);
@@ -169,6 +170,7 @@ impl<'a> Planner<'a> {
                     self.decisions.still_used.insert(&pointer.digest);
                 }
                 decision.media_type = self.pointer_type(input, pointer, &types)?;
+                self.report_size(document, pointer);
             }
         }
         let is_dropped = |pointer: &PointerDecision<'_>| pointer.is_dropped;
@@ -326,6 +328,10 @@ impl<'a> Planner<'a> {
         pointer: &'a Pointer,
         types: &dyn Fn() -> TypeSeverity,
     ) -> Result<Option<&'static str>> {
+        // A document that cannot be verified is not rewritten, so its descriptor keeps the type as well.
+        if !pointer.digest.is_verifiable() && matches!(pointer.kind, Kind::Index | Kind::Manifest) {
+            return Ok(None);
+        }
         let declared = &*pointer.media_type;
         let location = || input.document.location_of(pointer);
         if self.is_unreadable_document(pointer) {
@@ -334,7 +340,9 @@ impl<'a> Planner<'a> {
         let oci = match oci_type(pointer, input.role()) {
             Ok(oci) => oci,
             Err(what) => {
-                let error = unsupported_compression(&location(), what);
+                let stated = (input.facts).and_then(|facts| facts.diff_ids.get(pointer.position));
+                let is_of_bytes = stated.is_some_and(|stated| stated.is_of(&pointer.digest));
+                let error = unsupported_compression(&location(), what, is_of_bytes);
                 if input.role() != Some(ManifestRole::Image) {
                     return Err(error);
                 }
@@ -384,14 +392,23 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn unsupported_compression(location: &Location, what: &str) -> Error {
+/// `is_of_bytes` says whether the diff ID is the digest of the compressed bytes: no engine that decompresses the layer
+/// finds what the config states, and recompression does not help.
+fn unsupported_compression(location: &Location, what: &str, is_of_bytes: bool) -> Error {
+    let (more, hint) = match is_of_bytes {
+        true => (
+            ", and its diff ID is the digest of the compressed bytes",
+            Hint::BuildRefusedAgain,
+        ),
+        false => ("", Hint::CompressWithGzip),
+    };
     Error::new(
         Code::UnsupportedCompression,
-        format!("{location} is compressed with {what}, for which OCI has no media type"),
+        format!("{location} is compressed with {what}, for which OCI has no media type{more}"),
     )
     .with_location(location)
     .with_found(what)
-    .with_hint(Hint::CompressWithGzip)
+    .with_hint(hint)
 }
 
 /// The OCI media type that a descriptor should have; `None` for the one it declares. The error is the name

@@ -37,8 +37,13 @@ impl<'a> Planner<'a> {
         let graph = self.graph;
         let items = self.items();
         let old = graph.inventory.docker_manifest.as_ref();
+        let is_foreign =
+            old.is_some() && graph.docker_archive.is_none() && !graph.is_root_synthesized;
         let old = old.zip(graph.docker_archive.as_ref());
-        let before = old.map(|(_, old_items)| count_of_images(old_items.len()));
+        let before = match old {
+            Some((_, old_items)) => Some(count_of_images(old_items.len())),
+            None => is_foreign.then(|| "another file, not a list of images".to_owned()),
+        };
         if items.is_empty() {
             if let Some(before) = before {
                 let location = RootName::DockerManifest;
@@ -69,6 +74,8 @@ impl<'a> Planner<'a> {
         let change = Rule::DockerManifest.change(RootName::DockerManifest, before, Some(after));
         self.changes.push(match difference {
             None | Some(Difference::Others | Difference::EntryNames) => change,
+            // Readers in Go ignore the case of keys.
+            Some(Difference::Keys) => change.with_severity(Severity::Warns),
             Some(Difference::Names | Difference::Layers) => self.unless_requested(change),
             Some(Difference::LayerSources | Difference::EmptyList | Difference::Items) => {
                 change.with_severity(Severity::Cosmetic)
@@ -165,6 +172,7 @@ fn says_the_same(old: &[DockerArchiveItem], items: &[Item<'_>]) -> bool {
         }
     }
     old.len() == items.len()
+        && !old.iter().any(|item| item.is_respelled)
         && items.iter().all(|item| {
             let tags = item.tags.iter().collect();
             let layers = item.layers.iter().copied().cloned().collect();
@@ -179,7 +187,7 @@ fn statement(item: &DockerArchiveItem) -> Option<Statement<'_>> {
     let layers = item
         .layers
         .iter()
-        .map(|entry| Digest::from_blob_name(entry));
+        .map(|entry| Digest::from_any_blob_name(entry));
     let tags: BTreeSet<&String> = item.repo_tags.iter().collect();
     let is_plain = tags.len() == item.repo_tags.len();
     Some((
@@ -197,6 +205,8 @@ enum Difference {
     Others,
     /// Files that were not named by their digest.
     EntryNames,
+    /// Keys in Docker's spelling.
+    Keys,
     /// Other names of images.
     Names,
     /// Only properties that some readers refuse and that say nothing more.
@@ -214,6 +224,7 @@ impl Difference {
         match self {
             Difference::Others => ", without what is not an image",
             Difference::EntryNames => ", with files named by digest",
+            Difference::Keys => ", with Docker's spelling of the keys",
             Difference::Names => ", with other names",
             Difference::LayerSources => ", without LayerSources",
             Difference::EmptyList => ", with an empty list of layers",
@@ -234,6 +245,9 @@ fn difference(graph: &Graph, old: &[DockerArchiveItem], items: &[Item<'_>]) -> D
     };
     if old.iter().enumerate().any(is_other) {
         return Difference::Others;
+    }
+    if old.iter().any(|old| old.is_respelled) {
+        return Difference::Keys;
     }
     let mut stated: BTreeMap<(Digest, Vec<Digest>), BTreeSet<&String>> = BTreeMap::new();
     for item in old {

@@ -7,6 +7,8 @@ mod referrers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Hint, escape};
+use crate::graph::ManifestFacts;
+use crate::graph::document::Document;
 use crate::graph::pointer::Pointer;
 use crate::image::Reference;
 use crate::image::media_type::Kind;
@@ -30,6 +32,10 @@ impl Planner<'_> {
         self.missing(&mut findings);
         self.about_layers(&documents, &mut findings);
         unknown_types(&documents, &mut findings);
+        self.unverified(&documents, &mut findings);
+        for InputDocument { document, facts } in &documents {
+            config_keys(document, *facts, &mut findings);
+        }
         self.about_referrers(&documents, &mut findings);
         findings
     }
@@ -104,6 +110,47 @@ impl Planner<'_> {
             findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(hint)));
         }
     }
+
+    /// Digests that cannot be verified, by algorithm.
+    fn unverified(&self, documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
+        let mut seen: BTreeMap<&str, (Location, usize)> = BTreeMap::new();
+        for InputDocument { document, .. } in documents {
+            let pointers = document.pointers.iter();
+            let is_there = |pointer: &&Pointer| {
+                !self.selection.left_out.contains(&pointer.digest)
+                    && self.decisions.new_compression(&pointer.digest).is_none()
+            };
+            for pointer in pointers
+                .filter(|pointer| !pointer.digest.is_verifiable())
+                .filter(is_there)
+            {
+                let entry = seen
+                    .entry(pointer.digest.algorithm_name())
+                    .or_insert_with(|| (document.location_of(pointer), 0));
+                entry.1 += 1;
+            }
+        }
+        for (algorithm, (location, count)) in seen {
+            let message = format!(
+                "digests by \"{}\"{} cannot be verified; their content was copied as it is",
+                escape(algorithm),
+                times(count)
+            );
+            findings.push(FindingRule::UnverifiedDigest.finding(Some(location), message, None));
+        }
+    }
+}
+
+fn config_keys(document: &Document, facts: Option<&ManifestFacts>, findings: &mut Vec<Finding>) {
+    for key in facts.into_iter().flat_map(|facts| &facts.respelled) {
+        let message = format!(
+            "the config spells the key \"{}\" as \"{}\"; readers that do not ignore the case of keys ignore it",
+            key.known,
+            escape(&key.found)
+        );
+        let location = document.config().map(|config| document.location_of(config));
+        findings.push(FindingRule::ConfigKeyCase.finding(location, message, None));
+    }
 }
 
 /// What engines do with an image whose entry has no name.
@@ -144,15 +191,18 @@ fn unknown_types(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
         }
     }
     for (media_type, (location, count)) in seen {
-        let times = if count == 1 {
-            String::new()
-        } else {
-            format!(" ({count} times)")
-        };
         let message = format!(
-            "the media type \"{}\"{times} is unknown and was skipped",
-            escape(media_type)
+            "the media type \"{}\"{} is unknown and was skipped",
+            escape(media_type),
+            times(count)
         );
         findings.push(FindingRule::UnknownMediaType.finding(Some(location), message, None));
+    }
+}
+
+fn times(count: usize) -> String {
+    match count {
+        1 => String::new(),
+        count => format!(" ({count} times)"),
     }
 }

@@ -10,9 +10,9 @@ use oci_spec::image::OciLayoutBuilder;
 use crate::error::{Result, escape};
 use crate::graph::document::Shape;
 use crate::graph::{ManifestFacts, ManifestRole};
-use crate::image::{Algorithm, Compression, Content, Digest, Platform, Reference, media_type, oci};
+use crate::image::{Compression, Content, Digest, Platform, Reference, media_type, oci};
 use crate::inventory::{BlobEntry, ExtraKind, Inventory};
-use crate::json::{KeyCase, View, check};
+use crate::json::{Keys, View, check};
 use crate::location::{Location, RootName};
 use crate::plan::planner::Planner;
 use crate::plan::recompress::NewLayer;
@@ -353,15 +353,23 @@ impl Contents<'_> {
             let replaced = old.as_ref().map(|old| &old.data);
             others.extend(bytes.map(|bytes| file(name.name().to_owned(), bytes, replaced)));
         }
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let name = format!("blobs/{}/", algorithm.name());
-            let mut kept = self.blobs.iter();
-            let is_used = kept.any(|(digest, _)| digest.algorithm() == algorithm)
-                || others.iter().any(|other| other.name.starts_with(&name));
-            if is_used {
-                others.push(entry(name, 0, Body::Directory));
+        let mut algorithms: Vec<&str> = Vec::new();
+        let kept = self.blobs.iter().map(|(digest, _)| digest.algorithm_name());
+        let written = others
+            .iter()
+            .filter_map(|other| other.name.split('/').nth(1));
+        for algorithm in kept.chain(written) {
+            if !algorithms.contains(&algorithm) {
+                algorithms.push(algorithm);
             }
         }
+        let directories = algorithms.into_iter().map(|name| format!("blobs/{name}/"));
+        let directories: Vec<String> = directories.collect();
+        others.extend(
+            directories
+                .into_iter()
+                .map(|name| entry(name, 0, Body::Directory)),
+        );
         others.push(entry("blobs/".to_owned(), 0, Body::Directory));
         others.sort_by(|a, b| a.name.cmp(&b.name));
         // If the same blob is in several places, the first is as good as any.
@@ -377,11 +385,11 @@ fn parents(name: &str) -> impl Iterator<Item = &str> {
 
 /// The version that an `oci-layout` file states, if the file can be read by every reader.
 fn layout_version(bytes: &[u8]) -> Option<String> {
-    let keys = KeyCase {
-        known: &["imageLayoutVersion"],
-        levels: 1,
-    };
+    const KEYS: Keys = Keys(&[("imageLayoutVersion", None)]);
     let text = std::str::from_utf8(bytes).ok()?;
-    check(text, keys).ok()?;
+    let checked = check(text, &KEYS, false).ok()?;
+    if checked.has_other_spelling {
+        return None;
+    }
     View::parse(text)?.get("imageLayoutVersion")?.string()
 }

@@ -176,6 +176,17 @@ impl<'a> Planner<'a> {
             let change = Rule::IndexAdded.change(RootName::Index, None, Some(after));
             self.changes.push(change);
         }
+        for digest in &graph.added_entries {
+            let mut pointers = graph.root.pointers.iter();
+            let entry = pointers.find(|pointer| pointer.digest == *digest);
+            let location = match entry {
+                Some(pointer) => graph.root.location_of(pointer),
+                None => RootName::Index.into(),
+            };
+            let after = Some(digest.to_string());
+            let change = Rule::IndexEntryAdded.change(location, None, after);
+            self.changes.push(change);
+        }
         let nested = graph.nested.iter();
         let nested = nested.filter_map(|nested| graph.document(&nested.digest));
         for document in std::iter::once(&graph.root).chain(nested) {
@@ -200,6 +211,13 @@ impl<'a> Planner<'a> {
                 let change = Rule::PlatformsNested.change(location, Some(before), Some(after));
                 self.changes.push(change);
             }
+        }
+        for (name, target) in &graph.inventory.links {
+            self.changes.push(Rule::Link.change(
+                Location::entry(name),
+                Some(format!("a link to {}", escape(target))),
+                Some("a regular file".to_owned()),
+            ));
         }
         for renamed in &graph.renamed {
             self.changes.push(Rule::BlobName.change(

@@ -129,7 +129,7 @@ impl<'a> Planner<'a> {
         let stated = facts.diff_ids.get(pointer.position);
         let diff_id = stated
             .and_then(StatedDiffId::valid)
-            .filter(|diff_id| diff_id.0.algorithm() == Algorithm::Sha256);
+            .filter(|diff_id| diff_id.0.algorithm() == Some(Algorithm::Sha256));
         let Some(diff_id) = diff_id else {
             if wanted_form.is_none() {
                 return Ok(None);

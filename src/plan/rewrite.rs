@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, belongs_to_one_form};
-use crate::image::{Digest, Reference};
+use crate::image::{Algorithm, Digest, Reference};
 use crate::json::{
     Edit, Formatting, View, append_items, apply_edits, insert_members, remove_items,
     remove_members, set_member,
@@ -60,8 +60,8 @@ impl Planner<'_> {
             let (rewritten, severity) = out.rewrite(document, decision);
             let text = rewritten.as_deref().unwrap_or(&document.text);
             check_len(&document.path, text)?;
-            let is_restored = document.is_restored.then(|| document.text.clone());
-            let Some(mut text) = rewritten.or(is_restored) else {
+            let changed = document.is_changed().then(|| document.text.clone());
+            let Some(mut text) = rewritten.or(changed) else {
                 continue;
             };
             let blobs = &self.graph.inventory.blobs;
@@ -70,7 +70,8 @@ impl Planner<'_> {
             {
                 pad(&mut text, old.len);
             }
-            let digest = Digest::of(document.digest.algorithm(), text.as_bytes());
+            let algorithm = document.digest.algorithm().unwrap_or(Algorithm::Sha256);
+            let digest = Digest::of(algorithm, text.as_bytes());
             let new = NewDocument {
                 digest,
                 text,
@@ -197,7 +198,13 @@ impl Output<'_, '_> {
                 let descriptor = View::at(text, &pointer.places.descriptor);
                 edits.extend(remove_members(descriptor, |key| key == "platform"));
             }
-            self.follow_child(document, pointer, &mut edits);
+            let is_rewritten = self.follow_child(document, pointer, &mut edits);
+            if let (Some(size), false) = (pointer.actual_size, is_rewritten) {
+                edits.push(Edit {
+                    range: pointer.places.size.clone(),
+                    text: size.to_string(),
+                });
+            }
             let set = self.current(&decision.annotations, &pointer.digest);
             let removed = &decision.removed_annotations;
             let mut untrue = self.follow_links(document, pointer, &set, removed, &mut edits);
@@ -247,10 +254,16 @@ impl Output<'_, '_> {
         (new, severity)
     }
 
-    /// The descriptor of a rewritten document gets its new digest, size and embedded data.
-    fn follow_child(&mut self, document: &Document, pointer: &Pointer, edits: &mut Vec<Edit>) {
+    /// The descriptor of a rewritten document gets its new digest, size and embedded data. Returns whether the document
+    /// is rewritten.
+    fn follow_child(
+        &mut self,
+        document: &Document,
+        pointer: &Pointer,
+        edits: &mut Vec<Edit>,
+    ) -> bool {
         let Some(new) = self.documents.get(&pointer.digest) else {
-            return;
+            return false;
         };
         let places = &pointer.places;
         let (before, after) = (pointer.digest.to_string(), new.digest.to_string());
@@ -271,6 +284,7 @@ impl Output<'_, '_> {
         let location = document.location_of(pointer);
         let change = rule.change(location, Some(before), Some(after));
         self.changes.push(change.with_severity(new.severity));
+        true
     }
 
     /// The text of a copy of a descriptor under other names.
@@ -286,6 +300,9 @@ impl Output<'_, '_> {
             return text.to_owned();
         };
         descriptor.insert("mediaType".to_owned(), json!(media_type));
+        if let Some(size) = pointer.actual_size {
+            descriptor.insert("size".to_owned(), json!(size));
+        }
         if let Some(new) = self.documents.get(&pointer.digest) {
             descriptor.insert("digest".to_owned(), json!(new.digest.to_string()));
             descriptor.insert("size".to_owned(), json!(new.text.len()));

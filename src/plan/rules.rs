@@ -137,6 +137,22 @@ rules! {
         whose: "Docker 25.0 and 26.0; nydusify",
         threads: ["moby/moby#47661", "regclient/regclient#709", "dragonflyoss/nydus#1691"],
     };
+    KeyCase = {
+        name: "key-case",
+        severity: Warns,
+        what: "A key of a document gets the spelling that the specification has.",
+        why: "some readers ignore the case of keys, and others ignore such a key",
+        whose: "tools that write keys in another case",
+        threads: [],
+    };
+    Size = {
+        name: "size",
+        severity: Breaks,
+        what: "A descriptor's size is replaced with the length of the content, whose digest is right.",
+        why: "readers that check the size refuse the content, although its digest proves that it is right",
+        whose: "tools that compute or copy sizes wrongly",
+        threads: [],
+    };
     Descriptor = {
         name: "descriptor",
         severity: Cosmetic,
@@ -233,6 +249,14 @@ rules! {
         whose: "Docker before 25, and Docker 25 when it saves by digest",
         threads: ["moby/moby#47210", "apple/container#1426"],
     };
+    IndexEntryAdded = {
+        name: "index-entry-added",
+        severity: Breaks,
+        what: "An entry is added to `index.json` for an image that only `manifest.json` lists.",
+        why: "docker save lists every image in manifest.json and only the first of several IDs in index.json, so readers of OCI archives miss the others",
+        whose: "Docker 25 and later with a graph driver, when it saves several images by ID",
+        threads: [],
+    };
     ManifestAdded = {
         name: "manifest-added",
         severity: Breaks,
@@ -248,6 +272,14 @@ rules! {
         why: "an image layout names its blobs by digest",
         whose: "Docker before 25, which stores repeated layers as links",
         threads: ["containerd/containerd#12890", "moby/moby#24003", "regclient/regclient#451"],
+    };
+    Link = {
+        name: "link",
+        severity: Breaks,
+        what: "A blob or root file that is a link becomes a regular file.",
+        why: "containerd does not find a blob that is a hard link, and other readers differ on links",
+        whose: "tar, which stores files with several names or of one content as links",
+        threads: [],
     };
     LayersRestored = {
         name: "layers-restored",

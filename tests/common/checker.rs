@@ -232,6 +232,8 @@ impl Check<'_> {
                 ["blobs", "sha256", hex] => (hex.to_owned(), sha256(bytes)),
                 ["blobs", "sha512", hex] => (hex.to_owned(), sha512(bytes)),
                 ["index.json" | "manifest.json" | "oci-layout"] => continue,
+                // By another algorithm, which nothing here can compute.
+                ["blobs", _, _] => continue,
                 _ => ("a file of an image".to_owned(), name.clone()),
             };
             if found.0 != found.1 {
@@ -288,6 +290,11 @@ impl Check<'_> {
             self.fault(at, "embedded data");
         }
         let is_new = self.seen.insert(digest.to_owned());
+        // Nobody reads what cannot be verified.
+        let is_new = is_new
+            && ["sha256:", "sha512:"]
+                .iter()
+                .any(|front| digest.starts_with(front));
         let kind = media_type.strip_prefix(OCI);
         if !is_new || !matches!(kind, Some("index.v1+json" | "manifest.v1+json")) {
             return;

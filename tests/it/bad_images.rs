@@ -72,8 +72,9 @@ const UNLOADABLE: [(&str, Bad, &str); 12] = [
 /// Damaged and ambiguous images, with the code of the error.
 #[rustfmt::skip]
 const REFUSED: [(&str, Bad, &str); 7] = [
-    ("another size", |layout| {
+    ("another size and digest", |layout| {
         let mut descriptor = layout.image(&bad_image());
+        damage(layout, &descriptor);
         descriptor["size"] = json!(1);
         descriptor
     }, "size-mismatch"),

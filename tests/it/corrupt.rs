@@ -35,7 +35,7 @@ fn files_that_are_not_image_archives_are_refused() {
         "json",
         b"{\"manifests\":[]}",
         "not-an-image",
-        &["in.tar is not a tar archive"],
+        &["in.tar is a JSON document, not a tar archive"],
     );
     fails(
         "other tar",

@@ -59,7 +59,6 @@ fn missing_files_are_named() {
     let cases = [
         ("config", changed(|saved, _| without(saved, &config)), vec!["manifest.json[0], Config", &config[..]]),
         ("config elsewhere", changed(|saved, _| saved.items[0]["Config"] = json!("x/../y.json")), vec!["Config", "x/../y.json"]),
-        ("empty config name", changed(|saved, _| saved.items[0]["Config"] = json!("")), vec!["manifest.json[0], Config"]),
         ("layer", changed(|saved, _| without(saved, &second)), vec![at[1], &second]),
         ("layer by digest", changed(|saved, _| saved.items[0]["Layers"][1] = json!(format!("blobs/sha256/{hex}"))), vec![at[1], &hex]),
         ("layer is a directory", changed(|saved, app| saved.items[0]["Layers"][1] = json!(v1_id(app, 0))), vec![at[1]]),
@@ -166,7 +165,7 @@ fn a_layer_that_is_not_a_tar_must_match_its_diff_id() {
             "no tar",
             &bytes,
             "diff-id-mismatch",
-            &["layers[1]", &expected],
+            &["manifest.json[0], Layers[1]", &expected],
         );
     }
 }
@@ -188,7 +187,7 @@ fn lists_without_images_and_other_documents_are_refused() {
         ("null config", r#"[{"Config":null}]"#, "invalid-document", "[0] lacks Config"),
         ("layers", r#"[{"Config":"x","Layers":"y"}]"#, "invalid-document", "[0] has Layers"),
         ("tags", r#"[{"Config":"x","RepoTags":"y"}]"#, "invalid-document", "[0] has RepoTags"),
-        ("lower case", r#"[{"config":"x"}]"#, "duplicate-key", "config"),
+        ("two spellings", r#"[{"config":"x","Config":"y"}]"#, "duplicate-key", "config"),
         ("schema 1", r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#, "schema1", "schema 1"),
         ("schema 1 by type", r#"{"schemaVersion":1,"mediaType":"application/vnd.docker.distribution.manifest.v1+prettyjws"}"#, "schema1", "schema 1"),
         ("another type", r#"{"schemaVersion":2,"mediaType":"text/plain"}"#, "invalid-document", "text/plain"),

@@ -62,8 +62,6 @@ fn invalid_documents_are_named() {
         ("fraction", with_root(|r| r["manifests"][0]["size"] = json!(1.5)), "invalid-document", vec![at, "the size 1.5"]),
         ("2^63", with_root(|r| r["manifests"][0]["size"] = json!(1u64 << 63)), "invalid-document", vec![at, "9223372036854775808"]),
         ("size as text", with_root(|r| r["manifests"][0]["size"] = json!("12")), "invalid-document", vec![at, "size"]),
-        ("size off by one", with_root(|r| { r["manifests"][0]["size"] = json!(r["manifests"][0]["size"].as_u64().unwrap() + 1) }), "size-mismatch", vec![at, "states"]),
-        ("huge size", with_root(|r| r["manifests"][0]["size"] = json!(i64::MAX)), "size-mismatch", vec![at, "states a size of 9223372036854775807 bytes"]),
         ("digest", with_root(|r| r["manifests"][0]["digest"] = json!("sha256:../../x")), "invalid-digest", vec![at, "sha256:../../x"]),
         ("upper case", with_root(|r| { r["manifests"][0]["digest"] = json!(format!("sha256:{}", "A".repeat(64))) }), "invalid-digest", vec![at]),
         ("short", with_root(|r| r["manifests"][0]["digest"] = json!("sha256:00")), "invalid-digest", vec![at]),
@@ -128,10 +126,8 @@ fn root_files_that_are_not_json_are_named() {
         &["index.json"],
     );
     for text in [
-        &b"{\"a\":1}"[..],
-        b"[{}]",
-        b"[1]",
-        b"[{\"Config\":1}]",
+        &b"[{\"Config\":1}]"[..],
+        b"[{\"Config\":\"x\"},{}]",
         b"[{\"Config\":\"x\",\"Layers\":{}}]",
     ] {
         let name = String::from_utf8_lossy(text);

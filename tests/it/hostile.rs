@@ -126,13 +126,14 @@ fn unusual_names_are_not_used_as_paths() {
 }
 
 #[test]
-fn links_and_devices_are_never_content() {
+fn links_out_of_the_archive_and_devices_are_never_content() {
     let right = right_layout();
     let blob = right.find(&["\"rootfs\""]);
     for entry in [blob.as_str(), "index.json", "manifest.json", "oci-layout"] {
         let kinds = [
-            ("symbolic link", b'2', "../../index.json"),
+            ("symbolic link", b'2', "../../../index.json"),
             ("symbolic link", b'2', "/etc/passwd"),
+            ("symbolic link", b'2', "/index.json"),
             ("symbolic link", b'2', entry),
             ("hard link", b'1', "/etc/passwd"),
             ("special file", b'3', ""),

@@ -192,8 +192,12 @@ fn layers_without_an_oci_type_are_refused_in_docker_archives_too() {
         let app = Image::oci(vec![Layer::new(OCI_GZIP, compress(name), &layer_tar("a"))]);
         let mut saved = crate::common::saved::Saved::new();
         saved.docker(&app, json!(["app:v1"]));
-        for bytes in [saved.tar(), right(&app).tar()] {
-            let parts = [AT, "layers[0]", "is compressed with", name];
+        let layer = format!("{AT}, layers[0]");
+        for (bytes, place) in [
+            (saved.tar(), "manifest.json[0], Layers[0]"),
+            (right(&app).tar(), layer.as_str()),
+        ] {
+            let parts = [place, "is compressed with", name];
             fails(name, &bytes, "unsupported-compression", &parts);
         }
         let sandbox = crate::common::runner::Sandbox::new();

@@ -71,6 +71,9 @@ impl Wording for Words {
                 "use --missing keep to ignore it, or --missing prune to remove whatever needs it"
             }
             Hint::KeepAttestations => "omit --attestations drop",
+            Hint::SaveAllPlatforms => {
+                "save the image with all its platforms, or remove the absent ones with --missing prune"
+            }
             Hint::DropAttestations => "remove attestations with --attestations drop",
             Hint::ChooseImageOrOciTypes => {
                 "choose an image with --image, or omit --oci-mediatypes=false"
@@ -97,6 +100,18 @@ impl Wording for Words {
             }
             // These hints do not mention the command.
             Hint::GiveArchive
+            | Hint::GiveWholeArchive
+            | Hint::GiveInner(_)
+            | Hint::Unpack(_)
+            | Hint::Decrypt(_)
+            | Hint::FetchLfs
+            | Hint::DownloadFile
+            | Hint::SaveInBinary
+            | Hint::CopyInBinary
+            | Hint::SaveNothingAgain
+            | Hint::ImportFilesystem
+            | Hint::SaveWithOldDocker
+            | Hint::CorrectDockerManifest
             | Hint::GiveImageDirectory
             | Hint::Decompress(_)
             | Hint::DownloadAgain
@@ -108,6 +123,7 @@ impl Wording for Words {
             | Hint::BuildAgain
             | Hint::BuildRefusedAgain
             | Hint::ReplaceDamaged
+            | Hint::RemoveKey
             | Hint::SaveFromTrusted
             | Hint::SaveApart
             | Hint::ConvertSchema1
@@ -128,7 +144,6 @@ impl Wording for Words {
             | Hint::RemoveJournal
             | Hint::InspectJournal
             | Hint::CorrectName
-            | Hint::SaveAllPlatforms
             | Hint::AttestAgain
             | Hint::SignAgain
             | Hint::IndexLayersAgain

@@ -148,7 +148,7 @@ impl Renamer<'_> {
     fn blob_diff_ids(&self, digest: &Digest, location: &Location) -> Vec<StatedDiffId> {
         let blob = self.inventory.blobs.get(digest);
         let bytes = blob.and_then(|blob| self.blobs.read_blob(blob, MAX_DOCUMENT_LEN).ok());
-        let whole = bytes.filter(|bytes| Digest::of(digest.algorithm(), bytes) == *digest);
+        let whole = bytes.filter(|bytes| digest.recompute(bytes).as_ref() == Some(digest));
         whole
             .and_then(|bytes| {
                 let mut reader = DocumentReader::new(Strictness::Lenient);
@@ -181,20 +181,20 @@ impl Renamer<'_> {
         location: impl Fn() -> Location,
     ) -> Result<Option<Digest>> {
         let (names, data, len) = match self.find(entry) {
-            Found::Nothing => return Ok(Digest::from_blob_name(&clean(entry))),
+            Found::Nothing => return Ok(Digest::from_any_blob_name(&clean(entry))),
             Found::Blob(digest) => return Ok(Some(digest)),
             Found::File { names, data, len } => (names, data, len),
         };
         let diff_id = diff_id
             .map(|diff_id| &diff_id.0)
-            .filter(|digest| digest.algorithm() == Algorithm::Sha256);
+            .filter(|digest| digest.algorithm() == Some(Algorithm::Sha256));
         let known = names.last().and_then(|name| self.files.get(name)).cloned();
         let blob = self.blobs.identify(&data, len)?;
         // The digest of an uncompressed layer is its diff ID.
         let digest = match (blob.content, diff_id, known) {
             (Content::Tar, Some(diff_id), _) => diff_id.clone(),
             (_, _, Some(known)) => known,
-            _ => self.blobs.digest_of(&blob)?,
+            _ => self.blobs.digest_of(&blob, Algorithm::Sha256)?,
         };
         let claimed = compressed_digest(entry);
         let is_stated = claimed.as_ref() == Some(&digest) || diff_id == Some(&digest);
@@ -243,7 +243,7 @@ impl Renamer<'_> {
         let mut name = clean(entry);
         let mut names = Vec::new();
         for _ in 0..MAX_LINKS {
-            if let Some(digest) = Digest::from_blob_name(&name)
+            if let Some(digest) = Digest::from_any_blob_name(&name)
                 && self.inventory.blobs.contains_key(&digest)
             {
                 return Found::Blob(digest);

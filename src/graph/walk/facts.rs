@@ -44,6 +44,7 @@ impl Walk<'_> {
             needs_os_features: false,
             diff_ids: Vec::new(),
             is_whole,
+            respelled: Vec::new(),
         };
         if facts.role != Role::Image {
             return Ok(facts);
@@ -65,6 +66,7 @@ impl Walk<'_> {
             Err(error) => self.note(Some(&document.digest), error)?,
             Ok(config) => {
                 facts.platform = config.platform;
+                facts.respelled = config.respelled;
                 facts.needs_os_features = config.needs_os_features;
                 match layers::check(document, &layers, &config.diff_ids) {
                     Ok(true) => facts.diff_ids = config.diff_ids,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::{duplicates, has_bytes, is_directory, is_well_named, names};
+use super::{duplicates, has_bytes, is_directory, is_well_named, links, names};
 use crate::error::{Code, Error, Hint, Result, escape, show_path};
 use crate::image::{Content, Digest};
 use crate::input::Source;
@@ -202,9 +202,10 @@ impl Listing {
             }
             names::unwrap_directory(&wrapper, &mut items, &mut form);
         }
-        let items =
+        let mut items =
             duplicates::without_duplicates(contents, items, strictness, &mut inventory, &mut form)?;
         names::refuse_nested(contents.path(), &items)?;
+        links::follow(&mut items, &mut inventory, &mut form);
         for item in items {
             classify::add(&mut inventory, contents, contents.path(), item)?;
         }

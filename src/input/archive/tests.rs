@@ -537,7 +537,7 @@ fn refused_archives() {
         ),
         (
             "a blob that is a hard link",
-            image().link(b'1', &blob_name(b"b"), "index.json"),
+            image().link(b'1', &blob_name(b"b"), "x"),
             Code::LinkEntry,
         ),
         (

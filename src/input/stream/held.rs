@@ -1,4 +1,4 @@
-//! Buffers a stream's documents until all of it has passed.
+//! Buffers what a stream may need again until all of it has passed.
 
 use std::fs::File;
 use std::io;
@@ -10,8 +10,10 @@ use crate::input::spool::with_hint;
 
 /// How many bytes are kept in memory; those that follow go to a temporary file.
 const IN_MEMORY: usize = 8 << 20;
+/// How many bytes are written to the temporary file at a time.
+const PIECE: usize = 64 << 10;
 
-/// Blobs and root files, by number.
+/// Documents and other files, by number.
 #[derive(Debug)]
 pub(super) struct Held {
     directory: PathBuf,
@@ -24,7 +26,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 enum Item {
     Memory(Vec<u8>),
-    File { offset: u64, len: usize },
+    File { offset: u64, len: u64 },
 }
 
 impl Held {
@@ -39,41 +41,83 @@ impl Held {
         }
     }
 
-    /// Keeps these bytes, and returns their number.
-    pub(super) fn push(&mut self, bytes: Vec<u8>) -> Result<usize> {
-        let item = if self.in_memory + bytes.len() <= IN_MEMORY {
-            self.in_memory += bytes.len();
-            Item::Memory(bytes)
-        } else {
-            self.write(&bytes)
-                .map_err(|error| with_hint("write to", &self.directory, error))?
+    /// Keeps `len` bytes, and returns their number. `next` fills its buffer with those that come next.
+    ///
+    /// # Errors
+    /// Those of `next`; the temporary file cannot be written.
+    pub(super) fn push(
+        &mut self,
+        len: u64,
+        mut next: impl FnMut(&mut [u8]) -> Result<usize>,
+    ) -> Result<usize> {
+        let fitting = usize::try_from(len).ok();
+        let fitting = fitting.filter(|len| self.in_memory.saturating_add(*len) <= IN_MEMORY);
+        let item = match fitting {
+            Some(len) => {
+                let mut bytes = vec![0; len];
+                next(&mut bytes)?;
+                self.in_memory += len;
+                Item::Memory(bytes)
+            }
+            None => {
+                let offset = self.file_len;
+                let mut buffer = vec![0; PIECE];
+                let mut left = len;
+                while left > 0 {
+                    let count = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+                    let bytes = &mut buffer[..count];
+                    next(bytes)?;
+                    self.write(bytes)
+                        .map_err(|error| with_hint("write to", &self.directory, error))?;
+                    left -= count as u64;
+                }
+                Item::File { offset, len }
+            }
         };
         self.items.push(item);
         Ok(self.items.len() - 1)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<Item> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(tempfile::tempfile_in(&self.directory)?),
         };
-        let offset = self.file_len;
-        file.write_all_at(bytes, offset)?;
+        file.write_all_at(bytes, self.file_len)?;
         self.file_len += bytes.len() as u64;
-        Ok(Item::File {
-            offset,
-            len: bytes.len(),
-        })
+        Ok(())
     }
 
     /// The first `len` bytes under that number, or all if there are fewer.
     pub(super) fn read(&self, number: usize, len: usize) -> Result<Vec<u8>> {
+        let all = match self.items.get(number) {
+            Some(Item::Memory(bytes)) => bytes.len(),
+            Some(Item::File { len, .. }) => usize::try_from(*len).unwrap_or(usize::MAX),
+            None => 0,
+        };
+        let mut bytes = vec![0; len.min(all)];
+        self.read_at(number, &mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    /// Fills the buffer with the bytes of that number from an offset on; with fewer only at their end.
+    pub(super) fn read_at(&self, number: usize, buffer: &mut [u8], from: u64) -> Result<usize> {
         let read = match (self.items.get(number), &self.file) {
-            (Some(Item::Memory(bytes)), _) => Ok(bytes[..bytes.len().min(len)].to_vec()),
-            (Some(Item::File { offset, len: all }), Some(file)) => {
-                let mut bytes = vec![0; len.min(*all)];
-                file.read_exact_at(&mut bytes, *offset).map(|()| bytes)
+            (Some(Item::Memory(bytes)), _) => {
+                let from = usize::try_from(from).unwrap_or(usize::MAX);
+                let rest = bytes.get(from..).unwrap_or_default();
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                Ok(count)
             }
+            (Some(Item::File { offset, len }), Some(file)) => {
+                let left = usize::try_from(len.saturating_sub(from)).unwrap_or(usize::MAX);
+                let count = left.min(buffer.len());
+                let read = file.read_exact_at(&mut buffer[..count], offset + from);
+                read.map(|()| count)
+            }
+            // Nothing was written, so there is no file.
+            (Some(Item::File { len: 0, .. }), None) => Ok(0),
             _ => Err(io::ErrorKind::NotFound.into()),
         };
         read.map_err(|error| Error::io("read a temporary file in", &self.directory, error))
@@ -90,20 +134,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut held = Held::new(dir.path().to_owned());
         let part = |byte: u8| vec![byte; 3 << 20];
-        let numbers: Vec<usize> = (0..5).map(|byte| held.push(part(byte)).unwrap()).collect();
-        let empty = held.push(Vec::new()).unwrap();
+        let fill = |byte: u8| {
+            move |buffer: &mut [u8]| {
+                buffer.fill(byte);
+                Ok(buffer.len())
+            }
+        };
+        let push = |held: &mut Held, byte: u8| held.push(3 << 20, fill(byte)).unwrap();
+        let numbers: Vec<usize> = (0..5).map(|byte| push(&mut held, byte)).collect();
+        let empty = held.push(0, fill(0)).unwrap();
         assert_eq!(held.file_len, 9 << 20);
         for (byte, number) in numbers.into_iter().enumerate() {
             let byte = u8::try_from(byte).unwrap();
             assert!(held.read(number, usize::MAX).unwrap() == part(byte));
             assert_eq!(held.read(number, 2).unwrap(), [byte; 2]);
+            let mut end = [9; 8];
+            assert_eq!(held.read_at(number, &mut end, (3 << 20) - 5).unwrap(), 5);
+            assert_eq!(end, [byte, byte, byte, byte, byte, 9, 9, 9]);
         }
         assert_eq!(held.read(empty, 9).unwrap(), b"");
         assert!(held.read(6, 1).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let mut nowhere = Held::new(dir.path().join("missing"));
-        nowhere.push(vec![0; IN_MEMORY]).unwrap();
-        let error = nowhere.push(vec![0]).unwrap_err();
+        nowhere.push(IN_MEMORY as u64, fill(0)).unwrap();
+        let error = nowhere.push(1, fill(0)).unwrap_err();
         assert_eq!(error.hint(), Some(&Hint::ChooseSpoolDirectory));
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
+use crate::input::other_format::LineEnds;
 use crate::input::outer::Outer;
 use crate::tar::Input;
 
@@ -19,6 +20,7 @@ pub(in crate::input) struct Incoming {
     /// The first bytes of the archive.
     ahead: Vec<u8>,
     is_settled: bool,
+    lines: LineEnds,
 }
 
 impl Incoming {
@@ -29,7 +31,13 @@ impl Incoming {
             offset: 0,
             ahead: Vec::new(),
             is_settled: false,
+            lines: LineEnds::default(),
         }
+    }
+
+    /// Says of an input that was copied in text mode that it was, instead of what is wrong with it.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        self.lines.explain(error, &self.path)
     }
 
     /// How many bytes were read ahead.
@@ -68,6 +76,7 @@ impl Incoming {
                 self.ahead = Vec::new();
             }
             let count = self.outer.read(buffer)?;
+            self.lines.add(&buffer[..count]);
             if !self.is_settled {
                 self.ahead.extend_from_slice(&buffer[..count]);
             }

@@ -17,7 +17,7 @@ use crate::location::RootName;
 use crate::tar::{Entry, Input, ends_inside};
 
 /// How many bytes are hashed at a time.
-const PIECE: usize = 64 << 10;
+pub(super) const PIECE: usize = 64 << 10;
 
 /// A blob that is passing.
 #[derive(Debug)]
@@ -94,10 +94,8 @@ impl Passing<'_> {
             return Ok((self.hold(&[])?, None));
         }
         let Some(digest) = self.digest else {
-            return Ok((
-                DataLocation::Skipped(Box::new(self.passed(Algorithm::Sha256)?)),
-                None,
-            ));
+            // manifest.json, or a link, may lead here.
+            return Ok((self.hold(&[])?, None));
         };
         let mut head = Vec::new();
         self.look_ahead(&mut head, SNIFF_LEN)?;
@@ -130,7 +128,8 @@ impl Passing<'_> {
 
     /// A blob with the name of an earlier one: only one that matches the digest can be the same.
     fn again(&mut self, digest: &Digest, head: &[u8], strictness: Strictness) -> Result<()> {
-        let found = hashed(self.blob(head), digest.algorithm())?;
+        let algorithm = digest.algorithm().unwrap_or(Algorithm::Sha256);
+        let found = hashed(self.blob(head), algorithm)?;
         if found == *digest {
             return Ok(());
         }
@@ -179,9 +178,17 @@ impl Passing<'_> {
     }
 
     fn hold(&mut self, head: &[u8]) -> Result<DataLocation> {
-        let mut bytes = vec![0; usize::try_from(self.entry.len).unwrap_or(usize::MAX)];
-        self.blob(head).read(&mut bytes)?;
-        Ok(DataLocation::Buffered(self.held.push(bytes)?))
+        let mut blob = PassingBlob {
+            incoming: self.incoming,
+            name: self.name,
+            content: Content::Other,
+            head,
+            data_at: self.entry.data_at,
+            len: self.entry.len,
+            done: 0,
+        };
+        let number = (self.held).push(self.entry.len, |buffer| blob.read(buffer))?;
+        Ok(DataLocation::Buffered(number))
     }
 
     /// The digest of bytes that go nowhere.
@@ -202,7 +209,7 @@ fn hashed(mut blob: PassingBlob<'_>, algorithm: Algorithm) -> Result<Digest> {
 }
 
 /// Documents are JSON objects: all other bytes can go out as they are.
-fn may_be_document(content: Content, head: &[u8]) -> bool {
+pub(super) fn may_be_document(content: Content, head: &[u8]) -> bool {
     let is_space = |byte: &&u8| matches!(**byte, b' ' | b'\t' | b'\n' | b'\r');
     content == Content::Other
         && head

@@ -41,6 +41,14 @@ rules! {
         whose: "the tool that wrote it",
         threads: [],
     };
+    ConfigKeyCase = {
+        name: "config-key-case",
+        severity: Warns,
+        what: "A key of an image's config is not spelled as the specification has it.",
+        why: "some readers ignore the case of keys, and others ignore such a key; a config never changes, because its digest is the image ID",
+        whose: "the tool that wrote the config",
+        threads: [],
+    };
     UnnamedImage = {
         name: "unnamed-image",
         severity: Breaks,
@@ -159,6 +167,14 @@ rules! {
         what: "Layers keep their compression although others are recompressed.",
         why: "they are evidence, are encrypted, belong to a cache or an artifact, or are fetched from elsewhere by their digest",
         whose: "nobody's: other documents refer to these bytes",
+        threads: [],
+    };
+    UnverifiedDigest = {
+        name: "unverified-digest",
+        severity: Warns,
+        what: "A digest uses an algorithm that ocify cannot verify.",
+        why: "the content is copied without being verified, and engines that do not know the algorithm refuse it",
+        whose: "nobody's: the specification allows other algorithms",
         threads: [],
     };
     UnknownMediaType = {

@@ -56,6 +56,16 @@ fn damaged() -> Vec<u8> {
     layout.tar()
 }
 
+/// A damaged manifest whose descriptor also has the wrong size.
+fn wrong_size() -> Vec<u8> {
+    let mut layout = right_layout();
+    layout.docker_manifest = None;
+    let manifest = layout.find(&["\"layers\":["]);
+    layout.blobs.get_mut(&manifest).unwrap()[3] ^= 1;
+    layout.edit_root(|root| root["manifests"][0]["size"] = json!(i64::MAX));
+    layout.tar()
+}
+
 /// An archive as docker before 25 saves it, with this blob's name left out.
 fn saved_without_layer() -> Vec<u8> {
     let app = image(&["a", "b"]);
@@ -131,7 +141,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         ("window", "window-too-large", wide(&right)),
         ("climbing", "invalid-archive", with(Entry::file("../outside", "x"))),
         ("damaged", "digest-mismatch", damaged()),
-        ("size", "size-mismatch", root(|r| r["manifests"][0]["size"] = json!(i64::MAX))),
+        ("size", "size-mismatch", wrong_size()),
         ("no-layer", "missing-blob", saved_without_layer()),
         ("no-config", "invalid-document", manifest(|_, m| drop(m.as_object_mut().unwrap().remove("config")))),
         ("digest", "invalid-digest", root(|r| r["manifests"][0]["digest"] = json!("sha256:../../x"))),
@@ -149,7 +159,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         ("schema1", "schema1", tar(&[Entry::file("manifest.json", r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#)])),
         ("plugin", "plugin", plugin()),
         ("sparse", "sparse-entry", with(Entry::new(format!("blobs/sha256/{}", "2".repeat(64)), b'S', "x"))),
-        ("link", "link-entry", with(Entry::link(format!("blobs/sha256/{}", "3".repeat(64)), b'2', "../../index.json"))),
+        ("link", "link-entry", with(Entry::link(format!("blobs/sha256/{}", "3".repeat(64)), b'2', "../../gone"))),
         ("large", "document-too-large", { let mut layout = right_layout(); layout.index = Some(large.into_bytes()); layout.tar() }),
         ("deep", "document-too-deep", deep()),
     ];

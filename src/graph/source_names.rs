@@ -183,7 +183,7 @@ fn moved(location: &Location) -> Option<Location> {
         },
         Location::Property { document, property } => Location::Property {
             document: path(document)?,
-            property: *property,
+            property,
         },
         Location::Document(document) => path(document)?.into(),
         _ => return None,

@@ -50,9 +50,7 @@ impl Planner<'_> {
                 && !self.selection.left_out.contains(&missing.digest)
         });
         match missing {
-            Some(missing) if !images.any(|image| is_whole(&image)) => {
-                Err(missing.no_complete_image())
-            }
+            Some(missing) if !images.any(is_whole) => Err(missing.no_complete_image()),
             _ => Ok(()),
         }
     }

@@ -226,7 +226,7 @@ fn both_roots_must_agree_on_the_last_image() {
     let found = fixed(&with(&[one.clone(), two.clone()]), &[]);
     assert_eq!(names_of(&found, &of("two")), ["app:v1"]);
     let expected = ["the name app:v1 to different images"];
-    for items in [&[two.clone(), one.clone()][..], &[one.clone()]] {
+    for items in [&[two.clone(), one.clone()][..], std::slice::from_ref(one)] {
         fails("order", &with(items), "root-disagreement", &expected);
     }
 }

@@ -236,6 +236,9 @@ struct Counted<'a, 'b> {
 
 impl Pieces for Counted<'_, '_> {
     fn next(&mut self, buffer: &mut [u8]) -> Result<Piece> {
+        if self.progress.is_stopped() {
+            return Err(Error::interrupted());
+        }
         let count = self.blob.read(buffer)?;
         self.progress.advance(count as u64);
         Ok(Piece::Bytes(count))

@@ -59,6 +59,8 @@ pub struct Summary {
     pub shard: Option<String>,
     /// Whether the run was stopped before all inputs were done.
     pub is_interrupted: bool,
+    /// What went wrong apart from all inputs, if something did.
+    pub error: Option<Failure>,
 }
 
 impl Summary {
@@ -78,6 +80,11 @@ impl Summary {
         if status != Status::Kept {
             self.bytes_read += bytes;
         }
+    }
+
+    /// Whether no input was found.
+    pub fn is_empty(&self) -> bool {
+        self.total() + self.unfinished + self.others_left + self.others_copied == 0
     }
 
     /// How many inputs have ended.
@@ -134,6 +141,7 @@ struct SummaryData<'a> {
     seconds: f64,
     shard: Option<&'a str>,
     interrupted: bool,
+    error: Option<&'a Failure>,
 }
 
 #[derive(Serialize)]
@@ -186,6 +194,7 @@ impl Serialize for Summary {
             seconds: rounded(self.seconds),
             shard: self.shard.as_deref(),
             interrupted: self.is_interrupted,
+            error: self.error.as_ref(),
         };
         data.serialize(serializer)
     }

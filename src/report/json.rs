@@ -101,7 +101,7 @@ pub enum Digests<'a> {
 }
 
 /// What went wrong.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Failure {
     /// What kind of thing has to change before a retry can succeed.
@@ -173,12 +173,17 @@ impl Failure {
     /// What went wrong in a run, if something did.
     pub(super) fn of(report: &Report<'_>) -> Option<Self> {
         let error: &Error = report.error?;
-        Some(Failure {
+        Some(Failure::new(error, report.wording))
+    }
+
+    /// An error in these words.
+    pub fn new(error: &Error, wording: &dyn Wording) -> Self {
+        Failure {
             class: error.class(),
             code: error.code(),
-            message: report.wording.error(error),
-            hint: error.hint().map(|hint| report.wording.hint(hint)),
-        })
+            message: wording.error(error),
+            hint: error.hint().map(|hint| wording.hint(hint)),
+        }
     }
 }
 
@@ -279,7 +284,7 @@ mod tests {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
         let error = &schema["properties"]["error"]["anyOf"][1]["properties"];
         let codes: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
-        assert_eq!(error["code"]["enum"], json!(codes));
+        assert_eq!(error["code"]["examples"], json!(codes));
         let mut classes: Vec<Class> = Code::ALL.iter().map(|code| code.class()).collect();
         classes.sort_unstable();
         classes.dedup();

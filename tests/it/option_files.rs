@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
-use crate::common::runner::{Run, Sandbox, run, wait_for};
+use crate::common::runner::{Run, Sandbox, is_ignored, run, wait_for};
 use crate::common::skipped;
 use crate::common::tree;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -38,9 +38,22 @@ const REPORT: Case = Case {
     line: &["fix", "in", "-o", "out", "--report"],
     content: "\"summary\"",
 };
-const CASES: [Case; 3] = [METADATA, MAP, REPORT];
+const MAP_OF_ONE: Case = Case {
+    line: &["fix", "in.tar", "-o", "out.tar", "--digest-map"],
+    ..MAP
+};
+const REPORT_OF_ONE: Case = Case {
+    line: &["fix", "in.tar", "-o", "out.tar", "--report"],
+    ..REPORT
+};
+const CASES: [Case; 5] = [METADATA, MAP, REPORT, MAP_OF_ONE, REPORT_OF_ONE];
 
 impl Case {
+    /// Whether the file grows during the run.
+    fn grows(&self) -> bool {
+        self.line.contains(&"--report")
+    }
+
     fn args<'a>(&self, file: &'a str) -> Vec<&'a str> {
         [self.line, &[file]].concat()
     }
@@ -114,7 +127,7 @@ fn a_regular_file_is_replaced_as_a_whole() {
         assert_eq!(found.permissions().mode() & 0o777, 0o640, "{case:?}");
         // The report grows during the run, so it is the same file.
         let is_same = found.ino() == reader.metadata().unwrap().ino();
-        assert_eq!(is_same, case.line == REPORT.line, "{case:?}");
+        assert_eq!(is_same, case.grows(), "{case:?}");
         let mut seen = String::new();
         reader.read_to_string(&mut seen).unwrap();
         assert!(is_same || seen == "old", "{case:?}: {seen}");
@@ -228,7 +241,7 @@ fn start(sandbox: &Sandbox, mut command: Command) -> (Child, Command) {
     (command.spawn().unwrap(), command)
 }
 
-/// Waits until a process has a handler for a signal. A run of one input listens only while it waits.
+/// Waits until a process has a handler for a signal.
 fn wait_for_handler(pid: Pid, signal: Signal) {
     let status = format!("/proc/{}/status", pid.as_raw_nonzero());
     wait_until(|| {
@@ -252,6 +265,9 @@ fn wait_until(is_so: impl Fn() -> bool) {
 fn waiting_for_the_reader_of_a_fifo_ends_with_the_first_signal() {
     for case in CASES {
         for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+            if is_ignored(signal) {
+                continue;
+            }
             let sandbox = sandbox();
             make(&sandbox.path("fifo"), FileType::Fifo, 0);
             let mut command = sandbox.command();
@@ -261,7 +277,7 @@ fn waiting_for_the_reader_of_a_fifo_ends_with_the_first_signal() {
             wait_for_handler(pid, signal);
             // The report is opened before anything is done; the others come last.
             let is_done = || sandbox.path("out/a.tar").exists() || sandbox.path("out.tar").exists();
-            let comes_last = case.line != REPORT.line;
+            let comes_last = !case.grows();
             if comes_last {
                 wait_until(is_done);
             }
@@ -371,6 +387,64 @@ fn a_dash_is_standard_output_and_the_report_goes_to_standard_error() {
     let sandbox = sandbox();
     let run = sandbox.ocify(&[&MAP.args("-")[..], &["--shard", "1/1"]].concat());
     MAP.check(run.exits(0).stdout.as_bytes());
+}
+
+/// The lines without what differs between two runs: the paths and the time.
+fn comparable(bytes: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let lines = text.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        for key in ["input", "output", "seconds"] {
+            if let Some(value) = line.get_mut(key) {
+                assert!(!value.is_null() || key == "output");
+                *value = Value::Null;
+            }
+        }
+        line
+    });
+    lines.collect()
+}
+
+#[test]
+fn one_input_has_the_report_and_the_map_of_a_batch_of_one() {
+    let sandbox = sandbox();
+    let cut = archive();
+    sandbox.put("cut.tar", &cut[..3000]);
+    fs::create_dir(sandbox.path("broken")).unwrap();
+    sandbox.put("broken/a.tar", &cut[..3000]);
+    for (one, many, options, code) in [
+        ("cut.tar", "broken", &["-o", "NAME"][..], 1),
+        ("in.tar", "in", &["-o", "NAME"], 0),
+        ("out-one.tar", "out-many", &["--dry-run"], 0),
+        ("in.tar", "in", &["--dry-run"], 3),
+        ("in.tar", "in", &["--in-place"], 0),
+        ("cut.tar", "broken", &["--dry-run"], 1),
+    ] {
+        let recorded = |input: &str, output: &str| {
+            let options = options.iter().map(|option| option.replace("NAME", output));
+            let options: Vec<String> = options.collect();
+            let mut command = sandbox.command();
+            command.args(["fix", input]).args(&options);
+            run(command.args(["--report", "report", "--digest-map", "map"])).exits(code);
+            let report = sandbox.read("report");
+            for line in String::from_utf8(report.clone()).unwrap().lines() {
+                crate::common::schema::parse_line(line);
+            }
+            (comparable(&report), comparable(&sandbox.read("map")))
+        };
+        let (mut found, map) = recorded(one, "out-one.tar");
+        let (mut expected, expected_map) = recorded(many, "out-many");
+        // Only a message names the input.
+        for line in found.iter_mut().chain(&mut expected) {
+            if let Some(message) = line.pointer_mut("/error/message") {
+                *message = Value::Null;
+            }
+        }
+        assert_eq!(found, expected, "{one} {options:?}");
+        assert_eq!(map, expected_map, "{one} {options:?}");
+        assert_eq!(found.len(), 2, "{one} {options:?}");
+        assert_eq!(map.is_empty(), one != "in.tar", "{one} {options:?}");
+    }
 }
 
 #[test]
@@ -486,7 +560,7 @@ fn a_file_that_the_run_reads_or_writes_is_not_overwritten() {
         assert!(run.stderr.contains(&expected), "{line:?}: {run:#?}");
         assert!(tree(sandbox.root()) == before, "{line:?}");
     }
-    // Two may go to one FIFO or device.
+    // Two may go to one FIFO or device, and a dry run has no output.
     if is_root() {
         let null = sandbox.path("null");
         make(&null, FileType::CharacterDevice, makedev(1, 3));
@@ -502,4 +576,6 @@ fn a_file_that_the_run_reads_or_writes_is_not_overwritten() {
         ];
         sandbox.ocify(&line).exits(0);
     }
+    let line = ["fix", "in.tar", "-o", "y", "--dry-run", "--report", "y"];
+    sandbox.ocify(&line).exits(3);
 }

@@ -328,6 +328,81 @@ fn without_cargo_the_first_command_says_so() {
     assert!(output.contains("missing: cargo"), "{output}");
 }
 
+/// The cells of a line of a table.
+fn cells(line: &str) -> Vec<&str> {
+    line.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+/// Whether a message is the one that a phrase describes, in which `…` stands for anything.
+fn says(message: &str, phrase: &str) -> bool {
+    let mut rest = message;
+    phrase.split('…').all(|part| match rest.split_once(part) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+/// The README says which readers fail on two fixtures, and docs/engines.md is what the tests with engines found.
+#[test]
+fn the_table_of_errors_agrees_with_the_tests_of_engines() {
+    let engines = fs::read_to_string(Path::new(ROOT).join("docs/engines.md")).unwrap();
+    let row = |start: &str| {
+        cells(
+            engines
+                .lines()
+                .find(|line| line.starts_with(start))
+                .unwrap(),
+        )
+    };
+    let readers = row("| Archive | ");
+    let (_, reasons) = engines
+        .split_once("\n## Why an archive does not load\n")
+        .unwrap();
+    let phrase = |letter: &str| {
+        let start = format!("| {letter} | `");
+        let line = reasons.lines().find(|line| line.starts_with(&start));
+        cells(line.unwrap())[1].trim_matches('`').to_owned()
+    };
+    let (_, table) = README.split_once("\n| Error | Fails on").unwrap();
+    let table = table.split_once("\n\n").unwrap().0;
+    let rows: Vec<Vec<&str>> = table.lines().skip(2).map(cells).collect();
+    assert!(rows.len() >= 6);
+    for (column, fixture) in [
+        (1, "buildkit-docker-zstd-ocifalse"),
+        (2, "buildkit-oci-zstd-ocifalse"),
+    ] {
+        let results = row(&format!("| `{fixture}.tar` | "));
+        let mut found = Vec::new();
+        for (reader, result) in readers.iter().zip(&results).skip(1) {
+            let before = result.split(" → ").next().unwrap();
+            if before == "ok" {
+                continue;
+            }
+            let phrase = phrase(before);
+            let message = rows
+                .iter()
+                .find(|row| says(row[0].trim_matches('`'), &phrase));
+            let message = message.unwrap_or_else(|| panic!("the README lacks: {phrase}"));
+            found.push((message[0], *reader));
+        }
+        let mut stated = Vec::new();
+        for row in &rows {
+            let readers = row.get(column).copied().unwrap_or_default().split("; ");
+            stated.extend(
+                readers
+                    .filter(|reader| !reader.is_empty())
+                    .map(|reader| (row[0], reader)),
+            );
+        }
+        found.sort();
+        stated.sort();
+        assert_eq!(stated, found, "{fixture}");
+    }
+}
+
 #[test]
 fn links_lead_to_files() {
     for link in README

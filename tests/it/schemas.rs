@@ -33,6 +33,11 @@ fn the_batch_schema_extends_the_schema_of_a_single_input() {
         assert_eq!(one[key], many[key], "{key}");
     }
     assert_eq!(one["error"]["anyOf"], many["error"]["anyOf"]);
+    let summary = &schema("batch")["anyOf"][1]["properties"];
+    assert_eq!(
+        summary["error"]["anyOf"][1]["$ref"],
+        "#/anyOf/0/properties/error/anyOf/1"
+    );
     let keys = one.as_object().unwrap().keys();
     for key in keys.filter(|key| *key != "spooled") {
         assert!(many.get(key).is_some(), "{key}");
@@ -52,7 +57,39 @@ fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
     }
 }
 
-/// Nothing in a report can change its type or be absent, and nothing can be added.
+/// A reader that validates reports accepts those of a later version, which has more keys, rules and codes.
+#[test]
+fn schemas_allow_additions() {
+    let sandbox = Sandbox::new();
+    let report = sandbox.fix("none.tar", "out.tar").json();
+    let validator = jsonschema::validator_for(&schema("report")).unwrap();
+    assert!(validator.is_valid(&report));
+    let mut later = report.clone();
+    later["new"] = json!({"key": 1});
+    later["error"]["new"] = json!(1);
+    later["blobs"]["new"] = json!("value");
+    later["error"]["code"] = json!("new-code");
+    assert!(validator.is_valid(&later), "{later:#}");
+    assert!(!REPORT.is_valid(&later));
+    // What is there keeps its type.
+    later["error"]["code"] = json!(1);
+    assert!(!validator.is_valid(&later));
+    let mut without = report;
+    without.as_object_mut().unwrap().shift_remove("error");
+    assert!(!validator.is_valid(&without));
+
+    fs::create_dir(sandbox.path("in")).unwrap();
+    let run = sandbox.ocify(&["fix", "in", "--dry-run", "--format", "json"]);
+    let validator = jsonschema::validator_for(&schema("batch")).unwrap();
+    let mut later: Value = serde_json::from_str(&run.stdout).unwrap();
+    later["new"] = json!(1);
+    later["items"]["new"] = json!(1);
+    assert!(validator.is_valid(&later), "{later:#}");
+    later["type"] = json!("item");
+    assert!(!validator.is_valid(&later), "{later:#}");
+}
+
+/// Nothing in a report can change its type or be absent, and this version adds nothing to what the schema describes.
 fn check_strict(validator: &Validator, report: &Value) {
     assert!(validator.is_valid(report), "{report:#}");
     let mut all = Vec::new();

@@ -46,10 +46,11 @@ pub(crate) fn is_standard(path: &Path) -> bool {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done, or nothing to do
-  1  failed; standard error says why
-  2  wrong usage
-  3  --dry-run found something that an engine needs, or that an option requests";
+  0        done, or nothing to do
+  1        failed; standard error says why
+  2        wrong usage
+  3        --dry-run found something that an engine needs, or that an option requests
+  128 + n  stopped by signal n, such as 130 after Ctrl-C";
 
 const FIX_EXAMPLES: &str = "\
 Examples:
@@ -73,7 +74,8 @@ INPUT in it, and creates it if the name is new. For several inputs and --files-f
 exist or end in `/`. If one input fails, ocify continues with the others. Run the same command \
 again to resume: outputs that are already complete are kept.
 
-Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix.";
+Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix, \
+128 + n stopped by signal n.";
 
 /// What `--recover` would ignore: all except how it reports.
 const NOT_TO_RECOVER: [&str; 39] = [

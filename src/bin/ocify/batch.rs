@@ -1,7 +1,6 @@
 //! Many inputs in one run.
 
 mod claims;
-mod digest_map;
 mod fingerprint;
 mod inputs;
 mod options;
@@ -22,20 +21,21 @@ use std::thread;
 use std::time::Instant;
 
 use ocify::{
-    Code, Error, Result, command::ArchiveSuffix, command::batch::Summary,
+    Error, Result, command::ArchiveSuffix, command::batch::Summary, command::batch::summary_json,
     command::may_be_image_layout, command::show_path,
 };
 
 use self::claims::Claims;
-use self::inputs::{Finder, OutputPlace, Selection, Watch, named};
+pub(crate) use self::fingerprint::Fingerprint;
+use self::inputs::{Finder, Named, OutputPlace, Selection, Watch, named};
 use self::options::options_key;
 use self::output::OutputDir;
 use self::queue::Queue;
 pub(crate) use self::shard::{Shard, ShardChoice};
 use self::state::{State, StateOptions};
-use self::tally::Tally;
+use self::tally::{Tally, failure};
 use self::work::{Outputs, Worker};
-use crate::args::{Fix, is_standard};
+use crate::args::{Fix, Format, is_standard};
 use crate::destination::{is_directory, output_directory};
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
@@ -119,58 +119,128 @@ pub(crate) struct End {
     pub(crate) trouble: Option<Error>,
 }
 
+/// What is known before anything is written.
+struct Prepared {
+    place: OutputPlace,
+    named: Vec<Named>,
+    selection: Selection,
+}
+
 /// Runs the batch.
-pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
+pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> End {
     let started = Instant::now();
     // Before anything is created that an immediate exit would leave behind.
     let interrupt = Interrupt::default();
     interrupt.listen();
-    let place = OutputPlace::of(args.output().filter(|_| !args.dry_run));
-    let named = named(args)?;
-    for input in &named {
-        place.check(&input.path)?;
-    }
-    let selection = Selection::new(args)?;
     let lines = match args.is_stdout_taken() {
         true => Lines::Stderr,
         false => Lines::Stdout,
     };
     let overview = Overview::new(args.progress, args.jobs().get(), lines);
-    let tally = match Tally::new(args, shard, &overview, &interrupt) {
-        Err(error) if error.code() == Code::Interrupted => {
-            return Ok(End {
-                summary: Summary::default(),
-                stopped: Some(interrupt.exit_code()),
+    let begun = prepare(args).and_then(|prepared| {
+        let tally = Tally::new(args, shard, &overview, &interrupt)?;
+        Ok((prepared, tally))
+    });
+    let stopped = |interrupt: &Interrupt| interrupt.is_asked().then(|| interrupt.exit_code());
+    let (prepared, tally) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            let summary = Summary {
+                seconds: started.elapsed().as_secs_f64(),
+                shard: shard.map(|shard| shard.to_string()),
+                is_interrupted: interrupt.is_asked(),
+                error: failure(Some(&error), &interrupt),
+                ..Summary::default()
+            };
+            if args.format == Format::Json {
+                let mut json = Vec::new();
+                // Writing to memory cannot fail.
+                let _ = summary_json(&summary, &mut json);
+                overview.print(&json);
+                overview.flush();
+            }
+            return End {
+                summary,
+                stopped: stopped(&interrupt),
                 trouble: Some(error),
-            });
+            };
         }
-        other => other?,
-    };
-    let output = args.output().filter(|_| !args.dry_run);
-    let created = match output {
-        Some(output) => output_directory(output)?,
-        None => None,
-    };
-    let outputs = match output {
-        Some(output) => Some(open(output, args, shard)?),
-        None => None,
     };
     let stop = Stop {
         interrupt,
         has_failed: AtomicBool::new(false),
     };
+    let done = write(args, shard, prepared, &tally, &stop, &overview);
+    let seconds = started.elapsed().as_secs_f64();
+    let (summary, trouble) = tally.finish(seconds, &stop.interrupt, done.err());
+    End {
+        summary,
+        stopped: stopped(&stop.interrupt),
+        trouble,
+    }
+}
+
+/// Everything that can be refused before the inputs are searched.
+fn prepare(args: &Fix) -> Result<Prepared> {
+    let place = OutputPlace::of(args.output().filter(|_| !args.dry_run));
+    let named = named(args)?;
+    for input in &named {
+        place.check(&input.path)?;
+    }
+    Ok(Prepared {
+        place,
+        named,
+        selection: Selection::new(args)?,
+    })
+}
+
+/// Finds and does everything in the output directory, which is created for it.
+fn write(
+    args: &Fix,
+    shard: Option<Shard>,
+    prepared: Prepared,
+    tally: &Tally<'_>,
+    stop: &Stop,
+    overview: &Overview,
+) -> Result<()> {
+    let output = args.output().filter(|_| !args.dry_run);
+    let created = match output {
+        Some(output) => output_directory(output)?,
+        None => None,
+    };
+    let result = write_below(output, args, shard, prepared, tally, stop, overview);
+    // Another share may be about to use it.
+    if let Some(created) = created.filter(|_| shard.is_none()) {
+        created.remove_if_empty();
+    }
+    result
+}
+
+fn write_below(
+    output: Option<&Path>,
+    args: &Fix,
+    shard: Option<Shard>,
+    prepared: Prepared,
+    tally: &Tally<'_>,
+    stop: &Stop,
+    overview: &Overview,
+) -> Result<()> {
+    let outputs = match output {
+        Some(output) => Some(open(output, args, shard)?),
+        None => None,
+    };
     let queue = Queue::default();
     let finder = Finder {
         args,
-        named,
-        place: &place,
-        selection: &selection,
+        named: prepared.named,
+        place: &prepared.place,
+        selection: &prepared.selection,
         shard,
         queue: &queue,
         watch: &Told {
-            overview: &overview,
-            tally: &tally,
-            stop: &stop,
+            overview,
+            tally,
+            stop,
         },
         claims: RefCell::new(Claims::new(args.many.files_from.is_some())),
     };
@@ -179,9 +249,9 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         finder,
         outputs.as_ref(),
         &queue,
-        &tally,
-        &stop,
-        &overview,
+        tally,
+        stop,
+        overview,
     );
     if let Some(outputs) = outputs {
         if args.sync {
@@ -190,16 +260,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> Result<End> {
         outputs.output_dir.close()?;
         outputs.state.close();
     }
-    // Another share may be about to use it.
-    if let Some(created) = created.filter(|_| shard.is_none()) {
-        created.remove_if_empty();
-    }
-    let (summary, trouble) = tally.finish(started.elapsed().as_secs_f64(), &stop.interrupt);
-    Ok(End {
-        summary,
-        stopped: (stop.interrupt.is_asked()).then(|| stop.interrupt.exit_code()),
-        trouble: found.err().or(trouble),
-    })
+    found
 }
 
 /// Finds and does all tasks. The error is one of the search.

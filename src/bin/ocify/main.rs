@@ -3,13 +3,16 @@
 mod args;
 mod batch;
 mod destination;
+mod digest_map;
 mod files;
 mod fix;
 mod interrupt;
 mod metadata;
 mod notices;
 mod progress;
+mod records;
 mod run;
+mod single;
 mod standard;
 mod styles;
 mod words;

@@ -8,18 +8,22 @@ use ocify::{
 };
 
 use crate::args::{Fix, Format};
+use crate::interrupt::Interrupt;
 use crate::progress::Shown;
 
 /// Watches the fix of a single input.
-pub(crate) struct Single<'a>(pub(crate) &'a Fix);
+pub(crate) struct Single<'a> {
+    pub(crate) args: &'a Fix,
+    pub(crate) interrupt: &'a Interrupt,
+}
 
 impl Observer for Single<'_> {
     fn stage(&self, stage: Stage) -> Box<dyn Progress + '_> {
-        Box::new(Shown::new(self.0.progress, stage.name()))
+        Box::new(Shown::new(self.args.progress, stage.name(), self.interrupt))
     }
 
     fn notice(&self, notice: &Notice<'_>) {
-        show(notice, self.0);
+        show(notice, self.args);
     }
 }
 

@@ -8,22 +8,19 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
-use ocify::{Code, Error, Recovery, Report, Status, command::json, command::text, recover};
+use ocify::{Code, Error, Report, Status, command::json, command::text};
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch::{self, Shard};
 use crate::destination::Destination;
 use crate::files;
-use crate::fix;
-use crate::interrupt::Interrupt;
-use crate::metadata;
-use crate::notices::Single;
+use crate::single;
 use crate::standard;
 use crate::styles::styled_memory;
 use crate::words::Words;
 
 const DONE: u8 = 0;
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const WOULD_FIX: u8 = 3;
 
@@ -34,7 +31,8 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
             Command::Fix(args) => match misspelled.map_or_else(|| checked(&args), Err) {
-                Ok(Way::Single(destination)) => fix(&args, destination.as_ref()),
+                Ok(Way::Single(_)) if args.recover => single::restore(&args),
+                Ok(Way::Single(destination)) => single::fix(&args, destination.as_ref()),
                 Ok(Way::Batch(shard)) => batch(&args, shard),
                 Err(what) => {
                     let _ = wrong_usage(what).print();
@@ -115,14 +113,9 @@ fn checked(args: &Fix) -> Result<Way, String> {
 }
 
 fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
-    let end = match batch::run(args, shard) {
-        Ok(end) => end,
-        Err(error) => {
-            show_error(&error);
-            return FAILED;
-        }
-    };
-    if end.summary.total() == 0 && end.stopped.is_none() && shard.is_none() {
+    let end = batch::run(args, shard);
+    if end.summary.total() == 0 && end.stopped.is_none() && end.trouble.is_none() && shard.is_none()
+    {
         let _ = writeln!(io::stderr(), "warning: no image archives found");
     }
     if let Some(error) = &end.trouble {
@@ -140,60 +133,8 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
     DONE
 }
 
-fn fix(args: &Fix, destination: Option<&Destination>) -> u8 {
-    let shown = |path: &Path, is_standard: bool, name: &str| match args.format {
-        Format::Text if is_standard => name.to_owned(),
-        Format::Text | Format::Json => path.to_string_lossy().into_owned(),
-    };
-    let input = shown(args.input(), args.is_stream(), standard::INPUT);
-    if args.recover {
-        let result = recover(args.input());
-        let report = match &result {
-            Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
-            Err(error) => Report::failed(&input, error),
-        };
-        return finish(&report, args);
-    }
-    let interrupt = Interrupt::default();
-    let result =
-        fix::fix(args, destination, &Single(args)).and_then(|done| match &args.metadata_file {
-            Some(path) if !done.is_dry_run => {
-                metadata::write(path, &done.plan, &interrupt).map(|()| done)
-            }
-            _ => Ok(done),
-        });
-    let output = match (args.in_place, destination) {
-        (true, _) => Some(input.clone()),
-        (false, Some(destination)) => Some(destination.path().to_string_lossy().into_owned()),
-        (false, None) => args
-            .output()
-            .map(|output| shown(output, args.is_for_stream(), standard::OUTPUT)),
-    };
-    let mut report = match (&result, &output) {
-        (Ok(done), Some(output)) if !done.is_dry_run => {
-            Report::written(&input, output, &done.plan, done.blobs)
-        }
-        (Ok(done), _) => {
-            let report = match args.strict {
-                true => Report::strict_dry_run(&input, &done.plan),
-                false => Report::dry_run(&input, &done.plan),
-            };
-            report.with_blobs(done.blobs)
-        }
-        (Err(error), _) => Report::failed(&input, error),
-    };
-    let spooled = result.as_ref().ok().and_then(|done| done.spooled.as_ref());
-    let spooled = spooled.map(ToString::to_string);
-    report.spooled = spooled.as_deref();
-    let code = finish(&report, args);
-    match interrupt.is_asked() {
-        true => interrupt.exit_code(),
-        false => code,
-    }
-}
-
 /// Shows a report, and returns its exit code.
-fn finish(report: &Report<'_>, args: &Fix) -> u8 {
+pub(crate) fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     let code = match report.status {
         Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -162,6 +163,21 @@ pub(crate) fn run(command: &mut Command) -> Run {
     assert!(code.is_some(), "ended by a signal: {command:?}\n{run:#?}");
     assert!(!run.stderr.contains("panicked at"), "{command:?}\n{run:#?}");
     run
+}
+
+/// Whether this process ignores a signal, so that programs which it starts ignore it too: `nohup` ignores SIGHUP, and a shell without
+/// job control ignores SIGINT in the background. Says so.
+pub(crate) fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+    let is_ignored = ignored >> (signal.as_raw() - 1) & 1 == 1;
+    if is_ignored {
+        super::skipped(&format!(
+            "{signal:?}: the tests were started with it ignored"
+        ));
+    }
+    is_ignored
 }
 
 /// Waits for a command to exit, and returns its exit code; `None` if a signal killed it.

@@ -17,9 +17,27 @@ pub(crate) fn schema(name: &str) -> Value {
     serde_json::from_slice(&text).unwrap()
 }
 
+/// The schema as this version fills it: without the keys and values that a later version may add. It shows what the documentation lacks.
 fn validator(name: &str) -> Validator {
-    let schema = schema(name);
+    let mut schema = schema(name);
+    close(&mut schema);
     jsonschema::validator_for(&schema).unwrap()
+}
+
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Object(object) => {
+            object.values_mut().for_each(close);
+            if object.contains_key("properties") {
+                object.insert("additionalProperties".to_owned(), false.into());
+            }
+            if let Some(known) = object.remove("examples") {
+                object.insert("enum".to_owned(), known);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The report of one input, which must follow its schema.

@@ -49,6 +49,8 @@ pub(crate) struct Many {
     pub(crate) shard: Option<ShardChoice>,
 
     /// Write a machine-readable report to FILE, one JSON object per line; `-` is standard output
+    ///
+    /// The lines are the same for one input as for many: one for each input, then a summary.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
@@ -67,8 +69,6 @@ impl Many {
             ("--copy-others", self.copy_others),
             ("--fail-fast", self.fail_fast),
             ("--shard", self.shard.is_some()),
-            ("--report", self.report.is_some()),
-            ("--digest-map", self.digest_map.is_some()),
         ];
         let given = all.iter().filter(|(_, is_given)| *is_given);
         given.map(|(name, _)| *name).collect()

@@ -4,19 +4,22 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobSet, GlobSetBuilder};
 use ocify::{Code, Error, Result, command::is_image_layout, command::show_path};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::claims::Claims;
 use super::fingerprint::Fingerprint;
 use super::queue::{Queue, Task, TaskKind};
 use super::shard::Shard;
 use super::walk::{Found, FoundKind, Walk};
-use crate::args::{Fix, Pattern};
+use crate::args::{Fix, Pattern, is_standard};
 use crate::destination::{ImageKind, last_part, output_name};
 
 /// A file or directory that was named, and the path of its outputs below the output directory.
@@ -192,6 +195,32 @@ fn matches(sets: &[GlobSet; 2], relative: &Path) -> bool {
     sets[0].is_match(name) || sets[1].is_match(relative)
 }
 
+/// A file that may be a pipe whose writer takes its time. It ends when the run is stopped.
+struct Interruptible<'a> {
+    file: File,
+    is_stopped: &'a dyn Fn() -> bool,
+}
+
+impl Read for Interruptible<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        const PATIENCE: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000_000,
+        };
+        loop {
+            if (self.is_stopped)() {
+                return Ok(0);
+            }
+            let mut polled = [PollFd::new(&self.file, PollFlags::IN)];
+            match poll(&mut polled, Some(&PATIENCE)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                // What cannot be polled can be read.
+                Ok(_) | Err(_) => return self.file.read(buffer),
+            }
+        }
+    }
+}
+
 /// What is called for everything that is found, during the search.
 pub(crate) trait Watch {
     /// A task was found.
@@ -229,18 +258,24 @@ impl Finder<'_> {
 
     fn listed(&self, list: &Path, next: &mut u64) -> Result<()> {
         let failed = |error| Error::io("read", list, error);
-        let mut reader: Box<dyn BufRead> = if list == Path::new("-") {
-            Box::new(io::stdin().lock())
-        } else {
-            Box::new(BufReader::new(File::open(list).map_err(failed)?))
+        let file = match is_standard(list) {
+            true => File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?),
+            false => File::open(list).map_err(failed)?,
         };
+        let is_stopped = || self.watch.is_stopped();
+        let mut reader = BufReader::new(Interruptible {
+            file,
+            is_stopped: &is_stopped,
+        });
         let end = if self.args.many.null { 0 } else { b'\n' };
         // Names take memory once for each line, as tasks do.
         let mut seen = std::collections::HashSet::new();
         let mut line = Vec::new();
         while !self.watch.is_stopped() {
             line.clear();
-            if reader.read_until(end, &mut line).map_err(failed)? == 0 {
+            let len = reader.read_until(end, &mut line).map_err(failed)?;
+            // A line that was being read when the run was stopped may be incomplete.
+            if len == 0 || self.watch.is_stopped() {
                 break;
             }
             if line.last() == Some(&end) {

@@ -1,25 +1,22 @@
 //! What became of each input, reported as it ends and counted for the summary.
 
-use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ocify::{
-    Error, Report, Result, Status, Wording, command::batch, command::batch::Item,
-    command::batch::Summary, command::show_path,
+    Code, Error, Report, Result, Status, Wording, command::batch, command::batch::Item,
+    command::batch::Summary, command::json::Failure, command::show_path,
 };
 use serde_json::Value;
 
-use super::digest_map::DigestMap;
 use super::queue::Task;
 use super::shard::Shard;
-use crate::args::{Fix, Format, is_standard};
-use crate::files;
+use crate::args::{Fix, Format};
 use crate::fix::Done;
 use crate::interrupt::Interrupt;
 use crate::progress::Overview;
+use crate::records::{Records, map_lines, report_line};
 use crate::run::show_error;
 use crate::styles::styled_memory;
 use crate::words::Words;
@@ -50,32 +47,14 @@ pub(crate) struct Tally<'a> {
     /// Whether every change counts in a dry run.
     is_strict: bool,
     overview: &'a Overview,
+    has_report: bool,
     counted: Mutex<Counted>,
 }
 
 struct Counted {
     summary: Summary,
     failures: Vec<(String, Error)>,
-    report: Option<(PathBuf, Box<dyn Write + Send>)>,
-    map: Option<(PathBuf, DigestMap)>,
-    /// What went wrong with the report or the map.
-    trouble: Option<Error>,
-}
-
-/// The file of one share, so that no two shares write the same: `report.jsonl` is
-/// `report-2-of-8.jsonl` then. Standard output, a device or a FIFO is what it is.
-fn of_share(path: &Path, shard: Option<Shard>) -> PathBuf {
-    let is_special = || fs::metadata(path).is_ok_and(|found| !found.is_file());
-    let Some(shard) = shard.filter(|_| !is_standard(path) && !is_special()) else {
-        return path.to_owned();
-    };
-    let mut name = OsString::from(path.file_stem().unwrap_or_default());
-    name.push(format!("-{}-of-{}", shard.number, shard.count));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
+    records: Records,
 }
 
 impl<'a> Tally<'a> {
@@ -85,38 +64,19 @@ impl<'a> Tally<'a> {
         overview: &'a Overview,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let report = match &args.many.report {
-            None => None,
-            Some(path) => {
-                let path = of_share(path, shard);
-                let file = files::open(&path, "create the report", interrupt)?;
-                Some((path, file))
-            }
-        };
-        let map = match &args.many.digest_map {
-            None => None,
-            Some(path) => {
-                let directory = std::env::temp_dir();
-                let map = DigestMap::new(&directory).map_err(|error| {
-                    Error::io("create a temporary file in", &directory, error)
-                        .with_hint("choose another directory with TMPDIR")
-                })?;
-                Some((of_share(path, shard), map))
-            }
-        };
+        let records = Records::open(args, shard, interrupt)?;
         Ok(Tally {
             format: args.format,
             is_strict: args.strict,
             overview,
+            has_report: records.has_report(),
             counted: Mutex::new(Counted {
                 summary: Summary {
                     shard: shard.map(|shard| shard.to_string()),
                     ..Summary::default()
                 },
                 failures: Vec::new(),
-                report,
-                map,
-                trouble: None,
+                records,
             }),
         })
     }
@@ -176,7 +136,8 @@ impl<'a> Tally<'a> {
         if let Ended::Done(_, Some((_, len))) = &ended {
             counted.summary.bytes_written += len;
         }
-        counted.note(task.number, printed.json.as_deref(), &lines);
+        let json = printed.json.as_deref();
+        counted.records.add(task.number, json, &lines);
         if let Some(text) = printed.shown {
             self.overview.print(&text);
         }
@@ -191,13 +152,8 @@ impl<'a> Tally<'a> {
 
     /// The lines for standard output and for the report.
     fn printed(&self, item: &Item<'_>) -> Printed {
-        let has_report = self.lock().report.is_some();
-        let json = (has_report || self.format == Format::Json).then(|| {
-            let mut line = Vec::new();
-            // Writing to memory cannot fail.
-            let _ = batch::item_json(item, &mut line);
-            line
-        });
+        let has_json = self.has_report || self.format == Format::Json;
+        let json = has_json.then(|| report_line(item));
         let shown = match self.format {
             Format::Json => json.clone(),
             Format::Text => {
@@ -209,21 +165,25 @@ impl<'a> Tally<'a> {
         Printed { json, shown }
     }
 
-    /// Reports the summary, and writes the files that are written at the end.
-    pub(crate) fn finish(self, seconds: f64, interrupt: &Interrupt) -> (Summary, Option<Error>) {
+    /// Reports the summary, and writes the files that are written at the end. `trouble` is what went wrong apart from all inputs.
+    pub(crate) fn finish(
+        self,
+        seconds: f64,
+        interrupt: &Interrupt,
+        trouble: Option<Error>,
+    ) -> (Summary, Option<Error>) {
         let counted = self.counted.into_inner();
         let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
-        counted.summary.seconds = seconds;
-        counted.summary.is_interrupted = interrupt.is_asked();
+        let of_files = counted.records.write_map(interrupt);
+        let mut trouble = trouble.or(of_files);
+        let summary = &mut counted.summary;
+        summary.seconds = seconds;
+        summary.is_interrupted = interrupt.is_asked();
+        summary.error = failure(trouble.as_ref(), interrupt);
         let mut json = Vec::new();
-        let _ = batch::summary_json(&counted.summary, &mut json);
-        counted.note(0, Some(&json), &[]);
-        if let Some((path, map)) = counted.map.take()
-            && let Err(error) = files::write(&path, "write the digest map", interrupt, |out| {
-                map.write_to(out)
-            })
-        {
-            counted.trouble.get_or_insert(error);
+        let _ = batch::summary_json(summary, &mut json);
+        if let Some(error) = counted.records.finish(&json) {
+            trouble.get_or_insert(error);
         }
         for (input, error) in &counted.failures {
             show_failure(input, error);
@@ -234,6 +194,8 @@ impl<'a> Tally<'a> {
         }
         let shown = match self.format {
             Format::Json => json,
+            // Nothing was done, and the error says why.
+            Format::Text if trouble.is_some() && counted.summary.is_empty() => Vec::new(),
             Format::Text => {
                 let mut shown = styled_memory(self.overview.is_on_terminal());
                 let _ = batch::summary_text(&counted.summary, &mut shown);
@@ -243,7 +205,22 @@ impl<'a> Tally<'a> {
         self.overview.print(&shown);
         // Nothing is drawn any more.
         self.overview.flush();
-        (counted.summary, counted.trouble)
+        (counted.summary, trouble)
+    }
+}
+
+/// What went wrong apart from all inputs, in the form of a report. An interruption is that, too.
+pub(super) fn failure(trouble: Option<&Error>, interrupt: &Interrupt) -> Option<Failure> {
+    match trouble {
+        Some(error) => Some(Failure::new(error, &Words)),
+        None if interrupt.is_asked() => {
+            let message = "the run was stopped before all inputs were done";
+            Some(Failure::new(
+                &Error::new(Code::Interrupted, message),
+                &Words,
+            ))
+        }
+        None => None,
     }
 }
 
@@ -251,33 +228,6 @@ impl<'a> Tally<'a> {
 struct Printed {
     json: Option<Vec<u8>>,
     shown: Option<Vec<u8>>,
-}
-
-fn map_lines(item: &Item<'_>) -> Vec<u8> {
-    let mut lines = Vec::new();
-    let planned = item.report.plan.map(batch::digests);
-    if let Some(digests) = planned.as_ref().or(item.kept_digests) {
-        // Writing to memory cannot fail.
-        let _ = batch::map_lines(item.report.input, digests, &mut lines);
-    }
-    lines
-}
-
-impl Counted {
-    fn note(&mut self, number: u64, json: Option<&[u8]>, lines: &[u8]) {
-        if let (Some((path, file)), Some(json)) = (&mut self.report, json)
-            && let Err(error) = file.write_all(json)
-        {
-            let error = Error::io("write the report", path, error);
-            self.trouble.get_or_insert(error);
-        }
-        if let Some((path, map)) = &mut self.map
-            && let Err(error) = map.add(number, lines)
-        {
-            let error = Error::io("write the digest map", path, error);
-            self.trouble.get_or_insert(error);
-        }
-    }
 }
 
 /// A failure again, with its input and the next step.
@@ -292,31 +242,6 @@ fn show_failure(input: &str, error: &Error) {
         match error.hint() {
             Some(hint) => show_error(&named.with_hint(hint.clone())),
             None => show_error(&named),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_share_has_files_of_its_own() {
-        let shard = Some(Shard {
-            number: 2,
-            count: 8,
-        });
-        for (path, expected) in [
-            ("report.jsonl", "report-2-of-8.jsonl"),
-            ("out/report", "out/report-2-of-8"),
-            ("a.b.json", "a.b-2-of-8.json"),
-            (".hidden", ".hidden-2-of-8"),
-        ] {
-            assert_eq!(of_share(Path::new(path), shard), Path::new(expected));
-            assert_eq!(of_share(Path::new(path), None), Path::new(path));
-        }
-        for path in ["-", "/dev/null"] {
-            assert_eq!(of_share(Path::new(path), shard), Path::new(path));
         }
     }
 }

@@ -10,6 +10,7 @@ use ocify::{Progress, command::text::bytes};
 use serde_json::json;
 
 use crate::args::ProgressMode;
+use crate::interrupt::Interrupt;
 
 const BAR: &str = "{prefix} {bar:30} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
 const OPEN_BAR: &str = "{prefix} {spinner} {decimal_bytes}, {decimal_bytes_per_sec}";
@@ -21,6 +22,7 @@ const EVENT_EVERY: Duration = Duration::from_millis(250);
 /// The progress of one run, in the requested mode.
 #[derive(Debug)]
 pub(crate) struct Shown {
+    interrupt: Interrupt,
     total: AtomicU64,
     done: AtomicU64,
     way: Way,
@@ -42,7 +44,7 @@ enum Way {
 
 impl Shown {
     /// Progress of `what` by `mode`; nothing is written before the work starts.
-    pub(crate) fn new(mode: ProgressMode, what: &'static str) -> Self {
+    pub(crate) fn new(mode: ProgressMode, what: &'static str, interrupt: &Interrupt) -> Self {
         let way = match mode {
             ProgressMode::Quiet => Way::Nothing,
             ProgressMode::Auto if !io::stderr().is_terminal() => Way::Nothing,
@@ -56,6 +58,7 @@ impl Shown {
             },
         };
         Shown {
+            interrupt: interrupt.clone(),
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             way,
@@ -141,5 +144,9 @@ impl Progress for Shown {
             Way::Bar { bar, .. } => bar.finish_and_clear(),
             Way::Lines { json, .. } => self.line("finish", *json),
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.interrupt.is_asked()
     }
 }

@@ -1,0 +1,205 @@
+//! A run with one input: fixes it, writes the files that options ask for, and reports.
+
+use std::fs;
+use std::path::Path;
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ocify::{
+    Code, Error, Recovery, Report, Result, command::batch::Item, command::batch::Summary,
+    command::batch::summary_json, command::json::Failure, recover,
+};
+
+use crate::args::{Fix, Format};
+use crate::batch::Fingerprint;
+use crate::destination::Destination;
+use crate::fix::{self, Done};
+use crate::interrupt::Interrupt;
+use crate::metadata;
+use crate::notices::Single;
+use crate::records::{Records, map_lines, report_line};
+use crate::run::{FAILED, finish, show_error};
+use crate::standard;
+use crate::words::Words;
+
+/// Restores the input after an in-place fix that was interrupted. Returns the exit code.
+pub(crate) fn restore(args: &Fix) -> u8 {
+    let input = shown(args, args.input(), false, standard::INPUT);
+    let result = recover(args.input());
+    let report = match &result {
+        Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
+        Err(error) => Report::failed(&input, error),
+    };
+    finish(&report, args)
+}
+
+/// Fixes the input, or only shows what would be done. Returns the exit code.
+pub(crate) fn fix(args: &Fix, destination: Option<&Destination>) -> u8 {
+    let interrupt = Interrupt::default();
+    let ending = Arc::new(Ending::new(args, destination));
+    interrupt.watch({
+        let (ending, interrupt) = (Arc::clone(&ending), interrupt.clone());
+        move |code| {
+            // If the run ends cleanly after all, it does not give this back.
+            let mut records = ending.records();
+            let message = "the run was stopped while it waited for its input or output";
+            let error = Error::new(Code::Interrupted, message);
+            ending.report(&Err(error), &mut records, &interrupt);
+            process::exit(code.into());
+        }
+    });
+    let result = work(args, destination, &ending, &interrupt);
+    // Whoever takes the records reports, and keeps them, so that nobody else does.
+    let mut records = ending.records();
+    let code = ending.report(&result, &mut records, &interrupt);
+    std::mem::forget(records);
+    match code {
+        FAILED if interrupt.is_asked() => interrupt.exit_code(),
+        _ => code,
+    }
+}
+
+fn work(
+    args: &Fix,
+    destination: Option<&Destination>,
+    ending: &Ending,
+    interrupt: &Interrupt,
+) -> Result<Done> {
+    let records = Records::open(args, None, interrupt)?;
+    *ending.records() = records;
+    let done = fix::fix(args, destination, &Single { args, interrupt })?;
+    if let Some(path) = &args.metadata_file {
+        metadata::write(path, &done.plan, interrupt)?;
+    }
+    Ok(done)
+}
+
+/// What it takes to report the end of a run.
+struct Ending {
+    args: Fix,
+    input: String,
+    output: Option<String>,
+    /// The length of the input in bytes.
+    len: u64,
+    started: Instant,
+    records: Mutex<Records>,
+}
+
+impl Ending {
+    fn new(args: &Fix, destination: Option<&Destination>) -> Self {
+        let input = shown(args, args.input(), args.is_stream(), standard::INPUT);
+        let output = match (args.in_place, destination) {
+            (true, _) => Some(input.clone()),
+            (false, Some(destination)) => Some(destination.path().to_string_lossy().into_owned()),
+            (false, None) => args
+                .output()
+                .map(|output| shown(args, output, args.is_for_stream(), standard::OUTPUT)),
+        };
+        Ending {
+            args: args.clone(),
+            input,
+            output,
+            // It may change in place.
+            len: args.many.report.as_ref().map_or(0, |_| len(args.input())),
+            started: Instant::now(),
+            records: Mutex::default(),
+        }
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the records and shows the report. Returns the exit code that the report stands for.
+    fn report(&self, result: &Result<Done>, records: &mut Records, interrupt: &Interrupt) -> u8 {
+        let mut report = match (result, &self.output) {
+            (Ok(done), Some(output)) if !done.is_dry_run => {
+                Report::written(&self.input, output, &done.plan, done.blobs)
+            }
+            (Ok(done), _) => {
+                let report = match self.args.strict {
+                    true => Report::strict_dry_run(&self.input, &done.plan),
+                    false => Report::dry_run(&self.input, &done.plan),
+                };
+                report.with_blobs(done.blobs)
+            }
+            (Err(error), _) => Report::failed(&self.input, error),
+        };
+        let spooled = result.as_ref().ok().and_then(|done| done.spooled.as_ref());
+        let spooled = spooled.map(ToString::to_string);
+        report.spooled = spooled.as_deref();
+        let trouble = self.record(&report, records, interrupt);
+        let trouble = trouble.map(|error| match report.output {
+            Some(_) => error.with_hint("the output itself is complete"),
+            None => error,
+        });
+        match &trouble {
+            Some(error) if result.is_ok() => report = Report::failed(&self.input, error),
+            Some(error) => show_error(error),
+            None => {}
+        }
+        finish(&report, &self.args)
+    }
+
+    /// Writes the files of `--report` and `--digest-map`, which a batch would write for this input.
+    fn record(
+        &self,
+        report: &Report<'_>,
+        records: &mut Records,
+        interrupt: &Interrupt,
+    ) -> Option<Error> {
+        if records.is_empty() {
+            return None;
+        }
+        let mut records = std::mem::take(records);
+        let seconds = self.started.elapsed().as_secs_f64();
+        // Programs get the paths as they were given.
+        let given = |path: &Path| path.to_string_lossy().into_owned();
+        let (input, output) = (given(self.args.input()), self.args.output().map(given));
+        let mut report = report.with_wording(&Words);
+        report.input = &input;
+        if self.args.is_for_stream() {
+            report.output = report.output.and(output.as_deref());
+        }
+        let item = Item {
+            report,
+            bytes: self.len,
+            seconds,
+            kept_digests: None,
+        };
+        let line = records.has_report().then(|| report_line(&item));
+        records.add(0, line.as_deref(), &map_lines(&item));
+        let trouble = records.write_map(interrupt);
+        let mut summary = Summary {
+            seconds,
+            is_interrupted: report.error.is_some() && interrupt.is_asked(),
+            error: trouble.as_ref().map(|error| Failure::new(error, &Words)),
+            ..Summary::default()
+        };
+        summary.count(report.status, self.len);
+        if let Some(output) = report.output.filter(|_| !self.args.in_place) {
+            summary.bytes_written = len(Path::new(output));
+        }
+        let mut json = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = summary_json(&summary, &mut json);
+        let of_report = records.finish(&json);
+        trouble.or(of_report)
+    }
+}
+
+/// A path as reports show it.
+fn shown(args: &Fix, path: &Path, is_standard: bool, name: &str) -> String {
+    match args.format {
+        Format::Text if is_standard => name.to_owned(),
+        Format::Text | Format::Json => path.to_string_lossy().into_owned(),
+    }
+}
+
+/// The length of a file or layout in bytes; 0 for standard input or output, and for what does not exist.
+fn len(path: &Path) -> u64 {
+    let is_there = fs::symlink_metadata(path).is_ok();
+    let found = is_there.then(|| Fingerprint::of(path).ok()).flatten();
+    found.map_or(0, |found| found.len)
+}

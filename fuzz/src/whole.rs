@@ -58,7 +58,7 @@ fn read(path: &Path) -> Vec<u8> {
 fn show(summary: &Summary) {
     let report = Report::written("in", "out", summary, Blobs::default());
     let mut shown = Vec::new();
-    text::render(&report, &mut shown).expect("memory takes everything");
+    text::render(&report, text::Detail::Full, &mut shown).expect("memory takes everything");
     let mut shown = String::from_utf8(shown).expect("a report is text");
     for style in ["1", "2", "33", "0"] {
         shown = shown.replace(&format!("\u{1b}[{style}m"), "");

@@ -3,6 +3,7 @@
 //! Resolving walks this list and rewriting edits the byte ranges in it, so the two cannot drift apart.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::error::{Code, Error, Hint, Result, escape};
@@ -141,6 +142,26 @@ impl Pointer {
         matches!(self.entry_kind, Some(kind) if kind != EntryKind::Image) && !has_tag
     }
 
+    /// Whether this is evidence under a tag made of the digest of what it is about.
+    pub(crate) fn is_tagged_evidence(&self) -> bool {
+        matches!(self.entry_kind, Some(kind) if kind != EntryKind::Image)
+            && !self.is_saved_evidence()
+            && self.tag_kind().is_some()
+    }
+
+    /// The name, and what its tag says that the content is.
+    fn tag_kind(&self) -> Option<(String, EntryKind)> {
+        let stated = [&self.image_name, &self.ref_name].into_iter().flatten();
+        // Few names have such a tag, and there may be thousands.
+        stated.clone().find(|name| name.contains("sha256-"))?;
+        let name = match self.name() {
+            Some(name) => name.full(),
+            None => self.stated_name()?.to_owned(),
+        };
+        let kind = EntryKind::of_name(&name)?;
+        Some((name, kind))
+    }
+
     /// What the annotations state as a name, valid or not.
     pub(crate) fn stated_name(&self) -> Option<&str> {
         let stated = [&self.image_name, &self.ref_name].into_iter().flatten();
@@ -191,7 +212,38 @@ pub(crate) fn pointers(
             pointers.push(pointer(item, Step { role, position }, path)?);
         }
     }
+    if path.parent().is_none() {
+        set_tag_kinds(&mut pointers);
+    }
     Ok(pointers)
+}
+
+/// Sets what the tags of entries say that they are. Of several under one tag only the last keeps it in the
+/// output, so the tag says nothing of what has no other.
+fn set_tag_kinds(pointers: &mut [Pointer]) {
+    let mut tagged = Vec::new();
+    let mut last: BTreeMap<String, Digest> = BTreeMap::new();
+    for (number, pointer) in pointers.iter_mut().enumerate() {
+        let Some((tag, kind)) = pointer.tag_kind() else {
+            continue;
+        };
+        if pointer.entry_kind.is_none() {
+            pointer.entry_kind = Some(kind);
+            tagged.push(number);
+        }
+        if pointer.is_tagged_evidence() {
+            last.insert(tag, pointer.digest.clone());
+        }
+    }
+    let keepers: BTreeSet<Digest> = last.into_values().collect();
+    for number in tagged {
+        if let Some(pointer) = pointers.get_mut(number)
+            && pointer.is_tagged_evidence()
+            && !keepers.contains(&pointer.digest)
+        {
+            pointer.entry_kind = None;
+        }
+    }
 }
 
 fn invalid(location: Location, what: &str) -> Error {
@@ -230,10 +282,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
     // Names have a meaning in index.json only.
     if let Some(view) = annotations.filter(|_| path.parent().is_none()) {
         links.extend(tag_links(view, &values, &digest));
-        let names = [IMAGE_NAME, REF_NAME].into_iter().filter_map(value_of);
-        entry_kind = value_of(KIND)
-            .and_then(EntryKind::of_annotation)
-            .or_else(|| names.filter_map(EntryKind::of_name).next());
+        entry_kind = value_of(KIND).and_then(EntryKind::of_annotation);
     }
     let declared = media_type::shared(text(media_type.str(), "mediaType")?);
     Ok(Pointer {

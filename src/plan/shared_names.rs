@@ -19,6 +19,8 @@ struct Holder<'a> {
     digest: &'a Digest,
     /// Its number among the entries that lead to images, if it is one.
     entry: Option<usize>,
+    /// Whether the name says what it is evidence about.
+    is_tagged_evidence: bool,
 }
 
 /// A name of several holders.
@@ -32,7 +34,7 @@ struct Shared<'a> {
 
 impl<'a> Planner<'a> {
     /// Leaves each name with one entry: the last image that has it, to which docker and containerd give it.
-    /// An entry that repeats a name of the same image is left out.
+    /// A tag made of a digest stays with the last evidence. An entry that repeats a name of the same image is left out.
     ///
     /// # Errors
     /// `index.json` and `manifest.json` disagree on which image is the last.
@@ -46,9 +48,16 @@ impl<'a> Planner<'a> {
         let mut lost: BTreeMap<usize, BTreeSet<Reference>> = BTreeMap::new();
         for shared in all {
             let Some(last) = shared.last() else { continue };
-            let mut holders = shared.holders.iter();
+            let is_kept = |holder: &&Holder<'_>| !self.selection.root.contains(&holder.position);
+            let mut holders = shared.holders.iter().filter(is_kept);
             let keeper = holders.find(|holder| holder.digest == last.digest);
             let keeper = *keeper.unwrap_or(&last);
+            let others = shared.holders.iter().filter(is_kept);
+            let others = others.filter(|holder| holder.position != keeper.position);
+            let others: Vec<Holder<'_>> = others.copied().collect();
+            if others.is_empty() {
+                continue;
+            }
             let digests = shared.holders.iter().map(|holder| holder.digest);
             let digests: BTreeSet<&Digest> = digests.collect();
             if digests.len() > 1 {
@@ -58,11 +67,10 @@ impl<'a> Planner<'a> {
                 }
                 self.report_shared(&shared, keeper, digests.len());
             }
-            let others = shared.holders.iter();
-            for holder in others.filter(|holder| holder.position != keeper.position) {
+            for holder in others {
                 match holder.entry {
                     Some(number) => lost.entry(number).or_default().extend(shared.name.clone()),
-                    None if holder.digest == keeper.digest => {
+                    None if holder.digest == keeper.digest || self.has_other_tag(holder) => {
                         let change = self.leave_out(holder.position, shared.name.as_ref());
                         self.changes.extend(change);
                     }
@@ -98,16 +106,17 @@ impl<'a> Planner<'a> {
         let mut entries = self.entries.iter().enumerate().peekable();
         for (position, pointer) in self.graph.root.pointers.iter().enumerate() {
             let entry = entries.next_if(|(_, entry)| entry.position == position);
-            if pointer.role != Role::Manifests
-                || pointer.is_saved_evidence()
-                || self.selection.root.contains(&position)
-            {
+            let is_tagged_evidence = pointer.is_tagged_evidence();
+            // Whether a tag says what an entry is depends on all that have it, and so does who keeps it.
+            let is_left_out = self.selection.root.contains(&position) && !is_tagged_evidence;
+            if pointer.role != Role::Manifests || pointer.is_saved_evidence() || is_left_out {
                 continue;
             }
             let holder = Holder {
                 position,
                 digest: &pointer.digest,
                 entry: entry.map(|(number, _)| number),
+                is_tagged_evidence,
             };
             let names = match entry {
                 Some((_, entry)) => entry.names.clone(),
@@ -140,6 +149,19 @@ impl<'a> Planner<'a> {
 
     fn pointer_at(&self, position: usize) -> Option<&'a Pointer> {
         self.graph.root.pointers.get(position)
+    }
+
+    /// Whether another tag says what this evidence is about, so that an entry without a tag says nothing more.
+    fn has_other_tag(&self, holder: Holder<'a>) -> bool {
+        let mut pointers = self.graph.root.pointers.iter().enumerate();
+        holder.is_tagged_evidence
+            && pointers.any(|(position, pointer)| {
+                position != holder.position
+                    && pointer.digest == *holder.digest
+                    && pointer.is_tagged_evidence()
+                    && !self.selection.root.contains(&position)
+                    && !self.nameless.contains(&position)
+            })
     }
 
     /// Refuses a name that readers of `manifest.json` would give to another image.
@@ -216,10 +238,11 @@ impl<'a> Planner<'a> {
 }
 
 impl<'a> Shared<'a> {
-    /// The last image that has the name or, if none does, the last of the others.
+    /// The last evidence whose tag it is, else the last image that has the name, else the last of the others.
     fn last(&self) -> Option<Holder<'a>> {
-        let mut images = self.holders.iter().rev();
-        let image = images.find(|holder| holder.entry.is_some());
-        image.or(self.holders.last()).copied()
+        let mut all = self.holders.iter().rev();
+        let evidence = all.clone().find(|holder| holder.is_tagged_evidence);
+        let image = || all.find(|holder| holder.entry.is_some());
+        evidence.or_else(image).or(self.holders.last()).copied()
     }
 }

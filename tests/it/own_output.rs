@@ -18,7 +18,7 @@ use crate::common::builder::{
 };
 use crate::common::checker::repeated_names;
 use crate::common::contents::Contents;
-use crate::common::evidence::{attestation, evidence, one, two};
+use crate::common::evidence::{attestation, evidence, one, signature, tagged, two};
 use crate::common::mutations::Mutant;
 use crate::common::random::Random;
 use crate::common::runner::Sandbox;
@@ -214,6 +214,24 @@ fn nested_platforms() -> Layout {
     layout
 }
 
+/// Evidence, and what looks like an image, under one tag made of a digest.
+fn evidence_under_one_tag() -> Layout {
+    let mut layout = Layout::new();
+    let [first, second] = [one(), two()].map(|image| layout.image(&image));
+    let looks_like_image = layout.image(&right_image());
+    let signatures = [&first, &second].map(|image| signature(&mut layout, image));
+    let [of_first, of_second] = signatures;
+    layout.root(vec![
+        named(first.clone(), "example.com/app:v1"),
+        named(second.clone(), "example.com/app:v2"),
+        tagged(looks_like_image.clone(), &first, ".sig"),
+        of_first,
+        of_second,
+        tagged(looks_like_image, &second, ".sig"),
+    ]);
+    layout
+}
+
 /// Docker archives of two images: under names of their own, and under one name.
 fn saved_pairs() -> [Vec<u8>; 3] {
     let pair = |second: &Image, tags: [&[&str]; 2]| {
@@ -258,6 +276,7 @@ fn built() -> Vec<(&'static str, Vec<u8>)> {
         ("flat platforms", flat_platforms().tar()),
         ("nested platforms", nested_platforms().tar()),
         ("digest name", digest_name().tar()),
+        ("evidence under one tag", evidence_under_one_tag().tar()),
         ("saved", saved),
         ("saved under one name", shared),
         ("saved platforms", platforms),

@@ -6,6 +6,7 @@ use crate::common::builder::{
     IMAGE_NAME, Image, Layer, Layout, OCI_GZIP, REF_NAME, annotated, digest_of, docker_item, named,
 };
 use crate::common::contents::Contents;
+use crate::common::evidence::{signature, tagged};
 use crate::common::failure::fails;
 use crate::common::judged::{Fixed, fixed};
 use crate::common::placed;
@@ -208,6 +209,40 @@ fn an_artifact_does_not_take_the_name_of_an_image() {
             (digest_of(&artifact), json!({"a": "b"}))
         ]
     );
+}
+
+#[test]
+fn a_tag_made_of_a_digest_stays_with_the_last_evidence() {
+    let mut layout = Layout::new();
+    let signed = layout.image(&of("one"));
+    // Nothing but the tag says that this is a signature, and it loses the tag.
+    let other = tagged(layout.image(&of("two")), &signed, ".sig");
+    let signature = signature(&mut layout, &signed);
+    let root = vec![
+        named(signed.clone(), NAME),
+        other.clone(),
+        signature.clone(),
+    ];
+    layout.root(root);
+    let found = fixed(&layout.tar(), &[]);
+    assert_eq!(
+        annotations(&found.contents)[1..],
+        [
+            (digest_of(&other), Value::Null),
+            (digest_of(&signature), signature["annotations"].clone())
+        ]
+    );
+    assert_eq!(names_of(&found, &of("one")), ["app:v1"]);
+    assert!(names_of(&found, &of("two")).is_empty());
+
+    // The last keeps it, whatever its config and layers look like, and is no image.
+    layout.root(vec![named(signed, NAME), signature, other.clone()]);
+    let found = fixed(&layout.tar(), &[]);
+    let tags = other["annotations"].clone();
+    let last = annotations(&found.contents).pop().unwrap();
+    assert_eq!(last, (digest_of(&other), tags));
+    let items = found.contents.json("manifest.json");
+    assert_eq!(items.as_array().unwrap().len(), 1, "{items}");
 }
 
 #[test]

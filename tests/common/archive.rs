@@ -48,6 +48,22 @@ impl Entry {
         entry
     }
 
+    /// A PAX header with these records, for the entry that follows.
+    pub(crate) fn pax(records: &[(&str, &str)]) -> Self {
+        let text: String = records
+            .iter()
+            .map(|(key, value)| {
+                let rest = format!(" {key}={value}\n");
+                let mut len = rest.len() + 1;
+                while len != rest.len() + len.to_string().len() {
+                    len = rest.len() + len.to_string().len();
+                }
+                format!("{len}{rest}")
+            })
+            .collect();
+        Entry::new("PaxHeaders.0/x", b'x', text)
+    }
+
     pub(crate) fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self

@@ -87,6 +87,14 @@ impl Layout {
         self.docker_manifest = Some(json!([item]).to_string().into_bytes());
     }
 
+    /// `manifest.json`, to be changed.
+    pub(crate) fn edit_docker(&mut self, edit: impl FnOnce(&mut Value)) {
+        let bytes = self.docker_manifest.as_ref().unwrap();
+        let mut items: Value = serde_json::from_slice(bytes).unwrap();
+        edit(&mut items);
+        self.docker_manifest = Some(items.to_string().into_bytes());
+    }
+
     /// The entries in the order of containerd.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut entries = vec![Entry::dir("blobs/")];

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::expected::{self, Reason};
+use crate::expected::{self, Exception, Reason};
 use crate::in_place;
 use crate::machine::SHARED;
 use crate::shapes::{Shape, shapes};
@@ -93,9 +93,10 @@ fn sample(input: &Path, name: String, what: Option<&'static str>, shared: &Path)
     });
     let output = shared.join("after").join(&file);
     fix(input, &output, &[]);
-    let mend = |reason: Reason| {
+    let mend = |exception: &Exception| {
+        let reason = exception.reason;
         let output = shared.join("mended").join(format!("{reason:?}-{file}"));
-        fix(input, &output, reason.mended_by());
+        fix(input, &output, exception.mended_by);
         let archive = Archive {
             path: format!("{SHARED}/mended/{reason:?}-{file}"),
             ask_for: names_if_several(&output),
@@ -103,7 +104,7 @@ fn sample(input: &Path, name: String, what: Option<&'static str>, shared: &Path)
         };
         (reason, archive)
     };
-    let mended = expected::reasons(&name).into_iter().map(mend).collect();
+    let mended = expected::exceptions(&name).map(mend).collect();
     let after = Archive {
         path: format!("{SHARED}/after/{file}"),
         ask_for: names_if_several(&output),

@@ -5,6 +5,12 @@ use crate::engine::Column;
 /// What an engine says if nothing in the archive had a name.
 pub(crate) const NOTHING_NAMED: &str = "nothing was imported: the image has no name";
 
+/// What is said of an engine that loaded fewer images than of the fixed archive.
+pub(crate) const NOT_ALL: &str = "only some of the images were loaded";
+
+/// The shapes whose names have no registry. Engines keep such a name as it is, or supply another registry, until it is complete.
+pub(crate) const COMPLETED: &[&str] = &["oci-short-name"];
+
 /// Why an archive does not load. The letters are those of the table in docs/engines.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
@@ -17,6 +23,9 @@ pub(crate) enum Reason {
     G,
     H,
     I,
+    J,
+    K,
+    L,
     M,
     N,
     O,
@@ -30,11 +39,15 @@ pub(crate) enum Reason {
     W,
     X,
     Y,
+    Z,
+    AA,
+    AB,
+    AC,
 }
 
 impl Reason {
     /// In the order in which a message is searched for them: the most specific phrase first.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::W,
         Self::X,
         Self::A,
@@ -44,8 +57,11 @@ impl Reason {
         Self::E,
         Self::F,
         Self::G,
+        Self::K,
         Self::H,
         Self::I,
+        Self::J,
+        Self::L,
         Self::M,
         Self::N,
         Self::O,
@@ -57,6 +73,10 @@ impl Reason {
         Self::U,
         Self::V,
         Self::Y,
+        Self::Z,
+        Self::AA,
+        Self::AB,
+        Self::AC,
     ];
 
     /// What the engine's message contains; `…` stands for anything in between.
@@ -71,6 +91,9 @@ impl Reason {
             Self::G => "open …/index.json: no such file or directory",
             Self::H => "more than one image in oci, choose an image",
             Self::I => NOTHING_NAMED,
+            Self::J => "No such image",
+            Self::K => "invalid image …rootFS",
+            Self::L => "unknown image config media type",
             Self::M => "determining manifest MIME type …: no such file or directory",
             Self::N => "unrecognized image format",
             Self::O => "unsupported OCI version",
@@ -83,6 +106,10 @@ impl Reason {
             Self::V => "Digest did not match, expected",
             Self::X => "size mismatch",
             Self::Y => "no command specified",
+            Self::Z => NOT_ALL,
+            Self::AA => "docker-import-…: is a directory",
+            Self::AB => "lsetxattr …: operation not supported",
+            Self::AC => "content digest …: not found",
             Self::W => "supported image formats…invalid tar header",
         }
     }
@@ -100,12 +127,14 @@ impl Reason {
                 "The layers have the nonstandard media type `application/vnd.docker.image.rootfs.diff.tar.zstd`."
             }
             Self::D => {
-                "The same media type, or a manifest without layers. The archive is imported or appears to be, but the layers are not unpacked, and the image does not run."
+                "The same media type, an artifact with a name, or a manifest without layers. The archive is imported or appears to be, but the layers are not unpacked, and the image does not run."
             }
             Self::E => {
                 "The layers of a Docker manifest have that media type or an OCI media type, which the message names."
             }
-            Self::F => "There is no `manifest.json` under exactly that name.",
+            Self::F => {
+                "There is no `manifest.json` under exactly that name, or it is not a list of images."
+            }
             Self::G => "There is no `index.json` under exactly that name.",
             Self::H => {
                 "`index.json` has several entries and none was requested, or it has no entries."
@@ -113,6 +142,11 @@ impl Reason {
             Self::I => {
                 "The image has no name, so it cannot be referred to. Imported under its digest, with `--digests`, it runs."
             }
+            Self::J => {
+                "`io.containerd.image.name` has no registry. The engine lists the image, but looks for the full name to run it."
+            }
+            Self::K => "`manifest.json` lists an artifact, which has no image config.",
+            Self::L => "`index.json` lists an artifact under a name. The image itself runs.",
             Self::M => {
                 "`index.json` refers to a manifest for another platform, which is not in the archive."
             }
@@ -125,29 +159,27 @@ impl Reason {
             Self::R => "The layer is a hard link.",
             Self::S => "The paths in `manifest.json` begin with `./`.",
             Self::T => "`manifest.json` is not at the top.",
-            Self::U => "The manifest lists no layers, so the image is empty.",
-            Self::V => {
-                "The layer begins with a skippable frame, so the engine treats it as a plain tar."
+            Self::U => {
+                "The manifest lists no layers, so the image is empty; or the engine runs an image for another platform that has the same name."
             }
-            Self::W => "The same as V.",
+            Self::V => {
+                "The layer begins with a skippable frame, so the engine treats it as a plain tar; or it is a hard link, which the engine reads as empty."
+            }
+            Self::W => "The layer begins with a skippable frame, as for V.",
             Self::X => {
                 "The layer is a symbolic link, and the engine uses the link's length as the layer's."
             }
             Self::Y => {
-                "`index.json` lists a referrer without a name, which the engine loads as an image without a name. The image itself runs."
+                "`index.json` lists a referrer without a name, which the engine loads as an image without a name, or an artifact with a name. The image itself runs."
             }
-        }
-    }
-
-    /// The options of `ocify fix` that fix it, if `ocify fix` alone does not.
-    pub(crate) fn mended_by(self) -> &'static [&'static str] {
-        match self {
-            Self::A => &["--for", "docker@20.10"],
-            Self::I => &["--name", "example.com/named:v1"],
-            Self::Y => &["--attestations", "drop"],
-            Self::M => &["--missing", "prune"],
-            Self::V | Self::W => &["--for", "podman"],
-            _ => &[],
+            Self::Z => "The engine loads only the images that `index.json` lists.",
+            Self::AA => "`manifest.json` is another tool's file, not a list of images.",
+            Self::AB => {
+                "The archive's own entries have extended attributes of macOS, which the engine tries to set on Linux."
+            }
+            Self::AC => {
+                "Two entries of `index.json` have the same name. The engine keeps the last, which is for another platform."
+            }
         }
     }
 
@@ -175,8 +207,10 @@ pub(crate) struct Exception {
     pub(crate) reason: Reason,
     pub(crate) columns: &'static [Column],
     pub(crate) archives: &'static [&'static str],
-    /// Why fixing does not change it, and what does.
+    /// Why fixing does not change it.
     pub(crate) why: &'static str,
+    /// The options of `ocify fix` with which it loads.
+    pub(crate) mended_by: &'static [&'static str],
 }
 
 /// All exceptions: every other cell is expected to be fine once the archive is fixed.
@@ -208,6 +242,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "crane-zstd-layers",
         ],
         why: "Layers keep their bytes, and therefore their compression, unless you request another.",
+        mended_by: &["--for", "docker@20.10"],
     },
     Exception {
         reason: Reason::I,
@@ -221,6 +256,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "podman-dockerdir",
         ],
         why: "ocify does not invent a name. Imported under its digest, as above, the image runs.",
+        mended_by: &["--name", "example.com/named:v1"],
     },
     Exception {
         reason: Reason::M,
@@ -230,36 +266,61 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "docker26c-save-pulledmulti.tar",
         ],
         why: "An index that lists platforms whose blobs are elsewhere is valid and is left unchanged. Without `--all`, skopeo copies the platform that is in the archive.",
+        mended_by: &["--missing", "prune"],
     },
     Exception {
         reason: Reason::Y,
         columns: &[Column::Docker26Containerd],
         archives: &["oci-flat-referrer"],
         why: "The referrer belongs to the image and stays where Docker 29 and containerd look for it.",
+        mended_by: &["--attestations", "drop"],
     },
     Exception {
         reason: Reason::W,
         columns: &[Column::Podman4],
         archives: &["oci-zstd-skippable-frame"],
         why: SKIPPABLE,
+        mended_by: &["--for", "podman"],
     },
     Exception {
         reason: Reason::V,
         columns: &[Column::Podman5, Column::SkopeoDocker],
         archives: &["oci-zstd-skippable-frame"],
         why: SKIPPABLE,
+        mended_by: &["--for", "podman"],
+    },
+    Exception {
+        reason: Reason::D,
+        columns: &[Column::Containerd16],
+        archives: &["oci-listed-artifact"],
+        why: ARTIFACT,
+        mended_by: &["--image", "example.com/app:v1"],
+    },
+    Exception {
+        reason: Reason::L,
+        columns: &[Column::Containerd17],
+        archives: &["oci-listed-artifact"],
+        why: ARTIFACT,
+        mended_by: &["--image", "example.com/app:v1"],
+    },
+    Exception {
+        reason: Reason::Y,
+        columns: &[Column::Docker26Containerd],
+        archives: &["oci-listed-artifact"],
+        why: ARTIFACT,
+        mended_by: &["--image", "example.com/app:v1"],
     },
 ];
 
+const ARTIFACT: &str =
+    "An artifact in `index.json` is valid and stays there, but no engine can run it.";
 const SKIPPABLE: &str = "The layers keep their bytes. Their media type is correct, but this engine decides by their first bytes.";
 
-/// The reasons for which some engine does not load an archive that was fixed.
-pub(crate) fn reasons(archive: &str) -> Vec<Reason> {
+/// The exceptions that concern an archive.
+pub(crate) fn exceptions(archive: &str) -> impl Iterator<Item = &'static Exception> {
     EXCEPTIONS
         .iter()
-        .filter(|e| e.archives.contains(&archive))
-        .map(|e| e.reason)
-        .collect()
+        .filter(move |e| e.archives.contains(&archive))
 }
 
 /// What is expected of an engine with an archive that was fixed.
@@ -293,6 +354,13 @@ pub(crate) const SHAPES: &[(&str, &str)] = &[
     ("oci-zstd-skippable-frame", "A . . . . W V . V"),
     ("mixed-oci-layers",         ". . . . . . . E ."),
     ("oci-flat-referrer",        ". . Y . . . . H ."),
+    ("oci-flat-platforms",       "U U U AC AC . . H ."),
+    ("oci-listed-artifact",      "K K Y D L K K H K"),
+    ("oci-short-name",           ". . J . . . . . ."),
+    ("docker25-unlisted-image",  ". . Z Z Z Z Z . ."),
+    ("oci-hardlinked-blob",      ". . . . . . . . V"),
+    ("oci-macos-xattrs",         ". AB . . . . . . ."),
+    ("layout-foreign-manifest",  "AA AA . . . . . . F"),
     ("docker25-no-layers",       ". . D D D U U . ."),
     ("docker25-wrong-order",     ". . Q Q Q . . . ."),
     ("docker25-manifests-null",  ". . P P P . . H ."),

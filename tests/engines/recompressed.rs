@@ -68,9 +68,7 @@ pub(crate) fn prepare(shared: &Path) -> Vec<Recompressed> {
             .filter(|name| folder().join(name).exists())
             .filter(|_| exception.reason == Reason::A)
         {
-            let options = expected::reasons(archive)
-                .into_iter()
-                .flat_map(Reason::mended_by);
+            let options = expected::exceptions(archive).flat_map(|e| e.mended_by);
             let options: Vec<&str> = options.copied().collect();
             add((*archive).to_owned(), &folder().join(archive), &options);
         }

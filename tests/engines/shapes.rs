@@ -4,13 +4,15 @@ use serde_json::{Value, json};
 
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
-    DOCKER_CONFIG, DOCKER_MANIFEST, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR,
-    OCI_ZSTD, annotated, gzip, index, named, zstd,
+    DOCKER_CONFIG, DOCKER_MANIFEST, IMAGE_NAME, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX,
+    OCI_MANIFEST, OCI_TAR, OCI_ZSTD, REF_NAME, annotated, docker_item, gzip, index, named, zstd,
 };
-use crate::common::contents::Contents;
+use crate::common::contents::{Contents, blob_name};
 use crate::common::{fixture, sha256};
 
 const NAME: &str = "example.com/app:v1";
+/// The command of an image for another platform, which the image for this one does not have.
+const ELSEWHERE: &str = "only-on-arm64";
 /// A frame that zstd's readers skip.
 const SKIPPABLE: &[u8] = b"\x53\x2a\x4d\x18\x05\0\0\0hello";
 
@@ -138,6 +140,81 @@ impl Real {
         layout
     }
 
+    /// An image for arm64, with a layer of its own and a command that does not exist here.
+    fn elsewhere(&self) -> Self {
+        let layer = tar(&[Entry::file("arm64", "nothing to run")]);
+        let mut config: Value = serde_json::from_slice(&self.config).expect("a config");
+        config["architecture"] = json!("arm64");
+        config["config"]["Entrypoint"] = Value::Null;
+        config["config"]["Cmd"] = json!([ELSEWHERE]);
+        config["history"] = json!([]);
+        config["rootfs"]["diff_ids"] = json!([format!("sha256:{}", sha256(&layer))]);
+        Real {
+            config: config.to_string().into_bytes(),
+            layers: vec![layer],
+        }
+    }
+
+    /// Two platforms under one name, side by side in both roots, this machine's first. That one has another name too, or containerd, which keeps
+    /// only the last image of a name, would at times collect its content while it is unpacked and at times later.
+    fn with_flat_platforms(&self) -> Layout {
+        let (mut layout, other) = (self.right(), self.elsewhere().right());
+        layout.blobs.extend(other.blobs);
+        let other: Vec<Value> = [other.index, other.docker_manifest]
+            .map(|bytes| serde_json::from_slice(&bytes.expect("both roots")).expect("JSON"))
+            .to_vec();
+        layout.edit_root(|root| {
+            let manifests = root["manifests"].as_array_mut().expect("manifests");
+            manifests.push(other[0]["manifests"][0].clone());
+            for (manifest, architecture) in manifests.iter_mut().zip(["amd64", "arm64"]) {
+                manifest["platform"] = json!({"architecture": architecture, "os": "linux"});
+            }
+            manifests.push(named(manifests[0].clone(), "example.com/app:amd64"));
+        });
+        layout.edit_docker(|items| {
+            items[0]["RepoTags"] = json!([NAME, "example.com/app:amd64"]);
+            items
+                .as_array_mut()
+                .expect("images")
+                .push(other[1][0].clone());
+        });
+        layout
+    }
+
+    /// What Docker 25 saves of two IDs: `index.json` lists only the first.
+    fn with_unlisted_image(&self) -> Layout {
+        let (mut layout, other) = (self.right(), self.smaller().right());
+        layout.blobs.extend(other.blobs);
+        let items = other.docker_manifest.expect("manifest.json");
+        let mut items: Value = serde_json::from_slice(&items).expect("JSON");
+        items[0]["RepoTags"] = json!(["example.com/small:v2"]);
+        layout.edit_docker(|all| all.as_array_mut().expect("images").push(items[0].take()));
+        layout
+    }
+
+    /// What containerd exports: `manifest.json` lists every manifest, also that of an artifact.
+    fn with_artifact(&self) -> Layout {
+        const ARTIFACT: &str = "example.com/module:v1";
+        let mut layout = self.right();
+        let config = layout.blob("application/vnd.wasm.config.v0+json", "{}");
+        let module = layout.blob("application/wasm", b"\0asm\x01\0\0\0");
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": "application/vnd.wasm.config.v0+json",
+            "config": config,
+            "layers": [module],
+        });
+        let descriptor = named(layout.document(OCI_MANIFEST, &manifest), ARTIFACT);
+        layout.edit_root(|root| {
+            let manifests = root["manifests"].as_array_mut().expect("manifests");
+            manifests.push(descriptor);
+        });
+        let item = docker_item(&manifest, &[ARTIFACT]);
+        layout.edit_docker(|items| items.as_array_mut().expect("images").push(item));
+        layout
+    }
+
     /// What Docker 25 saves, with a fault in the manifest.
     fn docker25(&self, change: impl FnOnce(&mut Value)) -> Layout {
         self.dual(OCI, &self.layers(OCI_TAR, <[u8]>::to_vec), change)
@@ -212,6 +289,32 @@ fn hardlinked(real: &Real) -> Vec<u8> {
     tar(&saved(vec![repeated.docker20(NAME, Some((last, link)))]))
 }
 
+/// An archive whose first layer is a hard link to a file before it.
+fn with_linked_blob(real: &Real) -> Vec<u8> {
+    const TARGET: &str = "build/layer.tar.gz";
+    let layer = gzip(&real.layers[0]);
+    let name = blob_name(&format!("sha256:{}", sha256(&layer)));
+    let mut entries = vec![Entry::dir("build/"), Entry::file(TARGET, layer)];
+    entries.extend(real.right().entries().into_iter().map(|entry| {
+        if entry.name == name.as_bytes() {
+            Entry::link(&name, b'1', TARGET)
+        } else {
+            entry
+        }
+    }));
+    tar(&entries)
+}
+
+/// The entries with extended attributes, as bsdtar on macOS writes them.
+fn with_xattrs(entries: &[Entry]) -> Vec<u8> {
+    let xattrs = Entry::pax(&[
+        ("LIBARCHIVE.xattr.com.apple.provenance", "AQAB"),
+        ("SCHILY.xattr.com.apple.provenance", "\u{1}\0\u{1}"),
+    ]);
+    let pairs = entries.iter().map(|entry| [xattrs.clone(), entry.clone()]);
+    tar(&pairs.flatten().collect::<Vec<_>>())
+}
+
 /// The entries under names with something before them.
 fn prefixed(prefix: &str, entries: Vec<Entry>) -> Vec<u8> {
     let prefixed = entries.into_iter().map(|entry| Entry {
@@ -251,6 +354,17 @@ pub(crate) fn shapes() -> Vec<Shape> {
         let text = String::from_utf8(bytes).expect("JSON");
         text.replace("\"blobs/", "\"./blobs/").into_bytes()
     });
+    let mut short_name = real.right();
+    short_name.edit_root(|root| {
+        root["manifests"][0]["annotations"] = json!({IMAGE_NAME: "app:v1", REF_NAME: "v1"})
+    });
+    short_name.docker_manifest = short_name.docker_manifest.map(|bytes| {
+        let text = String::from_utf8(bytes).expect("JSON");
+        text.replace(NAME, "app:v1").into_bytes()
+    });
+    let mut foreign = real.right();
+    let of_imgpkg = json!([{"Image": {"Refs": [NAME], "Tag": "v1"}}]);
+    foreign.docker_manifest = Some(of_imgpkg.to_string().into_bytes());
     let crane = crane(&real);
     #[rustfmt::skip]
     let shapes = vec![
@@ -259,6 +373,13 @@ pub(crate) fn shapes() -> Vec<Shape> {
         shape("oci-zstd-skippable-frame", "zstd layers that begin with a skippable frame", labelled(OCI_ZSTD, &skippable).tar()),
         shape("mixed-oci-layers", "a Docker manifest of OCI layers", mixed.tar()),
         shape("oci-flat-referrer", "a signature of an attestation beside the image in `index.json`, without a name", real.with_flat_referrer().tar()),
+        shape("oci-flat-platforms", "two platforms side by side under one name", real.with_flat_platforms().tar()),
+        shape("oci-listed-artifact", "an artifact that `manifest.json` lists as an image", real.with_artifact().tar()),
+        shape("oci-short-name", "a name without a registry in `io.containerd.image.name`", short_name.tar()),
+        shape("docker25-unlisted-image", "`index.json` lists one image and `manifest.json` another one too", real.with_unlisted_image().tar()),
+        shape("oci-hardlinked-blob", "a layer of an image layout that is a hard link", with_linked_blob(&real)),
+        shape("oci-macos-xattrs", "extended attributes of macOS on every entry", with_xattrs(&real.right().entries())),
+        shape("layout-foreign-manifest", "another tool's `manifest.json` beside a valid `index.json`", foreign.tar()),
         shape("docker25-no-layers", "a manifest without layers", no_layers.tar()),
         shape("docker25-wrong-order", "layers in the wrong order", wrong_order.tar()),
         shape("docker25-manifests-null", "`\"manifests\": null` in `index.json`", null.tar()),

@@ -51,10 +51,11 @@ Each of these engines loaded and ran every archive in `fixtures/`, both as its t
 ";
 
 const LEGEND: &str = "
-`ok` means that the archive loaded and every loaded image ran. (skopeo does not run images: it copied everything, with correct digests.) A single
-entry in a cell means that the result is the same before and after `ocify fix`; otherwise an arrow separates the two. `–` means a directory,
-which these engines do not load. If `index.json` has several names, the test asks skopeo's `oci-archive` for each name once the archive is
-fixed. All engines must load an archive under the same names, which include those it had before.
+`ok` means that the archive loaded and every loaded image ran. (skopeo does not run images: it copied everything, with correct digests.) An
+engine that loads fewer images from an archive than from the fixed one has not loaded it. A single entry in a cell means that the result is the
+same before and after `ocify fix`; otherwise an arrow separates the two. `–` means a directory, which these engines do not load. If `index.json`
+has several names, the test asks skopeo's `oci-archive` for each name once the archive is fixed. All engines must load an archive under the same
+names, which include those it had before.
 ";
 
 const SHAPES: &str = "
@@ -96,7 +97,7 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
     );
     for reason in shown(rows) {
         let phrase = match reason {
-            Reason::I => "(nothing)".to_owned(),
+            Reason::I | Reason::Z => "(nothing)".to_owned(),
             _ => format!("`{}`", reason.phrase()),
         };
         line(
@@ -114,7 +115,7 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
                 &format!("{:?}", exception.reason),
                 &columns.join(", "),
                 exception.why,
-                &format!("`ocify fix {}`", exception.reason.mended_by().join(" ")),
+                &format!("`ocify fix {}`", exception.mended_by.join(" ")),
             ],
         );
     }

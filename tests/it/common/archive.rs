@@ -8,22 +8,6 @@ impl Entry {
         self
     }
 
-    /// A PAX header with these records, for the entry that follows.
-    pub(crate) fn pax(records: &[(&str, &str)]) -> Self {
-        let text: String = records
-            .iter()
-            .map(|(key, value)| {
-                let rest = format!(" {key}={value}\n");
-                let mut len = rest.len() + 1;
-                while len != rest.len() + len.to_string().len() {
-                    len = rest.len() + len.to_string().len();
-                }
-                format!("{len}{rest}")
-            })
-            .collect();
-        Entry::new("PaxHeaders.0/x", b'x', text)
-    }
-
     /// A GNU long name, for the entry that follows.
     pub(crate) fn gnu_name(name: impl AsRef<[u8]>) -> Self {
         let mut data = name.as_ref().to_vec();

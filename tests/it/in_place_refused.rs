@@ -11,7 +11,7 @@ use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
     Image, Layer, Layout, OCI_INDEX, OCI_ZSTD, digest_of, gzip, named, right_layout,
 };
-use crate::common::checker::check_kept;
+use crate::common::checker::{check_kept, check_output};
 use crate::common::contents::Contents;
 use crate::common::placed::{REFUSED, docker_layout, fix, fixed, refused};
 use crate::common::runner::{Sandbox, run};
@@ -128,6 +128,59 @@ fn in_place_fixes_that_would_remove_entries_are_refused() {
     );
     fixed(&zstd.tar(), &["--compression", "zstd"]);
     fixed(&right_layout().tar(), &["--for", "docker@20.10"]);
+}
+
+/// Checks that no file is written in place where a directory is, and that a new archive leaves its
+/// entries out, whether or not it could be a patched copy.
+#[track_caller]
+fn in_the_way(entries: &[Entry], file: &str) {
+    let below = format!("{file}/note");
+    let note = Entry::file(&below, "note");
+    for at in [0, entries.len()] {
+        let mut entries = entries.to_vec();
+        entries.insert(at, note.clone());
+        let bytes = tar(&entries);
+        let part = format!("{below} would have to be removed from it");
+        refused(&bytes, &[], "in-place-refused", &part);
+        refused(&bytes, &["--dry-run"], "in-place-refused", &part);
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", &bytes);
+        for level in ["documents", "full"] {
+            let output = format!("{level}.tar");
+            let options = ["--verify", level];
+            sandbox.fix_with("in.tar", &output, &options).exits(0);
+            check_output(&sandbox.path(&output));
+            assert!(!Contents::read(&sandbox.path(&output)).has(&below));
+            let again = fix(&sandbox, &output, &[]).exits(0).json();
+            assert_eq!(again["status"], "unchanged", "{file}");
+        }
+        assert_eq!(sandbox.read("documents.tar"), sandbox.read("full.tar"));
+    }
+}
+
+#[test]
+fn files_are_not_written_in_place_where_a_directory_is() {
+    let entries = right_layout().entries();
+    let without = |names: &[&str]| -> Vec<Entry> {
+        let stays = |entry: &&Entry| !names.iter().any(|name| entry.name == name.as_bytes());
+        entries.iter().filter(stays).cloned().collect()
+    };
+    in_the_way(&without(&["oci-layout"]), "oci-layout");
+    in_the_way(&without(&["manifest.json"]), "manifest.json");
+    in_the_way(&without(&["index.json", "oci-layout"]), "index.json");
+    // A rewritten document, whose name is known only from the result.
+    let layout = docker_layout();
+    let (sandbox, _) = fixed(&layout.tar(), &[]);
+    let result = Contents::read(&sandbox.path("in.tar"));
+    let digest = digest_of(&result.json("index.json")["manifests"][0]);
+    let document = format!("blobs/{}", digest.replace(':', "/"));
+    assert!(!Contents::from_tar(&layout.tar()).has(&document));
+    in_the_way(&layout.entries(), &document);
+    // Entries below other names stay.
+    let note = Entry::file("oci-layout.d/note", "note");
+    let bytes = tar(&[&without(&["oci-layout"])[..], &[note]].concat());
+    let (sandbox, _) = fixed(&bytes, &[]);
+    assert!(Contents::read(&sandbox.path("in.tar")).has("oci-layout.d/note"));
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl<'a> Places<'a> {
 
     /// A document or root file whose bytes are known.
     pub(super) fn put(&mut self, entry: &'a OutputEntry, bytes: &'a [u8]) -> Result<()> {
+        self.check_file(&entry.name)?;
         let old = entry.replaces.as_ref().and_then(|old| self.find(old));
         match RootName::of(&entry.name) {
             Some(name) => self.root(name, old, bytes),
@@ -163,6 +164,21 @@ impl<'a> Places<'a> {
             escape(name)
         );
         Err(refused(self.source, &what).with_entry(name))
+    }
+
+    /// Refuses to write a file whose name is that of a directory: entries that a patch keeps are below it.
+    fn check_file(&self, name: &str) -> Result<()> {
+        let directory = format!("{name}/");
+        let mut kept = self.inventory.extra.range(directory.clone()..);
+        let Some((below, _)) = kept.next().filter(|(kept, _)| kept.starts_with(&directory)) else {
+            return Ok(());
+        };
+        let what = format!(
+            "{} would have to be removed from it, because it is below {}, which must be a file",
+            escape(below),
+            escape(name)
+        );
+        Err(refused(self.source, &what).with_entry(below))
     }
 
     /// The entry that replaces another; `None` if it does not fit. Shorter bytes are
@@ -350,6 +366,7 @@ impl<'a> Places<'a> {
             .source
             .read_range(&DataLocation::Offset(entry.data), entry.len)?;
         let digest = Digest::of(Algorithm::Sha256, &bytes);
+        self.check_file(&digest.blob_name())?;
         match self.taken(number, &digest.blob_name(), &bytes)? {
             Some(write) => Ok((digest, write)),
             None => {

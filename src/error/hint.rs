@@ -272,8 +272,10 @@ impl fmt::Display for Hint {
             Hint::SaveWrongAgain => {
                 "the archive is damaged or was written incorrectly; save the image again"
             }
-            Hint::BuildAgain => "build or save the image again; every engine refuses it",
-            Hint::BuildRefusedAgain => "every engine refuses this image; build or save it again",
+            Hint::BuildAgain => "build or save the image again; engines refuse it",
+            Hint::BuildRefusedAgain => {
+                "engines that verify layers refuse this image; build or save it again"
+            }
             Hint::ReplaceDamaged => "the input is damaged; build, save or download it again",
             Hint::SaveFromTrusted => {
                 "readers would load different images from this archive; save it again from a source you trust"

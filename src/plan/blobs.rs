@@ -164,8 +164,10 @@ impl<'a> Planner<'a> {
             }
         );
         let diff_id = stated.and_then(StatedDiffId::valid).filter(|_| is_tar);
+        // Of a compressed layer, the digest of its own bytes is a wrong diff ID.
+        let is_compressed = layer.content.is_some_and(Content::is_compressed);
         let kind = match (diff_id, layer.content) {
-            (Some(diff_id), _) if diff_id.0 == *digest => BlobKind::PlainLayer,
+            (Some(diff_id), _) if diff_id.0 == *digest && !is_compressed => BlobKind::PlainLayer,
             (Some(diff_id), Some(content)) if diff_id.0.algorithm() == Some(Algorithm::Sha256) => {
                 blobs.proofs.push(LayerProof {
                     digest: digest.clone(),

@@ -181,6 +181,32 @@ fn a_diff_id_that_is_wrong_is_found_at_the_level_full() {
     }
 }
 
+/// Some tools write the digest of the compressed layer where its diff ID belongs.
+#[test]
+fn the_digest_of_a_compressed_layer_does_not_prove_its_diff_id() {
+    for mut layer in [Layer::gzip(OCI_GZIP, "a"), Layer::zstd(OCI_ZSTD, "a")] {
+        layer.diff_id = format!("sha256:{}", sha256(&layer.bytes));
+        let found = format!("sha256:{}", sha256(&layer_tar("a")));
+        let part = ["decompresses to", &found];
+        let bytes = layout(vec![layer.clone()]).tar();
+        for (name, run) in every_way(&bytes, "full") {
+            expect(&name, &run, "diff-id-mismatch", &part);
+        }
+        for (name, code, report) in every_stream(&bytes, "full") {
+            assert_eq!(code, 1, "{name}");
+            assert_eq!(report["error"]["code"], "diff-id-mismatch", "{name}");
+        }
+        fails_with("full", &bytes, &FULL, "diff-id-mismatch", &part);
+        for (name, run) in every_way(&bytes, "digests") {
+            let expected = ([1, 1, 1, 0, 0], [0, 0, 0]);
+            assert_eq!(counts(&succeeded(&name, &run)), expected, "{name}");
+        }
+        // Nothing else proves the layer of a Docker archive.
+        let bytes = saved(&[layer], &["layer.tar"]).tar();
+        fails_with("Docker archive", &bytes, &[], "diff-id-mismatch", &part);
+    }
+}
+
 #[test]
 fn layers_in_the_wrong_order_are_found_at_the_level_full() {
     let layers = [

@@ -197,7 +197,8 @@ impl Renamer<'_> {
             _ => self.blobs.digest_of(&blob, Algorithm::Sha256)?,
         };
         let claimed = compressed_digest(entry);
-        let is_stated = claimed.as_ref() == Some(&digest) || diff_id == Some(&digest);
+        let is_diff_id = !blob.content.is_compressed() && diff_id == Some(&digest);
+        let is_stated = is_diff_id || claimed.as_ref() == Some(&digest);
         if let Some(claimed) = claimed
             && blob.content != Content::Tar
             && claimed != digest

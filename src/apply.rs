@@ -21,6 +21,7 @@ mod verify;
 
 pub use output::Output;
 pub use patch::{Patch, apply_in_place, apply_patched, patch};
+pub(crate) use recompress::without_tar;
 pub use recompress::{RecompressOptions, recompress};
 pub(crate) use stream::StreamSink;
 pub use target::Target;

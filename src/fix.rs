@@ -1,5 +1,6 @@
 //! Fix: rewrites an archive or image layout so that every engine can load it.
 
+mod host;
 mod run;
 
 use std::num::NonZeroUsize;

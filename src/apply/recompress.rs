@@ -107,14 +107,7 @@ pub fn recompress(
         .map(|file| source.add_spooled(file))
         .collect();
     let layers = transcodes.iter().zip(layers).map(|(work, done)| {
-        let kept = NewLayer {
-            digest: work.digest.clone(),
-            len: work.len,
-            diff_id: work.diff_id.clone(),
-            compression: work.to,
-            data: work.data.clone(),
-            was_compressed_twice: false,
-        };
+        let kept = NewLayer::kept(work);
         let layer = match done {
             Done::Kept => kept,
             Done::Spooled(spooled) => NewLayer {
@@ -133,6 +126,33 @@ pub fn recompress(
     Ok(layers.collect())
 }
 
+/// Those of the layers that stay what they are: they do not decompress to a tar, and their diff IDs are of what
+/// they decompress to. The others that do not decompress to a tar are compressed twice. Progress counts the
+/// bytes of the layers that are read.
+///
+/// # Errors
+/// A layer that does not decompress to a tar is damaged, or its diff ID is of neither content.
+pub(crate) fn without_tar(
+    transcodes: &[Transcode],
+    source: &Source,
+    limits: Limits,
+    progress: &dyn Progress,
+) -> Result<NewLayers> {
+    let doubted = || transcodes.iter().filter(|work| work.inside.is_some());
+    progress.start(doubted().map(|work| work.len).sum());
+    let kept =
+        doubted().filter_map(
+            |work| match second_compression(work, source, limits, progress) {
+                Ok(None) => Some(Ok((work.digest.clone(), NewLayer::kept(work)))),
+                Ok(Some(_)) => None,
+                Err(error) => Some(Err(error)),
+            },
+        );
+    let kept = kept.collect();
+    progress.finish();
+    kept
+}
+
 /// What became of all layers.
 struct All {
     /// The temporary files that contain them: one for each thread, since a process may have few files open.
@@ -143,7 +163,7 @@ struct All {
 
 /// What became of a layer.
 enum Done {
-    /// It stays what it is: it is not compressed twice after all.
+    /// It stays what it is: what it decompresses to is not a tar, and its diff ID is of just that.
     Kept,
     /// It has a new form.
     Spooled(Spooled),
@@ -184,7 +204,8 @@ fn all(
             Some(_) => second_compression(work, source, options.limits, &Uncounted(&progress))?,
             None => None,
         };
-        if work.is_only_for_inside && inside.is_none() {
+        // No engine could unpack it in another compression either.
+        if work.inside.is_some() && inside.is_none() {
             progress.advance(work.len);
             return Ok(Done::Kept);
         }

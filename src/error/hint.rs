@@ -343,7 +343,7 @@ impl fmt::Display for Hint {
             Hint::AllowNewDigests => "allow digests to change",
             Hint::CompressWithGzip => "recompress it with gzip",
             Hint::DecompressTwice => {
-                "recompress it with gzip; if its diff ID is that of the tar inside, this removes the second compression"
+                "recompress it with gzip, which removes the second compression if the diff ID is that of the tar inside; otherwise build or save the image again"
             }
             Hint::CompressForDocker => {
                 "Docker has types for gzip and for plain tars; recompress it with gzip"

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use super::host::host_architecture;
 use super::{Fix, Fixed, Preview};
 use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
-    apply, apply_in_place, apply_patched, patch, recompress, verify_with,
+    apply, apply_in_place, apply_patched, patch, recompress, verify_with, without_tar,
 };
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::graph::{Graph, ManifestRole, resolve};
@@ -198,7 +199,7 @@ impl<'a> Run<'a> {
     }
 
     fn write_patch(&self, graph: &Graph, source: &Source) -> Result<Fixed> {
-        let draft = self.draft(graph, Form::Patch)?;
+        let draft = self.settled(graph, source, Form::Patch)?;
         let patch = patch(&draft, source)?;
         let plan = draft.complete(&NewLayers::default())?;
         let confirm = || self.observer.confirm();
@@ -297,7 +298,7 @@ impl<'a> Run<'a> {
     /// Plans an output of that form: as a patch if it is one in place, or if it can be one.
     fn decide<'g>(&'g self, graph: &'g Graph, source: &Source, form: Form) -> Result<Way<'g>> {
         if form == Form::Patch || self.may_patch(source, form) && has_images(graph) {
-            let draft = self.draft(graph, Form::Patch)?;
+            let draft = self.settled(graph, source, Form::Patch)?;
             match patch(&draft, source) {
                 Ok(patch) => return Ok(Way::Patch(draft.complete(&NewLayers::default())?, patch)),
                 // Whether it can be patched depends on the input alone, and so does what is written.
@@ -305,7 +306,7 @@ impl<'a> Run<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Way::Whole(self.draft(graph, form)?))
+        Ok(Way::Whole(self.settled(graph, source, form)?))
     }
 
     /// Whether a new archive may be the input with as little as possible rewritten. Blobs that are not
@@ -317,6 +318,18 @@ impl<'a> Run<'a> {
     fn draft<'g>(&'g self, graph: &'g Graph, form: Form) -> Result<Draft<'g>> {
         let host = self.fix.host_architecture.as_deref();
         plan(graph, &self.fix.plan, form, host.or(host_architecture()))
+    }
+
+    /// The draft, in which layers that do not decompress to a tar are recompressed only if their diff IDs are of
+    /// the tar inside. Only decompressing them shows that.
+    fn settled<'g>(&'g self, graph: &'g Graph, source: &Source, form: Form) -> Result<Draft<'g>> {
+        let draft = self.draft(graph, form)?;
+        if draft.transcodes().iter().all(|work| work.inside.is_none()) {
+            return Ok(draft);
+        }
+        let progress = self.observer.stage(Stage::Verifying);
+        let kept = without_tar(draft.transcodes(), source, self.fix.limits, &*progress)?;
+        draft.with_kept(kept)
     }
 
     fn recompressed(
@@ -401,20 +414,4 @@ fn in_place_path(input: Input) -> Result<PathBuf> {
         .with_path(&stream.name)
         .with_hint(Hint::WriteElsewhere)),
     }
-}
-
-/// The Go name of this machine's architecture, if Go has one.
-fn host_architecture() -> Option<&'static str> {
-    let name = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "x86" => "386",
-        "aarch64" => "arm64",
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        "powerpc64" => "ppc64",
-        "loongarch64" => "loong64",
-        "mips64" if cfg!(target_endian = "little") => "mips64le",
-        same @ ("arm" | "riscv64" | "s390x" | "mips64") => same,
-        _ => return None,
-    };
-    Some(name)
 }

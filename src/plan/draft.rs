@@ -26,6 +26,8 @@ pub struct Draft<'a> {
     request: Request<'a>,
     plan: Plan,
     transcodes: Vec<Transcode>,
+    /// Layers that are known to stay what they are.
+    kept: NewLayers,
 }
 
 /// Layers that were recompressed, by the digest that they had before.
@@ -39,6 +41,21 @@ impl<'a> Draft<'a> {
             request,
             plan,
             transcodes,
+            kept: NewLayers::default(),
+        })
+    }
+
+    /// The same once it is known which layers stay what they are, although the first plan would recompress them.
+    pub(crate) fn with_kept(self, kept: NewLayers) -> Result<Self> {
+        if kept.0.is_empty() {
+            return Ok(self);
+        }
+        let (plan, transcodes) = Planner::new(self.request, &kept).plan()?;
+        Ok(Draft {
+            plan,
+            transcodes,
+            kept,
+            ..self
         })
     }
 
@@ -83,7 +100,9 @@ impl<'a> Draft<'a> {
         if self.transcodes.is_empty() {
             return Ok(self.plan);
         }
-        let (plan, transcodes) = Planner::new(self.request, layers).plan()?;
+        let mut all = self.kept;
+        all.0.extend(layers.0.clone());
+        let (plan, transcodes) = Planner::new(self.request, &all).plan()?;
         match transcodes.first() {
             None => Ok(plan),
             Some(first) => Err(Error::new(

@@ -24,11 +24,9 @@ pub struct Transcode {
     pub len: u64,
     /// What its bytes are.
     pub content: Content,
-    /// What it decompresses to, if that is compressed again.
+    /// What it decompresses to, if that is not a tar. It is then recompressed only if its diff ID shows that it is
+    /// compressed twice.
     pub(crate) inside: Option<Content>,
-    /// Whether it is already in the form that was asked for, and has to be recompressed only if its diff ID
-    /// shows that it is compressed twice.
-    pub(crate) is_only_for_inside: bool,
     /// What they are to become.
     pub to: Compression,
     /// The digest that they have without compression.
@@ -53,6 +51,20 @@ pub struct NewLayer {
     pub data: DataLocation,
     /// Whether the old ones were compressed twice, against the diff ID.
     pub(crate) was_compressed_twice: bool,
+}
+
+impl NewLayer {
+    /// A layer that stays what it is.
+    pub(crate) fn kept(work: &Transcode) -> Self {
+        NewLayer {
+            digest: work.digest.clone(),
+            len: work.len,
+            diff_id: work.diff_id.clone(),
+            compression: work.to,
+            data: work.data.clone(),
+            was_compressed_twice: false,
+        }
+    }
 }
 
 /// What becomes of one layer's descriptor.
@@ -115,11 +127,11 @@ impl<'a> Planner<'a> {
             return Ok(None);
         }
         let inside = self.graph.not_tars.get(&pointer.digest).copied();
-        let inside = inside.filter(|content| content.is_compressed());
+        let may_be_twice = inside.is_some_and(Content::is_compressed);
         let wanted_form = pointer.content.and_then(|content| wanted(content, options));
         // Only decompressing it shows whether that is a mistake.
         let repaired = options.compression.unwrap_or(Compression::Gzip);
-        let Some(to) = wanted_form.or(inside.map(|_| repaired)) else {
+        let Some(to) = wanted_form.or(may_be_twice.then_some(repaired)) else {
             return Ok(None);
         };
         let Some(blob) = self.graph.inventory.blobs.get(&pointer.digest) else {
@@ -159,7 +171,6 @@ impl<'a> Planner<'a> {
                 len: blob.len,
                 content: blob.content,
                 inside,
-                is_only_for_inside: wanted_form.is_none(),
                 to,
                 diff_id: diff_id.clone(),
                 location,

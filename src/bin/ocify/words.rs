@@ -82,7 +82,7 @@ impl Wording for Words {
             Hint::AllowNewDigests => "omit --preserve-digests to allow new digests",
             Hint::CompressWithGzip => "recompress it with --compression gzip",
             Hint::DecompressTwice => {
-                "use --compression gzip; if the layer's diff ID is that of the tar inside, this removes the second compression"
+                "use --compression gzip, which removes the second compression if the layer's diff ID is that of the tar inside; otherwise build or save the image again"
             }
             Hint::CompressForDocker => {
                 "Docker has types for gzip and for plain tars; use --compression gzip"

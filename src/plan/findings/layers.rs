@@ -89,22 +89,31 @@ impl Planner<'_> {
     /// A compressed layer that does not contain a tar, unless it was repaired.
     fn not_tar(&self, layer: &Pointer, location: impl Fn() -> Location) -> Option<Finding> {
         let inside = *self.graph.not_tars.get(&layer.digest)?;
-        let new = self.decisions.replaced.get(&layer.digest);
+        let new = self.layers.get(&layer.digest);
         if new.is_some_and(|new| new.was_compressed_twice) {
             return None;
         }
-        let (what, hint) = match inside.is_compressed() {
-            true => (
-                format!("decompresses to {} data instead of a tar", inside.name()),
-                Some(Hint::DecompressTwice),
-            ),
-            false => ("does not decompress to a tar".to_owned(), None),
+        let what = match inside.is_compressed() {
+            true => format!("decompresses to {} data instead of a tar", inside.name()),
+            false => "does not decompress to a tar".to_owned(),
+        };
+        // A layer that was kept has the diff ID of what it decompresses to.
+        let hint = match inside.is_compressed() && new.is_none() {
+            true => Hint::DecompressTwice,
+            false => Hint::BuildAgain,
         };
         let message = format!("{} {what}, which engines cannot unpack", layer.digest);
-        Some(FindingRule::LayerNotTar.finding(Some(location()), message, hint))
+        Some(FindingRule::LayerNotTar.finding(Some(location()), message, Some(hint)))
     }
 
-    /// Layers that are not in the requested form, because they are not layers of an image.
+    /// Whether a layer is not recompressed because what it decompresses to is not a tar.
+    fn lacks_tar(&self, layer: &Pointer) -> bool {
+        let new = self.layers.get(&layer.digest);
+        new.is_some_and(|new| new.digest == layer.digest && !new.was_compressed_twice)
+            && self.graph.not_tars.contains_key(&layer.digest)
+    }
+
+    /// Layers that are not in the requested form, because they are not layers of an image, or contain no tar.
     fn left_alone(&self, input: InputDocument<'_>, findings: &mut Vec<Finding>) {
         let options = self.options;
         if !is_wanted(options) {
@@ -113,7 +122,9 @@ impl Planner<'_> {
         let mut left: BTreeMap<&str, Vec<Location>> = BTreeMap::new();
         for pointer in &input.document.pointers {
             let kind = pointer.kind;
-            let why = reason(input.role(), pointer.role, kind);
+            let is_kept = || pointer.role == Role::Layers && self.lacks_tar(pointer);
+            let why = reason(input.role(), pointer.role, kind)
+                .or_else(|| is_kept().then_some("the layer does not decompress to a tar"));
             let Some((why, content)) = why.zip(pointer.content) else {
                 continue;
             };

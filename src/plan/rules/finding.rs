@@ -165,7 +165,7 @@ rules! {
         name: "layers-left-alone",
         severity: Cosmetic,
         what: "Layers keep their compression although others are recompressed.",
-        why: "they are evidence, are encrypted, belong to a cache or an artifact, or are fetched from elsewhere by their digest",
+        why: "they are evidence, are encrypted, do not contain a tar, belong to a cache or an artifact, or are fetched from elsewhere by their digest",
         whose: "nobody's: other documents refer to these bytes",
         threads: [],
     };

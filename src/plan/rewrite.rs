@@ -50,6 +50,7 @@ impl Planner<'_> {
     pub(crate) fn rewrite_documents(&mut self) -> Result<()> {
         let mut out = Output {
             documents: BTreeMap::new(),
+            held: BTreeSet::new(),
             left_out: &self.selection.left_out,
             changes: &mut self.changes,
         };
@@ -90,17 +91,20 @@ impl Planner<'_> {
     pub(crate) fn rewrite_root(&mut self) -> Result<()> {
         let mut out = Output {
             documents: std::mem::take(&mut self.rewritten.documents),
+            held: BTreeSet::new(),
             left_out: &self.selection.left_out,
             changes: &mut self.changes,
         };
         let root = &self.graph.root;
+        out.held = out.held_names(root, &self.decisions.root);
         let (text, _) = out.rewrite(root, &self.decisions.root);
         let text = text.unwrap_or_else(|| root.text.clone());
         check_len(&root.path, &text)?;
         // `manifest.json` gets the same names.
         for entry in &mut self.entries {
             for name in &mut entry.names {
-                let new = out.current_name(&name.full(), entry.digest);
+                let full = name.full();
+                let new = out.current_name(&full, &full, entry.digest);
                 if let Some(new) = new.and_then(|new| Reference::parse(&new)) {
                     *name = new;
                 }
@@ -143,6 +147,8 @@ pub(crate) fn check_len(document: &DocumentPath, text: &str) -> Result<()> {
 /// What is rewritten so far, which later documents follow.
 struct Output<'a, 'c> {
     documents: BTreeMap<&'a Digest, NewDocument>,
+    /// The names that stay what they are although a digest in them changes: another entry has the new name.
+    held: BTreeSet<String>,
     left_out: &'c BTreeSet<&'a Digest>,
     changes: &'c mut Vec<Change>,
 }
@@ -205,7 +211,7 @@ impl Output<'_, '_> {
                     text: size.to_string(),
                 });
             }
-            let set = self.current(&decision.annotations, &pointer.digest);
+            let set = self.current(&decision.annotations, pointer);
             let removed = &decision.removed_annotations;
             let mut untrue = self.follow_links(document, pointer, &set, removed, &mut edits);
             untrue.extend(removed);
@@ -315,9 +321,7 @@ impl Output<'_, '_> {
         annotations.remove(IMAGE_NAME);
         annotations.remove(REF_NAME);
         self.set_links(&mut annotations, pointer);
-        let set = self
-            .current(annotations_to_set, &pointer.digest)
-            .into_iter();
+        let set = self.current(annotations_to_set, pointer).into_iter();
         annotations.extend(set.map(|(key, value)| (key.to_owned(), json!(value))));
         descriptor.insert("annotations".to_owned(), Value::Object(annotations));
         Value::Object(descriptor).to_string()

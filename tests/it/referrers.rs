@@ -350,6 +350,63 @@ fn tags_of_unchanged_and_absent_manifests_stay() {
     assert_eq!(found.names(), [format!("app:{own}"), "app:v1".to_owned()]);
 }
 
+/// The tags of the entries of `index.json` but the first, with their digests.
+fn tags_in(contents: &Contents) -> Vec<(String, Value)> {
+    let entries = entries(contents);
+    let tags = entries[1..].iter();
+    tags.map(|entry| (digest_of(entry), entry["annotations"].clone()))
+        .collect()
+}
+
+#[test]
+fn a_tag_does_not_follow_to_one_that_another_entry_has() {
+    let (mut layout, image) = tags();
+    let new = entries(&fixed(&layout.tar(), &[]).contents)[0].clone();
+    let old = signature(&mut layout, &image);
+    let list = layout.index_of(OCI_INDEX, Vec::new());
+    for (old, new) in [
+        (old.clone(), signature(&mut layout, &new)),
+        // The signature itself was copied.
+        (old.clone(), tagged(old.clone(), &new, ".sig")),
+        (tagged(list.clone(), &image, ""), tagged(list, &new, "")),
+    ] {
+        let first = named(image.clone(), "example.com/app:v1");
+        for evidence in [[&old, &new], [&new, &old]] {
+            let mut root = vec![first.clone()];
+            root.extend(evidence.map(Value::clone));
+            layout.root(root);
+            let found = fixed(&layout.tar(), &[]);
+            let expected = evidence.map(|entry| (digest_of(entry), entry["annotations"].clone()));
+            assert_eq!(tags_in(&found.contents), expected);
+            assert!(found.changes(&["referrers-tag"]).is_empty());
+            for (output, contents) in every_output(&layout, &[]) {
+                // In place, the image is padded and gets another digest, whose tag no other entry has.
+                let tags = tags_in(&contents);
+                if output == "in place" {
+                    assert_ne!(tags[0].1, tags[1].1);
+                } else {
+                    assert_eq!(tags, expected, "{output}");
+                }
+            }
+        }
+    }
+    // A tag of another kind, or in another repository, is not the same.
+    let full = |about: &Value, repository: &str| {
+        let tag = format!("{}.sig", digest_of(about).replace(':', "-"));
+        let name = format!("{repository}:{tag}");
+        annotated(old.clone(), &[(IMAGE_NAME, &name), (REF_NAME, &tag)])
+    };
+    layout.root(vec![
+        named(image.clone(), "example.com/app:v1"),
+        full(&image, "example.com/app"),
+        full(&new, "example.com/other"),
+        tagged(old.clone(), &new, ".att"),
+    ]);
+    let found = fixed(&layout.tar(), &[]);
+    let followed = full(&new, "example.com/app")["annotations"].clone();
+    assert_eq!(tags_in(&found.contents)[0].1, followed);
+}
+
 #[test]
 fn names_in_manifest_json_follow_too() {
     let mut layout = Layout::new();

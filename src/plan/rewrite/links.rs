@@ -1,16 +1,16 @@
 //! Annotations that name a rewritten manifest follow it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::graph::document::Document;
 use crate::graph::link::{DigestTag, Link, LinkKind};
-use crate::graph::pointer::{IMAGE_NAME, Pointer};
-use crate::image::Digest;
+use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
+use crate::image::{Digest, Reference};
 use crate::json::Edit;
 use crate::plan::Severity;
-use crate::plan::decide::Annotations;
+use crate::plan::decide::{Annotations, DocumentDecision};
 use crate::plan::rewrite::Output;
 use crate::plan::rules::Rule;
 
@@ -32,7 +32,7 @@ impl Output<'_, '_> {
         let mut untrue = BTreeSet::new();
         for link in pointer.links.iter().filter(|link| !is_set(link)) {
             let before = stated(link, pointer);
-            let after = self.current_value(link, pointer);
+            let after = self.current_value(link, pointer, set);
             match &after {
                 Some(after) => edits.push(Edit::string(link.place.clone(), after)),
                 None if self.is_untrue(link) => {
@@ -95,27 +95,72 @@ impl Output<'_, '_> {
         }
     }
 
-    /// Annotations to set on a descriptor of `own`, with names made of the digests that manifests have now.
-    pub(super) fn current(&self, annotations: &Annotations, own: &Digest) -> Annotations {
+    /// Annotations to set on a descriptor, with names made of the digests that manifests have now.
+    pub(super) fn current(&self, annotations: &Annotations, pointer: &Pointer) -> Annotations {
+        let entry = entry_name(annotations, pointer).unwrap_or_default();
         let current = annotations.iter().map(|(key, value)| {
-            let current = self.current_name(value, own);
+            let current = self.current_name(value, entry, &pointer.digest);
             (*key, current.unwrap_or_else(|| value.clone()))
         });
         current.collect()
     }
 
     /// A name that is made of the digest of a rewritten manifest, made of the new one; `None` for any other
-    /// name, and for one that is made of the digest of `own`, which has the name.
-    pub(super) fn current_name(&self, name: &str, own: &Digest) -> Option<String> {
+    /// name, for one that is made of the digest of `own`, which has the name, and where the name of the `entry`
+    /// stays what it is.
+    pub(super) fn current_name(&self, name: &str, entry: &str, own: &Digest) -> Option<String> {
+        if !self.held.is_empty() && self.held.contains(&full(entry)) {
+            return None;
+        }
         let tag = DigestTag::of(name)?;
         let new = self.documents.get(&tag.digest)?;
         (tag.digest != *own).then(|| tag.with(&new.digest))
     }
 
+    /// The names in `index.json` whose new form another entry has already: its evidence is about the rewritten
+    /// manifest, theirs about the old one. Of several that get the same name, the last gets it.
+    pub(super) fn held_names(
+        &self,
+        root: &Document,
+        decision: &DocumentDecision<'_>,
+    ) -> BTreeSet<String> {
+        let pointers = root.pointers.iter().zip(&decision.pointers);
+        let kept = pointers.filter(|(_, decision)| !decision.is_dropped);
+        let kept = kept.filter_map(|(pointer, decision)| {
+            let name = entry_name(&decision.annotations, pointer)?;
+            Some((name, pointer))
+        });
+        let copies = decision.copies.iter().filter_map(|copy| {
+            let pointer = root.pointers.get(copy.of)?;
+            Some((entry_name(&copy.annotations, pointer)?, pointer))
+        });
+        let mut taken: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let mut following = Vec::new();
+        for (name, pointer) in kept.chain(copies) {
+            match self.current_name(name, name, &pointer.digest) {
+                Some(new) => following.push((full(name), full(&new))),
+                None => {
+                    taken.insert(full(name), None);
+                }
+            }
+        }
+        let mut held = BTreeSet::new();
+        for (old, new) in following.into_iter().rev() {
+            let by = taken.entry(new).or_insert_with(|| Some(old.clone()));
+            if by.as_ref() != Some(&old) {
+                held.insert(old);
+            }
+        }
+        held
+    }
+
     /// The value that a link of a descriptor gets if the manifest that it names was rewritten.
-    fn current_value(&self, link: &Link, pointer: &Pointer) -> Option<String> {
+    fn current_value(&self, link: &Link, pointer: &Pointer, set: &Annotations) -> Option<String> {
         match link.kind {
-            LinkKind::Tag => self.current_name(&stated(link, pointer), &pointer.digest),
+            LinkKind::Tag => {
+                let entry = entry_name(set, pointer).unwrap_or_default();
+                self.current_name(&stated(link, pointer), entry, &pointer.digest)
+            }
             _ => self.current_digest(link),
         }
     }
@@ -129,6 +174,25 @@ impl Output<'_, '_> {
     fn is_untrue(&self, link: &Link) -> bool {
         link.kind == LinkKind::Companion && self.left_out.contains(&link.digest)
     }
+}
+
+/// The name that an entry gets, or else has: the image's, or a tag alone.
+fn entry_name<'a>(set: &'a Annotations, pointer: &'a Pointer) -> Option<&'a str> {
+    let get = |key| {
+        let mut set = set.iter();
+        set.find_map(|(set, value)| (*set == key).then_some(&**value))
+    };
+    let image_name = get(IMAGE_NAME).or(pointer.image_name.as_deref());
+    image_name
+        .or_else(|| get(REF_NAME))
+        .or(pointer.ref_name.as_deref())
+}
+
+/// A name's full form; a bare tag stays what it is.
+fn full(name: &str) -> String {
+    let is_name = name.contains(':');
+    let name_of = is_name.then(|| Reference::parse(name)).flatten();
+    name_of.map_or_else(|| name.to_owned(), |name| name.full())
 }
 
 /// The value of a link's annotation.

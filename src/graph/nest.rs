@@ -209,8 +209,13 @@ fn groups(graph: &Graph, names: &[Vec<Name>]) -> Vec<Group> {
     let groups = by_digests.into_values().filter_map(|mut names| {
         names.sort_by(|a, b| a.1.cmp(&b.1));
         let (_, positions) = names.first()?;
+        let children = children(graph, positions)?;
+        let listed = |position: &usize| &graph.root.pointers[*position].digest;
+        for (_, positions) in &mut names {
+            positions.retain(|position| !children.unrelated.contains(listed(position)));
+        }
         Some(Group {
-            children: children(graph, positions)?,
+            children: children.nested,
             names,
         })
     });
@@ -219,9 +224,16 @@ fn groups(graph: &Graph, names: &[Vec<Name>]) -> Vec<Group> {
     groups
 }
 
-/// The descriptors of an index of these entries: images for different platforms, then what refers to these.
+/// What becomes of entries that have one name.
+struct Children<'a> {
+    /// The descriptors of an index of these entries: images for different platforms, then what refers to these.
+    nested: Vec<Child>,
+    /// Manifests that are no images and refer to none of these. They stay where they are.
+    unrelated: BTreeSet<&'a Digest>,
+}
+
 /// `None` if the entries do not belong into one index.
-fn children(graph: &Graph, positions: &[usize]) -> Option<Vec<Child>> {
+fn children<'a>(graph: &'a Graph, positions: &[usize]) -> Option<Children<'a>> {
     let mut seen = BTreeSet::new();
     let mut children: Vec<Child> = Vec::new();
     for position in positions {
@@ -240,16 +252,26 @@ fn children(graph: &Graph, positions: &[usize]) -> Option<Vec<Child>> {
         return None;
     }
     let mut known: BTreeSet<&Digest> = images.iter().map(|image| &image.digest).collect();
+    let mut unrelated = BTreeSet::new();
     for other in &others {
-        if !other.targets.iter().any(|target| known.contains(target)) {
-            return None;
+        if other.targets.iter().any(|target| known.contains(target)) {
+            known.insert(&other.digest);
+        } else {
+            // What an index lists cannot be taken out of it.
+            unrelated.insert(*seen.get(&other.digest)?);
         }
-        known.insert(&other.digest);
+    }
+    if seen.len() - unrelated.len() < 2 {
+        return None;
     }
     // The result does not depend on the order of the entries.
     images.sort_by_cached_key(Child::order);
-    images.extend(others);
-    Some(images)
+    let related = others.into_iter();
+    images.extend(related.filter(|other| !unrelated.contains(&other.digest)));
+    Some(Children {
+        nested: images,
+        unrelated,
+    })
 }
 
 impl Group {

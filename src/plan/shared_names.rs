@@ -58,14 +58,13 @@ impl<'a> Planner<'a> {
             if others.is_empty() {
                 continue;
             }
-            let digests = shared.holders.iter().map(|holder| holder.digest);
-            let digests: BTreeSet<&Digest> = digests.collect();
-            if digests.len() > 1 {
+            let mut all = shared.holders.iter();
+            if all.any(|holder| holder.digest != keeper.digest) {
                 let name = shared.name.as_ref();
                 if let Some(item) = name.and_then(|name| described.get(name)) {
                     self.check_last(&shared.shown, item, keeper)?;
                 }
-                self.report_shared(&shared, keeper, digests.len());
+                self.report_shared(&shared, keeper);
             }
             for holder in others {
                 match holder.entry {
@@ -178,14 +177,29 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn report_shared(&mut self, shared: &Shared<'a>, keeper: Holder<'a>, count: usize) {
+    fn report_shared(&mut self, shared: &Shared<'a>, keeper: Holder<'a>) {
         let pointer = self.pointer_at(keeper.position);
         let location = pointer.map(|pointer| self.graph.root.location_of(pointer));
-        let message = format!(
-            "{count} images have the name {}; like docker and containerd, ocify gives it to the last one, {}",
-            escape(&shared.shown),
-            keeper.digest
-        );
+        let images = shared.digests(|holder| holder.entry.is_some());
+        let all = shared.digests(|_| true);
+        let message = if all == images {
+            format!(
+                "{images} images have the name {}; like docker and containerd, ocify gives it to the last one, {}",
+                escape(&shared.shown),
+                keeper.digest
+            )
+        } else {
+            let keeper_is = match (keeper.entry, images) {
+                (Some(_), 1) => "the image",
+                (Some(_), _) => "the last image",
+                (None, _) => "the last one that is not an image",
+            };
+            format!(
+                "{all} manifests have the name {}, {images} of them images; ocify gives it to {keeper_is}, {}",
+                escape(&shared.shown),
+                keeper.digest
+            )
+        };
         let hint = Some(Hint::SaveApart);
         let finding = FindingRule::SharedName.finding(location, message, hint);
         self.name_findings.push(finding);
@@ -238,6 +252,13 @@ impl<'a> Planner<'a> {
 }
 
 impl<'a> Shared<'a> {
+    /// How many manifests and indexes these holders are.
+    fn digests(&self, is_counted: impl Fn(&Holder<'a>) -> bool) -> usize {
+        let counted = self.holders.iter().filter(|holder| is_counted(holder));
+        let digests: BTreeSet<&Digest> = counted.map(|holder| holder.digest).collect();
+        digests.len()
+    }
+
     /// The last evidence whose tag it is, else the last image that has the name, else the last of the others.
     fn last(&self) -> Option<Holder<'a>> {
         let mut all = self.holders.iter().rev();

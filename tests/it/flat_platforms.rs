@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::common::builder::{
-    DOCKER_LIST, IMAGE_NAME, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, REF_NAME, annotated,
-    digest_of, named, on,
+    DOCKER_LIST, IMAGE_NAME, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, REF_NAME,
+    annotated, digest_of, named, on,
 };
 use crate::common::checker::check_docker_output;
 use crate::common::contents::{Contents, blob_name};
-use crate::common::evidence::{attestation, evidence};
+use crate::common::evidence::{attestation, evidence, referrer};
 use crate::common::judged::{Fixed, fixed};
 use crate::common::placed;
 use crate::common::runner::Sandbox;
@@ -174,6 +174,34 @@ fn an_attestation_with_the_name_of_its_image_is_nested() {
     let found = fixed(&layout.tar(), &[]);
     let nested: Vec<String> = nested(&found.contents).iter().map(digest_of).collect();
     assert_eq!(nested, [&image, &about].map(digest_of));
+}
+
+#[test]
+fn an_artifact_of_the_same_name_loses_it_and_stays() {
+    for position in 0..3 {
+        let mut layout = flat(["arm64", "amd64"]);
+        let elsewhere = json!({"mediaType": OCI_MANIFEST, "digest": format!("sha256:{}", "0".repeat(64)), "size": 2});
+        let artifact = referrer(&mut layout, "application/x-note", "note", &elsewhere);
+        layout.edit_root(|root| {
+            let list = root["manifests"].as_array_mut().unwrap();
+            list.insert(position, named(artifact.clone(), NAME));
+        });
+        let found = fixed(&layout.tar(), &[]);
+        let entries = entries(&found.contents);
+        let is_index = |entry: &&Value| entry["mediaType"] == OCI_INDEX;
+        let (indexes, others): (Vec<&Value>, Vec<&Value>) = entries.iter().partition(is_index);
+        assert_eq!([indexes.len(), others.len()], [1, 1], "{entries:#?}");
+        assert_eq!(
+            indexes[0]["annotations"],
+            json!({IMAGE_NAME: NAME, REF_NAME: "v1"})
+        );
+        let index = found.contents.document(&digest_of(indexes[0]));
+        let manifests = index["manifests"].as_array().unwrap();
+        assert_eq!(architectures(manifests), ["amd64", "arm64"]);
+        assert_eq!(digest_of(others[0]), digest_of(&artifact));
+        assert_eq!(others[0]["annotations"], Value::Null);
+        assert_eq!(found.names(), [NAME]);
+    }
 }
 
 #[test]

@@ -209,6 +209,11 @@ fn an_artifact_does_not_take_the_name_of_an_image() {
             (digest_of(&artifact), json!({"a": "b"}))
         ]
     );
+    let expected = format!(
+        "2 manifests have the name app:v1, 1 of them images; ocify gives it to the image, {}",
+        digest_of(&image)
+    );
+    assert_eq!(found.finding("shared-name")["message"], expected);
 }
 
 #[test]

@@ -30,7 +30,11 @@ impl NewRoot {
     /// `names` are those of each entry, its own first.
     pub(super) fn new(groups: &[Group], names: Vec<Vec<Name>>) -> Self {
         let nested = groups.iter().flat_map(|group| &group.names);
-        let nested: BTreeSet<&Name> = nested.map(|(name, _)| name).collect();
+        let nested = nested.flat_map(|(name, positions)| {
+            let positions = positions.iter();
+            positions.map(move |position| (*position, name))
+        });
+        let nested: BTreeSet<(usize, &Name)> = nested.collect();
         let mut root = NewRoot {
             moved: BTreeSet::new(),
             renamed: BTreeMap::new(),
@@ -38,11 +42,11 @@ impl NewRoot {
             names: Vec::with_capacity(names.len()),
         };
         for (position, names) in names.into_iter().enumerate() {
-            let is_nested = |name: Option<&Name>| name.is_some_and(|name| nested.contains(name));
-            let was_named = is_nested(names.first());
+            let is_nested = |name: &Name| nested.contains(&(position, name));
+            let was_named = names.first().is_some_and(is_nested);
             let kept: Vec<Name> = names
                 .iter()
-                .filter(|name| !nested.contains(name))
+                .filter(|name| !is_nested(name))
                 .cloned()
                 .collect();
             match kept.first() {

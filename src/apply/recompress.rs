@@ -1,5 +1,6 @@
 //! Recompresses layers, as a plan requires, into temporary files that are added to the source.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::num::NonZeroUsize;
@@ -140,17 +141,19 @@ pub(crate) fn without_tar(
 ) -> Result<NewLayers> {
     let doubted = || transcodes.iter().filter(|work| work.inside.is_some());
     progress.start(doubted().map(|work| work.len).sum());
-    let kept =
-        doubted().filter_map(
-            |work| match second_compression(work, source, limits, progress) {
-                Ok(None) => Some(Ok((work.digest.clone(), NewLayer::kept(work)))),
-                Ok(Some(_)) => None,
-                Err(error) => Some(Err(error)),
-            },
-        );
-    let kept = kept.collect();
+    let mut kept = Vec::new();
+    let mut twice = BTreeSet::new();
+    let done = doubted().try_for_each(|work| {
+        match second_compression(work, source, limits, progress)? {
+            None => kept.push((work.digest.clone(), NewLayer::kept(work))),
+            Some(_) => {
+                twice.insert(work.digest.clone());
+            }
+        }
+        Ok(())
+    });
     progress.finish();
-    kept
+    done.map(|()| kept.into_iter().collect::<NewLayers>().with_twice(twice))
 }
 
 /// What became of all layers.

@@ -1,6 +1,6 @@
 //! A plan before and after the layers that it waits for are recompressed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
@@ -32,7 +32,11 @@ pub struct Draft<'a> {
 
 /// Layers that were recompressed, by the digest that they had before.
 #[derive(Clone, Debug, Default)]
-pub struct NewLayers(BTreeMap<Digest, NewLayer>);
+pub struct NewLayers {
+    done: BTreeMap<Digest, NewLayer>,
+    /// Layers that are still to be recompressed, and are known to be compressed twice.
+    twice: BTreeSet<Digest>,
+}
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(request: Request<'a>) -> Result<Self> {
@@ -45,11 +49,9 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// The same once it is known which layers stay what they are, although the first plan would recompress them.
+    /// The same once it is known which layers stay what they are, although the first plan would recompress them,
+    /// and which are compressed twice.
     pub(crate) fn with_kept(self, kept: NewLayers) -> Result<Self> {
-        if kept.0.is_empty() {
-            return Ok(self);
-        }
         let (plan, transcodes) = Planner::new(self.request, &kept).plan()?;
         Ok(Draft {
             plan,
@@ -101,7 +103,7 @@ impl<'a> Draft<'a> {
             return Ok(self.plan);
         }
         let mut all = self.kept;
-        all.0.extend(layers.0.clone());
+        all.done.extend(layers.done.clone());
         let (plan, transcodes) = Planner::new(self.request, &all).plan()?;
         match transcodes.first() {
             None => Ok(plan),
@@ -117,12 +119,27 @@ impl<'a> Draft<'a> {
 impl NewLayers {
     /// The new form of the layer with that digest.
     pub(crate) fn get(&self, digest: &Digest) -> Option<&NewLayer> {
-        self.0.get(digest)
+        self.done.get(digest)
+    }
+
+    /// The same with layers that are still to be recompressed, and are compressed twice.
+    pub(crate) fn with_twice(mut self, twice: BTreeSet<Digest>) -> Self {
+        self.twice = twice;
+        self
+    }
+
+    /// Whether the layer with that digest was compressed twice, or is until it is recompressed.
+    pub(crate) fn is_twice(&self, digest: &Digest) -> bool {
+        let done = self.done.get(digest);
+        self.twice.contains(digest) || done.is_some_and(|layer| layer.was_compressed_twice)
     }
 }
 
 impl FromIterator<(Digest, NewLayer)> for NewLayers {
     fn from_iter<T: IntoIterator<Item = (Digest, NewLayer)>>(layers: T) -> Self {
-        NewLayers(layers.into_iter().collect())
+        NewLayers {
+            done: layers.into_iter().collect(),
+            twice: BTreeSet::new(),
+        }
     }
 }

@@ -215,6 +215,14 @@ fn a_layer_that_is_compressed_twice_is_repaired_if_its_diff_id_is_that_of_the_ta
                 fixed(&found.bytes, &["--verify", "full"]);
                 outputs.push(found.bytes);
             }
+            let sandbox = Sandbox::new();
+            sandbox.put("in.tar", &bytes);
+            let options = ["--compression", to, "--dry-run"];
+            let dry = sandbox.fix_with("in.tar", "out.tar", &options).exits(3);
+            assert!(
+                !findings(&dry.json()).contains(&"layer-not-tar"),
+                "{name} to {to}"
+            );
             assert!(outputs[0] == outputs[1], "{name} to {to}");
         }
     }

@@ -90,7 +90,7 @@ impl Planner<'_> {
     fn not_tar(&self, layer: &Pointer, location: impl Fn() -> Location) -> Option<Finding> {
         let inside = *self.graph.not_tars.get(&layer.digest)?;
         let new = self.layers.get(&layer.digest);
-        if new.is_some_and(|new| new.was_compressed_twice) {
+        if self.layers.is_twice(&layer.digest) {
             return None;
         }
         let what = match inside.is_compressed() {

@@ -42,12 +42,11 @@ pub(crate) enum Reason {
     Z,
     AA,
     AB,
-    AC,
 }
 
 impl Reason {
     /// In the order in which a message is searched for them: the most specific phrase first.
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::W,
         Self::X,
         Self::A,
@@ -76,7 +75,6 @@ impl Reason {
         Self::Z,
         Self::AA,
         Self::AB,
-        Self::AC,
     ];
 
     /// What the engine's message contains; `…` stands for anything in between.
@@ -109,7 +107,6 @@ impl Reason {
             Self::Z => NOT_ALL,
             Self::AA => "docker-import-…: is a directory",
             Self::AB => "lsetxattr …: operation not supported",
-            Self::AC => "content digest …: not found",
             Self::W => "supported image formats…invalid tar header",
         }
     }
@@ -159,9 +156,7 @@ impl Reason {
             Self::R => "The layer is a hard link.",
             Self::S => "The paths in `manifest.json` begin with `./`.",
             Self::T => "`manifest.json` is not at the top.",
-            Self::U => {
-                "The manifest lists no layers, so the image is empty; or the engine runs an image for another platform that has the same name."
-            }
+            Self::U => "The manifest lists no layers, so the image is empty.",
             Self::V => {
                 "The layer begins with a skippable frame, so the engine treats it as a plain tar; or it is a hard link, which the engine reads as empty."
             }
@@ -176,9 +171,6 @@ impl Reason {
             Self::AA => "`manifest.json` is another tool's file, not a list of images.",
             Self::AB => {
                 "The archive's own entries have extended attributes of macOS, which the engine tries to set on Linux."
-            }
-            Self::AC => {
-                "Two entries of `index.json` have the same name. The engine keeps the last, which is for another platform."
             }
         }
     }
@@ -354,7 +346,6 @@ pub(crate) const SHAPES: &[(&str, &str)] = &[
     ("oci-zstd-skippable-frame", "A . . . . W V . V"),
     ("mixed-oci-layers",         ". . . . . . . E ."),
     ("oci-flat-referrer",        ". . Y . . . . H ."),
-    ("oci-flat-platforms",       "U U U AC AC . . H ."),
     ("oci-listed-artifact",      "K K Y D L K K H K"),
     ("oci-short-name",           ". . J . . . . . ."),
     ("docker25-unlisted-image",  ". . Z Z Z Z Z . ."),

@@ -11,8 +11,6 @@ use crate::common::contents::{Contents, blob_name};
 use crate::common::{fixture, sha256};
 
 const NAME: &str = "example.com/app:v1";
-/// The command of an image for another platform, which the image for this one does not have.
-const ELSEWHERE: &str = "only-on-arm64";
 /// A frame that zstd's readers skip.
 const SKIPPABLE: &[u8] = b"\x53\x2a\x4d\x18\x05\0\0\0hello";
 
@@ -137,47 +135,6 @@ impl Real {
         image["platform"] = json!({"architecture": "amd64", "os": "linux"});
         let list = layout.document(OCI_INDEX, &index(OCI_INDEX, vec![image, attestation]));
         layout.root(vec![named(list, NAME), bundle]);
-        layout
-    }
-
-    /// An image for arm64, with a layer of its own and a command that does not exist here.
-    fn elsewhere(&self) -> Self {
-        let layer = tar(&[Entry::file("arm64", "nothing to run")]);
-        let mut config: Value = serde_json::from_slice(&self.config).expect("a config");
-        config["architecture"] = json!("arm64");
-        config["config"]["Entrypoint"] = Value::Null;
-        config["config"]["Cmd"] = json!([ELSEWHERE]);
-        config["history"] = json!([]);
-        config["rootfs"]["diff_ids"] = json!([format!("sha256:{}", sha256(&layer))]);
-        Real {
-            config: config.to_string().into_bytes(),
-            layers: vec![layer],
-        }
-    }
-
-    /// Two platforms under one name, side by side in both roots, this machine's first. That one has another name too, or containerd, which keeps
-    /// only the last image of a name, would at times collect its content while it is unpacked and at times later.
-    fn with_flat_platforms(&self) -> Layout {
-        let (mut layout, other) = (self.right(), self.elsewhere().right());
-        layout.blobs.extend(other.blobs);
-        let other: Vec<Value> = [other.index, other.docker_manifest]
-            .map(|bytes| serde_json::from_slice(&bytes.expect("both roots")).expect("JSON"))
-            .to_vec();
-        layout.edit_root(|root| {
-            let manifests = root["manifests"].as_array_mut().expect("manifests");
-            manifests.push(other[0]["manifests"][0].clone());
-            for (manifest, architecture) in manifests.iter_mut().zip(["amd64", "arm64"]) {
-                manifest["platform"] = json!({"architecture": architecture, "os": "linux"});
-            }
-            manifests.push(named(manifests[0].clone(), "example.com/app:amd64"));
-        });
-        layout.edit_docker(|items| {
-            items[0]["RepoTags"] = json!([NAME, "example.com/app:amd64"]);
-            items
-                .as_array_mut()
-                .expect("images")
-                .push(other[1][0].clone());
-        });
         layout
     }
 
@@ -373,7 +330,6 @@ pub(crate) fn shapes() -> Vec<Shape> {
         shape("oci-zstd-skippable-frame", "zstd layers that begin with a skippable frame", labelled(OCI_ZSTD, &skippable).tar()),
         shape("mixed-oci-layers", "a Docker manifest of OCI layers", mixed.tar()),
         shape("oci-flat-referrer", "a signature of an attestation beside the image in `index.json`, without a name", real.with_flat_referrer().tar()),
-        shape("oci-flat-platforms", "two platforms side by side under one name", real.with_flat_platforms().tar()),
         shape("oci-listed-artifact", "an artifact that `manifest.json` lists as an image", real.with_artifact().tar()),
         shape("oci-short-name", "a name without a registry in `io.containerd.image.name`", short_name.tar()),
         shape("docker25-unlisted-image", "`index.json` lists one image and `manifest.json` another one too", real.with_unlisted_image().tar()),

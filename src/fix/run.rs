@@ -11,7 +11,7 @@ use crate::apply::{
     apply, apply_in_place, apply_patched, patch, recompress, verify_with, without_tar,
 };
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::graph::{Graph, ManifestRole, resolve};
+use crate::graph::{Graph, resolve};
 use crate::input::{Source, Stream};
 use crate::operation::{Input, Kind, Observer, Opener, SpoolReason, Stage};
 use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Plan, Transcode, plan};
@@ -186,9 +186,8 @@ impl<'a> Run<'a> {
             return Ok(None);
         };
         let draft = self.draft(&graph, Form::Patch);
-        let keeps_bytes =
-            draft.is_ok_and(|draft| draft.ready().is_some_and(|plan| plan.keeps_bytes));
-        Ok(keeps_bytes.then_some(source))
+        let is_kept = draft.is_ok_and(|draft| keeps_bytes(&draft));
+        Ok(is_kept.then_some(source))
     }
 
     fn write_in_place(&self, path: &Path) -> Result<Fixed> {
@@ -297,13 +296,18 @@ impl<'a> Run<'a> {
 
     /// Plans an output of that form: as a patch if it is one in place, or if it can be one.
     fn decide<'g>(&'g self, graph: &'g Graph, source: &Source, form: Form) -> Result<Way<'g>> {
-        if form == Form::Patch || self.may_patch(source, form) && has_images(graph) {
+        if form == Form::Patch || self.may_patch(source, form) {
             let draft = self.settled(graph, source, Form::Patch)?;
-            match patch(&draft, source) {
-                Ok(patch) => return Ok(Way::Patch(draft.complete(&NewLayers::default())?, patch)),
-                // Whether it can be patched depends on the input alone, and so does what is written.
-                Err(error) if form != Form::Patch && error.code() == Code::InPlaceRefused => {}
-                Err(error) => return Err(error),
+            // Bytes that stay as they are include the compression of the archive as a whole.
+            if form == Form::Patch || !keeps_bytes(&draft) {
+                match patch(&draft, source) {
+                    Ok(patch) => {
+                        return Ok(Way::Patch(draft.complete(&NewLayers::default())?, patch));
+                    }
+                    // Whether it can be patched depends on the input alone, and so does what is written.
+                    Err(error) if form != Form::Patch && error.code() == Code::InPlaceRefused => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(Way::Whole(self.settled(graph, source, form)?))
@@ -390,10 +394,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Whether there are images, so that the archive's own bytes may not do as they are.
-fn has_images(graph: &Graph) -> bool {
-    let mut manifests = graph.manifests.values();
-    manifests.any(|facts| facts.role == ManifestRole::Image)
+/// Whether the output is the input, byte for byte.
+fn keeps_bytes(draft: &Draft<'_>) -> bool {
+    draft.ready().is_some_and(|plan| plan.keeps_bytes)
 }
 
 /// The path of a file that is to be fixed in place. It is opened again, to be written.

@@ -114,7 +114,7 @@ impl<'a, W: Write + Send> StreamSink<'a, W> {
                 .with_entry(name)
                 .with_hint(Hint::WriteToFile));
         }
-        // A layer that was reached through a link stands where a second pass would leave it.
+        // A layer that was reached through a link is already where a second pass would put it.
         let mut late = BTreeSet::new();
         for entry in &plan.entries {
             if let Body::Blob { digest, data } = &entry.body

@@ -228,7 +228,7 @@ fn groups(graph: &Graph, names: &[Vec<Name>]) -> Vec<Group> {
 struct Children<'a> {
     /// The descriptors of an index of these entries: images for different platforms, then what refers to these.
     nested: Vec<Child>,
-    /// Manifests that are no images and refer to none of these. They stay where they are.
+    /// Manifests that are not images and do not refer to any of these. They keep their positions.
     unrelated: BTreeSet<&'a Digest>,
 }
 

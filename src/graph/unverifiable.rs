@@ -55,7 +55,7 @@ pub(crate) fn move_back(moved: Moved, graph: &mut Graph) {
 /// Refuses a source in which no manifest can be verified, though it lists some.
 ///
 /// # Errors
-/// There is no manifest whose digest and whose config's digest can be verified.
+/// No manifest has a digest, and a config with a digest, that can be verified.
 pub(crate) fn require_verifiable(graph: &Graph) -> Result<()> {
     let mut manifests = graph.manifests.values();
     if manifests.any(|facts| facts.config.is_verifiable()) {

@@ -70,7 +70,7 @@ impl<'a> ReadAhead<'a> {
     /// `used` is a buffer for a later piece.
     pub(super) fn next(&mut self, used: Vec<u8>) -> Option<(Piece, u64)> {
         let running = self.running.as_ref()?;
-        // The thread is no longer there if everything was read.
+        // Sending fails after everything was read, because the thread has ended.
         let _ = running.used.send(used);
         let piece = running.pieces.recv().ok()?;
         let at = self.next_at;

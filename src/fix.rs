@@ -146,6 +146,22 @@ impl Fix {
         self
     }
 
+    /// Keeps only images for this platform, with what refers to them; can be given several times. An image
+    /// [matches strictly](Platform::matches_strictly), and each platform must have one.
+    #[must_use]
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.plan.platforms.push(platform);
+        self
+    }
+
+    /// Whether an index with one image becomes that image's manifest, under the index's names. What only the
+    /// index lists, such as BuildKit's attestations, is removed. Indexes of several images are an error.
+    #[must_use]
+    pub fn unwrap(mut self, unwrap: bool) -> Self {
+        self.plan.unwrap = unwrap;
+        self
+    }
+
     /// What is done about content that the input lacks.
     #[must_use]
     pub fn missing(mut self, missing: MissingPolicy) -> Self {

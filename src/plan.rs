@@ -42,7 +42,7 @@ use draft::Request;
 pub use draft::{Draft, NewLayers};
 pub use form::Form;
 pub use recompress::{NewLayer, Transcode};
-pub use summary::{Change, DigestChange, Finding, Image, Severity, Summary};
+pub use summary::{Change, DigestChange, Dropped, Finding, Image, Severity, Summary};
 
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,10 @@ pub struct PlanOptions {
     pub drop_attestations: bool,
     /// The images to keep; all if there is none.
     pub images: Vec<ImageChoice>,
+    /// The platforms to keep; all if there is none.
+    pub platforms: Vec<Platform>,
+    /// Whether an index with one image becomes that image's manifest.
+    pub unwrap: bool,
     /// What is done about content that the input lacks.
     pub missing: MissingPolicy,
     /// The names of the only image, instead of its own; unchanged if there is none.
@@ -89,6 +93,20 @@ impl PlanOptions {
     #[must_use]
     pub fn with_image(mut self, image: ImageChoice) -> Self {
         self.images.push(image);
+        self
+    }
+
+    /// The same with one more platform to keep.
+    #[must_use]
+    pub fn with_platform(mut self, platform: Platform) -> Self {
+        self.platforms.push(platform);
+        self
+    }
+
+    /// The same, with indexes of one image replaced by its manifest or not.
+    #[must_use]
+    pub fn with_unwrap(mut self, unwrap: bool) -> Self {
+        self.unwrap = unwrap;
         self
     }
 

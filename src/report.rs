@@ -232,7 +232,7 @@ pub(crate) mod samples {
     use crate::location::{DocumentPath, Location, Role, RootName, Step};
     use crate::plan::rules::{FindingRule, Rule};
     use crate::plan::{
-        Change, DigestChange, Finding, Image, Severity, Summary, Unverified, Verified,
+        Change, DigestChange, Dropped, Finding, Image, Severity, Summary, Unverified, Verified,
     };
     use crate::report::Blobs;
     use crate::report::text::{BOLD, DIM, RED, YELLOW};
@@ -311,6 +311,7 @@ pub(crate) mod samples {
             findings: Vec::new(),
             digests: Vec::new(),
             images: vec![image("docker.io/library/app:latest")],
+            dropped: Dropped::default(),
         }
     }
 

@@ -143,6 +143,8 @@ pub enum Hint {
     InspectJournal,
     /// One image has to be chosen to be named.
     ChooseImage,
+    /// An index with several images cannot be unwrapped.
+    ChoosePlatform,
     /// The choice of an image matches none.
     ChooseImageBy,
     /// An image that no engine can load is beside others.
@@ -331,6 +333,7 @@ impl fmt::Display for Hint {
             Hint::RemoveJournal => "if you replaced the file on purpose, remove the journal",
             Hint::InspectJournal => "check who put it there, and remove it if you do not need it",
             Hint::ChooseImage => "choose one image, or rename single images",
+            Hint::ChoosePlatform => "choose one platform",
             Hint::ChooseOtherImages => "if an engine fails on it, choose the other images",
             Hint::ChooseImageBy => {
                 "choose an image by its name, by the digest of its manifest or config, or by its number, counted from 1"

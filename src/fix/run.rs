@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
             SpoolReason::SortedOutput
         } else if options.compression.is_some() || !options.avoid.is_empty() {
             SpoolReason::Recompression
-        } else if !options.images.is_empty() {
+        } else if !options.images.is_empty() || !options.platforms.is_empty() || options.unwrap {
             SpoolReason::Selection
         } else if options.drop_attestations {
             SpoolReason::Attestations

@@ -360,11 +360,16 @@ pub(crate) fn platform(members: &[Member<'_>]) -> Option<Platform> {
         architecture: text("architecture")?,
         variant: text("variant"),
         os_version: text("os.version"),
+        os_features: os_features(members).filter_map(View::string).collect(),
     })
 }
 
 /// Whether a platform, in an index or an image config, requires features of the operating system.
 pub(crate) fn needs_os_features(members: &[Member<'_>]) -> bool {
+    os_features(members).next().is_some()
+}
+
+fn os_features<'t>(members: &[Member<'t>]) -> impl Iterator<Item = View<'t>> {
     let features = find(members, "os.features").and_then(View::items);
-    features.is_some_and(|features| !features.is_empty())
+    features.unwrap_or_default().into_iter()
 }

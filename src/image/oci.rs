@@ -81,11 +81,15 @@ impl From<&Platform> for spec::Platform {
             .set_architecture(architecture)
             .set_os_version(platform.os_version.clone())
             .set_variant(platform.variant.clone());
+        if !platform.os_features.is_empty() {
+            let features = platform.os_features.iter().cloned().collect();
+            converted.set_os_features(Some(features));
+        }
         converted
     }
 }
 
-/// Fails for a platform without an operating system or architecture, and for one with features, which
+/// Fails for a platform without an operating system or architecture, and for one with CPU features, which
 /// [`Platform`] cannot represent.
 impl TryFrom<&spec::Platform> for Platform {
     type Error = ConversionError;
@@ -99,24 +103,21 @@ impl TryFrom<&spec::Platform> for Platform {
         if let Some((name, _)) = empty.iter().find(|(_, value)| value.is_empty()) {
             return Err(no_counterpart(format!("the platform has an empty {name}")));
         }
-        let lists = [
-            ("os.features", platform.os_features()),
-            ("features", platform.features()),
-        ];
-        for (name, features) in lists {
-            if let Some(features) = features.as_ref().filter(|features| !features.is_empty()) {
-                return Err(no_counterpart(format!(
-                    "the platform {os}/{architecture} requires the {name} {}",
-                    escape(&features.join(", "))
-                )));
-            }
+        let features = platform.features().as_ref();
+        if let Some(features) = features.filter(|features| !features.is_empty()) {
+            return Err(no_counterpart(format!(
+                "the platform {os}/{architecture} requires the features {}",
+                escape(&features.join(", "))
+            )));
         }
+        let os_features = platform.os_features().iter().flatten();
         let stated = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         Ok(Platform {
             os,
             architecture,
             variant: stated(platform.variant()),
             os_version: stated(platform.os_version()),
+            os_features: os_features.cloned().collect(),
         })
     }
 }

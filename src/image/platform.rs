@@ -1,5 +1,7 @@
-//! Platforms in the form `os/architecture[/variant]`, normalized the way containerd does.
+//! Platforms in the form `os[(version+feature…)]/architecture[/variant]`, parsed and normalized the way containerd does
+//! (containerd/platforms, `platforms.go`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,6 +19,8 @@ pub struct Platform {
     pub variant: Option<String>,
     /// The version of the operating system, which Windows images specify.
     pub os_version: Option<String>,
+    /// The features of the operating system that an image requires, such as `win32k` or `erofs`.
+    pub os_features: BTreeSet<String>,
 }
 
 /// The text is not a platform.
@@ -46,6 +50,12 @@ impl Platform {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
         };
         self.normal_form() == wanted.normal_form() && version_matches
+    }
+
+    /// The same for a request that must be met exactly: the image may require only features of the operating
+    /// system that `wanted` has.
+    pub fn matches_strictly(&self, wanted: &Platform) -> bool {
+        self.matches(wanted) && self.os_features.is_subset(&wanted.os_features)
     }
 
     /// What two platforms have in common if an index has space for only one of them.
@@ -88,20 +98,74 @@ fn normal_architecture(architecture: &str, variant: &str) -> (String, String) {
     (architecture.to_owned(), variant.to_owned())
 }
 
+impl Platform {
+    /// The platform as it is displayed, with the version and features of the operating system: what
+    /// [`from_str`](Self::from_str) reads, such as `windows(10.0.17763+win32k)/amd64`.
+    pub fn specifier(&self) -> String {
+        let encode = |detail: &String| {
+            let mut encoded = String::with_capacity(detail.len());
+            for c in detail.chars() {
+                match c {
+                    '%' | '+' | '(' | ')' | '/' => encoded.push_str(&format!("%{:02X}", c as u32)),
+                    c => encoded.push(c),
+                }
+            }
+            encoded
+        };
+        let mut details = self.os_version.as_ref().map(encode).unwrap_or_default();
+        for feature in &self.os_features {
+            details.push('+');
+            details.push_str(&encode(feature));
+        }
+        let shown = self.to_string();
+        match details.is_empty() {
+            true => shown,
+            false => format!("{}({details}){}", self.os, &shown[self.os.len()..]),
+        }
+    }
+}
+
+fn is_part(text: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    !text.is_empty() && text.bytes().all(is_allowed)
+}
+
+/// A version or feature of an operating system, in which `%XX` stands for one byte.
+fn os_detail(text: &str) -> Result<String, ParsePlatformError> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2).ok_or(ParsePlatformError)?;
+        bytes.push(u8::from_str_radix(code, 16).map_err(|_| ParsePlatformError)?);
+        bytes.extend(rest.bytes());
+    }
+    let is_clean = text.split('%').all(|part| part.is_empty() || is_part(part));
+    let detail = String::from_utf8(bytes).map_err(|_| ParsePlatformError)?;
+    match detail.is_empty() || !is_clean {
+        true => Err(ParsePlatformError),
+        false => Ok(detail),
+    }
+}
+
 impl FromStr for Platform {
     type Err = ParsePlatformError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_part = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-        };
         let parts: Vec<&str> = text.split('/').collect();
-        if !parts.iter().all(|part| is_part(part)) {
+        let (os, details) = match parts[0].split_once('(') {
+            Some((os, details)) => (os, details.strip_suffix(')').ok_or(ParsePlatformError)?),
+            None => (parts[0], ""),
+        };
+        if !is_part(os) || !parts[1..].iter().all(|part| is_part(part)) {
             return Err(ParsePlatformError);
         }
+        let mut details = details.split('+');
+        let os_version = details.next().filter(|version| !version.is_empty());
+        let os_version = os_version.map(os_detail).transpose()?;
+        let os_features = details.map(os_detail).collect::<Result<_, _>>()?;
+        let parts: Vec<&str> = std::iter::once(os)
+            .chain(parts[1..].iter().copied())
+            .collect();
         let (os, architecture, variant) = match parts[..] {
             [os, architecture] => (os, architecture, None),
             [os, architecture, variant] => (os, architecture, Some(variant.to_owned())),
@@ -111,7 +175,8 @@ impl FromStr for Platform {
             os: os.to_owned(),
             architecture: architecture.to_owned(),
             variant,
-            os_version: None,
+            os_version,
+            os_features,
         };
         let (os, architecture, variant) = platform.normal_form();
         platform.os = os;
@@ -159,6 +224,7 @@ mod tests {
             ("linux/arm", "linux/arm/v7"),
             ("linux/arm/v6", "linux/arm/v6"),
             ("macos/arm64", "darwin/arm64"),
+            ("windows(10.0.17763)/amd64", "windows/amd64"),
         ] {
             assert_eq!(platform(text).to_string(), shown, "{text}");
         }
@@ -174,6 +240,11 @@ mod tests {
             "linux/arm/v7/x",
             "linux/a b",
             "linux//v8",
+            "windows(10/amd64",
+            "windows(10.0 1)/amd64",
+            "windows(+)/amd64",
+            "windows(%2)/amd64",
+            "linux/amd64(1)",
         ] {
             assert_eq!(text.parse::<Platform>(), Err(ParsePlatformError), "{text}");
         }
@@ -197,6 +268,47 @@ mod tests {
                 expected,
                 "{found} {wanted}"
             );
+        }
+    }
+
+    #[test]
+    fn versions_and_features_are_parsed() {
+        let parsed = platform("windows(10.0.17763+win32k+a%2Bb)/amd64");
+        assert_eq!(parsed.os_version.as_deref(), Some("10.0.17763"));
+        let features: Vec<&str> = parsed.os_features.iter().map(String::as_str).collect();
+        assert_eq!(features, ["a+b", "win32k"]);
+        assert_eq!(parsed.specifier(), "windows(10.0.17763+a%2Bb+win32k)/amd64");
+        assert_eq!(parsed.to_string(), "windows/amd64");
+        let parsed = platform("linux(+erofs)/arm64/v8");
+        assert_eq!(parsed.os_version, None);
+        assert_eq!(parsed.variant.as_deref(), Some("v8"));
+        assert!(parsed.os_features.contains("erofs"));
+    }
+
+    #[test]
+    fn a_strict_match_requires_no_other_features() {
+        for (found, wanted, expected) in [
+            ("linux/amd64", "linux/amd64", true),
+            ("linux(+erofs)/amd64", "linux/amd64", false),
+            ("linux(+erofs)/amd64", "linux(+erofs)/amd64", true),
+            ("linux/amd64", "linux(+erofs)/amd64", true),
+            ("linux(+a+b)/amd64", "linux(+a)/amd64", false),
+            ("windows(10.0.17763.1)/amd64", "windows/amd64", true),
+            (
+                "windows(10.0.17763.1)/amd64",
+                "windows(10.0.17763)/amd64",
+                true,
+            ),
+            (
+                "windows(10.0.17763.1)/amd64",
+                "windows(10.0.20348)/amd64",
+                false,
+            ),
+        ] {
+            let found_platform = platform(found);
+            let matches = found_platform.matches_strictly(&platform(wanted));
+            assert_eq!(matches, expected, "{found} {wanted}");
+            assert!(!matches || found_platform.matches(&platform(wanted)));
         }
     }
 

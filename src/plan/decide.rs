@@ -17,6 +17,7 @@ use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::preserve;
 use crate::plan::recompress::{self, NewLayer, Transcode};
 use crate::plan::rules::Rule;
+use crate::plan::selection::Unwrapped;
 use crate::plan::severity::{self, TypeSeverity};
 
 /// Decisions for every document.
@@ -67,6 +68,8 @@ pub(crate) struct DocumentDecision<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PointerDecision<'a> {
     pub(crate) is_dropped: bool,
+    /// The descriptor to write instead, under the names of this one.
+    pub(crate) unwrapped: Option<Unwrapped<'a>>,
     /// The new media type.
     pub(crate) media_type: Option<&'static str>,
     /// The layer to point at instead.
@@ -115,7 +118,10 @@ impl<'a> Planner<'a> {
             facts: None,
         };
         let first_change = self.changes.len();
-        let decision = DocumentDecision::new(root.document, Some(&self.selection.root));
+        let mut decision = DocumentDecision::new(root.document, Some(&self.selection.root));
+        for (position, unwrapped) in &self.selection.unwrapped {
+            decision.pointers[*position].unwrapped = Some(*unwrapped);
+        }
         self.decisions.root = self.document(root, decision)?;
         let mut decisions = Vec::with_capacity(self.documents.len());
         for number in (0..self.documents.len()).rev() {
@@ -161,6 +167,15 @@ impl<'a> Planner<'a> {
         }
         for (pointer, decision) in document.pointers.iter().zip(&mut decision.pointers) {
             if decision.is_dropped {
+                continue;
+            }
+            if let Some(Unwrapped { index, pointer }) = decision.unwrapped {
+                let index = InputDocument {
+                    document: index,
+                    facts: None,
+                };
+                decision.media_type = self.pointer_type(index, pointer, &types)?;
+                self.report_size(index.document, pointer);
                 continue;
             }
             decision.drops_platform = self.drops_platform(input, pointer);

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Code, Error, Result, show_list};
+use crate::error::{Error, Result};
 use crate::image::media_type::Kind;
 use crate::image::{Content, Digest, Platform};
 use crate::location::Role;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
+use crate::plan::selection::platforms::not_found;
 
 /// An image of an entry that could be described.
 struct Candidate<'a> {
@@ -144,21 +145,14 @@ impl<'a> Planner<'a> {
         let none = BTreeSet::new();
         let entries = self.entries.iter();
         let candidates = entries.flat_map(|entry| self.candidates(entry, &none));
-        let available: BTreeSet<String> = candidates
-            .filter_map(|candidate| Some(candidate.platform?.to_string()))
-            .collect();
-        let available: Vec<_> = available.into_iter().collect();
-        let found = show_list(&available);
-        Error::new(
-            Code::PlatformNotFound,
-            format!("no image in the archive has the platform {platform}; available: {found}"),
+        not_found(
+            platform,
+            candidates.filter_map(|candidate| candidate.platform),
         )
-        .with_expected(platform)
-        .with_found(found)
     }
 
     /// The platform of each image: what its index says, else what its config says.
-    fn platforms_of_images(&self) -> BTreeMap<&'a Digest, &'a Platform> {
+    pub(crate) fn platforms_of_images(&self) -> BTreeMap<&'a Digest, &'a Platform> {
         let graph = self.graph;
         let manifests = graph.manifests.iter();
         let of_configs =

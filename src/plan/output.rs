@@ -112,7 +112,11 @@ impl<'a> Planner<'a> {
     /// The media type in the output of what a descriptor of the index points at, if it is a known one.
     fn media_type_after(&self, position: usize) -> Option<&'static str> {
         let decision = self.decisions.root.pointers.get(position);
-        let stated = match self.graph.root.pointers.get(position)?.media_type {
+        let pointer = match self.selection.unwrapped.get(&position) {
+            Some(unwrapped) => unwrapped.pointer,
+            None => self.graph.root.pointers.get(position)?,
+        };
+        let stated = match pointer.media_type {
             Cow::Borrowed(known) => Some(known),
             Cow::Owned(_) => None,
         };

@@ -142,6 +142,7 @@ impl<'a> Planner<'a> {
         oci_layout: Vec<u8>,
     ) -> (Plan, Vec<Transcode>) {
         let (findings, digests, images) = (self.findings(), self.digests(), self.images());
+        let dropped = self.selection.dropped_blobs(self.graph);
         let (blobs, documents) = self.kept();
         let Blobs { kinds, proofs } = self.blobs();
         let contents = Contents {
@@ -158,6 +159,7 @@ impl<'a> Planner<'a> {
             summary: Summary {
                 changes: self.changes,
                 findings,
+                dropped,
                 digests,
                 images,
             },

@@ -66,7 +66,10 @@ impl<'a> Planner<'a> {
         let root = &graph.root;
         let mut kept: HashSet<Location> = HashSet::new();
         let decisions = self.decisions.root.pointers.iter_mut();
-        for (pointer, decision) in root.pointers.iter().zip(decisions) {
+        for (entry, decision) in root.pointers.iter().zip(decisions) {
+            let pointer = decision
+                .unwrapped
+                .map_or(entry, |unwrapped| unwrapped.pointer);
             let is_document = matches!(pointer.kind, Kind::Index | Kind::Manifest);
             let is_free = graph.document(&pointer.digest).is_some_and(|document| {
                 let stated = document.media_type.as_deref();
@@ -74,7 +77,8 @@ impl<'a> Planner<'a> {
                     && stated.and_then(media_type::family) != Some(Family::Docker)
             });
             if is_document && !is_free && decision.media_type.take().is_some() {
-                kept.insert(root.location_of(pointer));
+                let document = decision.unwrapped.map_or(root, |unwrapped| unwrapped.index);
+                kept.insert(document.location_of(pointer));
             }
         }
         let changes = self.changes.split_off(first_change);

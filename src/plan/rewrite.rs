@@ -1,5 +1,6 @@
 //! Old documents and decisions become new documents: children first, each old digest once.
 
+mod entry;
 mod links;
 
 use std::cell::LazyCell;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
-use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME, belongs_to_one_form};
+use crate::graph::pointer::{Pointer, belongs_to_one_form};
 use crate::image::{Algorithm, Digest, Reference};
 use crate::json::{
     Edit, Formatting, View, append_items, apply_edits, insert_members, remove_items,
@@ -193,6 +194,10 @@ impl Output<'_, '_> {
                 positions.insert(pointer.position);
                 continue;
             }
+            if decision.unwrapped.is_some() {
+                edits.push(self.unwrap(document, pointer, decision));
+                continue;
+            }
             if let Some(media_type) = decision.media_type {
                 edits.push(Edit::string(pointer.places.media_type.clone(), media_type));
             }
@@ -233,9 +238,9 @@ impl Output<'_, '_> {
                 .iter()
                 .map(|copy| {
                     let pointer = &document.pointers[copy.of];
-                    let media_type = decision.pointers[copy.of].media_type;
-                    let media_type = media_type.unwrap_or(&pointer.media_type);
-                    self.copy(document, pointer, media_type, &copy.annotations)
+                    let decision = &decision.pointers[copy.of];
+                    let descriptor = self.descriptor(document, pointer, decision);
+                    self.named(descriptor, pointer, &copy.annotations)
                 })
                 .collect();
             if !copies.is_empty() {
@@ -291,40 +296,6 @@ impl Output<'_, '_> {
         let change = rule.change(location, Some(before), Some(after));
         self.changes.push(change.with_severity(new.severity));
         true
-    }
-
-    /// The text of a copy of a descriptor under other names.
-    fn copy(
-        &self,
-        document: &Document,
-        pointer: &Pointer,
-        media_type: &str,
-        annotations_to_set: &Annotations,
-    ) -> String {
-        let text = &document.text[pointer.places.descriptor.clone()];
-        let Ok(Value::Object(mut descriptor)) = serde_json::from_str::<Value>(text) else {
-            return text.to_owned();
-        };
-        descriptor.insert("mediaType".to_owned(), json!(media_type));
-        if let Some(size) = pointer.actual_size {
-            descriptor.insert("size".to_owned(), json!(size));
-        }
-        if let Some(new) = self.documents.get(&pointer.digest) {
-            descriptor.insert("digest".to_owned(), json!(new.digest.to_string()));
-            descriptor.insert("size".to_owned(), json!(new.text.len()));
-            descriptor.remove("data");
-        }
-        let mut annotations = match descriptor.get("annotations") {
-            Some(Value::Object(annotations)) => annotations.clone(),
-            _ => Map::new(),
-        };
-        annotations.remove(IMAGE_NAME);
-        annotations.remove(REF_NAME);
-        self.set_links(&mut annotations, pointer);
-        let set = self.current(annotations_to_set, pointer).into_iter();
-        annotations.extend(set.map(|(key, value)| (key.to_owned(), json!(value))));
-        descriptor.insert("annotations".to_owned(), Value::Object(annotations));
-        Value::Object(descriptor).to_string()
     }
 }
 

@@ -313,6 +313,22 @@ rules! {
         whose: "readers that load one image at a time",
         threads: ["containers/podman#29196", "containers/skopeo#2512"],
     };
+    PlatformChoice = {
+        name: "platform-choice",
+        severity: Warns,
+        what: "An image for a platform that was not requested is removed, and what refers to it.",
+        why: "other platforms were requested",
+        whose: "nobody's: it is requested",
+        threads: ["docker/buildx#59", "moby/moby#48589", "containers/podman#22882"],
+    };
+    Unwrapped = {
+        name: "unwrapped",
+        severity: Warns,
+        what: "An entry of `index.json` leads to an image's manifest instead of an index with this one image. What only the index lists is removed.",
+        why: "a manifest in place of an index with one image was requested",
+        whose: "readers that take only a single manifest, such as AWS Lambda",
+        threads: ["docker/buildx#1533", "aws/aws-lambda-roadmap#82"],
+    };
     AttestationDropped = {
         name: "attestation-dropped",
         severity: Warns,
@@ -372,6 +388,8 @@ impl Rule {
                 | Rule::Recompressed
                 | Rule::AbsentPruned
                 | Rule::ImageChoice
+                | Rule::PlatformChoice
+                | Rule::Unwrapped
                 | Rule::AttestationDropped
         )
     }

@@ -3,6 +3,8 @@
 mod absent;
 mod choice;
 mod closure;
+pub(super) mod platforms;
+mod unwrap;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -16,10 +18,12 @@ use crate::image::Digest;
 use crate::plan::planner::Planner;
 use crate::plan::preserve;
 use crate::plan::rules::Rule;
-use crate::plan::{Change, MissingPolicy};
+use crate::plan::{Change, Dropped, MissingPolicy};
 use absent::{absent_layers, unusable};
 use choice::other_images;
-use closure::{Item, gone};
+use closure::{Gone, Item, gone};
+pub(crate) use unwrap::Unwrapped;
+use unwrap::unwrapped;
 
 /// What is left out.
 #[derive(Debug, Default)]
@@ -30,12 +34,25 @@ pub(crate) struct Selection<'a> {
     documents: BTreeMap<&'a Digest, BTreeSet<usize>>,
     /// Every digest that documents of the input point at and none of the output does.
     pub(crate) left_out: BTreeSet<&'a Digest>,
+    /// The entries of the root, by position, that lead to an image instead of its index.
+    pub(crate) unwrapped: BTreeMap<usize, Unwrapped<'a>>,
 }
 
 impl<'a> Selection<'a> {
     /// The pointers of a document that are left out, by position.
     pub(crate) fn dropped(&self, document: &Digest) -> Option<&BTreeSet<usize>> {
         self.documents.get(document)
+    }
+
+    /// The blobs of the input that only what is left out needs.
+    pub(crate) fn dropped_blobs(&self, graph: &Graph) -> Dropped {
+        let blobs = &graph.inventory.blobs;
+        let mut dropped = Dropped::default();
+        for blob in self.left_out.iter().filter_map(|digest| blobs.get(*digest)) {
+            dropped.blobs += 1;
+            dropped.bytes += blob.len;
+        }
+        dropped
     }
 
     /// Leaves a pointer out; returns whether it was still there.
@@ -73,7 +90,12 @@ impl<'a> Planner<'a> {
     pub(crate) fn select(&mut self) -> Result<()> {
         let (graph, options) = (self.graph, self.options);
         let is_all_kept = options.missing == MissingPolicy::Keep;
-        if options.images.is_empty() && !options.drop_attestations && is_all_kept {
+        if options.images.is_empty()
+            && options.platforms.is_empty()
+            && !options.unwrap
+            && !options.drop_attestations
+            && is_all_kept
+        {
             return Ok(());
         }
         let referrers = Referrers::new(graph);
@@ -84,6 +106,9 @@ impl<'a> Planner<'a> {
         }
         let items = others.items.into_iter();
         let mut first: Vec<_> = items.map(|item| (item, Rule::ImageChoice)).collect();
+        let others_platforms = self.other_platforms(others.images.as_ref())?;
+        let items = others_platforms.into_iter();
+        first.extend(items.map(|item| (item, Rule::PlatformChoice)));
         if options.drop_attestations {
             let unwanted = attestations(graph, &referrers).into_iter();
             first.extend(unwanted.map(|item| (item, Rule::AttestationDropped)));
@@ -98,7 +123,18 @@ impl<'a> Planner<'a> {
                 rule: Rule::AbsentPruned,
             }));
         }
-        let gone = gone(&referrers, first);
+        let is_kept = |gone: &Gone<'_>, image: &Digest| {
+            let chosen = others.images.as_ref();
+            !gone.documents.contains(image) && chosen.is_none_or(|chosen| chosen.contains(image))
+        };
+        let mut gone = closure::gone(&referrers, first.clone());
+        if options.unwrap {
+            let is_kept = |image: &Digest| is_kept(&gone, image);
+            let found = unwrapped(graph, &referrers, &self.entries, &gone, is_kept)?;
+            self.selection.unwrapped = found.entries;
+            first.extend(found.items.into_iter().map(|item| (item, Rule::Unwrapped)));
+            gone = closure::gone(&referrers, first);
+        }
         dropped.extend(gone.listings.iter().map(|(number, rule)| DroppedPointer {
             listing: referrers.listings[*number],
             rule: *rule,
@@ -107,16 +143,16 @@ impl<'a> Planner<'a> {
         self.entries
             .retain(|entry| !self.selection.root.contains(&entry.position));
         let mut whole: BTreeMap<&Digest, Rc<[&Digest]>> = BTreeMap::new();
-        let is_kept = |image: &&Digest| {
-            let chosen = others.images.as_ref();
-            !gone.documents.contains(image) && chosen.is_none_or(|chosen| chosen.contains(image))
-        };
         for entry in &mut self.entries {
             let images = whole.entry(entry.digest).or_insert_with(|| {
                 let images = entry.images.iter().copied();
-                images.filter(is_kept).collect()
+                images.filter(|image| is_kept(&gone, image)).collect()
             });
             entry.images = Rc::clone(images);
+            if let Some(unwrapped) = self.selection.unwrapped.get(&entry.position) {
+                entry.digest = &unwrapped.pointer.digest;
+                entry.stable_digest = Some(&unwrapped.pointer.digest);
+            }
         }
         self.selection.left_out = left_out(graph, &self.selection, &gone.documents);
         // A document that is removed completely is not reported part by part.
@@ -189,11 +225,19 @@ fn left_out<'a>(
     selection: &Selection<'a>,
     gone: &BTreeSet<&'a Digest>,
 ) -> BTreeSet<&'a Digest> {
-    if selection.root.is_empty() && selection.documents.is_empty() {
+    let is_whole = selection.root.is_empty() && selection.documents.is_empty();
+    if is_whole && selection.unwrapped.is_empty() {
         return BTreeSet::new();
     }
     let mut reached = BTreeSet::new();
-    let mut open: Vec<&Digest> = kept_digests(&graph.root, Some(&selection.root)).collect();
+    let unwrapped = &selection.unwrapped;
+    let root = kept_pointers(&graph.root, Some(&selection.root));
+    let root = root.flat_map(|(position, pointer)| match unwrapped.get(&position) {
+        Some(unwrapped) => digests_of(unwrapped.pointer),
+        None => digests_of(pointer),
+    });
+    let links = graph.root.links.iter().map(|link| &link.digest);
+    let mut open: Vec<&Digest> = root.chain(links).collect();
     while let Some(digest) = open.pop() {
         if !gone.contains(digest)
             && reached.insert(digest)
@@ -211,13 +255,21 @@ fn kept_digests<'a>(
     document: &'a Document,
     dropped: Option<&BTreeSet<usize>>,
 ) -> impl Iterator<Item = &'a Digest> {
-    let pointers = document.pointers.iter().enumerate();
-    let kept = pointers
-        .filter(move |(position, _)| dropped.is_none_or(|dropped| !dropped.contains(position)));
+    let kept = kept_pointers(document, dropped).flat_map(|(_, pointer)| digests_of(pointer));
     let links = document.links.iter();
-    let kept = kept.flat_map(|(_, pointer)| {
-        let links = pointer.links.iter().map(|link| &link.digest);
-        links.chain([&pointer.digest])
-    });
     kept.chain(links.map(|link| &link.digest))
+}
+
+fn kept_pointers<'a>(
+    document: &'a Document,
+    dropped: Option<&BTreeSet<usize>>,
+) -> impl Iterator<Item = (usize, &'a Pointer)> {
+    let pointers = document.pointers.iter().enumerate();
+    pointers.filter(move |(position, _)| dropped.is_none_or(|dropped| !dropped.contains(position)))
+}
+
+/// What a descriptor points at, and what its annotations name.
+fn digests_of(pointer: &Pointer) -> impl Iterator<Item = &Digest> {
+    let links = pointer.links.iter().map(|link| &link.digest);
+    links.chain([&pointer.digest])
 }

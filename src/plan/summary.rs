@@ -21,6 +21,8 @@ pub struct Summary {
     pub digests: Vec<DigestChange>,
     /// The images of the output.
     pub images: Vec<Image>,
+    /// What an option left out.
+    pub dropped: Dropped,
 }
 
 impl Summary {
@@ -33,6 +35,16 @@ impl Summary {
     pub fn needs_fix(&self) -> bool {
         self.changes.iter().any(Change::is_needed)
     }
+}
+
+/// The blobs of the input that only what was left out needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// How many there are.
+    pub blobs: u64,
+    /// Their total length in bytes.
+    pub bytes: u64,
 }
 
 /// One change, with the rule that requires it.

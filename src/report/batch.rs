@@ -472,7 +472,7 @@ mod tests {
             .collect();
         assert_eq!(
             keys.join(" "),
-            "version status input output severity changes findings digests images blobs error type bytes seconds"
+            "version status input output severity changes findings digests images blobs dropped error type bytes seconds"
         );
         assert_eq!(found["type"], "item");
         assert_eq!(found["seconds"], 0.123);

@@ -8,7 +8,7 @@ use super::{Blobs, Report, Status, Wording};
 use crate::error::{Class, Code, Error};
 use crate::location::Location;
 use crate::plan::rules::{FindingRule, Rule};
-use crate::plan::{self, DigestChange, Image, Severity};
+use crate::plan::{self, DigestChange, Dropped, Image, Severity};
 
 /// The version of the report's schema.
 pub const VERSION: u32 = 1;
@@ -50,6 +50,8 @@ pub struct Run<'a> {
     pub images: &'a [Image],
     /// The blobs of the output.
     pub blobs: Blobs,
+    /// What an option left out; `None` if that is nothing.
+    pub dropped: Option<Dropped>,
 }
 
 /// One change, with the rule that requires it.
@@ -143,8 +145,13 @@ impl<'a> From<&Report<'a>> for Run<'a> {
             digests: Digests::Planned(report.plan.map_or(&[], |plan| &plan.digests)),
             images: report.plan.map_or(&[], |plan| &plan.images),
             blobs: report.blobs,
+            dropped: report.plan.and_then(dropped),
         }
     }
+}
+
+fn dropped(plan: &plan::Summary) -> Option<Dropped> {
+    Some(plan.dropped).filter(|dropped| dropped.blobs > 0)
 }
 
 fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {

@@ -9,7 +9,7 @@ use super::{Blobs, Report, Status, Wording};
 use crate::error::{Error, escape};
 use crate::image::{Platform, Reference};
 use crate::plan::rules::Rule;
-use crate::plan::{Change, DigestChange, Finding, Severity, Summary};
+use crate::plan::{Change, DigestChange, Dropped, Finding, Severity, Summary};
 
 /// How many places of one kind of change a short report shows.
 const SHOWN: usize = 3;
@@ -37,6 +37,7 @@ pub fn render(report: &Report<'_>, detail: Detail, out: &mut dyn Write) -> io::R
     };
     writeln!(out, "{BOLD}{}{BOLD:#}", headline(report, plan))?;
     changes(&plan.changes, report.wording, detail, out)?;
+    dropped(plan.dropped, out)?;
     digests(&plan.digests, out)?;
     findings(&plan.findings, report.wording, out)
 }
@@ -154,6 +155,18 @@ fn recovered(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
     };
     writeln!(out, "{BOLD}{}: {what}{BOLD:#}", escape(report.input))
+}
+
+fn dropped(dropped: Dropped, out: &mut dyn Write) -> io::Result<()> {
+    if dropped.blobs == 0 {
+        return Ok(());
+    }
+    let blobs = count(dropped.blobs, "blob", "blobs");
+    writeln!(
+        out,
+        "\ndropped {blobs} ({}) that nothing else needs",
+        bytes(dropped.bytes)
+    )
 }
 
 fn changes(

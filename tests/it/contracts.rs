@@ -117,7 +117,7 @@ fn wrong_usage_reads_and_writes_nothing() {
             "--digest-map",
             "map",
         ],
-        &["fix", "none.tar", "-o", "x", "--platform", "linux/amd64"],
+        &["fix", "none.tar", "-o", "x", "--platform", "amd64"],
     ] {
         for format in ["text", "json"] {
             let run = sandbox

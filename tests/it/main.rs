@@ -62,6 +62,7 @@ mod option_files;
 mod outer;
 mod output_names;
 mod own_output;
+mod platforms;
 mod preserve_digests;
 mod public_items;
 mod readme;

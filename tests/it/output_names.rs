@@ -319,26 +319,3 @@ fn a_value_that_must_follow_an_equals_sign_is_no_input() {
     let found = run(command.args(line)).exits(1);
     assert!(found.stderr.contains("false"), "{found:#?}");
 }
-
-#[test]
-fn the_platform_option_of_other_tools_is_refused_with_a_hint() {
-    let sandbox = sandbox();
-    let line = [
-        "fix",
-        "app.tar",
-        "-o",
-        "x.tar",
-        "--platform",
-        "linux/amd64,linux/arm64",
-    ];
-    let run = sandbox.ocify(&line).exits(2);
-    for part in [
-        "--platform is not supported yet",
-        "keeping only some platforms",
-        "--docker-platform",
-    ] {
-        assert!(run.stderr.contains(part), "{part}: {run:#?}");
-    }
-    let help = sandbox.ocify(&["fix", "--help"]).exits(0).stdout;
-    assert!(help.contains("--docker-platform <") && !help.contains(" --platform"));
-}

@@ -60,6 +60,8 @@ Examples:
   ocify fix app.tar --layout -o app          unpack into an image layout directory
   ocify fix cache/ -o cache-oci              rewrite a BuildKit cache, which stays a directory
   … | ocify fix - | docker load              fix an archive in a pipeline
+  ocify fix app.tar -o arm64.tar --platform linux/arm64 --unwrap
+                                             keep one platform, as a plain manifest
   ocify fix --in-place app.tar               fix the archive in place, in milliseconds
   ocify fix app.tar --dry-run                show what would change; exit with 3 if it has to
   ocify fix app.tar -o fixed.tar --format json | jq .digests
@@ -78,7 +80,7 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found 
 128 + n stopped by signal n.";
 
 /// What `--recover` would ignore: all except how it reports.
-const NOT_TO_RECOVER: [&str; 39] = [
+const NOT_TO_RECOVER: [&str; 40] = [
     "archive",
     "attestations",
     "compression",
@@ -116,6 +118,7 @@ const NOT_TO_RECOVER: [&str; 39] = [
     "spool_dir",
     "strict",
     "sync",
+    "unwrap",
     "verbose",
     "verify",
 ];
@@ -197,15 +200,33 @@ pub(crate) struct Fix {
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) docker_platform: Option<Platform>,
 
-    /// Refused: users of docker and buildx expect it to keep only these platforms, which ocify cannot do yet.
-    #[arg(long, hide = true, value_name = "PLATFORM")]
-    pub(crate) platform: Vec<String>,
+    /// Keep only images for this platform; can be repeated, and separated by commas
+    ///
+    /// A platform is OS/ARCH[/VARIANT], such as linux/arm64, and matches as in containerd: linux/arm is
+    /// linux/arm/v7, and linux/arm64 is linux/arm64/v8. A version and features of the operating system
+    /// follow in parentheses: windows(10.0.17763)/amd64. Whatever refers to an image that stays
+    /// (attestations, signatures) is kept. An index stays an index, even of one image: see --unwrap.
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub(crate) platform: Vec<Platform>,
 
-    /// Keep or drop attestations: provenance and software bills of materials
+    /// Replace each index that contains one image with that image's manifest, under the same names
+    ///
+    /// For readers that take only a single manifest, such as AWS Lambda. An index with several images is
+    /// an error: select one with --platform or --image. BuildKit's attestations are listed only in the
+    /// index, so they are removed.
+    #[arg(long)]
+    pub(crate) unwrap: bool,
+
+    /// Keep or drop attestations: provenance and software bills of materials [default: keep]
     ///
     /// Whatever refers to a dropped attestation, such as its signature, is dropped too.
-    #[arg(long, value_enum, default_value_t = Attestations::Keep, value_name = "KEEP|DROP", hide_possible_values = true)]
-    pub(crate) attestations: Attestations,
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KEEP|DROP",
+        hide_possible_values = true
+    )]
+    pub(crate) attestations: Option<Attestations>,
 
     /// How to compress layers; layers that already use this format are left unchanged
     ///

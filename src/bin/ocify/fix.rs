@@ -108,7 +108,8 @@ fn form(args: &Fix, destination: Option<&Destination>) -> Form {
 /// The fix that the command line describes.
 pub(crate) fn options(args: &Fix) -> ocify::Fix {
     let mut fix = ocify::Fix::new()
-        .drop_attestations(args.attestations == Attestations::Drop)
+        .drop_attestations(args.attestations == Some(Attestations::Drop))
+        .unwrap(args.unwrap)
         .missing(args.missing.policy())
         .media_types(args.family())
         .preserve_digests(args.preserve_digests)
@@ -139,6 +140,9 @@ pub(crate) fn options(args: &Fix) -> ocify::Fix {
     }
     for engine in &args.engines {
         fix = fix.engine(*engine);
+    }
+    for platform in &args.platform {
+        fix = fix.platform(platform.clone());
     }
     for image in &args.image {
         fix = fix.image(image.clone());

@@ -61,6 +61,9 @@ impl Wording for Words {
             Hint::ChooseImage => {
                 "select one with --image, or change individual names with --rename OLD=NEW"
             }
+            Hint::ChoosePlatform => {
+                "keep one platform with --platform, or one image with --image DIGEST"
+            }
             Hint::ChooseOtherImages => {
                 "if an engine fails on it, keep only the other images with --image"
             }
@@ -162,6 +165,8 @@ impl Wording for Words {
                 "content that it needs is not in the archive, and --missing prune was requested"
             }
             Rule::ImageChoice => "another image was requested with --image",
+            Rule::PlatformChoice => "other platforms were requested with --platform",
+            Rule::Unwrapped => "requested with --unwrap",
             Rule::AttestationDropped => "requested with --attestations drop",
             _ => rule.reason(),
         }
@@ -169,7 +174,7 @@ impl Wording for Words {
 
     fn error(&self, error: &Error) -> String {
         match (error.code(), error.found()) {
-            (Code::SeveralImages, Some(found)) => {
+            (Code::SeveralImages, Some(found)) if error.hint() == Some(&Hint::ChooseImage) => {
                 format!("--name requires a single image, but the archive contains several: {found}")
             }
             (Code::ImageNotFound, None) => {

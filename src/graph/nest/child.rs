@@ -122,5 +122,8 @@ fn set_platform(descriptor: &mut Map<String, Value>, platform: &Platform) {
             members.insert(key.to_owned(), json!(value));
         }
     }
+    if !platform.os_features.is_empty() && !members.contains_key("os.features") {
+        members.insert("os.features".to_owned(), json!(platform.os_features));
+    }
     descriptor.insert("platform".to_owned(), Value::Object(members));
 }

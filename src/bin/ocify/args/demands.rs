@@ -2,7 +2,7 @@
 
 use ocify::{Compression, GzipMembers, Limits, MediaTypes};
 
-use super::{Fix, Format, LayerCompression, Members};
+use super::{Attestations, Fix, Format, LayerCompression, Members};
 use crate::destination::ImageKind;
 
 impl Fix {
@@ -50,18 +50,18 @@ impl Fix {
 
     /// Conflicts between options that clap cannot check.
     pub(crate) fn contradiction(&self) -> Option<String> {
-        self.unsupported()
-            .or_else(|| self.place_contradiction())
+        self.place_contradiction()
             .or_else(|| self.stdout_contradiction())
             .or_else(|| self.digest_contradiction())
+            .or_else(|| self.unwrap_contradiction())
             .or_else(|| self.form_contradiction())
             .or_else(|| self.without_effect())
     }
 
-    /// An option that users of other tools expect, and that means something else there.
-    fn unsupported(&self) -> Option<String> {
-        (!self.platform.is_empty()).then(|| {
-            "--platform is not supported yet: it is reserved for keeping only some platforms of an image; to choose the platform that manifest.json describes, use --docker-platform".to_owned()
+    /// Attestations that are to be kept, and would be lost with their index.
+    fn unwrap_contradiction(&self) -> Option<String> {
+        (self.unwrap && self.attestations == Some(Attestations::Keep)).then(|| {
+            "--unwrap and --attestations keep conflict: BuildKit's attestations are listed only in the index".to_owned()
         })
     }
 

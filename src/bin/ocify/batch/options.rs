@@ -1,6 +1,6 @@
 //! The options that outputs depend on, as one digest.
 
-use ocify::{Algorithm, Code, Digest, Error, Result};
+use ocify::{Algorithm, Code, Digest, Error, Platform, Result};
 use serde::Serialize;
 
 use crate::args::{Attestations, Fix, LayerCompression, Linking, Members, Missing, Verification};
@@ -23,6 +23,8 @@ struct OutputOptions {
     engines: Vec<String>,
     rename: Vec<[String; 2]>,
     image: Vec<String>,
+    platform: Vec<String>,
+    unwrap: bool,
     kind: Option<ImageKind>,
     missing: Missing,
     verify: Option<Verification>,
@@ -46,6 +48,8 @@ impl OutputOptions {
             engines,
             rename,
             image,
+            platform,
+            unwrap,
             missing,
             verify,
             link,
@@ -75,14 +79,12 @@ impl OutputOptions {
             strict: _,
             // Not supported with many inputs.
             name: _,
-            // It is refused.
-            platform: _,
         } = args;
         OutputOptions {
             version: env!("CARGO_PKG_VERSION"),
             architecture: std::env::consts::ARCH,
-            docker_platform: docker_platform.as_ref().map(ToString::to_string),
-            attestations: *attestations,
+            docker_platform: docker_platform.as_ref().map(Platform::specifier),
+            attestations: attestations.unwrap_or(Attestations::Keep),
             compression: *compression,
             compression_level: *compression_level,
             gzip_members: gzip_members.unwrap_or(Members::Multi),
@@ -94,6 +96,8 @@ impl OutputOptions {
                 .map(|(old, new)| [old.full(), new.full()])
                 .collect(),
             image: image.iter().map(ToString::to_string).collect(),
+            platform: platform.iter().map(Platform::specifier).collect(),
+            unwrap: *unwrap,
             kind: args.output_kind(),
             missing: *missing,
             verify: *verify,
@@ -150,7 +154,7 @@ mod tests {
             "linux/arm64",
         ];
         let expected = format!(
-            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_window":128,"missing":"keep","oci_mediatypes":true,"preserve_digests":false,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"verify":null,"version":"{}"}}"#,
+            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_window":128,"missing":"keep","oci_mediatypes":true,"platform":[],"preserve_digests":false,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"unwrap":false,"verify":null,"version":"{}"}}"#,
             std::env::consts::ARCH,
             env!("CARGO_PKG_VERSION")
         );
@@ -161,7 +165,7 @@ mod tests {
     fn options_that_change_outputs_change_the_key() {
         let key = |line: &[&str]| options_key(&args(line)).unwrap();
         let none = key(&[]);
-        let lines: [&[&str]; 17] = [
+        let lines: [&[&str]; 20] = [
             &["--docker-platform", "linux/arm64"],
             &["--attestations", "drop"],
             &["--compression", "gzip"],
@@ -172,6 +176,9 @@ mod tests {
             &["--for", "podman"],
             &["--rename", "a=b"],
             &["--image", "1"],
+            &["--platform", "windows/amd64"],
+            &["--platform", "windows(10.0.17763)/amd64"],
+            &["--unwrap"],
             &["--missing", "prune"],
             &["--verify", "documents"],
             &["--link", "never"],

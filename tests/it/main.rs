@@ -58,6 +58,7 @@ mod not_images;
 mod nothing_inside;
 mod nothing_left;
 mod operations;
+mod option_conflicts;
 mod option_files;
 mod outer;
 mod output_names;

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::runner::{Run, Sandbox, is_ignored, run, wait_for};
 use crate::common::skipped;
-use crate::common::tree;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
@@ -512,70 +511,4 @@ fn an_open_file_is_written_in_place() {
         );
         assert!(sandbox.path("stdout").is_symlink());
     }
-}
-
-#[test]
-fn a_file_that_the_run_reads_or_writes_is_not_overwritten() {
-    let sandbox = sandbox();
-    sandbox.put("list", "in.tar\n");
-    symlink("in.tar", sandbox.path("link")).unwrap();
-    symlink("in", sandbox.path("other")).unwrap();
-    let before = tree(sandbox.root());
-    for (line, expected) in [
-        (
-            &["in.tar", "-o", "x", "--metadata-file", "in.tar"][..],
-            "--metadata-file and INPUT",
-        ),
-        (
-            &["in.tar", "-o", "x", "--metadata-file", "link"],
-            "--metadata-file and INPUT",
-        ),
-        (
-            &["in.tar", "--in-place", "--metadata-file", "./in.tar"],
-            "--metadata-file and INPUT",
-        ),
-        (
-            &["in.tar", "-o", "in/x", "--metadata-file", "other/x"],
-            "--metadata-file and OUTPUT",
-        ),
-        (
-            &["in.tar", "-o", "in", "--metadata-file", "other/in.tar"],
-            "--metadata-file and OUTPUT",
-        ),
-        (
-            &["in.tar", "in/a.tar", "-o", "x/", "--report", "other/a.tar"],
-            "--report and INPUT",
-        ),
-        (
-            &["--files-from", "list", "-o", "x/", "--digest-map", "list"],
-            "--digest-map and --files-from",
-        ),
-        (
-            &["in", "-o", "x", "--digest-map", "y", "--report", "./y"],
-            "--digest-map and --report",
-        ),
-    ] {
-        let run = sandbox.ocify(&[&["fix"], line].concat()).exits(2);
-        let expected = format!("{expected} are the same file");
-        assert!(run.stderr.contains(&expected), "{line:?}: {run:#?}");
-        assert!(tree(sandbox.root()) == before, "{line:?}");
-    }
-    // Two may go to one FIFO or device, and a dry run has no output.
-    if is_root() {
-        let null = sandbox.path("null");
-        make(&null, FileType::CharacterDevice, makedev(1, 3));
-        let line = [
-            "fix",
-            "in",
-            "-o",
-            "x",
-            "--report",
-            "null",
-            "--digest-map",
-            "null",
-        ];
-        sandbox.ocify(&line).exits(0);
-    }
-    let line = ["fix", "in.tar", "-o", "y", "--dry-run", "--report", "y"];
-    sandbox.ocify(&line).exits(3);
 }

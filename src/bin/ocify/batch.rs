@@ -3,9 +3,11 @@
 mod claims;
 mod fingerprint;
 mod inputs;
+mod list;
 mod options;
 mod others;
 mod output;
+mod planned;
 mod queue;
 mod shard;
 mod state;
@@ -28,15 +30,19 @@ use ocify::{
 use self::claims::Claims;
 pub(crate) use self::fingerprint::Fingerprint;
 use self::inputs::{Finder, Named, OutputPlace, Selection, Watch, named};
+pub(crate) use self::list::listed_paths;
 use self::options::options_key;
 use self::output::OutputDir;
+pub(crate) use self::planned::planned_source;
 use self::queue::Queue;
 pub(crate) use self::shard::{Shard, ShardChoice};
 use self::state::{State, StateOptions};
 use self::tally::{Tally, failure};
+pub(crate) use self::walk::{find_file, is_own};
 use self::work::{Outputs, Worker};
 use crate::args::{Fix, Format, is_standard};
 use crate::destination::{is_directory, output_directory};
+use crate::files::below_output;
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
 
@@ -243,6 +249,7 @@ fn write_below(
             stop,
         },
         claims: RefCell::new(Claims::new(args.many.files_from.is_some())),
+        records: below_output(args, shard),
     };
     let found = all(
         args,

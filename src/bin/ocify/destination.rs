@@ -108,6 +108,11 @@ impl Destination {
         &self.path
     }
 
+    /// OUTPUT, if the output goes into it.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
     /// What the output is.
     pub(crate) fn kind(&self) -> ImageKind {
         self.kind

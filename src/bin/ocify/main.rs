@@ -9,6 +9,7 @@ mod fix;
 mod interrupt;
 mod metadata;
 mod notices;
+mod paths;
 mod progress;
 mod records;
 mod run;

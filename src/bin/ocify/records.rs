@@ -126,7 +126,7 @@ pub(crate) fn report_line(item: &Item<'_>) -> Vec<u8> {
 
 /// The file of one share, so that no two shares write the same: `report.jsonl` is
 /// `report-2-of-8.jsonl` then. Standard output, a device or a FIFO is what it is.
-fn of_share(path: &Path, shard: Option<Shard>) -> PathBuf {
+pub(crate) fn of_share(path: &Path, shard: Option<Shard>) -> PathBuf {
     let is_special = || fs::metadata(path).is_ok_and(|found| !found.is_file());
     let Some(shard) = shard.filter(|_| !is_standard(path) && !is_special()) else {
         return path.to_owned();

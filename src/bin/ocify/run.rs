@@ -13,7 +13,7 @@ use ocify::{Code, Error, Report, Status, command::json, command::text};
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch::{self, Shard};
 use crate::destination::Destination;
-use crate::files;
+use crate::files::{Outputs, conflict};
 use crate::single;
 use crate::standard;
 use crate::styles::styled_memory;
@@ -97,19 +97,20 @@ fn checked(args: &Fix) -> Result<Way, String> {
             ));
         }
         let destination = Destination::of(args)?;
-        let output = destination.as_ref().map(Destination::path);
+        let outputs = Outputs::Single(destination.as_ref());
         let conflict = args
             .without_effect_on(destination.as_ref())
-            .or_else(|| files::conflict(args, output));
+            .or_else(|| conflict(args, outputs));
         return conflict.map_or(Ok(Way::Single(destination)), Err);
     }
-    let conflict = batch::contradiction(args).or_else(|| files::conflict(args, args.output()));
-    if let Some(what) = conflict {
+    if let Some(what) = batch::contradiction(args) {
         return Err(what);
     }
     let variable = |name: &str| std::env::var(name).ok();
     let shard = args.many.shard.map(|choice| choice.resolve(&variable));
-    Ok(Way::Batch(shard.transpose()?))
+    let shard = shard.transpose()?;
+    let conflict = conflict(args, Outputs::Many(shard));
+    conflict.map_or(Ok(Way::Batch(shard)), Err)
 }
 
 fn batch(args: &Fix, shard: Option<Shard>) -> u8 {

@@ -4,23 +4,23 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use globset::{GlobSet, GlobSetBuilder};
 use ocify::{Code, Error, Result, command::is_image_layout, command::show_path};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 
 use super::claims::Claims;
 use super::fingerprint::Fingerprint;
+use super::list::{Interruptible, list_end, listed_relative};
 use super::queue::{Queue, Task, TaskKind};
 use super::shard::Shard;
 use super::walk::{Found, FoundKind, Walk};
 use crate::args::{Fix, Pattern, is_standard};
 use crate::destination::{ImageKind, last_part, output_name};
+use crate::paths::resolved;
 
 /// A file or directory that was named, and the path of its outputs below the output directory.
 #[derive(Debug)]
@@ -63,28 +63,13 @@ pub(crate) fn named(args: &Fix) -> Result<Vec<Named>> {
     Ok(named)
 }
 
-/// The path of an output for a listed input: as it is listed, but never leading out.
-fn listed_relative(path: &Path) -> PathBuf {
-    let mut relative = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::Normal(part) => relative.push(part),
-            Component::ParentDir => {
-                relative.pop();
-            }
-            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
-        }
-    }
-    relative
-}
-
 /// The directory for outputs, with all links resolved as far as it exists.
 #[derive(Debug)]
 pub(crate) struct OutputPlace(Option<PathBuf>);
 
 impl OutputPlace {
     pub(crate) fn of(output: Option<&Path>) -> Self {
-        OutputPlace(output.map(real_path))
+        OutputPlace(output.map(resolved))
     }
 
     /// Refuses an input inside the output directory, or the reverse.
@@ -92,7 +77,7 @@ impl OutputPlace {
         let Some(output) = &self.0 else {
             return Ok(());
         };
-        let real = real_path(input);
+        let real = resolved(input);
         let (what, code, hint) = if *output == real {
             (
                 "is the output",
@@ -120,25 +105,6 @@ impl OutputPlace {
             show_path(output)
         );
         Err(Error::new(code, message).with_path(input).with_hint(hint))
-    }
-}
-
-/// The path without links, as far as it exists.
-fn real_path(path: &Path) -> PathBuf {
-    let mut missing: Vec<OsString> = Vec::new();
-    let mut at = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    loop {
-        if let Ok(real) = fs::canonicalize(&at) {
-            return missing
-                .iter()
-                .rev()
-                .fold(real, |path, name| path.join(name));
-        }
-        match at.file_name() {
-            Some(name) => missing.push(name.to_owned()),
-            None => return path.to_owned(),
-        }
-        at.pop();
     }
 }
 
@@ -195,32 +161,6 @@ fn matches(sets: &[GlobSet; 2], relative: &Path) -> bool {
     sets[0].is_match(name) || sets[1].is_match(relative)
 }
 
-/// A file that may be a pipe whose writer takes its time. It ends when the run is stopped.
-struct Interruptible<'a> {
-    file: File,
-    is_stopped: &'a dyn Fn() -> bool,
-}
-
-impl Read for Interruptible<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        const PATIENCE: Timespec = Timespec {
-            tv_sec: 0,
-            tv_nsec: 100_000_000,
-        };
-        loop {
-            if (self.is_stopped)() {
-                return Ok(0);
-            }
-            let mut polled = [PollFd::new(&self.file, PollFlags::IN)];
-            match poll(&mut polled, Some(&PATIENCE)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                // What cannot be polled can be read.
-                Ok(_) | Err(_) => return self.file.read(buffer),
-            }
-        }
-    }
-}
-
 /// What is called for everything that is found, during the search.
 pub(crate) trait Watch {
     /// A task was found.
@@ -241,6 +181,8 @@ pub(crate) struct Finder<'a> {
     pub(crate) queue: &'a Queue,
     pub(crate) watch: &'a dyn Watch,
     pub(crate) claims: RefCell<Claims>,
+    /// Files of options below the output directory, by their paths there: none of them is an output.
+    pub(crate) records: Vec<PathBuf>,
 }
 
 impl Finder<'_> {
@@ -267,7 +209,7 @@ impl Finder<'_> {
             file,
             is_stopped: &is_stopped,
         });
-        let end = if self.args.many.null { 0 } else { b'\n' };
+        let end = list_end(self.args);
         // Names take memory once for each line, as tasks do.
         let mut seen = std::collections::HashSet::new();
         let mut line = Vec::new();
@@ -403,6 +345,15 @@ impl Finder<'_> {
         if self.args.output().is_none() || matches!(kind, TaskKind::Report(_)) {
             return kind;
         }
+        let mut records = self.records.iter();
+        if records.any(|record| record.starts_with(output) || output.starts_with(record)) {
+            let shown = show_path(output);
+            let message = format!("the output {shown} is a file that another option writes");
+            let error = Error::new(Code::OutputExists, message).with_path(path);
+            return TaskKind::Report(
+                error.with_hint("choose another file for --report or --digest-map"),
+            );
+        }
         let Err(other) = self.claims.borrow_mut().claim(output, path) else {
             return kind;
         };
@@ -426,20 +377,6 @@ impl Finder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn listed_paths_never_lead_out() {
-        for (path, expected) in [
-            ("a/b.tar", "a/b.tar"),
-            ("./a//b.tar", "a/b.tar"),
-            ("/srv/a.tar", "srv/a.tar"),
-            ("../../a.tar", "a.tar"),
-            ("a/../../b.tar", "b.tar"),
-            ("..", ""),
-        ] {
-            assert_eq!(listed_relative(Path::new(path)), Path::new(expected));
-        }
-    }
 
     #[test]
     fn outputs_and_inputs_are_kept_apart() {

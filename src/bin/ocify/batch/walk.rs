@@ -1,6 +1,7 @@
 //! Walks directories for archives and image layouts. No link is followed out of them, and only
 //! regular files are opened.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -180,8 +181,22 @@ impl Iterator for Walk<'_> {
     }
 }
 
+/// The first regular file below a directory, in no particular order, of which `is_it` is true.
+pub(crate) fn find_file(
+    directory: &Path,
+    follows: bool,
+    is_it: &dyn Fn(&Metadata) -> bool,
+) -> Option<PathBuf> {
+    let entries = WalkDir::new(directory).follow_links(follows).into_iter();
+    let mut files = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_file());
+    let found = files.find(|entry| entry.metadata().is_ok_and(|found| is_it(&found)));
+    found.map(DirEntry::into_path)
+}
+
 /// Whether a file or directory is one that ocify keeps for itself beside its outputs.
-pub(super) fn is_own(relative: &Path) -> bool {
+pub(crate) fn is_own(relative: &Path) -> bool {
     let name = relative.file_name().unwrap_or_default();
     name.as_bytes().starts_with(b".ocify-") || is_temporary(name)
 }

@@ -263,7 +263,7 @@ mod tests {
         for (value, expected) in [
             (
                 &report,
-                "version status input output severity changes findings digests images blobs spooled error",
+                "version status input output severity changes findings digests images blobs dropped spooled error",
             ),
             (
                 &report["changes"][0],

@@ -64,6 +64,7 @@ mod outer;
 mod output_names;
 mod own_output;
 mod platforms;
+mod panics;
 mod preserve_digests;
 mod public_items;
 mod readme;

@@ -36,7 +36,7 @@ use rustix::fs::OFlags;
 use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, Strictness};
-use crate::journal;
+use crate::journal::{self, Lock, Stamp};
 use crate::threads::Workers;
 
 /// How many bytes are hashed at a time.
@@ -60,6 +60,8 @@ pub struct Source {
     compressed: Option<Arc<File>>,
     /// Temporary files with blobs that the input does not contain in this form.
     spooled: Vec<Arc<File>>,
+    /// The lock of an archive that is to be fixed in place.
+    lock: Lock,
 }
 
 impl Source {
@@ -103,8 +105,9 @@ impl Source {
     /// It is not a regular file, cannot be written, or is in use.
     pub fn open_in_place(path: &Path) -> Result<Source> {
         let file = journal::open_writable(path)?;
-        journal::exclusive(&file, path)?;
-        let source = Self::of(file, path)?;
+        let lock = journal::exclusive(&file, path)?;
+        let mut source = Self::of(file, path)?;
+        source.lock = lock;
         source.refuse_unfinished(journal::is_link(path).context("open", path)?)?;
         Ok(source)
     }
@@ -122,7 +125,19 @@ impl Source {
             outer: None,
             compressed: None,
             spooled: Vec::new(),
+            lock: Lock::Held,
         })
+    }
+
+    /// Whether the filesystem has no locks, so that nothing keeps others away from an archive that is fixed in
+    /// place.
+    pub(crate) fn lacks_lock(&self) -> bool {
+        self.lock == Lock::Unsupported
+    }
+
+    /// What the file was when it was opened.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::of(&self.metadata)
     }
 
     /// A file that is half old and half new is not an image.
@@ -134,6 +149,25 @@ impl Source {
             &self.path,
             "the file must be restored first",
         ))
+    }
+
+    /// Checks, when it is called, that no program wrote to an archive since it was opened.
+    pub(crate) fn unwritten(&self) -> Box<dyn Fn() -> Result<()> + Sync> {
+        let (read, path) = (self.stamp(), self.path.clone());
+        let original = match self.outer {
+            Some(_) => self.compressed.clone(),
+            None => (!self.is_directory()).then(|| Arc::clone(&self.file)),
+        };
+        Box::new(move || {
+            let Some(file) = &original else { return Ok(()) };
+            let now = Stamp::of(&file.metadata().context("read", &path)?);
+            if now.has_bytes_of(&read) {
+                return Ok(());
+            }
+            let what = format!("{} changed while it was being read", show_path(&path));
+            let error = Error::new(Code::SourceChanged, what).with_path(&path);
+            Err(error.with_hint(Hint::RetryWhenIdle))
+        })
     }
 
     /// The path that was opened.

@@ -185,14 +185,15 @@ pub mod command {
     pub use crate::input::{
         InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
     };
+    pub use crate::journal::is_journal;
     pub use crate::report::{batch, json, metadata, text};
 
     /// Naming files.
     pub mod publish {
         pub use crate::publish::{
-            PublishOptions, Published, StagedDirectory, StagedFile, is_at, is_temporary, linkable,
-            open_log, remove, remove_unheld, rename_new, replace, staged_directories,
-            sync_directory, write_file,
+            PublishOptions, Published, StagedDirectory, StagedFile, is_at, is_open_file,
+            is_temporary, linkable, open_log, remove, remove_unheld, rename_new, replace,
+            staged_directories, sync_directory, write_file,
         };
     }
 }

@@ -14,6 +14,7 @@ mod sync;
 mod temporary;
 mod unnamed;
 
+pub use destination::is_open_file;
 pub use file::{open_log, write_file};
 pub use rename::{remove, rename_new, replace};
 pub use staged::{PublishOptions, Published, StagedDirectory, StagedFile};

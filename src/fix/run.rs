@@ -128,7 +128,13 @@ impl<'a> Run<'a> {
     }
 
     fn write_graph(&self, graph: &Graph, mut source: Source, target: Target<'_>) -> Result<Fixed> {
-        let confirm = || self.observer.confirm();
+        // Layers that are not verified are what they were only if the input is.
+        let is_trusted = self.verify(target.form()) == Verify::Documents;
+        let unwritten = is_trusted.then(|| source.unwritten());
+        let confirm = || {
+            unwritten.as_ref().map_or(Ok(()), |unwritten| unwritten())?;
+            self.observer.confirm()
+        };
         let options = self.apply_options(Some(Confirm(&confirm)));
         match self.decide(graph, &source, target.form())? {
             Way::Patch(plan, patch) => {

@@ -43,7 +43,11 @@ impl Opener<'_> {
         if self.recovers {
             self.recover(path)?;
         }
-        Source::open_in_place(path)
+        let source = Source::open_in_place(path)?;
+        if source.lacks_lock() {
+            self.observer.notice(&Notice::Unlocked { path });
+        }
+        Ok(source)
     }
 
     fn recover(&self, path: &Path) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::{TempDir, TempPath};
@@ -10,8 +11,8 @@ use super::destination::parent;
 use super::rename::{keep_permissions, rename_new, replace};
 use super::sync::{sync_directory, sync_tree};
 use super::temporary::{Names, hold};
-use super::unnamed::{link_open, linkable};
-use crate::error::{Error, IoContext, Result};
+use super::unnamed::{PRIVATE, PUBLIC, link_open, linkable_with};
+use crate::error::{Error, Hint, IoContext, Result};
 
 /// How to publish.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +22,11 @@ pub struct PublishOptions {
     pub replace: bool,
     /// Wait until the file or directory and its name are on the disk.
     pub sync: bool,
+}
+
+/// An error after the output got its name.
+fn complete(error: Error) -> Error {
+    error.with_hint(Hint::OutputComplete)
 }
 
 /// How publishing ended.
@@ -50,21 +56,34 @@ impl StagedFile {
     /// # Errors
     /// The system refuses.
     pub fn create(destination: &Path) -> io::Result<StagedFile> {
-        match linkable(parent(destination)) {
+        Self::create_with(destination, PUBLIC)
+    }
+
+    /// The same, but only its owner may read and write it.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(crate) fn create_private(destination: &Path) -> io::Result<StagedFile> {
+        Self::create_with(destination, PRIVATE)
+    }
+
+    fn create_with(destination: &Path, mode: u32) -> io::Result<StagedFile> {
+        match linkable_with(parent(destination), mode) {
             Some(file) => Ok(StagedFile {
                 file,
                 temporary: None,
                 destination: destination.to_owned(),
             }),
-            None => Self::create_named(destination),
+            None => Self::create_named(destination, mode),
         }
     }
 
-    fn create_named(destination: &Path) -> io::Result<StagedFile> {
+    fn create_named(destination: &Path, mode: u32) -> io::Result<StagedFile> {
         let names = Names::of(destination)?;
         names.remove_abandoned();
         let created = names.create(|path| {
-            let file = File::create_new(path)?;
+            let mut options = File::options();
+            let file = options.write(true).create_new(true).mode(mode).open(path)?;
             hold(&file, path)?;
             Ok(file)
         })?;
@@ -91,7 +110,7 @@ impl StagedFile {
         // Its lock is of no use any more, and would keep readers away.
         drop(self);
         if syncs && published == Published::Done {
-            sync_directory(&directory)?;
+            sync_directory(&directory).map_err(complete)?;
         }
         Ok(published)
     }
@@ -209,7 +228,7 @@ impl StagedDirectory {
             replace(&self.path, to, true)?;
             self.directory.disable_cleanup(true);
             if options.sync {
-                sync_directory(parent(to))?;
+                sync_directory(parent(to)).map_err(complete)?;
             }
             return Ok(Published::Done);
         }
@@ -233,7 +252,7 @@ impl StagedDirectory {
             }
         }
         if options.sync {
-            sync_directory(parent(to))?;
+            sync_directory(parent(to)).map_err(complete)?;
         }
         Ok(Published::Done)
     }
@@ -266,7 +285,24 @@ mod tests {
     type Create = fn(&Path) -> io::Result<StagedFile>;
 
     /// Both kinds of staged files: without a name, if that is possible here, and with one.
-    const KINDS: [Create; 2] = [StagedFile::create, StagedFile::create_named];
+    const KINDS: [Create; 2] = [StagedFile::create, |path| {
+        StagedFile::create_named(path, PUBLIC)
+    }];
+
+    #[test]
+    fn a_private_file_is_readable_by_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for create in [StagedFile::create_private, |path: &Path| {
+            StagedFile::create_named(path, PRIVATE)
+        }] {
+            let file = create(&path).unwrap();
+            assert_eq!(file.publish(NEW).unwrap(), Published::Done);
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            fs::remove_file(&path).unwrap();
+        }
+    }
 
     fn count(path: &Path) -> usize {
         fs::read_dir(path).unwrap().count()

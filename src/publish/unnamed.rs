@@ -9,11 +9,21 @@ use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
+/// The permissions of a file that anybody may read and write, as far as the umask lets them.
+pub(super) const PUBLIC: u32 = 0o666;
+/// The permissions of a file that only its owner may read and write.
+pub(super) const PRIVATE: u32 = 0o600;
+
 /// A new file without a name that can get one later, and is gone otherwise. `None` if the filesystem or the
 /// system has no such files.
 pub fn linkable(directory: &Path) -> Option<File> {
+    linkable_with(directory, PUBLIC)
+}
+
+/// The same with these permissions, from which the umask takes some.
+pub(super) fn linkable_with(directory: &Path, mode: u32) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o666);
+    let mode = Mode::from_raw_mode(mode);
     let file = File::from(openat(CWD, directory, flags, mode).ok()?);
     // Without /proc it could never be given a name.
     static SHOWS_OPEN_FILES: OnceLock<bool> = OnceLock::new();

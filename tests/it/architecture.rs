@@ -287,7 +287,15 @@ fn what_is_kept_for_the_command_is_used_by_it() {
         for name in line.split(|c: char| !c.is_alphanumeric() && c != '_') {
             let is_path = matches!(
                 name,
-                "" | "pub" | "use" | "mod" | "crate" | "error" | "input" | "report" | "publish"
+                "" | "pub"
+                    | "use"
+                    | "mod"
+                    | "crate"
+                    | "error"
+                    | "input"
+                    | "journal"
+                    | "report"
+                    | "publish"
             );
             assert!(
                 is_path || words.contains(name),

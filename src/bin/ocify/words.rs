@@ -58,6 +58,12 @@ impl Wording for Words {
                 let path = show_path(path);
                 return format!("run ocify fix --recover {path} as a user with write permission");
             }
+            Hint::ReplaceMixed(path) => {
+                let path = show_path(path);
+                return format!(
+                    "copy or download {path} again; ocify fix --dry-run --verify full {path} shows whether it can still be used"
+                );
+            }
             Hint::ChooseImage => {
                 "select one with --image, or change individual names with --rename OLD=NEW"
             }
@@ -144,7 +150,12 @@ impl Wording for Words {
             | Hint::ChooseSuffix
             | Hint::CreateDirectory
             | Hint::RedirectElsewhere
+            | Hint::GiveOwnName
             | Hint::RemoveJournal
+            | Hint::RecoverOriginal
+            | Hint::RecoverWithNewer
+            | Hint::OutputComplete
+            | Hint::ReportFault
             | Hint::InspectJournal
             | Hint::CorrectName
             | Hint::AttestAgain

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ocify::{
     Error, command::InputKind, command::identify_file, command::is_image_layout,
-    command::publish::is_temporary,
+    command::is_journal, command::publish::is_temporary,
 };
 use walkdir::{DirEntry, IntoIter, WalkDir};
 
@@ -195,10 +195,10 @@ pub(crate) fn find_file(
     found.map(DirEntry::into_path)
 }
 
-/// Whether a file or directory is one that ocify keeps for itself beside its outputs.
+/// Whether a file or directory is one that ocify keeps for itself beside its inputs or outputs.
 pub(crate) fn is_own(relative: &Path) -> bool {
     let name = relative.file_name().unwrap_or_default();
-    name.as_bytes().starts_with(b".ocify-") || is_temporary(name)
+    name.as_bytes().starts_with(b".ocify-") || is_temporary(name) || is_journal(name)
 }
 
 #[cfg(test)]

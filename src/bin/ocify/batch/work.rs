@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ocify::{
-    Code, Error, Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
+    Code, Error, Form, Hint, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
     command::batch::digests, command::holds_image_entry, command::show_path,
 };
 use serde_json::Value;
@@ -20,6 +20,7 @@ use crate::args::Fix;
 use crate::destination::ImageKind;
 use crate::fix::{self, Done};
 use crate::notices::{self, restoring};
+use crate::panics::caught;
 use crate::progress::Running;
 
 /// Where a batch puts its outputs, and what it knows of earlier ones.
@@ -62,8 +63,25 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Does the task.
+    /// Does the task. A panic is its failure.
     pub(crate) fn work(&self, task: &mut Task, running: &Running<'_>) -> Ended {
+        let path = task.path.clone();
+        let ended = caught(Some(&path), || Ok(self.attempt(task, running)));
+        ended.unwrap_or_else(|error| {
+            // What it had made, if it is not in place.
+            if self.outputs.is_some() {
+                remove(&self.made_path(&task.output));
+                remove(&self.made_path(&task.relative));
+            }
+            Ended::Failed(error)
+        })
+    }
+
+    fn attempt(&self, task: &mut Task, running: &Running<'_>) -> Ended {
+        #[cfg(test)]
+        if task.path.ends_with("panics.tar") {
+            tests::panic_half_way(self, task);
+        }
         let kind = std::mem::replace(&mut task.kind, TaskKind::Layout);
         let result = match kind {
             TaskKind::Report(error) => return Ended::Failed(error),
@@ -161,9 +179,7 @@ impl<'a> Worker<'a> {
         }
         let made = Made {
             source,
-            path: self
-                .staging_dir
-                .join(relative.file_name().unwrap_or_default()),
+            path: self.made_path(&relative),
             relative,
             existing,
         };
@@ -190,9 +206,7 @@ impl<'a> Worker<'a> {
             Ok(_) => return Ok(Ended::Copied(0)),
             Err(existing) => existing,
         };
-        let path = self
-            .staging_dir
-            .join(relative.file_name().unwrap_or_default());
+        let path = self.made_path(&relative);
         copy(&task.path, &path)?;
         if source == Fingerprint::default() {
             // A link has nothing that could be remembered.
@@ -210,6 +224,12 @@ impl<'a> Worker<'a> {
         };
         let len = self.publish(outputs, task, &made, &Value::Null)?;
         Ok(Ended::Copied(len))
+    }
+
+    /// The path of an output in the staging directory.
+    fn made_path(&self, relative: &Path) -> PathBuf {
+        let name = relative.file_name().unwrap_or_default();
+        self.staging_dir.join(name)
     }
 
     /// What was noted about a finished output, or what may happen to the one that is there.
@@ -282,7 +302,8 @@ fn finish(
 ) -> Result<u64> {
     let output = look(place)?;
     let state = &outputs.state;
-    state.finish(&task.relative, source, output, note)?;
+    let noted = state.finish(&task.relative, source, output, note);
+    noted.map_err(|error| error.with_hint(Hint::OutputComplete))?;
     Ok(output.len)
 }
 
@@ -337,4 +358,79 @@ fn is_other_archive(error: &Error, path: &Path) -> bool {
             | Code::DocumentTooDeep
     );
     may_be && !holds_image_entry(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use ocify::{Code, command::batch::Summary};
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::batch;
+    use crate::panics::listen;
+
+    /// Leaves a file as an output that was not finished.
+    pub(super) fn panic_half_way(worker: &Worker<'_>, task: &Task) {
+        if worker.outputs.is_some() {
+            fs::write(worker.made_path(&task.output), "half").unwrap();
+        }
+        panic!("half-way");
+    }
+
+    fn names_in(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn run(line: &[&str]) -> Summary {
+        listen();
+        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command;
+        let end = batch::run(&args, None);
+        assert!(end.trouble.is_none(), "{:?}", end.trouble);
+        end.summary
+    }
+
+    #[test]
+    fn a_panic_is_the_failure_of_its_input_alone() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let archive = fs::read(fixtures.join("buildkit-docker-gzip-ocifalse.tar")).unwrap();
+        for jobs in ["1", "3"] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+            fs::create_dir(at("in")).unwrap();
+            for name in ["a.tar", "m.tar", "panics.tar", "z.tar"] {
+                fs::write(dir.path().join("in").join(name), &archive).unwrap();
+            }
+            let (input, output, report) = (at("in"), at("out"), at("report"));
+            let line = ["ocify", "fix", &input, "--jobs", jobs, "--report", &report];
+            let summary = run(&[&line[..], &["-o", &output]].concat());
+            assert_eq!((summary.fixed, summary.failed), (3, 1));
+            assert_eq!(
+                names_in(Path::new(&output)),
+                [".ocify-state", "a.tar", "m.tar", "z.tar"]
+            );
+            let text = fs::read_to_string(&report).unwrap();
+            let failed = text
+                .lines()
+                .find(|line| line.contains("panics.tar"))
+                .unwrap();
+            let failed: Value = serde_json::from_str(failed).unwrap();
+            assert_eq!(failed["error"]["code"], Code::Internal.name());
+            let message = failed["error"]["message"].as_str().unwrap();
+            assert!(
+                message.contains("half-way (src/bin/ocify/batch/work.rs:"),
+                "{message}"
+            );
+
+            let summary = run(&[&line[..], &["--in-place"]].concat());
+            assert_eq!((summary.fixed, summary.failed), (3, 1));
+            assert_eq!(names_in(Path::new(&input)).len(), 4);
+            assert_eq!(fs::read(at("in/panics.tar")).unwrap(), archive);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::host::host_architecture;
 use super::{Fix, Fixed, Preview};
@@ -10,6 +10,7 @@ use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
     apply, apply_in_place, apply_patched, patch, recompress, verify_with, without_tar,
 };
+use crate::beneath::InputPath;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::graph::{Graph, resolve};
 use crate::input::{Source, Stream};
@@ -43,6 +44,7 @@ impl<'a> Run<'a> {
             recovers: !fix.keeps_unfinished,
             jobs: fix.jobs.into(),
             observer,
+            follows_links: fix.follows_links,
         };
         Run {
             fix,
@@ -60,7 +62,7 @@ impl<'a> Run<'a> {
                 let target = Target::prepare(output, stream.file.as_ref())?;
                 return self.write_stream(self.opener.stream(stream)?, target);
             }
-            Kind::Source(source) => source,
+            Kind::Source(source) => self.opener.with_links(source),
             Kind::Path(path) => self.opener.open(&path)?,
         };
         // Everything that can refuse an output does so before the input is read.
@@ -72,7 +74,7 @@ impl<'a> Run<'a> {
         let source = match input.kind {
             _ if form == Form::Patch => self.open_in_place(&in_place_path(input)?)?,
             Kind::Stream(stream) => return self.preview_stream(self.opener.stream(stream)?, form),
-            Kind::Source(source) => self.opener.decompressed(source)?,
+            Kind::Source(source) => self.opener.decompressed(self.opener.with_links(source))?,
             Kind::Path(path) => self.opener.decompressed(self.opener.open(&path)?)?,
         };
         self.preview_source(&source, form)
@@ -128,13 +130,7 @@ impl<'a> Run<'a> {
     }
 
     fn write_graph(&self, graph: &Graph, mut source: Source, target: Target<'_>) -> Result<Fixed> {
-        // Layers that are not verified are what they were only if the input is.
-        let is_trusted = self.verify(target.form()) == Verify::Documents;
-        let unwritten = is_trusted.then(|| source.unwritten());
-        let confirm = || {
-            unwritten.as_ref().map_or(Ok(()), |unwritten| unwritten())?;
-            self.observer.confirm()
-        };
+        let confirm = || self.observer.confirm();
         let options = self.apply_options(Some(Confirm(&confirm)));
         match self.decide(graph, &source, target.form())? {
             Way::Patch(plan, patch) => {
@@ -152,8 +148,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn open_in_place(&self, path: &Path) -> Result<Source> {
+    fn open_in_place(&self, path: &InputPath) -> Result<Source> {
         let source = self.opener.open_in_place(path)?;
+        let path = &source.path().to_owned();
         let Some(content) = source.outer_compression()? else {
             return Ok(source);
         };
@@ -196,7 +193,7 @@ impl<'a> Run<'a> {
         Ok(is_kept.then_some(source))
     }
 
-    fn write_in_place(&self, path: &Path) -> Result<Fixed> {
+    fn write_in_place(&self, path: &InputPath) -> Result<Fixed> {
         let source = self.open_in_place(path)?;
         let graph = self.opener.resolved(&source)?;
         let written = self.write_patch(&graph, &source);
@@ -351,17 +348,18 @@ impl<'a> Run<'a> {
         if draft.transcodes().is_empty() {
             return Ok(NewLayers::default());
         }
-        let spool_directory = self.opener.spool_directory();
+        // Of a stream, there is no directory that the output is in.
+        let directory = match target.directory() {
+            Some(directory) => directory.clone(),
+            None => self.opener.held_spool_directory()?,
+        };
         let options = RecompressOptions {
             level: self.fix.level,
             members: self.fix.members,
             jobs: self.jobs(),
             idle_threads: self.observer.idle_threads(),
             limits: self.fix.limits,
-            directory: match target.form() {
-                Form::Stream => &spool_directory,
-                _ => target.parent(),
-            },
+            directory: &directory,
         };
         let progress = self.observer.stage(Stage::Compressing);
         recompress(draft.transcodes(), source, options, &*progress)
@@ -406,12 +404,12 @@ fn keeps_bytes(draft: &Draft<'_>) -> bool {
 }
 
 /// The path of a file that is to be fixed in place. It is opened again, to be written.
-fn in_place_path(input: Input) -> Result<PathBuf> {
+fn in_place_path(input: Input) -> Result<InputPath> {
     match input.kind {
         Kind::Path(path) => Ok(path),
         Kind::Source(source) => {
             source.unlock();
-            Ok(source.path().to_owned())
+            Ok(source.input_path())
         }
         Kind::Stream(stream) => Err(Error::new(
             Code::InPlaceRefused,

@@ -9,7 +9,6 @@ mod fix;
 mod interrupt;
 mod metadata;
 mod notices;
-mod panics;
 mod paths;
 mod progress;
 mod records;
@@ -22,6 +21,5 @@ mod words;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    panics::listen();
     run::run(std::env::args_os())
 }

@@ -7,7 +7,6 @@ mod form;
 mod identify;
 mod inside;
 mod layout;
-mod open;
 mod other_format;
 mod outer;
 mod reader;
@@ -15,32 +14,29 @@ mod spool;
 mod stream;
 
 pub use identify::{
-    InputKind, holds_image_entry, identify_file, is_image_layout, is_image_layout_at,
-    may_be_image_layout,
+    InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
 };
 pub use spool::SpoolOptions;
 pub(crate) use stream::{BlobSink, KeptFile, Obstacle, PassingBlob, Stream};
 
 pub(crate) use extents::holes;
 use inside::{Inside, PREFIXES, inside};
-use open::not_opened;
 pub(crate) use reader::{
     BlobAt, BlobName, BlobReader, Piece, archive_ended, read_full, uninterrupted,
 };
 
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::OFlags;
 
-use crate::beneath::{Directory, FileStat, HeldPath, Links};
 use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, Strictness};
-use crate::journal;
+use crate::journal::{self, Lock, Stamp};
 use crate::threads::Workers;
 
 /// How many bytes are hashed at a time.
@@ -56,12 +52,6 @@ pub struct Source {
     path: PathBuf,
     file: Arc<File>,
     metadata: Metadata,
-    /// The path in a directory that is held open, if it was opened by that.
-    place: Option<HeldPath>,
-    /// The same directory as `file`, if it is one.
-    directory: Option<Directory>,
-    /// What is done about links in a layout.
-    links: Links,
     /// The first bytes of an archive, once one of them was needed.
     start: OnceLock<Vec<u8>>,
     /// What the archive was compressed with as a whole.
@@ -70,6 +60,8 @@ pub struct Source {
     compressed: Option<Arc<File>>,
     /// Temporary files with blobs that the input does not contain in this form.
     spooled: Vec<Arc<File>>,
+    /// The lock of an archive that is to be fixed in place.
+    lock: Lock,
 }
 
 impl Source {
@@ -83,7 +75,15 @@ impl Source {
             metadata = fs::metadata(path).context("open", path)?;
         }
         if !metadata.is_file() && !metadata.is_dir() {
-            return Err(not_opened(path, metadata.file_type().is_fifo()));
+            return Err(Error::new(
+                Code::NotAnImage,
+                format!("{} is neither a file nor a directory", show_path(path)),
+            )
+            .with_path(path)
+            .with_hint(match metadata.file_type().is_fifo() {
+                true => Hint::ReadAsStream,
+                false => Hint::GiveFile,
+            }));
         }
         // Opening must not block either if a FIFO replaced the file since then.
         let file = File::options()
@@ -105,8 +105,9 @@ impl Source {
     /// It is not a regular file, cannot be written, or is in use.
     pub fn open_in_place(path: &Path) -> Result<Source> {
         let file = journal::open_writable(path)?;
-        journal::exclusive(&file, path)?;
-        let source = Self::of(file, path)?;
+        let lock = journal::exclusive(&file, path)?;
+        let mut source = Self::of(file, path)?;
+        source.lock = lock;
         source.refuse_unfinished(journal::is_link(path).context("open", path)?)?;
         Ok(source)
     }
@@ -116,20 +117,27 @@ impl Source {
     /// # Errors
     /// Its metadata cannot be read.
     pub fn of(file: File, path: &Path) -> Result<Source> {
-        let metadata = file.metadata().context("read", path)?;
-        let file = Arc::new(file);
         Ok(Source {
             path: path.to_owned(),
-            directory: (metadata.is_dir()).then(|| Directory::of(Arc::clone(&file), path)),
-            metadata,
-            file,
-            place: None,
-            links: Links::Refuse,
+            metadata: file.metadata().context("read", path)?,
+            file: Arc::new(file),
             start: OnceLock::new(),
             outer: None,
             compressed: None,
             spooled: Vec::new(),
+            lock: Lock::Held,
         })
+    }
+
+    /// Whether the filesystem has no locks, so that nothing keeps others away from an archive that is fixed in
+    /// place.
+    pub(crate) fn lacks_lock(&self) -> bool {
+        self.lock == Lock::Unsupported
+    }
+
+    /// What the file was when it was opened.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::of(&self.metadata)
     }
 
     /// A file that is half old and half new is not an image.
@@ -141,6 +149,25 @@ impl Source {
             &self.path,
             "the file must be restored first",
         ))
+    }
+
+    /// Checks, when it is called, that no program wrote to an archive since it was opened.
+    pub(crate) fn unwritten(&self) -> Box<dyn Fn() -> Result<()> + Sync> {
+        let (read, path) = (self.stamp(), self.path.clone());
+        let original = match self.outer {
+            Some(_) => self.compressed.clone(),
+            None => (!self.is_directory()).then(|| Arc::clone(&self.file)),
+        };
+        Box::new(move || {
+            let Some(file) = &original else { return Ok(()) };
+            let now = Stamp::of(&file.metadata().context("read", &path)?);
+            if now.has_bytes_of(&read) {
+                return Ok(());
+            }
+            let what = format!("{} changed while it was being read", show_path(&path));
+            let error = Error::new(Code::SourceChanged, what).with_path(&path);
+            Err(error.with_hint(Hint::RetryWhenIdle))
+        })
     }
 
     /// The path that was opened.
@@ -159,8 +186,9 @@ impl Source {
         match data {
             DataLocation::Offset(offset) => Ok((Arc::clone(&self.file), *offset)),
             DataLocation::File(name) => {
-                let file = self.open_file(name);
-                Ok((Arc::new(file.context("open", self.path.join(name))?), 0))
+                let file =
+                    layout::open_beneath(&self.file, name).context("open", self.path.join(name))?;
+                Ok((Arc::new(file), 0))
             }
             DataLocation::Spooled { file, offset } => match self.spooled.get(*file) {
                 Some(file) => Ok((Arc::clone(file), *offset)),
@@ -170,23 +198,15 @@ impl Source {
         }
     }
 
-    /// Opens a file of a layout.
-    fn open_file(&self, name: &str) -> io::Result<File> {
-        match &self.directory {
-            Some(directory) => directory.read(Path::new(name), self.links),
-            None => Err(io::ErrorKind::NotADirectory.into()),
-        }
-    }
-
     /// Adds a temporary file that contains blobs, and returns its number.
     pub(crate) fn add_spooled(&mut self, file: Arc<File>) -> usize {
         self.spooled.push(file);
         self.spooled.len() - 1
     }
 
-    /// What distinguishes the file or directory that was opened from all others.
-    pub(crate) fn identity(&self) -> (u64, u64) {
-        FileStat::from(&self.metadata).identity()
+    /// Whether `other` is the file or directory that was opened.
+    pub(crate) fn is_same_file(&self, other: &Metadata) -> bool {
+        (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())
     }
 
     /// Releases the lock of the file now. Closing the file releases it only once every process that was
@@ -385,10 +405,11 @@ pub(crate) fn scan_with(
     strictness: Strictness,
     workers: Workers<'_>,
 ) -> Result<Inventory> {
-    let mut inventory = match &source.directory {
-        Some(directory) => layout::scan(source, directory)?,
-        None => archive::scan(source, strictness, workers)
-            .map_err(|error| other_format::explain(error, &source.path, &source.file))?,
+    let mut inventory = if source.is_directory() {
+        layout::scan(source)?
+    } else {
+        archive::scan(source, strictness, workers)
+            .map_err(|error| other_format::explain(error, &source.path, &source.file))?
     };
     inventory.outer_compression = source.outer;
     inventory.has_original = source.original().is_some();

@@ -91,7 +91,6 @@
 //! ```
 
 mod apply;
-mod beneath;
 mod codec;
 mod engines;
 mod error;
@@ -118,7 +117,6 @@ pub use journal::{Recovery, recover};
 
 // Inputs and outputs.
 pub use apply::Output;
-pub use beneath::Directory;
 pub use operation::Input;
 pub use plan::Form;
 
@@ -182,21 +180,20 @@ pub use error::{Class, Code, Error, Hint, Lenient, Place as ErrorPlace, Result};
 /// What only the command uses. It changes without notice.
 #[doc(hidden)]
 pub mod command {
-    pub use crate::beneath::{FileStat, HeldPath, InputPath, Links};
     pub use crate::error::{IoContext, escape, show_path};
     pub use crate::image::ArchiveSuffix;
     pub use crate::input::{
-        InputKind, holds_image_entry, identify_file, is_image_layout, is_image_layout_at,
-        may_be_image_layout,
+        InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
     };
+    pub use crate::journal::is_journal;
     pub use crate::report::{batch, json, metadata, text};
 
     /// Naming files.
     pub mod publish {
         pub use crate::publish::{
-            PublishOptions, Published, StagedDirectory, StagedFile, is_at, is_temporary,
-            linkable_at, open_log, remove, remove_unheld, rename_new, replace, staged_directories,
-            sync_directory, write_file,
+            PublishOptions, Published, StagedDirectory, StagedFile, is_at, is_open_file,
+            is_temporary, linkable, open_log, remove, remove_unheld, rename_new, replace,
+            staged_directories, sync_directory, write_file,
         };
     }
 }

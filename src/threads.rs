@@ -1,6 +1,8 @@
 //! Sharing idle threads between tasks, so that together they use every processor but no more.
 
+use std::any::Any;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Scope};
@@ -137,7 +139,7 @@ impl Workers<'_> {
 pub(crate) fn join<T>(result: thread::Result<T>) -> T {
     match result {
         Ok(value) => value,
-        Err(panic) => std::panic::resume_unwind(panic),
+        Err(panic) => resume_unwind(panic),
     }
 }
 
@@ -147,19 +149,22 @@ pub(crate) fn join<T>(result: thread::Result<T>) -> T {
 type Work<'a> = dyn Fn(&dyn Fn()) + Sync + 'a;
 
 /// Runs `work` on this thread, on `threads - 1` new ones, and on threads that can be borrowed while it runs.
-/// A thread is borrowed only if `is_worth` says that it would help. Returns when all threads are done.
+/// A thread is borrowed only if `is_worth` says that it would help. Returns when all threads are done. A panic on
+/// one of them goes on here then, as it was.
 pub(crate) fn run_with_helpers<'env>(
     threads: usize,
     idle_threads: Option<&'env IdleThreads>,
     is_worth: &'env (dyn Fn() -> bool + Sync),
     work: &'env Work<'env>,
 ) {
+    let panicked = Mutex::new(None);
     thread::scope(|scope| {
         let helpers = Helpers {
             scope,
             idle_threads,
             is_worth,
             work,
+            panicked: &panicked,
         };
         for _ in 1..threads {
             // This thread does the work too, so failing to start others only makes it slower.
@@ -170,7 +175,14 @@ pub(crate) fn run_with_helpers<'env>(
         helpers.add();
         helpers.run();
     });
+    let panicked = panicked.into_inner();
+    if let Some(panic) = panicked.unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(panic);
+    }
 }
+
+/// What a thread panicked with.
+type Panic = Box<dyn Any + Send>;
 
 #[derive(Clone, Copy)]
 struct Helpers<'scope, 'env> {
@@ -178,6 +190,8 @@ struct Helpers<'scope, 'env> {
     idle_threads: Option<&'env IdleThreads>,
     is_worth: &'env (dyn Fn() -> bool + Sync),
     work: &'env Work<'env>,
+    /// The first panic of a helper.
+    panicked: &'scope Mutex<Option<Panic>>,
 }
 
 impl<'scope, 'env> Helpers<'scope, 'env> {
@@ -197,7 +211,11 @@ impl<'scope, 'env> Helpers<'scope, 'env> {
 
     fn spawn(self, borrowed: Option<BorrowedThread<'env>>) -> bool {
         let work = move || {
-            self.run();
+            // The scope would replace it with a panic of its own.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run())) {
+                let mut first = self.panicked.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert(panic);
+            }
             drop(borrowed);
         };
         thread::Builder::new()
@@ -259,6 +277,27 @@ mod tests {
             idle_threads.borrow().is_some(),
             "the thread was not returned"
         );
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_goes_on_as_it_was() {
+        let items: Vec<usize> = (0..200).collect();
+        for jobs in [1, 4] {
+            let workers = Workers {
+                jobs: NonZeroUsize::new(jobs).into(),
+                idle_threads: None,
+            };
+            for bad in [0, 100, 199] {
+                let work = |item: &usize| {
+                    thread::sleep(std::time::Duration::from_micros(50));
+                    assert!(*item != bad, "item {item}");
+                };
+                let panic = catch_unwind(AssertUnwindSafe(|| workers.map(&items, work)));
+                let panic = panic.unwrap_err();
+                let message = panic.downcast_ref::<String>().unwrap();
+                assert_eq!(*message, format!("item {bad}"), "{jobs}");
+            }
+        }
     }
 
     #[test]

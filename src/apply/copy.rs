@@ -6,12 +6,11 @@ mod region;
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::pieces::{self, Piece};
 use super::proof::Proof;
 use super::{ApplyOptions, Verify};
-use crate::beneath::HeldPath;
 use crate::error::Result;
 use crate::image::Digest;
 use crate::input::{BlobAt, BlobName, Source};
@@ -77,7 +76,7 @@ pub(super) enum Destination<'a> {
     /// Into a file that other threads write too. Bytes that were not written are zeros.
     At(&'a File, u64),
     /// To a new file.
-    New(HeldPath),
+    New(PathBuf),
     /// Nowhere: it is only verified.
     Nowhere,
 }

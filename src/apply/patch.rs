@@ -72,8 +72,9 @@ pub fn patch(draft: &Draft<'_>, source: &Source) -> Result<Patch> {
 /// Rewrites the archive in place. `source` has its file open for writing.
 ///
 /// # Errors
-/// A blob is not what its digest says, if that is verified; the file or its journal cannot be written.
-/// The file is then unchanged.
+/// A blob is not what its digest says, if that is verified; another program changed the file; the file or its
+/// journal cannot be written. ocify has then not changed the file, unless the other program wrote to it at the
+/// same time.
 pub fn apply_in_place(
     patch: &Patch,
     plan: &Plan,
@@ -86,8 +87,8 @@ pub fn apply_in_place(
         Verify::Digests | Verify::Full => verify::verify(plan, source, options, progress)?,
     };
     if !patch.is_empty() {
-        refuse_changed(patch, source)?;
-        journal::rewrite(source.file(), source.path(), &patch.writes, patch.new_len)?;
+        let (file, path, read) = (source.file(), source.path(), source.stamp());
+        journal::rewrite(file, path, &patch.writes, patch.new_len, &read)?;
     }
     Ok(outcome)
 }

@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pieces::{Failure, PieceProgress};
 use super::proof::{Uncounted, second_compression};
 use super::transcode::{Transcoded, transcode};
-use crate::beneath::Directory;
 use crate::codec::{GzipMembers, Limits};
 use crate::error::{Error, IoContext, Result};
 use crate::input::Source;
 use crate::inventory::DataLocation;
 use crate::plan::{NewLayer, NewLayers, Transcode};
 use crate::progress::Progress;
-use crate::publish::nameless;
 use crate::threads::{self, BorrowedThread, IdleThreads};
 
 /// How many threads compress for each processor when layers are compressed side by side.
@@ -42,13 +41,13 @@ pub struct RecompressOptions<'a> {
     /// Limits on decompression.
     pub limits: Limits,
     /// The directory that contains the new layers until the output is written.
-    pub directory: &'a Directory,
+    pub directory: &'a Path,
 }
 
 impl<'a> RecompressOptions<'a> {
     /// One thread and the usual levels and limits. The directory contains the new layers until the output
     /// is written.
-    pub fn new(directory: &'a Directory) -> Self {
+    pub fn new(directory: &'a Path) -> Self {
         RecompressOptions {
             level: None,
             members: GzipMembers::default(),
@@ -279,9 +278,9 @@ struct Spool {
 
 impl Spool {
     /// Creates a file and adds it to `files`.
-    fn new(directory: &Directory, files: &Mutex<Vec<Arc<File>>>) -> Result<Spool> {
-        let created = nameless(directory);
-        let created = created.context("create a temporary file in", directory.path())?;
+    fn new(directory: &Path, files: &Mutex<Vec<Arc<File>>>) -> Result<Spool> {
+        let created =
+            tempfile::tempfile_in(directory).context("create a temporary file in", directory)?;
         let file = Arc::new(created);
         let mut files = lock(files);
         files.push(Arc::clone(&file));
@@ -292,11 +291,11 @@ impl Spool {
     }
 
     /// Where the next layer begins.
-    fn next(&self, directory: &Directory) -> Result<u64> {
+    fn next(&self, directory: &Path) -> Result<u64> {
         let mut file = &*self.file;
         let end = file.stream_position();
         let place = end.and_then(|end| file.seek(SeekFrom::Start(end.next_multiple_of(BLOCK))));
-        place.context("write a temporary file in", directory.path())
+        place.context("write a temporary file in", directory)
     }
 }
 

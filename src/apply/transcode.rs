@@ -9,7 +9,7 @@
 mod input;
 
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -21,7 +21,7 @@ use super::verified::wrong_digest;
 use crate::codec::{Block, Buffers, Encoder, EncoderOptions};
 use crate::error::{Code, Error, Result};
 use crate::image::{Algorithm, Compression, Content, Digest, Hasher};
-use crate::input::{BlobAt, BlobName, Source};
+use crate::input::{BlobAt, BlobName, BlobReader, Source};
 use crate::plan::Transcode;
 use crate::progress::Progress;
 use crate::threads::join;
@@ -51,54 +51,73 @@ pub(super) fn transcode(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Transcoded> {
-    let blob = BlobAt {
-        name: BlobName::Document(&work.location),
-        data: &work.data,
-        len: work.len,
+    let blob = || {
+        let blob = BlobAt {
+            name: BlobName::Document(&work.location),
+            data: &work.data,
+            len: work.len,
+        };
+        source.reader(blob, progress)
     };
-    let blob = source.reader(blob, progress)?;
-    // A digest that cannot be verified is not compared; the diff ID is.
-    let algorithm = work.digest.algorithm().unwrap_or(Algorithm::Sha256);
-    let in_directory =
-        |error| Error::io("write a temporary file in", options.directory.path(), error);
-    let encoder_options = EncoderOptions {
-        level: options.level,
-        members: options.members,
-        threads,
-        idle_threads: options.idle_threads,
+    let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
+    let encoder = |threads: usize| {
+        let encoder_options = EncoderOptions {
+            level: options.level,
+            members: options.members,
+            threads,
+            idle_threads: options.idle_threads,
+        };
+        // An uncompressed layer's digest is the diff ID, which is computed anyway.
+        let is_hashed = work.to != Compression::Uncompressed;
+        let output = Output {
+            file: output,
+            hasher: is_hashed.then(|| Hasher::new(Algorithm::Sha256)),
+            len: 0,
+        };
+        Encoder::new(work.to, encoder_options, output).map_err(in_directory)
     };
-    // An uncompressed layer's digest is the diff ID, which is computed anyway.
-    let is_hashed = work.to != Compression::Uncompressed;
-    let output = Output {
-        file: output,
-        hasher: is_hashed.then(|| Hasher::new(Algorithm::Sha256)),
-        len: 0,
-    };
-    let encoder = Encoder::new(work.to, encoder_options, output).map_err(in_directory)?;
+    let layer = compressed(work, inside, options);
+    if threads > 1 {
+        let start = (&*output).stream_position().map_err(in_directory)?;
+        if let Some(done) = side_by_side(work, layer, blob()?, encoder(threads)?, options) {
+            return done;
+        }
+        // Nothing was read yet, but an encoder may write when it is dropped.
+        (&*output)
+            .seek(SeekFrom::Start(start))
+            .map_err(in_directory)?;
+    }
+    let encoder = encoder(1)?;
+    let blocks = encoder.blocks();
+    let input = Direct::new(blob()?, algorithm_of(work));
+    in_turn(work, layer, input, options.directory, &blocks, encoder)
+}
+
+/// A digest that cannot be verified is not compared; the diff ID is.
+fn algorithm_of(work: &Transcode) -> Algorithm {
+    work.digest.algorithm().unwrap_or(Algorithm::Sha256)
+}
+
+/// Everything at the same time; `None` if the threads could not be started.
+fn side_by_side(
+    work: &Transcode,
+    layer: Compressed<'_>,
+    blob: BlobReader<'_>,
+    encoder: Encoder<'_, Output<'_>>,
+    options: RecompressOptions<'_>,
+) -> Option<Result<Transcoded>> {
+    let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
+    let algorithm = algorithm_of(work);
     let pieces = Buffers::new(PIECE);
     let blocks = encoder.blocks();
     let (pieces, blocks) = (&pieces, blocks.as_ref());
-    if threads == 1 {
-        let input = Direct::new(blob, algorithm);
-        let layer = compressed(work, inside, options);
-        return in_turn(
-            work,
-            layer,
-            input,
-            options.directory.path(),
-            blocks,
-            encoder,
-        );
-    }
     let (to_decoder, for_decoder) = sync_channel(DEPTH);
     let (to_hasher, for_hasher) = sync_channel(DEPTH);
     let (to_encoder, for_encoder) = sync_channel(DEPTH);
-    let layer = compressed(work, inside, options);
     thread::scope(|scope| {
-        let no_thread = |error| Error::io("start a thread for", source.path(), error);
         let hashing = thread::Builder::new()
             .spawn_scoped(scope, move || hash(for_hasher, &to_encoder))
-            .map_err(no_thread)?;
+            .ok()?;
         let decoding = thread::Builder::new()
             .spawn_scoped(scope, move || {
                 let input = Input::new(for_decoder, pieces);
@@ -106,28 +125,31 @@ pub(super) fn transcode(
                     to_hasher.send(block).is_ok()
                 })
             })
-            .map_err(no_thread)?;
+            .ok()?;
         let reading = thread::Builder::new()
             .spawn_scoped(scope, move || {
                 read_all(blob, algorithm, pieces, &to_decoder)
             })
-            .map_err(no_thread)?;
+            .ok()?;
         let encoded = encode(encoder, for_encoder);
         let decoded = join(decoding.join());
         let diff_id = join(hashing.join());
-        let read = join(reading.join())?;
-        // That the bytes are damaged explains more than the errors that follow from it.
-        if let Some(found) = read {
-            check_layer(work, &found)?;
-        }
-        decoded?;
-        let output = encoded.map_err(in_directory)?;
-        check_diff_id(work, &diff_id)?;
-        let digest = output.hasher.map_or(diff_id, Hasher::finish);
-        Ok(Transcoded {
-            digest,
-            len: output.len,
-        })
+        let read = join(reading.join());
+        let check = || {
+            // That the bytes are damaged explains more than the errors that follow from it.
+            if let Some(found) = read? {
+                check_layer(work, &found)?;
+            }
+            decoded?;
+            let output = encoded.map_err(in_directory)?;
+            check_diff_id(work, &diff_id)?;
+            let digest = output.hasher.map_or(diff_id, Hasher::finish);
+            Ok(Transcoded {
+                digest,
+                len: output.len,
+            })
+        };
+        Some(check())
     })
 }
 

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use libdeflater::{CompressionLvl, Compressor};
 
 use super::buffers::{Block, Buffers};
-use crate::threads::{BorrowedThread, IdleThreads};
+use crate::threads::{BorrowedThread, IdleThreads, join};
 
 /// The uncompressed size of a member in bytes. Smaller members compress worse, and larger ones only use
 /// more memory.
@@ -117,7 +117,7 @@ impl<'a, W: Write> GzipWriter<'a, W> {
         }
         self.requests = None;
         for worker in self.workers.drain(..) {
-            worker.join().map_err(|_| stopped())?;
+            join(worker.join());
         }
         self.borrowed.clear();
         Ok(self.output)
@@ -144,8 +144,10 @@ impl<'a, W: Write> GzipWriter<'a, W> {
             return self.write_member(compressed);
         }
         let (sender, receiver) = sync_channel(1);
-        let requests = self.requests.as_ref().ok_or_else(stopped)?;
-        requests.send((member, sender)).map_err(|_| stopped())?;
+        let requests = self.requests.as_ref();
+        if requests.is_none_or(|requests| requests.send((member, sender)).is_err()) {
+            return Err(self.stopped());
+        }
         self.pending.push_back(receiver);
         while self.pending.len() > self.workers.len() * 2 {
             self.drain_one()?;
@@ -155,10 +157,21 @@ impl<'a, W: Write> GzipWriter<'a, W> {
 
     fn drain_one(&mut self) -> io::Result<()> {
         if let Some(receiver) = self.pending.pop_front() {
-            let compressed = receiver.recv().map_err(|_| stopped())??;
-            self.write_member(compressed)?;
+            let Ok(compressed) = receiver.recv() else {
+                return Err(self.stopped());
+            };
+            self.write_member(compressed?)?;
         }
         Ok(())
+    }
+
+    /// A worker ends early only by a panic, which joining brings here.
+    fn stopped(&mut self) -> io::Error {
+        self.requests = None;
+        for worker in self.workers.drain(..) {
+            join(worker.join());
+        }
+        io::Error::other("a compression thread stopped")
     }
 
     fn write_member(&mut self, compressed: Block) -> io::Result<()> {
@@ -185,10 +198,6 @@ impl<W: Write> Write for GzipWriter<'_, W> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn stopped() -> io::Error {
-    io::Error::other("a compression thread stopped")
 }
 
 impl Shared {

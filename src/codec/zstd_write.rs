@@ -3,11 +3,14 @@
 use std::io::{self, Write};
 
 use zstd::bulk::Compressor;
+use zstd::stream::raw::{self, CParameter, InBuffer, Operation as _, OutBuffer};
 use zstd::stream::write::Encoder;
 
 /// Input up to this size in bytes is compressed in one call. zstd then knows the length and chooses tables
 /// to match. At level 19, preparing tables for an unknown length takes 40 ms even for tiny inputs.
 const SMALL: usize = 256 << 10;
+/// How many compressed bytes zstd returns at a time at the beginning.
+const FIRST: usize = 32 << 10;
 
 /// Compresses with libzstd.
 pub(super) struct ZstdWriter<'a, W: Write> {
@@ -51,16 +54,41 @@ impl<W: Write> ZstdWriter<'_, W> {
     }
 
     /// Switches to the streaming encoder because the input is longer than [`SMALL`].
-    fn begin_stream(&mut self) -> io::Result<()> {
-        let State::Small(bytes, output) = std::mem::replace(&mut self.state, State::Failed) else {
+    fn begin_stream(&mut self, more: &[u8]) -> io::Result<()> {
+        let State::Small(mut bytes, mut output) = std::mem::replace(&mut self.state, State::Failed)
+        else {
             return Err(failed());
         };
-        let mut encoder = Encoder::new(output, self.level)?;
-        encoder.include_checksum(true)?;
-        encoder.multithread(self.threads)?;
-        encoder.write_all(&bytes)?;
-        self.state = State::Stream(Box::new(encoder));
+        bytes.extend_from_slice(more);
+        let mut threads = self.threads;
+        let (encoder, compressed) = loop {
+            match self.begin(threads, &bytes) {
+                Ok(begun) => break begun,
+                // Fewer threads only take longer.
+                Err(_) if threads > 1 => threads /= 2,
+                Err(error) => return Err(error),
+            }
+        };
+        output.write_all(&compressed)?;
+        self.state = State::Stream(Box::new(Encoder::with_encoder(output, encoder)));
         Ok(())
+    }
+
+    /// An encoder that has compressed the first bytes, and what it returned of them. It starts its threads with
+    /// the first bytes, and fails if it cannot.
+    fn begin(&self, threads: u32, bytes: &[u8]) -> io::Result<(raw::Encoder<'static>, Vec<u8>)> {
+        let mut encoder = raw::Encoder::new(self.level)?;
+        encoder.set_parameter(CParameter::ChecksumFlag(true))?;
+        encoder.set_parameter(CParameter::NbWorkers(threads))?;
+        let mut input = InBuffer::around(bytes);
+        let mut compressed = Vec::new();
+        let mut buffer = vec![0; FIRST];
+        while input.pos() < bytes.len() {
+            let mut output = OutBuffer::around(&mut buffer[..]);
+            encoder.run(&mut input, &mut output).map_err(no_thread)?;
+            compressed.extend_from_slice(output.as_slice());
+        }
+        Ok((encoder, compressed))
     }
 }
 
@@ -71,7 +99,8 @@ impl<W: Write> Write for ZstdWriter<'_, W> {
                 buffered.extend_from_slice(bytes);
                 return Ok(bytes.len());
             }
-            self.begin_stream()?;
+            self.begin_stream(bytes)?;
+            return Ok(bytes.len());
         }
         match &mut self.state {
             State::Stream(encoder) => encoder.write(bytes),
@@ -83,6 +112,11 @@ impl<W: Write> Write for ZstdWriter<'_, W> {
         // Flushing the encoder would change the compressed bytes.
         Ok(())
     }
+}
+
+/// zstd says only that it could not allocate something, and threads are what it may lack.
+fn no_thread(error: io::Error) -> io::Error {
+    io::Error::other(format!("cannot start a thread to compress: {error}"))
 }
 
 fn failed() -> io::Error {

@@ -16,6 +16,8 @@ pub enum Class {
     Io,
     /// The request was refused before anything was written.
     Refused,
+    /// A fault of ocify, whatever the input.
+    Internal,
 }
 
 impl Class {
@@ -27,6 +29,7 @@ impl Class {
             Class::Unsupported => "unsupported",
             Class::Io => "io",
             Class::Refused => "refused",
+            Class::Internal => "internal",
         }
     }
 }
@@ -170,12 +173,16 @@ codes! {
     UnfinishedFix = "unfinished-fix", Refused;
     /// The journal of a fix in place is not the file's.
     ForeignJournal = "foreign-journal", Refused;
+    /// The journal that would restore a file is damaged.
+    DamagedJournal = "damaged-journal", Corrupt;
     /// Another run writes to the output directory.
     OutputBusy = "output-busy", Refused;
     /// The input changed while it was being read.
     SourceChanged = "source-changed", Io;
     /// The run was stopped before the output was complete.
     Interrupted = "interrupted", Io;
+    /// ocify failed in a way that it must not fail in.
+    Internal = "internal", Internal;
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub enum Hint {
     GiveRegularFile,
     /// The file to be fixed in place has no name.
     GiveNamedFile,
+    /// The file to be fixed in place was given by a link to an open file.
+    GiveOwnName,
     /// Standard input is a terminal.
     PipeInput,
     /// Standard output is a terminal.
@@ -89,10 +91,6 @@ pub enum Hint {
     SplitArchives,
     /// A blob or root file is a link.
     FollowLinks,
-    /// A link in a directory leads out of it, and was not followed.
-    AllowLinks,
-    /// A link that was followed does not lead to a file.
-    CorrectLink,
     /// An entry is stored as a sparse file.
     StoreWithoutHoles,
     /// The digest's algorithm is not supported.
@@ -143,6 +141,16 @@ pub enum Hint {
     Recover(PathBuf),
     /// The journal is of another file.
     RemoveJournal,
+    /// The journal is of another file, which may have been copied with it.
+    RecoverOriginal,
+    /// A newer version wrote the journal.
+    RecoverWithNewer,
+    /// The contents of this file may be partly old and partly new.
+    ReplaceMixed(PathBuf),
+    /// The output is complete, whatever failed after that.
+    OutputComplete,
+    /// A fault of the program.
+    ReportFault,
     /// The journal may belong to another user.
     InspectJournal,
     /// One image has to be chosen to be named.
@@ -263,6 +271,7 @@ impl fmt::Display for Hint {
             Hint::GiveNamedFile => {
                 "the file has been deleted, so the result would be lost; write a new file"
             }
+            Hint::GiveOwnName => "give the file's own name",
             Hint::PipeInput => "read an archive from a pipe or a file",
             Hint::PipeOutput => "write the archive to a pipe or a file",
             Hint::Decompress(tool) => {
@@ -300,8 +309,6 @@ impl fmt::Display for Hint {
                 "two archives in one file mean different images to different readers; split them"
             }
             Hint::FollowLinks => "write the archive again with links followed",
-            Hint::AllowLinks => "if you trust what the link leads to, follow links",
-            Hint::CorrectLink => "the link must lead to a file or directory that exists",
             Hint::StoreWithoutHoles => "write the archive again without sparse files",
             Hint::UseSupportedDigest => "only sha256 and sha512 digests are supported",
             Hint::CompareLength => "compare its length with the original's",
@@ -337,6 +344,21 @@ impl fmt::Display for Hint {
                 );
             }
             Hint::RemoveJournal => "if you replaced the file on purpose, remove the journal",
+            Hint::RecoverOriginal => {
+                "if the file was copied together with its journal, recover the original and copy it again; if you replaced the file on purpose, remove the journal"
+            }
+            Hint::RecoverWithNewer => "recover it with that version of ocify",
+            Hint::ReplaceMixed(path) => {
+                return write!(
+                    f,
+                    "copy or download {} again; only verifying every layer would show whether it can still be used",
+                    show_path(path)
+                );
+            }
+            Hint::OutputComplete => "the output itself is complete",
+            Hint::ReportFault => {
+                "this is a bug in ocify; please report it with this message and, if you can, the archive"
+            }
             Hint::InspectJournal => "check who put it there, and remove it if you do not need it",
             Hint::ChooseImage => "choose one image, or rename single images",
             Hint::ChoosePlatform => "choose one platform",

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::host::host_architecture;
 use super::{Fix, Fixed, Preview};
@@ -10,7 +10,6 @@ use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
     apply, apply_in_place, apply_patched, patch, recompress, verify_with, without_tar,
 };
-use crate::beneath::InputPath;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::graph::{Graph, resolve};
 use crate::input::{Source, Stream};
@@ -44,7 +43,6 @@ impl<'a> Run<'a> {
             recovers: !fix.keeps_unfinished,
             jobs: fix.jobs.into(),
             observer,
-            follows_links: fix.follows_links,
         };
         Run {
             fix,
@@ -62,7 +60,7 @@ impl<'a> Run<'a> {
                 let target = Target::prepare(output, stream.file.as_ref())?;
                 return self.write_stream(self.opener.stream(stream)?, target);
             }
-            Kind::Source(source) => self.opener.with_links(source),
+            Kind::Source(source) => source,
             Kind::Path(path) => self.opener.open(&path)?,
         };
         // Everything that can refuse an output does so before the input is read.
@@ -74,7 +72,7 @@ impl<'a> Run<'a> {
         let source = match input.kind {
             _ if form == Form::Patch => self.open_in_place(&in_place_path(input)?)?,
             Kind::Stream(stream) => return self.preview_stream(self.opener.stream(stream)?, form),
-            Kind::Source(source) => self.opener.decompressed(self.opener.with_links(source))?,
+            Kind::Source(source) => self.opener.decompressed(source)?,
             Kind::Path(path) => self.opener.decompressed(self.opener.open(&path)?)?,
         };
         self.preview_source(&source, form)
@@ -130,7 +128,13 @@ impl<'a> Run<'a> {
     }
 
     fn write_graph(&self, graph: &Graph, mut source: Source, target: Target<'_>) -> Result<Fixed> {
-        let confirm = || self.observer.confirm();
+        // Layers that are not verified are what they were only if the input is.
+        let is_trusted = self.verify(target.form()) == Verify::Documents;
+        let unwritten = is_trusted.then(|| source.unwritten());
+        let confirm = || {
+            unwritten.as_ref().map_or(Ok(()), |unwritten| unwritten())?;
+            self.observer.confirm()
+        };
         let options = self.apply_options(Some(Confirm(&confirm)));
         match self.decide(graph, &source, target.form())? {
             Way::Patch(plan, patch) => {
@@ -148,9 +152,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn open_in_place(&self, path: &InputPath) -> Result<Source> {
+    fn open_in_place(&self, path: &Path) -> Result<Source> {
         let source = self.opener.open_in_place(path)?;
-        let path = &source.path().to_owned();
         let Some(content) = source.outer_compression()? else {
             return Ok(source);
         };
@@ -193,7 +196,7 @@ impl<'a> Run<'a> {
         Ok(is_kept.then_some(source))
     }
 
-    fn write_in_place(&self, path: &InputPath) -> Result<Fixed> {
+    fn write_in_place(&self, path: &Path) -> Result<Fixed> {
         let source = self.open_in_place(path)?;
         let graph = self.opener.resolved(&source)?;
         let written = self.write_patch(&graph, &source);
@@ -348,18 +351,17 @@ impl<'a> Run<'a> {
         if draft.transcodes().is_empty() {
             return Ok(NewLayers::default());
         }
-        // Of a stream, there is no directory that the output is in.
-        let directory = match target.directory() {
-            Some(directory) => directory.clone(),
-            None => self.opener.held_spool_directory()?,
-        };
+        let spool_directory = self.opener.spool_directory();
         let options = RecompressOptions {
             level: self.fix.level,
             members: self.fix.members,
             jobs: self.jobs(),
             idle_threads: self.observer.idle_threads(),
             limits: self.fix.limits,
-            directory: &directory,
+            directory: match target.form() {
+                Form::Stream => &spool_directory,
+                _ => target.parent(),
+            },
         };
         let progress = self.observer.stage(Stage::Compressing);
         recompress(draft.transcodes(), source, options, &*progress)
@@ -404,12 +406,12 @@ fn keeps_bytes(draft: &Draft<'_>) -> bool {
 }
 
 /// The path of a file that is to be fixed in place. It is opened again, to be written.
-fn in_place_path(input: Input) -> Result<InputPath> {
+fn in_place_path(input: Input) -> Result<PathBuf> {
     match input.kind {
         Kind::Path(path) => Ok(path),
         Kind::Source(source) => {
             source.unlock();
-            Ok(source.input_path())
+            Ok(source.path().to_owned())
         }
         Kind::Stream(stream) => Err(Error::new(
             Code::InPlaceRefused,

@@ -1,13 +1,15 @@
 //! Scans an image layout directory, or an archive that was unpacked into a directory.
 
+use std::fs::File;
 use std::path::Path;
 
-use rustix::fs::FileType;
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
 use super::archive::links;
 use super::classify::{self, Item};
-use crate::beneath::{Directory, HeldPath, Links};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::Digest;
 use crate::inventory::{DataLocation, ExtraKind, Inventory};
@@ -17,151 +19,89 @@ const DEPTH: usize = 8;
 /// How many entries are listed; each costs memory.
 const MAX_ENTRIES: usize = 1 << 20;
 
-pub(super) fn scan(source: &Source, directory: &Directory) -> Result<Inventory> {
-    list(source, directory, MAX_ENTRIES)
+pub(super) fn scan(source: &Source) -> Result<Inventory> {
+    list(source, MAX_ENTRIES)
 }
 
-fn list(source: &Source, directory: &Directory, max_entries: usize) -> Result<Inventory> {
-    let mut listing = Listing {
-        source,
-        root: directory,
-        inventory: Inventory::default(),
-        max_entries,
-        // manifest.json may name files anywhere; an image layout has nothing useful besides its blobs.
-        is_docker_archive: directory.look_up(Path::new("manifest.json")).is_ok(),
-    };
-    listing.directory(directory, "", 1)?;
-    Ok(listing.inventory)
-}
-
-struct Listing<'a> {
-    source: &'a Source,
-    root: &'a Directory,
-    inventory: Inventory,
-    max_entries: usize,
-    is_docker_archive: bool,
-}
-
-impl Listing<'_> {
-    /// Lists a directory that has this path below the root, with everything in it.
-    fn directory(&mut self, directory: &Directory, path: &str, depth: usize) -> Result<()> {
-        let entries = directory.entries().context("list", directory.path())?;
-        for (name, kind) in entries {
-            self.inventory.entry_count += 1;
-            if self.inventory.entry_count > self.max_entries {
-                return Err(too_many(self.source, self.max_entries));
-            }
-            let place = HeldPath::new(directory, &name).context("list", directory.path())?;
-            let name = name.to_string_lossy();
-            let name = match path {
-                "" => name.into_owned(),
-                path => format!("{path}/{name}"),
-            };
-            let subdirectory = self.entry(&place, kind, &name)?;
-            let is_skipped = depth == 1 && name != "blobs" && !self.is_docker_archive;
-            if let Some(subdirectory) = subdirectory.filter(|_| depth < DEPTH && !is_skipped) {
-                self.directory(&subdirectory, &name, depth + 1)?;
-            }
+fn list(source: &Source, max_entries: usize) -> Result<Inventory> {
+    let mut inventory = Inventory::default();
+    // manifest.json may name files anywhere; an image layout has nothing useful besides its blobs.
+    let is_docker_archive = source.path().join("manifest.json").exists();
+    let mut walk = WalkDir::new(source.path())
+        .follow_links(false)
+        .min_depth(1)
+        .max_depth(DEPTH)
+        .sort_by_file_name()
+        .into_iter();
+    while let Some(found) = walk.next() {
+        let entry = found.map_err(|error| walk_error(source, error))?;
+        inventory.entry_count += 1;
+        if inventory.entry_count > max_entries {
+            return Err(too_many(source, max_entries));
         }
-        Ok(())
-    }
-
-    /// Adds an entry; returns a directory.
-    fn entry(&mut self, place: &HeldPath, kind: FileType, name: &str) -> Result<Option<Directory>> {
-        let mut item = Item {
-            digest: Digest::from_blob_name(name),
-            name: name.to_owned(),
-            kind: ExtraKind::Other,
-            len: 0,
-            content: None,
-        };
-        let mut subdirectory = None;
-        if kind.is_dir() {
-            item.kind = ExtraKind::Directory;
-            let opened = place.directory().below(place.name());
-            subdirectory = Some(opened.context("list", place.path())?);
-        } else if kind.is_file() {
-            item.len = place.look_up().context("read", place.path())?.len;
-            item.kind = ExtraKind::File(DataLocation::File(name.to_owned()));
-        } else if kind.is_symlink() {
-            let target = place.link_target().context("read", place.path())?;
-            item.kind = ExtraKind::Symlink(target.to_string_lossy().into_owned());
-            subdirectory = self.follow(place, &mut item)?;
+        let is_other = entry.depth() == 1 && entry.file_name() != "blobs";
+        if is_other && entry.file_type().is_dir() && !is_docker_archive {
+            walk.skip_current_dir();
         }
-        let added = classify::add(&mut self.inventory, self.source, self.source.path(), item);
-        // What a link in an archive leads to is in the archive or nowhere.
-        added.map_err(
-            |error| match kind.is_symlink() && error.code() == Code::LinkEntry {
-                true => error.with_hint(match self.source.links {
-                    Links::Refuse => Hint::AllowLinks,
-                    Links::Follow => Hint::CorrectLink,
-                }),
-                false => error,
-            },
-        )?;
-        Ok(subdirectory)
-    }
-
-    /// Gives a link the content that it leads to, if it is followed; returns a directory that it leads to.
-    fn follow(&mut self, place: &HeldPath, item: &mut Item) -> Result<Option<Directory>> {
-        if let Some((target, len)) = self.linked_file(item) {
-            self.inventory
-                .links
-                .insert(item.name.clone(), target.clone());
+        let mut item = item(source, &entry)?;
+        if let Some((target, len)) = linked_file(source, &item) {
+            inventory.links.insert(item.name.clone(), target.clone());
             item.kind = ExtraKind::File(DataLocation::File(target));
             item.len = len;
-            return Ok(None);
         }
-        let ExtraKind::Symlink(target) = &item.kind else {
-            return Ok(None);
-        };
-        // Docker archives have links from one layer to another.
-        let is_inside = links::beside(&item.name, target).is_some();
-        if self.source.links == Links::Refuse || is_inside && !links::is_needed_link(item) {
-            return Ok(None);
-        }
-        let found = place.directory().look_up_followed(Path::new(place.name()));
-        let Ok(found) = found else {
-            return Ok(None);
-        };
-        if found.kind.is_dir() {
-            item.kind = ExtraKind::Directory;
-            let opened = place
-                .directory()
-                .below_with(Path::new(place.name()), Links::Follow);
-            return Ok(Some(opened.context("list", place.path())?));
-        }
-        if found.kind.is_file() {
-            self.inventory
-                .links
-                .insert(item.name.clone(), target.clone());
-            item.kind = ExtraKind::File(DataLocation::File(item.name.clone()));
-            item.len = found.len;
-        }
-        Ok(None)
+        classify::add(&mut inventory, source, source.path(), item)?;
     }
+    Ok(inventory)
+}
 
-    /// The file in the directory that a blob or root file leads to, and its length, if it is a symbolic link.
-    fn linked_file(&self, item: &Item) -> Option<(String, u64)> {
-        let ExtraKind::Symlink(target) = &item.kind else {
-            return None;
-        };
-        if !links::is_needed_link(item) {
-            return None;
-        }
-        let mut name = links::beside(&item.name, target)?;
-        for _ in 0..links::MAX_LINKS {
-            // A link on the way to the file is not followed.
-            let place = HeldPath::below(self.root, Path::new(&name)).ok()?;
-            let found = place.look_up().ok()?;
-            if found.kind.is_file() {
-                return Some((name, found.len));
-            }
-            let target = place.link_target().ok()?;
-            name = links::beside(&name, target.to_str()?)?;
-        }
-        None
+fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
+    let relative = entry
+        .path()
+        .strip_prefix(source.path())
+        .unwrap_or(entry.path());
+    let name = relative.to_string_lossy().into_owned();
+    let file_type = entry.file_type();
+    let mut len = 0;
+    let kind = if file_type.is_dir() {
+        ExtraKind::Directory
+    } else if file_type.is_symlink() {
+        let target = std::fs::read_link(entry.path()).context("read", entry.path())?;
+        ExtraKind::Symlink(target.to_string_lossy().into_owned())
+    } else if file_type.is_file() {
+        len = std::fs::symlink_metadata(entry.path())
+            .context("read", entry.path())?
+            .len();
+        ExtraKind::File(DataLocation::File(name.clone()))
+    } else {
+        ExtraKind::Other
+    };
+    Ok(Item {
+        digest: Digest::from_blob_name(&name),
+        name,
+        kind,
+        len,
+        content: None,
+    })
+}
+
+/// The file in the directory that a blob or root file leads to, and its length, if it is a symbolic link.
+fn linked_file(source: &Source, item: &Item) -> Option<(String, u64)> {
+    let ExtraKind::Symlink(target) = &item.kind else {
+        return None;
+    };
+    if !links::is_needed_link(item) {
+        return None;
     }
+    let mut name = links::beside(&item.name, target)?;
+    for _ in 0..links::MAX_LINKS {
+        // A link on the way to the file is not followed.
+        if let Ok(file) = open_beneath(&source.file, &name) {
+            return Some((name, file.metadata().ok()?.len()));
+        }
+        let target = std::fs::read_link(source.path().join(&name)).ok()?;
+        name = links::beside(&name, target.to_str()?)?;
+    }
+    None
 }
 
 fn too_many(source: &Source, max_entries: usize) -> Error {
@@ -175,6 +115,55 @@ fn too_many(source: &Source, max_entries: usize) -> Error {
     .with_path(source.path())
     .with_expected(max_entries)
     .with_hint(Hint::GiveImageDirectory)
+}
+
+fn walk_error(source: &Source, error: walkdir::Error) -> Error {
+    let path = error.path().unwrap_or(source.path()).to_owned();
+    let cause = error
+        .into_io_error()
+        .unwrap_or_else(|| std::io::Error::other("directory loop"));
+    Error::io("list", &path, cause)
+}
+
+/// Opens a file below a directory without following any link, so that a layout that changes while
+/// it is read cannot lead outside.
+pub(super) fn open_beneath(directory: &File, name: &str) -> std::io::Result<File> {
+    // Does not wait on a FIFO that replaced a blob.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    let opened = match openat2(directory, name, flags, Mode::empty(), resolve) {
+        Err(Errno::NOSYS | Errno::PERM) => open_stepwise(directory, name, flags),
+        other => other.map(File::from).map_err(std::io::Error::from),
+    }?;
+    if opened.metadata()?.is_file() {
+        Ok(opened)
+    } else {
+        Err(std::io::Error::other("not a regular file"))
+    }
+}
+
+/// For kernels and sandboxes without `openat2`: one component at a time.
+fn open_stepwise(directory: &File, name: &str, flags: OFlags) -> std::io::Result<File> {
+    let mut current = directory.try_clone()?;
+    let mut parts = Path::new(name).components().peekable();
+    while let Some(part) = parts.next() {
+        let std::path::Component::Normal(part) = part else {
+            return Err(Errno::XDEV.into());
+        };
+        let kind = if parts.peek().is_some() {
+            OFlags::DIRECTORY
+        } else {
+            OFlags::empty()
+        };
+        current = openat(
+            &current,
+            part,
+            flags | kind | OFlags::NOFOLLOW,
+            Mode::empty(),
+        )?
+        .into();
+    }
+    Ok(current)
 }
 
 #[cfg(test)]
@@ -239,10 +228,9 @@ mod tests {
     fn too_many_entries_are_refused() {
         let (dir, _) = layout();
         let source = Source::open(dir.path()).unwrap();
-        let list = |max| list(&source, source.directory.as_ref().unwrap(), max);
         // blobs/, blobs/sha256/, a blob, index.json and ingest/.
-        assert_eq!(list(5).unwrap().entry_count, 5);
-        let error = list(4).unwrap_err();
+        assert_eq!(list(&source, 5).unwrap().entry_count, 5);
+        let error = list(&source, 4).unwrap_err();
         assert_eq!(error.code(), Code::TooManyEntries);
     }
 
@@ -278,21 +266,11 @@ mod tests {
         let source = Source::open(dir.path()).unwrap();
         let error = scan(&source, Strictness::Strict).unwrap_err();
         assert_eq!(error.code(), Code::LinkEntry);
-        assert_eq!(error.hint(), Some(&Hint::AllowLinks));
         // Also when the link appears after the scan.
-        assert!(source.open_file(&digest.blob_name()).is_err());
-        assert!(source.open_file("index.json").is_ok());
-        // Unless the caller allows it.
-        let source = source.follow_links(true);
-        let inventory = scan(&source, Strictness::Strict).unwrap();
-        assert_eq!(
-            source.read_blob(&inventory.blobs[&digest], 10).unwrap(),
-            b"{}"
-        );
-        let target = outside.path().join("secret");
-        assert_eq!(
-            inventory.links[&digest.blob_name()],
-            target.to_str().unwrap()
-        );
+        assert!(open_beneath(&source.file, &digest.blob_name()).is_err());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        assert!(open_stepwise(&source.file, &digest.blob_name(), flags).is_err());
+        assert!(open_stepwise(&source.file, "index.json", flags).is_ok());
+        assert!(open_stepwise(&source.file, "../x", flags).is_err());
     }
 }

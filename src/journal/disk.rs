@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,16 +12,19 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
+use super::format::MAX_LEN;
+use super::stamp::Stamp;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Algorithm, Digest};
-use crate::publish::sync_directory;
+use crate::publish::{PublishOptions, Published, StagedFile, is_at, rename_new, sync_directory};
 
 const SUFFIX: &str = ".ocify-journal";
+/// What follows the name of a journal that cannot be used and is kept.
+const KEPT: &str = ".kept";
+/// How many such journals of one file are kept.
+const MAX_KEPT: usize = 100;
 /// The longest file name, in bytes, that Linux filesystems support.
 const NAME_LEN: usize = 255;
-/// The largest journal, in bytes. Documents are the only data that a rewrite changes, and their size is
-/// limited.
-const MAX_JOURNAL_LEN: u64 = 1 << 30;
 
 /// A file and its journal.
 pub(super) trait Disk {
@@ -30,14 +33,23 @@ pub(super) trait Disk {
     /// The file's length in bytes.
     fn len(&mut self) -> Result<u64>;
     fn read_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()>;
-    /// The journal's contents; `None` if there is no journal.
-    fn read_journal(&mut self) -> Result<Option<Vec<u8>>>;
-    /// Creates an empty journal. It is an error if a journal exists.
+    /// The file's length and times.
+    fn stamp(&mut self) -> Result<Stamp>;
+    /// Whether the path still leads to the file.
+    fn is_named(&mut self) -> Result<bool>;
+    /// The journal's length in bytes; `None` if there is no journal.
+    fn journal_len(&mut self) -> Result<Option<u64>>;
+    fn read_journal_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()>;
+    /// Creates an empty journal without its name.
     fn create_journal(&mut self) -> Result<()>;
     fn write_journal(&mut self, bytes: &[u8]) -> Result<()>;
     fn sync_journal(&mut self) -> Result<()>;
+    /// Gives the journal its name. It is an error if a journal exists.
+    fn name_journal(&mut self) -> Result<()>;
     fn remove_journal(&mut self) -> Result<()>;
-    /// Makes the creation or removal of the journal durable.
+    /// Gives a journal that cannot be used a name that nothing has, and returns its path.
+    fn keep_journal(&mut self) -> Result<PathBuf>;
+    /// Makes the naming or removal of the journal durable.
     fn sync_directory(&mut self) -> Result<()>;
     fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<()>;
     fn set_len(&mut self, len: u64) -> Result<()>;
@@ -55,6 +67,9 @@ pub(super) struct Files<'a> {
     path: &'a Path,
     journal_path: PathBuf,
     directory: PathBuf,
+    /// The journal that a rewrite fills, until it has its name.
+    staged: Option<StagedFile>,
+    /// The journal that recovery reads.
     journal: Option<File>,
 }
 
@@ -69,6 +84,7 @@ impl<'a> Files<'a> {
             path,
             journal_path: directory.join(name),
             directory,
+            staged: None,
             journal: None,
         })
     }
@@ -123,6 +139,32 @@ fn journal_name(name: &OsStr) -> OsString {
     journal
 }
 
+/// The name that a journal is kept under, at the given attempt to find one that nothing has.
+fn kept_name(journal: &OsStr, attempt: usize) -> OsString {
+    let end = match attempt {
+        1 => KEPT.to_owned(),
+        more => format!("{KEPT}-{more}"),
+    };
+    let mut kept = journal.to_owned();
+    if journal.len() + end.len() > NAME_LEN {
+        kept = OsString::from(".");
+        kept.push(Digest::of(Algorithm::Sha256, journal.as_bytes()).hex());
+        kept.push(SUFFIX);
+    }
+    kept.push(end);
+    kept
+}
+
+/// Whether a file of this name is a journal, or one that was kept.
+pub fn is_journal(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    let ends = |name: &[u8]| name.ends_with(SUFFIX.as_bytes());
+    let number = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
+    let end = name.iter().rposition(|byte| !number(byte));
+    let kept = end.and_then(|end| name[..=end].strip_suffix(KEPT.as_bytes()));
+    name.starts_with(b".") && (ends(name) || kept.is_some_and(ends))
+}
+
 /// Whether a file has a journal. `path` is the file's path, or a symbolic link to it if `is_link`.
 ///
 /// # Errors
@@ -151,7 +193,7 @@ pub(super) fn open_journal(path: &Path, file: &File) -> Result<Option<File>> {
     let found = journal.metadata().context("read", path)?;
     let owner = file.metadata().context("read", path)?.uid();
     let trusted = [0, owner, geteuid().as_raw()];
-    if !found.is_file() || !trusted.contains(&found.uid()) || found.len() > MAX_JOURNAL_LEN {
+    if !found.is_file() || !trusted.contains(&found.uid()) || found.len() > MAX_LEN {
         return Err(Error::new(
             Code::ForeignJournal,
             format!(
@@ -181,30 +223,43 @@ impl Disk for Files<'_> {
         read.context("read", self.path)
     }
 
-    fn read_journal(&mut self) -> Result<Option<Vec<u8>>> {
-        let Some(journal) = &mut self.journal else {
+    fn stamp(&mut self) -> Result<Stamp> {
+        let found = self.file.metadata().context("read", self.path)?;
+        Ok(Stamp::of(&found))
+    }
+
+    fn is_named(&mut self) -> Result<bool> {
+        Ok(is_at(self.file, self.path))
+    }
+
+    fn journal_len(&mut self) -> Result<Option<u64>> {
+        let Some(journal) = &self.journal else {
             return Ok(None);
         };
-        let mut bytes = Vec::new();
-        let read = journal.take(MAX_JOURNAL_LEN).read_to_end(&mut bytes);
-        read.context("read", &self.journal_path)?;
-        Ok(Some(bytes))
+        let found = journal.metadata().context("read", &self.journal_path)?;
+        Ok(Some(found.len()))
+    }
+
+    fn read_journal_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()> {
+        match &self.journal {
+            Some(journal) => journal
+                .read_exact_at(buffer, at)
+                .context("read", &self.journal_path),
+            None => Ok(()),
+        }
     }
 
     fn create_journal(&mut self) -> Result<()> {
-        let created = File::options()
-            .write(true)
-            .create_new(true)
-            // It contains bytes of a file that other users may not be allowed to read.
-            .mode(0o600)
-            .open(&self.journal_path);
-        self.journal = Some(created.context("create", &self.journal_path)?);
+        // It contains bytes of a file that other users may not be allowed to read.
+        let created = StagedFile::create_private(&self.journal_path);
+        self.staged = Some(created.context("create", &self.journal_path)?);
         Ok(())
     }
 
     fn write_journal(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.journal {
-            Some(journal) => journal
+        match &self.staged {
+            Some(staged) => staged
+                .file()
                 .write_all(bytes)
                 .context("write", &self.journal_path),
             None => Ok(()),
@@ -212,14 +267,41 @@ impl Disk for Files<'_> {
     }
 
     fn sync_journal(&mut self) -> Result<()> {
-        match &self.journal {
-            Some(journal) => journal.sync_all().context("sync", &self.journal_path),
+        match &self.staged {
+            Some(staged) => staged.file().sync_all().context("sync", &self.journal_path),
             None => Ok(()),
+        }
+    }
+
+    fn name_journal(&mut self) -> Result<()> {
+        let Some(staged) = self.staged.take() else {
+            return Ok(());
+        };
+        match staged.publish(PublishOptions::default())? {
+            Published::Done => Ok(()),
+            Published::Exists | Published::NotEmpty => {
+                Err(io::Error::from(io::ErrorKind::AlreadyExists))
+                    .context("create", &self.journal_path)
+            }
         }
     }
 
     fn remove_journal(&mut self) -> Result<()> {
         fs::remove_file(&self.journal_path).context("remove", &self.journal_path)
+    }
+
+    fn keep_journal(&mut self) -> Result<PathBuf> {
+        let journal = &self.journal_path;
+        let name = journal.file_name().unwrap_or_default();
+        for attempt in 1..=MAX_KEPT {
+            let kept = journal.with_file_name(kept_name(name, attempt));
+            match rename_new(journal, &kept) {
+                Ok(()) => return Ok(kept),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io("rename", journal, error)),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists)).context("rename", journal)
     }
 
     fn sync_directory(&mut self) -> Result<()> {
@@ -259,5 +341,31 @@ mod tests {
         assert_eq!(journal_name(OsStr::new("a.tar")), ".a.tar.ocify-journal");
         let long = journal_name(OsStr::new(&"a".repeat(255)));
         assert_eq!(long.len(), 1 + 64 + SUFFIX.len());
+        for len in 1..=255 {
+            let journal = journal_name(OsStr::new(&"a".repeat(len)));
+            let names = [kept_name(&journal, 1), kept_name(&journal, 100)];
+            assert!(names.iter().all(|name| name.len() <= NAME_LEN), "{len}");
+            assert!(is_journal(&journal) && names.iter().all(|name| is_journal(name)));
+        }
+    }
+
+    #[test]
+    fn journals_are_recognized_by_their_names() {
+        let journal = OsStr::new(".a.tar.ocify-journal");
+        assert_eq!(kept_name(journal, 1), ".a.tar.ocify-journal.kept");
+        assert_eq!(kept_name(journal, 2), ".a.tar.ocify-journal.kept-2");
+        for (name, expected) in [
+            (".a.tar.ocify-journal", true),
+            (".a.tar.ocify-journal.kept", true),
+            (".a.tar.ocify-journal.kept-12", true),
+            ("a.tar.ocify-journal", false),
+            (".a.tar.ocify-journals", false),
+            (".a.tar", false),
+            (".a.kept", false),
+            ("", false),
+            (".7-7", false),
+        ] {
+            assert_eq!(is_journal(OsStr::new(name)), expected, "{name}");
+        }
     }
 }

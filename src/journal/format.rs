@@ -1,18 +1,32 @@
-//! The journal's file format.
+//! The journal's file format, version 2.
 //!
 //! All numbers are 64-bit little-endian. In order:
 //!
-//! - the magic line,
+//! - the magic line, which has the version,
+//! - the journal's length in bytes,
 //! - the file's inode number, old length and new length,
+//! - the SHA-256 hash of everything before it,
 //! - the number of ranges, and for each its offset, length and old bytes,
 //! - the number of witnesses, and for each its offset and length,
 //! - the SHA-256 hash of the witnesses' bytes,
 //! - the SHA-256 hash of everything before it.
+//!
+//! Ranges are not empty, are in order and do not overlap. Version 1 lacks the journal's length and the first
+//! hash.
 
 use sha2::{Digest, Sha256};
 
-const MAGIC: &[u8] = b"ocify undo journal 1\n";
-const HASH_LEN: usize = 32;
+pub(super) const HASH_LEN: usize = 32;
+/// What the magic line of every version begins with.
+pub(super) const MAGIC: &[u8] = b"ocify undo journal ";
+/// The length of a magic line in bytes: a digit and a line feed follow.
+pub(super) const MAGIC_LEN: usize = MAGIC.len() + 2;
+/// The largest journal in bytes. A rewrite that needs a larger one is refused.
+pub(super) const MAX_LEN: u64 = 1 << 30;
+/// The length in bytes of a witness, the unchanged part of the file before an overwritten range.
+pub(super) const WITNESS_LEN: u64 = 512;
+/// The largest number of witnesses.
+pub(super) const MAX_WITNESSES: usize = 16;
 
 /// What is needed to undo a rewrite of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,11 +45,18 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
-        let number = |out: &mut Vec<u8>, value: u64| out.extend(value.to_le_bytes());
+        let mut head = MAGIC.to_vec();
+        head.extend(b"2\n");
+        number(&mut head, self.encoded_len());
         for value in [self.inode, self.old_len, self.new_len] {
-            number(&mut out, value);
+            number(&mut head, value);
         }
+        let hash = Sha256::digest(&head);
+        head.extend(hash);
+        self.encode_body(head)
+    }
+
+    fn encode_body(&self, mut out: Vec<u8>) -> Vec<u8> {
         number(&mut out, self.ranges.len() as u64);
         for (at, bytes) in &self.ranges {
             number(&mut out, *at);
@@ -53,63 +74,24 @@ impl Journal {
         out
     }
 
-    /// Parses a journal. `None` if it is incomplete or corrupt.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Journal> {
-        let (body, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH_LEN)?)?;
-        if Sha256::digest(body)[..] != *hash {
-            return None;
+    pub(super) fn encoded_len(&self) -> u64 {
+        let ranges = self.ranges.iter().map(|(_, bytes)| 16 + bytes.len() as u64);
+        let fixed = MAGIC_LEN + 4 * 8 + HASH_LEN + 2 * 8 + 2 * HASH_LEN;
+        fixed as u64 + ranges.sum::<u64>() + 16 * self.witnesses.len() as u64
+    }
+
+    /// The same in version 1.
+    #[cfg(test)]
+    pub(super) fn encode_version_1(&self) -> Vec<u8> {
+        let mut head = MAGIC.to_vec();
+        head.extend(b"1\n");
+        for value in [self.inode, self.old_len, self.new_len] {
+            number(&mut head, value);
         }
-        let mut rest = body.strip_prefix(MAGIC)?;
-        let mut journal = Journal {
-            inode: number(&mut rest)?,
-            old_len: number(&mut rest)?,
-            new_len: number(&mut rest)?,
-            ..Journal::default()
-        };
-        for _ in 0..number(&mut rest)? {
-            let at = number(&mut rest)?;
-            let len = usize::try_from(number(&mut rest)?).ok()?;
-            let (bytes, after) = rest.split_at_checked(len)?;
-            journal.ranges.push((at, bytes.to_vec()));
-            rest = after;
-        }
-        for _ in 0..number(&mut rest)? {
-            let witness = (number(&mut rest)?, number(&mut rest)?);
-            journal.witnesses.push(witness);
-        }
-        journal.witness_hash = rest.try_into().ok()?;
-        Some(journal)
+        self.encode_body(head)
     }
 }
 
-fn number(rest: &mut &[u8]) -> Option<u64> {
-    let (number, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(u64::from_le_bytes(*number))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn truncated_and_corrupt_journals_are_rejected() {
-        let journal = Journal {
-            inode: 7,
-            old_len: u64::MAX,
-            new_len: 9,
-            ranges: vec![(0, b"old".to_vec()), (1 << 40, Vec::new())],
-            witnesses: vec![(3, 4)],
-            witness_hash: [5; HASH_LEN],
-        };
-        let bytes = journal.encode();
-        assert_eq!(Journal::decode(&bytes), Some(journal));
-        for len in 0..bytes.len() {
-            assert_eq!(Journal::decode(&bytes[..len]), None, "{len} bytes");
-            let mut flipped = bytes.clone();
-            flipped[len] ^= 1;
-            assert_eq!(Journal::decode(&flipped), None, "byte {len}");
-        }
-        assert_eq!(Journal::decode(&vec![0; bytes.len()]), None);
-    }
+fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend(value.to_le_bytes());
 }

@@ -3,14 +3,11 @@
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
-use super::format::Journal;
-use super::{Recovery, unfinished};
-use crate::error::{Code, Error, Hint, Result, show_path};
-
-/// The length in bytes of a witness, the unchanged part of the file before an overwritten range.
-const WITNESS_LEN: u64 = 512;
-/// The largest number of witnesses.
-const MAX_WITNESSES: usize = 16;
+use super::format::{Journal, MAX_LEN, MAX_WITNESSES, WITNESS_LEN};
+use super::stamp::Stamp;
+use super::stored::{self, Found, Header, Version, Witnesses};
+use super::{Recovery, refused, unfinished};
+use crate::error::{Error, Result};
 
 /// Bytes to write at an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,25 +23,37 @@ impl Write {
     }
 }
 
-/// Overwrites parts of the file and sets its length: writes the journal, writes the data, removes the
+/// Overwrites parts of the file and sets its length: writes the journal, names it, writes the data, removes the
 /// journal, and syncs each step before the next begins. `writes` are sorted and do not overlap. Only zeros
-/// may be cut off after the last write, because growing the file restores them.
-pub(super) fn rewrite(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<()> {
+/// may be cut off after the last write, because growing the file restores them. `read` is what the file was
+/// when the writes were computed from it.
+pub(super) fn rewrite(
+    disk: &mut impl Disk,
+    writes: &[Write],
+    new_len: u64,
+    read: &Stamp,
+) -> Result<()> {
+    refuse_changed(disk, read)?;
     let journal = journal(disk, writes, new_len)?;
-    disk.create_journal()?;
-    let written = disk
-        .write_journal(&journal.encode())
-        .and_then(|()| disk.sync_journal())
-        .and_then(|()| disk.sync_directory());
-    if let Err(error) = written {
-        // The file is unchanged. If the journal cannot be removed, recovery finds that the file does not
-        // need it.
-        let _ = disk.remove_journal();
+    create_journal(disk, &journal)?;
+    // Writing the journal took a while.
+    if let Err(error) = refuse_changed(disk, read) {
+        disk.remove_journal()?;
+        disk.sync_directory()?;
         return Err(error);
     }
-    let done = write_all(disk, writes, new_len).and_then(|()| disk.remove_journal());
-    match done {
-        Ok(()) => disk.sync_directory(),
+    let done = match write_all(disk, writes, &journal, read) {
+        Ok(true) => refuse_replaced(disk),
+        Ok(false) => {
+            // The other program's bytes may be there now, so the old ones must not be written over them.
+            let kept = disk.keep_journal()?;
+            disk.sync_directory()?;
+            return Err(refused::mixed(disk.path(), &kept));
+        }
+        Err(error) => Err(error),
+    };
+    match done.and_then(|()| disk.remove_journal()) {
+        Ok(()) => disk.sync_directory().map_err(refused::complete),
         Err(error) => match undo(disk, &journal) {
             Ok(()) => Err(error),
             Err(_) => Err(unfinished(disk.path(), &error.message_with_causes())),
@@ -52,13 +61,78 @@ pub(super) fn rewrite(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> R
     }
 }
 
-fn write_all(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<()> {
+/// Creates the journal without its name, and names it once its bytes are on disk.
+fn create_journal(disk: &mut impl Disk, journal: &Journal) -> Result<()> {
+    disk.create_journal()?;
+    disk.write_journal(&journal.encode())?;
+    disk.sync_journal()?;
+    disk.name_journal()?;
+    disk.sync_directory().inspect_err(|_| {
+        // The file is unchanged. If the journal cannot be removed, recovery restores what is there.
+        let _ = disk.remove_journal();
+    })
+}
+
+/// Writes and syncs everything; false if another program wrote to the file too.
+fn write_all<D: Disk>(
+    disk: &mut D,
+    writes: &[Write],
+    journal: &Journal,
+    read: &Stamp,
+) -> Result<bool> {
+    let mut last = *read;
+    // Other changes than those of the bytes, such as another link to the file, do not matter.
+    let is_ours = |disk: &mut D, last: &Stamp| Ok(disk.stamp()?.has_bytes_of(last));
     // Writes that extend the file come first, because they are the ones that can run out of space.
     for write in writes.iter().rev() {
+        if !is_ours(disk, &last)? {
+            return Ok(false);
+        }
         disk.write_at(&write.bytes, write.at)?;
+        last = disk.stamp()?;
     }
-    disk.set_len(new_len)?;
-    disk.sync()
+    if !is_ours(disk, &last)? {
+        return Ok(false);
+    }
+    disk.set_len(journal.new_len)?;
+    last = disk.stamp()?;
+    disk.sync()?;
+    // A program can set the time back after it wrote.
+    Ok(is_ours(disk, &last)? && is_written(disk, writes, journal)?)
+}
+
+/// Whether the file has the bytes that were written, and still has those that show that it is the same.
+fn is_written(disk: &mut impl Disk, writes: &[Write], journal: &Journal) -> Result<bool> {
+    let new_len = journal.new_len;
+    let mut witnesses = journal.witnesses.iter().copied();
+    if witnesses.all(|(at, len)| at + len <= new_len)
+        && witness_hash(&journal.witnesses, disk)? != journal.witness_hash
+    {
+        return Ok(false);
+    }
+    for write in writes {
+        let len = write.end().min(new_len).saturating_sub(write.at);
+        let found = read(disk, write.at, len)?;
+        if !write.bytes.starts_with(&found) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn refuse_changed(disk: &mut impl Disk, read: &Stamp) -> Result<()> {
+    refuse_replaced(disk)?;
+    match disk.stamp()? == *read {
+        true => Ok(()),
+        false => Err(refused::changed(disk.path())),
+    }
+}
+
+fn refuse_replaced(disk: &mut impl Disk) -> Result<()> {
+    match disk.is_named()? {
+        true => Ok(()),
+        false => Err(refused::replaced(disk.path())),
+    }
 }
 
 /// Restores the file from the journal, and removes the journal. This is idempotent.
@@ -66,7 +140,11 @@ fn undo(disk: &mut impl Disk, journal: &Journal) -> Result<()> {
     for (at, bytes) in &journal.ranges {
         disk.write_at(bytes, *at)?;
     }
-    disk.set_len(journal.old_len)?;
+    finish_undo(disk, journal.old_len)
+}
+
+fn finish_undo(disk: &mut impl Disk, old_len: u64) -> Result<()> {
+    disk.set_len(old_len)?;
     disk.sync()?;
     disk.remove_journal()?;
     disk.sync_directory()
@@ -75,29 +153,45 @@ fn undo(disk: &mut impl Disk, journal: &Journal) -> Result<()> {
 /// Restores the file if it has a journal.
 ///
 /// # Errors
-/// The journal does not belong to the file, or the file cannot be written.
+/// The journal is damaged, does not belong to the file or is of a newer version, or the file cannot be written.
 pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
-    let Some(bytes) = disk.read_journal()? else {
+    let Some(len) = disk.journal_len()? else {
         return Ok(Recovery::Nothing);
     };
-    let Some(journal) = Journal::decode(&bytes) else {
-        disk.remove_journal()?;
-        disk.sync_directory()?;
-        return Ok(Recovery::Removed);
+    let header = match stored::header(disk, len)? {
+        Found::Header(header) => header,
+        other => return broken(disk, other),
     };
-    if !belongs_to(&journal, disk)? {
-        return Err(Error::new(
-            Code::ForeignJournal,
-            format!(
-                "{} has changed since its in-place fix was interrupted, so the journal {} does not apply",
-                show_path(disk.path()),
-                show_path(disk.journal_path())
-            ),
-        ).with_path(disk.path())
-        .with_hint(Hint::RemoveJournal));
+    // The hash in the header proves it, so whatever follows need not be read for another file.
+    if header.version == Version::Two && !may_be_of(&header, disk)? {
+        return Err(foreign(disk, &header)?);
     }
-    undo(disk, &journal)?;
+    let Some(witnesses) = stored::verify(disk, len)? else {
+        return broken(disk, header.version.broken());
+    };
+    if !may_be_of(&header, disk)? || !is_there(&witnesses, disk)? {
+        return Err(foreign(disk, &header)?);
+    }
+    stored::restore(disk, len)?;
+    finish_undo(disk, header.old_len)?;
     Ok(Recovery::Restored)
+}
+
+/// A journal that cannot be used.
+fn broken(disk: &mut impl Disk, found: Found) -> Result<Recovery> {
+    match found {
+        Found::Torn => {
+            disk.remove_journal()?;
+            disk.sync_directory()?;
+            Ok(Recovery::Removed)
+        }
+        Found::Newer(version) => Err(refused::newer(disk.path(), disk.journal_path(), version)),
+        Found::Damaged | Found::Header(_) => {
+            let kept = disk.keep_journal()?;
+            disk.sync_directory()?;
+            Err(refused::damaged(disk.path(), &kept))
+        }
+    }
 }
 
 /// Reads the old bytes of everything that will be overwritten.
@@ -109,6 +203,14 @@ fn journal(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<Journ
         new_len,
         ..Journal::default()
     };
+    let overwritten = writes.iter().map(|write| {
+        let end = write.end().min(old_len);
+        // With its offset and length.
+        end.saturating_sub(write.at) + 16
+    });
+    if journal.encoded_len() + overwritten.sum::<u64>() > MAX_LEN - MAX_WITNESSES as u64 * 16 {
+        return Err(refused::too_large(disk.path()));
+    }
     let mut last_end = 0;
     for write in writes {
         let start = write.at.saturating_sub(WITNESS_LEN).max(last_end);
@@ -124,7 +226,7 @@ fn journal(disk: &mut impl Disk, writes: &[Write], new_len: u64) -> Result<Journ
                 .push((write.at, read(disk, write.at, end - write.at)?));
         }
     }
-    journal.witness_hash = witness_hash(&journal, disk)?;
+    journal.witness_hash = witness_hash(&journal.witnesses, disk)?;
     Ok(journal)
 }
 
@@ -134,27 +236,37 @@ fn read(disk: &mut impl Disk, at: u64, len: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn witness_hash(journal: &Journal, disk: &mut impl Disk) -> Result<[u8; 32]> {
+fn witness_hash(parts: &[(u64, u64)], disk: &mut impl Disk) -> Result<[u8; 32]> {
     let mut hasher = Sha256::new();
-    for (at, len) in &journal.witnesses {
+    for (at, len) in parts {
         hasher.update(read(disk, *at, *len)?);
     }
     Ok(hasher.finalize().into())
 }
 
-/// Whether the file is the one that was being rewritten, whatever the progress of the rewrite.
-fn belongs_to(journal: &Journal, disk: &mut impl Disk) -> Result<bool> {
-    let (shorter, longer) = match journal.old_len <= journal.new_len {
-        true => (journal.old_len, journal.new_len),
-        false => (journal.new_len, journal.old_len),
-    };
+/// Whether the file can be the one that was being rewritten, whatever the progress of the rewrite.
+fn may_be_of(header: &Header, disk: &mut impl Disk) -> Result<bool> {
+    let (old, new) = (header.old_len, header.new_len);
     let len = disk.len()?;
-    let contains_witnesses = journal
-        .witnesses
-        .iter()
-        .all(|(at, count)| at + count <= len);
-    Ok(disk.inode()? == journal.inode
-        && (shorter..=longer).contains(&len)
-        && contains_witnesses
-        && witness_hash(journal, disk)? == journal.witness_hash)
+    Ok(disk.inode()? == header.inode && (old.min(new)..=old.max(new)).contains(&len))
 }
+
+/// Whether the parts that the rewrite did not change are in the file.
+fn is_there(witnesses: &Witnesses, disk: &mut impl Disk) -> Result<bool> {
+    let len = disk.len()?;
+    let mut ends = witnesses.parts.iter().map(|(at, count)| at + count);
+    Ok(ends.all(|end| end <= len) && witness_hash(&witnesses.parts, disk)? == witnesses.hash)
+}
+
+/// The error for a journal that is not the file's.
+fn foreign(disk: &mut impl Disk, header: &Header) -> Result<Error> {
+    let is_same = disk.inode()? == header.inode;
+    let (path, journal) = (disk.path(), disk.journal_path());
+    Ok(match is_same {
+        true => refused::foreign(path, journal),
+        false => refused::copied(path, journal),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,431 +1,13 @@
-//! Simulates power failures at every step, on a model of a disk that loses unsynced data and on real files.
+//! Rewrites and recoveries of real files, also while other programs use them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use super::disk::Disk;
 use super::format::Journal;
-use super::steps::{self, Write, rewrite};
+use super::steps::tests::{Case, FailingDisk, cases};
 use super::*;
-
-/// One rewrite: the bytes before, the writes, and the bytes after.
-struct Case {
-    name: &'static str,
-    old: Vec<u8>,
-    writes: Vec<Write>,
-    new: Vec<u8>,
-}
-
-fn cases() -> Vec<Case> {
-    let bytes = |len: usize, seed: usize| -> Vec<u8> {
-        (0..len)
-            .map(|at| (at * 7 + at / 251 + seed) as u8 | 1)
-            .collect()
-    };
-    let case = |name, old_len: usize, zeros: usize, ranges: &[(usize, usize)], new_len: usize| {
-        let mut old = bytes(old_len, 0);
-        old.resize(old_len + zeros, 0);
-        let mut new = old.clone();
-        let mut writes = Vec::new();
-        for (number, &(at, len)) in ranges.iter().enumerate() {
-            let changed = bytes(len, number + 3);
-            new.resize(new.len().max(at + len), 0);
-            new[at..at + len].copy_from_slice(&changed);
-            writes.push(Write {
-                at: at as u64,
-                bytes: changed,
-            });
-        }
-        new.resize(new_len, 0);
-        Case {
-            name,
-            old,
-            writes,
-            new,
-        }
-    };
-    vec![
-        case("one write", 2000, 100, &[(512, 700)], 2100),
-        case(
-            "three writes and a longer file",
-            3000,
-            100,
-            &[(0, 40), (900, 512), (2800, 900)],
-            3700,
-        ),
-        case(
-            "a shorter file",
-            3000,
-            9000,
-            &[(600, 512), (2500, 500)],
-            3000 + 24,
-        ),
-        case(
-            "truncated within the last write",
-            3000,
-            500,
-            &[(1500, 1500)],
-            2000,
-        ),
-        case("a complete small file", 100, 0, &[(0, 300)], 300),
-        case("only the end", 1000, 5000, &[(900, 100)], 1000),
-    ]
-}
-
-/// A file and its journal in memory. Unsynced changes are kept separately, because a crash can preserve any
-/// subset of them.
-#[derive(Clone, Debug, Default)]
-struct Model {
-    /// The synced contents of the file.
-    file: Vec<u8>,
-    /// Unsynced changes of the file.
-    pending: Vec<Step>,
-    /// Whether the synced directory contains the journal, and the unsynced change of that.
-    has_name: bool,
-    pending_name: Option<bool>,
-    /// The synced and the unsynced contents of the journal.
-    journal: Vec<u8>,
-    pending_journal: Option<Vec<u8>>,
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Write(u64, Vec<u8>),
-    SetLen(u64),
-}
-
-impl Step {
-    fn apply(&self, file: &mut Vec<u8>) {
-        match self {
-            Step::Write(at, bytes) => {
-                let at = *at as usize;
-                file.resize(file.len().max(at + bytes.len()), 0);
-                file[at..at + bytes.len()].copy_from_slice(bytes);
-            }
-            Step::SetLen(len) => file.resize(*len as usize, 0),
-        }
-    }
-}
-
-impl Model {
-    fn now(&self) -> Vec<u8> {
-        let mut file = self.file.clone();
-        self.pending.iter().for_each(|step| step.apply(&mut file));
-        file
-    }
-
-    fn is_named(&self) -> bool {
-        self.pending_name.unwrap_or(self.has_name)
-    }
-
-    /// Every state that a crash can leave: any subset of the unsynced steps, each complete or torn.
-    fn crashes(&self) -> Vec<Model> {
-        let mut files = Vec::new();
-        for kept in 0_u32..1 << self.pending.len() {
-            for torn in 0..=self.pending.len() {
-                let mut file = self.file.clone();
-                for (number, step) in self.pending.iter().enumerate() {
-                    match step {
-                        Step::Write(at, bytes) if number == torn => {
-                            Step::Write(*at, bytes[..bytes.len() / 2].to_vec()).apply(&mut file);
-                        }
-                        _ if kept & 1 << number != 0 => step.apply(&mut file),
-                        _ => {}
-                    }
-                }
-                files.push(file);
-            }
-        }
-        files.sort();
-        files.dedup();
-        let mut journals = vec![self.journal.clone()];
-        if let Some(whole) = &self.pending_journal {
-            // The length and the bytes can reach the disk in either order.
-            journals.extend([whole.clone(), vec![0; whole.len()]]);
-            journals.push(whole[..whole.len() / 2].to_vec());
-        }
-        let mut names = vec![self.has_name];
-        names.extend(self.pending_name);
-        let mut states = Vec::new();
-        for file in files {
-            for journal in &journals {
-                for &has_name in &names {
-                    states.push(Model {
-                        file: file.clone(),
-                        has_name,
-                        journal: journal.clone(),
-                        ..Model::default()
-                    });
-                }
-            }
-        }
-        states
-    }
-}
-
-impl Disk for Model {
-    fn inode(&mut self) -> Result<u64> {
-        Ok(1)
-    }
-    fn len(&mut self) -> Result<u64> {
-        Ok(self.now().len() as u64)
-    }
-    fn read_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()> {
-        let file = self.now();
-        buffer.copy_from_slice(&file[at as usize..at as usize + buffer.len()]);
-        Ok(())
-    }
-    fn read_journal(&mut self) -> Result<Option<Vec<u8>>> {
-        let bytes = self.pending_journal.as_ref().unwrap_or(&self.journal);
-        Ok(self.is_named().then(|| bytes.clone()))
-    }
-    fn create_journal(&mut self) -> Result<()> {
-        assert!(!self.is_named(), "the journal exists");
-        self.pending_name = Some(true);
-        self.journal.clear();
-        self.pending_journal = None;
-        Ok(())
-    }
-    fn write_journal(&mut self, bytes: &[u8]) -> Result<()> {
-        self.pending_journal = Some(bytes.to_vec());
-        Ok(())
-    }
-    fn sync_journal(&mut self) -> Result<()> {
-        self.journal = self.pending_journal.take().unwrap();
-        Ok(())
-    }
-    fn remove_journal(&mut self) -> Result<()> {
-        assert!(self.is_named(), "there is no journal");
-        self.pending_name = Some(false);
-        Ok(())
-    }
-    fn sync_directory(&mut self) -> Result<()> {
-        self.has_name = self.is_named();
-        self.pending_name = None;
-        Ok(())
-    }
-    fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<()> {
-        self.pending.push(Step::Write(at, bytes.to_vec()));
-        Ok(())
-    }
-    fn set_len(&mut self, len: u64) -> Result<()> {
-        self.pending.push(Step::SetLen(len));
-        Ok(())
-    }
-    fn sync(&mut self) -> Result<()> {
-        self.file = self.now();
-        self.pending.clear();
-        Ok(())
-    }
-    fn path(&self) -> &Path {
-        Path::new("model")
-    }
-    fn journal_path(&self) -> &Path {
-        Path::new("journal")
-    }
-}
-
-/// A disk that fails at one step.
-struct FailingDisk<D> {
-    disk: D,
-    /// The number of steps before the failure.
-    left: usize,
-    /// Whether all later steps fail too, as after a power failure.
-    is_final: bool,
-    /// How many quarters of its data the failing step writes.
-    quarters: usize,
-    has_failed: bool,
-}
-
-impl<D: Disk> FailingDisk<D> {
-    fn power_failure(disk: D, left: usize, quarters: usize) -> Self {
-        FailingDisk {
-            disk,
-            left,
-            is_final: true,
-            quarters,
-            has_failed: false,
-        }
-    }
-
-    fn step(&mut self) -> Result<()> {
-        let error = || {
-            Error::io(
-                "use",
-                Path::new("the disk"),
-                io::ErrorKind::StorageFull.into(),
-            )
-        };
-        if self.has_failed && self.is_final {
-            return Err(error());
-        }
-        match self.left.checked_sub(1) {
-            Some(left) => self.left = left,
-            None if self.has_failed => {}
-            None => {
-                self.has_failed = true;
-                return Err(error());
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<D: Disk> Disk for FailingDisk<D> {
-    fn inode(&mut self) -> Result<u64> {
-        self.disk.inode()
-    }
-    fn len(&mut self) -> Result<u64> {
-        self.disk.len()
-    }
-    fn read_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()> {
-        self.disk.read_at(buffer, at)
-    }
-    fn read_journal(&mut self) -> Result<Option<Vec<u8>>> {
-        self.disk.read_journal()
-    }
-    fn create_journal(&mut self) -> Result<()> {
-        self.step().and_then(|()| self.disk.create_journal())
-    }
-    fn write_journal(&mut self, bytes: &[u8]) -> Result<()> {
-        let had_failed = self.has_failed;
-        self.step().inspect_err(|_| {
-            if !had_failed {
-                let part = bytes.len() * self.quarters / 4;
-                self.disk.write_journal(&bytes[..part]).unwrap();
-            }
-        })?;
-        self.disk.write_journal(bytes)
-    }
-    fn sync_journal(&mut self) -> Result<()> {
-        self.step().and_then(|()| self.disk.sync_journal())
-    }
-    fn remove_journal(&mut self) -> Result<()> {
-        self.step().and_then(|()| self.disk.remove_journal())
-    }
-    fn sync_directory(&mut self) -> Result<()> {
-        self.step().and_then(|()| self.disk.sync_directory())
-    }
-    fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<()> {
-        let had_failed = self.has_failed;
-        self.step().inspect_err(|_| {
-            if !had_failed {
-                let part = bytes.len() * self.quarters / 4;
-                self.disk.write_at(&bytes[..part], at).unwrap();
-            }
-        })?;
-        self.disk.write_at(bytes, at)
-    }
-    fn set_len(&mut self, len: u64) -> Result<()> {
-        self.step().and_then(|()| self.disk.set_len(len))
-    }
-    fn sync(&mut self) -> Result<()> {
-        self.step().and_then(|()| self.disk.sync())
-    }
-    fn path(&self) -> &Path {
-        self.disk.path()
-    }
-    fn journal_path(&self) -> &Path {
-        self.disk.journal_path()
-    }
-}
-
-impl Case {
-    fn model(&self) -> Model {
-        Model {
-            file: self.old.clone(),
-            ..Model::default()
-        }
-    }
-
-    fn new_len(&self) -> u64 {
-        self.new.len() as u64
-    }
-
-    /// The number of steps of a complete rewrite.
-    fn steps(&self) -> usize {
-        let mut disk = FailingDisk::power_failure(self.model(), usize::MAX, 0);
-        rewrite(&mut disk, &self.writes, self.new_len()).unwrap();
-        assert_eq!(disk.disk.now(), self.new, "{}", self.name);
-        usize::MAX - disk.left
-    }
-
-    #[track_caller]
-    fn check(&self, found: &[u8], when: &str) {
-        assert!(
-            found == self.old || found == self.new,
-            "{}, {when}: neither the old file nor the new one",
-            self.name
-        );
-    }
-}
-
-#[test]
-fn a_power_failure_at_any_step_leaves_the_old_or_the_new_file() {
-    for case in cases() {
-        let steps = case.steps();
-        // Create, write and sync the journal; sync the directory; the writes; set the length; sync the file;
-        // remove the journal; sync the directory.
-        assert_eq!(steps, 8 + case.writes.len(), "{}", case.name);
-        let mut states = 0;
-        for left in 0..=steps {
-            for quarters in [0, 1, 3] {
-                let mut disk = FailingDisk::power_failure(case.model(), left, quarters);
-                let result = rewrite(&mut disk, &case.writes, case.new_len());
-                assert_eq!(result.is_ok(), left == steps, "{}, {left}", case.name);
-                for crashed in disk.disk.crashes() {
-                    states += 1;
-                    let when = format!("power failure after {left} steps");
-                    let mut recovered = crashed.clone();
-                    steps::recover(&mut recovered).unwrap();
-                    case.check(&recovered.now(), &when);
-                    assert!(!recovered.is_named(), "{}, {when}", case.name);
-                    if result.is_ok() {
-                        assert_eq!(recovered.now(), case.new, "{}, {when}", case.name);
-                    }
-                    fail_during_recovery(&case, &crashed, &when);
-                }
-            }
-        }
-        assert!(states > 90, "{}: {states}", case.name);
-    }
-}
-
-/// The power fails again, at every step of the recovery.
-fn fail_during_recovery(case: &Case, crashed: &Model, when: &str) {
-    for left in 0.. {
-        let mut disk = FailingDisk::power_failure(crashed.clone(), left, 2);
-        let is_done = steps::recover(&mut disk).is_ok();
-        for mut crashed in disk.disk.crashes() {
-            steps::recover(&mut crashed).unwrap();
-            case.check(&crashed.now(), &format!("{when}, and {left} steps later"));
-        }
-        if is_done {
-            return;
-        }
-    }
-}
-
-#[test]
-fn a_rewrite_with_a_failing_step_is_undone() {
-    for case in cases() {
-        let steps = case.steps();
-        for left in 0..steps {
-            let mut disk = FailingDisk {
-                is_final: false,
-                ..FailingDisk::power_failure(case.model(), left, 2)
-            };
-            rewrite(&mut disk, &case.writes, case.new_len()).unwrap_err();
-            // If only the last sync fails, the rewrite is complete and is not undone.
-            let expected = if left == steps - 1 {
-                &case.new
-            } else {
-                &case.old
-            };
-            assert!(disk.disk.now() == *expected, "{}, {left}", case.name);
-            assert!(!disk.disk.is_named(), "{}, {left}", case.name);
-        }
-    }
-}
 
 /// Replaces a file with another. The second argument is the file's old contents.
 type Replace = fn(&Real, &[u8]);
@@ -453,9 +35,19 @@ impl Real {
     fn rewrite_until(&self, case: &Case, left: usize, quarters: usize) -> bool {
         let file = open_writable(&self.path()).unwrap();
         let path = self.path();
-        let mut disk =
-            FailingDisk::power_failure(Files::new(&file, &path).unwrap(), left, quarters);
-        rewrite(&mut disk, &case.writes, case.new_len()).is_ok()
+        let files = Files::new(&file, &path).unwrap();
+        let mut disk = FailingDisk::power_failure(files, left, quarters);
+        case.rewrite(&mut disk).is_ok()
+    }
+
+    /// The names in the directory, sorted.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
     }
 }
 
@@ -474,11 +66,11 @@ fn real_files_are_restored_after_any_step() {
                 let code = opened.err().map(|error| error.code());
                 assert_eq!(code, has_journal.then_some(Code::UnfinishedFix));
                 let found = recover(&real.path()).unwrap();
-                let is_whole = left > 1 || quarters == 4;
+                // It gets its name when it is complete.
+                assert_eq!(has_journal, (4..steps - 1).contains(&left));
                 let expected = match has_journal {
                     false => Recovery::Nothing,
-                    true if is_whole => Recovery::Restored,
-                    true => Recovery::Removed,
+                    true => Recovery::Restored,
                 };
                 assert_eq!(found, expected, "{}, {left}, {quarters}", case.name);
                 let bytes = fs::read(real.path()).unwrap();
@@ -521,11 +113,17 @@ fn a_replaced_file_is_left_unchanged() {
     ];
     for (name, replace) in replace {
         let real = Real::new(&case.old);
-        assert!(!real.rewrite_until(case, 6, 2));
+        assert!(!real.rewrite_until(case, 7, 2));
         replace(&real, &case.old);
         let before = fs::read(real.path()).unwrap();
         let error = recover(&real.path()).unwrap_err();
         assert_eq!(error.code(), Code::ForeignJournal, "{name}");
+        // The other one may be a copy.
+        let hint = match name {
+            "another file with the same name" => Hint::RecoverOriginal,
+            _ => Hint::RemoveJournal,
+        };
+        assert_eq!(error.hint(), Some(&hint), "{name}");
         assert_eq!(fs::read(real.path()).unwrap(), before, "{name}");
         assert!(real.journal().exists(), "{name}");
     }
@@ -557,7 +155,7 @@ fn untrusted_journals_are_refused() {
 fn a_running_rewrite_is_not_disturbed() {
     let case = &cases()[0];
     let real = Real::new(&case.old);
-    assert!(!real.rewrite_until(case, 5, 0));
+    assert!(!real.rewrite_until(case, 6, 0));
     let locked = open_writable(&real.path()).unwrap();
     exclusive(&locked, &real.path()).unwrap();
     for error in [
@@ -586,7 +184,280 @@ fn a_link_and_its_target_share_a_journal() {
     let elsewhere = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link");
     std::os::unix::fs::symlink(real.path(), &link).unwrap();
-    assert!(!real.rewrite_until(case, 6, 0));
+    assert!(!real.rewrite_until(case, 7, 0));
     assert_eq!(recover(&link).unwrap(), Recovery::Restored);
     assert_eq!(fs::read(real.path()).unwrap(), case.old);
+}
+
+#[test]
+fn a_damaged_journal_is_kept_beside_earlier_ones() {
+    let case = &cases()[1];
+    for number in 1..4 {
+        let real = Real::new(&case.old);
+        for earlier in 1..number {
+            let end = if earlier == 1 {
+                String::new()
+            } else {
+                format!("-{earlier}")
+            };
+            let path = real
+                .dir
+                .path()
+                .join(format!(".a.tar.ocify-journal.kept{end}"));
+            fs::write(path, "earlier").unwrap();
+        }
+        assert!(!real.rewrite_until(case, 7, 2));
+        let before = fs::read(real.path()).unwrap();
+        let mut journal = fs::read(real.journal()).unwrap();
+        let middle = journal.len() / 2;
+        journal[middle] ^= 1;
+        fs::write(real.journal(), &journal).unwrap();
+        let error = recover(&real.path()).unwrap_err();
+        assert_eq!(error.code(), Code::DamagedJournal);
+        let kept = match number {
+            1 => ".a.tar.ocify-journal.kept".to_owned(),
+            _ => format!(".a.tar.ocify-journal.kept-{number}"),
+        };
+        assert!(error.to_string().contains(&kept), "{error}");
+        assert_eq!(fs::read(real.path()).unwrap(), before);
+        assert_eq!(fs::read(real.dir.path().join(kept)).unwrap(), journal);
+        assert_eq!(real.names().len(), 1 + number);
+        assert_eq!(recover(&real.path()).unwrap(), Recovery::Nothing);
+    }
+}
+
+/// A sparse file of the longest journal is refused at once, whatever is in it.
+#[test]
+fn a_long_hostile_journal_costs_nothing() {
+    let case = &cases()[0];
+    let real = Real::new(&case.old);
+    for beginning in [
+        &b""[..],
+        b"ocify undo journal 2\n",
+        &Journal::default().encode(),
+        b"ocify undo journal 1\n",
+        &Journal::default().encode_version_1(),
+    ] {
+        fs::write(real.journal(), beginning).unwrap();
+        let journal = File::options().write(true).open(real.journal()).unwrap();
+        journal.set_len(1 << 30).unwrap();
+        let started = std::time::Instant::now();
+        match recover(&real.path()) {
+            Ok(recovery) => assert_eq!(recovery, Recovery::Removed),
+            Err(error) => assert_eq!(error.code(), Code::DamagedJournal, "{error}"),
+        }
+        assert!(started.elapsed() < Duration::from_millis(500));
+        assert_eq!(fs::read(real.path()).unwrap(), case.old);
+        journal.set_len((1 << 30) + 1).unwrap();
+        for name in real.names() {
+            if name != "a.tar" {
+                fs::remove_file(real.dir.path().join(name)).unwrap();
+            }
+        }
+    }
+    File::create(real.journal())
+        .unwrap()
+        .set_len((1 << 30) + 1)
+        .unwrap();
+    let error = recover(&real.path()).unwrap_err();
+    assert_eq!(error.code(), Code::ForeignJournal);
+    assert_eq!(error.hint(), Some(&Hint::InspectJournal));
+}
+
+/// What another program does to the file.
+type Interfere = fn(&Real, &Case);
+
+/// A disk on which another program does something before one step.
+struct Interfering<'a, D> {
+    disk: D,
+    left: usize,
+    interfere: Option<Box<dyn FnOnce() + 'a>>,
+}
+
+impl<D> Interfering<'_, D> {
+    fn step(&mut self) -> &mut D {
+        if self.left == 0
+            && let Some(interfere) = self.interfere.take()
+        {
+            // Filesystems keep times only so finely.
+            thread::sleep(Duration::from_millis(15));
+            interfere();
+            thread::sleep(Duration::from_millis(15));
+        }
+        self.left = self.left.saturating_sub(1);
+        &mut self.disk
+    }
+}
+
+impl<D: Disk> Disk for Interfering<'_, D> {
+    fn inode(&mut self) -> Result<u64> {
+        self.disk.inode()
+    }
+    fn len(&mut self) -> Result<u64> {
+        self.disk.len()
+    }
+    fn read_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()> {
+        self.disk.read_at(buffer, at)
+    }
+    fn stamp(&mut self) -> Result<Stamp> {
+        self.disk.stamp()
+    }
+    fn is_named(&mut self) -> Result<bool> {
+        self.disk.is_named()
+    }
+    fn journal_len(&mut self) -> Result<Option<u64>> {
+        self.disk.journal_len()
+    }
+    fn read_journal_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()> {
+        self.disk.read_journal_at(buffer, at)
+    }
+    fn create_journal(&mut self) -> Result<()> {
+        self.step().create_journal()
+    }
+    fn write_journal(&mut self, bytes: &[u8]) -> Result<()> {
+        self.step().write_journal(bytes)
+    }
+    fn sync_journal(&mut self) -> Result<()> {
+        self.step().sync_journal()
+    }
+    fn name_journal(&mut self) -> Result<()> {
+        self.step().name_journal()
+    }
+    fn remove_journal(&mut self) -> Result<()> {
+        self.step().remove_journal()
+    }
+    fn keep_journal(&mut self) -> Result<PathBuf> {
+        self.step().keep_journal()
+    }
+    fn sync_directory(&mut self) -> Result<()> {
+        self.step().sync_directory()
+    }
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<()> {
+        self.step().write_at(bytes, at)
+    }
+    fn set_len(&mut self, len: u64) -> Result<()> {
+        self.step().set_len(len)
+    }
+    fn sync(&mut self) -> Result<()> {
+        self.step().sync()
+    }
+    fn path(&self) -> &Path {
+        self.disk.path()
+    }
+    fn journal_path(&self) -> &Path {
+        self.disk.journal_path()
+    }
+}
+
+/// Another program interferes right before each step of a rewrite; which of that cannot be seen.
+fn interfere(
+    case: &Case,
+    is_unseen: &dyn Fn(usize) -> bool,
+    action: Interfere,
+    check: &dyn Fn(&Real, usize),
+) {
+    let steps = case.steps();
+    for left in 0..steps {
+        let real = Real::new(&case.old);
+        let path = real.path();
+        let file = open_writable(&path).unwrap();
+        let mut disk = Interfering {
+            disk: Files::new(&file, &path).unwrap(),
+            left,
+            interfere: Some(Box::new(|| action(&real, case))),
+        };
+        let result = case.rewrite(&mut disk);
+        assert!(disk.interfere.is_none(), "it did not come to step {left}");
+        assert_eq!(result.is_ok(), is_unseen(left), "step {left}: {result:?}");
+        if let Err(error) = result {
+            assert_eq!(error.code(), Code::SourceChanged, "step {left}: {error}");
+            assert_eq!(error.path(), Some(&*path));
+            check(&real, left);
+        }
+        assert!(!real.journal().exists(), "step {left}");
+    }
+}
+
+#[test]
+fn a_file_that_is_replaced_at_any_step_is_not_changed() {
+    let case = &cases()[1];
+    let replace: Interfere = |real, _| {
+        fs::hard_link(real.path(), real.dir.path().join("old.tar")).unwrap();
+        let new = real.dir.path().join("new");
+        fs::write(&new, "another file").unwrap();
+        fs::rename(new, real.path()).unwrap();
+    };
+    let removed: Interfere = |real, _| {
+        fs::rename(real.path(), real.dir.path().join("old.tar")).unwrap();
+    };
+    // Once its journal is removed, a rewrite is over.
+    let unseen = |step| step >= case.steps() - 2;
+    interfere(case, &unseen, replace, &|real, step| {
+        assert_eq!(
+            fs::read(real.path()).unwrap(),
+            b"another file",
+            "step {step}"
+        );
+        let old = fs::read(real.dir.path().join("old.tar")).unwrap();
+        assert_eq!(old, case.old, "step {step}");
+    });
+    interfere(case, &unseen, removed, &|real, step| {
+        let old = fs::read(real.dir.path().join("old.tar")).unwrap();
+        assert_eq!(old, case.old, "step {step}");
+        assert_eq!(real.names(), ["old.tar"], "step {step}");
+    });
+}
+
+#[test]
+fn a_file_that_is_written_at_any_step_is_an_error() {
+    let case = &cases()[1];
+    let unseen = |step| step >= case.steps() - 2;
+    let before_writes = 5;
+    // Of the same length, and with the time of the last write set back.
+    let rewrite: Interfere = |real, case| {
+        let file = File::options().write(true).open(real.path()).unwrap();
+        let before = file.metadata().unwrap().modified().unwrap();
+        let len = file.metadata().unwrap().len().min(case.old.len() as u64);
+        std::os::unix::fs::FileExt::write_all_at(&file, &vec![b'x'; len as usize], 0).unwrap();
+        file.set_modified(before).unwrap();
+    };
+    interfere(case, &unseen, rewrite, &|real, step| {
+        let found = fs::read(real.path()).unwrap();
+        if step < before_writes {
+            assert_eq!(found, vec![b'x'; case.old.len()], "step {step}");
+        }
+        // What the other program wrote is never overwritten by an undo.
+        assert_eq!(found[500], b'x', "step {step}");
+        let is_kept = real
+            .names()
+            .contains(&".a.tar.ocify-journal.kept".to_owned());
+        assert_eq!(is_kept, step >= before_writes, "step {step}");
+    });
+    // Between the last look at the file and a write that replaces or cuts it off, nobody sees it.
+    let unseen = |step| (5..=8).contains(&step) || step >= case.steps() - 2;
+    let append: Interfere = |real, _| {
+        let mut file = File::options().append(true).open(real.path()).unwrap();
+        io::Write::write_all(&mut file, b"more").unwrap();
+    };
+    interfere(case, &unseen, append, &|real, step| {
+        let found = fs::read(real.path()).unwrap();
+        let expected = if step < before_writes {
+            &case.old
+        } else {
+            &case.new
+        };
+        assert_eq!(found, [&expected[..], b"more"].concat(), "step {step}");
+    });
+}
+
+/// What does not concern the bytes of a file does not matter once ocify writes to it.
+#[test]
+fn a_link_or_other_permissions_are_not_a_change_of_the_bytes() {
+    let case = &cases()[1];
+    let link: Interfere = |real, _| {
+        fs::hard_link(real.path(), real.dir.path().join("link.tar")).unwrap();
+    };
+    interfere(case, &|step| step >= 5, link, &|real, step| {
+        assert_eq!(fs::read(real.path()).unwrap(), case.old, "step {step}");
+    });
 }

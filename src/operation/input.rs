@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::beneath::{Directory, HeldPath, InputPath};
 use crate::error::{Code, IoContext, Result};
 use crate::input::Source;
 
@@ -19,7 +18,7 @@ pub struct Input {
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// A file or directory that is opened when the operation begins.
-    Path(InputPath),
+    Path(PathBuf),
     /// A file or directory that is open already.
     Source(Source),
     /// Something that can be read once.
@@ -57,26 +56,7 @@ impl Input {
     /// An archive or image layout directory that is opened when the operation begins.
     pub fn path(path: impl Into<PathBuf>) -> Input {
         Input {
-            kind: Kind::Path(InputPath::Named(path.into())),
-        }
-    }
-
-    /// An archive or image layout directory below a directory that is held open. It is opened when the operation begins.
-    /// No symbolic link below the directory is followed, whatever others do there in the meantime.
-    ///
-    /// # Errors
-    /// The path leads out of the directory, or the directory that it ends in cannot be opened.
-    pub fn beneath(directory: &Directory, path: impl AsRef<Path>) -> Result<Input> {
-        let path = path.as_ref();
-        let place = HeldPath::below(directory, path).context("open", directory.join(path))?;
-        Ok(Self::at(InputPath::Held(place)))
-    }
-
-    /// An archive or image layout directory that is opened when the operation begins.
-    #[doc(hidden)]
-    pub fn at(path: InputPath) -> Input {
-        Input {
-            kind: Kind::Path(path),
+            kind: Kind::Path(path.into()),
         }
     }
 

@@ -85,6 +85,12 @@ pub enum Notice<'a> {
         /// What was found; not [`Recovery::Nothing`].
         recovery: Recovery,
     },
+    /// The filesystem has no locks, so nothing keeps other processes away from an input that is fixed in place.
+    #[non_exhaustive]
+    Unlocked {
+        /// The input.
+        path: &'a Path,
+    },
     /// A stream cannot be processed in one pass, and is kept in a temporary file first.
     #[non_exhaustive]
     Spooled {

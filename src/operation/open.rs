@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Notice, Observer, SpoolReason, Stage};
-use crate::beneath::{Directory, InputPath};
 use crate::codec::Limits;
-use crate::error::{Code, IoContext, Result};
+use crate::error::{Code, Result};
 use crate::graph::{Graph, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan_with};
 use crate::inventory::Strictness;
@@ -25,41 +24,33 @@ pub(crate) struct Opener<'a> {
     /// How many threads work.
     pub(crate) jobs: Jobs,
     pub(crate) observer: &'a dyn Observer,
-    /// Whether symbolic links in a layout are followed wherever they lead.
-    pub(crate) follows_links: bool,
 }
 
 impl Opener<'_> {
     /// The file or directory at a path.
-    pub(crate) fn open(&self, path: &InputPath) -> Result<Source> {
-        let opened = match Source::open_at(path) {
+    pub(crate) fn open(&self, path: &Path) -> Result<Source> {
+        match Source::open(path) {
             Err(error) if error.code() == Code::UnfinishedFix && self.recovers => {
                 self.recover(path)?;
-                Source::open_at(path)
+                Source::open(path)
             }
             other => other,
-        };
-        Ok(self.with_links(opened?))
-    }
-
-    /// The source, in which links are followed if they are to be.
-    pub(crate) fn with_links(&self, source: Source) -> Source {
-        match self.follows_links {
-            true => source.follow_links(true),
-            false => source,
         }
     }
 
     /// The archive at a path, to be rewritten there.
-    pub(crate) fn open_in_place(&self, path: &InputPath) -> Result<Source> {
+    pub(crate) fn open_in_place(&self, path: &Path) -> Result<Source> {
         if self.recovers {
             self.recover(path)?;
         }
-        Source::open_in_place(&path.path())
+        let source = Source::open_in_place(path)?;
+        if source.lacks_lock() {
+            self.observer.notice(&Notice::Unlocked { path });
+        }
+        Ok(source)
     }
 
-    fn recover(&self, path: &InputPath) -> Result<()> {
-        let path = &path.path();
+    fn recover(&self, path: &Path) -> Result<()> {
         let recovery = recover(path)?;
         if recovery != Recovery::Nothing {
             self.observer.notice(&Notice::Recovered { path, recovery });
@@ -71,12 +62,6 @@ impl Opener<'_> {
     pub(crate) fn spool_directory(&self) -> PathBuf {
         self.spool_directory
             .map_or_else(std::env::temp_dir, Path::to_owned)
-    }
-
-    /// The same, held open.
-    pub(crate) fn held_spool_directory(&self) -> Result<Directory> {
-        let path = self.spool_directory();
-        Directory::open(&path).context("open", path)
     }
 
     /// The source itself, or the archive that it is compressed from.

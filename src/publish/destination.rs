@@ -66,6 +66,15 @@ impl Destination {
     }
 }
 
+/// Whether a path is a link to a file that a process has open, such as `/dev/stdin` or `/proc/self/fd/3`, or
+/// leads to such a link.
+///
+/// # Errors
+/// The path cannot be looked up, or leads to a directory or a block device.
+pub fn is_open_file(path: &Path) -> io::Result<bool> {
+    Ok(matches!(Destination::of(path)?, Destination::OpenFile))
+}
+
 /// The directory of a path, which is `.` for a name alone.
 pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -139,6 +148,7 @@ mod tests {
         for path in [&link, Path::new("/proc/self/fd/2")] {
             let found = Destination::of(path);
             assert!(matches!(found, Ok(Destination::OpenFile)), "{path:?}");
+            assert!(is_open_file(path).unwrap());
         }
     }
 }

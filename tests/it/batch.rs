@@ -236,7 +236,7 @@ fn bad_inputs_are_reported_and_do_not_stop_the_batch() {
             .find(|line| line.starts_with(&format!("| `{class}` ")))
             .unwrap();
         for code in row.split('`').skip(3).step_by(2) {
-            // Of options, of streams and of directories.
+            // Of options, of streams, of directories and of journals.
             let is_of_others = [
                 "platform-not-found",
                 "image-not-found",
@@ -244,6 +244,7 @@ fn bad_inputs_are_reported_and_do_not_stop_the_batch() {
                 "compressed-archive",
                 "needs-file",
                 "too-many-entries",
+                "damaged-journal",
             ]
             .contains(&code);
             assert!(

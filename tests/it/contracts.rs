@@ -222,3 +222,29 @@ fn an_output_under_its_name_is_complete() {
         }
     }
 }
+
+/// What SECURITY.md promises is tested: every test that it names exists.
+#[test]
+fn every_test_that_a_promise_names_exists() {
+    let promises = text("SECURITY.md");
+    let is_name = |word: &&str| {
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        word.matches('_').count() >= 2 && word.chars().all(is_plain)
+    };
+    let named: Vec<&str> = promises
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_name)
+        .collect();
+    assert!(named.len() >= 10, "{named:?}");
+    let sources: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| tree(&repository(folder)))
+        .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|(_, bytes)| String::from_utf8(bytes).unwrap())
+        .collect();
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}(")), "no test {name}");
+    }
+}

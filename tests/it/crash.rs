@@ -1,7 +1,10 @@
-//! SIGKILL at any moment of an in-place fix: the next command restores the file.
+//! SIGKILL at any moment of an in-place fix, and of its recovery: the next command restores the file.
 //!
-//! The loss of unsynced writes is tested at the level of system calls, in `src/journal/tests.rs`.
+//! The loss of unsynced writes is tested at the level of system calls, in `src/journal/steps/tests.rs`.
+//!
+//! `OCIFY_KILLS=COUNT` kills more runs.
 
+use std::env;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -18,11 +21,12 @@ use crate::common::placed::fix;
 use crate::common::random::Random;
 use crate::common::runner::{Sandbox, run};
 
-/// How many runs must be killed, and how many of them while the file was neither old nor new.
+/// How many runs must be killed by default, and of how many one must be killed while the file is neither old nor
+/// new.
 const KILLED: usize = 120;
-const TORN: usize = 12;
-/// If this many runs are not enough, the test fails, because it does not test what it should.
-const MOST: usize = 1500;
+const TORN_OF: usize = 10;
+/// If this many times as many runs are not enough, the test fails, because it does not test what it should.
+const MOST: usize = 12;
 const THREADS: usize = 2;
 
 /// An archive of many manifests, so that rewriting it takes a while.
@@ -58,18 +62,22 @@ struct Campaign {
     new: Vec<u8>,
     /// How long a complete run takes.
     time: Duration,
+    /// How many runs must be killed.
+    wanted: usize,
     runs: AtomicUsize,
     killed: AtomicUsize,
     torn: AtomicUsize,
+    /// How many recoveries were killed.
+    recoveries: AtomicUsize,
 }
 
 const JOURNAL: &str = ".in.tar.ocify-journal";
 
 impl Campaign {
     fn is_open(&self) -> bool {
-        let is_short = self.killed.load(Ordering::Relaxed) < KILLED
-            || self.torn.load(Ordering::Relaxed) < TORN;
-        is_short && self.runs.fetch_add(1, Ordering::Relaxed) < MOST
+        let is_short = self.killed.load(Ordering::Relaxed) < self.wanted
+            || self.torn.load(Ordering::Relaxed) < self.wanted / TORN_OF;
+        is_short && self.runs.fetch_add(1, Ordering::Relaxed) < MOST * self.wanted
     }
 
     /// Starts a fix and kills it; whether it was killed before its end.
@@ -101,8 +109,21 @@ impl Campaign {
         child.wait().unwrap().signal() == Some(9)
     }
 
+    /// Starts a recovery and kills it.
+    fn kill_recovery(&self, sandbox: &Sandbox, random: &mut Random) {
+        let mut command = sandbox.command();
+        command.args(["fix", "--recover", "in.tar"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        thread::sleep(random.below(self.time / 2));
+        child.kill().unwrap();
+        if child.wait().unwrap().signal() == Some(9) {
+            self.recoveries.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The next command restores the file, whatever command it is.
-    fn recover(&self, sandbox: &Sandbox, number: usize) {
+    fn recover(&self, sandbox: &Sandbox, number: usize, random: &mut Random) {
         let had_journal = sandbox.path(JOURNAL).exists();
         let found = sandbox.read("in.tar");
         let is_torn = found != self.old && found != self.new;
@@ -111,6 +132,11 @@ impl Campaign {
             "run {number}: torn without a journal"
         );
         self.torn.fetch_add(usize::from(is_torn), Ordering::Relaxed);
+        for _ in 0..number / 4 % 3 {
+            self.kill_recovery(sandbox, random);
+        }
+        let had_journal = sandbox.path(JOURNAL).exists();
+        let found = sandbox.read("in.tar");
         let is_new = !had_journal && found == self.new;
         let dry = if is_new { 0 } else { 3 };
         let (line, code): (&[&str], i32) = match number % 4 {
@@ -149,7 +175,7 @@ impl Campaign {
             let moment = moments[number / 4 % moments.len()];
             if self.kill(&sandbox, moment, &mut random) {
                 self.killed.fetch_add(1, Ordering::Relaxed);
-                self.recover(&sandbox, number);
+                self.recover(&sandbox, number, &mut random);
             }
             number += 1;
         }
@@ -167,9 +193,11 @@ fn a_killed_in_place_fix_is_undone_by_the_next_run() {
         old,
         new: sandbox.read("in.tar"),
         time,
+        wanted: env::var("OCIFY_KILLS").map_or(KILLED, |count| count.parse().unwrap()),
         runs: AtomicUsize::new(0),
         killed: AtomicUsize::new(0),
         torn: AtomicUsize::new(0),
+        recoveries: AtomicUsize::new(0),
     };
     assert!(campaign.new.len() != campaign.old.len());
     thread::scope(|scope| {
@@ -184,8 +212,10 @@ fn a_killed_in_place_fix_is_undone_by_the_next_run() {
         count(&campaign.killed),
         count(&campaign.torn),
     );
+    let recoveries = count(&campaign.recoveries);
+    println!("{runs} runs, {killed} killed, {torn} of them torn, {recoveries} recoveries killed");
     assert!(
-        killed >= KILLED && torn >= TORN,
-        "{runs} runs, {killed} killed, {torn} of them torn"
+        killed >= campaign.wanted && torn >= campaign.wanted / TORN_OF && recoveries > 0,
+        "{runs} runs, {killed} killed, {torn} of them torn, {recoveries} recoveries killed"
     );
 }

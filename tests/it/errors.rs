@@ -277,7 +277,7 @@ fn leave_journal(sandbox: &Sandbox) {
 
 /// All other errors.
 #[rustfmt::skip]
-const RUNS: [(&str, Run, Code, &str); 23] = [
+const RUNS: [(&str, Run, Code, &str); 24] = [
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
     ("no docker type", |s| with(s, Fix::new().media_types(MediaTypes::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),
     ("platform", |s| with(s, Fix::new().docker_platform("linux/s390x".parse().unwrap())), Code::PlatformNotFound, "expected linux/s390x found linux/amd64"),
@@ -300,6 +300,7 @@ const RUNS: [(&str, Run, Code, &str); 23] = [
     ("busy", |s| { let held = File::open(s.path("in.tar")).unwrap(); held.lock_shared().unwrap(); in_place(s, Fix::new()) }, Code::FileBusy, "path in.tar"),
     ("unfinished", |s| { leave_journal(s); with(s, Fix::new().recover(false)) }, Code::UnfinishedFix, "path in.tar"),
     ("foreign", |s| { fs::create_dir(s.path(".in.tar.ocify-journal")).unwrap(); recover(&s.path("in.tar")).map(drop) }, Code::ForeignJournal, "path .in.tar.ocify-journal"),
+    ("damaged", |s| { leave_journal(s); with(s, Fix::new()) }, Code::DamagedJournal, "path in.tar"),
     ("stopped", stopped, Code::Interrupted, ""),
 ];
 
@@ -317,7 +318,7 @@ fn errors_of_requests_have_facts() {
 }
 
 /// Codes that this test cannot provoke, and the tests that do.
-const ELSEWHERE: [(Code, &str, &str); 6] = [
+const ELSEWHERE: [(Code, &str, &str); 7] = [
     (
         Code::DigestsPreserved,
         "tests/it/preserve_digests.rs",
@@ -347,6 +348,11 @@ const ELSEWHERE: [(Code, &str, &str); 6] = [
         Code::SourceChanged,
         "tests/it/batch_stopped.rs",
         "\"source-changed\"",
+    ),
+    (
+        Code::Internal,
+        "src/bin/ocify/panics.rs",
+        "assert_eq!(error.code(), Code::Internal)",
     ),
 ];
 

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::common::archive::{Entry, tar};
+use crate::common::batch::batch;
 use crate::common::builder::{
     Image, Layer, Layout, OCI_INDEX, OCI_ZSTD, digest_of, gzip, named, right_layout,
 };
@@ -225,9 +226,14 @@ fn a_file_without_a_name_is_read_and_not_written() {
     let nameless = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     sandbox.fix(&nameless, "out.tar").exits(0);
     assert_eq!(sandbox.read("out.tar"), sandbox.read("named.tar"));
-    let report = fix(&sandbox, &nameless, &[]).exits(1).json();
-    assert_eq!(report["error"]["code"], "in-place-refused");
-    assert_eq!(sandbox.names(), ["named.tar", "out.tar"]);
+    let run = fix(&sandbox, &nameless, &[]).exits(2);
+    assert!(run.stderr.contains("is not the name of a file"), "{run:?}");
+    // In a list, it is the failure of one input.
+    sandbox.put("list", &nameless);
+    let listed = batch(&sandbox, &["--in-place", "--files-from", "list"]);
+    listed.exits(1);
+    assert_eq!(listed.ends()[&*nameless], "in-place-refused");
+    assert_eq!(sandbox.names(), ["list", "named.tar", "out.tar"]);
 }
 
 #[test]

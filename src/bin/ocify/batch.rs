@@ -8,6 +8,7 @@ mod options;
 mod others;
 mod output;
 mod planned;
+mod pool;
 mod queue;
 mod shard;
 mod state;
@@ -19,7 +20,6 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Instant;
 
 use ocify::{
@@ -34,7 +34,8 @@ pub(crate) use self::list::listed_paths;
 use self::options::options_key;
 use self::output::OutputDir;
 pub(crate) use self::planned::planned_source;
-use self::queue::Queue;
+use self::pool::Pool;
+use self::queue::{Queue, Task};
 pub(crate) use self::shard::{Shard, ShardChoice};
 use self::state::{State, StateOptions};
 use self::tally::{Tally, failure};
@@ -88,8 +89,7 @@ pub(crate) fn contradiction(args: &Fix) -> Option<String> {
     let found = refused.iter().find(|(is_given, _)| *is_given);
     let found = found.map(|(_, what)| (*what).to_owned());
     found.or_else(|| output_contradiction(args)).or_else(|| {
-        let follow = args.follow.then_some("--follow");
-        let option = args.many.only_for_directories().or(follow)?;
+        let option = args.many.only_for_directories()?;
         let may_search =
             args.many.files_from.is_some() || args.inputs.iter().any(|input| input.is_dir());
         (!may_search).then(|| {
@@ -282,65 +282,31 @@ fn all(
     overview: &Overview,
 ) -> Result<()> {
     let jobs = args.jobs().get();
-    let is_done = AtomicBool::new(false);
     let mut workers = Vec::new();
     for number in 0..jobs {
         workers.push(Worker::new(number, args, outputs, &queue.idle_threads)?);
     }
     let is_stopped = || stop.is_asked();
-    let work = |number: usize, worker: &Worker<'_>| {
-        while let Some(mut task) = queue.pop(&is_stopped) {
-            let begun = Instant::now();
-            let running = overview.begin(number, &task.relative, task.len, &is_stopped);
-            let ended = worker.work(&mut task, &running);
-            drop(running);
-            let seconds = begun.elapsed().as_secs_f64();
-            if tally.ended(&task, ended, seconds) {
-                overview.failed();
-                if args.many.fail_fast {
-                    stop.has_failed.store(true, Ordering::Relaxed);
-                }
+    let work = |number: usize, mut task: Task| {
+        let begun = Instant::now();
+        let running = overview.begin(number, &task.relative, task.len, &is_stopped);
+        let ended = workers[number].work(&mut task, &running);
+        drop(running);
+        let seconds = begun.elapsed().as_secs_f64();
+        if tally.ended(&task, ended, seconds) {
+            overview.failed();
+            if args.many.fail_fast {
+                stop.has_failed.store(true, Ordering::Relaxed);
             }
         }
     };
-    let work = &work;
-    thread::scope(|scope| {
-        let ticker = scope.spawn(|| {
-            overview.show(&is_done, &|| {
-                if !stop.is_asked() {
-                    return "";
-                }
-                // Workers need not wait for the next task.
-                queue.complete();
-                "stopping;"
-            });
-        });
-        let mut threads = Vec::new();
-        for (number, worker) in workers.iter().enumerate() {
-            let thread = thread::Builder::new().spawn_scoped(scope, move || work(number, worker));
-            match thread {
-                Ok(thread) => threads.push(thread),
-                // Fewer threads only take longer.
-                Err(_) => break,
-            }
-        }
-        let found = finder.run();
-        overview.complete();
-        queue.complete();
-        if threads.is_empty()
-            && let Some(worker) = workers.first()
-        {
-            work(0, worker);
-        }
-        for thread in threads {
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }
-        is_done.store(true, Ordering::Relaxed);
-        ticker.thread().unpark();
-        found.map(drop)
-    })
+    let pool = Pool {
+        jobs,
+        queue,
+        overview,
+        is_stopped: &is_stopped,
+    };
+    pool.run(|| finder.run().map(drop), &work)
 }
 
 /// Why a run ends early.

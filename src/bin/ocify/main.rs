@@ -9,6 +9,7 @@ mod fix;
 mod interrupt;
 mod metadata;
 mod notices;
+mod panics;
 mod paths;
 mod progress;
 mod records;
@@ -21,5 +22,6 @@ mod words;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    panics::listen();
     run::run(std::env::args_os())
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use ocify::{Result, Summary, command::metadata::Metadata};
+use ocify::{Hint, Result, Summary, command::metadata::Metadata};
 
 use crate::files;
 use crate::interrupt::Interrupt;
@@ -14,5 +14,5 @@ pub(crate) fn write(path: &Path, plan: &Summary, interrupt: &Interrupt) -> Resul
         serde_json::to_writer_pretty(&mut *out, &Metadata::from(plan)).map_err(io::Error::from)?;
         out.write_all(b"\n")
     });
-    written.map_err(|error| error.with_hint("the output itself is complete"))
+    written.map_err(|error| error.with_hint(Hint::OutputComplete))
 }

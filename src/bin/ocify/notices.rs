@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Once;
 
 use ocify::{
     Code, Notice, Observer, Progress, Recovery, Result, Stage, command::show_path, recover,
@@ -31,6 +32,7 @@ impl Observer for Single<'_> {
 pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
     match notice {
         Notice::Recovered { path, recovery, .. } => show_recovery(path, *recovery),
+        Notice::Unlocked { path, .. } => show_unlocked(path),
         // A report for programs on the same stream says it too.
         Notice::Spooled { .. } if args.is_to_stream() && args.format == Format::Json => {}
         Notice::Spooled {
@@ -48,6 +50,18 @@ pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
         }
         _ => {}
     }
+}
+
+/// Once for all inputs of a run.
+fn show_unlocked(path: &Path) {
+    static SHOWN: Once = Once::new();
+    SHOWN.call_once(|| {
+        let _ = writeln!(
+            io::stderr(),
+            "warning: the filesystem of {} has no locks; make sure that nothing else uses the file while it is fixed in place",
+            show_path(path)
+        );
+    });
 }
 
 fn show_recovery(path: &Path, recovery: Recovery) {

@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::error::ErrorKind;
-use ocify::{Code, Error, Report, Status, command::json, command::text};
+use ocify::{Code, Error, Hint, Report, Status, command::json, command::text};
 
 use crate::args::{Cli, Command, Fix, Format};
 use crate::batch::{self, Shard};
 use crate::destination::Destination;
 use crate::files::{Outputs, conflict};
+use crate::panics::caught;
 use crate::single;
 use crate::standard;
 use crate::styles::styled_memory;
@@ -27,8 +28,16 @@ const WOULD_FIX: u8 = 3;
 /// Runs the command line and returns the exit code that the help documents.
 pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line: Vec<OsString> = line.into_iter().collect();
+    let code = caught(None, || Ok(code_of(line)));
+    ExitCode::from(code.unwrap_or_else(|error| {
+        show_error(&error);
+        FAILED
+    }))
+}
+
+fn code_of(line: Vec<OsString>) -> u8 {
     let misspelled = misspelled(&line);
-    let code = match Cli::try_parse_from(line) {
+    match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
             Command::Fix(args) => match misspelled.map_or_else(|| checked(&args), Err) {
                 Ok(Way::Single(_)) if args.recover => single::restore(&args),
@@ -45,8 +54,7 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _ = error.print();
             if error.use_stderr() { USAGE } else { DONE }
         }
-    };
-    ExitCode::from(code)
+    }
 }
 
 /// The error, with the usage of the command that it is about.
@@ -86,7 +94,10 @@ enum Way {
 
 /// Refuses options that contradict each other, which clap cannot see.
 fn checked(args: &Fix) -> Result<Way, String> {
-    if let Some(what) = args.contradiction() {
+    if let Some(what) = args
+        .contradiction()
+        .or_else(|| standard::without_own_name(args))
+    {
         return Err(what);
     }
     if !batch::is_batch(args) {
@@ -158,11 +169,12 @@ pub(crate) fn finish(report: &Report<'_>, args: &Fix) -> u8 {
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
         Err(error) => {
-            show_error(&Error::io(
-                "write the report to",
-                Path::new(standard::OUTPUT),
-                error,
-            ));
+            let path = Path::new(standard::OUTPUT);
+            let error = Error::io("write the report to", path, error);
+            show_error(&match report.output {
+                Some(_) => error.with_hint(Hint::OutputComplete),
+                None => error,
+            });
             FAILED
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
-    Code, Error, Recovery, Report, Result, command::batch::Item, command::batch::Summary,
+    Code, Error, Hint, Recovery, Report, Result, command::batch::Item, command::batch::Summary,
     command::batch::summary_json, command::json::Failure, recover,
 };
 
@@ -18,6 +18,7 @@ use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::notices::Single;
+use crate::panics::caught;
 use crate::records::{Records, map_lines, report_line};
 use crate::run::{FAILED, finish, show_error};
 use crate::standard;
@@ -26,7 +27,7 @@ use crate::words::Words;
 /// Restores the input after an in-place fix that was interrupted. Returns the exit code.
 pub(crate) fn restore(args: &Fix) -> u8 {
     let input = shown(args, args.input(), false, standard::INPUT);
-    let result = recover(args.input());
+    let result = caught(Some(args.input()), || recover(args.input()));
     let report = match &result {
         Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
         Err(error) => Report::failed(&input, error),
@@ -49,7 +50,8 @@ pub(crate) fn fix(args: &Fix, destination: Option<&Destination>) -> u8 {
             process::exit(code.into());
         }
     });
-    let result = work(args, destination, &ending, &interrupt);
+    let input = (!args.is_stream()).then(|| args.input());
+    let result = caught(input, || work(args, destination, &ending, &interrupt));
     // Whoever takes the records reports, and keeps them, so that nobody else does.
     let mut records = ending.records();
     let code = ending.report(&result, &mut records, &interrupt);
@@ -66,6 +68,10 @@ fn work(
     ending: &Ending,
     interrupt: &Interrupt,
 ) -> Result<Done> {
+    #[cfg(test)]
+    if args.input().ends_with("panics.tar") {
+        tests::panic_with_records(ending);
+    }
     let records = Records::open(args, None, interrupt)?;
     *ending.records() = records;
     let done = fix::fix(args, destination, &Single { args, interrupt })?;
@@ -131,7 +137,7 @@ impl Ending {
         report.spooled = spooled.as_deref();
         let trouble = self.record(&report, records, interrupt);
         let trouble = trouble.map(|error| match report.output {
-            Some(_) => error.with_hint("the output itself is complete"),
+            Some(_) => error.with_hint(Hint::OutputComplete),
             None => error,
         });
         match &trouble {
@@ -202,4 +208,29 @@ fn len(path: &Path) -> u64 {
     let is_there = fs::symlink_metadata(path).is_ok();
     let found = is_there.then(|| Fingerprint::of(path).ok()).flatten();
     found.map_or(0, |found| found.len)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::panics::listen;
+
+    /// Panics while it holds what the report needs.
+    pub(super) fn panic_with_records(ending: &Ending) {
+        let _records = ending.records();
+        panic!("half-way");
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_with_a_report() {
+        listen();
+        for more in [&["-o", "never.tar"][..], &["--in-place"], &["--dry-run"]] {
+            let line = [&["ocify", "fix", "panics.tar", "--format", "json"], more].concat();
+            let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command;
+            assert_eq!(fix(&args, None), FAILED);
+        }
+    }
 }

@@ -5,8 +5,13 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use ocify::{Code, Error, Hint, Result, command::IoContext};
+use ocify::{
+    Code, Error, Hint, Result, command::IoContext, command::publish::is_open_file,
+    command::show_path,
+};
 use rustix::pipe::fcntl_setpipe_size;
+
+use crate::args::Fix;
 
 /// The name of standard input in messages.
 pub(crate) const INPUT: &str = "standard input";
@@ -46,6 +51,20 @@ pub(crate) fn output() -> Result<File> {
         .with_hint(Hint::PipeOutput));
     }
     Ok(file)
+}
+
+/// Says which INPUT cannot be fixed in place because its path leads to an open file, such as `/dev/stdin`. What
+/// it leads to may be one that the user does not mean.
+pub(crate) fn without_own_name(args: &Fix) -> Option<String> {
+    if !args.in_place && !args.recover {
+        return None;
+    }
+    let mut inputs = args.inputs.iter();
+    let found = inputs.find(|input| input.is_symlink() && is_open_file(input).unwrap_or(false))?;
+    Some(format!(
+        "{} cannot be fixed in place: it is not the name of a file but leads to an open one; give the file's own name, or pipe it through ocify fix -",
+        show_path(found)
+    ))
 }
 
 fn file(standard: impl AsFd, name: &str) -> Result<File> {

@@ -28,7 +28,6 @@ impl Wording for Words {
             Hint::FollowLinks => {
                 "write the archive again with links followed, for example with tar --dereference --hard-dereference"
             }
-            Hint::AllowLinks => "if you trust what the link leads to, follow links with --follow",
             Hint::StoreWithoutHoles => "write the archive again without tar --sparse",
             Hint::UseLenient(Lenient::LastKey) => {
                 "use --lenient to use the last one, as Docker does"
@@ -58,6 +57,12 @@ impl Wording for Words {
             Hint::Recover(path) => {
                 let path = show_path(path);
                 return format!("run ocify fix --recover {path} as a user with write permission");
+            }
+            Hint::ReplaceMixed(path) => {
+                let path = show_path(path);
+                return format!(
+                    "copy or download {path} again; ocify fix --dry-run --verify full {path} shows whether it can still be used"
+                );
             }
             Hint::ChooseImage => {
                 "select one with --image, or change individual names with --rename OLD=NEW"
@@ -133,7 +138,6 @@ impl Wording for Words {
             | Hint::ConvertSchema1
             | Hint::InstallPlugin
             | Hint::SplitArchives
-            | Hint::CorrectLink
             | Hint::UseSupportedDigest
             | Hint::CompareLength
             | Hint::RetryWhenIdle
@@ -146,7 +150,12 @@ impl Wording for Words {
             | Hint::ChooseSuffix
             | Hint::CreateDirectory
             | Hint::RedirectElsewhere
+            | Hint::GiveOwnName
             | Hint::RemoveJournal
+            | Hint::RecoverOriginal
+            | Hint::RecoverWithNewer
+            | Hint::OutputComplete
+            | Hint::ReportFault
             | Hint::InspectJournal
             | Hint::CorrectName
             | Hint::AttestAgain

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ocify::{
     Code, Error, Result, command::IoContext, command::publish::StagedDirectory,
-    command::publish::linkable_at, command::publish::remove, command::publish::remove_unheld,
+    command::publish::linkable, command::publish::remove, command::publish::remove_unheld,
     command::publish::rename_new, command::publish::replace, command::publish::staged_directories,
     command::publish::sync_directory, command::show_path,
 };
@@ -66,7 +66,7 @@ impl OutputDir {
         let folder = StagedDirectory::create(&folder).context("create", &folder)?;
         Ok(OutputDir {
             output: output.to_owned(),
-            has_linkable: linkable_at(folder.path()).is_some(),
+            has_linkable: linkable(folder.path()).is_some(),
             folder,
             found: Mutex::default(),
         })

@@ -1,17 +1,13 @@
 //! One task of a batch, from its input to its output.
 
 use std::fs;
-use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use ocify::{
-    Code, Directory, Error, Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result,
-    Stage, command::HeldPath, command::InputPath, command::IoContext, command::batch::digests,
-    command::holds_image_entry, command::show_path,
+    Code, Error, Form, Hint, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
+    command::batch::digests, command::holds_image_entry, command::show_path,
 };
-use rustix::io::Errno;
 use serde_json::Value;
 
 use super::fingerprint::Fingerprint;
@@ -24,6 +20,7 @@ use crate::args::Fix;
 use crate::destination::ImageKind;
 use crate::fix::{self, Done};
 use crate::notices::{self, restoring};
+use crate::panics::caught;
 use crate::progress::Running;
 
 /// Where a batch puts its outputs, and what it knows of earlier ones.
@@ -40,8 +37,6 @@ pub(crate) struct Worker<'a> {
     /// None in place and on a dry run.
     outputs: Option<&'a Outputs>,
     staging_dir: PathBuf,
-    /// The directory of the last input that was found below one.
-    last_directory: Mutex<Option<Directory>>,
     idle_threads: &'a IdleThreads,
 }
 
@@ -64,19 +59,34 @@ impl<'a> Worker<'a> {
             fix: fix.recover(outputs.is_none()),
             outputs,
             staging_dir,
-            last_directory: Mutex::default(),
             idle_threads,
         })
     }
 
-    /// Does the task.
+    /// Does the task. A panic is its failure.
     pub(crate) fn work(&self, task: &mut Task, running: &Running<'_>) -> Ended {
+        let path = task.path.clone();
+        let ended = caught(Some(&path), || Ok(self.attempt(task, running)));
+        ended.unwrap_or_else(|error| {
+            // What it had made, if it is not in place.
+            if self.outputs.is_some() {
+                remove(&self.made_path(&task.output));
+                remove(&self.made_path(&task.relative));
+            }
+            Ended::Failed(error)
+        })
+    }
+
+    fn attempt(&self, task: &mut Task, running: &Running<'_>) -> Ended {
+        #[cfg(test)]
+        if task.path.ends_with("panics.tar") {
+            tests::panic_half_way(self, task);
+        }
         let kind = std::mem::replace(&mut task.kind, TaskKind::Layout);
         let result = match kind {
             TaskKind::Report(error) => return Ended::Failed(error),
-            TaskKind::Skip(error) => return Ended::Skipped(error),
             TaskKind::Archive { is_named } => match self.fix(task, false, running) {
-                Err(error) if !is_named && self.is_other_archive(&error, task) => {
+                Err(error) if !is_named && is_other_archive(&error, &task.path) => {
                     Ok(Ended::Skipped(error))
                 }
                 other => other,
@@ -89,67 +99,6 @@ impl<'a> Worker<'a> {
             Err(_) if running.is_stopped() => Ended::Unfinished,
             other => other.unwrap_or_else(Ended::Failed),
         }
-    }
-
-    /// The input of a task. If it was found below a directory, its own directory is held open, and nothing leads out of
-    /// the one that was walked.
-    fn input(&self, task: &Task) -> Result<InputPath> {
-        let path = &task.path;
-        let (Some(root), Some(parent)) = (&task.root, path.parent()) else {
-            return Ok(InputPath::Named(path.clone()));
-        };
-        let mut last = self
-            .last_directory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = last.take().filter(|directory| directory.path() == parent);
-        let directory = match known {
-            Some(directory) => directory,
-            None => {
-                let below = parent.strip_prefix(root.path()).unwrap_or(Path::new(""));
-                let opened = root.below(below);
-                opened.map_err(|error| replaced(parent, error))?
-            }
-        };
-        *last = Some(directory.clone());
-        let name = path.file_name().unwrap_or_default();
-        let place = HeldPath::new(&directory, name).context("open", path)?;
-        Ok(InputPath::Held(place))
-    }
-
-    fn look(&self, input: &InputPath) -> Result<Fingerprint> {
-        let found = Fingerprint::of_input(input, self.args.links());
-        found.map_err(|error| Error::io("look up", &input.path(), error))
-    }
-
-    fn refuse_changed(&self, input: &InputPath, source: Fingerprint) -> Result<()> {
-        if self.look(input)? == source {
-            return Ok(());
-        }
-        Err(changed(&input.path()))
-    }
-
-    /// Whether an archive that was found, and not named, contains something other than an image: what makes
-    /// an image unreadable may be valid there.
-    fn is_other_archive(&self, error: &Error, task: &Task) -> bool {
-        let may_be = matches!(
-            error.code(),
-            Code::NotAnImage
-                | Code::TruncatedArchive
-                | Code::InvalidArchive
-                | Code::InvalidDocument
-                | Code::DuplicateEntry
-                | Code::TrailingArchive
-                | Code::CompressionRatio
-                | Code::SparseEntry
-                | Code::LinkEntry
-                | Code::DocumentTooLarge
-                | Code::DocumentTooDeep
-        );
-        // A link that replaced an archive is neither.
-        let input = self.input(task).ok().filter(|_| may_be);
-        let is_file = |input: &InputPath| input.look_up().is_ok_and(|found| found.kind.is_file());
-        input.is_some_and(|input| is_file(&input) && !holds_image_entry(&input))
     }
 
     fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
@@ -165,7 +114,7 @@ impl<'a> Worker<'a> {
     /// In place, or a dry run.
     fn fix_alone(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
         let watcher = self.watcher(running);
-        let input = Input::at(self.input(task)?);
+        let input = Input::path(&task.path);
         if !self.args.dry_run {
             let fixed = (self.fix).run_observed(input, Output::in_place(), &watcher)?;
             let place = (task.path.clone(), 0);
@@ -208,8 +157,7 @@ impl<'a> Worker<'a> {
     ) -> Result<Ended> {
         let relative = task.output.clone();
         let kind = self.output_kind(is_layout);
-        let input = self.input(task)?;
-        let source = self.look(&input)?;
+        let source = look(&task.path)?;
         let place = outputs.output_dir.place(&relative);
         let existing = match self.output_state(outputs, task, source, &place) {
             Ok(note) => return Ok(Ended::Kept(place, note)),
@@ -217,12 +165,12 @@ impl<'a> Worker<'a> {
         };
         let is_archive = kind == ImageKind::Archive;
         if is_archive && existing == Existing::Absent && outputs.output_dir.is_open(&place) {
-            let unchanged = || self.refuse_changed(&input, source);
+            let unchanged = || refuse_changed(task, source);
             let watcher = Watcher {
                 confirm: Some(&unchanged),
                 ..self.watcher(running)
             };
-            let input = Input::at(input.clone());
+            let input = Input::path(&task.path);
             let done: Done = (self.fix)
                 .run_observed(input, kind.output(&place), &watcher)?
                 .into();
@@ -231,17 +179,15 @@ impl<'a> Worker<'a> {
         }
         let made = Made {
             source,
-            path: self
-                .staging_dir
-                .join(relative.file_name().unwrap_or_default()),
+            path: self.made_path(&relative),
             relative,
             existing,
         };
-        let output = kind.output(&made.path);
+        let (input, output) = (Input::path(&task.path), kind.output(&made.path));
         let done: Done = (self.fix)
-            .run_observed(Input::at(input.clone()), output, &self.watcher(running))?
+            .run_observed(input, output, &self.watcher(running))?
             .into();
-        let len = self.publish(outputs, task, &input, &made, &digests(&done.plan))?;
+        let len = self.publish(outputs, task, &made, &digests(&done.plan))?;
         Ok(Ended::Done(Box::new(done), Some((place, len))))
     }
 
@@ -249,7 +195,7 @@ impl<'a> Worker<'a> {
         &self,
         task: &Task,
         source: Fingerprint,
-        copy: impl Fn(&InputPath, &HeldPath) -> Result<()>,
+        copy: impl Fn(&Path, &Path) -> Result<()>,
     ) -> Result<Ended> {
         let Some(outputs) = self.outputs else {
             return Ok(Ended::Copied(0));
@@ -260,11 +206,8 @@ impl<'a> Worker<'a> {
             Ok(_) => return Ok(Ended::Copied(0)),
             Err(existing) => existing,
         };
-        let path = self
-            .staging_dir
-            .join(relative.file_name().unwrap_or_default());
-        let input = self.input(task)?;
-        copy(&input, &HeldPath::of(&path).context("create", &path)?)?;
+        let path = self.made_path(&relative);
+        copy(&task.path, &path)?;
         if source == Fingerprint::default() {
             // A link has nothing that could be remembered.
             let published = outputs
@@ -279,8 +222,14 @@ impl<'a> Worker<'a> {
             relative,
             existing,
         };
-        let len = self.publish(outputs, task, &input, &made, &Value::Null)?;
+        let len = self.publish(outputs, task, &made, &Value::Null)?;
         Ok(Ended::Copied(len))
+    }
+
+    /// The path of an output in the staging directory.
+    fn made_path(&self, relative: &Path) -> PathBuf {
+        let name = relative.file_name().unwrap_or_default();
+        self.staging_dir.join(name)
     }
 
     /// What was noted about a finished output, or what may happen to the one that is there.
@@ -306,16 +255,8 @@ impl<'a> Worker<'a> {
     }
 
     /// Renames an output into place, unless its source changed in the meantime; returns its length.
-    fn publish(
-        &self,
-        outputs: &Outputs,
-        task: &Task,
-        input: &InputPath,
-        made: &Made,
-        note: &Value,
-    ) -> Result<u64> {
-        let unchanged = self.refuse_changed(input, made.source);
-        unchanged.inspect_err(|_| remove(&made.path))?;
+    fn publish(&self, outputs: &Outputs, task: &Task, made: &Made, note: &Value) -> Result<u64> {
+        refuse_changed(task, made.source).inspect_err(|_| remove(&made.path))?;
         let output_dir = &outputs.output_dir;
         let syncs = self.args.sync;
         let published = output_dir.publish(&made.path, &made.relative, made.existing, syncs);
@@ -361,25 +302,21 @@ fn finish(
 ) -> Result<u64> {
     let output = look(place)?;
     let state = &outputs.state;
-    state.finish(&task.relative, source, output, note)?;
+    let noted = state.finish(&task.relative, source, output, note);
+    noted.map_err(|error| error.with_hint(Hint::OutputComplete))?;
     Ok(output.len)
 }
 
-fn changed(path: &Path) -> Error {
-    Error::new(
-        Code::SourceChanged,
-        format!("{} changed while it was being read", show_path(path)),
-    )
-    .with_path(path)
-    .with_hint("run again when nothing else writes to it")
-}
-
-/// The error for the directory of an input, which may have been replaced by a link since it was listed.
-fn replaced(directory: &Path, error: io::Error) -> Error {
-    match Errno::from_io_error(&error) {
-        Some(Errno::LOOP | Errno::NOTDIR) => changed(directory),
-        _ => Error::io("open", directory, error),
+fn refuse_changed(task: &Task, source: Fingerprint) -> Result<()> {
+    if look(&task.path)? == source {
+        return Ok(());
     }
+    Err(Error::new(
+        Code::SourceChanged,
+        format!("{} changed while it was being read", show_path(&task.path)),
+    )
+    .with_path(&task.path)
+    .with_hint("run again when nothing else writes to it"))
 }
 
 /// An output that is complete but not in place yet.
@@ -401,4 +338,99 @@ fn remove(made: &Path) {
     } else {
         fs::remove_file(made)
     };
+}
+
+/// Whether an archive that was found, and not named, contains something other than an image: what makes
+/// an image unreadable may be valid there.
+fn is_other_archive(error: &Error, path: &Path) -> bool {
+    let may_be = matches!(
+        error.code(),
+        Code::NotAnImage
+            | Code::TruncatedArchive
+            | Code::InvalidArchive
+            | Code::InvalidDocument
+            | Code::DuplicateEntry
+            | Code::TrailingArchive
+            | Code::CompressionRatio
+            | Code::SparseEntry
+            | Code::LinkEntry
+            | Code::DocumentTooLarge
+            | Code::DocumentTooDeep
+    );
+    may_be && !holds_image_entry(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use ocify::{Code, command::batch::Summary};
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::batch;
+    use crate::panics::listen;
+
+    /// Leaves a file as an output that was not finished.
+    pub(super) fn panic_half_way(worker: &Worker<'_>, task: &Task) {
+        if worker.outputs.is_some() {
+            fs::write(worker.made_path(&task.output), "half").unwrap();
+        }
+        panic!("half-way");
+    }
+
+    fn names_in(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn run(line: &[&str]) -> Summary {
+        listen();
+        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command;
+        let end = batch::run(&args, None);
+        assert!(end.trouble.is_none(), "{:?}", end.trouble);
+        end.summary
+    }
+
+    #[test]
+    fn a_panic_is_the_failure_of_its_input_alone() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let archive = fs::read(fixtures.join("buildkit-docker-gzip-ocifalse.tar")).unwrap();
+        for jobs in ["1", "3"] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+            fs::create_dir(at("in")).unwrap();
+            for name in ["a.tar", "m.tar", "panics.tar", "z.tar"] {
+                fs::write(dir.path().join("in").join(name), &archive).unwrap();
+            }
+            let (input, output, report) = (at("in"), at("out"), at("report"));
+            let line = ["ocify", "fix", &input, "--jobs", jobs, "--report", &report];
+            let summary = run(&[&line[..], &["-o", &output]].concat());
+            assert_eq!((summary.fixed, summary.failed), (3, 1));
+            assert_eq!(
+                names_in(Path::new(&output)),
+                [".ocify-state", "a.tar", "m.tar", "z.tar"]
+            );
+            let text = fs::read_to_string(&report).unwrap();
+            let failed = text
+                .lines()
+                .find(|line| line.contains("panics.tar"))
+                .unwrap();
+            let failed: Value = serde_json::from_str(failed).unwrap();
+            assert_eq!(failed["error"]["code"], Code::Internal.name());
+            let message = failed["error"]["message"].as_str().unwrap();
+            assert!(
+                message.contains("half-way (src/bin/ocify/batch/work.rs:"),
+                "{message}"
+            );
+
+            let summary = run(&[&line[..], &["--in-place"]].concat());
+            assert_eq!((summary.fixed, summary.failed), (3, 1));
+            assert_eq!(names_in(Path::new(&input)).len(), 4);
+            assert_eq!(fs::read(at("in/panics.tar")).unwrap(), archive);
+        }
+    }
 }

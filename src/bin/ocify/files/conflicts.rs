@@ -5,8 +5,6 @@
 
 mod place;
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ocify::{command::is_image_layout, command::show_path};
@@ -86,7 +84,7 @@ impl Run<'_> {
     /// Why the file must not be written, if there is a reason.
     fn reason(&self, place: &Place) -> Option<String> {
         let name = place.path().file_name().unwrap_or_default();
-        if is_own(Path::new(name)) || is_journal(name) {
+        if is_own(Path::new(name)) {
             return Some("ocify uses this name for its own files".to_owned());
         }
         self.in_layout(place)
@@ -172,7 +170,7 @@ impl Run<'_> {
         }
         for directory in self.directories() {
             // Files of a layout may be links to files outside of it.
-            let follows = self.args.follow || is_image_layout(&directory);
+            let follows = is_image_layout(&directory);
             if !follows && !place.has_other_names() {
                 continue;
             }
@@ -206,9 +204,4 @@ pub(crate) fn below_output(args: &Fix, shard: Option<Shard>) -> Vec<PathBuf> {
     let files = files.map(|(_, path)| resolved(&of_share(path, shard)));
     let below = files.filter_map(|path| Some(path.strip_prefix(&output).ok()?.to_owned()));
     below.collect()
-}
-
-/// Whether a name is that of the journal of a fix in place.
-fn is_journal(name: &OsStr) -> bool {
-    name.as_bytes().ends_with(b".ocify-journal")
 }

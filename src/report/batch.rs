@@ -55,7 +55,7 @@ pub struct Summary {
     pub bytes_written: u64,
     /// How long the run took.
     pub seconds: f64,
-    /// Which share of the inputs it was.
+    /// Which shard of the inputs it was.
     pub shard: Option<String>,
     /// Whether the run was stopped before all inputs were done.
     pub is_interrupted: bool,

@@ -103,7 +103,7 @@ impl Site {
         run(&mut command).exits(0);
     }
 
-    /// The shares did everything once, and what they wrote is what a single run writes. Returns the share that the damaged archive is
+    /// The shards did everything once, and what they wrote is what a single run writes. Returns the shard that the damaged archive is
     /// in, counted from 1.
     #[track_caller]
     fn check(&self, directory: &Path, count: usize) -> usize {
@@ -158,7 +158,7 @@ fn together(commands: Vec<Command>) -> Vec<Run> {
     })
 }
 
-/// Only the share with the damaged archive has failed.
+/// Only the shard with the damaged archive has failed.
 #[track_caller]
 fn assert_codes(runs: &[Run], failing: usize) {
     for (number, run) in (1..).zip(runs) {
@@ -265,7 +265,7 @@ fn kubernetes() {
     let (items, _) =
         parsed(&fs::read_to_string(shared.join(format!("report-1-of-{count}.jsonl"))).unwrap());
     assert!(items.values().any(|item| item["status"] == "kept"));
-    // More pods than shares: the Job ends, as its policy says of this code.
+    // More pods than shards: the Job ends, as its policy says of this code.
     run(&mut command(count)).exits(2);
 }
 
@@ -330,7 +330,7 @@ fn slurm() {
         assert_eq!(last.contains(", 1 failed"), number == failing, "{last}");
         assert!(!last.contains(" fixed"), "{last}");
     }
-    // Another number of shares knows what these have finished.
+    // Another number of shards knows what these have finished.
     let runs = submit("1-3");
     let failing = site.check(root, 3);
     assert_codes(&runs, failing);
@@ -351,12 +351,12 @@ fn github_actions() {
     let actions = Actions::new(&site.sandbox, site.sandbox.path("repository"), path);
     let workflow = yaml(&block(PAGE, "strategy.job-total"));
     let jobs = actions.run(&workflow);
-    let shares: Vec<&Job> = jobs.iter().filter(|job| job.name == "fix").collect();
+    let shards: Vec<&Job> = jobs.iter().filter(|job| job.name == "fix").collect();
     let merge = jobs.last().unwrap();
     assert_eq!((merge.name.as_str(), merge.is_good), ("merge", true));
-    let failing = site.check(&merge.workspace.join("out"), shares.len());
-    assert!(shares.len() > 1);
-    for (number, job) in (1..).zip(shares) {
+    let failing = site.check(&merge.workspace.join("out"), shards.len());
+    assert!(shards.len() > 1);
+    for (number, job) in (1..).zip(shards) {
         assert_eq!(job.value, Some(number.to_string()));
         assert_eq!(job.is_good, number != failing, "{job:?}");
     }
@@ -403,7 +403,7 @@ fn gnu_parallel() {
     assert_eq!(play(&again).code, 1);
     expected.push((failing, "1".to_owned()));
     expected.sort();
-    assert_eq!(ran(), expected, "only the share that failed");
+    assert_eq!(ran(), expected, "only the shard that failed");
     site.check(root, 4);
 }
 

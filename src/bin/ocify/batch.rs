@@ -216,7 +216,7 @@ fn write(
         None => None,
     };
     let result = write_below(output, args, shard, prepared, tally, stop, overview);
-    // Another share may be about to use it.
+    // Another shard may be about to use it.
     if let Some(created) = created.filter(|_| shard.is_none()) {
         created.remove_if_empty();
     }

@@ -31,7 +31,7 @@ impl Records {
         let report = match &args.many.report {
             None => None,
             Some(path) => {
-                let path = of_share(path, shard);
+                let path = of_shard(path, shard);
                 let file = files::open(&path, "create the report", interrupt)?;
                 Some((path, file))
             }
@@ -44,7 +44,7 @@ impl Records {
                     Error::io("create a temporary file in", &directory, error)
                         .with_hint("choose another directory with --spool-dir or TMPDIR")
                 })?;
-                Some((of_share(path, shard), map))
+                Some((of_shard(path, shard), map))
             }
         };
         Ok(Records {
@@ -124,9 +124,9 @@ pub(crate) fn report_line(item: &Item<'_>) -> Vec<u8> {
     line
 }
 
-/// The file of one share, so that no two shares write the same: `report.jsonl` is
+/// The file of one shard, so that no two shards write the same: `report.jsonl` is
 /// `report-2-of-8.jsonl` then. Standard output, a device or a FIFO is what it is.
-pub(crate) fn of_share(path: &Path, shard: Option<Shard>) -> PathBuf {
+pub(crate) fn of_shard(path: &Path, shard: Option<Shard>) -> PathBuf {
     let is_special = || fs::metadata(path).is_ok_and(|found| !found.is_file());
     let Some(shard) = shard.filter(|_| !is_standard(path) && !is_special()) else {
         return path.to_owned();
@@ -156,11 +156,11 @@ mod tests {
             ("a.b.json", "a.b-2-of-8.json"),
             (".hidden", ".hidden-2-of-8"),
         ] {
-            assert_eq!(of_share(Path::new(path), shard), Path::new(expected));
-            assert_eq!(of_share(Path::new(path), None), Path::new(path));
+            assert_eq!(of_shard(Path::new(path), shard), Path::new(expected));
+            assert_eq!(of_shard(Path::new(path), None), Path::new(path));
         }
         for path in ["-", "/dev/null"] {
-            assert_eq!(of_share(Path::new(path), shard), Path::new(path));
+            assert_eq!(of_shard(Path::new(path), shard), Path::new(path));
         }
     }
 }

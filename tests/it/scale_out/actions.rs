@@ -124,7 +124,7 @@ impl<'a> Actions<'a> {
             panic!("more than one key: {matrix:?}");
         };
         let fail_fast = &job["strategy"]["fail-fast"];
-        assert_eq!(fail_fast.as_bool(), Some(false), "one share stops others");
+        assert_eq!(fail_fast.as_bool(), Some(false), "one shard stops others");
         let values = values.as_vec().unwrap();
         let pairs = values.iter().map(|value| Some((text(key), text(value))));
         pairs.map(|pair| context(pair, values.len())).collect()
@@ -281,7 +281,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 pub(crate) fn assert_disjoint(from: &Path, to: &Path) {
     for (path, _) in crate::common::tree(from) {
         let is_twice = from.join(&path).is_file() && to.join(&path).exists();
-        assert!(!is_twice, "{} is of two shares", path.display());
+        assert!(!is_twice, "{} is of two shards", path.display());
     }
 }
 

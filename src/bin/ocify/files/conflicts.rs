@@ -14,7 +14,7 @@ use crate::args::{Fix, is_standard};
 use crate::batch::{Shard, find_file, is_own, listed_paths, planned_source};
 use crate::destination::{Destination, ImageKind};
 use crate::paths::resolved;
-use crate::records::of_share;
+use crate::records::of_shard;
 
 const NOT_A_RECORD: &str = "it was not written by --report, --digest-map or --metadata-file";
 
@@ -36,7 +36,7 @@ pub(crate) fn conflict(args: &Fix, outputs: Outputs<'_>) -> Option<String> {
     for (option, path) in files {
         let path = match outputs {
             Outputs::Single(_) => path.to_owned(),
-            Outputs::Many(shard) => of_share(path, shard),
+            Outputs::Many(shard) => of_shard(path, shard),
         };
         // Anything else, such as a device, stays what it is.
         let Some(place) = Place::of(&path) else {
@@ -201,7 +201,7 @@ pub(crate) fn below_output(args: &Fix, shard: Option<Shard>) -> Vec<PathBuf> {
         return Vec::new();
     };
     let files = args.files().filter(|(_, path)| !is_standard(path));
-    let files = files.map(|(_, path)| resolved(&of_share(path, shard)));
+    let files = files.map(|(_, path)| resolved(&of_shard(path, shard)));
     let below = files.filter_map(|path| Some(path.strip_prefix(&output).ok()?.to_owned()));
     below.collect()
 }

@@ -21,16 +21,12 @@ use std::path::Path;
 use std::process::Command;
 
 use common::contender::Contender;
-use common::layered::Layered;
+use common::layered::{LEN, Layered, with_each_size};
 use common::race::Race;
 use common::{Bench, OCIFY, Result, exists, remove};
 
 /// The memory limit of `ocify fix --compression` in MiB with two threads, whatever the layers.
 const MAX_MIB: u64 = 192;
-/// The total length of all layers in bytes.
-const LEN: u64 = 540_000_000;
-/// The total length of the small layers in bytes.
-const SMALL_LEN: u64 = 4_000_000;
 /// The largest overhead of an archive in bytes, in total and for each layer.
 const OVERHEAD: u64 = 64 << 10;
 const LAYER_OVERHEAD: u64 = 2 << 10;
@@ -39,16 +35,7 @@ fn main() -> Result<()> {
     let Some(mut bench) = Bench::start()? else {
         return Ok(());
     };
-    for (name, title, count, len) in [
-        ("layer", "one layer of 540 MB", 1, LEN),
-        ("layers", "20 layers of 27 MB", 20, LEN),
-        ("small", "500 layers of 8 kB", 500, SMALL_LEN),
-    ] {
-        if bench.wants(name) {
-            println!("\n## {title}");
-            pipes(&mut bench, count, len)?;
-        }
-    }
+    with_each_size(&mut bench, pipes)?;
     if bench.wants("skopeo") {
         println!("\n## Complete archives, one layer of 540 MB");
         skopeo(&mut bench)?;

@@ -18,31 +18,18 @@ mod common;
 use std::path::Path;
 
 use common::contender::Contender;
-use common::layered::Layered;
+use common::layered::{Layered, with_each_size};
 use common::race::Race;
 use common::{Bench, OCIFY, Result, exists};
 
 /// The memory limit of `ocify fix --verify full` in MiB, whatever the layers.
 const MAX_MIB: u64 = 96;
-/// The total length of all layers in bytes.
-const LEN: u64 = 540_000_000;
-/// The total length of the small layers in bytes.
-const SMALL_LEN: u64 = 4_000_000;
 
 fn main() -> Result<()> {
     let Some(mut bench) = Bench::start()? else {
         return Ok(());
     };
-    for (name, title, count, len) in [
-        ("layer", "one layer of 540 MB", 1, LEN),
-        ("layers", "20 layers of 27 MB", 20, LEN),
-        ("small", "500 layers of 8 kB", 500, SMALL_LEN),
-    ] {
-        if bench.wants(name) {
-            println!("\n## {title}");
-            pipes(&mut bench, count, len)?;
-        }
-    }
+    with_each_size(&mut bench, pipes)?;
     bench.finish(MAX_MIB)
 }
 

@@ -6,6 +6,29 @@ use std::path::{Path, PathBuf};
 use super::images::{Archive, Files, make_layer};
 use super::{Bench, Result, remove};
 
+/// The total length of all layers in bytes.
+pub(crate) const LEN: u64 = 540_000_000;
+/// The total length of the small layers in bytes.
+const SMALL_LEN: u64 = 4_000_000;
+
+/// Runs a comparison with each number of layers that is selected. It gets the number and their total length.
+pub(crate) fn with_each_size(
+    bench: &mut Bench,
+    compare: impl Fn(&mut Bench, u64, u64) -> Result<()>,
+) -> Result<()> {
+    for (name, title, count, len) in [
+        ("layer", "one layer of 540 MB", 1, LEN),
+        ("layers", "20 layers of 27 MB", 20, LEN),
+        ("small", "500 layers of 8 kB", 500, SMALL_LEN),
+    ] {
+        if bench.wants(name) {
+            println!("\n## {title}");
+            compare(bench, count, len)?;
+        }
+    }
+    Ok(())
+}
+
 /// An image archive, and a directory with its layers.
 pub(crate) struct Layered {
     pub(crate) archive: PathBuf,

@@ -166,19 +166,12 @@ impl Passing<'_> {
     }
 
     fn blob<'a>(&'a mut self, head: &'a [u8]) -> PassingBlob<'a> {
-        PassingBlob {
-            incoming: self.incoming,
-            name: self.name,
-            content: Content::Other,
-            head,
-            data_at: self.entry.data_at,
-            len: self.entry.len,
-            done: 0,
-        }
+        self.parts(head).0
     }
 
-    fn hold(&mut self, head: &[u8]) -> Result<DataLocation> {
-        let mut blob = PassingBlob {
+    /// The entry's bytes, after `head`, and where they can be kept.
+    fn parts<'a>(&'a mut self, head: &'a [u8]) -> (PassingBlob<'a>, &'a mut Held) {
+        let blob = PassingBlob {
             incoming: self.incoming,
             name: self.name,
             content: Content::Other,
@@ -187,7 +180,13 @@ impl Passing<'_> {
             len: self.entry.len,
             done: 0,
         };
-        let number = (self.held).push(self.entry.len, |buffer| blob.read(buffer))?;
+        (blob, self.held)
+    }
+
+    fn hold(&mut self, head: &[u8]) -> Result<DataLocation> {
+        let len = self.entry.len;
+        let (mut blob, held) = self.parts(head);
+        let number = held.push(len, |buffer| blob.read(buffer))?;
         Ok(DataLocation::Buffered(number))
     }
 

@@ -86,21 +86,36 @@ fn given(left: &[u8], max: usize) -> Given<'_> {
     }
 }
 
-#[test]
-fn every_way_copies_and_verifies_the_same_bytes() {
-    let mut scratch = Scratch::default();
-    for (len, hole) in [
+/// A blob, and how `Given` is told to give it.
+struct Blob {
+    script: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+/// Blobs of several lengths, some with a hole.
+fn blobs() -> impl Iterator<Item = Blob> {
+    let lengths = [
         (0, None),
         (1, None),
         (PIECE, Some(77)),
         (5 << 20, Some(3 << 20)),
-    ] {
+    ];
+    lengths.into_iter().map(|(len, hole)| {
         let mut script = sample(len);
         let mut bytes = script.clone();
         if let Some(at) = hole {
             script.insert(at, 0);
             bytes.splice(at..at, vec![0; HOLE as usize]);
         }
+        Blob { script, bytes }
+    })
+}
+
+#[test]
+fn every_way_copies_and_verifies_the_same_bytes() {
+    let mut scratch = Scratch::default();
+    for Blob { script, bytes } in blobs() {
+        let len = bytes.len();
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         let right = expected(&digest);
         let wrong = Digest::of(Algorithm::Sha256, b"other");
@@ -144,18 +159,8 @@ fn the_first_error_ends_the_copy() {
 #[test]
 fn every_way_decodes_the_same_bytes() {
     let mut scratch = Scratch::default();
-    for (len, hole) in [
-        (0, None),
-        (1, None),
-        (PIECE, Some(77)),
-        (5 << 20, Some(3 << 20)),
-    ] {
-        let mut script = sample(len);
-        let mut bytes = script.clone();
-        if let Some(at) = hole {
-            script.insert(at, 0);
-            bytes.splice(at..at, vec![0; HOLE as usize]);
-        }
+    for Blob { script, bytes } in blobs() {
+        let len = bytes.len();
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         let layer = Compressed {
             name: BlobName::Entry("b"),

@@ -44,6 +44,7 @@ pub(crate) fn sources() -> Vec<Source> {
         .into_iter()
         .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
         .filter(|(path, _)| !path.ends_with("tests.rs"))
+        .filter(|(path, _)| path.components().all(|part| part.as_os_str() != "tests"))
         .map(|(path, bytes)| {
             let whole = String::from_utf8(bytes).unwrap();
             Source {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::builder::{
     DOCKER_CONFIG, DOCKER_LIST, DOCKER_MANIFEST, Layout, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST,
-    digest_of, named, on, right_image, right_layout,
+    digest_of, named, on, right_image, right_layout, with_manifest,
 };
 use crate::common::contents::Contents;
 use crate::common::judged::{Fixed, fixed, fixed_path};
@@ -12,16 +12,6 @@ use crate::common::placed;
 use crate::common::runner::Sandbox;
 
 const NAME: &str = "docker.io/library/app:v1";
-
-/// An archive with one image, whose manifest can be changed.
-fn with_manifest(change: impl FnOnce(&mut Value)) -> Layout {
-    let mut layout = Layout::new();
-    let mut manifest = layout.manifest(&right_image());
-    change(&mut manifest);
-    let descriptor = layout.document(OCI_MANIFEST, &manifest);
-    layout.root(vec![named(descriptor, NAME)]);
-    layout
-}
 
 /// Fixes an archive as an archive, a stream, a directory and in place: each output has a manifest for which `is_right` holds.
 #[track_caller]

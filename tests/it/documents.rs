@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::builder::{
     Image, Layer, Layout, OCI_CONFIG, OCI_TAR, digest_of, layer_tar, named, right_image,
-    right_layout,
+    right_layout, with_manifest,
 };
 use crate::common::contents::blob_name;
 use crate::common::failure::fails;
@@ -23,16 +23,6 @@ fn with_config(change: impl FnOnce(&mut Value)) -> Layout {
     let mut config = image.config();
     change(&mut config);
     manifest["config"] = layout.document(OCI_CONFIG, &config);
-    let descriptor = layout.document(&image.manifest_type, &manifest);
-    layout.root(vec![named(descriptor, "docker.io/library/app:v1")]);
-    layout
-}
-
-fn with_manifest(change: impl FnOnce(&mut Value)) -> Layout {
-    let image = right_image();
-    let mut layout = Layout::new();
-    let mut manifest = layout.manifest(&image);
-    change(&mut manifest);
     let descriptor = layout.document(&image.manifest_type, &manifest);
     layout.root(vec![named(descriptor, "docker.io/library/app:v1")]);
     layout

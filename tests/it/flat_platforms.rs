@@ -9,7 +9,7 @@ use crate::common::builder::{
 use crate::common::checker::check_docker_output;
 use crate::common::contents::{Contents, blob_name};
 use crate::common::evidence::{attestation, evidence, referrer};
-use crate::common::judged::{Fixed, fixed};
+use crate::common::judged::fixed;
 use crate::common::placed;
 use crate::common::runner::Sandbox;
 use crate::common::saved::{Saved, image};
@@ -52,13 +52,6 @@ fn architectures(manifests: &[Value]) -> Vec<&str> {
     let platforms = manifests.iter().map(|manifest| &manifest["platform"]);
     platforms
         .filter_map(|platform| platform["architecture"].as_str())
-        .collect()
-}
-
-fn rules(found: &Fixed) -> Vec<&str> {
-    let changes = found.report["changes"].as_array().unwrap().iter();
-    changes
-        .map(|change| change["rule"].as_str().unwrap())
         .collect()
 }
 
@@ -267,7 +260,7 @@ fn platforms_of_a_docker_archive_are_nested() {
     let manifests = index["manifests"].as_array().unwrap();
     assert_eq!(architectures(manifests), ["amd64", "arm64"]);
     assert_eq!(digest_of(&manifests[1]), digest_of(&entries[0]));
-    assert!(rules(&found).contains(&"platforms-nested"));
+    assert!(found.rules().contains(&"platforms-nested"));
 }
 
 #[test]

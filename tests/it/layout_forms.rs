@@ -6,7 +6,7 @@ use crate::common::builder::{
     DOCKER_GZIP, DOCKER_LIST, Image, Layer, Layout, OCI_GZIP, named, on, right_layout,
 };
 use crate::common::forms::every_form;
-use crate::common::judged::{Fixed, fixed};
+use crate::common::judged::fixed;
 use crate::common::saved::image;
 
 const NAME: &str = "docker.io/library/app:v1";
@@ -29,13 +29,6 @@ fn sample() -> Layout {
     layout
 }
 
-fn rules(found: &Fixed) -> Vec<&str> {
-    let changes = found.report["changes"].as_array().unwrap().iter();
-    changes
-        .map(|change| change["rule"].as_str().unwrap())
-        .collect()
-}
-
 #[test]
 fn equivalent_archives_give_the_same_output() {
     let right = right_layout();
@@ -48,7 +41,7 @@ fn equivalent_archives_give_the_same_output() {
             // A right archive whose last file is the last one stays as it is.
             let is_right = bytes == right.tar();
             let form: &[&str] = if is_right { &[] } else { &["archive-form"] };
-            assert_eq!(rules(&found), form, "{name}");
+            assert_eq!(found.rules(), form, "{name}");
         }
         for (name, bytes) in every_form(&sample.entries(), root) {
             let found = fixed(&bytes, &["--docker-platform", "linux/amd64"]);
@@ -87,7 +80,7 @@ fn missing_and_incomplete_root_files_are_written() {
     ];
     for (name, bytes, expected) in cases {
         let found = fixed(&bytes, &[]);
-        assert_eq!(rules(&found), expected, "{name}");
+        assert_eq!(found.rules(), expected, "{name}");
         assert_eq!(found.names(), ["app:v1"], "{name}");
         assert_eq!(
             found.contents.parts(),
@@ -100,7 +93,7 @@ fn missing_and_incomplete_root_files_are_written() {
 #[test]
 fn an_image_without_layers_is_fixed() {
     let found = fixed(&Layout::of(&image(&[]), NAME).tar(), &[]);
-    assert_eq!(rules(&found), ["docker-manifest"]);
+    assert_eq!(found.rules(), ["docker-manifest"]);
     let manifest = found.contents.json("manifest.json");
     assert_eq!(manifest[0]["Layers"], json!([]));
     assert_eq!(found.names(), ["app:v1"]);

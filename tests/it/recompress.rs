@@ -12,6 +12,7 @@ use crate::common::builder::{
 use crate::common::checker::check_output;
 use crate::common::contents::Contents;
 use crate::common::failure::fails_with;
+use crate::common::judged::rules;
 use crate::common::runner::{Sandbox, run};
 use crate::common::{fixture, layouts};
 
@@ -36,14 +37,6 @@ fn fixed(layout: &Layout, options: &[&str]) -> (Sandbox, Value) {
     check_output(&sandbox.path("out.tar"));
     let report = report.json();
     (sandbox, report)
-}
-
-fn rules(report: &Value) -> Vec<&str> {
-    let changes = report["changes"].as_array().unwrap();
-    changes
-        .iter()
-        .map(|change| change["rule"].as_str().unwrap())
-        .collect()
 }
 
 #[test]

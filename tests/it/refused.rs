@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
     Image, Layer, Layout, OCI_MANIFEST, OCI_TAR, digest_of, layer_tar, named, right_image,
-    right_layout,
+    right_layout, with_manifest,
 };
 use crate::common::failure::{expect, fails};
 use crate::common::runner::Sandbox;
@@ -16,15 +16,6 @@ use crate::common::{sha512, tree};
 
 const NAME: &str = "docker.io/library/app:v1";
 const MAX_DOCUMENT_LEN: usize = 4 * 1024 * 1024;
-
-fn with_manifest(change: impl FnOnce(&mut Value)) -> Layout {
-    let mut layout = Layout::new();
-    let mut manifest = layout.manifest(&right_image());
-    change(&mut manifest);
-    let descriptor = layout.document(OCI_MANIFEST, &manifest);
-    layout.root(vec![named(descriptor, NAME)]);
-    layout
-}
 
 #[test]
 fn layers_that_oci_has_no_type_for_are_refused() {

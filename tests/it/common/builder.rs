@@ -194,3 +194,13 @@ pub(crate) fn right_layout() -> Layout {
     layout.docker(&manifest, &["app:v1"]);
     layout
 }
+
+/// That image as an archive without `manifest.json`, whose manifest can be changed.
+pub(crate) fn with_manifest(change: impl FnOnce(&mut Value)) -> Layout {
+    let mut layout = Layout::new();
+    let mut manifest = layout.manifest(&right_image());
+    change(&mut manifest);
+    let descriptor = layout.document(OCI_MANIFEST, &manifest);
+    layout.root(vec![named(descriptor, "docker.io/library/app:v1")]);
+    layout
+}

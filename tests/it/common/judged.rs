@@ -89,6 +89,14 @@ impl Written {
     }
 }
 
+/// The rules of a report's changes, in order.
+pub(crate) fn rules(report: &Value) -> Vec<&str> {
+    let changes = report["changes"].as_array().unwrap().iter();
+    changes
+        .map(|change| change["rule"].as_str().unwrap())
+        .collect()
+}
+
 /// The rules of a report's findings, in order.
 pub(crate) fn findings(report: &Value) -> Vec<&str> {
     let findings = report["findings"].as_array().unwrap().iter();
@@ -121,6 +129,11 @@ fn passes(input: &[u8], options: &[&str], expected: &Contents, is_judged: bool) 
 }
 
 impl Fixed {
+    /// The rules of the changes, in order.
+    pub(crate) fn rules(&self) -> Vec<&str> {
+        rules(&self.report)
+    }
+
     /// The changes by these rules, in order: rule, location, before and after.
     pub(crate) fn changes(&self, rules: &[&str]) -> Vec<[String; 4]> {
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();

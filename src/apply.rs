@@ -31,7 +31,7 @@ pub(crate) use verify::verify_with;
 use std::num::NonZeroUsize;
 
 use crate::codec::Limits;
-use crate::error::{Code, Error, Result, escape};
+use crate::error::{Code, Error, Hint, Result, escape};
 use crate::image::Digest;
 use crate::input::Source;
 use crate::inventory::DataLocation;
@@ -237,7 +237,8 @@ fn check_entries(plan: &Plan, options: &ApplyOptions<'_>) -> Result<Outcome> {
                     escape(&entry.name)
                 ),
             )
-            .with_entry(&entry.name));
+            .with_entry(&entry.name)
+            .with_hint(Hint::SaveWrongAgain));
         }
         let Some(digest) = Digest::from_any_blob_name(&entry.name) else {
             continue;

@@ -169,6 +169,9 @@ impl fmt::Display for ParseEngineError {
                 let known: Vec<&str> = FACTS.iter().map(|fact| fact.name).collect();
                 write!(f, "expected one of {}", known.join(", "))
             }
+            ParseEngineError::Version(text) if text.is_empty() => {
+                f.write_str("expected a version after @, such as 20.10")
+            }
             ParseEngineError::Version(text) => write!(f, "{text} is not a version such as 20.10"),
             ParseEngineError::TooOld { engine, oldest } => write!(
                 f,

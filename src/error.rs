@@ -9,6 +9,7 @@
 
 mod code;
 mod hint;
+mod pipeline;
 mod place;
 
 use std::error::Error as StdError;
@@ -19,11 +20,12 @@ use std::sync::Arc;
 
 pub use code::{Class, Code};
 pub use hint::{Hint, Lenient};
+pub use pipeline::Pipeline;
 pub use place::Place;
 
 use crate::location::Location;
 pub(crate) use crate::text::show_list;
-pub use crate::text::{escape, show_path};
+pub use crate::text::{escape, shell_word, show_path};
 
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -12,6 +12,7 @@ mod outer;
 mod reader;
 mod spool;
 mod stream;
+mod text_copy;
 
 pub use identify::{
     InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
@@ -328,7 +329,8 @@ impl BlobSource for Source {
             )
             .with_path(&self.path)
             .with_expected(max_len)
-            .with_found(blob.len);
+            .with_found(blob.len)
+            .with_hint(Hint::ShrinkDocument);
             return Err(match &blob.data {
                 DataLocation::Offset(offset) => error.with_byte(*offset),
                 DataLocation::File(name) => error.with_entry(name),
@@ -408,8 +410,9 @@ pub(crate) fn scan_with(
     let mut inventory = if source.is_directory() {
         layout::scan(source)?
     } else {
-        archive::scan(source, strictness, workers)
-            .map_err(|error| other_format::explain(error, &source.path, &source.file))?
+        archive::scan(source, strictness, workers).map_err(|error| {
+            other_format::explain(error, &source.path, &source.file, source.outer)
+        })?
     };
     inventory.outer_compression = source.outer;
     inventory.has_original = source.original().is_some();

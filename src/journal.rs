@@ -94,6 +94,17 @@ pub(crate) fn rewrite(
 pub(crate) fn open_writable(path: &Path) -> Result<File> {
     // Opening a FIFO would block, so check the type first.
     let found = fs::metadata(path).context("open", path)?;
+    if found.is_dir() {
+        let error = Error::new(
+            Code::InPlaceRefused,
+            format!(
+                "{} is a directory, and only archives can be fixed in place",
+                show_path(path)
+            ),
+        )
+        .with_path(path);
+        return Err(error.with_hint(Hint::WriteNewDirectory));
+    }
     if !found.is_file() {
         let error = Error::new(
             Code::InPlaceRefused,

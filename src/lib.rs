@@ -175,12 +175,12 @@ pub use oci_spec;
 pub use report::{Blobs, Neutral, Report, Status, Wording};
 
 // Errors.
-pub use error::{Class, Code, Error, Hint, Lenient, Place as ErrorPlace, Result};
+pub use error::{Class, Code, Error, Hint, Lenient, Pipeline, Place as ErrorPlace, Result};
 
 /// What only the command uses. It changes without notice.
 #[doc(hidden)]
 pub mod command {
-    pub use crate::error::{IoContext, escape, show_path};
+    pub use crate::error::{IoContext, escape, shell_word, show_path};
     pub use crate::image::ArchiveSuffix;
     pub use crate::input::{
         InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,

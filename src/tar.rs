@@ -22,6 +22,7 @@ pub(crate) fn invalid(path: &Path, what: &str) -> Error {
         format!("{} is not valid: {what}", show_path(path)),
     )
     .with_path(path)
+    .with_hint(Hint::SaveWrongAgain)
 }
 
 /// A `TruncatedArchive` error: the archive at `path` ends inside `inside`.

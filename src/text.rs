@@ -27,6 +27,21 @@ pub fn show_path(path: &Path) -> String {
     escape(&path.to_string_lossy())
 }
 
+/// A path as one word of a shell command, safe for a terminal. A path with control characters cannot be copied into a
+/// shell.
+pub fn shell_word(path: &Path) -> String {
+    let shown = show_path(path);
+    let is_plain = |c: char| c.is_alphanumeric() || "_./:=@%+,-".contains(c);
+    let shown = match shown.starts_with('-') {
+        true => format!("./{shown}"),
+        false => shown,
+    };
+    match !shown.is_empty() && shown.chars().all(is_plain) {
+        true => shown,
+        false => format!("'{}'", shown.replace('\'', r"'\''")),
+    }
+}
+
 /// A list for a message: the first ten, then how many more there are.
 pub(crate) fn show_list<T: fmt::Display>(items: &[T]) -> String {
     const SHOWN: usize = 10;
@@ -52,6 +67,23 @@ mod tests {
             escape("a\x1b[31m\u{202e}b\né"),
             "a\\u{1b}[31m\\u{202e}b\\u{a}é"
         );
+    }
+
+    #[test]
+    fn paths_are_quoted_for_a_shell() {
+        for (path, expected) in [
+            ("images/app-1.0_x.tar", "images/app-1.0_x.tar"),
+            ("-", "./-"),
+            ("-x y", "'./-x y'"),
+            ("it's", r"'it'\''s'"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("~", "'~'"),
+            ("a\nb", "'a\\u{a}b'"),
+            ("", "''"),
+            ("é", "é"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), expected, "{path}");
+        }
     }
 
     #[test]

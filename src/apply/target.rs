@@ -48,7 +48,8 @@ impl<'a> Target<'a> {
             Kind::InPlace => Err(Error::new(
                 Code::InPlaceRefused,
                 "only an archive in a regular file can be fixed in place",
-            )),
+            )
+            .with_hint(Hint::WriteElsewhere)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{escape, show_path};
+use super::{Pipeline, escape, shell_word, show_path};
 
 /// The next step after an error or a finding.
 ///
@@ -25,6 +25,18 @@ pub enum Hint {
     GiveWholeArchive,
     /// The archive contains another archive of this name.
     GiveInner(String),
+    /// The image is in this directory of the archive, too deep to be found there.
+    GiveDirectory {
+        /// What messages call the archive.
+        path: PathBuf,
+        /// The directory.
+        directory: String,
+    },
+    /// Several directories of the archive contain images, too deep to be found there.
+    GiveDirectories {
+        /// What messages call the archive.
+        path: PathBuf,
+    },
     /// The archive has other files in it; this command unpacks them.
     Unpack(&'static str),
     /// The archive is encrypted; this command decrypts it.
@@ -37,6 +49,8 @@ pub enum Hint {
     SaveInBinary,
     /// The archive was copied in text mode.
     CopyInBinary,
+    /// A program took the archive for ISO-8859-1 text and converted it to UTF-8; these commands convert it back.
+    ConvertBack(Pipeline),
     /// Nothing was written to the file.
     SaveNothingAgain,
     /// The archive is a root filesystem.
@@ -49,6 +63,8 @@ pub enum Hint {
     GiveImageDirectory,
     /// The file to be fixed in place is not a regular file.
     GiveRegularFile,
+    /// What is to be fixed in place is a directory.
+    WriteNewDirectory,
     /// The file to be fixed in place has no name.
     GiveNamedFile,
     /// The file to be fixed in place was given by a link to an open file.
@@ -57,8 +73,8 @@ pub enum Hint {
     PipeInput,
     /// Standard output is a terminal.
     PipeOutput,
-    /// The archive is compressed; this command decompresses it.
-    Decompress(&'static str),
+    /// The archive is compressed in a way that is not supported, or twice; these commands decompress it.
+    Decompress(Pipeline),
     /// The archive is cut short or damaged, and was complete at its origin.
     DownloadAgain,
     /// A document's bytes are damaged.
@@ -81,6 +97,10 @@ pub enum Hint {
     RemoveKey,
     /// The two root documents disagree.
     SaveFromTrusted,
+    /// A document is larger than readers accept.
+    ShrinkDocument,
+    /// A document would become larger than readers accept.
+    KeepDigests,
     /// One name is given to two images.
     SaveApart,
     /// The image is of schema 1.
@@ -88,9 +108,18 @@ pub enum Hint {
     /// It is a plugin.
     InstallPlugin,
     /// Two archives are in one file.
-    SplitArchives,
-    /// A blob or root file is a link.
-    FollowLinks,
+    SplitArchives {
+        /// The commands that leave only the first archive.
+        first: Pipeline,
+        /// Those that leave only what follows it.
+        second: Pipeline,
+    },
+    /// Something that is not an archive follows the archive; these commands cut it off.
+    CutOff(Pipeline),
+    /// A blob or root file is a link that leads to no file of the archive, or of the image layout in this directory.
+    FollowLinks(Option<PathBuf>),
+    /// A blob or root file is a link that leads to no file anywhere.
+    ReplaceLink,
     /// An entry is stored as a sparse file.
     StoreWithoutHoles,
     /// The digest's algorithm is not supported.
@@ -159,6 +188,18 @@ pub enum Hint {
     ChoosePlatform,
     /// The choice of an image matches none.
     ChooseImageBy,
+    /// An image was chosen, and the archive has none.
+    KeepAll,
+    /// A platform was chosen that no image has.
+    ChooseOtherPlatform,
+    /// A name was given, and the archive has no image.
+    OmitName,
+    /// A name was to be replaced that no image has.
+    ChooseName,
+    /// Something else has the name.
+    ChooseOtherName,
+    /// Another image has the name, which can get another name first.
+    RenameOtherFirst,
     /// An image that no engine can load is beside others.
     ChooseOtherImages,
     /// A blob that an image needs is missing.
@@ -173,6 +214,8 @@ pub enum Hint {
     UseOciTypes,
     /// Something needs changes that give documents new digests.
     AllowNewDigests,
+    /// A layer cannot be recompressed.
+    KeepCompression,
     /// A layer's compression has no type.
     CompressWithGzip,
     /// A layer is compressed twice.
@@ -185,10 +228,14 @@ pub enum Hint {
     CompressForOldDocker,
     /// Podman and skopeo cannot read the layer.
     FixForPodman,
-    /// An image has no name.
+    /// The only image has no name.
     NameImage,
-    /// A name is not valid, and this one, much like it, is.
+    /// One of several images has no name; this is its digest.
+    NameOneImage(String),
+    /// The name of the only image is not valid, and this one, much like it, is.
     UseName(String),
+    /// One of several names is not valid, and this one, much like it, is.
+    SaveWithName(String),
     /// A name is not valid.
     CorrectName,
     /// An index lists manifests that are not there.
@@ -241,6 +288,13 @@ impl fmt::Display for Hint {
             Hint::GiveInner(name) => {
                 return write!(f, "extract {} and give that", escape(name));
             }
+            Hint::GiveDirectory { directory, .. } => {
+                let directory = shell_word(directory.as_ref());
+                return write!(f, "extract the directory {directory} and give that");
+            }
+            Hint::GiveDirectories { .. } => {
+                "extract the archive and give the directories with images"
+            }
             Hint::Unpack(tool) => {
                 return write!(
                     f,
@@ -256,6 +310,7 @@ impl fmt::Display for Hint {
                 "PowerShell's > converts binary data to text; save the image again with docker save -o FILE"
             }
             Hint::CopyInBinary => "copy or download the archive again in binary mode",
+            Hint::ConvertBack(pipeline) => return write!(f, "convert it back: {pipeline}"),
             Hint::SaveNothingAgain => {
                 "nothing was written to it; save or download the image again, and check that this succeeds"
             }
@@ -268,15 +323,14 @@ impl fmt::Display for Hint {
             }
             Hint::GiveImageDirectory => "give the directory that contains only the image",
             Hint::GiveRegularFile => "write a new archive instead",
+            Hint::WriteNewDirectory => "write a new directory instead",
             Hint::GiveNamedFile => {
                 "the file has been deleted, so the result would be lost; write a new file"
             }
             Hint::GiveOwnName => "give the file's own name",
             Hint::PipeInput => "read an archive from a pipe or a file",
             Hint::PipeOutput => "write the archive to a pipe or a file",
-            Hint::Decompress(tool) => {
-                return write!(f, "decompress it first, for example with {tool}");
-            }
+            Hint::Decompress(pipeline) => return write!(f, "decompress it first: {pipeline}"),
             Hint::DownloadAgain => "copy or download the archive again",
             Hint::CopyAgain => "the archive is damaged; copy or save it again",
             Hint::CopyCutShort => "the archive is damaged or truncated; copy or save it again",
@@ -295,6 +349,10 @@ impl fmt::Display for Hint {
             Hint::SaveFromTrusted => {
                 "readers would load different images from this archive; save it again from a source you trust"
             }
+            Hint::ShrinkDocument => {
+                "engines and registries limit the size of documents; save fewer images at once, or build the image again"
+            }
+            Hint::KeepDigests => "keep the digests, and with them the documents",
             Hint::RemoveKey => "remove one of the two keys, or save the image again",
             Hint::SaveApart => {
                 "readers would keep that name for one image or the other; save each image under its own name"
@@ -305,10 +363,19 @@ impl fmt::Display for Hint {
             Hint::InstallPlugin => {
                 "plugins are installed with docker plugin install, not loaded from archives"
             }
-            Hint::SplitArchives => {
-                "two archives in one file mean different images to different readers; split them"
+            Hint::SplitArchives { first, second } => {
+                return write!(
+                    f,
+                    "two archives in one file mean different images to different readers; split them with {first} and {second}"
+                );
             }
-            Hint::FollowLinks => "write the archive again with links followed",
+            Hint::CutOff(pipeline) => {
+                return write!(f, "if it does not belong there, cut it off: {pipeline}");
+            }
+            Hint::FollowLinks(_) => "write the archive again with links followed",
+            Hint::ReplaceLink => {
+                "replace the link with the file that it stands for, or save the image again"
+            }
             Hint::StoreWithoutHoles => "write the archive again without sparse files",
             Hint::UseSupportedDigest => "only sha256 and sha512 digests are supported",
             Hint::CompareLength => "compare its length with the original's",
@@ -366,12 +433,19 @@ impl fmt::Display for Hint {
             Hint::ChooseImageBy => {
                 "choose an image by its name, by the digest of its manifest or config, or by its number, counted from 1"
             }
+            Hint::KeepAll => "do not choose an image",
+            Hint::ChooseOtherPlatform => "choose a platform that the archive has, or none",
+            Hint::OmitName => "do not give a name: only images get one",
+            Hint::ChooseName => "choose a name that an image has",
+            Hint::ChooseOtherName => "choose another name",
+            Hint::RenameOtherFirst => "choose another name, or rename the other image first",
             Hint::ChooseMissing => "keep whatever needs it unchanged, or remove it",
             Hint::KeepAttestations => "keep attestations",
             Hint::DropAttestations => "drop attestations",
             Hint::ChooseImageOrOciTypes => "choose an image, or request OCI types",
             Hint::UseOciTypes => "request OCI types",
             Hint::AllowNewDigests => "allow digests to change",
+            Hint::KeepCompression => "keep the compression of layers",
             Hint::CompressWithGzip => "recompress it with gzip",
             Hint::DecompressTwice => {
                 "recompress it with gzip, which removes the second compression if the diff ID is that of the tar inside; otherwise build or save the image again"
@@ -385,8 +459,17 @@ impl fmt::Display for Hint {
             }
             Hint::FixForPodman => "for podman and skopeo, avoid what podman cannot read",
             Hint::NameImage => "give it a name, such as example.com/app:1.0",
+            Hint::NameOneImage(digest) => {
+                return write!(
+                    f,
+                    "choose {digest} alone, and give it a name, such as example.com/app:1.0"
+                );
+            }
             Hint::UseName(name) => {
                 return write!(f, "{name} is valid: use it now or when you save the image");
+            }
+            Hint::SaveWithName(name) => {
+                return write!(f, "{name} is valid: use it when you save the image");
             }
             Hint::CorrectName => {
                 "a name is REPOSITORY:TAG, with the repository in lower case, such as example.com/app:1.0"
@@ -425,7 +508,13 @@ mod tests {
         for (hint, expected) in [
             (Hint::UseName("app:v1".to_owned()), "app:v1 is valid"),
             (Hint::Recover("a\n.tar".into()), "recover a\\u{a}.tar as"),
-            (Hint::Decompress("xz -d"), "with xz -d"),
+            (
+                Hint::Decompress(Pipeline::new(
+                    "a b".as_ref(),
+                    ["gzip -dc", "lz4 -dc"].map(str::to_owned),
+                )),
+                "decompress it first: gzip -dc 'a b' | lz4 -dc",
+            ),
             (Hint::RaiseMaxRatio("image"), "if you trust the image"),
             (Hint::UseLenient(Lenient::Config), "accepts the config"),
             ("create it first".into(), "create it first"),

@@ -57,6 +57,7 @@ pub(super) fn data_len(pointer: &Pointer, location: impl Fn() -> Location) -> Re
                 format!("{} has embedded data that is not base64", location()),
             )
             .with_location(location())
+            .with_hint(Hint::BuildAgain)
         })?;
     if let Some(found) = pointer.digest.recompute(&bytes)
         && found != pointer.digest
@@ -71,7 +72,8 @@ pub(super) fn data_len(pointer: &Pointer, location: impl Fn() -> Location) -> Re
         )
         .with_location(location())
         .with_expected(&pointer.digest)
-        .with_found(found));
+        .with_found(found)
+        .with_hint(Hint::BuildAgain));
     }
     Ok(Some(bytes.len() as u64))
 }

@@ -136,7 +136,8 @@ impl Document {
                 Code::AmbiguousDocument,
                 format!("{location} is both an index (manifests) and a manifest (config, layers)"),
             )
-            .with_location(location));
+            .with_location(location)
+            .with_hint(Hint::SaveFromTrusted));
         }
         let contradicts = match (&media_type, shape) {
             (None, _) => false,
@@ -164,7 +165,8 @@ impl Document {
             )
             .with_expected(expected)
             .with_found(found)
-            .with_location(location));
+            .with_location(location)
+            .with_hint(Hint::SaveFromTrusted));
         }
         let roles: &[Role] = match shape {
             Shape::Index => &[Role::Manifests, Role::Subject],
@@ -314,6 +316,7 @@ impl DocumentReader {
                 format!("{location} is not UTF-8 text"),
             )
             .with_location(location)
+            .with_hint(Hint::SaveWrongAgain)
         })?;
         let is_lenient = self.strictness == Strictness::Lenient;
         let checked = check(&text, keys, is_lenient).map_err(|fault| refused(fault, location))?;
@@ -344,7 +347,8 @@ fn refused(fault: Fault, location: &Location) -> Error {
     let error =
         |code, what: String| Error::new(code, format!("{location} {what}")).with_location(location);
     match fault {
-        Fault::Invalid(what) => error(Code::InvalidDocument, format!("is not valid JSON: {what}")),
+        Fault::Invalid(what) => error(Code::InvalidDocument, format!("is not valid JSON: {what}"))
+            .with_hint(Hint::SaveWrongAgain),
         Fault::Duplicate(key) => {
             let what = format!(
                 "has the duplicate key \"{}\" in a JSON object, and readers differ on which value they use",

@@ -232,7 +232,7 @@ struct Children<'a> {
     unrelated: BTreeSet<&'a Digest>,
 }
 
-/// `None` if the entries do not belong into one index.
+/// `None` if the entries do not belong in one index.
 fn children<'a>(graph: &'a Graph, positions: &[usize]) -> Option<Children<'a>> {
     let mut seen = BTreeSet::new();
     let mut children: Vec<Child> = Vec::new();

@@ -276,6 +276,7 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         Error::new(error.code(), format!("{location}: {error}"))
             .with_location(location)
             .with_found(error.found().unwrap_or_default())
+            .with_hint(Hint::BuildAgain)
     })?;
     let mut links = annotations.map_or_else(Vec::new, |view| links(view, &values));
     let mut entry_kind = None;

@@ -18,7 +18,7 @@ use crate::graph::{Graph, docker_archive, inside, unlisted, unverifiable};
 use crate::image::{Algorithm, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::json::View;
-use crate::location::RootName;
+use crate::location::{Location, RootName};
 use crate::threads::Workers;
 
 pub(crate) fn resolve(
@@ -177,13 +177,26 @@ fn require_content(graph: &Graph) -> Result<()> {
     if listed.any(|pointer| !is_index(pointer)) {
         return Ok(());
     }
-    let what = match graph.docker_archive {
-        Some(_) => "neither index.json nor manifest.json lists an image",
-        None => "index.json does not list any image",
+    let mut nested = graph.documents.values();
+    let empty = nested.find(|document| document.pointers.is_empty());
+    let (location, what, hint) = match (empty, &graph.docker_archive) {
+        (Some(empty), _) => {
+            let location = Location::from(&empty.path);
+            let what = format!("{location} is an index that does not list any image");
+            (location, what, Hint::SaveAgain)
+        }
+        (None, Some(_)) => {
+            let what = "neither index.json nor manifest.json lists an image";
+            (RootName::Index.into(), what.to_owned(), Hint::GiveImage)
+        }
+        (None, None) => {
+            let what = "index.json does not list any image";
+            (RootName::Index.into(), what.to_owned(), Hint::GiveImage)
+        }
     };
     Err(Error::new(Code::NotAnImage, what)
-        .with_location(RootName::Index)
-        .with_hint(Hint::GiveImage))
+        .with_location(location)
+        .with_hint(hint))
 }
 
 /// An archive whose images all lack parts loads nowhere; one without images (a cache, artifacts) is fine.

@@ -3,7 +3,7 @@
 //! A Docker archive and skopeo's `dir:` form become an index and blobs before they are read further, and what is found
 //! then is located there. Users know only their own files.
 
-use crate::error::{Error, Place, escape};
+use crate::error::{Code, Error, Hint, Place, escape};
 use crate::graph::Graph;
 use crate::graph::docker_archive::{DockerArchiveItem, RenamedFile};
 use crate::image::Digest;
@@ -34,12 +34,49 @@ impl Graph {
 impl SourceNames<'_> {
     /// The same error, in the words of the source.
     pub(crate) fn restated(self, error: Error) -> Error {
+        if let Some(error) = self.misordered(&error) {
+            return error;
+        }
         let location = error.place().and_then(Place::location).cloned();
         let error = match location {
             Some(location) => self.with_location(error, &location),
             None => error,
         };
         self.with_entry(error)
+    }
+
+    /// The error for a plain layer with the bytes of another: its diff ID was taken for its digest, and the bytes are
+    /// not damaged.
+    fn misordered(self, error: &Error) -> Option<Error> {
+        if error.code() != Code::DigestMismatch {
+            return None;
+        }
+        let (expected, found) = (error.expected()?, error.found()?);
+        let items = self.items.unwrap_or_default().iter().enumerate();
+        items.into_iter().find_map(|(position, item)| {
+            let is = |digest: &str| {
+                let mut diff_ids = item.diff_ids.iter();
+                diff_ids.position(|diff_id| diff_id.to_string() == digest)
+            };
+            let (number, other) = (is(expected)?, is(found)?);
+            let location = Location::Item {
+                position,
+                property: "Layers",
+                index: Some(number),
+                entry: item.layers.get(number).cloned(),
+            };
+            let error = Error::new(
+                Code::DiffIdMismatch,
+                format!(
+                    "{location} has the diff ID {found}, which the config states for layer {other} and not for layer {number}: expected {expected}"
+                ),
+            );
+            let error = error
+                .with_location(location)
+                .with_expected(expected)
+                .with_found(found);
+            Some(error.with_hint(Hint::SaveWrongAgain))
+        })
     }
 
     fn with_location(self, error: Error, location: &Location) -> Error {

@@ -219,7 +219,10 @@ pub(crate) fn from_directory_transport(
                 "manifest.json is neither Docker's list of images nor a manifest: its media type is {}",
                 escape(&media_type)
             ),
-        ).with_location(RootName::DockerManifest).with_found(media_type));
+        )
+        .with_location(RootName::DockerManifest)
+        .with_found(media_type)
+        .with_hint(Hint::CorrectDockerManifest));
     }
     let digest = Digest::of(Algorithm::Sha256, text);
     let root = index(vec![descriptor(&media_type, &digest, text.len() as u64)?])?;

@@ -4,7 +4,7 @@ mod facts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::graph::Missing;
 use crate::graph::ahead::{Ahead, BATCH, Manifest};
 use crate::graph::descriptor::{actual_size, data_len};
@@ -238,7 +238,8 @@ impl<'a> Walk<'a> {
                 format!("{location} is nested deeper than {MAX_DEPTH} documents"),
             )
             .with_location(location)
-            .with_expected(MAX_DEPTH));
+            .with_expected(MAX_DEPTH)
+            .with_hint(Hint::BuildAgain));
         }
         let mut config = None;
         let mut document = match (self.start.synthesized.get(&pointer.digest), blob) {
@@ -339,6 +340,7 @@ fn too_large(location: &Location, what: &str, len: u64, cap: u64) -> Error {
     .with_location(location)
     .with_expected(cap)
     .with_found(len)
+    .with_hint(Hint::ShrinkDocument)
 }
 
 fn missing(pointer: &Pointer, location: Location) -> Missing {
@@ -359,4 +361,5 @@ fn two_shapes(location: &Location) -> Error {
         format!("{location} and another descriptor give the same document different types"),
     )
     .with_location(location)
+    .with_hint(Hint::SaveFromTrusted)
 }

@@ -49,6 +49,17 @@ impl Content {
             Content::Other => "unknown",
         }
     }
+
+    /// The command that decompresses it to standard output.
+    pub(crate) fn decompressor(self) -> Option<&'static str> {
+        match self {
+            Content::Gzip => Some("gzip -dc"),
+            Content::Zstd | Content::ZstdAfterSkippable => Some("zstd -dc"),
+            Content::Bzip2 => Some("bzip2 -dc"),
+            Content::Xz => Some("xz -dc"),
+            Content::Empty | Content::Tar | Content::Other => None,
+        }
+    }
 }
 
 /// How many bytes [`sniff`] examines.

@@ -16,7 +16,8 @@ pub(super) use self::input::FileInput;
 pub(super) use self::listing::{CleanName, Contents, Listing};
 use super::Source;
 use super::form::Order;
-use super::other_format::not_a_tar;
+use super::other_format::refuse_other_formats;
+use super::outer::decoding;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{DataLocation, EntryKind, EntryLayout, ExtraKind, Inventory, Strictness};
@@ -31,7 +32,7 @@ pub(super) fn scan(
 ) -> Result<Inventory> {
     let file_len = source.file.metadata().context("read", source.path())?.len();
     let head = source.head(&DataLocation::Offset(0), file_len)?;
-    refuse_other_formats(source.path(), &head)?;
+    refuse_other_formats(source.path(), &head, source.outer)?;
 
     let mut listing = Listing::new(Order::Sorted);
     let mut input = FileInput::new(source, file_len).with_workers(workers);
@@ -58,7 +59,7 @@ pub(super) fn scan(
         listing.add(name, kind, entry.len, content);
     }
     let end = entries.position();
-    check_end(&mut input, end, end)?;
+    check_end(&mut input, end, end, source.outer)?;
     listing.finish(source, strictness, end, file_len)
 }
 
@@ -129,44 +130,33 @@ fn is_blob(name: &CleanName) -> bool {
     name.digest.is_some() || Digest::from_any_blob_name(&name.text).is_some()
 }
 
-/// Refuses what does not begin as a tar archive does.
-pub(super) fn refuse_other_formats(path: &Path, head: &[u8]) -> Result<()> {
-    let shown = show_path(path);
-    let (name, tool) = match sniff_compression(head) {
-        Some(Content::Gzip) => ("gzip", "gzip -d"),
-        Some(Content::Zstd | Content::ZstdAfterSkippable) => ("zstd", "zstd -d"),
-        Some(Content::Bzip2) => ("bzip2", "bzip2 -d"),
-        Some(_) => ("xz", "xz -d"),
-        None if sniff(head) == Content::Tar => return Ok(()),
-        None => return Err(not_a_tar(path, head)),
-    };
-    Err(Error::new(
-        Code::CompressedArchive,
-        format!("{shown} is compressed with {name}, expected a plain tar archive"),
-    )
-    .with_path(path)
-    .with_expected("a plain tar archive")
-    .with_found(name)
-    .with_hint(Hint::Decompress(tool)))
-}
-
 /// After the last entry there may only be zeros: another reader could continue past the end-of-archive marker.
-/// Those before `position` were seen already.
-pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> Result<()> {
+/// Those before `position` were seen already. `outer` is the compression around the archive.
+pub(super) fn check_end(
+    input: &mut impl Input,
+    end: u64,
+    mut position: u64,
+    outer: Option<Content>,
+) -> Result<()> {
     // Most archives end within the first piece.
     let mut buffer = vec![0; 4 << 10];
     loop {
         let count = input.read(&mut buffer, position)?;
         if let Some(at) = buffer[..count].iter().position(|&byte| byte != 0) {
-            return Err(Error::new(
-                Code::TrailingArchive,
-                format!(
-                    "{} continues after the end of the archive: expected only zeros after byte {end}, found other bytes at {}",
-                    show_path(input.path()),
-                    position + at as u64
-                ),
-            ).with_path(input.path()).with_byte(position + at as u64)
-            .with_hint(Hint::SplitArchives));
+            let found = position + at as u64;
+            let mut head = buffer[at..count].to_vec();
+            head.resize(SNIFF_LEN.max(head.len()), 0);
+            if count - at < SNIFF_LEN {
+                let rest = &mut head[count - at..];
+                input.read(rest, position + count as u64)?;
+            }
+            return Err(trailing(
+                input.path(),
+                end,
+                found,
+                &head[..SNIFF_LEN],
+                outer,
+            ));
         }
         if count < buffer.len() {
             return Ok(());
@@ -174,6 +164,29 @@ pub(super) fn check_end(input: &mut impl Input, end: u64, mut position: u64) -> 
         position += count as u64;
         buffer.resize(128 << 10, 0);
     }
+}
+
+/// The error for an archive that ends at `end` and is followed by something that begins with `head` at `found`.
+fn trailing(path: &Path, end: u64, found: u64, head: &[u8], outer: Option<Content>) -> Error {
+    let keep = |command: String| decoding(path, outer, Some(&command));
+    let first = keep(format!("head -c {found}"));
+    let is_archive = sniff(head) == Content::Tar || sniff_compression(head).is_some();
+    Error::new(
+        Code::TrailingArchive,
+        format!(
+            "{} continues after the end of the archive: expected only zeros after byte {end}, found other bytes at {found}",
+            show_path(path)
+        ),
+    )
+    .with_path(path)
+    .with_byte(found)
+    .with_hint(match is_archive {
+        true => Hint::SplitArchives {
+            first,
+            second: keep(format!("tail -c +{}", found + 1)),
+        },
+        false => Hint::CutOff(first),
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::DOCUMENT_CAP;
+use super::archive::links::BrokenLink;
 use crate::error::{Code, Error, Hint, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest};
 use crate::inventory::{BlobEntry, BlobSource, ExtraEntry, ExtraKind, Inventory, RootFile};
@@ -105,26 +106,45 @@ pub(super) fn refuse_large_root(path: &Path, name: &str, len: u64) -> Result<()>
     .with_path(path)
     .with_entry(name)
     .with_expected(DOCUMENT_CAP)
-    .with_found(len))
+    .with_found(len)
+    .with_hint(Hint::ShrinkDocument))
 }
 
 fn link_entry(path: &Path, item: &Item) -> Error {
-    let what = match &item.kind {
-        ExtraKind::Symlink(target) => format!("a symbolic link to \"{}\"", escape(target)),
-        ExtraKind::Hardlink(target) => format!("a hard link to \"{}\"", escape(target)),
-        ExtraKind::Directory => "a directory".to_owned(),
-        ExtraKind::File(_) => "a file".to_owned(),
-        ExtraKind::Other => "a special file".to_owned(),
+    let expected = match is_structure(&item.name) {
+        true => "directory",
+        false => "regular file",
     };
-    let expected = if is_structure(&item.name) {
-        "directory"
-    } else {
-        "regular file"
+    let what = kind_of(item);
+    let hint = match item.kind {
+        ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) => Hint::FollowLinks(None),
+        ExtraKind::Directory | ExtraKind::File(_) | ExtraKind::Other => Hint::SaveWrongAgain,
     };
+    wrong_kind(path, item, &what, &what, expected).with_hint(hint)
+}
+
+/// The error for a blob or root file that is a link which cannot be followed. `directory` is the image layout that it is
+/// in, if that is a directory.
+pub(super) fn broken_link(
+    path: &Path,
+    directory: Option<&Path>,
+    item: &Item,
+    why: BrokenLink,
+) -> Error {
+    let found = kind_of(item);
+    let what = format!("{found}, {}", why.words());
+    let hint = match why {
+        BrokenLink::Circular | BrokenLink::TooLong => Hint::ReplaceLink,
+        _ => Hint::FollowLinks(directory.map(Path::to_owned)),
+    };
+    wrong_kind(path, item, &what, &found, "regular file").with_hint(hint)
+}
+
+fn wrong_kind(path: &Path, item: &Item, what: &str, found: &str, expected: &str) -> Error {
     Error::new(
         Code::LinkEntry,
         format!(
-            "{} in {} is {what}, expected a {expected}",
+            "{} in {} is {what}; expected a {expected}",
             escape(&item.name),
             show_path(path)
         ),
@@ -132,6 +152,15 @@ fn link_entry(path: &Path, item: &Item) -> Error {
     .with_path(path)
     .with_entry(&item.name)
     .with_expected(expected)
-    .with_found(what)
-    .with_hint(Hint::FollowLinks)
+    .with_found(found)
+}
+
+fn kind_of(item: &Item) -> String {
+    match &item.kind {
+        ExtraKind::Symlink(target) => format!("a symbolic link to \"{}\"", escape(target)),
+        ExtraKind::Hardlink(target) => format!("a hard link to \"{}\"", escape(target)),
+        ExtraKind::Directory => "a directory".to_owned(),
+        ExtraKind::File(_) => "a file".to_owned(),
+        ExtraKind::Other => "a special file".to_owned(),
+    }
 }

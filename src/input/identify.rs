@@ -212,7 +212,7 @@ fn has_image_entry(input: &mut impl Input, end: u64) -> bool {
 
 /// A name that only image archives have. `index.json` and `manifest.json` are not among them: many a
 /// web application has these.
-fn is_image_name(name: &[u8]) -> bool {
+pub(super) fn is_image_name(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name);
     let parts: Vec<&str> = name
         .split('/')

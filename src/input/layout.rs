@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
-use super::archive::links;
+use super::archive::links::{self, BrokenLink};
 use super::classify::{self, Item};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::Digest;
@@ -44,9 +44,15 @@ fn list(source: &Source, max_entries: usize) -> Result<Inventory> {
             walk.skip_current_dir();
         }
         let mut item = item(source, &entry)?;
-        if let Some((target, len)) = linked_file(source, &item) {
-            inventory.links.insert(item.name.clone(), target.clone());
-            item.kind = ExtraKind::File(DataLocation::File(target));
+        if let ExtraKind::Symlink(target) = &item.kind
+            && links::is_needed_link(&item)
+        {
+            let (name, len) = linked_file(source, &item.name, target).map_err(|why| {
+                let path = source.path();
+                classify::broken_link(path, Some(path), &item, why)
+            })?;
+            inventory.links.insert(item.name.clone(), name.clone());
+            item.kind = ExtraKind::File(DataLocation::File(name));
             item.len = len;
         }
         classify::add(&mut inventory, source, source.path(), item)?;
@@ -84,24 +90,30 @@ fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
     })
 }
 
-/// The file in the directory that a blob or root file leads to, and its length, if it is a symbolic link.
-fn linked_file(source: &Source, item: &Item) -> Option<(String, u64)> {
-    let ExtraKind::Symlink(target) = &item.kind else {
-        return None;
-    };
-    if !links::is_needed_link(item) {
-        return None;
-    }
-    let mut name = links::beside(&item.name, target)?;
+/// The file in the directory that a symbolic link in place of a blob or root file leads to, and its length.
+fn linked_file(source: &Source, link: &str, target: &str) -> Result<(String, u64), BrokenLink> {
+    let mut name = links::beside(link, target)?;
     for _ in 0..links::MAX_LINKS {
         // A link on the way to the file is not followed.
         if let Ok(file) = open_beneath(&source.file, &name) {
-            return Some((name, file.metadata().ok()?.len()));
+            let metadata = file.metadata().map_err(|_| BrokenLink::Missing)?;
+            return Ok((name, metadata.len()));
         }
-        let target = std::fs::read_link(source.path().join(&name)).ok()?;
-        name = links::beside(&name, target.to_str()?)?;
+        let path = source.path().join(&name);
+        let Ok(target) = std::fs::read_link(&path) else {
+            return Err(match std::fs::symlink_metadata(&path) {
+                Ok(found) if found.is_dir() => BrokenLink::Directory,
+                Ok(found) if !found.is_file() => BrokenLink::Special,
+                _ => BrokenLink::Missing,
+            });
+        };
+        let target = target.to_str().ok_or(BrokenLink::Missing)?;
+        name = links::beside(&name, target)?;
+        if name == link {
+            return Err(BrokenLink::Circular);
+        }
     }
-    None
+    Err(BrokenLink::TooLong)
 }
 
 fn too_many(source: &Source, max_entries: usize) -> Error {

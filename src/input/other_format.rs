@@ -1,123 +1,153 @@
 //! What a file is that is not an image archive, and what a user can do with it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
+use Step::{Decode, Other};
+
+use super::identify::is_image_name;
+use super::outer::decoding;
 use super::reader::read_full;
-use crate::error::{Code, Error, Hint, escape, show_path};
+use super::text_copy::{COPY_LEN, TextCopy, of_compressed};
+use crate::error::{Code, Error, Hint, Result, escape, show_path};
 use crate::image::{Content, sniff, sniff_compression};
 use crate::inventory::{BlobSource, DataLocation, ExtraKind, Inventory};
 
-/// How many bytes are searched for line ends.
-const LINES_LEN: usize = 1 << 20;
-/// How many line feeds have to be there, each after a carriage return.
-const MIN_LINES: usize = 4;
 /// How many files are looked at in an archive without an image.
 const MAX_FILES: usize = 32;
+/// How many names in a directory are looked at. Those of blobs come early.
+const MAX_NAMES: usize = 256;
 /// Directories at the top of a root filesystem.
 const SYSTEM: [&str; 8] = ["bin", "etc", "home", "lib", "root", "sbin", "usr", "var"];
 
-/// What another file begins with, what it is, and the next step.
-type Format = (&'static [u8], &'static str, Hint);
+/// What a user can do with a file of another format.
+#[derive(Clone, Debug)]
+enum Step {
+    /// This command writes what is inside to standard output.
+    Decode(&'static str),
+    Other(Hint),
+}
 
+/// What another file begins with, what it is, and the next step.
+type Format = (&'static [u8], &'static str, Step);
+
+#[rustfmt::skip]
 static FORMATS: [Format; 34] = [
-    (b"PK\x03\x04", "a zip file", Hint::Unpack("unzip")),
-    (b"PK\x05\x06", "an empty zip file", Hint::SaveNothingAgain),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z file", Hint::Unpack("7z x")),
-    (b"Rar!", "a RAR file", Hint::Unpack("unrar x")),
-    (b"LZIP", "compressed with lzip", Hint::Decompress("lzip -d")),
-    (
-        b"\x04\x22\x4d\x18",
-        "compressed with lz4",
-        Hint::Decompress("lz4 -d"),
-    ),
-    (
-        b"\x89LZO",
-        "compressed with lzop",
-        Hint::Decompress("lzop -d"),
-    ),
-    (
-        b"\x1f\x9d",
-        "compressed with compress",
-        Hint::Decompress("uncompress"),
-    ),
-    (
-        b"\x5d\0\0",
-        "compressed with lzma",
-        Hint::Decompress("unlzma"),
-    ),
-    (
-        b"version https://git-lfs",
-        "a Git LFS pointer",
-        Hint::FetchLfs,
-    ),
-    (b"<?xml", "an XML document", Hint::DownloadFile),
-    (
-        b"age-encryption.org/",
-        "encrypted with age",
-        Hint::Decrypt("age -d"),
-    ),
-    (
-        b"-----BEGIN AGE",
-        "encrypted with age",
-        Hint::Decrypt("age -d"),
-    ),
-    (b"-----BEGIN PGP", "a PGP message", Hint::Decrypt("gpg -d")),
-    (b"\x85\x02", "encrypted with gpg", Hint::Decrypt("gpg -d")),
-    (b"\x84\x5e", "encrypted with gpg", Hint::Decrypt("gpg -d")),
-    (
-        b"Salted__",
-        "encrypted with openssl",
-        Hint::Decrypt("openssl enc -d"),
-    ),
-    (
-        b"!<arch>\ndebian-binary",
-        "a Debian package",
-        Hint::GiveImage,
-    ),
-    (b"!<arch>\n", "an ar archive", Hint::GiveImage),
-    (b"\xed\xab\xee\xdb", "an RPM package", Hint::GiveImage),
-    (b"070701", "a cpio archive", Hint::GiveImage),
-    (b"070702", "a cpio archive", Hint::GiveImage),
-    (b"070707", "a cpio archive", Hint::GiveImage),
-    (b"hsqs", "a squashfs filesystem", Hint::GiveImage),
-    (
-        b"#!/usr/bin/env run-singularity",
-        "a Singularity image (SIF)",
-        Hint::GiveImage,
-    ),
-    (b"QFI\xfb", "a qcow2 disk image", Hint::GiveImage),
-    (b"KDMV", "a VMDK disk image", Hint::GiveImage),
-    (b"conectix", "a VHD disk image", Hint::GiveImage),
-    (b"vhdxfile", "a VHDX disk image", Hint::GiveImage),
-    (b"\x7fELF", "an executable", Hint::GiveImage),
-    (b"MZ", "a Windows executable", Hint::GiveImage),
-    (b"\xcf\xfa\xed\xfe", "a macOS executable", Hint::GiveImage),
-    (b"#!", "a script", Hint::GiveImage),
-    (b"%PDF", "a PDF document", Hint::GiveImage),
+    (b"PK\x03\x04", "a zip file", Other(Hint::Unpack("unzip"))),
+    (b"PK\x05\x06", "an empty zip file", Other(Hint::SaveNothingAgain)),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z file", Other(Hint::Unpack("7z x"))),
+    (b"Rar!", "a RAR file", Other(Hint::Unpack("unrar x"))),
+    (b"LZIP", "compressed with lzip", Decode("lzip -dc")),
+    (b"\x04\x22\x4d\x18", "compressed with lz4", Decode("lz4 -dc")),
+    (b"\x89LZO", "compressed with lzop", Decode("lzop -dc")),
+    (b"\x1f\x9d", "compressed with compress", Decode("gzip -dc")),
+    (b"\x5d\0\0", "compressed with lzma", Decode("lzma -dc")),
+    (b"version https://git-lfs", "a Git LFS pointer", Other(Hint::FetchLfs)),
+    (b"<?xml", "an XML document", Other(Hint::DownloadFile)),
+    (b"age-encryption.org/", "encrypted with age", Other(Hint::Decrypt("age -d"))),
+    (b"-----BEGIN AGE", "encrypted with age", Other(Hint::Decrypt("age -d"))),
+    (b"-----BEGIN PGP", "a PGP message", Other(Hint::Decrypt("gpg -d"))),
+    (b"\x85\x02", "encrypted with gpg", Other(Hint::Decrypt("gpg -d"))),
+    (b"\x84\x5e", "encrypted with gpg", Other(Hint::Decrypt("gpg -d"))),
+    (b"Salted__", "encrypted with openssl", Other(Hint::Decrypt("openssl enc -d"))),
+    (b"!<arch>\ndebian-binary", "a Debian package", Other(Hint::GiveImage)),
+    (b"!<arch>\n", "an ar archive", Other(Hint::GiveImage)),
+    (b"\xed\xab\xee\xdb", "an RPM package", Other(Hint::GiveImage)),
+    (b"070701", "a cpio archive", Other(Hint::GiveImage)),
+    (b"070702", "a cpio archive", Other(Hint::GiveImage)),
+    (b"070707", "a cpio archive", Other(Hint::GiveImage)),
+    (b"hsqs", "a squashfs filesystem", Other(Hint::GiveImage)),
+    (b"#!/usr/bin/env run-singularity", "a Singularity image (SIF)", Other(Hint::GiveImage)),
+    (b"QFI\xfb", "a qcow2 disk image", Other(Hint::GiveImage)),
+    (b"KDMV", "a VMDK disk image", Other(Hint::GiveImage)),
+    (b"conectix", "a VHD disk image", Other(Hint::GiveImage)),
+    (b"vhdxfile", "a VHDX disk image", Other(Hint::GiveImage)),
+    (b"\x7fELF", "an executable", Other(Hint::GiveImage)),
+    (b"MZ", "a Windows executable", Other(Hint::GiveImage)),
+    (b"\xcf\xfa\xed\xfe", "a macOS executable", Other(Hint::GiveImage)),
+    (b"#!", "a script", Other(Hint::GiveImage)),
+    (b"%PDF", "a PDF document", Other(Hint::GiveImage)),
 ];
 
+/// Refuses what does not begin as a tar archive does. `outer` is the compression around the bytes, if they were decompressed.
+///
+/// # Errors
+/// They are of another format.
+pub(super) fn refuse_other_formats(path: &Path, head: &[u8], outer: Option<Content>) -> Result<()> {
+    match (sniff_compression(head), outer) {
+        (Some(inner), Some(outer)) => Err(compressed_twice(path, outer, inner)),
+        (Some(content), None) => Err(compressed(path, content)),
+        (None, _) if sniff(head) == Content::Tar => Ok(()),
+        (None, _) => Err(not_a_tar(path, head, outer)),
+    }
+}
+
+fn compressed(path: &Path, content: Content) -> Error {
+    let name = content.name();
+    Error::new(
+        Code::CompressedArchive,
+        format!(
+            "{} is compressed with {name}, expected a plain tar archive",
+            show_path(path)
+        ),
+    )
+    .with_path(path)
+    .with_expected("a plain tar archive")
+    .with_found(name)
+    .with_hint(Hint::Decompress(decoding(path, Some(content), None)))
+}
+
+fn compressed_twice(path: &Path, outer: Content, inner: Content) -> Error {
+    let name = inner.name();
+    Error::new(
+        Code::CompressedArchive,
+        format!(
+            "{} is compressed twice: inside its {} data is {name} data, expected a plain tar archive",
+            show_path(path),
+            outer.name()
+        ),
+    )
+    .with_path(path)
+    .with_expected("a plain tar archive")
+    .with_found(name)
+    .with_hint(Hint::Decompress(decoding(path, Some(outer), None)))
+}
+
 /// The error for a file that does not begin as a tar archive does.
-pub(super) fn not_a_tar(path: &Path, head: &[u8]) -> Error {
-    let (what, hint) = match head {
-        [] => ("empty".to_owned(), Hint::SaveNothingAgain),
-        head => match format(head) {
-            Some((what, hint)) => (format!("{what}, not a tar archive"), hint),
-            None => ("not a tar archive".to_owned(), Hint::GiveArchive),
+fn not_a_tar(path: &Path, head: &[u8], outer: Option<Content>) -> Error {
+    let (what, step) = match head {
+        [] => ("empty".to_owned(), Other(Hint::SaveNothingAgain)),
+        head => match (of_compressed(head), format(head)) {
+            (Some(conversion), _) => {
+                let hint = conversion.hint(path, outer);
+                (conversion.of_compressed().to_owned(), Other(hint))
+            }
+            (None, Some((what, step))) => (format!("{what}, not a tar archive"), step),
+            (None, None) => ("not a tar archive".to_owned(), Other(Hint::GiveArchive)),
         },
     };
-    Error::new(Code::NotAnImage, format!("{} is {what}", show_path(path)))
+    let hint = match step {
+        Decode(command) => Hint::Decompress(decoding(path, outer, Some(command))),
+        Other(hint) => hint,
+    };
+    let shown = show_path(path);
+    let what = match outer {
+        Some(outer) => format!("{shown}, decompressed as {}, is {what}", outer.name()),
+        None => format!("{shown} is {what}"),
+    };
+    Error::new(Code::NotAnImage, what)
         .with_path(path)
         .with_hint(hint)
 }
 
-fn format(head: &[u8]) -> Option<(&'static str, Hint)> {
+fn format(head: &[u8]) -> Option<(&'static str, Step)> {
     let mut formats = FORMATS.iter();
-    if let Some((_, what, hint)) = formats.find(|(magic, ..)| head.starts_with(magic)) {
-        return Some((*what, hint.clone()));
+    if let Some((_, what, step)) = formats.find(|(magic, ..)| head.starts_with(magic)) {
+        return Some((*what, step.clone()));
     }
     if is_utf16(head) {
-        return Some(("UTF-16 text", Hint::SaveInBinary));
+        return Some(("UTF-16 text", Other(Hint::SaveInBinary)));
     }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let text = text.trim_ascii_start();
@@ -126,18 +156,18 @@ fn format(head: &[u8]) -> Option<(&'static str, Hint)> {
             .is_some_and(|start| start.eq_ignore_ascii_case(tag))
     };
     if starts_with(b"<!doctype html") || starts_with(b"<html") {
-        return Some(("an HTML page", Hint::DownloadFile));
+        return Some(("an HTML page", Other(Hint::DownloadFile)));
     }
     if text.starts_with(b"{") || text.starts_with(b"[") {
         let says_error = |word: &[u8]| text.windows(word.len()).any(|found| found == word);
         return Some(
             match says_error(b"\"errors\"") || says_error(b"\"error\"") {
-                true => ("an error message in JSON", Hint::DownloadFile),
-                false => ("a JSON document", Hint::GiveWholeArchive),
+                true => ("an error message in JSON", Other(Hint::DownloadFile)),
+                false => ("a JSON document", Other(Hint::GiveWholeArchive)),
             },
         );
     }
-    is_base64(text).then_some(("base64 text", Hint::Decompress("base64 -d")))
+    is_base64(text).then_some(("base64 text", Decode("base64 -d")))
 }
 
 /// What a shell makes of binary data that it takes for text: a byte order mark, and zeros between the bytes.
@@ -175,17 +205,29 @@ pub(super) fn no_image(inventory: &Inventory, blobs: &dyn BlobSource, path: &Pat
             ),
             Hint::SaveWithOldDocker,
         )
+    } else if is_root_filesystem(inventory) {
+        (
+            format!("{shown} is a root filesystem, as docker export writes it, and not an image"),
+            Hint::ImportFilesystem,
+        )
+    } else if let [directory, others @ ..] = &image_directories(inventory)[..] {
+        let directory = (*directory).to_owned();
+        let what = format!(
+            "{shown} has an image in the directory {}: expected it at the top, or in the only directory there",
+            escape(&directory)
+        );
+        let path = path.to_owned();
+        let hint = match others {
+            [] => Hint::GiveDirectory { path, directory },
+            _ => Hint::GiveDirectories { path },
+        };
+        (what, hint)
     } else if let Some(name) = inner_archive(inventory, blobs) {
         let what = format!(
             "{shown} is not an image archive, but contains the archive {}",
             escape(&name)
         );
         (what, Hint::GiveInner(name))
-    } else if is_root_filesystem(inventory) {
-        (
-            format!("{shown} is a root filesystem, as docker export writes it, and not an image"),
-            Hint::ImportFilesystem,
-        )
     } else {
         (
             format!("{shown} contains neither index.json nor manifest.json"),
@@ -220,6 +262,24 @@ fn is_root_filesystem(inventory: &Inventory) -> bool {
     there.count() >= 3
 }
 
+/// The directories that contain an image: `index.json` or `manifest.json`, beside files that only images have.
+fn image_directories(inventory: &Inventory) -> Vec<&str> {
+    let names = inventory.extra.keys();
+    let roots = names.filter_map(|name| {
+        let (directory, file) = name.rsplit_once('/')?;
+        matches!(file, "index.json" | "manifest.json").then_some(directory)
+    });
+    let is_image = |directory: &&str| {
+        let below = format!("{directory}/");
+        let names = inventory.extra.range(below.clone()..).take(MAX_NAMES);
+        names
+            .map_while(|(name, _)| name.strip_prefix(&below))
+            .any(|name| is_image_name(name.as_bytes()))
+    };
+    let found: BTreeSet<&str> = roots.filter(is_image).collect();
+    found.into_iter().collect()
+}
+
 /// The first file of a small archive that is an archive.
 fn inner_archive(inventory: &Inventory, blobs: &dyn BlobSource) -> Option<String> {
     let is_archive = |data: &DataLocation, len: u64| {
@@ -247,63 +307,9 @@ fn is_archive_name(name: &str) -> bool {
     suffixes.iter().any(|suffix| name.ends_with(suffix)) || name.contains(".tar.")
 }
 
-/// Whether the line feeds of an input all come after carriage returns, as a copy in text mode leaves them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LineEnds {
-    seen: usize,
-    last: u8,
-    with_return: usize,
-    has_bare: bool,
-}
-
-impl LineEnds {
-    /// Looks at the next bytes of the input. After the first ones no more are needed.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        if self.has_bare || self.seen >= LINES_LEN {
-            return;
-        }
-        for at in memchr::memchr_iter(b'\n', bytes) {
-            let before = match at.checked_sub(1) {
-                Some(at) => bytes[at],
-                None => self.last,
-            };
-            match before {
-                b'\r' => self.with_return += 1,
-                _ => self.has_bare = true,
-            }
-        }
-        self.seen += bytes.len();
-        self.last = bytes.last().copied().unwrap_or(self.last);
-    }
-
-    /// The error for an input that was copied in text mode, instead of another one about its damage.
-    pub(super) fn explain(&self, error: Error, path: &Path) -> Error {
-        let is_damage = matches!(
-            error.code(),
-            Code::InvalidArchive
-                | Code::TruncatedArchive
-                | Code::TrailingArchive
-                | Code::DigestMismatch
-        );
-        if !is_damage || self.has_bare || self.with_return < MIN_LINES {
-            return error;
-        }
-        Error::new(
-            error.code(),
-            format!(
-                "{} was copied in text mode: every line feed in it comes after a carriage return",
-                show_path(path)
-            ),
-        )
-        .with_path(path)
-        .with_hint(Hint::CopyInBinary)
-        .with_source(error)
-    }
-}
-
-/// Says what a file is that could not be read as an archive, by its first bytes.
-pub(super) fn explain(error: Error, path: &Path, file: &File) -> Error {
-    let mut bytes = vec![0; LINES_LEN];
+/// Says what a file is that could not be read as an archive, by its first bytes. `outer` is the compression around it.
+pub(super) fn explain(error: Error, path: &Path, file: &File, outer: Option<Content>) -> Error {
+    let mut bytes = vec![0; COPY_LEN];
     let Ok(len) = read_full(file, &mut bytes, 0) else {
         return error;
     };
@@ -316,9 +322,9 @@ pub(super) fn explain(error: Error, path: &Path, file: &File) -> Error {
         .with_path(path)
         .with_hint(Hint::GiveImage);
     }
-    let mut lines = LineEnds::default();
-    lines.add(&bytes);
-    lines.explain(error, path)
+    let mut copy = TextCopy::default();
+    copy.add(&bytes);
+    copy.explain(error, path, outer)
 }
 
 /// The image of a disk or a filesystem that begins with zeros, as an empty archive does.

@@ -7,8 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::reader::uninterrupted;
 use crate::codec::{self, Limits, needs_too_much_memory};
-use crate::error::{Code, Error, Hint, Result, show_path};
+use crate::error::{Code, Error, Hint, Pipeline, Result, show_path};
 use crate::image::Content;
+
+/// The commands that decompress an archive, if it is compressed as a whole, and then decode what is inside.
+pub(super) fn decoding(path: &Path, outer: Option<Content>, more: Option<&str>) -> Pipeline {
+    let outer = outer.and_then(Content::decompressor);
+    let commands = outer.into_iter().chain(more);
+    Pipeline::new(path, commands.map(str::to_owned))
+}
 
 /// One read.
 const PIECE: usize = 256 << 10;
@@ -55,6 +62,11 @@ impl Outer {
             counted: 0,
             decoded: 0,
         })
+    }
+
+    /// How the archive is compressed, if it is.
+    pub(super) fn compression(&self) -> Option<Content> {
+        self.content.is_compressed().then_some(self.content)
     }
 
     /// Reads some of what comes next: nothing only at the end.

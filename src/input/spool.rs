@@ -74,7 +74,7 @@ impl Source {
         let spooled = self.spool(content, len, options, progress);
         progress.finish();
         let spooled =
-            spooled.map_err(|error| other_format::explain(error, &self.path, &self.file))?;
+            spooled.map_err(|error| other_format::explain(error, &self.path, &self.file, None))?;
         Ok(Source {
             file: Arc::new(spooled),
             start: OnceLock::new(),

@@ -16,9 +16,10 @@ use self::held::Held;
 pub(super) use self::incoming::Incoming;
 pub(crate) use self::passing::PassingBlob;
 use self::passing::{PIECE, Passing, may_be_document};
-use super::archive::{Contents, Listing, check_end, kind, refuse_other_formats};
+use super::archive::{Contents, Listing, check_end, kind};
 use super::classify::{self, Item};
 use super::form::Order;
+use super::other_format::refuse_other_formats;
 use super::outer::Outer;
 use super::spool::spool;
 use super::{DOCUMENT_CAP, Source, SpoolOptions, content_inside, require_root};
@@ -96,7 +97,7 @@ impl Stream {
         let mut incoming = Incoming::new(path, outer);
         let mut head = [0; SNIFF_LEN];
         let count = incoming.fill(&mut head)?;
-        refuse_other_formats(path, &head[..count])?;
+        refuse_other_formats(path, &head[..count], compression)?;
         Ok(Stream {
             path: path.to_owned(),
             directory: options.directory.to_owned(),
@@ -234,7 +235,8 @@ impl Stream {
         }
         let end = entries.position();
         let position = incoming.offset();
-        check_end(incoming, end, position)?;
+        let outer = incoming.compression();
+        check_end(incoming, end, position, outer)?;
         let len = incoming.offset();
         let mut inventory = listing.finish(self, strictness, end, len)?;
         inventory.outer_compression = self.outer;

@@ -318,7 +318,8 @@ impl<'a> Planner<'a> {
                     transcode.location, known.location
                 ),
             )
-            .with_location(transcode.location)),
+            .with_location(transcode.location)
+            .with_hint(Hint::BuildAgain)),
             Some(_) => Ok(true),
             None => {
                 let transcodes = &mut self.decisions.transcodes;

@@ -18,6 +18,14 @@ use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::rules::FindingRule;
 use crate::plan::{Finding, ImageChoice};
 
+/// How an image gets a name: a single one directly, and one of several if it is chosen alone.
+pub(crate) fn naming(entry: &NamedEntry<'_>, is_single: bool) -> Hint {
+    match is_single {
+        true => Hint::NameImage,
+        false => Hint::NameOneImage(entry.digest.to_string()),
+    }
+}
+
 impl Planner<'_> {
     /// Everything worth reporting about the output.
     pub(crate) fn findings(&self) -> Vec<Finding> {
@@ -81,9 +89,16 @@ impl Planner<'_> {
             findings.push(FindingRule::UnnamedImage.finding(
                 pointer.map(|pointer| root.location_of(pointer)),
                 format!("the image {} {what}", entry.digest),
-                Some(Hint::NameImage),
+                Some(naming(entry, self.has_single_image())),
             ));
         }
+    }
+
+    /// Whether all entries of images are of the same one, which can be named then.
+    pub(crate) fn has_single_image(&self) -> bool {
+        let mut digests = self.entries.iter().map(|entry| entry.digest);
+        let first = digests.next();
+        digests.all(|digest| Some(digest) == first)
     }
 
     /// Invalid names that are written unchanged: those of images, and of what else is listed.
@@ -98,9 +113,11 @@ impl Planner<'_> {
             .filter(|(position, _)| is_other(position))
             .filter_map(|(_, pointer)| bad_name_of(root, pointer));
         let of_images = self.entries.iter().flat_map(|entry| &entry.bad_names);
-        for bad in of_images.cloned().chain(of_others) {
+        let of_images = of_images.cloned().map(|bad| (bad, self.has_single_image()));
+        for (bad, is_single) in of_images.chain(of_others.map(|bad| (bad, false))) {
             let hint = match Reference::suggest(bad.name) {
-                Some(better) => Hint::UseName(better.familiar()),
+                Some(better) if is_single => Hint::UseName(better.familiar()),
+                Some(better) => Hint::SaveWithName(better.familiar()),
                 None => Hint::CorrectName,
             };
             let message = format!(

@@ -155,7 +155,8 @@ impl<'a> Planner<'a> {
                 ),
             )
             .with_location(&location)
-            .with_found(stated));
+            .with_found(stated)
+            .with_hint(Hint::KeepCompression));
         };
         let Some(media_type) = media_type::layer_type(options.family, to, true) else {
             let error = docker_type::none(&location, to.name());

@@ -63,7 +63,8 @@ impl Planner<'_> {
                 ),
             )
             .with_location(self.graph.root.location_of(pointer))
-            .with_found(name.familiar())),
+            .with_found(name.familiar())
+            .with_hint(Hint::ChooseOtherName)),
         }
     }
 
@@ -72,7 +73,8 @@ impl Planner<'_> {
             return Err(Error::new(
                 Code::ImageNotFound,
                 "the archive does not contain an image to name",
-            ));
+            )
+            .with_hint(Hint::OmitName));
         };
         if let Some(other) = self
             .entries
@@ -115,19 +117,7 @@ impl Planner<'_> {
         let entries = &mut self.entries;
         let holder = entries.iter().position(|entry| entry.names.contains(old));
         let Some(holder) = holder else {
-            let names = names(entries);
-            let found = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                show_list(&names)
-            };
-            let old = old.familiar();
-            return Err(Error::new(
-                Code::ImageNotFound,
-                format!("no image in the archive has the name {old}; available: {found}"),
-            )
-            .with_expected(old)
-            .with_found(found));
+            return Err(name_not_found(old, &names(entries)));
         };
         let digest = entries[holder].digest;
         if entries
@@ -142,7 +132,8 @@ impl Planner<'_> {
                     new.familiar()
                 ),
             )
-            .with_found(new.familiar()));
+            .with_found(new.familiar())
+            .with_hint(Hint::RenameOtherFirst));
         }
         let is_there_already = old != new && entries.iter().any(|entry| entry.names.contains(new));
         let entry = &mut entries[holder];
@@ -164,6 +155,25 @@ impl Planner<'_> {
         }
         Ok(())
     }
+}
+
+fn name_not_found(old: &Reference, names: &[String]) -> Error {
+    let old = old.familiar();
+    let error = |what: String| {
+        Error::new(Code::ImageNotFound, what)
+            .with_expected(&old)
+            .with_hint(Hint::ChooseName)
+    };
+    if names.is_empty() {
+        return error(format!(
+            "cannot rename {old}: no image in the archive has a name"
+        ));
+    }
+    let found = show_list(names);
+    error(format!(
+        "no image in the archive has the name {old}; available: {found}"
+    ))
+    .with_found(found)
 }
 
 /// All names, as users write them.

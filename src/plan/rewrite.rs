@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
 use crate::graph::pointer::{Pointer, belongs_to_one_form};
 use crate::image::{Algorithm, Digest, Reference};
@@ -142,7 +142,8 @@ pub(crate) fn check_len(document: &DocumentPath, text: &str) -> Result<()> {
     )
     .with_location(document)
     .with_expected(MAX_DOCUMENT_LEN)
-    .with_found(text.len()))
+    .with_found(text.len())
+    .with_hint(Hint::KeepDigests))
 }
 
 /// What is rewritten so far, which later documents follow.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{Hint, escape};
+use crate::error::escape;
 use crate::graph::Graph;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
 use crate::image::{Digest, Reference};
 use crate::location::{Location, RootName};
 use crate::plan::entries::NamedEntry;
+use crate::plan::findings::naming;
 use crate::plan::planner::Planner;
 use crate::plan::rules::FindingRule;
 
@@ -37,6 +38,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let changed = self.changed_documents();
+        let is_single = self.has_single_image();
         let mut findings = Vec::new();
         for entry in &mut self.entries {
             if changed.contains(entry.digest) {
@@ -60,7 +62,7 @@ impl<'a> Planner<'a> {
                 findings.push(FindingRule::StaleDigestName.finding(
                     Some(location),
                     message,
-                    Some(Hint::NameImage),
+                    Some(naming(entry, is_single)),
                 ));
             }
         }

@@ -293,6 +293,7 @@ impl<'a, I: Input> Entries<'a, I> {
             &format!("bad header at byte {at}: {what}"),
         )
         .with_byte(at)
+        .with_hint(Hint::CopyCutShort)
     }
 }
 

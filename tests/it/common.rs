@@ -1,5 +1,6 @@
 //! What the tests of this program share.
 
+pub(crate) mod advice;
 pub(crate) mod archive;
 pub(crate) mod batch;
 pub(crate) mod builder;

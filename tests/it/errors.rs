@@ -87,6 +87,9 @@ fn facts(error: &Error, root: &Path) -> String {
     short
 }
 
+/// Errors after which a user needs no advice: the system's message says it, or the user did it.
+const WITHOUT_HINT: [Code; 3] = [Code::Io, Code::OutputClosed, Code::Interrupted];
+
 /// The message contains every fact. A digest may appear as the name of a blob.
 fn check_message(error: &Error) {
     let message = error.to_string();
@@ -128,6 +131,8 @@ fn check(name: &str, sandbox: &Sandbox, result: Result<()>, code: Code, expected
     let error = result.expect_err(name);
     assert_eq!(error.code(), code, "{name}: {error}");
     check_message(&error);
+    let needs_hint = !WITHOUT_HINT.contains(&code);
+    assert_eq!(error.hint().is_some(), needs_hint, "{name}: {error}");
     assert_eq!(facts(&error, sandbox.root()), expected, "{name}: {error}");
 }
 

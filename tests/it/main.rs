@@ -39,6 +39,7 @@ mod few_threads;
 mod flat_platforms;
 mod foreign_manifest;
 mod gate;
+mod hints;
 mod hostile;
 mod in_place;
 mod in_place_refused;

@@ -30,6 +30,42 @@ fn start(sandbox: &Sandbox, line: &[&str]) -> (OwnedFd, Child) {
     (control, child)
 }
 
+/// Every line of the tables and examples is at most this wide.
+#[test]
+fn the_help_fits_narrow_terminals() {
+    let sandbox = Sandbox::new();
+    for columns in [60, 80, 200] {
+        for line in [&["--help"][..], &["fix", "-h"], &["fix", "--help"]] {
+            let (control, end) = terminal(24, columns);
+            let mut command = sandbox.command();
+            command.args(line).stdin(Stdio::null());
+            command.stdout(end.try_clone().unwrap()).stderr(end);
+            let mut child = command.spawn().unwrap();
+            drop(command);
+            let text = read_all(control);
+            assert_eq!(child.wait().unwrap().code(), Some(0));
+            let text = screen(&text, usize::from(columns) + 1);
+            let heading = |line: &&String| *line == "Examples:" || *line == "Exit codes:";
+            let table = text.iter().skip_while(|line| !heading(line)).skip(1);
+            let table: Vec<&String> = table
+                .take_while(|line| !line.starts_with("Many inputs: "))
+                .filter(|line| !line.is_empty())
+                .collect();
+            // A line that is broken by the terminal's width loses its indent.
+            for line in &table {
+                assert!(line.starts_with("  "), "{columns}: {line}");
+            }
+            let longest = text.iter().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(columns.into()), "{columns}: {text:#?}");
+            let expected = match line {
+                ["--help"] => 6,
+                _ => 23,
+            };
+            assert_eq!(table.len(), expected, "{columns} {line:?}: {table:#?}");
+        }
+    }
+}
+
 /// Lines that a bar left behind.
 fn leftovers(lines: &[String]) -> Vec<&String> {
     let is_bar = |line: &&String| {

@@ -15,11 +15,12 @@ pub(crate) use batch::{Many, Pattern};
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
-use values::{image_name, renaming};
+use values::{image_name, jobs, ratio, renaming, window};
 
 /// Makes any container image archive load everywhere.
 ///
-/// Rewrites nonstandard and Docker media types as OCI media types, and leaves every other byte unchanged.
+/// Rewrites nonstandard and Docker media types as OCI media types, and corrects what refers to them: digests, sizes and the index.
+/// Layers and configs keep their bytes, unless an option such as --compression changes layers.
 #[derive(Debug, Parser)]
 #[command(name = "ocify", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -49,25 +50,43 @@ Exit codes:
   0        done, or nothing to do
   1        failed; standard error says why
   2        wrong usage
-  3        --dry-run found something that an engine needs, or that an option requests
+  3        --dry-run found something that an engine needs,
+           or that an option requests
   128 + n  stopped by signal n, such as 130 after Ctrl-C";
 
 const FIX_EXAMPLES: &str = "\
 Examples:
-  ocify fix app.tar -o fixed.tar             rewrite an archive
-  ocify fix app.tar -o fixed/                the same, to fixed/app.tar
-  ocify fix layout/ -o fixed.tar             pack an image layout directory
-  ocify fix app.tar --layout -o app          unpack into an image layout directory
-  ocify fix cache/ -o cache-oci              rewrite a BuildKit cache, which stays a directory
-  … | ocify fix - | docker load              fix an archive in a pipeline
-  ocify fix app.tar -o arm64.tar --platform linux/arm64 --unwrap
-                                             keep one platform, as a plain manifest
-  ocify fix --in-place app.tar               fix the archive in place, in milliseconds
-  ocify fix app.tar --dry-run                show what would change; exit with 3 if it has to
-  ocify fix app.tar -o fixed.tar --format json | jq .digests
-  ocify fix images/ -o fixed/                fix every archive and layout in a directory
-  ocify fix --in-place images/               fix them in place
-  find . -name '*.tar' -print0 | ocify fix --files-from - -0 -o ../fixed/
+  # Rewrite an archive, to a file or into a directory
+  ocify fix app.tar -o fixed.tar
+  ocify fix app.tar -o fixed/
+
+  # Pack an image layout directory, and unpack into one
+  ocify fix layout/ -o fixed.tar
+  ocify fix app.tar --layout -o app
+
+  # Keep one platform, as a plain manifest
+  ocify fix app.tar -o x.tar --platform linux/arm64 --unwrap
+
+  # Rewrite a BuildKit cache, which stays a directory
+  ocify fix cache/ -o cache-oci
+
+  # Fix an archive in a pipeline
+  docker save app | ocify fix - | ctr images import -
+
+  # Fix an archive in place, in milliseconds
+  ocify fix --in-place app.tar
+
+  # Show the changes only; exit with 3 if one is needed
+  ocify fix app.tar --dry-run
+
+  # List old and new digests
+  ocify fix app.tar -o out.tar --format json | jq .digests
+
+  # Fix all archives and layouts in a directory
+  ocify fix images/ -o fixed/
+  ocify fix --in-place images/
+  find . -name '*.tar' -print0 |
+      ocify fix --files-from - -0 -o ../fixed/
 
 Many inputs: given a directory that is not an image layout, several inputs, or --files-from, ocify \
 fixes many archives and layouts in one run. It searches directories and recognizes archives and \
@@ -135,8 +154,9 @@ pub(crate) struct Fix {
     /// As with cp, a name that ends in `/` or is an existing directory means into that directory,
     /// under the input's own name. Any other name is the name of the output. With a suffix of an
     /// archive (.tar, .tar.gz, .tgz, .tar.zst, .tzst), the output is an archive, compressed
-    /// accordingly. Without one, it has the form of the input: an archive, or a directory if INPUT is
-    /// an image layout or a BuildKit cache. --layout and --archive choose the form. ocify never changes
+    /// accordingly. Without one, it has the form of the input: an archive, or an image layout directory if
+    /// INPUT is a directory: an image layout, a BuildKit cache, an unpacked archive, or what skopeo writes
+    /// to dir:. --layout and --archive choose the form. ocify never changes
     /// the input, replaces an existing output only with --force, and the output appears only when it
     /// is complete. On standard output, index.json and manifest.json are written last. Not needed with
     /// --dry-run or if INPUT is `-`.
@@ -168,10 +188,9 @@ pub(crate) struct Fix {
     #[arg(long, conflicts_with_all = NOT_TO_RECOVER)]
     pub(crate) recover: bool,
 
-    /// Show what would change without writing anything, and exit with code 3 if it has to
+    /// Show what would change without writing anything, and exit with code 3 if an engine needs a change
     ///
-    /// A change has to be made if an engine does not load the archive without it, or if another option
-    /// requests it. Findings do not count, because ocify cannot fix them. OUTPUT and the options that only
+    /// A change that another option requests counts too. With --strict, every change does. Findings do not count, because ocify cannot fix them. OUTPUT and the options that only
     /// concern how it is written can stay on the command line.
     #[arg(long, conflicts_with = "metadata_file")]
     pub(crate) dry_run: bool,
@@ -332,11 +351,13 @@ pub(crate) struct Fix {
     pub(crate) spool_dir: Option<PathBuf>,
 
     /// Refuse an archive or layer that decompresses to more than N times its compressed size
-    #[arg(long, value_name = "N", default_value_t = 1100, value_parser = clap::value_parser!(u64).range(1..))]
+    ///
+    /// Up to 64 MiB is always allowed.
+    #[arg(long, value_name = "N", default_value_t = 1100, value_parser = ratio)]
     pub(crate) max_ratio: u64,
 
     /// Refuse an archive or layer that needs more than this many MiB of memory to decompress (zstd window, xz dictionary)
-    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = window)]
     pub(crate) max_window: u64,
 
     /// How to show progress on standard error
@@ -344,7 +365,7 @@ pub(crate) struct Fix {
     pub(crate) progress: ProgressMode,
 
     /// Number of threads, for one input or for many [default: the number of processors]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
 
     /// Return only after the output has been synced to disk, so that it survives a power failure

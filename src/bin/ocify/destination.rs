@@ -176,7 +176,7 @@ pub(crate) fn output_directory(output: &Path) -> Result<Option<NewDirectory>> {
     }
     match fs::create_dir(&path) {
         Ok(()) => Ok(Some(NewDirectory(path))),
-        // Another share that began at the same moment created it.
+        // Another shard that began at the same moment created it.
         Err(_) if path.is_dir() => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::new(
             Code::OutputExists,
@@ -204,7 +204,7 @@ fn is_layout(output: &Path) -> Error {
     Error::new(
         Code::OutputExists,
         format!(
-            "the output directory {} is an image layout, and other outputs do not belong into it",
+            "the output directory {} is an image layout, so other outputs cannot go into it",
             show_path(output)
         ),
     )

@@ -17,6 +17,7 @@ mod run;
 mod single;
 mod standard;
 mod styles;
+mod transports;
 mod words;
 
 use std::process::ExitCode;

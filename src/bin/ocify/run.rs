@@ -88,7 +88,7 @@ fn misspelled(line: &[OsString]) -> Option<String> {
 enum Way {
     /// Of a single input, the output goes here, unless it has no name.
     Single(Option<Destination>),
-    /// Of many inputs this share.
+    /// Of many inputs this shard.
     Batch(Option<Shard>),
 }
 

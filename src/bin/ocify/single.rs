@@ -22,12 +22,14 @@ use crate::panics::caught;
 use crate::records::{Records, map_lines, report_line};
 use crate::run::{FAILED, finish, show_error};
 use crate::standard;
+use crate::transports;
 use crate::words::Words;
 
 /// Restores the input after an in-place fix that was interrupted. Returns the exit code.
 pub(crate) fn restore(args: &Fix) -> u8 {
     let input = shown(args, args.input(), false, standard::INPUT);
-    let result = caught(Some(args.input()), || recover(args.input()));
+    let result = caught(Some(args.input()), || recover(args.input()))
+        .map_err(|error| transports::with_hint(error, args.input()));
     let report = match &result {
         Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
         Err(error) => Report::failed(&input, error),
@@ -74,7 +76,8 @@ fn work(
     }
     let records = Records::open(args, None, interrupt)?;
     *ending.records() = records;
-    let done = fix::fix(args, destination, &Single { args, interrupt })?;
+    let done = fix::fix(args, destination, &Single { args, interrupt })
+        .map_err(|error| transports::with_hint(error, args.input()))?;
     if let Some(path) = &args.metadata_file {
         metadata::write(path, &done.plan, interrupt)?;
     }

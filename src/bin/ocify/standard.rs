@@ -12,9 +12,10 @@ use ocify::{
 use rustix::pipe::fcntl_setpipe_size;
 
 use crate::args::Fix;
+use crate::words;
 
 /// The name of standard input in messages.
-pub(crate) const INPUT: &str = "standard input";
+pub(crate) const INPUT: &str = words::STANDARD_INPUT;
 /// The name of standard output in messages.
 pub(crate) const OUTPUT: &str = "standard output";
 /// The pipe capacity in bytes that ocify requests. The default of 64 KiB causes more context switches.

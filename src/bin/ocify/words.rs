@@ -1,7 +1,12 @@
 //! The command's wording of what the library says without knowing the command: hints and messages
 //! name the options here.
 
-use ocify::{Code, Error, Hint, Lenient, Rule, Wording, command::show_path};
+use std::path::Path;
+
+use ocify::{Code, Error, Hint, Lenient, Pipeline, Rule, Wording, command::shell_word};
+
+/// The name of standard input in messages.
+pub(crate) const STANDARD_INPUT: &str = "standard input";
 
 /// The wording of the command.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +22,46 @@ impl Wording for Words {
             Hint::GiveImage => {
                 "give an archive written by docker save or docker buildx build --output type=oci or type=docker, or an OCI image layout directory"
             }
+            Hint::GiveDirectory { path, directory } => {
+                let directory = shell_word(directory.as_ref());
+                let unpacked = match is_stream(path) {
+                    true => "… | tar -x".to_owned(),
+                    false => format!("tar -xf {}", shell_word(path)),
+                };
+                return format!(
+                    "extract the directory and fix that: {unpacked} && ocify fix {directory} -o OUTPUT"
+                );
+            }
+            Hint::GiveDirectories { path } => {
+                let unpacked = match is_stream(path) {
+                    true => "… | tar -C NEW -x".to_owned(),
+                    false => format!("tar -C NEW -xf {}", shell_word(path)),
+                };
+                return format!(
+                    "extract the directories and fix them: mkdir NEW && {unpacked} && ocify fix NEW -o OUTPUT/"
+                );
+            }
+            Hint::Decompress(pipeline) => {
+                return format!("decompress it first: {}", piped(pipeline));
+            }
+            Hint::ConvertBack(pipeline) => {
+                return format!("convert it back: {}", piped(pipeline));
+            }
+            Hint::CutOff(pipeline) => {
+                return format!(
+                    "if it does not belong there, cut it off: {}",
+                    piped(pipeline)
+                );
+            }
+            Hint::SplitArchives { first, second } => {
+                return format!(
+                    "two archives in one file mean different images to different readers; the first is {}, and the second {}",
+                    piped(first),
+                    piped(second)
+                );
+            }
             Hint::GiveRegularFile => "write a new archive with -o OUTPUT",
+            Hint::WriteNewDirectory => "write a new directory: -o NEW/ instead of --in-place",
             Hint::GiveNamedFile => {
                 "the file has been deleted, so the result would be lost; write a new file with -o OUTPUT"
             }
@@ -25,8 +69,15 @@ impl Wording for Words {
             Hint::PipeOutput => {
                 "pipe it into a command such as docker load, or give a file with -o"
             }
-            Hint::FollowLinks => {
-                "write the archive again with links followed, for example with tar --dereference --hard-dereference"
+            Hint::FollowLinks(directory) => {
+                let directory = directory.as_deref().map(shell_word);
+                let (whose, directory) = match &directory {
+                    Some(directory) => ("", directory.as_str()),
+                    None => (" that it was made from", "DIRECTORY"),
+                };
+                return format!(
+                    "archive the directory{whose} with files instead of links: tar -C {directory} --dereference --hard-dereference -cf - . | ocify fix -"
+                );
             }
             Hint::StoreWithoutHoles => "write the archive again without tar --sparse",
             Hint::UseLenient(Lenient::LastKey) => {
@@ -55,11 +106,11 @@ impl Wording for Words {
                 "choose another directory with --spool-dir or TMPDIR, or decompress the archive first"
             }
             Hint::Recover(path) => {
-                let path = show_path(path);
+                let path = shell_word(path);
                 return format!("run ocify fix --recover {path} as a user with write permission");
             }
             Hint::ReplaceMixed(path) => {
-                let path = show_path(path);
+                let path = shell_word(path);
                 return format!(
                     "copy or download {path} again; ocify fix --dry-run --verify full {path} shows whether it can still be used"
                 );
@@ -76,6 +127,18 @@ impl Wording for Words {
             Hint::ChooseImageBy => {
                 "--image takes a name, the digest of a manifest or config, or a number, counted from 1"
             }
+            Hint::KeepAll => "omit --image to keep everything in the archive",
+            Hint::ChooseOtherPlatform => {
+                "choose a platform that the archive has, or omit the option"
+            }
+            Hint::OmitName => "omit --name, which names images",
+            Hint::ChooseName => {
+                "--rename OLD=NEW replaces a name that an image has; --name gives one to an image that has none"
+            }
+            Hint::RenameOtherFirst => {
+                "choose another name, or rename the other image with a --rename before this one"
+            }
+            Hint::KeepDigests => "use --preserve-digests to leave documents unchanged",
             Hint::ChooseMissing => {
                 "use --missing keep to ignore it, or --missing prune to remove whatever needs it"
             }
@@ -89,6 +152,7 @@ impl Wording for Words {
             }
             Hint::UseOciTypes => "omit --oci-mediatypes=false",
             Hint::AllowNewDigests => "omit --preserve-digests to allow new digests",
+            Hint::KeepCompression => "omit --compression and --for to keep the layer as it is",
             Hint::CompressWithGzip => "recompress it with --compression gzip",
             Hint::DecompressTwice => {
                 "use --compression gzip, which removes the second compression if the layer's diff ID is that of the tar inside; otherwise build or save the image again"
@@ -104,6 +168,11 @@ impl Wording for Words {
             }
             Hint::FixForPodman => "for podman and skopeo, use --for podman",
             Hint::NameImage => "give it one with --name, such as --name example.com/app:1.0",
+            Hint::NameOneImage(digest) => {
+                return format!(
+                    "to name it, keep only this image: --image {digest} --name example.com/app:1.0"
+                );
+            }
             Hint::UseName(name) => {
                 return format!("{name} is valid: give it with --name or when you save the image");
             }
@@ -122,7 +191,6 @@ impl Wording for Words {
             | Hint::SaveWithOldDocker
             | Hint::CorrectDockerManifest
             | Hint::GiveImageDirectory
-            | Hint::Decompress(_)
             | Hint::DownloadAgain
             | Hint::CopyAgain
             | Hint::CopyCutShort
@@ -137,7 +205,10 @@ impl Wording for Words {
             | Hint::SaveApart
             | Hint::ConvertSchema1
             | Hint::InstallPlugin
-            | Hint::SplitArchives
+            | Hint::ReplaceLink
+            | Hint::ShrinkDocument
+            | Hint::ChooseOtherName
+            | Hint::SaveWithName(_)
             | Hint::UseSupportedDigest
             | Hint::CompareLength
             | Hint::RetryWhenIdle
@@ -184,15 +255,28 @@ impl Wording for Words {
     }
 
     fn error(&self, error: &Error) -> String {
-        match (error.code(), error.found()) {
-            (Code::SeveralImages, Some(found)) if error.hint() == Some(&Hint::ChooseImage) => {
+        match (error.code(), error.expected(), error.found()) {
+            (Code::SeveralImages, _, Some(found)) if error.hint() == Some(&Hint::ChooseImage) => {
                 format!("--name requires a single image, but the archive contains several: {found}")
             }
-            (Code::ImageNotFound, None) => {
+            (Code::ImageNotFound, None, None) => {
                 "the archive does not contain an image for --name".to_owned()
             }
             _ => error.message_with_causes(),
         }
+    }
+}
+
+/// Whether messages mean standard input by a path.
+fn is_stream(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT)
+}
+
+/// A line for a shell that fixes what the commands write.
+fn piped(pipeline: &Pipeline) -> String {
+    match is_stream(pipeline.path()) {
+        true => format!("… | {} | ocify fix -", pipeline.filter()),
+        false => format!("{pipeline} | ocify fix -"),
     }
 }
 
@@ -211,7 +295,7 @@ mod tests {
             ),
             (
                 Hint::Recover("a\n.tar".into()),
-                "ocify fix --recover a\\u{a}.tar",
+                "ocify fix --recover 'a\\u{a}.tar'",
             ),
             (
                 Hint::UseName("app:v1".to_owned()),

@@ -168,7 +168,8 @@ impl Renamer<'_> {
             )
             .with_location(location)
             .with_expected(MAX_DOCUMENT_LEN)
-            .with_found(blob.len));
+            .with_found(blob.len)
+            .with_hint(Hint::ShrinkDocument));
         }
         self.blobs.read_blob(blob, MAX_DOCUMENT_LEN)
     }

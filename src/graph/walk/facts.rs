@@ -1,7 +1,7 @@
 //! What a manifest is, and what its config says.
 
 use super::Walk;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Hint, Result};
 use crate::graph::ahead::Parsed;
 use crate::graph::document::{Document, read_verified};
 use crate::graph::fault::{is_of_one_document, is_refused};
@@ -26,7 +26,8 @@ impl Walk<'_> {
                 Code::InvalidDocument,
                 format!("{} lacks a config", document.path),
             )
-            .with_location(&document.path));
+            .with_location(&document.path)
+            .with_hint(Hint::BuildAgain));
         };
         if let Some(error) = image::plugin(document) {
             self.note(Some(&document.digest), error)?;

@@ -1,11 +1,13 @@
 //! Blobs and root files that are links: they get the content of the file that they lead to.
 //!
 //! Readers that unpack an archive follow its links; containerd does not find a hard link. Only links within the archive
-//! are followed, and only to a file that every reader finds there.
+//! are followed, and only to a file that every reader finds there; others are refused.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use crate::input::classify::Item;
+use crate::error::Result;
+use crate::input::classify::{self, Item};
 use crate::input::form::FormCheck;
 use crate::inventory::{ExtraKind, Inventory};
 use crate::location::RootName;
@@ -13,13 +15,49 @@ use crate::location::RootName;
 /// How many links may lead from one to the next.
 pub(in crate::input) const MAX_LINKS: usize = 16;
 
-/// Gives blobs and root files that are links the content of their targets, and notes them. A link that cannot be
-/// followed stays what it is.
-pub(super) fn follow(items: &mut [Item], inventory: &mut Inventory, form: &mut FormCheck) {
-    if !items.iter().any(is_needed_link) {
-        return;
+/// Why a link leads to no file of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::input) enum BrokenLink {
+    Absolute,
+    Outside,
+    Missing,
+    Circular,
+    TooLong,
+    Directory,
+    Special,
+    OtherBlob,
+}
+
+impl BrokenLink {
+    /// What is wrong with the target, to follow its name.
+    pub(in crate::input) fn words(self) -> &'static str {
+        match self {
+            BrokenLink::Absolute => "an absolute path",
+            BrokenLink::Outside => "which leads out of it",
+            BrokenLink::Missing => "which it does not contain",
+            BrokenLink::Circular => "which leads back to the link",
+            BrokenLink::TooLong => "the first of too many links",
+            BrokenLink::Directory => "which is a directory",
+            BrokenLink::Special => "which is a special file",
+            BrokenLink::OtherBlob => "which is another blob",
+        }
     }
-    for (position, target) in targets(items) {
+}
+
+/// Gives blobs and root files that are links the content of their targets, and notes them.
+///
+/// # Errors
+/// A link cannot be followed.
+pub(super) fn follow(
+    path: &Path,
+    items: &mut [Item],
+    inventory: &mut Inventory,
+    form: &mut FormCheck,
+) -> Result<()> {
+    if !items.iter().any(is_needed_link) {
+        return Ok(());
+    }
+    for (position, target) in targets(path, items)? {
         let target = items[target].clone();
         let item = &mut items[position];
         form.differs(&item.name, "is a link");
@@ -28,10 +66,11 @@ pub(super) fn follow(items: &mut [Item], inventory: &mut Inventory, form: &mut F
         item.len = target.len;
         item.content = target.content;
     }
+    Ok(())
 }
 
-/// The positions of links that can be followed, each with that of the file that it leads to.
-fn targets(items: &[Item]) -> Vec<(usize, usize)> {
+/// The positions of links, each with that of the file that it leads to.
+fn targets(path: &Path, items: &[Item]) -> Result<Vec<(usize, usize)>> {
     let names = items.iter().enumerate();
     let by_name: HashMap<&str, usize> = names
         .map(|(position, item)| (item.name.as_str(), position))
@@ -39,7 +78,10 @@ fn targets(items: &[Item]) -> Vec<(usize, usize)> {
     let links = items.iter().enumerate();
     links
         .filter(|(_, item)| is_needed_link(item))
-        .filter_map(|(position, link)| Some((position, target(items, &by_name, link)?)))
+        .map(|(position, link)| match target(items, &by_name, link) {
+            Ok(target) => Ok((position, target)),
+            Err(why) => Err(classify::broken_link(path, None, link, why)),
+        })
         .collect()
 }
 
@@ -49,43 +91,55 @@ pub(in crate::input) fn is_needed_link(item: &Item) -> bool {
         && (item.digest.is_some() || RootName::of(&item.name).is_some())
 }
 
-/// The position of the file that a link leads to; `None` if it is not in the archive, and if it is a blob of another
-/// digest.
-fn target(items: &[Item], by_name: &HashMap<&str, usize>, link: &Item) -> Option<usize> {
+/// The position of the file that a link leads to. A blob may not be a link to a blob of another digest.
+fn target(
+    items: &[Item],
+    by_name: &HashMap<&str, usize>,
+    link: &Item,
+) -> Result<usize, BrokenLink> {
     let mut at = link;
     for _ in 0..MAX_LINKS {
         let name = match &at.kind {
             ExtraKind::Symlink(target) => beside(&at.name, target)?,
             ExtraKind::Hardlink(target) => beneath("", target)?,
-            ExtraKind::File(_) | ExtraKind::Directory | ExtraKind::Other => return None,
+            ExtraKind::Directory => return Err(BrokenLink::Directory),
+            ExtraKind::File(_) | ExtraKind::Other => return Err(BrokenLink::Special),
         };
-        let position = *by_name.get(name.as_str())?;
+        if name == link.name {
+            return Err(BrokenLink::Circular);
+        }
+        let position = *by_name.get(name.as_str()).ok_or(BrokenLink::Missing)?;
         at = &items[position];
         if let ExtraKind::File(_) = at.kind {
-            let is_other = at.digest.is_some() && link.digest.is_some();
-            return (!is_other).then_some(position);
+            return match at.digest.is_some() && link.digest.is_some() {
+                true => Err(BrokenLink::OtherBlob),
+                false => Ok(position),
+            };
         }
     }
-    None
+    Err(BrokenLink::TooLong)
 }
 
-/// Where a symbolic link leads, by its name and its target; `None` if that is not within the archive.
-pub(in crate::input) fn beside(name: &str, target: &str) -> Option<String> {
+/// Where a symbolic link leads, by its name and its target, if that is within the archive.
+pub(in crate::input) fn beside(name: &str, target: &str) -> Result<String, BrokenLink> {
     let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-    (!target.starts_with('/')).then(|| beneath(folder, target))?
+    match target.starts_with('/') {
+        true => Err(BrokenLink::Absolute),
+        false => beneath(folder, target),
+    }
 }
 
-/// A path from a directory of the archive, without parts that mean nothing; `None` if it leads out of the archive.
-fn beneath(folder: &str, path: &str) -> Option<String> {
+/// A path from a directory of the archive, without parts that mean nothing, if it is within the archive.
+fn beneath(folder: &str, path: &str) -> Result<String, BrokenLink> {
     let mut parts: Vec<&str> = Vec::new();
     for part in folder.split('/').chain(path.split('/')) {
         match part {
             "" | "." => {}
-            ".." => drop(parts.pop()?),
+            ".." => drop(parts.pop().ok_or(BrokenLink::Outside)?),
             part => parts.push(part),
         }
     }
-    Some(parts.join("/"))
+    Ok(parts.join("/"))
 }
 
 #[cfg(test)]
@@ -95,18 +149,23 @@ mod tests {
     #[test]
     fn targets_stay_within_the_archive() {
         for (name, target, expected) in [
-            ("blobs/sha256/a", "b", Some("blobs/sha256/b")),
-            ("blobs/sha256/a", "../../real/b", Some("real/b")),
-            ("blobs/sha256/a", "./.././../real//b", Some("real/b")),
-            ("index.json", "real/index.json", Some("real/index.json")),
-            ("blobs/sha256/a", "../../../b", None),
-            ("index.json", "../index.json", None),
-            ("blobs/sha256/a", "/b", None),
-            ("blobs/sha256/a", "../../x/../../b", None),
+            ("blobs/sha256/a", "b", Ok("blobs/sha256/b")),
+            ("blobs/sha256/a", "../../real/b", Ok("real/b")),
+            ("blobs/sha256/a", "./.././../real//b", Ok("real/b")),
+            ("index.json", "real/index.json", Ok("real/index.json")),
+            ("blobs/sha256/a", "../../../b", Err(BrokenLink::Outside)),
+            ("index.json", "../index.json", Err(BrokenLink::Outside)),
+            ("blobs/sha256/a", "/b", Err(BrokenLink::Absolute)),
+            (
+                "blobs/sha256/a",
+                "../../x/../../b",
+                Err(BrokenLink::Outside),
+            ),
         ] {
-            assert_eq!(beside(name, target).as_deref(), expected, "{name} {target}");
+            let expected = expected.map(str::to_owned);
+            assert_eq!(beside(name, target), expected, "{name} {target}");
         }
-        assert_eq!(beneath("", "./real/b").as_deref(), Some("real/b"));
-        assert_eq!(beneath("", "/real/b").as_deref(), Some("real/b"));
+        assert_eq!(beneath("", "./real/b").as_deref(), Ok("real/b"));
+        assert_eq!(beneath("", "/real/b").as_deref(), Ok("real/b"));
     }
 }

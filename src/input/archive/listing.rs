@@ -205,7 +205,7 @@ impl Listing {
         let mut items =
             duplicates::without_duplicates(contents, items, strictness, &mut inventory, &mut form)?;
         names::refuse_nested(contents.path(), &items)?;
-        links::follow(&mut items, &mut inventory, &mut form);
+        links::follow(contents.path(), &mut items, &mut inventory, &mut form)?;
         for item in items {
             classify::add(&mut inventory, contents, contents.path(), item)?;
         }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Code, Error, Result};
-use crate::input::other_format::LineEnds;
+use crate::error::{Code, Error, Hint, Result};
+use crate::image::Content;
 use crate::input::outer::Outer;
+use crate::input::text_copy::TextCopy;
 use crate::tar::Input;
 
 /// How many bytes are skipped at a time.
@@ -20,7 +21,7 @@ pub(in crate::input) struct Incoming {
     /// The first bytes of the archive.
     ahead: Vec<u8>,
     is_settled: bool,
-    lines: LineEnds,
+    copy: TextCopy,
 }
 
 impl Incoming {
@@ -31,13 +32,19 @@ impl Incoming {
             offset: 0,
             ahead: Vec::new(),
             is_settled: false,
-            lines: LineEnds::default(),
+            copy: TextCopy::default(),
         }
     }
 
-    /// Says of an input that was copied in text mode that it was, instead of what is wrong with it.
+    /// Says of an input that was copied as text that it was, instead of what is wrong with it.
     pub(super) fn explain(&self, error: Error) -> Error {
-        self.lines.explain(error, &self.path)
+        self.copy
+            .explain(error, &self.path, self.outer.compression())
+    }
+
+    /// The compression around the archive, if there is one.
+    pub(super) fn compression(&self) -> Option<Content> {
+        self.outer.compression()
     }
 
     /// How many bytes were read ahead.
@@ -76,7 +83,7 @@ impl Incoming {
                 self.ahead = Vec::new();
             }
             let count = self.outer.read(buffer)?;
-            self.lines.add(&buffer[..count]);
+            self.copy.add(&buffer[..count]);
             if !self.is_settled {
                 self.ahead.extend_from_slice(&buffer[..count]);
             }
@@ -109,7 +116,8 @@ impl Incoming {
                 Code::NeedsFile,
                 format!("byte {position} was already passed"),
             )
-            .with_byte(position));
+            .with_byte(position)
+            .with_hint(Hint::WriteToFile));
         }
         let mut buffer = Vec::new();
         while self.offset < position {

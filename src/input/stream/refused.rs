@@ -30,6 +30,7 @@ pub(super) fn differs(path: &Path, name: &str, expected: &Digest, found: &Digest
     .with_entry(name)
     .with_expected(expected)
     .with_found(found)
+    .with_hint(Hint::ReplaceDamaged)
 }
 
 /// The blob is larger than its reader allows.
@@ -45,6 +46,7 @@ pub(super) fn too_large(path: &Path, blob: &BlobEntry, max_len: u64) -> Error {
     .with_path(path)
     .with_expected(max_len)
     .with_found(blob.len)
+    .with_hint(Hint::ShrinkDocument)
 }
 
 /// A descriptor calls the blob a document, and its bytes went to the output as a layer's.
@@ -59,4 +61,5 @@ pub(super) fn no_document(path: &Path, blob: &BlobEntry) -> Error {
     )
     .with_path(path)
     .with_found(found)
+    .with_hint(Hint::BuildAgain)
 }

@@ -207,6 +207,14 @@ fn image_not_found(
             format!("{}: {name}", place + 1)
         })
         .collect();
+    if list.is_empty() {
+        return Error::new(
+            Code::ImageNotFound,
+            format!("cannot choose {choice}: the archive does not contain an image"),
+        )
+        .with_expected(choice)
+        .with_hint(Hint::KeepAll);
+    }
     let found = show_list(&list);
     Error::new(
         Code::ImageNotFound,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::closure::Item;
-use crate::error::{Code, Error, Result, show_list};
+use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::image::{Digest, Platform};
 use crate::plan::planner::Planner;
 
@@ -73,5 +73,7 @@ pub(in crate::plan) fn not_found<'p>(
             Error::new(Code::PlatformNotFound, message).with_found(found)
         }
     };
-    error.with_expected(platform)
+    error
+        .with_expected(platform)
+        .with_hint(Hint::ChooseOtherPlatform)
 }

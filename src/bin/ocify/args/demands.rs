@@ -4,6 +4,7 @@ use ocify::{Compression, GzipMembers, Limits, MediaTypes};
 
 use super::{Attestations, Fix, Format, LayerCompression, Members};
 use crate::destination::ImageKind;
+use crate::transports;
 
 impl Fix {
     /// What to compress layers with; `None` keeps their compression.
@@ -51,6 +52,7 @@ impl Fix {
     /// Conflicts between options that clap cannot check.
     pub(crate) fn contradiction(&self) -> Option<String> {
         self.place_contradiction()
+            .or_else(|| transports::output_fault(self.output()?))
             .or_else(|| self.stdout_contradiction())
             .or_else(|| self.digest_contradiction())
             .or_else(|| self.unwrap_contradiction())
@@ -82,8 +84,10 @@ impl Fix {
         let says_where = self.output().is_some() || self.in_place;
         let what = if !says_where && !self.dry_run && !self.recover {
             "no output given: -o OUTPUT writes a new file, --in-place fixes INPUT in place, --dry-run only shows what would change"
-        } else if self.is_stream() && (self.in_place || self.recover) {
-            "standard input cannot be fixed in place: it is not a file"
+        } else if self.is_stream() && self.recover {
+            "standard input cannot be restored: --recover needs the file that was fixed in place"
+        } else if self.is_stream() && self.in_place {
+            "standard input cannot be fixed in place: give the file, or omit --in-place to write to standard output"
         } else if self.sync && self.is_to_stream() {
             "--sync requires an OUTPUT that is a file or a directory"
         } else {

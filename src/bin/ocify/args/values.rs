@@ -1,5 +1,7 @@
 //! The values that options take.
 
+use std::num::NonZeroUsize;
+
 use clap::ValueEnum;
 use ocify::{Link, MissingPolicy, Reference, ReferenceFault, Verify};
 use serde::Serialize;
@@ -68,6 +70,30 @@ impl Missing {
             Missing::Error => MissingPolicy::Error,
         }
     }
+}
+
+/// The value of `--jobs`.
+pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| {
+        "expected a number of threads from 1 on; without --jobs, ocify uses one per processor"
+            .to_owned()
+    })
+}
+
+/// The value of `--max-ratio`.
+pub(super) fn ratio(text: &str) -> Result<u64, String> {
+    let ratio: Option<u64> = text.parse().ok();
+    ratio.filter(|ratio| *ratio > 0).ok_or_else(|| {
+        "expected a number from 1 on, such as 1100; a larger one allows more".to_owned()
+    })
+}
+
+/// The value of `--max-window`.
+pub(super) fn window(text: &str) -> Result<u64, String> {
+    let window: Option<u64> = text.parse().ok();
+    window
+        .filter(|window| (1..=4096).contains(window))
+        .ok_or_else(|| "expected 1 to 4096 (MiB)".to_owned())
 }
 
 /// A name to give to an image: it has a tag and no digest.

@@ -258,7 +258,7 @@ impl Finder<'_> {
         let metadata = match fs::metadata(&named.path) {
             Ok(metadata) => metadata,
             Err(error) => {
-                let error = Error::io("open", &named.path, error);
+                let error = crate::transports::absent(&named.path, error);
                 return self.failed(named.path, named.relative, error, next);
             }
         };

@@ -18,8 +18,6 @@ pub use destination::is_open_file;
 pub use file::{open_log, write_file};
 pub use rename::{remove, rename_new, replace};
 pub use staged::{PublishOptions, Published, StagedDirectory, StagedFile};
-pub use sync::sync_directory;
+pub use sync::{sync_directory, sync_group, sync_tree};
 pub use temporary::{is_at, is_temporary, remove_unheld, staged_directories};
-pub use unnamed::linkable;
-
-pub(crate) use unnamed::link_open;
+pub(crate) use unnamed::{link_open, linkable};

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use rustix::fs::syncfs;
 use rustix::io::Errno;
 
 use crate::error::{IoContext, Result};
@@ -32,11 +33,29 @@ fn tolerated(synced: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// From this many files and directories, the whole filesystem is synced at once. One by one, each would wait for the
+/// disk, but what others have written would not have to reach it.
+const MANY: usize = 8;
+
+/// Makes files, and directories with everything below them, survive a power failure, except for their own names.
+/// All are in `directory` or below it, on the same filesystem. The results are in the order of the paths.
+pub fn sync_group(directory: &Path, paths: &[&Path]) -> Vec<Result<()>> {
+    if paths.len() >= MANY && sync_filesystem(directory).is_ok() {
+        return paths.iter().map(|_| Ok(())).collect();
+    }
+    // Also after an error, which may be about other files.
+    paths.iter().map(|path| sync_tree(path)).collect()
+}
+
+fn sync_filesystem(directory: &Path) -> io::Result<()> {
+    Ok(syncfs(File::open(directory)?)?)
+}
+
 /// Makes a file, or a directory with everything below it, survive a power failure, except for its own name.
 ///
 /// # Errors
 /// Something cannot be opened or synced.
-pub(super) fn sync_tree(path: &Path) -> Result<()> {
+pub fn sync_tree(path: &Path) -> Result<()> {
     let kind = fs::symlink_metadata(path)
         .context("sync", path)?
         .file_type();
@@ -85,5 +104,26 @@ mod tests {
         sync_tree(dir.path()).unwrap();
         let error = sync_tree(&dir.path().join("none")).unwrap_err();
         assert_eq!(error.code(), Code::Io);
+    }
+
+    #[test]
+    fn a_group_is_synced_at_once_or_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, none) = (dir.path().join("file"), dir.path().join("none"));
+        fs::write(&file, "").unwrap();
+        let results = |paths: &[&Path], directory: &Path| -> Vec<bool> {
+            let synced = sync_group(directory, paths);
+            synced.iter().map(Result::is_ok).collect()
+        };
+        assert!(results(&[], dir.path()).is_empty());
+        assert_eq!(results(&[&file, &none], dir.path()), [true, false]);
+        let paths: [&Path; MANY] = [&file; MANY];
+        assert_eq!(results(&paths, dir.path()), [true; MANY]);
+        // Without the filesystem, each says how it went.
+        let mut paths = paths;
+        paths[2] = &none;
+        let mut expected = [true; MANY];
+        expected[2] = false;
+        assert_eq!(results(&paths, &none), expected);
     }
 }

@@ -16,7 +16,7 @@ pub(super) const PRIVATE: u32 = 0o600;
 
 /// A new file without a name that can get one later, and is gone otherwise. `None` if the filesystem or the
 /// system has no such files.
-pub fn linkable(directory: &Path) -> Option<File> {
+pub(crate) fn linkable(directory: &Path) -> Option<File> {
     linkable_with(directory, PUBLIC)
 }
 

@@ -1,12 +1,16 @@
-//! The state file of a batch across versions of its format.
+//! The state file of a batch: versions of its format, what it is worth on a later run, and what is not one.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::common::batch::{batch, put_fixture};
-use crate::common::runner::Sandbox;
-use crate::common::sha256;
+use crate::common::batch::{batch, outputs, put, put_all, put_fixture};
+use crate::common::runner::{Sandbox, run};
+use crate::common::{sha256, skipped};
 
 const STATE: &str = "out/.ocify-state";
 
@@ -42,7 +46,7 @@ fn downgraded(text: &str) -> String {
 fn outputs_recorded_by_an_older_version_are_written_again_with_a_note() {
     let sandbox = finished();
     let text = fs::read_to_string(sandbox.path(STATE)).unwrap();
-    assert!(text.starts_with("{\"format\":2}\n"), "{text}");
+    assert!(text.starts_with("{\"format\":3}\n"), "{text}");
     fs::write(sandbox.path(STATE), downgraded(&text)).unwrap();
     let expected = fs::read(sandbox.path("out/a.tar")).unwrap();
     let upgraded = batch(&sandbox, &["in", "-o", "out"]);
@@ -61,7 +65,7 @@ fn outputs_recorded_by_an_older_version_are_written_again_with_a_note() {
 #[test]
 fn a_state_of_a_newer_version_is_refused_and_nothing_is_touched() {
     let sandbox = finished();
-    let newer = b"{\"format\":3}\nwhatever it holds";
+    let newer = b"{\"format\":4}\nwhatever it holds";
     fs::write(sandbox.path(STATE), newer).unwrap();
     let expected = fs::read(sandbox.path("out/a.tar")).unwrap();
     for force in [&[][..], &["--force"]] {
@@ -69,7 +73,7 @@ fn a_state_of_a_newer_version_is_refused_and_nothing_is_touched() {
         let run = sandbox.ocify(&args).exits(1);
         assert!(
             run.stderr.contains(
-                "out/.ocify-state has format 3, and this version of ocify knows formats up to 2"
+                "out/.ocify-state has format 4, and this version of ocify knows formats up to 3"
             ),
             "{}",
             run.stderr
@@ -77,4 +81,211 @@ fn a_state_of_a_newer_version_is_refused_and_nothing_is_touched() {
     }
     assert_eq!(fs::read(sandbox.path(STATE)).unwrap(), newer);
     assert!(fs::read(sandbox.path("out/a.tar")).unwrap() == expected);
+}
+
+/// Changes a byte in the middle of a file, which keeps its time.
+fn damage(path: &Path) {
+    let mut file = File::options().read(true).write(true).open(path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    let middle = SeekFrom::Start(file.metadata().unwrap().len() / 2);
+    let mut byte = [0];
+    file.seek(middle).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(middle).unwrap();
+    file.write_all(&[byte[0] ^ 0x55]).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+#[test]
+fn intact_outputs_are_kept_when_they_are_verified_again() {
+    let sandbox = Sandbox::new();
+    let paths = put_all(&sandbox);
+    for options in [
+        &[][..],
+        &[
+            "--oci-mediatypes=false",
+            "--attestations",
+            "drop",
+            "--compression",
+            "gzip",
+        ],
+        &["--layout"],
+        &["--verify", "documents"],
+    ] {
+        let _ = fs::remove_dir_all(sandbox.path("out"));
+        let line = [&["in", "-o", "out", "--copy-others"], options].concat();
+        let first = batch(&sandbox, &line);
+        // Artifacts have no media types of Docker's.
+        let finished = first.count("fixed") + first.count("unchanged");
+        assert!(finished >= paths.len() as u64 / 2, "{options:?}");
+        let before = outputs(&sandbox.path("out"));
+        let levels: &[&str] = match options {
+            ["--verify", ..] => &["documents"],
+            _ => &["digests", "full"],
+        };
+        for level in levels {
+            let line: Vec<&str> = line
+                .iter()
+                .copied()
+                .filter(|arg| *arg != "documents")
+                .collect();
+            let line: Vec<&str> = line.into_iter().filter(|arg| *arg != "--verify").collect();
+            let again = batch(&sandbox, &[&line[..], &["--verify", level]].concat());
+            assert_eq!(again.count("kept"), finished, "{options:?} {level}");
+            assert_eq!(again.run.code, first.run.code);
+            assert!(!again.run.stderr.contains("note:"), "{}", again.run.stderr);
+            assert!(outputs(&sandbox.path("out")) == before);
+        }
+    }
+}
+
+#[test]
+fn damaged_outputs_are_written_again_only_if_they_are_verified() {
+    let sandbox = Sandbox::new();
+    for name in ["a.tar", "b.tar", "c.tar.gz"] {
+        put_fixture(
+            &sandbox,
+            &format!("in/{name}"),
+            "buildkit-docker-zstd-ocifalse.tar",
+        );
+    }
+    put_fixture(
+        &sandbox,
+        "in/layout.tar",
+        "buildkit-docker-gzip-ocifalse.tar",
+    );
+    sandbox
+        .ocify(&["fix", "in/layout.tar", "--layout", "-o", "in/layout"])
+        .exits(0);
+    fs::remove_file(sandbox.path("in/layout.tar")).unwrap();
+    put(&sandbox, "in/notes", "notes");
+    let line = ["in", "-o", "out", "--copy-others"];
+    batch(&sandbox, &line).exits(0);
+    let expected = outputs(&sandbox.path("out"));
+    let blobs = sandbox.path("out/layout/blobs/sha256");
+    let mut blobs: Vec<_> = fs::read_dir(blobs)
+        .unwrap()
+        .map(|blob| blob.unwrap().path())
+        .collect();
+    blobs.sort_by_key(|blob| fs::metadata(blob).unwrap().len());
+    for path in ["out/a.tar", "out/c.tar.gz", "out/notes"] {
+        damage(&sandbox.path(path));
+    }
+    damage(blobs.last().unwrap());
+    let kept = batch(&sandbox, &line);
+    kept.exits(0);
+    assert_eq!((kept.count("kept"), kept.run.stderr.as_str()), (4, ""));
+    let found = batch(&sandbox, &[&line[..], &["--verify", "digests"]].concat());
+    found.exits(0);
+    assert_eq!(
+        (found.count("kept"), found.count("fixed")),
+        (1, 2),
+        "{:#?}",
+        found.ends()
+    );
+    for name in ["a.tar", "c.tar.gz", "layout"] {
+        let note = format!("note: out/{name} is not what an earlier run wrote");
+        assert!(found.run.stderr.contains(&note), "{}", found.run.stderr);
+    }
+    assert!(outputs(&sandbox.path("out")) == expected);
+    let again = batch(&sandbox, &[&line[..], &["--verify", "digests"]].concat());
+    assert_eq!((again.count("kept"), again.run.stderr.as_str()), (4, ""));
+}
+
+#[test]
+fn an_output_with_other_images_is_not_what_was_recorded() {
+    let sandbox = Sandbox::new();
+    for name in ["in/a.tar", "other.tar"] {
+        put_fixture(&sandbox, name, "buildkit-docker-zstd-ocifalse.tar");
+    }
+    batch(&sandbox, &["in", "-o", "out"]).exits(0);
+    let renamed = ["--rename", "example.com/app:v1=example.com/app:v2"];
+    let line = [&["fix", "other.tar", "-o", "other"][..], &renamed].concat();
+    sandbox.ocify(&line).exits(0);
+    // As long, and as old.
+    let (out, expected) = (sandbox.path("out/a.tar"), sandbox.read("out/a.tar"));
+    let modified = fs::metadata(&out).unwrap().modified().unwrap();
+    let other = sandbox.read("other");
+    assert!(other.len() == expected.len() && other != expected);
+    fs::write(&out, other).unwrap();
+    let file = File::options().write(true).open(&out).unwrap();
+    file.set_modified(modified).unwrap();
+    let found = batch(&sandbox, &["in", "-o", "out", "--verify", "full"]);
+    assert_eq!(found.count("fixed"), 1);
+    assert!(
+        found.run.stderr.contains("it contains other images"),
+        "{}",
+        found.run.stderr
+    );
+    assert!(fs::read(&out).unwrap() == expected);
+}
+
+#[test]
+fn outputs_without_a_record_are_kept_if_they_are_the_same_and_refused_otherwise() {
+    let sandbox = finished();
+    put_fixture(&sandbox, "in/b.tar", "docker20-save.tar");
+    batch(&sandbox, &["in", "-o", "out"]).exits(0);
+    let expected = outputs(&sandbox.path("out"));
+    fs::remove_file(sandbox.path(STATE)).unwrap();
+    damage(&sandbox.path("out/b.tar"));
+    let found = batch(&sandbox, &["in", "-o", "out"]);
+    found.exits(1);
+    assert_eq!(found.ends()["in/a.tar"], "fixed");
+    assert_eq!(found.ends()["in/b.tar"], "output-exists");
+    // Now the first one has a record.
+    let found = batch(&sandbox, &["in", "-o", "out"]);
+    assert_eq!((found.count("kept"), found.count("failed")), (1, 1));
+    batch(&sandbox, &["in", "-o", "out", "--force"]).exits(0);
+    assert!(outputs(&sandbox.path("out")) == expected);
+}
+
+#[test]
+fn a_link_or_a_fifo_is_not_a_state_file() {
+    let sandbox = finished();
+    let victim = sandbox.put("victim", "precious\n");
+    fs::remove_file(sandbox.path(STATE)).unwrap();
+    symlink(&victim, sandbox.path(STATE)).unwrap();
+    let run = sandbox.ocify(&["fix", "in", "-o", "out"]).exits(1);
+    let expected =
+        "ocify keeps its record of finished outputs in out/.ocify-state, which is a symbolic link";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: remove it"), "{}", run.stderr);
+    assert_eq!(fs::read(&victim).unwrap(), b"precious\n");
+    // Those of other shares are left alone, and nothing is waited for.
+    fs::remove_file(sandbox.path(STATE)).unwrap();
+    let made = Command::new("mkfifo")
+        .arg(sandbox.path("out/.ocify-state-9-of-9"))
+        .status();
+    assert!(made.unwrap().success());
+    symlink("/dev/zero", sandbox.path("out/.ocify-state-1-of-2")).unwrap();
+    fs::create_dir(sandbox.path("out/.ocify-work-9-of-9.00000000-abcdefgh.ocify-tmp")).unwrap();
+    sandbox.ocify(&["fix", "in", "-o", "out"]).exits(0);
+    assert!(sandbox.path("out/.ocify-state-1-of-2").is_symlink());
+}
+
+#[test]
+fn outputs_can_be_on_a_filesystem_that_is_mounted_in_the_output_directory() {
+    let sandbox = Sandbox::new();
+    put_fixture(
+        &sandbox,
+        "in/sub/a.tar",
+        "buildkit-docker-zstd-ocifalse.tar",
+    );
+    batch(&sandbox, &["in", "-o", "expected"]).exits(0);
+    fs::create_dir_all(sandbox.path("out/sub")).unwrap();
+    let script = "mount -t tmpfs none out/sub || exit 9
+        \"$0\" fix in -o out && \"$0\" fix in -o out && cp out/sub/a.tar copy";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_ocify")]);
+    command.current_dir(sandbox.root());
+    let may = Command::new("unshare")
+        .args(["-m", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if !may.is_ok_and(|status| status.success()) {
+        return skipped("filesystems mounted in outputs: need root and unshare");
+    }
+    let run = run(&mut command).exits(0);
+    assert!(run.stdout.contains("1 finished earlier"), "{run:#?}");
+    assert!(sandbox.read("copy") == sandbox.read("expected/sub/a.tar"));
 }

@@ -23,6 +23,7 @@ pub(crate) mod schema;
 #[path = "../common/mod.rs"]
 mod shared;
 pub(crate) mod terminal;
+pub(crate) mod trace;
 
 use std::fs;
 

@@ -327,6 +327,9 @@ pub(crate) struct Fix {
     ///
     /// With `documents`, ocify copies the archive (as a clone if the filesystem supports that) and
     /// makes the same changes to the copy as --in-place would, if they are possible.
+    ///
+    /// With many inputs, this option also verifies outputs that an earlier run finished. Those that are
+    /// damaged are written again.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) verify: Option<Verification>,
 
@@ -370,7 +373,8 @@ pub(crate) struct Fix {
 
     /// Return only after the output has been synced to disk, so that it survives a power failure
     ///
-    /// In-place fixes are always synced.
+    /// In-place fixes are always synced. With many inputs, the content of each output is synced before it
+    /// appears under its name, with or without this option.
     #[arg(long)]
     pub(crate) sync: bool,
 

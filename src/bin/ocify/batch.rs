@@ -1,6 +1,8 @@
 //! Many inputs in one run.
 
+mod check;
 mod claims;
+mod commit;
 mod fingerprint;
 mod inputs;
 mod list;
@@ -17,8 +19,7 @@ mod walk;
 mod work;
 
 use std::cell::RefCell;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -28,19 +29,17 @@ use ocify::{
 };
 
 use self::claims::Claims;
+use self::commit::Commits;
 pub(crate) use self::fingerprint::Fingerprint;
 use self::inputs::{Finder, Named, OutputPlace, Selection, Watch, named};
 pub(crate) use self::list::listed_paths;
-use self::options::options_key;
-use self::output::OutputDir;
 pub(crate) use self::planned::planned_source;
 use self::pool::Pool;
 use self::queue::{Queue, Task};
 pub(crate) use self::shard::{Shard, ShardChoice};
-use self::state::{State, StateOptions};
-use self::tally::{Tally, failure};
+use self::tally::{Ended, Tally, failure};
 pub(crate) use self::walk::{find_file, is_own};
-use self::work::{Outputs, Worker};
+use self::work::{Outputs, Worked, Worker};
 use crate::args::{Fix, Format, is_standard};
 use crate::destination::{is_directory, output_directory};
 use crate::files::below_output;
@@ -233,7 +232,7 @@ fn write_below(
     overview: &Overview,
 ) -> Result<()> {
     let outputs = match output {
-        Some(output) => Some(open(output, args, shard)?),
+        Some(output) => Some(Outputs::open(output, args, shard)?),
         None => None,
     };
     let queue = Queue::default();
@@ -262,9 +261,7 @@ fn write_below(
         overview,
     );
     if let Some(outputs) = outputs {
-        if args.sync {
-            outputs.state.sync()?;
-        }
+        outputs.state.sync()?;
         outputs.output_dir.close()?;
         outputs.state.close();
     }
@@ -287,17 +284,24 @@ fn all(
         workers.push(Worker::new(number, args, outputs, &queue.idle_threads)?);
     }
     let is_stopped = || stop.is_asked();
-    let work = |number: usize, mut task: Task| {
-        let begun = Instant::now();
-        let running = overview.begin(number, &task.relative, task.len, &is_stopped);
-        let ended = workers[number].work(&mut task, &running);
-        drop(running);
-        let seconds = begun.elapsed().as_secs_f64();
-        if tally.ended(&task, ended, seconds) {
+    let report = |task: &Task, ended: Ended, seconds: f64| {
+        if tally.ended(task, ended, seconds) {
             overview.failed();
             if args.many.fail_fast {
                 stop.has_failed.store(true, Ordering::Relaxed);
             }
+        }
+    };
+    let commits = Commits::new(outputs, args.sync, &report);
+    let work = |number: usize, mut task: Task| {
+        let begun = Instant::now();
+        let running = overview.begin(number, &task.relative, task.len, &is_stopped);
+        let worked = workers[number].work(&mut task, &running);
+        drop(running);
+        let seconds = begun.elapsed().as_secs_f64();
+        match worked {
+            Worked::Ended(ended) => report(&task, ended, seconds),
+            Worked::Staged(staged) => commits.add(task, *staged, seconds),
         }
     };
     let pool = Pool {
@@ -306,7 +310,7 @@ fn all(
         overview,
         is_stopped: &is_stopped,
     };
-    pool.run(|| finder.run().map(drop), &work)
+    commits.during(|| pool.run(|| finder.run().map(drop), &work))
 }
 
 /// Why a run ends early.
@@ -340,24 +344,4 @@ impl Watch for Told<'_> {
     fn is_stopped(&self) -> bool {
         self.stop.is_asked()
     }
-}
-
-fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
-    let options = StateOptions {
-        shard,
-        options: &options_key(args)?,
-    };
-    // A trailing slash would be doubled in paths.
-    let output: &Path = &output.components().collect::<PathBuf>();
-    // First the state, whose lock keeps others away.
-    let state = State::open(output, options)?;
-    if state.is_upgraded() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "note: {} was written by an older version of ocify; ocify will rewrite the outputs that it lists",
-            show_path(state.path())
-        );
-    }
-    let output_dir = OutputDir::open(output, shard)?;
-    Ok(Outputs { output_dir, state })
 }

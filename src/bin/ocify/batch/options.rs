@@ -100,7 +100,8 @@ impl OutputOptions {
             unwrap: *unwrap,
             kind: args.output_kind(),
             missing: *missing,
-            verify: *verify,
+            // The other levels write the same outputs.
+            verify: verify.filter(|level| *level == Verification::Documents),
             link: link.unwrap_or(Linking::Auto),
             lenient: *lenient,
             max_ratio: *max_ratio,

@@ -1,20 +1,18 @@
 //! Where the outputs of a batch go: written in a staging directory, and renamed into place when
 //! they are complete.
 
-use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use ocify::{
-    Code, Error, Result, command::IoContext, command::publish::StagedDirectory,
-    command::publish::linkable, command::publish::remove, command::publish::remove_unheld,
-    command::publish::rename_new, command::publish::replace, command::publish::staged_directories,
-    command::publish::sync_directory, command::show_path,
+use ocify::command::publish::{
+    self, PublishOptions, StagedDirectory, StagedFile, remove, remove_unheld, rename_new, replace,
+    staged_directories, sync_group, sync_tree,
 };
+use ocify::{Code, Error, Result, command::IoContext, command::show_path};
 
 use super::shard::Shard;
+use super::state::open_existing;
 
 /// One read while comparing.
 const PIECE: usize = 64 << 10;
@@ -24,10 +22,8 @@ const PIECE: usize = 64 << 10;
 pub(crate) enum Existing {
     /// Nothing was there a moment ago; what is there now is compared.
     Absent,
-    /// An earlier run wrote it, and can do so again.
+    /// An earlier run wrote it, or it is to be replaced.
     Replace,
-    /// It is to be replaced, and the new one must be on disk before it is removed.
-    ReplaceSynced,
     /// It stays if it is the same, and is refused otherwise.
     Compare,
 }
@@ -48,9 +44,6 @@ pub(crate) enum Published {
 pub(crate) struct OutputDir {
     output: PathBuf,
     folder: StagedDirectory,
-    has_linkable: bool,
-    /// Directories that exist.
-    found: Mutex<HashSet<PathBuf>>,
 }
 
 impl OutputDir {
@@ -66,9 +59,7 @@ impl OutputDir {
         let folder = StagedDirectory::create(&folder).context("create", &folder)?;
         Ok(OutputDir {
             output: output.to_owned(),
-            has_linkable: linkable(folder.path()).is_some(),
             folder,
-            found: Mutex::default(),
         })
     }
 
@@ -82,74 +73,62 @@ impl OutputDir {
         Ok(staging_dir)
     }
 
-    /// Whether an archive may be written at its final path, where nothing is: an unfinished file has no name and
-    /// so leaves nothing.
-    pub(crate) fn is_open(&self, place: &Path) -> bool {
-        let Some(parent) = place.parent().filter(|_| self.has_linkable) else {
-            return false;
-        };
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        // Do not create a directory for nothing: the work may fail.
-        found.contains(parent) || parent.is_dir() && found.insert(parent.to_owned())
-    }
-
     /// The final path of the output for this path.
     pub(crate) fn place(&self, relative: &Path) -> PathBuf {
         self.output.join(relative)
     }
 
-    /// Renames a finished output into place; with `syncs`, its name is on disk then.
+    /// Makes staged outputs survive a power failure, except for their names. The results are in the order of the paths.
+    pub(crate) fn sync(&self, staged: &[&Path]) -> Vec<Result<()>> {
+        sync_group(self.folder.path(), staged)
+    }
+
+    /// The directories whose names lead to an output: its own, and those above it.
+    pub(crate) fn directories<'p>(&self, place: &'p Path) -> impl Iterator<Item = &'p Path> {
+        let above = place.ancestors().skip(1);
+        above.take_while(|above| above.starts_with(&self.output))
+    }
+
+    /// Renames a finished output into place. It must be on disk.
     ///
     /// # Errors
     /// Something else is there that must not be replaced, or the system refuses.
     pub(crate) fn publish(
         &self,
-        made: &Path,
+        staged: &Path,
         relative: &Path,
         existing: Existing,
-        syncs: bool,
     ) -> Result<Published> {
-        let place = self.place(relative);
-        let published = self.name(made, &place, existing)?;
-        if syncs {
-            // The directories above may be new too.
-            let above = place.ancestors().skip(1);
-            let mut within = above.take_while(|above| above.starts_with(&self.output));
-            within.try_for_each(sync_directory)?;
-        }
-        Ok(published)
-    }
-
-    fn name(&self, made: &Path, place: &Path, existing: Existing) -> Result<Published> {
-        let moved = match rename_new(made, place) {
+        let place = &self.place(relative);
+        let moved = match rename_new(staged, place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(parent) = place.parent() {
                     fs::create_dir_all(parent).context("create", parent)?;
                 }
-                rename_new(made, place)
+                rename_new(staged, place)
             }
             other => other,
         };
         match moved {
             Ok(()) => return Ok(Published::New),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices && staged.is_file() => {
+                return across(staged, place, existing);
+            }
             Err(error) => return Err(Error::io("create", place, error)),
         }
-        if matches!(existing, Existing::Absent | Existing::Compare) {
-            let is_same = same(made, place).context("compare", place)?;
-            remove(made).context("remove", made)?;
-            if is_same {
-                return Ok(Published::Same);
-            }
-            return Err(Error::new(
-                Code::OutputExists,
-                format!("the output {} already exists", show_path(place)),
-            )
-            .with_path(place)
-            .with_hint("there is no record that ocify wrote it; replace it with --force"));
+        if existing == Existing::Replace {
+            replace(staged, place, false)?;
+            return Ok(Published::Replaced);
         }
-        replace(made, place, existing == Existing::ReplaceSynced)?;
-        Ok(Published::Replaced)
+        let is_same = same(staged, place).context("compare", place)?;
+        remove(staged).context("remove", staged)?;
+        if is_same {
+            // Whoever wrote it may not have synced it.
+            sync_tree(place)?;
+            return Ok(Published::Same);
+        }
+        Err(not_ours(place))
     }
 
     /// Removes the staging directory and all unfinished outputs.
@@ -160,6 +139,39 @@ impl OutputDir {
         let path = self.folder.path().to_owned();
         self.folder.remove().context("remove", path)
     }
+}
+
+/// Copies an archive or another file to a filesystem that is mounted in the output directory.
+fn across(staged: &Path, place: &Path, existing: Existing) -> Result<Published> {
+    let copy = StagedFile::create(place).context("create", place)?;
+    let mut source = File::open(staged).context("open", staged)?;
+    let times = source.metadata().and_then(|found| found.modified());
+    io::copy(&mut source, &mut copy.file())
+        .and_then(|_| copy.file().set_modified(times?))
+        .context("write", place)?;
+    let options = PublishOptions {
+        replace: existing == Existing::Replace,
+        sync: true,
+    };
+    let is_new = fs::symlink_metadata(place).is_err();
+    let published = match copy.publish(options)? {
+        publish::Published::Done if is_new => Published::New,
+        publish::Published::Done => Published::Replaced,
+        _ if same(staged, place).context("compare", place)? => Published::Same,
+        _ => return Err(not_ours(place)),
+    };
+    remove(staged).context("remove", staged)?;
+    Ok(published)
+}
+
+/// The error for something that exists and that ocify may not replace.
+fn not_ours(place: &Path) -> Error {
+    Error::new(
+        Code::OutputExists,
+        format!("the output {} already exists", show_path(place)),
+    )
+    .with_path(place)
+    .with_hint("there is no record that ocify wrote it; replace it with --force")
 }
 
 /// The name of a file or directory that a share keeps for its own use in the output directory.
@@ -203,19 +215,18 @@ fn share_of(name: &str) -> Option<Option<Shard>> {
 
 /// Proof that no run uses the state: its lock, or `Some(None)` if there is no state file.
 fn lock_of_ended(state: &Path) -> Option<Option<File>> {
-    match File::open(state) {
-        Ok(file) => match file.try_lock() {
-            Ok(()) => Some(Some(file)),
-            // Without locks, a run that is still alive cannot be ruled out.
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
-        Err(_) => None,
+    let Some(file) = open_existing(state).ok()? else {
+        return Some(None);
+    };
+    match file.try_lock() {
+        Ok(()) => Some(Some(file)),
+        // Without locks, a run that is still alive cannot be ruled out.
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
     }
 }
 
 /// Whether two files or directories have the same contents.
-fn same(left: &Path, right: &Path) -> io::Result<bool> {
+pub(super) fn same(left: &Path, right: &Path) -> io::Result<bool> {
     let (of_left, of_right) = (fs::symlink_metadata(left)?, fs::symlink_metadata(right)?);
     if of_left.is_dir() && of_right.is_dir() {
         let names = |path: &Path| -> io::Result<Vec<_>> {
@@ -289,7 +300,8 @@ mod tests {
             let relative = Path::new(if is_dir { "x/dir" } else { "x/file" });
             let at = |text: &str, existing| {
                 let made = make(text, is_dir);
-                let result = output_dir.publish(&made, relative, existing, false);
+                assert!(output_dir.sync(&[&made])[0].is_ok());
+                let result = output_dir.publish(&made, relative, existing);
                 assert!(!made.exists(), "{text}");
                 result.map_err(|error| error.code())
             };
@@ -297,17 +309,17 @@ mod tests {
             assert_eq!(at("one", Existing::Compare), Ok(Published::Same));
             assert_eq!(at("two", Existing::Compare), Err(Code::OutputExists));
             assert_eq!(at("two", Existing::Replace), Ok(Published::Replaced));
-            assert_eq!(
-                at("three", Existing::ReplaceSynced),
-                Ok(Published::Replaced)
-            );
-            assert_eq!(at("three", Existing::Compare), Ok(Published::Same));
+            assert_eq!(at("two", Existing::Absent), Ok(Published::Same));
+            assert_eq!(at("one", Existing::Absent), Err(Code::OutputExists));
         }
         // A file replaces a directory too.
         let made = make("file", false);
-        let published = output_dir.publish(&made, Path::new("x/dir"), Existing::Replace, true);
+        let published = output_dir.publish(&made, Path::new("x/dir"), Existing::Replace);
         assert_eq!(published.unwrap(), Published::Replaced);
-        assert_eq!(fs::read(dir.path().join("x/dir")).unwrap(), b"file");
+        let place = output_dir.place(Path::new("x/dir"));
+        assert_eq!(fs::read(&place).unwrap(), b"file");
+        let directories: Vec<&Path> = output_dir.directories(&place).collect();
+        assert_eq!(directories, [&dir.path().join("x"), dir.path()]);
         output_dir.close().unwrap();
         assert_eq!(names_in(dir.path()), ["x"]);
     }

@@ -1,20 +1,26 @@
 //! One task of a batch, from its input to its output.
 
 use std::fs;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ocify::{
-    Code, Error, Form, Hint, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
-    command::batch::digests, command::holds_image_entry, command::show_path,
+    Code, Error, Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
+    command::batch::digests, command::holds_image_entry, command::publish::remove,
+    command::show_path,
 };
 use serde_json::Value;
 
+use super::check::{content_of, is_intact};
+use super::commit::Staged;
 use super::fingerprint::Fingerprint;
+use super::options::options_key;
 use super::others::{copy_file, copy_link};
-use super::output::{Existing, OutputDir};
+use super::output::{Existing, OutputDir, same};
 use super::queue::{Task, TaskKind};
-use super::state::{OutputState, State};
+use super::shard::Shard;
+use super::state::{OutputState, Recorded, State, StateOptions};
 use super::tally::Ended;
 use crate::args::Fix;
 use crate::destination::ImageKind;
@@ -28,6 +34,40 @@ use crate::progress::Running;
 pub(crate) struct Outputs {
     pub(crate) output_dir: OutputDir,
     pub(crate) state: State,
+}
+
+impl Outputs {
+    /// Opens the output directory for a share.
+    ///
+    /// # Errors
+    /// Another run has the share, or something cannot be created or read.
+    pub(crate) fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
+        let options = StateOptions {
+            shard,
+            options: &options_key(args)?,
+        };
+        // A trailing slash would be doubled in paths.
+        let output: &Path = &output.components().collect::<PathBuf>();
+        // First the state, whose lock keeps others away.
+        let state = State::open(output, options)?;
+        if state.is_upgraded() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "note: {} was written by an older version of ocify; ocify will rewrite the outputs that it lists",
+                show_path(state.path())
+            );
+        }
+        let output_dir = OutputDir::open(output, shard)?;
+        Ok(Outputs { output_dir, state })
+    }
+}
+
+/// What became of a task.
+pub(crate) enum Worked {
+    /// It has ended.
+    Ended(Ended),
+    /// Its output is complete, and has to be named and recorded.
+    Staged(Box<Staged>),
 }
 
 /// What every worker needs.
@@ -54,6 +94,8 @@ impl<'a> Worker<'a> {
         // Each task has one thread, and those that are idle. A source is examined again once it was
         // restored, so that is done here.
         let fix = fix::options(args).jobs(NonZeroUsize::MIN);
+        // Outputs are synced in groups.
+        let fix = fix.sync(args.sync && outputs.is_none());
         Ok(Worker {
             args,
             fix: fix.recover(outputs.is_none()),
@@ -64,30 +106,29 @@ impl<'a> Worker<'a> {
     }
 
     /// Does the task. A panic is its failure.
-    pub(crate) fn work(&self, task: &mut Task, running: &Running<'_>) -> Ended {
+    pub(crate) fn work(&self, task: &mut Task, running: &Running<'_>) -> Worked {
         let path = task.path.clone();
-        let ended = caught(Some(&path), || Ok(self.attempt(task, running)));
-        ended.unwrap_or_else(|error| {
-            // What it had made, if it is not in place.
+        let worked = caught(Some(&path), || Ok(self.attempt(task, running)));
+        worked.unwrap_or_else(|error| {
             if self.outputs.is_some() {
-                remove(&self.made_path(&task.output));
-                remove(&self.made_path(&task.relative));
+                // What is left here is also removed at the end of the run.
+                let _ = remove(&self.staging_path(task));
             }
-            Ended::Failed(error)
+            Worked::Ended(Ended::Failed(error))
         })
     }
 
-    fn attempt(&self, task: &mut Task, running: &Running<'_>) -> Ended {
+    fn attempt(&self, task: &mut Task, running: &Running<'_>) -> Worked {
         #[cfg(test)]
         if task.path.ends_with("panics.tar") {
             tests::panic_half_way(self, task);
         }
         let kind = std::mem::replace(&mut task.kind, TaskKind::Layout);
         let result = match kind {
-            TaskKind::Report(error) => return Ended::Failed(error),
+            TaskKind::Report(error) => return Worked::Ended(Ended::Failed(error)),
             TaskKind::Archive { is_named } => match self.fix(task, false, running) {
                 Err(error) if !is_named && is_other_archive(&error, &task.path) => {
-                    Ok(Ended::Skipped(error))
+                    Ok(Worked::Ended(Ended::Skipped(error)))
                 }
                 other => other,
             },
@@ -96,18 +137,18 @@ impl<'a> Worker<'a> {
             TaskKind::Link => self.copy(task, Fingerprint::default(), copy_link),
         };
         match result {
-            Err(_) if running.is_stopped() => Ended::Unfinished,
-            other => other.unwrap_or_else(Ended::Failed),
+            Err(_) if running.is_stopped() => Worked::Ended(Ended::Unfinished),
+            other => other.unwrap_or_else(|error| Worked::Ended(Ended::Failed(error))),
         }
     }
 
-    fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
+    fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Worked> {
         match self.outputs {
             // The source is examined again once it is restored.
             Some(outputs) => restoring(&task.path, || {
                 self.fix_to(outputs, task, is_layout, running)
             }),
-            None => self.fix_alone(task, is_layout, running),
+            None => self.fix_alone(task, is_layout, running).map(Worked::Ended),
         }
     }
 
@@ -144,7 +185,6 @@ impl<'a> Worker<'a> {
         Watcher {
             worker: self,
             running,
-            confirm: None,
         }
     }
 
@@ -154,41 +194,42 @@ impl<'a> Worker<'a> {
         task: &Task,
         is_layout: bool,
         running: &Running<'_>,
-    ) -> Result<Ended> {
+    ) -> Result<Worked> {
         let relative = task.output.clone();
         let kind = self.output_kind(is_layout);
         let source = look(&task.path)?;
         let place = outputs.output_dir.place(&relative);
         let existing = match self.output_state(outputs, task, source, &place) {
-            Ok(note) => return Ok(Ended::Kept(place, note)),
+            Ok(recorded) if self.is_intact(kind, &place, &recorded, running)? => {
+                return Ok(Worked::Ended(Ended::Kept(place, recorded.note)));
+            }
+            Ok(_) => Existing::Replace,
             Err(existing) => existing,
         };
-        let is_archive = kind == ImageKind::Archive;
-        if is_archive && existing == Existing::Absent && outputs.output_dir.is_open(&place) {
-            let unchanged = || refuse_changed(task, source);
-            let watcher = Watcher {
-                confirm: Some(&unchanged),
-                ..self.watcher(running)
-            };
-            let input = Input::path(&task.path);
-            let done: Done = (self.fix)
-                .run_observed(input, kind.output(&place), &watcher)?
-                .into();
-            let len = finish(outputs, task, source, &place, &digests(&done.plan))?;
-            return Ok(Ended::Done(Box::new(done), Some((place, len))));
-        }
-        let made = Made {
-            source,
-            path: self.made_path(&relative),
-            relative,
-            existing,
+        let path = self.staging_path(task);
+        let output = match kind.output(&place).form() {
+            Form::Archive(compression) => Output::archive(&path).compression(compression),
+            _ => kind.output(&path),
         };
-        let (input, output) = (Input::path(&task.path), kind.output(&made.path));
+        let input = Input::path(&task.path);
         let done: Done = (self.fix)
             .run_observed(input, output, &self.watcher(running))?
             .into();
-        let len = self.publish(outputs, task, &made, &digests(&done.plan))?;
-        Ok(Ended::Done(Box::new(done), Some((place, len))))
+        let staged = Staged {
+            path,
+            relative,
+            existing,
+            source,
+            content: content_of(&done.plan),
+            note: digests(&done.plan),
+            done: Some(Box::new(done)),
+        };
+        unchanged(task, staged)
+    }
+
+    /// Where a worker writes an output until it has its name.
+    fn staging_path(&self, task: &Task) -> PathBuf {
+        self.staging_dir.join(task.number.to_string())
     }
 
     fn copy(
@@ -196,73 +237,76 @@ impl<'a> Worker<'a> {
         task: &Task,
         source: Fingerprint,
         copy: impl Fn(&Path, &Path) -> Result<()>,
-    ) -> Result<Ended> {
+    ) -> Result<Worked> {
         let Some(outputs) = self.outputs else {
-            return Ok(Ended::Copied(0));
+            return Ok(Worked::Ended(Ended::Copied(0)));
         };
         let relative = task.relative.clone();
         let place = outputs.output_dir.place(&relative);
         let existing = match self.output_state(outputs, task, source, &place) {
-            Ok(_) => return Ok(Ended::Copied(0)),
+            Ok(_) if self.args.verify.is_none() || is_same(&task.path, &place) => {
+                return Ok(Worked::Ended(Ended::Copied(0)));
+            }
+            Ok(_) => Existing::Replace,
             Err(existing) => existing,
         };
-        let path = self.made_path(&relative);
+        let path = self.staging_path(task);
         copy(&task.path, &path)?;
         if source == Fingerprint::default() {
             // A link has nothing that could be remembered.
-            let published = outputs
-                .output_dir
-                .publish(&path, &relative, existing, self.args.sync);
-            published.inspect_err(|_| remove(&path))?;
-            return Ok(Ended::Copied(0));
+            let published = outputs.output_dir.publish(&path, &relative, existing);
+            published.inspect_err(|_| drop(remove(&path)))?;
+            return Ok(Worked::Ended(Ended::Copied(0)));
         }
-        let made = Made {
-            source,
+        let staged = Staged {
             path,
             relative,
             existing,
+            source,
+            content: None,
+            note: Value::Null,
+            done: None,
         };
-        let len = self.publish(outputs, task, &made, &Value::Null)?;
-        Ok(Ended::Copied(len))
+        unchanged(task, staged)
     }
 
-    /// The path of an output in the staging directory.
-    fn made_path(&self, relative: &Path) -> PathBuf {
-        let name = relative.file_name().unwrap_or_default();
-        self.staging_dir.join(name)
+    /// Whether a finished output is what its record says, as far as that is to be verified.
+    fn is_intact(
+        &self,
+        kind: ImageKind,
+        place: &Path,
+        recorded: &Recorded,
+        running: &Running<'_>,
+    ) -> Result<bool> {
+        match self.args.verify {
+            Some(level) => {
+                let watcher = self.watcher(running);
+                is_intact(self.args, level, kind, place, recorded, &watcher)
+            }
+            None => Ok(true),
+        }
     }
 
-    /// What was noted about a finished output, or what may happen to the one that is there.
+    /// What was recorded about a finished output, or what may happen to the one that is there.
     fn output_state(
         &self,
         outputs: &Outputs,
         task: &Task,
         source: Fingerprint,
         place: &Path,
-    ) -> std::result::Result<Value, Existing> {
+    ) -> std::result::Result<Recorded, Existing> {
         if self.args.force {
             return Err(match fs::symlink_metadata(place) {
-                Ok(_) => Existing::ReplaceSynced,
+                Ok(_) => Existing::Replace,
                 Err(_) => Existing::Absent,
             });
         }
         match outputs.state.output_state(&task.relative, source, place) {
-            OutputState::Finished(note) => Ok(note),
+            OutputState::Finished(recorded) => Ok(recorded),
             OutputState::Outdated => Err(Existing::Replace),
             OutputState::Absent => Err(Existing::Absent),
             OutputState::Foreign => Err(Existing::Compare),
         }
-    }
-
-    /// Renames an output into place, unless its source changed in the meantime; returns its length.
-    fn publish(&self, outputs: &Outputs, task: &Task, made: &Made, note: &Value) -> Result<u64> {
-        refuse_changed(task, made.source).inspect_err(|_| remove(&made.path))?;
-        let output_dir = &outputs.output_dir;
-        let syncs = self.args.sync;
-        let published = output_dir.publish(&made.path, &made.relative, made.existing, syncs);
-        published.inspect_err(|_| remove(&made.path))?;
-        let place = output_dir.place(&made.relative);
-        finish(outputs, task, made.source, &place, note)
     }
 }
 
@@ -270,8 +314,6 @@ impl<'a> Worker<'a> {
 struct Watcher<'a> {
     worker: &'a Worker<'a>,
     running: &'a Running<'a>,
-    /// Called before an archive is renamed into place.
-    confirm: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
 }
 
 impl Observer for Watcher<'_> {
@@ -283,34 +325,20 @@ impl Observer for Watcher<'_> {
         notices::show(notice, self.worker.args);
     }
 
-    fn confirm(&self) -> Result<()> {
-        self.confirm.map_or(Ok(()), |confirm| confirm())
-    }
-
     fn idle_threads(&self) -> Option<&IdleThreads> {
         Some(self.worker.idle_threads)
     }
 }
 
-/// Records that an output is in place; returns its length.
-fn finish(
-    outputs: &Outputs,
-    task: &Task,
-    source: Fingerprint,
-    place: &Path,
-    note: &Value,
-) -> Result<u64> {
-    let output = look(place)?;
-    let state = &outputs.state;
-    let noted = state.finish(&task.relative, source, output, note);
-    noted.map_err(|error| error.with_hint(Hint::OutputComplete))?;
-    Ok(output.len)
-}
-
-fn refuse_changed(task: &Task, source: Fingerprint) -> Result<()> {
-    if look(&task.path)? == source {
-        return Ok(());
+/// An output that is complete, unless its source changed in the meantime.
+fn unchanged(task: &Task, staged: Staged) -> Result<Worked> {
+    let found = look(&task.path);
+    if found.as_ref().is_ok_and(|found| *found == staged.source) {
+        return Ok(Worked::Staged(Box::new(staged)));
     }
+    // What is left here is also removed at the end of the run.
+    let _ = remove(&staged.path);
+    found?;
     Err(Error::new(
         Code::SourceChanged,
         format!("{} changed while it was being read", show_path(&task.path)),
@@ -319,25 +347,13 @@ fn refuse_changed(task: &Task, source: Fingerprint) -> Result<()> {
     .with_hint("run again when nothing else writes to it"))
 }
 
-/// An output that is complete but not in place yet.
-struct Made {
-    source: Fingerprint,
-    path: PathBuf,
-    relative: PathBuf,
-    existing: Existing,
+/// Whether a copy still has the bytes of its source.
+fn is_same(source: &Path, copy: &Path) -> bool {
+    same(source, copy).unwrap_or(false)
 }
 
 fn look(path: &Path) -> Result<Fingerprint> {
     Fingerprint::of(path).map_err(|error| Error::io("look up", path, error))
-}
-
-/// What is left here is also removed at the end of the run.
-fn remove(made: &Path) {
-    let _ = if made.is_dir() {
-        fs::remove_dir_all(made)
-    } else {
-        fs::remove_file(made)
-    };
 }
 
 /// Whether an archive that was found, and not named, contains something other than an image: what makes
@@ -373,7 +389,7 @@ mod tests {
     /// Leaves a file as an output that was not finished.
     pub(super) fn panic_half_way(worker: &Worker<'_>, task: &Task) {
         if worker.outputs.is_some() {
-            fs::write(worker.made_path(&task.output), "half").unwrap();
+            fs::write(worker.staging_path(task), "half").unwrap();
         }
         panic!("half-way");
     }

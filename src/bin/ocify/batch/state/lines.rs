@@ -1,8 +1,9 @@
 //! The lines of a state file.
 //!
-//! The first one states the format's number, which is 2: `{"format":2}`. A file without it is of format 1,
-//! whose lines have a shorter key for the options, so that it matches none. Every other line is a JSON
-//! object that begins with a checksum over its rest.
+//! The first one states the format's number, which is 3: `{"format":3}`. Lines of format 2 lack the digest of the
+//! content, and were written before their outputs were on disk. A file without the number is of format 1, whose lines
+//! have a shorter key for the options, so that it matches none. Every other line is a JSON object that begins with a
+//! checksum over its rest.
 
 use std::borrow::Cow;
 use std::io;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use super::Fingerprint;
 
 /// The number of the format that is written.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 
 /// The first bytes of the path's SHA-256: enough to distinguish any number of paths.
 pub(super) type Key = [u8; 16];
@@ -53,7 +54,21 @@ struct Line<'a> {
     output: (u64, i64),
     /// The key of the options, in hexadecimal.
     options: String,
+    content: Option<&'a str>,
     note: &'a Value,
+}
+
+/// An output that is in place.
+#[derive(Clone, Debug)]
+pub(in crate::batch) struct Finished<'a> {
+    /// The path by which its source is known.
+    pub(in crate::batch) relative: &'a Path,
+    pub(in crate::batch) source: Fingerprint,
+    pub(in crate::batch) output: Fingerprint,
+    /// A digest of what it contains, in hexadecimal.
+    pub(in crate::batch) content: Option<&'a str>,
+    /// Anything that is needed again later.
+    pub(in crate::batch) note: &'a Value,
 }
 
 pub(super) fn key(relative: &Path) -> Key {
@@ -67,18 +82,21 @@ fn sum(rest: &[u8]) -> String {
 }
 
 /// The line about an output: an object with its checksum in front.
-pub(super) fn line(
-    relative: &Path,
-    [source, output]: [Fingerprint; 2],
-    options: &Digest,
-    note: &Value,
-) -> io::Result<Vec<u8>> {
+pub(super) fn line(finished: &Finished<'_>, options: &Digest) -> io::Result<Vec<u8>> {
+    let Finished {
+        relative,
+        source,
+        output,
+        content,
+        note,
+    } = *finished;
     let text = serde_json::to_string(&Line {
         path: relative.to_string_lossy(),
         key: format!("{:032x}", u128::from_be_bytes(key(relative))),
         source: (source.len, source.modified),
         output: (output.len, output.modified),
         options: options.hex(),
+        content,
         note,
     })?;
     let rest = &text[1..];

@@ -1,0 +1,106 @@
+//! Records which files a command names, renames, syncs and appends to, in order, with strace.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::runner::Sandbox;
+use super::skipped;
+
+/// One system call that succeeded, with absolute paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A file got this name, or a directory was created.
+    Named(PathBuf),
+    /// It was renamed.
+    Renamed(PathBuf, PathBuf),
+    /// So many bytes were written to a file that has this name.
+    Written(PathBuf, u64),
+    /// The file or directory, or the filesystem that it is in, was synced. What came before the start of the call, whose position
+    /// is given, is on disk.
+    Synced {
+        path: PathBuf,
+        is_filesystem: bool,
+        start: usize,
+    },
+}
+
+const CALLS: &str =
+    "trace=mkdir,linkat,rename,renameat,renameat2,write,pwrite64,fsync,fdatasync,syncfs";
+
+/// Runs the command with these arguments, which has to succeed; `None` if it cannot be traced here.
+pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
+    let may = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if !may.is_ok_and(|status| status.success()) {
+        skipped("traces of system calls: need strace and the right to trace");
+        return None;
+    }
+    let log = sandbox.path("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-y", "-s", "0", "-e", CALLS, "-o"]);
+    command
+        .arg(&log)
+        .arg(env!("CARGO_BIN_EXE_ocify"))
+        .args(args);
+    command.current_dir(sandbox.root()).env_clear();
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = fs::read_to_string(&log).unwrap();
+    fs::remove_file(log).unwrap();
+    Some(events(&text, &fs::canonicalize(sandbox.root()).unwrap()))
+}
+
+/// The events of a log, in which calls of several threads may overlap.
+fn events(text: &str, root: &Path) -> Vec<Event> {
+    let mut events = Vec::new();
+    // What a thread has begun, and how many events there were.
+    let mut begun: HashMap<&str, (String, usize)> = HashMap::new();
+    for line in text.lines() {
+        let (thread, rest) = line.split_once(' ').unwrap();
+        let rest = rest.trim_start();
+        if let Some(call) = rest.strip_suffix(" <unfinished ...>") {
+            begun.insert(thread, (call.to_owned(), events.len()));
+            continue;
+        }
+        let (call, start) = match rest.strip_prefix("<... ") {
+            Some(resumed) => {
+                let (call, start) = begun.remove(thread).unwrap();
+                let end = resumed.split_once("resumed>").unwrap().1;
+                (call + end, start)
+            }
+            None => (rest.to_owned(), events.len()),
+        };
+        events.extend(event(&call, start, root));
+    }
+    events
+}
+
+fn event(call: &str, start: usize, root: &Path) -> Option<Event> {
+    let (call, result) = call.rsplit_once(" = ")?;
+    let result: u64 = result.split(' ').next()?.parse().ok()?;
+    let (name, args) = call.split_once('(')?;
+    // Quoted paths, and those of descriptors in angle brackets.
+    let quoted: Vec<PathBuf> = args
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(|path| root.join(path))
+        .collect();
+    let open = || Some(PathBuf::from(args.split_once('<')?.1.split_once('>')?.0));
+    Some(match name {
+        "mkdir" | "linkat" => Event::Named(quoted.last()?.clone()),
+        "rename" | "renameat" | "renameat2" => {
+            Event::Renamed(quoted.first()?.clone(), quoted.last()?.clone())
+        }
+        "write" | "pwrite64" => Event::Written(open()?, result),
+        _ => Event::Synced {
+            path: open()?,
+            is_filesystem: name == "syncfs",
+            start,
+        },
+    })
+}

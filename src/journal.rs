@@ -21,7 +21,8 @@ use std::path::Path;
 pub use disk::is_journal;
 use disk::{Disk as _, Files, is_nameless, open_journal};
 pub(crate) use disk::{is_link, is_pending};
-pub(crate) use lock::{Lock, exclusive, shared};
+pub use lock::Lock;
+pub(crate) use lock::{exclusive, shared};
 pub(crate) use refused::unfinished;
 pub(crate) use stamp::Stamp;
 pub(crate) use steps::Write;
@@ -46,15 +47,23 @@ pub enum Recovery {
 /// The file does not exist or is not writable, the rewrite is still running, or the journal is damaged or does
 /// not belong to this file.
 pub fn recover(path: &Path) -> Result<Recovery> {
+    recover_locked(path).map(|(recovery, _)| recovery)
+}
+
+/// The same, and whether other processes are kept away meanwhile.
+///
+/// # Errors
+/// Those of [`recover`].
+pub fn recover_locked(path: &Path) -> Result<(Recovery, Lock)> {
     let is_link = is_link(path).context("open", path)?;
     if !is_pending(path, is_link).context("open", path)? {
-        return Ok(Recovery::Nothing);
+        return Ok((Recovery::Nothing, Lock::Held));
     }
     let file = open_writable(path).map_err(|error| match error.code() {
         Code::NotWritable => unfinished(path, "the file must be restored, but is not writable"),
         _ => error,
     })?;
-    exclusive(&file, path)?;
+    let lock = exclusive(&file, path)?;
     let mut files = Files::new(&file, path)?;
     // Another program may have replaced it before it was locked.
     if !files.is_named()? {
@@ -62,10 +71,10 @@ pub fn recover(path: &Path) -> Result<Recovery> {
     }
     // The lock holder may have finished by now.
     let Some(journal) = open_journal(files.journal_path(), &file)? else {
-        return Ok(Recovery::Nothing);
+        return Ok((Recovery::Nothing, lock));
     };
     files.set_journal(journal);
-    steps::recover(&mut files)
+    Ok((steps::recover(&mut files)?, lock))
 }
 
 /// Overwrites parts of a file and sets its length in bytes. If this fails, the file has its old or its new

@@ -185,7 +185,7 @@ pub mod command {
     pub use crate::input::{
         InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
     };
-    pub use crate::journal::is_journal;
+    pub use crate::journal::{Lock, is_journal, recover_locked};
     pub use crate::report::{batch, json, metadata, text};
 
     /// Naming files.

@@ -7,7 +7,7 @@ use crate::error::{Code, Error, Hint, Result, show_path};
 
 /// Whether a file is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lock {
+pub enum Lock {
     /// Other processes see the lock.
     Held,
     /// The filesystem has no locks, so nothing keeps other processes away.

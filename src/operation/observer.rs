@@ -85,7 +85,8 @@ pub enum Notice<'a> {
         /// What was found; not [`Recovery::Nothing`].
         recovery: Recovery,
     },
-    /// The filesystem has no locks, so nothing keeps other processes away from an input that is fixed in place.
+    /// The filesystem has no locks, so nothing keeps other processes away from an input that is fixed in place or
+    /// restored.
     #[non_exhaustive]
     Unlocked {
         /// The input.

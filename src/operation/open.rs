@@ -8,7 +8,7 @@ use crate::error::{Code, Result};
 use crate::graph::{Graph, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan_with};
 use crate::inventory::Strictness;
-use crate::journal::{Recovery, recover};
+use crate::journal::{Lock, Recovery, recover_locked};
 use crate::threads::{Jobs, Workers};
 
 /// How inputs are opened and read.
@@ -51,7 +51,10 @@ impl Opener<'_> {
     }
 
     fn recover(&self, path: &Path) -> Result<()> {
-        let recovery = recover(path)?;
+        let (recovery, lock) = recover_locked(path)?;
+        if lock == Lock::Unsupported {
+            self.observer.notice(&Notice::Unlocked { path });
+        }
         if recovery != Recovery::Nothing {
             self.observer.notice(&Notice::Recovered { path, recovery });
         }

@@ -9,7 +9,6 @@ use std::process::{Command, Stdio};
 use sha2::{Digest, Sha256};
 
 use crate::common::batch::batch;
-use crate::common::builder::right_layout;
 use crate::common::placed::{docker_layout, fix};
 use crate::common::runner::{Sandbox, run};
 use crate::common::skipped;
@@ -317,8 +316,72 @@ fn a_filesystem_without_locks_is_mentioned() {
         assert_eq!(many.stderr.matches(warning).count(), 1, "{many:?}");
         let reads = run(&mut traced(&["fix", "a.tar", "-o", "out.tar"])).exits(0);
         assert_eq!(reads.stderr, "");
-        let right = sandbox.put("right.tar", right_layout().tar());
-        run(&mut traced(&["fix", "--recover", "right.tar"])).exits(0);
-        assert!(right.exists());
+        // Whoever restores a file writes to it.
+        let lines: [&[&str]; 3] = [
+            &["--recover", "in.tar"],
+            &["in.tar", "--dry-run", "--verify", "documents"],
+            &["--files-from", "list", "-o", "out/"],
+        ];
+        for line in lines {
+            let pair = Interrupted::new().sandbox(2, |_| {});
+            pair.put("list", "in.tar\n");
+            let mut command = traced(&[&["fix"], line].concat());
+            let run = run(command.current_dir(pair.root()));
+            assert_eq!(run.stderr.matches(warning).count(), 1, "{run:?}");
+            assert!(pair.read("in.tar") == docker_layout().tar());
+        }
     }
+}
+
+/// Only the last sync of a directory fails, or the report cannot be shown.
+#[test]
+fn an_error_after_the_output_is_complete_says_so() {
+    let complete = "hint: the output itself is complete\n";
+    let bytes = docker_layout().tar();
+    let expected = Sandbox::new();
+    expected.put("in.tar", &bytes);
+    expected.fix("in.tar", "out.tar").exits(0);
+    fix(&expected, "in.tar", &[]).exits(0);
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", &bytes);
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut command = sandbox.command();
+    command
+        .args(["fix", "in.tar", "-o", "out.tar"])
+        .stdout(full());
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(String::from_utf8(ended.stderr).unwrap().ends_with(complete));
+    assert!(sandbox.read("out.tar") == expected.read("out.tar"));
+
+    for (line, sync) in [
+        (&["in.tar", "-o", "new.tar", "--sync"][..], 2),
+        (&["in.tar", "--in-place"], 4),
+    ] {
+        let mut command = Command::new("strace");
+        let injected = format!("inject=fsync:error=EIO:when={sync}");
+        command.args(["-f", "-o", "/dev/null", "-e", &injected]);
+        command
+            .arg(env!("CARGO_BIN_EXE_ocify"))
+            .arg("fix")
+            .args(line);
+        command.current_dir(sandbox.root());
+        let Ok(ended) = command.output() else {
+            skipped("a sync that fails: needs strace");
+            return;
+        };
+        let text = String::from_utf8(ended.stderr).unwrap();
+        if text.contains("ptrace") {
+            skipped("a sync that fails: strace is not allowed");
+            return;
+        }
+        assert_eq!(ended.status.code(), Some(1), "{line:?}: {text}");
+        assert!(
+            text.contains("cannot sync") && text.ends_with(complete),
+            "{text}"
+        );
+    }
+    assert!(sandbox.read("new.tar") == expected.read("out.tar"));
+    assert!(sandbox.read("in.tar") == expected.read("in.tar"));
+    assert_eq!(sandbox.names(), ["in.tar", "new.tar", "out.tar"]);
 }

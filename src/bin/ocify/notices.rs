@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Once;
 
 use ocify::{
-    Code, Notice, Observer, Progress, Recovery, Result, Stage, command::show_path, recover,
+    Code, Notice, Observer, Progress, Recovery, Result, Stage, command::Lock,
+    command::recover_locked, command::show_path,
 };
 
 use crate::args::{Fix, Format};
@@ -52,13 +53,22 @@ pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
     }
 }
 
+/// Restores an input after an in-place fix that was interrupted.
+pub(crate) fn restore(path: &Path) -> Result<Recovery> {
+    let (recovery, lock) = recover_locked(path)?;
+    if lock == Lock::Unsupported {
+        show_unlocked(path);
+    }
+    Ok(recovery)
+}
+
 /// Once for all inputs of a run.
 fn show_unlocked(path: &Path) {
     static SHOWN: Once = Once::new();
     SHOWN.call_once(|| {
         let _ = writeln!(
             io::stderr(),
-            "warning: the filesystem of {} has no locks; make sure that nothing else uses the file while it is fixed in place",
+            "warning: the filesystem of {} has no locks; make sure that nothing else uses the file while ocify writes to it",
             show_path(path)
         );
     });
@@ -81,7 +91,7 @@ fn show_recovery(path: &Path, recovery: Recovery) {
 pub(crate) fn restoring<T>(input: &Path, work: impl Fn() -> Result<T>) -> Result<T> {
     match work() {
         Err(error) if error.code() == Code::UnfinishedFix => {
-            show_recovery(input, recover(input)?);
+            show_recovery(input, restore(input)?);
             work()
         }
         other => other,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ocify::{
     Code, Error, Hint, Recovery, Report, Result, command::batch::Item, command::batch::Summary,
-    command::batch::summary_json, command::json::Failure, recover,
+    command::batch::summary_json, command::json::Failure,
 };
 
 use crate::args::{Fix, Format};
@@ -17,7 +17,7 @@ use crate::destination::Destination;
 use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
-use crate::notices::Single;
+use crate::notices::{self, Single};
 use crate::panics::caught;
 use crate::records::{Records, map_lines, report_line};
 use crate::run::{FAILED, finish, show_error};
@@ -28,7 +28,7 @@ use crate::words::Words;
 /// Restores the input after an in-place fix that was interrupted. Returns the exit code.
 pub(crate) fn restore(args: &Fix) -> u8 {
     let input = shown(args, args.input(), false, standard::INPUT);
-    let result = caught(Some(args.input()), || recover(args.input()))
+    let result = caught(Some(args.input()), || notices::restore(args.input()))
         .map_err(|error| transports::with_hint(error, args.input()));
     let report = match &result {
         Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),

@@ -5,6 +5,7 @@ mod descriptor;
 pub(crate) mod docker_archive;
 pub(crate) mod document;
 pub(crate) mod fault;
+pub(crate) mod fields;
 mod image;
 mod inside;
 mod layers;

@@ -7,18 +7,20 @@
 mod check;
 mod edit;
 mod parts;
+mod types;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
-pub(crate) use check::{Fault, Keys, check, respelled};
+pub(crate) use check::{Fault, check, respelled};
 pub(crate) use edit::{
     Edit, Formatting, append_items, apply_edits, insert_members, remove_items, remove_members,
     set_member,
 };
 use parts::Parts;
+pub(crate) use types::{Keys, Mismatch, Readers, Type};
 
 /// A value in a document's text.
 #[derive(Clone, Copy, Debug)]

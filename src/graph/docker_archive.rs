@@ -7,21 +7,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::error::{Code, Error, Hint, Result};
-use crate::graph::document::{DocumentReader, Text};
+use crate::graph::document::{DocumentReader, Text, require_decodable};
+use crate::graph::fields::DOCKER_ARCHIVE;
 use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, StatedDiffId};
-use crate::json::{Keys, View, find};
+use crate::json::{View, find};
 use crate::location::{Location, RootName};
 pub use rename::RenamedFile;
 pub(crate) use rename::rename_to_digests;
-
-const KEYS: Keys = Keys(&[
-    ("Config", None),
-    ("RepoTags", None),
-    ("Layers", None),
-    ("LayerSources", None),
-    ("Parent", None),
-]);
 
 /// What is wrong with single items of `manifest.json`, by position. The graph does not have their images.
 pub(crate) type ItemFaults = BTreeMap<usize, Error>;
@@ -103,7 +96,12 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
             .with_location(&location)
             .with_hint(Hint::CorrectDockerManifest)
     };
-    let Text { text, respelled } = reader.text(bytes.to_vec(), &KEYS, &location)?;
+    let Text {
+        text,
+        respelled,
+        mismatch,
+        ..
+    } = reader.text(bytes.to_vec(), DOCKER_ARCHIVE, &location)?;
     let root = View::of_checked(&text);
     let is_empty = root.members().is_some_and(|members| members.is_empty());
     if root.is_null() || is_empty {
@@ -155,6 +153,8 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
             diff_ids: Vec::new(),
         });
     }
+    require_decodable(mismatch.as_ref(), &location)
+        .map_err(|error| error.with_hint(Hint::CorrectDockerManifest))?;
     Ok(parsed)
 }
 
@@ -206,6 +206,8 @@ mod tests {
             "[1]",
             "[{}]",
             r#"[{"Config":"x","Layers":"y"}]"#,
+            r#"[{"Config":"x","Layers":[],"Parent":5}]"#,
+            r#"[{"Config":"x","Layers":[],"LayerSources":{"a":{"size":"1"}}}]"#,
         ] {
             assert_eq!(
                 parse(text).unwrap_err().code(),

@@ -4,51 +4,17 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::error::{Code, Error, Hint, Lenient, Result, escape};
+use crate::graph::fields::DOCUMENT;
 use crate::graph::link::{Link, links};
 use crate::graph::pointer::{Pointer, pointers};
 use crate::image::Digest;
 use crate::image::media_type::{self, Kind};
 use crate::inventory::{BlobEntry, BlobSource, Strictness};
-use crate::json::{Fault, Keys, View, check, find, respelled};
+use crate::json::{Fault, Mismatch, Type, View, check, find, respelled};
 use crate::location::{DocumentPath, Location, Role};
 
 /// The largest document that is read, in bytes: what container-libs accepts.
 pub(crate) const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
-
-/// The keys of an index or a manifest.
-const KEYS: Keys = Keys(&[
-    ("schemaVersion", None),
-    ("mediaType", None),
-    ("artifactType", None),
-    ("manifests", Some(&DESCRIPTOR)),
-    ("config", Some(&DESCRIPTOR)),
-    ("layers", Some(&DESCRIPTOR)),
-    ("blobs", Some(&DESCRIPTOR)),
-    ("subject", Some(&DESCRIPTOR)),
-    ("annotations", None),
-    ("fsLayers", None),
-    ("history", None),
-    ("signatures", None),
-]);
-
-const DESCRIPTOR: Keys = Keys(&[
-    ("mediaType", None),
-    ("digest", None),
-    ("size", None),
-    ("urls", None),
-    ("data", None),
-    ("annotations", None),
-    ("artifactType", None),
-    ("platform", Some(&PLATFORM)),
-]);
-
-const PLATFORM: Keys = Keys(&[
-    ("architecture", None),
-    ("os", None),
-    ("os.version", None),
-    ("os.features", None),
-    ("variant", None),
-]);
 
 /// Whether a document is an index or a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +69,8 @@ impl Document {
     ///
     /// # Errors
     /// Invalid JSON, a key twice or in two spellings, a document that is both index and manifest or
-    /// whose own media type says otherwise, a descriptor without its required properties.
+    /// whose own media type says otherwise, a descriptor without its required properties, a value that engines cannot
+    /// decode.
     pub(crate) fn parse(
         bytes: Vec<u8>,
         digest: Digest,
@@ -112,7 +79,12 @@ impl Document {
         reader: &mut DocumentReader,
     ) -> Result<Self> {
         let location = Location::from(path.clone());
-        let Text { text, respelled } = reader.text(bytes, &KEYS, &location)?;
+        let Text {
+            text,
+            respelled,
+            mismatch,
+            ..
+        } = reader.text(bytes, DOCUMENT, &location)?;
         let invalid = |what: &str| {
             Error::new(Code::InvalidDocument, format!("{location} {what}"))
                 .with_location(&location)
@@ -176,8 +148,14 @@ impl Document {
             return Err(invalid("lacks a config"));
         }
         let list = shape.list().property();
-        let lacks_list = find(&members, list).is_none() && (shape == Shape::Manifest || has(list));
+        let lacks_list = find(&members, list).is_none();
+        // Instead of the list of `index.json`, manifest.json may say what there is.
+        if lacks_list && shape == Shape::Index && !has(list) && path.parent().is_some() {
+            return Err(invalid("lacks manifests"));
+        }
+        let lacks_list = lacks_list && (shape == Shape::Manifest || has(list));
         let pointers = pointers(root, roles, &path)?;
+        require_decodable(mismatch.as_ref(), &location)?;
         let media_type_place = media_type_view.map(View::span);
         let links = find(&members, "annotations")
             .and_then(|view| Some(links(view, &view.strings()?)))
@@ -274,6 +252,28 @@ pub(crate) struct Text {
     pub(crate) text: String,
     /// The keys that were spelled otherwise.
     pub(crate) respelled: Vec<Respelled>,
+    /// The first value that no engine can decode.
+    pub(crate) mismatch: Option<Mismatch>,
+    /// The first value that some engines cannot decode.
+    pub(crate) partly: Option<Mismatch>,
+}
+
+/// Refuses a document with a value that engines cannot decode. What they require beyond that is checked before, since that
+/// says more.
+pub(crate) fn require_decodable(mismatch: Option<&Mismatch>, location: &Location) -> Result<()> {
+    let Some(mismatch) = mismatch else {
+        return Ok(());
+    };
+    let path = match mismatch.path() {
+        path if path.is_empty() || path.starts_with('[') => path,
+        path => format!(", {path}"),
+    };
+    let message = format!("{location}{} is {mismatch}", escape(&path));
+    Err(Error::new(Code::InvalidDocument, message)
+        .with_location(location)
+        .with_expected(mismatch.expected)
+        .with_found(mismatch.found)
+        .with_hint(Hint::BuildAgain))
 }
 
 /// Checks the text of documents, and notes the repeated keys that it accepts.
@@ -304,12 +304,7 @@ impl DocumentReader {
     }
 
     /// The text of a document that has passed the check.
-    pub(crate) fn text(
-        &mut self,
-        bytes: Vec<u8>,
-        keys: &'static Keys,
-        location: &Location,
-    ) -> Result<Text> {
+    pub(crate) fn text(&mut self, bytes: Vec<u8>, root: Type, location: &Location) -> Result<Text> {
         let text = String::from_utf8(bytes).map_err(|_| {
             Error::new(
                 Code::InvalidDocument,
@@ -319,25 +314,25 @@ impl DocumentReader {
             .with_hint(Hint::SaveWrongAgain)
         })?;
         let is_lenient = self.strictness == Strictness::Lenient;
-        let checked = check(&text, keys, is_lenient).map_err(|fault| refused(fault, location))?;
+        let checked = check(&text, root, is_lenient).map_err(|fault| refused(fault, location))?;
         let repeated = checked.duplicates.into_iter().map(|key| RepeatedKey {
             location: location.clone(),
             key,
         });
         self.repeated_keys.extend(repeated);
-        if !checked.has_other_spelling {
-            return Ok(Text {
-                text,
-                respelled: Vec::new(),
-            });
-        }
-        let (text, keys) = respelled(&text, keys);
+        let (mismatch, partly) = (checked.mismatch, checked.partly);
+        let (text, keys) = match checked.has_other_spelling {
+            true => respelled(&text, root),
+            false => (text, Vec::new()),
+        };
         let keys = keys.into_iter();
         Ok(Text {
             text,
             respelled: keys
                 .map(|(found, known)| Respelled { found, known })
                 .collect(),
+            mismatch,
+            partly,
         })
     }
 }

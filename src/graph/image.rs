@@ -1,23 +1,13 @@
 //! What a manifest is, and what its config says.
 
 use crate::error::{Code, Error, Hint, Result};
-use crate::graph::document::{Document, DocumentReader, Respelled, Text};
+use crate::graph::document::{Document, DocumentReader, Respelled, Text, require_decodable};
+use crate::graph::fields::IMAGE_CONFIG;
 use crate::graph::pointer::{EntryKind, Pointer, needs_os_features, platform};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Content, Digest, Platform, StatedDiffId};
-use crate::json::{Keys, View, find};
+use crate::json::{Mismatch, View, find};
 use crate::location::{self, Location};
-
-const KEYS: Keys = Keys(&[
-    ("architecture", None),
-    ("os", None),
-    ("os.version", None),
-    ("os.features", None),
-    ("variant", None),
-    ("rootfs", Some(&ROOTFS)),
-]);
-
-const ROOTFS: Keys = Keys(&[("type", None), ("diff_ids", None)]);
 
 /// What a manifest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +43,8 @@ pub struct ManifestFacts {
     /// Known keys of an image's config in an unusual spelling. The config keeps them, because its digest is the image
     /// ID.
     pub respelled: Vec<Respelled>,
+    /// The first value of an image's config that some engines cannot decode.
+    pub(crate) undecodable: Option<Mismatch>,
 }
 
 /// The error for a Docker plugin, which is not an image.
@@ -127,6 +119,8 @@ pub(crate) struct Config {
     pub(crate) diff_ids: Vec<StatedDiffId>,
     /// Known keys in an unusual spelling.
     pub(crate) respelled: Vec<Respelled>,
+    /// The first value that some engines cannot decode.
+    pub(crate) undecodable: Option<Mismatch>,
 }
 
 /// Reads an image config.
@@ -135,7 +129,12 @@ pub(crate) fn config(
     location: &Location,
     reader: &mut DocumentReader,
 ) -> Result<Config> {
-    let Text { text, respelled } = reader.text(bytes, &KEYS, location)?;
+    let Text {
+        text,
+        respelled,
+        mismatch,
+        partly,
+    } = reader.text(bytes, IMAGE_CONFIG, location)?;
     let invalid = |what: &str| {
         Error::new(Code::InvalidDocument, format!("{location} {what}"))
             .with_location(location)
@@ -155,10 +154,14 @@ pub(crate) fn config(
                 .collect()
         }),
     };
+    let diff_ids =
+        diff_ids.ok_or_else(|| invalid("has diff IDs that are not a list of strings"))?;
+    require_decodable(mismatch.as_ref(), location)?;
     Ok(Config {
         platform: platform(&members),
         needs_os_features: needs_os_features(&members),
-        diff_ids: diff_ids.ok_or_else(|| invalid("has diff IDs that are not a list of strings"))?,
+        diff_ids,
         respelled,
+        undecodable: partly,
     })
 }

@@ -4,28 +4,30 @@ use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::document::Document;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::Kind;
-use crate::image::{Algorithm, Content, StatedDiffId};
+use crate::image::{Algorithm, Content, Digest, StatedDiffId};
 
 /// Whether each diff ID is that of the layer in its position. Layers that are not tars, such as EROFS images,
 /// need not have any, and then which layer the others belong to is not known.
 ///
 /// # Errors
-/// The numbers differ otherwise, or a layer that is not compressed has another digest.
+/// The numbers differ otherwise, a diff ID is not a digest, or a layer that is not compressed has another digest.
 pub(super) fn check(
     document: &Document,
     layers: &[&Pointer],
     diff_ids: &[StatedDiffId],
 ) -> Result<bool> {
+    let are_valid = || require_valid(document, diff_ids);
     if layers.len() != diff_ids.len() {
         let is_opaque = |layer: &&&Pointer| layer.kind == Kind::OpaqueLayer;
         let opaque_count = layers.iter().filter(is_opaque).count();
         let are_of_the_others =
             diff_ids.len() < layers.len() && layers.len() - diff_ids.len() <= opaque_count;
         return match are_of_the_others {
-            true => Ok(false),
+            true => are_valid().map(|()| false),
             false => Err(count_mismatch(document, layers.len(), diff_ids.len())),
         };
     }
+    are_valid()?;
     let layers = layers.iter().zip(diff_ids);
     for (layer, diff_id) in layers.filter(|(layer, id)| !id.is_of(&layer.digest)) {
         // The digest of an uncompressed layer is its diff ID, so a difference shows
@@ -55,6 +57,27 @@ pub(super) fn check(
         }
     }
     Ok(true)
+}
+
+/// Refuses diff IDs that are not digests: no content has one.
+fn require_valid(document: &Document, diff_ids: &[StatedDiffId]) -> Result<()> {
+    for (position, diff_id) in diff_ids.iter().enumerate() {
+        if let StatedDiffId::Invalid(text) = diff_id
+            && let Err(error) = Digest::stated(text)
+        {
+            let config = document.config();
+            let location = config.map(|config| document.location_of(config));
+            let location = location.unwrap_or_else(|| document.path.clone().into());
+            return Err(Error::new(
+                error.code(),
+                format!("{location}, rootfs, diff_ids[{position}]: {error}"),
+            )
+            .with_location(location)
+            .with_found(text)
+            .with_hint(Hint::BuildAgain));
+        }
+    }
+    Ok(())
 }
 
 fn count_mismatch(document: &Document, layers: usize, diff_ids: usize) -> Error {

@@ -5,6 +5,8 @@
 //! spellings, therefore means different things to different readers. CVE-2021-41190 is a related attack.
 //!
 //! A known key in one unusual spelling means one thing to the readers that find it. [`respelled`] gives it the usual one.
+//!
+//! The check also finds values that readers cannot decode.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,26 +14,11 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use super::types::{Keys, Mismatch, Part, Readers, Type, fold, is_time};
 use super::{Edit, View, apply_edits};
-
-/// The keys of an object that readers decode into fields, at most 32, with the keys of the objects that they lead to,
-/// directly or in a list. Nothing is known about the keys of other objects.
-#[derive(Debug)]
-pub(crate) struct Keys(pub(crate) &'static [(&'static str, Option<&'static Keys>)]);
 
 /// Keys of which nothing is known.
 const NO_KEYS: &Keys = &Keys(&[]);
-
-impl Keys {
-    /// The position of the key that readers take for this one.
-    fn position(&self, key: &str) -> Option<usize> {
-        let exact = self.0.iter().position(|(known, _)| *known == key);
-        exact.or_else(|| {
-            let mut known = self.0.iter();
-            known.position(|(known, _)| fold(known).eq(fold(key)))
-        })
-    }
-}
 
 /// Why a document was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,14 +38,15 @@ pub(crate) struct Checked {
     pub(crate) duplicates: Vec<String>,
     /// Whether a known key has another spelling.
     pub(crate) has_other_spelling: bool,
+    /// The first value that no reader can decode.
+    pub(crate) mismatch: Option<Mismatch>,
+    /// The first value that some readers cannot decode.
+    pub(crate) partly: Option<Mismatch>,
 }
 
-/// Checks a document. The error is the first fault in it.
-pub(crate) fn check(
-    text: &str,
-    keys: &'static Keys,
-    allow_duplicates: bool,
-) -> Result<Checked, Fault> {
+/// Checks a document, which readers decode as `root`. The error is the first fault in it; a value that they cannot decode
+/// is none.
+pub(crate) fn check(text: &str, root: Type, allow_duplicates: bool) -> Result<Checked, Fault> {
     let mut outcome = Outcome {
         allow_duplicates,
         checked: Checked::default(),
@@ -66,7 +54,8 @@ pub(crate) fn check(
     };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let checker = Checker {
-        keys,
+        expected: root,
+        is_partly: false,
         outcome: &mut outcome,
     };
     let result = checker
@@ -81,10 +70,10 @@ pub(crate) fn check(
 
 /// The text of a document that was accepted with the usual spelling of each known key, and the keys that were spelled
 /// otherwise: as found, and as they are known.
-pub(crate) fn respelled(text: &str, keys: &'static Keys) -> (String, Vec<(String, &'static str)>) {
+pub(crate) fn respelled(text: &str, root: Type) -> (String, Vec<(String, &'static str)>) {
     let mut edits = Vec::new();
     let mut found = Vec::new();
-    respell(View::of_checked(text), keys, &mut edits, &mut found);
+    respell(View::of_checked(text), root, &mut edits, &mut found);
     found.sort_unstable();
     found.dedup();
     (apply_edits(text, edits), found)
@@ -92,19 +81,27 @@ pub(crate) fn respelled(text: &str, keys: &'static Keys) -> (String, Vec<(String
 
 fn respell(
     view: View<'_>,
-    keys: &'static Keys,
+    expected: Type,
     edits: &mut Vec<Edit>,
     found: &mut Vec<(String, &'static str)>,
 ) {
-    if let Some(items) = view.items() {
-        for item in items {
-            respell(item, keys, edits, found);
+    let keys = match expected {
+        Type::Partly(inner) => return respell(view, *inner, edits, found),
+        Type::List(inner) => {
+            for item in view.items().unwrap_or_default() {
+                respell(item, *inner, edits, found);
+            }
+            return;
         }
-        return;
-    }
-    if !view.text().starts_with('{') {
-        return;
-    }
+        Type::Map(inner) => {
+            for member in view.members().unwrap_or_default() {
+                respell(member.value, *inner, edits, found);
+            }
+            return;
+        }
+        Type::Object(keys) if view.text().starts_with('{') => keys,
+        _ => return,
+    };
     let mut parts = view.parts();
     while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
         let Some(name) = key.str() else { continue };
@@ -116,9 +113,7 @@ fn respell(
             edits.push(Edit::string(key.span(), known));
             found.push((name.into_owned(), known));
         }
-        if let Some(inner) = inner {
-            respell(value, inner, edits, found);
-        }
+        respell(value, inner, edits, found);
     }
 }
 
@@ -130,15 +125,22 @@ struct Outcome {
 
 /// Checks one value and everything in it.
 struct Checker<'o> {
-    keys: &'static Keys,
+    expected: Type,
+    /// Whether only some readers decode it.
+    is_partly: bool,
     outcome: &'o mut Outcome,
 }
 
 impl Checker<'_> {
-    /// The fault of a key, or what is known of the object that it leads to.
-    fn key<'k>(&mut self, seen: &mut Seen<'k>, key: Cow<'k, str>) -> Result<&'static Keys, Fault> {
-        let position = self.keys.position(&key);
-        let is_other = position.is_some_and(|position| self.keys.0[position].0 != key);
+    /// The fault of a key, or what readers decode its value as.
+    fn key<'k>(&mut self, seen: &mut Seen<'k>, key: Cow<'k, str>) -> Result<Type, Fault> {
+        let (keys, other) = match self.expected {
+            Type::Object(keys) => (keys, Type::Any),
+            Type::Map(inner) => (NO_KEYS, *inner),
+            _ => (NO_KEYS, Type::Any),
+        };
+        let position = keys.position(&key);
+        let is_other = position.is_some_and(|position| keys.0[position].0 != key);
         let first_spelling = position.is_none_or(|position| seen.known & (1 << position) == 0);
         if let Some(key) = seen.insert(key) {
             if !self.outcome.allow_duplicates {
@@ -146,16 +148,82 @@ impl Checker<'_> {
             }
             self.outcome.checked.duplicates.push(key);
         } else if let (Some(position), false) = (position, first_spelling) {
-            let known = self.keys.0[position].0;
+            let known = keys.0[position].0;
             let found = seen.other_spelling(known);
             return Err(Fault::Case { found, known });
         }
         self.outcome.checked.has_other_spelling |= is_other;
         let Some(position) = position else {
-            return Ok(NO_KEYS);
+            return Ok(other);
         };
         seen.known |= 1 << position;
-        Ok(self.keys.0[position].1.unwrap_or(NO_KEYS))
+        Ok(keys.0[position].1)
+    }
+
+    /// Checks a value in this one.
+    fn inner(&mut self, expected: Type) -> Checker<'_> {
+        Checker {
+            expected,
+            is_partly: self.is_partly,
+            outcome: self.outcome,
+        }
+    }
+
+    /// Notes the value, which is `found`, unless readers can decode it.
+    fn accept(self, found: &'static str, is_right: impl FnOnce(Type) -> bool) {
+        let expected = self.expected;
+        if matches!(expected, Type::Any) || is_right(expected) {
+            return;
+        }
+        let readers = match self.is_partly {
+            true => Readers::Ignoring,
+            false => Readers::None,
+        };
+        self.outcome.note(expected, found, readers);
+    }
+
+    fn accept_text(self, is_time: bool) {
+        match self.expected {
+            Type::Words if self.is_partly => {}
+            Type::Words => self
+                .outcome
+                .note(Type::Words, "a string", Readers::Accepting),
+            Type::Time => self.accept("a string in another format", |_| is_time),
+            _ => self.accept("a string", |expected| matches!(expected, Type::Text)),
+        }
+    }
+}
+
+impl Outcome {
+    fn note(&mut self, expected: Type, found: &'static str, readers: Readers) {
+        let first = match readers {
+            Readers::None => &mut self.checked.mismatch,
+            Readers::Ignoring | Readers::Accepting => &mut self.checked.partly,
+        };
+        first.get_or_insert_with(|| Mismatch {
+            parts: Vec::new(),
+            expected: expected.expected(),
+            found,
+            readers,
+        });
+    }
+
+    /// Which of the two kinds of mismatches were found.
+    fn noted(&self) -> [bool; 2] {
+        [
+            self.checked.mismatch.is_some(),
+            self.checked.partly.is_some(),
+        ]
+    }
+
+    /// Adds a part to the path of mismatches that were found since `before`.
+    fn locate(&mut self, before: [bool; 2], part: impl Fn() -> Part) {
+        let both = [&mut self.checked.mismatch, &mut self.checked.partly];
+        for (mismatch, was_there) in both.into_iter().zip(before) {
+            if let (Some(mismatch), false) = (mismatch, was_there) {
+                mismatch.parts.push(part());
+            }
+        }
     }
 }
 
@@ -222,19 +290,14 @@ impl<'de> Visitor<'de> for Key {
     }
 }
 
-/// Folds case the way Go's encoding/json does, which maps two non-ASCII letters to ASCII.
-fn fold(key: &str) -> impl Iterator<Item = char> {
-    key.chars().map(|c| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    })
-}
-
 impl<'de> DeserializeSeed<'de> for Checker<'_> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
+        if let Type::Partly(inner) = self.expected {
+            self.expected = *inner;
+            self.is_partly = true;
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -247,22 +310,37 @@ impl<'de> Visitor<'de> for Checker<'_> {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.accept("a boolean", |expected| matches!(expected, Type::Flag));
         Ok(())
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.accept("a number", |expected| matches!(expected, Type::Integer));
         Ok(())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        let is_small = i64::try_from(value).is_ok();
+        self.accept("a number", |expected| {
+            matches!(expected, Type::Integer) && is_small
+        });
         Ok(())
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.accept("a number", |_| false);
         Ok(())
     }
 
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
+        let is_time = matches!(self.expected, Type::Time) && is_time(text);
+        self.accept_text(is_time);
+        Ok(())
+    }
+
+    /// Text with escapes, which Go does not resolve in a time.
     fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.accept_text(false);
         Ok(())
     }
 
@@ -270,29 +348,38 @@ impl<'de> Visitor<'de> for Checker<'_> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        loop {
-            let checker = Checker {
-                keys: self.keys,
-                outcome: self.outcome,
-            };
-            if seq.next_element_seed(checker)?.is_none() {
-                return Ok(());
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let item = match self.expected {
+            Type::List(item) => *item,
+            Type::Words => Type::Text,
+            _ => Type::Any,
+        };
+        let is_list = matches!(self.expected, Type::List(_) | Type::Words);
+        self.inner(self.expected).accept("a list", |_| is_list);
+        for position in 0.. {
+            let before = self.outcome.noted();
+            if seq.next_element_seed(self.inner(item))?.is_none() {
+                break;
             }
+            self.outcome.locate(before, || Part::Item(position));
         }
+        Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let is_object = matches!(self.expected, Type::Map(_) | Type::Object(_));
+        self.inner(self.expected).accept("an object", |_| is_object);
         let mut seen = Seen::default();
         while let Some(key) = map.next_key_seed(Key)? {
-            let keys = self.key(&mut seen, key).map_err(|fault| {
+            let name = key.clone();
+            let inner = self.key(&mut seen, key).map_err(|fault| {
                 self.outcome.fault = Some(fault);
                 A::Error::custom("key fault")
             })?;
-            map.next_value_seed(Checker {
-                keys,
-                outcome: self.outcome,
-            })?;
+            let before = self.outcome.noted();
+            map.next_value_seed(self.inner(inner))?;
+            self.outcome
+                .locate(before, || Part::Key(name.clone().into_owned()));
         }
         Ok(())
     }
@@ -302,8 +389,11 @@ impl<'de> Visitor<'de> for Checker<'_> {
 mod tests {
     use super::*;
 
-    const ITEM: Keys = Keys(&[("size", None), ("annotations", None)]);
-    const KEYS: Keys = Keys(&[("manifests", Some(&ITEM)), ("annotations", None)]);
+    const ITEM: Type = Type::Object(&Keys(&[("size", Type::Any), ("annotations", Type::Any)]));
+    const ROOT: Type = Type::Object(&Keys(&[
+        ("manifests", Type::List(&ITEM)),
+        ("annotations", Type::Any),
+    ]));
 
     #[test]
     fn duplicate_keys_and_two_spellings_are_faults() {
@@ -340,23 +430,23 @@ mod tests {
             ("in an object of another role", r#"{"Size":1}"#, right()),
         ];
         for (name, text, expected) in cases {
-            assert_eq!(check(text, &KEYS, false), expected, "{name}");
+            assert_eq!(check(text, ROOT, false), expected, "{name}");
         }
     }
 
     #[test]
     fn duplicates_can_be_allowed_and_two_spellings_cannot() {
-        let found = check(r#"{"x":1,"x":2,"SIZE":1}"#, &ITEM, true).unwrap();
+        let found = check(r#"{"x":1,"x":2,"SIZE":1}"#, ITEM, true).unwrap();
         assert_eq!(found.duplicates, ["x"]);
         assert!(found.has_other_spelling);
-        let fault = check(r#"{"SIZE":1,"size":1}"#, &ITEM, true).unwrap_err();
+        let fault = check(r#"{"SIZE":1,"size":1}"#, ITEM, true).unwrap_err();
         assert!(matches!(fault, Fault::Case { .. }));
     }
 
     #[test]
     fn known_keys_are_respelled_and_all_else_stays() {
         let text = " {\"Manife\u{17f}ts\" : [ {\"SIZE\":1.0,\"Size \":2}, {\"\\u0053ize\":3} ],\n \"X\": {\"SIZE\": 4}}";
-        let (found, keys) = respelled(text, &KEYS);
+        let (found, keys) = respelled(text, ROOT);
         let expected = " {\"manifests\" : [ {\"size\":1.0,\"Size \":2}, {\"size\":3} ],\n \"X\": {\"SIZE\": 4}}";
         assert_eq!(found, expected);
         let keys: Vec<(&str, &str)> = keys
@@ -371,14 +461,76 @@ mod tests {
                 ("Size", "size")
             ]
         );
-        assert_eq!(respelled(&found, &KEYS), (found.clone(), vec![]));
+        assert_eq!(respelled(&found, ROOT), (found.clone(), vec![]));
     }
 
     #[test]
     fn invalid_json_is_a_fault() {
         let deep = "[".repeat(100_000);
         for text in ["", "{", "{}x", "{\"a\":01}", "\u{feff}{}", deep.as_str()] {
-            assert!(matches!(check(text, &KEYS, false), Err(Fault::Invalid(_))));
+            assert!(matches!(check(text, ROOT, false), Err(Fault::Invalid(_))));
+        }
+    }
+
+    #[test]
+    fn values_that_readers_cannot_decode_are_found() {
+        const LIST: Type = Type::List(&Type::Text);
+        const INNER: Keys = Keys(&[("flag", Type::Flag), ("time", Type::Time)]);
+        const ROOT: Type = Type::Object(&Keys(&[
+            ("text", Type::Text),
+            ("number", Type::Integer),
+            ("inner", Type::List(&Type::Object(&INNER))),
+            ("map", Type::Map(&LIST)),
+            ("words", Type::Words),
+            (
+                "some",
+                Type::Partly(&Type::Object(&Keys(&[
+                    ("words", Type::Words),
+                    ("flag", Type::Flag),
+                ]))),
+            ),
+        ]));
+        let none: Option<(&str, &str, &str)> = None;
+        let integer = "an integer of at most 64 bits";
+        let time = "a time such as 2006-01-02T15:04:05Z";
+        #[rustfmt::skip]
+        let cases = [
+            (r#"{"text":"","number":-7,"inner":[{"flag":true}],"map":{"Text":["x"]},"words":["a"],"other":[1,{}]}"#, none, none),
+            (r#"{"text":null,"number":null,"inner":[null],"map":{"a":null},"words":[null],"some":null}"#, none, none),
+            (r#"{"number":9223372036854775807}"#, none, none),
+            ("[]", Some(("", "a list", "an object")), none),
+            ("5", Some(("", "a number", "an object")), none),
+            (r#"{"text":5}"#, Some(("text", "a number", "a string")), none),
+            (r#"{"TEXT":["x"]}"#, Some(("TEXT", "a list", "a string")), none),
+            (r#"{"number":1.0}"#, Some(("number", "a number", integer)), none),
+            (r#"{"number":1e2}"#, Some(("number", "a number", integer)), none),
+            (r#"{"number":9223372036854775808}"#, Some(("number", "a number", integer)), none),
+            (r#"{"number":"1"}"#, Some(("number", "a string", integer)), none),
+            (r#"{"inner":[{},{"flag":0}]}"#, Some(("inner[1], flag", "a number", "true or false")), none),
+            (r#"{"inner":{}}"#, Some(("inner", "an object", "a list")), none),
+            (r#"{"inner":[{"time":"2006-01-02"}]}"#, Some(("inner[0], time", "a string in another format", time)), none),
+            (r#"{"inner":[{"time":"2006-01-02T15:04:0\u0035Z"}]}"#, Some(("inner[0], time", "a string in another format", time)), none),
+            (r#"{"inner":[{"time":5}]}"#, Some(("inner[0], time", "a number", time)), none),
+            (r#"{"map":{"a":["x",false]}}"#, Some(("map, a[1]", "a boolean", "a string")), none),
+            (r#"{"words":"a"}"#, none, Some(("words", "a string", "a list of strings"))),
+            (r#"{"words":5}"#, Some(("words", "a number", "a list of strings")), none),
+            (r#"{"some":{"words":"a"}}"#, none, none),
+            (r#"{"some":{"flag":"a"}}"#, none, Some(("some, flag", "a string", "true or false"))),
+            (r#"{"some":5,"text":[]}"#, Some(("text", "a list", "a string")), Some(("some", "a number", "an object"))),
+        ];
+        for (text, mismatch, partly) in cases {
+            let found = check(text, ROOT, false).unwrap();
+            for (found, expected) in [(found.mismatch, mismatch), (found.partly, partly)] {
+                let path = found.as_ref().map(Mismatch::path);
+                let found = found.as_ref().map(|found| (found.found, found.expected));
+                let expected_path = expected.map(|(path, _, _)| path.to_owned());
+                assert_eq!(path, expected_path, "{text}");
+                assert_eq!(
+                    found,
+                    expected.map(|(_, found, wanted)| (found, wanted)),
+                    "{text}"
+                );
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::graph::document::Document;
 use crate::graph::pointer::Pointer;
 use crate::image::Reference;
 use crate::image::media_type::Kind;
+use crate::json::Readers;
 use crate::location::Location;
 use crate::plan::entries::{NamedEntry, bad_name_of};
 use crate::plan::planner::{InputDocument, Planner};
@@ -43,6 +44,7 @@ impl Planner<'_> {
         self.unverified(&documents, &mut findings);
         for InputDocument { document, facts } in &documents {
             config_keys(document, *facts, &mut findings);
+            undecodable(document, *facts, &mut findings);
         }
         self.about_referrers(&documents, &mut findings);
         findings
@@ -168,6 +170,23 @@ fn config_keys(document: &Document, facts: Option<&ManifestFacts>, findings: &mu
         let location = document.config().map(|config| document.location_of(config));
         findings.push(FindingRule::ConfigKeyCase.finding(location, message, None));
     }
+}
+
+fn undecodable(document: &Document, facts: Option<&ManifestFacts>, findings: &mut Vec<Finding>) {
+    let Some(mismatch) = facts.and_then(|facts| facts.undecodable.as_ref()) else {
+        return;
+    };
+    let who = match mismatch.readers {
+        Readers::Accepting => "only docker can read it",
+        Readers::None | Readers::Ignoring => "docker cannot read it",
+    };
+    let message = format!(
+        "{} of the config is {mismatch}; {who}",
+        escape(&mismatch.path())
+    );
+    let location = document.config().map(|config| document.location_of(config));
+    let hint = Some(Hint::BuildAgain);
+    findings.push(FindingRule::UndecodableConfig.finding(location, message, hint));
 }
 
 /// What engines do with an image whose entry has no name.

@@ -9,10 +9,11 @@ use oci_spec::image::OciLayoutBuilder;
 
 use crate::error::{Result, escape};
 use crate::graph::document::Shape;
+use crate::graph::fields::LAYOUT;
 use crate::graph::{ManifestFacts, ManifestRole};
 use crate::image::{Compression, Content, Digest, Platform, Reference, media_type, oci};
 use crate::inventory::{BlobEntry, ExtraKind, Inventory};
-use crate::json::{Keys, View, check};
+use crate::json::{View, check};
 use crate::location::{Location, RootName};
 use crate::plan::planner::Planner;
 use crate::plan::recompress::NewLayer;
@@ -389,10 +390,9 @@ fn parents(name: &str) -> impl Iterator<Item = &str> {
 
 /// The version that an `oci-layout` file states, if the file can be read by every reader.
 fn layout_version(bytes: &[u8]) -> Option<String> {
-    const KEYS: Keys = Keys(&[("imageLayoutVersion", None)]);
     let text = std::str::from_utf8(bytes).ok()?;
-    let checked = check(text, &KEYS, false).ok()?;
-    if checked.has_other_spelling {
+    let checked = check(text, LAYOUT, false).ok()?;
+    if checked.has_other_spelling || checked.mismatch.is_some() {
         return None;
     }
     View::parse(text)?.get("imageLayoutVersion")?.string()

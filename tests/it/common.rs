@@ -16,6 +16,7 @@ pub(crate) mod mutations;
 pub(crate) mod piped;
 pub(crate) mod placed;
 pub(crate) mod random;
+pub(crate) mod readers;
 pub(crate) mod reflinks;
 pub(crate) mod runner;
 pub(crate) mod saved;

@@ -93,6 +93,7 @@ mod stream_ends;
 mod stream_kept;
 mod terminal;
 mod typed_views;
+mod undecodable;
 mod unlisted_images;
 mod unverified;
 mod variants;

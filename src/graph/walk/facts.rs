@@ -46,6 +46,7 @@ impl Walk<'_> {
             diff_ids: Vec::new(),
             is_whole,
             respelled: Vec::new(),
+            undecodable: None,
         };
         if facts.role != Role::Image {
             return Ok(facts);
@@ -68,6 +69,7 @@ impl Walk<'_> {
             Ok(config) => {
                 facts.platform = config.platform;
                 facts.respelled = config.respelled;
+                facts.undecodable = config.undecodable;
                 facts.needs_os_features = config.needs_os_features;
                 match layers::check(document, &layers, &config.diff_ids) {
                     Ok(true) => facts.diff_ids = config.diff_ids,

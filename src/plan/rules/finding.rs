@@ -49,6 +49,14 @@ rules! {
         whose: "the tool that wrote the config",
         threads: [],
     };
+    UndecodableConfig = {
+        name: "undecodable-config",
+        severity: Breaks,
+        what: "A value in an image's config has a type that some engines cannot decode.",
+        why: "these engines refuse the image; a config never changes, because its digest is the image ID",
+        whose: "the tool that wrote the config",
+        threads: [],
+    };
     UnnamedImage = {
         name: "unnamed-image",
         severity: Breaks,

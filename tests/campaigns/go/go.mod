@@ -1,0 +1,3 @@
+module ocify.test/readers
+
+go 1.19

@@ -1,0 +1,594 @@
+//! A document with a value that engines cannot decode, since Go's decoder expects another type, is refused or reported as something that breaks. It is
+//! never right.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use ocify::{Fix, Input, Output, Severity};
+use serde_json::{Value, json};
+
+use crate::common::builder::{
+    Layer, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, named, on, right_image,
+    right_layout,
+};
+use crate::common::contents::{Contents, blob_name};
+use crate::common::failure::{fails, fails_with};
+use crate::common::judged::written;
+use crate::common::placed;
+use crate::common::random::Random;
+use crate::common::readers::{go, random_cases, verdicts};
+use crate::common::runner::Sandbox;
+
+const NAME: &str = "docker.io/library/app:v1";
+
+/// Which document of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Index,
+    Nested,
+    Manifest,
+    Config,
+    Docker,
+    Layout,
+}
+
+/// A value in a document, by its path.
+type Change = (Part, Vec<String>, Value);
+
+/// An archive with an image in an index, whose documents have every field that engines decode.
+fn build(changes: &[Change]) -> Layout {
+    let change = |part: Part, document: &mut Value| {
+        for (_, path, value) in changes.iter().filter(|(found, _, _)| *found == part) {
+            set(document, path, value.clone());
+        }
+    };
+    let mut layout = Layout::new();
+    let layer = Layer::gzip(OCI_GZIP, "right");
+    let mut config = full_config(&layer.diff_id);
+    change(Part::Config, &mut config);
+    let config = layout.document(OCI_CONFIG, &config);
+    let config_name = blob_name(config["digest"].as_str().unwrap());
+    let mut descriptor = layout.blob(OCI_GZIP, &layer.bytes);
+    let layer_name = blob_name(descriptor["digest"].as_str().unwrap());
+    descriptor["annotations"] = json!({"a": "b"});
+    let mut manifest = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [descriptor],
+        "annotations": {"a": "b"},
+    });
+    change(Part::Manifest, &mut manifest);
+    let manifest = on(layout.document(OCI_MANIFEST, &manifest), "linux", "amd64");
+    let mut nested = json!({
+        "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [manifest], "annotations": {"a": "b"},
+    });
+    change(Part::Nested, &mut nested);
+    let nested = named(layout.document(OCI_INDEX, &nested), NAME);
+    let mut root = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [nested]});
+    change(Part::Index, &mut root);
+    layout.index = Some(root.to_string().into_bytes());
+    let mut docker =
+        json!([{"Config": config_name, "RepoTags": ["app:v1"], "Layers": [layer_name]}]);
+    change(Part::Docker, &mut docker);
+    layout.docker_manifest = Some(docker.to_string().into_bytes());
+    let mut version = json!({"imageLayoutVersion": "1.0.0"});
+    change(Part::Layout, &mut version);
+    layout.oci_layout = Some(version.to_string().into_bytes());
+    layout
+}
+
+fn full_config(diff_id: &str) -> Value {
+    let time = "2020-01-01T00:00:00.5Z";
+    let container = json!({
+        "User": "u", "ExposedPorts": {"80/tcp": {}}, "Env": ["A=b"], "Entrypoint": ["e"], "Cmd": ["c"], "Volumes": {"/v": {}},
+        "WorkingDir": "/", "Labels": {"a": "b"}, "StopSignal": "SIGTERM", "ArgsEscaped": true, "Hostname": "h", "Domainname": "d",
+        "AttachStdin": false, "AttachStdout": false, "AttachStderr": false, "Tty": false, "OpenStdin": false,
+        "StdinOnce": false, "Image": "i", "NetworkDisabled": false, "MacAddress": "m", "OnBuild": ["o"], "StopTimeout": 5,
+        "Shell": ["s"],
+        "Healthcheck": {
+            "Test": ["CMD", "x"], "Interval": 5, "Timeout": 5, "StartPeriod": 5, "StartInterval": 5, "Retries": 5,
+        },
+    });
+    json!({
+        "architecture": "amd64", "os": "linux", "os.version": "1", "os.features": [], "variant": "v1", "created": time,
+        "author": "a", "config": container, "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "history": [{"created": time, "created_by": "x", "author": "a", "comment": "c", "empty_layer": false}],
+        "id": "i", "parent": "p", "comment": "c", "container": "c", "container_config": {"Cmd": ["c"]},
+        "docker_version": "1", "size": 5,
+    })
+}
+
+/// Sets a value, and makes the objects on the way to it.
+fn set(document: &mut Value, path: &[String], value: Value) {
+    let mut place = document;
+    for part in path {
+        place = match part.parse::<usize>() {
+            Ok(number) => &mut place[number],
+            Err(_) => &mut place[part.as_str()],
+        };
+    }
+    *place = value;
+}
+
+fn path(text: &str) -> Vec<String> {
+    text.split('/')
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn one(part: Part, text: &str, value: Value) -> Layout {
+    build(&[(part, path(text), value)])
+}
+
+#[test]
+fn an_archive_with_every_field_is_right() {
+    let layout = build(&[]);
+    let found = written(&layout.tar(), &[]);
+    assert_eq!(found.report["findings"], json!([]));
+    let nulls = [
+        (Part::Manifest, "annotations"),
+        (Part::Manifest, "layers/0/annotations"),
+        (Part::Nested, "manifests/0/platform"),
+        (Part::Config, "history"),
+        (Part::Config, "created"),
+        (Part::Config, "config/Labels/a"),
+        (Part::Config, "config/Volumes/w"),
+        (Part::Config, "config/Cmd"),
+        (Part::Config, "config/Healthcheck"),
+    ];
+    // Go ignores null, and fields that it does not know.
+    let nulls = nulls.map(|(part, text)| (part, path(text), Value::Null));
+    let unknown = [
+        (Part::Manifest, path("layers/0/org.example"), json!([5])),
+        (Part::Config, path("config/Other"), json!({"Cmd": 5})),
+        (Part::Index, path("other"), json!({"manifests": 5})),
+    ];
+    let found = written(&build(&[&nulls[..], &unknown].concat()).tar(), &[]);
+    assert_eq!(found.report["findings"], json!([]));
+}
+
+#[test]
+fn values_that_no_engine_decodes_are_refused() {
+    let at = "index.json, manifests[0], manifests[0]";
+    let int = "expected an integer of at most 64 bits";
+    #[rustfmt::skip]
+    let cases = [
+        (Part::Index, "schemaVersion", json!("2"), vec![format!("index.json, schemaVersion is a string, {int}")]),
+        (Part::Index, "schemaVersion", json!(2.5), vec!["index.json, schemaVersion is a number".to_owned()]),
+        (Part::Index, "mediaType", json!(5), vec!["index.json, mediaType is a number, expected a string".to_owned()]),
+        (Part::Index, "annotations", json!(["a"]), vec!["index.json, annotations is a list, expected an object".to_owned()]),
+        (Part::Index, "manifests/0/urls", json!("u"), vec!["index.json, manifests[0], urls is a string, expected a list".to_owned()]),
+        (Part::Index, "manifests/0/artifactType", json!({}), vec!["index.json, manifests[0], artifactType is an object".to_owned()]),
+        (Part::Nested, "schemaVersion", json!(true), vec!["index.json, manifests[0], schemaVersion is a boolean".to_owned()]),
+        (Part::Nested, "manifests/0/platform", json!("linux/amd64"), vec!["manifests[0], platform is a string, expected an object".to_owned()]),
+        (Part::Nested, "manifests/0/platform/os", json!(["linux"]), vec!["manifests[0], platform, os is a list".to_owned()]),
+        (Part::Nested, "manifests/0/platform/os.features", json!("win32k"), vec!["platform, os.features is a string".to_owned()]),
+        (Part::Nested, "subject", json!([]), vec!["index.json, manifests[0]".to_owned(), "subject".to_owned()]),
+        (Part::Manifest, "artifactType", json!(5), vec![format!("{at}, artifactType is a number, expected a string")]),
+        (Part::Manifest, "annotations/a", json!({}), vec![format!("{at}, annotations, a is an object, expected a string")]),
+        (Part::Manifest, "layers/0/platform/variant", json!(8), vec![format!("{at}, layers[0], platform, variant is a number")]),
+        (Part::Config, "os", json!(5), vec![format!("{at}, config, os is a number, expected a string")]),
+        (Part::Config, "created", json!("2020-01-01"), vec![format!("{at}, config, created is a string in another format, expected a time such as")]),
+        (Part::Config, "history/0/empty_layer", json!("true"), vec![format!("{at}, config, history[0], empty_layer is a string, expected true or false")]),
+        (Part::Config, "history", json!({}), vec![format!("{at}, config, history is an object, expected a list")]),
+        (Part::Config, "config/Env/0", json!(5), vec![format!("{at}, config, config, Env[0] is a number")]),
+        (Part::Config, "config/Labels/a", json!(5), vec![format!("{at}, config, config, Labels, a is a number, expected a string")]),
+        (Part::Config, "config/Volumes", json!(["/v"]), vec![format!("{at}, config, config, Volumes is a list, expected an object")]),
+        (Part::Config, "config/Cmd", json!(5), vec![format!("{at}, config, config, Cmd is a number, expected a list of strings")]),
+        (Part::Config, "rootfs/type", json!(["layers"]), vec![format!("{at}, config, rootfs, type is a list")]),
+        (Part::Docker, "0/Parent", json!(5), vec!["manifest.json[0], Parent is a number, expected a string".to_owned()]),
+        (Part::Docker, "0/LayerSources", json!({"sha256:0": {"size": "5"}}), vec!["manifest.json[0], LayerSources, sha256:0, size is a string".to_owned()]),
+    ];
+    for (part, text, value, parts) in cases {
+        let name = format!("{part:?} {text} {value}");
+        let bytes = one(part, text, value).tar();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        fails(&name, &bytes, "invalid-document", &parts);
+        fails_with(&name, &bytes, &["--lenient"], "invalid-document", &parts);
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", &bytes);
+        let report = placed::fix(&sandbox, "in.tar", &[]).exits(1).json();
+        assert_eq!(report["error"]["code"], "invalid-document", "{name}");
+        assert_eq!(sandbox.read("in.tar"), bytes, "{name}");
+    }
+}
+
+#[test]
+fn a_key_in_another_case_is_decoded_too() {
+    let layout = one(Part::Config, "config/LABELS", json!({"a": 5}));
+    let text = "in two spellings";
+    // Beside the usual spelling it is ambiguous.
+    fails(text, &layout.tar(), "duplicate-key", &["LABELS"]);
+    let mut config = full_config(&right_image().layers[0].diff_id);
+    config["config"] = json!({"LABELS": {"a": 5}});
+    let layout = build(&[(Part::Config, Vec::new(), config)]);
+    let parts = ["config, config, LABELS, a is a number"];
+    fails("alone", &layout.tar(), "invalid-document", &parts);
+}
+
+#[test]
+fn diff_ids_that_are_not_digests_are_refused() {
+    for text in ["x", "", "sha256:00", "sha256"] {
+        let layout = one(Part::Config, "rootfs/diff_ids/0", json!(text));
+        let parts = ["config, rootfs, diff_ids[0]: invalid digest"];
+        fails(text, &layout.tar(), "invalid-digest", &parts);
+    }
+}
+
+#[test]
+fn what_only_some_engines_decode_is_reported() {
+    let docker = "docker cannot read it";
+    let only_docker = "only docker can read it";
+    for (text, value, message) in [
+        (
+            "config/Cmd",
+            json!("run"),
+            format!(
+                "config, Cmd of the config is a string, expected a list of strings; {only_docker}"
+            ),
+        ),
+        (
+            "config/Entrypoint",
+            json!("run"),
+            format!(
+                "config, Entrypoint of the config is a string, expected a list of strings; {only_docker}"
+            ),
+        ),
+        (
+            "config/Healthcheck/Retries",
+            json!("3"),
+            format!(
+                "config, Healthcheck, Retries of the config is a string, expected an integer of at most 64 bits; {docker}"
+            ),
+        ),
+        (
+            "config/OnBuild",
+            json!("RUN x"),
+            format!("config, OnBuild of the config is a string, expected a list; {docker}"),
+        ),
+        (
+            "container_config",
+            json!([]),
+            format!("container_config of the config is a list, expected an object; {docker}"),
+        ),
+        (
+            "docker_version",
+            json!(29),
+            format!("docker_version of the config is a number, expected a string; {docker}"),
+        ),
+    ] {
+        let found = written(&one(Part::Config, text, value).tar(), &[]);
+        let finding = &found.report["findings"][0];
+        assert_eq!(finding["rule"], "undecodable-config", "{text}");
+        assert_eq!(finding["severity"], "breaks", "{text}");
+        assert_eq!(finding["message"], message, "{text}");
+        assert_eq!(
+            finding["location"], "index.json, manifests[0], manifests[0], config",
+            "{text}"
+        );
+        assert_eq!(found.report["findings"][1], Value::Null, "{text}");
+    }
+    // A list or a string, and nobody but docker decodes it.
+    let found = written(&one(Part::Config, "config/Shell", json!("sh")).tar(), &[]);
+    assert_eq!(found.report["findings"], json!([]));
+}
+
+#[test]
+fn a_layout_version_that_is_not_a_string_is_replaced() {
+    for value in [json!(1), json!(null), json!(["1.0.0"])] {
+        let found = written(&one(Part::Layout, "imageLayoutVersion", value).tar(), &[]);
+        assert_eq!(found.report["changes"][0]["rule"], "oci-layout");
+        assert_eq!(found.report["changes"][0]["severity"], "breaks");
+        assert_eq!(
+            found.contents.json("oci-layout"),
+            json!({"imageLayoutVersion": "1.0.0"})
+        );
+    }
+}
+
+#[test]
+fn an_index_without_its_list_is_not_an_image() {
+    let lost = |part: Part| {
+        let mut layout = build(&[(part, path("manifestr"), json!([]))]);
+        layout.docker_manifest = None;
+        layout
+    };
+    let without =
+        |document: &mut Value| drop(document.as_object_mut().unwrap().remove("manifests"));
+    // One flipped bit makes another key of it.
+    let mut root = lost(Part::Index);
+    root.edit_root(without);
+    fails(
+        "index.json",
+        &root.tar(),
+        "not-an-image",
+        &["index.json does not list any image"],
+    );
+
+    let empty = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifestr": []});
+    let mut layout = Layout::new();
+    let nested = named(layout.document(OCI_INDEX, &empty), NAME);
+    layout.root(vec![nested.clone()]);
+    let parts = ["index.json, manifests[0] lacks manifests"];
+    fails("nested", &layout.tar(), "invalid-document", &parts);
+
+    // Beside an image it is one that no engine loads.
+    let other = named(layout.image(&right_image()), "docker.io/library/other:v1");
+    layout.root(vec![nested, other]);
+    let found = written(&layout.tar(), &[]);
+    let finding = found.finding("unloadable-image");
+    assert_eq!(finding["severity"], "breaks");
+
+    // manifest.json says what the index should list.
+    let mut layout = right_layout();
+    layout.edit_root(without);
+    let found = written(&layout.tar(), &[]);
+    let rules: Vec<&Value> = found.report["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| &change["rule"])
+        .collect();
+    assert!(rules.contains(&&json!("index-added")), "{rules:?}");
+}
+
+/// A value of every type, and some that Go treats in a special way.
+fn values() -> Vec<Value> {
+    vec![
+        Value::Null,
+        json!(true),
+        json!(5),
+        json!(-1),
+        json!(1.5),
+        json!(u64::MAX),
+        json!("x"),
+        json!("2020-01-01T00:00:00Z"),
+        json!([]),
+        json!([null]),
+        json!(["x"]),
+        json!([5]),
+        json!([[]]),
+        json!({}),
+        json!({"a": "x"}),
+        json!({"a": 5}),
+        json!({"a": {}}),
+    ]
+}
+
+/// The path of every value in a document.
+fn paths(value: &Value, at: &[String], out: &mut Vec<Vec<String>>) {
+    out.push(at.to_vec());
+    let child = |part: String| [at, &[part]].concat();
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                paths(value, &child(key.clone()), out);
+            }
+        }
+        Value::Array(items) => {
+            for (number, value) in items.iter().enumerate() {
+                paths(value, &child(number.to_string()), out);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Every field of every document, also of those that the archive has not.
+fn fields() -> Vec<(Part, Vec<String>)> {
+    let layout = build(&[]);
+    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    let blob = |part: &str| json(&layout.blobs[&layout.find(&[part])]);
+    let documents = [
+        (Part::Index, json(layout.index.as_ref().unwrap())),
+        (Part::Nested, blob("\"manifests\"")),
+        (Part::Manifest, blob("\"layers\":[{")),
+        (Part::Config, blob("\"rootfs\"")),
+        (Part::Docker, json(layout.docker_manifest.as_ref().unwrap())),
+        (Part::Layout, json(layout.oci_layout.as_ref().unwrap())),
+    ];
+    let mut fields = Vec::new();
+    for (part, document) in documents {
+        let mut found = Vec::new();
+        paths(&document, &[], &mut found);
+        fields.extend(found.into_iter().map(|path| (part, path)));
+    }
+    let more: [(Part, &[&str]); 5] = [
+        (
+            Part::Index,
+            &[
+                "subject",
+                "artifactType",
+                "manifests/0/urls",
+                "manifests/0/data",
+                "manifests/0/platform/os.version",
+            ],
+        ),
+        (
+            Part::Nested,
+            &[
+                "subject",
+                "artifactType",
+                "manifests/0/platform/os.features",
+                "manifests/0/platform/variant",
+                "manifests/0/artifactType",
+                "layers",
+                "config",
+            ],
+        ),
+        (
+            Part::Manifest,
+            &[
+                "subject",
+                "artifactType",
+                "config/urls",
+                "config/data",
+                "config/annotations",
+                "config/platform",
+                "layers/0/urls",
+                "layers/0/data",
+                "layers/0/platform/os",
+                "manifests",
+                "fsLayers",
+            ],
+        ),
+        (
+            Part::Config,
+            &[
+                "OS",
+                "CONFIG",
+                "config/cmd",
+                "rootfs/DIFF_IDS",
+                "history/0/Created",
+            ],
+        ),
+        (
+            Part::Docker,
+            &["0/Parent", "0/LayerSources", "0/LayerSources/a/size"],
+        ),
+    ];
+    for (part, texts) in more {
+        fields.extend(texts.iter().map(|text| (part, path(text))));
+    }
+    fields
+}
+
+/// What ocify does with an archive, and the documents of its output.
+enum Verdict {
+    Refused,
+    /// It says that an engine does not load the output.
+    Broken,
+    Right(Vec<(&'static str, Vec<u8>)>),
+}
+
+fn verdict(sandbox: &Sandbox, layout: &Layout) -> Verdict {
+    let input = sandbox.put("in.tar", layout.tar());
+    let output = sandbox.path("out.tar");
+    let result = Fix::new().run(Input::path(input), Output::archive(&output).overwrite(true));
+    let Ok(fixed) = result else {
+        return Verdict::Refused;
+    };
+    let mut findings = fixed.plan.summary.findings.iter();
+    if findings.any(|finding| finding.severity == Severity::Breaks) {
+        return Verdict::Broken;
+    }
+    Verdict::Right(documents(&Contents::from_tar(&fs::read(output).unwrap())))
+}
+
+/// The documents that engines decode, by kind.
+fn documents(contents: &Contents) -> Vec<(&'static str, Vec<u8>)> {
+    let mut found = vec![
+        ("index", contents.file("index.json").to_vec()),
+        ("layout", contents.file("oci-layout").to_vec()),
+    ];
+    if contents.has("manifest.json") {
+        found.push(("docker-archive", contents.file("manifest.json").to_vec()));
+    }
+    for (name, bytes) in &contents.files {
+        let Ok(document) = serde_json::from_slice::<Value>(bytes) else {
+            continue;
+        };
+        if !name.starts_with("blobs/") {
+            continue;
+        }
+        if document.get("manifests").is_some() {
+            found.push(("index", bytes.clone()));
+        } else if document.get("layers").is_some() {
+            found.push(("manifest", bytes.clone()));
+        } else if document.get("rootfs").is_some() {
+            found.push(("config", bytes.clone()));
+        }
+    }
+    found
+}
+
+/// Compares ocify's verdict on archives with Go's on their documents.
+fn compare(cases: Vec<(String, Layout)>) {
+    let Some(go) = go() else { return };
+    let sandbox = Sandbox::new();
+    let (mut refused, mut broken, mut right) = (0, 0, 0);
+    let mut names = Vec::new();
+    let mut texts = Vec::new();
+    // Most archives share most documents.
+    let mut known: BTreeMap<(&str, Vec<u8>), ()> = BTreeMap::new();
+    for (name, layout) in &cases {
+        match verdict(&sandbox, layout) {
+            Verdict::Refused => refused += 1,
+            Verdict::Broken => broken += 1,
+            Verdict::Right(documents) => {
+                right += 1;
+                for document in documents {
+                    if known.insert(document.clone(), ()).is_none() {
+                        names.push(name);
+                        texts.push(document);
+                    }
+                }
+            }
+        }
+    }
+    let verdicts = verdicts(go, &texts);
+    let wrong: Vec<String> = verdicts
+        .iter()
+        .zip(&names)
+        .filter(|(verdict, _)| *verdict != "ok")
+        .map(|(verdict, name)| format!("{name}: {verdict}"))
+        .collect();
+    println!(
+        "{} archives: {refused} refused, {broken} reported, {right} right",
+        cases.len()
+    );
+    assert!(right > cases.len() / 10, "{right}");
+    assert!(
+        wrong.is_empty(),
+        "{} that Go refuses:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn no_document_that_go_refuses_is_right() {
+    let mut cases = Vec::new();
+    for (part, path) in fields() {
+        for value in values() {
+            let name = format!("{part:?} {} {value}", path.join("/"));
+            cases.push((name, build(&[(part, path.clone(), value)])));
+        }
+    }
+    assert!(cases.len() > 2000, "{}", cases.len());
+    compare(cases);
+}
+
+#[test]
+fn no_document_that_go_refuses_is_right_after_random_changes() {
+    let mut random = Random(5);
+    let (fields, values) = (fields(), values());
+    let mut left = random_cases(200);
+    while left > 0 {
+        let mut cases = Vec::new();
+        for _ in 0..left.min(20_000) {
+            let mut changes = Vec::new();
+            let mut parts = Vec::new();
+            for _ in 0..1 + random.index(2) {
+                let (part, mut path) = random.pick(&fields).unwrap().clone();
+                if parts.contains(&part) {
+                    continue;
+                }
+                parts.push(part);
+                // In another case, or beside the known one.
+                if random.index(8) == 0
+                    && let Some(last) = path.last_mut().filter(|last| last.parse::<u8>().is_err())
+                {
+                    *last = match random.index(2) {
+                        0 => last.to_uppercase(),
+                        _ => format!("{last}x"),
+                    };
+                }
+                changes.push((part, path, random.pick(&values).unwrap().clone()));
+            }
+            let name = format!("{changes:?}");
+            cases.push((name, build(&changes)));
+        }
+        left -= cases.len();
+        compare(cases);
+    }
+}

@@ -133,6 +133,8 @@ pub(crate) struct ArchiveMap {
     pub len: u64,
     /// The extended attributes of the archive's own entries, in file order.
     pub xattrs: Vec<EntryXattr>,
+    /// The first entry that engines refuse or take for something else, with a predicate that says why.
+    pub misread: Option<(String, String)>,
 }
 
 /// An extended attribute of an entry of the archive, which is not one of a file in a layer.

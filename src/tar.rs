@@ -1,8 +1,10 @@
 //! The tar format: parsing entries and writing headers.
 
 mod entries;
+mod fields;
 mod header;
 mod input;
+mod number;
 mod pax;
 
 use std::path::Path;

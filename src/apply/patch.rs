@@ -165,6 +165,10 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
         );
         return Err(refused(source, &what).with_entry(name));
     }
+    if let Some((name, what)) = &draft.graph().inventory.archive.misread {
+        let what = format!("{} {what}, so engines refuse or misread it", escape(name));
+        return Err(refused(source, &what).with_entry(name));
+    }
     if let Some(name) = draft.graph().inventory.skipped.first() {
         let what = format!("{} appears in it more than once", escape(name));
         return Err(refused(source, &what).with_entry(name));

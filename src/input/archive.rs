@@ -71,7 +71,8 @@ fn content_of(input: &mut impl Input, entry: &Entry) -> Result<Content> {
     Ok(sniff(&head[..found]))
 }
 
-/// In the oldest archives a directory is a file whose name ends in a slash.
+/// In the oldest archives a directory is a file whose name ends in a slash. Most readers, but not engines, take every
+/// file with such a name for one.
 fn is_directory(entry: &Entry) -> bool {
     entry.entry_type.is_dir() || entry.entry_type.is_file() && entry.name.ends_with(b"/")
 }
@@ -94,7 +95,7 @@ pub(super) fn kind(entry: &Entry, data: DataLocation) -> ExtraKind {
     let link = || String::from_utf8_lossy(&entry.link).into_owned();
     match entry.entry_type {
         _ if is_directory(entry) => ExtraKind::Directory,
-        EntryType::Regular | EntryType::Continuous => ExtraKind::File(data),
+        EntryType::Regular => ExtraKind::File(data),
         EntryType::Symlink => ExtraKind::Symlink(link()),
         EntryType::Link => ExtraKind::Hardlink(link()),
         _ => ExtraKind::Other,

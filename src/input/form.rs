@@ -24,6 +24,8 @@ pub(super) struct FormCheck {
     directories: BTreeSet<String>,
     difference: Option<FormDifference>,
     hides_entries: bool,
+    /// The first entry that engines refuse or take for something else.
+    misread: Option<FormDifference>,
 }
 
 /// An entry as it is in the archive.
@@ -47,12 +49,29 @@ impl FormCheck {
             directories: BTreeSet::new(),
             difference: None,
             hides_entries: false,
+            misread: None,
         }
     }
 
     /// Records that some readers do not find an entry of the image, or use another one.
     pub(super) fn hides_entry(&mut self) {
         self.hides_entries = true;
+    }
+
+    /// Records an entry that engines refuse or take for something else.
+    pub(super) fn misread(&mut self, entry: &str, what: &str) {
+        self.differs(entry, what);
+        self.misread.get_or_insert_with(|| FormDifference {
+            entry: entry.to_owned(),
+            what: what.to_owned(),
+            hides_entries: true,
+        });
+    }
+
+    /// The first entry that was recorded like that, as an entry and a predicate.
+    pub(super) fn first_misread(&self) -> Option<(&str, &str)> {
+        let first = self.misread.as_ref()?;
+        Some((&first.entry, &first.what))
     }
 
     /// Records a difference that was found elsewhere.
@@ -146,9 +165,12 @@ impl FormCheck {
             let last = self.last.clone();
             self.differs(&last, &what);
         }
-        self.difference.map(|difference| FormDifference {
-            hides_entries: self.hides_entries,
-            ..difference
+        // What matters most is what the report says.
+        self.misread.or_else(|| {
+            self.difference.map(|difference| FormDifference {
+                hides_entries: self.hides_entries,
+                ..difference
+            })
         })
     }
 }

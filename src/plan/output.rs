@@ -273,6 +273,7 @@ impl<'a> Planner<'a> {
             )
         };
         inventory.has_original
+            && inventory.archive.misread.is_none()
             && is_wanted_form
             && is_written_form
             && has_others_only

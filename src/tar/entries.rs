@@ -1,23 +1,29 @@
 //! Iterates over the entries of a tar archive without reading file data.
 //!
 //! Every tar reader must see the same entries in an archive that ocify accepts. Constructs that readers
-//! are known to interpret differently are therefore refused.
+//! are known to interpret differently are therefore refused. `docs/tar-readers.md` lists them.
+//!
+//! Engines read archives with Go's `archive/tar`. A header that it cannot read, or reads in another way than most,
+//! is accepted if a new archive can be without it.
 
 use std::ops::Range;
 use std::path::Path;
 
 use ::tar::{EntryType, Header};
 
+use super::fields::{self, until_nul};
 use super::header::{self, BLOCK};
 use super::input::Input;
 use super::pax::Records;
-use super::{invalid, truncated};
+use super::{invalid, number, truncated};
 use crate::error::{Code, Error, Hint, Result, escape, show_path};
 
 /// The limit on one entry's long names and PAX records, in bytes, because they are kept in memory.
 const EXTENSION_CAP: u64 = 1 << 20;
 /// How many bytes of an entry's headers are kept, enough for any entry that ocify writes.
 const HEADERS_KEPT: usize = 4 * BLOCK;
+/// The type of Solaris' extended headers.
+const SOLARIS_HEADER: u8 = b'X';
 
 /// One entry, with its long names and PAX records applied. All offsets are in bytes from the start of the
 /// archive.
@@ -40,6 +46,8 @@ pub(crate) struct Entry {
     pub(crate) headers: Vec<u8>,
     /// The records of extended attributes in its PAX header.
     pub(crate) xattrs: Vec<Range<u64>>,
+    /// A predicate that says why engines refuse the entry, or take it for something else.
+    pub(crate) misread: Option<&'static str>,
 }
 
 /// Reads entries in archive order.
@@ -61,6 +69,8 @@ struct Extensions {
     records_at: u64,
     /// Total length of their bodies in bytes.
     len: u64,
+    /// What engines cannot read in them.
+    unreadable: Option<&'static str>,
 }
 
 impl<'a, I: Input> Entries<'a, I> {
@@ -109,26 +119,28 @@ impl<'a, I: Input> Entries<'a, I> {
                 return Err(self.bad_header(at, what));
             };
             let header = Header::from_byte_slice(&block);
-            let len = header::number(&header.as_old().size)
-                .ok_or_else(|| self.bad_header(at, "the size is not a valid number"))?;
+            let len =
+                number::size(&header.as_old().size).map_err(|what| self.bad_header(at, what))?;
+            let unreadable =
+                fields::unreadable(&block).map_err(|what| self.bad_header(at, what))?;
+            extensions.unreadable = extensions.unreadable.or(unreadable);
             self.position = at + BLOCK as u64;
             let entry_type = header.entry_type();
             let is_first = match entry_type {
                 EntryType::GNULongName => {
-                    let name = self.body(at, len, &mut extensions)?;
-                    extensions.name.replace(until_nul(&name)).is_none()
+                    let name = self.long_name(at, len, &mut extensions)?;
+                    extensions.name.replace(name).is_none()
                 }
                 EntryType::GNULongLink => {
-                    let link = self.body(at, len, &mut extensions)?;
-                    extensions.link.replace(until_nul(&link)).is_none()
+                    let link = self.long_name(at, len, &mut extensions)?;
+                    extensions.link.replace(link).is_none()
                 }
                 EntryType::XHeader => {
                     extensions.records_at = self.position;
                     let body = self.body(at, len, &mut extensions)?;
-                    extensions
-                        .records
-                        .replace(self.records(at, &body)?)
-                        .is_none()
+                    let records = self.records(at, &body)?;
+                    extensions.unreadable = extensions.unreadable.or(records.unreadable);
+                    extensions.records.replace(records).is_none()
                 }
                 EntryType::XGlobalHeader => {
                     let is_alone = extensions.is_empty();
@@ -139,6 +151,10 @@ impl<'a, I: Input> Entries<'a, I> {
                         return Err(self.bad_header(at, what));
                     }
                     is_alone
+                }
+                _ if block[156] == SOLARIS_HEADER => {
+                    let what = "some readers apply a header of type X to the next entry, and others do not";
+                    return Err(self.bad_header(at, what));
                 }
                 _ => {
                     let entry = self.entry(at, block, len, extensions)?;
@@ -162,13 +178,12 @@ impl<'a, I: Input> Entries<'a, I> {
         let records = extensions.records.unwrap_or_default();
         let is_simple =
             extensions.name.is_none() && records.path.is_none() && records.size.is_none();
-        let name = self
-            .agreed(at, extensions.name, records.path)?
-            .unwrap_or_else(|| header.path_bytes().into_owned());
-        let link = self
-            .agreed(at, extensions.link, records.linkpath)?
-            .or_else(|| header.link_name_bytes().map(|link| link.into_owned()))
-            .unwrap_or_default();
+        let name = match self.agreed(at, extensions.name, records.path)? {
+            Some(name) => name,
+            None => fields::name(&block).map_err(|what| self.bad_header(at, what))?,
+        };
+        let link = self.agreed(at, extensions.link, records.linkpath)?;
+        let link = link.unwrap_or_else(|| fields::link(&block).to_vec());
         let text = || String::from_utf8_lossy(&name);
         if records.is_sparse || header.entry_type().is_gnu_sparse() {
             return Err(Error::new(
@@ -189,6 +204,7 @@ impl<'a, I: Input> Entries<'a, I> {
             at(range.start)..at(range.end)
         });
         let xattrs = xattrs.collect();
+        let misread = extensions.unreadable.or_else(|| misread(block[156], &name));
         let len = records.size.unwrap_or(len);
         let data_at = self.position;
         let left = self.input.len().map(|all| all.saturating_sub(data_at));
@@ -211,6 +227,7 @@ impl<'a, I: Input> Entries<'a, I> {
             is_simple,
             headers: std::mem::take(&mut self.headers),
             xattrs,
+            misread,
         })
     }
 
@@ -259,6 +276,15 @@ impl<'a, I: Input> Entries<'a, I> {
         body.truncate(usize::try_from(len).unwrap_or(usize::MAX));
         self.position += padded;
         Ok(body)
+    }
+
+    /// Reads the body of a GNU long name.
+    fn long_name(&mut self, at: u64, len: u64, extensions: &mut Extensions) -> Result<Vec<u8>> {
+        let body = self.body(at, len, extensions)?;
+        match until_nul(&body) {
+            b"" => Err(self.bad_header(at, "readers differ on an empty long name")),
+            name => Ok(name.to_vec()),
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -315,8 +341,12 @@ pub(crate) fn ends_inside(path: &Path, name: &str, len: u64, data_at: u64, found
         .with_found(found)
 }
 
-/// GNU long names are NUL-terminated.
-fn until_nul(bytes: &[u8]) -> Vec<u8> {
-    let end = bytes.iter().position(|&byte| byte == 0);
-    bytes[..end.unwrap_or(bytes.len())].to_vec()
+/// A predicate that says what engines take an entry of that type for, if not for what other readers do.
+fn misread(flag: u8, name: &[u8]) -> Option<&'static str> {
+    match flag {
+        b'0' if name.ends_with(b"/") => Some("is a directory with the type of a file"),
+        b'\0' | b'0'..=b'6' => None,
+        b'7' => Some("is a contiguous file, which docker refuses and containerd ignores"),
+        _ => Some("has a type that docker refuses and containerd ignores"),
+    }
 }

@@ -4,9 +4,15 @@
 
 use std::ops::Range;
 
+use super::number::{decimal, is_integer, is_time};
+
 /// What keys of extended attributes begin with: in Solaris' form, which GNU tar and Go read, and in
 /// libarchive's.
 const XATTRS: [&[u8]; 2] = [b"SCHILY.xattr.", b"LIBARCHIVE.xattr."];
+/// The keys of sparse files: GNU tar's begin with the first, star and Solaris write the others.
+const SPARSE: [&[u8]; 3] = [b"GNU.sparse.", b"SCHILY.realsize", b"SUN.holesdata"];
+/// The shortest record.
+const MIN_RECORD: usize = 5;
 
 /// The records that concern an entry's name, link target or data, and its extended attributes. All others
 /// are ignored.
@@ -18,6 +24,8 @@ pub(super) struct Records {
     pub(super) is_sparse: bool,
     /// Where in the body the extended attributes are.
     pub(super) xattrs: Vec<Range<usize>>,
+    /// A predicate that says which record engines cannot read, so that they refuse the archive.
+    pub(super) unreadable: Option<&'static str>,
 }
 
 impl Records {
@@ -35,6 +43,10 @@ impl Records {
             let start = len - bytes.len();
             let (key, value, rest) = first(bytes).ok_or("malformed PAX record")?;
             bytes = rest;
+            let is_name = matches!(key, b"path" | b"linkpath" | b"uname" | b"gname");
+            if key.contains(&0) || is_name && value.contains(&0) {
+                return Err("a PAX record contains a NUL byte".to_owned());
+            }
             if XATTRS.iter().any(|prefix| key.starts_with(prefix)) {
                 records.xattrs.push(start..len - bytes.len());
             }
@@ -45,7 +57,10 @@ impl Records {
                     let size = decimal(value).ok_or("the PAX size is not a number")?;
                     set(&mut records.size, "size", size)?;
                 }
-                _ => records.is_sparse |= key.starts_with(b"GNU.sparse."),
+                _ if SPARSE.iter().any(|prefix| key.starts_with(prefix)) => {
+                    records.is_sparse = true
+                }
+                _ => records.unreadable = records.unreadable.or_else(|| unreadable(key, value)),
             }
             if value.is_empty() && matches!(key, b"path" | b"linkpath") {
                 return Err("empty PAX name".to_owned());
@@ -68,17 +83,22 @@ pub(crate) fn comment(len: usize) -> Vec<u8> {
 fn first(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = bytes.iter().position(|&byte| byte == b' ')?;
     let len = usize::try_from(decimal(&bytes[..space])?).ok()?;
-    let (record, rest) = bytes.split_at_checked(len)?;
+    let (record, rest) = bytes.split_at_checked(len).filter(|_| len >= MIN_RECORD)?;
     let text = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = text.iter().position(|&byte| byte == b'=')?;
-    Some((&text[..equals], &text[equals + 1..], rest))
+    let (key, value) = (&text[..equals], &text[equals + 1..]);
+    (!key.is_empty()).then_some((key, value, rest))
 }
 
-fn decimal(digits: &[u8]) -> Option<u64> {
-    // `str::parse` would accept a sign.
-    let is_number = digits.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
-    text.parse().ok()
+/// What engines cannot read in a record of an attribute. They ignore an empty one.
+fn unreadable(key: &[u8], value: &[u8]) -> Option<&'static str> {
+    let (is_right, what): (fn(&[u8]) -> bool, _) = match key {
+        b"uid" => (is_integer, "has an owner that is not a number"),
+        b"gid" => (is_integer, "has a group that is not a number"),
+        b"atime" | b"ctime" | b"mtime" => (is_time, "has a time that is not a number"),
+        _ => return None,
+    };
+    (!value.is_empty() && !is_right(value)).then_some(what)
 }
 
 fn set<T>(field: &mut Option<T>, key: &str, value: T) -> Result<(), String> {
@@ -100,16 +120,19 @@ mod tests {
             size: Some(9),
             is_sparse: false,
             xattrs: std::iter::once(55..77).collect(),
+            unreadable: None,
         };
         let found = Records::parse(
             b"10 path=a\n14 linkpath=b\n10 size=9\n21 mtime=1.234567890\n22 SCHILY.xattr.a=\n=\x00\n",
         );
         assert_eq!(found, Ok(expected));
-        assert!(
-            Records::parse(b"22 GNU.sparse.major=1\n")
-                .unwrap()
-                .is_sparse
-        );
+        for sparse in [
+            &b"22 GNU.sparse.major=1\n"[..],
+            b"21 SCHILY.realsize=9\n",
+            b"22 SUN.holesdata= 0 1\n",
+        ] {
+            assert!(Records::parse(sparse).unwrap().is_sparse);
+        }
         assert_eq!(Records::parse(b""), Ok(Records::default()));
     }
 
@@ -138,7 +161,8 @@ mod tests {
     #[test]
     fn ambiguous_and_malformed_records_are_refused() {
         let malformed = "malformed PAX record";
-        let cases: [(&str, &[u8], &str); 13] = [
+        let nul = "a PAX record contains a NUL byte";
+        let cases: [(&str, &[u8], &str); 18] = [
             ("no length", b"path=a\n", malformed),
             ("length too short", b"8 path=a\n", malformed),
             ("length too long", b"11 path=a\n", malformed),
@@ -150,6 +174,11 @@ mod tests {
                 malformed,
             ),
             ("no value", b"7 path\n", malformed),
+            ("no key", b"5 =a\n", malformed),
+            ("nothing but a length", b"4 =\n", malformed),
+            ("a key with a NUL", b"7 a\0=b\n", nul),
+            ("a name with a NUL", b"12 path=a\0b\n", nul),
+            ("an owner with a NUL", b"13 uname=a\0b\n", nul),
             ("empty line before a record", b"\n9 path=a\n", malformed),
             ("trailing zeros", b"9 path=a\n\0\0", malformed),
             (
@@ -167,6 +196,26 @@ mod tests {
         ];
         for (name, bytes, expected) in cases {
             assert_eq!(Records::parse(bytes), Err(expected.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn records_that_engines_cannot_read_are_noted() {
+        let time = Some("has a time that is not a number");
+        let cases: [(&[u8], Option<&str>); 9] = [
+            (b"9 uid=-1\n", None),
+            (b"8 uid=x\n", Some("has an owner that is not a number")),
+            (b"7 gid=\n", None),
+            (b"9 gid=1x\n", Some("has a group that is not a number")),
+            (b"12 mtime=1.\n", None),
+            (b"13 mtime=1,5\n", time),
+            (b"11 atime=x\n", time),
+            (b"11 ctime=x\n", time),
+            (b"11 other=\0\n", None),
+        ];
+        for (body, expected) in cases {
+            let records = Records::parse(body).unwrap();
+            assert_eq!(records.unreadable, expected, "{body:?}");
         }
     }
 }

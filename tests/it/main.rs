@@ -91,6 +91,7 @@ mod stream;
 mod stream_damage;
 mod stream_ends;
 mod stream_kept;
+mod tar_readers;
 mod terminal;
 mod typed_views;
 mod undecodable;

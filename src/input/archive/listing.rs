@@ -13,7 +13,7 @@ use crate::inventory::{
     BlobSource, DataLocation, EntryLayout, EntryXattr, ExtraKind, Inventory, Strictness,
 };
 use crate::location::RootName;
-use crate::tar::{Entry, invalid};
+use crate::tar::{BLOCK, Entry, invalid};
 
 /// What the entries of an archive contain.
 pub(in crate::input) trait Contents: BlobSource {
@@ -132,6 +132,9 @@ impl Listing {
                 self.form.hides_entry();
             }
         }
+        if let Some(what) = entry.misread {
+            self.form.misread(&text, what);
+        }
         let xattrs = entry.xattrs.iter().map(|record| EntryXattr {
             entry: text.clone(),
             record: record.clone(),
@@ -196,6 +199,14 @@ impl Listing {
             mut form,
             mut items,
         } = self;
+        // Engines read whole blocks, so they fail after one block of zeros and a part of the second.
+        if (BLOCK as u64 + 1..2 * BLOCK as u64).contains(&archive_len.saturating_sub(end)) {
+            let last = items.last().map_or("", |listed| &listed.item.name);
+            form.misread(
+                last,
+                "is the last entry, and the archive stops within its end-of-archive marker",
+            );
+        }
         if let Some(wrapper) = names::wrapper(&items) {
             if !contents.may_rename() {
                 return Err(wrapped(contents.path(), &wrapper));
@@ -209,6 +220,9 @@ impl Listing {
         for item in items {
             classify::add(&mut inventory, contents, contents.path(), item)?;
         }
+        let misread = form.first_misread();
+        inventory.archive.misread =
+            misread.map(|(entry, what)| (entry.to_owned(), what.to_owned()));
         inventory.form = form.finish(archive_len, &inventory.blobs);
         inventory.archive.end = end;
         inventory.archive.len = archive_len;

@@ -202,7 +202,6 @@ fn every_flavour_of_header_is_read() {
                 .header("index.json", b'0', 0, base256)
                 .body(b"{}"),
         ),
-        ("contiguous", Tar::new().typed(b'7', "index.json", b"{}")),
         ("before a directory of another form", image().dir("other/")),
         (
             "before a directory as in v7",

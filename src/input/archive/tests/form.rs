@@ -88,3 +88,94 @@ fn the_form_that_ocify_writes_is_known() {
         assert_eq!(entry, expected, "{name}: {form:?}");
     }
 }
+
+#[test]
+fn what_engines_misread_is_noted() {
+    let header = |flag: u8, name: &str, at: usize, bytes: &'static [u8]| {
+        image().header(name, flag, 0, move |header| {
+            header[at..at + bytes.len()].copy_from_slice(bytes);
+        })
+    };
+    let cut = |len: usize| {
+        let mut tar = image();
+        tar.0.resize(tar.0.len() + len, 0);
+        tar
+    };
+    let type_of = "has a type that docker refuses and containerd ignores";
+    let group = "has a group that is not a number";
+    let cases = [
+        ("nothing", image().end(), None),
+        (
+            "a binary mode",
+            header(b'0', "x", 100, &[0x80, 0, 0, 0, 0, 0, 1, 0xa4]).end(),
+            None,
+        ),
+        (
+            "mode",
+            header(b'0', "x", 100, b"rw-").end(),
+            Some(("x", "has a mode that is not a number")),
+        ),
+        (
+            "device",
+            header(b'5', "d/", 329, b"?").end(),
+            Some(("d", "has a device number that is not a number")),
+        ),
+        (
+            "the header of a long name",
+            image()
+                .header("l", b'L', 2, |header| {
+                    header[116..119].copy_from_slice(b"gid")
+                })
+                .body(b"n\0")
+                .file("x", b"")
+                .end(),
+            Some(("n", group)),
+        ),
+        (
+            "unknown type",
+            header(b'Q', "x", 0, b"x").end(),
+            Some(("x", type_of)),
+        ),
+        (
+            "contiguous",
+            header(b'7', "x", 0, b"x").end(),
+            Some((
+                "x",
+                "is a contiguous file, which docker refuses and containerd ignores",
+            )),
+        ),
+        (
+            "a directory as a file",
+            header(b'0', "d/", 0, b"d").end(),
+            Some(("d", "is a directory with the type of a file")),
+        ),
+        ("a directory as in V7", header(0, "d/", 0, b"d").end(), None),
+        (
+            "a PAX group",
+            image().pax("9 gid=1x\n").file("x", b"").end(),
+            Some(("x", group)),
+        ),
+        ("no end", cut(0), None),
+        ("a block of zeros", cut(BLOCK), None),
+        (
+            "less than two blocks",
+            cut(2 * BLOCK - 1),
+            Some((
+                "index.json",
+                "is the last entry, and the archive stops within its end-of-archive marker",
+            )),
+        ),
+        ("more than two blocks", cut(2 * BLOCK + 1), None),
+    ];
+    for (name, tar, expected) in cases {
+        let inventory = scanned(&tar);
+        let misread = inventory.archive.misread.as_ref();
+        let found = misread.map(|(entry, what)| (entry.as_str(), what.as_str()));
+        assert_eq!(found, expected, "{name}");
+        assert_eq!(
+            inventory.form.is_some_and(|form| form.hides_entries),
+            expected.is_some(),
+            "{name}"
+        );
+    }
+}

@@ -117,6 +117,58 @@ fn refused_archives() {
             Code::InvalidArchive,
         ),
         (
+            "a size after a NUL",
+            image().header("x", b'0', 1, size(b"\0")).body(b"x"),
+            Code::InvalidArchive,
+        ),
+        (
+            "a prefix of 131 or of 155 bytes",
+            Tar::new()
+                .header("index.json", b'0', 2, |header| {
+                    header[345..476].copy_from_slice(format!("{}.", "./".repeat(65)).as_bytes());
+                    header[476..500].copy_from_slice(&b"00000000000 ".repeat(2));
+                    header[508..].copy_from_slice(b"tar\0");
+                })
+                .body(b"{}"),
+            Code::InvalidArchive,
+        ),
+        (
+            "a prefix in a GNU header",
+            image().header("x", b'0', 0, |header| {
+                header[257..265].copy_from_slice(b"ustar  \0");
+                header[345] = b'p';
+            }),
+            Code::InvalidArchive,
+        ),
+        (
+            "a prefix in a V7 header",
+            image().header("x", 0, 0, |header| {
+                header[257..265].fill(0);
+                header[345] = b'p';
+            }),
+            Code::InvalidArchive,
+        ),
+        (
+            "an empty long name",
+            image().typed(b'L', "l", b"\0").file("x", b""),
+            Code::InvalidArchive,
+        ),
+        (
+            "an empty long link",
+            image().typed(b'K', "l", b"").link(b'2', "x", "y"),
+            Code::InvalidArchive,
+        ),
+        (
+            "Solaris' extended header",
+            image().typed(b'X', "x", b"9 path=a\n").file("x", b""),
+            Code::InvalidArchive,
+        ),
+        (
+            "star's sparse file",
+            image().pax("21 SCHILY.realsize=9\n").file("x", b"bytes"),
+            Code::SparseEntry,
+        ),
+        (
             "a malformed PAX record",
             with(b"7 path\n"),
             Code::InvalidArchive,
@@ -239,6 +291,11 @@ fn refused_archives() {
             "a PAX sparse file",
             image().pax("22 GNU.sparse.major=1\n").file("x", b"bytes"),
             Code::SparseEntry,
+        ),
+        (
+            "an index that is a contiguous file",
+            Tar::new().typed(b'7', "index.json", b"{}"),
+            Code::LinkEntry,
         ),
         (
             "an index that is a link",

@@ -53,8 +53,7 @@ pub struct Fixed {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Preview {
-    /// What would be changed. If layers would be recompressed, the digests that follow from them are not
-    /// known yet.
+    /// What would be changed. It lacks digests that depend on layers which would be recompressed.
     pub summary: Summary,
     /// What was verified, if a level was chosen with [`Fix::verify`] at which more than documents is verified.
     pub outcome: Option<Outcome>,

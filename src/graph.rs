@@ -122,6 +122,13 @@ impl Graph {
                 .is_ok()
     }
 
+    /// Whether it is the digest of a document that no tool wrote before: a nested index, or the manifest of an image
+    /// that only a Docker archive describes.
+    pub(crate) fn is_created(&self, digest: &Digest) -> bool {
+        let is_manifest = self.docker_archive.is_some() && self.synthesized.contains_key(digest);
+        is_manifest || self.is_nested(digest)
+    }
+
     /// Every digest that something points at.
     pub fn reachable(&self) -> BTreeSet<&Digest> {
         let documents = std::iter::once(&self.root).chain(self.documents.values());

@@ -287,6 +287,7 @@ pub(crate) mod samples {
             },
             before: Some("old-type".into()),
             after: Some("new-type".into()),
+            is_pending: false,
         }
     }
 
@@ -297,7 +298,7 @@ pub(crate) mod samples {
     pub(crate) fn image(name: &str) -> Image {
         Image {
             names: vec![reference(name), reference("example.com/app:v1")],
-            digest: digest("manifest"),
+            digest: Some(digest("manifest")),
             len: 7,
             media_type: OCI_MANIFEST,
             config_digest: Some(digest("config")),
@@ -324,6 +325,7 @@ pub(crate) mod samples {
             location: Location::Entry("index.json".to_owned()),
             before: Some("is out of order".into()),
             after: None,
+            is_pending: false,
         }
     }
 
@@ -336,6 +338,7 @@ pub(crate) mod samples {
             location: RootName::OciLayout.into(),
             before: None,
             after: Some("1.0.0".into()),
+            is_pending: false,
         });
         Summary {
             changes,
@@ -349,11 +352,39 @@ pub(crate) mod samples {
             digests: vec![DigestChange {
                 is_index: false,
                 before: digest("before"),
-                after: digest("after"),
+                after: Some(digest("after")),
                 names: vec![reference("app")],
                 platform: Some("linux/amd64".parse().unwrap()),
             }],
             ..empty()
         }
+    }
+
+    /// What a dry run knows about layers that have to be recompressed.
+    pub(crate) fn pending() -> Summary {
+        let recompressed = Change {
+            rule: Rule::Recompressed,
+            before: Some("zstd sha256:old".into()),
+            after: Some("gzip".into()),
+            is_pending: true,
+            ..layer_change(0)
+        };
+        let descriptor = Change {
+            rule: Rule::Descriptor,
+            before: Some(digest("before").to_string().into()),
+            after: None,
+            is_pending: true,
+            ..layer_change(0)
+        };
+        let mut plan = full();
+        plan.changes = vec![recompressed, descriptor];
+        plan.findings.clear();
+        for change in &mut plan.digests {
+            change.after = None;
+        }
+        for image in &mut plan.images {
+            image.digest = None;
+        }
+        plan
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::host::host_architecture;
 use super::{Fix, Fixed, Preview};
@@ -53,7 +53,7 @@ impl<'a> Run<'a> {
 
     pub(super) fn write(&self, input: Input, output: Output<'_>) -> Result<Fixed> {
         if output.is_in_place() {
-            return self.write_in_place(&in_place_path(input)?);
+            return self.write_in_place(&input.into_place()?);
         }
         let source = match input.kind {
             Kind::Stream(stream) => {
@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
 
     pub(super) fn preview(&self, input: Input, form: Form) -> Result<Preview> {
         let source = match input.kind {
-            _ if form == Form::Patch => self.open_in_place(&in_place_path(input)?)?,
+            _ if form == Form::Patch => self.open_in_place(&input.into_place()?)?,
             Kind::Stream(stream) => return self.preview_stream(self.opener.stream(stream)?, form),
             Kind::Source(source) => self.opener.decompressed(source)?,
             Kind::Path(path) => self.opener.decompressed(self.opener.open(&path)?)?,
@@ -315,6 +315,8 @@ impl<'a> Run<'a> {
                     Err(error) => return Err(error),
                 }
             }
+            // Documents are not padded, but the layers are those that were examined.
+            return Ok(Way::Whole(draft.in_form(form)?));
         }
         Ok(Way::Whole(self.settled(graph, source, form)?))
     }
@@ -403,24 +405,4 @@ impl<'a> Run<'a> {
 /// Whether the output is the input, byte for byte.
 fn keeps_bytes(draft: &Draft<'_>) -> bool {
     draft.ready().is_some_and(|plan| plan.keeps_bytes)
-}
-
-/// The path of a file that is to be fixed in place. It is opened again, to be written.
-fn in_place_path(input: Input) -> Result<PathBuf> {
-    match input.kind {
-        Kind::Path(path) => Ok(path),
-        Kind::Source(source) => {
-            source.unlock();
-            Ok(source.path().to_owned())
-        }
-        Kind::Stream(stream) => Err(Error::new(
-            Code::InPlaceRefused,
-            format!(
-                "{} cannot be fixed in place: it is a stream",
-                show_path(&stream.name)
-            ),
-        )
-        .with_path(&stream.name)
-        .with_hint(Hint::WriteElsewhere)),
-    }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Code, IoContext, Result};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::input::Source;
 
 /// An archive or image layout directory to work on. Archives may be compressed as a whole with gzip,
@@ -87,6 +87,29 @@ impl Input {
                 name,
             }),
         })
+    }
+
+    /// The path of a file that is to be fixed in place. It is opened again, to be written.
+    ///
+    /// # Errors
+    /// It is a stream.
+    pub(crate) fn into_place(self) -> Result<PathBuf> {
+        match self.kind {
+            Kind::Path(path) => Ok(path),
+            Kind::Source(source) => {
+                source.unlock();
+                Ok(source.path().to_owned())
+            }
+            Kind::Stream(stream) => Err(Error::new(
+                Code::InPlaceRefused,
+                format!(
+                    "{} cannot be fixed in place: it is a stream",
+                    show_path(&stream.name)
+                ),
+            )
+            .with_path(&stream.name)
+            .with_hint(Hint::WriteElsewhere)),
+        }
     }
 }
 

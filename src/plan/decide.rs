@@ -14,7 +14,6 @@ use crate::location::{Location, Role};
 use crate::plan::Severity;
 use crate::plan::docker_type;
 use crate::plan::planner::{InputDocument, Planner};
-use crate::plan::preserve;
 use crate::plan::recompress::{self, NewLayer, Transcode};
 use crate::plan::rules::Rule;
 use crate::plan::selection::Unwrapped;
@@ -30,7 +29,7 @@ pub(crate) struct Decisions<'a> {
     /// Layers still to recompress, by digest.
     pub(crate) transcodes: BTreeMap<&'a Digest, Transcode>,
     /// Layers whose descriptors now point at new ones.
-    pub(crate) replaced: BTreeMap<&'a Digest, &'a NewLayer>,
+    pub(crate) replaced: BTreeMap<&'a Digest, Cow<'a, NewLayer>>,
     /// What documents point at as before, if layers may have to be recompressed.
     pub(crate) still_used: BTreeSet<&'a Digest>,
     /// The severities of the descriptors' changes, by the manifest that a descriptor calls Docker's.
@@ -42,8 +41,7 @@ pub(crate) struct Decisions<'a> {
 impl Decisions<'_> {
     /// The compression that a layer is to have, or has by now, if it is recompressed.
     pub(crate) fn new_compression(&self, digest: &Digest) -> Option<Compression> {
-        let planned = self.transcodes.get(digest).map(|transcode| transcode.to);
-        planned.or_else(|| Some(self.replaced.get(digest)?.compression))
+        self.replaced.get(digest).map(|new| new.compression)
     }
 }
 
@@ -73,7 +71,7 @@ pub(crate) struct PointerDecision<'a> {
     /// The new media type.
     pub(crate) media_type: Option<&'static str>,
     /// The layer to point at instead.
-    pub(crate) layer: Option<&'a NewLayer>,
+    pub(crate) layer: Option<Cow<'a, NewLayer>>,
     /// Whether `platform` is removed.
     pub(crate) drops_platform: bool,
     /// Annotations to set.
@@ -140,7 +138,7 @@ impl<'a> Planner<'a> {
         decisions.reverse();
         self.decisions.documents = decisions;
         if self.options.preserve_digests {
-            self.preserve_root_types(first_change);
+            self.preserve_types(first_change);
         }
         Ok(())
     }
@@ -277,56 +275,6 @@ impl<'a> Planner<'a> {
         self.changes
             .push(Rule::DescriptorPlatform.change(location, before, None));
         true
-    }
-
-    /// Whether the pointer leads to a layer that is recompressed.
-    fn recompress(
-        &mut self,
-        input: InputDocument<'a>,
-        pointer: &'a Pointer,
-        decision: &mut PointerDecision<'a>,
-    ) -> Result<bool> {
-        let found = match self.recompressed(input, pointer) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(false),
-            Err(error) if error.code() == Code::InvalidDigest => {
-                self.keep_unsupported(&input.document.digest, error);
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        if found.new.is_some_and(|new| new.digest == pointer.digest) {
-            return Ok(false);
-        }
-        if self.options.preserve_digests {
-            let location = found.transcode.location;
-            return Err(preserve::refused(location, "must be recompressed"));
-        }
-        self.changes.push(found.change());
-        if let Some(new) = found.new {
-            decision.media_type = Some(found.media_type);
-            decision.layer = Some(new);
-            self.decisions.replaced.insert(&pointer.digest, new);
-            return Ok(true);
-        }
-        let transcode = found.transcode;
-        match self.decisions.transcodes.get(&pointer.digest) {
-            Some(known) if known.diff_id != transcode.diff_id => Err(Error::new(
-                Code::DiffIdMismatch,
-                format!(
-                    "{} has a different diff ID than the same layer at {}",
-                    transcode.location, known.location
-                ),
-            )
-            .with_location(transcode.location)
-            .with_hint(Hint::BuildAgain)),
-            Some(_) => Ok(true),
-            None => {
-                let transcodes = &mut self.decisions.transcodes;
-                transcodes.insert(&pointer.digest, transcode);
-                Ok(true)
-            }
-        }
     }
 
     /// Whether a document could not be read, so that what it calls itself cannot change.

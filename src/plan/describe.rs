@@ -1,10 +1,11 @@
 //! Which image of each entry `manifest.json` describes.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::image::media_type::Kind;
-use crate::image::{Content, Digest, Platform};
+use crate::image::{Content, Digest, Platform, Reference};
 use crate::location::Role;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
@@ -33,7 +34,7 @@ impl<'a> Planner<'a> {
     /// An image that Docker cannot run is described only if there is no other.
     ///
     /// # Errors
-    /// No image has the requested platform.
+    /// Images have several platforms, and none of them the requested one.
     pub(crate) fn describe(&mut self) -> Result<()> {
         self.platforms = self.platforms_of_images();
         let items = self.graph.docker_archive.iter().flatten();
@@ -41,32 +42,50 @@ impl<'a> Planner<'a> {
             .filter_map(|item| item.config_digest.as_ref())
             .collect();
         let with_features = self.listed_with_features();
+        let tagged = LazyCell::new(|| self.tagged());
         let asked = self.options.docker_platform.as_ref();
-        let mut is_found = asked.is_none();
+        let mut is_found = false;
+        // Images with several platforms, none of which was requested.
+        let mut others_only = Vec::new();
         let mut by_digest: BTreeMap<&Digest, Option<Choice<'_>>> = BTreeMap::new();
         let mut choices = Vec::with_capacity(self.entries.len());
         for entry in &self.entries {
             let choice = *by_digest.entry(entry.digest).or_insert_with(|| {
-                let (runnable, others): (Vec<_>, Vec<_>) = self
-                    .candidates(entry, &with_features)
+                let candidates = self.candidates(entry, &with_features);
+                let platforms = candidates.iter().map(|candidate| candidate.platform);
+                // A single platform leaves no choice.
+                let asked = asked.filter(|_| !is_single(platforms));
+                let (runnable, others): (Vec<_>, Vec<_>) = candidates
                     .into_iter()
                     .partition(|candidate| candidate.is_runnable);
-                let asked = asked.and_then(|asked| {
+                let found = asked.and_then(|asked| {
                     let is_asked = |platform: &Platform| platform.matches(asked);
                     find(&runnable, is_asked).or_else(|| find(&others, is_asked))
                 });
-                is_found |= asked.is_some();
+                is_found |= found.is_some();
                 let among = if runnable.is_empty() {
                     &others
                 } else {
                     &runnable
                 };
-                // An input that describes several has not chosen one.
                 let before = || {
-                    let is_described =
+                    let described =
                         |candidate: &&Candidate<'_>| described_before.contains(candidate.config);
-                    let mut before = among.iter().filter(is_described);
-                    before.next().filter(|_| before.next().is_none())
+                    let described: Vec<_> = among.iter().filter(described).collect();
+                    if described.len() < 2 {
+                        return described.first().copied();
+                    }
+                    // Other images may have the same platforms. An input that describes several under a name of
+                    // this image has not chosen one.
+                    let names = entry.names.iter();
+                    let tagged: BTreeSet<&Digest> = names
+                        .filter_map(|name| tagged.get(name))
+                        .flatten()
+                        .copied()
+                        .collect();
+                    let own = described.into_iter();
+                    let mut own = own.filter(|found| tagged.contains(found.config));
+                    own.next().filter(|_| own.next().is_none())
                 };
                 let host = || {
                     let host = self.host?;
@@ -74,10 +93,13 @@ impl<'a> Planner<'a> {
                         platform.os == "linux" && platform.architecture == host
                     })
                 };
-                let chosen = asked.or_else(before).or_else(host).or(among.first());
+                let chosen = found.or_else(before).or_else(host).or(among.first());
+                if asked.is_some() && found.is_none() {
+                    others_only.push((entry.position, chosen.and_then(|chosen| chosen.platform)));
+                }
                 chosen.map(|candidate| Choice {
                     image: candidate.image,
-                    is_last_resort: !candidate.is_runnable && asked.is_none(),
+                    is_last_resort: !candidate.is_runnable && found.is_none(),
                 })
             });
             choices.push(choice);
@@ -93,10 +115,29 @@ impl<'a> Planner<'a> {
                 choice.map(|choice| choice.image)
             })
             .collect();
-        match asked {
-            Some(platform) if !is_found => Err(self.platform_not_found(platform)),
-            _ => Ok(()),
+        let Some(asked) = asked.filter(|_| !others_only.is_empty()) else {
+            return Ok(());
+        };
+        if !is_found {
+            return Err(self.platform_not_found(asked));
         }
+        self.lacking_platform = others_only;
+        Ok(())
+    }
+
+    /// The configs that `manifest.json` gives each name.
+    fn tagged(&self) -> BTreeMap<Reference, BTreeSet<&'a Digest>> {
+        let mut tagged: BTreeMap<Reference, BTreeSet<&Digest>> = BTreeMap::new();
+        for item in self.graph.docker_archive.iter().flatten() {
+            let names = item
+                .repo_tags
+                .iter()
+                .filter_map(|tag| Reference::parse(tag));
+            for name in names {
+                tagged.entry(name).or_default().extend(&item.config_digest);
+            }
+        }
+        tagged
     }
 
     /// The complete images of an entry that engines can load.
@@ -143,11 +184,18 @@ impl<'a> Planner<'a> {
 
     fn platform_not_found(&self, platform: &Platform) -> Error {
         let none = BTreeSet::new();
-        let entries = self.entries.iter();
-        let candidates = entries.flat_map(|entry| self.candidates(entry, &none));
+        let mut available: BTreeSet<&Platform> = BTreeSet::new();
+        for entry in &self.entries {
+            let candidates = self.candidates(entry, &none);
+            let platforms = candidates.iter().map(|candidate| candidate.platform);
+            if !is_single(platforms.clone()) {
+                available.extend(platforms.flatten());
+            }
+        }
         not_found(
+            "no image with several platforms",
             platform,
-            candidates.filter_map(|candidate| candidate.platform),
+            available.into_iter(),
         )
     }
 
@@ -167,6 +215,12 @@ impl<'a> Planner<'a> {
         }
         platforms
     }
+}
+
+/// Whether these are all the same, or there are none.
+fn is_single<'p>(mut platforms: impl Iterator<Item = Option<&'p Platform>>) -> bool {
+    let first = platforms.next();
+    platforms.all(|platform| Some(platform) == first)
 }
 
 /// The first candidate with such a platform.

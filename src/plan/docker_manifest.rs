@@ -28,12 +28,19 @@ struct Item<'a> {
     sources: Vec<&'a LayerSource>,
 }
 
-impl<'a> Planner<'a> {
+impl Planner<'_> {
     /// The text of `manifest.json`: the input's, byte for byte, if it says the same.
     ///
     /// # Errors
     /// It would become larger than readers accept.
     pub(crate) fn docker_manifest(&mut self) -> Result<Option<Vec<u8>>> {
+        let (text, change) = self.new_docker_manifest()?;
+        self.changes.extend(change);
+        Ok(text)
+    }
+
+    /// The text, and how it differs from the input's, if it does.
+    fn new_docker_manifest(&self) -> Result<(Option<Vec<u8>>, Option<Change>)> {
         let graph = self.graph;
         let items = self.items();
         let old = graph.inventory.docker_manifest.as_ref();
@@ -45,21 +52,21 @@ impl<'a> Planner<'a> {
             None => is_foreign.then(|| "another file, not a list of images".to_owned()),
         };
         if items.is_empty() {
-            if let Some(before) = before {
+            let change = before.map(|before| {
                 let location = RootName::DockerManifest;
                 let change = Rule::DockerManifest.change(location, Some(before), None);
                 let is_empty = old.is_some_and(|(_, old_items)| old_items.is_empty());
-                self.changes.push(match is_empty {
+                match is_empty {
                     true => change.with_severity(Severity::Cosmetic),
                     false => self.unless_requested(change),
-                });
-            }
-            return Ok(None);
+                }
+            });
+            return Ok((None, change));
         }
         if let Some((file, old_items)) = old
             && says_the_same(old_items, &items)
         {
-            return Ok(Some(file.bytes.clone()));
+            return Ok((Some(file.bytes.clone()), None));
         }
         let written: Vec<Written<'_>> = items.iter().map(Written::of).collect();
         let text = serde_json::to_string(&written).map_err(|error| {
@@ -72,7 +79,7 @@ impl<'a> Planner<'a> {
         let what = difference.map_or("", Difference::words);
         let after = format!("{}{what}", count_of_images(items.len()));
         let change = Rule::DockerManifest.change(RootName::DockerManifest, before, Some(after));
-        self.changes.push(match difference {
+        let change = match difference {
             None | Some(Difference::Others | Difference::EntryNames) => change,
             // Readers in Go ignore the case of keys.
             Some(Difference::Keys) => change.with_severity(Severity::Warns),
@@ -80,8 +87,8 @@ impl<'a> Planner<'a> {
             Some(Difference::LayerSources | Difference::EmptyList | Difference::Items) => {
                 change.with_severity(Severity::Cosmetic)
             }
-        });
-        Ok(Some(text.into_bytes()))
+        };
+        Ok((Some(text.into_bytes()), Some(change)))
     }
 
     /// The change as it is, unless an option that has other images or names may be its cause.
@@ -101,7 +108,7 @@ impl<'a> Planner<'a> {
     }
 
     /// One item for each image that is described.
-    fn items(&self) -> Vec<Item<'a>> {
+    fn items(&self) -> Vec<Item<'_>> {
         let graph = self.graph;
         let foreign = foreign_sources(graph);
         let mut items: Vec<Item<'_>> = Vec::new();
@@ -144,19 +151,17 @@ impl<'a> Planner<'a> {
     }
 
     /// The digest of the file that has a layer's bytes in the output.
-    fn layer_in_archive(
-        &self,
-        facts: &'a ManifestFacts,
+    fn layer_in_archive<'s>(
+        &'s self,
+        facts: &'s ManifestFacts,
         number: usize,
-        layer: &'a Pointer,
-    ) -> &'a Digest {
+        layer: &'s Pointer,
+    ) -> &'s Digest {
         if let Some(local) = local_copy(&self.graph.inventory, facts, number, layer) {
             return local;
         }
-        match self.decisions.replaced.get(&layer.digest) {
-            Some(new) => &new.digest,
-            None => &layer.digest,
-        }
+        let new = self.decisions.replaced.get(&layer.digest);
+        new.map_or(&layer.digest, |new| &new.digest)
     }
 }
 

@@ -40,24 +40,31 @@ pub struct NewLayers {
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(request: Request<'a>) -> Result<Self> {
-        let (plan, transcodes) = Planner::new(request, &NewLayers::default()).plan()?;
-        Ok(Draft {
-            request,
-            plan,
-            transcodes,
-            kept: NewLayers::default(),
-        })
+        Self::planned(request, NewLayers::default())
     }
 
     /// The same once it is known which layers stay what they are, although the first plan would recompress them,
     /// and which are compressed twice.
     pub(crate) fn with_kept(self, kept: NewLayers) -> Result<Self> {
-        let (plan, transcodes) = Planner::new(self.request, &kept).plan()?;
+        Self::planned(self.request, kept)
+    }
+
+    /// The same for an output of another form.
+    pub(crate) fn in_form(self, form: Form) -> Result<Self> {
+        let request = Request {
+            form,
+            ..self.request
+        };
+        Self::planned(request, self.kept)
+    }
+
+    fn planned(request: Request<'a>, kept: NewLayers) -> Result<Self> {
+        let (plan, transcodes) = Planner::new(request, &kept).plan()?;
         Ok(Draft {
+            request,
             plan,
             transcodes,
             kept,
-            ..self
         })
     }
 
@@ -66,8 +73,8 @@ impl<'a> Draft<'a> {
         &self.transcodes
     }
 
-    /// What the plan changes. Layers that are still to be recompressed have no new digest in it, and
-    /// the digests of documents that name them are those without it.
+    /// What the plan changes. It lacks the digests that are known only once layers have been recompressed: theirs,
+    /// and those of the documents that lead to them.
     pub fn summary(&self) -> &Summary {
         &self.plan.summary
     }

@@ -38,6 +38,7 @@ impl Planner<'_> {
         self.unnamed(&mut findings);
         findings.extend(self.name_findings.iter().cloned());
         self.bad_names(&mut findings);
+        self.lacking_platform(&mut findings);
         self.missing(&mut findings);
         self.about_layers(&documents, &mut findings);
         unknown_types(&documents, &mut findings);
@@ -127,6 +128,24 @@ impl Planner<'_> {
                 escape(bad.name)
             );
             findings.push(FindingRule::BadName.finding(Some(bad.location), message, Some(hint)));
+        }
+    }
+
+    fn lacking_platform(&self, findings: &mut Vec<Finding>) {
+        let Some(asked) = &self.options.docker_platform else {
+            return;
+        };
+        let root = &self.graph.root;
+        for (position, described) in &self.lacking_platform {
+            let pointer = root.pointers.get(*position);
+            let instead = described.map_or_else(String::new, |platform| {
+                format!("; manifest.json describes {platform} instead")
+            });
+            findings.push(FindingRule::OtherPlatform.finding(
+                pointer.map(|pointer| root.location_of(pointer)),
+                format!("the image does not have the platform {asked}{instead}"),
+                None,
+            ));
         }
     }
 

@@ -48,22 +48,21 @@ impl<'a> Planner<'a> {
         let names_of = |digest: &Digest| -> Vec<Reference> {
             let leading = leading.get(digest).into_iter().flatten();
             let all = leading.flat_map(|digest| names.get(digest).into_iter().flatten());
+            let all = all.filter(|name| !self.pending_names.contains(name));
             let shown = all.take(MAX_NAMES).map(|name| (name.full(), *name));
             let in_order: BTreeMap<String, &Reference> = shown.collect();
             in_order.into_values().cloned().collect()
         };
-        let is_docker_archive = self.graph.docker_archive.is_some();
         let changed = self.documents.iter().rev().filter_map(|input| {
             let before = &input.document.digest;
             let new = self.rewritten.documents.get(before)?;
-            let is_new = is_docker_archive && self.graph.synthesized.contains_key(before);
-            if is_new || self.graph.is_nested(before) {
+            if self.graph.is_created(before) {
                 return None;
             }
             Some(DigestChange {
                 is_index: input.document.shape == Shape::Index,
                 before: before.clone(),
-                after: new.digest.clone(),
+                after: new.known_digest(),
                 names: names_of(before),
                 platform: self
                     .platforms
@@ -79,8 +78,10 @@ impl<'a> Planner<'a> {
         let mut images: Vec<Image> = Vec::new();
         let mut by_digest: HashMap<Digest, usize> = HashMap::new();
         for (entry, described) in self.entries.iter().zip(&self.described) {
-            let names = entry.names.iter().cloned();
-            let (digest, len) = self.after(entry.digest);
+            let names = entry.names.iter();
+            let names = names.filter(|name| !self.pending_names.contains(name));
+            let names = names.cloned();
+            let (digest, len, is_pending) = self.after(entry.digest);
             let number = *by_digest.entry(digest.clone()).or_insert(images.len());
             if let Some(image) = images.get_mut(number) {
                 image.names.extend(names);
@@ -100,7 +101,7 @@ impl<'a> Planner<'a> {
             let platform = described.and_then(|image| self.platforms.get(image));
             images.push(Image {
                 names: names.collect(),
-                digest,
+                digest: (!is_pending).then_some(digest),
                 len,
                 media_type,
                 config_digest: facts.map(|facts| facts.config.clone()),
@@ -124,15 +125,16 @@ impl<'a> Planner<'a> {
         decision.and_then(|decision| decision.media_type).or(stated)
     }
 
-    /// The digest and length that a document has in the output.
-    fn after(&self, before: &Digest) -> (Digest, u64) {
+    /// The digest and length that a document has in the output, and whether these are not known yet.
+    fn after(&self, before: &Digest) -> (Digest, u64, bool) {
         match self.rewritten.documents.get(before) {
-            Some(new) => (new.digest.clone(), new.text.len() as u64),
+            Some(new) => (new.digest.clone(), new.text.len() as u64, new.is_pending),
             None => {
                 let blob = self.graph.inventory.blobs.get(before);
                 let document = self.graph.document(before);
                 let synthesized = document.map_or(0, |document| document.text.len() as u64);
-                (before.clone(), blob.map_or(synthesized, |blob| blob.len))
+                let len = blob.map_or(synthesized, |blob| blob.len);
+                (before.clone(), len, false)
             }
         }
     }
@@ -295,10 +297,10 @@ impl<'a> Planner<'a> {
     }
 
     fn is_kept(&self, digest: &Digest) -> bool {
+        let new = self.decisions.replaced.get(digest);
         !self.rewritten.documents.contains_key(digest)
             && !self.selection.left_out.contains(digest)
-            && (!self.decisions.replaced.contains_key(digest)
-                || self.decisions.still_used.contains(digest))
+            && (new.is_none_or(|new| new.is_pending) || self.decisions.still_used.contains(digest))
     }
 }
 
@@ -321,7 +323,7 @@ pub(crate) struct Contents<'a> {
     pub(crate) documents: KeptDocuments<'a>,
     pub(crate) rewritten: Rewritten<'a>,
     /// Layers that were recompressed.
-    pub(crate) layers: Vec<&'a NewLayer>,
+    pub(crate) layers: Vec<Cow<'a, NewLayer>>,
     pub(crate) docker_manifest: Option<Vec<u8>>,
     pub(crate) oci_layout: Vec<u8>,
 }

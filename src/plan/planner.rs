@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result, escape};
 use crate::graph::document::Document;
 use crate::graph::{Graph, ManifestFacts, ManifestRole};
-use crate::image::{Digest, Platform};
+use crate::image::{Digest, Platform, Reference};
 use crate::location::{Location, RootName};
 use crate::plan::blobs::Blobs;
 use crate::plan::decide::Decisions;
@@ -51,8 +51,13 @@ pub(crate) struct Planner<'a> {
     /// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` if none
     /// of the entry is complete.
     pub(crate) described: Vec<Option<&'a Digest>>,
+    /// Entries whose images have several platforms but not the requested one, with the platform that
+    /// `manifest.json` describes.
+    pub(crate) lacking_platform: Vec<(usize, Option<&'a Platform>)>,
     /// What documents became.
     pub(crate) rewritten: Rewritten<'a>,
+    /// Names of the output that contain a digest which is known only once layers have been recompressed.
+    pub(crate) pending_names: BTreeSet<Reference>,
 }
 
 /// A document of the input.
@@ -95,7 +100,9 @@ impl<'a> Planner<'a> {
             preserved: Preserved::default(),
             platforms: BTreeMap::new(),
             described: Vec::new(),
+            lacking_platform: Vec::new(),
             rewritten: Rewritten::default(),
+            pending_names: BTreeSet::new(),
         }
     }
 
@@ -145,11 +152,13 @@ impl<'a> Planner<'a> {
         let dropped = self.selection.dropped_blobs(self.graph);
         let (blobs, documents) = self.kept();
         let Blobs { kinds, proofs } = self.blobs();
+        let layers = self.decisions.replaced.into_values();
+        let done = layers.filter(|new| !new.is_pending);
         let contents = Contents {
             blobs,
             kinds,
             documents,
-            layers: self.decisions.replaced.into_values().collect(),
+            layers: done.collect(),
             rewritten: self.rewritten,
             docker_manifest,
             oci_layout,
@@ -194,10 +203,7 @@ impl<'a> Planner<'a> {
         for document in std::iter::once(&graph.root).chain(nested) {
             for pointer in &document.pointers {
                 let digest = &pointer.digest;
-                if graph.docker_archive.is_some()
-                    && graph.synthesized.contains_key(digest)
-                    && !graph.is_nested(digest)
-                {
+                if graph.is_created(digest) && !graph.is_nested(digest) {
                     let location = document.location_of(pointer);
                     let after = Some(digest.to_string());
                     let change = Rule::ManifestAdded.change(location, None, after);

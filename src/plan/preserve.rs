@@ -1,14 +1,18 @@
 //! Plans that give no document another digest: what the documents below `index.json` would need is
 //! reported instead.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::iter;
 
 use crate::error::{Code, Error, Hint, Result};
+use crate::graph::document::Document;
 use crate::image::Digest;
 use crate::image::media_type::{self, Family, Kind};
 use crate::location::Location;
 use crate::plan::planner::{InputDocument, Planner};
 use crate::plan::rules::{FindingRule, Rule};
+use crate::plan::selection::Unwrapped;
 use crate::plan::{Change, Finding, PlanOptions, Severity};
 
 /// The changes that are not made because they would give a document another digest.
@@ -44,41 +48,82 @@ pub(crate) fn check(options: &PlanOptions) -> Result<()> {
     .with_hint(Hint::AllowNewDigests))
 }
 
+/// The media type, if it is a known one.
+fn known(media_type: &str) -> Option<&'static str> {
+    match media_type::shared(Cow::Borrowed(media_type)) {
+        Cow::Borrowed(known) => Some(known),
+        Cow::Owned(_) => None,
+    }
+}
+
 impl<'a> Planner<'a> {
-    /// Takes back what was decided for a document below `index.json`, from this change on. Returns
-    /// whether digests are preserved.
+    /// Takes back what was decided for a document below `index.json`, from this change on, unless its digest is new
+    /// in any case. Returns whether its digest is preserved.
     pub(crate) fn preserve(&mut self, input: InputDocument<'a>, first_change: usize) -> bool {
-        if !self.options.preserve_digests {
+        let digest = &input.document.digest;
+        if !self.options.preserve_digests || self.graph.is_created(digest) {
             return false;
         }
         if self.changes.len() > first_change {
             let changes = self.changes.drain(first_change..);
             self.preserved.changes.extend(changes);
-            self.preserved.documents.insert(&input.document.digest);
+            self.preserved.documents.insert(digest);
         }
         true
     }
 
-    /// Takes back the new types of descriptors in `index.json` whose documents keep theirs. `first_change`
-    /// is the first of the root's changes.
-    pub(crate) fn preserve_root_types(&mut self, first_change: usize) {
+    /// Gives descriptors in documents that are written the types of what they point at if that keeps its own, instead
+    /// of new types. `first_change` is the first of the root's changes.
+    pub(crate) fn preserve_types(&mut self, first_change: usize) {
         let graph = self.graph;
-        let root = &graph.root;
+        let preserved = &self.preserved.documents;
+        let is_free = |document: &Document| {
+            let stated = document.media_type.as_deref();
+            !preserved.contains(&document.digest)
+                && stated.and_then(media_type::family) != Some(Family::Docker)
+        };
+        let documents = self.documents.iter().map(|input| input.document);
+        let written = documents.zip(&mut self.decisions.documents);
+        let written =
+            written.filter_map(|(document, decision)| Some((document, decision.as_mut()?)));
+        let root = (&graph.root, &mut self.decisions.root);
         let mut kept: HashSet<Location> = HashSet::new();
-        let decisions = self.decisions.root.pointers.iter_mut();
-        for (entry, decision) in root.pointers.iter().zip(decisions) {
-            let pointer = decision
-                .unwrapped
-                .map_or(entry, |unwrapped| unwrapped.pointer);
-            let is_document = matches!(pointer.kind, Kind::Index | Kind::Manifest);
-            let is_free = graph.document(&pointer.digest).is_some_and(|document| {
-                let stated = document.media_type.as_deref();
-                !self.preserved.documents.contains(&document.digest)
-                    && stated.and_then(media_type::family) != Some(Family::Docker)
-            });
-            if is_document && !is_free && decision.media_type.take().is_some() {
-                let document = decision.unwrapped.map_or(root, |unwrapped| unwrapped.index);
-                kept.insert(document.location_of(pointer));
+        let mut corrected = Vec::new();
+        for (document, of_document) in iter::once(root).chain(written) {
+            let decisions = of_document.pointers.iter_mut();
+            for (entry, decision) in document.pointers.iter().zip(decisions) {
+                let (document, pointer) = match decision.unwrapped {
+                    Some(Unwrapped { index, pointer }) => (index, pointer),
+                    None => (document, entry),
+                };
+                let rule = match pointer.kind {
+                    Kind::Index => Rule::IndexType,
+                    Kind::Manifest => Rule::ManifestType,
+                    _ => continue,
+                };
+                let child = graph.document(&pointer.digest);
+                let own = child.and_then(|child| known(child.media_type.as_deref()?));
+                let is_own = own.is_some() && decision.media_type == own;
+                if decision.is_dropped || is_own || child.is_some_and(is_free) {
+                    continue;
+                }
+                let location = document.location_of(pointer);
+                if decision.media_type.take().is_some() {
+                    kept.insert(location.clone());
+                }
+                // What it points at may call itself something else.
+                if let Some(own) = own.filter(|own| *own != pointer.media_type) {
+                    let severity = match media_type::family(own) {
+                        // podman and skopeo take Docker's manifest for an artifact if it is called OCI's.
+                        Some(Family::Docker) if rule == Rule::ManifestType => Severity::Breaks,
+                        _ => Severity::Warns,
+                    };
+                    decision.media_type = Some(own);
+                    of_document.severity = of_document.severity.max(Some(severity));
+                    let before = Some(pointer.media_type.clone());
+                    let change = rule.change_of(location, before, Some(Cow::Borrowed(own)));
+                    corrected.push(change.with_severity(severity));
+                }
             }
         }
         let changes = self.changes.split_off(first_change);
@@ -90,6 +135,7 @@ impl<'a> Planner<'a> {
             };
             changes.push(change);
         }
+        self.changes.extend(corrected);
     }
 
     /// One finding for each rule whose changes were not made.

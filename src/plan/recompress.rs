@@ -1,5 +1,7 @@
 //! Which layers are recompressed, and how that changes their descriptors.
 
+use std::borrow::Cow;
+
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::pointer::Pointer;
 use crate::graph::{ManifestFacts, ManifestRole};
@@ -7,8 +9,10 @@ use crate::image::media_type::{self, Kind};
 use crate::image::{Algorithm, Compression, Content, DiffId, Digest, StatedDiffId};
 use crate::inventory::DataLocation;
 use crate::location::{Location, Role};
+use crate::plan::decide::PointerDecision;
 use crate::plan::docker_type;
 use crate::plan::planner::{InputDocument, Planner};
+use crate::plan::preserve;
 use crate::plan::rules::Rule;
 use crate::plan::{Change, PlanOptions, Severity};
 
@@ -51,6 +55,9 @@ pub struct NewLayer {
     pub data: DataLocation,
     /// Whether the old ones were compressed twice, against the diff ID.
     pub(crate) was_compressed_twice: bool,
+    /// Whether the layer is still to be recompressed: the digest only stands for that of the new bytes, the length is
+    /// 0, and the place is that of the old bytes.
+    pub(crate) is_pending: bool,
 }
 
 impl NewLayer {
@@ -63,32 +70,54 @@ impl NewLayer {
             compression: work.to,
             data: work.data.clone(),
             was_compressed_twice: false,
+            is_pending: false,
+        }
+    }
+
+    /// A layer that is still to be recompressed. Two that will have the same bytes have the same digest.
+    fn pending(work: &Transcode) -> Self {
+        let digest = match work.to {
+            Compression::Uncompressed => work.diff_id.0.clone(),
+            to => {
+                let text = format!("{} of {}", to.short_name(), work.diff_id);
+                Digest::of(Algorithm::Sha256, text.as_bytes())
+            }
+        };
+        NewLayer {
+            digest,
+            len: 0,
+            is_pending: true,
+            ..Self::kept(work)
         }
     }
 }
 
 /// What becomes of one layer's descriptor.
-pub(crate) struct Recompressed<'a> {
-    pub(crate) media_type: &'static str,
-    pub(crate) transcode: Transcode,
-    /// Known once the work has been done.
-    pub(crate) new: Option<&'a NewLayer>,
+struct Recompressed<'a> {
+    media_type: &'static str,
+    transcode: Transcode,
+    /// What the work results in.
+    new: Cow<'a, NewLayer>,
     /// Whether an engine that the output is for cannot read the layer.
     is_avoided: bool,
 }
 
 impl Recompressed<'_> {
     /// The change that a report shows.
-    pub(crate) fn change(&self) -> Change {
+    fn change(&self) -> Change {
         let transcode = &self.transcode;
         let before = format!("{} {}", transcode.content.name(), transcode.digest);
         let name = transcode.to.short_name();
-        let after = match self.new {
-            Some(new) => format!("{name} {}", new.digest),
-            None => name.to_owned(),
+        let after = match self.new.is_pending {
+            true => name.to_owned(),
+            false => format!("{name} {}", self.new.digest),
         };
         let location = transcode.location.clone();
         let change = Rule::Recompressed.change(location, Some(before), Some(after));
+        let change = Change {
+            is_pending: self.new.is_pending,
+            ..change
+        };
         match self.is_avoided {
             true => change.with_severity(Severity::Breaks),
             false => change,
@@ -102,11 +131,66 @@ pub(crate) fn is_wanted(options: &PlanOptions) -> bool {
 }
 
 impl<'a> Planner<'a> {
+    /// Whether the pointer leads to a layer that is recompressed.
+    pub(crate) fn recompress(
+        &mut self,
+        input: InputDocument<'a>,
+        pointer: &'a Pointer,
+        decision: &mut PointerDecision<'a>,
+    ) -> Result<bool> {
+        let found = match self.recompressed(input, pointer) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(false),
+            Err(error) if error.code() == Code::InvalidDigest => {
+                self.keep_unsupported(&input.document.digest, error);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let new = &found.new;
+        if !new.is_pending && new.digest == pointer.digest {
+            return Ok(false);
+        }
+        let is_created = self.graph.is_created(&input.document.digest);
+        if self.options.preserve_digests && !is_created {
+            let location = found.transcode.location;
+            return Err(preserve::refused(location, "must be recompressed"));
+        }
+        self.changes.push(found.change());
+        decision.media_type = Some(found.media_type);
+        decision.layer = Some(found.new.clone());
+        if found.new.is_pending {
+            self.add_transcode(&pointer.digest, found.transcode)?;
+        }
+        self.decisions.replaced.insert(&pointer.digest, found.new);
+        Ok(true)
+    }
+
+    fn add_transcode(&mut self, layer: &'a Digest, transcode: Transcode) -> Result<()> {
+        let transcodes = &mut self.decisions.transcodes;
+        match transcodes.get(layer) {
+            Some(known) if known.diff_id != transcode.diff_id => Err(Error::new(
+                Code::DiffIdMismatch,
+                format!(
+                    "{} has a different diff ID than the same layer at {}",
+                    transcode.location, known.location
+                ),
+            )
+            .with_location(transcode.location)
+            .with_hint(Hint::BuildAgain)),
+            Some(_) => Ok(()),
+            None => {
+                transcodes.insert(layer, transcode);
+                Ok(())
+            }
+        }
+    }
+
     /// The work that a layer of an image needs; `None` if it stays unchanged.
     ///
     /// # Errors
     /// It is to have a type that Docker lacks; its diff ID cannot be verified.
-    pub(crate) fn recompressed(
+    fn recompressed(
         &self,
         input: InputDocument<'a>,
         pointer: &Pointer,
@@ -162,20 +246,22 @@ impl<'a> Planner<'a> {
             let error = docker_type::none(&location, to.name());
             return Err(error.with_hint(Hint::CompressForDocker));
         };
+        let transcode = Transcode {
+            digest: pointer.digest.clone(),
+            data: blob.data.clone(),
+            len: blob.len,
+            content: blob.content,
+            inside,
+            to,
+            diff_id: diff_id.clone(),
+            location,
+        };
+        let done = self.layers.get(&pointer.digest);
         Ok(Some(Recompressed {
             media_type,
-            new: self.layers.get(&pointer.digest),
+            new: done.map_or_else(|| Cow::Owned(NewLayer::pending(&transcode)), Cow::Borrowed),
             is_avoided: options.avoid.contains(&blob.content),
-            transcode: Transcode {
-                digest: pointer.digest.clone(),
-                data: blob.data.clone(),
-                len: blob.len,
-                content: blob.content,
-                inside,
-                to,
-                diff_id: diff_id.clone(),
-                location,
-            },
+            transcode,
         }))
     }
 }

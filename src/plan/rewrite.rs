@@ -1,6 +1,7 @@
 //! Old documents and decisions become new documents: children first, each old digest once.
 
 mod entry;
+mod layer;
 mod links;
 
 use std::cell::LazyCell;
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
-use crate::graph::pointer::{Pointer, belongs_to_one_form};
+use crate::graph::pointer::Pointer;
 use crate::image::{Algorithm, Digest, Reference};
 use crate::json::{
     Edit, Formatting, View, append_items, apply_edits, insert_members, remove_items,
@@ -20,7 +21,6 @@ use crate::json::{
 use crate::location::{DocumentPath, Role};
 use crate::plan::decide::{Annotations, DocumentDecision};
 use crate::plan::planner::Planner;
-use crate::plan::recompress::NewLayer;
 use crate::plan::rules::Rule;
 use crate::plan::{Change, Form, Severity};
 
@@ -40,6 +40,15 @@ pub(crate) struct NewDocument {
     pub(crate) text: String,
     /// How much the changes matter that gave it another digest.
     pub(crate) severity: Severity,
+    /// Whether it depends on layers that are still to be recompressed: the digest only stands for its own.
+    pub(crate) is_pending: bool,
+}
+
+impl NewDocument {
+    /// Its digest, unless that is not known yet.
+    pub(crate) fn known_digest(&self) -> Option<Digest> {
+        (!self.is_pending).then(|| self.digest.clone())
+    }
 }
 
 impl Planner<'_> {
@@ -59,11 +68,15 @@ impl Planner<'_> {
             let (document, Some(decision)) = (input.document, decision) else {
                 continue;
             };
-            let (rewritten, severity) = out.rewrite(document, decision);
-            let text = rewritten.as_deref().unwrap_or(&document.text);
+            let Edited {
+                text: edited,
+                severity,
+                is_pending,
+            } = out.rewrite(document, decision);
+            let text = edited.as_deref().unwrap_or(&document.text);
             check_len(&document.path, text)?;
             let changed = document.is_changed().then(|| document.text.clone());
-            let Some(mut text) = rewritten.or(changed) else {
+            let Some(mut text) = edited.or(changed) else {
                 continue;
             };
             let blobs = &self.graph.inventory.blobs;
@@ -78,6 +91,7 @@ impl Planner<'_> {
                 digest,
                 text,
                 severity,
+                is_pending,
             };
             out.documents.insert(&document.digest, new);
         }
@@ -98,8 +112,8 @@ impl Planner<'_> {
         };
         let root = &self.graph.root;
         out.held = out.held_names(root, &self.decisions.root);
-        let (text, _) = out.rewrite(root, &self.decisions.root);
-        let text = text.unwrap_or_else(|| root.text.clone());
+        let edited = out.rewrite(root, &self.decisions.root);
+        let text = edited.text.unwrap_or_else(|| root.text.clone());
         check_len(&root.path, &text)?;
         // `manifest.json` gets the same names.
         for entry in &mut self.entries {
@@ -108,6 +122,9 @@ impl Planner<'_> {
                 let new = out.current_name(&full, &full, entry.digest);
                 if let Some(new) = new.and_then(|new| Reference::parse(&new)) {
                     *name = new;
+                    if out.is_pending_name(&full) {
+                        self.pending_names.insert(name.clone());
+                    }
                 }
             }
         }
@@ -155,13 +172,19 @@ struct Output<'a, 'c> {
     changes: &'c mut Vec<Change>,
 }
 
+/// What became of the text of a document.
+struct Edited {
+    /// The new text; `None` if it stays the same.
+    text: Option<String>,
+    /// How much the changes matter.
+    severity: Severity,
+    /// Whether the text depends on layers that are still to be recompressed.
+    is_pending: bool,
+}
+
 impl Output<'_, '_> {
-    /// The new text of a document; `None` if it stays the same. Also how much its changes matter.
-    fn rewrite(
-        &mut self,
-        document: &Document,
-        decision: &DocumentDecision<'_>,
-    ) -> (Option<String>, Severity) {
+    /// Carries out the decision for a document.
+    fn rewrite(&mut self, document: &Document, decision: &DocumentDecision<'_>) -> Edited {
         let text = &document.text;
         let formatting = LazyCell::new(|| Formatting::of(text));
         let first_change = self.changes.len();
@@ -188,6 +211,7 @@ impl Output<'_, '_> {
             let root = View::of_checked(text);
             edits.extend(annotate(&formatting, root, &Annotations::new(), &untrue));
         }
+        let mut is_pending = false;
         let mut dropped: BTreeMap<Role, BTreeSet<usize>> = BTreeMap::new();
         for (pointer, decision) in document.pointers.iter().zip(&decision.pointers) {
             if decision.is_dropped {
@@ -202,8 +226,9 @@ impl Output<'_, '_> {
             if let Some(media_type) = decision.media_type {
                 edits.push(Edit::string(pointer.places.media_type.clone(), media_type));
             }
-            if let Some(new) = decision.layer {
-                follow_layer(text, pointer, new, &mut edits);
+            if let Some(new) = &decision.layer {
+                is_pending |= new.is_pending;
+                layer::follow_layer(text, pointer, new, &mut edits);
                 continue;
             }
             if decision.drops_platform {
@@ -248,13 +273,18 @@ impl Output<'_, '_> {
                 edits.push(append_items(&formatting, list, &copies));
             }
         }
-        let followed = self.changes[first_change..].iter();
-        let severity = followed.map(|change| change.severity).max();
+        let followed = &self.changes[first_change..];
+        let severity = followed.iter().map(|change| change.severity).max();
         let severity = severity
             .max(decision.severity)
             .unwrap_or(Severity::Cosmetic);
+        let is_pending = is_pending || followed.iter().any(|change| change.is_pending);
         if edits.is_empty() && !document.is_restored {
-            return (None, severity);
+            return Edited {
+                text: None,
+                severity,
+                is_pending,
+            };
         }
         if let Some(absent) = decision.absent_media_type {
             edits.push(media_type(absent));
@@ -262,8 +292,11 @@ impl Output<'_, '_> {
             let change = Rule::MediaTypeField.change(location, None, Some(absent.to_owned()));
             self.changes.push(change.with_severity(Severity::Cosmetic));
         }
-        let new = Some(apply_edits(text, edits)).filter(|new| new != text);
-        (new, severity)
+        Edited {
+            text: Some(apply_edits(text, edits)).filter(|new| new != text),
+            severity,
+            is_pending,
+        }
     }
 
     /// The descriptor of a rewritten document gets its new digest, size and embedded data. Returns whether the document
@@ -295,44 +328,10 @@ impl Output<'_, '_> {
         };
         let location = document.location_of(pointer);
         let change = rule.change(location, Some(before), Some(after));
-        self.changes.push(change.with_severity(new.severity));
+        let change = change.with_severity(new.severity);
+        self.changes.push(change.pending_if(new.is_pending));
         true
     }
-}
-
-/// The descriptor of a layer that was recompressed: what was true only of the old bytes is removed, such
-/// as the places where these can be fetched.
-fn follow_layer(text: &str, pointer: &Pointer, new: &NewLayer, edits: &mut Vec<Edit>) {
-    let places = &pointer.places;
-    edits.push(Edit::string(places.digest.clone(), &new.digest.to_string()));
-    edits.push(Edit {
-        range: places.size.clone(),
-        text: new.len.to_string(),
-    });
-    let descriptor = View::at(text, &places.descriptor);
-    let annotations = descriptor.get("annotations");
-    let members = annotations.and_then(View::members).unwrap_or_default();
-    let untrue: BTreeSet<&str> = members
-        .iter()
-        .filter(|member| is_untrue(&member.key, member.value, new))
-        .map(|member| member.key.as_ref())
-        .collect();
-    let is_emptied = !members.is_empty() && untrue.len() == members.len();
-    edits.extend(remove_members(descriptor, |key| {
-        matches!(key, "data" | "urls" | "platform") || (is_emptied && key == "annotations")
-    }));
-    if let Some(annotations) = annotations.filter(|_| !is_emptied) {
-        edits.extend(remove_members(annotations, |key| untrue.contains(key)));
-    }
-}
-
-/// Whether an annotation is wrong for the new bytes: it is about the old form, about a registry
-/// that has the old bytes, or about another tar than the one that was verified.
-fn is_untrue(key: &str, value: View<'_>, new: &NewLayer) -> bool {
-    belongs_to_one_form(key)
-        || key.starts_with("containerd.io/distribution.source.")
-        || (key == "containerd.io/uncompressed"
-            && value.string().as_deref() != Some(new.diff_id.to_string().as_str()))
 }
 
 /// Sets annotations: replaces the old value if there is one, otherwise adds after the others. Removes those

@@ -418,6 +418,7 @@ impl Rule {
             location: location.into(),
             before,
             after,
+            is_pending: false,
         }
     }
 }

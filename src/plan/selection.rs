@@ -161,9 +161,10 @@ impl<'a> Planner<'a> {
             owner.is_none_or(|owner| !self.selection.left_out.contains(owner))
         };
         let told = dropped.iter().filter(is_told);
+        let is_stated = |owner: &Digest| !graph.is_created(owner);
         let mut below = told
             .clone()
-            .filter(|pointer| pointer.listing.owner.is_some());
+            .filter(|pointer| pointer.listing.owner.is_some_and(is_stated));
         if let Some(pointer) = below.next()
             && options.preserve_digests
         {

@@ -1,11 +1,9 @@
 //! Names with a digest that is not the image's: a rewritten manifest has a new one.
 
-use std::collections::BTreeSet;
-
 use crate::error::escape;
 use crate::graph::Graph;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
-use crate::image::{Digest, Reference};
+use crate::image::Reference;
 use crate::location::{Location, RootName};
 use crate::plan::entries::NamedEntry;
 use crate::plan::findings::naming;
@@ -37,11 +35,11 @@ impl<'a> Planner<'a> {
         if !self.entries.iter().any(has_digest) {
             return;
         }
-        let changed = self.changed_documents();
+        let changed = &self.rewritten.documents;
         let is_single = self.has_single_image();
         let mut findings = Vec::new();
         for entry in &mut self.entries {
-            if changed.contains(entry.digest) {
+            if changed.contains_key(entry.digest) {
                 entry.stable_digest = None;
             }
             let names = std::mem::take(&mut entry.names);
@@ -67,25 +65,6 @@ impl<'a> Planner<'a> {
             }
         }
         self.name_findings.extend(findings);
-    }
-
-    /// The documents that get another digest, now or when layers have been recompressed.
-    fn changed_documents(&self) -> BTreeSet<&'a Digest> {
-        let mut changed: BTreeSet<&Digest> = self.rewritten.documents.keys().copied().collect();
-        let transcodes = &self.decisions.transcodes;
-        for input in self.documents.iter().filter(|_| !transcodes.is_empty()) {
-            let document = input.document;
-            let is_changed = document.pointers.iter().any(|pointer| {
-                let mut links = pointer.links.iter();
-                transcodes.contains_key(&pointer.digest)
-                    || changed.contains(&pointer.digest)
-                    || links.any(|link| changed.contains(&link.digest))
-            });
-            if is_changed {
-                changed.insert(&document.digest);
-            }
-        }
-        changed
     }
 }
 

@@ -63,6 +63,9 @@ pub struct Change {
     pub before: Option<Cow<'static, str>>,
     /// The value after, if there is one.
     pub after: Option<Cow<'static, str>>,
+    /// Whether the value after contains a digest that is known only once layers have been recompressed.
+    /// `after` is then the rest of it, if there is any.
+    pub is_pending: bool,
 }
 
 impl Change {
@@ -74,6 +77,15 @@ impl Change {
     /// The same with this severity.
     pub(crate) fn with_severity(self, severity: Severity) -> Self {
         Change { severity, ..self }
+    }
+
+    /// The same, without the new value if that is not known yet.
+    pub(crate) fn pending_if(mut self, is_pending: bool) -> Self {
+        if is_pending {
+            self.after = None;
+        }
+        self.is_pending = is_pending;
+        self
     }
 
     /// The same, requested by an option.
@@ -149,9 +161,9 @@ pub struct DigestChange {
     pub is_index: bool,
     /// The digest in the input.
     pub before: Digest,
-    /// The digest in the output.
-    pub after: Digest,
-    /// The names that lead to the document.
+    /// The digest in the output; `None` if it is known only once layers have been recompressed.
+    pub after: Option<Digest>,
+    /// The names that lead to the document, except those that contain a digest which is not known yet.
     pub names: Vec<Reference>,
     /// The platform, if one is stated.
     pub platform: Option<Platform>,
@@ -165,11 +177,13 @@ fn kind<S: Serializer>(is_index: &bool, serializer: S) -> Result<S::Ok, S::Error
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Image {
-    /// The names, of which the report shows the full form, such as `docker.io/library/app:latest`.
+    /// The names, of which the report shows the full form, such as `docker.io/library/app:latest`; without those
+    /// that contain a digest which is not known yet.
     pub names: Vec<Reference>,
-    /// Digest of the manifest, or of the index when there are several platforms.
-    pub digest: Digest,
-    /// Length of that document in bytes.
+    /// Digest of the manifest, or of the index when there are several platforms; `None` if it is known only once
+    /// layers have been recompressed.
+    pub digest: Option<Digest>,
+    /// Length of that document in bytes, if its digest is known.
     #[serde(skip)]
     pub len: u64,
     /// Media type of that document.

@@ -71,6 +71,9 @@ pub struct Change<'a> {
     pub before: Option<&'a str>,
     /// The value after, if there is one.
     pub after: Option<&'a str>,
+    /// Whether the value after contains a digest that is known only once layers have been recompressed.
+    #[serde(rename = "pending")]
+    pub is_pending: bool,
     /// Why.
     pub reason: &'static str,
 }
@@ -162,6 +165,7 @@ fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
         location: &change.location,
         before: change.before.as_deref(),
         after: change.after.as_deref(),
+        is_pending: change.is_pending,
         reason: wording.reason(change.rule),
     }
 }
@@ -219,6 +223,7 @@ mod tests {
     fn reports_follow_the_schema() {
         let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
         let (full, empty) = (samples::full(), samples::empty());
+        let pending = samples::pending();
         let cosmetic = plan::Summary {
             changes: vec![samples::cosmetic_change(Rule::ArchiveForm)],
             ..samples::empty()
@@ -234,6 +239,7 @@ mod tests {
                 "unchanged",
             ),
             (Report::dry_run("a.tar", &full), "would-fix"),
+            (Report::dry_run("a.tar", &pending), "would-fix"),
             (Report::dry_run("a.tar", &cosmetic), "unchanged"),
             (Report::strict_dry_run("a.tar", &cosmetic), "would-fix"),
             (Report::dry_run("a.tar", &empty), "unchanged"),
@@ -267,7 +273,7 @@ mod tests {
             ),
             (
                 &report["changes"][0],
-                "rule severity requested location before after reason",
+                "rule severity requested location before after pending reason",
             ),
             (
                 &report["findings"][0],
@@ -284,6 +290,20 @@ mod tests {
         ] {
             assert_eq!(keys(value), expected);
         }
+    }
+
+    #[test]
+    fn unknown_digests_are_null() {
+        let plan = samples::pending();
+        let report = serde_json::to_value(Report::dry_run("a.tar", &plan)).unwrap();
+        let (recompressed, descriptor) = (&report["changes"][0], &report["changes"][1]);
+        assert_eq!(recompressed["after"], "gzip");
+        assert_eq!(descriptor["after"], Value::Null);
+        for change in [recompressed, descriptor] {
+            assert_eq!(change["pending"], true);
+        }
+        assert_eq!(report["digests"][0]["after"], Value::Null);
+        assert_eq!(report["images"][0]["digest"], Value::Null);
     }
 
     #[test]

@@ -27,12 +27,18 @@ pub struct ImageMetadata<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub config_digest: Option<&'a Digest>,
-    /// The descriptor of the manifest or index.
-    #[serde(rename = "containerimage.descriptor")]
-    pub descriptor: Descriptor<'a>,
-    /// The digest of the manifest or index.
-    #[serde(rename = "containerimage.digest")]
-    pub digest: &'a Digest,
+    /// The descriptor of the manifest or index; `None` if its digest is not known yet.
+    #[serde(
+        rename = "containerimage.descriptor",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub descriptor: Option<Descriptor<'a>>,
+    /// The digest of the manifest or index; `None` if it is not known yet.
+    #[serde(
+        rename = "containerimage.digest",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub digest: Option<&'a Digest>,
     /// The names as Docker shows them, with commas between; `None` if there is none.
     #[serde(rename = "image.name", skip_serializing_if = "Option::is_none")]
     pub names: Option<String>,
@@ -67,12 +73,12 @@ impl<'a> From<&'a Image> for ImageMetadata<'a> {
         let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
         ImageMetadata {
             config_digest: image.config_digest.as_ref(),
-            descriptor: Descriptor {
+            descriptor: image.digest.as_ref().map(|digest| Descriptor {
                 media_type: image.media_type,
-                digest: &image.digest,
+                digest,
                 size: image.len,
-            },
-            digest: &image.digest,
+            }),
+            digest: image.digest.as_ref(),
             names: (!names.is_empty()).then(|| names.join(",")),
         }
     }

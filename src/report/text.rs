@@ -7,12 +7,15 @@ use anstyle::{AnsiColor, Style};
 
 use super::{Blobs, Report, Status, Wording};
 use crate::error::{Error, escape};
-use crate::image::{Platform, Reference};
-use crate::plan::rules::Rule;
+use crate::image::{Digest, Platform, Reference};
+use crate::plan::rules::{FindingRule, Rule};
 use crate::plan::{Change, DigestChange, Dropped, Finding, Severity, Summary};
 
 /// How many places of one kind of change a short report shows.
 const SHOWN: usize = 3;
+
+/// Stands for a new value that a dry run cannot know.
+const PENDING: &str = "known after recompression";
 
 /// How much a report shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,21 +77,38 @@ pub(super) fn count(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// How many kinds of changes a plan has, and whether they are needed.
+/// How many kinds of changes a plan has, whether they are needed, and how many are not made.
 pub(super) fn what_changes(status: Status, plan: &Summary) -> String {
     let rules: BTreeSet<Rule> = plan.changes.iter().map(|change| change.rule).collect();
     let kinds = rules.len() as u64;
-    match (status, kinds) {
-        (_, 0) => "nothing to fix".to_owned(),
+    // There is one finding for each rule.
+    let not_made = plan.findings.iter();
+    let not_made = not_made.filter(|finding| finding.rule == FindingRule::DigestsPreserved);
+    let is_right = not_made
+        .clone()
+        .all(|finding| finding.severity == Severity::Cosmetic);
+    let nothing = match is_right {
+        true => "nothing to fix",
+        false => "nothing to fix without new digests",
+    };
+    let made = match (status, kinds) {
+        (_, 0) => nothing.to_owned(),
         (Status::Unchanged, _) => {
             let optional = count(
                 kinds,
                 "kind of optional change",
                 "kinds of optional changes",
             );
-            format!("nothing to fix, {optional}")
+            format!("{nothing}, {optional}")
         }
         _ => count(kinds, "kind of change", "kinds of changes"),
+    };
+    match not_made.count() as u64 {
+        0 => made,
+        kinds => {
+            let kinds = count(kinds, "kind of change", "kinds of changes");
+            format!("{made}, {kinds} not made to preserve digests")
+        }
     }
 }
 
@@ -206,6 +226,9 @@ fn changes(
                 (_, Some(after)) if rule == Rule::BlobName => format!("→ {}", escape(after)),
                 (Some(before), Some(after)) => format!("{} → {}", escape(before), escape(after)),
                 (None, Some(after)) => format!("added {}", escape(after)),
+                (Some(before), None) if change.is_pending => {
+                    format!("{} → {PENDING}", escape(before))
+                }
                 (Some(before), None) => format!("removed {}", escape(before)),
                 (None, None) => continue,
             };
@@ -256,7 +279,9 @@ fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
         if !about.is_empty() {
             writeln!(out, "  {}", about.join(", "))?;
         }
-        writeln!(out, "    {} → {}", change.before, change.after)?;
+        let after = change.after.as_ref().map(Digest::to_string);
+        let after = after.as_deref().unwrap_or(PENDING);
+        writeln!(out, "    {} → {after}", change.before)?;
     }
     Ok(())
 }
@@ -376,6 +401,69 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
         let full = without_styles(out);
         assert_eq!(full.matches("  index.json\n").count(), 3, "{full}");
         assert!(!full.contains("cosmetic"), "{full}");
+    }
+
+    #[test]
+    fn unknown_digests_are_not_shown() {
+        let plan = samples::pending();
+        let shown = text(&Report::dry_run("app.tar", &plan));
+        let before = samples::digest("before");
+        for expected in [
+            "    zstd sha256:old → gzip\n".to_owned(),
+            format!("    {before} → known after recompression\n"),
+            format!(
+                "\nmanifest digests\n  app:latest, linux/amd64\n    {before} → known after recompression\n"
+            ),
+        ] {
+            assert!(shown.contains(&expected), "{expected}: {shown}");
+        }
+    }
+
+    #[test]
+    fn what_preserving_digests_prevents_is_said() {
+        let finding = |severity| Finding {
+            rule: FindingRule::DigestsPreserved,
+            severity,
+            location: None,
+            message: "not made".to_owned(),
+            hint: None,
+        };
+        let cosmetic = samples::cosmetic_change(Rule::ArchiveForm);
+        let needed = samples::layer_change(0);
+        let (made, not_made) = ("1 kind of change", "not made to preserve digests");
+        for (changes, severities, expected) in [
+            (
+                vec![],
+                vec![Severity::Breaks],
+                format!("nothing to fix without new digests, {made} {not_made}"),
+            ),
+            (
+                vec![],
+                vec![Severity::Cosmetic; 2],
+                format!("nothing to fix, 2 kinds of changes {not_made}"),
+            ),
+            (
+                vec![cosmetic],
+                vec![Severity::Cosmetic, Severity::Warns],
+                format!(
+                    "nothing to fix without new digests, 1 kind of optional change, 2 kinds of changes {not_made}"
+                ),
+            ),
+            (
+                vec![needed],
+                vec![Severity::Breaks],
+                format!("would be fixed, {made}, {made} {not_made}"),
+            ),
+        ] {
+            let plan = Summary {
+                changes,
+                findings: severities.into_iter().map(finding).collect(),
+                ..samples::empty()
+            };
+            let shown = text(&Report::dry_run("app.tar", &plan));
+            let headline = shown.lines().next().unwrap();
+            assert_eq!(headline, format!("app.tar: {expected}"));
+        }
     }
 
     #[test]

@@ -93,6 +93,8 @@ fn error_messages_match_the_golden_files() {
     let config = damaged.find(&["\"rootfs\""]);
     damaged.blobs.get_mut(&config).unwrap()[3] ^= 1;
     sandbox.put("damaged.tar", damaged.tar());
+    let platforms = fixture("buildkit-oci-multi-zstd-ocitrue.tar");
+    sandbox.put("platforms.tar", fs::read(platforms).unwrap());
     let mut text = String::new();
     for line in [
         "fix none.tar -o fixed.tar",
@@ -103,7 +105,7 @@ fn error_messages_match_the_golden_files() {
         "fix app.tar -o app.tar",
         "fix app.tar -o cut.tar",
         "fix app.tar -o none/fixed.tar",
-        "fix app.tar -o fixed.tar --docker-platform linux/arm64",
+        "fix platforms.tar -o fixed.tar --docker-platform linux/s390x",
         "fix app.tar",
     ] {
         let run = sandbox.ocify(&line.split_whitespace().collect::<Vec<_>>());

@@ -17,8 +17,8 @@ use crate::common::builder::{
 };
 use crate::common::evidence::attestation;
 use crate::common::faults::{faults, odd_layer};
-use crate::common::repository;
 use crate::common::runner::Sandbox;
+use crate::common::{fixture, repository};
 
 /// Stops the run before it starts.
 #[derive(Debug)]
@@ -285,7 +285,7 @@ fn leave_journal(sandbox: &Sandbox) {
 const RUNS: [(&str, Run, Code, &str); 24] = [
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
     ("no docker type", |s| with(s, Fix::new().media_types(MediaTypes::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),
-    ("platform", |s| with(s, Fix::new().docker_platform("linux/s390x".parse().unwrap())), Code::PlatformNotFound, "expected linux/s390x found linux/amd64"),
+    ("platform", |s| { fs::copy(fixture("buildkit-oci-multi-zstd-ocitrue.tar"), s.path("in.tar")).unwrap(); with(s, Fix::new().docker_platform("linux/s390x".parse().unwrap())) }, Code::PlatformNotFound, "expected linux/s390x found linux/amd64, linux/arm64"),
     ("image", |s| with(s, Fix::new().image(ImageChoice::Number(3))), Code::ImageNotFound, "expected number 3 found 1: one:1, 2: two:1"),
     ("renamed", |s| with(s, Fix::new().rename(name("three:1"), name("four:1"))), Code::ImageNotFound, "expected three:1 found one:1, two:1"),
     ("nothing", nothing, Code::NothingLeft, ""),

@@ -12,7 +12,7 @@ use crate::common::batch::{batch, put, put_fixture};
 use crate::common::builder::{
     DOCKER_CONFIG, DOCKER_GZIP, DOCKER_MANIFEST, DOCKER_ZSTD, IMAGE_NAME, Image, Layer, Layout,
     OCI_GZIP, OCI_MANIFEST, OCI_TAR, OCI_ZSTD, REF_NAME, annotated, docker_item, gzip, named,
-    right_image, right_layout,
+    right_image, right_layout, zstd,
 };
 use crate::common::piped::pipe;
 use crate::common::placed::REFUSED;
@@ -517,6 +517,61 @@ fn cosmetic_changes_take_one_line_unless_all_are_asked_for() {
         error.stderr.contains("--verbose supports only"),
         "{error:#?}"
     );
+}
+
+/// In the same form: archives that are compressed as a whole stay so, and directories stay directories.
+#[test]
+fn a_tree_that_was_fixed_passes() {
+    let sandbox = Sandbox::new();
+    let tar = |name: &str| fs::read(fixture(name)).unwrap();
+    let broken = tar("buildkit-docker-zstd-ocifalse.tar");
+    put(&sandbox, "in/plain.tar", &broken);
+    put(&sandbox, "in/plain", &broken);
+    put(&sandbox, "in/a.tar.gz", gzip(&broken));
+    put(&sandbox, "in/a.tgz", gzip(&tar("docker20-save.tar")));
+    put(&sandbox, "in/b.tar.zst", zstd(&broken));
+    put(&sandbox, "in/b.tzst", zstd(&tar("podman-multi.tar")));
+    put(&sandbox, "in/named-otherwise.tar", gzip(&broken));
+    put(&sandbox, "in/right.tar.gz", gzip(&right_layout().tar()));
+    put(&sandbox, "in/not-compressed.tar.gz", right_layout().tar());
+    for name in fixtures() {
+        if fixture(&name).is_dir() {
+            put_fixture(&sandbox, &format!("in/{name}"), &name);
+        }
+    }
+    let before = batch(&sandbox, &["in", "--dry-run"]);
+    before.exits(3);
+    let status = |name: &str| before.items[&format!("in/{name}")]["status"].clone();
+    for (name, expected) in [
+        ("a.tar.gz", "would-fix"),
+        ("named-otherwise.tar", "would-fix"),
+        ("right.tar.gz", "unchanged"),
+    ] {
+        assert_eq!(status(name), expected, "{name}");
+    }
+    let wet = batch(&sandbox, &["in", "-o", "out"]);
+    wet.exits(0);
+    assert_eq!(wet.count("total"), 14);
+    for more in [&[][..], &["-o", "other/"]] {
+        let dry = batch(
+            &sandbox,
+            &[&["out", "--dry-run", "--strict"], more].concat(),
+        );
+        dry.exits(0);
+        assert_eq!(dry.count("unchanged"), 14);
+    }
+    // The dry run reported what the run did, with and without an output directory.
+    let with_output = batch(&sandbox, &["in", "-o", "other/", "--dry-run"]);
+    for (input, item) in &wet.items {
+        for key in ["changes", "findings"] {
+            assert_eq!(before.items[input][key], item[key], "{input}");
+            assert_eq!(with_output.items[input][key], item[key], "{input}");
+        }
+    }
+    // Another form is another output.
+    batch(&sandbox, &["out", "--dry-run", "--layout"]).exits(3);
+    // In place, an archive that is compressed as a whole cannot be fixed.
+    batch(&sandbox, &["out", "--dry-run", "--in-place"]).exits(1);
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod directory_forms;
 mod docker_archives;
 mod docker_faults;
 mod docker_forms;
+mod docker_platform;
 mod docker_types;
 mod document_fields;
 mod documents;

@@ -9,7 +9,7 @@ use ocify::{
     Progress, Result, Source, SpoolReason, Stage, Strictness, Verify,
 };
 
-use crate::common::builder::gzip;
+use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_ZSTD, gzip, layer_tar};
 use crate::common::placed::docker_layout;
 use crate::common::runner::Sandbox;
 use crate::common::saved;
@@ -104,6 +104,31 @@ fn every_output_equals_that_of_the_command() {
     fast.run(input(&sandbox), Output::archive(at("patched.tar")))
         .unwrap();
     assert!(sandbox.read("place.tar") == sandbox.read("patched.tar"));
+}
+
+/// Only decompressing them shows which layers stay what they are. That is done once, even if the output then cannot be
+/// a copy with few changes.
+#[test]
+fn layers_are_examined_once() {
+    let inside = gzip(&layer_tar("a"));
+    let kept = Layer::new(OCI_GZIP, gzip(&inside), &inside);
+    let layers = vec![kept, Layer::zstd(OCI_ZSTD, "b")];
+    let layout = Layout::of(&Image::oci(layers), "docker.io/library/app:v1");
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", layout.tar());
+    let fix = Fix::new().compression(Compression::Gzip);
+    let mut outputs = Vec::new();
+    for (name, verify) in [("a.tar", Verify::Digests), ("b.tar", Verify::Documents)] {
+        let noted = Noted::default();
+        let output = Output::archive(sandbox.path(name));
+        let fix = fix.clone().verify(verify);
+        fix.run_observed(input(&sandbox), output, &noted).unwrap();
+        let stages = noted.stages.into_inner().unwrap();
+        let examined = stages.iter().filter(|stage| **stage == Stage::Verifying);
+        assert_eq!(examined.count(), 1, "{stages:?}");
+        outputs.push(sandbox.read(name));
+    }
+    assert!(outputs[0] == outputs[1]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::common::builder::{
-    DOCKER_GZIP, DOCKER_ZSTD, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR,
-    OCI_ZSTD, digest_of, index, named, on, right_image, right_layout,
+    DOCKER_GZIP, DOCKER_MANIFEST, DOCKER_ZSTD, Image, Layer, Layout, OCI_GZIP, OCI_INDEX,
+    OCI_MANIFEST, OCI_TAR, OCI_ZSTD, digest_of, index, named, on, right_image, right_layout,
 };
 use crate::common::checker::{check_kept, judge};
 use crate::common::contents::Contents;
@@ -15,6 +15,7 @@ use crate::common::evidence::attestation;
 use crate::common::piped::stream;
 use crate::common::placed::REFUSED;
 use crate::common::runner::Sandbox;
+use crate::common::saved::Saved;
 use crate::common::{fixture, fixtures};
 
 const NAME: &str = "docker.io/library/app:v1";
@@ -349,6 +350,206 @@ fn options_that_change_digests_are_refused() {
             report["images"][0]["digest"],
             digest_of(&image),
             "{options:?}"
+        );
+    }
+}
+
+/// Two platforms side by side, whose descriptors state something else than is there.
+fn flat(edit: impl Fn(&mut Value), of: impl Fn(&str) -> Image) -> Layout {
+    let mut layout = Layout::new();
+    let entries = ["amd64", "arm64"].map(|architecture| {
+        let mut entry = layout.image(&of(architecture));
+        edit(&mut entry);
+        named(on(entry, "linux", architecture), NAME)
+    });
+    layout.root(entries.to_vec());
+    layout
+}
+
+/// The only entry of `index.json` and what it lists must state the sizes and types of what is there.
+fn check_stated(contents: &Contents, about: &str) {
+    let mut open = vec![contents.json("index.json")];
+    let mut count = 0;
+    while let Some(document) = open.pop() {
+        for child in document["manifests"].as_array().into_iter().flatten() {
+            let bytes = contents.blob(&digest_of(child)).unwrap();
+            assert_eq!(child["size"], bytes.len(), "{about}: {child}");
+            let own: Value = serde_json::from_slice(bytes).unwrap();
+            assert_eq!(child["mediaType"], own["mediaType"], "{about}: {child}");
+            open.push(own);
+            count += 1;
+        }
+    }
+    assert!(count >= 2, "{about}: {count}");
+}
+
+#[test]
+fn documents_that_ocify_creates_state_what_is_there() {
+    let oci = |architecture: &str| {
+        let image = Image::oci(vec![Layer::gzip(OCI_GZIP, architecture)]);
+        image.architecture(architecture)
+    };
+    let docker = |architecture: &str| {
+        let image = Image::docker(vec![Layer::gzip(DOCKER_GZIP, architecture)]);
+        image.architecture(architecture)
+    };
+    // Its own type is OCI's, and it stays because of its layer.
+    let kept = |architecture: &str| {
+        let image = Image::oci(vec![Layer::gzip(DOCKER_GZIP, architecture)]);
+        image.architecture(architecture)
+    };
+    let size = |entry: &mut Value| entry["size"] = json!(7);
+    let called =
+        |media_type: &'static str| move |entry: &mut Value| entry["mediaType"] = json!(media_type);
+    for (name, layout, is_changed) in [
+        ("right", flat(|_| (), oci), false),
+        ("wrong sizes", flat(size, oci), true),
+        ("wrong sizes, docker's types", flat(size, docker), true),
+        ("called docker's", flat(called(DOCKER_MANIFEST), oci), true),
+        ("called oci's", flat(called(OCI_MANIFEST), docker), true),
+        (
+            "called docker's, kept",
+            flat(called(DOCKER_MANIFEST), kept),
+            true,
+        ),
+        ("docker's types", flat(|_| (), docker), false),
+    ] {
+        let bytes = layout.tar();
+        let before = Contents::from_tar(&bytes);
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", &bytes);
+        let places: [(&str, &[&str]); 4] = [
+            ("out.tar", &[]),
+            ("layout/", &[]),
+            ("clone.tar", &["--verify", "documents"]),
+            ("other.tar", &["--for", "podman"]),
+        ];
+        for (output, options) in places {
+            let about = format!("{name} {output}");
+            let options = [options, &[OPTION]].concat();
+            let report = sandbox.fix_with("in.tar", output, &options).exits(0).json();
+            let after = Contents::read(&sandbox.path(output));
+            check_stated(&after, &about);
+            for (digest, text) in documents(&before) {
+                assert_eq!(documents(&after).get(&digest), Some(&text), "{about}");
+            }
+            assert_eq!(report["digests"], json!([]), "{about}");
+            let changes = report["changes"].as_array().unwrap().iter();
+            let corrected = changes.filter(|change| {
+                let location = change["location"].as_str().unwrap();
+                location.starts_with("index.json, manifests[0], manifests[")
+            });
+            assert_eq!(
+                corrected.count(),
+                if is_changed { 2 } else { 0 },
+                "{about}: {report:#}"
+            );
+            // Nothing is left to do.
+            let again = sandbox.fix_with(output, "again.tar", &[OPTION, "--force"]);
+            assert_eq!(not_made(&again.json()), not_made(&report), "{about}");
+            let again = Contents::read(&sandbox.path("again.tar"));
+            assert_eq!(
+                again.json("index.json"),
+                after.json("index.json"),
+                "{about}"
+            );
+        }
+        // Without the nested index, index.json has the descriptors.
+        let options = [OPTION, "--image", "1", "--force"];
+        sandbox.put("one.tar", single(&layout));
+        sandbox.fix_with("one.tar", "out.tar", &options).exits(0);
+        let after = Contents::read(&sandbox.path("out.tar"));
+        let entry = &after.json("index.json")["manifests"][0];
+        let bytes = after.blob(&digest_of(entry)).unwrap();
+        let own: Value = serde_json::from_slice(bytes).unwrap();
+        assert_eq!(entry["size"], bytes.len(), "{name}");
+        assert_eq!(entry["mediaType"], own["mediaType"], "{name}");
+    }
+}
+
+/// The same with the first entry only.
+fn single(layout: &Layout) -> Vec<u8> {
+    let mut layout = layout.clone();
+    layout.edit_root(|root| root["manifests"].as_array_mut().unwrap().truncate(1));
+    layout.tar()
+}
+
+/// No tool has seen the digests of documents that ocify creates.
+#[test]
+fn new_digests_of_documents_that_ocify_creates_are_allowed() {
+    let image = Image::oci(vec![Layer::zstd(OCI_ZSTD, "a")]);
+    let mut saved = Saved::new();
+    saved.docker(&image, json!(["app:v1"]));
+    let sandbox = Sandbox::new();
+    sandbox.put("saved.tar", saved.tar());
+    let options = ["--for", "docker@20.10"];
+    sandbox.fix_with("saved.tar", "free.tar", &options).exits(0);
+    let with_option = [&options[..], &[OPTION]].concat();
+    let report = sandbox.fix_with("saved.tar", "out.tar", &with_option);
+    assert_eq!(report.exits(0).json()["digests"], json!([]));
+    assert!(sandbox.read("out.tar") == sandbox.read("free.tar"));
+
+    let mut layout = Layout::new();
+    let mut entries = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let image = Image::oci(vec![Layer::gzip(OCI_GZIP, architecture)]);
+        let image = layout.image(&image.architecture(architecture));
+        entries.push(attestation(&mut layout, &image));
+        entries.push(named(on(image, "linux", architecture), NAME));
+    }
+    layout.root(entries);
+    sandbox.put("flat.tar", layout.tar());
+    let options = ["--attestations", "drop", "--force"];
+    sandbox.fix_with("flat.tar", "free.tar", &options).exits(0);
+    let with_option = [&options[..], &[OPTION]].concat();
+    sandbox
+        .fix_with("flat.tar", "out.tar", &with_option)
+        .exits(0);
+    assert!(sandbox.read("out.tar") == sandbox.read("free.tar"));
+}
+
+#[test]
+fn a_dry_run_does_not_say_that_nothing_is_to_fix_if_something_is() {
+    let sandbox = Sandbox::new();
+    let image = |layer: Layer| Layout::of(&Image::docker(vec![layer]), NAME).tar();
+    sandbox.put("broken.tar", image(Layer::zstd(DOCKER_ZSTD, "a")));
+    sandbox.put("cosmetic.tar", image(Layer::gzip(DOCKER_GZIP, "a")));
+    sandbox.put("right.tar", right_layout().tar());
+    for (name, code, nothing, not_made) in [
+        (
+            "broken",
+            3,
+            "nothing to fix without new digests",
+            ", 3 kinds of changes not made to preserve digests",
+        ),
+        (
+            "cosmetic",
+            0,
+            "nothing to fix",
+            ", 3 kinds of changes not made to preserve digests",
+        ),
+        ("right", 0, "nothing to fix", ""),
+    ] {
+        let (input, output) = (format!("{name}.tar"), format!("{name}-out.tar"));
+        let first = sandbox
+            .ocify(&["fix", &input, "-o", &output, OPTION])
+            .exits(0);
+        let headline = first.stdout.lines().next().unwrap().to_owned();
+        assert!(headline.contains(not_made), "{headline}");
+        // What the option allows is done, so a gate with it is green. Without it, the gate is about the engines.
+        let again = sandbox
+            .ocify(&["fix", &output, "--dry-run", OPTION])
+            .exits(0);
+        let headline = again.stdout.lines().next().unwrap();
+        assert_eq!(headline, format!("{output}: {nothing}{not_made}"));
+        sandbox.ocify(&["fix", &output, "--dry-run"]).exits(code);
+        // A batch says the same.
+        let line = ["fix", &output, "right.tar", "--dry-run", OPTION];
+        let batch = sandbox.ocify(&line).exits(0).stdout;
+        let line = batch.lines().find(|line| line.contains(&output)).unwrap();
+        assert!(
+            line.contains(&format!("{output}: {nothing}{not_made}")),
+            "{batch}"
         );
     }
 }

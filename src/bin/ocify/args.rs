@@ -215,7 +215,8 @@ pub(crate) struct Fix {
     ///
     /// Docker before version 25 loads the image that manifest.json describes. By default, this is
     /// the one for this machine's architecture, if there is one. A platform is OS/ARCH[/VARIANT], such
-    /// as linux/arm64.
+    /// as linux/arm64. It is an error if there are images with several platforms and none of them has
+    /// this one.
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) docker_platform: Option<Platform>,
 

@@ -25,7 +25,11 @@ impl Output<'_, '_> {
             Some(pointer.digest.to_string()),
             after.map(str::to_owned),
         );
-        self.changes.push(change);
+        let inner = decision
+            .unwrapped
+            .map(|unwrapped| &unwrapped.pointer.digest);
+        let is_pending = inner.is_some_and(|digest| self.is_pending(digest));
+        self.changes.push(change.pending_if(is_pending));
         // What the index's own descriptor says stays, unless it is only about the index.
         let stated = serde_json::from_str(&document.text[pointer.places.descriptor.clone()]);
         let mut stated: Map<String, Value> = stated.unwrap_or_default();

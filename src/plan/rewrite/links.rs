@@ -46,8 +46,10 @@ impl Output<'_, '_> {
             };
             let location = document.location_of_annotation(pointer, link.annotation);
             let severity = self.severity(link);
+            let is_pending = after.is_some() && self.is_pending(&link.digest);
             let change = rule.change(location, Some(before), after);
-            self.changes.push(change.with_severity(severity));
+            let change = change.with_severity(severity);
+            self.changes.push(change.pending_if(is_pending));
         }
         untrue
     }
@@ -70,11 +72,24 @@ impl Output<'_, '_> {
             }
             let location = document.location_in(link.annotation);
             let before = Some(link.digest.to_string());
+            let is_pending = after.is_some() && self.is_pending(&link.digest);
             let change = Rule::AttestationLink.change(location, before, after);
-            let severity = self.severity(link);
-            self.changes.push(change.with_severity(severity));
+            let change = change.with_severity(self.severity(link));
+            self.changes.push(change.pending_if(is_pending));
         }
         untrue
+    }
+
+    /// Whether the new digest of a document is not known yet.
+    pub(super) fn is_pending(&self, before: &Digest) -> bool {
+        let new = self.documents.get(before);
+        new.is_some_and(|new| new.is_pending)
+    }
+
+    /// Whether a name is made of the digest of a document whose new one is not known yet.
+    pub(super) fn is_pending_name(&self, name: &str) -> bool {
+        let tag = DigestTag::of(name);
+        tag.is_some_and(|tag| self.is_pending(&tag.digest))
     }
 
     /// How much it matters that a link follows: as much as the changes of what it names.

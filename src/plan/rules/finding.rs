@@ -57,6 +57,14 @@ rules! {
         whose: "the tool that wrote the config",
         threads: [],
     };
+    OtherPlatform = {
+        name: "other-platform",
+        severity: Warns,
+        what: "An image with several platforms does not have the one that was requested for `manifest.json`.",
+        why: "other images have it, so `manifest.json` describes another platform of this one",
+        whose: "nobody's: the images have different platforms",
+        threads: [],
+    };
     UnnamedImage = {
         name: "unnamed-image",
         severity: Breaks,

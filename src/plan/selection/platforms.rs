@@ -50,21 +50,23 @@ impl<'a> Planner<'a> {
             None => Ok(others),
             Some((platform, _)) => {
                 let available = images.iter().filter_map(|image| platforms.get(image));
-                Err(not_found(platform, available.copied()))
+                let what = "no image in the archive";
+                Err(not_found(what, platform, available.copied()))
             }
         }
     }
 }
 
-/// The error for a platform that no image has.
+/// The error for a platform that none of these images has; `what` says of which.
 pub(in crate::plan) fn not_found<'p>(
+    what: &str,
     platform: &Platform,
     available: impl Iterator<Item = &'p Platform>,
 ) -> Error {
     let available: BTreeSet<String> = available.map(Platform::specifier).collect();
     let available: Vec<_> = available.into_iter().collect();
     let platform = platform.specifier();
-    let message = format!("no image in the archive has the platform {platform}");
+    let message = format!("{what} has the platform {platform}");
     let error = match available.is_empty() {
         true => Error::new(Code::PlatformNotFound, message),
         false => {

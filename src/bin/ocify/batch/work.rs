@@ -161,12 +161,10 @@ impl<'a> Worker<'a> {
             let place = (task.path.clone(), 0);
             return Ok(Ended::Done(Box::new(fixed.into()), Some(place)));
         }
-        // What would be written depends on where it would go.
-        let kind = self.output_kind(is_layout);
-        let form = match self.args.output() {
-            Some(output) => kind.output(&output.join(&task.output)).form(),
-            None if self.args.in_place => Form::Patch,
-            None => kind.form(),
+        // What would be written depends on its name, which is the same in every output directory.
+        let form = match self.args.in_place {
+            true => Form::Patch,
+            false => self.output_kind(is_layout).output(&task.output).form(),
         };
         let preview = self.fix.plan_only_observed(input, form, &watcher)?;
         Ok(Ended::Done(Box::new(preview.into()), None))

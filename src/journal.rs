@@ -81,8 +81,9 @@ pub fn recover_locked(path: &Path) -> Result<(Recovery, Lock)> {
 /// contents. If it is interrupted, the same is true after [`recover`].
 ///
 /// The caller holds the exclusive lock. `writes` are sorted and do not overlap. If the file becomes shorter,
-/// the bytes cut off after the last write must be zeros, because the journal does not contain them. `read` is
-/// what the file was when the writes were computed from it.
+/// the bytes cut off after the last write must be zeros, because the journal does not contain them. No write
+/// ends after both the old and the new end of the file. `read` is what the file was when the writes were computed
+/// from it.
 ///
 /// # Errors
 /// The journal or the file cannot be written, or another program changed or replaced the file.

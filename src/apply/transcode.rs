@@ -78,14 +78,13 @@ pub(super) fn transcode(
     };
     let layer = compressed(work, inside, options);
     if threads > 1 {
-        let start = (&*output).stream_position().map_err(in_directory)?;
+        let mut file = output;
+        let start = file.stream_position().map_err(in_directory)?;
         if let Some(done) = side_by_side(work, layer, blob()?, encoder(threads)?, options) {
             return done;
         }
         // Nothing was read yet, but an encoder may write when it is dropped.
-        (&*output)
-            .seek(SeekFrom::Start(start))
-            .map_err(in_directory)?;
+        file.seek(SeekFrom::Start(start)).map_err(in_directory)?;
     }
     let encoder = encoder(1)?;
     let blocks = encoder.blocks();

@@ -25,7 +25,8 @@ impl Write {
 
 /// Overwrites parts of the file and sets its length: writes the journal, names it, writes the data, removes the
 /// journal, and syncs each step before the next begins. `writes` are sorted and do not overlap. Only zeros
-/// may be cut off after the last write, because growing the file restores them. `read` is what the file was
+/// may be cut off after the last write, because growing the file restores them, and no write ends after both the
+/// old and the new end, by which recovery knows the file. `read` is what the file was
 /// when the writes were computed from it.
 pub(super) fn rewrite(
     disk: &mut impl Disk,
@@ -172,7 +173,9 @@ pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
     if !may_be_of(&header, disk)? || !is_there(&witnesses, disk)? {
         return Err(foreign(disk, &header)?);
     }
-    stored::restore(disk, len)?;
+    if !stored::restore(disk, len)? {
+        return broken(disk, Found::Damaged);
+    }
     finish_undo(disk, header.old_len)?;
     Ok(Recovery::Restored)
 }

@@ -108,16 +108,18 @@ pub(super) fn verify(disk: &mut impl Disk, len: u64) -> Result<Option<Witnesses>
     Ok(is_complete.then_some(Witnesses { parts, hash }))
 }
 
-/// Writes the old bytes of all ranges of a journal that was verified.
+/// Writes the old bytes of all ranges of a journal that was verified. False if it is another one than was verified.
 ///
 /// # Errors
 /// The journal cannot be read, or the file cannot be written.
-pub(super) fn restore<D: Disk>(disk: &mut D, len: u64) -> Result<()> {
+pub(super) fn restore<D: Disk>(disk: &mut D, len: u64) -> Result<bool> {
     let mut stored = Stored::new(disk, len);
-    if let Found::Header(header) = stored.header()? {
-        stored.ranges(&header, |disk: &mut D, bytes, at| disk.write_at(bytes, at))?;
+    match stored.header()? {
+        Found::Header(header) => {
+            stored.ranges(&header, |disk: &mut D, bytes, at| disk.write_at(bytes, at))
+        }
+        _ => Ok(false),
     }
-    Ok(())
 }
 
 /// A journal that is being read.

@@ -226,6 +226,14 @@ fn a_damaged_journal_is_kept_beside_earlier_ones() {
     }
 }
 
+/// The time that this thread has used, in ticks of 10 ms.
+fn processor_time() -> u64 {
+    let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let times = fields.split_whitespace().skip(11).take(2);
+    times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
 /// A sparse file of the longest journal is refused at once, whatever is in it.
 #[test]
 fn a_long_hostile_journal_costs_nothing() {
@@ -241,12 +249,12 @@ fn a_long_hostile_journal_costs_nothing() {
         fs::write(real.journal(), beginning).unwrap();
         let journal = File::options().write(true).open(real.journal()).unwrap();
         journal.set_len(1 << 30).unwrap();
-        let started = std::time::Instant::now();
+        let before = processor_time();
         match recover(&real.path()) {
             Ok(recovery) => assert_eq!(recovery, Recovery::Removed),
             Err(error) => assert_eq!(error.code(), Code::DamagedJournal, "{error}"),
         }
-        assert!(started.elapsed() < Duration::from_millis(500));
+        assert!(processor_time() - before < 15, "{beginning:?}");
         assert_eq!(fs::read(real.path()).unwrap(), case.old);
         journal.set_len((1 << 30) + 1).unwrap();
         for name in real.names() {

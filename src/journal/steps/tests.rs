@@ -73,7 +73,9 @@ impl Case {
         // Only zeros are cut off.
         let least = old_len.max(at.min(old_len + zeros));
         let len = least.max(at) + below(2) * below(1000);
-        let len = if below(3) == 0 { least } else { len };
+        // No write ends after both the old and the new end.
+        let is_cut = below(3) == 0 && at <= old_len + zeros;
+        let len = if is_cut { least } else { len };
         Self::of(&format!("seed {seed}"), old_len, zeros, &ranges, len)
     }
 

@@ -62,6 +62,8 @@ pub struct Document {
     /// Known keys that had another spelling in the text that the digest is of, and have the usual one in `text`.
     pub respelled: Vec<Respelled>,
     pub(crate) media_type_place: Option<Range<usize>>,
+    /// `schemaVersion`, if it is a number that is not negative.
+    pub(crate) schema_version: Option<u64>,
 }
 
 impl Document {
@@ -172,6 +174,7 @@ impl Document {
             lacks_list,
             respelled,
             media_type_place,
+            schema_version: find(&members, "schemaVersion").and_then(View::size),
             text,
         })
     }

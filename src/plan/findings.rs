@@ -42,6 +42,7 @@ impl Planner<'_> {
         self.missing(&mut findings);
         self.about_layers(&documents, &mut findings);
         unknown_types(&documents, &mut findings);
+        schema_versions(&documents, &mut findings);
         self.unverified(&documents, &mut findings);
         for InputDocument { document, facts } in &documents {
             config_keys(document, *facts, &mut findings);
@@ -253,6 +254,21 @@ fn unknown_types(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
         );
         findings.push(FindingRule::UnknownMediaType.finding(Some(location), message, None));
     }
+}
+
+/// Documents without the only schema version that there is.
+fn schema_versions(documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
+    let is_other = |input: &&InputDocument<'_>| input.document.schema_version != Some(2);
+    let mut others = documents.iter().filter(is_other);
+    let Some(InputDocument { document, .. }) = others.next() else {
+        return;
+    };
+    let message = format!(
+        "schemaVersion is not 2{}, and registries refuse such a document",
+        times(1 + others.count())
+    );
+    let location = Some(Location::from(&document.path));
+    findings.push(FindingRule::SchemaVersion.finding(location, message, None));
 }
 
 fn times(count: usize) -> String {

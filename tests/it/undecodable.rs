@@ -1,7 +1,7 @@
 //! A document with a value that engines cannot decode, since Go's decoder expects another type, is refused or reported as something that breaks. It is
 //! never right.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 
 use ocify::{Fix, Input, Output, Severity};
@@ -273,6 +273,33 @@ fn what_only_some_engines_decode_is_reported() {
 }
 
 #[test]
+fn another_schema_version_is_reported() {
+    for (part, at) in [
+        (Part::Index, "index.json"),
+        (Part::Nested, "index.json, manifests[0]"),
+        (Part::Manifest, "index.json, manifests[0], manifests[0]"),
+    ] {
+        for value in [json!(1), json!(-2), json!(0), Value::Null] {
+            let found = written(&one(part, "schemaVersion", value.clone()).tar(), &[]);
+            assert_eq!(found.findings(), ["schema-version"], "{at} {value}");
+            let finding = found.finding("schema-version");
+            assert_eq!(finding["location"], at, "{value}");
+            assert_eq!(finding["severity"], "warns");
+            let message = "schemaVersion is not 2, and registries refuse such a document";
+            assert_eq!(finding["message"], message);
+        }
+    }
+    let path = path("schemaVersion");
+    let layout = build(&[Part::Nested, Part::Manifest].map(|part| (part, path.clone(), json!(1))));
+    let found = written(&layout.tar(), &[]);
+    let message = found.finding("schema-version")["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("schemaVersion is not 2 (2 times),"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_layout_version_that_is_not_a_string_is_replaced() {
     for value in [json!(1), json!(null), json!(["1.0.0"])] {
         let found = written(&one(Part::Layout, "imageLayoutVersion", value).tar(), &[]);
@@ -509,7 +536,7 @@ fn compare(cases: Vec<(String, Layout)>) {
     let mut names = Vec::new();
     let mut texts = Vec::new();
     // Most archives share most documents.
-    let mut known: BTreeMap<(&str, Vec<u8>), ()> = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for (name, layout) in &cases {
         match verdict(&sandbox, layout) {
             Verdict::Refused => refused += 1,
@@ -517,7 +544,7 @@ fn compare(cases: Vec<(String, Layout)>) {
             Verdict::Right(documents) => {
                 right += 1;
                 for document in documents {
-                    if known.insert(document.clone(), ()).is_none() {
+                    if known.insert(document.clone()) {
                         names.push(name);
                         texts.push(document);
                     }

@@ -49,6 +49,14 @@ rules! {
         whose: "the tool that wrote the config",
         threads: [],
     };
+    SchemaVersion = {
+        name: "schema-version",
+        severity: Warns,
+        what: "An index or a manifest does not state schema version 2.",
+        why: "the specification requires it, and registries refuse the document; engines ignore the field",
+        whose: "the tool that wrote the document",
+        threads: [],
+    };
     UndecodableConfig = {
         name: "undecodable-config",
         severity: Breaks,

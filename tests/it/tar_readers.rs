@@ -13,8 +13,11 @@ use ocify::{
 
 use crate::common::archive::Entry;
 use crate::common::builder::right_layout;
+use crate::common::checker::check_output;
+use crate::common::piped::stream;
 use crate::common::random::Random;
 use crate::common::readers::{Listing, Reader, View, cleaned, is_large, random_cases};
+use crate::common::runner::Sandbox;
 use crate::common::sha256;
 use mutations::{Archive, all, random};
 
@@ -308,6 +311,124 @@ fn random_changes_of_headers_are_read_as_other_readers_do_or_refused() {
         counts.compare(&batch, &readers);
     }
     counts.check("random changes", 30);
+}
+
+/// Every output that is new is without it, and readers agree on that one.
+#[test]
+fn what_engines_misread_is_in_no_new_output() {
+    let seed = seed();
+    let last = seed.len() - 1;
+    let cases = [
+        ("type: 7 with data", last),
+        ("type: Q with data", last),
+        ("name: slash at the end", last - 1),
+        ("number: mode, letters", 2),
+        ("number: gid, digit 8", last - 4),
+        ("number: devminor, plus sign", 1),
+        ("before: x with \"{mtime=today}\"", 2),
+        ("end: one block and a part", 0),
+    ];
+    for (name, target) in cases {
+        let all = all();
+        let mutation = all.iter().find(|mutation| mutation.name == name);
+        let mut archive = seed.clone();
+        mutation
+            .unwrap_or_else(|| panic!("no {name}"))
+            .apply(&mut archive, target);
+        if name.starts_with("name:") {
+            // A file without bytes, whose name was a directory's.
+            let flag = all
+                .iter()
+                .find(|mutation| mutation.name == "type: 0 with no data");
+            flag.unwrap().apply(&mut archive, target);
+        }
+        let bytes = archive.bytes();
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", &bytes);
+        let report = sandbox
+            .ocify(&["fix", "in.tar", "--dry-run", "--format", "json"])
+            .exits(3)
+            .json();
+        let changes = report["changes"].as_array().unwrap();
+        let form = changes
+            .iter()
+            .find(|change| change["rule"] == "archive-form")
+            .unwrap();
+        assert_eq!(form["severity"], "breaks", "{name}");
+        for options in [
+            &["-o", "out.tar"][..],
+            &["-o", "out", "--layout"],
+            &["-o", "copy.tar", "--verify", "documents"],
+        ] {
+            let line = [&["fix", "in.tar"], options].concat();
+            sandbox.ocify(&line).exits(0);
+            check_output(&sandbox.path(options[1]));
+        }
+        let piped = stream(&bytes, &[]).exits(0);
+        piped.judged();
+        sandbox.put("piped.tar", &piped.out);
+        for output in ["out.tar", "copy.tar", "piped.tar"] {
+            let line = ["fix", output, "--dry-run", "--format", "json"];
+            let again = sandbox.ocify(&line).exits(0).json();
+            // A stream keeps the order of blobs.
+            assert!(
+                again["severity"] != "breaks" && again["severity"] != "warns",
+                "{name} {output}"
+            );
+            let view = by_ocify(&sandbox.path(output)).unwrap();
+            assert!(
+                view.keys().all(|name| !name.starts_with(b"extra")),
+                "{name} {output}"
+            );
+        }
+        let line = ["fix", "--in-place", "in.tar", "--format", "json"];
+        let error = sandbox.ocify(&line).exits(1).json();
+        assert_eq!(error["error"]["code"], "in-place-refused", "{name}");
+        assert!(sandbox.read("in.tar") == bytes, "{name}");
+    }
+}
+
+/// As a file, as a stream and in place.
+#[test]
+fn what_readers_read_differently_is_refused_everywhere() {
+    let seed = seed();
+    let index = targets(&seed)[1];
+    for name in [
+        "magic: ustar, prefix of 155 bytes, star",
+        "magic: GNU, prefix a",
+        "magic: V7, prefix a",
+        "number: size, leading NUL",
+        "number: uid, binary with more bits",
+        "checksum: binary",
+        "before: L, empty",
+        "before: K, NUL",
+        "before: X with \"{path=other}\"",
+        "before: x with \"{GNU.sparse.realsize=5}\"",
+        "type: 7 with data",
+    ] {
+        let all = all();
+        let mutation = all.iter().find(|mutation| mutation.name == name);
+        let mut archive = seed.clone();
+        mutation
+            .unwrap_or_else(|| panic!("no {name}"))
+            .apply(&mut archive, index);
+        let bytes = archive.bytes();
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", &bytes);
+        for options in [
+            &["-o", "out.tar"][..],
+            &["-o", "out", "--layout"],
+            &["--in-place"],
+            &["--dry-run"],
+            &["--lenient", "--dry-run"],
+        ] {
+            let line = [&["fix", "in.tar"], options].concat();
+            sandbox.ocify(&line).exits(1);
+        }
+        stream(&bytes, &[]).exits(1);
+        assert_eq!(sandbox.names(), ["in.tar"], "{name}");
+        assert!(sandbox.read("in.tar") == bytes, "{name}");
+    }
 }
 
 #[test]

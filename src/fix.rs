@@ -33,6 +33,7 @@ pub struct Fix {
     jobs: Option<NonZeroUsize>,
     host_architecture: Option<String>,
     keeps_unfinished: bool,
+    follows_links: bool,
 }
 
 /// An output that was written.
@@ -113,6 +114,14 @@ impl Fix {
         observer: &dyn Observer,
     ) -> Result<Preview> {
         Run::new(self, observer).preview(input, form)
+    }
+
+    /// Whether symbolic links in a layout are followed wherever they lead. By default, a link that leads out of the
+    /// layout is refused, because the one who wrote the layout could make the output contain any file.
+    #[must_use]
+    pub fn follow_links(mut self, follow: bool) -> Self {
+        self.follows_links = follow;
+        self
     }
 
     /// The platform that `manifest.json` describes, if an image has several. By default it is Linux on

@@ -7,6 +7,7 @@ mod form;
 mod identify;
 mod inside;
 mod layout;
+mod open;
 mod other_format;
 mod outer;
 mod reader;
@@ -15,25 +16,28 @@ mod stream;
 mod text_copy;
 
 pub use identify::{
-    InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
+    InputKind, holds_image_entry, identify_file, is_image_layout, is_image_layout_at,
+    may_be_image_layout,
 };
 pub use spool::SpoolOptions;
 pub(crate) use stream::{BlobSink, KeptFile, Obstacle, PassingBlob, Stream};
 
 pub(crate) use extents::holes;
 use inside::{Inside, PREFIXES, inside};
+use open::not_opened;
 pub(crate) use reader::{
     BlobAt, BlobName, BlobReader, Piece, archive_ended, read_full, uninterrupted,
 };
 
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::OFlags;
 
+use crate::beneath::{Directory, FileStat, HeldPath, Links};
 use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, Strictness};
@@ -53,6 +57,12 @@ pub struct Source {
     path: PathBuf,
     file: Arc<File>,
     metadata: Metadata,
+    /// The path in a directory that is held open, if it was opened by that.
+    place: Option<HeldPath>,
+    /// The same directory as `file`, if it is one.
+    directory: Option<Directory>,
+    /// What is done about links in a layout.
+    links: Links,
     /// The first bytes of an archive, once one of them was needed.
     start: OnceLock<Vec<u8>>,
     /// What the archive was compressed with as a whole.
@@ -76,15 +86,7 @@ impl Source {
             metadata = fs::metadata(path).context("open", path)?;
         }
         if !metadata.is_file() && !metadata.is_dir() {
-            return Err(Error::new(
-                Code::NotAnImage,
-                format!("{} is neither a file nor a directory", show_path(path)),
-            )
-            .with_path(path)
-            .with_hint(match metadata.file_type().is_fifo() {
-                true => Hint::ReadAsStream,
-                false => Hint::GiveFile,
-            }));
+            return Err(not_opened(path, metadata.file_type().is_fifo()));
         }
         // Opening must not block either if a FIFO replaced the file since then.
         let file = File::options()
@@ -118,10 +120,15 @@ impl Source {
     /// # Errors
     /// Its metadata cannot be read.
     pub fn of(file: File, path: &Path) -> Result<Source> {
+        let metadata = file.metadata().context("read", path)?;
+        let file = Arc::new(file);
         Ok(Source {
             path: path.to_owned(),
-            metadata: file.metadata().context("read", path)?,
-            file: Arc::new(file),
+            directory: (metadata.is_dir()).then(|| Directory::of(Arc::clone(&file), path)),
+            metadata,
+            file,
+            place: None,
+            links: Links::Refuse,
             start: OnceLock::new(),
             outer: None,
             compressed: None,
@@ -187,9 +194,8 @@ impl Source {
         match data {
             DataLocation::Offset(offset) => Ok((Arc::clone(&self.file), *offset)),
             DataLocation::File(name) => {
-                let file =
-                    layout::open_beneath(&self.file, name).context("open", self.path.join(name))?;
-                Ok((Arc::new(file), 0))
+                let file = self.open_file(name);
+                Ok((Arc::new(file.context("open", self.path.join(name))?), 0))
             }
             DataLocation::Spooled { file, offset } => match self.spooled.get(*file) {
                 Some(file) => Ok((Arc::clone(file), *offset)),
@@ -199,15 +205,23 @@ impl Source {
         }
     }
 
+    /// Opens a file of a layout.
+    fn open_file(&self, name: &str) -> io::Result<File> {
+        match &self.directory {
+            Some(directory) => directory.read(Path::new(name), self.links),
+            None => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
     /// Adds a temporary file that contains blobs, and returns its number.
     pub(crate) fn add_spooled(&mut self, file: Arc<File>) -> usize {
         self.spooled.push(file);
         self.spooled.len() - 1
     }
 
-    /// Whether `other` is the file or directory that was opened.
-    pub(crate) fn is_same_file(&self, other: &Metadata) -> bool {
-        (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())
+    /// What distinguishes the file or directory that was opened from all others.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        FileStat::from(&self.metadata).identity()
     }
 
     /// Releases the lock of the file now. Closing the file releases it only once every process that was
@@ -407,12 +421,11 @@ pub(crate) fn scan_with(
     strictness: Strictness,
     workers: Workers<'_>,
 ) -> Result<Inventory> {
-    let mut inventory = if source.is_directory() {
-        layout::scan(source)?
-    } else {
-        archive::scan(source, strictness, workers).map_err(|error| {
+    let mut inventory = match &source.directory {
+        Some(directory) => layout::scan(source, directory)?,
+        None => archive::scan(source, strictness, workers).map_err(|error| {
             other_format::explain(error, &source.path, &source.file, source.outer)
-        })?
+        })?,
     };
     inventory.outer_compression = source.outer;
     inventory.has_original = source.original().is_some();

@@ -91,6 +91,7 @@
 //! ```
 
 mod apply;
+mod beneath;
 mod codec;
 mod engines;
 mod error;
@@ -117,6 +118,7 @@ pub use journal::{Recovery, recover};
 
 // Inputs and outputs.
 pub use apply::Output;
+pub use beneath::Directory;
 pub use operation::Input;
 pub use plan::Form;
 
@@ -180,10 +182,12 @@ pub use error::{Class, Code, Error, Hint, Lenient, Pipeline, Place as ErrorPlace
 /// What only the command uses. It changes without notice.
 #[doc(hidden)]
 pub mod command {
+    pub use crate::beneath::{FileStat, HeldPath, InputPath, Links};
     pub use crate::error::{IoContext, escape, shell_word, show_path};
     pub use crate::image::ArchiveSuffix;
     pub use crate::input::{
-        InputKind, holds_image_entry, identify_file, is_image_layout, may_be_image_layout,
+        InputKind, holds_image_entry, identify_file, is_image_layout, is_image_layout_at,
+        may_be_image_layout,
     };
     pub use crate::journal::{Lock, is_journal, recover_locked};
     pub use crate::report::{batch, json, metadata, text};

@@ -34,7 +34,7 @@ pub(super) fn write(
     let kept: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
     // A small output fails just as early while it is written.
     if places.len >= RESERVED {
-        space::check(target.parent(), places.len.saturating_sub(kept))?;
+        space::check_for(target, places.len.saturating_sub(kept))?;
     }
     let output = create(target)?;
     let reserved = match holes.as_slice() {
@@ -119,7 +119,8 @@ fn reserve_around(file: &File, len: u64, holes: &[Range<u64>]) -> io::Result<()>
 
 /// An empty file for an archive.
 pub(super) fn create(target: &Target) -> Result<StagedFile> {
-    StagedFile::create(target.path()).context("create", target.path())
+    let staged = target.place().and_then(StagedFile::create_held);
+    staged.context("create", target.path())
 }
 
 /// Renames a complete archive into place, unless the caller objects.

@@ -6,11 +6,12 @@ mod region;
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::pieces::{self, Piece};
 use super::proof::Proof;
 use super::{ApplyOptions, Verify};
+use crate::beneath::HeldPath;
 use crate::error::Result;
 use crate::image::Digest;
 use crate::input::{BlobAt, BlobName, Source};
@@ -76,7 +77,7 @@ pub(super) enum Destination<'a> {
     /// Into a file that other threads write too. Bytes that were not written are zeros.
     At(&'a File, u64),
     /// To a new file.
-    New(PathBuf),
+    New(HeldPath),
     /// Nowhere: it is only verified.
     Nowhere,
 }

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::beneath::Directory;
 use crate::error::{IoContext, Result};
 use crate::image::{ArchiveSuffix, Compression};
 use crate::plan::Form;
@@ -22,6 +23,8 @@ pub struct Output<'a> {
     pub(super) kind: Kind<'a>,
     pub(super) compression: Option<Compression>,
     pub(super) overwrite: bool,
+    /// What the path is relative to, if nothing below that is followed.
+    pub(super) directory: Option<Directory>,
 }
 
 pub(super) enum Kind<'a> {
@@ -46,6 +49,7 @@ impl<'a> Output<'a> {
             kind,
             compression: None,
             overwrite: false,
+            directory: None,
         }
     }
 
@@ -103,6 +107,14 @@ impl<'a> Output<'a> {
     #[must_use]
     pub fn overwrite(mut self, overwrite: bool) -> Self {
         self.overwrite = overwrite;
+        self
+    }
+
+    /// Writes below a directory: the path is relative to it, and no symbolic link below it is followed, whatever
+    /// others do there in the meantime. It has no effect on a stream and in place.
+    #[must_use]
+    pub fn beneath(mut self, directory: &Directory) -> Self {
+        self.directory = Some(directory.clone());
         self
     }
 

@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pieces::{Failure, PieceProgress};
 use super::proof::{Uncounted, second_compression};
 use super::transcode::{Transcoded, transcode};
+use crate::beneath::Directory;
 use crate::codec::{GzipMembers, Limits};
 use crate::error::{Error, IoContext, Result};
 use crate::input::Source;
 use crate::inventory::DataLocation;
 use crate::plan::{NewLayer, NewLayers, Transcode};
 use crate::progress::Progress;
+use crate::publish::nameless;
 use crate::threads::{self, BorrowedThread, IdleThreads};
 
 /// How many threads compress for each processor when layers are compressed side by side.
@@ -41,13 +42,13 @@ pub struct RecompressOptions<'a> {
     /// Limits on decompression.
     pub limits: Limits,
     /// The directory that contains the new layers until the output is written.
-    pub directory: &'a Path,
+    pub directory: &'a Directory,
 }
 
 impl<'a> RecompressOptions<'a> {
     /// One thread and the usual levels and limits. The directory contains the new layers until the output
     /// is written.
-    pub fn new(directory: &'a Path) -> Self {
+    pub fn new(directory: &'a Directory) -> Self {
         RecompressOptions {
             level: None,
             members: GzipMembers::default(),
@@ -278,9 +279,9 @@ struct Spool {
 
 impl Spool {
     /// Creates a file and adds it to `files`.
-    fn new(directory: &Path, files: &Mutex<Vec<Arc<File>>>) -> Result<Spool> {
-        let created =
-            tempfile::tempfile_in(directory).context("create a temporary file in", directory)?;
+    fn new(directory: &Directory, files: &Mutex<Vec<Arc<File>>>) -> Result<Spool> {
+        let created = nameless(directory);
+        let created = created.context("create a temporary file in", directory.path())?;
         let file = Arc::new(created);
         let mut files = lock(files);
         files.push(Arc::clone(&file));
@@ -291,11 +292,11 @@ impl Spool {
     }
 
     /// Where the next layer begins.
-    fn next(&self, directory: &Path) -> Result<u64> {
+    fn next(&self, directory: &Directory) -> Result<u64> {
         let mut file = &*self.file;
         let end = file.stream_position();
         let place = end.and_then(|end| file.seek(SeekFrom::Start(end.next_multiple_of(BLOCK))));
-        place.context("write a temporary file in", directory)
+        place.context("write a temporary file in", directory.path())
     }
 }
 

@@ -1,22 +1,23 @@
 //! Where the output goes, and which outputs are refused before anything is written.
 
 use std::fmt;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, stat, statx};
 
 use super::output::{Kind, Output, Stream, ends_in_slash};
+use crate::beneath::{Directory, FileStat, HeldPath};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::input::{Source, is_image_layout};
+use crate::input::{Source, is_image_layout_at};
 use crate::plan::Form;
 
 /// An output that was checked against the input and what exists.
 pub struct Target<'a> {
     path: PathBuf,
-    parent: PathBuf,
+    /// The path again, whose directory is held open; `None` for a stream.
+    place: Option<HeldPath>,
     /// What is open already; otherwise a file or directory is renamed into place at the end.
     writer: Option<Box<dyn Write + Send + 'a>>,
     form: Form,
@@ -55,19 +56,57 @@ impl<'a> Target<'a> {
 
     fn at_path(options: &Output<'_>, output: &Path, source: Option<&Source>) -> Result<Target<'a>> {
         let form = options.form();
-        let is_layout = form == Form::Layout;
-        if !is_layout && ends_in_slash(output) {
+        if form != Form::Layout && ends_in_slash(output) {
             return Err(without_name(output));
         }
         // A trailing slash would make the system follow a link or expect a directory.
         let path: PathBuf = output.components().collect();
-        let found = exists(fs::symlink_metadata(&path), &path)?;
-        let followed = match &found {
-            Some(link) if link.is_symlink() => exists(fs::metadata(&path), &path)?,
-            _ => found.clone(),
+        let place = match &options.directory {
+            Some(directory) => beneath(directory, &path)?,
+            None => named(&path, output)?,
+        };
+        let output = &match options.directory {
+            Some(_) => place.path(),
+            None => output.to_owned(),
+        };
+        let target = Target {
+            form,
+            path: place.path(),
+            place: None,
+            writer: None,
+            overwrite: options.overwrite,
+        };
+        // The user may name a link to a layout, which has a name elsewhere.
+        let real = target.check(&place, output, source, options.directory.is_none())?;
+        refuse_parent(source, real.directory(), output)?;
+        Ok(Target {
+            path: real.path(),
+            place: Some(real),
+            ..target
+        })
+    }
+
+    /// Refuses what exists under the name of the output; returns where the output goes. If the user named it, a link to an
+    /// empty directory or a layout is followed.
+    fn check(
+        &self,
+        place: &HeldPath,
+        output: &Path,
+        source: Option<&Source>,
+        is_named: bool,
+    ) -> Result<HeldPath> {
+        let path = place.path();
+        let is_layout = self.form == Form::Layout;
+        let Some(found) = exists(place.look_up(), &path)? else {
+            return Ok(place.clone());
+        };
+        let followed = match found.kind.is_symlink() {
+            true if is_named => exists(stat(&path).map(FileStat::from).map_err(Into::into), &path)?,
+            true => None,
+            false => Some(found),
         };
         if let (Some(source), Some(found)) = (source, &followed)
-            && source.is_same_file(found)
+            && source.identity() == found.identity()
         {
             return Err(Error::new(
                 Code::OutputIsInput,
@@ -76,35 +115,31 @@ impl<'a> Target<'a> {
             .with_path(output)
             .with_hint(Hint::ChooseOutput));
         }
-        let is_dir = followed.as_ref().is_some_and(Metadata::is_dir);
+        let is_dir = followed.is_some_and(|found| found.kind.is_dir());
         if let Some(directory) = followed.filter(|_| is_dir && is_layout) {
-            refuse_filled(&path, options.overwrite)?;
-            refuse_mount(&path)?;
+            let opened = match is_named {
+                true => Directory::open(&path),
+                false => place.read_directory(),
+            };
+            let opened = opened.context("list", &path)?;
+            refuse_filled(&opened, self.overwrite)?;
+            refuse_mount(&opened)?;
             refuse_input_inside(source, &directory, output)?;
-        } else if let Some(found) = found {
-            refuse_existing(output, is_layout, found.is_file(), options.overwrite)?;
+        } else {
+            refuse_existing(output, is_layout, found.kind.is_file(), self.overwrite)?;
+        }
+        if !is_named || !is_dir {
+            return Ok(place.clone());
         }
         // Links and `.` are resolved, so that there is a name to rename to.
-        let path = if is_dir {
-            fs::canonicalize(&path).context("open", &path)?
-        } else {
-            path
-        };
-        let parent = parent_of(&path, output)?;
-        refuse_parent(source, &parent, output)?;
-        Ok(Target {
-            form,
-            path,
-            parent,
-            writer: None,
-            overwrite: options.overwrite,
-        })
+        let real = fs::canonicalize(&path).context("open", &path)?;
+        HeldPath::of(&real).map_err(|_| without_name(output))
     }
 
     fn open(stream: Stream<'a>, source: Option<&Source>) -> Result<Target<'a>> {
         if let (Some(source), Some(found)) = (source, &stream.metadata)
             && found.is_file()
-            && source.is_same_file(found)
+            && source.identity() == FileStat::from(found).identity()
         {
             return Err(Error::new(
                 Code::OutputIsInput,
@@ -115,7 +150,7 @@ impl<'a> Target<'a> {
         }
         Ok(Target {
             path: stream.name,
-            parent: PathBuf::from("."),
+            place: None,
             writer: Some(stream.writer),
             form: Form::Stream,
             overwrite: false,
@@ -142,9 +177,17 @@ impl<'a> Target<'a> {
         &self.path
     }
 
-    /// The directory that holds the output.
-    pub fn parent(&self) -> &Path {
-        &self.parent
+    /// The directory that the output is in, which is held open; `None` for a stream.
+    pub fn directory(&self) -> Option<&Directory> {
+        self.place.as_ref().map(HeldPath::directory)
+    }
+
+    /// The output's path, whose directory is held open.
+    pub(super) fn place(&self) -> io::Result<HeldPath> {
+        match &self.place {
+            Some(place) => Ok(place.clone()),
+            None => HeldPath::of(&self.path),
+        }
     }
 
     /// The error for an output that appeared after it was looked for.
@@ -163,9 +206,48 @@ impl fmt::Debug for Target<'_> {
     }
 }
 
-fn exists(found: io::Result<Metadata>, path: &Path) -> Result<Option<Metadata>> {
+/// The path of an output that the user named.
+fn named(path: &Path, output: &Path) -> Result<HeldPath> {
+    // Such as `.` and `..`, which may still be a layout to replace.
+    let path = match path.file_name() {
+        Some(_) => path.to_owned(),
+        None => fs::canonicalize(path).map_err(|_| without_name(output))?,
+    };
+    let Some(parent) = path.parent().filter(|_| path.file_name().is_some()) else {
+        return Err(without_name(output));
+    };
+    HeldPath::of(&path).map_err(|error| in_parent(parent, error))
+}
+
+/// The path of an output below a directory.
+fn beneath(directory: &Directory, path: &Path) -> Result<HeldPath> {
+    let parent = path.parent().unwrap_or(path);
+    HeldPath::below(directory, path).map_err(|error| in_parent(&directory.join(parent), error))
+}
+
+/// The error for a directory that cannot be opened for an output.
+fn in_parent(parent: &Path, error: io::Error) -> Error {
+    let parent = match parent.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => parent,
+    };
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::new(
+            Code::ParentMissing,
+            format!(
+                "the parent directory {} of the output does not exist",
+                show_path(parent)
+            ),
+        )
+        .with_path(parent)
+        .with_hint(Hint::CreateDirectory),
+        _ => Error::io("open", parent, error),
+    }
+}
+
+fn exists(found: io::Result<FileStat>, path: &Path) -> Result<Option<FileStat>> {
     match found {
-        Ok(metadata) => Ok(Some(metadata)),
+        Ok(found) => Ok(Some(found)),
         Err(error)
             if matches!(
                 error.kind(),
@@ -192,12 +274,12 @@ fn unwritten(output: &Path, format: &str) -> Error {
 }
 
 /// Refuses a directory that is not empty, except an image layout that is to be replaced.
-fn refuse_filled(path: &Path, overwrite: bool) -> Result<()> {
-    let mut entries = fs::read_dir(path).context("list", path)?;
-    if entries.next().is_none() {
+fn refuse_filled(directory: &Directory, overwrite: bool) -> Result<()> {
+    let path = directory.path();
+    if directory.entries().context("list", path)?.is_empty() {
         return Ok(());
     }
-    match is_image_layout(path) {
+    match is_image_layout_at(directory) {
         true if overwrite => Ok(()),
         true => Err(output_exists(path)),
         false => Err(not_empty(path)),
@@ -205,7 +287,7 @@ fn refuse_filled(path: &Path, overwrite: bool) -> Result<()> {
 }
 
 /// Refuses an input inside the directory that the output replaces.
-fn refuse_input_inside(source: Option<&Source>, directory: &Metadata, output: &Path) -> Result<()> {
+fn refuse_input_inside(source: Option<&Source>, directory: &FileStat, output: &Path) -> Result<()> {
     let Some(source) = source else {
         return Ok(());
     };
@@ -214,8 +296,8 @@ fn refuse_input_inside(source: Option<&Source>, directory: &Metadata, output: &P
         return Ok(());
     };
     let is_output = |above: &Path| {
-        fs::metadata(above)
-            .is_ok_and(|found| (found.dev(), found.ino()) == (directory.dev(), directory.ino()))
+        let found = stat(above).map(FileStat::from);
+        found.is_ok_and(|found| found.identity() == directory.identity())
     };
     if !path.ancestors().skip(1).any(is_output) {
         return Ok(());
@@ -244,8 +326,9 @@ pub(super) fn not_empty(path: &Path) -> Error {
 }
 
 /// The output replaces an empty directory, which the system refuses for a mount point.
-fn refuse_mount(path: &Path) -> Result<()> {
-    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::empty());
+fn refuse_mount(directory: &Directory) -> Result<()> {
+    let path = directory.path();
+    let found = statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::empty());
     // If the system does not say, it refuses at the end.
     if !found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
         return Ok(());
@@ -303,38 +386,18 @@ fn without_name(output: &Path) -> Error {
     .with_hint(Hint::GiveOutputName)
 }
 
-/// The directory that holds the output.
-fn parent_of(path: &Path, output: &Path) -> Result<PathBuf> {
-    let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
-        return Err(without_name(output));
-    };
-    Ok(match parent.as_os_str().is_empty() {
-        true => PathBuf::from("."),
-        false => parent.to_owned(),
-    })
-}
-
-fn refuse_parent(source: Option<&Source>, parent: &Path, output: &Path) -> Result<()> {
-    let is_dir = exists(fs::metadata(parent), parent)?.is_some_and(|found| found.is_dir());
-    if !is_dir {
-        return Err(Error::new(
-            Code::ParentMissing,
-            format!(
-                "the parent directory {} of the output does not exist",
-                show_path(parent)
-            ),
-        )
-        .with_path(parent)
-        .with_hint(Hint::CreateDirectory));
-    }
+/// Refuses an output inside the input directory.
+fn refuse_parent(source: Option<&Source>, parent: &Directory, output: &Path) -> Result<()> {
     let Some(source) = source.filter(|source| source.is_directory()) else {
         return Ok(());
     };
     // Compared by identity, so that a link or another mount of the input counts too.
+    let parent = parent.path();
     let parent = fs::canonicalize(parent).context("open", parent)?;
     for above in parent.ancestors() {
-        let found = fs::metadata(above).context("open", above)?;
-        if source.is_same_file(&found) {
+        let found = stat(above).map_err(io::Error::from);
+        let found = FileStat::from(found.context("open", above)?);
+        if source.identity() == found.identity() {
             return Err(Error::new(
                 Code::OutputInInput,
                 format!(

@@ -59,7 +59,8 @@ pub(super) fn transcode(
         };
         source.reader(blob, progress)
     };
-    let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
+    let in_directory =
+        |error| Error::io("write a temporary file in", options.directory.path(), error);
     let encoder = |threads: usize| {
         let encoder_options = EncoderOptions {
             level: options.level,
@@ -89,7 +90,14 @@ pub(super) fn transcode(
     let encoder = encoder(1)?;
     let blocks = encoder.blocks();
     let input = Direct::new(blob()?, algorithm_of(work));
-    in_turn(work, layer, input, options.directory, &blocks, encoder)
+    in_turn(
+        work,
+        layer,
+        input,
+        options.directory.path(),
+        &blocks,
+        encoder,
+    )
 }
 
 /// A digest that cannot be verified is not compared; the diff ID is.
@@ -105,7 +113,8 @@ fn side_by_side(
     encoder: Encoder<'_, Output<'_>>,
     options: RecompressOptions<'_>,
 ) -> Option<Result<Transcoded>> {
-    let in_directory = |error| Error::io("write a temporary file in", options.directory, error);
+    let in_directory =
+        |error| Error::io("write a temporary file in", options.directory.path(), error);
     let algorithm = algorithm_of(work);
     let pieces = Buffers::new(PIECE);
     let blocks = encoder.blocks();

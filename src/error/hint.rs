@@ -116,8 +116,10 @@ pub enum Hint {
     },
     /// Something that is not an archive follows the archive; these commands cut it off.
     CutOff(Pipeline),
-    /// A blob or root file is a link that leads to no file of the archive, or of the image layout in this directory.
-    FollowLinks(Option<PathBuf>),
+    /// A blob or root file is a link that leads to no file of the archive.
+    FollowLinks,
+    /// A link in a directory leads out of it, and was not followed.
+    AllowLinks,
     /// A blob or root file is a link that leads to no file anywhere.
     ReplaceLink,
     /// An entry is stored as a sparse file.
@@ -372,10 +374,11 @@ impl fmt::Display for Hint {
             Hint::CutOff(pipeline) => {
                 return write!(f, "if it does not belong there, cut it off: {pipeline}");
             }
-            Hint::FollowLinks(_) => "write the archive again with links followed",
+            Hint::FollowLinks => "write the archive again with links followed",
             Hint::ReplaceLink => {
                 "replace the link with the file that it stands for, or save the image again"
             }
+            Hint::AllowLinks => "if you trust what the link leads to, follow links",
             Hint::StoreWithoutHoles => "write the archive again without sparse files",
             Hint::UseSupportedDigest => "only sha256 and sha512 digests are supported",
             Hint::CompareLength => "compare its length with the original's",

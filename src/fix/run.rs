@@ -10,6 +10,7 @@ use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
     apply, apply_in_place, apply_patched, patch, recompress, verify_with, without_tar,
 };
+use crate::beneath::InputPath;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::graph::{Graph, resolve};
 use crate::input::{Source, Stream};
@@ -43,6 +44,7 @@ impl<'a> Run<'a> {
             recovers: !fix.keeps_unfinished,
             jobs: fix.jobs.into(),
             observer,
+            follows_links: fix.follows_links,
         };
         Run {
             fix,
@@ -152,8 +154,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn open_in_place(&self, path: &Path) -> Result<Source> {
+    fn open_in_place(&self, path: &InputPath) -> Result<Source> {
         let source = self.opener.open_in_place(path)?;
+        let path = &source.path().to_owned();
         let Some(content) = source.outer_compression()? else {
             return Ok(source);
         };
@@ -196,7 +199,7 @@ impl<'a> Run<'a> {
         Ok(is_kept.then_some(source))
     }
 
-    fn write_in_place(&self, path: &Path) -> Result<Fixed> {
+    fn write_in_place(&self, path: &InputPath) -> Result<Fixed> {
         let source = self.open_in_place(path)?;
         let graph = self.opener.resolved(&source)?;
         let written = self.write_patch(&graph, &source);
@@ -353,17 +356,14 @@ impl<'a> Run<'a> {
         if draft.transcodes().is_empty() {
             return Ok(NewLayers::default());
         }
-        let spool_directory = self.opener.spool_directory();
+        let directory = self.opener.spool_beside(target.directory())?;
         let options = RecompressOptions {
             level: self.fix.level,
             members: self.fix.members,
             jobs: self.jobs(),
             idle_threads: self.observer.idle_threads(),
             limits: self.fix.limits,
-            directory: match target.form() {
-                Form::Stream => &spool_directory,
-                _ => target.parent(),
-            },
+            directory: &directory,
         };
         let progress = self.observer.stage(Stage::Compressing);
         recompress(draft.transcodes(), source, options, &*progress)

@@ -81,7 +81,7 @@ pub(super) fn add(
 }
 
 /// Whether the name is that of a directory that every layout has.
-fn is_structure(name: &str) -> bool {
+pub(super) fn is_structure(name: &str) -> bool {
     match name.strip_prefix("blobs") {
         Some("") => true,
         Some(rest) => rest
@@ -117,25 +117,21 @@ fn link_entry(path: &Path, item: &Item) -> Error {
     };
     let what = kind_of(item);
     let hint = match item.kind {
-        ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) => Hint::FollowLinks(None),
+        ExtraKind::Symlink(_) | ExtraKind::Hardlink(_) => Hint::FollowLinks,
         ExtraKind::Directory | ExtraKind::File(_) | ExtraKind::Other => Hint::SaveWrongAgain,
     };
     wrong_kind(path, item, &what, &what, expected).with_hint(hint)
 }
 
-/// The error for a blob or root file that is a link which cannot be followed. `directory` is the image layout that it is
-/// in, if that is a directory.
-pub(super) fn broken_link(
-    path: &Path,
-    directory: Option<&Path>,
-    item: &Item,
-    why: BrokenLink,
-) -> Error {
+/// The error for a blob or root file that is a link which cannot be followed. It is in an archive or `in_directory`.
+pub(super) fn broken_link(path: &Path, in_directory: bool, item: &Item, why: BrokenLink) -> Error {
     let found = kind_of(item);
     let what = format!("{found}, {}", why.words());
     let hint = match why {
-        BrokenLink::Circular | BrokenLink::TooLong => Hint::ReplaceLink,
-        _ => Hint::FollowLinks(directory.map(Path::to_owned)),
+        BrokenLink::Circular | BrokenLink::TooLong | BrokenLink::Nowhere => Hint::ReplaceLink,
+        BrokenLink::Absolute | BrokenLink::Outside if in_directory => Hint::AllowLinks,
+        _ if in_directory => Hint::ReplaceLink,
+        _ => Hint::FollowLinks,
     };
     wrong_kind(path, item, &what, &found, "regular file").with_hint(hint)
 }

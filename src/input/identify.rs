@@ -1,17 +1,19 @@
 //! What a file or a directory is, by its contents and not by its name.
 
-use std::fs::{self, File, Metadata};
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::FileType;
 
 use super::Source;
 use super::archive::FileInput;
 use super::other_format::is_utf16_archive;
 use super::outer::Outer;
 use super::stream::Incoming;
+use crate::beneath::{Directory, FileStat, InputPath, Links};
 use crate::codec::{self, Limits};
 use crate::error::Place;
 use crate::image::{Content, SNIFF_LEN, sniff};
@@ -39,22 +41,27 @@ pub enum InputKind {
     Other,
 }
 
-/// Identifies what a directory lists as a regular file, and returns its metadata from before it was read; `None` if
-/// it is no longer a regular file. Only the first bytes are read, and of a compressed file as many as the decoder needs
-/// for the first block of an archive. The path must not lead to a device, because opening one can have effects.
+/// Identifies what a directory lists as a regular file at a path below a directory, and returns what the system says about
+/// it from before it was read; `None` if it is no longer a regular file. Only the first bytes are read, and of a
+/// compressed file as many as the decoder needs for the first block of an archive. The path must not lead to a device,
+/// because opening one can have effects.
 ///
 /// # Errors
-/// The path does not exist, has become a link, or cannot be read.
-pub fn identify_file(path: &Path) -> io::Result<Option<(InputKind, Metadata)>> {
-    let file = open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
+/// The path does not exist, has become a link that is not to be followed, or cannot be read.
+pub fn identify_file(
+    directory: &Directory,
+    path: &Path,
+    links: Links,
+) -> io::Result<Option<(InputKind, FileStat)>> {
+    let file = directory.open_file(path, links)?;
+    let metadata = FileStat::from(&file.metadata()?);
+    if !metadata.kind.is_file() {
         return Ok(None);
     }
     // As UTF-16, which a shell may have made of an archive, the first block is twice as long.
     let mut head = [0; 2 + 2 * SNIFF_LEN];
     // The length saves a read that would only find the end.
-    let wanted = usize::try_from(metadata.len()).map_or(head.len(), |len| len.min(head.len()));
+    let wanted = usize::try_from(metadata.len).map_or(head.len(), |len| len.min(head.len()));
     let len = read_at_most(&file, &mut head[..wanted])?;
     let kind = match sniff(&head[..len]) {
         Content::Tar if is_filled(&head[..SNIFF_LEN]) => InputKind::Archive,
@@ -64,15 +71,6 @@ pub fn identify_file(path: &Path) -> io::Result<Option<(InputKind, Metadata)>> {
         _ => InputKind::Other,
     };
     Ok(Some((kind, metadata)))
-}
-
-/// Does not follow a link, and does not wait for the writer of a FIFO that replaced the file.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
 }
 
 fn read_at_most(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
@@ -116,26 +114,37 @@ pub fn may_be_image_layout(directory: &Path) -> bool {
 /// skopeo's `dir:` writes. It needs more than [`may_be_image_layout`] does, because many a directory has a
 /// `manifest.json` that is something else.
 pub fn is_image_layout(directory: &Path) -> bool {
-    let is_file =
-        |name: &str| fs::symlink_metadata(directory.join(name)).is_ok_and(|found| found.is_file());
+    Directory::open(directory).is_ok_and(|directory| is_image_layout_at(&directory))
+}
+
+/// The same for a directory that is held open, in which no link is followed.
+pub fn is_image_layout_at(directory: &Directory) -> bool {
+    let kind = |name: &str| {
+        directory
+            .look_up(Path::new(name))
+            .ok()
+            .map(|found| found.kind)
+    };
+    let is_file = |name: &str| kind(name).is_some_and(FileType::is_file);
     let has_manifest = is_file("manifest.json");
     if !has_manifest && !is_file("index.json") {
         return false;
     }
-    let blobs = fs::symlink_metadata(directory.join("blobs"));
-    blobs.is_ok_and(|found| found.is_dir())
+    kind("blobs").is_some_and(FileType::is_dir)
         || is_file("oci-layout")
         || has_manifest && (is_docker_manifest(directory) || is_skopeo_directory(directory))
 }
 
-fn starts_with(path: &Path, is_right: impl Fn(&[u8]) -> bool) -> bool {
+fn starts_with(directory: &Directory, name: &str, is_right: impl Fn(&[u8]) -> bool) -> bool {
     let mut head = [0; 4096];
-    let len = open(path).and_then(|file| read_at_most(&file, &mut head));
+    let len = directory
+        .read(Path::new(name), Links::Refuse)
+        .and_then(|file| read_at_most(&file, &mut head));
     len.is_ok_and(|len| is_right(&head[..len]))
 }
 
-fn is_docker_manifest(directory: &Path) -> bool {
-    starts_with(&directory.join("manifest.json"), |head| {
+fn is_docker_manifest(directory: &Directory) -> bool {
+    starts_with(directory, "manifest.json", |head| {
         let key = b"\"Config\"";
         head.trim_ascii_start().first() == Some(&b'[')
             && head.windows(key.len()).any(|found| found == key)
@@ -143,15 +152,15 @@ fn is_docker_manifest(directory: &Path) -> bool {
 }
 
 /// The `version` file, or the image's manifest beside a blob, which older versions wrote without that file.
-fn is_skopeo_directory(directory: &Path) -> bool {
-    let has_version = starts_with(&directory.join("version"), |head| {
+fn is_skopeo_directory(directory: &Directory) -> bool {
+    let has_version = starts_with(directory, "version", |head| {
         head.starts_with(b"Directory Transport Version")
     });
     has_version || is_manifest(directory) && has_blob(directory)
 }
 
-fn is_manifest(directory: &Path) -> bool {
-    starts_with(&directory.join("manifest.json"), |head| {
+fn is_manifest(directory: &Directory) -> bool {
+    starts_with(directory, "manifest.json", |head| {
         let has = |key: &[u8]| head.windows(key.len()).any(|found| found == key);
         head.trim_ascii_start().first() == Some(&b'{')
             && has(b"\"schemaVersion\"")
@@ -160,27 +169,28 @@ fn is_manifest(directory: &Path) -> bool {
 }
 
 /// Whether one of the files is named by its digest.
-fn has_blob(directory: &Path) -> bool {
-    let is_blob = |entry: fs::DirEntry| {
-        let name = entry.file_name();
+fn has_blob(directory: &Directory) -> bool {
+    let is_blob = |(name, kind): &(OsString, FileType)| {
         let name = name
             .to_str()
             .map(|name| name.strip_suffix(".tar").unwrap_or(name));
-        name.is_some_and(is_id) && entry.file_type().is_ok_and(|found| found.is_file())
+        name.is_some_and(is_id) && kind.is_file()
     };
-    fs::read_dir(directory).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_blob)))
+    let entries = directory.entries();
+    entries.is_ok_and(|entries| entries.iter().any(is_blob))
 }
 
 /// Whether a file is an archive with an entry of the kind that only images have. A caller that found
 /// an archive, and cannot read it as an image, learns here whether it was meant as one.
 ///
 /// The search ends at the first entry that cannot be read, and in a compressed archive after 64 MiB.
-pub fn holds_image_entry(path: &Path) -> bool {
-    find_image_entry(path).unwrap_or(false)
+pub fn holds_image_entry(input: &InputPath) -> bool {
+    find_image_entry(input).unwrap_or(false)
 }
 
-fn find_image_entry(path: &Path) -> io::Result<bool> {
-    let file = open(path)?;
+fn find_image_entry(input: &InputPath) -> io::Result<bool> {
+    let path = &input.path();
+    let file = input.read()?;
     let len = file.metadata()?.len();
     let mut head = [0; SNIFF_LEN];
     let count = read_at_most(&file, &mut head)?;
@@ -257,6 +267,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let tar = tar(&["a"]);
+        let directory = Directory::open(dir.path()).unwrap();
+        let identify = |name: &str| identify_file(&directory, Path::new(name), Links::Refuse);
         let (archive, compressed) = (InputKind::Archive, InputKind::CompressedArchive);
         let other = InputKind::Other;
         let zstd = zstd::encode_all(&tar[..], 1).unwrap();
@@ -273,20 +285,23 @@ mod tests {
         ];
         for (name, bytes, expected) in cases {
             fs::write(&path, &bytes).unwrap();
-            let (kind, metadata) = identify_file(&path).unwrap().unwrap();
+            let (kind, metadata) = identify("file").unwrap().unwrap();
             assert_eq!(kind, expected, "{name}");
-            assert_eq!(metadata.len(), fs::metadata(&path).unwrap().len());
+            assert_eq!(metadata.len, fs::metadata(&path).unwrap().len());
         }
         fs::write(&path, &tar).unwrap();
         let at = |name: &str| dir.path().join(name);
         std::os::unix::fs::symlink("file", at("link")).unwrap();
-        let error = identify_file(&at("link")).unwrap_err();
+        let error = identify("link").unwrap_err();
         assert_eq!(
             error.raw_os_error(),
             Some(rustix::io::Errno::LOOP.raw_os_error())
         );
-        assert!(identify_file(dir.path()).unwrap().is_none());
-        let error = identify_file(&at("gone")).unwrap_err();
+        let followed = identify_file(&directory, Path::new("link"), Links::Follow);
+        assert_eq!(followed.unwrap().unwrap().0, archive);
+        fs::create_dir(at("sub")).unwrap();
+        assert!(identify("sub").unwrap().is_none());
+        let error = identify("gone").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
@@ -354,7 +369,11 @@ mod tests {
             bytes.extend([b'?'; 300]);
             for bytes in [bytes.clone(), gzip(&bytes)] {
                 fs::write(&path, bytes).unwrap();
-                assert_eq!(holds_image_entry(&path), expected, "{name}");
+                assert_eq!(
+                    holds_image_entry(&InputPath::Named(path.clone())),
+                    expected,
+                    "{name}"
+                );
             }
         }
     }
@@ -380,7 +399,11 @@ mod tests {
         ];
         for (name, bytes, expected) in cases {
             fs::write(&path, bytes).unwrap();
-            assert_eq!(holds_image_entry(&path), expected, "{name}");
+            assert_eq!(
+                holds_image_entry(&InputPath::Named(path.clone())),
+                expected,
+                "{name}"
+            );
         }
     }
 }

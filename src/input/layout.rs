@@ -1,15 +1,14 @@
 //! Scans an image layout directory, or an archive that was unpacked into a directory.
 
-use std::fs::File;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::FileType;
 use rustix::io::Errno;
-use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
 use super::archive::links::{self, BrokenLink};
-use super::classify::{self, Item};
+use super::classify::{self, Item, is_structure};
+use crate::beneath::{Directory, HeldPath, Links};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::Digest;
 use crate::inventory::{DataLocation, ExtraKind, Inventory};
@@ -19,101 +18,162 @@ const DEPTH: usize = 8;
 /// How many entries are listed; each costs memory.
 const MAX_ENTRIES: usize = 1 << 20;
 
-pub(super) fn scan(source: &Source) -> Result<Inventory> {
-    list(source, MAX_ENTRIES)
+pub(super) fn scan(source: &Source, directory: &Directory) -> Result<Inventory> {
+    list(source, directory, MAX_ENTRIES)
 }
 
-fn list(source: &Source, max_entries: usize) -> Result<Inventory> {
-    let mut inventory = Inventory::default();
-    // manifest.json may name files anywhere; an image layout has nothing useful besides its blobs.
-    let is_docker_archive = source.path().join("manifest.json").exists();
-    let mut walk = WalkDir::new(source.path())
-        .follow_links(false)
-        .min_depth(1)
-        .max_depth(DEPTH)
-        .sort_by_file_name()
-        .into_iter();
-    while let Some(found) = walk.next() {
-        let entry = found.map_err(|error| walk_error(source, error))?;
-        inventory.entry_count += 1;
-        if inventory.entry_count > max_entries {
-            return Err(too_many(source, max_entries));
-        }
-        let is_other = entry.depth() == 1 && entry.file_name() != "blobs";
-        if is_other && entry.file_type().is_dir() && !is_docker_archive {
-            walk.skip_current_dir();
-        }
-        let mut item = item(source, &entry)?;
-        if let ExtraKind::Symlink(target) = &item.kind
-            && links::is_needed_link(&item)
-        {
-            let (name, len) = linked_file(source, &item.name, target).map_err(|why| {
-                let path = source.path();
-                classify::broken_link(path, Some(path), &item, why)
-            })?;
-            inventory.links.insert(item.name.clone(), name.clone());
-            item.kind = ExtraKind::File(DataLocation::File(name));
-            item.len = len;
-        }
-        classify::add(&mut inventory, source, source.path(), item)?;
-    }
-    Ok(inventory)
-}
-
-fn item(source: &Source, entry: &DirEntry) -> Result<Item> {
-    let relative = entry
-        .path()
-        .strip_prefix(source.path())
-        .unwrap_or(entry.path());
-    let name = relative.to_string_lossy().into_owned();
-    let file_type = entry.file_type();
-    let mut len = 0;
-    let kind = if file_type.is_dir() {
-        ExtraKind::Directory
-    } else if file_type.is_symlink() {
-        let target = std::fs::read_link(entry.path()).context("read", entry.path())?;
-        ExtraKind::Symlink(target.to_string_lossy().into_owned())
-    } else if file_type.is_file() {
-        len = std::fs::symlink_metadata(entry.path())
-            .context("read", entry.path())?
-            .len();
-        ExtraKind::File(DataLocation::File(name.clone()))
-    } else {
-        ExtraKind::Other
+fn list(source: &Source, directory: &Directory, max_entries: usize) -> Result<Inventory> {
+    let mut listing = Listing {
+        source,
+        root: directory,
+        inventory: Inventory::default(),
+        max_entries,
+        // manifest.json may name files anywhere; an image layout has nothing useful besides its blobs.
+        is_docker_archive: directory.look_up(Path::new("manifest.json")).is_ok(),
     };
-    Ok(Item {
-        digest: Digest::from_blob_name(&name),
-        name,
-        kind,
-        len,
-        content: None,
-    })
+    listing.directory(directory, "", 1)?;
+    Ok(listing.inventory)
 }
 
-/// The file in the directory that a symbolic link in place of a blob or root file leads to, and its length.
-fn linked_file(source: &Source, link: &str, target: &str) -> Result<(String, u64), BrokenLink> {
-    let mut name = links::beside(link, target)?;
-    for _ in 0..links::MAX_LINKS {
-        // A link on the way to the file is not followed.
-        if let Ok(file) = open_beneath(&source.file, &name) {
-            let metadata = file.metadata().map_err(|_| BrokenLink::Missing)?;
-            return Ok((name, metadata.len()));
+struct Listing<'a> {
+    source: &'a Source,
+    root: &'a Directory,
+    inventory: Inventory,
+    max_entries: usize,
+    is_docker_archive: bool,
+}
+
+impl Listing<'_> {
+    /// Lists a directory that has this path below the root, with everything in it.
+    fn directory(&mut self, directory: &Directory, path: &str, depth: usize) -> Result<()> {
+        let entries = directory.entries().context("list", directory.path())?;
+        for (name, kind) in entries {
+            self.inventory.entry_count += 1;
+            if self.inventory.entry_count > self.max_entries {
+                return Err(too_many(self.source, self.max_entries));
+            }
+            let place = HeldPath::new(directory, &name).context("list", directory.path())?;
+            let name = name.to_string_lossy();
+            let name = match path {
+                "" => name.into_owned(),
+                path => format!("{path}/{name}"),
+            };
+            let subdirectory = self.entry(&place, kind, &name)?;
+            let is_skipped = depth == 1 && name != "blobs" && !self.is_docker_archive;
+            if let Some(subdirectory) = subdirectory.filter(|_| depth < DEPTH && !is_skipped) {
+                self.directory(&subdirectory, &name, depth + 1)?;
+            }
         }
-        let path = source.path().join(&name);
-        let Ok(target) = std::fs::read_link(&path) else {
-            return Err(match std::fs::symlink_metadata(&path) {
-                Ok(found) if found.is_dir() => BrokenLink::Directory,
-                Ok(found) if !found.is_file() => BrokenLink::Special,
-                _ => BrokenLink::Missing,
-            });
+        Ok(())
+    }
+
+    /// Adds an entry; returns a directory.
+    fn entry(&mut self, place: &HeldPath, kind: FileType, name: &str) -> Result<Option<Directory>> {
+        let mut item = Item {
+            digest: Digest::from_blob_name(name),
+            name: name.to_owned(),
+            kind: ExtraKind::Other,
+            len: 0,
+            content: None,
         };
-        let target = target.to_str().ok_or(BrokenLink::Missing)?;
-        name = links::beside(&name, target)?;
-        if name == link {
-            return Err(BrokenLink::Circular);
+        let mut subdirectory = None;
+        if kind.is_dir() {
+            item.kind = ExtraKind::Directory;
+            let opened = place.directory().below(place.name());
+            subdirectory = Some(opened.context("list", place.path())?);
+        } else if kind.is_file() {
+            item.len = place.look_up().context("read", place.path())?.len;
+            item.kind = ExtraKind::File(DataLocation::File(name.to_owned()));
+        } else if kind.is_symlink() {
+            let target = place.link_target().context("read", place.path())?;
+            item.kind = ExtraKind::Symlink(target.to_string_lossy().into_owned());
+            subdirectory = self.follow(place, &mut item)?;
+        }
+        let added = classify::add(&mut self.inventory, self.source, self.source.path(), item);
+        added.map_err(
+            |error| match kind.is_symlink() && error.code() == Code::LinkEntry {
+                true => error.with_hint(match self.source.links {
+                    Links::Refuse => Hint::AllowLinks,
+                    Links::Follow => Hint::ReplaceLink,
+                }),
+                false => error,
+            },
+        )?;
+        Ok(subdirectory)
+    }
+
+    /// Gives a link the content that it leads to, if it is followed; returns a directory that it leads to.
+    fn follow(&mut self, place: &HeldPath, item: &mut Item) -> Result<Option<Directory>> {
+        let ExtraKind::Symlink(target) = &item.kind else {
+            return Ok(None);
+        };
+        let target = target.clone();
+        let broken = |item: &Item, why| classify::broken_link(self.source.path(), true, item, why);
+        let follows = self.source.links == Links::Follow;
+        let is_needed = links::is_needed_link(item);
+        if is_needed {
+            match self.linked_file(&item.name, &target) {
+                Ok((name, len)) => {
+                    self.inventory.links.insert(item.name.clone(), name.clone());
+                    item.kind = ExtraKind::File(DataLocation::File(name));
+                    item.len = len;
+                    return Ok(None);
+                }
+                Err(why) if !follows => return Err(broken(item, why)),
+                Err(_) => {}
+            }
+        }
+        // Docker archives have links from one layer to another.
+        let is_kept = links::beside(&item.name, &target).is_ok() && !is_structure(&item.name);
+        if !is_needed && (!follows || is_kept) {
+            return Ok(None);
+        }
+        let name = Path::new(place.name());
+        match place.directory().look_up_followed(name) {
+            Ok(found) if found.kind.is_file() => {
+                self.inventory.links.insert(item.name.clone(), target);
+                item.kind = ExtraKind::File(DataLocation::File(item.name.clone()));
+                item.len = found.len;
+                Ok(None)
+            }
+            Ok(found) if found.kind.is_dir() && !is_needed => {
+                item.kind = ExtraKind::Directory;
+                let opened = place.directory().below_with(name, Links::Follow);
+                opened.context("list", place.path()).map(Some)
+            }
+            _ if is_needed => Err(broken(item, BrokenLink::Nowhere)),
+            _ => Ok(None),
         }
     }
-    Err(BrokenLink::TooLong)
+
+    /// The file in the directory that a symbolic link in place of a blob or root file leads to, and its length.
+    fn linked_file(&self, link: &str, target: &str) -> Result<(String, u64), BrokenLink> {
+        let mut name = links::beside(link, target)?;
+        for _ in 0..links::MAX_LINKS {
+            // A link on the way to the file is not followed.
+            let place = HeldPath::below(self.root, Path::new(&name));
+            let place = place.map_err(|error| match Errno::from_io_error(&error) {
+                Some(Errno::LOOP | Errno::NOTDIR) => BrokenLink::Outside,
+                _ => BrokenLink::Missing,
+            })?;
+            let found = place.look_up().map_err(|_| BrokenLink::Missing)?;
+            if found.kind.is_file() {
+                return Ok((name, found.len));
+            }
+            if !found.kind.is_symlink() {
+                return Err(match found.kind.is_dir() {
+                    true => BrokenLink::Directory,
+                    false => BrokenLink::Special,
+                });
+            }
+            let target = place.link_target().map_err(|_| BrokenLink::Missing)?;
+            name = links::beside(&name, target.to_str().ok_or(BrokenLink::Missing)?)?;
+            if name == link {
+                return Err(BrokenLink::Circular);
+            }
+        }
+        Err(BrokenLink::TooLong)
+    }
 }
 
 fn too_many(source: &Source, max_entries: usize) -> Error {
@@ -127,55 +187,6 @@ fn too_many(source: &Source, max_entries: usize) -> Error {
     .with_path(source.path())
     .with_expected(max_entries)
     .with_hint(Hint::GiveImageDirectory)
-}
-
-fn walk_error(source: &Source, error: walkdir::Error) -> Error {
-    let path = error.path().unwrap_or(source.path()).to_owned();
-    let cause = error
-        .into_io_error()
-        .unwrap_or_else(|| std::io::Error::other("directory loop"));
-    Error::io("list", &path, cause)
-}
-
-/// Opens a file below a directory without following any link, so that a layout that changes while
-/// it is read cannot lead outside.
-pub(super) fn open_beneath(directory: &File, name: &str) -> std::io::Result<File> {
-    // Does not wait on a FIFO that replaced a blob.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-    let opened = match openat2(directory, name, flags, Mode::empty(), resolve) {
-        Err(Errno::NOSYS | Errno::PERM) => open_stepwise(directory, name, flags),
-        other => other.map(File::from).map_err(std::io::Error::from),
-    }?;
-    if opened.metadata()?.is_file() {
-        Ok(opened)
-    } else {
-        Err(std::io::Error::other("not a regular file"))
-    }
-}
-
-/// For kernels and sandboxes without `openat2`: one component at a time.
-fn open_stepwise(directory: &File, name: &str, flags: OFlags) -> std::io::Result<File> {
-    let mut current = directory.try_clone()?;
-    let mut parts = Path::new(name).components().peekable();
-    while let Some(part) = parts.next() {
-        let std::path::Component::Normal(part) = part else {
-            return Err(Errno::XDEV.into());
-        };
-        let kind = if parts.peek().is_some() {
-            OFlags::DIRECTORY
-        } else {
-            OFlags::empty()
-        };
-        current = openat(
-            &current,
-            part,
-            flags | kind | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )?
-        .into();
-    }
-    Ok(current)
 }
 
 #[cfg(test)]
@@ -240,9 +251,10 @@ mod tests {
     fn too_many_entries_are_refused() {
         let (dir, _) = layout();
         let source = Source::open(dir.path()).unwrap();
+        let list = |max| list(&source, source.directory.as_ref().unwrap(), max);
         // blobs/, blobs/sha256/, a blob, index.json and ingest/.
-        assert_eq!(list(&source, 5).unwrap().entry_count, 5);
-        let error = list(&source, 4).unwrap_err();
+        assert_eq!(list(5).unwrap().entry_count, 5);
+        let error = list(4).unwrap_err();
         assert_eq!(error.code(), Code::TooManyEntries);
     }
 
@@ -278,11 +290,21 @@ mod tests {
         let source = Source::open(dir.path()).unwrap();
         let error = scan(&source, Strictness::Strict).unwrap_err();
         assert_eq!(error.code(), Code::LinkEntry);
+        assert_eq!(error.hint(), Some(&Hint::AllowLinks));
         // Also when the link appears after the scan.
-        assert!(open_beneath(&source.file, &digest.blob_name()).is_err());
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        assert!(open_stepwise(&source.file, &digest.blob_name(), flags).is_err());
-        assert!(open_stepwise(&source.file, "index.json", flags).is_ok());
-        assert!(open_stepwise(&source.file, "../x", flags).is_err());
+        assert!(source.open_file(&digest.blob_name()).is_err());
+        assert!(source.open_file("index.json").is_ok());
+        // Unless the caller allows it.
+        let source = source.follow_links(true);
+        let inventory = scan(&source, Strictness::Strict).unwrap();
+        assert_eq!(
+            source.read_blob(&inventory.blobs[&digest], 10).unwrap(),
+            b"{}"
+        );
+        let target = outside.path().join("secret");
+        assert_eq!(
+            inventory.links[&digest.blob_name()],
+            target.to_str().unwrap()
+        );
     }
 }

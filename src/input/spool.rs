@@ -2,7 +2,8 @@
 //! when it is closed, whatever happens.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -95,8 +96,10 @@ impl Source {
         options: SpoolOptions<'_>,
         progress: &dyn Progress,
     ) -> Result<File> {
-        // The position of the open file is its own, so that the source can be read by others.
-        let file = File::open(&self.path).context("open", &self.path)?;
+        let file = Positioned {
+            file: Arc::clone(&self.file),
+            at: 0,
+        };
         let mut outer = Outer::new(&self.path, content, file, Some(len), options.limits)?;
         spool(options.directory, |buffer| {
             if progress.is_stopped() {
@@ -106,6 +109,20 @@ impl Source {
             progress.advance(outer.take_count());
             Ok(count)
         })
+    }
+}
+
+/// Reads a file from its start at a position of its own, so that others can read the same open file.
+struct Positioned {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Positioned {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 }
 

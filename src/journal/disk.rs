@@ -14,6 +14,7 @@ use rustix::process::geteuid;
 
 use super::format::MAX_LEN;
 use super::stamp::Stamp;
+use crate::beneath::HeldPath;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Algorithm, Digest};
 use crate::publish::{PublishOptions, Published, StagedFile, is_at, rename_new, sync_directory};
@@ -251,7 +252,7 @@ impl Disk for Files<'_> {
 
     fn create_journal(&mut self) -> Result<()> {
         // It contains bytes of a file that other users may not be allowed to read.
-        let created = StagedFile::create_private(&self.journal_path);
+        let created = HeldPath::of(&self.journal_path).and_then(StagedFile::create_private);
         self.staged = Some(created.context("create", &self.journal_path)?);
         Ok(())
     }

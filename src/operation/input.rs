@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::beneath::{Directory, HeldPath, InputPath};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::input::Source;
 
@@ -18,7 +19,7 @@ pub struct Input {
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// A file or directory that is opened when the operation begins.
-    Path(PathBuf),
+    Path(InputPath),
     /// A file or directory that is open already.
     Source(Source),
     /// Something that can be read once.
@@ -56,7 +57,26 @@ impl Input {
     /// An archive or image layout directory that is opened when the operation begins.
     pub fn path(path: impl Into<PathBuf>) -> Input {
         Input {
-            kind: Kind::Path(path.into()),
+            kind: Kind::Path(InputPath::Named(path.into())),
+        }
+    }
+
+    /// An archive or image layout directory below a directory that is held open. It is opened when the operation begins.
+    /// No symbolic link below the directory is followed, whatever others do there in the meantime.
+    ///
+    /// # Errors
+    /// The path leads out of the directory, or the directory that it ends in cannot be opened.
+    pub fn beneath(directory: &Directory, path: impl AsRef<Path>) -> Result<Input> {
+        let path = path.as_ref();
+        let place = HeldPath::below(directory, path).context("open", directory.join(path))?;
+        Ok(Self::at(InputPath::Held(place)))
+    }
+
+    /// An archive or image layout directory that is opened when the operation begins.
+    #[doc(hidden)]
+    pub fn at(path: InputPath) -> Input {
+        Input {
+            kind: Kind::Path(path),
         }
     }
 
@@ -93,12 +113,12 @@ impl Input {
     ///
     /// # Errors
     /// It is a stream.
-    pub(crate) fn into_place(self) -> Result<PathBuf> {
+    pub(crate) fn into_place(self) -> Result<InputPath> {
         match self.kind {
             Kind::Path(path) => Ok(path),
             Kind::Source(source) => {
                 source.unlock();
-                Ok(source.path().to_owned())
+                Ok(source.input_path())
             }
             Kind::Stream(stream) => Err(Error::new(
                 Code::InPlaceRefused,

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Notice, Observer, SpoolReason, Stage};
+use crate::beneath::{Directory, InputPath};
 use crate::codec::Limits;
-use crate::error::{Code, Result};
+use crate::error::{Code, IoContext, Result};
 use crate::graph::{Graph, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan_with};
 use crate::inventory::Strictness;
@@ -24,33 +25,37 @@ pub(crate) struct Opener<'a> {
     /// How many threads work.
     pub(crate) jobs: Jobs,
     pub(crate) observer: &'a dyn Observer,
+    /// Whether symbolic links in a layout are followed wherever they lead.
+    pub(crate) follows_links: bool,
 }
 
 impl Opener<'_> {
     /// The file or directory at a path.
-    pub(crate) fn open(&self, path: &Path) -> Result<Source> {
-        match Source::open(path) {
+    pub(crate) fn open(&self, path: &InputPath) -> Result<Source> {
+        match Source::open_at(path) {
             Err(error) if error.code() == Code::UnfinishedFix && self.recovers => {
                 self.recover(path)?;
-                Source::open(path)
+                Source::open_at(path)
             }
             other => other,
         }
     }
 
     /// The archive at a path, to be rewritten there.
-    pub(crate) fn open_in_place(&self, path: &Path) -> Result<Source> {
+    pub(crate) fn open_in_place(&self, path: &InputPath) -> Result<Source> {
         if self.recovers {
             self.recover(path)?;
         }
-        let source = Source::open_in_place(path)?;
+        let source = Source::open_in_place(&path.path())?;
         if source.lacks_lock() {
+            let path = source.path();
             self.observer.notice(&Notice::Unlocked { path });
         }
         Ok(source)
     }
 
-    fn recover(&self, path: &Path) -> Result<()> {
+    fn recover(&self, path: &InputPath) -> Result<()> {
+        let path = &path.path();
         let (recovery, lock) = recover_locked(path)?;
         if lock == Lock::Unsupported {
             self.observer.notice(&Notice::Unlocked { path });
@@ -67,8 +72,21 @@ impl Opener<'_> {
             .map_or_else(std::env::temp_dir, Path::to_owned)
     }
 
-    /// The source itself, or the archive that it is compressed from.
+    /// The directory that an output is in, or the one for temporary files if it is a stream.
+    pub(crate) fn spool_beside(&self, output: Option<&Directory>) -> Result<Directory> {
+        let path = self.spool_directory();
+        match output {
+            Some(directory) => Ok(directory.clone()),
+            None => Directory::open(&path).context("open", path),
+        }
+    }
+
+    /// The source itself, in which links are followed if they are to be, or the archive that it is compressed from.
     pub(crate) fn decompressed(&self, source: Source) -> Result<Source> {
+        let source = match self.follows_links {
+            true => source.follow_links(true),
+            false => source,
+        };
         let Some(content) = source.outer_compression()? else {
             return Ok(source);
         };

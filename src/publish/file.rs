@@ -8,6 +8,7 @@ use super::destination::Destination;
 use super::special::{self, Special};
 use super::staged::{PublishOptions, Published, StagedFile};
 use super::temporary::Names;
+use crate::beneath::HeldPath;
 use crate::error::{Code, Error, Result, show_path};
 
 /// Writes a complete file, with the bytes that `content` writes.
@@ -30,8 +31,9 @@ pub fn write_file(
     let special = match Destination::of(path).map_err(failed)? {
         Destination::File(real) => {
             // The name may be new, and a run that replaced a file of this name may have been killed before.
-            Names::of(&real).map_err(failed)?.remove_abandoned();
-            let staged = StagedFile::create(&real).map_err(failed)?;
+            let held = HeldPath::of(&real).map_err(failed)?;
+            Names::of(&held).map_err(failed)?.remove_abandoned();
+            let staged = StagedFile::create_held(held).map_err(failed)?;
             fill(staged.file(), content).map_err(failed)?;
             let options = PublishOptions {
                 replace: true,

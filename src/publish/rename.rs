@@ -1,15 +1,14 @@
 //! Gives something that is complete its final name.
 
-use std::fs::{self, File, Metadata};
 use std::io;
-use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
-use tempfile::{PathPersistError, TempPath};
 
+use super::permissions::keep_permissions;
 use super::sync::sync_tree;
 use super::temporary::Names;
+use crate::beneath::HeldPath;
 use crate::error::{Error, IoContext, Result};
 
 /// Renames a file, a directory or a link to where nothing is. An empty directory counts as nothing on
@@ -17,26 +16,49 @@ use crate::error::{Error, IoContext, Result};
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if something is there; the system refuses.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    let renamed = TempPath::try_from_path(from)?.persist_noclobber(to);
-    let Err(PathPersistError { error, mut path }) = renamed else {
-        return Ok(());
-    };
-    // The run that created it still needs it.
-    path.disable_cleanup(true);
-    // It could neither be renamed without replacing nor be linked. Directories never can be linked.
-    let has_no_links = matches!(
-        Errno::from_io_error(&error),
-        Some(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL)
-    );
-    if !has_no_links {
-        return Err(error);
+pub(super) fn rename_new(from: &HeldPath, to: &HeldPath) -> io::Result<()> {
+    match rename_with(from, to, RenameFlags::NOREPLACE) {
+        Err(Errno::NOSYS | Errno::INVAL) => {}
+        other => return Ok(other?),
     }
-    match fs::symlink_metadata(to) {
+    let empty = AtFlags::empty();
+    match linkat(
+        from.directory(),
+        from.name(),
+        to.directory(),
+        to.name(),
+        empty,
+    ) {
+        Ok(()) => return Ok(unlinkat(from.directory(), from.name(), empty)?),
+        // There are no links, and directories never can be linked.
+        Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match to.look_up() {
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rename(from, to),
         Err(error) => Err(error),
     }
+}
+
+/// Renames something, and replaces a file with a file and an empty directory with a directory.
+pub(super) fn rename(from: &HeldPath, to: &HeldPath) -> io::Result<()> {
+    Ok(renameat(
+        from.directory(),
+        from.name(),
+        to.directory(),
+        to.name(),
+    )?)
+}
+
+fn rename_with(from: &HeldPath, to: &HeldPath, flags: RenameFlags) -> rustix::io::Result<()> {
+    renameat_with(
+        from.directory(),
+        from.name(),
+        to.directory(),
+        to.name(),
+        flags,
+    )
 }
 
 /// Renames a file, a directory or a link over something else, which is removed. The new one gets the
@@ -44,64 +66,59 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The system refuses; then what was there stays.
-pub fn replace(from: &Path, to: &Path, syncs: bool) -> Result<()> {
-    let new = fs::symlink_metadata(from).context("look up", from)?;
-    let old = fs::symlink_metadata(to).context("look up", to)?;
-    if !new.is_symlink() && !old.is_symlink() {
-        keep_permissions(&File::open(from).context("open", from)?, &old, to)?;
+pub(super) fn replace(from: &HeldPath, to: &HeldPath, syncs: bool) -> Result<()> {
+    let new = from.look_up().context("look up", from.path())?;
+    let old = to.look_up().context("look up", to.path())?;
+    let kinds = [new.kind, old.kind];
+    if !kinds.iter().any(|kind| kind.is_symlink()) {
+        let file = match kinds[0].is_dir() {
+            true => from
+                .read_directory()
+                .and_then(|directory| directory.readable()),
+            false => from.read(),
+        };
+        keep_permissions(&file.context("open", from.path())?, &old, &to.path())?;
     }
     if syncs {
         sync_tree(from)?;
     }
-    if !new.is_dir() && !old.is_dir() {
-        return fs::rename(from, to).context("replace", to);
+    if !kinds.iter().any(|kind| kind.is_dir()) {
+        return rename(from, to).context("replace", to.path());
     }
     // A directory cannot be replaced in one step unless both change places.
-    match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
-        Ok(()) => remove(from).context("remove", from),
-        Err(Errno::INVAL | Errno::NOSYS) => replace_in_steps(from, to).context("replace", to),
-        Err(error) => Err(Error::io("replace", to, error.into())),
+    match rename_with(from, to, RenameFlags::EXCHANGE) {
+        Ok(()) => from.remove().context("remove", from.path()),
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            replace_in_steps(from, to).context("replace", to.path())
+        }
+        Err(error) => Err(Error::io("replace", &to.path(), error.into())),
     }
 }
 
 /// Moves what is there aside first, and back if the other cannot replace it.
-fn replace_in_steps(from: &Path, to: &Path) -> io::Result<()> {
-    let aside = Names::of(from)?.create(|path| fs::rename(to, path))?;
-    let mut aside = aside.into_temp_path();
-    // It may be a directory, which it would not remove.
-    aside.disable_cleanup(true);
-    if let Err(error) = fs::rename(from, to) {
-        fs::rename(&aside, to)?;
+fn replace_in_steps(from: &HeldPath, to: &HeldPath) -> io::Result<()> {
+    let ((), mut aside) = Names::of(from)?.create(|path| rename_new(to, path))?;
+    if let Err(error) = rename(from, to) {
+        aside.keep();
+        rename(aside.path(), to)?;
         return Err(error);
     }
-    remove(&aside)
-}
-
-/// Gives a new file or directory the permissions of the old one at `path`: what only its owner could read must
-/// not become readable to all.
-pub(super) fn keep_permissions(new: &File, old: &Metadata, path: &Path) -> Result<()> {
-    let kept = new.set_permissions(old.permissions());
-    kept.context("set the mode of", path)
-}
-
-/// Removes a file, a link or a directory with everything below it, if there is one.
-///
-/// # Errors
-/// The system refuses.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
+    // It is removed with everything in it.
+    drop(aside);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
 
     use super::*;
+
+    fn held(path: &Path) -> HeldPath {
+        HeldPath::of(path).unwrap()
+    }
 
     fn make(path: &Path, kind: &str, text: &str) {
         match kind {
@@ -136,13 +153,13 @@ mod tests {
                 let (from, to) = (dir.path().join("from"), dir.path().join("to"));
                 make(&from, new, "new");
                 make(&to, old, "old");
-                let error = rename_new(&from, &to).unwrap_err();
+                let error = rename_new(&held(&from), &held(&to)).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{new} {old}");
                 assert_eq!((text(&from), text(&to)), ("new".into(), "old".into()));
-                replace(&from, &to, true).unwrap();
+                replace(&held(&from), &held(&to), true).unwrap();
                 assert_eq!(text(&to), "new", "{new} {old}");
                 assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-                rename_new(&to, &from).unwrap();
+                rename_new(&held(&to), &held(&from)).unwrap();
                 assert_eq!(text(&from), "new", "{new}");
             }
         }
@@ -154,10 +171,10 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         make(&from, "directory", "new");
         make(&to, "directory", "old");
-        replace_in_steps(&from, &to).unwrap();
+        replace_in_steps(&held(&from), &held(&to)).unwrap();
         assert_eq!(text(&to), "new");
         // A failed replacement leaves it unchanged.
-        replace_in_steps(&from, &to).unwrap_err();
+        replace_in_steps(&held(&from), &held(&to)).unwrap_err();
         assert_eq!(text(&to), "new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -170,7 +187,7 @@ mod tests {
             make(&from, kind, "new");
             make(&to, kind, "old");
             fs::set_permissions(&to, fs::Permissions::from_mode(0o710)).unwrap();
-            replace(&from, &to, false).unwrap();
+            replace(&held(&from), &held(&to), false).unwrap();
             let mode = fs::metadata(&to).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o710, "{kind}");
         }

@@ -1,17 +1,15 @@
 //! Files and directories that are filled before they get their final names.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::{TempDir, TempPath};
-
-use super::destination::parent;
-use super::rename::{keep_permissions, rename_new, replace};
-use super::sync::{sync_directory, sync_tree};
-use super::temporary::{Names, hold};
+use super::permissions::keep_permissions;
+use super::rename::{rename, rename_new, replace};
+use super::sync::{sync_held, sync_tree};
+use super::temporary::{Names, Temporary, hold};
 use super::unnamed::{PRIVATE, PUBLIC, link_open, linkable_with};
+use crate::beneath::{Directory, FileStat, HeldPath};
 use crate::error::{Error, Hint, IoContext, Result};
 
 /// How to publish.
@@ -46,16 +44,24 @@ pub enum Published {
 pub struct StagedFile {
     file: File,
     /// Without one, the file has no name yet, and nothing remains even after a crash.
-    temporary: Option<TempPath>,
-    destination: PathBuf,
+    temporary: Option<Temporary>,
+    destination: HeldPath,
 }
 
 impl StagedFile {
-    /// An empty file that will be `destination`.
+    /// An empty file that will be `destination`, whose directory is held until then.
     ///
     /// # Errors
     /// The system refuses.
     pub fn create(destination: &Path) -> io::Result<StagedFile> {
+        Self::create_held(HeldPath::of(destination)?)
+    }
+
+    /// The same in a directory that is held already.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn create_held(destination: HeldPath) -> io::Result<StagedFile> {
         Self::create_with(destination, PUBLIC)
     }
 
@@ -63,35 +69,33 @@ impl StagedFile {
     ///
     /// # Errors
     /// The system refuses.
-    pub(crate) fn create_private(destination: &Path) -> io::Result<StagedFile> {
+    pub(crate) fn create_private(destination: HeldPath) -> io::Result<StagedFile> {
         Self::create_with(destination, PRIVATE)
     }
 
-    fn create_with(destination: &Path, mode: u32) -> io::Result<StagedFile> {
-        match linkable_with(parent(destination), mode) {
+    fn create_with(destination: HeldPath, mode: u32) -> io::Result<StagedFile> {
+        match linkable_with(destination.directory(), mode) {
             Some(file) => Ok(StagedFile {
                 file,
                 temporary: None,
-                destination: destination.to_owned(),
+                destination,
             }),
             None => Self::create_named(destination, mode),
         }
     }
 
-    fn create_named(destination: &Path, mode: u32) -> io::Result<StagedFile> {
-        let names = Names::of(destination)?;
+    fn create_named(destination: HeldPath, mode: u32) -> io::Result<StagedFile> {
+        let names = Names::of(&destination)?;
         names.remove_abandoned();
-        let created = names.create(|path| {
-            let mut options = File::options();
-            let file = options.write(true).create_new(true).mode(mode).open(path)?;
+        let (file, temporary) = names.create(|path| {
+            let file = path.create_with(mode)?;
             hold(&file, path)?;
             Ok(file)
         })?;
-        let (file, temporary) = created.into_parts();
         Ok(StagedFile {
             file,
             temporary: Some(temporary),
-            destination: destination.to_owned(),
+            destination,
         })
     }
 
@@ -106,11 +110,11 @@ impl StagedFile {
     /// The system refuses; then what was there stays.
     pub fn publish(mut self, options: PublishOptions) -> Result<Published> {
         let (published, syncs) = self.name(options)?;
-        let directory = parent(&self.destination).to_owned();
+        let directory = self.destination.directory().clone();
         // Its lock is of no use any more, and would keep readers away.
         drop(self);
         if syncs && published == Published::Done {
-            sync_directory(&directory).map_err(complete)?;
+            sync_held(&directory).map_err(complete)?;
         }
         Ok(published)
     }
@@ -125,58 +129,59 @@ impl StagedFile {
         let _ = self.file.try_lock();
         let (published, syncs) = self.name(options)?;
         if syncs && published == Published::Done {
-            sync_directory(parent(&self.destination))?;
+            sync_held(self.destination.directory()).map_err(complete)?;
         }
         Ok((published == Published::Done).then_some(self.file))
     }
 
     /// Gives the file its name; also whether the name is to be synced.
     fn name(&mut self, options: PublishOptions) -> Result<(Published, bool)> {
-        let path = &self.destination;
+        let path = self.destination.path();
+        let is_file = |found: &FileStat| found.kind.is_file();
         let old = match options.replace {
-            true => fs::symlink_metadata(path).ok().filter(|old| old.is_file()),
+            true => self.destination.look_up().ok().filter(is_file),
             false => None,
         };
         if let Some(old) = &old {
-            keep_permissions(&self.file, old, path)?;
+            keep_permissions(&self.file, old, &path)?;
         }
         // Otherwise a crash could leave neither the old file nor the new one.
         let syncs = options.sync || old.is_some();
         if syncs {
-            self.file.sync_all().context("sync", path)?;
+            self.file.sync_all().context("sync", &path)?;
         }
         if old.is_some() {
-            let temporary = match self.temporary.take() {
+            let mut temporary = match self.temporary.take() {
                 Some(temporary) => temporary,
-                None => self.link_beside().context("create", path)?,
+                None => self.link_beside().context("create", &path)?,
             };
-            let replaced = temporary.persist(path).map_err(|failed| failed.error);
-            replaced.context("replace", path)?;
+            rename(temporary.path(), &self.destination).context("replace", &path)?;
+            temporary.keep();
             return Ok((Published::Done, syncs));
         }
         let named = match self.temporary.take() {
             Some(mut temporary) => {
-                rename_new(&temporary, path).inspect(|()| temporary.disable_cleanup(true))
+                rename_new(temporary.path(), &self.destination).inspect(|()| temporary.keep())
             }
-            None => link_open(&self.file, path),
+            None => link_open(&self.file, &self.destination),
         };
         match named {
             Ok(()) => Ok((Published::Done, syncs)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Ok((Published::Exists, syncs))
             }
-            Err(error) => Err(Error::io("create", path, error)),
+            Err(error) => Err(Error::io("create", &path, error)),
         }
     }
 
     /// Gives a file without a name a temporary one.
-    fn link_beside(&self) -> io::Result<TempPath> {
+    fn link_beside(&self) -> io::Result<Temporary> {
         // Before it has a name, so that it never looks abandoned.
         let _ = self.file.try_lock();
         let names = Names::of(&self.destination)?;
         names.remove_abandoned();
-        let linked = names.create(|path| link_open(&self.file, path))?;
-        Ok(linked.into_temp_path())
+        let ((), temporary) = names.create(|path| link_open(&self.file, path))?;
+        Ok(temporary)
     }
 }
 
@@ -184,35 +189,50 @@ impl StagedFile {
 /// published.
 #[derive(Debug)]
 pub struct StagedDirectory {
-    directory: TempDir,
+    temporary: Temporary,
     /// The directory, whose lock says that it is not abandoned.
+    directory: Directory,
     open: File,
     path: PathBuf,
-    destination: PathBuf,
+    destination: HeldPath,
 }
 
 impl StagedDirectory {
-    /// An empty directory that will be `destination`.
+    /// An empty directory that will be `destination`. What killed runs left in the directory that both are in is
+    /// removed first.
     ///
     /// # Errors
     /// The system refuses.
     pub fn create(destination: &Path) -> io::Result<StagedDirectory> {
-        let names = Names::of(destination)?;
+        Self::create_held(HeldPath::of(destination)?)
+    }
+
+    /// The same in a directory that is held already.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn create_held(destination: HeldPath) -> io::Result<StagedDirectory> {
+        let names = Names::of(&destination)?;
         names.remove_abandoned();
-        let (directory, open) = names.create_directory()?;
-        let name = directory.path().file_name().unwrap_or_default();
+        let (open, temporary) = names.create_directory()?;
+        let path = temporary.path().path();
         Ok(StagedDirectory {
-            // As the destination was given: messages show it.
-            path: parent(destination).join(name),
-            directory,
+            directory: Directory::of(open.try_clone()?, &path),
+            temporary,
             open,
-            destination: destination.to_owned(),
+            path,
+            destination,
         })
     }
 
-    /// Its path until it is published.
+    /// Its path until it is published, for messages.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory, which is held open.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Gives the complete directory its final name, which may be that of an empty directory, whose permissions
@@ -221,38 +241,39 @@ impl StagedDirectory {
     /// # Errors
     /// The system refuses; then what was there stays.
     pub fn publish(mut self, options: PublishOptions) -> Result<Published> {
-        let to = &self.destination;
-        let old = fs::symlink_metadata(to).ok().filter(fs::Metadata::is_dir);
+        let (from, to) = (self.temporary.path(), &self.destination);
+        let is_directory = |found: &FileStat| found.kind.is_dir();
+        let old = to.look_up().ok().filter(is_directory);
         if options.replace && old.is_some() {
             // The old directory must not go before the new one is on the disk.
-            replace(&self.path, to, true)?;
-            self.directory.disable_cleanup(true);
+            replace(from, to, true)?;
+            self.temporary.keep();
             if options.sync {
-                sync_directory(parent(to)).map_err(complete)?;
+                sync_held(self.destination.directory()).map_err(complete)?;
             }
             return Ok(Published::Done);
         }
         if let Some(old) = old {
-            keep_permissions(&self.open, &old, to)?;
+            keep_permissions(&self.open, &old, &to.path())?;
         }
         if options.sync {
-            sync_tree(&self.path)?;
+            sync_tree(from)?;
         }
         // The system replaces an empty directory and nothing else.
-        match fs::rename(&self.path, to) {
-            Ok(()) => self.directory.disable_cleanup(true),
+        match rename(from, to) {
+            Ok(()) => self.temporary.keep(),
             Err(error) => {
                 return match error.kind() {
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
                         Ok(Published::NotEmpty)
                     }
                     io::ErrorKind::NotADirectory => Ok(Published::Exists),
-                    _ => Err(Error::io("create", to, error)),
+                    _ => Err(Error::io("create", &to.path(), error)),
                 };
             }
         }
         if options.sync {
-            sync_directory(parent(to)).map_err(complete)?;
+            sync_held(self.destination.directory()).map_err(complete)?;
         }
         Ok(Published::Done)
     }
@@ -262,12 +283,13 @@ impl StagedDirectory {
     /// # Errors
     /// The system refuses.
     pub fn remove(self) -> io::Result<()> {
-        self.directory.close()
+        self.temporary.remove()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -286,17 +308,17 @@ mod tests {
 
     /// Both kinds of staged files: without a name, if that is possible here, and with one.
     const KINDS: [Create; 2] = [StagedFile::create, |path| {
-        StagedFile::create_named(path, PUBLIC)
+        StagedFile::create_named(HeldPath::of(path)?, PUBLIC)
     }];
 
     #[test]
     fn a_private_file_is_readable_by_its_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        for create in [StagedFile::create_private, |path: &Path| {
+        for create in [StagedFile::create_private, |path: HeldPath| {
             StagedFile::create_named(path, PRIVATE)
         }] {
-            let file = create(&path).unwrap();
+            let file = create(HeldPath::of(&path).unwrap()).unwrap();
             assert_eq!(file.publish(NEW).unwrap(), Published::Done);
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);

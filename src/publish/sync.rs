@@ -1,12 +1,13 @@
 //! Makes files and names survive a power failure.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::syncfs;
+use rustix::fs::{FileType, Mode, OFlags, syncfs};
 use rustix::io::Errno;
 
+use crate::beneath::{Directory, HeldPath};
 use crate::error::{IoContext, Result};
 
 /// Makes the names in a directory survive a power failure, if the filesystem can do that.
@@ -16,6 +17,17 @@ use crate::error::{IoContext, Result};
 pub fn sync_directory(path: &Path) -> Result<()> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
     tolerated(synced).context("sync", path)
+}
+
+/// The same for a directory that is held open.
+///
+/// # Errors
+/// The directory may not be read, or the device failed.
+pub(super) fn sync_held(directory: &Directory) -> Result<()> {
+    let synced = directory
+        .readable()
+        .and_then(|readable| readable.sync_all());
+    tolerated(synced).context("sync", directory.path())
 }
 
 /// Network filesystems often have no such operation for directories.
@@ -44,7 +56,8 @@ pub fn sync_group(directory: &Path, paths: &[&Path]) -> Vec<Result<()>> {
         return paths.iter().map(|_| Ok(())).collect();
     }
     // Also after an error, which may be about other files.
-    paths.iter().map(|path| sync_tree(path)).collect()
+    let sync = |path: &&Path| sync_tree(&HeldPath::of(path).context("sync", *path)?);
+    paths.iter().map(sync).collect()
 }
 
 fn sync_filesystem(directory: &Path) -> io::Result<()> {
@@ -55,25 +68,34 @@ fn sync_filesystem(directory: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Something cannot be opened or synced.
-pub fn sync_tree(path: &Path) -> Result<()> {
-    let kind = fs::symlink_metadata(path)
-        .context("sync", path)?
-        .file_type();
+pub(super) fn sync_tree(path: &HeldPath) -> Result<()> {
+    let found = path.look_up().context("sync", path.path())?;
+    sync_kind(path, found.kind)
+}
+
+fn sync_kind(path: &HeldPath, kind: FileType) -> Result<()> {
     if kind.is_file() {
-        let file = File::open(path).context("open", path)?;
-        return file.sync_all().context("sync", path);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = path.open(flags, Mode::empty());
+        let file = file.context("open", path.path())?;
+        return file.sync_all().context("sync", path.path());
     }
     if !kind.is_dir() {
         return Ok(());
     }
-    for entry in fs::read_dir(path).context("list", path)? {
-        sync_tree(&entry.context("list", path)?.path())?;
+    let directory = path.read_directory().context("open", path.path())?;
+    let entries = directory.entries().context("list", path.path())?;
+    for (name, kind) in entries {
+        let entry = HeldPath::new(&directory, &name).context("sync", path.path())?;
+        sync_kind(&entry, kind)?;
     }
-    sync_directory(path)
+    sync_held(&directory)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::error::Code;
 
@@ -93,6 +115,7 @@ mod tests {
         // proc has no such operation, as some network filesystems.
         assert!(File::open("/proc/self").unwrap().sync_all().is_err());
         sync_directory(Path::new("/proc/self")).unwrap();
+        sync_held(&Directory::open("/proc/self").unwrap()).unwrap();
     }
 
     #[test]
@@ -101,9 +124,9 @@ mod tests {
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         fs::write(dir.path().join("a/b/file"), "").unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("a/link")).unwrap();
-        sync_tree(dir.path()).unwrap();
-        let error = sync_tree(&dir.path().join("none")).unwrap_err();
-        assert_eq!(error.code(), Code::Io);
+        sync_tree(&HeldPath::of(&dir.path().join("a")).unwrap()).unwrap();
+        let none = HeldPath::of(&dir.path().join("none")).unwrap();
+        assert_eq!(sync_tree(&none).unwrap_err().code(), Code::Io);
     }
 
     #[test]

@@ -101,43 +101,44 @@ fn plan_does_no_io() {
 }
 
 /// What each module may use of the others, in the order of the stages.
-const MAY_USE: [(&str, &str); 21] = [
+const MAY_USE: [(&str, &str); 22] = [
     ("text", ""),
     ("location", "text"),
     ("error", "location text"),
     ("progress", ""),
     ("threads", ""),
-    ("publish", "error"),
+    ("beneath", ""),
+    ("publish", "beneath error"),
     ("tar", "error"),
     ("image", "error tar"),
     ("json", ""),
     ("codec", "error image threads"),
     ("inventory", "error image location tar"),
     ("engines", "image"),
-    ("journal", "error image publish"),
+    ("journal", "beneath error image publish"),
     (
         "input",
-        "codec error image inventory journal location progress tar threads",
+        "beneath codec error image inventory journal location progress tar threads",
     ),
     ("graph", "error image inventory json location threads"),
     ("plan", "error graph image inventory json location"),
     (
         "apply",
-        "codec error image input inventory journal location plan progress publish tar threads",
+        "beneath codec error image input inventory journal location plan progress publish tar threads",
     ),
     (
         "operation",
-        "codec error graph input inventory journal progress threads",
+        "beneath codec error graph input inventory journal progress threads",
     ),
     (
         "fix",
-        "apply codec engines error graph image input inventory operation plan",
+        "apply beneath codec engines error graph image input inventory operation plan",
     ),
     ("report", "error image location plan"),
     // The list of what users of the library can name.
     (
         "lib",
-        "apply codec engines error fix graph image input inventory journal operation plan progress publish report threads",
+        "apply beneath codec engines error fix graph image input inventory journal operation plan progress publish report threads",
     ),
 ];
 
@@ -212,8 +213,13 @@ fn only_one_module_publishes_files() {
     ];
     for source in sources() {
         let is_publish = source.name.starts_with("publish");
+        // Calls that give nothing that exists another name.
+        let others = ["readlinkat", "symlinkat", "unlinkat"];
+        let code = others
+            .iter()
+            .fold(source.code.clone(), |code, other| code.replace(other, ""));
         for word in words {
-            let uses = source.code.contains(word);
+            let uses = code.contains(word);
             assert!(is_publish || !uses, "{} has {word}", source.name);
         }
     }
@@ -292,6 +298,7 @@ fn what_is_kept_for_the_command_is_used_by_it() {
                     | "use"
                     | "mod"
                     | "crate"
+                    | "beneath"
                     | "error"
                     | "input"
                     | "journal"
@@ -386,10 +393,7 @@ fn each_dependency_of_the_command_is_used_in_one_module() {
     for (words, file) in [
         ("clap", "bin/ocify/args"),
         ("indicatif", "bin/ocify/progress"),
-        (
-            "walkdir",
-            "input/layout.rs bin/ocify/batch/walk.rs bin/ocify/batch/fingerprint.rs",
-        ),
+        ("walkdir", "bin/ocify/batch/walk.rs"),
     ] {
         for source in sources() {
             let may = file

@@ -14,6 +14,7 @@ mod batch_power_loss;
 mod batch_state;
 mod batch_stopped;
 mod bench_statistics;
+mod beneath;
 mod bit_flips;
 mod bombs;
 mod build_records;

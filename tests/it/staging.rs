@@ -120,12 +120,17 @@ fn leftovers_of_a_killed_run_are_removed_by_the_next() {
             assert_eq!(left.len(), 1, "{staging:?} {round}: {left:?}");
             assert!(left[0].starts_with(".out.") && left[0].ends_with(".ocify-tmp"));
         }
-        // A run does not remove leftovers of other outputs.
+        // So does a run that writes another output beside it, but not one that needs no temporary name.
+        sandbox
+            .ocify(&["fix", "in.tar", "-o", "other.tar"])
+            .exits(0);
+        assert_eq!(staged(&sandbox).len(), 1, "{staging:?}");
         let other = ["fix", "in.tar", "--layout", "-o", "other"];
         sandbox.ocify(&other).exits(0);
-        assert_eq!(staged(&sandbox).len(), 1, "{staging:?}");
+        assert_eq!(staged(&sandbox).len(), 0, "{staging:?}");
         run(&mut command).exits(0);
-        assert_eq!(sandbox.names(), ["in.tar", "other", "out"], "{staging:?}");
+        let expected = ["in.tar", "other", "other.tar", "out"];
+        assert_eq!(sandbox.names(), expected, "{staging:?}");
     }
 }
 

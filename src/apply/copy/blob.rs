@@ -1,6 +1,5 @@
 //! One blob, or a part of one, to a file.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use super::link::verify;
@@ -35,7 +34,7 @@ impl Shared<'_> {
             true => Hash::Inline(expected),
         };
         let blob = self.source.reader(job.blob(), progress)?;
-        let created;
+        let (created, shown);
         let (file, path, at) = match &job.destination {
             Destination::At(file, at) => (*file, self.output, *at),
             Destination::Nowhere => return verify(blob, hash, scratch),
@@ -43,14 +42,13 @@ impl Shared<'_> {
                 if self.linked(job, blob.file(), path) {
                     return verify(blob, hash, scratch);
                 }
-                let mut options = File::options();
-                let options = options.read(true).write(true).create_new(true);
-                created = Arc::new(options.open(path).context("create", path)?);
+                shown = path.path();
+                created = Arc::new(path.create_new().context("create", &shown)?);
                 if self.cloned(job, blob.file(), &created)? {
                     let blob = blob.in_file(created, self.output);
                     return verify(blob, hash, scratch);
                 }
-                (&*created, path.as_path(), 0)
+                (&*created, shown.as_path(), 0)
             }
         };
         let mut blob = blob.only(step.bytes.clone()).with_holes(hash.max_hole());

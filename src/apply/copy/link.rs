@@ -1,13 +1,13 @@
 //! Files of the output that share their bytes with the input's.
 
 use std::fs::File;
-use std::path::Path;
 
 use rustix::fs::ioctl_ficlone;
 
 use super::{Job, Shared};
 use crate::apply::Link;
 use crate::apply::verified::{Hash, Nowhere, Scratch, copy_verified};
+use crate::beneath::HeldPath;
 use crate::error::{IoContext, Result};
 use crate::input::BlobReader;
 use crate::inventory::DataLocation;
@@ -15,7 +15,7 @@ use crate::publish::link_open;
 
 impl Shared<'_> {
     /// Gives the input's own file another name; whether that could be done.
-    pub(super) fn linked(&self, job: &Job<'_>, input: &File, path: &Path) -> bool {
+    pub(super) fn linked(&self, job: &Job<'_>, input: &File, path: &HeldPath) -> bool {
         // ocify's temporary files cannot be linked to.
         let is_file = matches!(job.data, DataLocation::File(_));
         self.options.link == Link::Hard && is_file && link_open(input, path).is_ok()

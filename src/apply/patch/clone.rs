@@ -36,7 +36,7 @@ pub(super) fn clone(
     let needed = patch.kept_len.max(patch.new_len);
     let holes = input::holes(input, 0..patch.kept_len).context("read", source.path())?;
     if holes.is_empty() {
-        space::check(target.parent(), needed)?;
+        space::check_for(target, needed)?;
         archive::reserve(output, needed).context("write", target.path())?;
     }
     let copy = KernelCopy {

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
-use ocify::{Engine, ImageChoice, Platform, Reference};
+use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use values::{
@@ -99,7 +99,7 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found 
 128 + n stopped by signal n.";
 
 /// What `--recover` would ignore: all except how it reports.
-const NOT_TO_RECOVER: [&str; 40] = [
+const NOT_TO_RECOVER: [&str; 41] = [
     "archive",
     "attestations",
     "compression",
@@ -112,6 +112,7 @@ const NOT_TO_RECOVER: [&str; 40] = [
     "exclude",
     "fail_fast",
     "files_from",
+    "follow",
     "force",
     "gzip_members",
     "image",
@@ -338,6 +339,14 @@ pub(crate) struct Fix {
     #[arg(long, value_enum, value_name = "HOW")]
     pub(crate) link: Option<Linking>,
 
+    /// Follow symbolic links in directories, also links that lead out of them
+    ///
+    /// Without it, links in a directory that ocify searches are skipped, and a layout may contain
+    /// links only to its own files. Whoever can write to the directory can then make an output contain any
+    /// file that you can read. Not possible with --in-place.
+    #[arg(long, conflicts_with = "in_place")]
+    pub(crate) follow: bool,
+
     /// Replace an existing output: a regular file, or an image layout directory if the output is one
     #[arg(long)]
     pub(crate) force: bool,
@@ -385,6 +394,14 @@ pub(crate) struct Fix {
 }
 
 impl Fix {
+    /// What is done about symbolic links in directories.
+    pub(crate) fn links(&self) -> Links {
+        match self.follow {
+            true => Links::Follow,
+            false => Links::Refuse,
+        }
+    }
+
     /// The input, if there is one.
     pub(crate) fn input(&self) -> &Path {
         self.inputs.first().map_or(Path::new(""), PathBuf::as_path)

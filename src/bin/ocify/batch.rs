@@ -13,6 +13,7 @@ mod planned;
 mod pool;
 mod queue;
 mod shard;
+mod source;
 mod state;
 mod tally;
 mod walk;
@@ -88,7 +89,8 @@ pub(crate) fn contradiction(args: &Fix) -> Option<String> {
     let found = refused.iter().find(|(is_given, _)| *is_given);
     let found = found.map(|(_, what)| (*what).to_owned());
     found.or_else(|| output_contradiction(args)).or_else(|| {
-        let option = args.many.only_for_directories()?;
+        let follow = args.follow.then_some("--follow");
+        let option = args.many.only_for_directories().or(follow)?;
         let may_search =
             args.many.files_from.is_some() || args.inputs.iter().any(|input| input.is_dir());
         (!may_search).then(|| {

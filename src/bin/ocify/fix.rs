@@ -116,6 +116,7 @@ pub(crate) fn options(args: &Fix) -> ocify::Fix {
         .gzip_members(args.members())
         .link(args.link.unwrap_or(Linking::Auto).link())
         .sync(args.sync)
+        .follow_links(args.follow)
         .limits(args.limits());
     if let Some(jobs) = args.jobs {
         fix = fix.jobs(jobs);

@@ -69,16 +69,10 @@ impl Wording for Words {
             Hint::PipeOutput => {
                 "pipe it into a command such as docker load, or give a file with -o"
             }
-            Hint::FollowLinks(directory) => {
-                let directory = directory.as_deref().map(shell_word);
-                let (whose, directory) = match &directory {
-                    Some(directory) => ("", directory.as_str()),
-                    None => (" that it was made from", "DIRECTORY"),
-                };
-                return format!(
-                    "archive the directory{whose} with files instead of links: tar -C {directory} --dereference --hard-dereference -cf - . | ocify fix -"
-                );
+            Hint::FollowLinks => {
+                "archive the directory that it was made from with files instead of links: tar -C DIRECTORY --dereference --hard-dereference -cf - . | ocify fix -"
             }
+            Hint::AllowLinks => "if you trust what the link leads to, follow links with --follow",
             Hint::StoreWithoutHoles => "write the archive again without tar --sparse",
             Hint::UseLenient(Lenient::LastKey) => {
                 "use --lenient to use the last one, as Docker does"

@@ -26,6 +26,7 @@ pub(in crate::input) enum BrokenLink {
     Directory,
     Special,
     OtherBlob,
+    Nowhere,
 }
 
 impl BrokenLink {
@@ -40,6 +41,7 @@ impl BrokenLink {
             BrokenLink::Directory => "which is a directory",
             BrokenLink::Special => "which is a special file",
             BrokenLink::OtherBlob => "which is another blob",
+            BrokenLink::Nowhere => "which leads to no file",
         }
     }
 }
@@ -80,7 +82,7 @@ fn targets(path: &Path, items: &[Item]) -> Result<Vec<(usize, usize)>> {
         .filter(|(_, item)| is_needed_link(item))
         .map(|(position, link)| match target(items, &by_name, link) {
             Ok(target) => Ok((position, target)),
-            Err(why) => Err(classify::broken_link(path, None, link, why)),
+            Err(why) => Err(classify::broken_link(path, false, link, why)),
         })
         .collect()
 }

@@ -31,7 +31,14 @@ impl Fix {
         let from = ImageKind::of_input(self.input());
         let to = destination.map_or(self.output_kind().unwrap_or(from), Destination::kind);
         let is_linked = from == ImageKind::Layout && to == ImageKind::Layout;
-        (self.link.is_some() && !is_linked).then(|| NO_LINK.to_owned())
+        let what = if self.link.is_some() && !is_linked {
+            NO_LINK
+        } else if self.follow && from != ImageKind::Layout {
+            NO_FOLLOW
+        } else {
+            return None;
+        };
+        Some(what.to_owned())
     }
 
     /// Whether a layer may be compressed.
@@ -48,6 +55,7 @@ impl Fix {
     }
 }
 
+const NO_FOLLOW: &str = "--follow has no effect: it applies to directories";
 const NO_LINK: &str = "--link has no effect: it applies to blobs that are copied from one layout directory to another";
 
 #[cfg(test)]

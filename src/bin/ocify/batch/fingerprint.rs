@@ -1,12 +1,9 @@
 //! Detects whether a file or a layout changed, without reading it.
 
-use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use ocify::command::show_path;
-use walkdir::WalkDir;
+use ocify::{Directory, command::FileStat, command::InputPath, command::Links};
 
 /// Levels of a layout below its root that belong to it: `blobs`, the algorithm, the blob.
 const LAYOUT_DEPTH: usize = 3;
@@ -21,55 +18,78 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// The fingerprint of the file or layout directory at a path; links are followed.
+    /// The fingerprint of the file or layout directory at a path that the user named. A link to it is followed.
     ///
     /// # Errors
     /// It cannot be looked up, or a directory in it cannot be listed.
     pub(crate) fn of(path: &Path) -> io::Result<Fingerprint> {
-        let metadata = fs::metadata(path)?;
-        if metadata.is_dir() {
-            of_layout(path)
-        } else {
-            Ok(Self::of_metadata(&metadata))
+        Self::of_input(&InputPath::Named(path.to_owned()), Links::Refuse)
+    }
+
+    /// The fingerprint of an input. Of links in a layout, what they lead to counts only if they are followed.
+    ///
+    /// # Errors
+    /// It cannot be looked up, or a directory in it cannot be listed.
+    pub(crate) fn of_input(input: &InputPath, links: Links) -> io::Result<Fingerprint> {
+        let found = input.look_up()?;
+        if !found.kind.is_dir() {
+            return Ok(Self::of_stat(&found));
         }
+        let directory = match input {
+            InputPath::Named(path) => Directory::open(path)?,
+            InputPath::Held(place) => place.read_directory()?,
+        };
+        Self::of_layout(&directory, links)
     }
 
     /// The fingerprint of what the system says about a file.
-    pub(crate) fn of_metadata(metadata: &Metadata) -> Fingerprint {
-        let seconds = metadata.mtime().saturating_mul(1_000_000_000);
+    pub(crate) fn of_stat(found: &FileStat) -> Fingerprint {
         Fingerprint {
-            len: metadata.len(),
-            modified: seconds.saturating_add(metadata.mtime_nsec()),
+            len: found.len,
+            modified: found.modified,
         }
     }
-}
 
-/// All bytes of a layout, and the time of the latest change in it.
-fn of_layout(directory: &Path) -> io::Result<Fingerprint> {
-    let mut total = Fingerprint {
-        len: 0,
-        modified: i64::MIN,
-    };
-    let walk = WalkDir::new(directory)
-        .follow_links(false)
-        .max_depth(LAYOUT_DEPTH);
-    for entry in walk {
-        let entry = entry.map_err(|error| {
-            let what = format!("{}: directory loop", show_path(directory));
-            error
-                .into_io_error()
-                .unwrap_or_else(|| io::Error::other(what))
-        })?;
-        // The directory may be a link, which is followed.
-        let metadata = match entry.depth() {
-            0 => fs::metadata(entry.path())?,
-            _ => fs::symlink_metadata(entry.path())?,
+    /// All bytes of a layout, and the time of the latest change in it.
+    ///
+    /// # Errors
+    /// A directory in it cannot be listed.
+    pub(crate) fn of_layout(directory: &Directory, links: Links) -> io::Result<Fingerprint> {
+        let mut total = Fingerprint {
+            len: 0,
+            modified: i64::MIN,
         };
-        let found = Fingerprint::of_metadata(&metadata);
-        total.modified = total.modified.max(found.modified);
-        if metadata.is_file() {
-            total.len = total.len.saturating_add(found.len);
-        }
+        total.add_directory(directory, links, 0)?;
+        Ok(total)
     }
-    Ok(total)
+
+    fn add_directory(
+        &mut self,
+        directory: &Directory,
+        links: Links,
+        depth: usize,
+    ) -> io::Result<()> {
+        self.modified = self.modified.max(directory.stat()?.modified);
+        if depth == LAYOUT_DEPTH {
+            return Ok(());
+        }
+        for (name, _) in directory.entries()? {
+            let name = Path::new(&name);
+            let mut found = directory.look_up(name)?;
+            if links == Links::Follow && found.kind.is_symlink() {
+                // One that leads nowhere is an error only if it is needed.
+                found = directory.look_up_followed(name).unwrap_or(found);
+            }
+            if found.kind.is_dir() {
+                let below = directory.below_with(name, links)?;
+                self.add_directory(&below, links, depth + 1)?;
+                continue;
+            }
+            self.modified = self.modified.max(found.modified);
+            if found.kind.is_file() {
+                self.len = self.len.saturating_add(found.len);
+            }
+        }
+        Ok(())
+    }
 }

@@ -10,7 +10,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobSet, GlobSetBuilder};
-use ocify::{Code, Error, Result, command::is_image_layout, command::show_path};
+use ocify::{
+    Code, Directory, Error, Result, command::InputPath, command::Links, command::is_image_layout,
+    command::show_path,
+};
 
 use super::claims::Claims;
 use super::fingerprint::Fingerprint;
@@ -264,20 +267,27 @@ impl Finder<'_> {
         };
         if !metadata.is_dir() {
             let kind = TaskKind::Archive { is_named: true };
-            return self.push(named.path, named.relative, kind, metadata.len(), next);
+            return self.push(named, kind, metadata.len(), None, next);
         }
+        let links = self.args.links();
         if is_image_layout(&named.path) && !named.relative.as_os_str().is_empty() {
-            let len = Fingerprint::of(&named.path).map_or(0, |found| found.len);
-            return self.push(named.path, named.relative, TaskKind::Layout, len, next);
+            let input = InputPath::Named(named.path.clone());
+            let len = Fingerprint::of_input(&input, links).map_or(0, |found| found.len);
+            return self.push(named, TaskKind::Layout, len, None, next);
         }
         let enters = |relative: &Path| !self.selection.is_excluded(relative);
         let takes = |relative: &Path| self.selection.is_taken(relative);
-        for found in Walk::new(&named.path, &enters, &takes) {
+        let walk = match Walk::new(&named.path, links, &enters, &takes) {
+            Ok(walk) => walk,
+            Err(error) => return self.failed(named.path, named.relative, error, next),
+        };
+        let root = (links == Links::Refuse).then(|| walk.root().clone());
+        for found in walk {
             if self.watch.is_stopped() {
                 return;
             }
             match found {
-                Ok(found) => self.found(&named.relative, found, next),
+                Ok(found) => self.found(&named.relative, found, root.clone(), next),
                 Err((path, error)) => {
                     let below = path.strip_prefix(&named.path).unwrap_or(&path);
                     let relative = named.relative.join(below);
@@ -287,14 +297,19 @@ impl Finder<'_> {
         }
     }
 
-    fn found(&self, prefix: &Path, found: Found, next: &mut u64) {
+    fn found(&self, prefix: &Path, found: Found, root: Option<Directory>, next: &mut u64) {
         let relative = prefix.join(&found.relative);
         let copies = self.args.many.copy_others;
+        // The directory itself has no name in it.
+        let root = root.filter(|_| !found.relative.as_os_str().is_empty());
         let kind = match found.kind {
             FoundKind::Archive => TaskKind::Archive { is_named: false },
             FoundKind::Layout => TaskKind::Layout,
             FoundKind::File if copies => TaskKind::Copy(found.fingerprint),
             FoundKind::Link if copies => TaskKind::Link,
+            FoundKind::Link if found.is_named_like_archive() => {
+                TaskKind::Skip(found.not_followed(self.args.links()))
+            }
             FoundKind::File | FoundKind::Link | FoundKind::Special => {
                 if self.shard.is_none_or(|shard| shard.contains(&relative)) {
                     self.watch.left();
@@ -302,14 +317,29 @@ impl Finder<'_> {
                 return;
             }
         };
-        self.push(found.path, relative, kind, found.fingerprint.len, next);
+        let path = found.path;
+        let len = found.fingerprint.len;
+        self.push(Named { path, relative }, kind, len, root, next);
     }
 
     fn failed(&self, path: PathBuf, relative: PathBuf, error: Error, next: &mut u64) {
-        self.push(path, relative, TaskKind::Report(error), 0, next);
+        self.push(
+            Named { path, relative },
+            TaskKind::Report(error),
+            0,
+            None,
+            next,
+        );
     }
 
-    fn push(&self, path: PathBuf, relative: PathBuf, kind: TaskKind, len: u64, next: &mut u64) {
+    fn push(
+        &self,
+        Named { path, relative }: Named,
+        kind: TaskKind,
+        len: u64,
+        root: Option<Directory>,
+        next: &mut u64,
+    ) {
         // Every share numbers and claims alike, so that what several report can be put together in order.
         let number = *next;
         *next += 1;
@@ -326,6 +356,7 @@ impl Finder<'_> {
             output,
             kind,
             len,
+            root,
         });
     }
 
@@ -334,7 +365,9 @@ impl Finder<'_> {
         let from = match kind {
             TaskKind::Archive { .. } => ImageKind::Archive,
             TaskKind::Layout => ImageKind::Layout,
-            TaskKind::Copy(_) | TaskKind::Link | TaskKind::Report(_) => return relative.to_owned(),
+            TaskKind::Copy(_) | TaskKind::Link | TaskKind::Skip(_) | TaskKind::Report(_) => {
+                return relative.to_owned();
+            }
         };
         let to = self.args.output_kind().unwrap_or(from);
         output_name(relative, from, to)
@@ -342,7 +375,8 @@ impl Finder<'_> {
 
     /// The same kind of task, unless its output belongs to another.
     fn claimed(&self, path: &Path, output: &Path, kind: TaskKind) -> TaskKind {
-        if self.args.output().is_none() || matches!(kind, TaskKind::Report(_)) {
+        let has_no_output = matches!(kind, TaskKind::Skip(_) | TaskKind::Report(_));
+        if self.args.output().is_none() || has_no_output {
             return kind;
         }
         let mut records = self.records.iter();

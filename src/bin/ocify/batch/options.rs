@@ -67,6 +67,8 @@ impl OutputOptions {
             jobs: _,
             sync: _,
             force: _,
+            // What links lead to counts as the source.
+            follow: _,
             // These are for people and programs that watch.
             format: _,
             verbose: _,

@@ -1,9 +1,12 @@
 //! Which input has the output at a given path, as far as that is known before inputs are searched.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ocify::{command::InputKind, command::identify_file, command::is_image_layout};
+use ocify::{
+    Directory, command::InputKind, command::Links, command::identify_file, command::is_image_layout,
+};
 
 use super::inputs::{Named, named};
 use super::list::{listed_paths, listed_relative};
@@ -64,7 +67,14 @@ impl Planned<'_> {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         entries.into_iter().find_map(|entry| {
             let (path, relative) = (entry.path(), reached.join(entry.file_name()));
-            let kind = entry.file_type().ok()?;
+            let kind = match self.args.links() {
+                Links::Refuse => entry.file_type().ok()?,
+                // One that leads nowhere is copied.
+                Links::Follow => match fs::metadata(&path) {
+                    Ok(found) => found.file_type(),
+                    Err(_) => entry.file_type().ok()?,
+                },
+            };
             if kind.is_dir() {
                 let is_layout = is_image_layout(&path);
                 return is_layout.then(|| self.claims(&relative, &path, ImageKind::Layout))?;
@@ -76,7 +86,7 @@ impl Planned<'_> {
             let found = kind
                 .is_file()
                 .then(|| self.claims(&relative, &path, ImageKind::Archive))?;
-            found.filter(|path| may_be_archive(path))
+            found.filter(|_| self.may_be_archive(directory, &entry.file_name()))
         })
     }
 
@@ -86,15 +96,17 @@ impl Planned<'_> {
         let output = output_name(relative, from, to);
         self.target.starts_with(output).then(|| path.to_owned())
     }
-}
 
-/// Whether a file is an archive, or cannot be read.
-fn may_be_archive(path: &Path) -> bool {
-    match identify_file(path) {
-        Ok(Some((kind, _))) => {
-            matches!(kind, InputKind::Archive | InputKind::CompressedArchive)
+    /// Whether a file in a directory is an archive, or cannot be read.
+    fn may_be_archive(&self, directory: &Path, name: &OsStr) -> bool {
+        let identified = Directory::open(directory)
+            .and_then(|directory| identify_file(&directory, Path::new(name), self.args.links()));
+        match identified {
+            Ok(Some((kind, _))) => {
+                matches!(kind, InputKind::Archive | InputKind::CompressedArchive)
+            }
+            Ok(None) => false,
+            Err(_) => true,
         }
-        Ok(None) => false,
-        Err(_) => true,
     }
 }

@@ -122,6 +122,7 @@ mod tests {
             output: PathBuf::new(),
             kind: TaskKind::Layout,
             len: 0,
+            root: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use ocify::{Error, IdleThreads};
+use ocify::{Directory, Error, IdleThreads};
 
 use super::fingerprint::Fingerprint;
 
@@ -25,6 +25,8 @@ pub(crate) struct Task {
     pub(crate) output: PathBuf,
     pub(crate) kind: TaskKind,
     pub(crate) len: u64,
+    /// The directory that was walked, if it was found in one. No link below it is followed.
+    pub(crate) root: Option<Directory>,
 }
 
 /// What is to be done.
@@ -38,6 +40,8 @@ pub(crate) enum TaskKind {
     Copy(Fingerprint),
     /// A link is to be created again.
     Link,
+    /// Nothing: it is skipped.
+    Skip(Error),
     /// Nothing: it failed already.
     Report(Error),
 }
@@ -151,6 +155,7 @@ mod tests {
                 output: PathBuf::new(),
                 kind: TaskKind::Layout,
                 len,
+                root: None,
             });
         }
         queue.complete();

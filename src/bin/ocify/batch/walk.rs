@@ -1,15 +1,19 @@
-//! Walks directories for archives and image layouts. No link is followed out of them, and only
+//! Walks directories for archives and image layouts. Unless links are to be followed, nothing is opened through one, and only
 //! regular files are opened.
 
-use std::fs::Metadata;
+use std::collections::HashSet;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ocify::{
-    Error, command::InputKind, command::identify_file, command::is_image_layout,
-    command::is_journal, command::publish::is_temporary,
+    Code, Directory, Error, Hint, Result, command::ArchiveSuffix, command::FileStat,
+    command::InputKind, command::IoContext, command::Links, command::identify_file,
+    command::is_image_layout_at, command::is_journal, command::publish::is_temporary,
+    command::show_path,
 };
+use rustix::io::Errno;
 use walkdir::{DirEntry, IntoIter, WalkDir};
 
 use super::fingerprint::Fingerprint;
@@ -27,6 +31,29 @@ pub(crate) struct Found {
     pub(crate) fingerprint: Fingerprint,
 }
 
+impl Found {
+    /// Whether its name has the suffix of an archive. What a link leads to is not looked at.
+    pub(crate) fn is_named_like_archive(&self) -> bool {
+        ArchiveSuffix::of(self.path.file_name().unwrap_or_default()).is_some()
+    }
+
+    /// Why a link is skipped.
+    pub(crate) fn not_followed(&self, links: Links) -> Error {
+        let path = &self.path;
+        let target = fs::read_link(path).unwrap_or_default();
+        let (shown, target) = (show_path(path), show_path(&target));
+        let message = format!("{shown} is a symbolic link to {target}");
+        let error = Error::new(Code::LinkEntry, message)
+            .with_path(path)
+            .with_expected("a regular file")
+            .with_found("a symbolic link");
+        error.with_hint(match links {
+            Links::Refuse => Hint::AllowLinks,
+            Links::Follow => Hint::ReplaceLink,
+        })
+    }
+}
+
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FoundKind {
@@ -36,7 +63,7 @@ pub(crate) enum FoundKind {
     Layout,
     /// Any other regular file.
     File,
-    /// A symbolic link, wherever it leads.
+    /// A symbolic link that is not followed, or leads nowhere, or to a directory that was or is being walked.
     Link,
     /// A device, a fifo or a socket, which is not opened.
     Special,
@@ -44,10 +71,22 @@ pub(crate) enum FoundKind {
 
 /// A walk in the order of names, the same every time.
 pub(crate) struct Walk<'a> {
-    root: PathBuf,
+    path: PathBuf,
+    root: Directory,
     entries: IntoIter,
+    links: Links,
+    followed: Followed,
     enters: &'a dyn Fn(&Path) -> bool,
     takes: &'a dyn Fn(&Path) -> bool,
+}
+
+/// The directories that were reached through links, each of which is walked once: with links from each of many directories
+/// to all others, there would be no end.
+#[derive(Debug, Default)]
+struct Followed {
+    /// How deep the link is that the walk is below of.
+    depth: Option<usize>,
+    seen: HashSet<(u64, u64)>,
 }
 
 impl std::fmt::Debug for Walk<'_> {
@@ -57,63 +96,55 @@ impl std::fmt::Debug for Walk<'_> {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk below a directory, which may be a link. Directories that are not to be entered
+    /// A walk below a directory, which may be a link and is held open. Directories that are not to be entered
     /// and files and layouts that are not to be taken, by their relative path, are skipped unread.
+    ///
+    /// # Errors
+    /// The directory cannot be opened.
     pub(crate) fn new(
         root: &Path,
+        links: Links,
         enters: &'a dyn Fn(&Path) -> bool,
         takes: &'a dyn Fn(&Path) -> bool,
-    ) -> Self {
+    ) -> Result<Self> {
         let entries = WalkDir::new(root)
-            .follow_links(false)
+            .follow_links(links == Links::Follow)
             .sort_by_file_name()
             .into_iter();
-        Walk {
-            root: root.to_owned(),
+        Ok(Walk {
+            path: root.to_owned(),
+            root: Directory::open(root).context("list", root)?,
             entries,
+            links,
+            followed: Followed::default(),
             enters,
             takes,
-        }
+        })
     }
 
-    fn relative(&self, entry: &DirEntry) -> PathBuf {
-        let relative = entry.path().strip_prefix(&self.root);
-        relative.unwrap_or(entry.path()).to_owned()
+    /// The directory that is walked. What was found is opened relative to it.
+    pub(crate) fn root(&self) -> &Directory {
+        &self.root
+    }
+
+    fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.path).unwrap_or(path).to_owned()
     }
 
     /// What the entry is; nothing if it is skipped, or only leads to others.
-    fn look(&mut self, entry: DirEntry) -> Result<Option<Found>, Error> {
-        let relative = self.relative(&entry);
+    fn look(&mut self, entry: DirEntry) -> Result<Option<Found>> {
+        let relative = self.relative(entry.path());
         let file_type = entry.file_type();
         // The root may be a link, and is walked anyway.
         if file_type.is_dir() || entry.depth() == 0 {
-            if entry.depth() > 0 && (is_own(&relative) || !(self.enters)(&relative)) {
-                self.entries.skip_current_dir();
-                return Ok(None);
-            }
-            if !is_image_layout(entry.path()) {
-                return Ok(None);
-            }
-            self.entries.skip_current_dir();
-            if !(self.takes)(&relative) {
-                return Ok(None);
-            }
-            let path = entry.into_path();
-            let fingerprint =
-                Fingerprint::of(&path).map_err(|error| Error::io("list", &path, error))?;
-            return Ok(Some(Found {
-                path,
-                relative,
-                kind: FoundKind::Layout,
-                fingerprint,
-            }));
+            return self.look_into_directory(entry, relative);
         }
         if is_own(&relative) || !(self.takes)(&relative) {
             return Ok(None);
         }
         let path = entry.into_path();
         let (kind, fingerprint) = if file_type.is_file() {
-            match look_into(&path) {
+            match self.look_into(&relative) {
                 Ok(Some(found)) => found,
                 // Something else replaced it, or it was removed.
                 Ok(None) => return Ok(None),
@@ -132,23 +163,107 @@ impl<'a> Walk<'a> {
             fingerprint,
         }))
     }
-}
 
-/// What a regular file is; nothing if it is not one any more.
-fn look_into(path: &Path) -> io::Result<Option<(FoundKind, Fingerprint)>> {
-    let found = identify_file(path)?;
-    Ok(found.map(|(kind, metadata)| {
-        let kind = match kind {
-            InputKind::Archive | InputKind::CompressedArchive => FoundKind::Archive,
-            _ => FoundKind::File,
+    fn look_into_directory(&mut self, entry: DirEntry, relative: PathBuf) -> Result<Option<Found>> {
+        if entry.depth() > 0 && (is_own(&relative) || !(self.enters)(&relative)) {
+            self.entries.skip_current_dir();
+            return Ok(None);
+        }
+        let directory = match self.root.below_with(&relative, self.links) {
+            Ok(directory) => directory,
+            // It is another directory now, or none.
+            Err(error) if is_gone(&error) => {
+                self.entries.skip_current_dir();
+                return Ok(None);
+            }
+            Err(error) => {
+                self.entries.skip_current_dir();
+                return Err(Error::io("list", entry.path(), error));
+            }
         };
-        (kind, Fingerprint::of_metadata(&metadata))
-    }))
+        let found = |kind, fingerprint| Found {
+            path: entry.path().to_owned(),
+            relative: relative.clone(),
+            kind,
+            fingerprint,
+        };
+        let stat = |directory: &Directory| directory.stat().context("list", entry.path());
+        if self.links == Links::Follow && !self.followed.is_new(&entry, || stat(&directory))? {
+            self.entries.skip_current_dir();
+            return Ok(Some(found(FoundKind::Link, Fingerprint::default())));
+        }
+        if !is_image_layout_at(&directory) {
+            return Ok(None);
+        }
+        self.entries.skip_current_dir();
+        if !(self.takes)(&relative) {
+            return Ok(None);
+        }
+        let fingerprint = Fingerprint::of_layout(&directory, self.links);
+        let fingerprint = fingerprint.context("list", entry.path())?;
+        Ok(Some(found(FoundKind::Layout, fingerprint)))
+    }
+
+    /// What a regular file is; nothing if it is not one any more.
+    fn look_into(&self, relative: &Path) -> io::Result<Option<(FoundKind, Fingerprint)>> {
+        let found = identify_file(&self.root, relative, self.links)?;
+        Ok(found.map(|(kind, stat)| {
+            let kind = match kind {
+                InputKind::Archive | InputKind::CompressedArchive => FoundKind::Archive,
+                _ => FoundKind::File,
+            };
+            (kind, Fingerprint::of_stat(&stat))
+        }))
+    }
+
+    /// What could not be looked at; nothing if it was removed.
+    fn failed(&self, error: walkdir::Error) -> Option<Result<Found, (PathBuf, Error)>> {
+        let path = error.path().unwrap_or(&self.path).to_owned();
+        let is_loop = error.loop_ancestor().is_some();
+        let is_link = is_loop || path != self.path && fs::read_link(&path).is_ok();
+        if is_link && self.links == Links::Follow {
+            let relative = self.relative(&path);
+            let is_taken = !is_own(&relative) && (self.takes)(&relative);
+            return is_taken.then_some(Ok(Found {
+                path,
+                relative,
+                kind: FoundKind::Link,
+                fingerprint: Fingerprint::default(),
+            }));
+        }
+        let cause = error
+            .into_io_error()
+            .unwrap_or_else(|| io::Error::other("directory loop"));
+        if cause.kind() == io::ErrorKind::NotFound && path != self.path {
+            return None;
+        }
+        let error = Error::io("list", &path, cause);
+        Some(Err((path, error)))
+    }
 }
 
+impl Followed {
+    /// Whether a directory is to be walked.
+    fn is_new(&mut self, entry: &DirEntry, stat: impl Fn() -> Result<FileStat>) -> Result<bool> {
+        if self.depth.is_some_and(|depth| entry.depth() <= depth) {
+            self.depth = None;
+        }
+        if self.depth.is_none() {
+            if entry.depth() == 0 || !entry.path_is_symlink() {
+                return Ok(true);
+            }
+            self.depth = Some(entry.depth());
+        }
+        Ok(self.seen.insert(stat()?.identity()))
+    }
+}
+
+/// Whether something is not there any more, or a link that is not to be followed is in its place.
 fn is_gone(error: &io::Error) -> bool {
-    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    is_link || error.kind() == io::ErrorKind::NotFound
+    match Errno::from_io_error(error) {
+        Some(Errno::LOOP | Errno::NOTDIR) => true,
+        _ => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 impl Iterator for Walk<'_> {
@@ -167,13 +282,8 @@ impl Iterator for Walk<'_> {
                     }
                 }
                 Err(error) => {
-                    let path = error.path().unwrap_or(&self.root).to_owned();
-                    let cause = error
-                        .into_io_error()
-                        .unwrap_or_else(|| io::Error::other("directory loop"));
-                    if cause.kind() != io::ErrorKind::NotFound || path == self.root {
-                        let error = Error::io("list", &path, cause);
-                        return Some(Err((path, error)));
+                    if let Some(failed) = self.failed(error) {
+                        return Some(failed);
                     }
                 }
             }
@@ -247,7 +357,8 @@ mod tests {
         enters: impl Fn(&Path) -> bool,
         takes: impl Fn(&Path) -> bool,
     ) -> Vec<(String, FoundKind)> {
-        Walk::new(root, &enters, &takes)
+        Walk::new(root, Links::Refuse, &enters, &takes)
+            .unwrap()
             .map(|found| found.unwrap())
             .map(|found| (found.relative.display().to_string(), found.kind))
             .collect()
@@ -300,8 +411,8 @@ mod tests {
         file.set_modified(later).unwrap();
         let after = Fingerprint::of(&layout).unwrap();
         assert!(after.modified > before.modified && after.len == before.len);
-        let only = Walk::new(&layout, &|_| true, &|_| true);
-        let only: Vec<Found> = only.map(Result::unwrap).collect();
+        let only = Walk::new(&layout, Links::Refuse, &|_| true, &|_| true);
+        let only: Vec<Found> = only.unwrap().map(Result::unwrap).collect();
         assert_eq!(only.len(), 1);
         assert_eq!(
             (&only[0].relative, only[0].kind),
@@ -313,11 +424,67 @@ mod tests {
     fn what_cannot_be_read_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let gone = dir.path().join("gone");
-        let (path, error) = Walk::new(&gone, &|_| true, &|_| true)
-            .next()
-            .unwrap()
-            .unwrap_err();
-        assert_eq!(path, gone);
+        let error = Walk::new(&gone, Links::Refuse, &|_| true, &|_| true).unwrap_err();
         assert!(error.to_string().contains("cannot list"), "{error}");
+    }
+
+    #[test]
+    fn links_are_followed_once_and_loops_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let root = at("root");
+        for name in ["root/a", "root/b", "outside/deep"] {
+            fs::create_dir_all(at(name)).unwrap();
+            fs::write(at(name).join("x.tar"), tar()).unwrap();
+        }
+        for (target, link) in [
+            ("../outside", "root/out"),
+            ("../outside/deep", "root/same"),
+            ("a/x.tar", "root/file.tar"),
+            ("nowhere", "root/dangling"),
+            ("..", "root/a/up"),
+            ("../b", "root/a/to-b"),
+            ("../a", "root/b/to-a"),
+        ] {
+            symlink(target, at(link)).unwrap();
+        }
+        let walk = Walk::new(&root, Links::Follow, &|_| true, &|_| true).unwrap();
+        let found: Vec<(String, FoundKind)> = walk
+            .map(|found| found.unwrap())
+            .map(|found| (found.relative.display().to_string(), found.kind))
+            .collect();
+        let expected = [
+            // What is reached through links is walked once, and what is there without them always.
+            ("a/to-b/to-a", FoundKind::Link),
+            ("a/to-b/x.tar", FoundKind::Archive),
+            ("a/up", FoundKind::Link),
+            ("a/x.tar", FoundKind::Archive),
+            ("b/to-a/to-b", FoundKind::Link),
+            ("b/to-a/up", FoundKind::Link),
+            ("b/to-a/x.tar", FoundKind::Archive),
+            ("b/x.tar", FoundKind::Archive),
+            ("dangling", FoundKind::Link),
+            ("file.tar", FoundKind::Archive),
+            ("out/deep/x.tar", FoundKind::Archive),
+            ("same", FoundKind::Link),
+        ];
+        assert_eq!(found, expected.map(|(name, kind)| (name.to_owned(), kind)));
+    }
+
+    #[test]
+    fn a_directory_that_became_a_link_is_not_entered() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("root/b")).unwrap();
+        fs::create_dir_all(at("outside")).unwrap();
+        for name in ["root/a.tar", "root/b/x.tar", "outside/secret.tar"] {
+            fs::write(at(name), tar()).unwrap();
+        }
+        let mut walk = Walk::new(&at("root"), Links::Refuse, &|_| true, &|_| true).unwrap();
+        let first = walk.next().unwrap().unwrap();
+        assert_eq!(first.relative, Path::new("a.tar"));
+        fs::rename(at("root/b"), at("moved")).unwrap();
+        symlink(at("outside"), at("root/b")).unwrap();
+        assert!(walk.next().is_none());
     }
 }

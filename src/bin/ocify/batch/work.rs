@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ocify::{
-    Code, Error, Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
-    command::batch::digests, command::holds_image_entry, command::publish::remove,
+    Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage, command::HeldPath,
+    command::InputPath, command::IoContext, command::batch::digests, command::publish::remove,
     command::show_path,
 };
 use serde_json::Value;
@@ -20,6 +20,7 @@ use super::others::{copy_file, copy_link};
 use super::output::{Existing, OutputDir, same};
 use super::queue::{Task, TaskKind};
 use super::shard::Shard;
+use super::source::Sources;
 use super::state::{OutputState, Recorded, State, StateOptions};
 use super::tally::Ended;
 use crate::args::Fix;
@@ -77,6 +78,7 @@ pub(crate) struct Worker<'a> {
     /// None in place and on a dry run.
     outputs: Option<&'a Outputs>,
     staging_dir: PathBuf,
+    sources: Sources,
     idle_threads: &'a IdleThreads,
 }
 
@@ -101,6 +103,7 @@ impl<'a> Worker<'a> {
             fix: fix.recover(outputs.is_none()),
             outputs,
             staging_dir,
+            sources: Sources::new(args.links()),
             idle_threads,
         })
     }
@@ -126,8 +129,9 @@ impl<'a> Worker<'a> {
         let kind = std::mem::replace(&mut task.kind, TaskKind::Layout);
         let result = match kind {
             TaskKind::Report(error) => return Worked::Ended(Ended::Failed(error)),
+            TaskKind::Skip(error) => return Worked::Ended(Ended::Skipped(error)),
             TaskKind::Archive { is_named } => match self.fix(task, false, running) {
-                Err(error) if !is_named && is_other_archive(&error, &task.path) => {
+                Err(error) if !is_named && self.sources.is_other_archive(&error, task) => {
                     Ok(Worked::Ended(Ended::Skipped(error)))
                 }
                 other => other,
@@ -155,7 +159,7 @@ impl<'a> Worker<'a> {
     /// In place, or a dry run.
     fn fix_alone(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
         let watcher = self.watcher(running);
-        let input = Input::path(&task.path);
+        let input = Input::at(self.sources.input(task)?);
         if !self.args.dry_run {
             let fixed = (self.fix).run_observed(input, Output::in_place(), &watcher)?;
             let place = (task.path.clone(), 0);
@@ -195,7 +199,8 @@ impl<'a> Worker<'a> {
     ) -> Result<Worked> {
         let relative = task.output.clone();
         let kind = self.output_kind(is_layout);
-        let source = look(&task.path)?;
+        let input = self.sources.input(task)?;
+        let source = self.sources.look(&input)?;
         let place = outputs.output_dir.place(&relative);
         let existing = match self.output_state(outputs, task, source, &place) {
             Ok(recorded) if self.is_intact(kind, &place, &recorded, running)? => {
@@ -209,9 +214,8 @@ impl<'a> Worker<'a> {
             Form::Archive(compression) => Output::archive(&path).compression(compression),
             _ => kind.output(&path),
         };
-        let input = Input::path(&task.path);
         let done: Done = (self.fix)
-            .run_observed(input, output, &self.watcher(running))?
+            .run_observed(Input::at(input.clone()), output, &self.watcher(running))?
             .into();
         let staged = Staged {
             path,
@@ -222,7 +226,15 @@ impl<'a> Worker<'a> {
             note: digests(&done.plan),
             done: Some(Box::new(done)),
         };
-        unchanged(task, staged)
+        self.unchanged(&input, staged)
+    }
+
+    /// An output that is complete, unless its source changed in the meantime.
+    fn unchanged(&self, input: &InputPath, staged: Staged) -> Result<Worked> {
+        let unchanged = self.sources.refuse_changed(input, staged.source);
+        // What is left here is also removed at the end of the run.
+        unchanged.inspect_err(|_| drop(remove(&staged.path)))?;
+        Ok(Worked::Staged(Box::new(staged)))
     }
 
     /// Where a worker writes an output until it has its name.
@@ -234,7 +246,7 @@ impl<'a> Worker<'a> {
         &self,
         task: &Task,
         source: Fingerprint,
-        copy: impl Fn(&Path, &Path) -> Result<()>,
+        copy: impl Fn(&InputPath, &HeldPath) -> Result<()>,
     ) -> Result<Worked> {
         let Some(outputs) = self.outputs else {
             return Ok(Worked::Ended(Ended::Copied(0)));
@@ -249,7 +261,8 @@ impl<'a> Worker<'a> {
             Err(existing) => existing,
         };
         let path = self.staging_path(task);
-        copy(&task.path, &path)?;
+        let input = self.sources.input(task)?;
+        copy(&input, &HeldPath::of(&path).context("create", &path)?)?;
         if source == Fingerprint::default() {
             // A link has nothing that could be remembered.
             let published = outputs.output_dir.publish(&path, &relative, existing);
@@ -265,7 +278,7 @@ impl<'a> Worker<'a> {
             note: Value::Null,
             done: None,
         };
-        unchanged(task, staged)
+        self.unchanged(&input, staged)
     }
 
     /// Whether a finished output is what its record says, as far as that is to be verified.
@@ -328,50 +341,9 @@ impl Observer for Watcher<'_> {
     }
 }
 
-/// An output that is complete, unless its source changed in the meantime.
-fn unchanged(task: &Task, staged: Staged) -> Result<Worked> {
-    let found = look(&task.path);
-    if found.as_ref().is_ok_and(|found| *found == staged.source) {
-        return Ok(Worked::Staged(Box::new(staged)));
-    }
-    // What is left here is also removed at the end of the run.
-    let _ = remove(&staged.path);
-    found?;
-    Err(Error::new(
-        Code::SourceChanged,
-        format!("{} changed while it was being read", show_path(&task.path)),
-    )
-    .with_path(&task.path)
-    .with_hint("run again when nothing else writes to it"))
-}
-
 /// Whether a copy still has the bytes of its source.
 fn is_same(source: &Path, copy: &Path) -> bool {
     same(source, copy).unwrap_or(false)
-}
-
-fn look(path: &Path) -> Result<Fingerprint> {
-    Fingerprint::of(path).map_err(|error| Error::io("look up", path, error))
-}
-
-/// Whether an archive that was found, and not named, contains something other than an image: what makes
-/// an image unreadable may be valid there.
-fn is_other_archive(error: &Error, path: &Path) -> bool {
-    let may_be = matches!(
-        error.code(),
-        Code::NotAnImage
-            | Code::TruncatedArchive
-            | Code::InvalidArchive
-            | Code::InvalidDocument
-            | Code::DuplicateEntry
-            | Code::TrailingArchive
-            | Code::CompressionRatio
-            | Code::SparseEntry
-            | Code::LinkEntry
-            | Code::DocumentTooLarge
-            | Code::DocumentTooDeep
-    );
-    may_be && !holds_image_entry(path)
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Run<'_> {
         }
         for directory in self.directories() {
             // Files of a layout may be links to files outside of it.
-            let follows = is_image_layout(&directory);
+            let follows = self.args.follow || is_image_layout(&directory);
             if !follows && !place.has_other_names() {
                 continue;
             }

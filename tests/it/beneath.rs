@@ -1,0 +1,312 @@
+//! Nothing is read outside an input directory and nothing is written outside an output directory, whatever links are there or
+//! are put there during the run.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
+use crate::common::archive::Entry;
+use crate::common::batch::{batch, put};
+use crate::common::builder::{Layout, right_layout};
+use crate::common::failure::expect;
+use crate::common::judged::fixed_path;
+use crate::common::placed::docker_layout;
+use crate::common::runner::Sandbox;
+use crate::common::{skipped, tree};
+
+/// Every level of a layout: its directories, a blob of each kind and the files at the root.
+fn levels(layout: &Layout) -> Vec<String> {
+    let mut levels: Vec<String> = layout.blobs.keys().cloned().collect();
+    levels.extend(["blobs", "blobs/sha256"].map(str::to_owned));
+    levels.extend(["index.json", "manifest.json", "oci-layout"].map(str::to_owned));
+    levels
+}
+
+#[test]
+fn links_that_leave_a_layout_are_followed_only_if_the_user_says_so() {
+    let right = right_layout();
+    for level in levels(&right) {
+        let sandbox = Sandbox::new();
+        right.write_to(&sandbox.path("in"));
+        let at = sandbox.path(&format!("in/{level}"));
+        fs::rename(&at, sandbox.path("outside")).unwrap();
+        symlink(sandbox.path("outside"), &at).unwrap();
+        for output in ["out.tar", "out/"] {
+            let run = sandbox.fix("in", output);
+            expect(&level, &run, "link-entry", &[&level, "a symbolic link"]);
+            let hint = "if you trust what the link leads to, follow links with --follow";
+            assert_eq!(run.json()["error"]["hint"], hint, "{level}");
+        }
+        let found = fixed_path(&sandbox.path("in"), &["--follow"]);
+        assert!(found.bytes == right.tar(), "{level}");
+        sandbox.fix_with("in", "out/", &["--follow"]).exits(0);
+        let expected = Sandbox::new();
+        right.write_to(&expected.path("out"));
+        assert!(
+            tree(&sandbox.path("out")) == tree(&expected.path("out")),
+            "{level}"
+        );
+        // In a walk too.
+        let many = batch(
+            &sandbox,
+            &["in", "-o", "many/", "--files-from", "/dev/null"],
+        );
+        let (_, end) = many.ends().into_iter().next().unwrap_or(("", "nothing"));
+        assert!(["link-entry", "nothing"].contains(&end), "{level}: {end}");
+        let line = ["in", "-o", "many/", "--files-from", "/dev/null", "--follow"];
+        let many = batch(&sandbox, &line);
+        let expected = match level.starts_with("blobs") && !level.contains("256/") {
+            true => "unchanged",
+            false => "fixed",
+        };
+        let ends: Vec<&str> = many.ends().into_values().collect();
+        assert_eq!(ends, [expected], "{level}");
+    }
+}
+
+/// As Bazel's rules_oci makes them: all files are links to where they were built.
+#[test]
+fn a_layout_of_links_is_read_if_they_are_followed() {
+    let right = right_layout();
+    let sandbox = Sandbox::new();
+    right.write_to(&sandbox.path("built"));
+    fs::create_dir_all(sandbox.path("in/blobs/sha256")).unwrap();
+    for name in right
+        .blobs
+        .keys()
+        .map(String::as_str)
+        .chain(["index.json", "oci-layout"])
+    {
+        symlink(
+            sandbox.path(&format!("built/{name}")),
+            sandbox.path(&format!("in/{name}")),
+        )
+        .unwrap();
+    }
+    let run = sandbox.fix("in", "out.tar");
+    expect("links", &run, "link-entry", &["--follow"][..0]);
+    let found = fixed_path(&sandbox.path("in"), &["--follow"]);
+    assert_eq!(found.changes(&["link"]).len(), right.blobs.len() + 2);
+    // A link to nothing is said to be one.
+    fs::remove_file(sandbox.path("built/index.json")).unwrap();
+    let run = sandbox.fix_with("in", "out2.tar", &["--follow"]);
+    expect("dangling", &run, "link-entry", &["index.json"]);
+    assert_eq!(
+        run.json()["error"]["hint"],
+        "replace the link with the file that it stands for, or save the image again"
+    );
+}
+
+#[test]
+fn following_links_requires_a_directory_and_a_new_output() {
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", right_layout().tar());
+    let run = sandbox
+        .ocify(&["fix", "in.tar", "-o", "out.tar", "--follow"])
+        .exits(2);
+    assert!(
+        run.stderr.contains("--follow has no effect"),
+        "{}",
+        run.stderr
+    );
+    let run = sandbox
+        .ocify(&["fix", "in.tar", "in.tar/", "-o", "out/", "--follow"])
+        .exits(2);
+    assert!(
+        run.stderr.contains("--follow has no effect"),
+        "{}",
+        run.stderr
+    );
+    fs::create_dir(sandbox.path("in")).unwrap();
+    let run = sandbox
+        .ocify(&["fix", "in", "--in-place", "--follow"])
+        .exits(2);
+    assert!(run.stderr.contains("--follow"), "{}", run.stderr);
+}
+
+/// Something that is no regular file and no link.
+fn put_special(path: &Path, kind: FileType) -> bool {
+    let mode = Mode::RUSR | Mode::WUSR;
+    match mknodat(CWD, path, kind, mode, makedev(1, 5)) {
+        Ok(()) => true,
+        Err(_) => {
+            skipped("devices: needs root");
+            false
+        }
+    }
+}
+
+#[test]
+fn special_files_in_a_layout_are_refused_and_never_waited_for() {
+    let right = right_layout();
+    for level in levels(&right) {
+        for kind in [FileType::Fifo, FileType::CharacterDevice] {
+            let sandbox = Sandbox::new();
+            right.write_to(&sandbox.path("in"));
+            let at = sandbox.path(&format!("in/{level}"));
+            fs::rename(&at, sandbox.path("moved")).unwrap();
+            if !put_special(&at, kind) {
+                continue;
+            }
+            for options in [&[][..], &["--follow"]] {
+                let run = sandbox.fix_with("in", "out.tar", options);
+                let what = format!("{level} {kind:?} {options:?}");
+                expect(&what, &run, "link-entry", &[&level, "a special file"]);
+            }
+            // The same where a link leads.
+            fs::rename(&at, sandbox.path("special")).unwrap();
+            symlink(sandbox.path("special"), &at).unwrap();
+            for options in [&[][..], &["--follow"]] {
+                let run = sandbox.fix_with("in", "out.tar", options);
+                expect(&level, &run, "link-entry", &[&level]);
+            }
+        }
+    }
+}
+
+#[test]
+fn links_to_archives_in_a_tree_are_named_and_skipped() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "in/app-1.tar", right_layout().tar());
+    put(&sandbox, "outside/other.tar", right_layout().tar());
+    symlink("app-1.tar", sandbox.path("in/latest.tar")).unwrap();
+    symlink("../outside/other.tar", sandbox.path("in/other.tar.gz")).unwrap();
+    symlink("../outside", sandbox.path("in/more")).unwrap();
+    symlink("nowhere", sandbox.path("in/dangling.tar")).unwrap();
+    symlink("..", sandbox.path("in/loop")).unwrap();
+    let found = batch(&sandbox, &["in", "-o", "out"]);
+    found.exits(0);
+    let ends: Vec<(&str, &str)> = found.ends().into_iter().collect();
+    let expected = [
+        ("in/app-1.tar", "unchanged"),
+        ("in/dangling.tar", "skipped"),
+        ("in/latest.tar", "skipped"),
+        ("in/other.tar.gz", "skipped"),
+    ];
+    assert_eq!(ends, expected);
+    let error = &found.items["in/latest.tar"]["error"];
+    assert_eq!(error["code"], "link-entry");
+    assert_eq!(
+        error["message"],
+        "in/latest.tar is a symbolic link to app-1.tar"
+    );
+    assert!(error["hint"].as_str().unwrap().contains("--follow"));
+    assert_eq!(found.summary["others"]["left"], 2);
+    // They are copied as links with the other files.
+    let found = batch(&sandbox, &["in", "-o", "all", "--copy-others"]);
+    found.exits(0);
+    assert_eq!(found.items.len(), 1);
+    assert_eq!(found.summary["others"]["copied"], 5);
+
+    let found = batch(&sandbox, &["in", "-o", "followed", "--follow"]);
+    found.exits(0);
+    let ends: Vec<(&str, &str)> = found.ends().into_iter().collect();
+    let expected = [
+        ("in/app-1.tar", "unchanged"),
+        ("in/dangling.tar", "skipped"),
+        ("in/latest.tar", "unchanged"),
+        // A link to a directory that the tree is in is a loop.
+        ("in/more/other.tar", "unchanged"),
+        ("in/other.tar.gz", "unchanged"),
+    ];
+    assert_eq!(ends, expected);
+}
+
+/// What swaps two things forever while a run works.
+struct Swapper<'a> {
+    stop: &'a AtomicBool,
+}
+
+impl Drop for Swapper<'_> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs something while another thread swaps what two paths name, again and again.
+fn while_swapping<T>(left: &Path, right: &Path, work: impl FnOnce() -> T) -> T {
+    use rustix::fs::{RenameFlags, renameat_with};
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                renameat_with(CWD, left, CWD, right, RenameFlags::EXCHANGE).unwrap();
+                thread::sleep(Duration::from_micros(50));
+            }
+        });
+        // Also if the work panics.
+        let _swapper = Swapper { stop: &stop };
+        work()
+    })
+}
+
+/// How often a race is tried.
+const ROUNDS: usize = 25;
+
+#[test]
+fn a_layout_whose_parts_become_links_during_the_run_is_right_or_refused() {
+    let right = right_layout();
+    let outside = docker_layout();
+    for level in ["blobs", "blobs/sha256", "index.json", "manifest.json"] {
+        let sandbox = Sandbox::new();
+        right.write_to(&sandbox.path("in"));
+        // What the link leads to is an image too.
+        let mut other = outside.clone();
+        other.more = vec![Entry::file("secret", "x")];
+        other.write_to(&sandbox.path("outside"));
+        symlink(
+            sandbox.path(&format!("outside/{level}")),
+            sandbox.path("link"),
+        )
+        .unwrap();
+        let at = sandbox.path(&format!("in/{level}"));
+        while_swapping(&at, &sandbox.path("link"), || {
+            for round in 0..ROUNDS {
+                let output = format!("out-{round}.tar");
+                let run = sandbox.fix("in", &output);
+                if run.code == 0 {
+                    assert!(sandbox.read(&output) == right.tar(), "{level}");
+                } else {
+                    assert!(!sandbox.path(&output).exists());
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_tree_whose_parts_become_links_during_the_run_leads_nowhere() {
+    let right = right_layout().tar();
+    let broken = docker_layout().tar();
+    let sandbox = Sandbox::new();
+    for number in 0..8 {
+        put(&sandbox, &format!("in/sub/{number}.tar"), &right);
+        put(&sandbox, &format!("outside/{number}.tar"), &broken);
+    }
+    symlink(sandbox.path("outside"), sandbox.path("link")).unwrap();
+    let before = tree(&sandbox.path("outside"));
+    while_swapping(&sandbox.path("in/sub"), &sandbox.path("link"), || {
+        for round in 0..ROUNDS {
+            let output = format!("out-{round}");
+            let mut command = sandbox.command();
+            command.args(["fix", "in", "-o", &output, "--jobs", "2"]);
+            crate::common::runner::run(&mut command);
+            // There is none if nothing was found.
+            let is_there = sandbox.path(&output).exists();
+            for (path, bytes) in is_there
+                .then(|| tree(&sandbox.path(&output)))
+                .unwrap_or_default()
+            {
+                if path.extension().is_some_and(|extension| extension == "tar") {
+                    assert!(bytes == right, "{}", path.display());
+                }
+            }
+        }
+    });
+    assert!(tree(&sandbox.path("outside")) == before);
+}

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -384,4 +385,51 @@ fn an_error_after_the_output_is_complete_says_so() {
     assert!(sandbox.read("new.tar") == expected.read("out.tar"));
     assert!(sandbox.read("in.tar") == expected.read("in.tar"));
     assert_eq!(sandbox.names(), ["in.tar", "new.tar", "out.tar"]);
+}
+
+/// A run that is killed while it writes the journal leaves none under its name, and the next run removes what it
+/// left. Without /proc, a file without a name could not get one.
+#[test]
+fn a_journal_gets_its_name_only_when_it_is_complete() {
+    let interrupted = Interrupted::new();
+    for is_hidden in [false, true] {
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", &interrupted.old);
+        let command = |limit: Option<u64>, program: &str, line: &[&str]| {
+            let mut words = Vec::new();
+            if is_hidden {
+                let hides = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
+                words.extend(["unshare", "-m", "sh", "-c", hides].map(str::to_owned));
+            }
+            if let Some(limit) = limit {
+                words.extend(["prlimit".to_owned(), format!("--fsize={limit}:{limit}")]);
+            }
+            words.push(program.to_owned());
+            words.extend(line.iter().map(|word| (*word).to_owned()));
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]).current_dir(sandbox.root());
+            command
+        };
+        let can = command(Some(1), "true", &[]).stderr(Stdio::null()).status();
+        if !can.is_ok_and(|status| status.success()) {
+            skipped("a journal that is not complete: needs prlimit, and root and unshare");
+            continue;
+        }
+        let ocify = env!("CARGO_BIN_EXE_ocify");
+        let line = ["fix", "--in-place", "in.tar"];
+        // A longer write ends the process by a signal.
+        let status = command(Some(1000), ocify, &line).status().unwrap();
+        assert_eq!(status.signal(), Some(25), "{status:?}");
+        assert!(sandbox.read("in.tar") == interrupted.old);
+        let mut left = sandbox.names();
+        left.retain(|name| name != "in.tar");
+        let is_temporary = |name: &String| name.ends_with(".ocify-tmp");
+        assert!(
+            left.len() == usize::from(is_hidden) && left.iter().all(is_temporary),
+            "{left:?}"
+        );
+        run(&mut command(None, ocify, &line)).exits(0);
+        assert!(sandbox.read("in.tar") == interrupted.new);
+        assert_eq!(sandbox.names(), ["in.tar"]);
+    }
 }

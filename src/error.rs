@@ -154,6 +154,15 @@ impl Error {
         self
     }
 
+    /// The same error of one of several inputs, which the message names unless it does already.
+    pub(crate) fn within(mut self, path: &Path) -> Self {
+        if self.0.path.is_none() {
+            self.0.message = format!("{}: {}", show_path(path), self.0.message);
+            self.0.path = Some(path.to_owned());
+        }
+        self
+    }
+
     fn place_mut(&mut self) -> &mut Place {
         self.0.place.get_or_insert_default()
     }

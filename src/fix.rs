@@ -15,7 +15,7 @@ use crate::image::{Compression, Content, Platform, Reference};
 use crate::inventory::Strictness;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
 use crate::plan::{Form, ImageChoice, MissingPolicy, Plan, PlanOptions, Summary};
-use run::Run;
+pub(crate) use run::Run;
 
 /// How to fix. The default changes only what engines refuse or misread, and verifies every blob against its
 /// digest.

@@ -72,6 +72,8 @@ pub struct Graph {
     pub repeated_keys: Vec<RepeatedKey>,
     /// The images of `manifest.json`, if there is one.
     pub docker_archive: Option<Vec<DockerArchiveItem>>,
+    /// Digests of the source that ocify computed when it read the inputs that the source was joined from.
+    pub(crate) computed: BTreeSet<Digest>,
     /// The indexes that the source lacks, by digest. `synthesized` has their text.
     pub(crate) nested: Vec<NestedIndex>,
 }

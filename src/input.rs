@@ -73,6 +73,8 @@ pub struct Source {
     spooled: Vec<Arc<File>>,
     /// The lock of an archive that is to be fixed in place.
     lock: Lock,
+    /// The inputs of a source that has several.
+    inputs: Vec<Source>,
 }
 
 impl Source {
@@ -134,6 +136,7 @@ impl Source {
             compressed: None,
             spooled: Vec::new(),
             lock: Lock::Held,
+            inputs: Vec::new(),
         })
     }
 
@@ -146,6 +149,11 @@ impl Source {
     /// What the file was when it was opened.
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp::of(&self.metadata)
+    }
+
+    /// The same with blobs of these inputs.
+    pub(crate) fn with_inputs(self, inputs: Vec<Source>) -> Self {
+        Source { inputs, ..self }
     }
 
     /// A file that is half old and half new is not an image.
@@ -166,7 +174,9 @@ impl Source {
             Some(_) => self.compressed.clone(),
             None => (!self.is_directory()).then(|| Arc::clone(&self.file)),
         };
+        let inputs: Vec<_> = self.inputs.iter().map(Source::unwritten).collect();
         Box::new(move || {
+            inputs.iter().try_for_each(|unwritten| unwritten())?;
             let Some(file) = &original else { return Ok(()) };
             let now = Stamp::of(&file.metadata().context("read", &path)?);
             if now.has_bytes_of(&read) {
@@ -199,6 +209,13 @@ impl Source {
             }
             DataLocation::Spooled { file, offset } => match self.spooled.get(*file) {
                 Some(file) => Ok((Arc::clone(file), *offset)),
+                None => Err(self.absent(data)),
+            },
+            DataLocation::Input {
+                number,
+                data: inner,
+            } => match self.inputs.get(*number) {
+                Some(input) => input.open_blob(inner),
                 None => Err(self.absent(data)),
             },
             DataLocation::Buffered(_) | DataLocation::Written => Err(self.absent(data)),
@@ -306,6 +323,10 @@ impl Source {
             DataLocation::Spooled { .. } => {
                 Error::io("read a temporary file of", &self.path, error)
             }
+            DataLocation::Input { number, data } => match self.inputs.get(*number) {
+                Some(input) => input.short(data, error),
+                None => Error::io("read a blob of an input of", &self.path, error),
+            },
             DataLocation::Buffered(_) | DataLocation::Written => {
                 Error::io("read a stream's blob from", &self.path, error)
             }
@@ -324,6 +345,10 @@ impl Source {
             DataLocation::Spooled { file, offset } => {
                 format!("the blob at byte {offset} of temporary file {file}")
             }
+            DataLocation::Input { number, data } => match self.inputs.get(*number) {
+                Some(input) => format!("{} of {}", input.describe(data), show_path(&input.path)),
+                None => format!("a blob of input {number}"),
+            },
             DataLocation::Buffered(_) | DataLocation::Written => "a stream's blob".to_owned(),
         }
     }

@@ -116,10 +116,28 @@ pub enum DataLocation {
         /// The offset in it, in bytes.
         offset: u64,
     },
+    /// In one of the inputs of a source that has several.
+    Input {
+        /// The number of the input.
+        number: usize,
+        /// Where it is in that input.
+        data: Box<DataLocation>,
+    },
     /// Buffered by the input stream, under this number.
     Buffered(usize),
     /// Already written to the output, and verified if that was requested.
     Written,
+}
+
+impl DataLocation {
+    /// Whether it is a whole file of a layout directory.
+    pub(crate) fn is_file(&self) -> bool {
+        match self {
+            DataLocation::File(_) => true,
+            DataLocation::Input { data, .. } => data.is_file(),
+            _ => false,
+        }
+    }
 }
 
 /// The layout of an archive's file. All offsets and lengths are in bytes.

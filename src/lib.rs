@@ -103,6 +103,7 @@ mod inventory;
 mod journal;
 mod json;
 mod location;
+mod merge;
 mod operation;
 mod plan;
 mod progress;
@@ -115,6 +116,7 @@ mod threads;
 // Operations.
 pub use fix::{Fix, Fixed, Preview};
 pub use journal::{Recovery, recover};
+pub use merge::{Merge, MergePreview, Merged, MergedInput, NameConflict, OnConflict};
 
 // Inputs and outputs.
 pub use apply::Output;
@@ -190,7 +192,7 @@ pub mod command {
         may_be_image_layout,
     };
     pub use crate::journal::{Lock, is_journal, recover_locked};
-    pub use crate::report::{batch, json, metadata, text};
+    pub use crate::report::{batch, json, merge, metadata, text};
 
     /// Naming files.
     pub mod publish {

@@ -15,6 +15,7 @@ mod faults;
 mod findings;
 mod form;
 mod nothing_left;
+mod oci_type;
 mod output;
 mod planner;
 mod preserve;

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod json;
+pub mod merge;
 pub mod metadata;
 pub mod text;
 

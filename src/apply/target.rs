@@ -36,16 +36,24 @@ impl<'a> Target<'a> {
         output: Output<'a>,
         source: impl Into<Option<&'s Source>>,
     ) -> Result<Target<'a>> {
-        let source = source.into();
+        let source: Option<&Source> = source.into();
+        Self::prepare_for(output, source.as_slice())
+    }
+
+    /// The same for several inputs.
+    ///
+    /// # Errors
+    /// Those of [`prepare`](Self::prepare).
+    pub(crate) fn prepare_for(output: Output<'a>, sources: &[&Source]) -> Result<Target<'a>> {
         match output.kind {
             Kind::Archive(ref path) => {
                 if let Some(format) = output.unwritten_format() {
                     return Err(unwritten(path, format));
                 }
-                Self::at_path(&output, path, source)
+                Self::at_path(&output, path, sources)
             }
-            Kind::Layout(ref path) => Self::at_path(&output, path, source),
-            Kind::Stream(stream) => Self::open(stream, source),
+            Kind::Layout(ref path) => Self::at_path(&output, path, sources),
+            Kind::Stream(stream) => Self::open(stream, sources),
             Kind::InPlace => Err(Error::new(
                 Code::InPlaceRefused,
                 "only an archive in a regular file can be fixed in place",
@@ -54,7 +62,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn at_path(options: &Output<'_>, output: &Path, source: Option<&Source>) -> Result<Target<'a>> {
+    fn at_path(options: &Output<'_>, output: &Path, sources: &[&Source]) -> Result<Target<'a>> {
         let form = options.form();
         if form != Form::Layout && ends_in_slash(output) {
             return Err(without_name(output));
@@ -77,8 +85,8 @@ impl<'a> Target<'a> {
             overwrite: options.overwrite,
         };
         // The user may name a link to a layout, which has a name elsewhere.
-        let real = target.check(&place, output, source, options.directory.is_none())?;
-        refuse_parent(source, real.directory(), output)?;
+        let real = target.check(&place, output, sources, options.directory.is_none())?;
+        refuse_parent(sources, real.directory(), output)?;
         Ok(Target {
             path: real.path(),
             place: Some(real),
@@ -92,7 +100,7 @@ impl<'a> Target<'a> {
         &self,
         place: &HeldPath,
         output: &Path,
-        source: Option<&Source>,
+        sources: &[&Source],
         is_named: bool,
     ) -> Result<HeldPath> {
         let path = place.path();
@@ -105,9 +113,8 @@ impl<'a> Target<'a> {
             true => None,
             false => Some(found),
         };
-        if let (Some(source), Some(found)) = (source, &followed)
-            && source.identity() == found.identity()
-        {
+        let is_input = |found: &FileStat| is_one_of(sources, found);
+        if followed.as_ref().is_some_and(is_input) {
             return Err(Error::new(
                 Code::OutputIsInput,
                 format!("the output {} is the input", show_path(output)),
@@ -124,7 +131,9 @@ impl<'a> Target<'a> {
             let opened = opened.context("list", &path)?;
             refuse_filled(&opened, self.overwrite)?;
             refuse_mount(&opened)?;
-            refuse_input_inside(source, &directory, output)?;
+            for source in sources {
+                refuse_input_inside(source, &directory, output)?;
+            }
         } else {
             refuse_existing(output, is_layout, found.kind.is_file(), self.overwrite)?;
         }
@@ -136,10 +145,10 @@ impl<'a> Target<'a> {
         HeldPath::of(&real).map_err(|_| without_name(output))
     }
 
-    fn open(stream: Stream<'a>, source: Option<&Source>) -> Result<Target<'a>> {
-        if let (Some(source), Some(found)) = (source, &stream.metadata)
+    fn open(stream: Stream<'a>, sources: &[&Source]) -> Result<Target<'a>> {
+        if let Some(found) = &stream.metadata
             && found.is_file()
-            && source.identity() == FileStat::from(found).identity()
+            && is_one_of(sources, &FileStat::from(found))
         {
             return Err(Error::new(
                 Code::OutputIsInput,
@@ -287,10 +296,7 @@ fn refuse_filled(directory: &Directory, overwrite: bool) -> Result<()> {
 }
 
 /// Refuses an input inside the directory that the output replaces.
-fn refuse_input_inside(source: Option<&Source>, directory: &FileStat, output: &Path) -> Result<()> {
-    let Some(source) = source else {
-        return Ok(());
-    };
+fn refuse_input_inside(source: &Source, directory: &FileStat, output: &Path) -> Result<()> {
     // Standard input has no path. Whoever redirected it still has the file open.
     let Ok(path) = fs::canonicalize(source.path()) else {
         return Ok(());
@@ -312,6 +318,11 @@ fn refuse_input_inside(source: Option<&Source>, directory: &FileStat, output: &P
     )
     .with_path(output)
     .with_hint(Hint::ChooseOutput))
+}
+
+fn is_one_of(sources: &[&Source], found: &FileStat) -> bool {
+    let mut sources = sources.iter();
+    sources.any(|source| source.identity() == found.identity())
 }
 
 /// The error for an output directory that is not empty.
@@ -387,17 +398,20 @@ fn without_name(output: &Path) -> Error {
 }
 
 /// Refuses an output inside the input directory.
-fn refuse_parent(source: Option<&Source>, parent: &Directory, output: &Path) -> Result<()> {
-    let Some(source) = source.filter(|source| source.is_directory()) else {
+fn refuse_parent(sources: &[&Source], parent: &Directory, output: &Path) -> Result<()> {
+    let directories = sources.iter().filter(|source| source.is_directory());
+    let directories: Vec<_> = directories.collect();
+    if directories.is_empty() {
         return Ok(());
-    };
+    }
     // Compared by identity, so that a link or another mount of the input counts too.
     let parent = parent.path();
     let parent = fs::canonicalize(parent).context("open", parent)?;
     for above in parent.ancestors() {
         let found = stat(above).map_err(io::Error::from);
         let found = FileStat::from(found.context("open", above)?);
-        if source.identity() == found.identity() {
+        let mut directories = directories.iter();
+        if let Some(source) = directories.find(|source| source.identity() == found.identity()) {
             return Err(Error::new(
                 Code::OutputInInput,
                 format!(

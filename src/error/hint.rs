@@ -186,6 +186,8 @@ pub enum Hint {
     InspectJournal,
     /// One image has to be chosen to be named.
     ChooseImage,
+    /// Inputs give one name to different images.
+    ResolveConflict,
     /// An index with several images cannot be unwrapped.
     ChoosePlatform,
     /// The choice of an image matches none.
@@ -432,6 +434,7 @@ impl fmt::Display for Hint {
             Hint::InspectJournal => "check who put it there, and remove it if you do not need it",
             Hint::ChooseImage => "choose one image, or rename single images",
             Hint::ChoosePlatform => "choose one platform",
+            Hint::ResolveConflict => "say which image has the name",
             Hint::ChooseOtherImages => "if an engine fails on it, choose the other images",
             Hint::ChooseImageBy => {
                 "choose an image by its name, by the digest of its manifest or config, or by its number, counted from 1"

@@ -1,10 +1,12 @@
 //! The ways from an input to an output.
 
+mod steps;
+
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::host::host_architecture;
+use self::steps::in_place_path;
 use super::{Fix, Fixed, Preview};
 use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
@@ -18,7 +20,7 @@ use crate::operation::{Input, Kind, Observer, Opener, SpoolReason, Stage};
 use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Plan, Transcode, plan};
 
 /// One run of a fix.
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     fix: &'a Fix,
     opener: Opener<'a>,
     observer: &'a dyn Observer,
@@ -36,7 +38,7 @@ enum Way<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(fix: &'a Fix, observer: &'a dyn Observer) -> Self {
+    pub(crate) fn new(fix: &'a Fix, observer: &'a dyn Observer) -> Self {
         let opener = Opener {
             strictness: fix.strictness,
             limits: fix.limits,
@@ -81,9 +83,18 @@ impl<'a> Run<'a> {
     }
 
     fn preview_source(&self, source: &Source, form: Form) -> Result<Preview> {
-        let graph = self.opener.resolved(source)?;
+        self.preview_graph(&self.opener.resolved(source)?, source, form)
+    }
+
+    /// A dry run for a source that was read.
+    pub(crate) fn preview_graph(
+        &self,
+        graph: &Graph,
+        source: &Source,
+        form: Form,
+    ) -> Result<Preview> {
         let restated = |error| graph.restated(error);
-        let way = self.decide(&graph, source, form).map_err(restated)?;
+        let way = self.decide(graph, source, form).map_err(restated)?;
         let outcome = match &way {
             Way::Patch(plan, _) => self.verified(plan, &[], source),
             Way::Whole(draft) => self.verified(draft.plan(), draft.transcodes(), source),
@@ -129,7 +140,13 @@ impl<'a> Run<'a> {
         written.map_err(|error| graph.restated(error))
     }
 
-    fn write_graph(&self, graph: &Graph, mut source: Source, target: Target<'_>) -> Result<Fixed> {
+    /// Writes the output for a source that was read.
+    pub(crate) fn write_graph(
+        &self,
+        graph: &Graph,
+        mut source: Source,
+        target: Target<'_>,
+    ) -> Result<Fixed> {
         // Layers that are not verified are what they were only if the input is.
         let is_trusted = self.verify(target.form()) == Verify::Documents;
         let unwritten = is_trusted.then(|| source.unwritten());
@@ -331,8 +348,7 @@ impl<'a> Run<'a> {
     }
 
     fn draft<'g>(&'g self, graph: &'g Graph, form: Form) -> Result<Draft<'g>> {
-        let host = self.fix.host_architecture.as_deref();
-        plan(graph, &self.fix.plan, form, host.or(host_architecture()))
+        plan(graph, &self.fix.plan, form, self.host())
     }
 
     /// The draft, in which layers that do not decompress to a tar are recompressed only if their diff IDs are of

@@ -1,6 +1,6 @@
 //! The roots of a source, and the walk from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::ahead::Ahead;
@@ -142,6 +142,7 @@ pub(crate) fn resolve(
         item_faults,
         missing: found.missing,
         repeated_keys: noted.into_repeated_keys(),
+        computed: BTreeSet::new(),
         nested: Vec::new(),
     };
     unverifiable::move_back(unverifiable, &mut graph);

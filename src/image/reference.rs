@@ -128,6 +128,16 @@ impl Reference {
         self.digest.is_some()
     }
 
+    /// The same with this at the end of the tag; `None` for a reference with a digest, and if the tag would not be valid.
+    pub(crate) fn with_tag_suffix(&self, suffix: &str) -> Option<Reference> {
+        let tag = self.tag.as_ref().filter(|_| self.digest.is_none())?;
+        let renamed = Reference {
+            tag: Some(format!("{tag}{suffix}")),
+            ..self.clone()
+        };
+        Reference::parse(&renamed.full()).filter(|parsed| *parsed == renamed)
+    }
+
     fn with_suffix(&self, name: &str) -> String {
         let mut text = name.to_owned();
         if let Some(tag) = &self.tag {

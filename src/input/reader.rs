@@ -125,7 +125,7 @@ impl Source {
     /// The blob's file cannot be opened, or has another length than when the source was scanned.
     pub(crate) fn open_whole(&self, blob: BlobAt<'_>) -> Result<(Arc<File>, u64)> {
         let (file, start) = self.open_blob(blob.data)?;
-        if let DataLocation::File(_) = blob.data {
+        if blob.data.is_file() {
             let found = file.metadata().context("read", self.path())?.len();
             if found != blob.len {
                 return Err(blob.changed(found));
@@ -150,8 +150,12 @@ impl BlobAt<'_> {
     pub(crate) fn changed(&self, found: u64) -> Error {
         let (code, what) = match self.data {
             DataLocation::Offset(_) => (Code::TruncatedArchive, "the archive ends inside it"),
+            DataLocation::Input { data, .. } if !data.is_file() => {
+                (Code::TruncatedArchive, "the archive ends inside it")
+            }
             DataLocation::File(_)
             | DataLocation::Spooled { .. }
+            | DataLocation::Input { .. }
             | DataLocation::Buffered(_)
             | DataLocation::Written => (Code::SizeMismatch, "the file has the wrong length"),
         };

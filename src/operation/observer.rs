@@ -122,6 +122,8 @@ pub enum SpoolReason {
     FileBeforeBlobs(String),
     /// The first blob comes late.
     LateBlob,
+    /// It is merged with other inputs.
+    Merge,
 }
 
 impl SpoolReason {
@@ -146,6 +148,7 @@ impl fmt::Display for SpoolReason {
                 return write!(f, "the file {} comes before the first blob", escape(name));
             }
             SpoolReason::LateBlob => "its first blob comes too late",
+            SpoolReason::Merge => "it is merged with other inputs",
         })
     }
 }

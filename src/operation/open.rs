@@ -8,7 +8,7 @@ use crate::codec::Limits;
 use crate::error::{Code, IoContext, Result};
 use crate::graph::{Graph, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan_with};
-use crate::inventory::Strictness;
+use crate::inventory::{Inventory, Strictness};
 use crate::journal::{Lock, Recovery, recover_locked};
 use crate::threads::{Jobs, Workers};
 
@@ -127,6 +127,11 @@ impl Opener<'_> {
     /// What a source contains and means.
     pub(crate) fn resolved(&self, source: &Source) -> Result<Graph> {
         let inventory = scan_with(source, self.strictness, self.workers())?;
+        self.meaning(inventory, source)
+    }
+
+    /// What an inventory of a source means.
+    pub(crate) fn meaning(&self, inventory: Inventory, source: &Source) -> Result<Graph> {
         resolve_with(inventory, source, self.strictness, self.workers())
     }
 }

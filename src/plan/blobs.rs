@@ -192,6 +192,9 @@ impl<'a> Planner<'a> {
     /// The digests that ocify computed, and that nothing in the input states.
     fn unstated(&self) -> BTreeSet<&'a Digest> {
         let renamed = &self.graph.renamed;
+        if !self.graph.computed.is_empty() {
+            return self.graph.computed.iter().collect();
+        }
         let mut unstated: BTreeSet<&Digest> = BTreeSet::new();
         for computed in renamed.iter().filter(|renamed| !renamed.is_stated) {
             unstated.insert(&computed.digest);

@@ -157,7 +157,7 @@ fn dropped(plan: &plan::Summary) -> Option<Dropped> {
     Some(plan.dropped).filter(|dropped| dropped.blobs > 0)
 }
 
-fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
+pub(super) fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
     Change {
         rule: change.rule,
         severity: change.severity,
@@ -170,7 +170,7 @@ fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
     }
 }
 
-fn finding<'a>(finding: &'a plan::Finding, wording: &dyn Wording) -> Finding<'a> {
+pub(super) fn finding<'a>(finding: &'a plan::Finding, wording: &dyn Wording) -> Finding<'a> {
     Finding {
         rule: finding.rule,
         severity: finding.severity,
@@ -207,7 +207,12 @@ impl Serialize for Report<'_> {
 
 /// Writes the report, pretty-printed and with a final newline.
 pub fn render(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
+    pretty(report, out)
+}
+
+/// Writes anything as JSON, pretty-printed and with a final newline.
+pub fn pretty(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
     out.write_all(b"\n")
 }
 

@@ -177,7 +177,7 @@ fn recovered(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{BOLD}{}: {what}{BOLD:#}", escape(report.input))
 }
 
-fn dropped(dropped: Dropped, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn dropped(dropped: Dropped, out: &mut dyn Write) -> io::Result<()> {
     if dropped.blobs == 0 {
         return Ok(());
     }
@@ -189,7 +189,7 @@ fn dropped(dropped: Dropped, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-fn changes(
+pub(super) fn changes(
     changes: &[Change],
     wording: &dyn Wording,
     detail: Detail,
@@ -286,7 +286,11 @@ fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn findings(findings: &[Finding], wording: &dyn Wording, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn findings(
+    findings: &[Finding],
+    wording: &dyn Wording,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if !findings.is_empty() {
         writeln!(out)?;
     }

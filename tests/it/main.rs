@@ -57,6 +57,7 @@ mod layout_forms;
 mod layouts;
 mod left_alone;
 mod links;
+mod merge;
 mod missing;
 mod naming;
 mod normalize;

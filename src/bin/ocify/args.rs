@@ -3,15 +3,17 @@
 mod batch;
 mod demands;
 mod effect;
+mod merge;
 mod values;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 
 pub(crate) use batch::{Many, Pattern};
+pub(crate) use merge::{Merge, other_option};
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
@@ -35,6 +37,14 @@ pub(crate) enum Command {
     /// Rewrite an archive so that every engine can load it
     #[command(after_help = FIX_EXAMPLES)]
     Fix(Fix),
+    /// Join archives and image layouts into one
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(Merge),
+}
+
+/// The command line as it is parsed and documented.
+pub(crate) fn command() -> clap::Command {
+    Cli::command().mut_subcommand("merge", merge::without_others)
 }
 
 /// Standard input or output.
@@ -461,13 +471,13 @@ impl Fix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use clap::error::ErrorKind;
 
     fn fix(args: &[&str]) -> Result<Fix, clap::Error> {
         let line = ["ocify", "fix"].iter().chain(args);
         Cli::try_parse_from(line).map(|cli| match cli.command {
             Command::Fix(fix) => fix,
+            Command::Merge(_) => unreachable!("the line is that of fix"),
         })
     }
 

@@ -74,14 +74,7 @@ impl Destination {
             let suffix = ArchiveSuffix::of(output.file_name().unwrap_or_default());
             let by_name = suffix.map(|_| ImageKind::Archive);
             let kind = args.output_kind().or(by_name).unwrap_or(from);
-            if kind == ImageKind::Archive
-                && let Some(Err(format)) = suffix.map(|suffix| suffix.compression)
-            {
-                return Err(format!(
-                    "cannot write {}: ocify does not write {format}; use .tar, .tar.gz or .tar.zst",
-                    show_path(output)
-                ));
-            }
+            refuse_suffix(output, kind, suffix.as_ref())?;
             return Ok(Some(Destination {
                 path: output.to_owned(),
                 kind,
@@ -100,6 +93,27 @@ impl Destination {
             path: output.join(name),
             kind,
             directory: Some(output.to_owned()),
+        }))
+    }
+
+    /// The same for the output of a merge, which has a name of its own.
+    ///
+    /// # Errors
+    /// OUTPUT is wrong, in words for the user.
+    pub(crate) fn of_merge(args: &Fix) -> std::result::Result<Option<Self>, String> {
+        let Some(output) = args.output.as_deref().filter(|output| !is_standard(output)) else {
+            return Ok(None);
+        };
+        let suffix = ArchiveSuffix::of(output.file_name().unwrap_or_default());
+        let kind = args.output_kind().unwrap_or(match is_image_layout(output) {
+            true => ImageKind::Layout,
+            false => ImageKind::Archive,
+        });
+        refuse_suffix(output, kind, suffix.as_ref())?;
+        Ok(Some(Destination {
+            path: output.to_owned(),
+            kind,
+            directory: None,
         }))
     }
 
@@ -132,6 +146,20 @@ impl Destination {
             Some(directory) => output_directory(directory),
             None => Ok(None),
         }
+    }
+}
+
+fn refuse_suffix(
+    output: &Path,
+    kind: ImageKind,
+    suffix: Option<&ArchiveSuffix>,
+) -> std::result::Result<(), String> {
+    match suffix.map(|suffix| &suffix.compression) {
+        Some(Err(format)) if kind == ImageKind::Archive => Err(format!(
+            "cannot write {}: ocify does not write {format}; use .tar, .tar.gz or .tar.zst",
+            show_path(output)
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -303,7 +331,9 @@ mod tests {
         let line = ["ocify".to_owned(), "fix".to_owned()]
             .into_iter()
             .chain(line);
-        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command;
+        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command");
+        };
         let found = Destination::of(&args)?;
         Ok(found.map(|found| {
             let path = found.path.strip_prefix(dir).unwrap_or(&found.path);

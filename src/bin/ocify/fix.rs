@@ -93,7 +93,7 @@ fn input(args: &Fix) -> Result<Input> {
 }
 
 /// The form of what would be written.
-fn form(args: &Fix, destination: Option<&Destination>) -> Form {
+pub(crate) fn form(args: &Fix, destination: Option<&Destination>) -> Form {
     match destination {
         Some(destination) => destination.output().form(),
         None if args.in_place => Form::Patch,

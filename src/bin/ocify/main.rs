@@ -7,6 +7,7 @@ mod digest_map;
 mod files;
 mod fix;
 mod interrupt;
+mod merge;
 mod metadata;
 mod notices;
 mod panics;

@@ -5,15 +5,15 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 use ocify::{Code, Error, Hint, Report, Status, command::json, command::text};
 
-use crate::args::{Cli, Command, Fix, Format};
+use crate::args::{Cli, Command, Fix, Format, Merge, command, other_option};
 use crate::batch::{self, Shard};
 use crate::destination::Destination;
 use crate::files::{Outputs, conflict};
+use crate::merge;
 use crate::panics::caught;
 use crate::single;
 use crate::standard;
@@ -37,14 +37,27 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn code_of(line: Vec<OsString>) -> u8 {
     let misspelled = misspelled(&line);
-    match Cli::try_parse_from(line) {
+    let matches = command().try_get_matches_from(line);
+    let of_merge = matches
+        .as_ref()
+        .ok()
+        .and_then(|matches| matches.subcommand_matches("merge"));
+    let misspelled = misspelled.or_else(|| of_merge.and_then(other_option));
+    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => match cli.command {
             Command::Fix(args) => match misspelled.map_or_else(|| checked(&args), Err) {
                 Ok(Way::Single(_)) if args.recover => single::restore(&args),
                 Ok(Way::Single(destination)) => single::fix(&args, destination.as_ref()),
                 Ok(Way::Batch(shard)) => batch(&args, shard),
                 Err(what) => {
-                    let _ = wrong_usage(what).print();
+                    let _ = wrong_usage("fix", what).print();
+                    USAGE
+                }
+            },
+            Command::Merge(args) => match misspelled.map_or_else(|| checked_merge(&args), Err) {
+                Ok(destination) => merge::merge(&args, destination.as_ref()),
+                Err(what) => {
+                    let _ = wrong_usage("merge", what).print();
                     USAGE
                 }
             },
@@ -58,11 +71,11 @@ fn code_of(line: Vec<OsString>) -> u8 {
 }
 
 /// The error, with the usage of the command that it is about.
-fn wrong_usage(what: String) -> clap::Error {
-    let mut all = Cli::command();
+fn wrong_usage(name: &str, what: String) -> clap::Error {
+    let mut all = command();
     // Usages get the names of the commands around them here.
     all.build();
-    let about = match all.find_subcommand_mut("fix") {
+    let about = match all.find_subcommand_mut(name) {
         Some(fix) => fix,
         None => &mut all,
     };
@@ -122,6 +135,16 @@ fn checked(args: &Fix) -> Result<Way, String> {
     let shard = shard.transpose()?;
     let conflict = conflict(args, Outputs::Many(shard));
     conflict.map_or(Ok(Way::Batch(shard)), Err)
+}
+
+/// The same for a merge.
+fn checked_merge(args: &Merge) -> Result<Option<Destination>, String> {
+    if let Some(what) = args.contradiction() {
+        return Err(what);
+    }
+    let destination = Destination::of_merge(&args.fix)?;
+    let outputs = Outputs::Single(destination.as_ref());
+    conflict(&args.fix, outputs).map_or(Ok(destination), Err)
 }
 
 fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
@@ -201,7 +224,7 @@ fn show(report: &Report<'_>, args: &Fix, to: impl Write + IsTerminal) -> io::Res
 }
 
 /// Standard output writes whole lines, and a stream that removes styles writes what is between them: one call each.
-fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> {
+pub(crate) fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> {
     to.write_all(shown)?;
     to.flush()
 }

@@ -232,7 +232,9 @@ mod tests {
         listen();
         for more in [&["-o", "never.tar"][..], &["--in-place"], &["--dry-run"]] {
             let line = [&["ocify", "fix", "panics.tar", "--format", "json"], more].concat();
-            let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command;
+            let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command else {
+                panic!("another command");
+            };
             assert_eq!(fix(&args, None), FAILED);
         }
     }

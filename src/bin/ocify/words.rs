@@ -112,6 +112,9 @@ impl Wording for Words {
             Hint::ChooseImage => {
                 "select one with --image, or change individual names with --rename OLD=NEW"
             }
+            Hint::ResolveConflict => {
+                "keep one of them with --on-conflict first or last, or both with --on-conflict rename"
+            }
             Hint::ChoosePlatform => {
                 "keep one platform with --platform, or one image with --image DIGEST"
             }

@@ -11,6 +11,8 @@ use super::repository;
 pub(crate) static REPORT: LazyLock<Validator> = LazyLock::new(|| validator("report"));
 pub(crate) static BATCH: LazyLock<Validator> = LazyLock::new(|| validator("batch"));
 
+pub(crate) static MERGE: LazyLock<Validator> = LazyLock::new(|| validator("merge"));
+
 /// A schema in `docs/`.
 pub(crate) fn schema(name: &str) -> Value {
     let text = fs::read(repository(&format!("docs/{name}.schema.json"))).unwrap();
@@ -44,6 +46,14 @@ fn close(schema: &mut Value) {
 #[track_caller]
 pub(crate) fn parse_report(text: &str) -> Value {
     parse(&REPORT, text)
+}
+
+/// The report of a merge, which must follow its schema, and that of its output.
+#[track_caller]
+pub(crate) fn parse_merge(text: &str) -> Value {
+    let report = parse(&MERGE, text);
+    parse(&REPORT, &report["merged"].to_string());
+    report
 }
 
 /// One line of the report of a batch, which must follow its schema.

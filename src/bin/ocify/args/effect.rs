@@ -66,7 +66,9 @@ mod tests {
 
     fn fix(line: &[&str]) -> Fix {
         let line = ["ocify", "fix"].iter().chain(line);
-        let Command::Fix(fix) = Cli::try_parse_from(line).unwrap().command;
+        let Command::Fix(fix) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command");
+        };
         fix
     }
 

@@ -138,7 +138,9 @@ mod tests {
 
     fn args(line: &[&str]) -> Fix {
         let line = ["ocify", "fix", "in", "-o", "out/"].iter().chain(line);
-        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command;
+        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command");
+        };
         args
     }
 

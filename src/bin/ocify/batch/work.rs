@@ -375,7 +375,9 @@ mod tests {
 
     fn run(line: &[&str]) -> Summary {
         listen();
-        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command;
+        let Command::Fix(args) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command");
+        };
         let end = batch::run(&args, None);
         assert!(end.trouble.is_none(), "{:?}", end.trouble);
         end.summary

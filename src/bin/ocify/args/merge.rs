@@ -1,0 +1,136 @@
+//! The options of `merge`.
+
+use clap::{Args, ValueEnum};
+use ocify::{OnConflict, Reference};
+
+use super::values::image_name;
+use super::{Fix, is_standard};
+use crate::destination::is_directory;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  ocify merge a.tar b.tar -o all.tar               all images of both archives
+  ocify merge bundle/*.tar -o bundle.tar.zst       an air-gap bundle, each shared layer once
+  ocify merge old.tar new.tar -o all.tar --on-conflict last
+  ocify merge amd64.tar arm64.tar -o app.tar --index example.com/app:v1
+  ocify merge a.tar layout/ -o - | docker load
+
+Exit codes: 0 done, or with --dry-run can be done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.";
+
+/// The options of `fix` that a merge does not have.
+const WITHOUT: [&str; 16] = [
+    "copy_others",
+    "digest_map",
+    "exclude",
+    "fail_fast",
+    "files_from",
+    "in_place",
+    "include",
+    "link",
+    "name",
+    "null",
+    "preserve_digests",
+    "recover",
+    "rename",
+    "report",
+    "shard",
+    "strict",
+];
+
+/// The options of `merge`: those of `fix` that are about an output, and how inputs become one.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Merge {
+    /// What to do with a name that inputs give to different images; without it, that is an error
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FIRST|LAST|RENAME",
+        help_heading = "Merging"
+    )]
+    pub(crate) on_conflict: Option<Choice>,
+
+    /// Join all images into one multi-platform image of this name
+    ///
+    /// Each image must be for another platform. Attestations and signatures move with their images.
+    #[arg(long, value_name = "NAME", value_parser = image_name, help_heading = "Merging", conflicts_with = "on_conflict")]
+    pub(crate) index: Option<Reference>,
+
+    /// What the output is to be.
+    #[command(flatten)]
+    pub(crate) fix: Fix,
+}
+
+/// Which image has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Choice {
+    /// The image of the first input
+    First,
+    /// The image of the last input, as if an engine loaded one input after the other
+    Last,
+    /// Both: the later image gets a number at the end of its tag, such as v1-2
+    Rename,
+}
+
+impl Choice {
+    /// The choice in the terms of the library.
+    pub(crate) fn of_library(self) -> OnConflict {
+        match self {
+            Choice::First => OnConflict::First,
+            Choice::Last => OnConflict::Last,
+            Choice::Rename => OnConflict::Rename,
+        }
+    }
+}
+
+impl Merge {
+    /// Conflicts between options that clap cannot check.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let inputs = &self.fix.inputs;
+        let streams = inputs.iter().filter(|input| is_standard(input)).count();
+        if streams > 1 {
+            return Some("standard input can be read only once: give - once".to_owned());
+        }
+        let output = self.fix.output.as_deref();
+        let is_into = |output: &std::path::Path| !is_standard(output) && is_directory(output);
+        if let Some(output) = output.filter(|output| is_into(output)) {
+            let is_layout = ocify::command::is_image_layout(output);
+            if !is_layout {
+                return Some(format!(
+                    "a merged output has no name of an input: add a file name to {}",
+                    ocify::command::show_path(output)
+                ));
+            }
+        }
+        if output.is_none() && !self.fix.dry_run {
+            return Some("no output given: -o OUTPUT writes a new file, --dry-run only shows what would be merged".to_owned());
+        }
+        self.fix.contradiction()
+    }
+}
+
+/// The same command without the help for options that a merge does not have.
+pub(super) fn without_others(command: clap::Command) -> clap::Command {
+    let hidden = WITHOUT.iter().fold(command, |command, option| {
+        command.mut_arg(option, |option| option.hide(true))
+    });
+    let with_help = |command: clap::Command, id, help| {
+        command.mut_arg(id, |arg| arg.help(help).long_help(None))
+    };
+    let inputs = "Image archives (tar), image layout directories, and `-` for standard input";
+    let output = "Where to write: a file name, or `-` for standard output";
+    let dry_run = "Show what would be merged without writing anything";
+    let command = with_help(hidden, "inputs", inputs);
+    with_help(with_help(command, "output", output), "dry_run", dry_run)
+}
+
+/// An option that was given and that a merge does not have, in words for the user.
+pub(crate) fn other_option(matches: &clap::ArgMatches) -> Option<String> {
+    let given = |option: &&&str| {
+        matches.value_source(option) == Some(clap::parser::ValueSource::CommandLine)
+    };
+    let option = WITHOUT.iter().find(given)?;
+    Some(format!(
+        "merge does not have the option --{}",
+        option.replace('_', "-")
+    ))
+}

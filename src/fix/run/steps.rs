@@ -1,0 +1,69 @@
+//! The steps of a fix that other operations take too.
+
+use std::path::PathBuf;
+
+use super::Run;
+use crate::error::{Code, Error, Hint, Result, show_path};
+use crate::fix::host::host_architecture;
+use crate::graph::Graph;
+use crate::input::Source;
+use crate::inventory::Inventory;
+use crate::operation::{Input, Kind, SpoolReason};
+
+impl Run<'_> {
+    /// Any input as a source that can be read as often as needed.
+    pub(crate) fn open(&self, input: Input) -> Result<Source> {
+        let source = match input.kind {
+            Kind::Stream(stream) => {
+                let stream = self.opener.stream(stream)?;
+                return self.opener.spooled(stream, &SpoolReason::Merge);
+            }
+            Kind::Source(source) => source,
+            Kind::Path(path) => self.opener.open(&path)?,
+        };
+        let path = source.path().to_owned();
+        let source = self.opener.decompressed(source);
+        source.map_err(|error| error.within(&path))
+    }
+
+    /// What a source contains and means.
+    pub(crate) fn resolved(&self, source: &Source) -> Result<Graph> {
+        self.opener.resolved(source)
+    }
+
+    /// What an inventory of a source means.
+    pub(crate) fn meaning(&self, inventory: Inventory, source: &Source) -> Result<Graph> {
+        self.opener.meaning(inventory, source)
+    }
+
+    /// The directory for temporary files.
+    pub(crate) fn spool_directory(&self) -> PathBuf {
+        self.opener.spool_directory()
+    }
+
+    /// The architecture to prefer if nothing else decides.
+    pub(crate) fn host(&self) -> Option<&str> {
+        let host = self.fix.host_architecture.as_deref();
+        host.or(host_architecture())
+    }
+}
+
+/// The path of a file that is to be fixed in place. It is opened again, to be written.
+pub(super) fn in_place_path(input: Input) -> Result<PathBuf> {
+    match input.kind {
+        Kind::Path(path) => Ok(path),
+        Kind::Source(source) => {
+            source.unlock();
+            Ok(source.path().to_owned())
+        }
+        Kind::Stream(stream) => Err(Error::new(
+            Code::InPlaceRefused,
+            format!(
+                "{} cannot be fixed in place: it is a stream",
+                show_path(&stream.name)
+            ),
+        )
+        .with_path(&stream.name)
+        .with_hint(Hint::WriteElsewhere)),
+    }
+}

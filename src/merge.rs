@@ -1,0 +1,180 @@
+//! Merge: joins archives and image layouts into one output.
+//!
+//! Each input is planned as if it were fixed alone, so that it has the form of an output of ocify: names in
+//! `index.json`, OCI types, and a digest for everything. The entries of these plans are one source then, whose index lists what all
+//! of them list, and which is fixed like any other.
+
+mod conflict;
+mod joined;
+mod part;
+mod root;
+
+use crate::apply::{Output, Target};
+use crate::error::{Code, Error, Result};
+use crate::fix::{Fix, Fixed, Preview, Run};
+use crate::image::Reference;
+use crate::input::Source;
+use crate::operation::{Input, Observer, Unobserved};
+use crate::plan::{Form, Summary};
+use conflict::settle;
+use joined::{Joined, join};
+use part::Part;
+use root::Names;
+
+/// How to merge. The options of the [`Fix`] are those of the output: for example, which platforms it keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Merge {
+    fix: Fix,
+    on_conflict: Option<OnConflict>,
+    index: Option<Reference>,
+}
+
+/// What happens to a name that inputs give to different images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnConflict {
+    /// The image of the first input has it, and those of the others are left out.
+    First,
+    /// The image of the last input has it, and those of the others are left out, like in an engine that loads one after the
+    /// other.
+    Last,
+    /// The image of the first input has it. Those of the others get a number at the end of the tag, such as `v1-2`.
+    Rename,
+}
+
+/// An output that was merged.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Merged {
+    /// What was changed in each input before they were merged, in their order.
+    pub inputs: Vec<MergedInput>,
+    /// What was written.
+    pub output: Fixed,
+}
+
+/// What a merge would do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MergePreview {
+    /// What would be changed in each input before they are merged, in their order.
+    pub inputs: Vec<MergedInput>,
+    /// What would be changed after that.
+    pub output: Preview,
+}
+
+/// An input of a merge.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MergedInput {
+    /// What messages call it: its path.
+    pub name: String,
+    /// What was changed in it, and its images. The digests are those before options of the output change them.
+    pub summary: Summary,
+    /// What was done about names that images of other inputs have.
+    pub conflicts: Vec<NameConflict>,
+}
+
+/// A name of an input's image that another input's image has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NameConflict {
+    /// The name.
+    pub name: Reference,
+    /// The name that the image has instead; `None` if it lost this name, and is left out if it has no other.
+    pub renamed: Option<Reference>,
+}
+
+impl Merge {
+    /// Merges into what `fix` would write.
+    pub fn new(fix: Fix) -> Self {
+        Merge {
+            fix,
+            ..Self::default()
+        }
+    }
+
+    /// What happens to a name that inputs give to different images. Without it, they are an error.
+    #[must_use]
+    pub fn on_conflict(mut self, choice: OnConflict) -> Self {
+        self.on_conflict = Some(choice);
+        self
+    }
+
+    /// Joins all images into one index of that name, each for another platform.
+    #[must_use]
+    pub fn index(mut self, name: Reference) -> Self {
+        self.index = Some(name);
+        self
+    }
+
+    /// Merges the inputs and writes the output, which appears only when it is complete.
+    ///
+    /// # Errors
+    /// Those of [`Fix::run`] for each input; a name that inputs give to different images; two images for
+    /// one platform that are to be in one index.
+    pub fn run(&self, inputs: Vec<Input>, output: Output<'_>) -> Result<Merged> {
+        self.run_observed(inputs, output, &Unobserved)
+    }
+
+    /// The same, with an observer that is notified of its progress.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), and those of the observer.
+    pub fn run_observed(
+        &self,
+        inputs: Vec<Input>,
+        output: Output<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Merged> {
+        if output.is_in_place() {
+            return Err(Error::new(
+                Code::InPlaceRefused,
+                "several inputs cannot be merged in place",
+            ));
+        }
+        let run = Run::new(&self.fix, observer);
+        let sources = open(inputs, &run)?;
+        let target = Target::prepare_for(output, &sources.iter().collect::<Vec<_>>())?;
+        let parts = part::parts(sources, &run)?;
+        let (inputs, joined) = self.joined(parts, &run)?;
+        let output = run.write_graph(&joined.graph, joined.source, target)?;
+        Ok(Merged { inputs, output })
+    }
+
+    /// A dry run: what [`run`](Self::run) would do for an output of that form.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), without those of the output and of blobs that are not verified.
+    pub fn plan_only_observed(
+        &self,
+        inputs: Vec<Input>,
+        form: Form,
+        observer: &dyn Observer,
+    ) -> Result<MergePreview> {
+        let run = Run::new(&self.fix, observer);
+        let parts = part::parts(open(inputs, &run)?, &run)?;
+        let (inputs, joined) = self.joined(parts, &run)?;
+        let output = run.preview_graph(&joined.graph, &joined.source, form)?;
+        Ok(MergePreview { inputs, output })
+    }
+
+    fn joined(&self, parts: Vec<Part>, run: &Run<'_>) -> Result<(Vec<MergedInput>, Joined)> {
+        let settled = settle(&parts, self.on_conflict, self.index.is_some())?;
+        let inputs = parts.iter().zip(settled.conflicts());
+        let inputs = inputs.map(|(part, conflicts)| MergedInput {
+            name: part.name.clone(),
+            summary: part.plan.summary.clone(),
+            conflicts,
+        });
+        let inputs = inputs.collect();
+        let names = Names {
+            settled: &settled,
+            index: self.index.as_ref(),
+        };
+        Ok((inputs, join(parts, names, run)?))
+    }
+}
+
+fn open(inputs: Vec<Input>, run: &Run<'_>) -> Result<Vec<Source>> {
+    inputs.into_iter().map(|input| run.open(input)).collect()
+}

@@ -1,0 +1,149 @@
+//! The report of a merge: what was done with each input, and the report of the output.
+
+use std::io::{self, Write};
+
+use anstyle::Style;
+use serde::Serialize;
+
+use super::json::{Change, Data, Finding, VERSION, change, finding};
+use super::text::{self, BOLD, Detail, count, what_changes};
+use super::{Report, Status, Wording};
+use crate::error::escape;
+use crate::image::Reference;
+use crate::merge::{MergedInput, NameConflict};
+use crate::plan::{DigestChange, Image};
+
+/// The report of a merge as programs read it. `docs/merge.schema.json` is its schema.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct MergeData<'a> {
+    /// The version of the schema.
+    pub version: u32,
+    /// The inputs, in their order; none after a failure.
+    pub inputs: Vec<InputData<'a>>,
+    /// The report of the output, as of a fix.
+    pub merged: Data<'a>,
+}
+
+/// What was done with one input.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct InputData<'a> {
+    /// The input as the user wrote it.
+    pub input: &'a str,
+    /// What was changed in it.
+    pub changes: Vec<Change<'a>>,
+    /// What ocify cannot fix in it, or what a user should know.
+    pub findings: Vec<Finding<'a>>,
+    /// The digests of its manifests and indexes that changed.
+    pub digests: &'a [DigestChange],
+    /// Its images.
+    pub images: &'a [Image],
+    /// The names that images of other inputs have.
+    pub conflicts: Vec<Conflict<'a>>,
+}
+
+/// A name that an image of another input has.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Conflict<'a> {
+    /// The name.
+    pub name: &'a Reference,
+    /// The name that the image has instead; `None` if it lost this one.
+    pub renamed: Option<&'a Reference>,
+}
+
+impl<'a> MergeData<'a> {
+    /// The report of a merge of these inputs.
+    pub fn new(inputs: &'a [MergedInput], output: &Report<'a>) -> Self {
+        let wording = output.wording;
+        MergeData {
+            version: VERSION,
+            inputs: inputs.iter().map(|input| data(input, wording)).collect(),
+            merged: Data::from(output),
+        }
+    }
+}
+
+fn data<'a>(input: &'a MergedInput, wording: &dyn Wording) -> InputData<'a> {
+    let summary = &input.summary;
+    let conflict = |conflict: &'a NameConflict| Conflict {
+        name: &conflict.name,
+        renamed: conflict.renamed.as_ref(),
+    };
+    InputData {
+        input: &input.name,
+        changes: summary
+            .changes
+            .iter()
+            .map(|made| change(made, wording))
+            .collect(),
+        findings: summary
+            .findings
+            .iter()
+            .map(|found| finding(found, wording))
+            .collect(),
+        digests: &summary.digests,
+        images: &summary.images,
+        conflicts: input.conflicts.iter().map(conflict).collect(),
+    }
+}
+
+/// Writes the report for people: a line for each input, then the report of the output.
+pub fn render(
+    inputs: &[MergedInput],
+    output: &Report<'_>,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let Some(plan) = output.plan else {
+        return Ok(());
+    };
+    let images = count(plan.images.len() as u64, "image", "images");
+    let subject = match output.output {
+        Some(path) => format!("{} → {}", inputs_of(inputs), escape(path)),
+        None => inputs_of(inputs),
+    };
+    let what = match output.output {
+        Some(_) => {
+            let blobs = text::verified(&output.blobs, "copied");
+            format!("merged, {images}, {blobs}")
+        }
+        None => format!("would be merged, {images}"),
+    };
+    writeln!(out, "{BOLD}{subject}: {what}{BOLD:#}")?;
+    writeln!(out)?;
+    for input in inputs {
+        let images = count(input.summary.images.len() as u64, "image", "images");
+        let changes = what_changes(Status::Fixed, &input.summary);
+        writeln!(out, "{}: {images}, {changes}", escape(&input.name))?;
+        for NameConflict { name, renamed } in &input.conflicts {
+            let name = escape(&name.familiar());
+            match renamed {
+                Some(new) => writeln!(out, "  {name} → {}", escape(&new.familiar()))?,
+                None => writeln!(out, "  removed {name}, which an image of another input has")?,
+            }
+        }
+        if detail == Detail::Full {
+            text::changes(&input.summary.changes, output.wording, detail, out)?;
+        }
+    }
+    if !plan.images.is_empty() {
+        writeln!(out, "\nimages")?;
+    }
+    for image in &plan.images {
+        let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
+        let dim = Style::new().dimmed();
+        let names = match names.is_empty() {
+            true => "without a name".to_owned(),
+            false => escape(&names.join(", ")),
+        };
+        writeln!(out, "  {names} {dim}{}{dim:#}", image.digest)?;
+    }
+    text::dropped(plan.dropped, out)?;
+    text::findings(&plan.findings, output.wording, out)
+}
+
+fn inputs_of(inputs: &[MergedInput]) -> String {
+    count(inputs.len() as u64, "input", "inputs")
+}

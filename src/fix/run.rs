@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use self::steps::in_place_path;
 use super::{Fix, Fixed, Preview};
 use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,

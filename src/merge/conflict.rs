@@ -93,7 +93,7 @@ pub(super) fn settle(
         for image in &part.plan.summary.images {
             let is_lost = |name: &Reference| lost.get(name).is_some_and(Option::is_none);
             if !image.names.is_empty() && image.names.iter().all(is_lost) {
-                left_out.insert(image.digest.clone());
+                left_out.extend(image.digest.clone());
             }
         }
     }

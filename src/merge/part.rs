@@ -34,7 +34,9 @@ impl Part {
     /// The names of the images in `index.json`, with their digests.
     pub(super) fn images(&self) -> impl Iterator<Item = (&crate::image::Reference, &Digest)> {
         let images = self.plan.summary.images.iter();
-        images.flat_map(|image| image.names.iter().map(|name| (name, &image.digest)))
+        // Nothing is recompressed, so every digest is known.
+        let known = images.filter_map(|image| Some((image, image.digest.as_ref()?)));
+        known.flat_map(|(image, digest)| image.names.iter().map(move |name| (name, digest)))
     }
 
     /// The same without these images and what refers to them; `None` if no other image is left.
@@ -44,7 +46,8 @@ impl Part {
         run: &Run<'_>,
     ) -> Result<Option<Self>> {
         let images = self.plan.summary.images.iter().enumerate();
-        let kept = images.filter(|(_, image)| !unwanted.contains(&image.digest));
+        let is_kept = |digest: &Digest| !unwanted.contains(digest);
+        let kept = images.filter(|(_, image)| image.digest.as_ref().is_none_or(is_kept));
         let kept: Vec<ImageChoice> = kept
             .map(|(position, _)| ImageChoice::Number(position + 1))
             .collect();

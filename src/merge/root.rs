@@ -29,7 +29,7 @@ pub(super) fn root(parts: &[(usize, &Plan)], names: Names<'_>) -> Result<String>
         let index = View::parse(text).ok_or_else(unreadable)?;
         let list = index.get("manifests").and_then(View::items);
         let images = plan.summary.images.iter();
-        let images: BTreeSet<&Digest> = images.map(|image| &image.digest).collect();
+        let images: BTreeSet<&Digest> = images.filter_map(|image| image.digest.as_ref()).collect();
         let lost = &names.settled.lost[*number];
         for item in list.unwrap_or_default() {
             items.extend(Item::of(item.text(), &images, lost, names.index)?);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Code, Error, Hint, Result};
+use crate::error::Result;
 use crate::graph::ManifestRole;
 use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::Pointer;

@@ -138,7 +138,10 @@ pub fn render(
             true => "without a name".to_owned(),
             false => escape(&names.join(", ")),
         };
-        writeln!(out, "  {names} {dim}{}{dim:#}", image.digest)?;
+        match &image.digest {
+            Some(digest) => writeln!(out, "  {names} {dim}{digest}{dim:#}")?,
+            None => writeln!(out, "  {names}")?,
+        }
     }
     text::dropped(plan.dropped, out)?;
     text::findings(&plan.findings, output.wording, out)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Run;
-use crate::error::{Code, Error, Hint, Result, show_path};
+use crate::error::Result;
 use crate::fix::host::host_architecture;
 use crate::graph::Graph;
 use crate::input::Source;
@@ -45,25 +45,5 @@ impl Run<'_> {
     pub(crate) fn host(&self) -> Option<&str> {
         let host = self.fix.host_architecture.as_deref();
         host.or(host_architecture())
-    }
-}
-
-/// The path of a file that is to be fixed in place. It is opened again, to be written.
-pub(super) fn in_place_path(input: Input) -> Result<PathBuf> {
-    match input.kind {
-        Kind::Path(path) => Ok(path),
-        Kind::Source(source) => {
-            source.unlock();
-            Ok(source.path().to_owned())
-        }
-        Kind::Stream(stream) => Err(Error::new(
-            Code::InPlaceRefused,
-            format!(
-                "{} cannot be fixed in place: it is a stream",
-                show_path(&stream.name)
-            ),
-        )
-        .with_path(&stream.name)
-        .with_hint(Hint::WriteElsewhere)),
     }
 }

@@ -101,7 +101,7 @@ fn plan_does_no_io() {
 }
 
 /// What each module may use of the others, in the order of the stages.
-const MAY_USE: [(&str, &str); 22] = [
+const MAY_USE: [(&str, &str); 23] = [
     ("text", ""),
     ("location", "text"),
     ("error", "location text"),

@@ -160,6 +160,9 @@ pub(crate) struct ArchiveMap {
 pub(crate) struct EntryXattr {
     /// The name of the entry.
     pub entry: String,
+    /// Whether it is in a global header before the entry, so that some readers apply it to all entries that
+    /// follow.
+    pub is_global: bool,
     /// Where its record is in the file.
     pub record: Range<u64>,
 }

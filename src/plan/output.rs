@@ -1,6 +1,7 @@
 //! The output: its entries in order, its images, and the digests that changed.
 
 mod order;
+mod xattrs;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -97,8 +98,13 @@ impl<'a> Planner<'a> {
                     true => media_type::index_type(self.options.family),
                     false => media_type::manifest_type(self.options.family),
                 });
-            let facts = described.and_then(|image| self.graph.manifests.get(image));
-            let platform = described.and_then(|image| self.platforms.get(image));
+            // An image that manifest.json omits is shown if it is the only one of its entry.
+            let image = described.or(match *entry.images {
+                [image] => Some(image),
+                _ => None,
+            });
+            let facts = image.and_then(|image| self.graph.manifests.get(image));
+            let platform = image.and_then(|image| self.platforms.get(image));
             images.push(Image {
                 names: names.collect(),
                 digest: (!is_pending).then_some(digest),
@@ -209,17 +215,7 @@ impl<'a> Planner<'a> {
     /// name says.
     pub(crate) fn report_archive_form(&mut self) {
         let inventory = &self.graph.inventory;
-        let xattrs = &inventory.archive.xattrs;
-        if let Some(first) = xattrs.first() {
-            let entries: BTreeSet<&String> = xattrs.iter().map(|xattr| &xattr.entry).collect();
-            let before = match entries.len() {
-                1 => "extended attributes of 1 entry".to_owned(),
-                count => format!("extended attributes of {count} entries"),
-            };
-            let location = Location::entry(&first.entry);
-            self.changes
-                .push(Rule::EntryXattrs.change(location, Some(before), None));
-        }
+        self.changes.extend(xattrs::changes(&inventory.archive));
         if let Some(form) = inventory.form.as_ref().filter(|_| self.form != Form::Patch) {
             let change = Rule::ArchiveForm.change(
                 Location::entry(&form.entry),

@@ -44,7 +44,10 @@ pub(crate) struct Entry {
     pub(crate) is_simple: bool,
     /// The bytes from `start_at` to `data_at`, up to [`HEADERS_KEPT`].
     pub(crate) headers: Vec<u8>,
-    /// The records of extended attributes in its PAX header.
+    /// The records of extended attributes in the global PAX headers before it, which some readers apply to all
+    /// entries that follow.
+    pub(crate) global_xattrs: Vec<Range<u64>>,
+    /// The records of extended attributes in its own PAX header.
     pub(crate) xattrs: Vec<Range<u64>>,
     /// A predicate that says why engines refuse the entry, or take it for something else.
     pub(crate) misread: Option<&'static str>,
@@ -65,8 +68,10 @@ struct Extensions {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     records: Option<Records>,
-    /// Offset of the body of the PAX header.
-    records_at: u64,
+    /// Where the extended attributes of the PAX header are.
+    xattrs: Vec<Range<u64>>,
+    /// Those of global PAX headers.
+    global_xattrs: Vec<Range<u64>>,
     /// Total length of their bodies in bytes.
     len: u64,
     /// What engines cannot read in them.
@@ -136,17 +141,21 @@ impl<'a, I: Input> Entries<'a, I> {
                     extensions.link.replace(link).is_none()
                 }
                 EntryType::XHeader => {
-                    extensions.records_at = self.position;
+                    let body_at = self.position;
                     let body = self.body(at, len, &mut extensions)?;
                     let records = self.records(at, &body)?;
                     extensions.unreadable = extensions.unreadable.or(records.unreadable);
+                    extensions.xattrs.extend(records.xattrs_in(body_at));
                     extensions.records.replace(records).is_none()
                 }
                 EntryType::XGlobalHeader => {
                     let is_alone = extensions.is_empty();
+                    let body_at = self.position;
                     let body = self.body(at, len, &mut Extensions::default())?;
+                    let records = self.records(at, &body)?;
+                    extensions.global_xattrs.extend(records.xattrs_in(body_at));
                     // Some readers apply global records to every entry, others ignore them.
-                    if self.records(at, &body)?.describe_entry() {
+                    if records.describe_entry() {
                         let what = "a global PAX header sets a name or a size";
                         return Err(self.bad_header(at, what));
                     }
@@ -198,12 +207,6 @@ impl<'a, I: Input> Entries<'a, I> {
             .with_entry(text())
             .with_hint(Hint::StoreWithoutHoles));
         }
-        let in_body = records.xattrs.iter();
-        let xattrs = in_body.map(|range| {
-            let at = |offset: usize| extensions.records_at + offset as u64;
-            at(range.start)..at(range.end)
-        });
-        let xattrs = xattrs.collect();
         let misread = extensions.unreadable.or_else(|| misread(block[156], &name));
         let len = records.size.unwrap_or(len);
         let data_at = self.position;
@@ -226,7 +229,8 @@ impl<'a, I: Input> Entries<'a, I> {
             data_at,
             is_simple,
             headers: std::mem::take(&mut self.headers),
-            xattrs,
+            global_xattrs: extensions.global_xattrs,
+            xattrs: extensions.xattrs,
             misread,
         })
     }

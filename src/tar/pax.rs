@@ -35,6 +35,13 @@ impl Records {
         has_name || self.size.is_some() || self.is_sparse
     }
 
+    /// Where the extended attributes are in the archive, if the body is at this offset.
+    pub(super) fn xattrs_in(&self, body_at: u64) -> impl Iterator<Item = Range<u64>> {
+        let at = move |offset: usize| body_at + offset as u64;
+        let xattrs = self.xattrs.iter();
+        xattrs.map(move |range| at(range.start)..at(range.end))
+    }
+
     /// Parses a header's body. The error is a phrase that describes the invalid record.
     pub(super) fn parse(mut bytes: &[u8]) -> Result<Records, String> {
         let mut records = Records::default();

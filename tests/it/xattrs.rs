@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::common::archive::{Entry, tar};
-use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_TAR, named, right_layout};
+use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_TAR, gzip, named, right_layout};
 use crate::common::judged::fixed;
+use crate::common::piped::stream;
 use crate::common::placed::{self, docker_layout};
 use crate::common::runner::Sandbox;
 
@@ -73,6 +74,56 @@ fn in_place_comments_of_the_same_length_take_their_places() {
     let count = right_layout().entries().len();
     assert_eq!(blocks.count() + 2 * count, bytes.len() / 512);
     assert_eq!(result.len(), bytes.len());
+}
+
+/// Docker ignores global headers, and other readers apply them to all entries that follow.
+#[test]
+fn attributes_in_global_headers_are_removed_too() {
+    let mut global = Entry::pax(&[
+        ("comment", "0123456789"),
+        ("SCHILY.xattr.com.apple.provenance", "x"),
+    ]);
+    global.flag = b'g';
+    let of_all = "extended attributes of all entries, in a global header";
+    for layout in [right_layout(), docker_layout()] {
+        for (at, location) in [(0, "blobs"), (1, "blobs/sha256")] {
+            let mut entries = layout.entries();
+            entries.insert(at, global.clone());
+            let bytes = tar(&entries);
+            let check = |report: &Value| {
+                let changes = changes(report);
+                assert_eq!(changes.len(), 1, "{report:#}");
+                assert_eq!(changes[0]["before"], of_all);
+                assert_eq!(changes[0]["severity"], "warns");
+                assert_eq!(changes[0]["location"], location);
+            };
+            let found = fixed(&bytes, &[]);
+            assert!(found.bytes == fixed(&layout.tar(), &[]).bytes);
+            check(&found.report);
+            let (sandbox, report) = placed::fixed(&bytes, &[]);
+            check(&report);
+            let result = sandbox.read("in.tar");
+            assert!(!has_xattrs(&result));
+            let sandbox = Sandbox::new();
+            sandbox.put("in.tar", &bytes);
+            let options = ["--verify", "documents"];
+            let cloned = sandbox.fix_with("in.tar", "out.tar", &options).exits(0);
+            check(&cloned.json());
+            assert!(sandbox.read("out.tar") == result);
+            let run = sandbox.fix("in.tar", "out/").exits(0);
+            check(&run.json());
+            check(&stream(&bytes, &[]).exits(0).json());
+            sandbox.put("in.tar.gz", gzip(&bytes));
+            check(&sandbox.fix("in.tar.gz", "gz.tar").exits(0).json());
+        }
+    }
+    // Both kinds.
+    let mut entries = with_xattrs(&right_layout().entries());
+    entries.insert(2, global);
+    let (sandbox, report) = placed::fixed(&tar(&entries), &[]);
+    assert!(!has_xattrs(&sandbox.read("in.tar")));
+    let severities: Vec<&Value> = changes(&report).iter().map(|c| &c["severity"]).collect();
+    assert_eq!(severities, ["breaks", "warns"]);
 }
 
 #[test]

@@ -135,11 +135,14 @@ impl Listing {
         if let Some(what) = entry.misread {
             self.form.misread(&text, what);
         }
-        let xattrs = entry.xattrs.iter().map(|record| EntryXattr {
-            entry: text.clone(),
-            record: record.clone(),
-        });
-        self.inventory.archive.xattrs.extend(xattrs);
+        for (records, is_global) in [(&entry.global_xattrs, true), (&entry.xattrs, false)] {
+            let xattrs = records.iter().map(|record| EntryXattr {
+                entry: text.clone(),
+                is_global,
+                record: record.clone(),
+            });
+            self.inventory.archive.xattrs.extend(xattrs);
+        }
         if self.form.is_same() {
             let mut clean = text.clone();
             if is_directory(entry) {

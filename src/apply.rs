@@ -141,8 +141,8 @@ pub enum Verify {
     /// length.
     Documents,
     /// Every blob, against its digest. If ocify computed a layer's digest, because nothing in the input states
-    /// it, its diff ID is the only proof of its bytes, and it is verified as with [`Full`](Self::Full). Docker
-    /// archives with compressed layers have such layers.
+    /// it, or cannot verify the digest's algorithm, the diff ID is the only proof of the layer's bytes, and it is
+    /// verified as with [`Full`](Self::Full). Docker archives with compressed layers have such layers.
     #[default]
     Digests,
     /// Every blob, against its digest, and every layer of an image, against its diff ID: compressed layers are
@@ -283,15 +283,18 @@ fn count(outcome: &mut Outcome, plan: &Plan, entry: &OutputEntry, options: &Appl
     let is_unverifiable =
         matches!(&entry.body, Body::Blob { digest, .. } if !digest.is_verifiable());
     let is_hashed = !is_unverifiable && (options.verify != Verify::Documents || is_recompressed);
+    // The diff ID of an uncompressed layer is its digest.
+    let has_proof = || {
+        is_recompressed
+            || is_hashed && entry.kind == BlobKind::PlainLayer
+            || Proof::of(plan, entry, options).is_some()
+    };
     match entry.kind {
         BlobKind::Document => verified.documents += 1,
         BlobKind::Config => verified.configs += 1,
-        BlobKind::Layer | BlobKind::PlainLayer if is_hashed => {
-            let is_proven = is_recompressed
-                || entry.kind == BlobKind::PlainLayer
-                || Proof::of(plan, entry, options).is_some();
+        BlobKind::Layer | BlobKind::PlainLayer if is_hashed || has_proof() => {
             verified.layers += 1;
-            verified.diff_ids += u64::from(is_proven);
+            verified.diff_ids += u64::from(has_proof());
         }
         BlobKind::Other if is_hashed => verified.others += 1,
         BlobKind::UnprovenConfig => unverified.configs += 1,

@@ -115,6 +115,15 @@ impl Graph {
         self.documents.get(digest)
     }
 
+    /// Removes the marks of evidence from entries of `index.json` that lead to images.
+    fn unmark_images(&mut self) {
+        let manifests = &self.manifests;
+        pointer::unmark_images(&mut self.root.pointers, &|digest| {
+            let facts = manifests.get(digest);
+            facts.is_some_and(|facts| facts.role == ManifestRole::Image)
+        });
+    }
+
     /// Whether it is the digest of an index that the source lacks.
     pub(crate) fn is_nested(&self, digest: &Digest) -> bool {
         self.synthesized.contains_key(digest)

@@ -101,12 +101,13 @@ pub(super) fn check_proof(proof: &LayerProof, found: &Digest, all: &[LayerProof]
     }
     // The layers may be in the wrong order.
     match all.iter().find(|other| other.diff_id.0 == *found) {
-        None => check_diff_id(name, &proof.diff_id, found, proof.inside),
+        None => check_diff_id(name, proof.content, &proof.diff_id, found, proof.inside),
         Some(other) => {
+            let is_found = verb(proof.content);
             let error = Error::new(
                 Code::DiffIdMismatch,
                 format!(
-                    "{name} decompresses to {found}, which is the diff ID of {}, but its own diff ID is {}",
+                    "{name} {is_found} {found}, which is the diff ID of {}, but its own diff ID is {}",
                     other.location, proof.diff_id
                 ),
             )
@@ -118,10 +119,19 @@ pub(super) fn check_proof(proof: &LayerProof, found: &Digest, all: &[LayerProof]
     }
 }
 
+/// How messages say which digest a layer of this content has without its compression.
+fn verb(content: Content) -> &'static str {
+    match content.is_compressed() {
+        true => "decompresses to",
+        false => "has the digest",
+    }
+}
+
 /// Says which layer decompresses to something else than its diff ID states. `inside` is what it decompresses
 /// to, if that is not a tar.
 pub(super) fn check_diff_id(
     name: BlobName<'_>,
+    content: Content,
     expected: &DiffId,
     found: &Digest,
     inside: Option<Content>,
@@ -131,7 +141,10 @@ pub(super) fn check_diff_id(
     }
     let error = Error::new(
         Code::DiffIdMismatch,
-        format!("{name} decompresses to {found}, but the config's diff ID is {expected}"),
+        format!(
+            "{name} {} {found}, but the config's diff ID is {expected}",
+            verb(content)
+        ),
     )
     .with_expected(expected)
     .with_found(found)
@@ -197,7 +210,7 @@ pub(super) fn second_compression(
     let inside = work.inside.filter(|content| content.is_compressed());
     if once == work.diff_id.0 || inside.is_none() {
         let name = BlobName::Document(&work.location);
-        return check_diff_id(name, &work.diff_id, &once, None).map(|()| None);
+        return check_diff_id(name, work.content, &work.diff_id, &once, None).map(|()| None);
     }
     let twice = content_digest(work, inside, source, limits, &Uncounted(progress));
     let is_inside = |error: &Error| {
@@ -211,7 +224,7 @@ pub(super) fn second_compression(
         Err(error) if !is_inside(&error) => Err(error),
         _ => {
             let name = BlobName::Document(&work.location);
-            check_diff_id(name, &work.diff_id, &once, None).map(|()| None)
+            check_diff_id(name, work.content, &work.diff_id, &once, None).map(|()| None)
         }
     }
 }

@@ -216,7 +216,7 @@ fn check_layer(work: &Transcode, found: &Digest) -> Result<()> {
 
 fn check_diff_id(work: &Transcode, found: &Digest) -> Result<()> {
     let name = BlobName::Document(&work.location);
-    proof::check_diff_id(name, &work.diff_id, found, None)
+    proof::check_diff_id(name, work.content, &work.diff_id, found, None)
 }
 
 /// The layer; `inside` is what it decompresses to, if that has to be decompressed too.

@@ -95,6 +95,8 @@ pub enum Hint {
     ReplaceDamaged,
     /// A key has two spellings.
     RemoveKey,
+    /// `index.json` is damaged, and `manifest.json` lists images.
+    RemoveIndex,
     /// The two root documents disagree.
     SaveFromTrusted,
     /// A document is larger than readers accept.
@@ -350,6 +352,9 @@ impl fmt::Display for Hint {
                 "engines that verify layers refuse this image; build or save it again"
             }
             Hint::ReplaceDamaged => "the input is damaged; build, save or download it again",
+            Hint::RemoveIndex => {
+                "save the image again, or remove index.json to use only the images of manifest.json; platforms, attestations and names that only index.json lists are then lost"
+            }
             Hint::SaveFromTrusted => {
                 "readers would load different images from this archive; save it again from a source you trust"
             }

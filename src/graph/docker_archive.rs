@@ -1,6 +1,7 @@
 //! Docker's archive manifest, `manifest.json`: a list of images with their config, names and layers.
 
 mod rename;
+mod unusable;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use crate::json::{View, find};
 use crate::location::{Location, RootName};
 pub use rename::RenamedFile;
 pub(crate) use rename::rename_to_digests;
+pub(crate) use unusable::unusable;
 
 /// What is wrong with single items of `manifest.json`, by position. The graph does not have their images.
 pub(crate) type ItemFaults = BTreeMap<usize, Error>;
@@ -66,22 +68,6 @@ fn layer_source(key: String, value: View<'_>) -> Option<LayerSource> {
         key,
         descriptor: serde_json::from_str(value.text()).ok()?,
         is_foreign: kind.is_some_and(Kind::is_foreign) || urls.is_some_and(|urls| !urls.is_empty()),
-    })
-}
-
-/// Whether a `manifest.json` is another tool's file, such as imgpkg's, which has nothing to do with Docker's archives: it
-/// is not a list of objects, or none of these names a config. An empty list is Docker's.
-pub(crate) fn is_foreign(bytes: &[u8]) -> bool {
-    let root = std::str::from_utf8(bytes).ok().and_then(View::parse);
-    let names_config = |item: View<'_>| {
-        let members = item.members().unwrap_or_default();
-        let mut keys = members.iter().map(|member| &member.key);
-        keys.any(|key| key.eq_ignore_ascii_case("Config"))
-    };
-    root.is_some_and(|root| match root.items() {
-        Some(items) => !items.is_empty() && !items.into_iter().any(names_config),
-        // `null` and `{}` are empty lists.
-        None => !root.is_null() && root.first_member().is_some() || root.str().is_some(),
     })
 }
 

@@ -9,6 +9,11 @@ use crate::image::{Content, Digest, Platform, StatedDiffId};
 use crate::json::{Mismatch, View, find};
 use crate::location::{self, Location};
 
+/// What a sigstore bundle attests, as cosign and GitHub's actions annotate its manifest.
+const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+/// The predicate of a signature.
+const SIGNATURE_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
+
 /// What a manifest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -47,6 +52,16 @@ pub struct ManifestFacts {
     pub(crate) undecodable: Option<Mismatch>,
 }
 
+impl ManifestFacts {
+    /// Whether the diff ID of a compressed layer is the digest of its compressed bytes. No decompression can give
+    /// content with that digest.
+    pub(crate) fn has_diff_id_of_bytes(&self, layer: &Pointer) -> bool {
+        let stated = self.diff_ids.get(layer.position);
+        layer.content.is_some_and(Content::is_compressed)
+            && stated.is_some_and(|stated| stated.is_of(&layer.digest))
+    }
+}
+
 /// The error for a Docker plugin, which is not an image.
 pub(crate) fn plugin(document: &Document) -> Option<Error> {
     let is_plugin = document.config()?.kind == Kind::Plugin;
@@ -71,15 +86,22 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
     let artifact = document.artifact_type.as_deref().map(media_type::kind);
     let all = |kind: Kind| !kinds.is_empty() && kinds.iter().all(|found| *found == kind);
     let is_artifact_layer = |kind: &Kind| !(kind.is_layer() || *kind == Kind::Unknown);
+    // Whatever name or mark an image has, it stays one.
+    let has_layers_only = config_kind == Kind::Config
+        && document.artifact_type.is_none()
+        && !kinds.is_empty()
+        && kinds.iter().all(|kind| kind.is_layer());
+    let is_marked = |kind: EntryKind| parent.entry_kind == Some(kind) && !has_layers_only;
     if config_kind == Kind::CacheConfig {
         Role::Cache
     } else if parent.is_attestation
-        || parent.entry_kind == Some(EntryKind::Attestation)
+        || is_marked(EntryKind::Attestation)
         || artifact == Some(Kind::Attestation)
+        || artifact == Some(Kind::Signature) && has_predicate(document)
         || all(Kind::InToto)
     {
         Role::Attestation
-    } else if parent.entry_kind == Some(EntryKind::Signature)
+    } else if is_marked(EntryKind::Signature)
         || artifact == Some(Kind::Signature)
         || config_kind == Kind::Signature
         || all(Kind::Signature)
@@ -89,7 +111,7 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
         // Nothing is known of an image whose config cannot be verified.
         && config.is_some_and(|config| config.digest.is_verifiable())
         && document.artifact_type.is_none()
-        && parent.entry_kind != Some(EntryKind::Note)
+        && !is_marked(EntryKind::Note)
         && !kinds.iter().any(is_artifact_layer)
         && may_have_layers(document)
     {
@@ -97,6 +119,15 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
     } else {
         Role::Artifact
     }
+}
+
+/// Whether a sigstore bundle is an attestation: its annotations state the type of the predicate, and it is not that of
+/// signatures, which cosign 3 writes in the same form.
+fn has_predicate(document: &Document) -> bool {
+    let root = View::of_checked(&document.text);
+    let annotations = root.get("annotations");
+    let predicate = annotations.and_then(|annotations| annotations.get(PREDICATE_TYPE)?.str());
+    predicate.is_some_and(|predicate| predicate != SIGNATURE_PREDICATE)
 }
 
 /// Whether a manifest has a layer by its type or, of an unknown type, by its first bytes; or no layers.

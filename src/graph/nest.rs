@@ -113,6 +113,7 @@ pub(super) fn nest(graph: &mut Graph) -> Result<()> {
         }
     }
     graph.root = root;
+    graph.unmark_images();
     graph.children_first = children_first(&graph.root, &graph.documents);
     graph.nested.sort_by(|a, b| a.digest.cmp(&b.digest));
     Ok(())

@@ -213,18 +213,34 @@ pub(crate) fn pointers(
         }
     }
     if path.parent().is_none() {
-        set_tag_kinds(&mut pointers);
+        set_tag_kinds(&mut pointers, &|_| false);
     }
     Ok(pointers)
 }
 
+/// Removes the marks of evidence from entries of `index.json` that lead to images. Other entries under such a tag may
+/// then keep it.
+pub(crate) fn unmark_images(pointers: &mut [Pointer], is_image: &dyn Fn(&Digest) -> bool) {
+    let mut has_images = false;
+    for pointer in pointers.iter_mut() {
+        let is_evidence = matches!(pointer.entry_kind, Some(kind) if kind != EntryKind::Image);
+        if is_evidence && is_image(&pointer.digest) {
+            pointer.entry_kind = None;
+            has_images = true;
+        }
+    }
+    if has_images {
+        set_tag_kinds(pointers, is_image);
+    }
+}
+
 /// Sets what the tags of entries say that they are. Of several under one tag only the last keeps it in the
 /// output, so the tag says nothing of what has no other.
-fn set_tag_kinds(pointers: &mut [Pointer]) {
+fn set_tag_kinds(pointers: &mut [Pointer], is_image: &dyn Fn(&Digest) -> bool) {
     let mut tagged = Vec::new();
     let mut last: BTreeMap<String, Digest> = BTreeMap::new();
     for (number, pointer) in pointers.iter_mut().enumerate() {
-        let Some((tag, kind)) = pointer.tag_kind() else {
+        let Some((tag, kind)) = pointer.tag_kind().filter(|_| !is_image(&pointer.digest)) else {
             continue;
         };
         if pointer.entry_kind.is_none() {

@@ -43,15 +43,35 @@ pub(crate) fn resolve(
             let found = synthesize::from_directory_transport(&file.bytes, &mut inventory, blobs)?;
             renamed = found.renamed;
             synthesized = Some(found.documents);
-        } else if !has_index || !docker_archive::is_foreign(&file.bytes) {
-            let mut items = docker_archive::parse(&file.bytes, &mut reader)?;
-            (renamed, item_faults) =
-                docker_archive::rename_to_digests(&mut items, &mut inventory, blobs, &mut reader)?;
-            docker_archive = Some(items);
+        } else {
+            let mut items_reader = reader.clone();
+            match docker_archive::parse(&file.bytes, &mut items_reader) {
+                Err(_) if has_index && docker_archive::unusable(&file.bytes).is_some() => {}
+                parsed => {
+                    let mut items = parsed?;
+                    reader = items_reader;
+                    (renamed, item_faults) = docker_archive::rename_to_digests(
+                        &mut items,
+                        &mut inventory,
+                        blobs,
+                        &mut reader,
+                    )?;
+                    docker_archive = Some(items);
+                }
+            }
         }
     }
+    let has_items = docker_archive
+        .as_ref()
+        .is_some_and(|items| !items.is_empty());
     let stated = match &inventory.root_index {
-        Some(file) => Some(root(file.bytes.clone(), &mut reader)?),
+        Some(file) => {
+            let root = root(file.bytes.clone(), &mut reader);
+            Some(root.map_err(|error| match error.code() {
+                Code::InvalidDocument if has_items => error.with_hint(Hint::RemoveIndex),
+                _ => error,
+            })?)
+        }
         None => None,
     };
     if let Some(items) = &docker_archive
@@ -146,6 +166,7 @@ pub(crate) fn resolve(
         nested: Vec::new(),
     };
     unverifiable::move_back(unverifiable, &mut graph);
+    graph.unmark_images();
     nest(&mut graph)?;
     let is_usable = require_content(&graph)
         .and_then(|()| unverifiable::require_verifiable(&graph))

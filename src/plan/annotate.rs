@@ -1,8 +1,10 @@
 //! The annotations and entries of the index that carry the names.
 
+use std::collections::BTreeSet;
+
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
 use crate::image::Reference;
-use crate::location::RootName;
+use crate::location::{Role, RootName};
 use crate::plan::Severity;
 use crate::plan::decide::{Annotations, EntryCopy};
 use crate::plan::entries::NamedEntry;
@@ -15,12 +17,12 @@ impl Planner<'_> {
     pub(crate) fn annotate(&mut self) {
         let root = &self.graph.root;
         let is_only_entry = root.pointers.len() == 1;
-        let decisions = &mut self.decisions.root.pointers;
-        for (position, decision) in decisions.iter_mut().enumerate() {
+        for (position, decision) in self.decisions.root.pointers.iter_mut().enumerate() {
             if self.nameless.contains(&position) {
                 decision.removed_annotations = vec![IMAGE_NAME, REF_NAME];
             }
         }
+        self.unname_evidence();
         for entry in &self.entries {
             let Some(pointer) = root.pointers.get(entry.position) else {
                 continue;
@@ -63,6 +65,47 @@ impl Planner<'_> {
                         .map(|key| (key, value(key, name)))
                         .to_vec(),
                 });
+            }
+        }
+    }
+}
+
+impl Planner<'_> {
+    /// Removes the image name from evidence that is marked as such: containerd and docker give a name to the last entry
+    /// that has it. The other name annotation still says which image it is about.
+    fn unname_evidence(&mut self) {
+        let root = &self.graph.root;
+        let is_marked = |pointer: &&Pointer| {
+            pointer.role == Role::Manifests
+                && pointer.image_name.is_some()
+                && pointer.is_saved_evidence()
+        };
+        if !root.pointers.iter().any(|pointer| is_marked(&pointer)) {
+            return;
+        }
+        let of_images = self.entries.iter();
+        let of_images = of_images.filter_map(|entry| root.pointers.get(entry.position)?.name());
+        let names: BTreeSet<Reference> = of_images.collect();
+        let decisions = self.decisions.root.pointers.iter_mut();
+        for (pointer, decision) in root.pointers.iter().zip(decisions) {
+            let name = pointer.image_name.as_ref().filter(|_| is_marked(&pointer));
+            let Some(name) = name.filter(|_| !decision.is_dropped) else {
+                continue;
+            };
+            if Reference::parse(name).is_some_and(|name| names.contains(&name)) {
+                let location = root.location_of_annotation(pointer, IMAGE_NAME);
+                let change = Rule::NameRemoved.change(location, Some(name.clone()), None);
+                self.changes.push(change.with_severity(Severity::Breaks));
+                decision.removed_annotations.push(IMAGE_NAME);
+                // A tag alone says that of no image.
+                let ref_name = pointer.ref_name.as_ref();
+                if ref_name.is_none_or(|ref_name| !ref_name.contains(['/', ':'])) {
+                    let location = root.location_of_annotation(pointer, REF_NAME);
+                    let before = ref_name.cloned();
+                    let change = Rule::RefName.change(location, before, Some(name.clone()));
+                    self.changes.push(change);
+                    decision.annotations.push((REF_NAME, name.clone()));
+                }
             }
         }
     }

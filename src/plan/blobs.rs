@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::graph::ManifestRole;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::Kind;
-use crate::image::{Algorithm, Content, DiffId, Digest, StatedDiffId};
+use crate::image::{Algorithm, Content, DiffId, Digest};
 use crate::location::{Location, Role};
 use crate::plan::planner::{InputDocument, Planner};
 
@@ -24,7 +24,7 @@ pub(crate) enum BlobKind {
     PlainLayer,
     /// A config whose digest ocify computed: nothing in the input proves its bytes.
     UnprovenConfig,
-    /// A layer whose digest ocify computed, and whose diff ID cannot be verified.
+    /// A layer whose digest ocify computed or cannot verify, and whose diff ID cannot be verified either.
     UnprovenLayer,
     /// Anything else: a layer of a cache, an artifact's content, or a blob that nothing refers to.
     #[default]
@@ -42,7 +42,7 @@ pub(crate) struct LayerProof {
     pub(crate) content: Content,
     /// What it decompresses to, if that is not a tar.
     pub(crate) inside: Option<Content>,
-    /// Whether the diff ID is the only proof, because ocify computed the digest.
+    /// Whether the diff ID is the only proof, because ocify computed the digest or cannot verify it.
     pub(crate) is_only_proof: bool,
     /// Where its descriptor is.
     pub(crate) location: Location,
@@ -57,7 +57,8 @@ pub struct Verified {
     pub documents: u64,
     /// Image configs that were verified against their digest.
     pub configs: u64,
-    /// Layers of images that were verified against their digest.
+    /// Layers of images that were verified against their digest, or against their diff ID if the digest cannot
+    /// be verified.
     pub layers: u64,
     /// Of these layers, those that were verified against their diff ID: they were decompressed, or they are
     /// not compressed and their digest is their diff ID.
@@ -109,14 +110,9 @@ impl<'a> Planner<'a> {
         for input in self.documents_after() {
             let document = input.document;
             blobs.kinds.insert(&document.digest, BlobKind::Document);
-            let Some(facts) = input
-                .facts
-                .filter(|facts| facts.role == ManifestRole::Image)
-            else {
+            if input.role() != Some(ManifestRole::Image) {
                 continue;
-            };
-            // Of an image with a fault it may not be known which diff ID belongs to which layer.
-            let is_known = self.graph.faults.of(&document.digest).is_none();
+            }
             for pointer in &document.pointers {
                 let digest = &pointer.digest;
                 match pointer.role {
@@ -128,10 +124,8 @@ impl<'a> Planner<'a> {
                         blobs.kinds.insert(digest, kind);
                     }
                     Role::Layers => {
-                        let stated = facts.diff_ids.get(pointer.position);
-                        let stated = stated.filter(|_| is_known);
-                        let is_only_proof = unstated.contains(digest);
-                        self.layer(&mut blobs, input, pointer, stated, is_only_proof);
+                        let is_only_proof = unstated.contains(digest) || !digest.is_verifiable();
+                        self.layer(&mut blobs, input, pointer, is_only_proof);
                     }
                     _ => {}
                 }
@@ -152,23 +146,15 @@ impl<'a> Planner<'a> {
         blobs: &mut Blobs<'a>,
         input: InputDocument<'a>,
         layer: &'a Pointer,
-        stated: Option<&StatedDiffId>,
         is_only_proof: bool,
     ) {
         let digest = &layer.digest;
-        let is_tar = matches!(
-            layer.kind,
-            Kind::Layer {
-                distributable: true,
-                ..
-            }
-        );
-        let diff_id = stated.and_then(StatedDiffId::valid).filter(|_| is_tar);
+        let diff_id = self.diff_id(input, layer);
         // Of a compressed layer, the digest of its own bytes is a wrong diff ID.
         let is_compressed = layer.content.is_some_and(Content::is_compressed);
         let kind = match (diff_id, layer.content) {
             (Some(diff_id), _) if diff_id.0 == *digest && !is_compressed => BlobKind::PlainLayer,
-            (Some(diff_id), Some(content)) if diff_id.0.algorithm() == Some(Algorithm::Sha256) => {
+            (Some(diff_id), Some(content)) if is_provable(diff_id) => {
                 blobs.proofs.push(LayerProof {
                     digest: digest.clone(),
                     diff_id: diff_id.clone(),
@@ -182,11 +168,41 @@ impl<'a> Planner<'a> {
             _ if is_only_proof => BlobKind::UnprovenLayer,
             _ => BlobKind::Layer,
         };
-        // In another image it may be opaque.
+        // In another image it may be opaque, or have no diff ID that can be verified.
         let known = blobs.kinds.entry(digest).or_insert(kind);
-        if *known == BlobKind::Layer {
+        if matches!(
+            (*known, kind),
+            (BlobKind::Layer, BlobKind::PlainLayer)
+                | (
+                    BlobKind::UnprovenLayer,
+                    BlobKind::Layer | BlobKind::PlainLayer
+                )
+        ) {
             *known = kind;
         }
+    }
+
+    /// The diff ID that an image states for a layer that is a tar.
+    fn diff_id(&self, input: InputDocument<'a>, layer: &Pointer) -> Option<&'a DiffId> {
+        let is_tar = matches!(
+            layer.kind,
+            Kind::Layer {
+                distributable: true,
+                ..
+            }
+        );
+        // Of an image with a fault it may not be known which diff ID belongs to which layer.
+        let is_known = || self.graph.faults.of(&input.document.digest).is_none();
+        let diff_ids = &input.facts?.diff_ids;
+        let stated = diff_ids.get(layer.position).filter(|_| is_tar)?;
+        stated.valid().filter(|_| is_known())
+    }
+
+    /// Whether the diff ID proves the bytes of a layer whose digest cannot be verified.
+    pub(crate) fn is_proven_by_diff_id(&self, input: InputDocument<'a>, layer: &Pointer) -> bool {
+        let is_layer = layer.role == Role::Layers && layer.content.is_some();
+        let is_image = input.role() == Some(ManifestRole::Image);
+        is_layer && is_image && self.diff_id(input, layer).is_some_and(is_provable)
     }
 
     /// The digests that ocify computed, and that nothing in the input states.
@@ -216,4 +232,9 @@ impl<'a> Planner<'a> {
         }
         unstated
     }
+}
+
+/// Whether ocify can compare what a layer decompresses to with its diff ID.
+fn is_provable(diff_id: &DiffId) -> bool {
+    diff_id.0.algorithm() == Some(Algorithm::Sha256)
 }

@@ -305,8 +305,8 @@ impl<'a> Planner<'a> {
         let oci = match oci_type(pointer, input.role()) {
             Ok(oci) => oci,
             Err(what) => {
-                let stated = (input.facts).and_then(|facts| facts.diff_ids.get(pointer.position));
-                let is_of_bytes = stated.is_some_and(|stated| stated.is_of(&pointer.digest));
+                let is_of_bytes =
+                    (input.facts).is_some_and(|facts| facts.has_diff_id_of_bytes(pointer));
                 let error = unsupported_compression(&location(), what, is_of_bytes);
                 if input.role() != Some(ManifestRole::Image) {
                     return Err(error);

@@ -4,6 +4,8 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
+use crate::graph::ManifestFacts;
+use crate::graph::pointer::Pointer;
 use crate::image::media_type::Kind;
 use crate::image::{Content, Digest, Platform, Reference};
 use crate::location::Role;
@@ -16,6 +18,8 @@ struct Candidate<'a> {
     image: &'a Digest,
     platform: Option<&'a Platform>,
     config: &'a Digest,
+    /// Whether `manifest.json` can describe it: Docker refuses the archive if a layer has no diff ID.
+    is_describable: bool,
     /// Whether Docker can run what `manifest.json` says of it.
     is_runnable: bool,
 }
@@ -31,7 +35,8 @@ struct Choice<'a> {
 impl<'a> Planner<'a> {
     /// Chooses the image of each entry that `manifest.json` describes: the requested platform,
     /// else what `manifest.json` described before, else this machine's platform, else the first image.
-    /// An image that Docker cannot run is described only if there is no other.
+    /// An image that Docker cannot run is described only if there is no other, and one with layers that have no
+    /// diff IDs never.
     ///
     /// # Errors
     /// Images have several platforms, and none of them the requested one.
@@ -55,14 +60,18 @@ impl<'a> Planner<'a> {
                 let platforms = candidates.iter().map(|candidate| candidate.platform);
                 // A single platform leaves no choice.
                 let asked = asked.filter(|_| !is_single(platforms));
+                let is_asked =
+                    |platform: &Platform| asked.is_some_and(|asked| platform.matches(asked));
+                let has_asked = find(&candidates, is_asked).is_some();
+                is_found |= has_asked;
                 let (runnable, others): (Vec<_>, Vec<_>) = candidates
                     .into_iter()
+                    .filter(|candidate| candidate.is_describable)
                     .partition(|candidate| candidate.is_runnable);
-                let found = asked.and_then(|asked| {
-                    let is_asked = |platform: &Platform| platform.matches(asked);
-                    find(&runnable, is_asked).or_else(|| find(&others, is_asked))
-                });
-                is_found |= found.is_some();
+                let found = find(&runnable, is_asked).or_else(|| find(&others, is_asked));
+                if has_asked && found.is_none() {
+                    return None;
+                }
                 let among = if runnable.is_empty() {
                     &others
                 } else {
@@ -156,19 +165,32 @@ impl<'a> Planner<'a> {
                 image,
                 platform: self.platforms.get(image).copied(),
                 config: &facts.config,
-                is_runnable: !needs_features && self.has_tar_layers(image),
+                is_describable: self.has_all_diff_ids(image, facts),
+                is_runnable: !needs_features && self.has_tar_layers(image, facts),
             })
         });
         whole.collect()
     }
 
-    /// Whether all layers of an image are tars, as far as their types and first bytes say.
-    fn has_tar_layers(&self, image: &Digest) -> bool {
-        let document = self.graph.document(image);
-        let mut layers = document
-            .into_iter()
-            .flat_map(|document| document.pointers_in(Role::Layers));
-        layers.all(|layer| layer.kind != Kind::OpaqueLayer && layer.content != Some(Content::Other))
+    /// Whether the config states a diff ID for each layer.
+    fn has_all_diff_ids(&self, image: &Digest, facts: &ManifestFacts) -> bool {
+        self.layers_of(image).count() == facts.diff_ids.len()
+    }
+
+    /// Whether all layers of an image are tars with diff IDs that may be theirs, as far as types and first bytes say.
+    fn has_tar_layers(&self, image: &Digest, facts: &ManifestFacts) -> bool {
+        let is_repaired = |layer: &Pointer| self.decisions.new_compression(&layer.digest).is_some();
+        self.layers_of(image).all(|layer| {
+            layer.kind != Kind::OpaqueLayer
+                && layer.content != Some(Content::Other)
+                && !facts.has_diff_id_of_bytes(layer)
+                && (!self.graph.not_tars.contains_key(&layer.digest) || is_repaired(layer))
+        })
+    }
+
+    fn layers_of(&self, image: &Digest) -> impl Iterator<Item = &'a Pointer> {
+        let document = self.graph.document(image).into_iter();
+        document.flat_map(|document| document.pointers_in(Role::Layers))
     }
 
     /// The images whose index says that they require features of the operating system.

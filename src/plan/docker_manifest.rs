@@ -1,14 +1,16 @@
 //! Docker's `manifest.json` of the output: one item per image, of one platform each.
 
+mod difference;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Result};
-use crate::graph::docker_archive::{DockerArchiveItem, LayerSource};
+use crate::graph::docker_archive::{DockerArchiveItem, LayerSource, unusable};
 use crate::graph::pointer::Pointer;
-use crate::graph::{Graph, ManifestFacts, ManifestRole};
+use crate::graph::{Graph, ManifestFacts};
 use crate::image::Digest;
 use crate::inventory::Inventory;
 use crate::location::{Role, RootName};
@@ -17,6 +19,7 @@ use crate::plan::recompress::is_wanted;
 use crate::plan::rewrite::check_len;
 use crate::plan::rules::Rule;
 use crate::plan::{Change, MissingPolicy, Severity};
+use difference::{Difference, difference, is_of};
 
 /// An image that `manifest.json` describes.
 #[derive(Debug)]
@@ -44,21 +47,27 @@ impl Planner<'_> {
         let graph = self.graph;
         let items = self.items();
         let old = graph.inventory.docker_manifest.as_ref();
-        let is_foreign =
-            old.is_some() && graph.docker_archive.is_none() && !graph.is_root_synthesized;
+        let is_ignored = graph.docker_archive.is_none() && !graph.is_root_synthesized;
+        let ignored = old.filter(|_| is_ignored);
         let old = old.zip(graph.docker_archive.as_ref());
-        let before = match old {
-            Some((_, old_items)) => Some(count_of_images(old_items.len())),
-            None => is_foreign.then(|| "another file, not a list of images".to_owned()),
+        let before = match (old, ignored) {
+            (Some((_, old_items)), _) => Some(count_of_images(old_items.len())),
+            (None, Some(file)) => unusable(&file.bytes).map(str::to_owned),
+            (None, None) => None,
         };
         if items.is_empty() {
             let change = before.map(|before| {
                 let location = RootName::DockerManifest;
                 let change = Rule::DockerManifest.change(location, Some(before), None);
-                let is_empty = old.is_some_and(|(_, old_items)| old_items.is_empty());
-                match is_empty {
-                    true => change.with_severity(Severity::Cosmetic),
-                    false => self.unless_requested(change),
+                let old_items = old.map(|(_, old_items)| old_items.as_slice());
+                let omitted = self.omitted();
+                match old_items {
+                    Some([]) => change.with_severity(Severity::Cosmetic),
+                    // Docker fails with it and without it.
+                    Some(old_items) if old_items.iter().all(|old| is_of(old, &omitted)) => {
+                        change.with_severity(Severity::Warns)
+                    }
+                    _ => self.unless_requested(change),
                 }
             });
             return Ok((None, change));
@@ -75,12 +84,17 @@ impl Planner<'_> {
                 .with_source(error)
         })?;
         check_len(&RootName::DockerManifest.into(), &text)?;
-        let difference = old.map(|(_, old_items)| difference(graph, old_items, &items));
+        let old_items = old.map(|(_, old_items)| old_items.as_slice());
+        let difference = old_items
+            .filter(|old_items| !old_items.is_empty())
+            .map(|old_items| difference(graph, old_items, &items, &self.omitted()));
         let what = difference.map_or("", Difference::words);
         let after = format!("{}{what}", count_of_images(items.len()));
         let change = Rule::DockerManifest.change(RootName::DockerManifest, before, Some(after));
         let change = match difference {
-            None | Some(Difference::Others | Difference::EntryNames) => change,
+            None | Some(Difference::Others | Difference::Omitted | Difference::EntryNames) => {
+                change
+            }
             // Readers in Go ignore the case of keys.
             Some(Difference::Keys) => change.with_severity(Severity::Warns),
             Some(Difference::Names | Difference::Layers) => self.unless_requested(change),
@@ -105,6 +119,19 @@ impl Planner<'_> {
             true => change.with_severity(Severity::Warns).requested(),
             false => change,
         }
+    }
+
+    /// The configs of images that are kept and not described because of what they are.
+    fn omitted(&self) -> BTreeSet<&Digest> {
+        let entries = self.entries.iter().zip(&self.described);
+        let omitted = entries.filter(|(_, described)| described.is_none());
+        // Thousands of names may lead to one index.
+        let by_digest: BTreeMap<_, _> = omitted
+            .map(|(entry, _)| (entry.digest, &entry.images))
+            .collect();
+        let images = by_digest.into_values().flat_map(|images| images.iter());
+        let facts = images.filter_map(|image| self.graph.manifests.get(*image));
+        facts.map(|facts| &facts.config).collect()
     }
 
     /// One item for each image that is described.
@@ -201,85 +228,6 @@ fn statement(item: &DockerArchiveItem) -> Option<Statement<'_>> {
         tags,
     ))
     .filter(|_| is_plain)
-}
-
-/// What a reader of the same images sees change.
-#[derive(Clone, Copy)]
-enum Difference {
-    /// Items that are not images.
-    Others,
-    /// Files that were not named by their digest.
-    EntryNames,
-    /// Keys in Docker's spelling.
-    Keys,
-    /// Other names of images.
-    Names,
-    /// Only properties that some readers refuse and that say nothing more.
-    LayerSources,
-    /// Only a list of layers that is absent or `null`.
-    EmptyList,
-    /// Only the number of items for one image.
-    Items,
-    /// Other images or layers.
-    Layers,
-}
-
-impl Difference {
-    fn words(self) -> &'static str {
-        match self {
-            Difference::Others => ", without what is not an image",
-            Difference::EntryNames => ", with files named by digest",
-            Difference::Keys => ", with Docker's spelling of the keys",
-            Difference::Names => ", with other names",
-            Difference::LayerSources => ", without LayerSources",
-            Difference::EmptyList => ", with an empty list of layers",
-            Difference::Items => ", with one item for each image",
-            Difference::Layers => ", with other layers",
-        }
-    }
-}
-
-fn difference(graph: &Graph, old: &[DockerArchiveItem], items: &[Item<'_>]) -> Difference {
-    let manifests = graph.manifests.values();
-    let images = manifests.filter(|facts| facts.role == ManifestRole::Image);
-    let configs: BTreeSet<&Digest> = images.map(|facts| &facts.config).collect();
-    let is_other = |(position, old): (usize, &DockerArchiveItem)| {
-        let config = old.config_digest.as_ref();
-        !graph.item_faults.contains_key(&position)
-            && config.is_some_and(|config| !configs.contains(config))
-    };
-    if old.iter().enumerate().any(is_other) {
-        return Difference::Others;
-    }
-    if old.iter().any(|old| old.is_respelled) {
-        return Difference::Keys;
-    }
-    let mut stated: BTreeMap<(Digest, Vec<Digest>), BTreeSet<&String>> = BTreeMap::new();
-    for item in old {
-        let Some((config, layers, tags)) = statement(item) else {
-            return Difference::EntryNames;
-        };
-        stated.entry((config, layers)).or_default().extend(tags);
-    }
-    let old_tags: BTreeSet<&String> = old.iter().flat_map(|old| &old.repo_tags).collect();
-    let tags: BTreeSet<&String> = items.iter().flat_map(|item| &item.tags).collect();
-    if old_tags != tags {
-        return Difference::Names;
-    }
-    let written = items.iter().map(|item| {
-        let layers = item.layers.iter().copied().cloned().collect();
-        ((item.config.clone(), layers), item.tags.iter().collect())
-    });
-    let written: BTreeMap<_, _> = written.collect();
-    if stated != written {
-        Difference::Layers
-    } else if old.iter().any(|old| old.lacks_layers) {
-        Difference::EmptyList
-    } else if old.len() == items.len() {
-        Difference::LayerSources
-    } else {
-        Difference::Items
-    }
 }
 
 /// The plain tar that an archive may contain for a layer whose descriptor is that of a remote blob: its

@@ -76,7 +76,13 @@ impl<'a> Planner<'a> {
             let (rule, why, hint) = match error.code() {
                 Code::UnsupportedCompression => (
                     FindingRule::UnsupportedCompression,
-                    "its type was kept, and only docker load before Docker 29 reads it",
+                    match error.hint() {
+                        // Its diff ID is wrong too.
+                        Some(Hint::BuildRefusedAgain) => {
+                            "its type was kept, and no engine loads it"
+                        }
+                        _ => "its type was kept, and only docker load before Docker 29 reads it",
+                    },
                     error.hint().cloned(),
                 ),
                 _ => (

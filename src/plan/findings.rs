@@ -2,6 +2,7 @@
 
 mod layers;
 mod missing;
+mod nested;
 mod referrers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,7 @@ impl Planner<'_> {
         self.lacking_platform(&mut findings);
         self.missing(&mut findings);
         self.about_layers(&documents, &mut findings);
+        self.nested_indexes(&documents, &mut findings);
         unknown_types(&documents, &mut findings);
         schema_versions(&documents, &mut findings);
         self.unverified(&documents, &mut findings);
@@ -152,8 +154,9 @@ impl Planner<'_> {
 
     /// Digests that cannot be verified, by algorithm.
     fn unverified(&self, documents: &[InputDocument<'_>], findings: &mut Vec<Finding>) {
-        let mut seen: BTreeMap<&str, (Location, usize)> = BTreeMap::new();
-        for InputDocument { document, .. } in documents {
+        let mut seen: BTreeMap<&str, (Location, usize, usize)> = BTreeMap::new();
+        for input in documents {
+            let document = input.document;
             let pointers = document.pointers.iter();
             let is_there = |pointer: &&Pointer| {
                 !self.selection.left_out.contains(&pointer.digest)
@@ -165,13 +168,23 @@ impl Planner<'_> {
             {
                 let entry = seen
                     .entry(pointer.digest.algorithm_name())
-                    .or_insert_with(|| (document.location_of(pointer), 0));
+                    .or_insert_with(|| (document.location_of(pointer), 0, 0));
                 entry.1 += 1;
+                entry.2 += usize::from(self.is_proven_by_diff_id(*input, pointer));
             }
         }
-        for (algorithm, (location, count)) in seen {
+        for (algorithm, (location, count, proven)) in seen {
+            let what = match count - proven {
+                0 => {
+                    "unless only documents are verified, these layers are verified against their diff IDs instead"
+                }
+                _ if proven > 0 => {
+                    "unless only documents are verified, layers with a diff ID are verified against it instead, and other content is copied as it is"
+                }
+                _ => "their content is copied as it is",
+            };
             let message = format!(
-                "digests by \"{}\"{} cannot be verified; their content was copied as it is",
+                "digests by \"{}\"{} cannot be verified; {what}",
                 escape(algorithm),
                 times(count)
             );

@@ -399,13 +399,29 @@ impl Check<'_> {
 
     /// Whether a digest is that of an image, or of an index with one.
     fn leads_to_image(&self, digest: &str) -> bool {
+        self.leads_to(digest, &is_image)
+    }
+
+    /// Whether a digest is that of such a manifest, or of an index with one.
+    fn leads_to(&self, digest: &str, is_such: &dyn Fn(&Value) -> bool) -> bool {
         let Some(bytes) = self.contents.blob(digest) else {
             return false;
         };
-        let document: Value = serde_json::from_slice(bytes).unwrap();
+        // BuildKit's caches list layers.
+        let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
         let mut children = list(&document, "manifests");
-        children.any(|child| self.leads_to_image(child["digest"].as_str().unwrap_or_default()))
-            || document["config"].is_object() && is_image(&document)
+        children.any(|child| self.leads_to(child["digest"].as_str().unwrap_or_default(), is_such))
+            || document["config"].is_object() && is_such(&document)
+    }
+
+    /// Whether docker does not refuse an image because a layer has no diff ID.
+    fn is_loadable(&self, manifest: &Value) -> bool {
+        let config = manifest["config"]["digest"].as_str().unwrap_or_default();
+        let Some(config) = self.contents.blob(config).filter(|_| is_image(manifest)) else {
+            return false;
+        };
+        let config: Value = serde_json::from_slice(config).unwrap_or_default();
+        list(&config["rootfs"], "diff_ids").count() == list(manifest, "layers").count()
     }
 
     /// Whether an item has the config and the layers of a manifest. Of a layer that is fetched
@@ -431,7 +447,14 @@ impl Check<'_> {
     /// Both roots describe the same images under the same names.
     fn docker_manifest(&mut self) {
         let is_present = self.contents.has("manifest.json");
-        if is_present == self.facts.configs.is_empty() {
+        let index = self.contents.json("index.json");
+        let mut entries = list(&index, "manifests");
+        let has_images = entries.any(|entry| {
+            self.leads_to(entry["digest"].as_str().unwrap_or_default(), &|manifest| {
+                self.is_loadable(manifest)
+            })
+        });
+        if is_present != has_images {
             let what = if is_present {
                 "is there for no image"
             } else {
@@ -474,8 +497,9 @@ impl Check<'_> {
         }
         let tags: BTreeSet<String> = self.facts.tags.values().flatten().cloned().collect();
         let names = self.facts.names.iter();
-        let names =
-            names.filter(|(name, digest)| !name.contains('@') && self.leads_to_image(digest));
+        let is_loadable = |manifest: &Value| self.is_loadable(manifest);
+        let names = names
+            .filter(|(name, digest)| !name.contains('@') && self.leads_to(digest, &is_loadable));
         let names: BTreeSet<String> = names.map(|(name, _)| familiar(name)).collect();
         if tags != names {
             self.fault(

@@ -1,5 +1,7 @@
 //! One bad image does not block the good ones beside it.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use crate::common::builder::{
@@ -315,7 +317,10 @@ fn a_bad_platform_is_not_the_one_that_manifest_json_describes() {
 fn a_layer_that_oci_has_no_type_for_keeps_its_own_beside_others() {
     let mut layout = Layout::new();
     let good = named(layout.image(&right_image()), GOOD);
-    let xz = Layer::new(OCI_GZIP, b"\xfd7zXZ\0 and so on".to_vec(), b"tar");
+    let plain = layer_tar("xz");
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    encoder.write_all(&plain).unwrap();
+    let xz = Layer::new(OCI_GZIP, encoder.finish().unwrap(), &plain);
     let bad = named(layout.image(&Image::oci(vec![xz])), BAD);
     layout.root(vec![good, bad.clone()]);
     let sandbox = Sandbox::new();

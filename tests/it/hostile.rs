@@ -319,13 +319,19 @@ fn nesting_is_limited() {
             &["index.json is not valid JSON"],
         );
         let mut layout = right_layout();
-        layout.docker_manifest = Some(text.into_bytes());
+        layout.docker_manifest = Some(text.clone().into_bytes());
+        layout.index = None;
         bounded_failure(
             "manifest.json",
             &layout.tar(),
             "invalid-document",
             &["manifest.json is not valid JSON"],
         );
+        // Beside a valid index.json it does not matter.
+        layout.index = right_layout().index;
+        let sandbox = Sandbox::new();
+        bounded(&sandbox, &layout.tar()).exits(0);
+        assert!(sandbox.read("out.tar") == right_layout().tar());
     }
 }
 

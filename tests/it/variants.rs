@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::common::builder::{
-    Image, Layer, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR, digest_of, named,
-    on, right_image,
+    Image, Layer, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR, digest_of,
+    docker_item, named, on, right_image,
 };
 use crate::common::contents::blob_name;
-use crate::common::judged::{Fixed, fixed};
+use crate::common::judged::{Fixed, finding, fixed};
+use crate::common::placed;
+use crate::common::runner::Sandbox;
 
 const NAME: &str = "docker.io/library/app:v1";
 const EROFS: &str = "application/vnd.erofs.layer.v1";
@@ -104,8 +106,9 @@ fn an_image_that_requires_features_is_not_described_beside_one_that_does_not() {
 #[test]
 fn a_variant_is_described_if_there_is_no_other() {
     let mut layout = Layout::new();
-    let variant = opaque(&mut layout, EROFS, json!([]));
-    let other = opaque(&mut layout, EROFS_ZSTD, json!([]));
+    let diff_ids = ["0", "1"].map(|digit| format!("sha256:{}", digit.repeat(64)));
+    let variant = opaque(&mut layout, EROFS, json!(diff_ids));
+    let other = opaque(&mut layout, EROFS_ZSTD, json!(diff_ids));
     let index = layout.index_of(
         OCI_INDEX,
         vec![
@@ -117,6 +120,88 @@ fn a_variant_is_described_if_there_is_no_other() {
     let found = fixed(&layout.tar(), &["--docker-platform", "linux/amd64"]);
     assert_eq!(described(&found), config_of(&layout, &variant));
     assert_eq!(found.report["images"][0]["platform"], "linux/amd64");
+    let finding = found.finding("opaque-layers");
+    assert_eq!(finding["severity"], "breaks");
+    let message = finding["message"].as_str().unwrap();
+    assert!(!message.contains("manifest.json"), "{message}");
+}
+
+/// Docker compares the number of layers with that of diff IDs before anything else.
+#[test]
+fn an_image_with_layers_without_diff_ids_is_never_described() {
+    for media_type in [EROFS, EROFS_ZSTD, NYDUS] {
+        for diff_ids in [
+            json!([]),
+            Value::Null,
+            json!([format!("sha256:{}", "0".repeat(64))]),
+        ] {
+            for (has_docker, is_alone) in
+                [(true, true), (true, false), (false, true), (false, false)]
+            {
+                let mut layout = Layout::new();
+                let variant = opaque(&mut layout, media_type, diff_ids.clone());
+                let text = &layout.blobs[&blob_name(&digest_of(&variant))];
+                let manifest: Value = serde_json::from_slice(text).unwrap();
+                let right = layout.manifest(&right_image());
+                let mut entries = vec![named(variant.clone(), NAME)];
+                let mut items = vec![docker_item(&manifest, &["app:v1"])];
+                if !is_alone {
+                    let right_entry = layout.document(OCI_MANIFEST, &right);
+                    entries.push(named(right_entry, "docker.io/library/right:1"));
+                    items.push(docker_item(&right, &["right:1"]));
+                }
+                layout.root(entries);
+                layout.docker_manifest = has_docker.then(|| json!(items).to_string().into());
+                let bytes = layout.tar();
+                let found = fixed(&bytes, &[]);
+                assert_eq!(found.contents.has("manifest.json"), !is_alone);
+                let name = digest_of(&variant);
+                check(&found.report, &name);
+                let image = &found.report["images"][0];
+                assert_eq!(image["digest"], name.as_str());
+                assert_eq!(image["platform"], "linux/amd64");
+                assert!(image["config_digest"].is_string(), "{image}");
+                let changes = found.changes(&["docker-manifest"]);
+                match (has_docker, is_alone) {
+                    (true, true) => assert_eq!(changes[0][2..], ["1 image", "-"]),
+                    (true, false) => {
+                        let after = "1 image, without what docker cannot load";
+                        assert_eq!(changes[0][2..], ["2 images", after]);
+                    }
+                    (false, true) => assert!(changes.is_empty()),
+                    (false, false) => assert_eq!(changes[0][2..], ["-", "1 image"]),
+                }
+                // One that nothing else needs is no reason to fail a gate.
+                let sandbox = Sandbox::new();
+                sandbox.put("in.tar", &bytes);
+                layout.write_to(&sandbox.path("in"));
+                let code = if is_alone { 0 } else { 3 };
+                let run = sandbox.fix_with("in.tar", "out.tar", &["--dry-run"]);
+                check(&run.exits(code).json(), &name);
+                check(&sandbox.fix("in", "out/").exits(0).json(), &name);
+                let run = sandbox.fix_with("in.tar", "out.tar", &["--verify", "documents"]);
+                check(&run.exits(0).json(), &name);
+                if !(has_docker && is_alone) {
+                    let (_, report) = placed::fixed(&bytes, &[]);
+                    check(&report, &name);
+                }
+                // Its platform is there, and cannot be described.
+                let options = ["--docker-platform", "linux/amd64", "--image", "app:v1"];
+                let found = fixed(&bytes, &options);
+                assert!(!found.contents.has("manifest.json"));
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn check(report: &Value, digest: &str) {
+    let finding = finding(report, "opaque-layers");
+    assert_eq!(finding["severity"], "breaks");
+    assert_eq!(finding["location"], "index.json, manifests[0]");
+    let message = finding["message"].as_str().unwrap();
+    assert!(message.starts_with(digest), "{message}");
+    assert!(message.ends_with("manifest.json omits it"), "{message}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn layout(layers: Vec<Layer>) -> Layout {
 }
 
 /// The counts of a report: documents, configs, layers, diff IDs, others; configs, layers, others.
-fn counts(report: &Value) -> ([u64; 5], [u64; 3]) {
+pub(crate) fn counts(report: &Value) -> ([u64; 5], [u64; 3]) {
     let blobs = &report["blobs"];
     let count = |what: &str, key: &str| blobs[what][key].as_u64().unwrap();
     let verified =
@@ -52,7 +52,7 @@ fn counts(report: &Value) -> ([u64; 5], [u64; 3]) {
 }
 
 /// Every way to use an archive at a level. The first of each pair says whether the way writes something.
-fn every_way(bytes: &[u8], level: &str) -> Vec<(String, Run)> {
+pub(crate) fn every_way(bytes: &[u8], level: &str) -> Vec<(String, Run)> {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", bytes);
     sandbox.put("in.tar.gz", gzip(bytes));
@@ -94,7 +94,7 @@ fn every_way(bytes: &[u8], level: &str) -> Vec<(String, Run)> {
 }
 
 /// The same for streams: exit code and report.
-fn every_stream(bytes: &[u8], level: &str) -> Vec<(String, i32, Value)> {
+pub(crate) fn every_stream(bytes: &[u8], level: &str) -> Vec<(String, i32, Value)> {
     let mut runs = Vec::new();
     for jobs in ["1", "4"] {
         for more in [&[][..], &["--dry-run"], &["--attestations", "drop"]] {
@@ -117,7 +117,7 @@ fn every_stream(bytes: &[u8], level: &str) -> Vec<(String, i32, Value)> {
 
 /// The report of a run that found no damage; a dry run may have something to fix.
 #[track_caller]
-fn succeeded(name: &str, run: &Run) -> Value {
+pub(crate) fn succeeded(name: &str, run: &Run) -> Value {
     let codes: &[i32] = match name.contains("--dry-run") {
         true => &[0, 3],
         false => &[0],
@@ -300,7 +300,7 @@ fn a_batch_verifies_at_the_same_levels() {
 
 /// A Docker archive whose compressed layers have names without a digest, so that the diff ID is the only proof
 /// of their bytes.
-fn saved(layers: &[Layer], names: &[&str]) -> Saved {
+pub(crate) fn saved(layers: &[Layer], names: &[&str]) -> Saved {
     let mut saved = Saved::new();
     let image = Image::oci(layers.to_vec());
     let config = format!("{}.json", sha256(image.config().to_string().as_bytes()));

@@ -121,6 +121,9 @@ impl Wording for Words {
             Hint::ChooseOtherImages => {
                 "if an engine fails on it, keep only the other images with --image"
             }
+            Hint::RemoveIndex => {
+                "save the image again, or remove index.json from a copy with tar --delete -f COPY index.json to use only the images of manifest.json; platforms, attestations and names that only index.json lists are then lost"
+            }
             Hint::ChooseImageBy => {
                 "--image takes a name, the digest of a manifest or config, or a number, counted from 1"
             }

@@ -1,13 +1,13 @@
 //! Findings about layers: formats that some readers do not support, and layers that keep their
 //! compression although others are recompressed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Hint;
 use crate::graph::ManifestRole;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::Kind;
-use crate::image::{Compression, Content};
+use crate::image::{Compression, Content, Digest};
 use crate::location::{Location, Role};
 use crate::plan::Finding;
 use crate::plan::planner::{InputDocument, Planner};
@@ -21,6 +21,7 @@ impl Planner<'_> {
         findings: &mut Vec<Finding>,
     ) {
         self.unread(documents, findings);
+        self.opaque(findings);
         for input in documents {
             self.left_alone(*input, findings);
         }
@@ -37,6 +38,7 @@ impl Planner<'_> {
         let mut zstd: Vec<Location> = Vec::new();
         let mut after_skippable: Vec<Location> = Vec::new();
         let mut empty: Vec<Location> = Vec::new();
+        let mut of_bytes: Vec<Location> = Vec::new();
         let images = documents
             .iter()
             .filter(|input| input.role() == Some(ManifestRole::Image));
@@ -47,6 +49,12 @@ impl Planner<'_> {
                 }
                 let location = || input.document.location_of(layer);
                 findings.extend(self.not_tar(layer, location));
+                if input
+                    .facts
+                    .is_some_and(|facts| facts.has_diff_id_of_bytes(layer))
+                {
+                    of_bytes.push(location());
+                }
                 match self.content(layer) {
                     Some(Content::Zstd) => zstd.push(location()),
                     Some(Content::ZstdAfterSkippable) => {
@@ -63,6 +71,16 @@ impl Planner<'_> {
                 }
             }
         }
+        findings.extend(several(
+            FindingRule::CompressedDiffId,
+            &of_bytes,
+            [
+                "has a diff ID that is the digest",
+                "have diff IDs that are the digests",
+            ],
+            "of the compressed bytes, so Docker and containerd refuse the image",
+            Some(Hint::BuildAgain),
+        ));
         findings.extend(several(
             FindingRule::ZstdLayers,
             &zstd,
@@ -84,6 +102,38 @@ impl Planner<'_> {
             "no bytes: engines read an empty layer, and Amazon ECR refuses it",
             None,
         ));
+    }
+
+    /// Entries of which every image has layers that are not tars.
+    fn opaque(&self, findings: &mut Vec<Finding>) {
+        let root = &self.graph.root;
+        let has_opaque = |image: &&Digest| {
+            let document = self.graph.document(image).into_iter();
+            let mut layers = document.flat_map(|document| document.pointers_in(Role::Layers));
+            layers.any(|layer| layer.kind == Kind::OpaqueLayer)
+        };
+        let mut seen: BTreeSet<&Digest> = BTreeSet::new();
+        for (entry, described) in self.entries.iter().zip(&self.described) {
+            let left_out = &self.selection.left_out;
+            let is_kept = |image: &&&Digest| !left_out.contains(**image);
+            let mut images = entry.images.iter().filter(is_kept).peekable();
+            if !seen.insert(entry.digest) || images.peek().is_none() || !images.all(has_opaque) {
+                continue;
+            }
+            let omitted = match described {
+                Some(_) => "",
+                None => "; manifest.json omits it",
+            };
+            let message = format!(
+                "{} has layers that are not tars but filesystem images or encrypted: Docker with a graph driver and podman cannot unpack them, and containerd needs a plugin for them{omitted}",
+                entry.digest
+            );
+            let location = root
+                .pointers
+                .get(entry.position)
+                .map(|pointer| root.location_of(pointer));
+            findings.push(FindingRule::OpaqueLayers.finding(location, message, None));
+        }
     }
 
     /// A compressed layer that does not contain a tar, unless it was repaired.

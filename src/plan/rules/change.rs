@@ -138,8 +138,8 @@ rules! {
     NameRemoved = {
         name: "name-removed",
         severity: Warns,
-        what: "A name that several images have is removed from all but the last one.",
-        why: "docker and containerd give the name to the last image that has it",
+        what: "A name that several images have is removed from all but the last one, and the name of an image from evidence that is marked as such.",
+        why: "docker and containerd give the name to the last entry that has it",
         whose: "tools that do not check the names in an archive",
         threads: [],
     };
@@ -266,7 +266,7 @@ rules! {
     AttestationDropped = {
         name: "attestation-dropped",
         severity: Warns,
-        what: "An attestation is removed, on request, and what refers to it.",
+        what: "An attestation is removed, on request, and what refers to it. Signatures of images stay.",
         why: "images without attestations were requested",
         whose: "readers that mistake an attestation for an image",
         threads: ["containerd/containerd#11344", "kubernetes-sigs/kind#3845", "k3s-io/k3s#10132"],

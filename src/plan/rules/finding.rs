@@ -121,6 +121,14 @@ rules! {
         whose: "the tool that saved it",
         threads: ["moby/moby#49784"],
     };
+    NestedIndex = {
+        name: "nested-index",
+        severity: Breaks,
+        what: "An index below `index.json` lists another index that leads to images.",
+        why: "skopeo, podman and CRI-O expect manifests in the index of an image",
+        whose: "tools that combine indexes without merging their lists",
+        threads: [],
+    };
     AbsentContent = {
         name: "absent-content",
         severity: Cosmetic,
@@ -161,6 +169,22 @@ rules! {
         whose: "tools that compress layers that are already compressed",
         threads: [],
     };
+    OpaqueLayers = {
+        name: "opaque-layers",
+        severity: Breaks,
+        what: "An image has layers that are not tars, such as EROFS or encrypted ones, and there is no variant of it with tars.",
+        why: "Docker with a graph driver and podman cannot unpack such layers, and containerd needs a plugin for them; manifest.json omits an image with layers that have no diff IDs",
+        whose: "nobody's: newer engines unpack such layers",
+        threads: [],
+    };
+    CompressedDiffId = {
+        name: "compressed-diff-id",
+        severity: Breaks,
+        what: "The diff ID of a compressed layer is the digest of the compressed bytes.",
+        why: "Docker and containerd verify diff IDs when they decompress layers, and refuse the image",
+        whose: "tools that write a layer's digest where its diff ID belongs",
+        threads: [],
+    };
     DigestsPreserved = {
         name: "digests-preserved",
         severity: Breaks,
@@ -197,7 +221,7 @@ rules! {
         name: "unverified-digest",
         severity: Warns,
         what: "A digest uses an algorithm that ocify cannot verify.",
-        why: "the content is copied without being verified, and engines that do not know the algorithm refuse it",
+        why: "only a layer's diff ID can then prove its content, other content is copied without being verified, and engines that do not know the algorithm refuse it",
         whose: "nobody's: the specification allows other algorithms",
         threads: [],
     };

@@ -69,6 +69,13 @@ pub(super) fn other_images<'a>(
     }
     kept.extend(&images);
     let referring = kept_with(referrers, kept.iter().copied());
+    // An image under a tag made of the digest of a chosen one stays too.
+    for number in &referring {
+        let listing = &referrers.listings[*number];
+        if listing.owner.is_none() {
+            images.extend(graph.images_below(&listing.pointer.digest));
+        }
+    }
     let listings = referrers.listings.iter().enumerate();
     let others = listings.filter(|(number, listing)| {
         listing.owner.is_none()

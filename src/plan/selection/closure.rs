@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::graph::link::LinkKind;
 use crate::graph::referrers::Referrers;
 use crate::image::Digest;
 use crate::plan::rules::Rule;
@@ -23,6 +24,9 @@ pub(super) fn kept_with<'a>(
     while let Some(digest) = kept.open.pop() {
         kept.follow(digest);
     }
+    for number in kept.tags_of_others() {
+        kept.listings.remove(&number);
+    }
     kept.listings
 }
 
@@ -37,6 +41,24 @@ struct Kept<'a, 'r> {
 }
 
 impl<'a> Kept<'a, '_> {
+    /// The listings whose tags are made of digests that are not kept, where the same content is listed for one that
+    /// is.
+    fn tags_of_others(&self) -> Vec<usize> {
+        let listing = |number: usize| &self.referrers.listings[number].pointer;
+        let is_of_others = |number: &usize| {
+            let links = listing(*number).links.iter();
+            let mut tags = links.filter(|link| link.kind == LinkKind::Tag).peekable();
+            tags.peek().is_some() && tags.all(|link| !self.documents.contains(&link.digest))
+        };
+        let listings = self.listings.iter().copied();
+        let (others, own): (Vec<usize>, Vec<usize>) = listings.partition(is_of_others);
+        let own: BTreeSet<&Digest> = own.into_iter().map(|own| &listing(own).digest).collect();
+        let others = others.into_iter();
+        others
+            .filter(|other| own.contains(&listing(*other).digest))
+            .collect()
+    }
+
     fn follow(&mut self, digest: &'a Digest) {
         if !self.documents.insert(digest) {
             return;

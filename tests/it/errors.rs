@@ -346,7 +346,7 @@ const ELSEWHERE: [(Code, &str, &str); 7] = [
     ),
     (
         Code::OutputBusy,
-        "src/bin/ocify/batch/state.rs",
+        "src/bin/ocify/batch/state/tests.rs",
         "unwrap_err().code(), Code::OutputBusy)",
     ),
     (

@@ -198,8 +198,8 @@ pub mod command {
     pub mod publish {
         pub use crate::publish::{
             PublishOptions, Published, StagedDirectory, StagedFile, is_at, is_open_file,
-            is_temporary, open_log, remove, remove_unheld, rename_new, replace, staged_directories,
-            sync_directory, sync_group, sync_tree, write_file,
+            is_temporary, open_log, remove_unheld, rename_new, replace, staged_directories,
+            sync_directory, sync_group, sync_held, sync_tree, write_file,
         };
     }
 }

@@ -5,7 +5,6 @@
 //! nothing is, in place of a file, or in exchange for a directory. So what has a final name is complete, and
 //! what a run leaves when it is killed has no name or one that the next run knows.
 
-mod by_path;
 mod destination;
 mod file;
 mod permissions;
@@ -16,11 +15,11 @@ mod sync;
 mod temporary;
 mod unnamed;
 
-pub use by_path::{remove, rename_new, replace, sync_tree};
 pub use destination::is_open_file;
 pub use file::{open_log, write_file};
+pub use rename::{rename_new, replace};
 pub use staged::{PublishOptions, Published, StagedDirectory, StagedFile};
-pub use sync::{sync_directory, sync_group};
+pub use sync::{sync_directory, sync_group, sync_held, sync_tree};
 pub use temporary::{is_at, is_temporary, remove_unheld, staged_directories};
 
 pub(crate) use unnamed::{link_open, linkable, nameless};

@@ -30,6 +30,18 @@ impl Source {
         }
     }
 
+    /// Refuses a file that was opened by its path if it is not the one in the directory that is held open.
+    pub(crate) fn refuse_other_than(&self, path: &InputPath) -> Result<()> {
+        let InputPath::Held(place) = path else {
+            return Ok(());
+        };
+        let found = place.look_up().context("open", place.path())?;
+        match found.identity() == self.identity() {
+            true => Ok(()),
+            false => Err(replaced_by_link(&place.path())),
+        }
+    }
+
     /// Opens an input.
     pub(crate) fn open_at(path: &InputPath) -> Result<Source> {
         match path {

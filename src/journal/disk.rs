@@ -296,7 +296,9 @@ impl Disk for Files<'_> {
         let name = journal.file_name().unwrap_or_default();
         for attempt in 1..=MAX_KEPT {
             let kept = journal.with_file_name(kept_name(name, attempt));
-            match rename_new(journal, &kept) {
+            let renamed = HeldPath::of(journal)
+                .and_then(|journal| rename_new(&journal, &HeldPath::of(&kept)?));
+            match renamed {
                 Ok(()) => return Ok(kept),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("rename", journal, error)),

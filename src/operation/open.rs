@@ -47,6 +47,7 @@ impl Opener<'_> {
             self.recover(path)?;
         }
         let source = Source::open_in_place(&path.path())?;
+        source.refuse_other_than(path)?;
         if source.lacks_lock() {
             let path = source.path();
             self.observer.notice(&Notice::Unlocked { path });
@@ -55,6 +56,12 @@ impl Opener<'_> {
     }
 
     fn recover(&self, path: &InputPath) -> Result<()> {
+        if let InputPath::Held(place) = path
+            && !place.look_up().is_ok_and(|found| found.kind.is_file())
+        {
+            // It is refused when it is opened.
+            return Ok(());
+        }
         let path = &path.path();
         let (recovery, lock) = recover_locked(path)?;
         if lock == Lock::Unsupported {

@@ -16,7 +16,7 @@ use crate::error::{Error, IoContext, Result};
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if something is there; the system refuses.
-pub(super) fn rename_new(from: &HeldPath, to: &HeldPath) -> io::Result<()> {
+pub fn rename_new(from: &HeldPath, to: &HeldPath) -> io::Result<()> {
     match rename_with(from, to, RenameFlags::NOREPLACE) {
         Err(Errno::NOSYS | Errno::INVAL) => {}
         other => return Ok(other?),
@@ -66,7 +66,7 @@ fn rename_with(from: &HeldPath, to: &HeldPath, flags: RenameFlags) -> rustix::io
 ///
 /// # Errors
 /// The system refuses; then what was there stays.
-pub(super) fn replace(from: &HeldPath, to: &HeldPath, syncs: bool) -> Result<()> {
+pub fn replace(from: &HeldPath, to: &HeldPath, syncs: bool) -> Result<()> {
     let new = from.look_up().context("look up", from.path())?;
     let old = to.look_up().context("look up", to.path())?;
     let kinds = [new.kind, old.kind];

@@ -23,7 +23,7 @@ pub fn sync_directory(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// The directory may not be read, or the device failed.
-pub(super) fn sync_held(directory: &Directory) -> Result<()> {
+pub fn sync_held(directory: &Directory) -> Result<()> {
     let synced = directory
         .readable()
         .and_then(|readable| readable.sync_all());
@@ -51,24 +51,23 @@ const MANY: usize = 8;
 
 /// Makes files, and directories with everything below them, survive a power failure, except for their own names.
 /// All are in `directory` or below it, on the same filesystem. The results are in the order of the paths.
-pub fn sync_group(directory: &Path, paths: &[&Path]) -> Vec<Result<()>> {
+pub fn sync_group(directory: &Directory, paths: &[&HeldPath]) -> Vec<Result<()>> {
     if paths.len() >= MANY && sync_filesystem(directory).is_ok() {
         return paths.iter().map(|_| Ok(())).collect();
     }
     // Also after an error, which may be about other files.
-    let sync = |path: &&Path| sync_tree(&HeldPath::of(path).context("sync", *path)?);
-    paths.iter().map(sync).collect()
+    paths.iter().map(|path| sync_tree(path)).collect()
 }
 
-fn sync_filesystem(directory: &Path) -> io::Result<()> {
-    Ok(syncfs(File::open(directory)?)?)
+fn sync_filesystem(directory: &Directory) -> io::Result<()> {
+    Ok(syncfs(directory.readable()?)?)
 }
 
 /// Makes a file, or a directory with everything below it, survive a power failure, except for its own name.
 ///
 /// # Errors
 /// Something cannot be opened or synced.
-pub(super) fn sync_tree(path: &HeldPath) -> Result<()> {
+pub fn sync_tree(path: &HeldPath) -> Result<()> {
     let found = path.look_up().context("sync", path.path())?;
     sync_kind(path, found.kind)
 }
@@ -132,21 +131,24 @@ mod tests {
     #[test]
     fn a_group_is_synced_at_once_or_one_by_one() {
         let dir = tempfile::tempdir().unwrap();
-        let (file, none) = (dir.path().join("file"), dir.path().join("none"));
-        fs::write(&file, "").unwrap();
-        let results = |paths: &[&Path], directory: &Path| -> Vec<bool> {
+        fs::write(dir.path().join("file"), "").unwrap();
+        let held = |name: &str| HeldPath::of(&dir.path().join(name)).unwrap();
+        let (file, none) = (held("file"), held("none"));
+        let directory = Directory::open(dir.path()).unwrap();
+        let results = |paths: &[&HeldPath], directory: &Directory| -> Vec<bool> {
             let synced = sync_group(directory, paths);
             synced.iter().map(Result::is_ok).collect()
         };
-        assert!(results(&[], dir.path()).is_empty());
-        assert_eq!(results(&[&file, &none], dir.path()), [true, false]);
-        let paths: [&Path; MANY] = [&file; MANY];
-        assert_eq!(results(&paths, dir.path()), [true; MANY]);
+        assert!(results(&[], &directory).is_empty());
+        assert_eq!(results(&[&file, &none], &directory), [true, false]);
+        let paths: [&HeldPath; MANY] = [&file; MANY];
+        assert_eq!(results(&paths, &directory), [true; MANY]);
         // Without the filesystem, each says how it went.
         let mut paths = paths;
         paths[2] = &none;
         let mut expected = [true; MANY];
         expected[2] = false;
-        assert_eq!(results(&paths, &none), expected);
+        let removed = Directory::open(dir.path()).unwrap();
+        assert_eq!(results(&paths[..MANY - 1], &removed), expected[..MANY - 1]);
     }
 }

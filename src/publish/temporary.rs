@@ -102,19 +102,28 @@ impl Names {
     pub(super) fn create_directory(&self) -> io::Result<(File, Temporary)> {
         self.create(|path| {
             path.create_directory()?;
-            let open = path.read_directory()?.readable()?;
+            let open = path.read_directory().and_then(|open| open.readable());
+            // A run that looks for abandoned ones may have been faster.
+            let open = open.map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+                _ => error,
+            })?;
             hold(&open, path)?;
             Ok(open)
         })
     }
 
-    /// Removes what earlier runs left in the directory when they were killed, for this output or another.
+    /// Removes what earlier runs left in the directory when they were killed, for this output or another. What a batch
+    /// left there is its own to remove: it knows more about its shares.
     pub(super) fn remove_abandoned(&self) {
         let is_local = is_local(&self.directory);
         // What cannot be listed does no harm.
         for (name, _) in self.directory.entries().unwrap_or_default() {
-            let tag = name.to_str().and_then(temporary).map(|(_, tag)| tag);
-            if let Some(tag) = tag
+            let found = name.to_str().and_then(temporary);
+            let is_ours = |output: &str| {
+                self.prefix.strip_suffix('.') == Some(output) || !output.starts_with(".ocify-")
+            };
+            if let Some((_, tag)) = found.filter(|(output, _)| is_ours(output))
                 && let Ok(path) = HeldPath::new(&self.directory, &name)
             {
                 let evidence = match is_local || tag == self.tag && !BOOT.is_empty() {

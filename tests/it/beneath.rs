@@ -4,19 +4,20 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::common::archive::Entry;
-use crate::common::batch::{batch, put};
+use crate::common::batch::{batch, has_staging, put};
 use crate::common::builder::{Layout, right_layout};
 use crate::common::failure::expect;
 use crate::common::judged::fixed_path;
 use crate::common::placed::docker_layout;
-use crate::common::runner::Sandbox;
+use crate::common::runner::{Sandbox, run, wait_for};
 use crate::common::{skipped, tree};
 
 /// Every level of a layout: its directories, a blob of each kind and the files at the root.
@@ -295,7 +296,7 @@ fn a_tree_whose_parts_become_links_during_the_run_leads_nowhere() {
             let output = format!("out-{round}");
             let mut command = sandbox.command();
             command.args(["fix", "in", "-o", &output, "--jobs", "2"]);
-            crate::common::runner::run(&mut command);
+            run(&mut command);
             // There is none if nothing was found.
             let is_there = sandbox.path(&output).exists();
             for (path, bytes) in is_there
@@ -309,4 +310,193 @@ fn a_tree_whose_parts_become_links_during_the_run_leads_nowhere() {
         }
     });
     assert!(tree(&sandbox.path("outside")) == before);
+}
+
+#[test]
+fn links_below_the_output_directory_are_not_written_through() {
+    let archive = right_layout().tar();
+    let cases: [(&str, &dyn Fn(&Path, &Path)); 4] = [
+        ("a symbolic link", &|at, victim| {
+            symlink(victim, at).unwrap()
+        }),
+        ("a symbolic link", &|at, _| symlink("nowhere", at).unwrap()),
+        ("not a directory", &|at, _| fs::write(at, "file").unwrap()),
+        ("not a directory", &|at, _| {
+            assert!(put_special(at, FileType::Fifo));
+        }),
+    ];
+    for (what, make) in cases {
+        for options in [&[][..], &["--force"], &["--layout"], &["--copy-others"]] {
+            let sandbox = Sandbox::new();
+            put(&sandbox, "in/sub/deep/app.tar", &archive);
+            put(&sandbox, "in/sub/notes", "notes");
+            put(&sandbox, "in/top.tar", &archive);
+            fs::create_dir_all(sandbox.path("victim/deep")).unwrap();
+            fs::create_dir(sandbox.path("out")).unwrap();
+            make(&sandbox.path("out/sub"), &sandbox.path("victim"));
+            let line = [&["in", "-o", "out"], options].concat();
+            let found = batch(&sandbox, &line);
+            found.exits(1);
+            let ends = found.ends();
+            assert_eq!(ends["in/sub/deep/app.tar"], "output-exists", "{what}");
+            assert_eq!(ends["in/top.tar"], "unchanged", "{what}");
+            let error = &found.items["in/sub/deep/app.tar"]["error"]["message"];
+            let expected = format!("outputs go into the directory out/sub, which is {what}");
+            assert_eq!(error, expected.as_str());
+            assert_eq!(tree(&sandbox.path("victim")).len(), 1, "{what} {options:?}");
+            assert!(
+                fs::read_dir(sandbox.path("victim/deep"))
+                    .unwrap()
+                    .next()
+                    .is_none()
+            );
+        }
+    }
+}
+
+/// A link of one run is in the way of the next.
+#[test]
+fn a_copied_link_is_not_written_through() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("in")).unwrap();
+    fs::create_dir(sandbox.path("victim")).unwrap();
+    symlink(sandbox.path("victim"), sandbox.path("in/sub")).unwrap();
+    batch(&sandbox, &["in", "-o", "out", "--copy-others"]).exits(0);
+    fs::remove_file(sandbox.path("in/sub")).unwrap();
+    put(&sandbox, "in/sub/evil.tar", right_layout().tar());
+    let found = batch(&sandbox, &["in", "-o", "out", "--copy-others"]);
+    assert_eq!(found.ends()["in/sub/evil.tar"], "output-exists");
+    found.exits(1);
+    assert!(
+        fs::read_dir(sandbox.path("victim"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[test]
+fn a_link_under_the_name_of_an_output_is_replaced_or_stays() {
+    for options in [&[][..], &["--layout"]] {
+        let sandbox = Sandbox::new();
+        put(&sandbox, "in/app.tar", right_layout().tar());
+        put(&sandbox, "victim/file", "precious");
+        fs::create_dir(sandbox.path("out")).unwrap();
+        let name = if options.is_empty() {
+            "out/app.tar"
+        } else {
+            "out/app"
+        };
+        for target in ["victim/file", "victim"] {
+            symlink(sandbox.path(target), sandbox.path(name)).unwrap();
+            let line = [&["in", "-o", "out"], options].concat();
+            let found = batch(&sandbox, &line);
+            assert_eq!(found.ends()["in/app.tar"], "output-exists");
+            assert!(
+                fs::symlink_metadata(sandbox.path(name))
+                    .unwrap()
+                    .is_symlink()
+            );
+            let found = batch(&sandbox, &[&line[..], &["--force"]].concat());
+            found.exits(0);
+            assert!(
+                !fs::symlink_metadata(sandbox.path(name))
+                    .unwrap()
+                    .is_symlink()
+            );
+            assert_eq!(fs::read(sandbox.path("victim/file")).unwrap(), b"precious");
+            assert_eq!(tree(&sandbox.path("victim")).len(), 1);
+            fs::rename(
+                sandbox.path(name),
+                sandbox.path(&format!("old-{}", target.len())),
+            )
+            .unwrap();
+        }
+    }
+}
+
+/// Archives that take a moment.
+fn many_inputs(sandbox: &Sandbox, directory: &str) {
+    for number in 0..300 {
+        put(
+            sandbox,
+            &format!("in/{directory}{number}.tar"),
+            right_layout().tar(),
+        );
+    }
+}
+
+#[test]
+fn an_output_directory_that_is_exchanged_for_a_link_receives_everything() {
+    let sandbox = Sandbox::new();
+    many_inputs(&sandbox, "sub/");
+    fs::create_dir(sandbox.path("out")).unwrap();
+    fs::create_dir(sandbox.path("victim")).unwrap();
+    let mut command = sandbox.command();
+    command.args(["fix", "in", "-o", "out", "--jobs", "1"]);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !has_staging(&sandbox.path("out")) {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        thread::sleep(Duration::from_micros(100));
+    }
+    fs::rename(sandbox.path("out"), sandbox.path("moved")).unwrap();
+    symlink(sandbox.path("victim"), sandbox.path("out")).unwrap();
+    assert_eq!(wait_for(&mut child, &command), Some(0));
+    assert!(
+        fs::read_dir(sandbox.path("victim"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
+    assert_eq!(
+        fs::read_dir(sandbox.path("moved/sub")).unwrap().count(),
+        300
+    );
+    assert!(!has_staging(&sandbox.path("moved")));
+}
+
+#[test]
+fn a_directory_of_outputs_that_becomes_a_link_during_the_run_leads_nowhere() {
+    let sandbox = Sandbox::new();
+    many_inputs(&sandbox, "sub/");
+    fs::create_dir_all(sandbox.path("out/sub")).unwrap();
+    fs::create_dir(sandbox.path("victim")).unwrap();
+    symlink(sandbox.path("victim"), sandbox.path("link")).unwrap();
+    while_swapping(&sandbox.path("out/sub"), &sandbox.path("link"), || {
+        for options in [&["--force"][..], &["--force", "--sync"], &["--layout"]] {
+            let line = [&["fix", "in", "-o", "out"], options].concat();
+            run(sandbox.command().args(line));
+        }
+    });
+    assert!(
+        fs::read_dir(sandbox.path("victim"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[test]
+fn an_archive_that_becomes_a_link_is_not_fixed_in_place() {
+    let broken = docker_layout().tar();
+    let sandbox = Sandbox::new();
+    put(&sandbox, "outside/other.tar", &broken);
+    symlink(sandbox.path("outside/other.tar"), sandbox.path("link")).unwrap();
+    let before = fs::metadata(sandbox.path("outside"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    put(&sandbox, "in/app.tar", &broken);
+    while_swapping(&sandbox.path("in/app.tar"), &sandbox.path("link"), || {
+        for _ in 0..ROUNDS {
+            run(sandbox.command().args(["fix", "in", "--in-place"]));
+        }
+    });
+    assert!(sandbox.read("outside/other.tar") == broken);
+    let after = fs::metadata(sandbox.path("outside"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert_eq!(before, after, "no journal was written there");
 }

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 use ocify::{
-    Algorithm, Code, Digest, Input, Observer, Result, Summary, Wording, command::show_path,
+    Algorithm, Code, Digest, Input, Observer, Result, Summary, Wording, command::HeldPath,
+    command::InputPath, command::show_path,
 };
 
 use super::state::Recorded;
@@ -31,7 +31,7 @@ pub(super) fn is_intact(
     args: &Fix,
     level: Verification,
     kind: ImageKind,
-    place: &Path,
+    place: &HeldPath,
     recorded: &Recorded,
     observer: &dyn Observer,
 ) -> Result<bool> {
@@ -42,7 +42,11 @@ pub(super) fn is_intact(
         .limits(args.limits())
         .jobs(NonZeroUsize::MIN)
         .recover(false)
-        .plan_only_observed(Input::path(place), kind.form(), observer);
+        .plan_only_observed(
+            Input::at(InputPath::Held(place.clone())),
+            kind.form(),
+            observer,
+        );
     let why = match read {
         Ok(preview) => {
             let expected = recorded.content.as_deref();
@@ -55,7 +59,8 @@ pub(super) fn is_intact(
         Err(error) if error.code() == Code::Interrupted => return Err(error),
         Err(error) => Words.error(&error),
     };
-    let shown = show_path(place);
+    let shown = place.path();
+    let shown = show_path(&shown);
     let _ = writeln!(
         io::stderr(),
         "note: {shown} is not what an earlier run wrote, so ocify will write it again: {why}"

@@ -5,12 +5,14 @@
 //! small outputs at once takes little longer than to sync one of them.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ocify::{Error, Hint, Result, command::publish::remove, command::publish::sync_directory};
+use ocify::{
+    Error, Hint, Result, command::HeldPath, command::InputPath, command::IoContext, command::Links,
+};
 use serde_json::Value;
 
 use super::fingerprint::Fingerprint;
@@ -32,7 +34,7 @@ const DELAY: Duration = Duration::from_millis(500);
 /// An output that is complete, in the staging directory.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    pub(crate) path: PathBuf,
+    pub(crate) path: HeldPath,
     /// Its path below the output directory.
     pub(crate) relative: PathBuf,
     pub(crate) existing: Existing,
@@ -60,7 +62,7 @@ struct Commit {
 struct Named {
     commit: Commit,
     published: Published,
-    place: PathBuf,
+    place: HeldPath,
     output: Fingerprint,
 }
 
@@ -171,7 +173,7 @@ impl<'a> Commits<'a> {
         let Some(outputs) = self.outputs.filter(|_| !group.is_empty()) else {
             return;
         };
-        let paths: Vec<&Path> = group.iter().map(|it| it.staged.path.as_path()).collect();
+        let paths: Vec<&HeldPath> = group.iter().map(|it| &it.staged.path).collect();
         let synced = outputs.output_dir.sync(&paths);
         let mut named = Vec::new();
         for (commit, synced) in group.into_iter().zip(synced) {
@@ -184,7 +186,7 @@ impl<'a> Commits<'a> {
                 }),
                 Err(error) => {
                     // What is left here is also removed at the end of the run.
-                    let _ = remove(&commit.staged.path);
+                    let _ = commit.staged.path.remove();
                     (self.report)(&commit.task, Ended::Failed(error), commit.seconds);
                 }
             }
@@ -208,7 +210,7 @@ impl<'a> Commits<'a> {
                 (Some((code, message)), _) => Ended::Failed(
                     Error::new(*code, message.clone()).with_hint(Hint::OutputComplete),
                 ),
-                (None, Some(done)) => Ended::Done(done, Some((place, len))),
+                (None, Some(done)) => Ended::Done(done, Some((place.path(), len))),
                 (None, None) => Ended::Copied(len),
             };
             (self.report)(&commit.task, ended, commit.seconds);
@@ -220,14 +222,15 @@ impl<'a> Commits<'a> {
     fn sync_names(&self, outputs: &Outputs, named: &[Named]) -> Result<()> {
         let mut directories = HashSet::new();
         for named in named {
-            let all = outputs.output_dir.directories(&named.place);
+            let all = (outputs.output_dir).directories(&named.commit.staged.relative);
             if self.syncs_names {
                 directories.extend(all);
             } else if named.published == Published::Replaced {
                 directories.extend(all.take(1));
             }
         }
-        directories.into_iter().try_for_each(sync_directory)
+        let mut directories = directories.into_iter();
+        directories.try_for_each(|directory| outputs.output_dir.sync_directory(directory))
     }
 }
 
@@ -253,10 +256,10 @@ impl Waiting {
 }
 
 /// Renames an output into place, and looks it up.
-fn name(outputs: &Outputs, staged: &Staged) -> Result<(Published, PathBuf, Fingerprint)> {
+fn name(outputs: &Outputs, staged: &Staged) -> Result<(Published, HeldPath, Fingerprint)> {
     let output_dir = &outputs.output_dir;
-    let published = output_dir.publish(&staged.path, &staged.relative, staged.existing)?;
-    let place = output_dir.place(&staged.relative);
-    let output = Fingerprint::of(&place).map_err(|error| Error::io("look up", &place, error))?;
+    let (published, place) = output_dir.publish(&staged.path, &staged.relative, staged.existing)?;
+    let output = Fingerprint::of_input(&InputPath::Held(place.clone()), Links::Refuse);
+    let output = output.context("look up", place.path())?;
     Ok((published, place, output))
 }

@@ -1,15 +1,19 @@
 //! Where the outputs of a batch go: written in a staging directory, and renamed into place when
 //! they are complete.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use ocify::command::publish::{
-    self, PublishOptions, StagedDirectory, StagedFile, remove, remove_unheld, rename_new, replace,
-    staged_directories, sync_group, sync_tree,
+    self, PublishOptions, StagedDirectory, StagedFile, remove_unheld, rename_new, replace,
+    staged_directories, sync_group, sync_held, sync_tree,
 };
-use ocify::{Code, Error, Result, command::IoContext, command::show_path};
+use ocify::{
+    Code, Directory, Error, Result, command::HeldPath, command::IoContext, command::show_path,
+};
+use rustix::io::Errno;
 
 use super::shard::Shard;
 use super::state::open_existing;
@@ -39,11 +43,13 @@ pub(crate) enum Published {
     Same,
 }
 
-/// The output directory, and the staging directory in it where unfinished outputs are.
+/// The output directory, which is held open, and the staging directory in it where unfinished outputs are.
 #[derive(Debug)]
 pub(crate) struct OutputDir {
-    output: PathBuf,
+    root: Directory,
     folder: StagedDirectory,
+    /// The directory of the last output, and its path below the root.
+    last: Mutex<Option<(PathBuf, Directory)>>,
 }
 
 impl OutputDir {
@@ -54,12 +60,14 @@ impl OutputDir {
     /// # Errors
     /// The staging directory cannot be created.
     pub(crate) fn open(output: &Path, shard: Option<Shard>) -> Result<OutputDir> {
+        let root = Directory::open(output).context("open", output)?;
         remove_abandoned(output, shard);
-        let folder = output.join(own_name("work", shard));
-        let folder = StagedDirectory::create(&folder).context("create", &folder)?;
+        let name = own_name("work", shard);
+        let folder = HeldPath::new(&root, name.as_ref()).and_then(StagedDirectory::create_held);
         Ok(OutputDir {
-            output: output.to_owned(),
-            folder,
+            folder: folder.context("create", output.join(name))?,
+            root,
+            last: Mutex::default(),
         })
     }
 
@@ -67,68 +75,127 @@ impl OutputDir {
     ///
     /// # Errors
     /// It cannot be created, or was created already.
-    pub(crate) fn staging_dir(&self, worker: usize) -> Result<PathBuf> {
-        let staging_dir = self.folder.path().join(worker.to_string());
-        fs::create_dir(&staging_dir).context("create", &staging_dir)?;
-        Ok(staging_dir)
+    pub(crate) fn staging_dir(&self, worker: usize) -> Result<Directory> {
+        let name = worker.to_string();
+        let created = HeldPath::new(self.folder.directory(), name.as_ref())
+            .and_then(|path| path.create_directory())
+            .and_then(|()| self.folder.directory().below(&name));
+        created.context("create", self.folder.path().join(name))
     }
 
-    /// The final path of the output for this path.
-    pub(crate) fn place(&self, relative: &Path) -> PathBuf {
-        self.output.join(relative)
+    /// The final path of the output for this path, for messages.
+    pub(crate) fn path(&self, relative: &Path) -> PathBuf {
+        self.root.path().join(relative)
+    }
+
+    /// The final place of the output for this path; `None` if its directory does not exist.
+    ///
+    /// # Errors
+    /// Something else, such as a link, is where its directory would be.
+    pub(crate) fn place(&self, relative: &Path) -> Result<Option<HeldPath>> {
+        self.place_in(relative, |parent| match self.root.below(parent) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        })
+    }
+
+    /// The same, but its directory is created.
+    fn created_place(&self, relative: &Path) -> Result<HeldPath> {
+        let created = |parent: &Path| self.root.create_below(parent).map(Some);
+        let place = self.place_in(relative, created)?;
+        place.ok_or_else(|| self.not_below(relative, Errno::NOENT.into()))
+    }
+
+    fn place_in(
+        &self,
+        relative: &Path,
+        open: impl Fn(&Path) -> io::Result<Option<Directory>>,
+    ) -> Result<Option<HeldPath>> {
+        let parent = relative.parent().unwrap_or(Path::new(""));
+        let name = relative.file_name().unwrap_or_default();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.as_ref().filter(|(path, _)| path == parent);
+        let directory = match known {
+            Some((_, directory)) => directory.clone(),
+            None => match open(parent).map_err(|error| self.not_below(parent, error))? {
+                Some(directory) => {
+                    *last = Some((parent.to_owned(), directory.clone()));
+                    directory
+                }
+                None => return Ok(None),
+            },
+        };
+        let place = HeldPath::new(&directory, name);
+        place.context("create", self.path(relative)).map(Some)
+    }
+
+    /// The error for a directory of outputs that cannot be opened.
+    fn not_below(&self, directory: &Path, error: io::Error) -> Error {
+        let is_other = matches!(
+            Errno::from_io_error(&error),
+            Some(Errno::LOOP | Errno::NOTDIR | Errno::EXIST)
+        );
+        if !is_other {
+            return Error::io("create", &self.path(directory), error);
+        }
+        // The first part of it that is not a directory.
+        let mut parts: Vec<&Path> = directory.ancestors().collect();
+        parts.reverse();
+        let part = parts.into_iter().skip(1).find(|part| {
+            let found = self.root.look_up(part);
+            !found.is_ok_and(|found| found.kind.is_dir())
+        });
+        let path = self.path(part.unwrap_or(directory));
+        let found = HeldPath::of(&path).and_then(|path| path.look_up());
+        let what = match found {
+            Ok(found) if found.kind.is_symlink() => "a symbolic link",
+            _ => "not a directory",
+        };
+        Error::new(
+            Code::OutputExists,
+            format!(
+                "outputs go into the directory {}, which is {what}",
+                show_path(&path)
+            ),
+        )
+        .with_path(&path)
+        .with_expected("a directory")
+        .with_found(what)
+        .with_hint("remove it or choose another OUTPUT")
     }
 
     /// Makes staged outputs survive a power failure, except for their names. The results are in the order of the paths.
-    pub(crate) fn sync(&self, staged: &[&Path]) -> Vec<Result<()>> {
-        sync_group(self.folder.path(), staged)
+    pub(crate) fn sync(&self, staged: &[&HeldPath]) -> Vec<Result<()>> {
+        sync_group(self.folder.directory(), staged)
     }
 
-    /// The directories whose names lead to an output: its own, and those above it.
-    pub(crate) fn directories<'p>(&self, place: &'p Path) -> impl Iterator<Item = &'p Path> {
-        let above = place.ancestors().skip(1);
-        above.take_while(|above| above.starts_with(&self.output))
+    /// The paths of the directories whose names lead to an output: its own, and those above it.
+    pub(crate) fn directories<'p>(&self, relative: &'p Path) -> impl Iterator<Item = &'p Path> {
+        relative.ancestors().skip(1)
     }
 
-    /// Renames a finished output into place. It must be on disk.
+    /// Makes the names in a directory of outputs survive a power failure.
+    ///
+    /// # Errors
+    /// It is another directory now, or the system refuses.
+    pub(crate) fn sync_directory(&self, relative: &Path) -> Result<()> {
+        let directory = self.root.below(relative);
+        sync_held(&directory.map_err(|error| self.not_below(relative, error))?)
+    }
+
+    /// Renames a finished output into place, and returns that. It must be on disk.
     ///
     /// # Errors
     /// Something else is there that must not be replaced, or the system refuses.
     pub(crate) fn publish(
         &self,
-        staged: &Path,
+        staged: &HeldPath,
         relative: &Path,
         existing: Existing,
-    ) -> Result<Published> {
-        let place = &self.place(relative);
-        let moved = match rename_new(staged, place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if let Some(parent) = place.parent() {
-                    fs::create_dir_all(parent).context("create", parent)?;
-                }
-                rename_new(staged, place)
-            }
-            other => other,
-        };
-        match moved {
-            Ok(()) => return Ok(Published::New),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices && staged.is_file() => {
-                return across(staged, place, existing);
-            }
-            Err(error) => return Err(Error::io("create", place, error)),
-        }
-        if existing == Existing::Replace {
-            replace(staged, place, false)?;
-            return Ok(Published::Replaced);
-        }
-        let is_same = same(staged, place).context("compare", place)?;
-        remove(staged).context("remove", staged)?;
-        if is_same {
-            // Whoever wrote it may not have synced it.
-            sync_tree(place)?;
-            return Ok(Published::Same);
-        }
-        Err(not_ours(place))
+    ) -> Result<(Published, HeldPath)> {
+        let place = self.created_place(relative)?;
+        let published = name(staged, &place, existing)?;
+        Ok((published, place))
     }
 
     /// Removes the staging directory and all unfinished outputs.
@@ -141,26 +208,54 @@ impl OutputDir {
     }
 }
 
+fn name(staged: &HeldPath, place: &HeldPath, existing: Existing) -> Result<Published> {
+    match rename_new(staged, place) {
+        Ok(()) => return Ok(Published::New),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices && is_file(staged) => {
+            return across(staged, place, existing);
+        }
+        Err(error) => return Err(Error::io("create", &place.path(), error)),
+    }
+    if existing == Existing::Replace {
+        replace(staged, place, false)?;
+        return Ok(Published::Replaced);
+    }
+    let is_same = same(staged, place).context("compare", place.path())?;
+    staged.remove().context("remove", staged.path())?;
+    if is_same {
+        // Whoever wrote it may not have synced it.
+        sync_tree(place)?;
+        return Ok(Published::Same);
+    }
+    Err(not_ours(&place.path()))
+}
+
+fn is_file(path: &HeldPath) -> bool {
+    path.look_up().is_ok_and(|found| found.kind.is_file())
+}
+
 /// Copies an archive or another file to a filesystem that is mounted in the output directory.
-fn across(staged: &Path, place: &Path, existing: Existing) -> Result<Published> {
-    let copy = StagedFile::create(place).context("create", place)?;
-    let mut source = File::open(staged).context("open", staged)?;
+fn across(staged: &HeldPath, place: &HeldPath, existing: Existing) -> Result<Published> {
+    let path = &place.path();
+    let copy = StagedFile::create_held(place.clone()).context("create", path)?;
+    let mut source = staged.read().context("open", staged.path())?;
     let times = source.metadata().and_then(|found| found.modified());
     io::copy(&mut source, &mut copy.file())
         .and_then(|_| copy.file().set_modified(times?))
-        .context("write", place)?;
+        .context("write", path)?;
     let options = PublishOptions {
         replace: existing == Existing::Replace,
         sync: true,
     };
-    let is_new = fs::symlink_metadata(place).is_err();
+    let is_new = !place.exists();
     let published = match copy.publish(options)? {
         publish::Published::Done if is_new => Published::New,
         publish::Published::Done => Published::Replaced,
-        _ if same(staged, place).context("compare", place)? => Published::Same,
-        _ => return Err(not_ours(place)),
+        _ if same(staged, place).context("compare", path)? => Published::Same,
+        _ => return Err(not_ours(path)),
     };
-    remove(staged).context("remove", staged)?;
+    staged.remove().context("remove", staged.path())?;
     Ok(published)
 }
 
@@ -226,33 +321,35 @@ fn lock_of_ended(state: &Path) -> Option<Option<File>> {
 }
 
 /// Whether two files or directories have the same contents.
-pub(super) fn same(left: &Path, right: &Path) -> io::Result<bool> {
-    let (of_left, of_right) = (fs::symlink_metadata(left)?, fs::symlink_metadata(right)?);
-    if of_left.is_dir() && of_right.is_dir() {
-        let names = |path: &Path| -> io::Result<Vec<_>> {
-            let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
-            let mut names = entries.collect::<io::Result<Vec<_>>>()?;
-            names.sort();
-            Ok(names)
+pub(super) fn same(left: &HeldPath, right: &HeldPath) -> io::Result<bool> {
+    let (of_left, of_right) = (left.look_up()?, right.look_up()?);
+    if of_left.kind.is_dir() && of_right.kind.is_dir() {
+        let (left, right) = (left.read_directory()?, right.read_directory()?);
+        let names = |directory: &Directory| -> io::Result<Vec<_>> {
+            let entries = directory.entries()?.into_iter();
+            Ok(entries.map(|(name, _)| name).collect())
         };
-        let entries = names(left)?;
-        if entries != names(right)? {
+        let entries = names(&left)?;
+        if entries != names(&right)? {
             return Ok(false);
         }
         for name in entries {
-            if !same(&left.join(&name), &right.join(&name))? {
+            if !same(
+                &HeldPath::new(&left, &name)?,
+                &HeldPath::new(&right, &name)?,
+            )? {
                 return Ok(false);
             }
         }
         return Ok(true);
     }
-    if of_left.is_symlink() && of_right.is_symlink() {
-        return Ok(fs::read_link(left)? == fs::read_link(right)?);
+    if of_left.kind.is_symlink() && of_right.kind.is_symlink() {
+        return Ok(left.link_target()? == right.link_target()?);
     }
-    if !of_left.is_file() || !of_right.is_file() || of_left.len() != of_right.len() {
+    if !of_left.kind.is_file() || !of_right.kind.is_file() || of_left.len != of_right.len {
         return Ok(false);
     }
-    let (mut left, mut right) = (File::open(left)?, File::open(right)?);
+    let (mut left, mut right) = (left.read()?, right.read()?);
     let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
     loop {
         let count = left.read(&mut ours)?;
@@ -270,6 +367,8 @@ pub(super) fn same(left: &Path, right: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn names_in(path: &Path) -> Vec<String> {
@@ -287,14 +386,15 @@ mod tests {
         let output_dir = OutputDir::open(dir.path(), None).unwrap();
         let staging_dir = output_dir.staging_dir(3).unwrap();
         let make = |text: &str, is_dir: bool| {
-            let staging_dir = staging_dir.join("item");
+            let staged = HeldPath::new(&staging_dir, "item".as_ref()).unwrap();
+            let path = staged.path();
             if is_dir {
-                fs::create_dir_all(staging_dir.join("blobs")).unwrap();
-                fs::write(staging_dir.join("blobs/file"), text).unwrap();
+                fs::create_dir_all(path.join("blobs")).unwrap();
+                fs::write(path.join("blobs/file"), text).unwrap();
             } else {
-                fs::write(&staging_dir, text).unwrap();
+                fs::write(&path, text).unwrap();
             }
-            staging_dir
+            staged
         };
         for is_dir in [false, true] {
             let relative = Path::new(if is_dir { "x/dir" } else { "x/file" });
@@ -303,7 +403,8 @@ mod tests {
                 assert!(output_dir.sync(&[&made])[0].is_ok());
                 let result = output_dir.publish(&made, relative, existing);
                 assert!(!made.exists(), "{text}");
-                result.map_err(|error| error.code())
+                let published = result.map(|(published, _)| published);
+                published.map_err(|error| error.code())
             };
             assert_eq!(at("one", Existing::Compare), Ok(Published::New));
             assert_eq!(at("one", Existing::Compare), Ok(Published::Same));
@@ -315,11 +416,14 @@ mod tests {
         // A file replaces a directory too.
         let made = make("file", false);
         let published = output_dir.publish(&made, Path::new("x/dir"), Existing::Replace);
-        assert_eq!(published.unwrap(), Published::Replaced);
-        let place = output_dir.place(Path::new("x/dir"));
-        assert_eq!(fs::read(&place).unwrap(), b"file");
-        let directories: Vec<&Path> = output_dir.directories(&place).collect();
-        assert_eq!(directories, [&dir.path().join("x"), dir.path()]);
+        let (published, place) = published.unwrap();
+        assert_eq!(published, Published::Replaced);
+        assert_eq!(fs::read(place.path()).unwrap(), b"file");
+        let directories: Vec<&Path> = output_dir.directories(Path::new("x/dir")).collect();
+        assert_eq!(directories, [Path::new("x"), Path::new("")]);
+        for directory in directories {
+            output_dir.sync_directory(directory).unwrap();
+        }
         output_dir.close().unwrap();
         assert_eq!(names_in(dir.path()), ["x"]);
     }
@@ -327,7 +431,8 @@ mod tests {
     /// Opens the output directory and leaves it the way a killed run does.
     fn kill(output: &Path, share: Option<Shard>) {
         let output_dir = OutputDir::open(output, share).unwrap();
-        fs::write(output_dir.staging_dir(0).unwrap().join("half"), "half").unwrap();
+        let staging_dir = output_dir.staging_dir(0).unwrap();
+        fs::write(staging_dir.path().join("half"), "half").unwrap();
         let (path, aside) = (output_dir.folder.path().to_owned(), output.join("aside"));
         fs::rename(&path, &aside).unwrap();
         drop(output_dir);

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ocify::{
-    Code, Digest, Error, Result, command::IoContext, command::publish::is_temporary,
-    command::show_path,
+    Code, Digest, Error, Result, command::HeldPath, command::InputPath, command::IoContext,
+    command::Links, command::publish::is_temporary, command::show_path,
 };
 use serde_json::Value;
 
@@ -166,17 +166,18 @@ impl State {
         &self,
         relative: &Path,
         source: Fingerprint,
-        output: &Path,
+        output: Option<&HeldPath>,
     ) -> OutputState {
-        let is_there = fs::symlink_metadata(output).is_ok();
-        if !is_there {
+        let Some(output) = output.filter(|output| output.exists()) else {
             return OutputState::Absent;
-        }
+        };
         let Some(record) = self.records.get(&key(relative)) else {
             return OutputState::Foreign;
         };
         let noted = record.noted;
-        if !Fingerprint::of(output).is_ok_and(|found| found == noted.output) {
+        let output = InputPath::Held(output.clone());
+        let found = Fingerprint::of_input(&output, Links::Refuse);
+        if !found.is_ok_and(|found| found == noted.output) {
             return OutputState::Foreign;
         }
         if noted.source != source || !noted.has_options {

@@ -1,13 +1,12 @@
 //! One task of a batch, from its input to its output.
 
-use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ocify::{
-    Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage, command::HeldPath,
-    command::InputPath, command::IoContext, command::batch::digests, command::publish::remove,
+    Directory, Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
+    command::HeldPath, command::InputPath, command::IoContext, command::batch::digests,
     command::show_path,
 };
 use serde_json::Value;
@@ -77,7 +76,8 @@ pub(crate) struct Worker<'a> {
     fix: ocify::Fix,
     /// None in place and on a dry run.
     outputs: Option<&'a Outputs>,
-    staging_dir: PathBuf,
+    /// None without outputs.
+    staging_dir: Option<Directory>,
     sources: Sources,
     idle_threads: &'a IdleThreads,
 }
@@ -90,8 +90,8 @@ impl<'a> Worker<'a> {
         idle_threads: &'a IdleThreads,
     ) -> Result<Self> {
         let staging_dir = match outputs {
-            Some(outputs) => outputs.output_dir.staging_dir(number)?,
-            None => PathBuf::new(),
+            Some(outputs) => Some(outputs.output_dir.staging_dir(number)?),
+            None => None,
         };
         // Each task has one thread, and those that are idle. A source is examined again once it was
         // restored, so that is done here.
@@ -113,9 +113,9 @@ impl<'a> Worker<'a> {
         let path = task.path.clone();
         let worked = caught(Some(&path), || Ok(self.attempt(task, running)));
         worked.unwrap_or_else(|error| {
-            if self.outputs.is_some() {
+            if let Ok((_, staged)) = self.staging_path(task) {
                 // What is left here is also removed at the end of the run.
-                let _ = remove(&self.staging_path(task));
+                let _ = staged.remove();
             }
             Worked::Ended(Ended::Failed(error))
         })
@@ -201,24 +201,26 @@ impl<'a> Worker<'a> {
         let kind = self.output_kind(is_layout);
         let input = self.sources.input(task)?;
         let source = self.sources.look(&input)?;
-        let place = outputs.output_dir.place(&relative);
-        let existing = match self.output_state(outputs, task, source, &place) {
-            Ok(recorded) if self.is_intact(kind, &place, &recorded, running)? => {
-                return Ok(Worked::Ended(Ended::Kept(place, recorded.note)));
+        let path = outputs.output_dir.path(&relative);
+        let place = outputs.output_dir.place(&relative)?;
+        let existing = match self.output_state(outputs, task, source, place.as_ref()) {
+            Ok(recorded) if self.is_intact(kind, place.as_ref(), &recorded, running)? => {
+                return Ok(Worked::Ended(Ended::Kept(path, recorded.note)));
             }
             Ok(_) => Existing::Replace,
             Err(existing) => existing,
         };
-        let path = self.staging_path(task);
-        let output = match kind.output(&place).form() {
-            Form::Archive(compression) => Output::archive(&path).compression(compression),
-            _ => kind.output(&path),
+        let (staging_dir, staged) = self.staging_path(task)?;
+        let output = match kind.output(&path).form() {
+            Form::Archive(form) => Output::archive(staged.name()).compression(form),
+            _ => kind.output(Path::new(staged.name())),
         };
+        let output = output.beneath(staging_dir);
         let done: Done = (self.fix)
             .run_observed(Input::at(input.clone()), output, &self.watcher(running))?
             .into();
         let staged = Staged {
-            path,
+            path: staged,
             relative,
             existing,
             source,
@@ -233,13 +235,18 @@ impl<'a> Worker<'a> {
     fn unchanged(&self, input: &InputPath, staged: Staged) -> Result<Worked> {
         let unchanged = self.sources.refuse_changed(input, staged.source);
         // What is left here is also removed at the end of the run.
-        unchanged.inspect_err(|_| drop(remove(&staged.path)))?;
+        unchanged.inspect_err(|_| drop(staged.path.remove()))?;
         Ok(Worked::Staged(Box::new(staged)))
     }
 
-    /// Where a worker writes an output until it has its name.
-    fn staging_path(&self, task: &Task) -> PathBuf {
-        self.staging_dir.join(task.number.to_string())
+    /// Where a worker writes an output until it has its name, and the directory that this is in.
+    fn staging_path(&self, task: &Task) -> Result<(&Directory, HeldPath)> {
+        let name = task.number.to_string();
+        let directory = self.staging_dir.as_ref();
+        let directory = directory.ok_or(io::Error::from(io::ErrorKind::NotFound));
+        let directory = directory.context("create", &name)?;
+        let path = HeldPath::new(directory, name.as_ref());
+        Ok((directory, path.context("create", name)?))
     }
 
     fn copy(
@@ -252,21 +259,21 @@ impl<'a> Worker<'a> {
             return Ok(Worked::Ended(Ended::Copied(0)));
         };
         let relative = task.relative.clone();
-        let place = outputs.output_dir.place(&relative);
-        let existing = match self.output_state(outputs, task, source, &place) {
-            Ok(_) if self.args.verify.is_none() || is_same(&task.path, &place) => {
+        let input = self.sources.input(task)?;
+        let place = outputs.output_dir.place(&relative)?;
+        let existing = match self.output_state(outputs, task, source, place.as_ref()) {
+            Ok(_) if self.args.verify.is_none() || is_same(&input, place.as_ref()) => {
                 return Ok(Worked::Ended(Ended::Copied(0)));
             }
             Ok(_) => Existing::Replace,
             Err(existing) => existing,
         };
-        let path = self.staging_path(task);
-        let input = self.sources.input(task)?;
-        copy(&input, &HeldPath::of(&path).context("create", &path)?)?;
+        let (_, path) = self.staging_path(task)?;
+        copy(&input, &path)?;
         if source == Fingerprint::default() {
             // A link has nothing that could be remembered.
             let published = outputs.output_dir.publish(&path, &relative, existing);
-            published.inspect_err(|_| drop(remove(&path)))?;
+            published.inspect_err(|_| drop(path.remove()))?;
             return Ok(Worked::Ended(Ended::Copied(0)));
         }
         let staged = Staged {
@@ -285,16 +292,16 @@ impl<'a> Worker<'a> {
     fn is_intact(
         &self,
         kind: ImageKind,
-        place: &Path,
+        place: Option<&HeldPath>,
         recorded: &Recorded,
         running: &Running<'_>,
     ) -> Result<bool> {
-        match self.args.verify {
-            Some(level) => {
+        match (self.args.verify, place) {
+            (Some(level), Some(place)) => {
                 let watcher = self.watcher(running);
                 is_intact(self.args, level, kind, place, recorded, &watcher)
             }
-            None => Ok(true),
+            _ => Ok(true),
         }
     }
 
@@ -304,12 +311,12 @@ impl<'a> Worker<'a> {
         outputs: &Outputs,
         task: &Task,
         source: Fingerprint,
-        place: &Path,
+        place: Option<&HeldPath>,
     ) -> std::result::Result<Recorded, Existing> {
         if self.args.force {
-            return Err(match fs::symlink_metadata(place) {
-                Ok(_) => Existing::Replace,
-                Err(_) => Existing::Absent,
+            return Err(match place.is_some_and(HeldPath::exists) {
+                true => Existing::Replace,
+                false => Existing::Absent,
             });
         }
         match outputs.state.output_state(&task.relative, source, place) {
@@ -342,12 +349,19 @@ impl Observer for Watcher<'_> {
 }
 
 /// Whether a copy still has the bytes of its source.
-fn is_same(source: &Path, copy: &Path) -> bool {
-    same(source, copy).unwrap_or(false)
+fn is_same(source: &InputPath, copy: Option<&HeldPath>) -> bool {
+    let source = match source {
+        InputPath::Held(place) => Some(place.clone()),
+        InputPath::Named(path) => HeldPath::of(path).ok(),
+    };
+    let both = source.as_ref().zip(copy);
+    both.is_some_and(|(source, copy)| same(source, copy).unwrap_or(false))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use clap::Parser;
     use ocify::{Code, command::batch::Summary};
 
@@ -359,7 +373,8 @@ mod tests {
     /// Leaves a file as an output that was not finished.
     pub(super) fn panic_half_way(worker: &Worker<'_>, task: &Task) {
         if worker.outputs.is_some() {
-            fs::write(worker.staging_path(task), "half").unwrap();
+            let (_, path) = worker.staging_path(task).unwrap();
+            fs::write(path.path(), "half").unwrap();
         }
         panic!("half-way");
     }

@@ -40,6 +40,11 @@ fn finished(note: Value) -> OutputState {
     })
 }
 
+/// The path of an output, whose directory is held open.
+fn at(path: &Path) -> Option<HeldPath> {
+    Some(HeldPath::of(path).unwrap())
+}
+
 fn output(directory: &Path, name: &str) -> (PathBuf, Fingerprint) {
     let path = directory.join(name);
     fs::write(&path, name).unwrap();
@@ -54,7 +59,7 @@ fn standings() {
     let relative = Path::new("a.tar");
     let state = opened(dir.path(), "options");
     assert_eq!(
-        state.output_state(relative, SOURCE, &path),
+        state.output_state(relative, SOURCE, at(&path).as_ref()),
         OutputState::Foreign
     );
     let note = json!(["noted"]);
@@ -63,32 +68,35 @@ fn standings() {
 
     let state = opened(dir.path(), "options");
     let finished = finished(note);
-    assert_eq!(state.output_state(relative, SOURCE, &path), finished);
+    assert_eq!(
+        state.output_state(relative, SOURCE, at(&path).as_ref()),
+        finished
+    );
     let other = Fingerprint {
         modified: 10,
         ..SOURCE
     };
     assert_eq!(
-        state.output_state(relative, other, &path),
+        state.output_state(relative, other, at(&path).as_ref()),
         OutputState::Outdated
     );
     let gone = dir.path().join("gone");
     assert_eq!(
-        state.output_state(relative, SOURCE, &gone),
+        state.output_state(relative, SOURCE, at(&gone).as_ref()),
         OutputState::Absent
     );
-    let elsewhere = state.output_state(Path::new("b.tar"), SOURCE, &path);
+    let elsewhere = state.output_state(Path::new("b.tar"), SOURCE, at(&path).as_ref());
     assert_eq!(elsewhere, OutputState::Foreign);
     drop(state);
 
     let state = opened(dir.path(), "other options");
     assert_eq!(
-        state.output_state(relative, SOURCE, &path),
+        state.output_state(relative, SOURCE, at(&path).as_ref()),
         OutputState::Outdated
     );
     fs::write(&path, "changed").unwrap();
     assert_eq!(
-        state.output_state(relative, SOURCE, &path),
+        state.output_state(relative, SOURCE, at(&path).as_ref()),
         OutputState::Foreign
     );
 }
@@ -111,7 +119,7 @@ fn damage_is_passed_over() {
         let state = opened(dir.path(), "");
         assert!(!state.is_upgraded());
         let is_known = |name: &&str| {
-            let output_state = state.output_state(Path::new(name), SOURCE, &path);
+            let output_state = state.output_state(Path::new(name), SOURCE, at(&path).as_ref());
             output_state == finished(json!(name))
         };
         names.into_iter().filter(is_known).collect::<String>()
@@ -157,7 +165,10 @@ fn one_run_at_a_time_for_each_share() {
     // What a share finished is known to every other.
     let whole = open(None).unwrap();
     let finished = finished(Value::Null);
-    assert_eq!(whole.output_state(relative, SOURCE, &path), finished);
+    assert_eq!(
+        whole.output_state(relative, SOURCE, at(&path).as_ref()),
+        finished
+    );
     whole.close();
     assert!(!dir.path().join(".ocify-state").exists(), "it was empty");
 }
@@ -177,7 +188,10 @@ fn outdated_lines_go() {
     for _ in 0..2 {
         let state = opened(dir.path(), "");
         let last = finished(json!(FREE_LINES + 9));
-        assert_eq!(state.output_state(Path::new("x"), SOURCE, &path), last);
+        assert_eq!(
+            state.output_state(Path::new("x"), SOURCE, at(&path).as_ref()),
+            last
+        );
         assert!(len() < before / 500);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
@@ -210,7 +224,7 @@ fn files_of_older_versions_are_upgraded() {
     let state = opened(dir.path(), "");
     assert!(state.is_upgraded());
     for (name, path) in [("a", &path), ("b", &other)] {
-        let output_state = state.output_state(Path::new(name), SOURCE, path);
+        let output_state = state.output_state(Path::new(name), SOURCE, at(path).as_ref());
         assert_eq!(output_state, OutputState::Outdated, "{name}");
     }
     assert_eq!(fs::read_to_string(&share).unwrap(), old_line("b", of_other));
@@ -223,7 +237,10 @@ fn files_of_older_versions_are_upgraded() {
     let state = opened(dir.path(), "");
     assert!(!state.is_upgraded());
     let finished = finished(note);
-    assert_eq!(state.output_state(relative, SOURCE, &path), finished);
+    assert_eq!(
+        state.output_state(relative, SOURCE, at(&path).as_ref()),
+        finished
+    );
 }
 
 #[test]
@@ -242,7 +259,10 @@ fn lines_of_format_2_count_as_finished_without_a_digest_of_the_content() {
     let state = opened(dir.path(), "");
     assert!(!state.is_upgraded());
     let expected = OutputState::Finished(Recorded::default());
-    assert_eq!(state.output_state(Path::new("a"), SOURCE, &path), expected);
+    assert_eq!(
+        state.output_state(Path::new("a"), SOURCE, at(&path).as_ref()),
+        expected
+    );
     let upgraded = format!("{{\"format\":3}}\n{line}");
     assert_eq!(fs::read_to_string(&file).unwrap(), upgraded);
 }
@@ -313,7 +333,7 @@ fn what_is_not_made_of_lines_is_not_read_to_its_end() {
         let sparse = fs::File::options().write(true).open(dir.path().join(name));
         sparse.unwrap().set_len(1 << 40).unwrap();
         let state = opened(dir.path(), "");
-        let output_state = state.output_state(Path::new("a"), SOURCE, &path);
+        let output_state = state.output_state(Path::new("a"), SOURCE, at(&path).as_ref());
         assert_eq!(output_state, finished(Value::Null), "{name}");
         // The file of this share was written again.
         assert!(fs::metadata(&file).unwrap().len() < 1000);
@@ -344,7 +364,7 @@ fn files_of_newer_versions_are_refused_and_stay_as_they_are() {
     }
     // Of another share it counts as nothing.
     let state = opened(dir.path(), "");
-    let output_state = state.output_state(Path::new("a"), SOURCE, &path);
+    let output_state = state.output_state(Path::new("a"), SOURCE, at(&path).as_ref());
     assert_eq!(output_state, OutputState::Foreign);
 }
 

@@ -31,6 +31,7 @@ mod buildkit;
 mod cache;
 #[path = "../common/mod.rs"]
 mod common;
+mod composed;
 mod containerd;
 mod context;
 mod docker;
@@ -60,7 +61,8 @@ fn fixed_archives_load_and_run_in_every_engine() {
     let samples = prepare(shared.path());
     in_place::check_count(&samples);
     let named = in_place::prepare_named(&folder(), shared.path());
-    let recompressed = recompressed::prepare(shared.path());
+    let mut recompressed = recompressed::prepare(shared.path());
+    recompressed.extend(composed::prepare(shared.path()));
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
         let (trixie, shared, samples) = (&trixie, shared.path(), &samples);
         let (named, recompressed) = (&named, &recompressed);

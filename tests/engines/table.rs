@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::archive::NOT_YET;
 use crate::cache;
+use crate::composed;
 use crate::engine::Column;
 use crate::expected::{EXCEPTIONS, Reason};
 use crate::recompressed;
@@ -120,6 +121,7 @@ pub(crate) fn page(versions: &[(Column, String)], rows: &[Row]) -> String {
         );
     }
     page.push_str(&recompressed::section());
+    page.push_str(&composed::section());
     page.push_str(&cache::section());
     page
 }

@@ -88,6 +88,7 @@ impl Planner<'_> {
     fn unnamed(&self, findings: &mut Vec<Finding>) {
         let root = &self.graph.root;
         let is_unnamed = |entry: &&NamedEntry<'_>| entry.names.is_empty() && !entry.has_false_name;
+        let is_single = self.has_single_image();
         for entry in self.entries.iter().filter(is_unnamed) {
             let pointer = root.pointers.get(entry.position);
             let stated = pointer.filter(|_| !entry.loses_name);
@@ -95,7 +96,7 @@ impl Planner<'_> {
             findings.push(FindingRule::UnnamedImage.finding(
                 pointer.map(|pointer| root.location_of(pointer)),
                 format!("the image {} {what}", entry.digest),
-                Some(naming(entry, self.has_single_image())),
+                Some(naming(entry, is_single)),
             ));
         }
     }
@@ -119,7 +120,8 @@ impl Planner<'_> {
             .filter(|(position, _)| is_other(position))
             .filter_map(|(_, pointer)| bad_name_of(root, pointer));
         let of_images = self.entries.iter().flat_map(|entry| &entry.bad_names);
-        let of_images = of_images.cloned().map(|bad| (bad, self.has_single_image()));
+        let is_single = self.has_single_image();
+        let of_images = of_images.cloned().map(|bad| (bad, is_single));
         for (bad, is_single) in of_images.chain(of_others.map(|bad| (bad, false))) {
             let hint = match Reference::suggest(bad.name) {
                 Some(better) if is_single => Hint::UseName(better.familiar()),

@@ -17,6 +17,7 @@ pub(crate) use buffers::{Block, Buffers};
 pub(crate) use decode::{decoder, layer_decoder, needs_too_much_memory};
 pub use encode::GzipMembers;
 pub(crate) use encode::{Encoder, EncoderOptions};
+pub(crate) use gzip_read::is_trailing;
 
 /// Data may always decompress to this many bytes, whatever the ratio.
 const MIN_MAX_LEN: u64 = 64 << 20;

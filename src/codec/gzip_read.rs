@@ -65,6 +65,16 @@ impl<R: BufRead> Read for GzipReader<R> {
     }
 }
 
+const TRAILING: &str = "trailing data after the last gzip member";
+
+/// Whether an error of decompression says that all gzip data was intact, and that something else follows.
+pub(crate) fn is_trailing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+        && error
+            .get_ref()
+            .is_some_and(|cause| cause.to_string() == TRAILING)
+}
+
 /// Whether the next byte can start a member.
 fn starts_member<R: BufRead>(input: &mut R) -> io::Result<bool> {
     Ok(input.fill_buf()?.first() == Some(&MAGIC))
@@ -83,10 +93,7 @@ fn next_is_member<R: BufRead>(input: &mut R) -> io::Result<bool> {
             return Ok(true);
         }
         if buffer.iter().any(|byte| *byte != 0) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "trailing data after the last gzip member",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, TRAILING));
         }
         has_zeros = true;
         let len = buffer.len();

@@ -6,16 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::reader::uninterrupted;
-use crate::codec::{self, Limits, needs_too_much_memory};
+use crate::codec::{self, Limits, is_trailing, needs_too_much_memory};
 use crate::error::{Code, Error, Hint, Pipeline, Result, show_path};
 use crate::image::Content;
-
-/// The commands that decompress an archive, if it is compressed as a whole, and then decode what is inside.
-pub(super) fn decoding(path: &Path, outer: Option<Content>, more: Option<&str>) -> Pipeline {
-    let outer = outer.and_then(Content::decompressor);
-    let commands = outer.into_iter().chain(more);
-    Pipeline::new(path, commands.map(str::to_owned))
-}
 
 /// One read.
 const PIECE: usize = 256 << 10;
@@ -115,6 +108,13 @@ impl std::fmt::Debug for Outer {
     }
 }
 
+/// The commands that decompress an archive, if it is compressed as a whole, and then decode what is inside.
+pub(super) fn decoding(path: &Path, outer: Option<Content>, more: Option<&str>) -> Pipeline {
+    let outer = outer.and_then(Content::decompressor);
+    let commands = outer.into_iter().chain(more);
+    Pipeline::new(path, commands.map(str::to_owned))
+}
+
 fn damaged(path: &Path, content: Content, limits: Limits, error: io::Error) -> Error {
     if !content.is_compressed() {
         return Error::io("read", path, error);
@@ -124,7 +124,11 @@ fn damaged(path: &Path, content: Content, limits: Limits, error: io::Error) -> E
         return limits.window_error(&shown).with_path(path);
     }
     let name = content.name();
-    let hint = Hint::DownloadAgain;
+    let hint = match is_trailing(&error) {
+        // gzip ignores what follows, with a warning.
+        true => Hint::CutOff(decoding(path, Some(content), None)),
+        false => Hint::DownloadAgain,
+    };
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return Error::new(
             Code::TruncatedArchive,

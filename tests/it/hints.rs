@@ -181,6 +181,24 @@ fn what_follows_an_archive_can_be_cut_off() {
     }
 }
 
+/// gzip says that it ignores what follows, and ocify refuses it until somebody says so.
+#[test]
+fn what_follows_gzip_data_can_be_cut_off() {
+    let plain = sample();
+    let bytes = [&gzip(&plain)[..], b"garbage"].concat();
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar.gz", &bytes);
+    let parts = ["trailing data after the last gzip member"];
+    let hint = hint(&sandbox, "in.tar.gz", "invalid-archive", &parts);
+    let line = command_after(&hint, "cut it off: ");
+    let piped = stream_hint(&bytes, "invalid-archive");
+    let piped = command_after(&piped, "cut it off: ");
+    if are_installed(&["gzip"]) {
+        writes(&sandbox, line, &plain);
+        writes(&sandbox, &piped.replace('…', "cat in.tar.gz"), &plain);
+    }
+}
+
 /// The entries of an image in a directory.
 fn below(directory: &str, entries: Vec<Entry>) -> Vec<Entry> {
     let below = |mut entry: Entry| {

@@ -45,6 +45,7 @@ mod flat_platforms;
 mod foreign_manifest;
 mod gate;
 mod hints;
+mod hints_for_requests;
 mod hostile;
 mod in_place;
 mod in_place_refused;

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::failure::expect;
+use super::judged::fixed;
+use super::piped::stream;
 use super::runner::{Run, Sandbox, run};
 use super::skipped;
 
@@ -50,4 +53,43 @@ pub(crate) fn are_installed(programs: &[&str]) -> bool {
 
 fn programs() -> String {
     std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".to_owned())
+}
+
+/// Fixes a file of this name, which fails with this code and message. Returns the hint.
+#[track_caller]
+pub(crate) fn hint(sandbox: &Sandbox, name: &str, code: &str, parts: &[&str]) -> String {
+    hint_with(sandbox, name, &[], code, parts)
+}
+
+#[track_caller]
+pub(crate) fn hint_with(
+    sandbox: &Sandbox,
+    name: &str,
+    options: &[&str],
+    code: &str,
+    parts: &[&str],
+) -> String {
+    let before = sandbox.names();
+    let run = sandbox.fix_with(name, "out.tar", options);
+    expect(name, &run, code, parts);
+    assert_eq!(sandbox.names(), before, "{name}");
+    run.json()["error"]["hint"].as_str().unwrap().to_owned()
+}
+
+/// The same for a stream.
+#[track_caller]
+pub(crate) fn stream_hint(bytes: &[u8], code: &str) -> String {
+    let report = stream(bytes, &[]).exits(1).json();
+    // A blob passes before what follows it.
+    let found = report["error"]["code"].as_str().unwrap();
+    assert!([code, "digest-mismatch"].contains(&found), "{report:#}");
+    report["error"]["hint"].as_str().unwrap().to_owned()
+}
+
+/// Runs a line, which writes what fixing these bytes writes.
+#[track_caller]
+pub(crate) fn writes(sandbox: &Sandbox, line: &str, expected: &[u8]) {
+    shell(sandbox, line).exits(0);
+    let found = fixed(&sandbox.read("piped.tar"), &[]);
+    assert!(found.bytes == fixed(expected, &[]).bytes, "{line}");
 }

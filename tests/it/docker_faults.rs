@@ -131,7 +131,7 @@ fn contradictions_are_refused() {
         ("fewer", fewer, "layer-count-mismatch", vec!["1 layers", "2 diff IDs"]),
         ("more", more, "layer-count-mismatch", vec!["3 layers", "2 diff IDs"]),
         ("none", none, "layer-count-mismatch", vec!["0 layers", "2 diff IDs"]),
-        ("swapped", swapped, "digest-mismatch", vec![&a[..], &b]),
+        ("swapped", swapped, "diff-id-mismatch", vec![&a[..], &b]),
         ("another layer", other, "digest-mismatch", vec![&b]),
         ("cut layer", cut, "digest-mismatch", vec![&b]),
         ("config is no JSON", config("{"), "invalid-document", vec!["config.json"]),
@@ -151,7 +151,7 @@ fn a_file_for_two_diff_ids_is_wrong_for_one() {
     fails(
         "one file",
         &bytes,
-        "digest-mismatch",
+        "diff-id-mismatch",
         &[&sha256(&layer_tar("b"))],
     );
 }

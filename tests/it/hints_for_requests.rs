@@ -69,12 +69,6 @@ fn choices_say_that_there_is_nothing_to_choose() {
             "omit --image",
         ),
         (
-            ["--docker-platform", "linux/amd64"],
-            "platform-not-found",
-            "no image in the archive has the platform linux/amd64",
-            "or omit the option",
-        ),
-        (
             ["--name", "app:v1"],
             "image-not-found",
             "the archive does not contain an image for --name",

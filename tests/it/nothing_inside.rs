@@ -67,8 +67,13 @@ fn indexes_of_nothing_are_refused() {
     let empty = layout.index_of(OCI_INDEX, vec![]);
     let outer = layout.index_of(OCI_INDEX, vec![empty.clone()]);
     layout.root(vec![named(outer, "docker.io/library/app:v1"), empty]);
-    let message = "index.json does not list any image";
-    fails("nested", &layout.tar(), "not-an-image", &[message]);
+    let message = "is an index that does not list any image";
+    fails(
+        "nested",
+        &layout.tar(),
+        "not-an-image",
+        &["index.json, manifests[", message],
+    );
 }
 
 #[test]

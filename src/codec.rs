@@ -29,6 +29,8 @@ const MIN_MAX_LEN: u64 = 64 << 20;
 pub struct Limits {
     /// The largest allowed ratio of decompressed to compressed size.
     pub max_ratio: u64,
+    /// The largest allowed size, in bytes, of decompressed data, and of a stream that is kept in temporary files.
+    pub max_size: u64,
     /// The largest window (zstd) or dictionary (xz) that a decoder may allocate, in bytes.
     pub max_window: u64,
 }
@@ -41,6 +43,13 @@ impl Limits {
         self
     }
 
+    /// The same with this `max_size`.
+    #[must_use]
+    pub fn with_max_size(mut self, max_size: u64) -> Self {
+        self.max_size = max_size;
+        self
+    }
+
     /// The same with this `max_window`.
     #[must_use]
     pub fn with_max_window(mut self, max_window: u64) -> Self {
@@ -50,9 +59,50 @@ impl Limits {
 
     /// The largest allowed decompressed size, in bytes, of `compressed_len` bytes.
     pub(crate) fn max_len(self, compressed_len: u64) -> u64 {
+        self.max_len_by_ratio(compressed_len).min(self.max_size)
+    }
+
+    fn max_len_by_ratio(self, compressed_len: u64) -> u64 {
         compressed_len
             .saturating_mul(self.max_ratio)
             .max(MIN_MAX_LEN)
+    }
+
+    /// The error for data, described by `what`, of which `compressed_len` bytes decompress to more than is allowed.
+    /// `whole` is what hints call the input: `archive` or `image`.
+    pub(crate) fn len_error(
+        self,
+        what: impl Display,
+        compressed_len: u64,
+        whole: &'static str,
+    ) -> Error {
+        let max_len = self.max_len(compressed_len);
+        let is_size = max_len < self.max_len_by_ratio(compressed_len);
+        let (code, hint) = match is_size {
+            true => (Code::SizeLimit, Hint::RaiseMaxSize(whole)),
+            false => (Code::CompressionRatio, Hint::RaiseMaxRatio(whole)),
+        };
+        let ratio = match is_size || max_len == MIN_MAX_LEN {
+            true => String::new(),
+            false => format!(", {} times as many", self.max_ratio),
+        };
+        let message = format!(
+            "{what} decompresses from {compressed_len} bytes to more than {max_len}{ratio}"
+        );
+        Error::new(code, message)
+            .with_expected(max_len)
+            .with_hint(hint)
+    }
+
+    /// The error for a stream, described by `what`, that is too large to be kept.
+    pub(crate) fn kept_error(self, what: impl Display) -> Error {
+        let message = format!(
+            "{what} has to be kept in a temporary file and has more than {} bytes",
+            self.max_size
+        );
+        Error::new(Code::SizeLimit, message)
+            .with_expected(self.max_size)
+            .with_hint(Hint::RaiseMaxSize("archive"))
     }
 
     /// The error for data, described by `what`, that requires a larger window than allowed.
@@ -70,10 +120,12 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Gzip cannot exceed this ratio. The `zstd` command accepts windows up to this size by default.
+    /// Gzip cannot exceed this ratio. No registry accepts layers of half this size. The `zstd` command accepts windows up to this
+    /// size by default.
     fn default() -> Self {
         Limits {
             max_ratio: 1100,
+            max_size: 128 << 30,
             max_window: 128 << 20,
         }
     }

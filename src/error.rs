@@ -24,8 +24,8 @@ pub use pipeline::Pipeline;
 pub use place::Place;
 
 use crate::location::Location;
-pub(crate) use crate::text::show_list;
-pub use crate::text::{escape, shell_word, show_path};
+pub(crate) use crate::text::{entry_text, show_list};
+pub use crate::text::{escape, path_text, shell_word, show_path};
 
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

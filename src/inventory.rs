@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::image::{Algorithm, Content, Digest};
@@ -158,8 +159,8 @@ pub(crate) struct ArchiveMap {
 /// An extended attribute of an entry of the archive, which is not one of a file in a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EntryXattr {
-    /// The name of the entry.
-    pub entry: String,
+    /// The name of the entry, which may have thousands of them.
+    pub entry: Arc<str>,
     /// Whether it is in a global header before the entry, so that some readers apply it to all entries that
     /// follow.
     pub is_global: bool,

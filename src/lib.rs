@@ -185,7 +185,7 @@ pub use error::{Class, Code, Error, Hint, Lenient, Pipeline, Place as ErrorPlace
 #[doc(hidden)]
 pub mod command {
     pub use crate::beneath::{FileStat, HeldPath, InputPath, Links};
-    pub use crate::error::{IoContext, escape, shell_word, show_path};
+    pub use crate::error::{IoContext, escape, path_text, shell_word, show_path};
     pub use crate::image::ArchiveSuffix;
     pub use crate::input::{
         InputKind, holds_image_entry, identify_file, is_image_layout, is_image_layout_at,

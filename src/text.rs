@@ -1,10 +1,16 @@
-//! Text for messages: made safe for a terminal, and lists of it.
+//! Text for messages and reports: names as text, text made safe for a terminal, JSON, and lists.
 
+mod json;
+
+use std::borrow::Cow;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Text from an archive made safe for a terminal: control characters and the invisible characters
-/// that reorder text are written as escapes.
+pub(crate) use json::{json_line, json_pretty};
+
+/// Text from an archive made safe for a terminal: control characters and invisible characters, such as
+/// those that reorder text, are written as escapes.
 pub fn escape(text: &str) -> String {
     // Nearly all of it is plain, and there may be a great deal.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -12,19 +18,78 @@ pub fn escape(text: &str) -> String {
     }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || reorders {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
+        match is_hidden(c) {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
         }
     }
     out
 }
 
+/// Whether a character controls a terminal, or is not visible: the controls C0 and C1, line and paragraph
+/// separators, interlinear annotations, and what Unicode calls default ignorable code points, except
+/// variation selectors.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A name as text. Two different names give two different texts.
+///
+/// A name that is UTF-8 text is that text. In any other name, each byte that is not part of such text
+/// becomes `\xff`, with its two hexadecimal digits, and each backslash becomes two. So does each
+/// backslash of a name in which one comes before `x`, `u{` or an invisible character, so that it looks
+/// like one with escapes.
+pub(crate) fn name_text(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(text) if !seems_escaped(text) => Cow::Borrowed(text),
+        _ => Cow::Owned(with_escapes(name)),
+    }
+}
+
+/// Whether the text, or what [`escape`] makes of it, has a backslash that could begin an escape.
+fn seems_escaped(text: &str) -> bool {
+    let mut after = text.split('\\').skip(1);
+    after.any(|rest| rest.starts_with('x') || rest.starts_with("u{") || rest.starts_with(is_hidden))
+}
+
+/// The name of an archive's entry as text: that of [`name_text`], except that a name which is UTF-8 text
+/// stays what it is, because documents refer to it.
+pub(crate) fn entry_text(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(with_escapes(name)),
+    }
+}
+
+fn with_escapes(name: &[u8]) -> String {
+    let mut out = String::with_capacity(name.len() + 8);
+    for chunk in name.utf8_chunks() {
+        out.push_str(&chunk.valid().replace('\\', "\\\\"));
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// A path as text for programs. Two different paths give two different texts.
+///
+/// A path that is UTF-8 text is that text. In any other path, each byte that is not part of such text
+/// becomes `\xff`, with its two hexadecimal digits, and each backslash becomes two. So does each
+/// backslash of a path in which one comes before `x`, `u{` or an invisible character, so that it looks
+/// like one with escapes.
+pub fn path_text(path: &Path) -> Cow<'_, str> {
+    name_text(path.as_os_str().as_bytes())
+}
+
 /// A path made safe for a terminal.
 pub fn show_path(path: &Path) -> String {
-    escape(&path.to_string_lossy())
+    escape(&path_text(path))
 }
 
 /// A path as one word of a shell command, safe for a terminal. A path with control characters cannot be copied into a
@@ -59,6 +124,8 @@ pub(crate) fn show_list<T: fmt::Display>(items: &[T]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -67,6 +134,62 @@ mod tests {
             escape("a\x1b[31m\u{202e}b\né"),
             "a\\u{1b}[31m\\u{202e}b\\u{a}é"
         );
+        let hidden = "\u{0}\u{1f}\u{7f}\u{80}\u{9b}\u{9f}\u{ad}\u{61c}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}\u{fff9}\u{e0001}\u{e0041}\u{e007f}\u{e0100}";
+        for c in hidden.chars() {
+            let text = c.to_string();
+            assert_eq!(escape(&text), c.escape_unicode().to_string());
+        }
+        // Letters of any script, marks and emoji stay what they are.
+        let visible = " ~é日本語 עברית العربية e\u{301} ❤\u{fe0f}\u{fffd}\\";
+        assert_eq!(escape(visible), visible);
+        // What was escaped before stays so.
+        assert_eq!(escape(&escape(hidden)), escape(hidden));
+    }
+
+    #[test]
+    fn different_names_are_different_texts() {
+        for (name, expected) in [
+            (&b"a"[..], "a"),
+            (b"a\\b", "a\\b"),
+            (b"C:\\new", "C:\\new"),
+            (b"\xff", "\\xff"),
+            (b"a\xe9b\xc3\xa9", "a\\xe9b\u{e9}"),
+            (b"a\\\xff", "a\\\\\\xff"),
+            (b"\\xff", "\\\\xff"),
+            (b"\\u{1b}", "\\\\u{1b}"),
+            (b"\\\x1b", "\\\\\x1b"),
+            (b"\\a\x1b", "\\a\x1b"),
+            (b"\xed\xa0\x80", "\\xed\\xa0\\x80"),
+        ] {
+            assert_eq!(name_text(name), expected, "{name:?}");
+        }
+        // Every name of up to four of these parts.
+        let parts: [&[u8]; 8] = [
+            b"\\", b"x", b"f", b"\xff", b"\xc3", b"\xa9", b"\x1b", b"u{1b}",
+        ];
+        let mut names: Vec<Vec<u8>> = vec![Vec::new()];
+        let mut texts = BTreeSet::new();
+        let mut shown = BTreeSet::new();
+        let mut all = BTreeSet::new();
+        for _ in 0..4 {
+            let longer = names.iter().flat_map(|name| {
+                let parts = parts.iter();
+                parts.map(move |part| [name, *part].concat())
+            });
+            names = longer.collect();
+            for name in &names {
+                all.insert(name.clone());
+                texts.insert(name_text(name).into_owned());
+                shown.insert(escape(&name_text(name)));
+            }
+        }
+        assert_eq!((texts.len(), shown.len()), (all.len(), all.len()));
+    }
+
+    #[test]
+    fn entries_that_documents_can_name_keep_their_names() {
+        assert_eq!(entry_text(b"a\\xff"), "a\\xff");
+        assert_eq!(entry_text(b"a\\\xff"), "a\\\\\\xff");
     }
 
     #[test]

@@ -71,16 +71,7 @@ impl Compressed<'_> {
     }
 
     fn too_large(self) -> Error {
-        let max_len = self.limits.max_len(self.len);
-        let error = Error::new(
-            Code::CompressionRatio,
-            format!(
-                "{} decompresses from {} bytes to more than {max_len}",
-                self.name, self.len
-            ),
-        )
-        .with_expected(max_len)
-        .with_hint(Hint::RaiseMaxRatio("image"));
+        let error = self.limits.len_error(self.name, self.len, "image");
         self.name.place(error)
     }
 

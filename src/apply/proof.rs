@@ -216,7 +216,7 @@ pub(super) fn second_compression(
     let is_inside = |error: &Error| {
         matches!(
             error.code(),
-            Code::DamagedLayer | Code::CompressionRatio | Code::WindowTooLarge
+            Code::DamagedLayer | Code::CompressionRatio | Code::SizeLimit | Code::WindowTooLarge
         )
     };
     match twice {

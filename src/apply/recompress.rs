@@ -92,7 +92,7 @@ impl<'a> RecompressOptions<'a> {
 /// compression, against its diff ID. Progress counts the bytes of the old layers.
 ///
 /// # Errors
-/// A layer is damaged, is not what its diff ID says, or becomes larger than the ratio allows; the
+/// A layer is damaged, is not what its diff ID says, or becomes larger than the limits allow; the
 /// directory has no space.
 pub fn recompress(
     transcodes: &[Transcode],

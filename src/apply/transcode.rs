@@ -190,7 +190,7 @@ fn in_turn(
         }
     };
     let decoded = layer.decode(&mut input, blocks, &mut push);
-    let is_bomb = matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio);
+    let is_bomb = is_bomb(&decoded);
     let found = input.into_inner().finish(!is_bomb)?;
     // That the bytes are damaged explains more than the errors that follow from it.
     if !is_bomb {
@@ -234,6 +234,11 @@ fn compressed<'a>(
     }
 }
 
+/// Whether a layer was not decoded to its end because it is too large.
+fn is_bomb(decoded: &Result<()>) -> bool {
+    matches!(decoded, Err(error) if matches!(error.code(), Code::CompressionRatio | Code::SizeLimit))
+}
+
 /// Decodes into blocks, then skips what the decoder left.
 fn decode(
     layer: Compressed<'_>,
@@ -243,7 +248,7 @@ fn decode(
 ) -> Result<()> {
     let decoded = layer.decode(&mut input, blocks, send);
     // After a decompression bomb, nothing needs the rest.
-    if !matches!(&decoded, Err(error) if error.code() == Code::CompressionRatio) {
+    if !is_bomb(&decoded) {
         input.drain();
     }
     decoded

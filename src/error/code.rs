@@ -105,8 +105,10 @@ codes! {
     NotAnImage = "not-an-image", Unsupported;
     /// The archive as a whole is compressed.
     CompressedArchive = "compressed-archive", Unsupported;
-    /// Compressed data becomes larger than is allowed.
+    /// Compressed data becomes larger than is allowed for its size.
     CompressionRatio = "compression-ratio", Unsupported;
+    /// Compressed data, or a stream that has to be kept, has more bytes than are allowed.
+    SizeLimit = "size-limit", Unsupported;
     /// Compressed data needs more memory than is allowed.
     WindowTooLarge = "window-too-large", Unsupported;
     /// A layer cannot be decompressed.
@@ -127,7 +129,7 @@ codes! {
     LinkEntry = "link-entry", Unsupported;
     /// A document is larger than the cap.
     DocumentTooLarge = "document-too-large", Unsupported;
-    /// A directory contains more files than are listed.
+    /// An archive or a directory has more entries than are listed.
     TooManyEntries = "too-many-entries", Unsupported;
     /// Documents are nested deeper than the cap.
     DocumentTooDeep = "document-too-deep", Unsupported;

@@ -130,6 +130,8 @@ pub enum Hint {
     UseSupportedDigest,
     /// The archive may have been cut short after an entry.
     CompareLength,
+    /// All documents together are too large.
+    SaveFewer,
     /// Something else writes to the input.
     RetryWhenIdle,
     /// The input changed while it was being read.
@@ -142,6 +144,8 @@ pub enum Hint {
     UseLenient(Lenient),
     /// What is called this (an archive, an image) becomes larger than the allowed ratio.
     RaiseMaxRatio(&'static str),
+    /// What is called this (an archive, an image) becomes larger than the allowed size.
+    RaiseMaxSize(&'static str),
     /// Decompressing needs more memory than is allowed.
     RaiseMaxWindow,
     /// The archive cannot be fixed in place.
@@ -389,6 +393,7 @@ impl fmt::Display for Hint {
             Hint::StoreWithoutHoles => "write the archive again without sparse files",
             Hint::UseSupportedDigest => "only sha256 and sha512 digests are supported",
             Hint::CompareLength => "compare its length with the original's",
+            Hint::SaveFewer => "save fewer images in one archive",
             Hint::RetryWhenIdle => "try again when nothing else writes to it",
             Hint::RetryAfterChange => "the input changed while it was being read; try again",
             Hint::RetryWhenFree => "try again when it has finished",
@@ -396,6 +401,9 @@ impl fmt::Display for Hint {
             Hint::UseLenient(accepted) => return write!(f, "{accepted}"),
             Hint::RaiseMaxRatio(what) => {
                 return write!(f, "if you trust the {what}, raise the ratio limit");
+            }
+            Hint::RaiseMaxSize(what) => {
+                return write!(f, "if you trust the {what}, raise the size limit");
             }
             Hint::RaiseMaxWindow => "if you trust it, raise the window limit",
             Hint::WriteElsewhere => "write a new archive",

@@ -20,8 +20,8 @@ impl Place {
         self.location.as_ref()
     }
 
-    /// The name of an entry of the archive, or of a file in the layout, as it is there: it is not
-    /// escaped.
+    /// The name of an entry of the archive, or of a file in the layout, as it is there: invisible
+    /// characters are not escaped. Bytes that are not UTF-8 are, as `\xff`.
     pub fn entry(&self) -> Option<&str> {
         self.entry.as_deref()
     }

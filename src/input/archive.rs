@@ -18,7 +18,7 @@ use super::Source;
 use super::form::Order;
 use super::other_format::refuse_other_formats;
 use super::outer::decoding;
-use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, entry_text, show_path};
 use crate::image::{Content, Digest, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{DataLocation, EntryKind, EntryLayout, ExtraKind, Inventory, Strictness};
 use crate::location::RootName;
@@ -92,7 +92,7 @@ fn has_bytes(entry: &Entry) -> bool {
 
 /// What an entry is; the bytes of a file are at `data`.
 pub(super) fn kind(entry: &Entry, data: DataLocation) -> ExtraKind {
-    let link = || String::from_utf8_lossy(&entry.link).into_owned();
+    let link = || entry_text(&entry.link).into_owned();
     match entry.entry_type {
         _ if is_directory(entry) => ExtraKind::Directory,
         EntryType::Regular => ExtraKind::File(data),

@@ -15,7 +15,7 @@ use super::outer::Outer;
 use super::stream::Incoming;
 use crate::beneath::{Directory, FileStat, InputPath, Links};
 use crate::codec::{self, Limits};
-use crate::error::Place;
+use crate::error::{Place, entry_text};
 use crate::image::{Content, SNIFF_LEN, sniff};
 use crate::tar::{Entries, Input};
 
@@ -26,6 +26,7 @@ const SEARCH_LEN: u64 = 64 << 20;
 /// Data that asks for too much is refused when it is read, not when it is identified.
 const ANY: Limits = Limits {
     max_ratio: u64::MAX,
+    max_size: u64::MAX,
     max_window: 1 << 31,
 };
 
@@ -223,7 +224,7 @@ fn has_image_entry(input: &mut impl Input, end: u64) -> bool {
 /// A name that only image archives have. `index.json` and `manifest.json` are not among them: many a
 /// web application has these.
 pub(super) fn is_image_name(name: &[u8]) -> bool {
-    let name = String::from_utf8_lossy(name);
+    let name = entry_text(name);
     let parts: Vec<&str> = name
         .split('/')
         .filter(|part| !matches!(*part, "" | "."))

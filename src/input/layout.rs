@@ -1,5 +1,6 @@
 //! Scans an image layout directory, or an archive that was unpacked into a directory.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::FileType;
@@ -9,7 +10,7 @@ use super::Source;
 use super::archive::links::{self, BrokenLink};
 use super::classify::{self, Item, is_structure};
 use crate::beneath::{Directory, HeldPath, Links};
-use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, entry_text, show_path};
 use crate::image::Digest;
 use crate::inventory::{DataLocation, ExtraKind, Inventory};
 
@@ -53,7 +54,7 @@ impl Listing<'_> {
                 return Err(too_many(self.source, self.max_entries));
             }
             let place = HeldPath::new(directory, &name).context("list", directory.path())?;
-            let name = name.to_string_lossy();
+            let name = entry_text(name.as_bytes());
             let name = match path {
                 "" => name.into_owned(),
                 path => format!("{path}/{name}"),
@@ -86,7 +87,7 @@ impl Listing<'_> {
             item.kind = ExtraKind::File(DataLocation::File(name.to_owned()));
         } else if kind.is_symlink() {
             let target = place.link_target().context("read", place.path())?;
-            item.kind = ExtraKind::Symlink(target.to_string_lossy().into_owned());
+            item.kind = ExtraKind::Symlink(entry_text(target.as_os_str().as_bytes()).into_owned());
             subdirectory = self.follow(place, &mut item)?;
         }
         let added = classify::add(&mut self.inventory, self.source, self.source.path(), item);

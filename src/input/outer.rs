@@ -1,4 +1,4 @@
-//! The compression around an entire archive: decoded as it is read, and never to more than a ratio allows.
+//! The compression around an entire archive: decoded as it is read, and never to more than the limits allow.
 
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,8 @@ impl Outer {
                 .len
                 .unwrap_or_else(|| self.read.load(Ordering::Relaxed));
             if self.decoded > self.limits.max_len(len) {
-                return Err(self.too_large(len));
+                let error = (self.limits).len_error(show_path(&self.path), len, "archive");
+                return Err(error.with_path(&self.path));
             }
         }
         Ok(count)
@@ -82,20 +83,6 @@ impl Outer {
     pub(super) fn take_count(&mut self) -> u64 {
         let read = self.read.load(Ordering::Relaxed);
         read - std::mem::replace(&mut self.counted, read)
-    }
-
-    fn too_large(&self, len: u64) -> Error {
-        Error::new(
-            Code::CompressionRatio,
-            format!(
-                "{} decompresses from {len} bytes to more than {} times as many",
-                show_path(&self.path),
-                self.limits.max_ratio
-            ),
-        )
-        .with_path(&self.path)
-        .with_expected(self.limits.max_ratio)
-        .with_hint(Hint::RaiseMaxRatio("archive"))
     }
 }
 

@@ -62,7 +62,7 @@ impl Source {
     /// The same archive, decompressed; progress counts the compressed bytes.
     ///
     /// # Errors
-    /// The data is damaged, ends early or becomes larger than the ratio allows; the directory has
+    /// The data is damaged, ends early or becomes larger than the limits allow; the directory has
     /// no space.
     pub fn decompress(
         self,

@@ -23,7 +23,8 @@ use super::other_format::refuse_other_formats;
 use super::outer::Outer;
 use super::spool::spool;
 use super::{DOCUMENT_CAP, Source, SpoolOptions, content_inside, require_root};
-use crate::error::{Error, IoContext, Result};
+use crate::codec::Limits;
+use crate::error::{Error, IoContext, Result, show_path};
 use crate::image::{Algorithm, Content, Digest, Hasher, SNIFF_LEN, sniff, sniff_compression};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, ExtraKind, Inventory, Strictness};
 use crate::location::RootName;
@@ -38,6 +39,7 @@ const AHEAD: usize = 8 << 20;
 pub(crate) struct Stream {
     path: PathBuf,
     directory: PathBuf,
+    limits: Limits,
     /// What the archive is compressed with as a whole.
     outer: Option<Content>,
     incoming: Incoming,
@@ -101,9 +103,10 @@ impl Stream {
         Ok(Stream {
             path: path.to_owned(),
             directory: options.directory.to_owned(),
+            limits: options.limits,
             outer: compression,
             incoming,
-            held: Held::new(options.directory.to_owned()),
+            held: Held::new(path, options),
             not_tars: HashMap::new(),
             verifies: false,
         })
@@ -150,12 +153,13 @@ impl Stream {
     /// Keeps the archive in a temporary file, from where it can be read as often as needed.
     ///
     /// # Errors
-    /// The data is damaged, ends early or becomes larger than the ratio allows; the directory has no
+    /// The data is damaged, ends early or becomes larger than the limits allow; the directory has no
     /// space.
     pub(crate) fn spool(self, progress: &dyn Progress) -> Result<Source> {
         let Stream {
             path,
             directory,
+            limits,
             outer,
             mut incoming,
             ..
@@ -164,6 +168,9 @@ impl Stream {
         progress.start(0);
         let file = spool(&directory, |buffer| {
             let count = incoming.take(buffer)?;
+            if incoming.offset() > limits.max_size {
+                return Err(limits.kept_error(show_path(&path)).with_path(&path));
+            }
             progress.advance(incoming.take_count());
             Ok(count)
         });

@@ -62,7 +62,7 @@ impl Planner<'_> {
                 escape(name)
             );
             findings.push(FindingRule::DuplicateEntry.finding(
-                Some(Location::Entry(name.clone())),
+                Some(Location::entry(name)),
                 message,
                 None,
             ));

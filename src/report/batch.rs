@@ -11,6 +11,7 @@ use super::text::{BOLD, DIM, RED, bytes, count, what_changes};
 use super::{Report, Status};
 use crate::error::escape;
 use crate::plan;
+use crate::text::json_line;
 
 /// The version of the schema.
 pub const VERSION: u32 = 1;
@@ -208,17 +209,12 @@ pub fn digests(plan: &plan::Summary) -> Value {
 
 /// Writes the line of one input for programs.
 pub fn item_json(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
-    line(&ItemData::from(item), out)
+    json_line(&ItemData::from(item), out)
 }
 
 /// Writes the line of the end for programs.
 pub fn summary_json(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
-    line(summary, out)
-}
-
-fn line(data: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, data).map_err(io::Error::from)?;
-    out.write_all(b"\n")
+    json_line(summary, out)
 }
 
 /// A changed digest, and the input that it is in.
@@ -234,7 +230,7 @@ pub fn map_lines(input: &str, digests: &Value, out: &mut dyn Write) -> io::Resul
     let changes = digests.as_array().into_iter().flatten();
     changes
         .map(|change| MapLine { change, input })
-        .try_for_each(|map_line| line(&map_line, out))
+        .try_for_each(|map_line| json_line(&map_line, out))
 }
 
 /// Milliseconds are enough.

@@ -9,6 +9,7 @@ use crate::error::{Class, Code, Error};
 use crate::location::Location;
 use crate::plan::rules::{FindingRule, Rule};
 use crate::plan::{self, DigestChange, Dropped, Image, Severity};
+use crate::text::json_pretty;
 
 /// The version of the report's schema.
 pub const VERSION: u32 = 1;
@@ -207,13 +208,12 @@ impl Serialize for Report<'_> {
 
 /// Writes the report, pretty-printed and with a final newline.
 pub fn render(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
-    pretty(report, out)
+    json_pretty(report, out)
 }
 
 /// Writes anything as JSON, pretty-printed and with a final newline.
 pub fn pretty(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
-    out.write_all(b"\n")
+    json_pretty(value, out)
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! The metadata file: what buildx writes about an image, under buildx's keys.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 
 use crate::image::{Digest, Reference};
 use crate::plan::{Image, Summary};
+use crate::text::json_pretty;
 
 /// The metadata of a plan's images: the first one's keys, and all of them in `images` if there are several.
 #[derive(Clone, Debug, Serialize)]
@@ -55,6 +58,14 @@ pub struct Descriptor<'a> {
     pub digest: &'a Digest,
     /// Its length in bytes.
     pub size: u64,
+}
+
+/// Writes the metadata of a plan's images, pretty-printed and with a final newline.
+///
+/// # Errors
+/// It cannot be written.
+pub fn render(plan: &Summary, out: &mut dyn Write) -> io::Result<()> {
+    json_pretty(&Metadata::from(plan), out)
 }
 
 impl<'a> From<&'a Summary> for Metadata<'a> {

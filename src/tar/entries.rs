@@ -16,7 +16,7 @@ use super::header::{self, BLOCK};
 use super::input::Input;
 use super::pax::Records;
 use super::{invalid, number, truncated};
-use crate::error::{Code, Error, Hint, Result, escape, show_path};
+use crate::error::{Code, Error, Hint, Result, entry_text, escape, show_path};
 
 /// The limit on one entry's long names and PAX records, in bytes, because they are kept in memory.
 const EXTENSION_CAP: u64 = 1 << 20;
@@ -193,7 +193,7 @@ impl<'a, I: Input> Entries<'a, I> {
         };
         let link = self.agreed(at, extensions.link, records.linkpath)?;
         let link = link.unwrap_or_else(|| fields::link(&block).to_vec());
-        let text = || String::from_utf8_lossy(&name);
+        let text = || entry_text(&name);
         if records.is_sparse || header.entry_type().is_gnu_sparse() {
             return Err(Error::new(
                 Code::SparseEntry,

@@ -138,7 +138,7 @@ const MAY_USE: [(&str, &str); 23] = [
         "merge",
         "apply error fix graph image input inventory json location operation plan",
     ),
-    ("report", "error image location merge plan"),
+    ("report", "error image location merge plan text"),
     // The list of what users of the library can name.
     (
         "lib",

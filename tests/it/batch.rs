@@ -245,6 +245,7 @@ fn bad_inputs_are_reported_and_do_not_stop_the_batch() {
                 "needs-file",
                 "too-many-entries",
                 "damaged-journal",
+                "size-limit",
             ]
             .contains(&code);
             assert!(

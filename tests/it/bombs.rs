@@ -3,12 +3,15 @@
 
 use std::io::Write;
 
+use serde_json::Value;
+
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
     DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_ZSTD, gzip, layer_tar, zstd,
 };
 use crate::common::checker::check_output;
 use crate::common::failure::{expect, fails_with};
+use crate::common::piped::stream;
 use crate::common::runner::Sandbox;
 
 const NAME: &str = "docker.io/library/app:v1";
@@ -101,7 +104,12 @@ fn highly_compressed_archives_are_refused() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", zstd(&large));
     let run = sandbox.fix("in.tar", "out.tar");
-    expect("zstd", &run, "compression-ratio", &["1100 times as many"]);
+    expect(
+        "zstd",
+        &run,
+        "compression-ratio",
+        &["to more than 67108864"],
+    );
     assert_eq!(sandbox.names(), ["in.tar"]);
     // With a higher limit it is decompressed, and is not an image.
     let run = sandbox.fix_with("in.tar", "out.tar", &["--max-ratio", "100000"]);
@@ -166,6 +174,117 @@ fn large_windows_of_archives_are_refused() {
         let options = ["--max-window", enough];
         sandbox.fix_with("in.tar", "out.tar", &options).exits(0);
         check_output(&sandbox.path("out.tar"));
+    }
+}
+
+/// Checks that a run failed with the limit on sizes, and that its hint names the option.
+#[track_caller]
+fn is_too_large(name: &str, report: &Value, part: &str) {
+    let error = &report["error"];
+    assert_eq!(error["code"], "size-limit", "{name}: {error:#}");
+    let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+    assert!(text("message").contains(part), "{name}: {error:#}");
+    assert!(text("hint").contains("--max-size"), "{name}: {error:#}");
+}
+
+#[test]
+fn large_layers_are_refused_whatever_the_ratio() {
+    let small = tar(&[Entry::file("zeros", vec![0; 30 << 20])]);
+    for (name, layer_bytes, media_type) in [
+        ("zstd", zstd(&small), OCI_ZSTD),
+        ("gzip", gzip(&small), OCI_GZIP),
+    ] {
+        let input = layer(media_type, layer_bytes, &small);
+        for options in [
+            &["--compression", "uncompressed"][..],
+            &["--verify", "full"],
+        ] {
+            let with = |more: &[&'static str]| [options, more].concat();
+            let parts = [PLACE, "to more than 16777216"];
+            let less = with(&["--max-size", "16MiB", "--max-ratio", "1000000"]);
+            fails_with(name, &input, &less, "size-limit", &parts);
+            succeeds(&input, &with(&["--max-size", "32M"]));
+        }
+        // It is copied, and never decompressed.
+        succeeds(&input, &["--max-size", "1"]);
+    }
+}
+
+#[test]
+fn the_lower_limit_is_the_one_that_is_named() {
+    let large = tar(&[Entry::file("zeros", vec![0; 80 << 20])]);
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", layer(OCI_ZSTD, zstd(&large), &large));
+    for (size, ratio, code) in [
+        ("70MiB", "2", "compression-ratio"),
+        ("64MiB", "2", "compression-ratio"),
+        ("63MiB", "2", "size-limit"),
+        ("79MiB", "1000000", "size-limit"),
+    ] {
+        let limits = ["--max-size", size, "--max-ratio", ratio];
+        let options = [&["--verify", "full"][..], &limits].concat();
+        let run = sandbox.fix_with("in.tar", "out.tar", &options).exits(1);
+        assert_eq!(run.json()["error"]["code"], code, "{size} {ratio}");
+    }
+}
+
+#[test]
+fn large_archives_are_refused_whatever_the_ratio() {
+    let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "x")]);
+    let archive = Layout::of(&image, NAME).tar();
+    let (size, less) = (archive.len().to_string(), (archive.len() - 1).to_string());
+    let sandbox = Sandbox::new();
+    sandbox.put("plain.tar", &archive);
+    for (name, bytes) in [
+        ("gzip", gzip(&archive)),
+        ("zstd", zstd(&archive)),
+        ("xz", xz(20, &archive)),
+    ] {
+        sandbox.put("in.tar", &bytes);
+        let options = ["--max-size", &less];
+        let run = sandbox.fix_with("in.tar", "out.tar", &options).exits(1);
+        is_too_large(name, &run.json(), "in.tar decompresses from");
+        is_too_large(name, &stream(&bytes, &options).json(), "decompresses from");
+        assert_eq!(sandbox.names(), ["in.tar", "plain.tar"], "{name}");
+        let options = ["--force", "--max-size", &size];
+        sandbox.fix_with("in.tar", "out.tar", &options).exits(0);
+        check_output(&sandbox.path("out.tar"));
+        std::fs::remove_file(sandbox.path("out.tar")).unwrap();
+        stream(&bytes, &options[1..]).exits(0);
+    }
+    // What is not compressed becomes nothing else.
+    let options = ["--max-size", "1"];
+    sandbox.fix_with("plain.tar", "out.tar", &options).exits(0);
+    // It is not kept if it passes, and counts if it does not.
+    stream(&archive, &options).exits(0);
+    let kept = ["--max-size", &less, "--attestations", "drop"];
+    is_too_large(
+        "kept",
+        &stream(&archive, &kept).json(),
+        "has to be kept in a temporary file",
+    );
+    stream(&archive, &["--max-size", &size, "--attestations", "drop"]).exits(0);
+}
+
+#[test]
+fn large_files_beside_the_blobs_of_a_stream_are_refused() {
+    let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "x")]);
+    let mut layout = Layout::of(&image, NAME);
+    layout.more.push(Entry::file("extra", vec![b'x'; 9 << 20]));
+    let piped = stream(&layout.tar(), &["--max-size", "9M"]);
+    piped.exits(0);
+    let piped = stream(&layout.tar(), &["--max-size", "8M"]);
+    is_too_large("extra", &piped.json(), "has to be kept in a temporary file");
+}
+
+#[test]
+fn size_limits_are_numbers_with_units() {
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", b"");
+    for wrong in ["0", "-1", "1.5G", "MiB", "1PiB", "x"] {
+        let option = format!("--max-size={wrong}");
+        let run = sandbox.ocify(&["fix", "in.tar", "-o", "out.tar", &option]);
+        run.exits(2);
     }
 }
 

@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use ocify::{
-    Code, Compression, Error, Fix, ImageChoice, Input, Location, MediaTypes, Observer, Output,
-    Progress, Reference, Result, Stage, Verify, command::escape, command::show_path, recover,
+    Code, Compression, Error, Fix, ImageChoice, Input, Limits, Location, MediaTypes, Observer,
+    Output, Progress, Reference, Result, Stage, Verify, command::escape, command::show_path,
+    recover,
 };
 
 use serde_json::json;
@@ -283,6 +284,7 @@ fn leave_journal(sandbox: &Sandbox) {
 /// All other errors.
 #[rustfmt::skip]
 const RUNS: [(&str, Run, Code, &str); 24] = [
+    ("too large", |s| { s.put("in.tar", gzip(&two())); with(s, Fix::new().limits(Limits::default().with_max_size(1000))) }, Code::SizeLimit, "path in.tar expected 1000"),
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
     ("no docker type", |s| with(s, Fix::new().media_types(MediaTypes::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),
     ("platform", |s| { fs::copy(fixture("buildkit-oci-multi-zstd-ocitrue.tar"), s.path("in.tar")).unwrap(); with(s, Fix::new().docker_platform("linux/s390x".parse().unwrap())) }, Code::PlatformNotFound, "expected linux/s390x found linux/amd64, linux/arm64"),

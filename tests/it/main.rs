@@ -39,6 +39,7 @@ mod document_fields;
 mod documents;
 mod dry_run;
 mod errors;
+mod escapes;
 mod evidence_names;
 mod few_threads;
 mod flat_platforms;

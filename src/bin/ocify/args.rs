@@ -17,7 +17,7 @@ pub(crate) use merge::{Merge, other_option};
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
 };
-use values::{image_name, jobs, ratio, renaming, window};
+use values::{image_name, jobs, ratio, renaming, size, window};
 
 /// Makes any container image archive load everywhere.
 ///
@@ -133,6 +133,7 @@ const NOT_TO_RECOVER: [&str; 41] = [
     "lenient",
     "link",
     "max_ratio",
+    "max_size",
     "max_window",
     "metadata_file",
     "missing",
@@ -378,6 +379,14 @@ pub(crate) struct Fix {
     /// Up to 64 MiB is always allowed.
     #[arg(long, value_name = "N", default_value_t = 1100, value_parser = ratio)]
     pub(crate) max_ratio: u64,
+
+    /// Refuse an archive or layer that decompresses to more than SIZE bytes
+    ///
+    /// SIZE can have a unit: KiB, MiB, GiB, TiB (or K, M, G, T), or KB, MB, GB, TB, which are powers of
+    /// 1000. The limit also applies to standard input if it has to be stored in a temporary file,
+    /// compressed or not. Unlike --max-ratio, it does not always allow 64 MiB.
+    #[arg(long, value_name = "SIZE", default_value = "128GiB", value_parser = size)]
+    pub(crate) max_size: u64,
 
     /// Refuse an archive or layer that needs more than this many MiB of memory to decompress (zstd window, xz dictionary)
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = window)]

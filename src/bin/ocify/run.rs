@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
-use ocify::{Code, Error, Hint, Report, Status, command::json, command::text};
+use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
 use crate::args::{Cli, Command, Fix, Format, Merge, command, other_option};
 use crate::batch::{self, Shard};
@@ -37,6 +37,11 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn code_of(line: Vec<OsString>) -> u8 {
     let misspelled = misspelled(&line);
+    let is_plain = |argument: &OsString| {
+        let text = argument.to_str();
+        text.is_some_and(|text| escape(text) == text)
+    };
+    let is_plain = line.iter().all(is_plain);
     let matches = command().try_get_matches_from(line);
     let of_merge = matches
         .as_ref()
@@ -50,24 +55,35 @@ fn code_of(line: Vec<OsString>) -> u8 {
                 Ok(Way::Single(destination)) => single::fix(&args, destination.as_ref()),
                 Ok(Way::Batch(shard)) => batch(&args, shard),
                 Err(what) => {
-                    let _ = wrong_usage("fix", what).print();
+                    print(&wrong_usage("fix", what), is_plain);
                     USAGE
                 }
             },
             Command::Merge(args) => match misspelled.map_or_else(|| checked_merge(&args), Err) {
                 Ok(destination) => merge::merge(&args, destination.as_ref()),
                 Err(what) => {
-                    let _ = wrong_usage("merge", what).print();
+                    print(&wrong_usage("merge", what), is_plain);
                     USAGE
                 }
             },
         },
         Err(error) => {
             // Help and version come this way, too, and go to standard output with code 0.
-            let _ = error.print();
+            print(&error, is_plain);
             if error.use_stderr() { USAGE } else { DONE }
         }
     }
+}
+
+/// Prints help, or an error, which repeats arguments; a shell may have made these from the names of files.
+fn print(error: &clap::Error, are_arguments_plain: bool) {
+    if are_arguments_plain {
+        let _ = error.print();
+        return;
+    }
+    let text = error.render().to_string();
+    let lines: Vec<String> = text.lines().map(escape).collect();
+    let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
 }
 
 /// The error, with the usage of the command that it is about.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ocify::{
     Code, Error, Hint, Recovery, Report, Result, command::batch::Item, command::batch::Summary,
-    command::batch::summary_json, command::json::Failure,
+    command::batch::summary_json, command::json::Failure, command::path_text,
 };
 
 use crate::args::{Fix, Format};
@@ -100,7 +100,7 @@ impl Ending {
         let input = shown(args, args.input(), args.is_stream(), standard::INPUT);
         let output = match (args.in_place, destination) {
             (true, _) => Some(input.clone()),
-            (false, Some(destination)) => Some(destination.path().to_string_lossy().into_owned()),
+            (false, Some(destination)) => Some(path_text(destination.path()).into_owned()),
             (false, None) => args
                 .output()
                 .map(|output| shown(args, output, args.is_for_stream(), standard::OUTPUT)),
@@ -164,7 +164,7 @@ impl Ending {
         let mut records = std::mem::take(records);
         let seconds = self.started.elapsed().as_secs_f64();
         // Programs get the paths as they were given.
-        let given = |path: &Path| path.to_string_lossy().into_owned();
+        let given = |path: &Path| path_text(path).into_owned();
         let (input, output) = (given(self.args.input()), self.args.output().map(given));
         let mut report = report.with_wording(&Words);
         report.input = &input;
@@ -202,7 +202,7 @@ impl Ending {
 fn shown(args: &Fix, path: &Path, is_standard: bool, name: &str) -> String {
     match args.format {
         Format::Text if is_standard => name.to_owned(),
-        Format::Text | Format::Json => path.to_string_lossy().into_owned(),
+        Format::Text | Format::Json => path_text(path).into_owned(),
     }
 }
 

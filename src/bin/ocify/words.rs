@@ -89,6 +89,9 @@ impl Wording for Words {
             Hint::RaiseMaxRatio(what) => {
                 return format!("if you trust the {what}, allow more with --max-ratio");
             }
+            Hint::RaiseMaxSize(what) => {
+                return format!("if you trust the {what}, allow more with --max-size");
+            }
             Hint::RaiseMaxWindow => "if you trust it, allow more with --max-window",
             Hint::WriteElsewhere => "write a new archive with -o OUTPUT",
             Hint::WriteNewFile => "write a new file with -o OUTPUT",
@@ -211,6 +214,7 @@ impl Wording for Words {
             | Hint::SaveWithName(_)
             | Hint::UseSupportedDigest
             | Hint::CompareLength
+            | Hint::SaveFewer
             | Hint::RetryWhenIdle
             | Hint::RetryAfterChange
             | Hint::RetryWhenFree

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{duplicates, has_bytes, is_directory, is_well_named, links, names};
-use crate::error::{Code, Error, Hint, Result, escape, show_path};
+use crate::error::{Code, Error, Hint, Result, entry_text, escape, show_path};
 use crate::image::{Content, Digest};
 use crate::input::Source;
 use crate::input::classify::{self, Item};
@@ -32,7 +33,15 @@ pub(in crate::input) struct Listing {
     inventory: Inventory,
     form: FormCheck,
     items: Vec<Listed>,
+    /// How many entries and extended attributes there are, and the length of all names and targets of links.
+    records: usize,
+    names_len: usize,
 }
+
+/// How many entries and extended attributes of entries an archive may have, because each takes memory.
+const MAX_RECORDS: usize = 1 << 20;
+/// How many bytes the names and targets of all entries may have: those of 800,000 blobs.
+const MAX_NAMES_LEN: usize = 64 << 20;
 
 /// An entry that was found.
 pub(super) struct Listed {
@@ -85,6 +94,8 @@ impl Listing {
             inventory: Inventory::default(),
             form: FormCheck::new(order),
             items: Vec::new(),
+            records: 0,
+            names_len: 0,
         }
     }
 
@@ -96,7 +107,7 @@ impl Listing {
     /// Notes an entry whose bytes are still to come, and cleans its name.
     pub(in crate::input) fn header(&mut self, path: &Path, entry: &Entry) -> Result<CleanName> {
         self.inventory.entry_count += 1;
-        let text = || String::from_utf8_lossy(&entry.name);
+        let text = || entry_text(&entry.name);
         // The name of a blob is clean, and nearly all entries are blobs.
         let name = str::from_utf8(&entry.name).ok();
         let mut digest = name.and_then(Digest::from_blob_name);
@@ -122,7 +133,7 @@ impl Listing {
             Ok(text) => (text, None),
             Err(error) => {
                 let bytes = error.into_bytes();
-                (String::from_utf8_lossy(&bytes).into_owned(), Some(bytes))
+                (entry_text(&bytes).into_owned(), Some(bytes))
             }
         };
         if digest.is_none() {
@@ -135,9 +146,14 @@ impl Listing {
         if let Some(what) = entry.misread {
             self.form.misread(&text, what);
         }
+        self.count(path, entry, &text)?;
         for (records, is_global) in [(&entry.global_xattrs, true), (&entry.xattrs, false)] {
+            if records.is_empty() {
+                continue;
+            }
+            let name: Arc<str> = text.as_str().into();
             let xattrs = records.iter().map(|record| EntryXattr {
-                entry: text.clone(),
+                entry: Arc::clone(&name),
                 is_global,
                 record: record.clone(),
             });
@@ -157,6 +173,21 @@ impl Listing {
             });
         }
         Ok(CleanName { raw, text, digest })
+    }
+
+    /// Counts what is kept in memory about an entry, whatever the length of its bytes.
+    fn count(&mut self, path: &Path, entry: &Entry, name: &str) -> Result<()> {
+        self.records += 1 + entry.xattrs.len() + entry.global_xattrs.len();
+        self.names_len += name.len() + entry.link.len();
+        if self.records > MAX_RECORDS {
+            let what = format!("more than {MAX_RECORDS} entries and extended attributes");
+            return Err(too_many(path, &what, MAX_RECORDS));
+        }
+        if self.names_len > MAX_NAMES_LEN {
+            let what = format!("names of entries with more than {MAX_NAMES_LEN} bytes");
+            return Err(too_many(path, &what, MAX_NAMES_LEN));
+        }
+        Ok(())
     }
 
     /// Records where the entry is in the file.
@@ -201,6 +232,7 @@ impl Listing {
             mut inventory,
             mut form,
             mut items,
+            ..
         } = self;
         // Engines read whole blocks, so they fail after one block of zeros and a part of the second.
         if (BLOCK as u64 + 1..2 * BLOCK as u64).contains(&archive_len.saturating_sub(end)) {
@@ -216,6 +248,7 @@ impl Listing {
             }
             names::unwrap_directory(&wrapper, &mut items, &mut form);
         }
+        names::distinguish(&mut items);
         let mut items =
             duplicates::without_duplicates(contents, items, strictness, &mut inventory, &mut form)?;
         names::refuse_nested(contents.path(), &items)?;
@@ -231,6 +264,14 @@ impl Listing {
         inventory.archive.len = archive_len;
         Ok(inventory)
     }
+}
+
+fn too_many(path: &Path, what: &str, max: usize) -> Error {
+    let message = format!("{} has {what}", show_path(path));
+    Error::new(Code::TooManyEntries, message)
+        .with_path(path)
+        .with_expected(max)
+        .with_hint(Hint::SaveFewer)
 }
 
 fn wrapped(path: &Path, wrapper: &str) -> Error {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::listing::Listed;
-use crate::error::{Result, escape};
+use crate::error::{Result, entry_text, escape};
 use crate::image::Digest;
 use crate::input::classify::Item;
 use crate::input::form::FormCheck;
@@ -71,7 +71,7 @@ fn unwrap_target(kind: &mut ExtraKind, wrapper: &str) {
     let Ok(cleaned) = clean(target.as_bytes()) else {
         return;
     };
-    let cleaned = String::from_utf8_lossy(&cleaned);
+    let cleaned = entry_text(&cleaned);
     let inner = cleaned.strip_prefix(wrapper);
     if let Some(inner) = inner.and_then(|inner| inner.strip_prefix('/')) {
         *target = if is_absolute {
@@ -87,12 +87,12 @@ pub(super) fn wrapper(items: &[Listed]) -> Option<String> {
     let top = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
     let mut named = items.iter().filter(|listed| listed.item.name != ".");
     let wrapper = top(&named.next()?.item.name);
-    // A name that is not text would have another length than its bytes.
-    if wrapper.contains('\u{fffd}') {
-        return None;
-    }
     let mut has_root = false;
-    for Listed { item, .. } in items {
+    for Listed { raw_name, item } in items {
+        // A directory whose name is not text would have another length than its bytes.
+        if (raw_name.as_ref()).is_some_and(|raw| !raw.starts_with(wrapper.as_bytes())) {
+            return None;
+        }
         match item.name.strip_prefix(&wrapper) {
             _ if item.name == "." => {}
             Some("") if item.kind == ExtraKind::Directory => {}
@@ -103,6 +103,21 @@ pub(super) fn wrapper(items: &[Listed]) -> Option<String> {
         }
     }
     has_root.then_some(wrapper)
+}
+
+/// Gives entries whose names are not text, and whose escaped names are those of other entries, texts of their own.
+pub(super) fn distinguish(items: &mut [Listed]) {
+    if items.iter().all(|listed| listed.raw_name.is_none()) {
+        return;
+    }
+    let named = items.iter().filter(|listed| listed.raw_name.is_none());
+    let taken: HashSet<String> = named.map(|listed| listed.item.name.clone()).collect();
+    for Listed { raw_name, item } in items {
+        // No escaped name has a single backslash at its end.
+        while raw_name.is_some() && taken.contains(&item.name) {
+            item.name.push('\\');
+        }
+    }
 }
 
 /// Refuses entries below a link or a file. A reader that unpacks would follow the link, or replace

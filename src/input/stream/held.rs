@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::codec::Limits;
+use crate::error::{Error, Result, show_path};
+use crate::input::SpoolOptions;
 use crate::input::spool::with_hint;
 
 /// How many bytes are kept in memory; those that follow go to a temporary file.
@@ -16,7 +18,9 @@ const PIECE: usize = 64 << 10;
 /// Documents and other files, by number.
 #[derive(Debug)]
 pub(super) struct Held {
+    path: PathBuf,
     directory: PathBuf,
+    limits: Limits,
     items: Vec<Item>,
     in_memory: usize,
     file: Option<File>,
@@ -30,10 +34,12 @@ enum Item {
 }
 
 impl Held {
-    /// An empty buffer. `directory` is for bytes that do not stay in memory.
-    pub(super) fn new(directory: PathBuf) -> Self {
+    /// An empty buffer. `path` is what messages call the stream; the options are for bytes that do not stay in memory.
+    pub(super) fn new(path: &Path, options: SpoolOptions<'_>) -> Self {
         Held {
-            directory,
+            path: path.to_owned(),
+            directory: options.directory.to_owned(),
+            limits: options.limits,
             items: Vec::new(),
             in_memory: 0,
             file: None,
@@ -44,7 +50,7 @@ impl Held {
     /// Keeps `len` bytes, and returns their number. `next` fills its buffer with those that come next.
     ///
     /// # Errors
-    /// Those of `next`; the temporary file cannot be written.
+    /// Those of `next`; the temporary file cannot be written, or would become larger than the limits allow.
     pub(super) fn push(
         &mut self,
         len: u64,
@@ -61,6 +67,10 @@ impl Held {
             }
             None => {
                 let offset = self.file_len;
+                if offset.saturating_add(len) > self.limits.max_size {
+                    let error = self.limits.kept_error(show_path(&self.path));
+                    return Err(error.with_path(&self.path));
+                }
                 let mut buffer = vec![0; PIECE];
                 let mut left = len;
                 while left > 0 {
@@ -132,7 +142,8 @@ mod tests {
     #[test]
     fn what_memory_does_not_hold_goes_to_a_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut held = Held::new(dir.path().to_owned());
+        let new = |directory: &Path| Held::new(Path::new("in.tar"), SpoolOptions::new(directory));
+        let mut held = new(dir.path());
         let part = |byte: u8| vec![byte; 3 << 20];
         let fill = |byte: u8| {
             move |buffer: &mut [u8]| {
@@ -155,7 +166,7 @@ mod tests {
         assert_eq!(held.read(empty, 9).unwrap(), b"");
         assert!(held.read(6, 1).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let mut nowhere = Held::new(dir.path().join("missing"));
+        let mut nowhere = new(&dir.path().join("missing"));
         nowhere.push(IN_MEMORY as u64, fill(0)).unwrap();
         let error = nowhere.push(1, fill(0)).unwrap_err();
         assert_eq!(error.hint(), Some(&Hint::ChooseSpoolDirectory));

@@ -11,7 +11,7 @@ use crate::plan::{Change, Severity};
 pub(super) fn changes(archive: &ArchiveMap) -> impl Iterator<Item = Change> {
     let (global, own): (Vec<&EntryXattr>, Vec<&EntryXattr>) =
         archive.xattrs.iter().partition(|xattr| xattr.is_global);
-    let entries: BTreeSet<&String> = own.iter().map(|xattr| &xattr.entry).collect();
+    let entries: BTreeSet<&str> = own.iter().map(|xattr| &*xattr.entry).collect();
     let of_entries = match entries.len() {
         1 => "extended attributes of 1 entry".to_owned(),
         count => format!("extended attributes of {count} entries"),

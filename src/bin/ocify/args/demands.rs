@@ -29,6 +29,7 @@ impl Fix {
     pub(crate) fn limits(&self) -> Limits {
         Limits::default()
             .with_max_ratio(self.max_ratio)
+            .with_max_size(self.max_size)
             .with_max_window(self.max_window << 20)
     }
 

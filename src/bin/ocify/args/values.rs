@@ -96,6 +96,35 @@ pub(super) fn window(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected 1 to 4096 (MiB)".to_owned())
 }
 
+/// A number of bytes, with or without a unit, as GNU's programs read it. The case of units does not matter.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let factor: Option<u64> = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "k" | "kib" => Some(1 << 10),
+        "m" | "mib" => Some(1 << 20),
+        "g" | "gib" => Some(1 << 30),
+        "t" | "tib" => Some(1 << 40),
+        "kb" => Some(1000),
+        "mb" => Some(1_000_000),
+        "gb" => Some(1_000_000_000),
+        "tb" => Some(1_000_000_000_000),
+        _ => None,
+    };
+    let number = number.parse::<u64>().ok();
+    let bytes = number
+        .zip(factor)
+        .map(|(number, factor)| number.checked_mul(factor));
+    match bytes {
+        Some(Some(bytes)) if bytes > 0 => Ok(bytes),
+        Some(None) => Err("it is too large".to_owned()),
+        _ => {
+            Err("expected a number of bytes greater than 0, such as 4096, 512MiB or 2GB".to_owned())
+        }
+    }
+}
+
 /// A name to give to an image: it has a tag and no digest.
 pub(crate) fn image_name(text: &str) -> Result<Reference, String> {
     match text.parse::<Reference>() {
@@ -181,5 +210,42 @@ impl Linking {
             Linking::Hard => Link::Hard,
             Linking::Never => Link::Never,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, expected) in [
+            ("1", 1),
+            ("4096B", 4096),
+            ("1k", 1024),
+            ("2KiB", 2048),
+            ("3 MiB", 3 << 20),
+            ("4M", 4 << 20),
+            ("5g", 5 << 30),
+            ("6GiB", 6 << 30),
+            ("7TiB", 7 << 40),
+            ("1KB", 1000),
+            ("2mb", 2_000_000),
+            ("3GB", 3_000_000_000),
+            ("4TB", 4_000_000_000_000),
+        ] {
+            assert_eq!(size(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "", "0", "0MiB", "-1", "+1", "1.5G", "x", "MiB", "1 M B", "1PiB", "1e3",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            size("18446744073709551615T"),
+            Err("it is too large".to_owned())
+        );
+        // The default of the option is that of the library.
+        assert_eq!(size("128GiB"), Ok(ocify::Limits::default().max_size));
     }
 }

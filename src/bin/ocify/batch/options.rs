@@ -31,6 +31,7 @@ struct OutputOptions {
     link: Linking,
     lenient: bool,
     max_ratio: u64,
+    max_size: u64,
     max_window: u64,
 }
 
@@ -55,6 +56,7 @@ impl OutputOptions {
             link,
             lenient,
             max_ratio,
+            max_size,
             max_window,
             // See `output_kind`.
             layout: _,
@@ -107,6 +109,7 @@ impl OutputOptions {
             link: link.unwrap_or(Linking::Auto),
             lenient: *lenient,
             max_ratio: *max_ratio,
+            max_size: *max_size,
             max_window: *max_window,
         }
     }
@@ -159,7 +162,7 @@ mod tests {
             "linux/arm64",
         ];
         let expected = format!(
-            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_window":128,"missing":"keep","oci_mediatypes":true,"platform":[],"preserve_digests":false,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"unwrap":false,"verify":null,"version":"{}"}}"#,
+            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_size":137438953472,"max_window":128,"missing":"keep","oci_mediatypes":true,"platform":[],"preserve_digests":false,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"unwrap":false,"verify":null,"version":"{}"}}"#,
             std::env::consts::ARCH,
             env!("CARGO_PKG_VERSION")
         );
@@ -170,7 +173,7 @@ mod tests {
     fn options_that_change_outputs_change_the_key() {
         let key = |line: &[&str]| options_key(&args(line)).unwrap();
         let none = key(&[]);
-        let lines: [&[&str]; 20] = [
+        let lines: [&[&str]; 21] = [
             &["--docker-platform", "linux/arm64"],
             &["--attestations", "drop"],
             &["--compression", "gzip"],
@@ -191,6 +194,7 @@ mod tests {
             &["--archive"],
             &["--lenient"],
             &["--max-ratio", "7"],
+            &["--max-size", "7M"],
         ];
         let mut keys: Vec<Digest> = lines.iter().map(|line| key(line)).collect();
         keys.push(none.clone());

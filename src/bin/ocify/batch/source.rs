@@ -87,6 +87,7 @@ impl Sources {
                 | Code::DuplicateEntry
                 | Code::TrailingArchive
                 | Code::CompressionRatio
+                | Code::SizeLimit
                 | Code::SparseEntry
                 | Code::LinkEntry
                 | Code::DocumentTooLarge

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ocify::{
     Code, Error, Report, Result, Status, Wording, command::batch, command::batch::Item,
-    command::batch::Summary, command::json::Failure, command::show_path,
+    command::batch::Summary, command::json::Failure, command::path_text, command::show_path,
 };
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ pub(crate) struct Tally<'a> {
 
 struct Counted {
     summary: Summary,
-    failures: Vec<(String, Error)>,
+    failures: Vec<(PathBuf, Error)>,
     records: Records,
 }
 
@@ -92,9 +92,9 @@ impl<'a> Tally<'a> {
 
     /// Reports and counts how a task ended; returns whether it failed.
     pub(crate) fn ended(&self, task: &Task, ended: Ended, seconds: f64) -> bool {
-        let input = task.path.to_string_lossy();
+        let input = path_text(&task.path);
         let output = match &ended {
-            Ended::Done(_, Some((output, _))) | Ended::Kept(output, _) => output.to_string_lossy(),
+            Ended::Done(_, Some((output, _))) | Ended::Kept(output, _) => path_text(output),
             _ => "".into(),
         };
         let mut kept_digests = None;
@@ -145,7 +145,7 @@ impl<'a> Tally<'a> {
         if let Ended::Failed(error) = ended
             && counted.failures.len() < FAILURES
         {
-            counted.failures.push((input.into_owned(), error));
+            counted.failures.push((task.path.clone(), error));
         }
         is_failed
     }
@@ -231,9 +231,8 @@ struct Printed {
 }
 
 /// A failure again, with its input and the next step.
-fn show_failure(input: &str, error: &Error) {
+fn show_failure(input: &Path, error: &Error) {
     // Most messages name the input, or a file in it.
-    let input = Path::new(input);
     if error.path().is_some_and(|path| path.starts_with(input)) {
         show_error(error);
     } else {

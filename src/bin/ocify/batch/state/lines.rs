@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use ocify::{Algorithm, Digest};
+use ocify::{Algorithm, Digest, command::path_text};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -91,7 +91,7 @@ pub(super) fn line(finished: &Finished<'_>, options: &Digest) -> io::Result<Vec<
         note,
     } = *finished;
     let text = serde_json::to_string(&Line {
-        path: relative.to_string_lossy(),
+        path: path_text(relative),
         key: format!("{:032x}", u128::from_be_bytes(key(relative))),
         source: (source.len, source.modified),
         output: (output.len, output.modified),

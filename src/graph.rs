@@ -1,6 +1,7 @@
 //! What a source means: `resolve` follows every pointer from `index.json` down.
 
 mod ahead;
+mod budget;
 mod descriptor;
 pub(crate) mod docker_archive;
 pub(crate) mod document;
@@ -165,14 +166,30 @@ impl Graph {
 
     /// The images below an entry of an index, in order: manifests of digest `digest` or in that index.
     pub fn images_below<'a>(&'a self, digest: &'a Digest) -> Vec<&'a Digest> {
+        let mut steps = usize::MAX;
+        self.images_below_within(digest, &mut steps)
+            .unwrap_or_default()
+    }
+
+    /// The same; `None` if finding them takes more steps than are left.
+    pub(crate) fn images_below_within<'a>(
+        &'a self,
+        digest: &'a Digest,
+        steps: &mut usize,
+    ) -> Option<Vec<&'a Digest>> {
         let mut images = Vec::new();
         let mut seen = BTreeSet::new();
-        self.collect_images(digest, &mut seen, &mut images);
-        images
+        self.collect_images(digest, steps, &mut seen, &mut images)?;
+        Some(images)
     }
 
     /// The images, and the indexes that lead to one.
     pub(crate) fn leading_to_images(&self) -> BTreeSet<&Digest> {
+        self.leading_to(|_| true)
+    }
+
+    /// The images of which this is true, and the indexes that lead to one of them.
+    pub(crate) fn leading_to(&self, is_wanted: impl Fn(&Digest) -> bool) -> BTreeSet<&Digest> {
         let is_image = |facts: &ManifestFacts| facts.role == ManifestRole::Image;
         let mut leading = BTreeSet::new();
         for digest in &self.children_first {
@@ -181,7 +198,8 @@ impl Graph {
                 let children = document.pointers_in(location::Role::Manifests);
                 children.map(|child| &child.digest)
             });
-            if self.manifests.get(digest).is_some_and(is_image)
+            let facts = self.manifests.get(digest);
+            if facts.is_some_and(is_image) && is_wanted(digest)
                 || children.any(|child| leading.contains(child))
             {
                 leading.insert(digest);
@@ -193,11 +211,13 @@ impl Graph {
     fn collect_images<'a>(
         &'a self,
         digest: &'a Digest,
+        steps: &mut usize,
         seen: &mut BTreeSet<&'a Digest>,
         images: &mut Vec<&'a Digest>,
-    ) {
+    ) -> Option<()> {
+        *steps = steps.checked_sub(1)?;
         if !seen.insert(digest) {
-            return;
+            return Some(());
         }
         let is_image = |facts: &ManifestFacts| facts.role == ManifestRole::Image;
         if self.manifests.get(digest).is_some_and(is_image) {
@@ -208,8 +228,9 @@ impl Graph {
             .into_iter()
             .flat_map(|document| document.pointers_in(location::Role::Manifests))
         {
-            self.collect_images(&pointer.digest, seen, images);
+            self.collect_images(&pointer.digest, steps, seen, images)?;
         }
+        Some(())
     }
 }
 

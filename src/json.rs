@@ -115,8 +115,13 @@ impl<'a> View<'a> {
 
     /// The items of an array; `None` for any other value.
     pub(crate) fn items(self) -> Option<Vec<View<'a>>> {
+        Some(self.each_item()?.collect())
+    }
+
+    /// The same, one by one.
+    pub(crate) fn each_item(self) -> Option<impl Iterator<Item = View<'a>>> {
         let is_array = self.text().starts_with('[');
-        is_array.then(|| self.parts().collect())
+        is_array.then(|| self.parts())
     }
 
     /// The value of a member; `None` if it is missing or `null`. Of duplicates, this is the last, which is

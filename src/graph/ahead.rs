@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::graph::document::{Document, DocumentReader, RepeatedKey, Shape, read_verified};
-use crate::graph::image::{self, Config, Role};
+use crate::graph::image::{self, Config, Role as ManifestRole};
 use crate::graph::pointer::Pointer;
 use crate::image::Digest;
 use crate::image::media_type::Kind;
 use crate::inventory::{BlobEntry, BlobSource, Inventory, Strictness};
-use crate::location::{DocumentPath, Location};
+use crate::location::{DocumentPath, Location, Role};
 use crate::threads::Workers;
 
 /// How many pointers are followed at once. This and [`MAX_LEN`] limit what is held in memory ahead of
@@ -47,7 +47,7 @@ pub(super) struct Parsed<T> {
 impl<T> Parsed<T> {
     /// The document, as if `reader` had parsed it now.
     pub(super) fn take(self, reader: &mut DocumentReader) -> Result<T> {
-        reader.add_repeated_keys(self.repeated_keys);
+        reader.add_repeated_keys(self.repeated_keys)?;
         self.value
     }
 }
@@ -137,13 +137,14 @@ impl<'a> Ahead<'a> {
     fn config(&self, document: &Document, parent: &Pointer) -> Option<Parsed<Config>> {
         let pointer = document.config()?;
         let blob = self.small_blob(&pointer.digest)?;
-        if image::role(document, parent) != Role::Image {
+        if image::role(document, parent) != ManifestRole::Image {
             return None;
         }
         Some(self.parsed(|reader| {
             let location = document.location_of(pointer);
             let bytes = read_verified(self.blobs, &pointer.digest, blob, &location)?;
-            image::config(bytes, &location, reader)
+            let layers = document.pointers_in(Role::Layers).count();
+            image::config(bytes, &location, layers, reader)
         }))
     }
 

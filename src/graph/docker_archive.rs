@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::error::{Code, Error, Hint, Result};
-use crate::graph::document::{DocumentReader, Text, require_decodable};
+use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN, Text, require_decodable};
 use crate::graph::fields::DOCKER_ARCHIVE;
 use crate::image::media_type::{self, Kind};
 use crate::image::{Digest, StatedDiffId};
@@ -17,6 +17,10 @@ use crate::location::{Location, RootName};
 pub use rename::RenamedFile;
 pub(crate) use rename::rename_to_digests;
 pub(crate) use unusable::unusable;
+
+/// The most layers that the manifest of an image can list, because each of their descriptors has at least 147 bytes: more would not fit
+/// into a document.
+const MAX_LAYERS: usize = MAX_DOCUMENT_LEN as usize / 147;
 
 /// What is wrong with single items of `manifest.json`, by position. The graph does not have their images.
 pub(crate) type ItemFaults = BTreeMap<usize, Error>;
@@ -115,6 +119,11 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
             texts.ok_or_else(|| fail(&format!("has {key} that is not a list of strings")))
         };
         let config = find(&members, "Config").and_then(View::string);
+        let listed = find(&members, "Layers").and_then(View::each_item);
+        let layer_count = listed.map_or(0, Iterator::count);
+        if layer_count > MAX_LAYERS {
+            return Err(too_many_layers(layer_count, position));
+        }
         let layers = strings("Layers")?;
         if layers.iter().any(String::is_empty) || config.as_deref() == Some("") {
             return Err(fail("names a config or layer with an empty text"));
@@ -142,6 +151,21 @@ pub(crate) fn parse(bytes: &[u8], reader: &mut DocumentReader) -> Result<Vec<Doc
     require_decodable(mismatch.as_ref(), &location)
         .map_err(|error| error.with_hint(Hint::CorrectDockerManifest))?;
     Ok(parsed)
+}
+
+fn too_many_layers(count: usize, position: usize) -> Error {
+    let location = Location::Item {
+        position,
+        property: "Layers",
+        index: None,
+        entry: None,
+    };
+    let message = format!("{location} lists {count} layers, expected at most {MAX_LAYERS}");
+    Error::new(Code::DocumentTooLarge, message)
+        .with_location(location)
+        .with_expected(MAX_LAYERS)
+        .with_found(count)
+        .with_hint(Hint::BuildAgain)
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use crate::location::{DocumentPath, Location, Role};
 /// The largest document that is read, in bytes: what container-libs accepts.
 pub(crate) const MAX_DOCUMENT_LEN: u64 = 4 * 1024 * 1024;
 
+/// How many duplicate keys are accepted, because each is reported.
+const MAX_REPEATED_KEYS: usize = 100_000;
+
 /// Whether a document is an index or a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -302,8 +305,15 @@ impl DocumentReader {
     }
 
     /// Adds repeated keys that another reader accepted.
-    pub(crate) fn add_repeated_keys(&mut self, keys: Vec<RepeatedKey>) {
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(crate) fn add_repeated_keys(&mut self, keys: Vec<RepeatedKey>) -> Result<()> {
         self.repeated_keys.extend(keys);
+        match self.repeated_keys.get(MAX_REPEATED_KEYS) {
+            Some(key) => Err(too_many_repeated(&key.location)),
+            None => Ok(()),
+        }
     }
 
     /// The text of a document that has passed the check.
@@ -318,6 +328,9 @@ impl DocumentReader {
         })?;
         let is_lenient = self.strictness == Strictness::Lenient;
         let checked = check(&text, root, is_lenient).map_err(|fault| refused(fault, location))?;
+        if self.repeated_keys.len() + checked.duplicates.len() > MAX_REPEATED_KEYS {
+            return Err(too_many_repeated(location));
+        }
         let repeated = checked.duplicates.into_iter().map(|key| RepeatedKey {
             location: location.clone(),
             key,
@@ -338,6 +351,16 @@ impl DocumentReader {
             partly,
         })
     }
+}
+
+fn too_many_repeated(location: &Location) -> Error {
+    Error::new(
+        Code::DuplicateKey,
+        format!("{location} brings the duplicate keys to more than {MAX_REPEATED_KEYS}"),
+    )
+    .with_location(location)
+    .with_expected(MAX_REPEATED_KEYS)
+    .with_hint(Hint::RemoveKey)
 }
 
 /// The error for a document that did not pass the check.

@@ -147,17 +147,22 @@ pub(crate) fn is_unknown(platform: &Platform) -> bool {
 pub(crate) struct Config {
     pub(crate) platform: Option<Platform>,
     pub(crate) needs_os_features: bool,
+    /// The diff IDs, at most one more than there are layers.
     pub(crate) diff_ids: Vec<StatedDiffId>,
+    /// How many diff IDs it states.
+    pub(crate) diff_id_count: usize,
     /// Known keys in an unusual spelling.
     pub(crate) respelled: Vec<Respelled>,
     /// The first value that some engines cannot decode.
     pub(crate) undecodable: Option<Mismatch>,
 }
 
-/// Reads an image config.
+/// Reads the config of an image of so many layers. Of more diff IDs than layers, the first one too many shows that there are more, and
+/// the others are only counted: a config of 4 MiB can state a million.
 pub(crate) fn config(
     bytes: Vec<u8>,
     location: &Location,
+    layers: usize,
     reader: &mut DocumentReader,
 ) -> Result<Config> {
     let Text {
@@ -176,22 +181,24 @@ pub(crate) fn config(
         .members()
         .ok_or_else(|| invalid("is not a JSON object"))?;
     let rootfs = find(&members, "rootfs");
-    let diff_ids = match rootfs.and_then(|rootfs| rootfs.get("diff_ids")) {
-        None => Some(Vec::new()),
-        Some(list) => list.items().and_then(|items| {
-            let texts = items.into_iter().map(View::str);
-            texts
-                .map(|text| Some(StatedDiffId::from(&*text?)))
-                .collect()
-        }),
-    };
-    let diff_ids =
-        diff_ids.ok_or_else(|| invalid("has diff IDs that are not a list of strings"))?;
+    let mut diff_ids = Vec::new();
+    let mut diff_id_count = 0;
+    if let Some(list) = rootfs.and_then(|rootfs| rootfs.get("diff_ids")) {
+        let wrong = || invalid("has diff IDs that are not a list of strings");
+        for item in list.each_item().ok_or_else(wrong)? {
+            let text = item.str().ok_or_else(wrong)?;
+            diff_id_count += 1;
+            if diff_id_count <= layers + 1 {
+                diff_ids.push(StatedDiffId::from(&*text));
+            }
+        }
+    }
     require_decodable(mismatch.as_ref(), location)?;
     Ok(Config {
         platform: platform(&members),
         needs_os_features: needs_os_features(&members),
         diff_ids,
+        diff_id_count,
         respelled,
         undecodable: partly,
     })

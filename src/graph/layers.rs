@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Error, Hint, Result, escape};
 use crate::graph::document::Document;
+use crate::graph::image::Config;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::Kind;
 use crate::image::{Algorithm, Content, Digest, StatedDiffId};
@@ -11,24 +12,20 @@ use crate::image::{Algorithm, Content, Digest, StatedDiffId};
 ///
 /// # Errors
 /// The numbers differ otherwise, a diff ID is not a digest, or a layer that is not compressed has another digest.
-pub(super) fn check(
-    document: &Document,
-    layers: &[&Pointer],
-    diff_ids: &[StatedDiffId],
-) -> Result<bool> {
-    let are_valid = || require_valid(document, diff_ids);
-    if layers.len() != diff_ids.len() {
+pub(super) fn check(document: &Document, layers: &[&Pointer], config: &Config) -> Result<bool> {
+    let count = config.diff_id_count;
+    let are_valid = || require_valid(document, &config.diff_ids);
+    if layers.len() != count {
         let is_opaque = |layer: &&&Pointer| layer.kind == Kind::OpaqueLayer;
         let opaque_count = layers.iter().filter(is_opaque).count();
-        let are_of_the_others =
-            diff_ids.len() < layers.len() && layers.len() - diff_ids.len() <= opaque_count;
+        let are_of_the_others = count < layers.len() && layers.len() - count <= opaque_count;
         return match are_of_the_others {
             true => are_valid().map(|()| false),
-            false => Err(count_mismatch(document, layers.len(), diff_ids.len())),
+            false => Err(count_mismatch(document, layers.len(), count)),
         };
     }
     are_valid()?;
-    let layers = layers.iter().zip(diff_ids);
+    let layers = layers.iter().zip(&config.diff_ids);
     for (layer, diff_id) in layers.filter(|(layer, id)| !id.is_of(&layer.digest)) {
         // The digest of an uncompressed layer is its diff ID, so a difference shows
         // without reading it. Bytes of no known form are either not compressed or not a layer.

@@ -152,17 +152,18 @@ fn names(graph: &Graph) -> Vec<Vec<Name>> {
         return names;
     };
     let stated: BTreeSet<Name> = names.iter().flatten().cloned().collect();
-    let mut by_config: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
+    let mut by_config: BTreeMap<&Digest, OfConfig> = BTreeMap::new();
     for (position, pointer) in pointers.iter().enumerate() {
         if let Some(facts) = graph.manifests.get(&pointer.digest) {
-            by_config.entry(&facts.config).or_default().push(position);
+            let of_config = by_config.entry(&facts.config).or_default();
+            of_config.positions.push(position);
         }
     }
+    let mut added: BTreeSet<(usize, Name)> = BTreeSet::new();
     for item in items {
         let config = item.config_digest.as_ref();
-        let positions = config.and_then(|config| by_config.get(config));
-        let positions = positions.into_iter().flatten().copied();
-        let Some(first) = positions.min_by_key(|position| !names[*position].is_empty()) else {
+        let of_config = config.and_then(|config| by_config.get_mut(config));
+        let Some(first) = of_config.and_then(|of_config| of_config.first(&names)) else {
             continue;
         };
         let tags = item
@@ -170,12 +171,34 @@ fn names(graph: &Graph) -> Vec<Vec<Name>> {
             .iter()
             .filter_map(|tag| Reference::parse(tag));
         for name in tags.filter(|name| !name.is_digest()).map(Name::Full) {
-            if !stated.contains(&name) && !names[first].contains(&name) {
+            // What the entry has is among those that are stated, or was added.
+            if !stated.contains(&name) && added.insert((first, name.clone())) {
                 names[first].push(name);
             }
         }
     }
     names
+}
+
+/// The root's pointers that lead to images of one config.
+#[derive(Default)]
+struct OfConfig {
+    positions: Vec<usize>,
+    /// How many of them are known to have names. Names are only added.
+    named: usize,
+}
+
+impl OfConfig {
+    /// The first one without a name, else the first one.
+    fn first(&mut self, names: &[Vec<Name>]) -> Option<usize> {
+        while let Some(position) = self.positions.get(self.named) {
+            if names[*position].is_empty() {
+                return Some(*position);
+            }
+            self.named += 1;
+        }
+        self.positions.first().copied()
+    }
 }
 
 /// The name in an entry's annotations. A name with a digest is for one document and never for several.

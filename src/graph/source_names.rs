@@ -3,6 +3,8 @@
 //! A Docker archive and skopeo's `dir:` form become an index and blobs before they are read further, and what is found
 //! then is located there. Users know only their own files.
 
+use std::collections::HashSet;
+
 use crate::error::{Code, Error, Hint, Place, escape};
 use crate::graph::Graph;
 use crate::graph::docker_archive::{DockerArchiveItem, RenamedFile};
@@ -178,13 +180,11 @@ fn entry_of(location: &Location) -> Option<usize> {
 /// The first item of the image at this position, of which several items may give names.
 fn nth_image(items: &[DockerArchiveItem], wanted: usize) -> Option<usize> {
     let parts = |item: &DockerArchiveItem| (item.config_digest.clone(), item.layer_digests.clone());
-    let mut images = Vec::new();
+    let mut images = HashSet::new();
     for (position, item) in items.iter().enumerate() {
-        if !images.contains(&parts(item)) {
-            if images.len() == wanted {
-                return Some(position);
-            }
-            images.push(parts(item));
+        let is_new = images.insert(parts(item));
+        if is_new && images.len() == wanted + 1 {
+            return Some(position);
         }
     }
     None

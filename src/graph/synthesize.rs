@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 use oci_spec::image::{Descriptor, ImageIndexBuilder, ImageManifestBuilder, SCHEMA_VERSION};
 
 use crate::error::{Code, Error, Hint, Result, escape};
+use crate::graph::budget::Budget;
 use crate::graph::docker_archive::{DockerArchiveItem, ItemFaults, RenamedFile};
 use crate::image::media_type::{self, Kind};
 use crate::image::oci::{descriptor, text};
@@ -45,6 +46,7 @@ pub(crate) fn from_docker_archive(
 ) -> Result<Synthesized> {
     let mut synthesized = Synthesized::default();
     let mut descriptors = Vec::new();
+    let mut budget = Budget::default();
     for (position, item) in items.iter().enumerate() {
         if faults.contains_key(&position) {
             continue;
@@ -56,6 +58,9 @@ pub(crate) fn from_docker_archive(
             }
             found => found?,
         };
+        budget.keep(text.len(), item.layers.len() + 1, || {
+            RootName::DockerManifest.into()
+        })?;
         let descriptor = descriptor(media_type::OCI_MANIFEST, &digest, text.len() as u64)?;
         if synthesized.documents.insert(digest, text).is_none() {
             descriptors.push(descriptor);

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
+use crate::graph::budget::MAX_READ;
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{Document, DocumentReader, MAX_DOCUMENT_LEN, Shape};
 use crate::graph::synthesize;
-use crate::graph::walk::{Found, MAX_DOCUMENTS_LEN, Start};
+use crate::graph::walk::{Found, Start};
 use crate::image::{Content, Digest, media_type};
 use crate::inventory::{BlobSource, Strictness};
 use crate::json::{Formatting, View, append_items, apply_edits};
@@ -72,6 +73,7 @@ pub(crate) fn listed(
     positions.sort_unstable();
     let mut documents = BTreeMap::new();
     let mut added = Vec::new();
+    let mut is_added = BTreeSet::new();
     let mut entries = Vec::new();
     for position in positions {
         let manifest = match present.remove(&position) {
@@ -89,7 +91,7 @@ pub(crate) fn listed(
             }
         };
         // Items that differ only in their names are one image.
-        if !added.contains(&manifest.digest) {
+        if is_added.insert(manifest.digest.clone()) {
             added.push(manifest.digest.clone());
             let Manifest {
                 media_type,
@@ -124,7 +126,7 @@ fn present(
             continue;
         }
         read_len += blob.len;
-        if read_len > MAX_DOCUMENTS_LEN {
+        if read_len > MAX_READ {
             break;
         }
         let Ok(bytes) = blobs.read_blob(blob, MAX_DOCUMENT_LEN) else {

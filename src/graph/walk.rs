@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::Missing;
 use crate::graph::ahead::{Ahead, BATCH, Manifest};
+use crate::graph::budget::Budget;
 use crate::graph::descriptor::{actual_size, data_len};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{
@@ -23,8 +24,6 @@ use crate::location::{self, DocumentPath, Location};
 
 /// How deep indexes, manifests and subjects may be nested.
 const MAX_DEPTH: usize = 32;
-/// How many bytes of documents are kept in memory.
-pub(crate) const MAX_DOCUMENTS_LEN: u64 = 256 * 1024 * 1024;
 
 /// Where a walk begins, and what it may find besides blobs.
 #[derive(Clone, Copy)]
@@ -64,7 +63,7 @@ pub(crate) fn walk(
         blobs,
         ahead,
         reader,
-        documents_len: 0,
+        budget: Budget::default(),
         ancestors: Vec::new(),
         children: BTreeMap::new(),
         proven: BTreeSet::new(),
@@ -80,7 +79,7 @@ struct Walk<'a> {
     blobs: &'a dyn BlobSource,
     ahead: Option<Ahead<'a>>,
     reader: &'a mut DocumentReader,
-    documents_len: u64,
+    budget: Budget,
     ancestors: Vec<Digest>,
     /// Documents already read, and the shape that they were read as.
     children: BTreeMap<Digest, Shape>,
@@ -180,7 +179,7 @@ impl<'a> Walk<'a> {
     /// Notes what is wrong with a document, if it is wrong with that one alone.
     fn note(&mut self, digest: Option<&Digest>, error: Error) -> Result<()> {
         match digest {
-            Some(digest) if is_of_one_document(&error) && !self.is_full() => {
+            Some(digest) if is_of_one_document(&error) && !self.budget.is_spent() => {
                 self.found.faults.add(digest, error);
                 Ok(())
             }
@@ -260,6 +259,8 @@ impl<'a> Walk<'a> {
             (None, None) => return Ok(()),
         };
         self.children.insert(pointer.digest.clone(), shape);
+        let (len, descriptors) = (document.text.len(), document.pointers.len());
+        self.budget.keep(len, descriptors, || location.clone())?;
         if shape == Shape::Manifest
             && let Some(item) = self.docker_archive_item(&document)
             && let Some(text) = restored(&document, item, self.start.inventory)
@@ -312,35 +313,23 @@ impl<'a> Walk<'a> {
         ahead.take(digest)
     }
 
+    /// Counts a document before it is read.
     fn count_document(&mut self, blob: &BlobEntry, location: &Location) -> Result<()> {
         if blob.len > MAX_DOCUMENT_LEN {
-            let what = "is a document of";
-            return Err(too_large(location, what, blob.len, MAX_DOCUMENT_LEN));
+            return Err(Error::new(
+                Code::DocumentTooLarge,
+                format!(
+                    "{location} is a document of {} bytes, expected at most {MAX_DOCUMENT_LEN}",
+                    blob.len
+                ),
+            )
+            .with_location(location)
+            .with_expected(MAX_DOCUMENT_LEN)
+            .with_found(blob.len)
+            .with_hint(Hint::ShrinkDocument));
         }
-        self.documents_len += blob.len;
-        if self.is_full() {
-            let (len, cap) = (self.documents_len, MAX_DOCUMENTS_LEN);
-            let what = "brings the total size of all documents to";
-            return Err(too_large(location, what, len, cap));
-        }
-        Ok(())
+        self.budget.read(blob.len, || location.clone())
     }
-
-    /// Whether no more documents can be read. That is about all of them, not about the last one.
-    fn is_full(&self) -> bool {
-        self.documents_len > MAX_DOCUMENTS_LEN
-    }
-}
-
-fn too_large(location: &Location, what: &str, len: u64, cap: u64) -> Error {
-    Error::new(
-        Code::DocumentTooLarge,
-        format!("{location} {what} {len} bytes, expected at most {cap}"),
-    )
-    .with_location(location)
-    .with_expected(cap)
-    .with_found(len)
-    .with_hint(Hint::ShrinkDocument)
 }
 
 fn missing(pointer: &Pointer, location: Location) -> Missing {

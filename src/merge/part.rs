@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::Result;
+use crate::error::{Result, path_text};
 use crate::fix::Run;
 use crate::graph::Graph;
 use crate::image::Digest;
@@ -22,7 +22,7 @@ pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
     let parts = sources.into_iter().map(|source| {
         let plan = planned(&source, &PlanOptions::default(), run)?;
         Ok(Part {
-            name: source.path().to_string_lossy().into_owned(),
+            name: path_text(source.path()).into_owned(),
             source,
             plan,
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::error::Result;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
 use crate::image::Reference;
 use crate::location::{Role, RootName};
@@ -9,9 +10,22 @@ use crate::plan::Severity;
 use crate::plan::decide::{Annotations, EntryCopy};
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
+use crate::plan::rewrite::check_grown;
 use crate::plan::rules::Rule;
 
+/// The least length in bytes of an entry of `index.json` with a name.
+const MIN_ENTRY_LEN: usize = 200;
+
 impl Planner<'_> {
+    /// Refuses more names than `index.json` can have entries, before anything is built for each.
+    ///
+    /// # Errors
+    /// There are more.
+    pub(crate) fn check_names(&self) -> Result<()> {
+        let count: usize = self.entries.iter().map(|entry| entry.names.len()).sum();
+        check_grown(&RootName::Index.into(), count.saturating_mul(MIN_ENTRY_LEN))
+    }
+
     /// Decides how each name is written: the first of an entry in its annotations, every other in a
     /// copy of the entry.
     pub(crate) fn annotate(&mut self) {

@@ -3,9 +3,9 @@
 mod difference;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Result};
 use crate::graph::docker_archive::{DockerArchiveItem, LayerSource, unusable};
@@ -16,7 +16,7 @@ use crate::inventory::Inventory;
 use crate::location::{Role, RootName};
 use crate::plan::planner::{Planner, count_of_images};
 use crate::plan::recompress::is_wanted;
-use crate::plan::rewrite::check_len;
+use crate::plan::rewrite::{check_grown, check_len};
 use crate::plan::rules::Rule;
 use crate::plan::{Change, MissingPolicy, Severity};
 use difference::{Difference, difference, is_of};
@@ -25,7 +25,7 @@ use difference::{Difference, difference, is_of};
 #[derive(Debug)]
 struct Item<'a> {
     config: &'a Digest,
-    layers: Vec<&'a Digest>,
+    layers: Rc<[&'a Digest]>,
     tags: Vec<String>,
     /// Where the layers that are fetched elsewhere come from.
     sources: Vec<&'a LayerSource>,
@@ -77,13 +77,7 @@ impl Planner<'_> {
         {
             return Ok((Some(file.bytes.clone()), None));
         }
-        let written: Vec<Written<'_>> = items.iter().map(Written::of).collect();
-        let text = serde_json::to_string(&written).map_err(|error| {
-            Error::new(Code::InvalidDocument, "manifest.json cannot be written")
-                .with_location(RootName::DockerManifest)
-                .with_source(error)
-        })?;
-        check_len(&RootName::DockerManifest.into(), &text)?;
+        let text = text(&items)?;
         let old_items = old.map(|(_, old_items)| old_items.as_slice());
         let difference = old_items
             .filter(|old_items| !old_items.is_empty())
@@ -102,7 +96,7 @@ impl Planner<'_> {
                 change.with_severity(Severity::Cosmetic)
             }
         };
-        Ok((Some(text.into_bytes()), Some(change)))
+        Ok((Some(text), Some(change)))
     }
 
     /// The change as it is, unless an option that has other images or names may be its cause.
@@ -139,7 +133,8 @@ impl Planner<'_> {
         let graph = self.graph;
         let foreign = foreign_sources(graph);
         let mut items: Vec<Item<'_>> = Vec::new();
-        let mut by_config: HashMap<&Digest, Vec<usize>> = HashMap::new();
+        let mut by_content: HashMap<(&Digest, Rc<[&Digest]>), usize> = HashMap::new();
+        let mut by_manifest: HashMap<&Digest, usize> = HashMap::new();
         let mut tagged = HashSet::new();
         for (entry, manifest) in self.entries.iter().zip(&self.described) {
             let Some(manifest) = manifest else { continue };
@@ -148,25 +143,23 @@ impl Planner<'_> {
             else {
                 continue;
             };
-            let pointers = document.pointers_in(Role::Layers).enumerate();
-            let layers: Vec<&Digest> = pointers
-                .map(|(number, layer)| self.layer_in_archive(facts, number, layer))
-                .collect();
-            // One config can belong to the same layers in two compressions.
-            let same_config = by_config.entry(&facts.config).or_default();
-            let known = same_config
-                .iter()
-                .find(|position| items[**position].layers == layers);
-            let position = *known.unwrap_or(&items.len());
-            if position == items.len() {
-                same_config.push(position);
-                items.push(Item {
-                    config: &facts.config,
-                    sources: sources_of(facts, &foreign),
-                    layers,
-                    tags: Vec::new(),
-                });
-            }
+            let position = *by_manifest.entry(manifest).or_insert_with(|| {
+                let pointers = document.pointers_in(Role::Layers).enumerate();
+                let layers: Rc<[&Digest]> = pointers
+                    .map(|(number, layer)| self.layer_in_archive(facts, number, layer))
+                    .collect();
+                // One config can belong to the same layers in two compressions.
+                let content = (&facts.config, Rc::clone(&layers));
+                *by_content.entry(content).or_insert_with(|| {
+                    items.push(Item {
+                        config: &facts.config,
+                        sources: sources_of(facts, &foreign),
+                        layers,
+                        tags: Vec::new(),
+                    });
+                    items.len() - 1
+                })
+            });
             // Docker refuses a tag with a digest.
             for name in entry.names.iter().filter(|name| !name.is_digest()) {
                 if tagged.insert((position, name)) {
@@ -282,23 +275,65 @@ struct Written<'a> {
     /// `null` for an image without names, as docker writes it.
     repo_tags: Option<&'a [String]>,
     layers: Vec<BlobName<'a>>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    layer_sources: Map<String, Value>,
+    #[serde(skip_serializing_if = "Sources::is_empty")]
+    layer_sources: Sources<'a>,
 }
 
 impl<'a> Written<'a> {
     fn of(item: &'a Item<'a>) -> Self {
-        let sources = item.sources.iter();
         Written {
             config: BlobName(item.config),
             repo_tags: Some(&item.tags[..]).filter(|tags| !tags.is_empty()),
             layers: item.layers.iter().map(|layer| BlobName(layer)).collect(),
-            layer_sources: sources
-                .map(|source| (source.key.clone(), source.descriptor.clone()))
-                .collect(),
+            layer_sources: Sources(&item.sources),
         }
     }
 }
+
+/// Descriptors of layers, by their keys.
+struct Sources<'a>(&'a [&'a LayerSource]);
+
+impl Sources<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Sources<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sources = self.0.iter();
+        serializer.collect_map(sources.map(|source| (&source.key, &source.descriptor)))
+    }
+}
+
+/// The text of `manifest.json`.
+///
+/// # Errors
+/// It would become larger than readers accept. That is known before it is written, because images can share what it says of
+/// their layers.
+fn text(items: &[Item<'_>]) -> Result<Vec<u8>> {
+    let mut len = 0;
+    for item in items {
+        len += item.tags.iter().map(String::len).sum::<usize>();
+        len += (item.layers.len() + 1) * MIN_BLOB_NAME_LEN;
+        for source in &item.sources {
+            len += source.descriptor.to_string().len();
+            check_grown(&RootName::DockerManifest.into(), len)?;
+        }
+    }
+    check_grown(&RootName::DockerManifest.into(), len)?;
+    let written: Vec<Written<'_>> = items.iter().map(Written::of).collect();
+    let text = serde_json::to_string(&written).map_err(|error| {
+        Error::new(Code::InvalidDocument, "manifest.json cannot be written")
+            .with_location(RootName::DockerManifest)
+            .with_source(error)
+    })?;
+    check_len(&RootName::DockerManifest.into(), &text)?;
+    Ok(text.into_bytes())
+}
+
+/// The least length in bytes of the name of a blob that can be verified.
+const MIN_BLOB_NAME_LEN: usize = "blobs/sha256/".len() + 64;
 
 /// The name of a blob's file.
 struct BlobName<'a>(&'a Digest);

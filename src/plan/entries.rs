@@ -52,10 +52,15 @@ pub(crate) fn bad_name_of<'a>(parent: &Document, pointer: &'a Pointer) -> Option
     })
 }
 
+/// How many steps it may take to find the images of all entries and items. An archive of 100,000 images takes a million; indexes that
+/// list each other can make it the product of their lengths.
+const MAX_STEPS: usize = 1 << 23;
+
 /// Joins the names of both roots.
 ///
 /// # Errors
-/// `manifest.json` describes an image that `index.json` does not, or gives a name to another image.
+/// `manifest.json` describes an image that `index.json` does not, or gives a name to another image; the entries lead to the same
+/// images in too many ways.
 pub(crate) fn join(graph: &Graph) -> Result<Vec<NamedEntry<'_>>> {
     let mut join = Join {
         graph,
@@ -64,11 +69,13 @@ pub(crate) fn join(graph: &Graph) -> Result<Vec<NamedEntry<'_>>> {
         by_name: BTreeMap::new(),
         by_config: BTreeMap::new(),
         other_configs: BTreeSet::new(),
+        has_unreadable: false,
         holders: BTreeMap::new(),
+        steps: MAX_STEPS,
     };
     for (position, pointer) in graph.root.pointers.iter().enumerate() {
         if pointer.role == Role::Manifests {
-            join.add_entry(position, pointer);
+            join.add_entry(position, pointer)?;
         }
     }
     let items = graph.docker_archive.as_deref().unwrap_or_default();
@@ -98,25 +105,56 @@ struct Join<'a> {
     entries: Vec<NamedEntry<'a>>,
     /// The entries that point at a digest.
     by_digest: BTreeMap<&'a Digest, Vec<usize>>,
-    /// The entries of a name. Like the two below, only where `manifest.json` may ask for it.
-    by_name: BTreeMap<Reference, Vec<usize>>,
+    /// The digests that the entries of a name point at. Like the two below, only where `manifest.json` may ask for it.
+    by_name: BTreeMap<Reference, BTreeSet<&'a Digest>>,
     /// The images of a config.
     by_config: BTreeMap<&'a Digest, Vec<&'a Digest>>,
     /// The configs of manifests that are not images.
     other_configs: BTreeSet<&'a Digest>,
+    /// Whether there is a document that cannot be read.
+    has_unreadable: bool,
     /// The digests that entries point at, by the images below.
     holders: BTreeMap<&'a Digest, Vec<&'a Digest>>,
+    /// How many steps are left.
+    steps: usize,
+}
+
+/// The entries that lead to the images of an item of `manifest.json`.
+struct Leading<'a> {
+    /// What they point at.
+    digests: BTreeSet<&'a Digest>,
+    /// Their numbers, in order.
+    entries: Vec<usize>,
+    /// How many of them are known to have names. Names are only added.
+    named: usize,
+}
+
+impl Leading<'_> {
+    /// The entry that a further name goes to: one without a name takes the first; the others become entries of their own.
+    fn next(&mut self, entries: &[NamedEntry<'_>]) -> Option<usize> {
+        while let Some(number) = self.entries.get(self.named) {
+            if entries[*number].names.is_empty() {
+                return Some(*number);
+            }
+            self.named += 1;
+        }
+        self.entries.first().copied()
+    }
 }
 
 impl<'a> Join<'a> {
-    fn add_entry(&mut self, position: usize, pointer: &'a Pointer) {
+    fn add_entry(&mut self, position: usize, pointer: &'a Pointer) -> Result<()> {
         let known = self.by_digest.get(&pointer.digest);
         let images = match known.and_then(|known| known.first()) {
             Some(first) => Rc::clone(&self.entries[*first].images),
-            None => self.graph.images_below(&pointer.digest).into(),
+            None => {
+                let images = (self.graph).images_below_within(&pointer.digest, &mut self.steps);
+                let location = || self.graph.root.location_of(pointer);
+                images.ok_or_else(|| too_many_ways(location()))?.into()
+            }
         };
         if images.is_empty() {
-            return;
+            return Ok(());
         }
         let of_digest = self.by_digest.entry(&pointer.digest);
         of_digest.or_default().push(self.entries.len());
@@ -132,6 +170,14 @@ impl<'a> Join<'a> {
             stable_digest: Some(&pointer.digest),
             bad_names: bad_name_of(&self.graph.root, pointer).into_iter().collect(),
         });
+        Ok(())
+    }
+
+    /// Counts the steps that an item takes.
+    fn take_steps(&mut self, count: usize, position: usize) -> Result<()> {
+        let left = self.steps.checked_sub(count);
+        self.steps = left.ok_or_else(|| too_many_ways(item_location(position, "Config")))?;
+        Ok(())
     }
 
     /// Fills in what finds entries by what an item of `manifest.json` says.
@@ -139,9 +185,13 @@ impl<'a> Join<'a> {
         let manifests = self.graph.manifests.values();
         let others = manifests.filter(|facts| facts.role != ManifestRole::Image);
         self.other_configs = others.map(|facts| &facts.config).collect();
+        let mut faults = self.graph.faults.iter();
+        self.has_unreadable = faults.any(|(digest, _)| self.graph.document(digest).is_none());
+        let mut seen: BTreeSet<&Digest> = BTreeSet::new();
         for (number, entry) in self.entries.iter().enumerate() {
             for name in &entry.names {
-                self.by_name.entry(name.clone()).or_default().push(number);
+                let of_name = self.by_name.entry(name.clone()).or_default();
+                of_name.insert(entry.digest);
             }
             let is_first = self.by_digest[entry.digest].first() == Some(&number);
             for image in entry.images.iter().filter(|_| is_first) {
@@ -149,7 +199,7 @@ impl<'a> Join<'a> {
                 holders.push(entry.digest);
                 if let Some(facts) = self.graph.manifests.get(image) {
                     let of_config = self.by_config.entry(&facts.config).or_default();
-                    if !of_config.contains(image) {
+                    if seen.insert(*image) {
                         of_config.push(image);
                     }
                 }
@@ -158,16 +208,15 @@ impl<'a> Join<'a> {
     }
 
     fn add_item(&mut self, position: usize, item: &'a DockerArchiveItem) -> Result<()> {
-        let images = item
-            .config_digest
-            .as_ref()
-            .and_then(|config| self.by_config.get(config));
-        let Some(images) = images else {
+        let config = item.config_digest.as_ref();
+        let Some(images) = config.and_then(|config| self.by_config.get(config)) else {
             return match self.is_of_no_image(item) {
                 true => Ok(()),
                 false => Err(no_such_config(self.graph, position, item)),
             };
         };
+        let images: Vec<&Digest> = images.clone();
+        self.take_steps(images.len() * (item.layers.len() + 1), position)?;
         // One config can belong to several manifests: the same layers in two compressions, or the
         // same layers and other annotations, which the item cannot distinguish.
         let mut described = Vec::new();
@@ -175,11 +224,11 @@ impl<'a> Join<'a> {
         for image in images {
             // What manifest.json says of an image that no engine loads is not written.
             if self.graph.faults.of(image).is_some() {
-                described.push(*image);
+                described.push(image);
                 continue;
             }
             match check_layers(self.graph, position, item, image) {
-                Ok(()) => described.push(*image),
+                Ok(()) => described.push(image),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
@@ -187,20 +236,19 @@ impl<'a> Join<'a> {
             let unknown = || no_such_config(self.graph, position, item);
             return Err(first_error.unwrap_or_else(unknown));
         }
+        if item.repo_tags.is_empty() {
+            return Ok(());
+        }
+        let mut leading = self.leading_to(&described, position)?;
         for tag in &item.repo_tags {
             match Reference::parse(tag) {
-                Some(name) => self.add_tag(name, tag, &described)?,
+                Some(name) => self.add_tag(name, tag, &mut leading)?,
                 None => {
                     let bad = BadName {
                         name: tag,
-                        location: Location::Item {
-                            position,
-                            property: "RepoTags",
-                            index: None,
-                            entry: None,
-                        },
+                        location: item_location(position, "RepoTags"),
                     };
-                    if let Some(entry) = self.entry_of(&described) {
+                    if let Some(entry) = leading.next(&self.entries) {
                         self.entries[entry].bad_names.push(bad);
                     }
                 }
@@ -212,52 +260,68 @@ impl<'a> Join<'a> {
     /// Whether an item describes something that is not an image, as containerd's exporter writes for every
     /// manifest, or may describe one that cannot be read.
     fn is_of_no_image(&self, item: &DockerArchiveItem) -> bool {
-        let graph = self.graph;
         let config = item.config_digest.as_ref();
-        let mut faults = graph.faults.iter();
-        config.is_some_and(|config| self.other_configs.contains(config))
-            || faults.any(|(digest, _)| graph.document(digest).is_none())
+        config.is_some_and(|config| self.other_configs.contains(config)) || self.has_unreadable
     }
 
     /// Adds a name to the first of these images, unless one of them has it. Without `index.json` several
     /// images may get one name.
-    fn add_tag(&mut self, name: Reference, tag: &str, images: &[&Digest]) -> Result<()> {
+    fn add_tag(&mut self, name: Reference, tag: &str, leading: &mut Leading<'a>) -> Result<()> {
         if let Some(known) = self.by_name.get(&name) {
-            let mut known = known.iter().map(|entry| self.entries[*entry].digest);
-            if known.any(|known| self.holders_of(images).any(|holder| holder == known)) {
+            let (few, many) = match known.len() < leading.digests.len() {
+                true => (known, &leading.digests),
+                false => (&leading.digests, known),
+            };
+            if few.iter().any(|digest| many.contains(digest)) {
                 return Ok(());
             }
             if !self.graph.is_root_synthesized {
                 return Err(name_given_twice(self.graph, tag));
             }
         }
-        if let Some(entry) = self.entry_of(images) {
-            self.entries[entry].names.push(name.clone());
-            self.by_name.entry(name).or_default().push(entry);
+        if let Some(number) = leading.next(&self.entries) {
+            let entry = &mut self.entries[number];
+            entry.names.push(name.clone());
+            self.by_name.entry(name).or_default().insert(entry.digest);
         }
         Ok(())
     }
 
-    /// The digests that entries point at and that lead to one of these images.
-    fn holders_of<'s>(
-        &'s self,
-        images: &'s [&'s Digest],
-    ) -> impl Iterator<Item = &'a Digest> + use<'s, 'a> {
+    /// The entries that lead to one of these images of an item.
+    fn leading_to(&mut self, images: &[&Digest], position: usize) -> Result<Leading<'a>> {
         let holders = images.iter().filter_map(|image| self.holders.get(image));
-        holders.flatten().copied()
+        let digests: BTreeSet<&Digest> = holders.flatten().copied().collect();
+        let entries = digests
+            .iter()
+            .filter_map(|digest| self.by_digest.get(digest));
+        let mut entries: Vec<usize> = entries.flatten().copied().collect();
+        entries.sort_unstable();
+        self.take_steps(entries.len(), position)?;
+        Ok(Leading {
+            digests,
+            entries,
+            named: 0,
+        })
     }
+}
 
-    /// The entry that a further name of these images goes to: one without a name takes the first;
-    /// the others become entries of their own.
-    fn entry_of(&self, images: &[&Digest]) -> Option<usize> {
-        let entries = self
-            .holders_of(images)
-            .filter_map(|digest| self.by_digest.get(digest))
-            .flatten();
-        entries
-            .copied()
-            .min_by_key(|entry| (!self.entries[*entry].names.is_empty(), *entry))
+fn item_location(position: usize, property: &'static str) -> Location {
+    Location::Item {
+        position,
+        property,
+        index: None,
+        entry: None,
     }
+}
+
+/// The error for entries and items that lead to the same images in too many ways.
+fn too_many_ways(location: Location) -> Error {
+    let message =
+        format!("{location} and what precedes it lead to images in more than {MAX_STEPS} ways");
+    Error::new(Code::DocumentTooLarge, message)
+        .with_location(location)
+        .with_expected(MAX_STEPS)
+        .with_hint(Hint::SaveFewer)
 }
 
 /// The error for a name that readers give to different images.
@@ -287,17 +351,11 @@ fn no_such_config(graph: &Graph, position: usize, item: &DockerArchiveItem) -> E
     } else {
         show_list(&configs)
     };
-    let location = Location::Item {
-        position,
-        property: "Config",
-        index: None,
-        entry: None,
-    };
     disagreement(format!(
         "manifest.json[{position}] has the config {}, but the images of index.json have {known}",
         escape(&item.config)
     ))
-    .with_location(location)
+    .with_location(item_location(position, "Config"))
     .with_expected(known)
     .with_found(&item.config)
 }

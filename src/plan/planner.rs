@@ -120,6 +120,7 @@ impl<'a> Planner<'a> {
         self.refuse_faults()?;
         self.separate_names()?;
         self.rename()?;
+        self.check_names()?;
         self.decide()?;
         self.refuse_faults()?;
         self.rewrite_documents()?;

@@ -163,6 +163,19 @@ pub(crate) fn check_len(document: &DocumentPath, text: &str) -> Result<()> {
     .with_hint(Hint::KeepDigests))
 }
 
+/// The same, of a document that is not written yet and would have at least `len` bytes.
+pub(crate) fn check_grown(document: &DocumentPath, len: usize) -> Result<()> {
+    if len as u64 <= MAX_DOCUMENT_LEN {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::DocumentTooLarge,
+        format!("{document} would grow to more than {MAX_DOCUMENT_LEN} bytes, which readers do not accept"),
+    )
+    .with_location(document)
+    .with_expected(MAX_DOCUMENT_LEN))
+}
+
 /// What is rewritten so far, which later documents follow.
 struct Output<'a, 'c> {
     documents: BTreeMap<&'a Digest, NewDocument>,

@@ -44,6 +44,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         let described = self.last_items();
+        let tagged = self.tagged_evidence();
         // What each entry loses: names, or what is not one.
         let mut lost: BTreeMap<usize, BTreeSet<Reference>> = BTreeMap::new();
         for shared in all {
@@ -69,7 +70,9 @@ impl<'a> Planner<'a> {
             for holder in others {
                 match holder.entry {
                     Some(number) => lost.entry(number).or_default().extend(shared.name.clone()),
-                    None if holder.digest == keeper.digest || self.has_other_tag(holder) => {
+                    None if holder.digest == keeper.digest
+                        || self.has_other_tag(holder, &tagged) =>
+                    {
                         let change = self.leave_out(holder.position, shared.name.as_ref());
                         self.changes.extend(change);
                     }
@@ -151,16 +154,24 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether another tag says what this evidence is about, so that an entry without a tag says nothing more.
-    fn has_other_tag(&self, holder: Holder<'a>) -> bool {
-        let mut pointers = self.graph.root.pointers.iter().enumerate();
+    fn has_other_tag(&self, holder: Holder<'a>, tagged: &BTreeMap<&Digest, Vec<usize>>) -> bool {
+        let mut positions = tagged.get(holder.digest).into_iter().flatten();
         holder.is_tagged_evidence
-            && pointers.any(|(position, pointer)| {
-                position != holder.position
-                    && pointer.digest == *holder.digest
-                    && pointer.is_tagged_evidence()
-                    && !self.selection.root.contains(&position)
-                    && !self.nameless.contains(&position)
+            && positions.any(|position| {
+                *position != holder.position
+                    && !self.selection.root.contains(position)
+                    && !self.nameless.contains(position)
             })
+    }
+
+    /// The positions in the root's pointers of evidence under a tag made of a digest, by its own digest.
+    fn tagged_evidence(&self) -> BTreeMap<&'a Digest, Vec<usize>> {
+        let mut tagged: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
+        let pointers = self.graph.root.pointers.iter().enumerate();
+        for (position, pointer) in pointers.filter(|(_, pointer)| pointer.is_tagged_evidence()) {
+            tagged.entry(&pointer.digest).or_default().push(position);
+        }
+        tagged
     }
 
     /// Refuses a name that readers of `manifest.json` would give to another image.

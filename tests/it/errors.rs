@@ -283,7 +283,7 @@ fn leave_journal(sandbox: &Sandbox) {
 
 /// All other errors.
 #[rustfmt::skip]
-const RUNS: [(&str, Run, Code, &str); 24] = [
+const RUNS: [(&str, Run, Code, &str); 25] = [
     ("too large", |s| { s.put("in.tar", gzip(&two())); with(s, Fix::new().limits(Limits::default().with_max_size(1000))) }, Code::SizeLimit, "path in.tar expected 1000"),
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
     ("no docker type", |s| with(s, Fix::new().media_types(MediaTypes::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),

@@ -6,7 +6,7 @@ use std::process;
 
 use ocify::{
     Code, Error, Input, MergedInput, Output, Report, Result, command::json, command::merge,
-    command::text,
+    command::path_text, command::text,
 };
 
 use crate::args::{Format, Merge, is_standard};
@@ -31,14 +31,14 @@ pub(crate) fn merge(args: &Merge, destination: Option<&Destination>) -> u8 {
     let result = work(args, destination, &interrupt);
     let output = match (args.fix.dry_run, destination) {
         (true, _) => None,
-        (false, Some(destination)) => Some(destination.path().to_string_lossy().into_owned()),
+        (false, Some(destination)) => Some(path_text(destination.path()).into_owned()),
         (false, None) => Some(standard::OUTPUT.to_owned()),
     };
     let inputs: Vec<_> = args
         .fix
         .inputs
         .iter()
-        .map(|input| input.to_string_lossy())
+        .map(|input| path_text(input))
         .collect();
     let input = inputs.join(", ");
     let (inputs, report) = match &result {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Hint, Lenient, Result};
+use crate::graph::budget::Budget;
 use crate::graph::docker_archive::{DockerArchiveItem, ItemFaults};
 use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN};
 use crate::graph::fault::is_of_one_document;
@@ -46,10 +47,13 @@ pub(crate) fn rename_to_digests(
         files: BTreeMap::new(),
         digests: BTreeMap::new(),
         own: BTreeSet::new(),
+        budget: Budget::default(),
     };
     for (position, item) in items.iter_mut().enumerate() {
         match renamer.item(item, position) {
-            Err(error) if is_of_one_document(&error) => drop(faults.insert(position, error)),
+            Err(error) if is_of_one_document(&error) && !renamer.budget.is_spent() => {
+                faults.insert(position, error);
+            }
             result => result?,
         }
     }
@@ -66,6 +70,7 @@ struct Renamer<'a> {
     digests: BTreeMap<String, (Digest, bool)>,
     /// The digests of which the inventory had no blob.
     own: BTreeSet<Digest>,
+    budget: Budget,
 }
 
 /// Where an entry's name leads.
@@ -82,7 +87,7 @@ enum Found {
 impl Renamer<'_> {
     fn item(&mut self, item: &mut DockerArchiveItem, position: usize) -> Result<()> {
         let mut diff_ids = Vec::new();
-        if let Some((digest, found)) = self.config(&item.config, position)? {
+        if let Some((digest, found)) = self.config(&item.config, item.layers.len(), position)? {
             item.config_digest = Some(digest);
             diff_ids = found;
         }
@@ -105,6 +110,7 @@ impl Renamer<'_> {
     fn config(
         &mut self,
         entry: &str,
+        layers: usize,
         position: usize,
     ) -> Result<Option<(Digest, Vec<StatedDiffId>)>> {
         let location = Location::Item {
@@ -116,11 +122,14 @@ impl Renamer<'_> {
         let (blob, names) = match self.find(entry) {
             Found::Nothing => return Ok(None),
             Found::Blob(digest) => {
-                let diff_ids = self.blob_diff_ids(&digest, &location);
+                let len = self.inventory.blobs.get(&digest).map_or(0, |blob| blob.len);
+                self.budget.read(len, || location.clone())?;
+                let diff_ids = self.blob_diff_ids(&digest, layers, &location);
                 return Ok(Some((digest, diff_ids)));
             }
             Found::File { names, data, len } => (self.blobs.identify(&data, len)?, names),
         };
+        self.budget.read(blob.len, || location.clone())?;
         let bytes = self.document(&blob, &location)?;
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         let claimed = claimed_digest(entry);
@@ -138,21 +147,26 @@ impl Renamer<'_> {
             .with_found(digest)
             .with_hint(Hint::UseLenient(Lenient::Config)));
         }
-        let config = image::config(bytes, &location, self.reader)?;
+        let config = image::config(bytes, &location, layers, self.reader)?;
         self.take(names, &digest, is_stated, blob);
         Ok(Some((digest, config.diff_ids)))
     }
 
     /// The diff IDs that a config states; none if it cannot be read, because then the walk that follows
     /// says so.
-    fn blob_diff_ids(&self, digest: &Digest, location: &Location) -> Vec<StatedDiffId> {
+    fn blob_diff_ids(
+        &self,
+        digest: &Digest,
+        layers: usize,
+        location: &Location,
+    ) -> Vec<StatedDiffId> {
         let blob = self.inventory.blobs.get(digest);
         let bytes = blob.and_then(|blob| self.blobs.read_blob(blob, MAX_DOCUMENT_LEN).ok());
         let whole = bytes.filter(|bytes| digest.recompute(bytes).as_ref() == Some(digest));
         whole
             .and_then(|bytes| {
                 let mut reader = DocumentReader::new(Strictness::Lenient);
-                image::config(bytes, location, &mut reader).ok()
+                image::config(bytes, location, layers, &mut reader).ok()
             })
             .map_or_else(Vec::new, |config| config.diff_ids)
     }

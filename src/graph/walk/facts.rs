@@ -57,7 +57,7 @@ impl Walk<'_> {
         let is_unknown = |platform: Option<&Platform>| platform.is_some_and(image::is_unknown);
         let is_evidence = is_unknown(parent.platform.as_deref());
         let location = document.location_of(&config);
-        match self.image_config(&config.digest, blob, location, ahead) {
+        match self.image_config(&config.digest, blob, location, layers.len(), ahead) {
             // A config that states a platform is an image's, whatever the index says.
             Ok(config) if is_evidence && config.platform.as_ref().is_none_or(image::is_unknown) => {
                 facts.role = Role::Artifact;
@@ -67,11 +67,12 @@ impl Walk<'_> {
             }
             Err(error) => self.note(Some(&document.digest), error)?,
             Ok(config) => {
+                let checked = layers::check(document, &layers, &config);
                 facts.platform = config.platform;
                 facts.respelled = config.respelled;
                 facts.undecodable = config.undecodable;
                 facts.needs_os_features = config.needs_os_features;
-                match layers::check(document, &layers, &config.diff_ids) {
+                match checked {
                     Ok(true) => facts.diff_ids = config.diff_ids,
                     Ok(false) => {}
                     Err(error) => {
@@ -89,15 +90,15 @@ impl Walk<'_> {
         digest: &Digest,
         blob: &BlobEntry,
         location: Location,
+        layers: usize,
         ahead: Option<Parsed<Config>>,
     ) -> Result<Config> {
         self.count_document(blob, &location)?;
-        self.documents_len -= blob.len;
         match ahead {
             Some(config) => config.take(self.reader),
             None => {
                 let bytes = read_verified(self.blobs, digest, blob, &location)?;
-                image::config(bytes, &location, self.reader)
+                image::config(bytes, &location, layers, self.reader)
             }
         }
     }

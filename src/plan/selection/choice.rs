@@ -1,6 +1,6 @@
 //! The images that were requested, and what goes because it belongs to others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::DroppedPointer;
 use super::closure::{Item, kept_with};
@@ -46,8 +46,9 @@ pub(super) fn other_images<'a>(
         return Ok(Others::default());
     }
     let mut numbered: Vec<&Digest> = Vec::new();
+    let mut seen: BTreeSet<&Digest> = BTreeSet::new();
     for entry in entries {
-        if !numbered.contains(&entry.digest) {
+        if seen.insert(entry.digest) {
             numbered.push(entry.digest);
         }
     }
@@ -175,16 +176,20 @@ fn other_platforms(
     let mut seen: BTreeSet<&Digest> = BTreeSet::new();
     let mut open: Vec<&Digest> = parts.to_vec();
     let mut others = Vec::new();
+    if parts.is_empty() {
+        return others;
+    }
+    let leading = graph.leading_to_images();
+    let leading_to_kept = graph.leading_to(|image| images.contains(image));
     while let Some(index) = open.pop() {
         if !seen.insert(index) {
             continue;
         }
         for number in referrers.within.get(index).into_iter().flatten() {
             let listed = &referrers.listings[*number].pointer.digest;
-            let below = graph.images_below(listed);
-            if below.iter().any(|image| images.contains(image)) {
+            if leading_to_kept.contains(listed) {
                 open.push(listed);
-            } else if !below.is_empty() {
+            } else if leading.contains(listed) {
                 others.push(*number);
             }
         }
@@ -197,20 +202,17 @@ fn image_not_found(
     entries: &[NamedEntry<'_>],
     numbered: &[&Digest],
 ) -> Error {
+    let mut names_of: BTreeMap<&Digest, Vec<String>> = BTreeMap::new();
+    for entry in entries {
+        let names = entry.names.iter().map(|name| name.familiar());
+        names_of.entry(entry.digest).or_default().extend(names);
+    }
     let list: Vec<String> = numbered
         .iter()
         .enumerate()
         .map(|(place, digest)| {
-            let names: Vec<String> = entries
-                .iter()
-                .filter(|entry| entry.digest == *digest)
-                .flat_map(|entry| entry.names.iter().map(|name| name.familiar()))
-                .collect();
-            let name = if names.is_empty() {
-                digest.to_string()
-            } else {
-                names.join(" = ")
-            };
+            let names = names_of.get(digest).filter(|names| !names.is_empty());
+            let name = names.map_or_else(|| digest.to_string(), |names| names.join(" = "));
             format!("{}: {name}", place + 1)
         })
         .collect();

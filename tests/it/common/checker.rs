@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::contents::Contents;
-use super::shared::checker::{check_form, judge_types};
+use super::shared::checker::judge_types;
 
 pub(crate) use super::shared::checker::{
-    Facts, check_output, familiar, judge, judge_contents, repeated_names,
+    Facts, check_form, check_output, familiar, judge, judge_contents, repeated_names,
 };
 
 /// Checks the output of a stream. Panics with all faults.

@@ -311,7 +311,10 @@ fn unescaped(text: &str) -> Vec<u8> {
             b'r' => b'\r',
             b'0'..=b'7' => {
                 let mut value = u32::from(next - b'0');
-                while let Some(digit @ b'0'..=b'7') = bytes.peek().copied() {
+                for _ in 0..2 {
+                    let Some(digit @ b'0'..=b'7') = bytes.peek().copied() else {
+                        break;
+                    };
                     value = value * 8 + u32::from(digit - b'0');
                     bytes.next();
                 }

@@ -87,7 +87,6 @@ impl Planner<'_> {
 
     fn unnamed(&self, findings: &mut Vec<Finding>) {
         let root = &self.graph.root;
-        let is_single = self.has_single_image();
         let is_unnamed = |entry: &&NamedEntry<'_>| entry.names.is_empty() && !entry.has_false_name;
         let is_single = self.has_single_image();
         for entry in self.entries.iter().filter(is_unnamed) {

@@ -113,9 +113,7 @@ fn a_layer_without_any_proof_does_not_count_as_verified() {
     let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
     let mut of_sha512 = Layer::gzip(OCI_GZIP, "a");
     of_sha512.diff_id = format!("sha512:{}", "0".repeat(128));
-    let mut invalid = Layer::gzip(OCI_GZIP, "a");
-    invalid.diff_id = "none".to_owned();
-    for layer in [Layer::gzip(foreign, "a"), of_sha512, invalid] {
+    for layer in [Layer::gzip(foreign, "a"), of_sha512.clone()] {
         let bytes = with_other_digest(&[layer.clone()], "blake3").tar();
         for level in ["digests", "full"] {
             let report = written(&bytes, &["--verify", level]).report;
@@ -128,8 +126,7 @@ fn a_layer_without_any_proof_does_not_count_as_verified() {
     }
     // One image may prove what another does not.
     let layer = Layer::gzip(OCI_GZIP, "a");
-    let mut other = layer.clone();
-    other.diff_id = "none".to_owned();
+    let other = of_sha512;
     let digest = format!("blake3:{}", "ab".repeat(32));
     for images in [[layer.clone(), other.clone()], [other, layer]] {
         let mut layout = Layout::new();

@@ -51,8 +51,7 @@ pub(super) fn settle(
             holders.entry(name).or_default().push((number, digest));
         }
     }
-    let mut taken: BTreeSet<Reference> =
-        holders.keys().map(|name| Reference::clone(name)).collect();
+    let mut taken: BTreeSet<Reference> = holders.keys().copied().cloned().collect();
     for (name, holders) in &holders {
         let keeper = match choice {
             Some(OnConflict::Last) => holders.last(),

@@ -111,15 +111,15 @@ mod tests {
             ("text after the terminator", b"644\0junk\0\0\0\0", Ok(0o644)),
             ("empty", b"\0\0\0\0\0\0\0\0\0\0\0\0", Ok(0)),
             ("spaces", b"            ", Ok(0)),
-            ("zero after a NUL", b"\00000000000\0", Ok(0)),
+            ("zero after a NUL", b"\x000000000000\0", Ok(0)),
             (
                 "digits after a NUL",
-                b"\00000000644\0",
+                b"\x000000000644\0",
                 Err("the size begins with a NUL byte, which some readers take for its end"),
             ),
             (
                 "digits after a space and a NUL",
-                b" \0000000644\0",
+                b" \x00000000644\0",
                 Err("the size begins with a NUL byte, which some readers take for its end"),
             ),
             (
@@ -157,8 +157,8 @@ mod tests {
             (b"012345 \0", Some(0o12345)),
             (b"  12345\0", Some(0o12345)),
             (b"00012345", Some(0o12345)),
-            (b"\0012345\0", None),
-            (b" \012345\0", None),
+            (b"\x00012345\0", None),
+            (b" \x0012345\0", None),
             (b"012345\0x", None),
             (b"01234x\0 ", None),
             (b"\0\0\0\0\0\0\0\0", None),
@@ -172,7 +172,7 @@ mod tests {
     fn other_numbers_may_be_negative() {
         let cases: [(&[u8], bool); 11] = [
             (b"0000644\0", true),
-            (b"\00000644", true),
+            (b"\x000000644", true),
             (b"       \0", true),
             (b"00x0644\0", false),
             (b"0000648\0", false),

@@ -6,6 +6,7 @@
 //! ```sh
 //! OCIFY_BIT_FLIPS=full cargo test --release --locked --test it -- bit_flips --nocapture
 //! ```
+#![expect(clippy::print_stdout, reason = "figures are part of the result")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

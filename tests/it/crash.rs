@@ -3,6 +3,7 @@
 //! The loss of unsynced writes is tested at the level of system calls, in `src/journal/steps/tests.rs`.
 //!
 //! `OCIFY_KILLS=COUNT` kills more runs.
+#![expect(clippy::print_stdout, reason = "figures are part of the result")]
 
 use std::env;
 use std::fs;

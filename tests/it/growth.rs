@@ -9,6 +9,7 @@
 //!
 //! `OCIFY_GROWTH_ONLY` is a part of the names of what to count. Times grow a little faster than instructions, because what does not fit
 //! into the processor's caches takes longer to reach.
+#![expect(clippy::print_stdout, reason = "figures are part of the result")]
 
 use std::process::{Command, Stdio};
 

@@ -4,6 +4,7 @@
 //! ```sh
 //! OCIFY_MEMORY=full cargo test --release --locked --test it -- memory --nocapture
 //! ```
+#![expect(clippy::print_stdout, reason = "figures are part of the result")]
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
 //! ocify and the readers that engines use find the same entries in an archive that ocify accepts. So do other readers, except for differences that
 //! `docs/tar-readers.md` lists.
+#![expect(clippy::print_stdout, reason = "figures are part of the result")]
 
 mod mutations;
 

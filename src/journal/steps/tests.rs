@@ -2,6 +2,10 @@
 //! was not synced.
 //!
 //! `OCIFY_CRASHES=COUNT` adds that many random rewrites, and `OCIFY_SEED=N` begins with that one.
+#![expect(
+    clippy::print_stdout,
+    reason = "the number of states is part of the result"
+)]
 
 use std::env;
 use std::io;

@@ -1,4 +1,8 @@
 //! Journals that are damaged, hostile, or of another version.
+#![expect(
+    clippy::print_stdout,
+    reason = "the number of states is part of the result"
+)]
 
 use super::*;
 use crate::error::{Code, Hint};

@@ -42,7 +42,7 @@ impl<'a> Planner<'a> {
                 }
             }
             if !is_wanted {
-                others.push(Item::Document(*image));
+                others.push(Item::Document(image));
             }
         }
         let absent = wanted.iter().zip(is_found).find(|(_, is_found)| !is_found);

@@ -335,8 +335,11 @@ pub(super) fn all() -> Vec<Mutation> {
     all
 }
 
+/// Bytes, each with where they go or what they are.
+type Edits<T> = Vec<(T, Vec<u8>)>;
+
 /// Dialects, with and without a prefix, star's trailer and its times.
-fn magics() -> Vec<(String, Vec<(usize, Vec<u8>)>)> {
+fn magics() -> Vec<(String, Edits<usize>)> {
     let mut all = Vec::new();
     let short = b"./".repeat(65);
     let prefixes: [(&str, Vec<u8>); 8] = [
@@ -383,7 +386,7 @@ fn magics() -> Vec<(String, Vec<(usize, Vec<u8>)>)> {
 }
 
 /// Headers before an entry.
-fn chains() -> Vec<(String, Vec<(u8, Vec<u8>)>)> {
+fn chains() -> Vec<(String, Edits<u8>)> {
     let long: [(&str, &[u8]); 7] = [
         ("same", b"NAME\0"),
         ("same without NUL", b"NAME"),

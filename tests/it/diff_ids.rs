@@ -114,7 +114,7 @@ fn a_layer_without_any_proof_does_not_count_as_verified() {
     let mut of_sha512 = Layer::gzip(OCI_GZIP, "a");
     of_sha512.diff_id = format!("sha512:{}", "0".repeat(128));
     for layer in [Layer::gzip(foreign, "a"), of_sha512.clone()] {
-        let bytes = with_other_digest(&[layer.clone()], "blake3").tar();
+        let bytes = with_other_digest(std::slice::from_ref(&layer), "blake3").tar();
         for level in ["digests", "full"] {
             let report = written(&bytes, &["--verify", level]).report;
             let expected = ([1, 1, 0, 0, 0], [0, 1, 0]);

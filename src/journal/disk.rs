@@ -17,7 +17,7 @@ use super::stamp::Stamp;
 use crate::beneath::HeldPath;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Algorithm, Digest};
-use crate::publish::{PublishOptions, Published, StagedFile, is_at, rename_new, sync_directory};
+use crate::publish::{PublishOptions, Published, StagedFile, rename_new, sync_directory};
 
 const SUFFIX: &str = ".ocify-journal";
 /// What follows the name of a journal that cannot be used and is kept.
@@ -230,7 +230,14 @@ impl Disk for Files<'_> {
     }
 
     fn is_named(&mut self) -> Result<bool> {
-        Ok(is_at(self.file, self.path))
+        // The user may have named a link to the file.
+        let found = match fs::metadata(self.path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::io("look up", self.path, error)),
+        };
+        let own = self.file.metadata().context("read", self.path)?;
+        Ok((found.dev(), found.ino()) == (own.dev(), own.ino()))
     }
 
     fn journal_len(&mut self) -> Result<Option<u64>> {

@@ -197,7 +197,7 @@ pub(super) fn hold(file: &File, path: &HeldPath) -> io::Result<()> {
     }
 }
 
-/// Whether an open file or directory is the one that a path leads to.
+/// Whether an open file or directory is the one at a path, which is not followed if it is a link.
 pub fn is_at(file: &File, path: &Path) -> bool {
     HeldPath::of(path).is_ok_and(|path| path.is(file))
 }

@@ -30,8 +30,8 @@ struct Range {
 }
 
 const SMALL: Range = Range {
-    from: 500,
-    to: 4_000,
+    from: 250,
+    to: 1_000,
     factor: 2,
     limit: 1.5,
     work: seconds,
@@ -46,7 +46,7 @@ const FULL: Range = Range {
 
 /// The processor time of a run in one thread. The least time counts: other programs only make it longer.
 fn seconds(sandbox: &Sandbox, line: &[&str]) -> f64 {
-    let times = (0..3).map(|_| {
+    let times = (0..2).map(|_| {
         let mut command = sandbox.command();
         let run = measured(command.args(line));
         assert!(matches!(run.code, 0 | 3), "{}", run.stderr);
@@ -99,8 +99,9 @@ fn exponents(countable: Countable, range: &Range) -> Vec<(&'static str, f64)> {
             ],
         ),
     ];
-    let to = range.to.min(countable.max);
-    let mut sizes = vec![range.from.min(to / range.factor / range.factor)];
+    let to = (range.to / countable.documents).min(countable.max);
+    let from = range.from / countable.documents;
+    let mut sizes = vec![from.min(to / range.factor / range.factor)];
     while sizes[sizes.len() - 1] * range.factor <= to {
         sizes.push(sizes[sizes.len() - 1] * range.factor);
     }
@@ -112,8 +113,8 @@ fn exponents(countable: Countable, range: &Range) -> Vec<(&'static str, f64)> {
         for size in &sizes {
             sandbox.put("in.tar", (countable.archive)(*size));
             let work = (range.work)(&sandbox, line) - start;
-            // Less than a program's start takes no part that grows.
-            if work > start / 10.0 {
+            // Less than the start of a program says nothing.
+            if work > start {
                 points.push((*size, work));
             }
         }

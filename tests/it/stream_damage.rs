@@ -166,7 +166,12 @@ fn claimed_sizes_do_not_allocate_memory() {
                     command.args(["fix", "-", "--format", "json"]),
                     &tar(&entries),
                 );
-                let codes = ["truncated-archive", "invalid-archive", "document-too-large"];
+                let codes = [
+                    "truncated-archive",
+                    "invalid-archive",
+                    "document-too-large",
+                    "size-limit",
+                ];
                 piped.fails(&format!("{what} in {name}"), &codes);
             }
         }

@@ -77,7 +77,19 @@ fn view(inventory: &Inventory, archive: &[u8]) -> View {
 /// Whether two views are the same, as far as both say.
 fn is_same(ocify: &View, other: &View) -> bool {
     let is_link = |kind: &str| matches!(kind, "symlink" | "hardlink");
-    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    // A name that is not UTF-8 text has this form in ocify.
+    let text = |name: &[u8]| -> String {
+        let parts = name.utf8_chunks().flat_map(|chunk| {
+            let is_text = chunk.valid().len() == name.len();
+            let valid = match is_text {
+                true => chunk.valid().to_owned(),
+                false => chunk.valid().replace('\\', "\\\\"),
+            };
+            let escaped = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+            std::iter::once(valid).chain(escaped)
+        });
+        parts.collect()
+    };
     let names = |view: &View| -> Vec<String> {
         let mut names: Vec<String> = view.keys().map(|name| text(name)).collect();
         names.sort();

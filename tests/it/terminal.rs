@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::common::archive::{Entry, tar};
 use crate::common::batch::{has_staging, put, put_all};
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::fixture;
@@ -101,7 +102,8 @@ fn a_finished_run_shows_its_lines_and_the_summary() {
 fn large() -> Vec<u8> {
     let mut random = Random(7);
     // Four bits of eight, so that there is something to find.
-    let plain: Vec<u8> = (0..64 << 20).map(|_| random.byte() & 0x55).collect();
+    let content: Vec<u8> = (0..64 << 20).map(|_| random.byte() & 0x55).collect();
+    let plain = tar(&[Entry::file("content", content)]);
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(&plain).unwrap();
     let layer = Layer::new(DOCKER_GZIP, encoder.finish().unwrap(), &plain);
@@ -147,8 +149,9 @@ fn an_interrupt_leaves_no_bars() {
     thread::sleep(Duration::from_millis(300));
     control.write_all(b"\x03").unwrap();
     seen.extend(read_all(control.into()));
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let code = child.wait().unwrap().code();
     let lines = screen(&seen, COLUMNS.into());
+    assert_eq!(code, Some(130), "{lines:#?}");
     assert_eq!(leftovers(&lines), [""; 0], "{lines:#?}");
     assert!(
         lines.iter().any(|line| line.contains("stopped after ")),

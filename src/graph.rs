@@ -188,7 +188,7 @@ impl Graph {
         self.leading_to(|_| true)
     }
 
-    /// The images of which this is true, and the indexes that lead to one of them.
+    /// The images for which this is true, and the indexes that lead to one of them.
     pub(crate) fn leading_to(&self, is_wanted: impl Fn(&Digest) -> bool) -> BTreeSet<&Digest> {
         let is_image = |facts: &ManifestFacts| facts.role == ManifestRole::Image;
         let mut leading = BTreeSet::new();

@@ -46,7 +46,7 @@ impl HeldPath {
         })
     }
 
-    /// A path below a directory, of which no part may be a link. The directory that the path ends in is held.
+    /// A path below a directory. None of its parts may be a link, and the directory that contains its last part is held open.
     ///
     /// # Errors
     /// The path leads out of the directory, does not end in a name, or its directory cannot be opened.

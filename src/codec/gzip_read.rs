@@ -67,7 +67,7 @@ impl<R: BufRead> Read for GzipReader<R> {
 
 const TRAILING: &str = "trailing data after the last gzip member";
 
-/// Whether an error of decompression says that all gzip data was intact, and that something else follows.
+/// Whether an error of decompression says that all gzip data was intact, and that something else follows it.
 pub(crate) fn is_trailing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
         && error

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::text::shell_word;
 
-/// Commands for a shell, of which the first reads an archive and the last writes one that ocify can read.
+/// Commands for a shell. The first reads an archive, and the last writes one that ocify can read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pipeline {
     path: PathBuf,

@@ -393,6 +393,27 @@ fn refused(fault: Fault, location: &Location) -> Error {
     }
 }
 
+/// Refuses a document that is longer than what readers accept, before it is read.
+///
+/// # Errors
+/// It is.
+pub(crate) fn refuse_large(blob: &BlobEntry, location: &Location) -> Result<()> {
+    if blob.len <= MAX_DOCUMENT_LEN {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::DocumentTooLarge,
+        format!(
+            "{location} is a document of {} bytes, expected at most {MAX_DOCUMENT_LEN}",
+            blob.len
+        ),
+    )
+    .with_location(location)
+    .with_expected(MAX_DOCUMENT_LEN)
+    .with_found(blob.len)
+    .with_hint(Hint::ShrinkDocument))
+}
+
 /// The bytes of a document, whose digest is verified.
 ///
 /// # Errors

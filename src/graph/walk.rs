@@ -11,7 +11,7 @@ use crate::graph::budget::Budget;
 use crate::graph::descriptor::{actual_size, data_len};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::{
-    Document, DocumentReader, MAX_DOCUMENT_LEN, Shape, read_verified, schema1,
+    Document, DocumentReader, Shape, read_verified, refuse_large, schema1,
 };
 use crate::graph::fault::{Faults, is_of_one_document};
 use crate::graph::image::ManifestFacts;
@@ -315,19 +315,7 @@ impl<'a> Walk<'a> {
 
     /// Counts a document before it is read.
     fn count_document(&mut self, blob: &BlobEntry, location: &Location) -> Result<()> {
-        if blob.len > MAX_DOCUMENT_LEN {
-            return Err(Error::new(
-                Code::DocumentTooLarge,
-                format!(
-                    "{location} is a document of {} bytes, expected at most {MAX_DOCUMENT_LEN}",
-                    blob.len
-                ),
-            )
-            .with_location(location)
-            .with_expected(MAX_DOCUMENT_LEN)
-            .with_found(blob.len)
-            .with_hint(Hint::ShrinkDocument));
-        }
+        refuse_large(blob, location)?;
         self.budget.read(blob.len, || location.clone())
     }
 }

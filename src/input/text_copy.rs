@@ -95,7 +95,7 @@ impl LineEnds {
     }
 }
 
-/// How a program converted bytes that are no text to UTF-8.
+/// How a program converted bytes that are not text to UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Conversion {
     /// It wrote U+FFFD in place of bytes that are not UTF-8.

@@ -90,7 +90,7 @@ pub(super) fn copied(path: &Path, journal: &Path) -> Error {
         Code::ForeignJournal,
         path,
         format!(
-            "the journal {journal} is of an in-place fix of another file, of which {shown} may be a copy"
+            "the journal {journal} is of an in-place fix of another file; {shown} may be a copy of it"
         ),
         Hint::RecoverOriginal,
     )

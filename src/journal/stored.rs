@@ -52,7 +52,7 @@ pub(super) struct Header {
     pub(super) new_len: u64,
 }
 
-/// The parts of a file by which it is recognized.
+/// The parts of a file that identify it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Witnesses {
     /// Offset and length of each, which end within the file.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::format::Journal;
-use super::steps::tests::{Case, FailingDisk, cases};
+use super::steps::tests::{Case, FailingDisk, cases, forward_reads};
 use super::*;
 
 /// Replaces a file with another. The second argument is the file's old contents.
@@ -298,27 +298,8 @@ impl<D> Interfering<'_, D> {
 }
 
 impl<D: Disk> Disk for Interfering<'_, D> {
-    fn inode(&mut self) -> Result<u64> {
-        self.disk.inode()
-    }
-    fn len(&mut self) -> Result<u64> {
-        self.disk.len()
-    }
-    fn read_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()> {
-        self.disk.read_at(buffer, at)
-    }
-    fn stamp(&mut self) -> Result<Stamp> {
-        self.disk.stamp()
-    }
-    fn is_named(&mut self) -> Result<bool> {
-        self.disk.is_named()
-    }
-    fn journal_len(&mut self) -> Result<Option<u64>> {
-        self.disk.journal_len()
-    }
-    fn read_journal_at(&mut self, buffer: &mut [u8], at: u64) -> Result<()> {
-        self.disk.read_journal_at(buffer, at)
-    }
+    forward_reads!();
+
     fn create_journal(&mut self) -> Result<()> {
         self.step().create_journal()
     }
@@ -348,12 +329,6 @@ impl<D: Disk> Disk for Interfering<'_, D> {
     }
     fn sync(&mut self) -> Result<()> {
         self.step().sync()
-    }
-    fn path(&self) -> &Path {
-        self.disk.path()
-    }
-    fn journal_path(&self) -> &Path {
-        self.disk.journal_path()
     }
 }
 

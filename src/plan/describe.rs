@@ -35,8 +35,8 @@ struct Choice<'a> {
 impl<'a> Planner<'a> {
     /// Chooses the image of each entry that `manifest.json` describes: the requested platform,
     /// else what `manifest.json` described before, else this machine's platform, else the first image.
-    /// An image that Docker cannot run is described only if there is no other, and one with layers that have no
-    /// diff IDs never.
+    /// An image that Docker cannot run is described only if all of them are like that, and one with layers that
+    /// lack a diff ID never.
     ///
     /// # Errors
     /// Images have several platforms, and none of them the requested one.

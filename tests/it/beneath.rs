@@ -20,6 +20,10 @@ use crate::common::placed::docker_layout;
 use crate::common::runner::{Sandbox, run, wait_for};
 use crate::common::{skipped, tree};
 
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).unwrap().next().is_none()
+}
+
 /// Every level of a layout: its directories, a blob of each kind and the files at the root.
 fn levels(layout: &Layout) -> Vec<String> {
     let mut levels: Vec<String> = layout.blobs.keys().cloned().collect();
@@ -345,12 +349,7 @@ fn links_below_the_output_directory_are_not_written_through() {
             let expected = format!("outputs go into the directory out/sub, which is {what}");
             assert_eq!(error, expected.as_str());
             assert_eq!(tree(&sandbox.path("victim")).len(), 1, "{what} {options:?}");
-            assert!(
-                fs::read_dir(sandbox.path("victim/deep"))
-                    .unwrap()
-                    .next()
-                    .is_none()
-            );
+            assert!(is_empty(&sandbox.path("victim/deep")));
         }
     }
 }
@@ -368,12 +367,7 @@ fn a_copied_link_is_not_written_through() {
     let found = batch(&sandbox, &["in", "-o", "out", "--copy-others"]);
     assert_eq!(found.ends()["in/sub/evil.tar"], "output-exists");
     found.exits(1);
-    assert!(
-        fs::read_dir(sandbox.path("victim"))
-            .unwrap()
-            .next()
-            .is_none()
-    );
+    assert!(is_empty(&sandbox.path("victim")));
 }
 
 #[test]
@@ -444,12 +438,7 @@ fn an_output_directory_that_is_exchanged_for_a_link_receives_everything() {
     fs::rename(sandbox.path("out"), sandbox.path("moved")).unwrap();
     symlink(sandbox.path("victim"), sandbox.path("out")).unwrap();
     assert_eq!(wait_for(&mut child, &command), Some(0));
-    assert!(
-        fs::read_dir(sandbox.path("victim"))
-            .unwrap()
-            .next()
-            .is_none()
-    );
+    assert!(is_empty(&sandbox.path("victim")));
     assert_eq!(
         fs::read_dir(sandbox.path("moved/sub")).unwrap().count(),
         300
@@ -470,12 +459,7 @@ fn a_directory_of_outputs_that_becomes_a_link_during_the_run_leads_nowhere() {
             run(sandbox.command().args(line));
         }
     });
-    assert!(
-        fs::read_dir(sandbox.path("victim"))
-            .unwrap()
-            .next()
-            .is_none()
-    );
+    assert!(is_empty(&sandbox.path("victim")));
 }
 
 #[test]

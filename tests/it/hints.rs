@@ -1,7 +1,6 @@
 //! Hints lead to commands that work: each is run as it is written.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::symlink;
 
 use serde_json::json;
@@ -9,7 +8,8 @@ use serde_json::json;
 use crate::common::advice::{are_installed, command_after, hint, shell, stream_hint, writes};
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
-    DOCKER_GZIP, Image, Layer, Layout, OCI_INDEX, gzip, right_layout, with_manifest, zstd,
+    DOCKER_GZIP, Image, Layer, Layout, OCI_INDEX, bzip2, gzip, right_layout, with_manifest, xz,
+    zstd,
 };
 use crate::common::checker::check_output;
 use crate::common::judged::fixed;
@@ -21,18 +21,6 @@ const FORMS: [(&str, Compress); 4] = [("gzip", gzip), ("zstd", zstd), ("bzip2", 
 
 fn unchanged(bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()
-}
-
-fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// An archive that needs fixes.

@@ -1,14 +1,14 @@
 //! Compressed layers that do not contain a tar: they are reported, and repaired if the diff ID proves what they
 //! should contain.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use serde_json::Value;
 
 use crate::common::archive::{Entry, tar};
 use crate::common::batch::{batch, put};
 use crate::common::builder::{
-    Image, Layer, Layout, OCI_GZIP, OCI_TAR, OCI_ZSTD, gzip, layer_tar, zstd,
+    Image, Layer, Layout, OCI_GZIP, OCI_TAR, OCI_ZSTD, gzip, layer_tar, xz, zstd,
 };
 use crate::common::checker::check_output;
 use crate::common::contents::{Contents, blob_name};
@@ -19,12 +19,6 @@ use crate::common::saved::Saved;
 use crate::common::sha256;
 
 const NAME: &str = "docker.io/library/app:v1";
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 fn with(layer: Layer) -> Vec<u8> {
     let mut layout = Layout::of(

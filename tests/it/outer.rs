@@ -1,12 +1,11 @@
 //! Compressed archives as inputs and outputs.
 
 use std::fs;
-use std::io::Write;
 
 use serde_json::json;
 
 use crate::common::builder::{
-    DOCKER_GZIP, Image, Layer, Layout, gzip, layer_tar, right_layout, zstd,
+    DOCKER_GZIP, Image, Layer, Layout, bzip2, gzip, layer_tar, right_layout, xz, zstd,
 };
 use crate::common::checker::check_output;
 use crate::common::failure::fails;
@@ -22,18 +21,6 @@ fn sample() -> Vec<u8> {
         Layer::zstd(DOCKER_GZIP, "b"),
     ]);
     Layout::of(&app, "docker.io/library/app:v1").tar()
-}
-
-fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 const SKIPPABLE: &[u8] = b"\x53\x2a\x4d\x18\x05\0\0\0hello";

@@ -9,7 +9,8 @@ mod values;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 
 pub(crate) use batch::{Many, Pattern};
@@ -32,19 +33,51 @@ pub(crate) struct Cli {
 }
 
 /// The subcommands.
-#[derive(Debug, Subcommand)]
+#[derive(Debug)]
 pub(crate) enum Command {
-    /// Rewrite an archive so that every engine can load it
-    #[command(after_help = FIX_EXAMPLES)]
     Fix(Fix),
-    /// Join archives and image layouts into one
-    #[command(after_help = merge::EXAMPLES)]
     Merge(Merge),
 }
 
-/// The command line as it is parsed and documented.
-pub(crate) fn command() -> clap::Command {
-    Cli::command().mut_subcommand("merge", merge::without_others)
+const FIX: &str = "fix";
+const FIX_ABOUT: &str = "Rewrite an archive so that every engine can load it";
+const MERGE: &str = "merge";
+
+/// The options of a subcommand are defined only when it is called, because that takes a noticeable part of a short run.
+impl Subcommand for Command {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        let fix = clap::Command::new(FIX).about(FIX_ABOUT).defer(|command| {
+            let command = Fix::augment_args(command).about(FIX_ABOUT).long_about(None);
+            command.after_help(FIX_EXAMPLES)
+        });
+        let merge = clap::Command::new(MERGE)
+            .about(merge::ABOUT)
+            .defer(merge::defined);
+        command.subcommand(fix).subcommand(merge)
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        matches!(name, FIX | MERGE)
+    }
+}
+
+impl FromArgMatches for Command {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand() {
+            Some((FIX, matches)) => Fix::from_arg_matches(matches).map(Command::Fix),
+            Some((MERGE, matches)) => Merge::from_arg_matches(matches).map(Command::Merge),
+            _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// Standard input or output.
@@ -480,6 +513,7 @@ impl Fix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
     use clap::error::ErrorKind;
 
     fn fix(args: &[&str]) -> Result<Fix, clap::Error> {

@@ -26,7 +26,7 @@ impl Records {
     /// Opens the report, which grows during the run. The map is written at its end.
     ///
     /// # Errors
-    /// The report cannot be opened, or there is no directory for temporary files.
+    /// The report cannot be opened, or a temporary file for the map cannot be created.
     pub(crate) fn open(args: &Fix, shard: Option<Shard>, interrupt: &Interrupt) -> Result<Self> {
         let report = match &args.many.report {
             None => None,

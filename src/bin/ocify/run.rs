@@ -5,11 +5,11 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::FromArgMatches;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
-use crate::args::{Cli, Command, Fix, Format, Merge, command, other_option};
+use crate::args::{Cli, Command, Fix, Format, Merge, other_option};
 use crate::batch::{self, Shard};
 use crate::destination::Destination;
 use crate::files::{Outputs, conflict};
@@ -42,7 +42,7 @@ fn code_of(line: Vec<OsString>) -> u8 {
         text.is_some_and(|text| escape(text) == text)
     };
     let is_plain = line.iter().all(is_plain);
-    let matches = command().try_get_matches_from(line);
+    let matches = Cli::command().try_get_matches_from(line);
     let of_merge = matches
         .as_ref()
         .ok()
@@ -88,7 +88,7 @@ fn print(error: &clap::Error, are_arguments_plain: bool) {
 
 /// The error, with the usage of the command that it is about.
 fn wrong_usage(name: &str, what: String) -> clap::Error {
-    let mut all = command();
+    let mut all = Cli::command();
     // Usages get the names of the commands around them here.
     all.build();
     let about = match all.find_subcommand_mut(name) {

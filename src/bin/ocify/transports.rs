@@ -121,7 +121,7 @@ fn is_name(image: &str) -> bool {
     image.contains([':', '/'])
 }
 
-/// Whether a text that is no path to a file may be the name of an image: it has a tag or a digest, or is a single word.
+/// Whether a text that is not the path of a file may be an image name: it has a tag or a digest, or is a single word.
 fn looks_like_image(text: &str) -> bool {
     let last = text.rsplit('/').next().unwrap_or_default();
     let is_word = !text.contains(['/', '.']);

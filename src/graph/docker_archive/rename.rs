@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Code, Error, Hint, Lenient, Result};
 use crate::graph::budget::Budget;
 use crate::graph::docker_archive::{DockerArchiveItem, ItemFaults};
-use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN};
+use crate::graph::document::{DocumentReader, MAX_DOCUMENT_LEN, refuse_large};
 use crate::graph::fault::is_of_one_document;
 use crate::graph::image;
 use crate::image::{Algorithm, Content, DiffId, Digest, StatedDiffId};
@@ -172,19 +172,7 @@ impl Renamer<'_> {
     }
 
     fn document(&self, blob: &BlobEntry, location: &Location) -> Result<Vec<u8>> {
-        if blob.len > MAX_DOCUMENT_LEN {
-            return Err(Error::new(
-                Code::DocumentTooLarge,
-                format!(
-                    "{location} is a document of {} bytes, expected at most {MAX_DOCUMENT_LEN}",
-                    blob.len
-                ),
-            )
-            .with_location(location)
-            .with_expected(MAX_DOCUMENT_LEN)
-            .with_found(blob.len)
-            .with_hint(Hint::ShrinkDocument));
-        }
+        refuse_large(blob, location)?;
         self.blobs.read_blob(blob, MAX_DOCUMENT_LEN)
     }
 

@@ -104,7 +104,7 @@ impl Planner<'_> {
         ));
     }
 
-    /// Entries of which every image has layers that are not tars.
+    /// Entries whose images all have layers that are not tars.
     fn opaque(&self, findings: &mut Vec<Finding>) {
         let root = &self.graph.root;
         let has_opaque = |image: &&Digest| {

@@ -172,7 +172,7 @@ rules! {
     OpaqueLayers = {
         name: "opaque-layers",
         severity: Breaks,
-        what: "An image has layers that are not tars, such as EROFS or encrypted ones, and there is no variant of it with tars.",
+        what: "An image has layers that are not tars, such as EROFS or encrypted ones, and lacks a variant whose layers are tars.",
         why: "Docker with a graph driver and podman cannot unpack such layers, and containerd needs a plugin for them; manifest.json omits an image with layers that have no diff IDs",
         whose: "nobody's: newer engines unpack such layers",
         threads: [],

@@ -7,7 +7,9 @@ use super::values::image_name;
 use super::{Fix, is_standard};
 use crate::destination::is_directory;
 
-pub(super) const EXAMPLES: &str = "\
+pub(super) const ABOUT: &str = "Join archives and image layouts into one";
+
+const EXAMPLES: &str = "\
 Examples:
   ocify merge a.tar b.tar -o all.tar               all images of both archives
   ocify merge bundle/*.tar -o bundle.tar.zst       an air-gap bundle, each shared layer once
@@ -108,8 +110,10 @@ impl Merge {
     }
 }
 
-/// The same command without the help for options that a merge does not have.
-pub(super) fn without_others(command: clap::Command) -> clap::Command {
+/// The command with its options and their help, without that for options that a merge does not have.
+pub(super) fn defined(command: clap::Command) -> clap::Command {
+    let command = Merge::augment_args(command).about(ABOUT).long_about(None);
+    let command = command.after_help(EXAMPLES);
     let hidden = WITHOUT.iter().fold(command, |command, option| {
         command.mut_arg(option, |option| option.hide(true))
     });

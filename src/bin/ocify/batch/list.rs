@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use crate::args::{Fix, is_standard};
 
-/// The paths in the file of `--files-from`, as far as they can be read; `None` if there is no such option, or
-/// reading a pipe would take them away from the run.
+/// The paths in the file of `--files-from`, as far as they can be read; `None` without that option, and for a pipe,
+/// which the run can read only once.
 pub(crate) fn listed_paths(args: &Fix) -> Option<impl Iterator<Item = PathBuf> + use<>> {
     let list = args.many.files_from.as_deref()?;
     if is_standard(list) || !fs::metadata(list).is_ok_and(|found| found.is_file()) {

@@ -266,7 +266,7 @@ fn not_ours(place: &Path) -> Error {
         format!("the output {} already exists", show_path(place)),
     )
     .with_path(place)
-    .with_hint("there is no record that ocify wrote it; replace it with --force")
+    .with_hint("ocify has no record of writing it; replace it with --force")
 }
 
 /// The name of a file or directory that a share keeps for its own use in the output directory.
@@ -366,12 +366,12 @@ pub(super) fn same(left: &HeldPath, right: &HeldPath) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use super::*;
 
-    fn names_in(path: &Path) -> Vec<String> {
+    pub(in crate::batch) fn names_in(path: &Path) -> Vec<String> {
         let entries = fs::read_dir(path).unwrap();
         let mut names: Vec<String> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -80,8 +80,8 @@ pub(crate) struct Walk<'a> {
     takes: &'a dyn Fn(&Path) -> bool,
 }
 
-/// The directories that were reached through links, each of which is walked once: with links from each of many directories
-/// to all others, there would be no end.
+/// The directories that were reached through links. Each is walked once, because many directories with links to each other
+/// would take forever.
 #[derive(Debug, Default)]
 struct Followed {
     /// How deep the link is that the walk is below of.
@@ -291,7 +291,7 @@ impl Iterator for Walk<'_> {
     }
 }
 
-/// The first regular file below a directory, in no particular order, of which `is_it` is true.
+/// The first regular file below a directory, in no particular order, for which `is_it` is true.
 pub(crate) fn find_file(
     directory: &Path,
     follows: bool,

@@ -368,6 +368,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use crate::batch;
+    use crate::batch::output::tests::names_in;
     use crate::panics::listen;
 
     /// Leaves a file as an output that was not finished.
@@ -377,15 +378,6 @@ mod tests {
             fs::write(path.path(), "half").unwrap();
         }
         panic!("half-way");
-    }
-
-    fn names_in(path: &Path) -> Vec<String> {
-        let entries = fs::read_dir(path).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
     }
 
     fn run(line: &[&str]) -> Summary {

@@ -181,8 +181,8 @@ impl Read for Positioned<'_> {
     }
 }
 
-/// Opens an existing state file to read it and to see its lock; `None` if there is no regular file with this path.
-/// No link is followed, and nothing is waited for.
+/// Opens an existing state file to read it and to see its lock; `None` if the path is not that of a regular file.
+/// Follows no link, and never waits.
 ///
 /// # Errors
 /// The system refuses.

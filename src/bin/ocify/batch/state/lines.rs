@@ -61,7 +61,7 @@ struct Line<'a> {
 /// An output that is in place.
 #[derive(Clone, Debug)]
 pub(in crate::batch) struct Finished<'a> {
-    /// The path by which its source is known.
+    /// The path that identifies its source.
     pub(in crate::batch) relative: &'a Path,
     pub(in crate::batch) source: Fingerprint,
     pub(in crate::batch) output: Fingerprint,

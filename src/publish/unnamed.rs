@@ -3,13 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
 use super::temporary::Names;
-use crate::beneath::{Directory, HeldPath};
+use crate::beneath::{Directory, FileStat, HeldPath};
 
 /// The permissions of a file that anybody may read and write, as far as the umask lets them.
 pub(super) const PUBLIC: u32 = 0o666;
@@ -33,28 +32,31 @@ pub(super) fn linkable_with(directory: &Directory, mode: u32) -> Option<File> {
     is_shown.then_some(file)
 }
 
-/// A new file that is gone when it is closed.
+/// A new file that is gone when it is closed. Only its owner may read and write it.
 ///
 /// # Errors
 /// The system refuses.
 pub(crate) fn nameless(directory: &Directory) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-    match openat(directory, c".", flags, Mode::RUSR | Mode::WUSR) {
+    match openat(directory, c".", flags, Mode::from_raw_mode(PRIVATE)) {
         Ok(file) => Ok(file.into()),
         // Not every filesystem has files without a name.
-        Err(_) => {
-            let names = Names::of(&HeldPath::new(directory, "spool".as_ref())?)?;
-            let (file, temporary) = names.create(HeldPath::create_new)?;
-            drop(temporary);
-            Ok(file)
-        }
+        Err(_) => named_for_a_moment(directory),
     }
+}
+
+/// The same where every file has a name at first.
+fn named_for_a_moment(directory: &Directory) -> io::Result<File> {
+    let names = Names::of(&HeldPath::new(directory, "spool".as_ref())?)?;
+    let (file, temporary) = names.create(|path| path.create_with(PRIVATE))?;
+    temporary.remove()?;
+    Ok(file)
 }
 
 /// Whether /proc leads to an open file.
 fn is_shown(file: &File) -> io::Result<bool> {
-    let (own, shown) = (file.metadata()?, std::fs::metadata(open_path(file))?);
-    Ok((own.dev(), own.ino()) == (shown.dev(), shown.ino()))
+    let shown = FileStat::from(&std::fs::metadata(open_path(file))?);
+    Ok(FileStat::from(&file.metadata()?).identity() == shown.identity())
 }
 
 fn open_path(file: &File) -> String {
@@ -74,6 +76,7 @@ pub(crate) fn link_open(file: &File, path: &HeldPath) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Seek, Write};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -82,13 +85,17 @@ mod tests {
         // /proc has no files without a name, and no others either.
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
-        let mut file = nameless(&directory).unwrap();
-        assert!(directory.entries().unwrap().is_empty());
-        file.write_all(b"text").unwrap();
-        file.rewind().unwrap();
-        let mut text = String::new();
-        file.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "text");
+        for create in [nameless, named_for_a_moment] {
+            let mut file = create(&directory).unwrap();
+            assert!(directory.entries().unwrap().is_empty());
+            // It contains layers that not everybody may be allowed to read.
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            file.write_all(b"text").unwrap();
+            file.rewind().unwrap();
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "text");
+        }
         nameless(&Directory::open("/proc").unwrap()).unwrap_err();
     }
 }

@@ -19,6 +19,8 @@ use sha2::{Digest, Sha256};
 pub(super) const HASH_LEN: usize = 32;
 /// What the magic line of every version begins with.
 pub(super) const MAGIC: &[u8] = b"ocify undo journal ";
+/// The newest version of the format.
+pub(super) const VERSION: u8 = 2;
 /// The length of a magic line in bytes: a digit and a line feed follow.
 pub(super) const MAGIC_LEN: usize = MAGIC.len() + 2;
 /// The largest journal in bytes. A rewrite that needs a larger one is refused.
@@ -46,7 +48,7 @@ pub(super) struct Journal {
 impl Journal {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut head = MAGIC.to_vec();
-        head.extend(b"2\n");
+        head.extend([b'0' + VERSION, b'\n']);
         number(&mut head, self.encoded_len());
         for value in [self.inode, self.old_len, self.new_len] {
             number(&mut head, value);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::format::MAX_LEN;
+use super::format::{MAX_LEN, VERSION};
 use crate::error::{Code, Error, Hint, show_path};
 
 fn error(code: Code, path: &Path, message: String, hint: Hint) -> Error {
@@ -98,16 +98,20 @@ pub(super) fn copied(path: &Path, journal: &Path) -> Error {
 
 pub(super) fn newer(path: &Path, journal: &Path, version: u8) -> Error {
     let (shown, journal) = (show_path(path), show_path(journal));
+    let (expected, found) = (
+        format!("format {VERSION} or older"),
+        format!("format {version}"),
+    );
     error(
         Code::ForeignJournal,
         path,
         format!(
-            "an in-place fix of {shown} was interrupted, and a newer version of ocify wrote the journal {journal}: expected format 2 or older, found format {version}"
+            "an in-place fix of {shown} was interrupted, and a newer version of ocify wrote the journal {journal}: expected {expected}, found {found}"
         ),
         Hint::RecoverWithNewer,
     )
-    .with_expected("format 2 or older")
-    .with_found(format!("format {version}"))
+    .with_expected(expected)
+    .with_found(found)
 }
 
 /// `kept` is the journal's new name.

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::disk::Disk;
 use super::format::{Journal, MAX_LEN, MAX_WITNESSES, WITNESS_LEN};
 use super::stamp::Stamp;
-use super::stored::{self, Found, Header, Version, Witnesses};
+use super::stored::{self, Broken, Found, Header, Version, Witnesses};
 use super::{Recovery, refused, unfinished};
 use crate::error::{Error, Result};
 
@@ -161,35 +161,37 @@ pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
     };
     let header = match stored::header(disk, len)? {
         Found::Header(header) => header,
-        other => return broken(disk, other),
+        Found::Broken(why) => return broken(disk, why),
     };
-    // The hash in the header proves it, so whatever follows need not be read for another file.
-    if header.version == Version::Two && !may_be_of(&header, disk)? {
+    // In version 2 the hash in the header proves it, so whatever follows need not be read for another file.
+    let is_proven = header.version == Version::Two;
+    if is_proven && !may_be_of(&header, disk)? {
         return Err(foreign(disk, &header)?);
     }
     let Some(witnesses) = stored::verify(disk, len)? else {
         return broken(disk, header.version.broken());
     };
-    if !may_be_of(&header, disk)? || !is_there(&witnesses, disk)? {
+    let may_be_of_it = is_proven || may_be_of(&header, disk)?;
+    if !may_be_of_it || !is_there(&witnesses, disk)? {
         return Err(foreign(disk, &header)?);
     }
     if !stored::restore(disk, len)? {
-        return broken(disk, Found::Damaged);
+        return broken(disk, Broken::Damaged);
     }
     finish_undo(disk, header.old_len)?;
     Ok(Recovery::Restored)
 }
 
 /// A journal that cannot be used.
-fn broken(disk: &mut impl Disk, found: Found) -> Result<Recovery> {
-    match found {
-        Found::Torn => {
+fn broken(disk: &mut impl Disk, why: Broken) -> Result<Recovery> {
+    match why {
+        Broken::Torn => {
             disk.remove_journal()?;
             disk.sync_directory()?;
             Ok(Recovery::Removed)
         }
-        Found::Newer(version) => Err(refused::newer(disk.path(), disk.journal_path(), version)),
-        Found::Damaged | Found::Header(_) => {
+        Broken::Newer(version) => Err(refused::newer(disk.path(), disk.journal_path(), version)),
+        Broken::Damaged => {
             let kept = disk.keep_journal()?;
             disk.sync_directory()?;
             Err(refused::damaged(disk.path(), &kept))

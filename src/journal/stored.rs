@@ -15,6 +15,13 @@ const PIECE: usize = 64 << 10;
 pub(super) enum Found {
     /// It is complete, as far as it was read.
     Header(Header),
+    /// It cannot be used.
+    Broken(Broken),
+}
+
+/// Why a journal cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
     /// It may have been interrupted while it was written, so the file was not changed yet.
     Torn,
     /// It was complete when it got its name, and no longer is what it was then.
@@ -34,10 +41,10 @@ pub(super) enum Version {
 
 impl Version {
     /// What a journal is that its hash does not match.
-    pub(super) fn broken(self) -> Found {
+    pub(super) fn broken(self) -> Broken {
         match self {
-            Version::One => Found::Torn,
-            Version::Two => Found::Damaged,
+            Version::One => Broken::Torn,
+            Version::Two => Broken::Damaged,
         }
     }
 }
@@ -201,16 +208,18 @@ impl<'d, D: Disk> Stored<'d, D> {
 
     fn header(&mut self) -> Result<Found> {
         let Some(magic) = self.take::<MAGIC_LEN>()? else {
-            return Ok(Found::Damaged);
+            return Ok(Found::Broken(Broken::Damaged));
         };
         let version = match magic.strip_prefix(MAGIC) {
             Some(b"1\n") => Version::One,
             Some(b"2\n") => Version::Two,
-            Some([digit @ b'3'..=b'9', b'\n']) => return Ok(Found::Newer(*digit - b'0')),
-            _ => return Ok(Found::Damaged),
+            Some([digit @ b'3'..=b'9', b'\n']) => {
+                return Ok(Found::Broken(Broken::Newer(*digit - b'0')));
+            }
+            _ => return Ok(Found::Broken(Broken::Damaged)),
         };
         let header = self.header_of(version)?;
-        Ok(header.map_or(version.broken(), Found::Header))
+        Ok(header.map_or(Found::Broken(version.broken()), Found::Header))
     }
 
     /// What follows the magic line. `None` if it is incomplete or corrupt.

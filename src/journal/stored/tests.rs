@@ -134,7 +134,7 @@ fn a_journal_of_another_file_is_not_read_to_its_end() {
         let len = (model.journal.len() as u64).next_multiple_of(PIECE as u64) + (1 << 40);
         model.journal.resize(PIECE, 0);
         let found = header(&mut model, len).unwrap();
-        assert_eq!(found, Found::Damaged);
+        assert_eq!(found, Found::Broken(Broken::Damaged));
     }
 }
 

@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdirat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 pub use file_stat::FileStat;
@@ -120,9 +120,9 @@ impl Directory {
             let Component::Normal(name) = part else {
                 return Err(Errno::XDEV.into());
             };
-            match mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
+            match HeldPath::new(&directory, name)?.create_directory() {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Ok(()) | Err(_) => {}
             }
             directory = directory.below(name)?;
         }
@@ -182,7 +182,7 @@ impl Directory {
         for entry in Dir::new(self.readable()?)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
+            if !is_name(name) {
                 continue;
             }
             let kind = match entry.file_type() {
@@ -199,6 +199,16 @@ impl Directory {
         }
         entries.sort_by(|(left, _), (right, _)| left.cmp(right));
         Ok(entries)
+    }
+
+    /// Whether it has no entries.
+    pub(crate) fn is_empty(&self) -> io::Result<bool> {
+        for entry in Dir::new(self.readable()?)? {
+            if is_name(OsStr::from_bytes(entry?.file_name().to_bytes())) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The directory again, opened so that it can be listed, locked and synced.
@@ -263,6 +273,8 @@ mod tests {
         fs::create_dir(dir.path().join("c")).unwrap();
         symlink("c", dir.path().join("a")).unwrap();
         let directory = Directory::open(dir.path()).unwrap();
+        assert!(!directory.is_empty().unwrap());
+        assert!(directory.below("c").unwrap().is_empty().unwrap());
         let expected = [
             ("a", FileType::Symlink),
             ("b", FileType::RegularFile),

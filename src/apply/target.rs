@@ -285,7 +285,7 @@ fn unwritten(output: &Path, format: &str) -> Error {
 /// Refuses a directory that is not empty, except an image layout that is to be replaced.
 fn refuse_filled(directory: &Directory, overwrite: bool) -> Result<()> {
     let path = directory.path();
-    if directory.entries().context("list", path)?.is_empty() {
+    if directory.is_empty().context("list", path)? {
         return Ok(());
     }
     match is_image_layout_at(directory) {

@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 
 use super::format::MAX_LEN;
 use super::stamp::Stamp;
-use crate::beneath::HeldPath;
+use crate::beneath::{FileStat, HeldPath};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::image::{Algorithm, Digest};
 use crate::publish::{PublishOptions, Published, StagedFile, rename_new, sync_directory};
@@ -237,7 +237,7 @@ impl Disk for Files<'_> {
             Err(error) => return Err(Error::io("look up", self.path, error)),
         };
         let own = self.file.metadata().context("read", self.path)?;
-        Ok((found.dev(), found.ino()) == (own.dev(), own.ino()))
+        Ok(FileStat::from(&found).identity() == FileStat::from(&own).identity())
     }
 
     fn journal_len(&mut self) -> Result<Option<u64>> {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, syncfs};
+use rustix::fs::{FileType, syncfs};
 use rustix::io::Errno;
 
 use crate::beneath::{Directory, HeldPath};
@@ -74,9 +74,7 @@ pub fn sync_tree(path: &HeldPath) -> Result<()> {
 
 fn sync_kind(path: &HeldPath, kind: FileType) -> Result<()> {
     if kind.is_file() {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = path.open(flags, Mode::empty());
-        let file = file.context("open", path.path())?;
+        let file = path.read().context("open", path.path())?;
         return file.sync_all().context("sync", path.path());
     }
     if !kind.is_dir() {

@@ -81,7 +81,7 @@ impl Trace {
                 start,
             },
         });
-        Some(Trace {
+        let trace = Trace {
             args: line.iter().map(|&arg| arg.to_owned()).collect(),
             events: events.collect(),
             before,
@@ -89,7 +89,21 @@ impl Trace {
             state_before,
             state_after: state(),
             sandbox,
-        })
+        };
+        // Otherwise no crash would lose or damage anything.
+        for (path, (bytes, _)) in &trace.after {
+            let is_renamed = trace.events.iter().any(|event| match event {
+                Event::Renamed(_, to) => path.starts_with(to),
+                _ => false,
+            });
+            let is_kept = trace.before.get(path) == trace.after.get(path);
+            assert!(
+                is_renamed || is_kept || bytes.is_none(),
+                "no rename of {}",
+                path.display()
+            );
+        }
+        Some(trace)
     }
 
     /// The first event after which the effect of an event is on disk.

@@ -11,7 +11,7 @@ use super::skipped;
 /// One system call that succeeded, with absolute paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A file got this name, or a directory was created.
+    /// A file got this name, or a directory or a symbolic link was created.
     Named(PathBuf),
     /// It was renamed.
     Renamed(PathBuf, PathBuf),
@@ -26,8 +26,7 @@ pub(crate) enum Event {
     },
 }
 
-const CALLS: &str =
-    "trace=mkdir,linkat,rename,renameat,renameat2,write,pwrite64,fsync,fdatasync,syncfs";
+const CALLS: &str = "trace=mkdir,mkdirat,linkat,symlinkat,rename,renameat,renameat2,write,pwrite64,fsync,fdatasync,syncfs";
 
 /// Runs the command with these arguments, which has to succeed; `None` if it cannot be traced here.
 pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
@@ -83,16 +82,10 @@ fn event(call: &str, start: usize, root: &Path) -> Option<Event> {
     let (call, result) = call.rsplit_once(" = ")?;
     let result: u64 = result.split(' ').next()?.parse().ok()?;
     let (name, args) = call.split_once('(')?;
-    // Quoted paths, and those of descriptors in angle brackets.
-    let quoted: Vec<PathBuf> = args
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .map(|path| root.join(path))
-        .collect();
+    let quoted = quoted(args, root);
     let open = || Some(PathBuf::from(args.split_once('<')?.1.split_once('>')?.0));
     Some(match name {
-        "mkdir" | "linkat" => Event::Named(quoted.last()?.clone()),
+        "mkdir" | "mkdirat" | "linkat" | "symlinkat" => Event::Named(quoted.last()?.clone()),
         "rename" | "renameat" | "renameat2" => {
             Event::Renamed(quoted.first()?.clone(), quoted.last()?.clone())
         }
@@ -103,4 +96,54 @@ fn event(call: &str, start: usize, root: &Path) -> Option<Event> {
             start,
         },
     })
+}
+
+/// The names in quotes, each below the directory in angle brackets that precedes it: that of a descriptor. Names that none
+/// precedes are below the root.
+fn quoted(args: &str, root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directory = root.to_owned();
+    // Every other part is in quotes.
+    for (number, part) in args.split('"').enumerate() {
+        if number % 2 == 1 {
+            found.push(directory.join(part));
+        } else if let Some((_, open)) = part.rsplit_once('<') {
+            directory = PathBuf::from(open.split_once('>').map_or(open, |(path, _)| path));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_below_the_directories_of_their_descriptors() {
+        let log = "7 mkdir(\"out\", 0777) = 0
+8 mkdirat(4</d/out>, \"a\", 0777) = 0
+8 mkdirat(4</d/out>, \"a\", 0777) = -1 EEXIST (File exists)
+8 symlinkat(\"target\", 5</d/out/work/0>, \"0\") = 0
+8 linkat(AT_FDCWD</d>, \"/proc/self/fd/16\", 5</d/out/work/0>, \"1\", AT_SYMLINK_FOLLOW <unfinished ...>
+7 fsync(9</d/out/work/0/9>) = 0
+8 <... linkat resumed>) = 0
+8 renameat2(5</d/out/work/0>, \"1\", 4</d/out/a>, \"x.tar\", RENAME_NOREPLACE) = 0
+7 write(3</d/out/.ocify-state>, \"\"..., 829) = 829
+";
+        let path = |name: &str| PathBuf::from(format!("/d/{name}"));
+        let expected = [
+            Event::Named(path("out")),
+            Event::Named(path("out/a")),
+            Event::Named(path("out/work/0/0")),
+            Event::Synced {
+                path: path("out/work/0/9"),
+                is_filesystem: false,
+                start: 3,
+            },
+            Event::Named(path("out/work/0/1")),
+            Event::Renamed(path("out/work/0/1"), path("out/a/x.tar")),
+            Event::Written(path("out/.ocify-state"), 829),
+        ];
+        assert_eq!(events(log, Path::new("/d")), expected);
+    }
 }

@@ -3,6 +3,7 @@
 mod host;
 mod run;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use crate::codec::{GzipMembers, Limits};
 use crate::engines::Engine;
 use crate::error::Result;
 use crate::image::media_type::Family;
-use crate::image::{Compression, Content, Platform, Reference};
+use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::Strictness;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
 use crate::plan::{Form, ImageChoice, MissingPolicy, Plan, PlanOptions, Summary};
@@ -243,6 +244,12 @@ impl Fix {
                 self.plan.avoid.push(content);
             }
         }
+        self
+    }
+
+    /// The same without these images, whose names other images have.
+    pub(crate) fn without(mut self, superseded: BTreeSet<Digest>) -> Self {
+        self.plan.superseded = superseded;
         self
     }
 

@@ -35,7 +35,7 @@ use docker_archive::{DockerArchiveItem, ItemFaults, RenamedFile};
 use document::{Document, RepeatedKey};
 pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
-pub(crate) use nest::NestedIndex;
+pub(crate) use nest::{NestedIndex, set_names};
 
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]

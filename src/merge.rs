@@ -17,7 +17,7 @@ use crate::input::Source;
 use crate::operation::{Input, Observer, Unobserved};
 use crate::plan::{Form, Summary};
 use conflict::settle;
-use joined::{Joined, join};
+use joined::{Joined, join, placed};
 use part::Part;
 use root::Names;
 
@@ -137,7 +137,9 @@ impl Merge {
         let target = Target::prepare_for(output, &sources.iter().collect::<Vec<_>>())?;
         let parts = part::parts(sources, &run)?;
         let (inputs, joined) = self.joined(parts, &run)?;
-        let output = run.write_graph(&joined.graph, joined.source, target)?;
+        let fix = self.fix.clone().without(joined.superseded);
+        let output = Run::new(&fix, observer).write_graph(&joined.graph, joined.source, target);
+        let output = output.map_err(|error| placed(&joined.graph, &joined.inputs, error))?;
         Ok(Merged { inputs, output })
     }
 
@@ -154,7 +156,9 @@ impl Merge {
         let run = Run::new(&self.fix, observer);
         let parts = part::parts(open(inputs, &run)?, &run)?;
         let (inputs, joined) = self.joined(parts, &run)?;
-        let output = run.preview_graph(&joined.graph, &joined.source, form)?;
+        let fix = self.fix.clone().without(joined.superseded);
+        let output = Run::new(&fix, observer).preview_graph(&joined.graph, &joined.source, form);
+        let output = output.map_err(|error| placed(&joined.graph, &joined.inputs, error))?;
         Ok(MergePreview { inputs, output })
     }
 
@@ -171,7 +175,8 @@ impl Merge {
             settled: &settled,
             index: self.index.as_ref(),
         };
-        Ok((inputs, join(parts, names, run)?))
+        let joined = join(parts, names, run)?;
+        Ok((inputs, joined))
     }
 }
 

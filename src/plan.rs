@@ -29,6 +29,7 @@ mod shared_names;
 mod stale_names;
 mod summary;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -37,6 +38,7 @@ use crate::graph::Graph;
 use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::DataLocation;
+pub(crate) use annotate::annotations;
 pub(crate) use blobs::{BlobKind, LayerProof};
 pub use blobs::{Unverified, Verified};
 use draft::Request;
@@ -73,9 +75,24 @@ pub struct PlanOptions {
     pub renames: Vec<(Reference, Reference)>,
     /// Whether manifests and indexes below `index.json` stay as they are.
     pub preserve_digests: bool,
+    /// Images of a merge that are left out, because images of other inputs have their names.
+    pub(crate) superseded: BTreeSet<Digest>,
 }
 
 impl PlanOptions {
+    /// Whether these options choose some of the images.
+    pub(crate) fn chooses_images(&self) -> bool {
+        !self.images.is_empty()
+            || !self.platforms.is_empty()
+            || !self.superseded.is_empty()
+            || self.unwrap
+    }
+
+    /// Whether these options may leave something out.
+    pub(crate) fn leaves_out(&self) -> bool {
+        self.chooses_images() || self.drop_attestations || self.missing == MissingPolicy::Prune
+    }
+
     /// The same with this platform in `manifest.json`.
     #[must_use]
     pub fn with_docker_platform(mut self, platform: Platform) -> Self {
@@ -304,6 +321,16 @@ pub struct OutputEntry {
     pub replaces: Option<DataLocation>,
     /// What it is if it is a blob.
     pub(crate) kind: BlobKind,
+}
+
+impl OutputEntry {
+    /// The digest of a blob that is copied from the source.
+    pub(crate) fn digest(&self) -> Option<&Digest> {
+        match &self.body {
+            Body::Blob { digest, .. } => Some(digest),
+            Body::Directory | Body::Bytes(_) => None,
+        }
+    }
 }
 
 /// Where the bytes of an output entry come from.

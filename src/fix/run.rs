@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
             SpoolReason::SortedOutput
         } else if options.compression.is_some() || !options.avoid.is_empty() {
             SpoolReason::Recompression
-        } else if !options.images.is_empty() || !options.platforms.is_empty() || options.unwrap {
+        } else if options.chooses_images() {
             SpoolReason::Selection
         } else if options.drop_attestations {
             SpoolReason::Attestations

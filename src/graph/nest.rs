@@ -330,8 +330,8 @@ impl Group {
     }
 }
 
-/// Replaces the annotations that name a descriptor.
-fn set_names(descriptor: &mut Map<String, Value>, names: Vec<(&'static str, String)>) {
+/// Replaces the annotations that name a descriptor: with none if there are no names.
+pub(crate) fn set_names(descriptor: &mut Map<String, Value>, names: Vec<(&'static str, String)>) {
     let stated = descriptor.get("annotations").and_then(Value::as_object);
     let mut annotations = stated.cloned().unwrap_or_default();
     annotations.retain(|key, _| key != IMAGE_NAME && key != REF_NAME);

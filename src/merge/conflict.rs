@@ -12,8 +12,8 @@ use crate::image::{Digest, Reference};
 pub(super) struct Settled {
     /// For each input: the names that its images lose, and what they get instead.
     pub(super) lost: Vec<BTreeMap<Reference, Option<Reference>>>,
-    /// For each input: the images that lost their only names, and are left out.
-    pub(super) left_out: Vec<BTreeSet<Digest>>,
+    /// The images that lost all their names in every input, and are left out.
+    pub(super) superseded: BTreeSet<Digest>,
 }
 
 impl Settled {
@@ -40,7 +40,7 @@ pub(super) fn settle(
 ) -> Result<Settled> {
     let mut settled = Settled {
         lost: vec![BTreeMap::new(); parts.len()],
-        left_out: vec![BTreeSet::new(); parts.len()],
+        superseded: BTreeSet::new(),
     };
     if are_names_replaced {
         return Ok(settled);
@@ -88,14 +88,18 @@ pub(super) fn settle(
             }
         }
     }
-    for ((part, lost), left_out) in parts.iter().zip(&settled.lost).zip(&mut settled.left_out) {
+    let mut kept: BTreeSet<&Digest> = BTreeSet::new();
+    for (part, lost) in parts.iter().zip(&settled.lost) {
         for image in &part.plan.summary.images {
             let is_lost = |name: &Reference| lost.get(name).is_some_and(Option::is_none);
-            if !image.names.is_empty() && image.names.iter().all(is_lost) {
-                left_out.extend(image.digest.clone());
+            if image.names.is_empty() || !image.names.iter().all(is_lost) {
+                kept.extend(&image.digest);
+            } else {
+                settled.superseded.extend(image.digest.clone());
             }
         }
     }
+    settled.superseded.retain(|image| !kept.contains(image));
     Ok(settled)
 }
 

@@ -1,25 +1,59 @@
 //! The inputs of a merge as one source.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::part::Part;
 use super::root::{Names, root};
-use crate::error::{Code, Error, Hint, IoContext, Result};
+use crate::error::{Code, Error, Hint, IoContext, Place, Result};
 use crate::fix::Run;
 use crate::graph::Graph;
 use crate::image::{Digest, Platform, Reference, sniff};
 use crate::input::Source;
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, RootFile};
 use crate::location::{Role, RootName};
-use crate::plan::{Body, Plan};
+use crate::plan::{Body, OutputEntry, Plan};
 
 /// A source that contains everything of several, and what it means.
 pub(super) struct Joined {
     pub(super) source: Source,
     pub(super) graph: Graph,
+    /// The paths of the inputs.
+    pub(super) inputs: Vec<PathBuf>,
+    /// The images that the plan leaves out, because other images have their names.
+    pub(super) superseded: BTreeSet<Digest>,
+}
+
+/// The same error, which names the input if it is about one of its blobs.
+pub(super) fn placed(graph: &Graph, inputs: &[PathBuf], error: Error) -> Error {
+    let entry = error.place().and_then(Place::entry);
+    let digest = entry.and_then(Digest::from_any_blob_name);
+    let blob = digest.and_then(|digest| graph.inventory.blobs.get(&digest));
+    match blob.map(|blob| &blob.data) {
+        Some(DataLocation::Input { number, .. }) => match inputs.get(*number) {
+            Some(input) => error.within(input),
+            None => error,
+        },
+        _ => error,
+    }
+}
+
+/// The digests that ocify computed when it planned the inputs, and that no input states.
+fn computed(parts: &[Part]) -> BTreeSet<Digest> {
+    let all: Vec<BTreeSet<&Digest>> = parts.iter().map(Part::computed).collect();
+    let mut computed: BTreeSet<&Digest> = all.iter().flatten().copied().collect();
+    if computed.is_empty() {
+        return BTreeSet::new();
+    }
+    for (part, own) in parts.iter().zip(&all) {
+        let stated = part.plan.entries.iter().filter_map(OutputEntry::digest);
+        for digest in stated.filter(|digest| !own.contains(digest)) {
+            computed.remove(digest);
+        }
+    }
+    computed.into_iter().cloned().collect()
 }
 
 /// Documents that no input contains, in a temporary file.
@@ -39,20 +73,7 @@ impl Documents {
 
 /// Joins the inputs. Each blob is taken from the first input that has it.
 pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<Joined> {
-    let mut kept = Vec::new();
-    for (number, part) in parts.into_iter().enumerate() {
-        let left_out = &names.settled.left_out[number];
-        let part = match left_out.is_empty() {
-            true => Some(part),
-            false => part.without(left_out, run)?,
-        };
-        kept.extend(part.map(|part| (number, part)));
-    }
-    let plans: Vec<(usize, &Plan)> = kept
-        .iter()
-        .map(|(number, part)| (*number, &part.plan))
-        .collect();
-    let text = root(&plans, names)?;
+    let text = root(&parts, names)?;
     let directory = run.spool_directory();
     let file = tempfile::tempfile_in(&directory).map_err(|error| {
         Error::io("create a temporary file in", &directory, error)
@@ -60,30 +81,37 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
     })?;
     let mut documents = Documents { file, len: 0 };
     let mut inventory = Inventory::default();
-    let mut computed = BTreeSet::new();
-    for (number, (_, part)) in kept.iter().enumerate() {
+    for (number, part) in parts.iter().enumerate() {
         add_blobs(&mut inventory, &mut documents, part, number, &directory)?;
-        let proofs = part.plan.proofs.iter().filter(|proof| proof.is_only_proof);
-        computed.extend(proofs.map(|proof| proof.digest.clone()));
     }
+    let computed = computed(&parts);
     let mut file = |bytes: Vec<u8>| -> Result<RootFile> {
         let data = documents.add(&bytes, &directory)?;
         Ok(RootFile { bytes, data })
     };
     inventory.root_index = Some(file(text.into_bytes())?);
-    let layout = kept
-        .iter()
-        .find_map(|(_, part)| root_bytes(&part.plan, RootName::OciLayout));
+    let layouts = parts.iter();
+    let layouts = layouts.filter_map(|part| root_bytes(&part.plan, RootName::OciLayout));
+    let layout = layouts.min();
     inventory.oci_layout = layout.map(|layout| file(layout.to_owned())).transpose()?;
     inventory.entry_count = inventory.blobs.len();
-    let sources = kept.into_iter().map(|(_, part)| part.source).collect();
+    let inputs = parts
+        .iter()
+        .map(|part| part.source.path().to_owned())
+        .collect();
+    let sources = parts.into_iter().map(|part| part.source).collect();
     let source = Source::of(documents.file, Path::new("the merged inputs"))?.with_inputs(sources);
     let mut graph = run.meaning(inventory, &source)?;
     graph.computed = computed;
     if let Some(name) = names.index {
         check_joined(&graph, name)?;
     }
-    Ok(Joined { source, graph })
+    Ok(Joined {
+        source,
+        graph,
+        inputs,
+        superseded: names.settled.superseded.clone(),
+    })
 }
 
 fn add_blobs(
@@ -94,11 +122,9 @@ fn add_blobs(
     directory: &Path,
 ) -> Result<()> {
     for entry in &part.plan.entries {
-        let digest = match &entry.body {
-            Body::Blob { digest, .. } => Some(digest.clone()),
-            _ => digest_of(&entry.name),
+        let Some(digest) = Digest::from_any_blob_name(&entry.name) else {
+            continue;
         };
-        let Some(digest) = digest else { continue };
         if let Some(known) = inventory.blobs.get(&digest) {
             if known.len != entry.len {
                 let message = format!(
@@ -134,12 +160,6 @@ fn add_blobs(
     Ok(())
 }
 
-/// The digest in a blob's name.
-fn digest_of(name: &str) -> Option<Digest> {
-    let (algorithm, hex) = name.strip_prefix("blobs/")?.split_once('/')?;
-    format!("{algorithm}:{hex}").parse().ok()
-}
-
 fn root_bytes(plan: &Plan, name: RootName) -> Option<&[u8]> {
     let mut entries = plan.entries.iter();
     match &entries.find(|entry| entry.name == name.name())?.body {
@@ -156,21 +176,46 @@ fn check_joined(graph: &Graph, name: &Reference) -> Result<()> {
     if digests.len() < 2 {
         return Ok(());
     }
-    let images = digests.iter().flat_map(|digest| graph.images_below(digest));
-    let mut seen: BTreeSet<String> = BTreeSet::new();
-    let repeated = images.into_iter().find_map(|image| {
-        let platform = graph.manifests.get(image)?.platform.as_ref();
-        let platform = platform.map(Platform::specifier)?;
-        (!seen.insert(platform.clone())).then_some(platform)
-    });
-    let name = name.familiar();
-    let message = match repeated {
-        Some(platform) => {
-            format!("cannot join images into the index {name}: two of them are for {platform}")
+    let mut seen: BTreeMap<_, &Platform> = BTreeMap::new();
+    let mut fault = None;
+    for (image, stated) in digests.iter().flat_map(|digest| images(graph, digest)) {
+        let facts = graph.manifests.get(image);
+        let platform = stated.or_else(|| facts?.platform.as_ref());
+        let Some(platform) = platform else {
+            fault = Some("the platform of one of them is not known".to_owned());
+            break;
+        };
+        let identity = (platform.identity(), &platform.os_features);
+        if let Some(other) = seen.insert(identity, platform) {
+            let [one, other] = [platform, other].map(Platform::specifier);
+            fault = Some(match one == other {
+                true => format!("two of them are for {one}"),
+                false => format!("one is for {other} and another for {one}"),
+            });
+            break;
         }
-        None => format!(
-            "cannot join images into the index {name}: the platform of one of them is not known"
-        ),
-    };
-    Err(Error::new(Code::NameTaken, message).with_found(name))
+    }
+    let name = name.familiar();
+    let fault = fault
+        .as_deref()
+        .unwrap_or("they do not belong into one index");
+    let message = format!("cannot join images into the index {name}: {fault}");
+    Err(Error::new(Code::NameTaken, message)
+        .with_found(name)
+        .with_hint(Hint::ChoosePlatform))
+}
+
+/// The images below an entry, with the platforms that their index states.
+fn images<'g>(graph: &'g Graph, digest: &'g Digest) -> Vec<(&'g Digest, Option<&'g Platform>)> {
+    let index = graph.document(digest);
+    let listed = index
+        .into_iter()
+        .flat_map(|index| index.pointers_in(Role::Manifests));
+    let stated: BTreeMap<&Digest, &Platform> = listed
+        .filter_map(|pointer| Some((&pointer.digest, pointer.platform.as_deref()?)))
+        .collect();
+    let images = graph.images_below(digest).into_iter();
+    images
+        .map(|image| (image, stated.get(image).copied()))
+        .collect()
 }

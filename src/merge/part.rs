@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::error::{Result, path_text};
 use crate::fix::Run;
-use crate::graph::Graph;
-use crate::image::Digest;
+use crate::image::{Digest, Reference};
 use crate::input::Source;
-use crate::plan::{Form, ImageChoice, NewLayers, Plan, PlanOptions, plan};
+use crate::plan::{BlobKind, Form, NewLayers, Plan, PlanOptions, plan};
 
 /// An input, and what an output for it alone would contain.
 pub(super) struct Part {
@@ -19,59 +18,47 @@ pub(super) struct Part {
 
 /// Plans each input. What is wrong with one is an error that names it.
 pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
+    let options = PlanOptions::default().with_preserve_digests(run.preserves_digests());
     let parts = sources.into_iter().map(|source| {
-        let plan = planned(&source, &PlanOptions::default(), run)?;
+        let planned = planned(&source, &options, run);
         Ok(Part {
+            plan: planned.map_err(|error| error.within(source.path()))?,
             name: path_text(source.path()).into_owned(),
             source,
-            plan,
         })
     });
     parts.collect()
 }
 
+fn planned(source: &Source, options: &PlanOptions, run: &Run<'_>) -> Result<Plan> {
+    let graph = run.resolved(source)?;
+    let planned = plan(&graph, options, Form::default(), run.host());
+    // Nothing is recompressed yet.
+    let planned = planned.and_then(|draft| draft.complete(&NewLayers::default()));
+    planned.map_err(|error| graph.restated(error))
+}
+
 impl Part {
     /// The names of the images in `index.json`, with their digests.
-    pub(super) fn images(&self) -> impl Iterator<Item = (&crate::image::Reference, &Digest)> {
+    pub(super) fn images(&self) -> impl Iterator<Item = (&Reference, &Digest)> {
         let images = self.plan.summary.images.iter();
         // Nothing is recompressed, so every digest is known.
         let known = images.filter_map(|image| Some((image, image.digest.as_ref()?)));
         known.flat_map(|(image, digest)| image.names.iter().map(move |name| (name, digest)))
     }
 
-    /// The same without these images and what refers to them; `None` if no other image is left.
-    pub(super) fn without(
-        self,
-        unwanted: &BTreeSet<Digest>,
-        run: &Run<'_>,
-    ) -> Result<Option<Self>> {
-        let images = self.plan.summary.images.iter().enumerate();
-        let is_kept = |digest: &Digest| !unwanted.contains(digest);
-        let kept = images.filter(|(_, image)| image.digest.as_ref().is_none_or(is_kept));
-        let kept: Vec<ImageChoice> = kept
-            .map(|(position, _)| ImageChoice::Number(position + 1))
-            .collect();
-        if kept.is_empty() {
-            return Ok(None);
-        }
-        let options = PlanOptions {
-            images: kept,
-            ..PlanOptions::default()
-        };
-        let plan = planned(&self.source, &options, run)?;
-        Ok(Some(Part { plan, ..self }))
+    /// The digests of blobs that ocify computed, and that nothing in the input states.
+    pub(super) fn computed(&self) -> BTreeSet<&Digest> {
+        let entries = self.plan.entries.iter();
+        let unproven = entries.filter(|entry| {
+            matches!(
+                entry.kind,
+                BlobKind::UnprovenConfig | BlobKind::UnprovenLayer
+            )
+        });
+        let unproven = unproven.filter_map(|entry| entry.digest());
+        let proofs = self.plan.proofs.iter();
+        let layers = proofs.filter(|proof| proof.is_only_proof);
+        unproven.chain(layers.map(|proof| &proof.digest)).collect()
     }
-}
-
-fn planned(source: &Source, options: &PlanOptions, run: &Run<'_>) -> Result<Plan> {
-    let planned = || {
-        let graph = run.resolved(source)?;
-        plan_of(&graph, options, run).map_err(|error| graph.restated(error))
-    };
-    planned().map_err(|error| error.within(source.path()))
-}
-
-fn plan_of(graph: &Graph, options: &PlanOptions, run: &Run<'_>) -> Result<Plan> {
-    // Nothing is recompressed yet.
-    plan(graph, options, Form::default(), run.host())?.complete(&NewLayers::default())
 }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::conflict::Settled;
+use super::part::Part;
 use crate::error::{Code, Error, Result};
 use crate::graph::pointer::{IMAGE_NAME, REF_NAME};
+use crate::graph::set_names;
 use crate::image::{Digest, Reference, media_type};
 use crate::json::View;
 use crate::location::RootName;
-use crate::plan::{Body, Plan};
+use crate::plan::{Body, Plan, annotations};
 
 /// What images are called.
 #[derive(Clone, Copy)]
@@ -20,36 +22,40 @@ pub(super) struct Names<'a> {
     pub(super) index: Option<&'a Reference>,
 }
 
-/// The text of the merged index. It does not depend on the order of the inputs.
-pub(super) fn root(parts: &[(usize, &Plan)], names: Names<'_>) -> Result<String> {
+/// The text of the merged index, which does not depend on the order of the inputs. It has the annotations on which all
+/// inputs that have them agree.
+pub(super) fn root(parts: &[Part], names: Names<'_>) -> Result<String> {
     let mut items: BTreeSet<Item> = BTreeSet::new();
-    let mut annotations: BTreeMap<String, Value> = BTreeMap::new();
-    for (number, plan) in parts {
+    let mut stated_by_any: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (part, lost) in parts.iter().zip(&names.settled.lost) {
+        let plan = &part.plan;
         let text = index_text(plan)?;
         let index = View::parse(text).ok_or_else(unreadable)?;
         let list = index.get("manifests").and_then(View::items);
         let images = plan.summary.images.iter();
         let images: BTreeSet<&Digest> = images.filter_map(|image| image.digest.as_ref()).collect();
-        let lost = &names.settled.lost[*number];
         for item in list.unwrap_or_default() {
-            items.extend(Item::of(item.text(), &images, lost, names.index)?);
+            items.extend(Item::of(item.text(), &images, lost, names)?);
         }
-        let stated = index
-            .get("annotations")
-            .map(|stated| serde_json::from_str(stated.text()));
-        if let Some(Ok(Value::Object(stated))) = stated {
-            for (key, value) in stated {
-                annotations.entry(key).or_insert(value);
-            }
+        let stated = index.get("annotations").and_then(View::strings);
+        for (key, value) in stated.unwrap_or_default() {
+            let values = stated_by_any.entry(key.into_owned()).or_default();
+            values.insert(value.into_owned());
         }
     }
+    let agreed = stated_by_any
+        .into_iter()
+        .filter(|(_, values)| values.len() == 1);
+    let agreed: BTreeMap<String, String> = agreed
+        .filter_map(|(key, values)| Some((key, values.into_iter().next()?)))
+        .collect();
     let items: Vec<String> = items.into_iter().map(|item| item.text).collect();
-    let annotations = match annotations.is_empty() {
+    let agreed = match agreed.is_empty() {
         true => String::new(),
-        false => format!(",\"annotations\":{}", json!(annotations)),
+        false => format!(",\"annotations\":{}", json!(agreed)),
     };
     Ok(format!(
-        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{}]{annotations}}}",
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{}]{agreed}}}",
         media_type::OCI_INDEX,
         items.join(",")
     ))
@@ -71,22 +77,24 @@ impl Item {
         text: &str,
         images: &BTreeSet<&Digest>,
         lost: &BTreeMap<Reference, Option<Reference>>,
-        index: Option<&Reference>,
+        names: Names<'_>,
     ) -> Result<Option<Self>> {
         let mut descriptor: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| unreadable())?;
         let digest = descriptor.get("digest").and_then(Value::as_str);
         let digest: Digest = digest.ok_or_else(unreadable)?.parse()?;
         let name = annotation(&descriptor, IMAGE_NAME).and_then(|name| Reference::parse(&name));
-        let new = match (index, name.as_ref().and_then(|name| lost.get(name))) {
-            (Some(index), _) if images.contains(&digest) => Some(index),
-            (_, Some(Some(new))) => Some(new),
+        let new = match (names.index, name.as_ref().and_then(|name| lost.get(name))) {
+            (Some(index), _) if images.contains(&digest) => Some(annotations(index)),
+            (_, Some(Some(new))) => Some(annotations(new)),
+            // The plan leaves the image out, and what refers to it.
+            (_, Some(None)) if names.settled.superseded.contains(&digest) => Some(Vec::new()),
             (_, Some(None)) => return Ok(None),
             _ => None,
         };
         let text = match new {
             Some(new) => {
-                rename(&mut descriptor, new);
+                set_names(&mut descriptor, new);
                 Value::Object(descriptor.clone()).to_string()
             }
             None => text.to_owned(),
@@ -105,15 +113,6 @@ impl Item {
 fn annotation(descriptor: &Map<String, Value>, key: &str) -> Option<String> {
     let annotations = descriptor.get("annotations")?;
     Some(annotations.get(key)?.as_str()?.to_owned())
-}
-
-fn rename(descriptor: &mut Map<String, Value>, name: &Reference) {
-    let annotations = descriptor.entry("annotations").or_insert_with(|| json!({}));
-    if let Value::Object(annotations) = annotations {
-        let tag = name.tag().map_or_else(|| name.full(), str::to_owned);
-        annotations.insert(IMAGE_NAME.to_owned(), json!(name.full()));
-        annotations.insert(REF_NAME.to_owned(), json!(tag));
-    }
 }
 
 /// The text of a planned output's index.

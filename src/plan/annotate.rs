@@ -75,9 +75,7 @@ impl Planner<'_> {
                 });
                 self.decisions.root.copies.push(EntryCopy {
                     of: entry.position,
-                    annotations: [IMAGE_NAME, REF_NAME]
-                        .map(|key| (key, value(key, name)))
-                        .to_vec(),
+                    annotations: annotations(name),
                 });
             }
         }
@@ -123,6 +121,13 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// The annotations that give an image this name.
+pub(crate) fn annotations(name: &Reference) -> Annotations {
+    [IMAGE_NAME, REF_NAME]
+        .map(|key| (key, value(key, name)))
+        .to_vec()
 }
 
 /// What an annotation is to be; `None` if it stays unchanged.

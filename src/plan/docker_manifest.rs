@@ -18,7 +18,7 @@ use crate::plan::planner::{Planner, count_of_images};
 use crate::plan::recompress::is_wanted;
 use crate::plan::rewrite::{check_grown, check_len};
 use crate::plan::rules::Rule;
-use crate::plan::{Change, MissingPolicy, Severity};
+use crate::plan::{Change, Severity};
 use difference::{Difference, difference, is_of};
 
 /// An image that `manifest.json` describes.
@@ -103,11 +103,8 @@ impl Planner<'_> {
     fn unless_requested(&self, change: Change) -> Change {
         let options = self.options;
         let is_requested = options.docker_platform.is_some()
-            || options.drop_attestations
-            || options.missing == MissingPolicy::Prune
-            || !(options.images.is_empty()
-                && options.names.is_empty()
-                && options.renames.is_empty())
+            || options.leaves_out()
+            || !(options.names.is_empty() && options.renames.is_empty())
             || is_wanted(options);
         match is_requested {
             true => change.with_severity(Severity::Warns).requested(),

@@ -81,6 +81,7 @@ impl Rule {
                 | Rule::ImageChoice
                 | Rule::PlatformChoice
                 | Rule::Unwrapped
+                | Rule::Superseded
                 | Rule::AttestationDropped
         )
     }

@@ -15,6 +15,7 @@ use crate::graph::pointer::Pointer;
 use crate::graph::referrers::{Listing, Referrers};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
+use crate::location::Role;
 use crate::plan::planner::Planner;
 use crate::plan::preserve;
 use crate::plan::rules::Rule;
@@ -89,25 +90,23 @@ impl<'a> Planner<'a> {
     /// A requested image is not there; content is absent, and the policy is to refuse that.
     pub(crate) fn select(&mut self) -> Result<()> {
         let (graph, options) = (self.graph, self.options);
-        let is_all_kept = options.missing == MissingPolicy::Keep;
-        if options.images.is_empty()
-            && options.platforms.is_empty()
-            && !options.unwrap
-            && !options.drop_attestations
-            && is_all_kept
-        {
+        let refuses_missing = options.missing == MissingPolicy::Error;
+        if !options.leaves_out() && !refuses_missing {
             return Ok(());
         }
         let referrers = Referrers::new(graph);
+        let is_superseded = |digest: &Digest| options.superseded.contains(digest);
+        self.entries.retain(|entry| !is_superseded(entry.digest));
         let others = other_images(graph, &referrers, &self.entries, &options.images)?;
         let mut dropped = others.dropped;
-        if options.missing == MissingPolicy::Error {
-            refuse_missing(graph)?;
-        }
         let items = others.items.into_iter();
         let mut first: Vec<_> = items.map(|item| (item, Rule::ImageChoice)).collect();
-        let others_platforms = self.other_platforms(others.images.as_ref())?;
-        let items = others_platforms.into_iter();
+        let superseded = graph.root.pointers_in(Role::Manifests);
+        let superseded = superseded.map(|pointer| &pointer.digest);
+        let superseded = superseded.filter(|digest| is_superseded(digest));
+        first.extend(superseded.map(|digest| (Item::Document(digest), Rule::Superseded)));
+        let other_platforms = self.other_platforms(&referrers, others.images.as_ref())?;
+        let items = other_platforms.into_iter();
         first.extend(items.map(|item| (item, Rule::PlatformChoice)));
         if options.drop_attestations {
             let unwanted = attestations(graph, &referrers).into_iter();
@@ -130,7 +129,19 @@ impl<'a> Planner<'a> {
         let mut gone = closure::gone(&referrers, first.clone());
         if options.unwrap {
             let is_kept = |image: &Digest| is_kept(&gone, image);
-            let found = unwrapped(graph, &referrers, &self.entries, &gone, is_kept)?;
+            let listings = dropped.iter().map(|pointer| &pointer.listing);
+            let listings = listings.chain(
+                gone.listings
+                    .keys()
+                    .map(|number| &referrers.listings[*number]),
+            );
+            let root = listings.filter(|listing| listing.owner.is_none());
+            let root: BTreeSet<usize> = root.map(|listing| listing.position).collect();
+            let entries = self
+                .entries
+                .iter()
+                .filter(|entry| !root.contains(&entry.position));
+            let found = unwrapped(graph, &referrers, entries, &gone, is_kept)?;
             self.selection.unwrapped = found.entries;
             first.extend(found.items.into_iter().map(|item| (item, Rule::Unwrapped)));
             gone = closure::gone(&referrers, first);
@@ -155,6 +166,9 @@ impl<'a> Planner<'a> {
             }
         }
         self.selection.left_out = left_out(graph, &self.selection, &gone.documents);
+        if refuses_missing {
+            self.refuse_missing()?;
+        }
         // A document that is removed completely is not reported part by part.
         let is_told = |pointer: &&DroppedPointer<'_>| {
             let owner = pointer.listing.owner;
@@ -173,6 +187,28 @@ impl<'a> Planner<'a> {
         }
         self.changes.extend(told.map(DroppedPointer::change));
         Ok(())
+    }
+
+    /// Refuses absent content that something in the output needs.
+    fn refuse_missing(&self) -> Result<()> {
+        let left_out = &self.selection.left_out;
+        let mut missing = self.graph.missing.iter();
+        let missing =
+            missing.find(|missing| !missing.is_expected && !left_out.contains(&missing.digest));
+        let Some(missing) = missing else {
+            return Ok(());
+        };
+        Err(Error::new(
+            Code::MissingBlob,
+            format!(
+                "{} is {}, which is not in the archive",
+                escape(&missing.location.to_string()),
+                missing.digest.blob_name()
+            ),
+        )
+        .with_location(&missing.location)
+        .with_entry(missing.digest.blob_name())
+        .with_hint(Hint::ChooseMissing))
     }
 }
 
@@ -200,23 +236,6 @@ fn attestations<'a>(graph: &'a Graph, referrers: &Referrers<'a>) -> Vec<Item<'a>
     let others = manifests.filter(|(_, facts)| facts.role == ManifestRole::Attestation);
     let all = listed.chain(others.map(|(digest, _)| digest));
     all.map(Item::Document).collect()
-}
-
-fn refuse_missing(graph: &Graph) -> Result<()> {
-    let Some(missing) = graph.missing.iter().find(|missing| !missing.is_expected) else {
-        return Ok(());
-    };
-    Err(Error::new(
-        Code::MissingBlob,
-        format!(
-            "{} is {}, which is not in the archive",
-            escape(&missing.location.to_string()),
-            missing.digest.blob_name()
-        ),
-    )
-    .with_location(&missing.location)
-    .with_entry(missing.digest.blob_name())
-    .with_hint(Hint::ChooseMissing))
 }
 
 /// What only pointers lead to that are left out, or documents that go with them. `gone` has the documents

@@ -14,7 +14,7 @@ use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::piped::sample;
 use crate::common::random::Random;
 use crate::common::runner::{Sandbox, is_ignored};
-use crate::common::schema::parse_report;
+use crate::common::schema::{parse_merge, parse_report};
 
 const SIGNALS: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
 
@@ -184,4 +184,28 @@ fn nohup_keeps_a_run_going() {
     drop(input);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(sandbox.path("out.tar").exists());
+}
+
+#[test]
+fn a_merge_that_waits_for_standard_input_reports_the_signal() {
+    for (signal, code) in signals() {
+        let sandbox = Sandbox::new();
+        sandbox.put("a.tar", sample().tar());
+        let mut command = sandbox.command();
+        command.args(["merge", "-", "a.tar", "-o", "out.tar", "--format", "json"]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        thread::sleep(Duration::from_millis(500));
+        send(&child, signal);
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        assert_eq!(output.status.code(), Some(code));
+        let report = parse_merge(std::str::from_utf8(&output.stdout).unwrap());
+        check_interrupted(&report["merged"]);
+        assert_eq!(sandbox.names(), ["a.tar"]);
+    }
 }

@@ -450,3 +450,63 @@ fn layouts_and_files_in_place_keep_one_platform() {
             .exists()
     );
 }
+
+/// Docker and containerd save an index without all that it lists.
+#[test]
+fn absent_images_of_other_platforms_go_too() {
+    let mut layout = Layout::new();
+    let amd64 = layout.image(&of("amd64"));
+    let arm64 = Layout::new().image(&of("arm64"));
+    let index = layout.index_of(
+        OCI_INDEX,
+        vec![
+            on(amd64.clone(), "linux", "amd64"),
+            on(arm64, "linux", "arm64"),
+        ],
+    );
+    layout.root(vec![named(index, "example.com/app:1")]);
+    let bytes = layout.tar();
+    for more in [&[][..], &["--missing", "error"], &["--missing", "prune"]] {
+        let found = fixed(&bytes, &[&["--platform", "linux/amd64"], more].concat());
+        let listed = &document(&found, &entry(&found))["manifests"];
+        assert_eq!(listed.as_array().unwrap().len(), 1, "{more:?}: {listed:#}");
+        assert!(!found.findings().contains(&"missing-manifest"), "{more:?}");
+    }
+    // What may be another image is not taken for something that only the index has.
+    let parts = ["cannot unwrap the index example.com/app:1", "2 images"];
+    fails_with("absent", &bytes, &["--unwrap"], "several-images", &parts);
+    let found = fixed(&bytes, &["--platform", "linux/amd64", "--unwrap"]);
+    assert_eq!(digest_of(&entry(&found)), digest_of(&amd64));
+    let parts = ["platform linux/arm64", "available: linux/amd64"];
+    let options = ["--platform", "linux/arm64"];
+    fails_with(
+        "only absent",
+        &bytes,
+        &options,
+        "platform-not-found",
+        &parts,
+    );
+    fails_with("all", &bytes, &["--missing", "error"], "missing-blob", &[]);
+}
+
+#[test]
+fn a_requested_platform_is_why_manifest_json_changes() {
+    let mut layout = Layout::new();
+    let images = ["amd64", "arm64"].map(|name| (layout.image(&of(name)), name));
+    layout.root(
+        images
+            .iter()
+            .map(|(image, name)| named(image.clone(), &format!("docker.io/library/{name}:1")))
+            .collect(),
+    );
+    let whole = fixed(&layout.tar(), &[]).bytes;
+    for options in [["--platform", "linux/amd64"], ["--image", "amd64:1"]] {
+        let found = fixed(&whole, &options);
+        assert_eq!(found.report["severity"], "warns", "{options:?}");
+        let changes = found.report["changes"].as_array().unwrap();
+        let of_docker = changes
+            .iter()
+            .find(|change| change["rule"] == "docker-manifest");
+        assert_eq!(of_docker.unwrap()["requested"], true, "{options:?}");
+    }
+}

@@ -1,11 +1,13 @@
 //! One input: the options in the library's terms, and what happened as plain data.
 
+use std::path::Path;
+
 use ocify::{
     Blobs, Fixed, Form, Input, Observer, Outcome, Output, Preview, Result, SpoolReason, Strictness,
     Summary,
 };
 
-use crate::args::{Attestations, Fix, Linking};
+use crate::args::{Attestations, Fix, Linking, is_standard};
 use crate::destination::{Destination, ImageKind};
 use crate::standard;
 
@@ -65,11 +67,7 @@ pub(crate) fn fix(
         let form = form(args, destination);
         return Ok(fix.plan_only_observed(input, form, observer)?.into());
     }
-    let output = match destination {
-        Some(destination) => destination.output().overwrite(args.force),
-        None if args.in_place => Output::in_place(),
-        None => Output::from_file(standard::output()?, standard::OUTPUT)?,
-    };
+    let output = output(args, destination)?;
     let created = match destination {
         Some(destination) => destination.create_directory()?,
         None => None,
@@ -82,13 +80,27 @@ pub(crate) fn fix(
 }
 
 fn input(args: &Fix) -> Result<Input> {
-    if args.is_stream() {
-        return Input::from_file(standard::input()?, standard::INPUT);
-    }
     match args.in_place {
         // It is opened to be written.
         true => Ok(Input::path(args.input())),
-        false => Input::open(args.input()),
+        false => open(args.input()),
+    }
+}
+
+/// Opens an input, which may be standard input.
+pub(crate) fn open(input: &Path) -> Result<Input> {
+    match is_standard(input) {
+        true => Input::from_file(standard::input()?, standard::INPUT),
+        false => Input::open(input),
+    }
+}
+
+/// Where to write.
+pub(crate) fn output(args: &Fix, destination: Option<&Destination>) -> Result<Output<'static>> {
+    match destination {
+        Some(destination) => Ok(destination.output().overwrite(args.force)),
+        None if args.in_place => Ok(Output::in_place()),
+        None => Output::from_file(standard::output()?, standard::OUTPUT),
     }
 }
 

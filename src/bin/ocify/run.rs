@@ -20,10 +20,10 @@ use crate::standard;
 use crate::styles::styled_memory;
 use crate::words::Words;
 
-const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
-const WOULD_FIX: u8 = 3;
+pub(crate) const WOULD_FIX: u8 = 3;
 
 /// Runs the command line and returns the exit code that the help documents.
 pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -184,8 +184,23 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
     DONE
 }
 
-/// Shows a report, and returns its exit code.
+/// Writes a report for people or for programs.
+pub(crate) struct Rendering<'a> {
+    pub(crate) text: &'a dyn Fn(&Report<'_>, text::Detail, &mut dyn Write) -> io::Result<()>,
+    pub(crate) json: &'a dyn Fn(&Report<'_>, &mut dyn Write) -> io::Result<()>,
+}
+
+/// Shows the report of a fix, and returns its exit code.
 pub(crate) fn finish(report: &Report<'_>, args: &Fix) -> u8 {
+    let rendering = Rendering {
+        text: &text::render,
+        json: &json::render,
+    };
+    finish_as(report, args, &rendering)
+}
+
+/// Shows a report, and returns its exit code.
+pub(crate) fn finish_as(report: &Report<'_>, args: &Fix, rendering: &Rendering<'_>) -> u8 {
     let code = match report.status {
         Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,
@@ -200,8 +215,8 @@ pub(crate) fn finish(report: &Report<'_>, args: &Fix) -> u8 {
         show_error(error);
     }
     let shown = match args.is_stdout_taken() {
-        true => show(report, args, io::stderr()),
-        false => show(report, args, io::stdout()),
+        true => show(report, args, rendering, io::stderr()),
+        false => show(report, args, rendering, io::stdout()),
     };
     match shown {
         Ok(()) => code,
@@ -219,7 +234,12 @@ pub(crate) fn finish(report: &Report<'_>, args: &Fix) -> u8 {
     }
 }
 
-fn show(report: &Report<'_>, args: &Fix, to: impl Write + IsTerminal) -> io::Result<()> {
+fn show(
+    report: &Report<'_>,
+    args: &Fix,
+    rendering: &Rendering<'_>,
+    to: impl Write + IsTerminal,
+) -> io::Result<()> {
     let report = &report.with_wording(&Words);
     match args.format {
         Format::Text => {
@@ -228,19 +248,19 @@ fn show(report: &Report<'_>, args: &Fix, to: impl Write + IsTerminal) -> io::Res
                 false => text::Detail::Short,
             };
             let mut shown = styled_memory(to.is_terminal());
-            text::render(report, detail, &mut shown)?;
+            (rendering.text)(report, detail, &mut shown)?;
             write_at_once(to, &shown.into_inner())
         }
         Format::Json => {
             let mut shown = Vec::new();
-            json::render(report, &mut shown)?;
+            (rendering.json)(report, &mut shown)?;
             write_at_once(to, &shown)
         }
     }
 }
 
 /// Standard output writes whole lines, and a stream that removes styles writes what is between them: one call each.
-pub(crate) fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> {
+fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> {
     to.write_all(shown)?;
     to.flush()
 }

@@ -253,6 +253,7 @@ impl Wording for Words {
             Rule::ImageChoice => "another image was requested with --image",
             Rule::PlatformChoice => "other platforms were requested with --platform",
             Rule::Unwrapped => "requested with --unwrap",
+            Rule::Superseded => "requested with --on-conflict",
             Rule::AttestationDropped => "requested with --attestations drop",
             _ => rule.reason(),
         }

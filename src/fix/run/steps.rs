@@ -36,6 +36,11 @@ impl Run<'_> {
         self.opener.meaning(inventory, source)
     }
 
+    /// Whether manifests and indexes keep their digests.
+    pub(crate) fn preserves_digests(&self) -> bool {
+        self.fix.plan.preserve_digests
+    }
+
     /// The directory for temporary files.
     pub(crate) fn spool_directory(&self) -> PathBuf {
         self.opener.spool_directory()

@@ -263,6 +263,14 @@ rules! {
         whose: "readers that take only a single manifest, such as AWS Lambda",
         threads: ["docker/buildx#1533", "aws/aws-lambda-roadmap#82"],
     };
+    Superseded = {
+        name: "superseded",
+        severity: Warns,
+        what: "An image of a merge whose names images of other inputs have is removed, and what refers to it.",
+        why: "images of other inputs have its names",
+        whose: "nobody's: a name is for one image",
+        threads: [],
+    };
     AttestationDropped = {
         name: "attestation-dropped",
         severity: Warns,

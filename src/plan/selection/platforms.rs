@@ -4,17 +4,23 @@ use std::collections::BTreeSet;
 
 use super::closure::Item;
 use crate::error::{Code, Error, Hint, Result, show_list};
+use crate::graph::referrers::Referrers;
 use crate::image::{Digest, Platform};
 use crate::plan::planner::Planner;
 
+/// The operating system of what is not an image.
+pub(super) const UNKNOWN: &str = "unknown";
+
 impl<'a> Planner<'a> {
-    /// The images to leave out because they are for platforms that were not requested. `chosen` has the images that
-    /// other options keep; `None` stands for all. An image whose platform is not known goes too.
+    /// What to leave out because it is for platforms that were not requested. `chosen` has the images that other options
+    /// keep; `None` stands for all. An image whose platform is not known goes too, and so does an entry of another
+    /// platform whose manifest is absent or cannot be read.
     ///
     /// # Errors
     /// A requested platform is that of no chosen image.
     pub(super) fn other_platforms(
         &self,
+        referrers: &Referrers<'a>,
         chosen: Option<&BTreeSet<&'a Digest>>,
     ) -> Result<Vec<Item<'a>>> {
         let wanted = &self.options.platforms;
@@ -31,24 +37,30 @@ impl<'a> Planner<'a> {
             return Ok(Vec::new());
         }
         let platforms = self.platforms_of_images();
-        let mut is_found = vec![false; wanted.len()];
-        let mut others = Vec::new();
-        for image in &images {
-            let mut is_wanted = false;
-            for (wanted, is_found) in wanted.iter().zip(&mut is_found) {
-                let platform = platforms.get(image);
-                if platform.is_some_and(|platform| platform.matches_strictly(wanted)) {
-                    (is_wanted, *is_found) = (true, true);
-                }
-            }
-            if !is_wanted {
-                others.push(Item::Document(image));
-            }
-        }
-        let absent = wanted.iter().zip(is_found).find(|(_, is_found)| !is_found);
-        match absent {
+        let is_wanted = |platform: &Platform| {
+            let mut wanted = wanted.iter();
+            wanted.any(|wanted| platform.matches_strictly(wanted))
+        };
+        let others = images.iter().copied().filter(|image| {
+            let platform = platforms.get(image);
+            !platform.is_some_and(|platform| is_wanted(platform))
+        });
+        let mut others: Vec<Item<'_>> = others.map(Item::Document).collect();
+        let leading = self.graph.leading_to_images();
+        let listings = referrers.listings.iter().enumerate();
+        let unread = listings.filter(|(_, listing)| {
+            let platform = listing.pointer.platform.as_deref();
+            let is_other = |platform: &Platform| platform.os != UNKNOWN && !is_wanted(platform);
+            platform.is_some_and(is_other) && !leading.contains(&listing.pointer.digest)
+        });
+        others.extend(unread.map(|(number, _)| Item::Listing(number)));
+        let mut absent = wanted.iter().filter(|wanted| {
+            let mut platforms = images.iter().filter_map(|image| platforms.get(image));
+            !platforms.any(|platform| platform.matches_strictly(wanted))
+        });
+        match absent.next() {
             None => Ok(others),
-            Some((platform, _)) => {
+            Some(platform) => {
                 let available = images.iter().filter_map(|image| platforms.get(image));
                 let what = "no image in the archive";
                 Err(not_found(what, platform, available.copied()))

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::closure::{Gone, Item};
+use super::platforms::UNKNOWN;
 use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::graph::Graph;
 use crate::graph::document::{Document, Shape};
@@ -32,53 +33,35 @@ pub(super) struct Unwrapping<'a> {
 /// Finds the entries that lead to an index, and the only image that is left of it.
 ///
 /// # Errors
-/// Several images are left of an index.
-pub(super) fn unwrapped<'a>(
+/// Several images are left of an index, or something that may be one and cannot be read.
+pub(super) fn unwrapped<'a: 's, 's>(
     graph: &'a Graph,
     referrers: &Referrers<'a>,
-    entries: &[NamedEntry<'a>],
+    entries: impl Iterator<Item = &'s NamedEntry<'a>>,
     gone: &Gone<'a>,
     is_kept: impl Fn(&Digest) -> bool,
 ) -> Result<Unwrapping<'a>> {
-    let mut found = Unwrapping::default();
+    let leading = graph.leading_to(&is_kept);
+    let mut unwrapping = Unwrapping::default();
+    // Thousands of names may lead to one index.
+    let mut by_index: BTreeMap<&Digest, Option<Unwrapped<'a>>> = BTreeMap::new();
     let mut indexes: BTreeSet<&Digest> = BTreeSet::new();
     let mut kept_listings: BTreeSet<usize> = BTreeSet::new();
     for entry in entries {
-        let index = graph.document(entry.digest);
-        let Some(mut index) = index.filter(|index| index.shape == Shape::Index) else {
-            continue;
-        };
-        let images: Vec<&Digest> = entry
-            .images
-            .iter()
-            .copied()
-            .filter(|image| is_kept(image))
-            .collect();
-        let image = match images[..] {
-            [] => continue,
-            [image] => image,
-            _ => return Err(several_images(graph, entry, images.len())),
-        };
-        // An index may list an index, which leads to the image.
-        while indexes.len() <= graph.documents.len() {
-            indexes.insert(&index.digest);
-            let numbers = referrers.within.get(&index.digest).into_iter().flatten();
-            let leading = numbers.copied().find(|number| {
-                let digest = &referrers.listings[*number].pointer.digest;
-                !gone.listings.contains_key(number) && graph.images_below(digest).contains(&image)
-            });
-            let Some(number) = leading else { break };
-            kept_listings.insert(number);
-            let pointer = referrers.listings[number].pointer;
-            if pointer.digest == *image {
-                let unwrapped = Unwrapped { index, pointer };
-                found.entries.insert(entry.position, unwrapped);
-                break;
+        let known = by_index.get(entry.digest).copied();
+        let unwrapped = match known {
+            Some(known) => known,
+            None => {
+                let mut chain = Chain::of(graph, referrers, gone, &leading);
+                let found = chain.follow(entry, &is_kept)?;
+                indexes.extend(chain.indexes);
+                kept_listings.extend(chain.listings);
+                by_index.insert(entry.digest, found);
+                found
             }
-            match graph.document(&pointer.digest) {
-                Some(next) => index = next,
-                None => break,
-            }
+        };
+        if let Some(unwrapped) = unwrapped {
+            unwrapping.entries.insert(entry.position, unwrapped);
         }
     }
     for index in &indexes {
@@ -91,12 +74,91 @@ pub(super) fn unwrapped<'a>(
         for map in [&referrers.within, &referrers.about] {
             let numbers = map.get(index).into_iter().flatten().copied();
             let others = numbers.filter(|number| !kept_listings.contains(number));
-            found.items.extend(others.map(Item::Listing));
+            unwrapping.items.extend(others.map(Item::Listing));
         }
         let documents = referrers.documents_about.get(index).into_iter().flatten();
-        found.items.extend(documents.copied().map(Item::Document));
+        let documents = documents.copied().map(Item::Document);
+        unwrapping.items.extend(documents);
     }
-    Ok(found)
+    Ok(unwrapping)
+}
+
+/// The indexes between an entry and its only image: an index may list an index.
+struct Chain<'a, 's> {
+    graph: &'a Graph,
+    referrers: &'s Referrers<'a>,
+    gone: &'s Gone<'a>,
+    /// The images that stay, and the indexes that lead to one of them.
+    leading: &'s BTreeSet<&'a Digest>,
+    indexes: BTreeSet<&'a Digest>,
+    /// The listings that lead to the image.
+    listings: Vec<usize>,
+}
+
+impl<'a, 's> Chain<'a, 's> {
+    fn of(
+        graph: &'a Graph,
+        referrers: &'s Referrers<'a>,
+        gone: &'s Gone<'a>,
+        leading: &'s BTreeSet<&'a Digest>,
+    ) -> Self {
+        Chain {
+            graph,
+            referrers,
+            gone,
+            leading,
+            indexes: BTreeSet::new(),
+            listings: Vec::new(),
+        }
+    }
+
+    /// `None` for an entry that is not an index, or of which no image stays.
+    fn follow(
+        &mut self,
+        entry: &NamedEntry<'a>,
+        is_kept: impl Fn(&Digest) -> bool,
+    ) -> Result<Option<Unwrapped<'a>>> {
+        let mut images = entry.images.iter().copied().filter(|image| is_kept(image));
+        let Some(image) = images.next() else {
+            return Ok(None);
+        };
+        let others = images.count();
+        let mut next = self.graph.document(entry.digest);
+        // An index that lists itself has no digest.
+        while let Some(index) = next.filter(|index| index.shape == Shape::Index) {
+            self.indexes.insert(&index.digest);
+            let numbers = self.referrers.within.get(&index.digest);
+            let numbers = numbers.into_iter().flatten().copied();
+            let (leading, beside): (Vec<usize>, Vec<usize>) = numbers
+                .filter(|number| !self.gone.listings.contains_key(number))
+                .partition(|number| self.leading.contains(&self.pointer(*number).digest));
+            let unread = beside.iter().filter(|number| self.may_be_image(**number));
+            let count = 1 + others + unread.count();
+            if count > 1 {
+                return Err(several_images(self.graph, entry, count));
+            }
+            let Some(number) = leading.first() else {
+                return Ok(None);
+            };
+            self.listings.push(*number);
+            let pointer = self.pointer(*number);
+            if pointer.digest == *image {
+                return Ok(Some(Unwrapped { index, pointer }));
+            }
+            next = self.graph.document(&pointer.digest);
+        }
+        Ok(None)
+    }
+
+    fn pointer(&self, number: usize) -> &'a Pointer {
+        self.referrers.listings[number].pointer
+    }
+
+    /// Whether a listing states the platform of an image, which then is absent or cannot be read.
+    fn may_be_image(&self, number: usize) -> bool {
+        let platform = self.pointer(number).platform.as_deref();
+        platform.is_some_and(|platform| platform.os != UNKNOWN)
+    }
 }
 
 fn several_images(graph: &Graph, entry: &NamedEntry<'_>, count: usize) -> Error {

@@ -20,7 +20,7 @@ Examples:
 Exit codes: 0 done, or with --dry-run can be done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.";
 
 /// The options of `fix` that a merge does not have.
-const WITHOUT: [&str; 16] = [
+const WITHOUT: [&str; 15] = [
     "copy_others",
     "digest_map",
     "exclude",
@@ -31,7 +31,6 @@ const WITHOUT: [&str; 16] = [
     "link",
     "name",
     "null",
-    "preserve_digests",
     "recover",
     "rename",
     "report",

@@ -1,6 +1,6 @@
 //! Other programs that read archives and documents: Go's readers, which engines use, Python's tarfile, GNU tar and bsdtar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -344,6 +344,16 @@ pub(crate) fn cleaned(name: &[u8]) -> Vec<u8> {
 }
 
 impl Listing {
+    /// Whether two entries have the same name.
+    pub(crate) fn has_duplicates(&self) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut names = self
+            .entries
+            .iter()
+            .map(|entry| cleaned(&unhex(&entry.name)));
+        names.any(|name| !seen.insert(name))
+    }
+
     /// Of two entries of one name, the last.
     pub(crate) fn view(&self) -> View {
         let mut view = View::new();

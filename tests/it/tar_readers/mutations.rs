@@ -521,21 +521,20 @@ fn chains() -> Vec<(String, Edits<u8>)> {
     all
 }
 
-/// Several changes at random, with their names.
-pub(super) fn random(archive: &mut Archive, all: &[Mutation], random: &mut Random) -> Vec<String> {
+/// Several changes at random, each with the number of the entry that it changes, of `len` entries.
+pub(super) fn random(len: usize, all: &[Mutation], random: &mut Random) -> Vec<(Mutation, usize)> {
     let count = 1 + random.index(3);
-    let mut names = Vec::new();
-    for _ in 0..count {
-        let mutation = &all[random.index(all.len())];
-        mutation.apply(archive, random.index(archive.len()));
-        names.push(mutation.name.clone());
-    }
+    let mut changes: Vec<(Mutation, usize)> = (0..count)
+        .map(|_| (all[random.index(all.len())].clone(), random.index(len)))
+        .collect();
     if random.index(4) == 0 {
-        let target = random.index(archive.len());
-        let header = &mut archive.parts[target].header;
+        let target = random.index(len);
         let at = random.index(BLOCK);
-        header[at] = random.byte();
-        names.push(format!("byte: {at}"));
+        let byte = Mutation {
+            name: format!("byte: {at}"),
+            change: Change::Bytes(vec![(at, vec![random.byte()])]),
+        };
+        changes.push((byte, target));
     }
-    names
+    changes
 }

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::common::batch::{batch, outputs, put, put_fixture};
 use crate::common::random::Random;
-use crate::common::runner::Sandbox;
-use crate::common::trace::{Event, record};
+use crate::common::runner::{Sandbox, run};
+use crate::common::trace::{Event, failing, record};
 
 const STATE: &str = ".ocify-state";
 
@@ -20,7 +21,7 @@ type Files = BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTime)>;
 
 fn files(root: &Path) -> Files {
     let found = outputs(root).into_iter().map(|(path, bytes)| {
-        let metadata = fs::metadata(root.join(&path)).unwrap();
+        let metadata = fs::symlink_metadata(root.join(&path)).unwrap();
         let bytes = metadata.is_file().then_some(bytes);
         (path, (bytes, metadata.modified().unwrap()))
     });
@@ -118,6 +119,32 @@ impl Trace {
             _ => false,
         });
         syncs.next().map_or(usize::MAX, |(at, _)| at)
+    }
+
+    /// Whether the directories whose names lead to an output were all synced after these names were given, and OUTPUT's own name.
+    fn is_durable(&self, output: &Path) -> bool {
+        let is_named = |event: &Event, name: &Path| match event {
+            Event::Named(path) | Event::Renamed(_, path) => path == name,
+            _ => false,
+        };
+        output.ancestors().all(|name| {
+            let named = self.events.iter().rposition(|event| is_named(event, name));
+            let inside = name.parent().map(Path::to_owned);
+            let parent = inside.unwrap_or_else(|| fs::canonicalize(self.sandbox.root()).unwrap());
+            self.events.iter().any(|event| match event {
+                Event::Synced { path, start, .. } => {
+                    *path == parent && named.is_none_or(|named| *start > named)
+                }
+                _ => false,
+            })
+        })
+    }
+
+    /// The outputs and the directories that lead to them, but not what is in the layout.
+    fn outputs(&self) -> Vec<&Path> {
+        let all = self.after.keys().map(PathBuf::as_path);
+        all.filter(|path| *path == Path::new("layout") || !path.starts_with("layout"))
+            .collect()
     }
 
     /// The output directory as a crash after so many events can leave it.
@@ -323,4 +350,104 @@ fn a_batch_that_loses_power_is_finished_by_the_next_run() {
     };
     assert!(!replaced.before.is_empty());
     replaced.check(seed as u64, count / 3);
+}
+
+/// Archives, a layout and other files, with a link alone in its directory. These are so few that they are synced one by one.
+fn sandbox_with_others() -> Sandbox {
+    let sandbox = sandbox(3);
+    put(&sandbox, "in/other/notes", "notes");
+    fs::create_dir(sandbox.path("in/links")).unwrap();
+    symlink("nowhere", sandbox.path("in/links/link")).unwrap();
+    sandbox
+}
+
+#[test]
+fn with_sync_the_names_of_all_outputs_are_on_disk_when_a_run_ends() {
+    let args = ["--copy-others", "--jobs", "1"];
+    let with_sync = [&args[..], &["--sync"]].concat();
+    let Some(new) = Trace::record(sandbox_with_others(), &with_sync) else {
+        return;
+    };
+    let expected = [
+        "0.tar",
+        "a",
+        "a/1.tar",
+        "a/deep",
+        "a/deep/2.tar",
+        "layout",
+        "links",
+        "links/link",
+        "other",
+        "other/notes",
+    ];
+    assert_eq!(new.outputs(), expected.map(Path::new));
+    for output in new.outputs() {
+        assert!(new.is_durable(output), "{}", output.display());
+    }
+    // Without it, only what is in them.
+    let without = Trace::record(sandbox_with_others(), &args).unwrap();
+    for output in without.outputs() {
+        assert!(!without.is_durable(output), "{}", output.display());
+    }
+    // What an earlier run wrote without it is kept; each directory is synced once, and so is the record.
+    let kept = Trace::record(without.sandbox, &with_sync).unwrap();
+    assert!(kept.before == kept.after);
+    for output in kept.outputs() {
+        assert!(kept.is_durable(output), "{}", output.display());
+    }
+    let synced = kept.events.iter().filter_map(|event| match event {
+        Event::Synced { path, .. } => Some(path.to_str().unwrap()),
+        _ => None,
+    });
+    let mut synced: Vec<&str> = synced.collect();
+    synced.sort_unstable();
+    let root = fs::canonicalize(kept.sandbox.root()).unwrap();
+    let expected = [
+        "",
+        ".ocify-state",
+        root.to_str().unwrap(),
+        "a",
+        "a/deep",
+        "links",
+        "other",
+    ];
+    assert_eq!(synced, expected);
+}
+
+#[test]
+fn with_sync_the_name_of_the_output_directory_is_on_disk_too() {
+    let sandbox = sandbox(2);
+    let root = fs::canonicalize(sandbox.root()).unwrap();
+    // A single output in a new directory.
+    let Some(events) = record(&sandbox, &["fix", "in/0.tar", "-o", "new/", "--sync"]) else {
+        return;
+    };
+    let named = Event::Named(root.join("new"));
+    let named = events.iter().position(|event| *event == named).unwrap();
+    let is_synced = |event: &Event| matches!(event, Event::Synced { path, start, .. } if *path == root && *start > named);
+    assert!(events.iter().any(is_synced), "{events:#?}");
+
+    // One that cannot be synced is an error, and is removed if it is new. One that exists need not be readable.
+    fs::create_dir(sandbox.path("existing")).unwrap();
+    fs::create_dir(sandbox.path("links")).unwrap();
+    symlink("../existing", sandbox.path("links/link")).unwrap();
+    let path = root.to_str().unwrap();
+    for (output, fault, code) in [
+        ("none", "inject=fsync:error=EIO", 1),
+        ("none", "inject=openat:error=EACCES", 1),
+        ("existing", "inject=fsync:error=EIO", 1),
+        ("existing", "inject=openat:error=EACCES", 0),
+        ("links/link", "inject=fsync:error=EIO", 1),
+    ] {
+        for input in ["in/a", "in/0.tar"] {
+            let output = format!("{output}/");
+            let line = ["fix", input, "-o", &output, "--force", "--sync"];
+            let calls = ["-P", path, "-e", fault];
+            let run = run(&mut failing(&sandbox, &calls, &line).unwrap()).exits(code);
+            let expected = format!("cannot sync {path}: ");
+            let is_reported = run.stderr.contains(&expected);
+            assert_eq!(is_reported, code == 1, "{line:?} {fault}: {run:#?}");
+            assert!(!sandbox.path("none").exists());
+        }
+    }
 }

@@ -5,11 +5,13 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::UNIX_EPOCH;
 
 use serde_json::Value;
 
 use crate::common::batch::{batch, outputs, put, put_all, put_fixture};
 use crate::common::runner::{Sandbox, run};
+use crate::common::trace::failing;
 use crate::common::{sha256, skipped};
 
 const STATE: &str = "out/.ocify-state";
@@ -237,6 +239,36 @@ fn outputs_without_a_record_are_kept_if_they_are_the_same_and_refused_otherwise(
     assert_eq!((found.count("kept"), found.count("failed")), (1, 1));
     batch(&sandbox, &["in", "-o", "out", "--force"]).exits(0);
     assert!(outputs(&sandbox.path("out")) == expected);
+}
+
+#[test]
+fn an_empty_file_from_1970_has_a_record_like_any_other() {
+    let sandbox = finished();
+    put(&sandbox, "in/notes", "");
+    let file = File::options().write(true).open(sandbox.path("in/notes"));
+    file.unwrap().set_modified(UNIX_EPOCH).unwrap();
+    let line = ["in", "-o", "out", "--copy-others"];
+    batch(&sandbox, &line).exits(0);
+    assert_eq!(sandbox.read("out/notes"), b"");
+    // Without a record, its output would not be replaced.
+    put(&sandbox, "in/notes", "notes");
+    batch(&sandbox, &line).exits(0);
+    assert_eq!(sandbox.read("out/notes"), b"notes");
+}
+
+#[test]
+fn the_first_error_of_a_run_is_the_one_that_is_reported() {
+    let sandbox = finished();
+    let unremovable = ["-e", "inject=unlinkat:error=EIO"];
+    let failing = |line: &[&str]| failing(&sandbox, &unremovable, line);
+    let Some(mut closing) = failing(&["fix", "in", "-o", "out"]) else {
+        return;
+    };
+    let closing = run(&mut closing).exits(1);
+    assert!(closing.stderr.contains("cannot remove"), "{closing:#?}");
+    let line = ["fix", "--files-from", "missing", "-o", "out"];
+    let both = run(&mut failing(&line).unwrap()).exits(1);
+    assert!(both.stderr.contains("cannot read missing"), "{both:#?}");
 }
 
 #[test]

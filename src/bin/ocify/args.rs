@@ -436,7 +436,9 @@ pub(crate) struct Fix {
     /// Return only after the output has been synced to disk, so that it survives a power failure
     ///
     /// In-place fixes are always synced. With many inputs, the content of each output is synced before it
-    /// appears under its name, with or without this option.
+    /// appears under its name, with or without this option; with it, the names of all outputs are synced before the
+    /// end, also of those that an earlier run finished. The files of --report, --digest-map and --metadata-file are not
+    /// synced.
     #[arg(long)]
     pub(crate) sync: bool,
 

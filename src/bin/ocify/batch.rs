@@ -16,6 +16,7 @@ mod shard;
 mod source;
 mod state;
 mod tally;
+mod unsynced;
 mod walk;
 mod work;
 
@@ -213,7 +214,7 @@ fn write(
 ) -> Result<()> {
     let output = args.output().filter(|_| !args.dry_run);
     let created = match output {
-        Some(output) => output_directory(output)?,
+        Some(output) => output_directory(output, args.sync)?,
         None => None,
     };
     let result = write_below(output, args, shard, prepared, tally, stop, overview);
@@ -262,12 +263,8 @@ fn write_below(
         stop,
         overview,
     );
-    if let Some(outputs) = outputs {
-        outputs.state.sync()?;
-        outputs.output_dir.close()?;
-        outputs.state.close();
-    }
-    found
+    let closed = outputs.map_or(Ok(()), Outputs::close);
+    found.and(closed)
 }
 
 /// Finds and does all tasks. The error is one of the search.

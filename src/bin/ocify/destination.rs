@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ocify::{
     Code, Error, Form, Output, Result, command::ArchiveSuffix, command::is_image_layout,
-    command::show_path,
+    command::publish::sync_directory, command::show_path,
 };
 use serde::Serialize;
 
@@ -137,13 +137,13 @@ impl Destination {
         self.kind.output(&self.path)
     }
 
-    /// Creates the directory that the output goes into, if it does not exist.
+    /// Creates the directory that the output goes into, if it does not exist. Its name can be synced to disk.
     ///
     /// # Errors
-    /// It cannot be created, or is not a directory for outputs.
-    pub(crate) fn create_directory(&self) -> Result<Option<NewDirectory>> {
+    /// It cannot be created or synced, or is not a directory for outputs.
+    pub(crate) fn create_directory(&self, syncs: bool) -> Result<Option<NewDirectory>> {
         match &self.directory {
-            Some(directory) => output_directory(directory),
+            Some(directory) => output_directory(directory, syncs),
             None => Ok(None),
         }
     }
@@ -189,23 +189,36 @@ fn ends_in_slash(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"/")
 }
 
-/// Makes sure that a directory for outputs exists. Returns it if it was created.
+/// Makes sure that a directory for outputs exists, and with `syncs` that its name is on disk. Returns it if it was created.
 ///
 /// # Errors
-/// It cannot be created, is not a directory, or is an image layout.
-pub(crate) fn output_directory(output: &Path) -> Result<Option<NewDirectory>> {
+/// It cannot be created or synced, is not a directory, or is an image layout.
+pub(crate) fn output_directory(output: &Path, syncs: bool) -> Result<Option<NewDirectory>> {
     // A trailing slash would make the system expect a directory.
     let path: PathBuf = output.components().collect();
     if path.is_dir() {
-        return match is_image_layout(&path) {
-            true => Err(is_layout(output)),
-            false => Ok(None),
-        };
+        if is_image_layout(&path) {
+            return Err(is_layout(output));
+        }
+        return existing_directory(&path, syncs);
     }
     match fs::create_dir(&path) {
-        Ok(()) => Ok(Some(NewDirectory(path))),
+        Ok(()) => {
+            let synced = match syncs {
+                true => sync_directory(&parent(&path)),
+                false => Ok(()),
+            };
+            let created = NewDirectory(path);
+            match synced {
+                Ok(()) => Ok(Some(created)),
+                Err(error) => {
+                    created.remove_if_empty();
+                    Err(error)
+                }
+            }
+        }
         // Another shard that began at the same moment created it.
-        Err(_) if path.is_dir() => Ok(None),
+        Err(_) if path.is_dir() => existing_directory(&path, syncs),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::new(
             Code::OutputExists,
             format!(
@@ -226,6 +239,31 @@ pub(crate) fn output_directory(output: &Path) -> Result<Option<NewDirectory>> {
         .with_hint("create it first")),
         Err(error) => Err(Error::io("create", &path, error)),
     }
+}
+
+/// An earlier run or another shard may have created it just now, and its name has to be on disk too.
+fn existing_directory(path: &Path, syncs: bool) -> Result<Option<NewDirectory>> {
+    if syncs {
+        let parent = parent(path);
+        if may_be_opened(&parent) {
+            sync_directory(&parent)?;
+        }
+    }
+    Ok(None)
+}
+
+/// The directory that an existing directory is in, even if the path is that of a link to it.
+fn parent(directory: &Path) -> PathBuf {
+    fs::canonicalize(directory)
+        .ok()
+        .and_then(|real| real.parent().map(Path::to_owned))
+        .unwrap_or_else(|| directory.to_owned())
+}
+
+/// Whether the user may open a directory to sync it. It can be used without that right.
+fn may_be_opened(directory: &Path) -> bool {
+    let opened = fs::File::open(directory);
+    !opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn is_layout(output: &Path) -> Error {
@@ -413,9 +451,9 @@ mod tests {
     fn a_directory_for_outputs_is_created_and_removed_again() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let created = output_directory(&at("new/")).unwrap().unwrap();
+        let created = output_directory(&at("new/"), true).unwrap().unwrap();
         assert!(at("new").is_dir());
-        assert!(output_directory(&at("new")).unwrap().is_none());
+        assert!(output_directory(&at("new"), true).unwrap().is_none());
         created.remove_if_empty();
         assert!(!at("new").exists());
         fs::write(at("file"), "").unwrap();
@@ -427,7 +465,7 @@ mod tests {
             ("layout/", Code::OutputExists),
             ("none/new", Code::ParentMissing),
         ] {
-            let error = output_directory(&at(name)).unwrap_err();
+            let error = output_directory(&at(name), true).unwrap_err();
             assert_eq!(error.code(), expected, "{name}");
         }
     }

@@ -69,7 +69,7 @@ pub(crate) fn fix(
     }
     let output = output(args, destination)?;
     let created = match destination {
-        Some(destination) => destination.create_directory()?,
+        Some(destination) => destination.create_directory(args.sync)?,
         None => None,
     };
     let result = fix.run_observed(input, output, observer);

@@ -30,12 +30,7 @@ const CALLS: &str = "trace=mkdir,mkdirat,linkat,symlinkat,rename,renameat,rename
 
 /// Runs the command with these arguments, which has to succeed; `None` if it cannot be traced here.
 pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
-    let may = Command::new("strace")
-        .args(["-qq", "-o", "/dev/null", "true"])
-        .stderr(Stdio::null())
-        .status();
-    if !may.is_ok_and(|status| status.success()) {
-        skipped("traces of system calls: need strace and the right to trace");
+    if !may_trace() {
         return None;
     }
     let log = sandbox.path("trace");
@@ -51,6 +46,30 @@ pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
     let text = fs::read_to_string(&log).unwrap();
     fs::remove_file(log).unwrap();
     Some(events(&text, &fs::canonicalize(sandbox.root()).unwrap()))
+}
+
+fn may_trace() -> bool {
+    let may = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .stderr(Stdio::null())
+        .status();
+    let may = may.is_ok_and(|status| status.success());
+    if !may {
+        skipped("traces of system calls: need strace and the right to trace");
+    }
+    may
+}
+
+/// The command with these arguments, for which system calls fail as strace is told; `None` if that is not possible here.
+pub(crate) fn failing(sandbox: &Sandbox, calls: &[&str], args: &[&str]) -> Option<Command> {
+    if !may_trace() {
+        return None;
+    }
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null"]).args(calls);
+    command.arg(env!("CARGO_BIN_EXE_ocify")).args(args);
+    command.current_dir(sandbox.root());
+    Some(command)
 }
 
 /// The events of a log, in which calls of several threads may overlap.

@@ -16,7 +16,7 @@ use ocify::{
 use serde_json::Value;
 
 use super::fingerprint::Fingerprint;
-use super::output::{Existing, Published};
+use super::output::{Existing, OutputDir, Published};
 use super::queue::Task;
 use super::state::Finished;
 use super::tally::Ended;
@@ -222,7 +222,7 @@ impl<'a> Commits<'a> {
     fn sync_names(&self, outputs: &Outputs, named: &[Named]) -> Result<()> {
         let mut directories = HashSet::new();
         for named in named {
-            let all = (outputs.output_dir).directories(&named.commit.staged.relative);
+            let all = OutputDir::directories(&named.commit.staged.relative);
             if self.syncs_names {
                 directories.extend(all);
             } else if named.published == Published::Replaced {

@@ -170,7 +170,7 @@ impl OutputDir {
     }
 
     /// The paths of the directories whose names lead to an output: its own, and those above it.
-    pub(crate) fn directories<'p>(&self, relative: &'p Path) -> impl Iterator<Item = &'p Path> {
+    pub(crate) fn directories(relative: &Path) -> impl Iterator<Item = &Path> {
         relative.ancestors().skip(1)
     }
 
@@ -419,7 +419,7 @@ pub(super) mod tests {
         let (published, place) = published.unwrap();
         assert_eq!(published, Published::Replaced);
         assert_eq!(fs::read(place.path()).unwrap(), b"file");
-        let directories: Vec<&Path> = output_dir.directories(Path::new("x/dir")).collect();
+        let directories: Vec<&Path> = OutputDir::directories(Path::new("x/dir")).collect();
         assert_eq!(directories, [Path::new("x"), Path::new("")]);
         for directory in directories {
             output_dir.sync_directory(directory).unwrap();

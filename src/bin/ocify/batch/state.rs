@@ -82,6 +82,8 @@ pub(crate) struct StateOptions<'a> {
     pub(crate) shard: Option<Shard>,
     /// A digest that differs whenever outputs could differ.
     pub(crate) options: &'a Digest,
+    /// Whether the lines of earlier runs have to survive a power failure too.
+    pub(crate) syncs: bool,
 }
 
 /// The open state of one share. It is locked, so no other run can open it.
@@ -94,7 +96,7 @@ pub(crate) struct State {
     /// Whether the file is empty, so that its first line comes before the next one.
     lacks_header: Mutex<bool>,
     is_upgraded: bool,
-    /// Whether lines were appended that are perhaps not on disk.
+    /// Whether there are lines that have to be on disk and perhaps are not.
     is_unsynced: AtomicBool,
 }
 
@@ -114,7 +116,7 @@ impl State {
             files: vec![own],
             lacks_header: Mutex::new(false),
             is_upgraded: false,
-            is_unsynced: AtomicBool::new(false),
+            is_unsynced: AtomicBool::new(options.syncs),
         };
         let mut found = state.read(0)?;
         if let Some(format) = found.format.filter(|format| *format > FORMAT) {
@@ -161,11 +163,11 @@ impl State {
         self.files[0].path()
     }
 
-    /// The state of the output for a source.
+    /// The state of the output for a source; without its fingerprint, none is finished.
     pub(crate) fn output_state(
         &self,
         relative: &Path,
-        source: Fingerprint,
+        source: Option<Fingerprint>,
         output: Option<&HeldPath>,
     ) -> OutputState {
         let Some(output) = output.filter(|output| output.exists()) else {
@@ -180,7 +182,7 @@ impl State {
         if !found.is_ok_and(|found| found == noted.output) {
             return OutputState::Foreign;
         }
-        if noted.source != source || !noted.has_options {
+        if source != Some(noted.source) || !noted.has_options {
             return OutputState::Outdated;
         }
         match self.recorded(record) {

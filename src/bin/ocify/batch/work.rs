@@ -22,6 +22,7 @@ use super::shard::Shard;
 use super::source::Sources;
 use super::state::{OutputState, Recorded, State, StateOptions};
 use super::tally::Ended;
+use super::unsynced::UnsyncedNames;
 use crate::args::Fix;
 use crate::destination::ImageKind;
 use crate::fix::{self, Done};
@@ -34,6 +35,8 @@ use crate::progress::Running;
 pub(crate) struct Outputs {
     pub(crate) output_dir: OutputDir,
     pub(crate) state: State,
+    /// With --sync: where names are that this run did not sync otherwise.
+    unsynced: Option<UnsyncedNames>,
 }
 
 impl Outputs {
@@ -45,6 +48,7 @@ impl Outputs {
         let options = StateOptions {
             shard,
             options: &options_key(args)?,
+            syncs: args.sync,
         };
         // A trailing slash would be doubled in paths.
         let output: &Path = &output.components().collect::<PathBuf>();
@@ -58,7 +62,33 @@ impl Outputs {
             );
         }
         let output_dir = OutputDir::open(output, shard)?;
-        Ok(Outputs { output_dir, state })
+        Ok(Outputs {
+            output_dir,
+            state,
+            unsynced: args.sync.then(UnsyncedNames::default),
+        })
+    }
+
+    /// An output has its name, which is to be on disk when the run ends if --sync was given.
+    fn has_name(&self, relative: &Path) {
+        if let Some(unsynced) = &self.unsynced {
+            unsynced.add(relative);
+        }
+    }
+
+    /// Syncs what is still to be synced, and removes everything that is unfinished.
+    ///
+    /// # Errors
+    /// The first error of the system; the rest is done nevertheless.
+    pub(crate) fn close(self) -> Result<()> {
+        let names = match &self.unsynced {
+            Some(unsynced) => unsynced.sync(&self.output_dir),
+            None => Ok(()),
+        };
+        let lines = self.state.sync();
+        let closed = self.output_dir.close();
+        self.state.close();
+        names.and(lines).and(closed)
     }
 }
 
@@ -137,8 +167,8 @@ impl<'a> Worker<'a> {
                 other => other,
             },
             TaskKind::Layout => self.fix(task, true, running),
-            TaskKind::Copy(source) => self.copy(task, source, copy_file),
-            TaskKind::Link => self.copy(task, Fingerprint::default(), copy_link),
+            TaskKind::Copy(source) => self.copy(task, Some(source)),
+            TaskKind::Link => self.copy(task, None),
         };
         match result {
             Err(_) if running.is_stopped() => Worked::Ended(Ended::Unfinished),
@@ -203,8 +233,9 @@ impl<'a> Worker<'a> {
         let source = self.sources.look(&input)?;
         let path = outputs.output_dir.path(&relative);
         let place = outputs.output_dir.place(&relative)?;
-        let existing = match self.output_state(outputs, task, source, place.as_ref()) {
+        let existing = match self.output_state(outputs, task, Some(source), place.as_ref()) {
             Ok(recorded) if self.is_intact(kind, place.as_ref(), &recorded, running)? => {
+                outputs.has_name(&relative);
                 return Ok(Worked::Ended(Ended::Kept(path, recorded.note)));
             }
             Ok(_) => Existing::Replace,
@@ -249,12 +280,8 @@ impl<'a> Worker<'a> {
         Ok((directory, path.context("create", name)?))
     }
 
-    fn copy(
-        &self,
-        task: &Task,
-        source: Fingerprint,
-        copy: impl Fn(&InputPath, &HeldPath) -> Result<()>,
-    ) -> Result<Worked> {
+    /// Copies a file, or without a fingerprint a symbolic link, which has nothing that could be recorded.
+    fn copy(&self, task: &Task, source: Option<Fingerprint>) -> Result<Worked> {
         let Some(outputs) = self.outputs else {
             return Ok(Worked::Ended(Ended::Copied(0)));
         };
@@ -263,19 +290,22 @@ impl<'a> Worker<'a> {
         let place = outputs.output_dir.place(&relative)?;
         let existing = match self.output_state(outputs, task, source, place.as_ref()) {
             Ok(_) if self.args.verify.is_none() || is_same(&input, place.as_ref()) => {
+                outputs.has_name(&relative);
                 return Ok(Worked::Ended(Ended::Copied(0)));
             }
             Ok(_) => Existing::Replace,
             Err(existing) => existing,
         };
         let (_, path) = self.staging_path(task)?;
-        copy(&input, &path)?;
-        if source == Fingerprint::default() {
-            // A link has nothing that could be remembered.
+        let Some(source) = source else {
+            copy_link(&input, &path)?;
+            // It has no data that would have to be on disk before its name is.
             let published = outputs.output_dir.publish(&path, &relative, existing);
             published.inspect_err(|_| drop(path.remove()))?;
+            outputs.has_name(&relative);
             return Ok(Worked::Ended(Ended::Copied(0)));
-        }
+        };
+        copy_file(&input, &path)?;
         let staged = Staged {
             path,
             relative,
@@ -310,7 +340,7 @@ impl<'a> Worker<'a> {
         &self,
         outputs: &Outputs,
         task: &Task,
-        source: Fingerprint,
+        source: Option<Fingerprint>,
         place: Option<&HeldPath>,
     ) -> std::result::Result<Recorded, Existing> {
         if self.args.force {

@@ -16,7 +16,12 @@ const SOURCE: Fingerprint = Fingerprint {
 
 fn open(directory: &Path, options: &str, shard: Option<Shard>) -> Result<State> {
     let options = &Digest::of(Algorithm::Sha256, options.as_bytes());
-    State::open(directory, StateOptions { shard, options })
+    let options = StateOptions {
+        shard,
+        options,
+        syncs: false,
+    };
+    State::open(directory, options)
 }
 
 fn opened(directory: &Path, options: &str) -> State {
@@ -59,7 +64,7 @@ fn standings() {
     let relative = Path::new("a.tar");
     let state = opened(dir.path(), "options");
     assert_eq!(
-        state.output_state(relative, SOURCE, at(&path).as_ref()),
+        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
         OutputState::Foreign
     );
     let note = json!(["noted"]);
@@ -69,7 +74,7 @@ fn standings() {
     let state = opened(dir.path(), "options");
     let finished = finished(note);
     assert_eq!(
-        state.output_state(relative, SOURCE, at(&path).as_ref()),
+        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
         finished
     );
     let other = Fingerprint {
@@ -77,26 +82,26 @@ fn standings() {
         ..SOURCE
     };
     assert_eq!(
-        state.output_state(relative, other, at(&path).as_ref()),
+        state.output_state(relative, Some(other), at(&path).as_ref()),
         OutputState::Outdated
     );
     let gone = dir.path().join("gone");
     assert_eq!(
-        state.output_state(relative, SOURCE, at(&gone).as_ref()),
+        state.output_state(relative, Some(SOURCE), at(&gone).as_ref()),
         OutputState::Absent
     );
-    let elsewhere = state.output_state(Path::new("b.tar"), SOURCE, at(&path).as_ref());
+    let elsewhere = state.output_state(Path::new("b.tar"), Some(SOURCE), at(&path).as_ref());
     assert_eq!(elsewhere, OutputState::Foreign);
     drop(state);
 
     let state = opened(dir.path(), "other options");
     assert_eq!(
-        state.output_state(relative, SOURCE, at(&path).as_ref()),
+        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
         OutputState::Outdated
     );
     fs::write(&path, "changed").unwrap();
     assert_eq!(
-        state.output_state(relative, SOURCE, at(&path).as_ref()),
+        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
         OutputState::Foreign
     );
 }
@@ -119,7 +124,8 @@ fn damage_is_passed_over() {
         let state = opened(dir.path(), "");
         assert!(!state.is_upgraded());
         let is_known = |name: &&str| {
-            let output_state = state.output_state(Path::new(name), SOURCE, at(&path).as_ref());
+            let output_state =
+                state.output_state(Path::new(name), Some(SOURCE), at(&path).as_ref());
             output_state == finished(json!(name))
         };
         names.into_iter().filter(is_known).collect::<String>()
@@ -166,7 +172,7 @@ fn one_run_at_a_time_for_each_share() {
     let whole = open(None).unwrap();
     let finished = finished(Value::Null);
     assert_eq!(
-        whole.output_state(relative, SOURCE, at(&path).as_ref()),
+        whole.output_state(relative, Some(SOURCE), at(&path).as_ref()),
         finished
     );
     whole.close();
@@ -189,7 +195,7 @@ fn outdated_lines_go() {
         let state = opened(dir.path(), "");
         let last = finished(json!(FREE_LINES + 9));
         assert_eq!(
-            state.output_state(Path::new("x"), SOURCE, at(&path).as_ref()),
+            state.output_state(Path::new("x"), Some(SOURCE), at(&path).as_ref()),
             last
         );
         assert!(len() < before / 500);
@@ -224,7 +230,7 @@ fn files_of_older_versions_are_upgraded() {
     let state = opened(dir.path(), "");
     assert!(state.is_upgraded());
     for (name, path) in [("a", &path), ("b", &other)] {
-        let output_state = state.output_state(Path::new(name), SOURCE, at(path).as_ref());
+        let output_state = state.output_state(Path::new(name), Some(SOURCE), at(path).as_ref());
         assert_eq!(output_state, OutputState::Outdated, "{name}");
     }
     assert_eq!(fs::read_to_string(&share).unwrap(), old_line("b", of_other));
@@ -238,7 +244,7 @@ fn files_of_older_versions_are_upgraded() {
     assert!(!state.is_upgraded());
     let finished = finished(note);
     assert_eq!(
-        state.output_state(relative, SOURCE, at(&path).as_ref()),
+        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
         finished
     );
 }
@@ -260,7 +266,7 @@ fn lines_of_format_2_count_as_finished_without_a_digest_of_the_content() {
     assert!(!state.is_upgraded());
     let expected = OutputState::Finished(Recorded::default());
     assert_eq!(
-        state.output_state(Path::new("a"), SOURCE, at(&path).as_ref()),
+        state.output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref()),
         expected
     );
     let upgraded = format!("{{\"format\":3}}\n{line}");
@@ -333,7 +339,7 @@ fn what_is_not_made_of_lines_is_not_read_to_its_end() {
         let sparse = fs::File::options().write(true).open(dir.path().join(name));
         sparse.unwrap().set_len(1 << 40).unwrap();
         let state = opened(dir.path(), "");
-        let output_state = state.output_state(Path::new("a"), SOURCE, at(&path).as_ref());
+        let output_state = state.output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref());
         assert_eq!(output_state, finished(Value::Null), "{name}");
         // The file of this share was written again.
         assert!(fs::metadata(&file).unwrap().len() < 1000);
@@ -364,7 +370,7 @@ fn files_of_newer_versions_are_refused_and_stay_as_they_are() {
     }
     // Of another share it counts as nothing.
     let state = opened(dir.path(), "");
-    let output_state = state.output_state(Path::new("a"), SOURCE, at(&path).as_ref());
+    let output_state = state.output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref());
     assert_eq!(output_state, OutputState::Foreign);
 }
 

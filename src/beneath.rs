@@ -103,6 +103,11 @@ impl Directory {
         }
     }
 
+    /// The open directory.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The path of something below it, for messages.
     pub(crate) fn join(&self, below: &Path) -> PathBuf {
         self.path.join(below)
@@ -173,6 +178,21 @@ impl Directory {
     #[doc(hidden)]
     pub fn stat(&self) -> io::Result<FileStat> {
         Ok(fstat(self)?.into())
+    }
+
+    /// The identities of this directory and of all those that it is in. They are found through it, whatever its path leads to.
+    pub(crate) fn identities_above(&self) -> io::Result<Vec<(u64, u64)>> {
+        let mut identities = vec![self.stat()?.identity()];
+        let mut above = openat(self, c"..", HOLD, Mode::empty())?;
+        loop {
+            let identity = FileStat::from(fstat(&above)?).identity();
+            // The root is its own parent.
+            if identities.last() == Some(&identity) {
+                return Ok(identities);
+            }
+            identities.push(identity);
+            above = openat(&above, c"..", HOLD, Mode::empty())?;
+        }
     }
 
     /// Its entries in the order of their names, each with its type; of a link, that of the link.
@@ -264,6 +284,24 @@ mod tests {
         let created = directory.create_below(Path::new("new/er")).unwrap();
         assert_eq!(created.path(), at("link/new/er"));
         assert!(at("moved/new/er").is_dir() && !at("other/new").exists());
+    }
+
+    #[test]
+    fn what_a_directory_is_in_is_found_wherever_it_was_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("a/b")).unwrap();
+        fs::create_dir_all(at("c/d")).unwrap();
+        symlink("c", at("link")).unwrap();
+        let identity = |path: &Path| FileStat::from(&fs::metadata(path).unwrap()).identity();
+        let held = Directory::open(at("a/b")).unwrap();
+        fs::rename(at("a/b"), at("c/d/b")).unwrap();
+        symlink("../c", at("a/b")).unwrap();
+        let real = fs::canonicalize(at("c/d/b")).unwrap();
+        let expected: Vec<_> = real.ancestors().map(identity).collect();
+        assert_eq!(held.identities_above().unwrap(), expected);
+        let root = Directory::open("/").unwrap();
+        assert_eq!(root.identities_above().unwrap(), [identity(Path::new("/"))]);
     }
 
     #[test]

@@ -36,16 +36,17 @@ pub(super) fn write(
     if places.len >= RESERVED {
         space::check_for(target, places.len.saturating_sub(kept))?;
     }
+    let path = &target.path();
     let output = create(target)?;
     let reserved = match holes.as_slice() {
         [] => reserve(output.file(), places.len),
         holes => reserve_around(output.file(), places.len, holes),
     };
-    reserved.context("write", target.path())?;
+    reserved.context("write", path)?;
 
     let write = |bytes: &[u8], at| {
         let written = output.file().write_all_at(bytes, at);
-        written.context("write", target.path())
+        written.context("write", path)
     };
     let mut tasks = Vec::new();
     for group in places.groups(&plan.entries) {
@@ -84,7 +85,7 @@ pub(super) fn write(
             })),
         }
     }
-    copy::run(&tasks, plan, source, target.path(), options, progress)?;
+    copy::run(&tasks, plan, source, path, options, progress)?;
     publish(output, target, options)
 }
 

@@ -18,17 +18,18 @@ pub(super) fn write(
     options: &ApplyOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let path = &target.path();
     let output = archive::create(target)?;
-    let file = output.file().try_clone().context("write", target.path())?;
+    let file = output.file().try_clone().context("write", path)?;
     let encoder_options = EncoderOptions {
         threads: options.jobs.get(),
         idle_threads: options.idle_threads,
         ..EncoderOptions::default()
     };
     let encoder = Encoder::new(compression, encoder_options, file);
-    let encoder = encoder.context("write", target.path())?;
-    let encoder = Sequence::new(encoder, target.path(), options)
-        .write_all(plan, source, options, progress)?;
-    encoder.finish().context("write", target.path())?;
+    let encoder = encoder.context("write", path)?;
+    let encoder =
+        Sequence::new(encoder, path, options).write_all(plan, source, options, progress)?;
+    encoder.finish().context("write", path)?;
     archive::publish(output, target, options)
 }

@@ -67,14 +67,14 @@ pub(super) fn write(
             })),
         }
     }
-    copy::run(&tasks, plan, source, target.path(), options, progress)?;
+    copy::run(&tasks, plan, source, &target.path(), options, progress)?;
     let options = PublishOptions {
         replace: target.overwrite,
         sync: options.sync,
     };
     match staged.publish(options)? {
         Published::Done => Ok(()),
-        Published::NotEmpty => Err(not_empty(target.path())),
+        Published::NotEmpty => Err(not_empty(&target.path())),
         Published::Exists => Err(target.appeared()),
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn write(
     progress: &dyn Progress,
 ) -> Result<()> {
     let output = BufWriter::with_capacity(BUFFER, output);
-    Sequence::new(output, target.path(), options).write_all(plan, source, options, progress)?;
+    Sequence::new(output, &target.path(), options).write_all(plan, source, options, progress)?;
     Ok(())
 }
 

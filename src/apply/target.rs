@@ -1,28 +1,44 @@
 //! Where the output goes, and which outputs are refused before anything is written.
 
+mod existing;
+mod inside;
+
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, stat, statx};
+use rustix::fs::stat;
+
+pub(super) use existing::not_empty;
+use existing::{exists, output_exists, refuse_existing, refuse_filled, refuse_mount};
+use inside::{refuse_input_inside, refuse_parent};
 
 use super::output::{Kind, Output, Stream, ends_in_slash};
 use crate::beneath::{Directory, FileStat, HeldPath};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::input::{Source, is_image_layout_at};
+use crate::input::Source;
 use crate::plan::Form;
 
 /// An output that was checked against the input and what exists.
 pub struct Target<'a> {
-    path: PathBuf,
-    /// The path again, whose directory is held open; `None` for a stream.
-    place: Option<HeldPath>,
-    /// What is open already; otherwise a file or directory is renamed into place at the end.
-    writer: Option<Box<dyn Write + Send + 'a>>,
+    place: Place<'a>,
     form: Form,
     /// Whether a file, or of a layout a directory, that exists is replaced.
     pub(super) overwrite: bool,
+}
+
+/// Where an output goes.
+enum Place<'a> {
+    /// It is open already.
+    Stream {
+        /// What messages call it.
+        name: PathBuf,
+        /// `None` if it was taken.
+        writer: Option<Box<dyn Write + Send + 'a>>,
+    },
+    /// It is renamed into place at the end.
+    Path(HeldPath),
 }
 
 impl<'a> Target<'a> {
@@ -73,76 +89,17 @@ impl<'a> Target<'a> {
             Some(directory) => beneath(directory, &path)?,
             None => named(&path, output)?,
         };
-        let output = &match options.directory {
+        let shown = match options.directory {
             Some(_) => place.path(),
             None => output.to_owned(),
         };
-        let target = Target {
-            form,
-            path: place.path(),
-            place: None,
-            writer: None,
-            overwrite: options.overwrite,
-        };
-        // The user may name a link to a layout, which has a name elsewhere.
-        let real = target.check(&place, output, sources, options.directory.is_none())?;
-        refuse_parent(sources, real.directory(), output)?;
+        let place = check(options, &place, &shown, sources)?;
+        refuse_parent(sources, place.directory(), &shown)?;
         Ok(Target {
-            path: real.path(),
-            place: Some(real),
-            ..target
+            place: Place::Path(place),
+            form,
+            overwrite: options.overwrite,
         })
-    }
-
-    /// Refuses what exists under the name of the output; returns where the output goes. If the user named it, a link to an
-    /// empty directory or a layout is followed.
-    fn check(
-        &self,
-        place: &HeldPath,
-        output: &Path,
-        sources: &[&Source],
-        is_named: bool,
-    ) -> Result<HeldPath> {
-        let path = place.path();
-        let is_layout = self.form == Form::Layout;
-        let Some(found) = exists(place.look_up(), &path)? else {
-            return Ok(place.clone());
-        };
-        let followed = match found.kind.is_symlink() {
-            true if is_named => exists(stat(&path).map(FileStat::from).map_err(Into::into), &path)?,
-            true => None,
-            false => Some(found),
-        };
-        let is_input = |found: &FileStat| is_one_of(sources, found);
-        if followed.as_ref().is_some_and(is_input) {
-            return Err(Error::new(
-                Code::OutputIsInput,
-                format!("the output {} is the input", show_path(output)),
-            )
-            .with_path(output)
-            .with_hint(Hint::ChooseOutput));
-        }
-        let is_dir = followed.is_some_and(|found| found.kind.is_dir());
-        if let Some(directory) = followed.filter(|_| is_dir && is_layout) {
-            let opened = match is_named {
-                true => Directory::open(&path),
-                false => place.read_directory(),
-            };
-            let opened = opened.context("list", &path)?;
-            refuse_filled(&opened, self.overwrite)?;
-            refuse_mount(&opened)?;
-            for source in sources {
-                refuse_input_inside(source, &directory, output)?;
-            }
-        } else {
-            refuse_existing(output, is_layout, found.kind.is_file(), self.overwrite)?;
-        }
-        if !is_named || !is_dir {
-            return Ok(place.clone());
-        }
-        // Links and `.` are resolved, so that there is a name to rename to.
-        let real = fs::canonicalize(&path).context("open", &path)?;
-        HeldPath::of(&real).map_err(|_| without_name(output))
     }
 
     fn open(stream: Stream<'a>, sources: &[&Source]) -> Result<Target<'a>> {
@@ -158,9 +115,10 @@ impl<'a> Target<'a> {
             .with_hint(Hint::RedirectElsewhere));
         }
         Ok(Target {
-            path: stream.name,
-            place: None,
-            writer: Some(stream.writer),
+            place: Place::Stream {
+                name: stream.name,
+                writer: Some(stream.writer),
+            },
             form: Form::Stream,
             overwrite: false,
         })
@@ -172,47 +130,110 @@ impl<'a> Target<'a> {
     }
 
     /// What is open already, if the output is a stream.
-    pub fn into_writer(self) -> Option<Box<dyn Write + Send + 'a>> {
-        self.writer
+    pub fn into_writer(mut self) -> Option<Box<dyn Write + Send + 'a>> {
+        self.take_writer()
     }
 
     /// Takes the writer, and leaves the rest of the target.
     pub(super) fn take_writer(&mut self) -> Option<Box<dyn Write + Send + 'a>> {
-        self.writer.take()
+        match &mut self.place {
+            Place::Stream { writer, .. } => writer.take(),
+            Place::Path(_) => None,
+        }
     }
 
-    /// The output's path, without a trailing `/`.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The output's path, without a trailing `/`, for messages.
+    pub fn path(&self) -> PathBuf {
+        match &self.place {
+            Place::Stream { name, .. } => name.clone(),
+            Place::Path(place) => place.path(),
+        }
     }
 
     /// The directory that the output is in, which is held open; `None` for a stream.
     pub fn directory(&self) -> Option<&Directory> {
-        self.place.as_ref().map(HeldPath::directory)
+        match &self.place {
+            Place::Stream { .. } => None,
+            Place::Path(place) => Some(place.directory()),
+        }
     }
 
     /// The output's path, whose directory is held open.
+    ///
+    /// # Errors
+    /// It is a stream.
     pub(super) fn place(&self) -> io::Result<HeldPath> {
         match &self.place {
-            Some(place) => Ok(place.clone()),
-            None => HeldPath::of(&self.path),
+            Place::Stream { .. } => Err(io::Error::other("a stream has no path")),
+            Place::Path(place) => Ok(place.clone()),
         }
     }
 
     /// The error for an output that appeared after it was looked for.
     pub(super) fn appeared(&self) -> Error {
-        output_exists(&self.path)
+        output_exists(&self.path())
     }
 }
 
 impl fmt::Debug for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("path", &self.path)
+            .field("path", &self.path())
             .field("form", &self.form)
             .field("overwrite", &self.overwrite)
             .finish_non_exhaustive()
     }
+}
+
+/// Refuses what exists under the name of the output; returns where the output goes. If the user named it, a link to an
+/// empty directory or a layout is followed.
+fn check(
+    options: &Output<'_>,
+    place: &HeldPath,
+    output: &Path,
+    sources: &[&Source],
+) -> Result<HeldPath> {
+    let path = place.path();
+    let is_layout = options.form() == Form::Layout;
+    let is_named = options.directory.is_none();
+    let Some(found) = exists(place.look_up(), &path)? else {
+        return Ok(place.clone());
+    };
+    let followed = match found.kind.is_symlink() {
+        true if is_named => exists(stat(&path).map(FileStat::from).map_err(Into::into), &path)?,
+        true => None,
+        false => Some(found),
+    };
+    let is_input = |found: &FileStat| is_one_of(sources, found);
+    if followed.as_ref().is_some_and(is_input) {
+        return Err(Error::new(
+            Code::OutputIsInput,
+            format!("the output {} is the input", show_path(output)),
+        )
+        .with_path(output)
+        .with_hint(Hint::ChooseOutput));
+    }
+    let is_dir = followed.is_some_and(|found| found.kind.is_dir());
+    if let Some(directory) = followed.filter(|_| is_dir && is_layout) {
+        let opened = match is_named {
+            true => Directory::open(&path),
+            false => place.read_directory(),
+        };
+        let opened = opened.context("list", &path)?;
+        refuse_filled(&opened, options.overwrite)?;
+        refuse_mount(&opened)?;
+        for source in sources {
+            refuse_input_inside(source, &directory, output)?;
+        }
+    } else {
+        refuse_existing(output, is_layout, found.kind.is_file(), options.overwrite)?;
+    }
+    if !is_named || !is_dir {
+        return Ok(place.clone());
+    }
+    // Links and `.` are resolved, so that there is a name to rename to.
+    let real = fs::canonicalize(&path).context("open", &path)?;
+    HeldPath::of(&real).map_err(|_| without_name(output))
 }
 
 /// The path of an output that the user named.
@@ -254,21 +275,6 @@ fn in_parent(parent: &Path, error: io::Error) -> Error {
     }
 }
 
-fn exists(found: io::Result<FileStat>, path: &Path) -> Result<Option<FileStat>> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(Error::io("look up", path, error)),
-    }
-}
-
 fn unwritten(output: &Path, format: &str) -> Error {
     Error::new(
         Code::UnsupportedCompression,
@@ -282,110 +288,9 @@ fn unwritten(output: &Path, format: &str) -> Error {
     .with_hint(Hint::ChooseSuffix)
 }
 
-/// Refuses a directory that is not empty, except an image layout that is to be replaced.
-fn refuse_filled(directory: &Directory, overwrite: bool) -> Result<()> {
-    let path = directory.path();
-    if directory.is_empty().context("list", path)? {
-        return Ok(());
-    }
-    match is_image_layout_at(directory) {
-        true if overwrite => Ok(()),
-        true => Err(output_exists(path)),
-        false => Err(not_empty(path)),
-    }
-}
-
-/// Refuses an input inside the directory that the output replaces.
-fn refuse_input_inside(source: &Source, directory: &FileStat, output: &Path) -> Result<()> {
-    // Standard input has no path. Whoever redirected it still has the file open.
-    let Ok(path) = fs::canonicalize(source.path()) else {
-        return Ok(());
-    };
-    let is_output = |above: &Path| {
-        let found = stat(above).map(FileStat::from);
-        found.is_ok_and(|found| found.identity() == directory.identity())
-    };
-    if !path.ancestors().skip(1).any(is_output) {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::OutputIsInput,
-        format!(
-            "the output {} contains the input {}",
-            show_path(output),
-            show_path(source.path())
-        ),
-    )
-    .with_path(output)
-    .with_hint(Hint::ChooseOutput))
-}
-
 fn is_one_of(sources: &[&Source], found: &FileStat) -> bool {
     let mut sources = sources.iter();
     sources.any(|source| source.identity() == found.identity())
-}
-
-/// The error for an output directory that is not empty.
-pub(super) fn not_empty(path: &Path) -> Error {
-    let shown = show_path(path);
-    Error::new(
-        Code::OutputNotEmpty,
-        format!("the output directory {shown} is not empty"),
-    )
-    .with_path(path)
-    .with_hint(Hint::ChooseEmptyDirectory)
-}
-
-/// The output replaces an empty directory, which the system refuses for a mount point.
-fn refuse_mount(directory: &Directory) -> Result<()> {
-    let path = directory.path();
-    let found = statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::empty());
-    // If the system does not say, it refuses at the end.
-    if !found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::OutputExists,
-        format!(
-            "the output directory {} is a mount point and cannot be replaced",
-            show_path(path)
-        ),
-    )
-    .with_path(path)
-    .with_hint(Hint::ChooseDirectoryBelow))
-}
-
-fn refuse_existing(output: &Path, is_layout: bool, is_file: bool, overwrite: bool) -> Result<()> {
-    if is_layout || !is_file {
-        let expected = if is_layout {
-            "directory"
-        } else {
-            "regular file"
-        };
-        return Err(Error::new(
-            Code::OutputExists,
-            format!(
-                "the output {} exists and is not a {expected}",
-                show_path(output)
-            ),
-        )
-        .with_path(output)
-        .with_expected(expected)
-        .with_hint(Hint::ChooseOutput));
-    }
-    if overwrite {
-        return Ok(());
-    }
-    Err(output_exists(output))
-}
-
-fn output_exists(path: &Path) -> Error {
-    Error::new(
-        Code::OutputExists,
-        format!("the output {} already exists", show_path(path)),
-    )
-    .with_path(path)
-    .with_hint(Hint::Force)
 }
 
 fn without_name(output: &Path) -> Error {
@@ -395,36 +300,6 @@ fn without_name(output: &Path) -> Error {
     )
     .with_path(output)
     .with_hint(Hint::GiveOutputName)
-}
-
-/// Refuses an output inside the input directory.
-fn refuse_parent(sources: &[&Source], parent: &Directory, output: &Path) -> Result<()> {
-    let directories = sources.iter().filter(|source| source.is_directory());
-    let directories: Vec<_> = directories.collect();
-    if directories.is_empty() {
-        return Ok(());
-    }
-    // Compared by identity, so that a link or another mount of the input counts too.
-    let parent = parent.path();
-    let parent = fs::canonicalize(parent).context("open", parent)?;
-    for above in parent.ancestors() {
-        let found = stat(above).map_err(io::Error::from);
-        let found = FileStat::from(found.context("open", above)?);
-        let mut directories = directories.iter();
-        if let Some(source) = directories.find(|source| source.identity() == found.identity()) {
-            return Err(Error::new(
-                Code::OutputInInput,
-                format!(
-                    "the output {} is inside the input {}",
-                    show_path(output),
-                    show_path(source.path())
-                ),
-            )
-            .with_path(output)
-            .with_hint(Hint::ChooseOutputOutside));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Opens inputs below directories that are held open.
 
+use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::Source;
-use crate::beneath::{HeldPath, InputPath, Links};
+use crate::beneath::{Directory, HeldPath, InputPath, Links};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::journal;
 
@@ -30,16 +31,34 @@ impl Source {
         }
     }
 
-    /// Refuses a file that was opened by its path if it is not the one in the directory that is held open.
+    /// A directory that the input is in, or is; `None` if the path leads to nothing.
+    pub(crate) fn directory_above(&self) -> Option<Directory> {
+        if let Some(directory) = &self.directory {
+            return Some(directory.clone());
+        }
+        if let Some(place) = &self.place {
+            return Some(place.directory().clone());
+        }
+        let path = fs::canonicalize(&self.path).ok()?;
+        Directory::open(path.parent()?).ok()
+    }
+
+    /// Refuses a file that was opened by its path, to be fixed in place, if it is not the one in the directory that is
+    /// held open.
     pub(crate) fn refuse_other_than(&self, path: &InputPath) -> Result<()> {
         let InputPath::Held(place) = path else {
             return Ok(());
         };
-        let found = place.look_up().context("open", place.path())?;
-        match found.identity() == self.identity() {
-            true => Ok(()),
-            false => Err(replaced_by_link(&place.path())),
+        let path = &place.path();
+        let found = place.look_up().context("open", path)?;
+        if found.identity() == self.identity() {
+            return Ok(());
         }
+        Err(match found.kind.is_symlink() {
+            // Links are never followed in place.
+            true => link(path).with_hint(Hint::ReplaceLink),
+            false => replaced(path),
+        })
     }
 
     /// Opens an input.
@@ -56,13 +75,17 @@ impl Source {
         // Opening a device may do something.
         let found = place.look_up().context("open", path)?;
         if found.kind.is_symlink() {
-            return Err(replaced_by_link(path));
+            return Err(link(path).with_hint(Hint::AllowLinks));
         }
         if !found.kind.is_file() && !found.kind.is_dir() {
             return Err(not_opened(path, found.kind.is_fifo()));
         }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = place.open(flags, Mode::empty()).context("open", path)?;
+        let name = Path::new(place.name());
+        let opened = place.directory().open_file(name, Links::Refuse);
+        let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::LOOP) => link(path).with_hint(Hint::AllowLinks),
+            _ => Error::io("open", path, error),
+        })?;
         let source = Source {
             place: Some(place.clone()),
             ..Self::of(file, path)?
@@ -93,7 +116,7 @@ pub(super) fn not_opened(path: &Path, is_fifo: bool) -> Error {
 }
 
 /// The error for a link where a file was found before, or that the caller does not want to follow.
-fn replaced_by_link(path: &Path) -> Error {
+fn link(path: &Path) -> Error {
     Error::new(
         Code::LinkEntry,
         format!(
@@ -104,5 +127,46 @@ fn replaced_by_link(path: &Path) -> Error {
     .with_path(path)
     .with_expected("a file or directory")
     .with_found("a symbolic link")
-    .with_hint(Hint::AllowLinks)
+}
+
+/// The error for a file that another one has replaced since it was found.
+fn replaced(path: &Path) -> Error {
+    let message = format!("{} was replaced while it was being opened", show_path(path));
+    Error::new(Code::SourceChanged, message)
+        .with_path(path)
+        .with_hint(Hint::RetryWhenIdle)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_the_one_in_the_directory_is_not_fixed_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("app.tar"), "old").unwrap();
+        let place = InputPath::Held(HeldPath::of(&at("app.tar")).unwrap());
+        let source = Source::open_in_place(&at("app.tar")).unwrap();
+        let refused = || source.refuse_other_than(&place).unwrap_err();
+        source.refuse_other_than(&place).unwrap();
+        fs::rename(at("app.tar"), at("moved.tar")).unwrap();
+        assert_eq!(refused().code(), Code::Io);
+        fs::write(at("app.tar"), "new").unwrap();
+        let error = refused();
+        assert_eq!(error.code(), Code::SourceChanged);
+        assert!(error.to_string().contains("was replaced"), "{error}");
+        fs::remove_file(at("app.tar")).unwrap();
+        // Also if it leads to the same file.
+        symlink("moved.tar", at("app.tar")).unwrap();
+        let error = refused();
+        assert_eq!(error.code(), Code::LinkEntry);
+        assert!(error.to_string().contains("a symbolic link"), "{error}");
+        assert_eq!(error.hint(), Some(&Hint::ReplaceLink));
+        // A path that the user named may be a link.
+        let named = InputPath::Named(at("app.tar"));
+        source.refuse_other_than(&named).unwrap();
+    }
 }

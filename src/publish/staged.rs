@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::permissions::keep_permissions;
 use super::rename::{rename, rename_new, replace};
@@ -190,10 +190,8 @@ impl StagedFile {
 #[derive(Debug)]
 pub struct StagedDirectory {
     temporary: Temporary,
-    /// The directory, whose lock says that it is not abandoned.
+    /// The directory, opened to be listed, whose lock says that it is not abandoned.
     directory: Directory,
-    open: File,
-    path: PathBuf,
     destination: HeldPath,
 }
 
@@ -217,17 +215,15 @@ impl StagedDirectory {
         let (open, temporary) = names.create_directory()?;
         let path = temporary.path().path();
         Ok(StagedDirectory {
-            directory: Directory::of(open.try_clone()?, &path),
+            directory: Directory::of(open, &path),
             temporary,
-            open,
-            path,
             destination,
         })
     }
 
     /// Its path until it is published, for messages.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.directory.path()
     }
 
     /// The directory, which is held open.
@@ -254,7 +250,7 @@ impl StagedDirectory {
             return Ok(Published::Done);
         }
         if let Some(old) = old {
-            keep_permissions(&self.open, &old, &to.path())?;
+            keep_permissions(self.directory.file(), &old, &to.path())?;
         }
         if options.sync {
             sync_tree(from)?;

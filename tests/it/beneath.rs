@@ -1,23 +1,17 @@
-//! Nothing is read outside an input directory and nothing is written outside an output directory, whatever links are there or
-//! are put there during the run.
+//! Nothing is read outside an input directory and nothing is written outside an output directory, whatever links are there.
+//! `exchanged` has the links that are put there during the run.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
-use crate::common::archive::Entry;
-use crate::common::batch::{batch, has_staging, put};
+use crate::common::batch::{batch, put};
 use crate::common::builder::{Layout, right_layout};
 use crate::common::failure::expect;
 use crate::common::judged::fixed_path;
-use crate::common::placed::docker_layout;
-use crate::common::runner::{Sandbox, run, wait_for};
+use crate::common::runner::Sandbox;
 use crate::common::{skipped, tree};
 
 fn is_empty(directory: &Path) -> bool {
@@ -222,100 +216,6 @@ fn links_to_archives_in_a_tree_are_named_and_skipped() {
     assert_eq!(ends, expected);
 }
 
-/// What swaps two things forever while a run works.
-struct Swapper<'a> {
-    stop: &'a AtomicBool,
-}
-
-impl Drop for Swapper<'_> {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs something while another thread swaps what two paths name, again and again.
-fn while_swapping<T>(left: &Path, right: &Path, work: impl FnOnce() -> T) -> T {
-    use rustix::fs::{RenameFlags, renameat_with};
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                renameat_with(CWD, left, CWD, right, RenameFlags::EXCHANGE).unwrap();
-                thread::sleep(Duration::from_micros(50));
-            }
-        });
-        // Also if the work panics.
-        let _swapper = Swapper { stop: &stop };
-        work()
-    })
-}
-
-/// How often a race is tried.
-const ROUNDS: usize = 25;
-
-#[test]
-fn a_layout_whose_parts_become_links_during_the_run_is_right_or_refused() {
-    let right = right_layout();
-    let outside = docker_layout();
-    for level in ["blobs", "blobs/sha256", "index.json", "manifest.json"] {
-        let sandbox = Sandbox::new();
-        right.write_to(&sandbox.path("in"));
-        // What the link leads to is an image too.
-        let mut other = outside.clone();
-        other.more = vec![Entry::file("secret", "x")];
-        other.write_to(&sandbox.path("outside"));
-        symlink(
-            sandbox.path(&format!("outside/{level}")),
-            sandbox.path("link"),
-        )
-        .unwrap();
-        let at = sandbox.path(&format!("in/{level}"));
-        while_swapping(&at, &sandbox.path("link"), || {
-            for round in 0..ROUNDS {
-                let output = format!("out-{round}.tar");
-                let run = sandbox.fix("in", &output);
-                if run.code == 0 {
-                    assert!(sandbox.read(&output) == right.tar(), "{level}");
-                } else {
-                    assert!(!sandbox.path(&output).exists());
-                }
-            }
-        });
-    }
-}
-
-#[test]
-fn a_tree_whose_parts_become_links_during_the_run_leads_nowhere() {
-    let right = right_layout().tar();
-    let broken = docker_layout().tar();
-    let sandbox = Sandbox::new();
-    for number in 0..8 {
-        put(&sandbox, &format!("in/sub/{number}.tar"), &right);
-        put(&sandbox, &format!("outside/{number}.tar"), &broken);
-    }
-    symlink(sandbox.path("outside"), sandbox.path("link")).unwrap();
-    let before = tree(&sandbox.path("outside"));
-    while_swapping(&sandbox.path("in/sub"), &sandbox.path("link"), || {
-        for round in 0..ROUNDS {
-            let output = format!("out-{round}");
-            let mut command = sandbox.command();
-            command.args(["fix", "in", "-o", &output, "--jobs", "2"]);
-            run(&mut command);
-            // There is none if nothing was found.
-            let is_there = sandbox.path(&output).exists();
-            for (path, bytes) in match is_there {
-                true => tree(&sandbox.path(&output)),
-                false => Vec::default(),
-            } {
-                if path.extension().is_some_and(|extension| extension == "tar") {
-                    assert!(bytes == right, "{}", path.display());
-                }
-            }
-        }
-    });
-    assert!(tree(&sandbox.path("outside")) == before);
-}
-
 #[test]
 fn links_below_the_output_directory_are_not_written_through() {
     let archive = right_layout().tar();
@@ -408,80 +308,4 @@ fn a_link_under_the_name_of_an_output_is_replaced_or_stays() {
             .unwrap();
         }
     }
-}
-
-/// Archives that take a moment.
-fn many_inputs(sandbox: &Sandbox, directory: &str) {
-    for number in 0..300 {
-        put(
-            sandbox,
-            &format!("in/{directory}{number}.tar"),
-            right_layout().tar(),
-        );
-    }
-}
-
-#[test]
-fn an_output_directory_that_is_exchanged_for_a_link_receives_everything() {
-    let sandbox = Sandbox::new();
-    many_inputs(&sandbox, "sub/");
-    fs::create_dir(sandbox.path("out")).unwrap();
-    fs::create_dir(sandbox.path("victim")).unwrap();
-    let mut command = sandbox.command();
-    command.args(["fix", "in", "-o", "out", "--jobs", "1"]);
-    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-    let begun = Instant::now();
-    while !has_staging(&sandbox.path("out")) {
-        assert!(begun.elapsed() < Duration::from_secs(30));
-        thread::sleep(Duration::from_micros(100));
-    }
-    fs::rename(sandbox.path("out"), sandbox.path("moved")).unwrap();
-    symlink(sandbox.path("victim"), sandbox.path("out")).unwrap();
-    assert_eq!(wait_for(&mut child, &command), Some(0));
-    assert!(is_empty(&sandbox.path("victim")));
-    assert_eq!(
-        fs::read_dir(sandbox.path("moved/sub")).unwrap().count(),
-        300
-    );
-    assert!(!has_staging(&sandbox.path("moved")));
-}
-
-#[test]
-fn a_directory_of_outputs_that_becomes_a_link_during_the_run_leads_nowhere() {
-    let sandbox = Sandbox::new();
-    many_inputs(&sandbox, "sub/");
-    fs::create_dir_all(sandbox.path("out/sub")).unwrap();
-    fs::create_dir(sandbox.path("victim")).unwrap();
-    symlink(sandbox.path("victim"), sandbox.path("link")).unwrap();
-    while_swapping(&sandbox.path("out/sub"), &sandbox.path("link"), || {
-        for options in [&["--force"][..], &["--force", "--sync"], &["--layout"]] {
-            let line = [&["fix", "in", "-o", "out"], options].concat();
-            run(sandbox.command().args(line));
-        }
-    });
-    assert!(is_empty(&sandbox.path("victim")));
-}
-
-#[test]
-fn an_archive_that_becomes_a_link_is_not_fixed_in_place() {
-    let broken = docker_layout().tar();
-    let sandbox = Sandbox::new();
-    put(&sandbox, "outside/other.tar", &broken);
-    symlink(sandbox.path("outside/other.tar"), sandbox.path("link")).unwrap();
-    let before = fs::metadata(sandbox.path("outside"))
-        .unwrap()
-        .modified()
-        .unwrap();
-    put(&sandbox, "in/app.tar", &broken);
-    while_swapping(&sandbox.path("in/app.tar"), &sandbox.path("link"), || {
-        for _ in 0..ROUNDS {
-            run(sandbox.command().args(["fix", "in", "--in-place"]));
-        }
-    });
-    assert!(sandbox.read("outside/other.tar") == broken);
-    let after = fs::metadata(sandbox.path("outside"))
-        .unwrap()
-        .modified()
-        .unwrap();
-    assert_eq!(before, after, "no journal was written there");
 }

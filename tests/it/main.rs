@@ -41,6 +41,7 @@ mod dry_run;
 mod errors;
 mod escapes;
 mod evidence_names;
+mod exchanged;
 mod few_threads;
 mod flat_platforms;
 mod foreign_manifest;

@@ -39,11 +39,12 @@ pub(super) fn clone(
         space::check_for(target, needed)?;
         archive::reserve(output, needed).context("write", target.path())?;
     }
+    let path = &target.path();
     let copy = KernelCopy {
         input,
         output,
         source,
-        path: target.path(),
+        path,
     };
     let mut parts = Vec::new();
     let mut start = 0;

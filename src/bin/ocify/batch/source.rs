@@ -100,7 +100,8 @@ impl Sources {
     }
 }
 
-fn changed(path: &Path) -> Error {
+/// The error for an input that is not what it was when it was found.
+pub(super) fn changed(path: &Path) -> Error {
     Error::new(
         Code::SourceChanged,
         format!("{} changed while it was being read", show_path(path)),

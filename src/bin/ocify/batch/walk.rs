@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use walkdir::{DirEntry, IntoIter, WalkDir};
 
 use super::fingerprint::Fingerprint;
+use super::source::changed;
 
 /// Something that was found below a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,9 +147,9 @@ impl<'a> Walk<'a> {
         let (kind, fingerprint) = if file_type.is_file() {
             match self.look_into(&relative) {
                 Ok(Some(found)) => found,
-                // Something else replaced it, or it was removed.
-                Ok(None) => return Ok(None),
-                Err(error) if is_gone(&error) => return Ok(None),
+                Ok(None) => return Err(changed(&path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if is_replaced(&error) => return Err(changed(&path)),
                 Err(error) => return Err(Error::io("read", &path, error)),
             }
         } else if file_type.is_symlink() {
@@ -171,14 +172,13 @@ impl<'a> Walk<'a> {
         }
         let directory = match self.root.below_with(&relative, self.links) {
             Ok(directory) => directory,
-            // It is another directory now, or none.
-            Err(error) if is_gone(&error) => {
-                self.entries.skip_current_dir();
-                return Ok(None);
-            }
             Err(error) => {
                 self.entries.skip_current_dir();
-                return Err(Error::io("list", entry.path(), error));
+                return match error.kind() {
+                    io::ErrorKind::NotFound => Ok(None),
+                    _ if is_replaced(&error) => Err(changed(entry.path())),
+                    _ => Err(Error::io("list", entry.path(), error)),
+                };
             }
         };
         let found = |kind, fingerprint| Found {
@@ -258,12 +258,13 @@ impl Followed {
     }
 }
 
-/// Whether something is not there any more, or a link that is not to be followed is in its place.
-fn is_gone(error: &io::Error) -> bool {
-    match Errno::from_io_error(error) {
-        Some(Errno::LOOP | Errno::NOTDIR) => true,
-        _ => error.kind() == io::ErrorKind::NotFound,
-    }
+/// Whether something else, such as a link that is not followed, is in the place of a file or directory that was listed, or of
+/// one that it is in.
+fn is_replaced(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::LOOP | Errno::NOTDIR)
+    )
 }
 
 impl Iterator for Walk<'_> {
@@ -485,6 +486,30 @@ mod tests {
         assert_eq!(first.relative, Path::new("a.tar"));
         fs::rename(at("root/b"), at("moved")).unwrap();
         symlink(at("outside"), at("root/b")).unwrap();
+        let (path, error) = walk.next().unwrap().unwrap_err();
+        assert_eq!((path, error.code()), (at("root/b"), Code::SourceChanged));
         assert!(walk.next().is_none());
+    }
+
+    #[test]
+    fn a_file_that_became_something_else_is_not_lost_without_a_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["a", "b", "c", "d", "e"] {
+            fs::write(at(name), tar()).unwrap();
+        }
+        let mut walk = Walk::new(dir.path(), Links::Refuse, &|_| true, &|_| true).unwrap();
+        walk.next().unwrap().unwrap();
+        for name in ["b", "c", "d"] {
+            fs::remove_file(at(name)).unwrap();
+        }
+        symlink("a", at("b")).unwrap();
+        fs::create_dir(at("c")).unwrap();
+        for name in ["b", "c"] {
+            let (path, error) = walk.next().unwrap().unwrap_err();
+            assert_eq!((path, error.code()), (at(name), Code::SourceChanged));
+        }
+        // What was removed is not there.
+        assert_eq!(walk.next().unwrap().unwrap().relative, Path::new("e"));
     }
 }

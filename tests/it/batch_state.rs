@@ -30,38 +30,56 @@ fn finished() -> Sandbox {
     sandbox
 }
 
-/// The state with each line as format 1 has it: no first line for the format, shorter keys.
-fn downgraded(text: &str) -> String {
+/// The state as format 1 or 2 has it: without digests of the content, and in format 1 without a first line for the format
+/// and with shorter keys for the options.
+fn downgraded(text: &str, format: u64) -> String {
     let lines = text.lines().skip(1).map(|line| {
         let mut value: Value = serde_json::from_str(line).unwrap();
-        value.as_object_mut().unwrap().remove("sum");
-        value["options"] = "0123456789abcdef".into();
+        let object = value.as_object_mut().unwrap();
+        object.remove("sum");
+        object.remove("content").unwrap();
+        if format == 1 {
+            value["options"] = "0123456789abcdef".into();
+        }
         let text = value.to_string();
         let rest = &text[1..];
         let sum = &sha256(rest.as_bytes())[..16];
         format!("{{\"sum\":\"{sum}\",{rest}\n")
     });
-    lines.collect()
+    let first_line = match format {
+        1 => String::new(),
+        _ => format!("{{\"format\":{format}}}\n"),
+    };
+    first_line + &lines.collect::<String>()
 }
 
 #[test]
 fn outputs_recorded_by_an_older_version_are_written_again_with_a_note() {
-    let sandbox = finished();
-    let text = fs::read_to_string(sandbox.path(STATE)).unwrap();
-    assert!(text.starts_with("{\"format\":3}\n"), "{text}");
-    fs::write(sandbox.path(STATE), downgraded(&text)).unwrap();
-    let expected = fs::read(sandbox.path("out/a.tar")).unwrap();
-    let upgraded = batch(&sandbox, &["in", "-o", "out"]);
-    upgraded.exits(0);
-    assert_eq!(upgraded.count("fixed"), 1);
-    assert_eq!(
-        upgraded.run.stderr,
-        "note: out/.ocify-state was written by an older version of ocify; ocify will rewrite the outputs that it lists\n"
-    );
-    assert!(fs::read(sandbox.path("out/a.tar")).unwrap() == expected);
-    let again = batch(&sandbox, &["in", "-o", "out"]);
-    again.exits(0);
-    assert_eq!((again.count("kept"), again.run.stderr.as_str()), (1, ""));
+    for format in [1, 2] {
+        let sandbox = finished();
+        let text = fs::read_to_string(sandbox.path(STATE)).unwrap();
+        assert!(text.starts_with("{\"format\":3}\n"), "{text}");
+        fs::write(sandbox.path(STATE), downgraded(&text, format)).unwrap();
+        let expected = fs::read(sandbox.path("out/a.tar")).unwrap();
+        // A power failure can have damaged an output that was recorded before it was on disk.
+        let zeros = vec![0; expected.len()];
+        let damaged = File::options().write(true).open(sandbox.path("out/a.tar"));
+        let mut damaged = damaged.unwrap();
+        let modified = damaged.metadata().unwrap().modified().unwrap();
+        damaged.write_all(&zeros).unwrap();
+        damaged.set_modified(modified).unwrap();
+        let upgraded = batch(&sandbox, &["in", "-o", "out"]);
+        upgraded.exits(0);
+        assert_eq!(upgraded.count("fixed"), 1);
+        assert_eq!(
+            upgraded.run.stderr,
+            "note: out/.ocify-state was written by an older version of ocify; ocify will rewrite the outputs that it lists\n"
+        );
+        assert!(fs::read(sandbox.path("out/a.tar")).unwrap() == expected);
+        let again = batch(&sandbox, &["in", "-o", "out"]);
+        again.exits(0);
+        assert_eq!((again.count("kept"), again.run.stderr.as_str()), (1, ""));
+    }
 }
 
 #[test]

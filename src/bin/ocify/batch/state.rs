@@ -60,7 +60,8 @@ pub(crate) enum OutputState {
     Absent,
     /// It exists and was written from this source with these options.
     Finished(Recorded),
-    /// It exists as an earlier run left it, but was written from another source or with other options.
+    /// It exists as an earlier run left it, but was written from another source, with other options or by a version
+    /// of ocify that did not record enough.
     Outdated,
     /// Something exists that no earlier run is known to have written, or that was changed since.
     Foreign,
@@ -124,7 +125,7 @@ impl State {
         }
         let is_older = found.lines > 0 && found.format != Some(FORMAT);
         let mut records = found.records.values();
-        state.is_upgraded = is_older && records.any(|record| record.noted.is_of_format_1);
+        state.is_upgraded = is_older && records.any(|record| record.noted.is_older);
         let outdated = found.lines - found.records.len();
         let is_full = outdated > found.records.len() + FREE_LINES;
         if is_older || is_full || found.is_cut || state.files[0].has_other_names()? {
@@ -182,7 +183,7 @@ impl State {
         if !found.is_ok_and(|found| found == noted.output) {
             return OutputState::Foreign;
         }
-        if source != Some(noted.source) || !noted.has_options {
+        if source != Some(noted.source) || !noted.has_options || noted.is_older {
             return OutputState::Outdated;
         }
         match self.recorded(record) {

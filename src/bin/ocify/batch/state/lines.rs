@@ -1,9 +1,12 @@
 //! The lines of a state file.
 //!
-//! The first one states the format's number, which is 3: `{"format":3}`. Lines of format 2 lack the digest of the
-//! content, and were written before their outputs were on disk. A file without the number is of format 1, whose lines
-//! have a shorter key for the options, so that it matches none. Every other line is a JSON object that begins with a
-//! checksum over its rest.
+//! The first one states the format's number, which is 3: `{"format":3}`. Every other line is a JSON object that begins
+//! with a checksum over its rest.
+//!
+//! Formats 1 and 2 are read too. A file of format 1 does not state the number, and its lines have a shorter key for the
+//! options. Lines of both lack the digest of the content, and were written before their outputs were on disk. So they
+//! prove that ocify wrote the file that is there and may replace it, but neither that it is intact nor what it contains.
+//! When a file is upgraded, its lines stay as they are, so each line shows its own format.
 
 use std::borrow::Cow;
 use std::io;
@@ -40,8 +43,8 @@ pub(super) struct Noted {
     pub(super) output: Fingerprint,
     /// Whether the output was written with the options that the reader has.
     pub(super) has_options: bool,
-    /// Whether the key of its options is that of format 1, which matches no options.
-    pub(super) is_of_format_1: bool,
+    /// Whether the line has format 1 or 2, so that its output is written again.
+    pub(super) is_older: bool,
 }
 
 /// A line without its checksum.
@@ -125,12 +128,12 @@ pub(super) fn noted(value: &Value, options: &Digest) -> Option<(Key, Noted)> {
     };
     let text = |name: &str| value.get(name)?.as_str();
     let key = u128::from_str_radix(text("key")?, 16).ok()?;
-    let key_of_options = text("options")?;
     let noted = Noted {
         source: fingerprint("source")?,
         output: fingerprint("output")?,
-        has_options: key_of_options == options.hex(),
-        is_of_format_1: key_of_options.len() == 16,
+        has_options: text("options")? == options.hex(),
+        // It is null if there is no digest.
+        is_older: value.get("content").is_none(),
     };
     Some((key.to_be_bytes(), noted))
 }

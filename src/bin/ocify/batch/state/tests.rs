@@ -203,11 +203,16 @@ fn outdated_lines_go() {
     }
 }
 
-/// A line as format 1 has it: with a shorter key for the options.
-fn old_line(name: &str, output: Fingerprint) -> String {
+/// A line as format 1 has it, with a shorter key for the options, or format 2.
+fn old_line(format: u64, name: &str, output: Fingerprint) -> String {
     let key = Digest::of(Algorithm::Sha256, name.as_bytes()).hex();
+    let options = match format {
+        1 => "0123456789abcdef".to_owned(),
+        // Those that the tests open the state with.
+        _ => Digest::of(Algorithm::Sha256, b"").hex(),
+    };
     let rest = format!(
-        r#""path":"{name}","key":"{}","source":[7,9],"output":[{},{}],"options":"0123456789abcdef","note":null}}"#,
+        r#""path":"{name}","key":"{}","source":[7,9],"output":[{},{}],"options":"{options}","note":null}}"#,
         &key[..32],
         output.len,
         output.modified
@@ -217,60 +222,47 @@ fn old_line(name: &str, output: Fingerprint) -> String {
 }
 
 #[test]
-fn files_of_older_versions_are_upgraded() {
-    let dir = tempfile::tempdir().unwrap();
-    let (path, fingerprint) = output(dir.path(), "a");
-    let file = dir.path().join(".ocify-state");
-    let old = old_line("a", fingerprint);
-    // The other is only read.
-    let share = dir.path().join(".ocify-state-1-of-2");
-    let (other, of_other) = output(dir.path(), "b");
-    fs::write(&share, old_line("b", of_other)).unwrap();
-    fs::write(&file, format!("{old}torn")).unwrap();
-    let state = opened(dir.path(), "");
-    assert!(state.is_upgraded());
-    for (name, path) in [("a", &path), ("b", &other)] {
-        let output_state = state.output_state(Path::new(name), Some(SOURCE), at(path).as_ref());
-        assert_eq!(output_state, OutputState::Outdated, "{name}");
+fn files_of_older_versions_are_upgraded_and_their_outputs_can_be_replaced() {
+    for (format, first_line) in [(1, ""), (2, "{\"format\":2}\n")] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, fingerprint) = output(dir.path(), "a");
+        let file = dir.path().join(".ocify-state");
+        let old = old_line(format, "a", fingerprint);
+        // The other is only read.
+        let share = dir.path().join(".ocify-state-1-of-2");
+        let (other, of_other) = output(dir.path(), "b");
+        let of_share = format!("{first_line}{}", old_line(format, "b", of_other));
+        fs::write(&share, &of_share).unwrap();
+        fs::write(&file, format!("{first_line}{old}torn")).unwrap();
+        let upgraded = format!("{{\"format\":3}}\n{old}");
+        // The second time, the file has the current format, but not the line.
+        for is_upgraded in [true, false] {
+            let state = opened(dir.path(), "");
+            assert_eq!(state.is_upgraded(), is_upgraded);
+            for (name, path) in [("a", &path), ("b", &other)] {
+                let output_state =
+                    state.output_state(Path::new(name), Some(SOURCE), at(path).as_ref());
+                assert_eq!(output_state, OutputState::Outdated, "{name}");
+            }
+            assert_eq!(fs::read_to_string(&share).unwrap(), of_share);
+            assert_eq!(fs::read_to_string(&file).unwrap(), upgraded);
+        }
+        let state = opened(dir.path(), "");
+        let relative = Path::new("a");
+        let note = json!(1);
+        finish(&state, "a", fingerprint, &note).unwrap();
+        drop(state);
+        let state = opened(dir.path(), "");
+        assert!(!state.is_upgraded());
+        assert_eq!(
+            state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
+            finished(note)
+        );
+        // What somebody else put there is not replaced.
+        fs::write(&other, "changed").unwrap();
+        let output_state = state.output_state(Path::new("b"), Some(SOURCE), at(&other).as_ref());
+        assert_eq!(output_state, OutputState::Foreign);
     }
-    assert_eq!(fs::read_to_string(&share).unwrap(), old_line("b", of_other));
-    let upgraded = format!("{{\"format\":3}}\n{old}");
-    assert_eq!(fs::read_to_string(&file).unwrap(), upgraded);
-    let relative = Path::new("a");
-    let note = json!(1);
-    finish(&state, "a", fingerprint, &note).unwrap();
-    drop(state);
-    let state = opened(dir.path(), "");
-    assert!(!state.is_upgraded());
-    let finished = finished(note);
-    assert_eq!(
-        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
-        finished
-    );
-}
-
-#[test]
-fn lines_of_format_2_count_as_finished_without_a_digest_of_the_content() {
-    let dir = tempfile::tempdir().unwrap();
-    let (path, fingerprint) = output(dir.path(), "a");
-    let file = dir.path().join(".ocify-state");
-    let line = old_line("a", fingerprint).replace(
-        "0123456789abcdef",
-        &Digest::of(Algorithm::Sha256, b"").hex(),
-    );
-    let rest = &line[line.find("\"path\"").unwrap()..line.len() - 1];
-    let sum = Digest::of(Algorithm::Sha256, rest.as_bytes()).hex();
-    let line = format!("{{\"sum\":\"{}\",{rest}\n", &sum[..16]);
-    fs::write(&file, format!("{{\"format\":2}}\n{line}")).unwrap();
-    let state = opened(dir.path(), "");
-    assert!(!state.is_upgraded());
-    let expected = OutputState::Finished(Recorded::default());
-    assert_eq!(
-        state.output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref()),
-        expected
-    );
-    let upgraded = format!("{{\"format\":3}}\n{line}");
-    assert_eq!(fs::read_to_string(&file).unwrap(), upgraded);
 }
 
 #[test]
@@ -350,7 +342,7 @@ fn what_is_not_made_of_lines_is_not_read_to_its_end() {
 fn files_of_newer_versions_are_refused_and_stay_as_they_are() {
     let dir = tempfile::tempdir().unwrap();
     let (path, fingerprint) = output(dir.path(), "a");
-    let text = format!("{{\"format\":4}}\n{}torn", old_line("a", fingerprint));
+    let text = format!("{{\"format\":4}}\n{}torn", old_line(1, "a", fingerprint));
     for name in [".ocify-state", ".ocify-state-1-of-2"] {
         let file = dir.path().join(name);
         fs::write(&file, &text).unwrap();

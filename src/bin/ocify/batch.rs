@@ -179,7 +179,14 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> End {
         interrupt,
         has_failed: AtomicBool::new(false),
     };
-    let done = write(args, shard, prepared, &tally, &stop, &overview);
+    let run = Run {
+        args,
+        shard,
+        tally: &tally,
+        stop: &stop,
+        overview: &overview,
+    };
+    let done = run.write(prepared);
     let seconds = started.elapsed().as_secs_f64();
     let (summary, trouble) = tally.finish(seconds, &stop.interrupt, done.err());
     End {
@@ -203,113 +210,112 @@ fn prepare(args: &Fix) -> Result<Prepared> {
     })
 }
 
-/// Finds and does everything in the output directory, which is created for it.
-fn write(
-    args: &Fix,
+/// What every part of a run needs.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    args: &'a Fix,
     shard: Option<Shard>,
-    prepared: Prepared,
-    tally: &Tally<'_>,
-    stop: &Stop,
-    overview: &Overview,
-) -> Result<()> {
-    let output = args.output().filter(|_| !args.dry_run);
-    let created = match output {
-        Some(output) => output_directory(output, args.sync)?,
-        None => None,
-    };
-    let result = write_below(output, args, shard, prepared, tally, stop, overview);
-    // Another shard may be about to use it.
-    if let Some(created) = created.filter(|_| shard.is_none()) {
-        created.remove_if_empty();
-    }
-    result
+    tally: &'a Tally<'a>,
+    stop: &'a Stop,
+    overview: &'a Overview,
 }
 
-fn write_below(
-    output: Option<&Path>,
-    args: &Fix,
-    shard: Option<Shard>,
-    prepared: Prepared,
-    tally: &Tally<'_>,
-    stop: &Stop,
-    overview: &Overview,
-) -> Result<()> {
-    let outputs = match output {
-        Some(output) => Some(Outputs::open(output, args, shard)?),
-        None => None,
-    };
-    let queue = Queue::default();
-    let finder = Finder {
-        args,
-        named: prepared.named,
-        place: &prepared.place,
-        selection: &prepared.selection,
-        shard,
-        queue: &queue,
-        watch: &Told {
-            overview,
+impl Run<'_> {
+    /// Finds and does everything in the output directory, which is created for it.
+    fn write(self, prepared: Prepared) -> Result<()> {
+        let output = self.args.output().filter(|_| !self.args.dry_run);
+        let created = match output {
+            Some(output) => output_directory(output, self.args.sync)?,
+            None => None,
+        };
+        let result = self.write_below(output, prepared);
+        // Another shard may be about to use it.
+        if let Some(created) = created.filter(|_| self.shard.is_none()) {
+            created.remove_if_empty();
+        }
+        result
+    }
+
+    fn write_below(self, output: Option<&Path>, prepared: Prepared) -> Result<()> {
+        let Run { args, shard, .. } = self;
+        let outputs = match output {
+            Some(output) => Some(Outputs::open(output, args, shard)?),
+            None => None,
+        };
+        let queue = Queue::default();
+        let finder = Finder {
+            args,
+            named: prepared.named,
+            place: &prepared.place,
+            selection: &prepared.selection,
+            shard,
+            queue: &queue,
+            watch: &self,
+            claims: RefCell::new(Claims::new(args.many.files_from.is_some())),
+            records: below_output(args, shard),
+        };
+        let found = self.all(finder, outputs.as_ref(), &queue);
+        let closed = outputs.map_or(Ok(()), Outputs::close);
+        found.and(closed)
+    }
+
+    /// Finds and does all tasks. The error is one of the search.
+    fn all(self, finder: Finder<'_>, outputs: Option<&Outputs>, queue: &Queue) -> Result<()> {
+        let Run {
+            args,
             tally,
             stop,
-        },
-        claims: RefCell::new(Claims::new(args.many.files_from.is_some())),
-        records: below_output(args, shard),
-    };
-    let found = all(
-        args,
-        finder,
-        outputs.as_ref(),
-        &queue,
-        tally,
-        stop,
-        overview,
-    );
-    let closed = outputs.map_or(Ok(()), Outputs::close);
-    found.and(closed)
+            overview,
+            ..
+        } = self;
+        let jobs = args.jobs().get();
+        let mut workers = Vec::new();
+        for number in 0..jobs {
+            workers.push(Worker::new(number, args, outputs, &queue.idle_threads)?);
+        }
+        let is_stopped = || stop.is_asked();
+        let report = |task: &Task, ended: Ended, seconds: f64| {
+            if tally.ended(task, ended, seconds) {
+                overview.failed();
+                if args.many.fail_fast {
+                    stop.has_failed.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        let commits = Commits::new(outputs, args.sync, &report);
+        let work = |number: usize, mut task: Task| {
+            let begun = Instant::now();
+            let running = overview.begin(number, &task.relative, task.len, &is_stopped);
+            let worked = workers[number].work(&mut task, &running);
+            drop(running);
+            let seconds = begun.elapsed().as_secs_f64();
+            match worked {
+                Worked::Ended(ended) => report(&task, ended, seconds),
+                Worked::Staged(staged) => commits.add(task, *staged, seconds),
+            }
+        };
+        let pool = Pool {
+            jobs,
+            queue,
+            overview,
+            is_stopped: &is_stopped,
+        };
+        commits.during(|| pool.run(|| finder.run().map(drop), &work))
+    }
 }
 
-/// Finds and does all tasks. The error is one of the search.
-fn all(
-    args: &Fix,
-    finder: Finder<'_>,
-    outputs: Option<&Outputs>,
-    queue: &Queue,
-    tally: &Tally<'_>,
-    stop: &Stop,
-    overview: &Overview,
-) -> Result<()> {
-    let jobs = args.jobs().get();
-    let mut workers = Vec::new();
-    for number in 0..jobs {
-        workers.push(Worker::new(number, args, outputs, &queue.idle_threads)?);
+impl Watch for Run<'_> {
+    fn found(&self, len: u64) {
+        self.overview.found(len);
     }
-    let is_stopped = || stop.is_asked();
-    let report = |task: &Task, ended: Ended, seconds: f64| {
-        if tally.ended(task, ended, seconds) {
-            overview.failed();
-            if args.many.fail_fast {
-                stop.has_failed.store(true, Ordering::Relaxed);
-            }
-        }
-    };
-    let commits = Commits::new(outputs, args.sync, &report);
-    let work = |number: usize, mut task: Task| {
-        let begun = Instant::now();
-        let running = overview.begin(number, &task.relative, task.len, &is_stopped);
-        let worked = workers[number].work(&mut task, &running);
-        drop(running);
-        let seconds = begun.elapsed().as_secs_f64();
-        match worked {
-            Worked::Ended(ended) => report(&task, ended, seconds),
-            Worked::Staged(staged) => commits.add(task, *staged, seconds),
-        }
-    };
-    let pool = Pool {
-        jobs,
-        queue,
-        overview,
-        is_stopped: &is_stopped,
-    };
-    commits.during(|| pool.run(|| finder.run().map(drop), &work))
+
+    fn left(&self) {
+        self.tally.left();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_asked()
+    }
 }
 
 /// Why a run ends early.
@@ -322,25 +328,5 @@ struct Stop {
 impl Stop {
     fn is_asked(&self) -> bool {
         self.interrupt.is_asked() || self.has_failed.load(Ordering::Relaxed)
-    }
-}
-
-struct Told<'a> {
-    overview: &'a Overview,
-    tally: &'a Tally<'a>,
-    stop: &'a Stop,
-}
-
-impl Watch for Told<'_> {
-    fn found(&self, len: u64) {
-        self.overview.found(len);
-    }
-
-    fn left(&self) {
-        self.tally.left();
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.is_asked()
     }
 }

@@ -24,10 +24,11 @@ use super::work::Outputs;
 use crate::fix::Done;
 use crate::panics::caught;
 
-/// How many outputs are synced at once, at most.
-const GROUP: usize = 500;
-/// How many may wait. From then on the workers sync groups, too.
-const MAX_WAITING: usize = 4 * GROUP;
+/// When so many outputs wait, they are synced without waiting for others.
+const ENOUGH: usize = 500;
+/// How many outputs are synced at once, at most. So many can gather while others are being synced; then a worker syncs
+/// them.
+const MAX_GROUP: usize = 4 * ENOUGH;
 /// How long an output waits for others to be synced with.
 const DELAY: Duration = Duration::from_millis(500);
 
@@ -109,8 +110,8 @@ impl<'a> Commits<'a> {
         });
         waiting.since.get_or_insert_with(Instant::now);
         let group = match waiting.commits.len() {
-            MAX_WAITING.. => waiting.take(),
-            1 | GROUP => {
+            MAX_GROUP.. => waiting.take(),
+            1 | ENOUGH => {
                 self.changed.notify_one();
                 Vec::new()
             }
@@ -154,7 +155,7 @@ impl<'a> Commits<'a> {
                     changed.unwrap_or_else(PoisonError::into_inner)
                 }
                 Some(waited)
-                    if waited < DELAY && waiting.commits.len() < GROUP && !waiting.is_complete =>
+                    if waited < DELAY && waiting.commits.len() < ENOUGH && !waiting.is_complete =>
                 {
                     let changed = self.changed.wait_timeout(waiting, DELAY - waited);
                     changed.unwrap_or_else(PoisonError::into_inner).0
@@ -262,4 +263,57 @@ fn name(outputs: &Outputs, staged: &Staged) -> Result<(Published, HeldPath, Fing
     let output = Fingerprint::of_input(&InputPath::Held(place.clone()), Links::Refuse);
     let output = output.context("look up", place.path())?;
     Ok((published, place, output))
+}
+
+#[cfg(test)]
+mod tests {
+    use ocify::command::batch::grouped;
+
+    use super::*;
+    use crate::batch::queue::TaskKind;
+
+    #[test]
+    fn groups_have_the_documented_sizes() {
+        let place = HeldPath::of(&std::env::temp_dir().join("output")).unwrap();
+        let report = |_: &Task, _: Ended, _: f64| {};
+        // No thread takes what waits.
+        let commits = Commits::new(None, false, &report);
+        let mut most = 0;
+        for number in 0..2 * MAX_GROUP as u64 {
+            let task = Task {
+                number,
+                path: PathBuf::new(),
+                relative: PathBuf::new(),
+                output: PathBuf::new(),
+                kind: TaskKind::Layout,
+                len: 0,
+                root: None,
+            };
+            let staged = Staged {
+                path: place.clone(),
+                relative: PathBuf::new(),
+                existing: Existing::Absent,
+                source: Fingerprint::default(),
+                content: None,
+                note: Value::Null,
+                done: None,
+            };
+            commits.add(task, staged, 0.0);
+            // So many are a group if they are taken now.
+            most = most.max(commits.lock().commits.len());
+        }
+        assert_eq!(most + 1, MAX_GROUP);
+        assert!(commits.lock().commits.is_empty(), "it was a group");
+        let docs = include_str!("../../../../docs/batch.md").replace('\n', " ");
+        for expected in [
+            format!("when {ENOUGH} outputs are complete, half a second after the first one"),
+            format!(
+                "up to {} outputs can gather for the next",
+                grouped(MAX_GROUP as u64)
+            ),
+        ] {
+            assert!(docs.contains(&expected), "{expected}");
+        }
+        assert_eq!(DELAY, Duration::from_millis(500));
+    }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::error::{Error, Hint};
+use crate::error::{Code, Error, Hint};
 use crate::plan::rules::Rule;
 use crate::plan::{Summary, Unverified, Verified};
 
@@ -31,7 +31,7 @@ pub enum Status {
     Failed,
     /// In a batch: an earlier run finished the output, and it stayed.
     Kept,
-    /// In a batch: an archive, but not an image archive.
+    /// In a batch: an archive, but not an image archive, or a symbolic link that is not followed.
     Skipped,
 }
 
@@ -188,9 +188,15 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// An archive that contains no image, as `error` says.
+    /// An archive that contains no image, or a symbolic link that is not followed, as `error` says.
     pub fn skipped(input: &'a str, error: &'a Error) -> Self {
         Self::without_plan(input, Status::Skipped, Some(error))
+    }
+
+    /// Whether it is a symbolic link that was skipped.
+    pub(crate) fn skips_link(&self) -> bool {
+        let is_link = |error: &Error| error.code() == Code::LinkEntry;
+        self.status == Status::Skipped && self.error.is_some_and(is_link)
     }
 
     /// A run that failed.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::json::{Digests, Failure, Run};
 use super::text::{BOLD, DIM, RED, bytes, count, what_changes};
 use super::{Report, Status};
-use crate::error::escape;
+use crate::error::{Error, escape};
 use crate::plan;
 use crate::text::json_line;
 
@@ -40,8 +40,10 @@ pub struct Summary {
     pub would_fix: u64,
     /// How many an earlier run had finished.
     pub kept: u64,
-    /// How many archives contained no image.
+    /// How many were skipped: archives that contain no image, and links.
     pub skipped: u64,
+    /// How many of these were symbolic links.
+    pub skipped_links: u64,
     /// How many failed.
     pub failed: u64,
     /// How many were being worked on when the run was stopped.
@@ -65,9 +67,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts one input that has ended.
-    pub fn count(&mut self, status: Status, bytes: u64) {
-        let counted = match status {
+    /// Counts one input that has ended, with its length in bytes.
+    pub fn count(&mut self, report: &Report<'_>, bytes: u64) {
+        self.skipped_links += u64::from(report.skips_link());
+        let counted = match report.status {
             Status::Fixed => &mut self.fixed,
             Status::Unchanged => &mut self.unchanged,
             Status::WouldFix => &mut self.would_fix,
@@ -78,7 +81,7 @@ impl Summary {
             Status::Restored => return,
         };
         *counted += 1;
-        if status != Status::Kept {
+        if report.status != Status::Kept {
             self.bytes_read += bytes;
         }
     }
@@ -244,7 +247,7 @@ pub fn item_text(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
     let (style, what) = match report.status {
         Status::Kept => return Ok(()),
         Status::Failed => (RED, failure(report)),
-        Status::Skipped => (DIM, "not an image archive".to_owned()),
+        Status::Skipped => (DIM, skipped(report)),
         Status::Fixed | Status::Unchanged | Status::WouldFix | Status::Restored => {
             (BOLD, success(report))
         }
@@ -267,6 +270,16 @@ fn failure(report: &Report<'_>) -> String {
     }
 }
 
+fn skipped(report: &Report<'_>) -> String {
+    let is_link = report.skips_link();
+    let hint = report.error.and_then(Error::hint).filter(|_| is_link);
+    match hint {
+        Some(hint) => format!("a symbolic link; {}", escape(&report.wording.hint(hint))),
+        None if is_link => "a symbolic link".to_owned(),
+        None => "not an image archive".to_owned(),
+    }
+}
+
 fn success(report: &Report<'_>) -> String {
     let Some(plan) = report.plan else {
         return String::new();
@@ -285,12 +298,23 @@ fn success(report: &Report<'_>) -> String {
 /// Writes the end for people, with escape sequences for styles.
 pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     let total = summary.total();
+    let links = summary.skipped_links;
     let named = [
         (summary.fixed, "fixed"),
         (summary.would_fix, "would be fixed"),
         (summary.unchanged, "with nothing to fix"),
         (summary.kept, "finished earlier"),
-        (summary.skipped, "not an image archive"),
+        (
+            summary.skipped.saturating_sub(links),
+            "not an image archive",
+        ),
+        (
+            links,
+            match links {
+                1 => "symbolic link skipped",
+                _ => "symbolic links skipped",
+            },
+        ),
         (summary.failed, "failed"),
         (summary.unfinished, "unfinished"),
     ];
@@ -360,7 +384,7 @@ mod tests {
     use super::super::samples;
     use super::super::samples::{BLOBS, without_styles};
     use super::*;
-    use crate::error::{Code, Error};
+    use crate::error::{Code, Hint};
     use crate::plan::rules::Rule;
 
     fn item(report: Report<'_>) -> Item<'_> {
@@ -380,6 +404,8 @@ mod tests {
             ..samples::empty()
         };
         let error = Error::new(Code::MissingBlob, "a \x07 is missing").with_hint("export again");
+        let link = Error::new(Code::LinkEntry, "a.tar is a symbolic link to b.tar")
+            .with_hint(Hint::AllowLinks);
         for (report, expected) in [
             (
                 Report::written("a\n.tar", "b.tar", &full, BLOBS),
@@ -401,6 +427,10 @@ mod tests {
             (
                 Report::skipped("a.tar", &error),
                 "skipped   a.tar: not an image archive\n",
+            ),
+            (
+                Report::skipped("a.tar", &link),
+                "skipped   a.tar: a symbolic link; if you trust what the link leads to, follow links\n",
             ),
             (
                 Report::failed("a.tar", &error),
@@ -433,15 +463,23 @@ mod tests {
             (Status::Failed, 2),
         ] {
             for _ in 0..times {
-                summary.count(status, 10);
+                let report = Report {
+                    status,
+                    ..Report::kept("a", "b")
+                };
+                summary.count(&report, 10);
             }
+        }
+        let link = Error::new(Code::LinkEntry, "a is a symbolic link to b");
+        for _ in 0..2 {
+            summary.count(&Report::skipped("a", &link), 0);
         }
         summary.bytes_written = 999;
         summary.others_left = 1;
         summary.others_copied = 12;
         assert_eq!(
             text(&summary),
-            "1,210 inputs in 2.0 s: 1,200 fixed, 3 with nothing to fix, 4 finished earlier, 1 not an image archive, 2 failed; 12.0 kB read, 999 B written; 12 other files copied; 1 other file left unchanged\n"
+            "1,212 inputs in 2.0 s: 1,200 fixed, 3 with nothing to fix, 4 finished earlier, 1 not an image archive, 2 symbolic links skipped, 2 failed; 12.0 kB read, 999 B written; 12 other files copied; 1 other file left unchanged\n"
         );
         let stopped = Summary {
             is_interrupted: true,

@@ -196,6 +196,19 @@ fn links_to_archives_in_a_tree_are_named_and_skipped() {
     );
     assert!(error["hint"].as_str().unwrap().contains("--follow"));
     assert_eq!(found.summary["others"]["left"], 2);
+    let text = sandbox.ocify(&["fix", "in", "-o", "out"]).exits(0);
+    let line = "skipped   in/latest.tar: a symbolic link; if you trust what the link leads to, follow links with --follow\n";
+    assert!(text.stdout.contains(line), "{}", text.stdout);
+    let summary = ": 1 finished earlier, 3 symbolic links skipped; 2 other files left unchanged\n";
+    assert!(text.stdout.ends_with(summary), "{}", text.stdout);
+    // That option is refused in place.
+    put(&sandbox, "copy/app.tar", right_layout().tar());
+    symlink("app.tar", sandbox.path("copy/latest.tar")).unwrap();
+    let found = batch(&sandbox, &["copy", "--in-place"]);
+    assert_eq!(
+        found.items["copy/latest.tar"]["error"]["hint"],
+        "give the file that it leads to as INPUT"
+    );
     // They are copied as links with the other files.
     let found = batch(&sandbox, &["in", "-o", "all", "--copy-others"]);
     found.exits(0);

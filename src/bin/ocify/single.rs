@@ -186,7 +186,7 @@ impl Ending {
             error: trouble.as_ref().map(|error| Failure::new(error, &Words)),
             ..Summary::default()
         };
-        summary.count(report.status, self.len);
+        summary.count(&report, self.len);
         if let Some(output) = report.output.filter(|_| !self.args.in_place) {
             summary.bytes_written = len(Path::new(output));
         }

@@ -308,7 +308,7 @@ impl Finder<'_> {
             FoundKind::File if copies => TaskKind::Copy(found.fingerprint),
             FoundKind::Link if copies => TaskKind::Link,
             FoundKind::Link if found.is_named_like_archive() => {
-                TaskKind::Skip(found.not_followed(self.args.links()))
+                TaskKind::Skip(found.not_followed(self.args))
             }
             FoundKind::File | FoundKind::Link | FoundKind::Special => {
                 if self.shard.is_none_or(|shard| shard.contains(&relative)) {

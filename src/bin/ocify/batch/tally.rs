@@ -31,7 +31,7 @@ pub(crate) enum Ended {
     Done(Box<Done>, Option<(PathBuf, u64)>),
     /// An earlier run had finished it, with these changed digests.
     Kept(PathBuf, Value),
-    /// It was an archive, but not an image archive.
+    /// It is an archive, but not an image archive, or a symbolic link that is not followed.
     Skipped(Error),
     /// A file or link that is not an archive was copied, now or by an earlier run.
     Copied(u64),
@@ -132,7 +132,7 @@ impl<'a> Tally<'a> {
         };
         let (status, printed, lines) = (report.status, self.printed(&item), map_lines(&item));
         let mut counted = self.lock();
-        counted.summary.count(status, task.len);
+        counted.summary.count(&item.report, task.len);
         if let Ended::Done(_, Some((_, len))) = &ended {
             counted.summary.bytes_written += len;
         }

@@ -18,6 +18,7 @@ use walkdir::{DirEntry, IntoIter, WalkDir};
 
 use super::fingerprint::Fingerprint;
 use super::source::changed;
+use crate::args::Fix;
 
 /// Something that was found below a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +39,8 @@ impl Found {
         ArchiveSuffix::of(self.path.file_name().unwrap_or_default()).is_some()
     }
 
-    /// Why a link is skipped.
-    pub(crate) fn not_followed(&self, links: Links) -> Error {
+    /// Why a link is skipped, and how to fix what it leads to.
+    pub(crate) fn not_followed(&self, args: &Fix) -> Error {
         let path = &self.path;
         let target = fs::read_link(path).unwrap_or_default();
         let (shown, target) = (show_path(path), show_path(&target));
@@ -48,10 +49,13 @@ impl Found {
             .with_path(path)
             .with_expected("a regular file")
             .with_found("a symbolic link");
-        error.with_hint(match links {
-            Links::Refuse => Hint::AllowLinks,
-            Links::Follow => Hint::ReplaceLink,
-        })
+        match args.links() {
+            Links::Follow => error.with_hint(Hint::ReplaceLink),
+            Links::Refuse if args.in_place => {
+                error.with_hint("give the file that it leads to as INPUT")
+            }
+            Links::Refuse => error.with_hint(Hint::AllowLinks),
+        }
     }
 }
 

@@ -36,6 +36,7 @@ use document::{Document, RepeatedKey};
 pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
 pub(crate) use nest::{NestedIndex, set_names};
+pub(crate) use resolve::root;
 
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The contents of a source, as plain data that [`scan`](crate::scan) returns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ pub struct Inventory {
     pub skipped: Vec<String>,
     /// The compression of the complete archive, if it is compressed.
     pub outer_compression: Option<Content>,
+    /// How entries are named that are not named plainly, and which are links.
+    pub(crate) names: EntryNames,
     /// How an archive differs from the form that ocify writes; `None` if it does not, and for a directory.
     pub(crate) form: Option<FormDifference>,
     /// Whether the source has the input's own bytes, and not only what was decompressed from them.
@@ -139,6 +141,26 @@ impl DataLocation {
             _ => false,
         }
     }
+}
+
+/// What the names of an archive's entries were before they were cleaned, and what links were before they were followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EntryNames {
+    /// The directory that the archive was packed in.
+    pub(crate) wrapper: Option<String>,
+    /// The cleaned names that were absolute.
+    pub(crate) absolute: BTreeSet<String>,
+    /// The links, by their cleaned names.
+    pub(crate) links: BTreeMap<String, LinkKind>,
+}
+
+/// A link in an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LinkKind {
+    /// A symbolic link, to this entry if it is within the archive.
+    Symbolic(String),
+    /// A hard link.
+    Hard,
 }
 
 /// The layout of an archive's file. All offsets and lengths are in bytes.

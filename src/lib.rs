@@ -92,6 +92,7 @@
 
 mod apply;
 mod beneath;
+mod check;
 mod codec;
 mod engines;
 mod error;
@@ -114,6 +115,7 @@ mod text;
 mod threads;
 
 // Operations.
+pub use check::{Check, Checked, Judged};
 pub use fix::{Fix, Fixed, Preview};
 pub use journal::{Recovery, recover};
 pub use merge::{Merge, MergePreview, Merged, MergedInput, NameConflict, OnConflict};
@@ -127,7 +129,9 @@ pub use plan::Form;
 // What can be chosen.
 pub use apply::{Link, Verify};
 pub use codec::{GzipMembers, Limits};
-pub use engines::{Engine, ParseEngineError};
+pub use engines::{
+    Engine, Evidence, Loads, Obstacle, ParseEngineError, Reader, Reason, Verdict, Version,
+};
 pub use image::media_type::Family as MediaTypes;
 pub use inventory::Strictness;
 pub use plan::{ImageChoice, MissingPolicy, ParseImageChoiceError};

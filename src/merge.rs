@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::fix::{Fix, Fixed, Preview, Run};
 use crate::image::Reference;
 use crate::input::Source;
-use crate::operation::{Input, Observer, Unobserved};
+use crate::operation::{Input, Observer, SpoolReason, Unobserved};
 use crate::plan::{Form, Summary};
 use conflict::settle;
 use joined::{Joined, join, placed};
@@ -181,5 +181,7 @@ impl Merge {
 }
 
 fn open(inputs: Vec<Input>, run: &Run<'_>) -> Result<Vec<Source>> {
-    inputs.into_iter().map(|input| run.open(input)).collect()
+    let sources = inputs.into_iter();
+    let sources = sources.map(|input| Ok(run.open(input, SpoolReason::Merge)?.0));
+    sources.collect()
 }

@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
 
     /// Verifies what a plan takes from the source, and the layers that would be recompressed, if a level was
     /// chosen at which more than documents is verified.
-    fn verified(
+    pub(crate) fn verified(
         &self,
         plan: &Plan,
         transcodes: &[Transcode],

@@ -29,6 +29,15 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The shape of documents with a media type of that kind; `None` if it is neither.
+    pub(crate) fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Index => Some(Shape::Index),
+            Kind::Manifest => Some(Shape::Manifest),
+            _ => None,
+        }
+    }
+
     /// The property that lists what makes up a document of this shape.
     pub(crate) fn list(self) -> Role {
         match self {
@@ -60,6 +69,8 @@ pub struct Document {
     pub path: DocumentPath,
     /// Whether the text is not the one that the digest is of, but one with its layers restored.
     pub is_restored: bool,
+    /// The text that the digest is of, if the layers were restored.
+    pub(crate) original: Option<String>,
     /// Whether the list that a document of this shape must have is `null`, or absent from a manifest.
     pub(crate) lacks_list: bool,
     /// Known keys that had another spelling in the text that the digest is of, and have the usual one in `text`.
@@ -174,6 +185,7 @@ impl Document {
             links,
             path,
             is_restored: false,
+            original: None,
             lacks_list,
             respelled,
             media_type_place,

@@ -176,7 +176,7 @@ pub(crate) fn resolve(
 }
 
 /// Reads `index.json`. `null` and an empty list say that there is nothing to list.
-fn root(bytes: Vec<u8>, reader: &mut DocumentReader) -> Result<Document> {
+pub(crate) fn root(bytes: Vec<u8>, reader: &mut DocumentReader) -> Result<Document> {
     let is_empty =
         |root: View<'_>| root.is_null() || root.items().is_some_and(|items| items.is_empty());
     let stated = std::str::from_utf8(&bytes).ok().and_then(View::parse);

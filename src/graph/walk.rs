@@ -265,7 +265,7 @@ impl<'a> Walk<'a> {
             && let Some(item) = self.docker_archive_item(&document)
             && let Some(text) = restored(&document, item, self.start.inventory)
         {
-            let respelled = document.respelled;
+            let (respelled, original) = (document.respelled, document.text);
             document = Document::parse(
                 text.into_bytes(),
                 document.digest,
@@ -274,6 +274,7 @@ impl<'a> Walk<'a> {
                 self.reader,
             )?;
             document.is_restored = true;
+            document.original = Some(original);
             document.respelled = respelled;
         }
         self.ancestors.push(pointer.digest.clone());

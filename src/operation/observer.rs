@@ -124,6 +124,8 @@ pub enum SpoolReason {
     LateBlob,
     /// It is merged with other inputs.
     Merge,
+    /// It is checked, which needs documents whose place is not known.
+    Check,
 }
 
 impl SpoolReason {
@@ -149,6 +151,7 @@ impl fmt::Display for SpoolReason {
             }
             SpoolReason::LateBlob => "its first blob comes too late",
             SpoolReason::Merge => "it is merged with other inputs",
+            SpoolReason::Check => "it is read several times",
         })
     }
 }

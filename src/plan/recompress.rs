@@ -39,6 +39,19 @@ pub struct Transcode {
     pub location: Location,
 }
 
+impl Transcode {
+    /// What a plan has instead of the layer until that is recompressed: a digest that stands for the new one, and what the
+    /// new bytes will be.
+    pub(crate) fn stand_in(&self) -> (Digest, Content) {
+        let content = match self.to {
+            Compression::Uncompressed => Content::Tar,
+            Compression::Gzip => Content::Gzip,
+            Compression::Zstd => Content::Zstd,
+        };
+        (NewLayer::pending(self).digest, content)
+    }
+}
+
 /// A layer that was recompressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

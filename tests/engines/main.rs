@@ -40,6 +40,7 @@ mod expected;
 mod in_place;
 mod machine;
 mod podman;
+mod predicted;
 mod recompressed;
 mod shapes;
 mod skopeo;

@@ -109,6 +109,7 @@ mod undecodable;
 mod unlisted_images;
 mod unverified;
 mod variants;
+mod verdicts;
 mod verify;
 mod wrong_sizes;
 mod xattrs;

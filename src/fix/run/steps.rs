@@ -9,21 +9,37 @@ use crate::graph::Graph;
 use crate::input::Source;
 use crate::inventory::Inventory;
 use crate::operation::{Input, Kind, SpoolReason};
+use crate::plan::{Draft, Form};
 
 impl Run<'_> {
-    /// Any input as a source that can be read as often as needed.
-    pub(crate) fn open(&self, input: Input) -> Result<Source> {
+    /// Any input as a source that can be read as often as needed, and the reason if it is a stream that was kept in a
+    /// temporary file.
+    pub(crate) fn open(
+        &self,
+        input: Input,
+        reason: SpoolReason,
+    ) -> Result<(Source, Option<SpoolReason>)> {
         let source = match input.kind {
             Kind::Stream(stream) => {
                 let stream = self.opener.stream(stream)?;
-                return self.opener.spooled(stream, &SpoolReason::Merge);
+                let source = self.opener.spooled(stream, &reason)?;
+                return Ok((source, Some(reason)));
             }
             Kind::Source(source) => source,
             Kind::Path(path) => self.opener.open(&path)?,
         };
         let path = source.path().to_owned();
         let source = self.opener.decompressed(source);
-        source.map_err(|error| error.within(&path))
+        Ok((source.map_err(|error| error.within(&path))?, None))
+    }
+
+    /// The draft of a new archive.
+    pub(crate) fn new_archive<'g>(
+        &'g self,
+        graph: &'g Graph,
+        source: &Source,
+    ) -> Result<Draft<'g>> {
+        self.settled(graph, source, Form::default())
     }
 
     /// What a source contains and means.

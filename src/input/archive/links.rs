@@ -3,13 +3,13 @@
 //! Readers that unpack an archive follow its links; containerd does not find a hard link. Only links within the archive
 //! are followed, and only to a file that every reader finds there; others are refused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::error::Result;
 use crate::input::classify::{self, Item};
 use crate::input::form::FormCheck;
-use crate::inventory::{ExtraKind, Inventory};
+use crate::inventory::{ExtraKind, Inventory, LinkKind};
 use crate::location::RootName;
 
 /// How many links may lead from one to the next.
@@ -69,6 +69,22 @@ pub(super) fn follow(
         item.content = target.content;
     }
     Ok(())
+}
+
+/// All links, by their names.
+pub(super) fn all(items: &[Item]) -> BTreeMap<String, LinkKind> {
+    let links = items.iter().filter_map(|item| {
+        let kind = match &item.kind {
+            ExtraKind::Symlink(target) => {
+                let target = beside(&item.name, target).unwrap_or_else(|_| target.clone());
+                LinkKind::Symbolic(target)
+            }
+            ExtraKind::Hardlink(_) => LinkKind::Hard,
+            _ => return None,
+        };
+        Some((item.name.clone(), kind))
+    });
+    links.collect()
 }
 
 /// The positions of links, each with that of the file that it leads to.

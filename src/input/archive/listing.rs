@@ -137,6 +137,9 @@ impl Listing {
             }
         };
         if digest.is_none() {
+            if entry.name.starts_with(b"/") {
+                self.inventory.names.absolute.insert(text.clone());
+            }
             digest = Digest::from_blob_name(&text);
             let is_found = is_well_named(entry, text.as_bytes());
             if !is_found && (digest.is_some() || RootName::of(&text).is_some()) {
@@ -247,11 +250,13 @@ impl Listing {
                 return Err(wrapped(contents.path(), &wrapper));
             }
             names::unwrap_directory(&wrapper, &mut items, &mut form);
+            inventory.names.wrapper = Some(wrapper);
         }
         names::distinguish(&mut items);
         let mut items =
             duplicates::without_duplicates(contents, items, strictness, &mut inventory, &mut form)?;
         names::refuse_nested(contents.path(), &items)?;
+        inventory.names.links = links::all(&items);
         links::follow(contents.path(), &mut items, &mut inventory, &mut form)?;
         for item in items {
             classify::add(&mut inventory, contents, contents.path(), item)?;

@@ -1,0 +1,178 @@
+//! Check: says what is wrong with an archive, and which engines load it.
+
+use crate::apply::Outcome;
+use crate::engines::{Archive, Engine, Loads, Reader, Verdict, Version, ranges, verdict};
+use crate::error::Result;
+use crate::fix::{Fix, Run};
+use crate::graph::Graph;
+use crate::input::Source;
+use crate::operation::{Input, Observer, SpoolReason, Unobserved};
+use crate::plan::Summary;
+
+/// How to check. By default, the verdicts are those of all engines in the table of facts, in all versions that are known.
+#[derive(Clone, Debug, Default)]
+pub struct Check {
+    fix: Fix,
+    engines: Vec<Engine>,
+}
+
+/// An archive that was checked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Checked {
+    /// What [`Fix::run`] would change, and what it would report.
+    pub summary: Summary,
+    /// What engines do with the archive, as it is and once it is fixed. Nothing for an archive without images, such as
+    /// a build cache.
+    pub verdicts: Vec<Judged>,
+    /// What was verified, if a level was chosen with [`Fix::verify`] at which more than documents is verified.
+    pub outcome: Option<Outcome>,
+    /// Why the input, a stream, was kept in a temporary file, if it was.
+    pub spooled: Option<SpoolReason>,
+}
+
+/// What one reader does with an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Judged {
+    /// The engine that was asked for.
+    pub asked: Option<Engine>,
+    /// The part of it that reads the archive.
+    pub reader: Reader,
+    /// The first version.
+    pub from: Option<Version>,
+    /// The last version that is known to do the same.
+    pub to: Option<Version>,
+    /// Whether the makers still support one of these versions.
+    pub is_supported: bool,
+    /// What it does with the archive as it is.
+    pub as_it_is: Verdict,
+    /// What it does with the archive once it is fixed.
+    pub fixed: Verdict,
+}
+
+impl Check {
+    /// A check against what this fix would do.
+    pub fn new(fix: Fix) -> Self {
+        Check {
+            fix,
+            engines: Vec::new(),
+        }
+    }
+
+    /// Asks for one more engine; can be given several times.
+    #[must_use]
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engines.push(engine);
+        self
+    }
+
+    /// Checks the input. It writes nothing but temporary files, and reads only headers and documents unless
+    /// [`Fix::verify`] asks for more.
+    ///
+    /// # Errors
+    /// The input is not an image, is damaged or ambiguous. The [code](crate::error::Error::code) says which.
+    pub fn run(&self, input: Input) -> Result<Checked> {
+        self.run_observed(input, &Unobserved)
+    }
+
+    /// The same, with an observer that is notified of its progress.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), and those of the observer.
+    pub fn run_observed(&self, input: Input, observer: &dyn Observer) -> Result<Checked> {
+        let run = Run::new(&self.fix, observer);
+        let (source, spooled) = run.open(input, SpoolReason::Check)?;
+        let graph = run.resolved(&source)?;
+        let checked = self.checked(&graph, &source, &run);
+        let checked = checked.map_err(|error| graph.restated(error))?;
+        Ok(Checked { spooled, ..checked })
+    }
+
+    fn checked(&self, graph: &Graph, source: &Source, run: &Run<'_>) -> Result<Checked> {
+        let draft = run.new_archive(graph, source)?;
+        let outcome = run.verified(draft.plan(), draft.transcodes(), source)?;
+        let verdicts = match draft.summary().images.is_empty() {
+            true => Vec::new(),
+            false => {
+                let as_it_is = Archive::of_input(graph);
+                let fixed = Archive::of_draft(&draft)?;
+                self.verdicts(&as_it_is, &fixed)
+            }
+        };
+        Ok(Checked {
+            verdicts,
+            outcome,
+            summary: draft.into_summary(),
+            spooled: None,
+        })
+    }
+
+    fn verdicts(&self, as_it_is: &Archive<'_>, fixed: &Archive<'_>) -> Vec<Judged> {
+        let both = |reader, version| {
+            (
+                verdict(as_it_is, reader, version),
+                verdict(fixed, reader, version),
+            )
+        };
+        let mut judged: Vec<Judged> = Vec::new();
+        for engine in &self.engines {
+            for reader in engine.readers() {
+                let version = engine.version();
+                let is_known = version.is_none_or(|version| reader.is_known(version));
+                let (as_it_is, fixed) = match is_known {
+                    true => both(reader, version),
+                    false => (Verdict::unknown(), Verdict::unknown()),
+                };
+                judged.push(Judged {
+                    asked: Some(*engine),
+                    reader,
+                    from: version,
+                    to: version,
+                    is_supported: version.is_none_or(|version| reader.is_supported(version)),
+                    as_it_is,
+                    fixed,
+                });
+            }
+        }
+        if !self.engines.is_empty() {
+            return judged;
+        }
+        for reader in Reader::ALL {
+            for (from, to) in ranges(reader) {
+                let (as_it_is, fixed) = both(reader, Some(from));
+                let is_supported = reader.is_supported(to);
+                if let Some(last) = judged.last_mut()
+                    && last.reader == reader
+                    && last.is_supported == is_supported
+                    && last.as_it_is == as_it_is
+                    && last.fixed == fixed
+                {
+                    last.to = Some(to);
+                    continue;
+                }
+                judged.push(Judged {
+                    asked: None,
+                    reader,
+                    from: Some(from),
+                    to: Some(to),
+                    is_supported,
+                    as_it_is,
+                    fixed,
+                });
+            }
+        }
+        judged
+    }
+}
+
+impl Judged {
+    /// Whether the engine does not load the archive as it is, or not all of it; for an engine that was asked for, also if
+    /// that is not known.
+    pub fn is_bad(&self) -> bool {
+        match self.as_it_is.loads {
+            Loads::Unknown => self.asked.is_some(),
+            loads => !loads.is_good(),
+        }
+    }
+}

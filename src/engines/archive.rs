@@ -1,0 +1,247 @@
+//! An archive as engines see it: before it is fixed, and as it is planned.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Result;
+use crate::graph::docker_archive::{self, DockerArchiveItem};
+use crate::graph::document::{Document, DocumentReader, Shape};
+use crate::graph::{Graph, ManifestFacts, root};
+use crate::image::{Content, Digest};
+use crate::inventory::{EntryNames, Strictness};
+use crate::json::View;
+use crate::location::{DocumentPath, RootName};
+use crate::plan::{Body, Draft};
+
+/// What readers find in an archive.
+#[derive(Debug)]
+pub(crate) struct Archive<'a> {
+    graph: &'a Graph,
+    /// The compression of the complete archive.
+    pub(crate) outer: Option<Content>,
+    /// How entries are named that are not named plainly.
+    pub(crate) names: Cow<'a, EntryNames>,
+    /// The first entry that readers misread.
+    pub(crate) misread: Option<&'a str>,
+    /// The first entry that has extended attributes of its own.
+    pub(crate) xattrs: Option<String>,
+    /// The version in `oci-layout`; of a file that states none, `None`.
+    pub(crate) layout_version: Option<Option<String>>,
+    /// `index.json`.
+    pub(crate) index: Option<Document>,
+    /// `manifest.json`.
+    pub(crate) docker: DockerManifest,
+    /// Documents other than those of the graph.
+    documents: BTreeMap<Digest, Document>,
+    /// Blobs that stand for layers which are still to be recompressed.
+    pending: BTreeMap<Digest, Content>,
+    /// Whether documents that the input lacks are there.
+    has_created: bool,
+    /// What the configs of images say, by their digests.
+    configs: BTreeMap<&'a Digest, &'a ManifestFacts>,
+}
+
+/// What `manifest.json` says.
+#[derive(Debug)]
+pub(crate) enum DockerManifest {
+    Absent,
+    /// Another tool's file, or damaged.
+    Other,
+    Items(Vec<DockerArchiveItem>),
+}
+
+impl<'a> Archive<'a> {
+    /// The archive of a graph as it is.
+    pub(crate) fn of_input(graph: &'a Graph) -> Self {
+        let inventory = &graph.inventory;
+        let index = inventory.root_index.as_ref();
+        let index = index.and_then(|file| read_root(file.bytes.clone()).ok());
+        let originals = graph.documents.values().filter_map(|document| {
+            let text = document.original.clone()?;
+            let (digest, path) = (document.digest.clone(), document.path.clone());
+            let document = parse(text.into_bytes(), digest, document.shape, path).ok()?;
+            Some((document.digest.clone(), document))
+        });
+        let docker = match (&inventory.docker_manifest, &graph.docker_archive) {
+            (None, _) => DockerManifest::Absent,
+            (Some(_), Some(items)) => DockerManifest::Items(items.clone()),
+            (Some(_), None) => DockerManifest::Other,
+        };
+        let misread = inventory.archive.misread.as_ref();
+        let xattr = inventory.archive.xattrs.first();
+        Archive {
+            graph,
+            outer: inventory.outer_compression,
+            names: Cow::Borrowed(&inventory.names),
+            misread: misread.map(|(entry, _)| entry.as_str()),
+            xattrs: xattr.map(|xattr| xattr.entry.as_ref().to_owned()),
+            layout_version: inventory
+                .oci_layout
+                .as_ref()
+                .map(|file| layout_version(&file.bytes)),
+            index,
+            docker,
+            documents: originals.collect(),
+            pending: BTreeMap::new(),
+            has_created: false,
+            configs: configs(graph),
+        }
+    }
+
+    /// The archive that a draft is of.
+    ///
+    /// # Errors
+    /// A document of the draft cannot be read, which no valid draft causes.
+    pub(crate) fn of_draft(draft: &'a Draft<'a>) -> Result<Self> {
+        let graph = draft.graph();
+        let mut archive = Archive {
+            graph,
+            outer: None,
+            names: Cow::Owned(EntryNames::default()),
+            misread: None,
+            xattrs: None,
+            layout_version: None,
+            index: None,
+            docker: DockerManifest::Absent,
+            documents: BTreeMap::new(),
+            pending: draft
+                .transcodes()
+                .iter()
+                .map(|work| work.stand_in())
+                .collect(),
+            has_created: true,
+            configs: configs(graph),
+        };
+        let mut written: BTreeMap<Digest, &[u8]> = BTreeMap::new();
+        for entry in &draft.plan().entries {
+            let Body::Bytes(bytes) = &entry.body else {
+                continue;
+            };
+            match RootName::of(&entry.name) {
+                Some(RootName::Index) => archive.index = Some(read_root(bytes.clone())?),
+                Some(RootName::OciLayout) => {
+                    archive.layout_version = Some(layout_version(bytes));
+                }
+                Some(RootName::DockerManifest) => {
+                    archive.docker = DockerManifest::Items(items(bytes)?);
+                }
+                None => {
+                    if let Some(digest) = Digest::from_any_blob_name(&entry.name) {
+                        written.insert(digest, bytes);
+                    }
+                }
+            }
+        }
+        archive.read_written(&written)?;
+        if let DockerManifest::Items(items) = &mut archive.docker {
+            for item in items {
+                let facts = item.config_digest.as_ref();
+                let facts = facts.and_then(|digest| archive.configs.get(digest));
+                item.diff_ids = facts
+                    .map(|facts| facts.diff_ids.clone())
+                    .unwrap_or_default();
+            }
+        }
+        Ok(archive)
+    }
+
+    /// Reads the new documents, from the root down.
+    fn read_written(&mut self, written: &BTreeMap<Digest, &[u8]>) -> Result<()> {
+        let Some(root) = &self.index else {
+            return Ok(());
+        };
+        let pointers = |document: &Document| -> Vec<_> {
+            let pointers = document.pointers.iter();
+            let pointers = pointers.map(|pointer| {
+                let path = document.path.child(pointer.step());
+                (pointer.digest.clone(), pointer.kind, path)
+            });
+            pointers.collect()
+        };
+        let mut open = pointers(root);
+        let mut seen = BTreeSet::new();
+        while let Some((digest, kind, path)) = open.pop() {
+            if !seen.insert(digest.clone()) {
+                continue;
+            }
+            let shape = Shape::of(kind);
+            match (shape, written.get(&digest)) {
+                (Some(shape), Some(bytes)) => {
+                    let document = parse(bytes.to_vec(), digest.clone(), shape, path)?;
+                    open.extend(pointers(&document));
+                    self.documents.insert(digest, document);
+                }
+                _ => {
+                    if let Some(document) = self.graph.document(&digest) {
+                        open.extend(pointers(document));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The index or manifest of that digest, if it is there.
+    pub(crate) fn document(&self, digest: &Digest) -> Option<&Document> {
+        let is_there = self.has_created || !self.graph.synthesized.contains_key(digest);
+        let known = || self.graph.document(digest).filter(|_| is_there);
+        self.documents.get(digest).or_else(known)
+    }
+
+    /// The first bytes of the blob of that digest, if it is there.
+    pub(crate) fn content(&self, digest: &Digest) -> Option<Content> {
+        let blobs = &self.graph.inventory.blobs;
+        let known = || blobs.get(digest).map(|blob| blob.content);
+        self.pending.get(digest).copied().or_else(known)
+    }
+
+    /// What the config of that digest says, if it is the config of a manifest.
+    pub(crate) fn config(&self, digest: &Digest) -> Option<&'a ManifestFacts> {
+        self.configs.get(digest).copied()
+    }
+
+    /// Whether a reader that goes by cleaned names finds an entry of that name. Those that unpack the archive find absolute
+    /// names, too.
+    pub(crate) fn finds(&self, name: &str, finds_absolute: bool) -> bool {
+        self.names.wrapper.is_none() && (finds_absolute || !self.names.absolute.contains(name))
+    }
+}
+
+fn configs(graph: &Graph) -> BTreeMap<&Digest, &ManifestFacts> {
+    let manifests = graph.manifests.values();
+    manifests.map(|facts| (&facts.config, facts)).collect()
+}
+
+fn reader() -> DocumentReader {
+    DocumentReader::new(Strictness::Lenient)
+}
+
+fn read_root(bytes: Vec<u8>) -> Result<Document> {
+    root(bytes, &mut reader())
+}
+
+fn parse(bytes: Vec<u8>, digest: Digest, shape: Shape, path: DocumentPath) -> Result<Document> {
+    Document::parse(bytes, digest, shape, path, &mut reader())
+}
+
+/// The items of a `manifest.json` that ocify wrote, whose paths are names of blobs.
+fn items(bytes: &[u8]) -> Result<Vec<DockerArchiveItem>> {
+    let mut items = docker_archive::parse(bytes, &mut reader())?;
+    for item in &mut items {
+        item.config_digest = Digest::from_any_blob_name(&item.config);
+        let layers = item.layers.iter();
+        item.layer_digests = layers
+            .map(|name| Digest::from_any_blob_name(name))
+            .collect();
+    }
+    Ok(items)
+}
+
+/// The version in an `oci-layout` file, as readers in Go find it.
+fn layout_version(bytes: &[u8]) -> Option<String> {
+    let root = View::parse(std::str::from_utf8(bytes).ok()?)?;
+    let members = root.members()?;
+    let mut versions = members.iter().rev();
+    let version = versions.find(|member| member.key.eq_ignore_ascii_case("imageLayoutVersion"));
+    version?.value.string()
+}

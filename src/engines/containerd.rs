@@ -1,0 +1,234 @@
+//! containerd's importer, which Docker's containerd store, k3s and kind use too.
+//!
+//! Source: containerd, `images/archive/importer.go` and `images/mediatypes.go`. Names of entries are cleaned, absolute
+//! ones are others, and hard links are not found. A valid `oci-layout` decides that `index.json` is read; otherwise
+//! `manifest.json` is.
+
+use crate::engines::archive::DockerManifest;
+use crate::engines::docker::is_unreadable;
+use crate::engines::image::{Image, Labels, match_diff_ids, reads_content, reads_layers};
+use crate::engines::judge::Judge;
+use crate::engines::verdict::Tally;
+use crate::engines::{Obstacle, Reader};
+use crate::graph::docker_archive::DockerArchiveItem;
+use crate::graph::pointer::Pointer;
+use crate::image::Reference;
+use crate::inventory::LinkKind;
+use crate::location::{Location, Role, RootName};
+
+/// What the engine loads.
+pub(crate) fn import<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    if is_unreadable(judge) {
+        return Tally::default();
+    }
+    let finds = |name: RootName| archive.finds(name.name(), false);
+    let layout_file = archive.layout_version.as_ref();
+    match layout_file.filter(|_| finds(RootName::OciLayout)) {
+        Some(Some(version)) if version == "1.0.0" => import_layout(judge),
+        Some(_) => {
+            judge.fails_at(Obstacle::LayoutVersion, || RootName::OciLayout.into());
+            Tally::default()
+        }
+        None if !finds(RootName::DockerManifest) => {
+            judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
+            Tally::default()
+        }
+        None => import_docker(judge),
+    }
+}
+
+fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    let location = || Location::from(RootName::Index);
+    let index = match &archive.index {
+        Some(index) if archive.finds(RootName::Index.name(), false) => index,
+        _ => {
+            judge.fails_at(Obstacle::NoIndex, location);
+            return Tally::default();
+        }
+    };
+    let mut tally = Tally::default();
+    if index.pointers_in(Role::Manifests).next().is_none() {
+        judge.fails_at(Obstacle::NothingListed, location);
+        return tally;
+    }
+    for pointer in index.pointers_in(Role::Manifests) {
+        let place = || index.location_of(pointer);
+        let name = name(pointer);
+        let images = archive.images(pointer);
+        if images.is_empty() {
+            let obstacle = match (name, archive.document(&pointer.digest)) {
+                (_, None) => Obstacle::MissingContent,
+                (Some(_), _) => Obstacle::Artifact,
+                (None, _) => Obstacle::Referrer,
+            };
+            tally.has_failed |= judge.fails_at(obstacle, place);
+            continue;
+        }
+        let is_dropped = name.is_none() && judge.fails_at(Obstacle::NoName, place)
+            || name.is_some_and(is_short) && judge.fails_at(Obstacle::ShortName, place);
+        match loaded(judge, pointer, &images).filter(|_| !is_dropped) {
+            Some(image) => {
+                let config = image.manifest.config();
+                tally.configs.extend(config.map(|config| &config.digest));
+                tally.names.extend(name.map(str::to_owned));
+                tally.has_unnamed |= name.is_none();
+            }
+            None => tally.has_failed = true,
+        }
+    }
+    note_unlisted(judge, &mut tally);
+    tally
+}
+
+/// Notes an image that only `manifest.json` lists, for a reader of `index.json`.
+pub(crate) fn note_unlisted(judge: &mut Judge<'_>, tally: &mut Tally<'_>) {
+    if let Some((position, item)) = judge.archive.only_in_docker_manifest() {
+        let location = || item_place(position, "Config", None, &item.config);
+        tally.has_failed |= judge.fails_at(Obstacle::UnlistedImage, location);
+    }
+}
+
+/// The image of an entry that is loaded, if the engine can load it: on a machine for one of its platforms.
+fn loaded<'a>(
+    judge: &mut Judge<'a>,
+    entry: &'a Pointer,
+    images: &[Image<'a>],
+) -> Option<Image<'a>> {
+    let archive = judge.archive;
+    let missing = archive.missing(entry);
+    // With --all-platforms, every child has to be there.
+    if judge.reader == Reader::Kind
+        && let Some((document, pointer)) = missing
+        && judge.fails_at(Obstacle::MissingContent, || document.location_of(pointer))
+    {
+        return None;
+    }
+    let complete = images
+        .iter()
+        .copied()
+        .find(|image| archive.is_complete(*image));
+    let Some(image) = complete else {
+        let place = || match missing {
+            Some((document, pointer)) => document.location_of(pointer),
+            None => RootName::Index.into(),
+        };
+        judge.fails_at(Obstacle::MissingContent, place);
+        return None;
+    };
+    let mut is_read = true;
+    for image in images.iter().filter(|image| archive.is_complete(**image)) {
+        is_read &= is_unpacked(judge, *image);
+    }
+    is_read.then_some(image)
+}
+
+fn is_unpacked(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
+    let archive = judge.archive;
+    let manifest = image.manifest;
+    let config = manifest.config();
+    let facts = config.and_then(|config| archive.config(&config.digest));
+    let layers: Vec<_> = manifest.pointers_in(Role::Layers).collect();
+    let digests = layers.iter().map(|layer| Some(&layer.digest));
+    let diff_ids = facts.map_or(&[][..], |facts| &facts.diff_ids);
+    let mut is_read = true;
+    if !match_diff_ids(archive, digests, diff_ids) {
+        let place = || manifest.path.clone().into();
+        is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
+    }
+    is_read & reads_layers(judge, image, Labels::Trusted)
+}
+
+fn import_docker<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    let location = || Location::from(RootName::DockerManifest);
+    let items = match &archive.docker {
+        DockerManifest::Absent => {
+            judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
+            return Tally::default();
+        }
+        DockerManifest::Other => {
+            judge.fails_at(Obstacle::OtherDockerManifest, location);
+            return Tally::default();
+        }
+        DockerManifest::Items(items) if items.is_empty() => {
+            judge.fails_at(Obstacle::NothingListed, location);
+            return Tally::default();
+        }
+        DockerManifest::Items(items) => items,
+    };
+    let mut tally = Tally::default();
+    for (position, item) in items.iter().enumerate() {
+        let is_read = is_imported(judge, item, position);
+        tally.add_item(item, is_read);
+    }
+    tally
+}
+
+fn is_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> bool {
+    let archive = judge.archive;
+    let config = || item_place(position, "Config", None, &item.config);
+    let mut is_read = true;
+    if !is_clean(&item.config) {
+        is_read &= !judge.fails_at(Obstacle::UncleanPath, config);
+    }
+    let Some(digest) = &item.config_digest else {
+        return !judge.fails_at(Obstacle::MissingContent, config) && is_read;
+    };
+    if !archive.is_image_config(digest) {
+        return !judge.fails_at(Obstacle::Artifact, config) && is_read;
+    }
+    if item.repo_tags.is_empty() {
+        is_read &= !judge.fails_at(Obstacle::NoName, config);
+    }
+    let layers = item.layer_digests.iter().map(Option::as_ref);
+    if !match_diff_ids(archive, layers, &item.diff_ids) {
+        is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
+    }
+    for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
+        let location = || item_place(position, "Layers", Some(index), name);
+        let content = digest.as_ref().and_then(|digest| archive.content(digest));
+        if !is_clean(name) {
+            is_read &= !judge.fails_at(Obstacle::UncleanPath, location);
+        } else if archive.names.links.get(name) == Some(&LinkKind::Hard) {
+            is_read &= !judge.fails_at(Obstacle::HardLink, location);
+        } else if content.is_none() {
+            is_read &= !judge.fails_at(Obstacle::MissingContent, location);
+        }
+        is_read &= reads_content(judge, content, location);
+    }
+    is_read
+}
+
+/// Whether a path is looked up as it is written.
+fn is_clean(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+pub(crate) fn item_place(
+    position: usize,
+    property: &'static str,
+    index: Option<usize>,
+    entry: &str,
+) -> Location {
+    Location::Item {
+        position,
+        property,
+        index,
+        entry: Some(entry.to_owned()),
+    }
+}
+
+/// The name that the importer gives to an entry.
+fn name(pointer: &Pointer) -> Option<&str> {
+    let names = [&pointer.image_name, &pointer.ref_name];
+    let mut names = names.into_iter().flatten().map(String::as_str);
+    names.find(|name| !name.is_empty())
+}
+
+/// Whether a name lacks a registry, which Docker looks for.
+fn is_short(name: &str) -> bool {
+    let full = Reference::parse(name).map(|parsed| parsed.full());
+    name.contains(':') && full.is_some_and(|full| full != name)
+}

@@ -1,0 +1,228 @@
+//! podman and skopeo: the `oci-archive` and `docker-archive` transports of container-libs.
+//!
+//! Source: container-libs, `image/oci/archive`, `image/docker/internal/tarfile`; podman, `common/libimage/load.go`.
+
+use std::collections::BTreeSet;
+
+use crate::engines::archive::DockerManifest;
+use crate::engines::containerd::{self, item_place};
+use crate::engines::docker::{is_tagged_name, is_unreadable, note_unlisted};
+use crate::engines::image::{Image, Labels, match_diff_ids, reads_content, reads_layers};
+use crate::engines::judge::Judge;
+use crate::engines::verdict::Tally;
+use crate::engines::{Obstacle, Reader, Reason};
+use crate::graph::docker_archive::DockerArchiveItem;
+use crate::graph::pointer::Pointer;
+use crate::inventory::LinkKind;
+use crate::location::{Location, Role, RootName};
+
+/// What `podman load` loads: from the first transport that reads the archive.
+pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    if is_unreadable(judge) {
+        return Tally::default();
+    }
+    let mut tally = oci_archive(judge);
+    if tally.is_final || !tally.is_empty() && !tally.must_choose {
+        containerd::note_unlisted(judge, &mut tally);
+        return tally;
+    }
+    let of_layout = judge.take_reasons();
+    let tally = docker_archive(judge);
+    if tally.is_empty() {
+        let of_docker = judge.take_reasons();
+        // What is wrong with the image says more than which list is absent.
+        let is_about_lists = |reason: &Reason| {
+            matches!(
+                reason.obstacle,
+                Obstacle::NoIndex | Obstacle::SeveralImages | Obstacle::NothingListed
+            )
+        };
+        let first = match of_layout.iter().all(is_about_lists) {
+            true => of_docker,
+            false => of_layout,
+        };
+        judge.put_back(first);
+    }
+    tally
+}
+
+/// What is copied from `oci-archive:FILE`. The archive is unpacked, and `oci-layout` is not read.
+pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    let mut tally = Tally::default();
+    if is_unreadable(judge) {
+        return tally;
+    }
+    let location = || Location::from(RootName::Index);
+    let index = match &archive.index {
+        Some(index) if archive.finds(RootName::Index.name(), true) => index,
+        _ => {
+            judge.fails_at(Obstacle::NoIndex, location);
+            return tally;
+        }
+    };
+    let entries: Vec<&Pointer> = index.pointers_in(Role::Manifests).collect();
+    match entries.len() {
+        0 => {
+            judge.fails_at(Obstacle::NothingListed, location);
+            return tally;
+        }
+        1 => {}
+        _ if judge.fails_at(Obstacle::SeveralImages, location) => tally.must_choose = true,
+        _ => {}
+    }
+    for pointer in entries {
+        let images = archive.images(pointer);
+        if images.is_empty() {
+            // Nobody chooses it.
+            continue;
+        }
+        if tally.must_choose && pointer.ref_name.is_none() {
+            tally.has_failed = true;
+            continue;
+        }
+        if !is_copied(judge, pointer, &images) {
+            tally.has_failed = true;
+            continue;
+        }
+        // The image is copied all the same, without what the layers should have.
+        if !has_all_layers(judge, &images) {
+            tally.has_failed = true;
+            tally.is_final = true;
+            continue;
+        }
+        let configs = images.iter().filter_map(|image| image.manifest.config());
+        tally.configs.extend(configs.map(|config| &config.digest));
+        let name = pointer.image_name.as_ref().or(pointer.ref_name.as_ref());
+        tally.has_unnamed |= name.is_none();
+        tally.names.extend(name.cloned());
+    }
+    tally
+}
+
+fn is_copied(judge: &mut Judge<'_>, entry: &Pointer, images: &[Image<'_>]) -> bool {
+    let archive = judge.archive;
+    let has_complete = images.iter().any(|image| archive.is_complete(*image));
+    // `--all` copies every platform; podman loads one.
+    let needs_all = judge.reader == Reader::SkopeoOci;
+    if let Some((document, pointer)) = archive.missing(entry)
+        && (needs_all || !has_complete)
+        && judge.fails_at(Obstacle::MissingContent, || document.location_of(pointer))
+    {
+        return false;
+    }
+    let mut is_read = true;
+    for image in images.iter().filter(|image| archive.is_complete(**image)) {
+        is_read &= reads_layers(judge, *image, Labels::Checked);
+    }
+    is_read
+}
+
+fn has_all_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
+    let archive = judge.archive;
+    let mut has_all = true;
+    for image in images.iter().filter(|image| archive.is_complete(**image)) {
+        let manifest = image.manifest;
+        let config = manifest.config();
+        let facts = config.and_then(|config| archive.config(&config.digest));
+        let count = facts.map_or(0, |facts| facts.diff_ids.len());
+        if manifest.pointers_in(Role::Layers).count() != count {
+            let place = || manifest.path.clone().into();
+            has_all &= !judge.fails_at(Obstacle::WrongLayers, place);
+        }
+    }
+    has_all
+}
+
+/// What is copied from `docker-archive:FILE`. Entries are found by their cleaned names, and links are not followed
+/// when layers are measured.
+pub(crate) fn docker_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    let mut tally = Tally::default();
+    if is_unreadable(judge) {
+        return tally;
+    }
+    let location = || Location::from(RootName::DockerManifest);
+    let items = match &archive.docker {
+        _ if !archive.finds(RootName::DockerManifest.name(), false) => {
+            judge.fails_at(Obstacle::NoDockerManifest, location);
+            return tally;
+        }
+        DockerManifest::Absent => {
+            judge.fails_at(Obstacle::NoDockerManifest, location);
+            return tally;
+        }
+        DockerManifest::Other => {
+            judge.fails_at(Obstacle::OtherDockerManifest, location);
+            return tally;
+        }
+        DockerManifest::Items(items) if items.is_empty() => {
+            judge.fails_at(Obstacle::NothingListed, location);
+            return tally;
+        }
+        DockerManifest::Items(items) => items,
+    };
+    // podman loads all of them.
+    if items.len() > 1
+        && judge.reader == Reader::SkopeoDocker
+        && judge.fails_at(Obstacle::SeveralImages, location)
+    {
+        tally.must_choose = true;
+    }
+    for (position, item) in items.iter().enumerate() {
+        let is_read = is_item_copied(judge, item, position);
+        tally.add_item(item, is_read);
+    }
+    note_unlisted(judge, &mut tally);
+    // podman stops at the first image that it cannot load.
+    if tally.has_failed && judge.reader == Reader::Podman && items.len() > 1 {
+        tally.configs.clear();
+    }
+    tally
+}
+
+fn is_item_copied(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> bool {
+    let archive = judge.archive;
+    let config = || item_place(position, "Config", None, &item.config);
+    let Some(digest) = &item.config_digest else {
+        return !judge.fails_at(Obstacle::MissingContent, config);
+    };
+    if !archive.is_image_config(digest) {
+        return !judge.fails_at(Obstacle::Artifact, config);
+    }
+    let mut is_read = true;
+    let layers = item.layer_digests.iter().map(Option::as_ref);
+    if !match_diff_ids(archive, layers, &item.diff_ids) {
+        is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
+    }
+    let mut seen = BTreeSet::new();
+    let mut measured: BTreeSet<&str> = BTreeSet::new();
+    for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
+        // A layer that the image has twice is read once.
+        let diff_id = item.diff_ids.get(index).map(ToString::to_string);
+        if !seen.insert(diff_id) {
+            continue;
+        }
+        let location = || item_place(position, "Layers", Some(index), name);
+        let content = digest.as_ref().and_then(|digest| archive.content(digest));
+        match archive.names.links.get(name) {
+            Some(LinkKind::Hard) => is_read &= !judge.fails_at(Obstacle::HardLink, location),
+            Some(LinkKind::Symbolic(target)) if !measured.contains(target.as_str()) => {
+                is_read &= !judge.fails_at(Obstacle::SymbolicLink, location);
+            }
+            _ if content.is_none() => {
+                is_read &= !judge.fails_at(Obstacle::MissingContent, location);
+            }
+            _ => {}
+        }
+        measured.insert(name);
+        is_read &= reads_content(judge, content, location);
+    }
+    for tag in &item.repo_tags {
+        if !is_tagged_name(tag) {
+            let place = || item_place(position, "RepoTags", None, tag);
+            is_read &= !judge.fails_at(Obstacle::InvalidTag, place);
+        }
+    }
+    is_read
+}

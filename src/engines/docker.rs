@@ -1,0 +1,132 @@
+//! `docker load` with a graph driver.
+//!
+//! Source: moby, `image/tarexport/load.go` and `pkg/archive`. The archive is unpacked, so links, absolute names and `./`
+//! do no harm. `manifest.json` is the only list of images, and media types are not read.
+
+use crate::engines::Obstacle;
+use crate::engines::archive::DockerManifest;
+use crate::engines::containerd::item_place;
+use crate::engines::image::{match_diff_ids, reads_content};
+use crate::engines::judge::Judge;
+use crate::engines::verdict::Tally;
+use crate::graph::docker_archive::DockerArchiveItem;
+use crate::image::Reference;
+use crate::location::{Location, RootName};
+
+/// What the engine loads.
+pub(crate) fn load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    if is_unreadable(judge) {
+        return Tally::default();
+    }
+    let location = || Location::from(RootName::DockerManifest);
+    let items = match &archive.docker {
+        _ if !archive.finds(RootName::DockerManifest.name(), true) => {
+            judge.fails_at(Obstacle::NoDockerManifest, location);
+            return Tally::default();
+        }
+        DockerManifest::Absent => {
+            judge.fails_at(Obstacle::NoDockerManifest, location);
+            return Tally::default();
+        }
+        DockerManifest::Other => {
+            judge.fails_at(Obstacle::OtherDockerManifest, location);
+            return Tally::default();
+        }
+        DockerManifest::Items(items) if items.is_empty() => {
+            judge.fails_at(Obstacle::NothingListed, location);
+            return Tally::default();
+        }
+        DockerManifest::Items(items) => items,
+    };
+    let mut tally = Tally::default();
+    for (position, item) in items.iter().enumerate() {
+        let is_read = is_loaded(judge, item, position);
+        tally.add_item(item, is_read);
+    }
+    note_unlisted(judge, &mut tally);
+    tally
+}
+
+/// Whether the engine cannot read the archive, whatever is in it.
+pub(crate) fn is_unreadable(judge: &mut Judge<'_>) -> bool {
+    let archive = judge.archive;
+    let outer = archive.outer.and_then(Obstacle::of_outer);
+    let is_closed = outer.is_some_and(|outer| judge.fails_at(outer, || Location::Archive));
+    let is_misread = archive
+        .misread
+        .is_some_and(|name| judge.fails_at(Obstacle::MisreadEntry, || Location::entry(name)));
+    let has_xattrs = archive
+        .xattrs
+        .as_deref()
+        .is_some_and(|name| judge.fails_at(Obstacle::EntryXattrs, || Location::entry(name)));
+    is_closed || is_misread || has_xattrs
+}
+
+fn is_loaded(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> bool {
+    let archive = judge.archive;
+    let place = |property, index, entry: &str| item_place(position, property, index, entry);
+    let config = || place("Config", None, &item.config);
+    let Some(digest) = &item.config_digest else {
+        return !judge.fails_at(Obstacle::MissingContent, config);
+    };
+    if !archive.is_image_config(digest) {
+        return !judge.fails_at(Obstacle::Artifact, config);
+    }
+    let mut is_read = true;
+    let layers = item.layer_digests.iter().map(Option::as_ref);
+    if !match_diff_ids(archive, layers, &item.diff_ids) {
+        is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
+    }
+    for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
+        let location = || place("Layers", Some(index), name);
+        let content = digest.as_ref().and_then(|digest| archive.content(digest));
+        let is_foreign = item.layer_sources.iter().any(|source| source.is_foreign);
+        if content.is_none() && !is_foreign {
+            is_read &= !judge.fails_at(Obstacle::MissingContent, location);
+        }
+        is_read &= reads_content(judge, content, location);
+    }
+    for tag in &item.repo_tags {
+        if !is_tagged_name(tag) {
+            is_read &= !judge.fails_at(Obstacle::InvalidTag, || place("RepoTags", None, tag));
+        }
+    }
+    is_read
+}
+
+/// Whether it is a name with a tag.
+pub(crate) fn is_tagged_name(name: &str) -> bool {
+    let parsed = Reference::parse(name);
+    parsed.is_some_and(|parsed| {
+        let after = name.rsplit('/').next().unwrap_or_default();
+        !parsed.is_digest() && after.contains(':')
+    })
+}
+
+impl<'a> Tally<'a> {
+    /// Counts an item of `manifest.json`.
+    pub(crate) fn add_item(&mut self, item: &'a DockerArchiveItem, is_read: bool) {
+        let config = item.config_digest.as_ref();
+        let (true, Some(config)) = (is_read, config) else {
+            self.has_failed = true;
+            return;
+        };
+        self.configs.insert(config);
+        self.has_unnamed |= item.repo_tags.is_empty();
+        let names = item.repo_tags.iter();
+        self.names
+            .extend(names.map(|name| match Reference::parse(name) {
+                Some(name) => name.full(),
+                None => name.clone(),
+            }));
+    }
+}
+
+/// Notes an image that only `index.json` lists, for a reader of `manifest.json`.
+pub(crate) fn note_unlisted(judge: &mut Judge<'_>, tally: &mut Tally<'_>) {
+    if let Some((index, entry)) = judge.archive.only_in_index() {
+        let location = || index.location_of(entry);
+        tally.has_failed |= judge.fails_at(Obstacle::UnlistedImage, location);
+    }
+}

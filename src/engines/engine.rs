@@ -1,0 +1,259 @@
+//! Engines as users name them: `ENGINE[@VERSION][/STORE]`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::engines::facts::fact;
+use crate::engines::reader::Product;
+use crate::engines::{Obstacle, Reader, Version};
+use crate::image::Content;
+
+/// An engine, optionally with a version and an image store or transport. Its text form is `ENGINE[@VERSION][/STORE]`,
+/// such as `docker@20.10` and `docker@26.1/containerd`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Engine {
+    product: Product,
+    /// `None` stands for the current version.
+    version: Option<Version>,
+    /// `None` stands for all stores or transports.
+    reader: Option<Reader>,
+}
+
+impl Engine {
+    /// The readers that are meant.
+    pub fn readers(self) -> impl Iterator<Item = Reader> {
+        let readers = self.product.readers();
+        readers.filter(move |reader| self.reader.is_none_or(|only| only == *reader))
+    }
+
+    /// The version; `None` stands for the current one.
+    pub fn version(self) -> Option<Version> {
+        self.version
+    }
+
+    /// Whether the engine can read layers with this content.
+    pub fn reads(self, content: Content) -> bool {
+        // OCI and Docker have no media types for these.
+        if matches!(content, Content::Bzip2 | Content::Xz) {
+            return false;
+        }
+        let Some(obstacle) = Obstacle::of_layer(content) else {
+            return true;
+        };
+        let zstd = Some(Obstacle::ZstdLayer);
+        let is_zstd = obstacle == Obstacle::SkippableFrame;
+        let obstacles = [Some(obstacle), zstd.filter(|_| is_zstd)];
+        let mut obstacles = obstacles.into_iter().flatten();
+        let meets = |obstacle| {
+            self.readers()
+                .any(|reader| fact(reader, self.version, obstacle).is_some())
+        };
+        !obstacles.any(meets)
+    }
+
+    /// The source for what [`reads`](Self::reads) returns for this content; empty if no version of the engine has a
+    /// problem with it.
+    pub fn evidence(self, content: Content) -> String {
+        let Some(obstacle) = Obstacle::of_layer(content) else {
+            return "image-spec, media-types.md".to_owned();
+        };
+        let mut facts = self
+            .readers()
+            .filter_map(|reader| fact(reader, self.version, obstacle));
+        match facts.next() {
+            Some(fact) => fact.evidence.to_string(),
+            None if self.reads(content) => String::new(),
+            None => "OCI and Docker have no media type for it".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.product.name())?;
+        if let Some(version) = self.version {
+            write!(f, "@{version}")?;
+        }
+        match self.reader.and_then(Reader::store) {
+            Some(store) => write!(f, "/{store}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a text is not an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseEngineError {
+    /// The name is not that of an engine that ocify knows.
+    Unknown,
+    /// This is not a version.
+    Version(String),
+    /// The engine has no such image store or transport.
+    Store {
+        /// What was given.
+        found: String,
+        /// Those that the engine has.
+        known: Vec<&'static str>,
+    },
+    /// The version is too old to read what ocify writes.
+    TooOld {
+        /// The requested engine.
+        engine: Engine,
+        /// The oldest version that reads what ocify writes.
+        oldest: String,
+    },
+}
+
+impl fmt::Display for ParseEngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ParseEngineError::Unknown => {
+                let known = Product::ALL.map(Product::name);
+                write!(f, "expected one of {}", known.join(", "))
+            }
+            ParseEngineError::Version(text) if text.is_empty() => {
+                f.write_str("expected a version after @, such as 20.10")
+            }
+            ParseEngineError::Version(text) => write!(f, "{text} is not a version such as 20.10"),
+            ParseEngineError::Store { known, .. } if known.is_empty() => {
+                f.write_str("this engine has only one image store, so nothing can follow a slash")
+            }
+            ParseEngineError::Store { known, .. } => {
+                write!(f, "expected one of {} after the slash", known.join(", "))
+            }
+            ParseEngineError::TooOld { engine, oldest } => write!(
+                f,
+                "{engine} cannot read the archives that ocify writes; use {oldest} or later"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ParseEngineError {}
+
+/// Parses `ENGINE[@VERSION][/STORE]`, such as `docker@20.10`.
+impl FromStr for Engine {
+    type Err = ParseEngineError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (rest, store) = match text.split_once('/') {
+            Some((rest, store)) => (rest, Some(store)),
+            None => (text, None),
+        };
+        let (name, version) = match rest.split_once('@') {
+            Some((name, version)) => (name, Some(version)),
+            None => (rest, None),
+        };
+        let mut products = Product::ALL.into_iter();
+        let product = products.find(|product| product.name() == name);
+        let product = product.ok_or(ParseEngineError::Unknown)?;
+        let version = version
+            .map(|text| {
+                Version::parse(text).ok_or_else(|| ParseEngineError::Version(text.to_owned()))
+            })
+            .transpose()?;
+        let reader = store
+            .map(|store| {
+                let mut readers = product.readers();
+                let found = readers.find(|reader| reader.store() == Some(store));
+                found.ok_or_else(|| ParseEngineError::Store {
+                    found: store.to_owned(),
+                    known: product.readers().filter_map(Reader::store).collect(),
+                })
+            })
+            .transpose()?;
+        let engine = Engine {
+            product,
+            version,
+            reader,
+        };
+        let oldest = product.oldest();
+        match version {
+            Some(version) if version < oldest => Err(ParseEngineError::TooOld {
+                engine,
+                oldest: oldest.to_string(),
+            }),
+            _ => Ok(engine),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn support_depends_on_the_version() {
+        // Engine, zstd, zstd that starts with a skippable frame.
+        for (text, zstd, skippable) in [
+            ("docker@20.10", false, false),
+            ("docker@20.10/graphdriver", false, false),
+            ("docker@20.10.24", false, false),
+            ("docker@20.10.24+dfsg1", false, false),
+            ("docker@v23.0.1", true, true),
+            ("docker@23", true, true),
+            ("docker", true, true),
+            ("containerd@1.4", false, false),
+            ("containerd@1.5.18", true, false),
+            ("containerd@v1.6", true, true),
+            ("containerd@1.6.20~ds1", true, true),
+            ("podman@1.7", false, false),
+            ("podman@4.3.1", true, false),
+            ("podman", true, false),
+            ("skopeo@0.1", false, false),
+            ("skopeo", true, false),
+            ("skopeo/oci-archive", true, true),
+            ("k3s@1.21", false, false),
+            ("k3s@v1.22.17+k3s1", true, false),
+            ("k3s@1.25", true, true),
+            ("kind@0.10", false, false),
+            ("kind@0.11", true, false),
+            ("kind@0.20", true, true),
+        ] {
+            let engine: Engine = text.parse().unwrap();
+            assert_eq!(engine.reads(Content::Zstd), zstd, "{text}");
+            let found = engine.reads(Content::ZstdAfterSkippable);
+            assert_eq!(found, skippable, "{text}");
+            assert!(engine.reads(Content::Gzip) && engine.reads(Content::Tar));
+            assert!(!engine.reads(Content::Bzip2) && !engine.reads(Content::Xz));
+            for content in [Content::Zstd, Content::ZstdAfterSkippable] {
+                let has_evidence = !engine.evidence(content).is_empty();
+                assert_eq!(has_evidence, !engine.reads(content), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn engines_are_displayed_as_they_are_written() {
+        for text in [
+            "docker",
+            "docker@20.10",
+            "docker@26.1/containerd",
+            "skopeo/oci-archive",
+        ] {
+            assert_eq!(text.parse::<Engine>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn invalid_engines_are_refused() {
+        for text in [
+            "",
+            "lxc",
+            "docker@",
+            "docker@x",
+            "docker@1.9",
+            "Docker",
+            "docker@20.x",
+            "docker@20.10.x",
+            "docker@-1",
+            "docker@20..1",
+            "docker/",
+            "docker/overlay2",
+            "podman/oci-archive",
+        ] {
+            assert!(text.parse::<Engine>().is_err(), "{text}");
+        }
+    }
+}

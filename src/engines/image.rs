@@ -1,0 +1,211 @@
+//! The images of an archive, and what their layers need.
+
+use std::collections::BTreeSet;
+
+use crate::engines::archive::DockerManifest;
+use crate::engines::judge::Judge;
+use crate::engines::{Archive, Obstacle};
+use crate::graph::ManifestRole;
+use crate::graph::docker_archive::DockerArchiveItem;
+use crate::graph::document::{Document, Shape};
+use crate::graph::pointer::Pointer;
+use crate::image::media_type::{self, Family, Kind};
+use crate::image::{Compression, Content, Digest, StatedDiffId};
+use crate::location::{Location, Role};
+
+/// An image below an entry of an index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Image<'a> {
+    pub(crate) manifest: &'a Document,
+    /// The descriptor that leads to the manifest.
+    pub(crate) pointer: &'a Pointer,
+}
+
+impl<'a> Archive<'a> {
+    /// The images that an entry of `index.json` leads to.
+    pub(crate) fn images<'s>(&'s self, entry: &'s Pointer) -> Vec<Image<'s>> {
+        let mut images = Vec::new();
+        let mut open = vec![entry];
+        let mut seen = BTreeSet::new();
+        while let Some(pointer) = open.pop() {
+            if !seen.insert(&pointer.digest) {
+                continue;
+            }
+            let Some(document) = self.document(&pointer.digest) else {
+                continue;
+            };
+            match document.shape {
+                Shape::Index => open.extend(document.pointers_in(Role::Manifests)),
+                Shape::Manifest if self.is_image(document, pointer) => images.push(Image {
+                    manifest: document,
+                    pointer,
+                }),
+                Shape::Manifest => {}
+            }
+        }
+        images.reverse();
+        images
+    }
+
+    /// Whether a manifest is that of an image.
+    fn is_image(&self, document: &Document, pointer: &Pointer) -> bool {
+        let config = document.config();
+        let known = config.and_then(|config| self.config(&config.digest));
+        let is_marked = pointer.is_attestation;
+        known.is_some_and(|facts| facts.role == ManifestRole::Image) && !is_marked
+    }
+
+    /// Whether all content of an image is there, or may be absent.
+    pub(crate) fn is_complete(&self, image: Image<'_>) -> bool {
+        let pointers = image.manifest.pointers.iter();
+        let mut parts = pointers.filter(|pointer| pointer.role != Role::Subject);
+        parts.all(|part| self.content(&part.digest).is_some() || part.is_optional())
+    }
+
+    /// The first descriptor below an entry whose content is not there.
+    pub(crate) fn missing<'s>(&'s self, entry: &'s Pointer) -> Option<(&'s Document, &'s Pointer)> {
+        let root = self.document(&entry.digest)?;
+        let mut open = vec![root];
+        let mut seen = BTreeSet::new();
+        while let Some(document) = open.pop() {
+            if !seen.insert(&document.digest) {
+                continue;
+            }
+            for pointer in &document.pointers {
+                if pointer.role == Role::Subject {
+                    continue;
+                }
+                match self.document(&pointer.digest) {
+                    Some(child) => open.push(child),
+                    None if self.content(&pointer.digest).is_some() || pointer.is_optional() => {}
+                    None => return Some((document, pointer)),
+                }
+            }
+        }
+        None
+    }
+
+    /// The configs of all images that an entry leads to.
+    pub(crate) fn configs_below<'s>(&'s self, entry: &'s Pointer) -> Vec<&'s Digest> {
+        let images = self.images(entry).into_iter();
+        let configs = images.filter_map(|image| image.manifest.config());
+        configs.map(|config| &config.digest).collect()
+    }
+
+    /// The first image that `manifest.json` lists and no entry of `index.json` leads to, and its position.
+    pub(crate) fn only_in_docker_manifest(&self) -> Option<(usize, &DockerArchiveItem)> {
+        let DockerManifest::Items(items) = &self.docker else {
+            return None;
+        };
+        let entries = self.index.iter();
+        let entries = entries.flat_map(|index| index.pointers_in(Role::Manifests));
+        let listed: BTreeSet<&Digest> = entries
+            .flat_map(|entry| self.configs_below(entry))
+            .collect();
+        let mut items = items.iter().enumerate();
+        items.find(|(_, item)| {
+            let config = item.config_digest.as_ref();
+            config.is_some_and(|config| !listed.contains(config) && self.is_image_config(config))
+        })
+    }
+
+    /// The first entry of `index.json` that leads to images of which `manifest.json` lists none.
+    pub(crate) fn only_in_index(&self) -> Option<(&Document, &Pointer)> {
+        let DockerManifest::Items(items) = &self.docker else {
+            return None;
+        };
+        let listed = items.iter().filter_map(|item| item.config_digest.as_ref());
+        let listed: BTreeSet<&Digest> = listed.collect();
+        let index = self.index.as_ref()?;
+        let mut entries = index.pointers_in(Role::Manifests);
+        let entry = entries.find(|entry| {
+            let configs = self.configs_below(entry);
+            !configs.is_empty() && !configs.iter().any(|config| listed.contains(config))
+        })?;
+        Some((index, entry))
+    }
+
+    /// Whether it is the config of an image.
+    pub(crate) fn is_image_config(&self, config: &Digest) -> bool {
+        let facts = self.config(config);
+        facts.is_none_or(|facts| facts.role == ManifestRole::Image)
+    }
+}
+
+/// What a reader that goes by media types does with a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Labels {
+    /// It decompresses what is labelled as compressed, and takes anything else for a plain tar.
+    Trusted,
+    /// It refuses types of other specifications, and decompresses by first bytes.
+    Checked,
+}
+
+/// Whether a reader copes with all layers of an image. All that is in its way is noted.
+pub(crate) fn reads_layers(judge: &mut Judge<'_>, image: Image<'_>, labels: Labels) -> bool {
+    let archive = judge.archive;
+    let manifest = image.manifest;
+    let stated = manifest.media_type.as_deref();
+    let declared = stated.unwrap_or(&image.pointer.media_type);
+    let is_docker = media_type::family(declared) == Some(Family::Docker);
+    let mut is_read = true;
+    for layer in manifest.pointers_in(Role::Layers) {
+        let location = || manifest.location_of(layer);
+        let content = archive.content(&layer.digest);
+        let family = media_type::family(&layer.media_type);
+        let is_layer = matches!(layer.kind, Kind::Layer { .. });
+        let obstacle = match labels {
+            _ if is_layer && family.is_none() => Some(Obstacle::LayerType),
+            Labels::Checked if is_docker && family == Some(Family::Oci) => {
+                Some(Obstacle::MixedTypes)
+            }
+            Labels::Trusted if is_mislabelled(layer, family, content) => Some(Obstacle::LayerLabel),
+            _ => None,
+        };
+        if let Some(obstacle) = obstacle {
+            is_read &= !judge.fails_at(obstacle, location);
+        }
+        is_read &= reads_content(judge, content, location);
+    }
+    is_read
+}
+
+/// Whether a layer is compressed, and its media type says that it is a plain tar.
+fn is_mislabelled(layer: &Pointer, family: Option<Family>, content: Option<Content>) -> bool {
+    let claims_plain = matches!(
+        layer.kind,
+        Kind::Layer {
+            compression: Compression::Uncompressed,
+            ..
+        }
+    );
+    // Docker's type says nothing about compression.
+    claims_plain && family == Some(Family::Oci) && content.is_some_and(Content::is_compressed)
+}
+
+/// Whether a reader copes with the first bytes of a layer.
+pub(crate) fn reads_content(
+    judge: &mut Judge<'_>,
+    content: Option<Content>,
+    location: impl FnOnce() -> Location,
+) -> bool {
+    let obstacle = content.and_then(Obstacle::of_layer);
+    obstacle.is_none_or(|obstacle| !judge.fails_at(obstacle, location))
+}
+
+/// Whether layers can be those of the diff IDs: as many, and plain tars where their digests are.
+pub(crate) fn match_diff_ids<'l>(
+    archive: &Archive<'_>,
+    layers: impl ExactSizeIterator<Item = Option<&'l Digest>>,
+    diff_ids: &[StatedDiffId],
+) -> bool {
+    let is_other = |layer: &Digest, diff_id: &StatedDiffId| {
+        archive.content(layer) == Some(Content::Tar)
+            && layer.is_verifiable()
+            && !diff_id.is_of(layer)
+    };
+    layers.len() == diff_ids.len()
+        && layers
+            .zip(diff_ids)
+            .all(|(layer, diff_id)| layer.is_none_or(|layer| !is_other(layer, diff_id)))
+}

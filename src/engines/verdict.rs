@@ -1,0 +1,133 @@
+//! Whether an engine loads an archive.
+
+use std::collections::BTreeSet;
+
+use serde::{Serialize, Serializer};
+
+use crate::engines::judge::Judge;
+use crate::engines::{Archive, Reader, Reason, Version, containerd, containers, docker};
+use crate::image::Digest;
+
+/// Whether an engine loads an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Loads {
+    /// All its images, under their names.
+    Yes,
+    /// An image without a name.
+    Untagged,
+    /// The engine has to be told which of several images to load.
+    Choose,
+    /// Some of its images, or more than its images.
+    Partly,
+    /// No image.
+    No,
+    /// Nobody has seen what this version does, or read it in its source.
+    Unknown,
+}
+
+impl Loads {
+    /// The word in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Loads::Yes => "yes",
+            Loads::Untagged => "untagged",
+            Loads::Choose => "choose",
+            Loads::Partly => "partly",
+            Loads::No => "no",
+            Loads::Unknown => "unknown",
+        }
+    }
+
+    /// Whether all images can be loaded and run.
+    pub fn is_good(self) -> bool {
+        matches!(self, Loads::Yes | Loads::Untagged | Loads::Choose)
+    }
+}
+
+/// By its name.
+impl Serialize for Loads {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// What an engine does with an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Whether it loads it.
+    pub loads: Loads,
+    /// The names under which images are loaded, as the engine shows them.
+    pub names: BTreeSet<String>,
+    /// What is in its way, in the order in which it meets it.
+    pub because: Vec<Reason>,
+}
+
+impl Verdict {
+    /// The verdict of a version that nobody knows.
+    pub(crate) fn unknown() -> Self {
+        Verdict {
+            loads: Loads::Unknown,
+            names: BTreeSet::new(),
+            because: Vec::new(),
+        }
+    }
+}
+
+/// What a reader made of an archive.
+#[derive(Debug, Default)]
+pub(crate) struct Tally<'a> {
+    /// The configs of images that are loaded.
+    pub(crate) configs: BTreeSet<&'a Digest>,
+    /// The names of loaded images.
+    pub(crate) names: BTreeSet<String>,
+    /// Whether an image is loaded without a name.
+    pub(crate) has_unnamed: bool,
+    /// Whether the engine has to be told which image to load.
+    pub(crate) must_choose: bool,
+    /// Whether no other reader is tried, though nothing was loaded.
+    pub(crate) is_final: bool,
+    /// Whether an image is not loaded, or something is loaded that is not an image.
+    pub(crate) has_failed: bool,
+}
+
+impl Tally<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.configs.is_empty()
+    }
+
+    fn loads(&self) -> Loads {
+        if self.is_empty() {
+            Loads::No
+        } else if self.has_failed {
+            Loads::Partly
+        } else if self.must_choose {
+            Loads::Choose
+        } else if self.has_unnamed {
+            Loads::Untagged
+        } else {
+            Loads::Yes
+        }
+    }
+}
+
+/// What a version of a reader does with an archive; `None` is the current version.
+pub(crate) fn verdict(archive: &Archive<'_>, reader: Reader, version: Option<Version>) -> Verdict {
+    let mut judge = Judge::new(archive, reader, version);
+    let tally = match reader {
+        Reader::DockerGraphDriver => docker::load(&mut judge),
+        Reader::DockerContainerd | Reader::Containerd | Reader::K3s | Reader::Kind => {
+            containerd::import(&mut judge)
+        }
+        Reader::Podman => containers::podman_load(&mut judge),
+        Reader::SkopeoOci => containers::oci_archive(&mut judge),
+        Reader::SkopeoDocker => containers::docker_archive(&mut judge),
+    };
+    let loads = tally.loads();
+    Verdict {
+        loads,
+        names: tally.names,
+        because: judge.take_reasons(),
+    }
+}

@@ -1,0 +1,102 @@
+//! What `ocify check` predicts for every archive, before it is fixed and after, beside what the engines did.
+
+use std::fs;
+
+use ocify::{Check, Checked, Fix, Input, Loads, Obstacle, Verdict};
+
+use crate::archive::{fixtures, folder};
+use crate::engine::Column;
+use crate::expected::{self, Reason};
+use crate::shapes::shapes;
+
+/// The name of a column's engine.
+pub(crate) fn engine(column: Column) -> ocify::Engine {
+    let text = match column {
+        Column::Docker20 => "docker@20.10/graphdriver",
+        Column::Docker26Graph => "docker@26.1/graphdriver",
+        Column::Docker26Containerd => "docker@26.1/containerd",
+        Column::Containerd16 => "containerd@1.6",
+        Column::Containerd17 => "containerd@1.7",
+        Column::Podman4 => "podman@4.3",
+        Column::Podman5 => "podman@5.4",
+        Column::SkopeoOci => "skopeo@1.18/oci-archive",
+        Column::SkopeoDocker => "skopeo@1.18/docker-archive",
+    };
+    text.parse().expect("an engine")
+}
+
+/// What is predicted for an archive, a verdict for each column.
+pub(crate) fn check(archive: &std::path::Path) -> Checked {
+    let check = Column::ALL.into_iter();
+    let check = check.fold(Check::new(Fix::new()), |check, column| {
+        check.engine(engine(column))
+    });
+    let input = Input::open(archive).expect("the archive opens");
+    check.run(input).expect("the archive is an image")
+}
+
+/// How a prediction differs from what an engine did; `None` if it does not.
+fn difference(verdict: &Verdict, observed: Option<Reason>) -> Option<String> {
+    let because = verdict.because.iter();
+    let told = because.map(|reason| (reason.obstacle, reason.says));
+    let told: Vec<(Obstacle, &[&str])> = told.collect();
+    let difference = || {
+        Some(format!(
+            "predicted {:?} {told:?}, observed {observed:?}",
+            verdict.loads
+        ))
+    };
+    match observed {
+        None if verdict.loads.is_good() => None,
+        // Asked for a name, it copies the image.
+        Some(Reason::H) if verdict.loads == Loads::Choose => None,
+        Some(reason) if !verdict.loads.is_good() => {
+            let has_phrase = told.iter().any(|(_, says)| says.contains(&reason.phrase()));
+            // Nothing is said of what is not loaded.
+            let is_silent = matches!(reason, Reason::I | Reason::Z | Reason::T | Reason::B)
+                && told.iter().any(|(obstacle, _)| match reason {
+                    Reason::I => *obstacle == Obstacle::NoName,
+                    Reason::Z => *obstacle == Obstacle::UnlistedImage,
+                    _ => *obstacle == Obstacle::NoDockerManifest,
+                });
+            match has_phrase || is_silent {
+                true => None,
+                false => difference(),
+            }
+        }
+        _ => difference(),
+    }
+}
+
+#[test]
+fn predictions_are_what_the_engines_did() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let mut archives = Vec::new();
+    for name in fixtures() {
+        archives.push((name.clone(), folder().join(name)));
+    }
+    for shape in shapes() {
+        let path = temporary.path().join(shape.name);
+        fs::write(&path, shape.bytes).expect("the folder is writable");
+        archives.push((shape.name.to_owned(), path));
+    }
+    let mut problems = Vec::new();
+    for (name, path) in &archives {
+        let checked = check(path);
+        for (judged, column) in checked.verdicts.iter().zip(Column::ALL) {
+            let before = expected::before(name, column);
+            let before = before.and_then(|observed| difference(&judged.as_it_is, observed));
+            let after = difference(&judged.fixed, expected::after(name, column));
+            for (when, what) in [("before", before), ("after", after)] {
+                problems.extend(what.map(|what| format!("{name}, {column:?}, {when}: {what}")));
+            }
+        }
+    }
+    assert!(archives.len() > 60);
+    assert!(
+        problems.is_empty(),
+        "{} wrong predictions:\n{}",
+        problems.len(),
+        problems.join("\n")
+    );
+}

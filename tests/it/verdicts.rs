@@ -1,0 +1,130 @@
+//! What `Check` says of engines. `tests/engines/predicted.rs` compares it with what engines did.
+
+use ocify::{Check, Checked, Code, Engine, Fix, Input, Judged, Loads, Obstacle};
+
+use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, named};
+use crate::common::fixture;
+use crate::common::runner::Sandbox;
+
+const ZSTD: &str = "buildkit-docker-zstd-ocifalse.tar";
+
+fn engine(text: &str) -> Engine {
+    text.parse().unwrap()
+}
+
+fn check(name: &str, engines: &[&str]) -> Checked {
+    let check = engines.iter().copied().map(engine);
+    let check = check.fold(Check::new(Fix::new()), Check::engine);
+    check.run(Input::open(fixture(name)).unwrap()).unwrap()
+}
+
+fn obstacles(judged: &Judged) -> Vec<Obstacle> {
+    let because = judged.as_it_is.because.iter();
+    because.map(|reason| reason.obstacle).collect()
+}
+
+#[test]
+fn a_verdict_has_its_reason_and_evidence() {
+    let checked = check(ZSTD, &["containerd@1.6"]);
+    let [judged] = &checked.verdicts[..] else {
+        panic!("{checked:?}");
+    };
+    assert_eq!(judged.as_it_is.loads, Loads::No);
+    assert!(judged.is_bad());
+    let [reason] = &judged.as_it_is.because[..] else {
+        panic!("{judged:?}");
+    };
+    assert_eq!(reason.obstacle, Obstacle::LayerType);
+    assert_eq!(
+        reason.location.to_string(),
+        "index.json, manifests[0], layers[0]"
+    );
+    assert_eq!(reason.says, ["no processor for media-type"]);
+    assert_eq!(reason.evidence.to_string(), "seen with 1.6.20");
+    assert_eq!(judged.fixed.loads, Loads::Yes);
+    assert!(judged.fixed.because.is_empty());
+}
+
+#[test]
+fn an_engine_without_a_store_has_a_verdict_for_each() {
+    let checked = check(ZSTD, &["docker@26.1"]);
+    let found: Vec<_> = checked
+        .verdicts
+        .iter()
+        .map(|judged| (judged.reader.store(), judged.as_it_is.loads))
+        .collect();
+    let expected = [
+        (Some("graphdriver"), Loads::Yes),
+        (Some("containerd"), Loads::No),
+    ];
+    assert_eq!(found, expected);
+    let asked = checked.verdicts.iter().map(|judged| judged.asked);
+    assert!(
+        asked
+            .into_iter()
+            .all(|asked| asked == Some(engine("docker@26.1")))
+    );
+    assert_eq!(check(ZSTD, &["docker@26.1/containerd"]).verdicts.len(), 1);
+}
+
+#[test]
+fn a_version_that_nobody_knows_has_no_verdict() {
+    let checked = check("docker26g-save.tar", &["docker@99.1", "docker"]);
+    let [first, second, third, fourth] = &checked.verdicts[..] else {
+        panic!("{checked:?}");
+    };
+    for judged in [first, second] {
+        assert_eq!(judged.as_it_is.loads, Loads::Unknown);
+        assert!(judged.is_bad());
+    }
+    // Without a version, the newest one that is known is meant.
+    for judged in [third, fourth] {
+        assert_eq!(judged.as_it_is.loads, Loads::Yes);
+        assert!(!judged.is_bad());
+    }
+}
+
+#[test]
+fn without_a_question_every_known_version_is_in_one_row() {
+    let checked = check(ZSTD, &[]);
+    for pair in checked.verdicts.windows(2) {
+        let [one, other] = pair else { panic!() };
+        let is_same = one.reader == other.reader
+            && one.is_supported == other.is_supported
+            && one.as_it_is == other.as_it_is
+            && one.fixed == other.fixed;
+        assert!(!is_same, "{one:?}");
+        assert!(one.reader < other.reader || one.to < other.from, "{pair:?}");
+    }
+    let graph = checked.verdicts.iter();
+    let graph: Vec<_> = graph
+        .filter(|judged| judged.reader.store() == Some("graphdriver"))
+        .collect();
+    assert_eq!(obstacles(graph[0]), [Obstacle::ZstdLayer]);
+    assert_eq!(graph[0].fixed.loads, Loads::No);
+    assert!(
+        graph[1..]
+            .iter()
+            .all(|judged| judged.as_it_is.loads == Loads::Yes)
+    );
+}
+
+#[test]
+fn an_archive_without_images_has_no_verdict() {
+    let checked = check("buildkit-cache-manifest-ocitrue", &["docker@26.1"]);
+    assert!(checked.verdicts.is_empty());
+    assert!(!checked.summary.changes.is_empty() || checked.summary.images.is_empty());
+}
+
+#[test]
+fn what_fix_refuses_is_an_error() {
+    let sandbox = Sandbox::new();
+    let mut layout = Layout::new();
+    let image = layout.image(&Image::oci(vec![Layer::gzip(OCI_GZIP, "x")]));
+    layout.root(vec![named(image.clone(), "example.com/app:v1")]);
+    layout.blobs.clear();
+    sandbox.put("bad.tar", layout.tar());
+    let input = Input::open(sandbox.path("bad.tar")).unwrap();
+    let error = Check::new(Fix::new()).run(input).unwrap_err();
+    assert_eq!(error.code(), Code::MissingBlob);
+}

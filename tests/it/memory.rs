@@ -194,6 +194,19 @@ fn shared_index(indexes: usize, images: usize) -> Vec<u8> {
     layout.tar()
 }
 
+/// So many entries of `index.json` for one image, and as many items of `manifest.json`.
+fn shared_image(count: usize) -> Vec<u8> {
+    let mut layout = Layout::new();
+    let manifest = layout.manifest(&right_image());
+    let image = layout.document(OCI_MANIFEST, &manifest);
+    let name = |number: usize| format!("docker.io/library/a:{number}");
+    let entries = (0..count).map(|number| named(image.clone(), &name(number)));
+    layout.root(entries.collect());
+    let items = (0..count).map(|number| docker_item(&manifest, &[&format!("a:{number}")]));
+    layout.docker_manifest = Some(Value::from_iter(items).to_string().into_bytes());
+    layout.tar()
+}
+
 /// A hostile archive, and what becomes of it.
 struct Hostile {
     name: &'static str,
@@ -206,7 +219,7 @@ struct Hostile {
 }
 
 #[rustfmt::skip]
-const HOSTILE: [Hostile; 9] = [
+const HOSTILE: [Hostile; 12] = [
     Hostile { name: "a layer named a million times", archive: || repeated_layer(1, 1_000_000), code: 1, part: "lists 1000000 layers, expected at most 28532", mib: 64 },
     Hostile { name: "as many layers as fit", archive: || repeated_layer(2, 28_000), code: 1, part: "lists 28000 layers, but its config has 1 diff IDs", mib: 128 },
     Hostile { name: "configs with a million diff IDs", archive: || large_configs(4), code: 3, part: "", mib: 64 },
@@ -215,17 +228,19 @@ const HOSTILE: [Hostile; 9] = [
     Hostile { name: "links of a million bytes", archive: || long_links(80), code: 1, part: "names of entries with more than 67108864 bytes", mib: 192 },
     Hostile { name: "300,000 tags", archive: || many_tags(300_000), code: 1, part: "would grow to more than 4194304 bytes", mib: 512 },
     Hostile { name: "a large layer source", archive: || large_source(2), code: 3, part: "", mib: 512 },
-    Hostile { name: "4 manifests of 4 MB", archive: || large_manifests(4), code: 1, part: "", mib: 256 },
+    Hostile { name: "4 manifests of 4 MB", archive: || large_manifests(4), code: 1, part: "index.json, manifests[0], layers[0] is missing: blobs/sha256/2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 is not in the archive", mib: 256 },
+    Hostile { name: "12 manifests of 4 MB", archive: || large_manifests(12), code: 1, part: "brings the memory for all documents to", mib: 384 },
+    Hostile { name: "a config of 4 MB that 270 images share", archive: || shared_config(270), code: 1, part: "brings the total length of all documents that are read to", mib: 64 },
+    Hostile { name: "2,900 entries and items of one image", archive: || shared_image(2_900), code: 1, part: "in more than 8388608 ways", mib: 64 },
 ];
 
 /// Those that take many seconds.
 #[rustfmt::skip]
-const SLOW: [Hostile; 5] = [
+const SLOW: [Hostile; 4] = [
     Hostile { name: "an index in 10,000 indexes", archive: || shared_index(10_000, 5_000), code: 1, part: "in more than 8388608 ways", mib: 512 },
     Hostile { name: "64 manifests of 4 MB", archive: || large_manifests(64), code: 1, part: "brings the memory for all documents to", mib: 640 },
     Hostile { name: "40 images of 28,000 layers", archive: || repeated_layer(36, 28_000), code: 1, part: "brings the memory for all documents to", mib: 640 },
     Hostile { name: "64 configs with a million diff IDs", archive: || large_configs(64), code: 3, part: "", mib: 96 },
-    Hostile { name: "a config that 400 images share", archive: || shared_config(400), code: 1, part: "brings the total length of all documents that are read to", mib: 64 },
 ];
 
 #[test]

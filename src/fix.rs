@@ -148,6 +148,13 @@ impl Fix {
         self
     }
 
+    /// Whether blobs are left out that nothing refers to.
+    #[must_use]
+    pub fn drop_orphans(mut self, drop: bool) -> Self {
+        self.plan.drop_orphans = drop;
+        self
+    }
+
     /// Keeps only this image; can be given several times.
     #[must_use]
     pub fn image(mut self, image: ImageChoice) -> Self {

@@ -13,6 +13,7 @@ mod layers;
 pub(crate) mod link;
 mod nest;
 mod order;
+mod orphans;
 pub(crate) mod pointer;
 pub(crate) mod referrers;
 mod resolve;
@@ -36,6 +37,7 @@ use document::{Document, RepeatedKey};
 pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
 pub(crate) use nest::{NestedIndex, set_names};
+pub(crate) use orphans::Orphans;
 pub(crate) use resolve::root;
 
 /// The documents of a source and what they point at.
@@ -76,6 +78,8 @@ pub struct Graph {
     pub docker_archive: Option<Vec<DockerArchiveItem>>,
     /// Digests of the source that ocify computed when it read the inputs that the source was joined from.
     pub(crate) computed: BTreeSet<Digest>,
+    /// The blobs that nothing refers to.
+    pub(crate) orphans: Orphans,
     /// The indexes that the source lacks, by digest. `synthesized` has their text.
     pub(crate) nested: Vec<NestedIndex>,
 }

@@ -16,6 +16,7 @@ mod findings;
 mod form;
 mod nothing_left;
 mod oci_type;
+mod orphans;
 mod output;
 mod planner;
 mod preserve;
@@ -55,6 +56,8 @@ pub struct PlanOptions {
     pub docker_platform: Option<Platform>,
     /// Whether attestations are left out.
     pub drop_attestations: bool,
+    /// Whether blobs are left out that nothing refers to.
+    pub drop_orphans: bool,
     /// The images to keep; all if there is none.
     pub images: Vec<ImageChoice>,
     /// The platforms to keep; all if there is none.
@@ -104,6 +107,13 @@ impl PlanOptions {
     #[must_use]
     pub fn with_drop_attestations(mut self, drop: bool) -> Self {
         self.drop_attestations = drop;
+        self
+    }
+
+    /// The same, with blobs that nothing refers to left out or not.
+    #[must_use]
+    pub fn with_drop_orphans(mut self, drop: bool) -> Self {
+        self.drop_orphans = drop;
         self
     }
 

@@ -214,6 +214,8 @@ pub enum Hint {
     ChooseOtherImages,
     /// A blob that an image needs is missing.
     ChooseMissing,
+    /// Blobs that nothing refers to can be removed.
+    DropOrphans,
     /// Nothing but attestations is in the archive, and they were to be removed.
     KeepAttestations,
     /// An attestation has no Docker type.
@@ -461,6 +463,7 @@ impl fmt::Display for Hint {
             Hint::ChooseMissing => "keep whatever needs it unchanged, or remove it",
             Hint::KeepAttestations => "keep attestations",
             Hint::DropAttestations => "drop attestations",
+            Hint::DropOrphans => "drop blobs that nothing refers to",
             Hint::ChooseImageOrOciTypes => "choose an image, or request OCI types",
             Hint::UseOciTypes => "request OCI types",
             Hint::AllowNewDigests => "allow digests to change",

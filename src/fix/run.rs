@@ -286,6 +286,8 @@ impl<'a> Run<'a> {
             SpoolReason::Selection
         } else if options.drop_attestations {
             SpoolReason::Attestations
+        } else if options.drop_orphans {
+            SpoolReason::Orphans
         } else if options.missing == MissingPolicy::Prune {
             SpoolReason::MissingContent
         } else {

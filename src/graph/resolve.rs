@@ -14,7 +14,7 @@ use crate::graph::source_names::SourceNames;
 use crate::graph::synthesize::{self, Synthesized};
 use crate::graph::unverifiable::Moved;
 use crate::graph::walk::{Start, walk};
-use crate::graph::{Graph, docker_archive, inside, unlisted, unverifiable};
+use crate::graph::{Graph, Orphans, docker_archive, inside, unlisted, unverifiable};
 use crate::image::{Algorithm, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::json::View;
@@ -164,10 +164,12 @@ pub(crate) fn resolve(
         repeated_keys: noted.into_repeated_keys(),
         computed: BTreeSet::new(),
         nested: Vec::new(),
+        orphans: Orphans::default(),
     };
     unverifiable::move_back(unverifiable, &mut graph);
     graph.unmark_images();
     nest(&mut graph)?;
+    graph.orphans = Orphans::of(&graph, blobs);
     let is_usable = require_content(&graph)
         .and_then(|()| unverifiable::require_verifiable(&graph))
         .and_then(|()| require_a_whole_image(&graph));

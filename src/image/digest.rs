@@ -151,6 +151,16 @@ impl Digest {
         self.hash.algorithm_name()
     }
 
+    /// The first bytes of the hash, which nearly always differ between two digests.
+    pub(crate) fn first_bytes(&self) -> u64 {
+        let first = match &self.hash {
+            Hash::Sha256(bytes) => bytes.first_chunk(),
+            Hash::Sha512(bytes) => bytes.first_chunk(),
+            Hash::Other(_) => None,
+        };
+        first.map_or(0, |first| u64::from_be_bytes(*first))
+    }
+
     /// Whether content can be verified against it.
     pub fn is_verifiable(&self) -> bool {
         self.algorithm().is_some()

@@ -116,6 +116,8 @@ pub enum SpoolReason {
     Selection,
     /// Attestations may have to be left out.
     Attestations,
+    /// Blobs that nothing refers to may have to be left out.
+    Orphans,
     /// Images that lack content may have to be left out.
     MissingContent,
     /// A file that is not a blob comes before any blob, as in an archive of `docker save` before 25.
@@ -145,6 +147,7 @@ impl fmt::Display for SpoolReason {
             SpoolReason::Recompression => "layers may have to be recompressed",
             SpoolReason::Selection => "images may have to be removed",
             SpoolReason::Attestations => "attestations may have to be removed",
+            SpoolReason::Orphans => "blobs that nothing refers to may have to be removed",
             SpoolReason::MissingContent => "images with missing content may have to be removed",
             SpoolReason::FileBeforeBlobs(name) => {
                 return write!(f, "the file {} comes before the first blob", escape(name));

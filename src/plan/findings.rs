@@ -33,6 +33,7 @@ impl Planner<'_> {
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         self.about_archive(&mut findings);
+        self.about_orphans(&mut findings);
         self.about_faults(&mut findings);
         let documents: Vec<InputDocument<'_>> = self.documents_after().collect();
         findings.extend(self.preserved_findings());

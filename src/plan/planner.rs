@@ -128,6 +128,7 @@ impl<'a> Planner<'a> {
         self.annotate();
         self.describe()?;
         self.rewrite_root()?;
+        self.drop_orphans();
         let docker_manifest = self.docker_manifest()?;
         self.leave_out_extra_entries();
         let oci_layout = self.oci_layout()?;

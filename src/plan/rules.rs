@@ -83,6 +83,7 @@ impl Rule {
                 | Rule::Unwrapped
                 | Rule::Superseded
                 | Rule::AttestationDropped
+                | Rule::OrphanDropped
         )
     }
 

@@ -75,6 +75,7 @@ mod nothing_left;
 mod operations;
 mod option_conflicts;
 mod option_files;
+mod orphans;
 mod outer;
 mod output_names;
 mod own_output;

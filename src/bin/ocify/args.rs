@@ -16,7 +16,8 @@ use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use merge::{Merge, other_option};
 pub(crate) use values::{
-    Attestations, Format, LayerCompression, Linking, Members, Missing, ProgressMode, Verification,
+    Attestations, Format, LayerCompression, Linking, Members, Missing, Orphans, ProgressMode,
+    Verification,
 };
 use values::{image_name, jobs, ratio, renaming, size, window};
 
@@ -142,7 +143,7 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found 
 128 + n stopped by signal n.";
 
 /// What `--recover` would ignore: all except how it reports.
-const NOT_TO_RECOVER: [&str; 42] = [
+const NOT_TO_RECOVER: [&str; 43] = [
     "archive",
     "attestations",
     "compression",
@@ -173,6 +174,7 @@ const NOT_TO_RECOVER: [&str; 42] = [
     "name",
     "null",
     "oci_mediatypes",
+    "orphans",
     "output",
     "platform",
     "preserve_digests",
@@ -292,6 +294,13 @@ pub(crate) struct Fix {
         hide_possible_values = true
     )]
     pub(crate) attestations: Option<Attestations>,
+
+    /// Keep or drop blobs that nothing refers to: no image, no other document and no BuildKit cache
+    ///
+    /// They are always reported. A BuildKit cache collects them, because every build adds to it and removes
+    /// nothing. Docker since 25.0 saves a few small ones with each image.
+    #[arg(long, value_enum, default_value_t = Orphans::Keep, value_name = "KEEP|DROP", hide_possible_values = true)]
+    pub(crate) orphans: Orphans,
 
     /// How to compress layers; layers that already use this format are left unchanged
     ///

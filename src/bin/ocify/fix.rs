@@ -7,7 +7,7 @@ use ocify::{
     Summary,
 };
 
-use crate::args::{Attestations, Fix, Linking, is_standard};
+use crate::args::{Attestations, Fix, Linking, Orphans, is_standard};
 use crate::destination::{Destination, ImageKind};
 use crate::standard;
 
@@ -121,6 +121,7 @@ pub(crate) fn form(args: &Fix, destination: Option<&Destination>) -> Form {
 pub(crate) fn options(args: &Fix) -> ocify::Fix {
     let mut fix = ocify::Fix::new()
         .drop_attestations(args.attestations == Some(Attestations::Drop))
+        .drop_orphans(args.orphans == Orphans::Drop)
         .unwrap(args.unwrap)
         .missing(args.missing.policy())
         .media_types(args.family())

@@ -150,6 +150,7 @@ impl Wording for Words {
                 "save the image with all its platforms, or remove the absent ones with --missing prune"
             }
             Hint::DropAttestations => "remove attestations with --attestations drop",
+            Hint::DropOrphans => "remove them with --orphans drop",
             Hint::ChooseImageOrOciTypes => {
                 "choose an image with --image, or omit --oci-mediatypes=false"
             }
@@ -255,6 +256,7 @@ impl Wording for Words {
             Rule::Unwrapped => "requested with --unwrap",
             Rule::Superseded => "requested with --on-conflict",
             Rule::AttestationDropped => "requested with --attestations drop",
+            Rule::OrphanDropped => "requested with --orphans drop",
             _ => rule.reason(),
         }
     }

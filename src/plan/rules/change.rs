@@ -279,6 +279,14 @@ rules! {
         whose: "readers that mistake an attestation for an image",
         threads: ["containerd/containerd#11344", "kubernetes-sigs/kind#3845", "k3s-io/k3s#10132"],
     };
+    OrphanDropped = {
+        name: "orphan-dropped",
+        severity: Warns,
+        what: "Blobs that nothing refers to are removed, on request.",
+        why: "an output without them was requested",
+        whose: "tools that add to an image layout and never remove anything, such as BuildKit from its caches",
+        threads: [],
+    };
     EntryXattrs = {
         name: "entry-xattrs",
         severity: Breaks,

@@ -225,6 +225,14 @@ rules! {
         whose: "nobody's: the specification allows other algorithms",
         threads: [],
     };
+    OrphanedBlobs = {
+        name: "orphaned-blobs",
+        severity: Cosmetic,
+        what: "Nothing refers to some of the blobs.",
+        why: "no reader needs them, and they take up space; they may still be of use to whoever wrote them, so they stay unless removing them is requested",
+        whose: "Docker since 25.0, which stores a config of each layer that only old versions had a use for; BuildKit, which never removes anything from its caches",
+        threads: ["moby/buildkit#1896"],
+    };
     UnknownMediaType = {
         name: "unknown-media-type",
         severity: Cosmetic,

@@ -25,6 +25,16 @@ pub(crate) enum Attestations {
     Drop,
 }
 
+/// What to do with blobs that nothing refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Orphans {
+    /// Keep them and report them
+    Keep,
+    /// Remove them
+    Drop,
+}
+
 /// What layers are compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

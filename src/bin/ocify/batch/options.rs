@@ -3,7 +3,9 @@
 use ocify::{Algorithm, Code, Digest, Error, Platform, Result};
 use serde::Serialize;
 
-use crate::args::{Attestations, Fix, LayerCompression, Linking, Members, Missing, Verification};
+use crate::args::{
+    Attestations, Fix, LayerCompression, Linking, Members, Missing, Orphans, Verification,
+};
 use crate::destination::ImageKind;
 
 /// Everything that an output depends on besides its input.
@@ -15,6 +17,7 @@ struct OutputOptions {
     architecture: &'static str,
     docker_platform: Option<String>,
     attestations: Attestations,
+    orphans: Orphans,
     compression: LayerCompression,
     compression_level: Option<i32>,
     gzip_members: Members,
@@ -41,6 +44,7 @@ impl OutputOptions {
         let Fix {
             docker_platform,
             attestations,
+            orphans,
             compression,
             compression_level,
             gzip_members,
@@ -89,6 +93,7 @@ impl OutputOptions {
             architecture: std::env::consts::ARCH,
             docker_platform: docker_platform.as_ref().map(Platform::specifier),
             attestations: attestations.unwrap_or(Attestations::Keep),
+            orphans: *orphans,
             compression: *compression,
             compression_level: *compression_level,
             gzip_members: gzip_members.unwrap_or(Members::Multi),
@@ -162,7 +167,7 @@ mod tests {
             "linux/arm64",
         ];
         let expected = format!(
-            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_size":137438953472,"max_window":128,"missing":"keep","oci_mediatypes":true,"platform":[],"preserve_digests":false,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"unwrap":false,"verify":null,"version":"{}"}}"#,
+            r#"{{"architecture":"{}","attestations":"keep","compression":"keep","compression_level":9,"docker_platform":"linux/arm64","engines":["docker@20.10"],"gzip_members":"multi","image":["number 2"],"kind":null,"lenient":false,"link":"auto","max_ratio":1100,"max_size":137438953472,"max_window":128,"missing":"keep","oci_mediatypes":true,"orphans":"keep","platform":[],"preserve_digests":false,"rename":[["docker.io/library/a:latest","docker.io/library/b:1"]],"unwrap":false,"verify":null,"version":"{}"}}"#,
             std::env::consts::ARCH,
             env!("CARGO_PKG_VERSION")
         );
@@ -173,9 +178,10 @@ mod tests {
     fn options_that_change_outputs_change_the_key() {
         let key = |line: &[&str]| options_key(&args(line)).unwrap();
         let none = key(&[]);
-        let lines: [&[&str]; 21] = [
+        let lines: [&[&str]; 22] = [
             &["--docker-platform", "linux/arm64"],
             &["--attestations", "drop"],
+            &["--orphans", "drop"],
             &["--compression", "gzip"],
             &["--compression-level", "1"],
             &["--gzip-members", "single"],

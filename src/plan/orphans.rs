@@ -1,0 +1,81 @@
+//! Blobs that nothing refers to: reported, or left out if that is requested.
+
+use std::collections::BTreeSet;
+
+use crate::error::Hint;
+use crate::image::Digest;
+use crate::location::Location;
+use crate::plan::planner::Planner;
+use crate::plan::rules::{FindingRule, Rule};
+use crate::plan::{Dropped, Finding};
+
+impl<'a> Planner<'a> {
+    /// Leaves out what nothing refers to, if that is requested. What documents became has to be known: one of them may
+    /// be among these blobs, if an earlier run was interrupted.
+    pub(crate) fn drop_orphans(&mut self) {
+        if !self.options.drop_orphans {
+            return;
+        }
+        let orphans = self.orphans();
+        if orphans.is_empty() {
+            return;
+        }
+        let before = Some(amount(self.lengths(&orphans)));
+        let change = Rule::OrphanDropped.change(Location::Archive, before, None);
+        self.changes.push(change);
+        self.selection.left_out.extend(orphans);
+    }
+
+    /// The blobs that nothing refers to in the output either.
+    fn orphans(&self) -> Vec<&'a Digest> {
+        let orphans = &self.graph.orphans.digests;
+        if orphans.is_empty() {
+            return Vec::new();
+        }
+        let documents = self.rewritten.documents.values();
+        let layers = self.decisions.replaced.values();
+        let layers = layers.filter(|layer| !layer.is_pending);
+        let written = documents.map(|document| &document.digest);
+        let written = written.chain(layers.map(|layer| &layer.digest));
+        let written: BTreeSet<&Digest> = written.collect();
+        let orphans = orphans.iter();
+        orphans
+            .filter(|digest| !written.contains(*digest))
+            .collect()
+    }
+
+    fn lengths(&self, digests: &[&Digest]) -> Dropped {
+        let mut sum = Dropped::default();
+        let blobs = digests.iter();
+        for blob in blobs.filter_map(|digest| self.graph.inventory.blobs.get(*digest)) {
+            sum.blobs += 1;
+            sum.bytes = sum.bytes.saturating_add(blob.len);
+        }
+        sum
+    }
+
+    /// The blobs that stay although nothing refers to them.
+    pub(crate) fn about_orphans(&self, findings: &mut Vec<Finding>) {
+        if let Some(digest) = &self.graph.orphans.unreadable {
+            let message = format!(
+                "whether nothing refers to other blobs is not known, and they stay: {} cannot be read",
+                digest.blob_name()
+            );
+            findings.push(FindingRule::OrphanedBlobs.finding(None, message, None));
+        }
+        if self.options.drop_orphans {
+            return;
+        }
+        let orphans = self.orphans();
+        if !orphans.is_empty() {
+            let message = format!("nothing refers to {}", amount(self.lengths(&orphans)));
+            let hint = Some(Hint::DropOrphans);
+            findings.push(FindingRule::OrphanedBlobs.finding(None, message, hint));
+        }
+    }
+}
+
+fn amount(of: Dropped) -> String {
+    let blobs = if of.blobs == 1 { "blob" } else { "blobs" };
+    format!("{} {blobs} of {} bytes", of.blobs, of.bytes)
+}

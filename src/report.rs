@@ -93,7 +93,8 @@ pub struct Report<'a> {
     pub output: Option<&'a str>,
     /// What was planned; `None` after a failure.
     pub plan: Option<&'a Summary>,
-    /// The blobs of the output; on a dry run, those that were verified. Nothing after a failure.
+    /// The blobs of the output; on a dry run, and of what an earlier run finished, those that were verified. Nothing
+    /// after a failure.
     pub blobs: Blobs,
     /// Why standard input was kept in a temporary file, if it was.
     pub spooled: Option<&'a str>,
@@ -204,7 +205,7 @@ impl<'a> Report<'a> {
         Self::without_plan(input, Status::Failed, Some(error))
     }
 
-    /// The same dry run, which verified these blobs.
+    /// The same dry run, or the same output of an earlier run, of which these blobs were verified.
     #[must_use]
     pub fn with_blobs(self, blobs: Blobs) -> Self {
         Report { blobs, ..self }

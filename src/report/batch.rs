@@ -27,6 +27,8 @@ pub struct Item<'a> {
     pub seconds: f64,
     /// The changed digests of what an earlier run finished.
     pub kept_digests: Option<&'a Value>,
+    /// The name of the level at which this run verified what an earlier run finished, if it did.
+    pub verified_again: Option<&'static str>,
 }
 
 /// What became of all inputs.
@@ -40,6 +42,8 @@ pub struct Summary {
     pub would_fix: u64,
     /// How many an earlier run had finished.
     pub kept: u64,
+    /// How many of these this run verified again.
+    pub verified_again: u64,
     /// How many were skipped: archives that contain no image, and links.
     pub skipped: u64,
     /// How many of these were symbolic links.
@@ -67,8 +71,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts one input that has ended, with its length in bytes.
-    pub fn count(&mut self, report: &Report<'_>, bytes: u64) {
+    /// Counts one input that has ended.
+    pub fn count(&mut self, item: &Item<'_>) {
+        let report = &item.report;
+        self.verified_again += u64::from(item.verified_again.is_some());
         self.skipped_links += u64::from(report.skips_link());
         let counted = match report.status {
             Status::Fixed => &mut self.fixed,
@@ -82,7 +88,7 @@ impl Summary {
         };
         *counted += 1;
         if report.status != Status::Kept {
-            self.bytes_read += bytes;
+            self.bytes_read += item.bytes;
         }
     }
 
@@ -115,6 +121,8 @@ pub struct ItemData<'a> {
     pub bytes: u64,
     /// How long it took, to the millisecond.
     pub seconds: f64,
+    /// The level at which this run verified what an earlier run finished, if it did.
+    pub verified_again: Option<&'static str>,
 }
 
 impl<'a> From<&Item<'a>> for ItemData<'a> {
@@ -130,6 +138,7 @@ impl<'a> From<&Item<'a>> for ItemData<'a> {
             r#type: "item",
             bytes: item.bytes,
             seconds: rounded(item.seconds),
+            verified_again: item.verified_again,
         }
     }
 }
@@ -303,7 +312,14 @@ pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
         (summary.fixed, "fixed"),
         (summary.would_fix, "would be fixed"),
         (summary.unchanged, "with nothing to fix"),
-        (summary.kept, "finished earlier"),
+        (
+            summary.kept.saturating_sub(summary.verified_again),
+            "finished earlier",
+        ),
+        (
+            summary.verified_again,
+            "finished earlier and verified again",
+        ),
         (
             summary.skipped.saturating_sub(links),
             "not an image archive",
@@ -393,6 +409,7 @@ mod tests {
             bytes: 4096,
             seconds: 0.123_456,
             kept_digests: None,
+            verified_again: None,
         }
     }
 
@@ -467,19 +484,29 @@ mod tests {
                     status,
                     ..Report::kept("a", "b")
                 };
-                summary.count(&report, 10);
+                summary.count(&Item {
+                    bytes: 10,
+                    ..item(report)
+                });
             }
         }
         let link = Error::new(Code::LinkEntry, "a is a symbolic link to b");
         for _ in 0..2 {
-            summary.count(&Report::skipped("a", &link), 0);
+            summary.count(&Item {
+                bytes: 0,
+                ..item(Report::skipped("a", &link))
+            });
         }
+        summary.count(&Item {
+            verified_again: Some("full"),
+            ..item(Report::kept("a", "b"))
+        });
         summary.bytes_written = 999;
         summary.others_left = 1;
         summary.others_copied = 12;
         assert_eq!(
             text(&summary),
-            "1,212 inputs in 2.0 s: 1,200 fixed, 3 with nothing to fix, 4 finished earlier, 1 not an image archive, 2 symbolic links skipped, 2 failed; 12.0 kB read, 999 B written; 12 other files copied; 1 other file left unchanged\n"
+            "1,213 inputs in 2.0 s: 1,200 fixed, 3 with nothing to fix, 4 finished earlier, 1 finished earlier and verified again, 1 not an image archive, 2 symbolic links skipped, 2 failed; 12.0 kB read, 999 B written; 12 other files copied; 1 other file left unchanged\n"
         );
         let stopped = Summary {
             is_interrupted: true,
@@ -506,7 +533,7 @@ mod tests {
             .collect();
         assert_eq!(
             keys.join(" "),
-            "version status input output severity changes findings digests images blobs dropped error type bytes seconds"
+            "version status input output severity changes findings digests images blobs dropped error type bytes seconds verified_again"
         );
         assert_eq!(found["type"], "item");
         assert_eq!(found["seconds"], 0.123);
@@ -522,6 +549,15 @@ mod tests {
             (&found["status"], &found["digests"]),
             (&"kept".into(), &digests)
         );
+        assert_eq!(found["verified_again"], Value::Null);
+        let verified = Item {
+            report: Report::kept("a", "b").with_blobs(BLOBS),
+            verified_again: Some("digests"),
+            ..kept
+        };
+        let found = value(&verified);
+        assert_eq!(found["verified_again"], "digests");
+        assert_eq!(found["blobs"]["verified"]["layers"], 3);
         let mut lines = Vec::new();
         map_lines("a.tar", &digests, &mut lines).unwrap();
         let line: Value = serde_json::from_slice(&lines).unwrap();

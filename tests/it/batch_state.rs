@@ -105,13 +105,29 @@ fn a_state_of_a_newer_version_is_refused_and_nothing_is_touched() {
 
 /// Changes a byte in the middle of a file, which keeps its time.
 fn damage(path: &Path) {
+    damage_at(path, fs::metadata(path).unwrap().len() / 2);
+}
+
+/// The position of the last byte of a layer, which is compressed with zstd.
+fn end_of_layer(archive: &Path) -> u64 {
+    let mut archive = tar::Archive::new(File::open(archive).unwrap());
+    let ends = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let mut first = [0; 4];
+        let is_layer = entry.read_exact(&mut first).is_ok() && first == *b"\x28\xb5\x2f\xfd";
+        is_layer.then(|| entry.raw_file_position() + entry.size() - 1)
+    });
+    ends.flatten().next().unwrap()
+}
+
+fn damage_at(path: &Path, at: u64) {
     let mut file = File::options().read(true).write(true).open(path).unwrap();
     let modified = file.metadata().unwrap().modified().unwrap();
-    let middle = SeekFrom::Start(file.metadata().unwrap().len() / 2);
+    let at = SeekFrom::Start(at);
     let mut byte = [0];
-    file.seek(middle).unwrap();
+    file.seek(at).unwrap();
     file.read_exact(&mut byte).unwrap();
-    file.seek(middle).unwrap();
+    file.seek(at).unwrap();
     file.write_all(&[byte[0] ^ 0x55]).unwrap();
     file.set_modified(modified).unwrap();
 }
@@ -152,10 +168,69 @@ fn intact_outputs_are_kept_when_they_are_verified_again() {
             let line: Vec<&str> = line.into_iter().filter(|arg| *arg != "--verify").collect();
             let again = batch(&sandbox, &[&line[..], &["--verify", level]].concat());
             assert_eq!(again.count("kept"), finished, "{options:?} {level}");
+            for item in again.items.values().filter(|item| item["status"] == "kept") {
+                assert_eq!(item["verified_again"], *level);
+            }
             assert_eq!(again.run.code, first.run.code);
             assert!(!again.run.stderr.contains("note:"), "{}", again.run.stderr);
             assert!(outputs(&sandbox.path("out")) == before);
         }
+    }
+}
+
+#[test]
+fn verify_documents_is_recorded_and_the_report_says_what_was_verified() {
+    let sandbox = finished();
+    let written = sandbox.read("out/a.tar");
+    let run = |options: &[&str]| {
+        let line = [&["in", "-o", "out"], options].concat();
+        let found = batch(&sandbox, &line);
+        found.exits(0);
+        assert_eq!(found.run.stderr, "");
+        let item = &found.items["in/a.tar"];
+        let (level, blobs) = (&item["verified_again"], &item["blobs"]);
+        let of_kept = (item["status"] == "kept").then(|| {
+            let verified = &blobs["verified"];
+            let layers = (&verified["layers"], &verified["diff_ids"]);
+            assert_eq!(found.count("kept"), 1);
+            (
+                level.as_str().map(str::to_owned),
+                blobs["count"].as_u64().unwrap(),
+                layers.0.as_u64().unwrap(),
+                layers.1.as_u64().unwrap(),
+            )
+        });
+        assert!(of_kept.is_some() || level.is_null());
+        of_kept
+    };
+    let level = |name: &str| Some(name.to_owned());
+    assert_eq!(run(&[]), Some((None, 0, 0, 0)));
+    let expected = Some((level("digests"), 6, 4, 0));
+    assert_eq!(run(&["--verify", "digests"]), expected);
+    let expected = Some((level("full"), 6, 4, 4));
+    assert_eq!(run(&["--verify", "full"]), expected);
+    // With documents, the output is another one, and so it is without them.
+    let documents = ["--verify", "documents"];
+    for others in [&[][..], &["--verify", "digests"], &["--verify", "full"]] {
+        assert_eq!(run(&documents), None, "it is written again");
+        assert!(sandbox.read("out/a.tar") != written);
+        // Damage in a layer is not found.
+        let output = sandbox.path("out/a.tar");
+        damage_at(&output, end_of_layer(&output));
+        assert_eq!(run(&documents), Some((level("documents"), 0, 0, 0)));
+        assert_eq!(run(others), None, "it is written again");
+        assert!(sandbox.read("out/a.tar") == written);
+    }
+    for (options, expected) in [
+        (&[][..], ": 1 finished earlier\n"),
+        (
+            &["--verify", "full"],
+            ": 1 finished earlier and verified again\n",
+        ),
+    ] {
+        let line = [&["fix", "in", "-o", "out"], options].concat();
+        let text = sandbox.ocify(&line).exits(0).stdout;
+        assert!(text.ends_with(expected), "{text}");
     }
 }
 

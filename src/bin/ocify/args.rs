@@ -383,8 +383,9 @@ pub(crate) struct Fix {
     /// With `documents`, ocify copies the archive (as a clone if the filesystem supports that) and
     /// makes the same changes to the copy as --in-place would, if they are possible.
     ///
-    /// With many inputs, this option also verifies outputs that an earlier run finished. Those that are
-    /// damaged are written again.
+    /// With many inputs, this option also reads outputs that an earlier run finished and verifies them at
+    /// this level. Those that are damaged are written again. Because `documents` can give other outputs, a run with
+    /// it writes again what was written without it, and the reverse.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) verify: Option<Verification>,
 

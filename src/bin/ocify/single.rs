@@ -176,6 +176,7 @@ impl Ending {
             bytes: self.len,
             seconds,
             kept_digests: None,
+            verified_again: None,
         };
         let line = records.has_report().then(|| report_line(&item));
         records.add(0, line.as_deref(), &map_lines(&item));
@@ -186,7 +187,7 @@ impl Ending {
             error: trouble.as_ref().map(|error| Failure::new(error, &Words)),
             ..Summary::default()
         };
-        summary.count(&report, self.len);
+        summary.count(&item);
         if let Some(output) = report.output.filter(|_| !self.args.in_place) {
             summary.bytes_written = len(Path::new(output));
         }

@@ -191,6 +191,15 @@ pub(crate) enum Verification {
 }
 
 impl Verification {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Verification::Documents => "documents",
+            Verification::Digests => "digests",
+            Verification::Full => "full",
+        }
+    }
+
     /// The library's type for it.
     pub(crate) fn verify(self) -> Verify {
         match self {

@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 
 use ocify::{
-    Algorithm, Code, Digest, Input, Observer, Result, Summary, Wording, command::HeldPath,
+    Algorithm, Blobs, Code, Digest, Input, Observer, Result, Summary, Wording, command::HeldPath,
     command::InputPath, command::show_path,
 };
 
 use super::state::Recorded;
 use crate::args::{Fix, Verification};
 use crate::destination::ImageKind;
+use crate::fix::Done;
 use crate::words::Words;
 
 /// A digest of the images of an output: their names, and the digests of their manifests and configs, which fix all of
@@ -23,18 +24,18 @@ pub(super) fn content_of(plan: &Summary) -> Option<String> {
     Some(Digest::of(Algorithm::Sha256, &text).hex()[..32].to_owned())
 }
 
-/// Reads an output again and verifies it at a level. A note says what is wrong with it.
+/// Reads an output again, verifies it at a level, and returns what was verified. `None` if it is damaged; a note says how.
 ///
 /// # Errors
 /// The run was stopped.
-pub(super) fn is_intact(
+pub(super) fn verified(
     args: &Fix,
     level: Verification,
     kind: ImageKind,
     place: &HeldPath,
     recorded: &Recorded,
     observer: &dyn Observer,
-) -> Result<bool> {
+) -> Result<Option<Blobs>> {
     let read = ocify::Fix::new()
         // The images are what they are.
         .preserve_digests(true)
@@ -49,10 +50,9 @@ pub(super) fn is_intact(
         );
     let why = match read {
         Ok(preview) => {
-            let expected = recorded.content.as_deref();
-            let found = content_of(&preview.summary);
-            if expected.is_none_or(|expected| found.as_deref() == Some(expected)) {
-                return Ok(true);
+            let done = Done::from(preview);
+            if content_of(&done.plan) == recorded.content {
+                return Ok(Some(done.blobs));
             }
             "it contains other images".to_owned()
         }
@@ -65,5 +65,5 @@ pub(super) fn is_intact(
         io::stderr(),
         "note: {shown} is not what an earlier run wrote, so ocify will write it again: {why}"
     );
-    Ok(false)
+    Ok(None)
 }

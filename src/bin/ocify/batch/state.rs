@@ -72,7 +72,7 @@ pub(crate) enum OutputState {
 pub(crate) struct Recorded {
     /// Anything that is needed again later.
     pub(crate) note: Value,
-    /// A digest of what it contains, if the line has one.
+    /// A digest of what it contains, if it contains images.
     pub(crate) content: Option<String>,
 }
 

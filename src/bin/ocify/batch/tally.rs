@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ocify::{
-    Code, Error, Report, Result, Status, Wording, command::batch, command::batch::Item,
+    Blobs, Code, Error, Report, Result, Status, Wording, command::batch, command::batch::Item,
     command::batch::Summary, command::json::Failure, command::path_text, command::show_path,
 };
 use serde_json::Value;
 
 use super::queue::Task;
 use super::shard::Shard;
-use crate::args::{Fix, Format};
+use crate::args::{Fix, Format, Verification};
 use crate::fix::Done;
 use crate::interrupt::Interrupt;
 use crate::progress::Overview;
@@ -29,8 +29,8 @@ const FAILURES: usize = 1000;
 pub(crate) enum Ended {
     /// The output is in place and has this length; `None` for a dry run.
     Done(Box<Done>, Option<(PathBuf, u64)>),
-    /// An earlier run had finished it, with these changed digests.
-    Kept(PathBuf, Value),
+    /// An earlier run had finished it.
+    Kept(Kept),
     /// It is an archive, but not an image archive, or a symbolic link that is not followed.
     Skipped(Error),
     /// A file or link that is not an archive was copied, now or by an earlier run.
@@ -39,6 +39,16 @@ pub(crate) enum Ended {
     Failed(Error),
     /// The run was stopped before it ended.
     Unfinished,
+}
+
+/// What an earlier run finished.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) output: PathBuf,
+    /// The digests that it changed.
+    pub(crate) digests: Value,
+    /// The level at which this run verified it, and what it verified; `None` if it was not read.
+    pub(crate) verified: Option<(Verification, Blobs)>,
 }
 
 /// Everything that is reported.
@@ -94,10 +104,11 @@ impl<'a> Tally<'a> {
     pub(crate) fn ended(&self, task: &Task, ended: Ended, seconds: f64) -> bool {
         let input = path_text(&task.path);
         let output = match &ended {
-            Ended::Done(_, Some((output, _))) | Ended::Kept(output, _) => path_text(output),
+            Ended::Done(_, Some((output, _))) => path_text(output),
+            Ended::Kept(kept) => path_text(&kept.output),
             _ => "".into(),
         };
-        let mut kept_digests = None;
+        let (mut kept_digests, mut verified_again) = (None, None);
         let report = match &ended {
             Ended::Done(done, Some(_)) => Report::written(&input, &output, &done.plan, done.blobs),
             Ended::Done(done, None) => {
@@ -107,9 +118,11 @@ impl<'a> Tally<'a> {
                 };
                 report.with_blobs(done.blobs)
             }
-            Ended::Kept(_, digests) => {
-                kept_digests = Some(digests);
-                Report::kept(&input, &output)
+            Ended::Kept(kept) => {
+                kept_digests = Some(&kept.digests);
+                verified_again = kept.verified.map(|(level, _)| level.name());
+                let blobs = kept.verified.map(|(_, blobs)| blobs);
+                Report::kept(&input, &output).with_blobs(blobs.unwrap_or_default())
             }
             Ended::Skipped(error) => Report::skipped(&input, error),
             Ended::Failed(error) => Report::failed(&input, error),
@@ -129,10 +142,11 @@ impl<'a> Tally<'a> {
             bytes: task.len,
             seconds,
             kept_digests,
+            verified_again,
         };
         let (status, printed, lines) = (report.status, self.printed(&item), map_lines(&item));
         let mut counted = self.lock();
-        counted.summary.count(&item.report, task.len);
+        counted.summary.count(&item);
         if let Ended::Done(_, Some((_, len))) = &ended {
             counted.summary.bytes_written += len;
         }

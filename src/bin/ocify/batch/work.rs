@@ -11,7 +11,7 @@ use ocify::{
 };
 use serde_json::Value;
 
-use super::check::{content_of, is_intact};
+use super::check::{content_of, verified};
 use super::commit::Staged;
 use super::fingerprint::Fingerprint;
 use super::options::options_key;
@@ -21,7 +21,7 @@ use super::queue::{Task, TaskKind};
 use super::shard::Shard;
 use super::source::Sources;
 use super::state::{OutputState, Recorded, State, StateOptions};
-use super::tally::Ended;
+use super::tally::{Ended, Kept};
 use super::unsynced::UnsyncedNames;
 use crate::args::Fix;
 use crate::destination::ImageKind;
@@ -234,11 +234,15 @@ impl<'a> Worker<'a> {
         let path = outputs.output_dir.path(&relative);
         let place = outputs.output_dir.place(&relative)?;
         let existing = match self.output_state(outputs, task, Some(source), place.as_ref()) {
-            Ok(recorded) if self.is_intact(kind, place.as_ref(), &recorded, running)? => {
-                outputs.has_name(&relative);
-                return Ok(Worked::Ended(Ended::Kept(path, recorded.note)));
+            Ok(recorded) => {
+                match self.kept(kind, path.clone(), place.as_ref(), recorded, running)? {
+                    Some(kept) => {
+                        outputs.has_name(&relative);
+                        return Ok(Worked::Ended(Ended::Kept(kept)));
+                    }
+                    None => Existing::Replace,
+                }
             }
-            Ok(_) => Existing::Replace,
             Err(existing) => existing,
         };
         let (staging_dir, staged) = self.staging_path(task)?;
@@ -318,21 +322,31 @@ impl<'a> Worker<'a> {
         self.unchanged(&input, staged)
     }
 
-    /// Whether a finished output is what its record says, as far as that is to be verified.
-    fn is_intact(
+    /// A finished output, if it is what its record says, as far as that is to be verified.
+    fn kept(
         &self,
         kind: ImageKind,
+        output: PathBuf,
         place: Option<&HeldPath>,
-        recorded: &Recorded,
+        recorded: Recorded,
         running: &Running<'_>,
-    ) -> Result<bool> {
-        match (self.args.verify, place) {
+    ) -> Result<Option<Kept>> {
+        let verified = match (self.args.verify, place) {
             (Some(level), Some(place)) => {
                 let watcher = self.watcher(running);
-                is_intact(self.args, level, kind, place, recorded, &watcher)
+                let blobs = verified(self.args, level, kind, place, &recorded, &watcher)?;
+                let Some(blobs) = blobs else {
+                    return Ok(None);
+                };
+                Some((level, blobs))
             }
-            _ => Ok(true),
-        }
+            _ => None,
+        };
+        Ok(Some(Kept {
+            output,
+            digests: recorded.note,
+            verified,
+        }))
     }
 
     /// What was recorded about a finished output, or what may happen to the one that is there.

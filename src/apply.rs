@@ -24,7 +24,7 @@ pub use patch::{Patch, apply_in_place, apply_patched, patch};
 pub(crate) use recompress::without_tar;
 pub use recompress::{RecompressOptions, recompress};
 pub(crate) use stream::StreamSink;
-pub use target::Target;
+pub use target::{Target, refuse_irreplaceable};
 pub use verify::verify;
 pub(crate) use verify::verify_with;
 

@@ -111,10 +111,15 @@ impl Source {
     /// It is not a regular file, cannot be written, or is in use.
     pub fn open_in_place(path: &Path) -> Result<Source> {
         let file = journal::open_writable(path)?;
+        if journal::is_link(path).context("open", path)? {
+            let message = format!("{} is a symbolic link", show_path(path));
+            let error = Error::new(Code::InPlaceRefused, message).with_path(path);
+            return Err(error.with_hint(Hint::GiveOwnName));
+        }
         let lock = journal::exclusive(&file, path)?;
         let mut source = Self::of(file, path)?;
         source.lock = lock;
-        source.refuse_unfinished(journal::is_link(path).context("open", path)?)?;
+        source.refuse_unfinished(false)?;
         Ok(source)
     }
 

@@ -188,6 +188,7 @@ pub use error::{Class, Code, Error, Hint, Lenient, Pipeline, Place as ErrorPlace
 /// What only the command uses. It changes without notice.
 #[doc(hidden)]
 pub mod command {
+    pub use crate::apply::refuse_irreplaceable;
     pub use crate::beneath::{FileStat, HeldPath, InputPath, Links};
     pub use crate::error::{IoContext, escape, path_text, shell_word, show_path};
     pub use crate::image::ArchiveSuffix;
@@ -201,9 +202,9 @@ pub mod command {
     /// Naming files.
     pub mod publish {
         pub use crate::publish::{
-            PublishOptions, Published, StagedDirectory, StagedFile, is_at, is_open_file,
-            is_temporary, open_log, remove_unheld, rename_new, replace, staged_directories,
-            sync_directory, sync_group, sync_held, sync_tree, write_file,
+            PublishOptions, Published, StagedDirectory, StagedFile, is_at, is_link_to_file,
+            is_open_file, is_temporary, open_log, remove_unheld, rename_new, replace,
+            staged_directories, sync_directory, sync_group, sync_held, sync_tree, write_file,
         };
     }
 }

@@ -7,6 +7,7 @@
 
 mod destination;
 mod file;
+mod link;
 mod permissions;
 mod rename;
 mod special;
@@ -15,11 +16,12 @@ mod sync;
 mod temporary;
 mod unnamed;
 
-pub use destination::is_open_file;
+pub use destination::{is_link_to_file, is_open_file};
 pub use file::{open_log, write_file};
 pub use rename::{rename_new, replace};
 pub use staged::{PublishOptions, Published, StagedDirectory, StagedFile};
 pub use sync::{sync_directory, sync_group, sync_held, sync_tree};
 pub use temporary::{is_at, is_temporary, remove_unheld, staged_directories};
 
+pub(crate) use link::is_link;
 pub(crate) use unnamed::{link_open, linkable, nameless};

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::stat;
 
 pub(super) use existing::not_empty;
+pub use existing::refuse_irreplaceable;
 use existing::{exists, output_exists, refuse_existing, refuse_filled, refuse_mount};
 use inside::{refuse_input_inside, refuse_parent};
 
@@ -93,7 +94,7 @@ impl<'a> Target<'a> {
             Some(_) => place.path(),
             None => output.to_owned(),
         };
-        let place = check(options, &place, &shown, sources)?;
+        check(options, &place, &shown, sources)?;
         refuse_parent(sources, place.directory(), &shown)?;
         Ok(Target {
             place: Place::Path(place),
@@ -185,23 +186,16 @@ impl fmt::Debug for Target<'_> {
     }
 }
 
-/// Refuses what exists under the name of the output; returns where the output goes. If the user named it, a link to an
-/// empty directory or a layout is followed.
-fn check(
-    options: &Output<'_>,
-    place: &HeldPath,
-    output: &Path,
-    sources: &[&Source],
-) -> Result<HeldPath> {
+/// Refuses what exists under the name of the output, unless the output replaces it.
+fn check(options: &Output<'_>, place: &HeldPath, output: &Path, sources: &[&Source]) -> Result<()> {
     let path = place.path();
     let is_layout = options.form() == Form::Layout;
-    let is_named = options.directory.is_none();
     let Some(found) = exists(place.look_up(), &path)? else {
-        return Ok(place.clone());
+        return Ok(());
     };
-    let followed = match found.kind.is_symlink() {
-        true if is_named => exists(stat(&path).map(FileStat::from).map_err(Into::into), &path)?,
-        true => None,
+    // Of a link that the user named, it is said what it leads to.
+    let followed = match found.kind.is_symlink() && options.directory.is_none() {
+        true => exists(stat(&path).map(FileStat::from).map_err(Into::into), &path)?,
         false => Some(found),
     };
     let is_input = |found: &FileStat| is_one_of(sources, found);
@@ -213,27 +207,15 @@ fn check(
         .with_path(output)
         .with_hint(Hint::ChooseOutput));
     }
-    let is_dir = followed.is_some_and(|found| found.kind.is_dir());
-    if let Some(directory) = followed.filter(|_| is_dir && is_layout) {
-        let opened = match is_named {
-            true => Directory::open(&path),
-            false => place.read_directory(),
-        };
-        let opened = opened.context("list", &path)?;
-        refuse_filled(&opened, options.overwrite)?;
-        refuse_mount(&opened)?;
-        for source in sources {
-            refuse_input_inside(source, &directory, output)?;
-        }
-    } else {
-        refuse_existing(output, is_layout, found.kind.is_file(), options.overwrite)?;
+    if !found.kind.is_dir() || !is_layout {
+        return refuse_existing(output, is_layout, found.kind, options.overwrite);
     }
-    if !is_named || !is_dir {
-        return Ok(place.clone());
-    }
-    // Links and `.` are resolved, so that there is a name to rename to.
-    let real = fs::canonicalize(&path).context("open", &path)?;
-    HeldPath::of(&real).map_err(|_| without_name(output))
+    let opened = place.read_directory().context("list", &path)?;
+    refuse_filled(&opened, options.overwrite)?;
+    refuse_mount(&opened)?;
+    let directory = opened.stat().context("list", &path)?;
+    let mut sources = sources.iter();
+    sources.try_for_each(|source| refuse_input_inside(source, &directory, output))
 }
 
 /// The path of an output that the user named.

@@ -154,6 +154,8 @@ pub enum Hint {
     WriteNewFile,
     /// The output cannot be at this path.
     ChooseOutput,
+    /// The output is a symbolic link.
+    RemoveLink,
     /// The output exists.
     Force,
     /// The output directory is not empty.
@@ -411,6 +413,7 @@ impl fmt::Display for Hint {
             Hint::WriteElsewhere => "write a new archive",
             Hint::WriteNewFile => "write a new file",
             Hint::ChooseOutput => "choose another output",
+            Hint::RemoveLink => "remove the link, or give the path that it leads to",
             Hint::Force => "choose another output, or allow replacing this one",
             Hint::ChooseEmptyDirectory => "choose a new or empty directory",
             Hint::ChooseDirectoryBelow => "choose a new directory inside it",

@@ -43,6 +43,16 @@ impl Source {
         Directory::open(path.parent()?).ok()
     }
 
+    /// Refuses a link in a directory that is held open.
+    pub(crate) fn refuse_link(path: &InputPath) -> Result<()> {
+        match path {
+            InputPath::Held(place) if place.look_up().is_ok_and(|it| it.kind.is_symlink()) => {
+                Err(link(&place.path()).with_hint(Hint::ReplaceLink))
+            }
+            InputPath::Held(_) | InputPath::Named(_) => Ok(()),
+        }
+    }
+
     /// Refuses a file that was opened by its path, to be fixed in place, if it is not the one in the directory that is
     /// held open.
     pub(crate) fn refuse_other_than(&self, path: &InputPath) -> Result<()> {

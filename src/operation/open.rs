@@ -43,6 +43,7 @@ impl Opener<'_> {
 
     /// The archive at a path, to be rewritten there.
     pub(crate) fn open_in_place(&self, path: &InputPath) -> Result<Source> {
+        Source::refuse_link(path)?;
         if self.recovers {
             self.recover(path)?;
         }

@@ -4,18 +4,21 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
+
 use super::destination::Destination;
+use super::link::is_link;
 use super::special::{self, Special};
 use super::staged::{PublishOptions, Published, StagedFile};
 use super::temporary::Names;
+use super::unnamed::PUBLIC;
 use crate::beneath::HeldPath;
 use crate::error::{Code, Error, Result, show_path};
 
 /// Writes a complete file, with the bytes that `content` writes.
 ///
-/// A regular file is replaced when everything is written, and keeps its permissions; of a symbolic link,
-/// that is the file it leads to. A device, a FIFO or a file that a process has open (`/dev/stdout`) is
-/// written to. `doing` says what for in the error, such as `write metadata file`. Where the reader of a
+/// A regular file is replaced when everything is written, and keeps its permissions. A device, a FIFO or a file that a process
+/// has open (`/dev/stdout`) is written to. Any other symbolic link is refused. `doing` says what for in the error, such as `write metadata file`. Where the reader of a
 /// FIFO is waited for, `is_stopped` ends the wait.
 ///
 /// # Errors
@@ -29,9 +32,10 @@ pub fn write_file(
 ) -> Result<()> {
     let failed = |error| failed(path, doing, error);
     let special = match Destination::of(path).map_err(failed)? {
-        Destination::File(real) => {
+        Destination::Link => return Err(is_link(path, "a regular file")),
+        Destination::File => {
             // The name may be new, and a run that replaced a file of this name may have been killed before.
-            let held = HeldPath::of(&real).map_err(failed)?;
+            let held = HeldPath::of(path).map_err(failed)?;
             Names::of(&held).map_err(failed)?.remove_abandoned();
             let staged = StagedFile::create_held(held).map_err(failed)?;
             fill(staged.file(), content).map_err(failed)?;
@@ -54,7 +58,7 @@ pub fn write_file(
 }
 
 /// Opens a file that grows during the run. A regular file is emptied first; anything else is
-/// written to, as with [`write_file`].
+/// written to or refused, as with [`write_file`].
 ///
 /// # Errors
 /// The file cannot be opened. [`Code::Interrupted`] if the wait for a reader was stopped.
@@ -64,7 +68,8 @@ pub fn open_log(
     is_stopped: impl Fn() -> bool + Send + 'static,
 ) -> Result<Box<dyn Write + Send>> {
     let opened: io::Result<Box<dyn Write + Send>> = match Destination::of(path) {
-        Ok(Destination::File(_)) => File::create(path).map(|file| Box::new(file) as _),
+        Ok(Destination::Link) => return Err(is_link(path, "a regular file")),
+        Ok(Destination::File) => create(path).map(|file| Box::new(file) as _),
         Ok(Destination::Special) => Special::open(path, is_stopped).map(|file| Box::new(file) as _),
         Ok(Destination::OpenFile) => {
             Special::open_again(path, is_stopped).map(|file| Box::new(file) as _)
@@ -72,6 +77,12 @@ pub fn open_log(
         Err(error) => Err(error),
     };
     opened.map_err(|error| failed(path, doing, error))
+}
+
+/// Creates or empties a regular file. A link is not followed.
+fn create(path: &Path) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    HeldPath::of(path)?.open(flags, Mode::from_raw_mode(PUBLIC))
 }
 
 fn fill(
@@ -103,6 +114,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::error::Hint;
 
     fn write(path: &Path, text: &str) -> Result<()> {
         let content = |out: &mut dyn Write| out.write_all(text.as_bytes());
@@ -132,19 +144,27 @@ mod tests {
     }
 
     #[test]
-    fn links_stay_and_lead_to_the_new_file() {
+    fn a_link_is_refused_and_stays() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir(at("sub")).unwrap();
+        fs::write(at("sub/file"), "old").unwrap();
         symlink("sub/file", at("link")).unwrap();
-        for text in ["created", "replaced"] {
-            write(&at("link"), text).unwrap();
-            assert_eq!(fs::read_to_string(at("sub/file")).unwrap(), text);
-            assert_eq!(fs::read_link(at("link")).unwrap(), Path::new("sub/file"));
+        symlink("link", at("chain")).unwrap();
+        symlink("sub/new", at("dangling")).unwrap();
+        symlink("/dev/null", at("null")).unwrap();
+        for name in ["link", "chain", "dangling", "null"] {
+            let log = open_log(&at(name), "create", || panic!("nobody waits"));
+            for error in [write(&at(name), "new").unwrap_err(), log.err().unwrap()] {
+                assert_eq!(error.code(), Code::OutputExists, "{name}");
+                assert_eq!(error.hint(), Some(&Hint::RemoveLink), "{name}");
+            }
+            assert!(at(name).is_symlink());
         }
+        assert_eq!(fs::read(at("sub/file")).unwrap(), b"old");
         assert_eq!(fs::read_dir(at("sub")).unwrap().count(), 1);
-        symlink("none/file", at("nowhere")).unwrap();
-        assert_eq!(write(&at("nowhere"), "").unwrap_err().code(), Code::Io);
+        assert!(create(&at("link")).is_err(), "it appeared in the meantime");
+        assert_eq!(fs::read(at("sub/file")).unwrap(), b"old");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
+use super::link::is_link;
 use super::permissions::keep_permissions;
 use super::sync::sync_tree;
 use super::temporary::Names;
@@ -62,14 +63,17 @@ fn rename_with(from: &HeldPath, to: &HeldPath, flags: RenameFlags) -> rustix::io
 }
 
 /// Renames a file, a directory or a link over something else, which is removed. The new one gets the
-/// permissions of the old one, unless either is a link.
+/// permissions of the old one, unless both are links. Only a link replaces a link.
 ///
 /// # Errors
-/// The system refuses; then what was there stays.
+/// A link is there, or the system refuses; then what was there stays.
 pub fn replace(from: &HeldPath, to: &HeldPath, syncs: bool) -> Result<()> {
     let new = from.look_up().context("look up", from.path())?;
     let old = to.look_up().context("look up", to.path())?;
     let kinds = [new.kind, old.kind];
+    if old.kind.is_symlink() && !new.kind.is_symlink() {
+        return Err(is_link(&to.path(), "a file or directory"));
+    }
     if !kinds.iter().any(|kind| kind.is_symlink()) {
         let file = match kinds[0].is_dir() {
             true => from
@@ -115,6 +119,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::error::Code;
 
     fn held(path: &Path) -> HeldPath {
         HeldPath::of(path).unwrap()
@@ -156,7 +161,13 @@ mod tests {
                 let error = rename_new(&held(&from), &held(&to)).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{new} {old}");
                 assert_eq!((text(&from), text(&to)), ("new".into(), "old".into()));
-                replace(&held(&from), &held(&to), true).unwrap();
+                let replaced = replace(&held(&from), &held(&to), true);
+                if old == "link" && new != "link" {
+                    assert_eq!(replaced.unwrap_err().code(), Code::OutputExists);
+                    assert_eq!((text(&from), text(&to)), ("new".into(), "old".into()));
+                    continue;
+                }
+                replaced.unwrap();
                 assert_eq!(text(&to), "new", "{new} {old}");
                 assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
                 rename_new(&held(&to), &held(&from)).unwrap();

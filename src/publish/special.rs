@@ -49,7 +49,7 @@ pub(super) struct Special<'a> {
 
 impl<'a> Special<'a> {
     /// Opens a device or a FIFO, for which it waits until there is a reader or `is_stopped` says that
-    /// there need not be one.
+    /// there need not be one. A link is not followed.
     ///
     /// # Errors
     /// It cannot be opened, or the wait was stopped.
@@ -57,7 +57,15 @@ impl<'a> Special<'a> {
         path: &Path,
         is_stopped: impl Fn() -> bool + Send + 'a,
     ) -> io::Result<Special<'a>> {
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        Self::open_with(path, OFlags::NOFOLLOW, is_stopped)
+    }
+
+    fn open_with(
+        path: &Path,
+        flags: OFlags,
+        is_stopped: impl Fn() -> bool + Send + 'a,
+    ) -> io::Result<Special<'a>> {
+        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
         loop {
             let opened = File::options()
                 .write(true)
@@ -98,7 +106,7 @@ impl<'a> Special<'a> {
             let file = File::options().append(true).open(path)?;
             return Ok(Self::of(file, is_stopped));
         }
-        Self::open(path, is_stopped)
+        Self::open_with(path, OFlags::empty(), is_stopped)
     }
 
     fn of(file: File, is_stopped: impl Fn() -> bool + Send + 'a) -> Special<'a> {

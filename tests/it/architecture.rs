@@ -306,6 +306,7 @@ fn what_is_kept_for_the_command_is_used_by_it() {
                     | "use"
                     | "mod"
                     | "crate"
+                    | "apply"
                     | "beneath"
                     | "error"
                     | "input"

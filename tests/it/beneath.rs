@@ -283,42 +283,109 @@ fn a_copied_link_is_not_written_through() {
     assert!(is_empty(&sandbox.path("victim")));
 }
 
+/// What is there under the name of an output, and is not one.
 #[test]
-fn a_link_under_the_name_of_an_output_is_replaced_or_stays() {
+fn a_batch_replaces_only_what_an_output_is() {
     for options in [&[][..], &["--layout"]] {
         let sandbox = Sandbox::new();
         put(&sandbox, "in/app.tar", right_layout().tar());
         put(&sandbox, "victim/file", "precious");
+        right_layout().write_to(&sandbox.path("layout"));
         fs::create_dir(sandbox.path("out")).unwrap();
-        let name = if options.is_empty() {
-            "out/app.tar"
-        } else {
-            "out/app"
-        };
-        for target in ["victim/file", "victim"] {
-            symlink(sandbox.path(target), sandbox.path(name)).unwrap();
-            let line = [&["in", "-o", "out"], options].concat();
-            let found = batch(&sandbox, &line);
-            assert_eq!(found.ends()["in/app.tar"], "output-exists");
-            assert!(
-                fs::symlink_metadata(sandbox.path(name))
-                    .unwrap()
-                    .is_symlink()
-            );
-            let found = batch(&sandbox, &[&line[..], &["--force"]].concat());
-            found.exits(0);
-            assert!(
-                !fs::symlink_metadata(sandbox.path(name))
-                    .unwrap()
-                    .is_symlink()
-            );
-            assert_eq!(fs::read(sandbox.path("victim/file")).unwrap(), b"precious");
-            assert_eq!(tree(&sandbox.path("victim")).len(), 1);
-            fs::rename(
-                sandbox.path(name),
-                sandbox.path(&format!("old-{}", target.len())),
-            )
-            .unwrap();
+        let is_layout = !options.is_empty();
+        let name = if is_layout { "out/app" } else { "out/app.tar" };
+        let at = sandbox.path(name);
+        let line = [&["in", "-o", "out"], options].concat();
+        let forced = [&line[..], &["--force"]].concat();
+        for target in ["victim/file", "victim", "layout", "nowhere"] {
+            symlink(sandbox.path(target), &at).unwrap();
+            for line in [&line, &forced] {
+                let found = batch(&sandbox, line);
+                assert_eq!(found.ends()["in/app.tar"], "output-exists");
+                let error = &found.items["in/app.tar"]["error"];
+                let expected = format!("the output {name} is a symbolic link");
+                assert_eq!(error["message"], expected.as_str(), "{target}");
+                let expected = "remove the link, or give the path that it leads to";
+                assert_eq!(error["hint"], expected, "{target}");
+                assert_eq!(fs::read_link(&at).unwrap(), sandbox.path(target));
+            }
+            fs::remove_file(&at).unwrap();
+        }
+        assert!(!sandbox.path("nowhere").exists());
+        // A directory with files of the user, and something that is not a directory.
+        for is_dir in [true, false] {
+            match is_dir {
+                true => fs::rename(sandbox.path("victim"), &at).unwrap(),
+                false if is_layout => fs::write(&at, "precious").unwrap(),
+                false => assert!(put_special(&at, FileType::Fifo)),
+            }
+            for line in [&line, &forced] {
+                let found = batch(&sandbox, line);
+                let end = found.ends()["in/app.tar"];
+                let expected = match is_dir && is_layout && line.contains(&"--force") {
+                    true => "output-not-empty",
+                    false => "output-exists",
+                };
+                assert!([expected, "output-exists", "output-not-empty"].contains(&end));
+                let hint = found.items["in/app.tar"]["error"]["hint"].as_str().unwrap();
+                assert!(!hint.contains("--force"), "{hint}");
+            }
+            match is_dir {
+                true => {
+                    assert_eq!(fs::read(at.join("file")).unwrap(), b"precious");
+                    fs::rename(&at, sandbox.path("victim")).unwrap();
+                }
+                false => fs::remove_file(&at).unwrap(),
+            }
+        }
+        // An output is replaced.
+        match is_layout {
+            true => fs::rename(sandbox.path("layout"), &at).unwrap(),
+            false => fs::write(&at, "old").unwrap(),
+        }
+        batch(&sandbox, &forced).exits(0);
+    }
+}
+
+/// A single output is not written through a link either, and does not replace one.
+#[test]
+fn a_link_under_the_name_of_a_single_output_stays() {
+    // A link to any other directory is one to write into.
+    for target in ["victim/file", "layout", "nowhere"] {
+        for (output, options) in [
+            ("out/app.tar", &[][..]),
+            ("out/app.tar", &["--archive"]),
+            ("out/app.tar", &["--layout"]),
+            ("out/app.tar.gz", &[]),
+        ] {
+            let sandbox = Sandbox::new();
+            sandbox.put("in.tar", right_layout().tar());
+            put(&sandbox, "victim/file", "precious");
+            right_layout().write_to(&sandbox.path("layout"));
+            fs::create_dir(sandbox.path("out")).unwrap();
+            let at = sandbox.path(output);
+            symlink(sandbox.path(target), &at).unwrap();
+            let before = tree(&sandbox.path("layout"));
+            for force in [&[][..], &["--force"]] {
+                let line = [
+                    &["fix", "in.tar", "-o", output, "--format", "json"],
+                    options,
+                    force,
+                ];
+                let run = sandbox.ocify(&line.concat());
+                let name = format!("{target} {options:?}");
+                expect(
+                    &name,
+                    &run,
+                    "output-exists",
+                    &[output, "is a symbolic link"],
+                );
+                assert_eq!(fs::read_link(&at).unwrap(), sandbox.path(target));
+            }
+            assert_eq!(sandbox.read("victim/file"), b"precious");
+            assert!(tree(&sandbox.path("layout")) == before);
+            assert!(!sandbox.path("nowhere").exists());
+            assert_eq!(fs::read_dir(sandbox.path("out")).unwrap().count(), 1);
         }
     }
 }

@@ -45,6 +45,14 @@ impl Drop for Stop<'_> {
 
 /// How often a race is tried.
 const ROUNDS: usize = 25;
+/// How long to wait between two exchanges.
+const PAUSES: [Duration; 5] = [
+    Duration::from_micros(50),
+    Duration::from_micros(50),
+    Duration::from_micros(300),
+    Duration::from_millis(2),
+    Duration::from_millis(15),
+];
 /// How often at most.
 const MOST_ROUNDS: usize = 1000;
 
@@ -55,9 +63,13 @@ fn while_exchanging(left: &Path, right: &Path, mut round: impl FnMut(usize) -> O
     let (mut first, mut other) = (0, 0);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !is_stopped.load(Ordering::Relaxed) {
+            // Some runs see many exchanges, some one or none.
+            for pause in PAUSES.iter().cycle() {
+                if is_stopped.load(Ordering::Relaxed) {
+                    break;
+                }
                 exchange(left, right);
-                thread::sleep(Duration::from_micros(50));
+                thread::sleep(*pause);
             }
         });
         // Also if the work panics.
@@ -217,7 +229,10 @@ fn a_tree_whose_parts_become_links_during_the_run_leads_nowhere() {
     let changed = ends.filter(|end| *end == "source-changed").count();
     let unchanged = found.count("unchanged") as usize;
     assert_eq!(unchanged + changed, COUNT, "{}", found.summary);
-    let outputs = tree(&sandbox.path("out/sub"));
+    let outputs = match unchanged {
+        0 => Vec::new(),
+        _ => tree(&sandbox.path("out/sub")),
+    };
     assert_eq!(outputs.len(), unchanged);
     assert!(outputs.iter().all(|(_, bytes)| *bytes == right));
 
@@ -502,7 +517,11 @@ fn an_archive_that_becomes_a_link_is_not_read() {
         .into_values()
         .filter(|end| *end == "link-entry");
     assert!(refused.count() > 0, "{run:#?}");
-    let mut outputs = tree(&sandbox.path("out"));
+    // There is none if nothing was written.
+    let mut outputs = match sandbox.path("out").exists() {
+        true => tree(&sandbox.path("out")),
+        false => Vec::new(),
+    };
     outputs.retain(|(path, _)| path.extension().is_some_and(|it| it == "tar"));
     assert!(outputs.iter().all(|(_, bytes)| *bytes == right));
 }

@@ -205,14 +205,20 @@ fn only_regular_files_are_fixed_in_place() {
     assert_eq!(found, "not-writable");
     sandbox.put("text.tar", "text");
     assert_eq!(code("text.tar"), "not-an-image");
-    // A link is kept, and its target is rewritten.
+    // Nothing is written through a link.
     sandbox.put(
         "in.tar",
         fs::read(fixture("buildkit-docker-zstd-ocifalse.tar")).unwrap(),
     );
     symlink("in.tar", sandbox.path("link.tar")).unwrap();
-    fix(&sandbox, "link.tar", &[]).exits(0);
+    let before = sandbox.read("in.tar");
+    let report = fix(&sandbox, "link.tar", &[]).exits(1).json();
+    assert_eq!(report["error"]["code"], "in-place-refused");
+    assert_eq!(report["error"]["message"], "link.tar is a symbolic link");
+    assert_eq!(report["error"]["hint"], "give the file's own name");
+    assert!(sandbox.read("in.tar") == before);
     assert!(sandbox.path("link.tar").is_symlink());
+    fix(&sandbox, "in.tar", &[]).exits(0);
     check_kept(&sandbox.path("in.tar"));
 }
 

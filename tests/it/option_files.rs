@@ -135,23 +135,25 @@ fn a_regular_file_is_replaced_as_a_whole() {
 }
 
 #[test]
-fn a_link_is_kept_and_its_target_replaced() {
+fn a_link_is_refused_before_anything_is_written() {
     for case in CASES {
         let sandbox = sandbox();
         fs::create_dir(sandbox.path("sub")).unwrap();
+        sandbox.put("sub/file", "old");
         symlink("sub/file", sandbox.path("link")).unwrap();
         symlink("link", sandbox.path("chain")).unwrap();
-        // At first it is dangling.
-        for round in 0..2 {
-            case.run(&sandbox, "chain");
-            for link in ["link", "chain"] {
-                assert!(sandbox.path(link).is_symlink(), "{case:?} {round} {link}");
-            }
-            let file = fs::symlink_metadata(sandbox.path("sub/file")).unwrap();
-            assert!(file.is_file(), "{case:?} {round}");
-            case.check(&sandbox.read("sub/file"));
-            assert_eq!(fs::read_dir(sandbox.path("sub")).unwrap().count(), 1);
+        symlink("sub/new", sandbox.path("dangling")).unwrap();
+        symlink("/dev/null", sandbox.path("null")).unwrap();
+        let before = sandbox.names();
+        for link in ["link", "chain", "dangling", "null"] {
+            let run = case.ends(&sandbox, link, 2);
+            let expected = format!("cannot write to {link}: it is a symbolic link; give the path");
+            assert!(run.stderr.contains(&expected), "{case:?} {run:#?}");
+            assert!(sandbox.path(link).is_symlink(), "{case:?} {link}");
+            assert_eq!(sandbox.names(), before, "{case:?} {link}");
         }
+        assert_eq!(sandbox.read("sub/file"), b"old");
+        assert_eq!(fs::read_dir(sandbox.path("sub")).unwrap().count(), 1);
     }
 }
 
@@ -173,13 +175,10 @@ fn a_device_is_written_to_and_not_replaced() {
             FileType::CharacterDevice,
             makedev(1, 7),
         );
-        symlink("null", sandbox.path("link")).unwrap();
-        for name in ["null", "link"] {
-            case.run(&sandbox, name);
-            let found = fs::metadata(sandbox.path(name)).unwrap();
-            assert!(found.file_type().is_char_device(), "{case:?} {name}");
-            assert_eq!(found.rdev(), makedev(1, 3));
-        }
+        case.run(&sandbox, "null");
+        let found = fs::symlink_metadata(sandbox.path("null")).unwrap();
+        assert!(found.file_type().is_char_device(), "{case:?}");
+        assert_eq!(found.rdev(), makedev(1, 3));
         // Of a share, too: nothing is created beside it.
         if case.line.contains(&"in") {
             let line = [&case.args("null")[..], &["--shard", "1/1"]].concat();

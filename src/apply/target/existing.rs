@@ -3,11 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, statx};
 
-use crate::beneath::{Directory, FileStat};
+use crate::beneath::{Directory, FileStat, HeldPath};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::input::is_image_layout_at;
+use crate::publish::is_link;
 
 /// What was looked up, if anything is there.
 pub(super) fn exists(found: io::Result<FileStat>, path: &Path) -> Result<Option<FileStat>> {
@@ -61,30 +62,66 @@ pub(super) fn refuse_mount(directory: &Directory) -> Result<()> {
 pub(super) fn refuse_existing(
     output: &Path,
     is_layout: bool,
-    is_file: bool,
+    found: FileType,
     overwrite: bool,
 ) -> Result<()> {
-    if is_layout || !is_file {
-        let expected = if is_layout {
+    if !is_layout && found.is_file() {
+        return match overwrite {
+            true => Ok(()),
+            false => Err(output_exists(output)),
+        };
+    }
+    Err(irreplaceable(
+        output,
+        found,
+        if is_layout {
             "directory"
         } else {
             "regular file"
-        };
-        return Err(Error::new(
-            Code::OutputExists,
-            format!(
-                "the output {} exists and is not a {expected}",
-                show_path(output)
-            ),
-        )
-        .with_path(output)
-        .with_expected(expected)
-        .with_hint(Hint::ChooseOutput));
-    }
-    if overwrite {
+        },
+    ))
+}
+
+/// Refuses an output under whose name something is that it must not replace, even if it replaces what exists: a file replaces a
+/// regular file, a directory an image layout or an empty directory, and a link a link.
+///
+/// # Errors
+/// Something else is there, or it cannot be looked up.
+pub fn refuse_irreplaceable(place: &HeldPath, new: FileType) -> Result<()> {
+    let path = &place.path();
+    let Some(found) = exists(place.look_up(), path)? else {
         return Ok(());
+    };
+    match new {
+        _ if found.kind != new => Err(irreplaceable(
+            path,
+            found.kind,
+            match new {
+                FileType::Directory => "directory",
+                FileType::Symlink => "symbolic link",
+                _ => "regular file",
+            },
+        )),
+        FileType::Directory => refuse_filled(&place.read_directory().context("list", path)?, true),
+        _ => Ok(()),
     }
-    Err(output_exists(output))
+}
+
+/// The error for something that an output of another kind must not replace.
+fn irreplaceable(path: &Path, found: FileType, expected: &'static str) -> Error {
+    if found.is_symlink() {
+        return is_link(path, expected);
+    }
+    Error::new(
+        Code::OutputExists,
+        format!(
+            "the output {} exists and is not a {expected}",
+            show_path(path)
+        ),
+    )
+    .with_path(path)
+    .with_expected(expected)
+    .with_hint(Hint::ChooseOutput)
 }
 
 /// The error for an output that would have to replace what exists.

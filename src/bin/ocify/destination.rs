@@ -10,6 +10,7 @@ use ocify::{
     Code, Error, Form, Output, Result, command::ArchiveSuffix, command::is_image_layout,
     command::publish::sync_directory, command::show_path,
 };
+use rustix::fs::FileType;
 use serde::Serialize;
 
 use crate::args::{Fix, is_standard};
@@ -38,6 +39,14 @@ impl ImageKind {
         match self {
             ImageKind::Archive => Output::archive(path),
             ImageKind::Layout => Output::layout(path),
+        }
+    }
+
+    /// What the system calls it.
+    pub(crate) fn file_type(self) -> FileType {
+        match self {
+            ImageKind::Archive => FileType::RegularFile,
+            ImageKind::Layout => FileType::Directory,
         }
     }
 

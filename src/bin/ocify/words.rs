@@ -220,6 +220,7 @@ impl Wording for Words {
             | Hint::RetryAfterChange
             | Hint::RetryWhenFree
             | Hint::WriteToFile
+            | Hint::RemoveLink
             | Hint::ChooseEmptyDirectory
             | Hint::ChooseDirectoryBelow
             | Hint::GiveOutputName

@@ -11,8 +11,10 @@ use ocify::command::publish::{
     staged_directories, sync_group, sync_held, sync_tree,
 };
 use ocify::{
-    Code, Directory, Error, Result, command::HeldPath, command::IoContext, command::show_path,
+    Code, Directory, Error, Result, command::HeldPath, command::IoContext,
+    command::refuse_irreplaceable, command::show_path,
 };
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::shard::Shard;
@@ -26,10 +28,18 @@ const PIECE: usize = 64 << 10;
 pub(crate) enum Existing {
     /// Nothing was there a moment ago; what is there now is compared.
     Absent,
-    /// An earlier run wrote it, or it is to be replaced.
+    /// An earlier run wrote it, so it is replaced.
     Replace,
+    /// It is to be replaced, if it is something that the output may replace.
+    Force,
     /// It stays if it is the same, and is refused otherwise.
     Compare,
+}
+
+impl Existing {
+    fn is_replaced(self) -> bool {
+        matches!(self, Existing::Replace | Existing::Force)
+    }
 }
 
 /// How an output was renamed into place.
@@ -194,6 +204,10 @@ impl OutputDir {
         existing: Existing,
     ) -> Result<(Published, HeldPath)> {
         let place = self.created_place(relative)?;
+        if existing == Existing::Force {
+            // It may be something else by now.
+            refuse_irreplaceable(&place, kind(staged)?)?;
+        }
         let published = name(staged, &place, existing)?;
         Ok((published, place))
     }
@@ -212,27 +226,30 @@ fn name(staged: &HeldPath, place: &HeldPath, existing: Existing) -> Result<Publi
     match rename_new(staged, place) {
         Ok(()) => return Ok(Published::New),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices && is_file(staged) => {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices && kind(staged)?.is_file() => {
             return across(staged, place, existing);
         }
         Err(error) => return Err(Error::io("create", &place.path(), error)),
     }
-    if existing == Existing::Replace {
+    if existing.is_replaced() {
         replace(staged, place, false)?;
         return Ok(Published::Replaced);
     }
     let is_same = same(staged, place).context("compare", place.path())?;
+    let kind = kind(staged)?;
     staged.remove().context("remove", staged.path())?;
     if is_same {
         // Whoever wrote it may not have synced it.
         sync_tree(place)?;
         return Ok(Published::Same);
     }
-    Err(not_ours(&place.path()))
+    Err(not_ours(place, kind))
 }
 
-fn is_file(path: &HeldPath) -> bool {
-    path.look_up().is_ok_and(|found| found.kind.is_file())
+/// What a staged output is.
+fn kind(staged: &HeldPath) -> Result<FileType> {
+    let found = staged.look_up().context("look up", staged.path())?;
+    Ok(found.kind)
 }
 
 /// Copies an archive or another file to a filesystem that is mounted in the output directory.
@@ -245,7 +262,7 @@ fn across(staged: &HeldPath, place: &HeldPath, existing: Existing) -> Result<Pub
         .and_then(|_| copy.file().set_modified(times?))
         .context("write", path)?;
     let options = PublishOptions {
-        replace: existing == Existing::Replace,
+        replace: existing.is_replaced(),
         sync: true,
     };
     let is_new = !place.exists();
@@ -253,14 +270,19 @@ fn across(staged: &HeldPath, place: &HeldPath, existing: Existing) -> Result<Pub
         publish::Published::Done if is_new => Published::New,
         publish::Published::Done => Published::Replaced,
         _ if same(staged, place).context("compare", path)? => Published::Same,
-        _ => return Err(not_ours(path)),
+        _ => return Err(not_ours(place, FileType::RegularFile)),
     };
     staged.remove().context("remove", staged.path())?;
     Ok(published)
 }
 
-/// The error for something that exists and that ocify may not replace.
-fn not_ours(place: &Path) -> Error {
+/// The error for something that exists and that ocify may not replace with an output of this kind.
+fn not_ours(place: &HeldPath, kind: FileType) -> Error {
+    // The hint is to replace it.
+    if let Err(error) = refuse_irreplaceable(place, kind) {
+        return error;
+    }
+    let place = &place.path();
     Error::new(
         Code::OutputExists,
         format!("the output {} already exists", show_path(place)),
@@ -391,6 +413,7 @@ pub(super) mod tests {
             if is_dir {
                 fs::create_dir_all(path.join("blobs")).unwrap();
                 fs::write(path.join("blobs/file"), text).unwrap();
+                fs::write(path.join("index.json"), "").unwrap();
             } else {
                 fs::write(&path, text).unwrap();
             }
@@ -410,10 +433,18 @@ pub(super) mod tests {
             assert_eq!(at("one", Existing::Compare), Ok(Published::Same));
             assert_eq!(at("two", Existing::Compare), Err(Code::OutputExists));
             assert_eq!(at("two", Existing::Replace), Ok(Published::Replaced));
+            assert_eq!(at("two", Existing::Force), Ok(Published::Replaced));
             assert_eq!(at("two", Existing::Absent), Ok(Published::Same));
             assert_eq!(at("one", Existing::Absent), Err(Code::OutputExists));
         }
-        // A file replaces a directory too.
+        // A file replaces a directory only if an earlier run wrote that.
+        for is_dir in [false, true] {
+            let made = make("other", is_dir);
+            let relative = Path::new(if is_dir { "x/file" } else { "x/dir" });
+            let refused = output_dir.publish(&made, relative, Existing::Force);
+            assert_eq!(refused.unwrap_err().code(), Code::OutputExists);
+            made.remove().unwrap();
+        }
         let made = make("file", false);
         let published = output_dir.publish(&made, Path::new("x/dir"), Existing::Replace);
         let (published, place) = published.unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ocify::{
     Directory, Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
     command::HeldPath, command::InputPath, command::IoContext, command::batch::digests,
-    command::show_path,
+    command::refuse_irreplaceable, command::show_path,
 };
 use serde_json::Value;
 
@@ -245,6 +245,9 @@ impl<'a> Worker<'a> {
             }
             Err(existing) => existing,
         };
+        if let (Existing::Force, Some(place)) = (existing, &place) {
+            refuse_irreplaceable(place, kind.file_type())?;
+        }
         let (staging_dir, staged) = self.staging_path(task)?;
         let output = match kind.output(&path).form() {
             Form::Archive(form) => Output::archive(staged.name()).compression(form),
@@ -359,7 +362,7 @@ impl<'a> Worker<'a> {
     ) -> std::result::Result<Recorded, Existing> {
         if self.args.force {
             return Err(match place.is_some_and(HeldPath::exists) {
-                true => Existing::Replace,
+                true => Existing::Force,
                 false => Existing::Absent,
             });
         }

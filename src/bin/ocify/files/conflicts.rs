@@ -7,7 +7,7 @@ mod place;
 
 use std::path::{Path, PathBuf};
 
-use ocify::{command::is_image_layout, command::show_path};
+use ocify::{command::is_image_layout, command::publish::is_link_to_file, command::show_path};
 
 use self::place::Place;
 use crate::args::{Fix, is_standard};
@@ -38,23 +38,26 @@ pub(crate) fn conflict(args: &Fix, outputs: Outputs<'_>) -> Option<String> {
             Outputs::Single(_) => path.to_owned(),
             Outputs::Many(shard) => of_shard(path, shard),
         };
+        let shown = show_path(&path);
         // Anything else, such as a device, stays what it is.
-        let Some(place) = Place::of(&path) else {
-            continue;
-        };
-        if let Some((other, _)) = seen.iter().find(|(_, other)| other.is(&place)) {
-            return Some(format!(
-                "{option} and {other} are the same file: {}",
-                show_path(&path)
-            ));
+        let place = Place::of(&path);
+        let is_place = |other: &Place| place.as_ref().is_some_and(|place| place.is(other));
+        if let Some((other, _)) = seen.iter().find(|(_, other)| is_place(other)) {
+            return Some(format!("{option} and {other} are the same file: {shown}"));
         }
-        if let Some(why) = run.reason(&place) {
-            let shown = show_path(&path);
+        let why = place.as_ref().and_then(|place| run.reason(place));
+        if let Some(why) = why.or_else(|| is_link(&path)) {
             return Some(format!("{option} cannot write to {shown}: {why}"));
         }
-        seen.push((option, place));
+        seen.extend(place.map(|place| (option, place)));
     }
     None
+}
+
+/// No output is written through a link, except to a file that is open, such as `/dev/stdout`.
+fn is_link(path: &Path) -> Option<String> {
+    let is_link = !is_standard(path) && is_link_to_file(path).unwrap_or(false);
+    is_link.then(|| "it is a symbolic link; give the path that it leads to".to_owned())
 }
 
 struct Run<'a> {

@@ -15,7 +15,7 @@ use crate::image::media_type::Family;
 use crate::image::{Compression, Content, Digest, Platform, Reference};
 use crate::inventory::Strictness;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
-use crate::plan::{Form, ImageChoice, MissingPolicy, Plan, PlanOptions, Summary};
+use crate::plan::{Form, ImageChoice, MissingPolicy, Part, Plan, PlanOptions, Summary};
 pub(crate) use run::Run;
 
 /// How to fix. The default changes only what engines refuse or misread, and verifies every blob against its
@@ -251,6 +251,12 @@ impl Fix {
                 self.plan.avoid.push(content);
             }
         }
+        self
+    }
+
+    /// The same for a part of an input that was divided.
+    pub(crate) fn for_part(mut self, part: &Part<'_>) -> Self {
+        self.plan = part.options(&self.plan);
         self
     }
 

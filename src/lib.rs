@@ -110,6 +110,7 @@ mod plan;
 mod progress;
 mod publish;
 mod report;
+mod split;
 mod tar;
 mod text;
 mod threads;
@@ -119,6 +120,7 @@ pub use check::{Check, Checked, Judged};
 pub use fix::{Fix, Fixed, Preview};
 pub use journal::{Recovery, recover};
 pub use merge::{Merge, MergePreview, Merged, MergedInput, NameConflict, OnConflict};
+pub use split::{Divided, Split, SplitOutput, SplitPart};
 
 // Inputs and outputs.
 pub use apply::Output;
@@ -134,7 +136,7 @@ pub use engines::{
 };
 pub use image::media_type::Family as MediaTypes;
 pub use inventory::Strictness;
-pub use plan::{ImageChoice, MissingPolicy, ParseImageChoiceError};
+pub use plan::{ImageChoice, MissingPolicy, ParseImageChoiceError, SplitBy};
 
 // Watching an operation.
 pub use operation::{Notice, Observer, SpoolReason, Stage};
@@ -197,7 +199,7 @@ pub mod command {
         may_be_image_layout,
     };
     pub use crate::journal::{Lock, is_journal, recover_locked};
-    pub use crate::report::{batch, json, merge, metadata, text};
+    pub use crate::report::{batch, json, merge, metadata, split, text};
 
     /// Naming files.
     pub mod publish {

@@ -7,6 +7,7 @@ mod blobs;
 mod corrected;
 mod decide;
 mod describe;
+mod division;
 mod docker_manifest;
 mod docker_type;
 mod draft;
@@ -42,7 +43,9 @@ use crate::inventory::DataLocation;
 pub(crate) use annotate::annotations;
 pub(crate) use blobs::{BlobKind, LayerProof};
 pub use blobs::{Unverified, Verified};
-use draft::Request;
+pub use division::SplitBy;
+pub(crate) use division::{Division, Part, Unusable, divide};
+pub(crate) use draft::Request;
 pub use draft::{Draft, NewLayers};
 pub use form::Form;
 pub use recompress::{NewLayer, Transcode};
@@ -280,11 +283,26 @@ pub fn plan<'a>(
     form: Form,
     host: Option<&'a str>,
 ) -> Result<Draft<'a>> {
+    plan_part(graph, options, form, host, None)
+}
+
+/// The same for a part of an input that was divided.
+///
+/// # Errors
+/// Those of [`plan`].
+pub(crate) fn plan_part<'a>(
+    graph: &'a Graph,
+    options: &'a PlanOptions,
+    form: Form,
+    host: Option<&'a str>,
+    part: Option<&'a Part<'a>>,
+) -> Result<Draft<'a>> {
     Draft::new(Request {
         graph,
         options,
         form,
         host,
+        part,
     })
 }
 

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod json;
 pub mod merge;
 pub mod metadata;
+pub mod split;
 pub mod text;
 
 use std::fmt;

@@ -8,21 +8,23 @@ use std::path::Path;
 
 use super::{Fix, Fixed, Preview};
 use crate::apply::{
-    ApplyOptions, Confirm, Outcome, Output, Patch, RecompressOptions, StreamSink, Target, Verify,
-    apply, apply_in_place, apply_patched, patch, recompress, verify_with, without_tar,
+    ApplyOptions, Confirm, Outcome, Output, Patch, StreamSink, Target, Verify, apply,
+    apply_in_place, apply_patched, patch, verify_with, without_tar,
 };
 use crate::beneath::InputPath;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::graph::{Graph, resolve};
 use crate::input::{Source, Stream};
 use crate::operation::{Input, Kind, Observer, Opener, SpoolReason, Stage};
-use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Plan, Transcode, plan};
+use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Part, Plan, Transcode, plan_part};
 
 /// One run of a fix.
 pub(crate) struct Run<'a> {
     fix: &'a Fix,
     opener: Opener<'a>,
     observer: &'a dyn Observer,
+    /// What the output contains, if the input is divided among several.
+    part: Option<&'a Part<'a>>,
 }
 
 /// Larger archives that are compressed as a whole are refused in place without looking into them.
@@ -51,6 +53,7 @@ impl<'a> Run<'a> {
             fix,
             opener,
             observer,
+            part: None,
         }
     }
 
@@ -146,6 +149,18 @@ impl<'a> Run<'a> {
         mut source: Source,
         target: Target<'_>,
     ) -> Result<Fixed> {
+        self.write_one(graph, &mut source, &mut NewLayers::default(), target)
+    }
+
+    /// Writes one of several outputs for a source that was read. `layers` has those that were recompressed for earlier
+    /// ones, which are in the source.
+    pub(crate) fn write_one(
+        &self,
+        graph: &Graph,
+        source: &mut Source,
+        layers: &mut NewLayers,
+        target: Target<'_>,
+    ) -> Result<Fixed> {
         // Layers that are not verified are what they were only if the input is.
         let is_trusted = self.verify(target.form()) == Verify::Documents;
         let unwritten = is_trusted.then(|| source.unwritten());
@@ -154,17 +169,17 @@ impl<'a> Run<'a> {
             self.observer.confirm()
         };
         let options = self.apply_options(Some(Confirm(&confirm)));
-        match self.decide(graph, &source, target.form())? {
+        match self.decide(graph, source, target.form())? {
             Way::Patch(plan, patch) => {
                 let progress = self.observer.stage(Stage::Writing);
-                let outcome = apply_patched(&patch, &source, &target, &options, &*progress)?;
+                let outcome = apply_patched(&patch, source, &target, &options, &*progress)?;
                 Ok(self.fixed(plan, outcome))
             }
             Way::Whole(draft) => {
-                let layers = self.recompressed(&draft, &mut source, &target)?;
-                let plan = draft.complete(&layers)?;
+                layers.extend(self.recompressed(&draft, source, layers, &target)?);
+                let plan = draft.complete(layers)?;
                 let progress = self.observer.stage(Stage::Writing);
-                let outcome = apply(&plan, &source, target, &options, &*progress)?;
+                let outcome = apply(&plan, source, target, &options, &*progress)?;
                 Ok(self.fixed(plan, outcome))
             }
         }
@@ -345,11 +360,14 @@ impl<'a> Run<'a> {
     /// Whether a new archive may be the input with as little as possible rewritten. Blobs that are not
     /// verified need not be read, so that nothing but the system has to copy them.
     fn may_patch(&self, source: &Source, form: Form) -> bool {
-        self.verify(form) == Verify::Documents && form == Form::default() && !source.is_directory()
+        self.part.is_none()
+            && self.verify(form) == Verify::Documents
+            && form == Form::default()
+            && !source.is_directory()
     }
 
     fn draft<'g>(&'g self, graph: &'g Graph, form: Form) -> Result<Draft<'g>> {
-        plan(graph, &self.fix.plan, form, self.host())
+        plan_part(graph, &self.fix.plan, form, self.host(), self.part)
     }
 
     /// The draft, in which layers that do not decompress to a tar are recompressed only if their diff IDs are of
@@ -362,28 +380,6 @@ impl<'a> Run<'a> {
         let progress = self.observer.stage(Stage::Verifying);
         let kept = without_tar(draft.transcodes(), source, self.fix.limits, &*progress)?;
         draft.with_kept(kept)
-    }
-
-    fn recompressed(
-        &self,
-        draft: &Draft<'_>,
-        source: &mut Source,
-        target: &Target<'_>,
-    ) -> Result<NewLayers> {
-        if draft.transcodes().is_empty() {
-            return Ok(NewLayers::default());
-        }
-        let directory = self.opener.spool_beside(target.directory())?;
-        let options = RecompressOptions {
-            level: self.fix.level,
-            members: self.fix.members,
-            jobs: self.jobs(),
-            idle_threads: self.observer.idle_threads(),
-            limits: self.fix.limits,
-            directory: &directory,
-        };
-        let progress = self.observer.stage(Stage::Compressing);
-        recompress(draft.transcodes(), source, options, &*progress)
     }
 
     fn apply_options<'o>(&'o self, confirm: Option<Confirm<'o>>) -> ApplyOptions<'o> {

@@ -128,6 +128,8 @@ pub enum SpoolReason {
     Merge,
     /// It is checked, which needs documents whose place is not known.
     Check,
+    /// It is divided among several outputs.
+    Split,
 }
 
 impl SpoolReason {
@@ -155,6 +157,7 @@ impl fmt::Display for SpoolReason {
             SpoolReason::LateBlob => "its first blob comes too late",
             SpoolReason::Merge => "it is merged with other inputs",
             SpoolReason::Check => "it is read several times",
+            SpoolReason::Split => "it is split into several outputs",
         })
     }
 }

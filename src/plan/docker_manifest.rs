@@ -102,7 +102,8 @@ impl Planner<'_> {
     /// The change as it is, unless an option that has other images or names may be its cause.
     fn unless_requested(&self, change: Change) -> Change {
         let options = self.options;
-        let is_requested = options.docker_platform.is_some()
+        let is_requested = self.part.is_some()
+            || options.docker_platform.is_some()
             || options.leaves_out()
             || !(options.names.is_empty() && options.renames.is_empty())
             || is_wanted(options);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::image::Digest;
+use crate::plan::division::Part;
 use crate::plan::planner::Planner;
 use crate::plan::recompress::{NewLayer, Transcode};
 use crate::plan::{Form, Plan, PlanOptions, Summary};
@@ -17,6 +18,8 @@ pub(crate) struct Request<'a> {
     pub(crate) form: Form,
     /// The architecture to prefer if nothing else decides.
     pub(crate) host: Option<&'a str>,
+    /// What the output contains, if the input is divided among several.
+    pub(crate) part: Option<&'a Part<'a>>,
 }
 
 /// A plan that may wait for layers to be recompressed: only then are their digests known, and those of
@@ -124,6 +127,18 @@ impl<'a> Draft<'a> {
 }
 
 impl NewLayers {
+    /// No layers.
+    pub(crate) const NONE: &'static NewLayers = &NewLayers {
+        done: BTreeMap::new(),
+        twice: BTreeSet::new(),
+    };
+
+    /// Adds layers.
+    pub(crate) fn extend(&mut self, others: NewLayers) {
+        self.done.extend(others.done);
+        self.twice.extend(others.twice);
+    }
+
     /// The new form of the layer with that digest.
     pub(crate) fn get(&self, digest: &Digest) -> Option<&NewLayer> {
         self.done.get(digest)

@@ -41,7 +41,7 @@ impl<'a> Planner<'a> {
     /// What is wrong with items of `manifest.json` that would go out: an image that was requested is
     /// another one.
     fn item_faults(&self) -> impl Iterator<Item = &Error> {
-        let is_wanted = self.options.images.is_empty();
+        let is_wanted = self.options.images.is_empty() && self.part.is_none();
         let faults = self.graph.item_faults.values();
         faults.filter(move |_| is_wanted)
     }
@@ -64,6 +64,12 @@ impl<'a> Planner<'a> {
 
     /// What no engine can load, kept beside what one can.
     pub(crate) fn about_faults(&self, findings: &mut Vec<Finding>) {
+        self.about_faults_of_items(findings);
+        self.about_faults_of_documents(findings);
+    }
+
+    /// Images of `manifest.json` that the output lacks.
+    pub(crate) fn about_faults_of_items(&self, findings: &mut Vec<Finding>) {
         for error in self.item_faults() {
             let rule = match error.code() {
                 Code::MissingBlob => FindingRule::MissingBlob,
@@ -72,6 +78,9 @@ impl<'a> Planner<'a> {
             let hint = error.hint().cloned();
             findings.push(finding(rule, error, "the image was left out", hint));
         }
+    }
+
+    fn about_faults_of_documents(&self, findings: &mut Vec<Finding>) {
         for error in self.faults() {
             let (rule, why, hint) = match error.code() {
                 Code::UnsupportedCompression => (

@@ -32,7 +32,9 @@ impl Planner<'_> {
     /// Everything worth reporting about the output.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        self.about_archive(&mut findings);
+        if self.part.is_none() {
+            self.about_archive(&mut findings);
+        }
         self.about_orphans(&mut findings);
         self.about_faults(&mut findings);
         let documents: Vec<InputDocument<'_>> = self.documents_after().collect();
@@ -55,7 +57,8 @@ impl Planner<'_> {
         findings
     }
 
-    fn about_archive(&self, findings: &mut Vec<Finding>) {
+    /// What is true of the archive, whichever images the output contains.
+    pub(crate) fn about_archive(&self, findings: &mut Vec<Finding>) {
         let inventory = &self.graph.inventory;
         for name in &inventory.skipped {
             let message = format!(

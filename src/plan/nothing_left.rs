@@ -20,7 +20,7 @@ impl Planner<'_> {
             false => self.lists_anything(),
         };
         if is_left {
-            return Ok(());
+            return self.refuse_absent_part();
         }
         let (why, hint) = match self.options.missing {
             MissingPolicy::Prune => (
@@ -52,6 +52,22 @@ impl Planner<'_> {
         match missing {
             Some(missing) if !images.any(is_whole) => Err(missing.no_complete_image()),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a part of a divided input of which nothing is there.
+    fn refuse_absent_part(&self) -> Result<()> {
+        if self.part.is_none() {
+            return Ok(());
+        }
+        let is_kept = |digest: &Digest| !self.selection.left_out.contains(digest);
+        if self.graph.documents.keys().any(is_kept) {
+            return Ok(());
+        }
+        let mut missing = self.graph.missing.iter();
+        match missing.find(|missing| is_kept(&missing.digest)) {
+            Some(missing) => Err(missing.no_complete_image()),
+            None => Ok(()),
         }
     }
 

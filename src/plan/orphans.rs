@@ -13,6 +13,12 @@ impl<'a> Planner<'a> {
     /// Leaves out what nothing refers to, if that is requested. What documents became has to be known: one of them may
     /// be among these blobs, if an earlier run was interrupted.
     pub(crate) fn drop_orphans(&mut self) {
+        if self.part.is_some() {
+            // They belong to no part, and are reported once.
+            let orphans = self.orphans();
+            self.selection.left_out.extend(orphans);
+            return;
+        }
         if !self.options.drop_orphans {
             return;
         }
@@ -54,8 +60,21 @@ impl<'a> Planner<'a> {
         sum
     }
 
+    /// The blobs that no part of a divided input contains because nothing refers to them.
+    pub(crate) fn about_orphans_of_no_part(&self, findings: &mut Vec<Finding>) {
+        let orphans = self.orphans();
+        if !orphans.is_empty() && !self.options.drop_orphans {
+            let amount = amount(self.lengths(&orphans));
+            let message = format!("nothing refers to {amount}, so no output contains them");
+            findings.push(FindingRule::OrphanedBlobs.finding(None, message, None));
+        }
+    }
+
     /// The blobs that stay although nothing refers to them.
     pub(crate) fn about_orphans(&self, findings: &mut Vec<Finding>) {
+        if self.part.is_some() {
+            return;
+        }
         if let Some(digest) = &self.graph.orphans.unreadable {
             let message = format!(
                 "whether nothing refers to other blobs is not known, and they stay: {} cannot be read",

@@ -9,6 +9,7 @@ use crate::image::{Digest, Platform, Reference};
 use crate::location::{Location, RootName};
 use crate::plan::blobs::Blobs;
 use crate::plan::decide::Decisions;
+use crate::plan::division::Part;
 use crate::plan::draft::Request;
 use crate::plan::entries::{self, NamedEntry};
 use crate::plan::output::Contents;
@@ -27,6 +28,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) form: Form,
     /// The architecture to prefer if nothing else decides.
     pub(crate) host: Option<&'a str>,
+    /// What the output contains, if the input is divided among several.
+    pub(crate) part: Option<&'a Part<'a>>,
     /// Layers that were recompressed.
     pub(crate) layers: &'a NewLayers,
     /// The graph's documents without the root, children first.
@@ -89,6 +92,7 @@ impl<'a> Planner<'a> {
             options: request.options,
             form: request.form,
             host: request.host,
+            part: request.part,
             layers,
             changes: Vec::new(),
             name_findings: Vec::new(),
@@ -112,7 +116,10 @@ impl<'a> Planner<'a> {
     /// Those of [`plan`](crate::plan::plan).
     pub(crate) fn plan(mut self) -> Result<(Plan, Vec<Transcode>)> {
         preserve::check(self.options)?;
-        self.entries = entries::join(self.graph)?;
+        match self.part {
+            Some(part) => self.enter(part),
+            None => self.entries = entries::join(self.graph)?,
+        }
         self.report_resolved();
         let had_images = !self.entries.is_empty();
         self.select()?;
@@ -130,10 +137,14 @@ impl<'a> Planner<'a> {
         self.rewrite_root()?;
         self.drop_orphans();
         let docker_manifest = self.docker_manifest()?;
-        self.leave_out_extra_entries();
+        if self.part.is_none() {
+            self.leave_out_extra_entries();
+        }
         let oci_layout = self.oci_layout()?;
-        self.report_archive_form();
-        let keeps_bytes = self.keeps_bytes();
+        if self.part.is_none() {
+            self.report_archive_form();
+        }
+        let keeps_bytes = self.part.is_none() && self.keeps_bytes();
         if keeps_bytes {
             self.changes.clear();
         }
@@ -184,12 +195,15 @@ impl<'a> Planner<'a> {
     /// The changes that resolving a Docker archive made.
     fn report_resolved(&mut self) {
         let graph = self.graph;
+        let elsewhere = &self.selection.elsewhere;
+        let is_here = |digest: &Digest| !elsewhere.contains(digest);
         if graph.is_root_synthesized {
-            let after = count_of_images(graph.root.pointers.len());
+            let count = graph.root.pointers.len() - self.selection.root.len();
+            let after = count_of_images(count);
             let change = Rule::IndexAdded.change(RootName::Index, None, Some(after));
             self.changes.push(change);
         }
-        for digest in &graph.added_entries {
+        for digest in graph.added_entries.iter().filter(|added| is_here(added)) {
             let mut pointers = graph.root.pointers.iter();
             let entry = pointers.find(|pointer| pointer.digest == *digest);
             let location = match entry {
@@ -201,11 +215,12 @@ impl<'a> Planner<'a> {
             self.changes.push(change);
         }
         let nested = graph.nested.iter();
+        let nested = nested.filter(|nested| is_here(&nested.digest));
         let nested = nested.filter_map(|nested| graph.document(&nested.digest));
         for document in std::iter::once(&graph.root).chain(nested) {
             for pointer in &document.pointers {
                 let digest = &pointer.digest;
-                if graph.is_created(digest) && !graph.is_nested(digest) {
+                if graph.is_created(digest) && !graph.is_nested(digest) && is_here(digest) {
                     let location = document.location_of(pointer);
                     let after = Some(digest.to_string());
                     let change = Rule::ManifestAdded.change(location, None, after);
@@ -213,7 +228,7 @@ impl<'a> Planner<'a> {
                 }
             }
         }
-        for nested in &graph.nested {
+        for nested in graph.nested.iter().filter(|nested| is_here(&nested.digest)) {
             for named in &nested.names {
                 let before = format!("{} entries named {}", named.entries, escape(&named.name));
                 let after = format!("an index of {}", nested.platforms.join(", "));
@@ -223,13 +238,16 @@ impl<'a> Planner<'a> {
             }
         }
         for (name, target) in &graph.inventory.links {
+            if Digest::from_any_blob_name(name).is_some_and(|digest| !is_here(&digest)) {
+                continue;
+            }
             self.changes.push(Rule::Link.change(
                 Location::entry(name),
                 Some(format!("a link to {}", escape(target))),
                 Some("a regular file".to_owned()),
             ));
         }
-        for renamed in &graph.renamed {
+        for renamed in graph.renamed.iter().filter(|file| is_here(&file.digest)) {
             self.changes.push(Rule::BlobName.change(
                 Location::entry(&renamed.name),
                 Some(escape(&renamed.name)),

@@ -2,7 +2,7 @@
 
 mod absent;
 mod choice;
-mod closure;
+pub(super) mod closure;
 pub(super) mod platforms;
 mod unwrap;
 
@@ -16,6 +16,7 @@ use crate::graph::referrers::{Listing, Referrers};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
 use crate::location::Role;
+use crate::plan::division::Part;
 use crate::plan::planner::Planner;
 use crate::plan::preserve;
 use crate::plan::rules::Rule;
@@ -35,6 +36,8 @@ pub(crate) struct Selection<'a> {
     documents: BTreeMap<&'a Digest, BTreeSet<usize>>,
     /// Every digest that documents of the input point at and none of the output does.
     pub(crate) left_out: BTreeSet<&'a Digest>,
+    /// Every digest that documents of the input point at and only those of other parts, if the input is divided.
+    pub(crate) elsewhere: BTreeSet<&'a Digest>,
     /// The entries of the root, by position, that lead to an image instead of its index.
     pub(crate) unwrapped: BTreeMap<usize, Unwrapped<'a>>,
 }
@@ -45,15 +48,28 @@ impl<'a> Selection<'a> {
         self.documents.get(document)
     }
 
-    /// The blobs of the input that only what is left out needs.
+    /// The blobs of the input that only what is left out needs, and nothing in another part.
     pub(crate) fn dropped_blobs(&self, graph: &Graph) -> Dropped {
         let blobs = &graph.inventory.blobs;
         let mut dropped = Dropped::default();
-        for blob in self.left_out.iter().filter_map(|digest| blobs.get(*digest)) {
+        let left_out = self.left_out.difference(&self.elsewhere);
+        for blob in left_out.filter_map(|digest| blobs.get(*digest)) {
             dropped.blobs += 1;
             dropped.bytes += blob.len;
         }
         dropped
+    }
+
+    /// The same entries of the root left out, and nothing else.
+    pub(crate) fn of_root(&self, graph: &'a Graph) -> Selection<'a> {
+        let selection = Selection {
+            root: self.root.clone(),
+            ..Selection::default()
+        };
+        Selection {
+            left_out: left_out(graph, &selection, &BTreeSet::new()),
+            ..selection
+        }
     }
 
     /// Leaves a pointer out; returns whether it was still there.
@@ -91,7 +107,7 @@ impl<'a> Planner<'a> {
     pub(crate) fn select(&mut self) -> Result<()> {
         let (graph, options) = (self.graph, self.options);
         let refuses_missing = options.missing == MissingPolicy::Error;
-        if !options.leaves_out() && !refuses_missing {
+        if !options.leaves_out() && !refuses_missing && self.part.is_none() {
             return Ok(());
         }
         let referrers = Referrers::new(graph);
@@ -225,6 +241,26 @@ pub(crate) fn gone_with_attestations(graph: &Graph, referrers: &Referrers<'_>) -
     let unwanted = attestations(graph, referrers).into_iter();
     let first = unwanted.map(|item| (item, Rule::AttestationDropped));
     gone(referrers, first).listings.into_keys().collect()
+}
+
+/// What a part of a divided input does not contain although something points at it.
+pub(super) fn elsewhere<'a>(graph: &'a Graph, part: &Part<'a>) -> BTreeSet<&'a Digest> {
+    let mut selection = Selection {
+        root: part.other_entries(graph).collect(),
+        ..Selection::default()
+    };
+    let Some(image) = part.image else {
+        return left_out(graph, &selection, &BTreeSet::new());
+    };
+    let referrers = Referrers::new(graph);
+    let images = BTreeSet::from([image]);
+    let others = choice::other_platforms(graph, &referrers, &[part.digest], &images);
+    let others = others.into_iter().map(Item::Listing);
+    let gone = gone(&referrers, others.map(|item| (item, Rule::ImageChoice)));
+    for number in gone.listings.keys() {
+        selection.drop(&referrers.listings[*number]);
+    }
+    left_out(graph, &selection, &gone.documents)
 }
 
 /// All attestations, listed or not.

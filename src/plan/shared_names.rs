@@ -39,6 +39,10 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// `index.json` and `manifest.json` disagree on which image is the last.
     pub(crate) fn separate_names(&mut self) -> Result<()> {
+        // It was decided for the whole input which image has a name.
+        if self.part.is_some() {
+            return Ok(());
+        }
         let all = self.shared();
         if all.is_empty() {
             return Ok(());

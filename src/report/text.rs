@@ -47,8 +47,21 @@ pub fn render(report: &Report<'_>, detail: Detail, out: &mut dyn Write) -> io::R
 
 /// Writes an error and its hint, with escape sequences for styles.
 pub fn error(error: &Error, wording: &dyn Wording, out: &mut dyn Write) -> io::Result<()> {
+    error_of(None, error, wording, out)
+}
+
+/// The same for one of several outputs.
+pub(super) fn error_of(
+    subject: Option<&str>,
+    error: &Error,
+    wording: &dyn Wording,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let message = escape(&wording.error(error));
-    writeln!(out, "{RED}error:{RED:#} {message}")?;
+    match subject {
+        Some(subject) => writeln!(out, "{RED}error:{RED:#} {subject}: {message}")?,
+        None => writeln!(out, "{RED}error:{RED:#} {message}")?,
+    }
     match error.hint() {
         Some(hint) => {
             let hint = escape(&wording.hint(hint));

@@ -14,7 +14,7 @@ use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::piped::sample;
 use crate::common::random::Random;
 use crate::common::runner::{Sandbox, is_ignored};
-use crate::common::schema::{parse_merge, parse_report};
+use crate::common::schema::{parse_merge, parse_report, parse_split};
 
 const SIGNALS: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
 
@@ -187,12 +187,17 @@ fn nohup_keeps_a_run_going() {
 }
 
 #[test]
-fn a_merge_that_waits_for_standard_input_reports_the_signal() {
-    for (signal, code) in signals() {
+fn merges_and_splits_that_wait_for_standard_input_report_the_signal() {
+    let merge = ["merge", "-", "a.tar", "-o", "out.tar", "--format", "json"];
+    let split = ["split", "-", "-o", "out/", "--format", "json"];
+    let lines = [&merge[..], &split];
+    let runs = lines.iter();
+    let runs = runs.flat_map(|line| signals().map(move |signal| (signal, line)));
+    for ((signal, code), line) in runs {
         let sandbox = Sandbox::new();
         sandbox.put("a.tar", sample().tar());
         let mut command = sandbox.command();
-        command.args(["merge", "-", "a.tar", "-o", "out.tar", "--format", "json"]);
+        command.args(*line);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -204,8 +209,12 @@ fn a_merge_that_waits_for_standard_input_reports_the_signal() {
         let output = child.wait_with_output().unwrap();
         drop(stdin);
         assert_eq!(output.status.code(), Some(code));
-        let report = parse_merge(std::str::from_utf8(&output.stdout).unwrap());
-        check_interrupted(&report["merged"]);
+        let text = std::str::from_utf8(&output.stdout).unwrap();
+        let report = match line[0] {
+            "merge" => parse_merge(text)["merged"].clone(),
+            _ => parse_split(text),
+        };
+        assert_eq!(report["error"]["code"], "interrupted", "{report:#}");
         assert_eq!(sandbox.names(), ["a.tar"]);
     }
 }

@@ -4,17 +4,20 @@ mod batch;
 mod demands;
 mod effect;
 mod merge;
+mod split;
 mod values;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 
 pub(crate) use batch::{Many, Pattern};
-pub(crate) use merge::{Merge, other_option};
+pub(crate) use merge::Merge;
+pub(crate) use split::Split;
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, Orphans, ProgressMode,
     Verification,
@@ -38,11 +41,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Fix(Fix),
     Merge(Merge),
+    Split(Split),
 }
 
 const FIX: &str = "fix";
 const FIX_ABOUT: &str = "Rewrite an archive so that every engine can load it";
 const MERGE: &str = "merge";
+const SPLIT: &str = "split";
 
 /// The options of a subcommand are defined only when it is called, because that takes a noticeable part of a short run.
 impl Subcommand for Command {
@@ -54,7 +59,10 @@ impl Subcommand for Command {
         let merge = clap::Command::new(MERGE)
             .about(merge::ABOUT)
             .defer(merge::defined);
-        command.subcommand(fix).subcommand(merge)
+        let split = clap::Command::new(SPLIT)
+            .about(split::ABOUT)
+            .defer(split::defined);
+        command.subcommand(fix).subcommand(merge).subcommand(split)
     }
 
     fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
@@ -62,7 +70,7 @@ impl Subcommand for Command {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        matches!(name, FIX | MERGE)
+        matches!(name, FIX | MERGE | SPLIT)
     }
 }
 
@@ -71,6 +79,7 @@ impl FromArgMatches for Command {
         match matches.subcommand() {
             Some((FIX, matches)) => Fix::from_arg_matches(matches).map(Command::Fix),
             Some((MERGE, matches)) => Merge::from_arg_matches(matches).map(Command::Merge),
+            Some((SPLIT, matches)) => Split::from_arg_matches(matches).map(Command::Split),
             _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
         }
     }
@@ -79,6 +88,22 @@ impl FromArgMatches for Command {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// An option that was given and that the subcommand does not have, in words for the user.
+pub(crate) fn other_option(matches: &ArgMatches) -> Option<String> {
+    let (name, matches) = matches.subcommand()?;
+    let without: &[&str] = match name {
+        MERGE => &merge::WITHOUT,
+        SPLIT => &split::WITHOUT,
+        _ => return None,
+    };
+    let given = |option: &&&str| matches.value_source(option) == Some(ValueSource::CommandLine);
+    let option = without.iter().find(given)?;
+    Some(format!(
+        "{name} does not have the option --{}",
+        option.replace('_', "-")
+    ))
 }
 
 /// Standard input or output.
@@ -532,7 +557,7 @@ mod tests {
         let line = ["ocify", "fix"].iter().chain(args);
         Cli::try_parse_from(line).map(|cli| match cli.command {
             Command::Fix(fix) => fix,
-            Command::Merge(_) => unreachable!("the line is that of fix"),
+            Command::Merge(_) | Command::Split(_) => unreachable!("the line is that of fix"),
         })
     }
 

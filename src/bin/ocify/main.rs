@@ -16,6 +16,7 @@ mod progress;
 mod records;
 mod run;
 mod single;
+mod split;
 mod standard;
 mod styles;
 mod transports;

@@ -16,6 +16,7 @@ use crate::files::{Outputs, conflict};
 use crate::merge;
 use crate::panics::caught;
 use crate::single;
+use crate::split;
 use crate::standard;
 use crate::styles::styled_memory;
 use crate::words::Words;
@@ -43,11 +44,7 @@ fn code_of(line: Vec<OsString>) -> u8 {
     };
     let is_plain = line.iter().all(is_plain);
     let matches = Cli::command().try_get_matches_from(line);
-    let of_merge = matches
-        .as_ref()
-        .ok()
-        .and_then(|matches| matches.subcommand_matches("merge"));
-    let misspelled = misspelled.or_else(|| of_merge.and_then(other_option));
+    let misspelled = misspelled.or_else(|| matches.as_ref().ok().and_then(other_option));
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => match cli.command {
             Command::Fix(args) => match misspelled.map_or_else(|| checked(&args), Err) {
@@ -63,6 +60,13 @@ fn code_of(line: Vec<OsString>) -> u8 {
                 Ok(destination) => merge::merge(&args, destination.as_ref()),
                 Err(what) => {
                     print(&wrong_usage("merge", what), is_plain);
+                    USAGE
+                }
+            },
+            Command::Split(args) => match misspelled.or_else(|| args.contradiction()) {
+                None => split::split(&args),
+                Some(what) => {
+                    print(&wrong_usage("split", what), is_plain);
                     USAGE
                 }
             },
@@ -215,8 +219,8 @@ pub(crate) fn finish_as(report: &Report<'_>, args: &Fix, rendering: &Rendering<'
         show_error(error);
     }
     let shown = match args.is_stdout_taken() {
-        true => show(report, args, rendering, io::stderr()),
-        false => show(report, args, rendering, io::stdout()),
+        true => show_report(report, args, rendering, io::stderr()),
+        false => show_report(report, args, rendering, io::stdout()),
     };
     match shown {
         Ok(()) => code,
@@ -234,7 +238,7 @@ pub(crate) fn finish_as(report: &Report<'_>, args: &Fix, rendering: &Rendering<'
     }
 }
 
-fn show(
+fn show_report(
     report: &Report<'_>,
     args: &Fix,
     rendering: &Rendering<'_>,
@@ -267,8 +271,13 @@ fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> {
 
 /// An error for people, on standard error.
 pub(crate) fn show_error(error: &Error) {
+    show(|out| text::error(error, &Words, out));
+}
+
+/// A text for people, on standard error.
+pub(crate) fn show(text: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
     let stderr = io::stderr().lock();
     let mut shown = styled_memory(stderr.is_terminal());
-    let _ = text::error(error, &Words, &mut shown);
+    let _ = text(&mut shown);
     let _ = write_at_once(stderr, &shown.into_inner());
 }

@@ -3,13 +3,18 @@
 use std::path::PathBuf;
 
 use super::Run;
+use crate::apply::{RecompressOptions, Target, recompress};
 use crate::error::Result;
+use crate::fix::Fix;
 use crate::fix::host::host_architecture;
 use crate::graph::Graph;
 use crate::input::Source;
 use crate::inventory::Inventory;
-use crate::operation::{Input, Kind, SpoolReason};
-use crate::plan::{Draft, Form};
+use crate::operation::{Input, Kind, SpoolReason, Stage};
+use crate::plan::{
+    Division, Draft, Form, MissingPolicy, NewLayers, Part, PlanOptions, Request, SplitBy,
+    Transcode, divide,
+};
 
 impl Run<'_> {
     /// Any input as a source that can be read as often as needed, and the reason if it is a stream that was kept in a
@@ -52,6 +57,47 @@ impl Run<'_> {
         self.opener.meaning(inventory, source)
     }
 
+    /// Divides an input. The options are those of [`choosing`](Self::choosing).
+    pub(crate) fn divide<'g>(
+        &'g self,
+        graph: &'g Graph,
+        options: &'g PlanOptions,
+        by: SplitBy,
+    ) -> Result<Division<'g>> {
+        let request = Request {
+            graph,
+            options,
+            form: Form::default(),
+            host: self.host(),
+            part: None,
+        };
+        divide(request, by)
+    }
+
+    /// The options that say what no part of a divided input contains. What can be wrong with one image is no reason to refuse the
+    /// others.
+    pub(crate) fn choosing(&self) -> PlanOptions {
+        let missing = match self.fix.plan.missing {
+            MissingPolicy::Prune => MissingPolicy::Prune,
+            MissingPolicy::Keep | MissingPolicy::Error => MissingPolicy::Keep,
+        };
+        PlanOptions {
+            unwrap: false,
+            preserve_digests: false,
+            missing,
+            ..self.fix.plan.clone()
+        }
+    }
+
+    /// The same run for a part of its input. The fix is the one for that part.
+    pub(crate) fn for_part<'p>(&'p self, fix: &'p Fix, part: &'p Part<'p>) -> Run<'p> {
+        Run {
+            fix,
+            part: Some(part),
+            ..Run::new(fix, self.observer)
+        }
+    }
+
     /// Whether manifests and indexes keep their digests.
     pub(crate) fn preserves_digests(&self) -> bool {
         self.fix.plan.preserve_digests
@@ -66,5 +112,32 @@ impl Run<'_> {
     pub(crate) fn host(&self) -> Option<&str> {
         let host = self.fix.host_architecture.as_deref();
         host.or(host_architecture())
+    }
+
+    /// Recompresses the layers of a draft that are not known yet, and adds them to the source.
+    pub(super) fn recompressed(
+        &self,
+        draft: &Draft<'_>,
+        source: &mut Source,
+        known: &NewLayers,
+        target: &Target<'_>,
+    ) -> Result<NewLayers> {
+        let work = draft.transcodes().iter();
+        let work = work.filter(|work| known.get(&work.digest).is_none());
+        let work: Vec<Transcode> = work.cloned().collect();
+        if work.is_empty() {
+            return Ok(NewLayers::default());
+        }
+        let directory = self.opener.spool_beside(target.directory())?;
+        let options = RecompressOptions {
+            level: self.fix.level,
+            members: self.fix.members,
+            jobs: self.jobs(),
+            idle_threads: self.observer.idle_threads(),
+            limits: self.fix.limits,
+            directory: &directory,
+        };
+        let progress = self.observer.stage(Stage::Compressing);
+        recompress(&work, source, options, &*progress)
     }
 }

@@ -167,7 +167,7 @@ fn by_digest<'a>(
 }
 
 /// The listings of images in indexes of which only some images stay.
-fn other_platforms(
+pub(super) fn other_platforms(
     graph: &Graph,
     referrers: &Referrers<'_>,
     parts: &[&Digest],

@@ -9,13 +9,13 @@ use crate::plan::rules::Rule;
 
 /// The numbers of the listings that stay with the chosen documents: those of all that is about one of these,
 /// about what these list, or about such a referrer in turn.
-pub(super) fn kept_with<'a>(
+pub(in crate::plan) fn kept_with<'a>(
     referrers: &Referrers<'a>,
     chosen: impl IntoIterator<Item = &'a Digest>,
 ) -> BTreeSet<usize> {
     let mut kept = Kept {
         referrers,
-        remaining: counts(&referrers.within),
+        remaining: BTreeMap::new(),
         documents: BTreeSet::new(),
         referring: BTreeSet::new(),
         listings: BTreeSet::new(),
@@ -32,7 +32,7 @@ pub(super) fn kept_with<'a>(
 
 struct Kept<'a, 'r> {
     referrers: &'r Referrers<'a>,
-    /// How many listings of each index do not lead to a referrer.
+    /// How many listings of each index do not lead to a referrer; all of those that are not counted here.
     remaining: BTreeMap<&'a Digest, usize>,
     documents: BTreeSet<&'a Digest>,
     referring: BTreeSet<&'a Digest>,
@@ -88,12 +88,20 @@ impl<'a> Kept<'a, '_> {
                 self.listings.insert(number);
                 let owner = self.referrers.listings[number].owner;
                 if let Some(owner) = owner
-                    && is_last(&mut self.remaining, owner)
+                    && self.is_last_of(owner)
                 {
                     found.push(owner);
                 }
             }
         }
+    }
+
+    /// Counts one listing of an index less; returns whether it was the last.
+    fn is_last_of(&mut self, index: &'a Digest) -> bool {
+        let all = self.referrers.within.get(index).map_or(0, Vec::len);
+        let remaining = self.remaining.entry(index).or_insert(all);
+        *remaining = remaining.saturating_sub(1);
+        *remaining == 0
     }
 }
 

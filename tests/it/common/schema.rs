@@ -13,6 +13,8 @@ pub(crate) static BATCH: LazyLock<Validator> = LazyLock::new(|| validator("batch
 
 pub(crate) static MERGE: LazyLock<Validator> = LazyLock::new(|| validator("merge"));
 
+pub(crate) static SPLIT: LazyLock<Validator> = LazyLock::new(|| validator("split"));
+
 /// A schema in `docs/`.
 pub(crate) fn schema(name: &str) -> Value {
     let text = fs::read(repository(&format!("docs/{name}.schema.json"))).unwrap();
@@ -53,6 +55,16 @@ pub(crate) fn parse_report(text: &str) -> Value {
 pub(crate) fn parse_merge(text: &str) -> Value {
     let report = parse(&MERGE, text);
     parse(&REPORT, &report["merged"].to_string());
+    report
+}
+
+/// The report of a split, which must follow its schema, and those of its outputs.
+#[track_caller]
+pub(crate) fn parse_split(text: &str) -> Value {
+    let report = parse(&SPLIT, text);
+    for output in report["outputs"].as_array().into_iter().flatten() {
+        parse(&REPORT, &output["report"].to_string());
+    }
     report
 }
 

@@ -20,7 +20,7 @@ Examples:
 Exit codes: 0 done, or with --dry-run can be done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.";
 
 /// The options of `fix` that a merge does not have.
-const WITHOUT: [&str; 15] = [
+pub(super) const WITHOUT: [&str; 15] = [
     "copy_others",
     "digest_map",
     "exclude",
@@ -124,16 +124,4 @@ pub(super) fn defined(command: clap::Command) -> clap::Command {
     let dry_run = "Show what would be merged without writing anything";
     let command = with_help(hidden, "inputs", inputs);
     with_help(with_help(command, "output", output), "dry_run", dry_run)
-}
-
-/// An option that was given and that a merge does not have, in words for the user.
-pub(crate) fn other_option(matches: &clap::ArgMatches) -> Option<String> {
-    let given = |option: &&&str| {
-        matches.value_source(option) == Some(clap::parser::ValueSource::CommandLine)
-    };
-    let option = WITHOUT.iter().find(given)?;
-    Some(format!(
-        "merge does not have the option --{}",
-        option.replace('_', "-")
-    ))
 }

@@ -1,0 +1,136 @@
+//! The options of `split`.
+
+use clap::{Args, ValueEnum};
+use ocify::SplitBy;
+
+use super::{Fix, is_standard};
+use crate::destination::is_directory;
+
+pub(super) const ABOUT: &str = "Write each image to an archive of its own";
+
+const EXAMPLES: &str = "\
+Examples:
+  ocify split bundle.tar -o images/                one archive for each image
+  ocify split bundle.tar -o images/ --dry-run      show the names of the archives
+  ocify split bundle.tar -o images/ --by name      one for each name, also of one image
+  ocify split app.tar -o images/ --by platform --unwrap
+  ocify split bundle.tar -o layouts/ --layout
+  docker save a b c | ocify split - -o images/
+  ocify split bundle.tar -o images/ --format json | jq -r '.outputs[].file'
+
+Names: each archive is named after its image, the way docker displays it, in lower case and with _ instead of / and
+:, such as app_v1.tar, or after its digest if it does not have a name. An image with several names is named after the
+first in alphabetical order. With --by platform, the platform follows: app_v1__linux_arm64.tar. Names that would not be
+unique or portable end with 12 digits of a hash: app_v1-0123456789ab.tar.
+
+Exit codes: 0 done, or with --dry-run can be done, 1 failed for some images or all, 2 wrong usage, 128 + n stopped by
+signal n.";
+
+/// The options of `fix` that a split does not have.
+pub(super) const WITHOUT: [&str; 16] = [
+    "archive",
+    "copy_others",
+    "digest_map",
+    "exclude",
+    "fail_fast",
+    "files_from",
+    "in_place",
+    "include",
+    "metadata_file",
+    "name",
+    "null",
+    "recover",
+    "rename",
+    "report",
+    "shard",
+    "strict",
+];
+
+/// The options of `split`: those of `fix` that are about each output, and what an output is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Split {
+    /// What each output contains [default: image]
+    ///
+    /// Attestations, signatures and other artifacts go with the image that they refer to. Artifacts that refer to no image in
+    /// the input have outputs of their own.
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Splitting")]
+    pub(crate) by: Option<By>,
+
+    /// What the outputs are to be.
+    #[command(flatten)]
+    pub(crate) fix: Fix,
+}
+
+/// What each output contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    /// One image with all its names and platforms
+    Image,
+    /// One image with one of its names
+    Name,
+    /// One image for one platform, with all its names; its index stays unless --unwrap is given
+    Platform,
+}
+
+impl By {
+    /// The choice in the terms of the library.
+    pub(crate) fn of_library(self) -> SplitBy {
+        match self {
+            By::Image => SplitBy::Image,
+            By::Name => SplitBy::Name,
+            By::Platform => SplitBy::Platform,
+        }
+    }
+}
+
+impl Split {
+    /// Conflicts between options that clap cannot check.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let output = self.fix.output.as_deref();
+        let what = if self.fix.inputs.len() > 1 {
+            "split takes one INPUT: ocify merge joins several archives"
+        } else if output.is_none() && !self.fix.dry_run {
+            "no output given: -o DIR/ writes an archive for each image, --dry-run only shows their names"
+        } else if output.is_some_and(is_standard) {
+            "the outputs of a split cannot go to standard output: give a directory, such as -o images/"
+        } else if self.fix.link.is_some() && !self.fix.layout {
+            "--link has no effect: it applies to blobs that are copied from one layout directory to another"
+        } else {
+            let is_file = |output: &&std::path::Path| {
+                let name = output.file_name().unwrap_or_default();
+                !is_directory(output) && ocify::command::ArchiveSuffix::of(name).is_some()
+            };
+            if let Some(output) = output.filter(is_file) {
+                return Some(format!(
+                    "OUTPUT of a split is a directory: write {}/ if it is to have this name",
+                    ocify::command::show_path(output)
+                ));
+            }
+            return self.fix.contradiction();
+        };
+        Some(what.to_owned())
+    }
+}
+
+/// The command with its options and their help, without that for options that a split does not have.
+pub(super) fn defined(command: clap::Command) -> clap::Command {
+    let command = Split::augment_args(command).about(ABOUT).long_about(None);
+    let command = command.after_help(EXAMPLES);
+    let hidden = WITHOUT.iter().fold(command, |command, option| {
+        command.mut_arg(option, |option| option.hide(true))
+    });
+    let with_help = |command: clap::Command, id, help| {
+        command.mut_arg(id, |arg| arg.help(help).long_help(None))
+    };
+    let inputs = "An image archive (tar), an image layout directory, or `-` for standard input";
+    let output = "The directory to write to, which is created if it does not exist";
+    let dry_run = "Show what would be written without writing anything";
+    let layout = "Write image layout directories instead of archives";
+    let force =
+        "Replace outputs that exist: regular files, or image layout directories with --layout";
+    let command = with_help(hidden, "inputs", inputs);
+    let command = with_help(command, "output", output);
+    let command = with_help(command, "layout", layout);
+    let command = with_help(command, "force", force);
+    with_help(command, "dry_run", dry_run)
+}

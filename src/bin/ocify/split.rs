@@ -1,0 +1,197 @@
+//! A split: writes each image to an output of its own, and reports.
+
+use std::path::Path;
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ocify::{
+    Code, Directory, Divided, Error, Hint, Report, Result, Rule, Summary, Wording,
+    command::IoContext, command::json, command::path_text, command::split,
+};
+
+use crate::args::Split;
+use crate::destination::{NewDirectory, output_directory};
+use crate::fix;
+use crate::interrupt::Interrupt;
+use crate::notices::Single;
+use crate::panics::caught;
+use crate::run::{DONE, FAILED, Rendering, WOULD_FIX, finish_as, show};
+use crate::transports;
+use crate::words::Words;
+
+/// Splits the input, or only shows what would be written. Returns the exit code.
+pub(crate) fn split(args: &Split) -> u8 {
+    let interrupt = Interrupt::default();
+    let ending = Arc::new(Ending::new(args));
+    interrupt.watch({
+        let ending = Arc::clone(&ending);
+        move |code| {
+            ending.remove_directory();
+            let message = "the run was stopped while it waited for its input or output";
+            ending.report(&Err(Error::new(Code::Interrupted, message)));
+            process::exit(code.into());
+        }
+    });
+    let input = (!args.fix.is_stream()).then(|| args.fix.input());
+    let result = caught(input, || work(args, &ending, &interrupt));
+    let is_written = |divided: &Divided| divided.parts.iter().any(|part| part.result.is_ok());
+    if !result.as_ref().is_ok_and(is_written) {
+        ending.remove_directory();
+    }
+    match ending.report(&result) {
+        FAILED if interrupt.is_asked() => interrupt.exit_code(),
+        code => code,
+    }
+}
+
+fn work(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divided> {
+    #[cfg(test)]
+    if args.fix.input().ends_with("panics.tar") {
+        panic!("half-way");
+    }
+    let input = args.fix.input();
+    divided(args, ending, interrupt).map_err(|error| transports::with_hint(error, input))
+}
+
+fn divided(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divided> {
+    let mut split = ocify::Split::new(fix::options(&args.fix))
+        .layouts(args.fix.layout)
+        .overwrite(args.fix.force);
+    if let Some(by) = args.by {
+        split = split.by(by.of_library());
+    }
+    let input = fix::open(args.fix.input())?;
+    let observer = Single {
+        args: &args.fix,
+        interrupt,
+    };
+    let Some(output) = args.fix.output.as_deref().filter(|_| !args.fix.dry_run) else {
+        return split.plan_only_observed(input, &observer);
+    };
+    *ending.created() = output_directory(output, args.fix.sync)?;
+    let directory = Directory::open(output).context("open", output)?;
+    split.run_observed(input, &directory, &observer)
+}
+
+/// What it takes to report the end of a run, which is reported once.
+struct Ending {
+    args: Split,
+    input: String,
+    /// `None` on a dry run.
+    output: Option<String>,
+    /// The directory for the outputs, if this run created it.
+    created: Mutex<Option<NewDirectory>>,
+    once: Mutex<()>,
+}
+
+impl Ending {
+    fn new(args: &Split) -> Self {
+        let shown = |path: &Path| path_text(path).into_owned();
+        let output = args.fix.output.as_deref().filter(|_| !args.fix.dry_run);
+        Ending {
+            args: args.clone(),
+            input: shown(args.fix.input()),
+            output: output.map(shown),
+            created: Mutex::default(),
+            once: Mutex::new(()),
+        }
+    }
+
+    fn created(&self) -> MutexGuard<'_, Option<NewDirectory>> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the directory for the outputs if this run created it and wrote nothing to it.
+    fn remove_directory(&self) {
+        if let Some(created) = self.created().take() {
+            created.remove_if_empty();
+        }
+    }
+
+    /// Shows the report. Returns the exit code that it stands for.
+    fn report(&self, result: &Result<Divided>) -> u8 {
+        // Whoever comes second waits for the end of the process.
+        let once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = split::Run {
+            input: &self.input,
+            output: self.output.as_deref(),
+            result: result.as_ref(),
+            wording: &SplitWords,
+        };
+        let nothing = Summary::default();
+        let report = match result {
+            Ok(_) => Report::dry_run(&self.input, &nothing),
+            Err(error) => Report::failed(&self.input, error),
+        };
+        let mut is_failed = false;
+        let parts = result.iter().flat_map(|divided| &divided.parts);
+        for part in parts {
+            if let Err(error) = &part.result {
+                is_failed = true;
+                show(|out| split::failure(part, error, &SplitWords, out));
+            }
+        }
+        let rendering = Rendering {
+            text: &|_, detail, out| run.render(detail, out),
+            json: &|_, out| json::pretty(&run.data(), out),
+        };
+        let code = finish_as(&report, &self.args.fix, &rendering);
+        std::mem::forget(once);
+        match code {
+            // Nothing is wrong with an input that can be split.
+            DONE | WOULD_FIX if !is_failed => DONE,
+            _ => FAILED,
+        }
+    }
+}
+
+/// The wording of a split, which has fewer options.
+#[derive(Clone, Copy, Debug)]
+struct SplitWords;
+
+impl Wording for SplitWords {
+    fn hint(&self, hint: &Hint) -> String {
+        match hint {
+            Hint::NameImage | Hint::NameOneImage(_) => {
+                "give it one with ocify fix, such as ocify fix FILE --name example.com/app:1.0 -o NEW".to_owned()
+            }
+            Hint::UseName(name) => {
+                format!("{name} is valid: give it with ocify fix FILE --name {name} -o NEW, or when you save the image")
+            }
+            _ => Words.hint(hint),
+        }
+    }
+
+    fn reason(&self, rule: Rule) -> &'static str {
+        match rule {
+            Rule::ImageChoice => "another image was chosen with --image or --by platform",
+            Rule::PlatformChoice => "other platforms were chosen with --platform or --by platform",
+            _ => Words.reason(rule),
+        }
+    }
+
+    fn error(&self, error: &Error) -> String {
+        Words.error(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::panics::listen;
+
+    #[test]
+    fn a_panic_is_a_failure_with_a_report() {
+        listen();
+        for more in [&["-o", "never/"][..], &["--dry-run"]] {
+            let line = [&["ocify", "split", "panics.tar", "--format", "json"], more].concat();
+            let Command::Split(args) = Cli::try_parse_from(line).unwrap().command else {
+                panic!("another command");
+            };
+            assert_eq!(split(&args), FAILED);
+        }
+    }
+}

@@ -146,7 +146,9 @@ impl<'a> View<'a> {
 
     /// A size in bytes: an integer from 0 to 2^63 - 1, the range of Go's `int64`; `None` for anything else.
     pub(crate) fn size(self) -> Option<u64> {
-        let size: u64 = serde_json::from_str(self.text()).ok()?;
+        let text = self.text();
+        let text = if text == "-0" { "0" } else { text };
+        let size: u64 = serde_json::from_str(text).ok()?;
         i64::try_from(size).is_ok().then_some(size)
     }
 
@@ -197,7 +199,9 @@ mod tests {
             ("0", Some(0)),
             ("9223372036854775807", Some(u64::MAX >> 1)),
             ("9223372036854775808", None),
+            ("-0", Some(0)),
             ("-1", None),
+            ("-0.0", None),
             ("1.0", None),
             ("\"1\"", None),
         ] {

@@ -47,6 +47,43 @@ pub(crate) struct Checked {
 /// Checks a document, which readers decode as `root`. The error is the first fault in it; a value that they cannot decode
 /// is none.
 pub(crate) fn check(text: &str, root: Type, allow_duplicates: bool) -> Result<Checked, Fault> {
+    let checked = check_text(text, root, allow_duplicates)?;
+    if checked.mismatch.is_none() && checked.partly.is_none() {
+        return Ok(checked);
+    }
+    // serde_json reads the number `-0` as a float, and Go as an integer.
+    match without_negative_zeros(text) {
+        Some(text) => check_text(&text, root, allow_duplicates),
+        None => Ok(checked),
+    }
+}
+
+/// The text of a document with `0` in place of every number `-0`; `None` if it has none.
+fn without_negative_zeros(text: &str) -> Option<String> {
+    let mut changed = text.as_bytes().to_vec();
+    let mut is_string = false;
+    let mut is_escaped = false;
+    let is_delimiter = |byte: Option<&u8>| byte.is_none_or(|byte| b" \t\n\r,:[]}".contains(byte));
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            b'-' if !is_string => {
+                let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+                let is_zero = bytes.get(at + 1) == Some(&b'0');
+                if is_zero && is_delimiter(before) && is_delimiter(bytes.get(at + 2)) {
+                    changed[at] = b' ';
+                }
+            }
+            _ => {}
+        }
+    }
+    (changed != bytes).then(|| String::from_utf8(changed).ok())?
+}
+
+fn check_text(text: &str, root: Type, allow_duplicates: bool) -> Result<Checked, Fault> {
     let mut outcome = Outcome {
         allow_duplicates,
         checked: Checked::default(),
@@ -498,6 +535,13 @@ mod tests {
             (r#"{"text":"","number":-7,"inner":[{"flag":true}],"map":{"Text":["x"]},"words":["a"],"other":[1,{}]}"#, none, none),
             (r#"{"text":null,"number":null,"inner":[null],"map":{"a":null},"words":[null],"some":null}"#, none, none),
             (r#"{"number":9223372036854775807}"#, none, none),
+            (r#"{"number":-0,"some":{"words":[]}}"#, none, none),
+            (r#"{"number": -0 ,"text":5}"#, Some(("text", "a number", "a string")), none),
+            (r#"{"number":-0.0}"#, Some(("number", "a number", integer)), none),
+            (r#"{"number":-0e0}"#, Some(("number", "a number", integer)), none),
+            (r#"{"number":-1e-999}"#, Some(("number", "a number", integer)), none),
+            (r#"{"text":-0}"#, Some(("text", "a number", "a string")), none),
+            (r#"{"number":-0,"a\"-0":1,"a\" 0":2,"text":5}"#, Some(("text", "a number", "a string")), none),
             ("[]", Some(("", "a list", "an object")), none),
             ("5", Some(("", "a number", "an object")), none),
             (r#"{"text":5}"#, Some(("text", "a number", "a string")), none),

@@ -40,6 +40,14 @@ type Kinded = (&'static str, Vec<u8>);
 /// A value in a document, by its path.
 type Change = (Part, Vec<String>, Value);
 
+/// This text stands for the number `-0`, which [`Value`] cannot have.
+const NEGATIVE_ZERO: &str = "the number -0";
+
+fn text(document: &Value) -> String {
+    let text = document.to_string();
+    text.replace(&format!("\"{NEGATIVE_ZERO}\""), "-0")
+}
+
 /// An archive with an image in an index, whose documents have every field that engines decode.
 fn build(changes: &[Change]) -> Layout {
     build_with(changes).0
@@ -56,7 +64,7 @@ fn build_with(changes: &[Change]) -> (Layout, Vec<Kinded>) {
     let layer = Layer::gzip(OCI_GZIP, "right");
     let mut config_document = full_config(&layer.diff_id);
     change(Part::Config, &mut config_document);
-    let config = layout.document(OCI_CONFIG, &config_document);
+    let config = layout.blob(OCI_CONFIG, text(&config_document));
     let config_name = blob_name(config["digest"].as_str().unwrap());
     let mut descriptor = layout.blob(OCI_GZIP, &layer.bytes);
     let layer_name = blob_name(descriptor["digest"].as_str().unwrap());
@@ -67,7 +75,7 @@ fn build_with(changes: &[Change]) -> (Layout, Vec<Kinded>) {
     });
     change(Part::Manifest, &mut manifest_document);
     let manifest = on(
-        layout.document(OCI_MANIFEST, &manifest_document),
+        layout.blob(OCI_MANIFEST, text(&manifest_document)),
         "linux",
         "amd64",
     );
@@ -75,17 +83,17 @@ fn build_with(changes: &[Change]) -> (Layout, Vec<Kinded>) {
         "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [manifest], "annotations": {"a": "b"},
     });
     change(Part::Nested, &mut nested_document);
-    let nested = named(layout.document(OCI_INDEX, &nested_document), NAME);
+    let nested = named(layout.blob(OCI_INDEX, text(&nested_document)), NAME);
     let mut root = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [nested]});
     change(Part::Index, &mut root);
-    layout.index = Some(root.to_string().into_bytes());
+    layout.index = Some(text(&root).into_bytes());
     let mut docker =
         json!([{"Config": config_name, "RepoTags": ["app:v1"], "Layers": [layer_name]}]);
     change(Part::Docker, &mut docker);
-    layout.docker_manifest = Some(docker.to_string().into_bytes());
+    layout.docker_manifest = Some(text(&docker).into_bytes());
     let mut version = json!({"imageLayoutVersion": "1.0.0"});
     change(Part::Layout, &mut version);
-    layout.oci_layout = Some(version.to_string().into_bytes());
+    layout.oci_layout = Some(text(&version).into_bytes());
     let documents = [
         ("config", config_document),
         ("manifest", manifest_document),
@@ -94,8 +102,8 @@ fn build_with(changes: &[Change]) -> (Layout, Vec<Kinded>) {
         ("docker-archive", docker),
         ("layout", version),
     ];
-    let text = |(kind, document): (_, Value)| (kind, document.to_string().into_bytes());
-    (layout, documents.map(text).to_vec())
+    let documents = documents.map(|(kind, document)| (kind, text(&document).into_bytes()));
+    (layout, documents.to_vec())
 }
 
 fn full_config(diff_id: &str) -> Value {
@@ -300,7 +308,13 @@ fn another_schema_version_is_reported() {
         (Part::Nested, "index.json, manifests[0]"),
         (Part::Manifest, "index.json, manifests[0], manifests[0]"),
     ] {
-        for value in [json!(1), json!(-2), json!(0), Value::Null] {
+        for value in [
+            json!(1),
+            json!(-2),
+            json!(0),
+            json!(NEGATIVE_ZERO),
+            Value::Null,
+        ] {
             let found = written(&one(part, "schemaVersion", value.clone()).tar(), &[]);
             assert_eq!(found.findings(), ["schema-version"], "{at} {value}");
             let finding = found.finding("schema-version");
@@ -387,6 +401,8 @@ fn values() -> Vec<Value> {
         json!(5),
         json!(-1),
         json!(1.5),
+        json!(-0.0),
+        json!(NEGATIVE_ZERO),
         json!(u64::MAX),
         json!("x"),
         json!("2020-01-01T00:00:00Z"),

@@ -31,7 +31,8 @@ pub struct Limits {
     pub max_ratio: u64,
     /// The largest allowed size, in bytes, of decompressed data, and of a stream that is kept in temporary files.
     pub max_size: u64,
-    /// The largest window (zstd) or dictionary (xz) that a decoder may allocate, in bytes.
+    /// The largest window (zstd) or dictionary (xz) that a decoder may allocate, in bytes. For zstd this is rounded down to a power
+    /// of two, and at least 1 KiB.
     pub max_window: u64,
 }
 
@@ -110,7 +111,7 @@ impl Limits {
         Error::new(
             Code::WindowTooLarge,
             format!(
-                "{what} requires a window of more than {} bytes for decompression",
+                "{what} requires a larger window for decompression than the limit of {} bytes allows",
                 self.max_window
             ),
         )
@@ -120,8 +121,8 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Gzip cannot exceed this ratio. No registry accepts layers of half this size. The `zstd` command accepts windows up to this
-    /// size by default.
+    /// No gzip stream exceeds this ratio. Layers are rarely larger than a few GiB. The `zstd` command accepts windows up to this size
+    /// by default.
     fn default() -> Self {
         Limits {
             max_ratio: 1100,

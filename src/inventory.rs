@@ -174,8 +174,6 @@ pub(crate) struct ArchiveMap {
     pub len: u64,
     /// The extended attributes of the archive's own entries, in file order.
     pub xattrs: Vec<EntryXattr>,
-    /// The first entry that engines refuse or take for something else, with a predicate that says why.
-    pub misread: Option<(String, String)>,
 }
 
 /// An extended attribute of an entry of the archive, which is not one of a file in a layer.
@@ -268,14 +266,23 @@ pub enum ExtraKind {
     Other,
 }
 
-/// The first difference between an archive and the form that ocify writes.
+impl Inventory {
+    /// The first entry of an archive that engines refuse or take for something else.
+    pub(crate) fn misread(&self) -> Option<&FormDifference> {
+        self.form.as_ref().filter(|form| form.is_misread)
+    }
+}
+
+/// A difference between an archive and the form that ocify writes: the first entry that engines misread, else the first that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormDifference {
-    /// The name of the first entry that differs.
+    /// The name of the entry.
     pub entry: String,
     /// What differs, as a predicate that follows the entry's name.
     pub what: String,
     /// Whether some readers do not find an entry of the image, or use another one: because of its name,
-    /// of the directory that it is in, or of a duplicate.
+    /// of the directory that it is in, or of a duplicate. Always true if engines misread the entry.
     pub hides_entries: bool,
+    /// Whether engines refuse the entry, or take it for something else.
+    pub is_misread: bool,
 }

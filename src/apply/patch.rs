@@ -12,7 +12,7 @@ use super::target::Target;
 use super::{ApplyOptions, Outcome, Verify, archive, check_entries, verify};
 use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::input::Source;
-use crate::inventory::{EntryKind, ExtraKind, Inventory};
+use crate::inventory::{EntryKind, ExtraKind, FormDifference, Inventory};
 use crate::journal::{self, Write};
 use crate::plan::{Body, Draft, Plan};
 use crate::progress::Progress;
@@ -165,9 +165,9 @@ fn refuse<'a>(draft: &'a Draft<'_>, source: &Source) -> Result<&'a Plan> {
         );
         return Err(refused(source, &what).with_entry(name));
     }
-    if let Some((name, what)) = &draft.graph().inventory.archive.misread {
-        let what = format!("{} {what}, so engines refuse or misread it", escape(name));
-        return Err(refused(source, &what).with_entry(name));
+    if let Some(FormDifference { entry, what, .. }) = draft.graph().inventory.misread() {
+        let what = format!("{} {what}, so engines refuse or misread it", escape(entry));
+        return Err(refused(source, &what).with_entry(entry));
     }
     if let Some(name) = draft.graph().inventory.skipped.first() {
         let what = format!("{} appears in it more than once", escape(name));

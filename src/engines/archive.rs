@@ -67,13 +67,13 @@ impl<'a> Archive<'a> {
             (Some(_), Some(items)) => DockerManifest::Items(items.clone()),
             (Some(_), None) => DockerManifest::Other,
         };
-        let misread = inventory.archive.misread.as_ref();
+        let misread = inventory.misread();
         let xattr = inventory.archive.xattrs.first();
         Archive {
             graph,
             outer: inventory.outer_compression,
             names: Cow::Borrowed(&inventory.names),
-            misread: misread.map(|(entry, _)| entry.as_str()),
+            misread: misread.map(|form| form.entry.as_str()),
             xattrs: xattr.map(|xattr| xattr.entry.as_ref().to_owned()),
             layout_version: inventory
                 .oci_layout

@@ -65,13 +65,8 @@ impl FormCheck {
             entry: entry.to_owned(),
             what: what.to_owned(),
             hides_entries: true,
+            is_misread: true,
         });
-    }
-
-    /// The first entry that was recorded like that, as an entry and a predicate.
-    pub(super) fn first_misread(&self) -> Option<(&str, &str)> {
-        let first = self.misread.as_ref()?;
-        Some((&first.entry, &first.what))
     }
 
     /// Records a difference that was found elsewhere.
@@ -80,6 +75,7 @@ impl FormCheck {
             entry: entry.to_owned(),
             what: what.to_owned(),
             hides_entries: false,
+            is_misread: false,
         });
     }
 

@@ -271,7 +271,7 @@ impl<'a> Planner<'a> {
             )
         };
         inventory.has_original
-            && inventory.archive.misread.is_none()
+            && inventory.misread().is_none()
             && is_wanted_form
             && is_written_form
             && has_others_only

@@ -166,8 +166,7 @@ impl<'a, I: Input> Entries<'a, I> {
                     return Err(self.bad_header(at, what));
                 }
                 _ => {
-                    let entry = self.entry(at, block, len, extensions)?;
-                    return Ok(Some(Entry { start_at, ..entry }));
+                    return self.entry(start_at, at, block, len, extensions).map(Some);
                 }
             };
             if !is_first {
@@ -178,6 +177,7 @@ impl<'a, I: Input> Entries<'a, I> {
 
     fn entry(
         &mut self,
+        start_at: u64,
         at: u64,
         block: [u8; BLOCK],
         len: u64,
@@ -224,7 +224,7 @@ impl<'a, I: Input> Entries<'a, I> {
             link,
             entry_type: header.entry_type(),
             len,
-            start_at: at,
+            start_at,
             header_at: at,
             data_at,
             is_simple,

@@ -11,8 +11,6 @@ use super::number::{decimal, is_integer, is_time};
 const XATTRS: [&[u8]; 2] = [b"SCHILY.xattr.", b"LIBARCHIVE.xattr."];
 /// The keys of sparse files: GNU tar's begin with the first, star and Solaris write the others.
 const SPARSE: [&[u8]; 3] = [b"GNU.sparse.", b"SCHILY.realsize", b"SUN.holesdata"];
-/// The shortest record.
-const MIN_RECORD: usize = 5;
 
 /// The records that concern an entry's name, link target or data, and its extended attributes. All others
 /// are ignored.
@@ -90,7 +88,7 @@ pub(crate) fn comment(len: usize) -> Vec<u8> {
 fn first(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = bytes.iter().position(|&byte| byte == b' ')?;
     let len = usize::try_from(decimal(&bytes[..space])?).ok()?;
-    let (record, rest) = bytes.split_at_checked(len).filter(|_| len >= MIN_RECORD)?;
+    let (record, rest) = bytes.split_at_checked(len)?;
     let text = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = text.iter().position(|&byte| byte == b'=')?;
     let (key, value) = (&text[..equals], &text[equals + 1..]);

@@ -261,9 +261,6 @@ impl Listing {
         for item in items {
             classify::add(&mut inventory, contents, contents.path(), item)?;
         }
-        let misread = form.first_misread();
-        inventory.archive.misread =
-            misread.map(|(entry, what)| (entry.to_owned(), what.to_owned()));
         inventory.form = form.finish(archive_len, &inventory.blobs);
         inventory.archive.end = end;
         inventory.archive.len = archive_len;

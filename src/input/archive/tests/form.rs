@@ -169,8 +169,8 @@ fn what_engines_misread_is_noted() {
     ];
     for (name, tar, expected) in cases {
         let inventory = scanned(&tar);
-        let misread = inventory.archive.misread.as_ref();
-        let found = misread.map(|(entry, what)| (entry.as_str(), what.as_str()));
+        let misread = inventory.misread();
+        let found = misread.map(|form| (form.entry.as_str(), form.what.as_str()));
         assert_eq!(found, expected, "{name}");
         assert_eq!(
             inventory.form.is_some_and(|form| form.hides_entries),

@@ -24,7 +24,7 @@ pub use pipeline::Pipeline;
 pub use place::Place;
 
 use crate::location::Location;
-pub(crate) use crate::text::{entry_text, show_list};
+pub(crate) use crate::text::{distinguish, entry_text, show_list};
 pub use crate::text::{escape, path_text, shell_word, show_path};
 
 /// The library's result type.

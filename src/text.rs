@@ -3,6 +3,7 @@
 mod json;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -58,11 +59,19 @@ fn seems_escaped(text: &str) -> bool {
 }
 
 /// The name of an archive's entry as text: that of [`name_text`], except that a name which is UTF-8 text
-/// stays what it is, because documents refer to it.
+/// stays what it is, because documents refer to it. [`distinguish`] makes the texts of different names different.
 pub(crate) fn entry_text(name: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(name) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(with_escapes(name)),
+    }
+}
+
+/// Makes the text of a name that is not UTF-8 unlike the names that are, of which `taken` has those beside it.
+pub(crate) fn distinguish(text: &mut String, taken: &HashSet<String>) {
+    // No name with escapes has a single backslash at its end.
+    while taken.contains(text) {
+        text.push('\\');
     }
 }
 
@@ -92,19 +101,45 @@ pub fn show_path(path: &Path) -> String {
     escape(&path_text(path))
 }
 
-/// A path as one word of a shell command, safe for a terminal. A path with control characters cannot be copied into a
-/// shell.
+/// A path as one word of a shell command, safe for a terminal. If it is not UTF-8 text, or has control characters or
+/// invisible ones, it is quoted as `$'…'`, which bash, zsh, ksh and POSIX since 2024 understand.
 pub fn shell_word(path: &Path) -> String {
-    let shown = show_path(path);
-    let is_plain = |c: char| c.is_alphanumeric() || "_./:=@%+,-".contains(c);
-    let shown = match shown.starts_with('-') {
-        true => format!("./{shown}"),
-        false => shown,
-    };
-    match !shown.is_empty() && shown.chars().all(is_plain) {
-        true => shown,
-        false => format!("'{}'", shown.replace('\'', r"'\''")),
+    let mut bytes = path.as_os_str().as_bytes();
+    let dashed;
+    if bytes.starts_with(b"-") {
+        dashed = [b"./", bytes].concat();
+        bytes = &dashed;
     }
+    let is_plain = |c: char| c.is_alphanumeric() || "_./:=@%+,-".contains(c);
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
+        Ok(text) if !text.contains(is_hidden) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => format!("$'{}'", dollar_quoted(bytes)),
+    }
+}
+
+/// What stands between the quotes of `$'…'` for these bytes. Each byte that cannot be shown is three octal digits, which
+/// no digit after them changes.
+fn dollar_quoted(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() + 8);
+    let octal = |out: &mut String, bytes: &[u8]| {
+        for byte in bytes {
+            out.push_str(&format!("\\{byte:03o}"));
+        }
+    };
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' | '\'' => out.extend(['\\', c]),
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                c if is_hidden(c) => octal(&mut out, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                c => out.push(c),
+            }
+        }
+        octal(&mut out, chunk.invalid());
+    }
+    out
 }
 
 /// A list for a message: the first ten, then how many more there are.
@@ -125,6 +160,7 @@ pub(crate) fn show_list<T: fmt::Display>(items: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::ffi::OsStr;
 
     use super::*;
 
@@ -201,11 +237,23 @@ mod tests {
             ("it's", r"'it'\''s'"),
             ("$(reboot)", "'$(reboot)'"),
             ("~", "'~'"),
-            ("a\nb", "'a\\u{a}b'"),
+            ("a\\u{a}", "'a\\u{a}'"),
+            ("a\nb\t", "$'a\\nb\\t'"),
+            ("it's\\\u{1b}[1m", r"$'it\'s\\\033[1m'"),
+            ("\u{202e}7", r"$'\342\200\2567'"),
             ("", "''"),
             ("é", "é"),
         ] {
             assert_eq!(shell_word(Path::new(path)), expected, "{path}");
+        }
+        for (path, expected) in [
+            (&b"a\xff1"[..], r"$'a\3771'"),
+            (b"\xc3\xa9\xe9", r"$'\u{e9}\351'"),
+            (b"-\xff", r"$'./-\377'"),
+            (b"$(x)'\xff", r"$'$(x)\'\377'"),
+        ] {
+            let expected = expected.replace("\\u{e9}", "é");
+            assert_eq!(shell_word(OsStr::from_bytes(path).as_ref()), expected);
         }
     }
 

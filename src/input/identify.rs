@@ -208,13 +208,13 @@ fn has_image_entry(input: &mut impl Input, end: u64) -> bool {
     let mut entries = Entries::new(input);
     while entries.position() < end {
         match entries.next() {
-            Ok(Some(entry)) if is_image_name(&entry.name) => return true,
+            Ok(Some(entry)) if is_image_name(&entry_text(&entry.name)) => return true,
             Ok(Some(_)) => {}
             Ok(None) => return false,
             Err(error) => {
                 // The entry that is refused counts.
                 let name = error.place().and_then(Place::entry);
-                return name.is_some_and(|name| is_image_name(name.as_bytes()));
+                return name.is_some_and(is_image_name);
             }
         }
     }
@@ -223,17 +223,15 @@ fn has_image_entry(input: &mut impl Input, end: u64) -> bool {
 
 /// A name that only image archives have. `index.json` and `manifest.json` are not among them: many a
 /// web application has these.
-pub(super) fn is_image_name(name: &[u8]) -> bool {
-    let name = entry_text(name);
-    let parts: Vec<&str> = name
-        .split('/')
-        .filter(|part| !matches!(*part, "" | "."))
-        .collect();
-    match parts.as_slice() {
-        [.., "oci-layout" | "repositories"] => parts.len() <= 2,
-        [.., "blobs", "sha256" | "sha512", _] => true,
-        [.., id, "layer.tar"] => is_id(id),
-        [name] => name.split_once('.').is_some_and(|(id, _)| is_id(id)),
+pub(super) fn is_image_name(name: &str) -> bool {
+    // Only the last parts are looked at, because a name can have thousands.
+    let parts = name.rsplit('/');
+    let mut parts = parts.filter(|part| !matches!(*part, "" | "."));
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("oci-layout" | "repositories"), _, third) => third.is_none(),
+        (Some(_), Some("sha256" | "sha512"), Some("blobs")) => true,
+        (Some("layer.tar"), Some(id), _) => is_id(id),
+        (Some(name), None, _) => name.split_once('.').is_some_and(|(id, _)| is_id(id)),
         _ => false,
     }
 }

@@ -10,7 +10,7 @@ use super::Source;
 use super::archive::links::{self, BrokenLink};
 use super::classify::{self, Item, is_structure};
 use crate::beneath::{Directory, HeldPath, Links};
-use crate::error::{Code, Error, Hint, IoContext, Result, entry_text, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, distinguish, entry_text, show_path};
 use crate::image::Digest;
 use crate::inventory::{DataLocation, ExtraKind, Inventory};
 
@@ -48,18 +48,26 @@ impl Listing<'_> {
     /// Lists a directory that has this path below the root, with everything in it.
     fn directory(&mut self, directory: &Directory, path: &str, depth: usize) -> Result<()> {
         let entries = directory.entries().context("list", directory.path())?;
-        for (name, kind) in entries {
+        let mut taken = None;
+        for (name, kind) in &entries {
             self.inventory.entry_count += 1;
             if self.inventory.entry_count > self.max_entries {
                 return Err(too_many(self.source, self.max_entries));
             }
-            let place = HeldPath::new(directory, &name).context("list", directory.path())?;
-            let name = entry_text(name.as_bytes());
+            let place = HeldPath::new(directory, name).context("list", directory.path())?;
+            let mut text = entry_text(name.as_bytes());
+            if name.to_str().is_none() {
+                let texts = || {
+                    let names = entries.iter().filter_map(|(name, _)| name.to_str());
+                    names.map(str::to_owned).collect()
+                };
+                distinguish(text.to_mut(), taken.get_or_insert_with(texts));
+            }
             let name = match path {
-                "" => name.into_owned(),
-                path => format!("{path}/{name}"),
+                "" => text.into_owned(),
+                path => format!("{path}/{text}"),
             };
-            let subdirectory = self.entry(&place, kind, &name)?;
+            let subdirectory = self.entry(&place, *kind, &name)?;
             let is_skipped = depth == 1 && name != "blobs" && !self.is_docker_archive;
             if let Some(subdirectory) = subdirectory.filter(|_| depth < DEPTH && !is_skipped) {
                 self.directory(&subdirectory, &name, depth + 1)?;

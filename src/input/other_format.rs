@@ -18,6 +18,8 @@ use crate::inventory::{BlobSource, DataLocation, ExtraKind, Inventory};
 const MAX_FILES: usize = 32;
 /// How many names in a directory are looked at. Those of blobs come early.
 const MAX_NAMES: usize = 256;
+/// How many names in all directories are looked at. A name is in each of the directories that lead to it.
+const MAX_ALL_NAMES: usize = 1 << 16;
 /// Directories at the top of a root filesystem.
 const SYSTEM: [&str; 8] = ["bin", "etc", "home", "lib", "root", "sbin", "usr", "var"];
 
@@ -217,9 +219,10 @@ pub(super) fn no_image(inventory: &Inventory, blobs: &dyn BlobSource, path: &Pat
             escape(&directory)
         );
         let path = path.to_owned();
-        let hint = match others {
-            [] => Hint::GiveDirectory { path, directory },
-            _ => Hint::GiveDirectories { path },
+        // A name with a backslash may be the text of one that is not UTF-8, which no command could have.
+        let hint = match others.is_empty() && !directory.contains('\\') {
+            true => Hint::GiveDirectory { path, directory },
+            false => Hint::GiveDirectories { path },
         };
         (what, hint)
     } else if let Some(name) = inner_archive(inventory, blobs) {
@@ -262,22 +265,25 @@ fn is_root_filesystem(inventory: &Inventory) -> bool {
     there.count() >= 3
 }
 
-/// The directories that contain an image: `index.json` or `manifest.json`, beside files that only images have.
+/// The first two directories that contain an image: `index.json` or `manifest.json`, beside files that only images have.
 fn image_directories(inventory: &Inventory) -> Vec<&str> {
     let names = inventory.extra.keys();
     let roots = names.filter_map(|name| {
         let (directory, file) = name.rsplit_once('/')?;
         matches!(file, "index.json" | "manifest.json").then_some(directory)
     });
+    let roots: BTreeSet<&str> = roots.collect();
+    let mut left = MAX_ALL_NAMES;
     let is_image = |directory: &&str| {
         let below = format!("{directory}/");
-        let names = inventory.extra.range(below.clone()..).take(MAX_NAMES);
+        let names = inventory.extra.range(below.clone()..);
         names
+            .take(MAX_NAMES.min(left))
             .map_while(|(name, _)| name.strip_prefix(&below))
-            .any(|name| is_image_name(name.as_bytes()))
+            .inspect(|_| left -= 1)
+            .any(is_image_name)
     };
-    let found: BTreeSet<&str> = roots.filter(is_image).collect();
-    found.into_iter().collect()
+    roots.into_iter().filter(is_image).take(2).collect()
 }
 
 /// The first file of a small archive that is an archive.

@@ -378,15 +378,23 @@ fn different_names_of_entries_are_different_in_reports() {
     layout.more.push(Entry::file("a\\xff\\", "x"));
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", layout.tar());
-    let report = sandbox.fix("in.tar", "out.tar").exits(0).json();
-    let changes = report["changes"].as_array().unwrap().iter();
-    let extra: BTreeSet<(String, String)> = changes
-        .filter(|change| change["rule"] == "extra-entry")
-        .map(|change| (change["location"].to_string(), change["before"].to_string()))
-        .collect();
-    let locations: BTreeSet<&String> = extra.iter().map(|(location, _)| location).collect();
-    assert_eq!(locations.len(), RAW.len() + 1, "{extra:?}");
-    assert_eq!(extra.len(), RAW.len() + 1, "{extra:?}");
+    layout.more.clear();
+    layout.write_to(&sandbox.path("in"));
+    for (number, name) in RAW.iter().chain([&&b"a\\xff\\"[..]]).enumerate() {
+        let path = sandbox.path("in").join(OsStr::from_bytes(name));
+        fs::write(path, vec![b'x'; number]).unwrap();
+    }
+    for (input, output) in [("in.tar", "out.tar"), ("in", "out2.tar")] {
+        let report = sandbox.fix(input, output).exits(0).json();
+        let changes = report["changes"].as_array().unwrap().iter();
+        let extra: BTreeSet<(String, String)> = changes
+            .filter(|change| change["rule"] == "extra-entry")
+            .map(|change| (change["location"].to_string(), change["before"].to_string()))
+            .collect();
+        let locations: BTreeSet<&String> = extra.iter().map(|(location, _)| location).collect();
+        assert_eq!(locations.len(), RAW.len() + 1, "{extra:?}");
+        assert_eq!(extra.len(), RAW.len() + 1, "{extra:?}");
+    }
 }
 
 #[test]

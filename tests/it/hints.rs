@@ -1,6 +1,8 @@
 //! Hints lead to commands that work: each is run as it is written.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use serde_json::json;
@@ -13,7 +15,8 @@ use crate::common::builder::{
 };
 use crate::common::checker::check_output;
 use crate::common::judged::fixed;
-use crate::common::runner::Sandbox;
+use crate::common::measured::measured;
+use crate::common::runner::{Sandbox, run};
 use crate::common::saved::{Saved, image};
 
 type Compress = fn(&[u8]) -> Vec<u8>;
@@ -208,6 +211,89 @@ fn images_deep_in_an_archive_can_be_fixed() {
     sandbox.put("web.tar", web);
     let parts = ["contains neither index.json nor manifest.json"];
     self::hint(&sandbox, "web.tar", "not-an-image", &parts);
+}
+
+/// Names that a shell or tar does not take as they are.
+const UNUSUAL: [&[u8]; 8] = [
+    b"my app.tar",
+    b"it's $(x).tar",
+    b"-x.tar",
+    b"host:app.tar",
+    b"a\nb\t\x1b[1m.tar",
+    "\u{202e}rat.tar".as_bytes(),
+    b"a\\x\xff1.tar",
+    b"-\xe9'\xff.tar",
+];
+
+#[test]
+fn commands_work_for_paths_of_any_bytes() {
+    let plain = sample();
+    let inner = below("dir/", right_layout().entries());
+    let deep = tar(&[inner, vec![Entry::file("README", "x")]].concat());
+    if !are_installed(&["bash", "tar", "gzip"]) {
+        return;
+    }
+    for name in UNUSUAL {
+        let name = OsStr::from_bytes(name);
+        let sandbox = Sandbox::new();
+        let advice = |bytes: &[u8], words: &str| {
+            fs::write(sandbox.path("").join(name), bytes).unwrap();
+            let mut command = sandbox.command();
+            command.args(["fix", "--dry-run", "--format", "json", "--"]);
+            let report = run(command.arg(name)).exits(1).json();
+            let hint = report["error"]["hint"].as_str().unwrap().to_owned();
+            command_after(&hint, words).to_owned()
+        };
+        let line = advice(&gzip(&gzip(&plain)), "decompress it first: ");
+        writes(&sandbox, &line, &plain);
+        let line = advice(&deep, "fix that: ").replace("OUTPUT", "out.tar");
+        shell(&sandbox, &line).exits(0);
+        check_output(&sandbox.path("out.tar"));
+    }
+    // The name of the directory is not known as it is.
+    for name in [&b"a\xff/"[..], b"a\\xff/"] {
+        let entries = right_layout().entries().into_iter().map(|mut entry| {
+            entry.name = [name, &entry.name].concat();
+            entry
+        });
+        let mut entries: Vec<Entry> = entries.collect();
+        entries.push(Entry::file("README", "x"));
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", tar(&entries));
+        let hint = hint(&sandbox, "in.tar", "not-an-image", &["directory a\\xff:"]);
+        let line = command_after(&hint, "fix them: ").replace("NEW", "new");
+        shell(&sandbox, &line.replace("OUTPUT", "out")).exits(0);
+        let name = OsStr::from_bytes(name);
+        check_output(&sandbox.path("out").join(name));
+    }
+}
+
+/// How many directories lead to a name does not matter.
+#[test]
+fn images_are_searched_for_in_proportion_to_the_length_of_names() {
+    let time = |file: &str| {
+        let names = (1..1_500).map(|depth| format!("{}{file}", "d/".repeat(depth)));
+        let entries = names.flat_map(|name| {
+            let path = Entry::pax(&[("path", &name)]);
+            [path, Entry::file("x", "{}")]
+        });
+        let mut entries: Vec<Entry> = entries.collect();
+        entries.push(Entry::file("README", "x"));
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", tar(&entries));
+        let times = (0..2).map(|_| {
+            let mut command = sandbox.command();
+            let run = measured(command.args(["fix", "in.tar", "--dry-run"]));
+            assert!(
+                run.stderr.contains("contains neither index.json"),
+                "{run:?}"
+            );
+            run.processor
+        });
+        times.min().unwrap()
+    };
+    let (roots, others) = (time("index.json"), time("other.json"));
+    assert!(roots < 3 * others, "{roots:?}, {others:?}");
 }
 
 #[test]

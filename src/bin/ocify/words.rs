@@ -26,7 +26,7 @@ impl Wording for Words {
                 let directory = shell_word(directory.as_ref());
                 let unpacked = match is_stream(path) {
                     true => "… | tar -x".to_owned(),
-                    false => format!("tar -xf {}", shell_word(path)),
+                    false => format!("tar -xf {}", tar_word(path)),
                 };
                 return format!(
                     "extract the directory and fix that: {unpacked} && ocify fix {directory} -o OUTPUT"
@@ -35,7 +35,7 @@ impl Wording for Words {
             Hint::GiveDirectories { path } => {
                 let unpacked = match is_stream(path) {
                     true => "… | tar -C NEW -x".to_owned(),
-                    false => format!("tar -C NEW -xf {}", shell_word(path)),
+                    false => format!("tar -C NEW -xf {}", tar_word(path)),
                 };
                 return format!(
                     "extract the directories and fix them: mkdir NEW && {unpacked} && ocify fix NEW -o OUTPUT/"
@@ -272,6 +272,16 @@ impl Wording for Words {
             }
             _ => error.message_with_causes(),
         }
+    }
+}
+
+/// A path as a word for tar, which takes what is before a colon for another machine unless a slash is before it.
+fn tar_word(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let first = bytes.iter().find(|byte| b":/".contains(byte));
+    match first == Some(&b':') {
+        true => shell_word(&Path::new(".").join(path)),
+        false => shell_word(path),
     }
 }
 

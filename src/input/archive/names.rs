@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::listing::Listed;
-use crate::error::{Result, entry_text, escape};
+use crate::error::{self, Result, entry_text, escape};
 use crate::image::Digest;
 use crate::input::classify::Item;
 use crate::input::form::FormCheck;
@@ -113,9 +113,8 @@ pub(super) fn distinguish(items: &mut [Listed]) {
     let named = items.iter().filter(|listed| listed.raw_name.is_none());
     let taken: HashSet<String> = named.map(|listed| listed.item.name.clone()).collect();
     for Listed { raw_name, item } in items {
-        // No escaped name has a single backslash at its end.
-        while raw_name.is_some() && taken.contains(&item.name) {
-            item.name.push('\\');
+        if raw_name.is_some() {
+            error::distinguish(&mut item.name, &taken);
         }
     }
 }

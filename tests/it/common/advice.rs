@@ -25,7 +25,12 @@ pub(crate) fn shell(sandbox: &Sandbox, line: &str) -> Run {
     let ocify = Path::new(env!("CARGO_BIN_EXE_ocify")).parent().unwrap();
     let path = format!("{}:{}", ocify.display(), programs());
     let line = format!("{{ {line}\n}} >piped.tar");
-    let mut command = Command::new("/bin/sh");
+    // Some shells do not know this form yet.
+    let program = match line.contains("$'") {
+        true => "bash",
+        false => "/bin/sh",
+    };
+    let mut command = Command::new(program);
     command.current_dir(sandbox.root()).env_clear();
     run(command.args(["-c", &line]).env("PATH", path))
 }

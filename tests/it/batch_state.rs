@@ -376,7 +376,7 @@ fn a_link_or_a_fifo_is_not_a_state_file() {
     assert!(run.stderr.contains(expected), "{}", run.stderr);
     assert!(run.stderr.contains("hint: remove it"), "{}", run.stderr);
     assert_eq!(fs::read(&victim).unwrap(), b"precious\n");
-    // Those of other shares are left alone, and nothing is waited for.
+    // Those of other shards are left alone, and nothing is waited for.
     fs::remove_file(sandbox.path(STATE)).unwrap();
     let made = Command::new("mkfifo")
         .arg(sandbox.path("out/.ocify-state-9-of-9"))

@@ -17,6 +17,7 @@ use crate::common::batch::{batch, has_staging, outputs, parsed, put, put_all, pu
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::random::Random;
 use crate::common::runner::{Sandbox, is_ignored};
+use crate::common::trace::failing;
 use crate::common::tree;
 
 /// How many runs must be killed.
@@ -221,6 +222,42 @@ fn an_interrupted_run_leaves_only_complete_outputs() {
         sandbox.ocify(&LINE).exits(0);
         assert!(Outcome::of(&sandbox, "out") == expected);
     }
+}
+
+#[test]
+fn a_run_that_is_stopped_records_what_is_complete() {
+    if is_ignored(Signal::TERM) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    put(&sandbox, "in/a.tar", archive(1000));
+    // A slow disk. The tracer does not come between the command and the signal.
+    let slow = ["-D", "-e", "inject=fsync:delay_enter=2000000"];
+    let Some(mut command) = failing(&sandbox, &slow, &["fix", "in", "-o", "out"]) else {
+        return;
+    };
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let is_staged = || {
+        let entries = fs::read_dir(sandbox.path("out")).into_iter().flatten();
+        let mut paths = entries.map(|entry| entry.unwrap().path().join("0/0"));
+        paths.any(|path| path.exists())
+    };
+    while !is_staged() && child.try_wait().unwrap().is_none() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Its name in the staging directory says that it is complete.
+    send(&child, Signal::TERM);
+    let begun = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143));
+    assert!(begun.elapsed() > Duration::from_secs(1), "it waits");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("stopped after 1 input"), "{said}");
+    assert!(!has_staging(&sandbox.path("out")));
+    let next = batch(&sandbox, &["in", "-o", "out"]);
+    next.exits(0);
+    assert_eq!(next.count("kept"), 1);
 }
 
 #[test]

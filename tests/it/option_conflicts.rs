@@ -119,7 +119,7 @@ fn files_that_would_destroy_something_are_refused_before_anything_is_touched() {
 }
 
 #[test]
-fn each_share_is_refused_for_the_file_that_it_would_write() {
+fn each_shard_is_refused_for_the_file_that_it_would_write() {
     let sandbox = sandbox();
     put(&sandbox, "in/r-1-of-2.tar", layout().tar());
     let line = ["in", "-o", "x", "--shard", "1/2", "--report", "in/r.tar"];

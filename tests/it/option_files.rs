@@ -179,7 +179,7 @@ fn a_device_is_written_to_and_not_replaced() {
         let found = fs::symlink_metadata(sandbox.path("null")).unwrap();
         assert!(found.file_type().is_char_device(), "{case:?}");
         assert_eq!(found.rdev(), makedev(1, 3));
-        // Of a share, too: nothing is created beside it.
+        // Of a shard, too: nothing is created beside it.
         if case.line.contains(&"in") {
             let line = [&case.args("null")[..], &["--shard", "1/1"]].concat();
             sandbox.ocify(&line).exits(0);
@@ -381,7 +381,7 @@ fn a_dash_is_standard_output_and_the_report_goes_to_standard_error() {
         case.check(&sandbox.read("-"));
         assert!(run.stdout.contains("fixed"), "{case:?}: {run:#?}");
     }
-    // Whatever the share.
+    // Whatever the shard.
     let sandbox = sandbox();
     let run = sandbox.ocify(&[&MAP.args("-")[..], &["--shard", "1/1"]].concat());
     MAP.check(run.exits(0).stdout.as_bytes());

@@ -254,7 +254,7 @@ fn many_inputs_have_the_requested_form_and_no_output_twice() {
     assert_eq!(found, ["listed/in/app", "listed/in/layout"]);
     assert_eq!(failed, conflict(&["in/app.tar", "in/layout"]));
 
-    // A dry run finds the same conflicts, and shares find them whatever they contain.
+    // A dry run finds the same conflicts, and shards find them whatever they contain.
     let dry = batch(&sandbox, &["in", "-o", "layouts", "--layout", "--dry-run"]);
     assert_eq!(
         dry.ends()

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_share_has_files_of_its_own() {
+    fn each_shard_has_files_of_its_own() {
         let shard = Some(Shard {
             number: 2,
             count: 8,

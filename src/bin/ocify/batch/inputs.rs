@@ -174,7 +174,7 @@ pub(crate) trait Watch {
     fn is_stopped(&self) -> bool;
 }
 
-/// Finds the tasks of one share and hands them to the queue.
+/// Finds the tasks of one shard and hands them to the queue.
 pub(crate) struct Finder<'a> {
     pub(crate) args: &'a Fix,
     pub(crate) named: Vec<Named>,
@@ -340,7 +340,7 @@ impl Finder<'_> {
         root: Option<Directory>,
         next: &mut u64,
     ) {
-        // Every share numbers and claims alike, so that what several report can be put together in order.
+        // Every shard numbers and claims alike, so that what several report can be put together in order.
         let number = *next;
         *next += 1;
         let output = self.output(&relative, &kind);

@@ -63,9 +63,9 @@ pub(crate) struct OutputDir {
 }
 
 impl OutputDir {
-    /// Opens the output directory, and removes what an earlier run of the same share left unfinished, and
-    /// what shares of another number did whose run has ended.
-    /// No two may have the same share at one time, which [`State`](super::State) sees to.
+    /// Opens the output directory, and removes what an earlier run of the same shard left unfinished, and
+    /// what shards of another number did whose run has ended.
+    /// No two may have the same shard at one time, which [`State`](super::State) sees to.
     ///
     /// # Errors
     /// The staging directory cannot be created.
@@ -291,7 +291,7 @@ fn not_ours(place: &HeldPath, kind: FileType) -> Error {
     .with_hint("ocify has no record of writing it; replace it with --force")
 }
 
-/// The name of a file or directory that a share keeps for its own use in the output directory.
+/// The name of a file or directory that a shard keeps for its own use in the output directory.
 pub(super) fn own_name(what: &str, shard: Option<Shard>) -> String {
     match shard {
         None => format!(".ocify-{what}"),
@@ -299,28 +299,28 @@ pub(super) fn own_name(what: &str, shard: Option<Shard>) -> String {
     }
 }
 
-/// Removes abandoned staging directories: that of this share, whose state the caller has locked, and those of
-/// runs with another number of shares, unless such a run is still alive. Other shares of the same run may be
+/// Removes abandoned staging directories: that of this shard, whose state the caller has locked, and those of
+/// runs with another number of shards, unless such a run is still alive. Other shards of the same run may be
 /// starting now, and each removes its own.
 fn remove_abandoned(output: &Path, own: Option<Shard>) {
-    let count = |share: Option<Shard>| share.map(|share| share.count);
+    let count = |shard: Option<Shard>| shard.map(|shard| shard.count);
     for (name, path) in staged_directories(output, &own_name("work", None)) {
-        let Some(share) = share_of(&name) else {
+        let Some(shard) = shard_of(&name) else {
             continue;
         };
-        if share == own {
+        if shard == own {
             remove_unheld(&path);
-        } else if count(share) != count(own)
+        } else if count(shard) != count(own)
             // Its run holds the lock of its state, which every machine sees that sees any lock.
-            && let Some(_lock) = lock_of_ended(&output.join(own_name("state", share)))
+            && let Some(_lock) = lock_of_ended(&output.join(own_name("state", shard)))
         {
             remove_unheld(&path);
         }
     }
 }
 
-/// The share whose staging directory has this name.
-fn share_of(name: &str) -> Option<Option<Shard>> {
+/// The shard whose staging directory has this name.
+fn shard_of(name: &str) -> Option<Option<Shard>> {
     let rest = name.strip_prefix(&own_name("work", None))?;
     if rest.is_empty() {
         return Some(None);
@@ -460,8 +460,8 @@ pub(super) mod tests {
     }
 
     /// Opens the output directory and leaves it the way a killed run does.
-    fn kill(output: &Path, share: Option<Shard>) {
-        let output_dir = OutputDir::open(output, share).unwrap();
+    fn kill(output: &Path, shard: Option<Shard>) {
+        let output_dir = OutputDir::open(output, shard).unwrap();
         let staging_dir = output_dir.staging_dir(0).unwrap();
         fs::write(staging_dir.path().join("half"), "half").unwrap();
         let (path, aside) = (output_dir.folder.path().to_owned(), output.join("aside"));
@@ -470,29 +470,29 @@ pub(super) mod tests {
         fs::rename(&aside, &path).unwrap();
     }
 
-    /// The shares that have a staging directory.
+    /// The shards that have a staging directory.
     fn unfinished(output: &Path) -> Vec<String> {
         let names = names_in(output).into_iter();
-        let shares = names.filter_map(|name| {
-            let (share, _) = name.strip_prefix(".ocify-work")?.split_once('.')?;
-            Some(share.to_owned())
+        let shards = names.filter_map(|name| {
+            let (shard, _) = name.strip_prefix(".ocify-work")?.split_once('.')?;
+            Some(shard.to_owned())
         });
-        shares.collect()
+        shards.collect()
     }
 
-    fn share(number: u64, count: u64) -> Option<Shard> {
+    fn shard(number: u64, count: u64) -> Option<Shard> {
         Some(Shard { number, count })
     }
 
     #[test]
     fn what_was_left_unfinished_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let open = |share| OutputDir::open(dir.path(), share).unwrap();
-        for share in [share(3, 4), share(2, 4)] {
-            kill(dir.path(), share);
+        let open = |shard| OutputDir::open(dir.path(), shard).unwrap();
+        for shard in [shard(3, 4), shard(2, 4)] {
+            kill(dir.path(), shard);
         }
         assert_eq!(unfinished(dir.path()), ["-2-of-4", "-3-of-4"]);
-        open(share(2, 4)).close().unwrap();
+        open(shard(2, 4)).close().unwrap();
         assert_eq!(unfinished(dir.path()), ["-3-of-4"]);
         open(None).close().unwrap();
         assert_eq!(names_in(dir.path()), [""; 0]);
@@ -503,27 +503,27 @@ pub(super) mod tests {
     #[test]
     fn what_somebody_works_on_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let state = |share| {
-            let name = own_name("state", share);
+        let state = |shard| {
+            let name = own_name("state", shard);
             File::create(dir.path().join(name)).unwrap()
         };
         // In this order, so that none removes another.
-        let (running, starting) = (state(share(1, 4)), state(share(3, 4)));
+        let (running, starting) = (state(shard(1, 4)), state(shard(3, 4)));
         for state in [&running, &starting] {
             state.lock().unwrap();
         }
-        for share in [share(1, 4), share(3, 4), share(4, 4)] {
-            kill(dir.path(), share);
+        for shard in [shard(1, 4), shard(3, 4), shard(4, 4)] {
+            kill(dir.path(), shard);
         }
         drop(starting);
         for name in ["ing", "-7"] {
             fs::create_dir(dir.path().join(format!(".ocify-work{name}.x"))).unwrap();
         }
-        let output_dir = OutputDir::open(dir.path(), share(1, 2)).unwrap();
+        let output_dir = OutputDir::open(dir.path(), shard(1, 2)).unwrap();
         let expected = ["-1-of-2", "-1-of-4", "-7", "ing"];
         assert_eq!(unfinished(dir.path()), expected);
-        // Whoever else has the same share, by an error of the user, is not disturbed either.
-        OutputDir::open(dir.path(), share(1, 2))
+        // Whoever else has the same shard, by an error of the user, is not disturbed either.
+        OutputDir::open(dir.path(), shard(1, 2))
             .unwrap()
             .close()
             .unwrap();

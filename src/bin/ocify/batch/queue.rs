@@ -19,7 +19,7 @@ pub(crate) struct Task {
     /// Its position among everything that was found, counted from 0.
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
-    /// Its path below the directory that was given, which its share is chosen by.
+    /// Its path below the directory that was given, which its shard is chosen by.
     pub(crate) relative: PathBuf,
     /// The path of its output below the output directory.
     pub(crate) output: PathBuf,

@@ -1,4 +1,4 @@
-//! A stable share of many files: each worker takes its own, and none needs to know of the others.
+//! A stable part of many files: each worker takes its own, and none needs to know of the others.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -7,18 +7,18 @@ use std::str::FromStr;
 
 use ocify::{Algorithm, Digest};
 
-/// One share of several.
+/// One part of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shard {
-    /// Which share this is, counted from 1.
+    /// Which shard this is, counted from 1.
     pub(crate) number: u64,
     /// How many there are.
     pub(crate) count: u64,
 }
 
 impl Shard {
-    /// Whether the file or layout at this relative path belongs to the share. It depends on the path
-    /// alone, so that a share is the same on every machine and after every restart.
+    /// Whether the file or layout at this relative path belongs to the shard. It depends on the path
+    /// alone, so that a shard is the same on every machine and after every restart.
     pub(crate) fn contains(&self, relative: &Path) -> bool {
         let digest = Digest::of(Algorithm::Sha256, relative.as_os_str().as_bytes());
         let hash = u64::from_str_radix(&digest.hex()[..16], 16).unwrap_or(0);
@@ -32,7 +32,7 @@ impl fmt::Display for Shard {
     }
 }
 
-/// How a share was requested.
+/// How a shard was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShardChoice {
     /// This one.
@@ -41,13 +41,13 @@ pub(crate) enum ShardChoice {
     Auto(Option<u64>),
 }
 
-/// Why a text does not say which share is meant.
+/// Why a text does not say which shard is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParseShardError {
     Form,
-    /// The number of shares is 0.
+    /// The number of shards is 0.
     NoShares,
-    /// The share's number is not between 1 and the number of shares.
+    /// The shard's number is not between 1 and the number of shards.
     Absent(Shard),
 }
 
@@ -123,10 +123,10 @@ const ENGINES: [Engine; 4] = [
 ];
 
 impl ShardChoice {
-    /// The share, with `get` looking up environment variables.
+    /// The shard, with `get` looking up environment variables.
     ///
     /// # Errors
-    /// A message: the environment names no share, or contradicts itself or the count that was given.
+    /// A message: the environment names no shard, or contradicts itself or the count that was given.
     pub(crate) fn resolve(self, get: &dyn Fn(&str) -> Option<String>) -> Result<Shard, String> {
         let wanted = match self {
             ShardChoice::Given(shard) => return Ok(shard),
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(own, PINNED);
     }
 
-    /// Of `dir/0.tar` to `dir/11.tar`, those in share 2 of 3.
+    /// Of `dir/0.tar` to `dir/11.tar`, those in shard 2 of 3.
     const PINNED: [usize; 4] = [3, 4, 6, 10];
 
     #[test]

@@ -79,7 +79,7 @@ pub(crate) struct Recorded {
 /// What all outputs of a batch depend on besides their sources.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StateOptions<'a> {
-    /// The share whose state it is.
+    /// The shard whose state it is.
     pub(crate) shard: Option<Shard>,
     /// A digest that differs whenever outputs could differ.
     pub(crate) options: &'a Digest,
@@ -87,12 +87,12 @@ pub(crate) struct StateOptions<'a> {
     pub(crate) syncs: bool,
 }
 
-/// The open state of one share. It is locked, so no other run can open it.
+/// The open state of one shard. It is locked, so no other run can open it.
 #[derive(Debug)]
 pub(crate) struct State {
     options: Digest,
     records: HashMap<Key, Record>,
-    /// The files of all shares; the first is that of this one.
+    /// The files of all shards; the first is that of this one.
     files: Vec<StateFile>,
     /// Whether the file is empty, so that its first line comes before the next one.
     lacks_header: Mutex<bool>,
@@ -102,11 +102,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Opens the state in an output directory. What other shares have finished is known too, so
-    /// that the number of shares can change.
+    /// Opens the state in an output directory. What other shards have finished is known too, so
+    /// that the number of shards can change.
     ///
     /// # Errors
-    /// Another run has the same share, the file is from a newer version of ocify or is not a regular file, or it
+    /// Another run has the same shard, the file is from a newer version of ocify or is not a regular file, or it
     /// cannot be created or read.
     pub(crate) fn open(directory: &Path, options: StateOptions<'_>) -> Result<State> {
         let name = own_name("state", options.shard);
@@ -159,7 +159,7 @@ impl State {
         self.is_upgraded
     }
 
-    /// The file of this share.
+    /// The file of this shard.
     pub(crate) fn path(&self) -> &Path {
         self.files[0].path()
     }
@@ -286,7 +286,7 @@ fn newer(path: &Path, format: u64) -> Error {
     .with_hint("use the newer ocify that wrote it, or choose another OUTPUT")
 }
 
-/// The state files of other shares, in the order of their names.
+/// The state files of other shards, in the order of their names.
 fn others(directory: &Path, own: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries

@@ -40,10 +40,10 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// Opens the output directory for a share.
+    /// Opens the output directory for a shard.
     ///
     /// # Errors
-    /// Another run has the share, or something cannot be created or read.
+    /// Another run has the shard, or something cannot be created or read.
     pub(crate) fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
         let options = StateOptions {
             shard,

@@ -23,7 +23,7 @@ const NOT_A_RECORD: &str = "it was not written by --report, --digest-map or --me
 pub(crate) enum Outputs<'a> {
     /// The output of a single input, if it has a name.
     Single(Option<&'a Destination>),
-    /// Those of many inputs, or of a share of them.
+    /// Those of many inputs, or of a shard of them.
     Many(Option<Shard>),
 }
 

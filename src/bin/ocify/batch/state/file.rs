@@ -32,7 +32,7 @@ pub(super) struct StateFile {
 }
 
 impl StateFile {
-    /// Opens the file of this share in an output directory, or creates it, and locks it.
+    /// Opens the file of this shard in an output directory, or creates it, and locks it.
     ///
     /// # Errors
     /// Another run has it locked, it is not a regular file, or the system refuses.

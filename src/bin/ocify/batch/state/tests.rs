@@ -157,7 +157,7 @@ fn damage_is_passed_over() {
 }
 
 #[test]
-fn one_run_at_a_time_for_each_share() {
+fn one_run_at_a_time_for_each_shard() {
     let dir = tempfile::tempdir().unwrap();
     let shard = |number| Some(Shard { number, count: 2 });
     let open = |shard| open(dir.path(), "", shard);
@@ -168,7 +168,7 @@ fn one_run_at_a_time_for_each_share() {
     let relative = Path::new("x");
     finish(&first, "x", fingerprint, &Value::Null).unwrap();
     drop((first, second));
-    // What a share finished is known to every other.
+    // What a shard finished is known to every other.
     let whole = open(None).unwrap();
     let finished = finished(Value::Null);
     assert_eq!(
@@ -229,10 +229,10 @@ fn files_of_older_versions_are_upgraded_and_their_outputs_can_be_replaced() {
         let file = dir.path().join(".ocify-state");
         let old = old_line(format, "a", fingerprint);
         // The other is only read.
-        let share = dir.path().join(".ocify-state-1-of-2");
+        let shard = dir.path().join(".ocify-state-1-of-2");
         let (other, of_other) = output(dir.path(), "b");
         let of_share = format!("{first_line}{}", old_line(format, "b", of_other));
-        fs::write(&share, &of_share).unwrap();
+        fs::write(&shard, &of_share).unwrap();
         fs::write(&file, format!("{first_line}{old}torn")).unwrap();
         let upgraded = format!("{{\"format\":3}}\n{old}");
         // The second time, the file has the current format, but not the line.
@@ -244,7 +244,7 @@ fn files_of_older_versions_are_upgraded_and_their_outputs_can_be_replaced() {
                     state.output_state(Path::new(name), Some(SOURCE), at(path).as_ref());
                 assert_eq!(output_state, OutputState::Outdated, "{name}");
             }
-            assert_eq!(fs::read_to_string(&share).unwrap(), of_share);
+            assert_eq!(fs::read_to_string(&shard).unwrap(), of_share);
             assert_eq!(fs::read_to_string(&file).unwrap(), upgraded);
         }
         let state = opened(dir.path(), "");
@@ -299,7 +299,7 @@ fn only_regular_files_are_state_files_and_no_link_is_followed() {
             error.to_string().ends_with(&format!("which is {what}")),
             "{error}"
         );
-        // Of another share it counts as nothing.
+        // Of another shard it counts as nothing.
         fs::rename(&own, &other).unwrap();
         opened(dir.path(), "").close();
         assert!(open_existing(&other).unwrap().is_none());
@@ -333,7 +333,7 @@ fn what_is_not_made_of_lines_is_not_read_to_its_end() {
         let state = opened(dir.path(), "");
         let output_state = state.output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref());
         assert_eq!(output_state, finished(Value::Null), "{name}");
-        // The file of this share was written again.
+        // The file of this shard was written again.
         assert!(fs::metadata(&file).unwrap().len() < 1000);
     }
 }
@@ -360,7 +360,7 @@ fn files_of_newer_versions_are_refused_and_stay_as_they_are() {
             fs::remove_file(&file).unwrap();
         }
     }
-    // Of another share it counts as nothing.
+    // Of another shard it counts as nothing.
     let state = opened(dir.path(), "");
     let output_state = state.output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref());
     assert_eq!(output_state, OutputState::Foreign);

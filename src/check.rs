@@ -39,9 +39,9 @@ pub struct Judged {
     pub asked: Option<Engine>,
     /// The part of it that reads the archive.
     pub reader: Reader,
-    /// The first version.
+    /// The first known version that is meant; `None` if none is known.
     pub from: Option<Version>,
-    /// The last version that is known to do the same.
+    /// The last known version that is meant.
     pub to: Option<Version>,
     /// Whether the makers still support one of these versions.
     pub is_supported: bool,
@@ -118,18 +118,17 @@ impl Check {
         let mut judged: Vec<Judged> = Vec::new();
         for engine in &self.engines {
             for reader in engine.readers() {
-                let version = engine.version();
-                let is_known = version.is_none_or(|version| reader.is_known(version));
-                let (as_it_is, fixed) = match is_known {
-                    true => both(reader, version),
-                    false => (Verdict::unknown(), Verdict::unknown()),
-                };
+                let versions = engine.versions(reader);
+                let all = versions.iter().map(|version| both(reader, *version));
+                let worst = all.reduce(|one, other| (one.0.worse(other.0), one.1.worse(other.1)));
+                let (as_it_is, fixed) =
+                    worst.unwrap_or_else(|| (Verdict::unknown(), Verdict::unknown()));
                 judged.push(Judged {
                     asked: Some(*engine),
                     reader,
-                    from: version,
-                    to: version,
-                    is_supported: version.is_none_or(|version| reader.is_supported(version)),
+                    from: versions.first().copied(),
+                    to: versions.last().copied(),
+                    is_supported: versions.iter().any(|version| reader.is_supported(*version)),
                     as_it_is,
                     fixed,
                 });
@@ -140,7 +139,7 @@ impl Check {
         }
         for reader in Reader::ALL {
             for (from, to) in ranges(reader) {
-                let (as_it_is, fixed) = both(reader, Some(from));
+                let (as_it_is, fixed) = both(reader, from);
                 let is_supported = reader.is_supported(to);
                 if let Some(last) = judged.last_mut()
                     && last.reader == reader

@@ -12,6 +12,7 @@ mod engine;
 mod facts;
 mod image;
 mod judge;
+mod known;
 mod obstacle;
 mod reader;
 mod verdict;

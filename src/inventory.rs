@@ -150,6 +150,8 @@ pub(crate) struct EntryNames {
     pub(crate) wrapper: Option<String>,
     /// The cleaned names that were absolute.
     pub(crate) absolute: BTreeSet<String>,
+    /// The first entry with an extended attribute in a namespace that Linux does not have, such as macOS' own.
+    pub(crate) foreign_xattrs: Option<String>,
     /// The links, by their cleaned names.
     pub(crate) links: BTreeMap<String, LinkKind>,
 }

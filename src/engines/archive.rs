@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::error::Result;
 use crate::graph::docker_archive::{self, DockerArchiveItem};
 use crate::graph::document::{Document, DocumentReader, Shape};
@@ -23,9 +25,9 @@ pub(crate) struct Archive<'a> {
     pub(crate) names: Cow<'a, EntryNames>,
     /// The first entry that readers misread.
     pub(crate) misread: Option<&'a str>,
-    /// The first entry that has extended attributes of its own.
+    /// The first entry that has extended attributes of its own that Linux refuses.
     pub(crate) xattrs: Option<String>,
-    /// The version in `oci-layout`; of a file that states none, `None`.
+    /// The version in `oci-layout`: empty if it states none, and `None` if it is not an object.
     pub(crate) layout_version: Option<Option<String>>,
     /// `index.json`.
     pub(crate) index: Option<Document>,
@@ -46,7 +48,10 @@ pub(crate) struct Archive<'a> {
 pub(crate) enum DockerManifest {
     Absent,
     /// Another tool's file, or damaged.
-    Other,
+    Other {
+        /// Whether it is a list of objects, in which readers in Go find no image but no fault either.
+        is_decodable: bool,
+    },
     Items(Vec<DockerArchiveItem>),
 }
 
@@ -65,16 +70,17 @@ impl<'a> Archive<'a> {
         let docker = match (&inventory.docker_manifest, &graph.docker_archive) {
             (None, _) => DockerManifest::Absent,
             (Some(_), Some(items)) => DockerManifest::Items(items.clone()),
-            (Some(_), None) => DockerManifest::Other,
+            (Some(file), None) => DockerManifest::Other {
+                is_decodable: is_decodable(&file.bytes),
+            },
         };
         let misread = inventory.misread();
-        let xattr = inventory.archive.xattrs.first();
         Archive {
             graph,
             outer: inventory.outer_compression,
             names: Cow::Borrowed(&inventory.names),
             misread: misread.map(|form| form.entry.as_str()),
-            xattrs: xattr.map(|xattr| xattr.entry.as_ref().to_owned()),
+            xattrs: inventory.names.foreign_xattrs.clone(),
             layout_version: inventory
                 .oci_layout
                 .as_ref()
@@ -237,11 +243,46 @@ fn items(bytes: &[u8]) -> Result<Vec<DockerArchiveItem>> {
     Ok(items)
 }
 
-/// The version in an `oci-layout` file, as readers in Go find it.
+/// Whether a file is a list of objects or null, whose known keys have the types that Docker gives them.
+fn is_decodable(bytes: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
+    let Some(Ok(first)) = values.next() else {
+        return false;
+    };
+    let is_texts = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().all(|item| item.is_string() || item.is_null()),
+        _ => false,
+    };
+    let is_item = |item: &Value| match item {
+        Value::Null => true,
+        Value::Object(members) => {
+            members
+                .iter()
+                .all(|(key, value)| match key.to_ascii_lowercase().as_str() {
+                    "config" => value.is_string() || value.is_null(),
+                    "repotags" | "layers" => is_texts(value),
+                    _ => true,
+                })
+        }
+        _ => false,
+    };
+    match first {
+        Value::Null => true,
+        Value::Array(items) => items.iter().all(is_item),
+        _ => false,
+    }
+}
+
+/// The version in an `oci-layout` file, as readers in Go find it; empty if there is none, and `None` if the file is not an
+/// object.
 fn layout_version(bytes: &[u8]) -> Option<String> {
     let root = View::parse(std::str::from_utf8(bytes).ok()?)?;
     let members = root.members()?;
     let mut versions = members.iter().rev();
     let version = versions.find(|member| member.key.eq_ignore_ascii_case("imageLayoutVersion"));
-    version?.value.string()
+    match version {
+        Some(member) => member.value.string(),
+        None => Some(String::new()),
+    }
 }

@@ -4,17 +4,20 @@
 //! ones are others, and hard links are not found. A valid `oci-layout` decides that `index.json` is read; otherwise
 //! `manifest.json` is.
 
+use crate::engines::Obstacle;
 use crate::engines::archive::DockerManifest;
 use crate::engines::docker::is_unreadable;
 use crate::engines::image::{Image, Labels, match_diff_ids, reads_content, reads_layers};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
-use crate::engines::{Obstacle, Reader};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
 use crate::image::Reference;
 use crate::inventory::LinkKind;
 use crate::location::{Location, Role, RootName};
+
+/// With what containerd marks referrers that it exports.
+const SUBJECT: &str = "io.containerd.manifest.subject";
 
 /// What the engine loads.
 pub(crate) fn import<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
@@ -23,18 +26,31 @@ pub(crate) fn import<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         return Tally::default();
     }
     let finds = |name: RootName| archive.finds(name.name(), false);
+    // It is decoded even if index.json is what counts.
+    if let DockerManifest::Other {
+        is_decodable: false,
+    } = &archive.docker
+        && finds(RootName::DockerManifest)
+        && judge.fails_at(Obstacle::OtherDockerManifest, || {
+            RootName::DockerManifest.into()
+        })
+    {
+        return Tally::default();
+    }
     let layout_file = archive.layout_version.as_ref();
-    match layout_file.filter(|_| finds(RootName::OciLayout)) {
-        Some(Some(version)) if version == "1.0.0" => import_layout(judge),
-        Some(_) => {
+    let layout_file = layout_file.filter(|_| finds(RootName::OciLayout));
+    match layout_file.map(|version| version.as_deref()) {
+        Some(Some("1.0.0")) => import_layout(judge),
+        // A file without a version is as good as none.
+        Some(None | Some(_)) if layout_file != Some(&Some(String::new())) => {
             judge.fails_at(Obstacle::LayoutVersion, || RootName::OciLayout.into());
             Tally::default()
         }
-        None if !finds(RootName::DockerManifest) => {
+        _ if !finds(RootName::DockerManifest) => {
             judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
             Tally::default()
         }
-        None => import_docker(judge),
+        _ => import_docker(judge),
     }
 }
 
@@ -61,7 +77,8 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
             let obstacle = match (name, archive.document(&pointer.digest)) {
                 (_, None) => Obstacle::MissingContent,
                 (Some(_), _) => Obstacle::Artifact,
-                (None, _) => Obstacle::Referrer,
+                (None, _) if has_subject(pointer) => Obstacle::Referrer,
+                (None, _) => Obstacle::UnnamedEvidence,
             };
             tally.has_failed |= judge.fails_at(obstacle, place);
             continue;
@@ -98,10 +115,8 @@ fn loaded<'a>(
 ) -> Option<Image<'a>> {
     let archive = judge.archive;
     let missing = archive.missing(entry);
-    // With --all-platforms, every child has to be there.
-    if judge.reader == Reader::Kind
-        && let Some((document, pointer)) = missing
-        && judge.fails_at(Obstacle::MissingContent, || document.location_of(pointer))
+    if let Some((document, pointer)) = missing
+        && judge.fails_at(Obstacle::AbsentPlatform, || document.location_of(pointer))
     {
         return None;
     }
@@ -148,7 +163,8 @@ fn import_docker<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
             judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
             return Tally::default();
         }
-        DockerManifest::Other => {
+        // Its items name no config.
+        DockerManifest::Other { .. } => {
             judge.fails_at(Obstacle::OtherDockerManifest, location);
             return Tally::default();
         }
@@ -230,5 +246,10 @@ fn name(pointer: &Pointer) -> Option<&str> {
 /// Whether a name lacks a registry, which Docker looks for.
 fn is_short(name: &str) -> bool {
     let full = Reference::parse(name).map(|parsed| parsed.full());
-    name.contains(':') && full.is_some_and(|full| full != name)
+    full.is_some_and(|full| full != name)
+}
+
+/// Whether an annotation says which manifest the entry is about.
+fn has_subject(pointer: &Pointer) -> bool {
+    pointer.links.iter().any(|link| link.annotation == SUBJECT)
 }

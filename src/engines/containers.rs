@@ -2,7 +2,7 @@
 //!
 //! Source: container-libs, `image/oci/archive`, `image/docker/internal/tarfile`; podman, `common/libimage/load.go`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engines::archive::DockerManifest;
 use crate::engines::containerd::{self, item_place};
@@ -10,9 +10,11 @@ use crate::engines::docker::{is_tagged_name, is_unreadable, note_unlisted};
 use crate::engines::image::{Image, Labels, match_diff_ids, reads_content, reads_layers};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
-use crate::engines::{Obstacle, Reader, Reason};
+use crate::engines::{Obstacle, Reader, Reason, Version};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
+use crate::image::StatedDiffId;
+use crate::image::media_type::{self, Family};
 use crate::inventory::LinkKind;
 use crate::location::{Location, Role, RootName};
 
@@ -20,6 +22,14 @@ use crate::location::{Location, Role, RootName};
 pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     if is_unreadable(judge) {
         return Tally::default();
+    }
+    // Before, every image of a Docker archive was loaded, if it was one.
+    if judge.version < Version(3, 2, 0) {
+        let tally = docker_archive(judge);
+        if !tally.is_empty() {
+            return tally;
+        }
+        judge.take_reasons();
     }
     let mut tally = oci_archive(judge);
     if tally.is_final || !tally.is_empty() && !tally.must_choose {
@@ -77,7 +87,11 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
             // Nobody chooses it.
             continue;
         }
-        if tally.must_choose && pointer.ref_name.is_none() {
+        let is_unreachable = tally.must_choose
+            && (pointer.ref_name.is_none()
+                || media_type::family(&pointer.media_type) == Some(Family::Docker)
+                    && judge.fails_at(Obstacle::DockerTypeByName, || index.location_of(pointer)));
+        if is_unreachable {
             tally.has_failed = true;
             continue;
         }
@@ -103,13 +117,14 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
 fn is_copied(judge: &mut Judge<'_>, entry: &Pointer, images: &[Image<'_>]) -> bool {
     let archive = judge.archive;
     let has_complete = images.iter().any(|image| archive.is_complete(*image));
-    // `--all` copies every platform; podman loads one.
-    let needs_all = judge.reader == Reader::SkopeoOci;
-    if let Some((document, pointer)) = archive.missing(entry)
-        && (needs_all || !has_complete)
-        && judge.fails_at(Obstacle::MissingContent, || document.location_of(pointer))
-    {
-        return false;
+    if let Some((document, pointer)) = archive.missing(entry) {
+        let obstacle = match has_complete {
+            true => Obstacle::AbsentPlatform,
+            false => Obstacle::MissingContent,
+        };
+        if judge.fails_at(obstacle, || document.location_of(pointer)) {
+            return false;
+        }
     }
     let mut is_read = true;
     for image in images.iter().filter(|image| archive.is_complete(**image)) {
@@ -152,7 +167,7 @@ pub(crate) fn docker_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
             judge.fails_at(Obstacle::NoDockerManifest, location);
             return tally;
         }
-        DockerManifest::Other => {
+        DockerManifest::Other { .. } => {
             judge.fails_at(Obstacle::OtherDockerManifest, location);
             return tally;
         }
@@ -196,14 +211,20 @@ fn is_item_copied(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usi
         is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
     }
     let mut seen = BTreeSet::new();
+    let mut files: BTreeMap<String, &StatedDiffId> = BTreeMap::new();
     let mut measured: BTreeSet<&str> = BTreeSet::new();
     for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
         // A layer that the image has twice is read once.
-        let diff_id = item.diff_ids.get(index).map(ToString::to_string);
-        if !seen.insert(diff_id) {
+        let Some(diff_id) = item.diff_ids.get(index) else {
+            continue;
+        };
+        if !seen.insert(diff_id.to_string()) {
             continue;
         }
         let location = || item_place(position, "Layers", Some(index), name);
+        if files.insert(name.clone(), diff_id).is_some() {
+            is_read &= !judge.fails_at(Obstacle::SharedFile, location);
+        }
         let content = digest.as_ref().and_then(|digest| archive.content(digest));
         match archive.names.links.get(name) {
             Some(LinkKind::Hard) => is_read &= !judge.fails_at(Obstacle::HardLink, location),

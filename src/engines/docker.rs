@@ -10,7 +10,7 @@ use crate::engines::image::{match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::graph::docker_archive::DockerArchiveItem;
-use crate::image::Reference;
+use crate::image::{Digest, Reference};
 use crate::location::{Location, RootName};
 
 /// What the engine loads.
@@ -29,7 +29,7 @@ pub(crate) fn load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
             judge.fails_at(Obstacle::NoDockerManifest, location);
             return Tally::default();
         }
-        DockerManifest::Other => {
+        DockerManifest::Other { .. } => {
             judge.fails_at(Obstacle::OtherDockerManifest, location);
             return Tally::default();
         }
@@ -73,7 +73,7 @@ fn is_loaded(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -
     if !archive.is_image_config(digest) {
         return !judge.fails_at(Obstacle::Artifact, config);
     }
-    let mut is_read = true;
+    let mut is_read = !is_for_another_system(judge, digest, config);
     let layers = item.layer_digests.iter().map(Option::as_ref);
     if !match_diff_ids(archive, layers, &item.diff_ids) {
         is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
@@ -93,6 +93,21 @@ fn is_loaded(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -
         }
     }
     is_read
+}
+
+/// Whether the engine, on Linux, refuses an image because of its operating system.
+fn is_for_another_system(
+    judge: &mut Judge<'_>,
+    config: &Digest,
+    location: impl Fn() -> Location,
+) -> bool {
+    let facts = judge.archive.config(config);
+    let platform = facts.and_then(|facts| facts.platform.as_ref());
+    match platform.map(|platform| platform.os.as_str()) {
+        None | Some("linux") => false,
+        Some("windows") => judge.fails_at(Obstacle::WindowsImage, location),
+        Some(_) => judge.fails_at(Obstacle::OtherSystem, location),
+    }
 }
 
 /// Whether it is a name with a tag.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::engines::facts::fact;
+use crate::engines::facts::{Fact, fact, ranges};
 use crate::engines::reader::Product;
+use crate::engines::version::Series;
 use crate::engines::{Obstacle, Reader, Version};
 use crate::image::Content;
 
@@ -13,8 +14,8 @@ use crate::image::Content;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Engine {
     product: Product,
-    /// `None` stands for the current version.
-    version: Option<Version>,
+    /// `None` stands for the newest version that is known.
+    version: Option<Series>,
     /// `None` stands for all stores or transports.
     reader: Option<Reader>,
 }
@@ -26,9 +27,18 @@ impl Engine {
         readers.filter(move |reader| self.reader.is_none_or(|only| only == *reader))
     }
 
-    /// The version; `None` stands for the current one.
-    pub fn version(self) -> Option<Version> {
-        self.version
+    /// The known versions of one of its readers that are meant, in order. A version between two known ones of the same
+    /// series does what they do, if they do the same.
+    pub(crate) fn versions(self, reader: Reader) -> Vec<Version> {
+        let Some(series) = self.version else {
+            return reader.newest().into_iter().collect();
+        };
+        let known = reader.known().filter(|version| series.contains(*version));
+        let known: Vec<Version> = known.collect();
+        match series.exact() {
+            Some(exact) if known.is_empty() => between(reader, exact).into_iter().collect(),
+            _ => known,
+        }
     }
 
     /// Whether the engine can read layers with this content.
@@ -44,11 +54,25 @@ impl Engine {
         let is_zstd = obstacle == Obstacle::SkippableFrame;
         let obstacles = [Some(obstacle), zstd.filter(|_| is_zstd)];
         let mut obstacles = obstacles.into_iter().flatten();
-        let meets = |obstacle| {
-            self.readers()
-                .any(|reader| fact(reader, self.version, obstacle).is_some())
-        };
-        !obstacles.any(meets)
+        !obstacles.any(|obstacle| self.facts(obstacle).next().is_some())
+    }
+
+    /// What is in the way of the versions that are meant. Of a version that is not known, the facts are those of all versions
+    /// up to the next one that is.
+    fn facts(self, obstacle: Obstacle) -> impl Iterator<Item = &'static Fact> {
+        self.readers().filter_map(move |reader| {
+            let versions = match self.version {
+                None => reader.newest().into_iter().collect(),
+                Some(series) => match self.versions(reader) {
+                    versions if versions.is_empty() => vec![series.last()],
+                    versions => versions,
+                },
+            };
+            let mut facts = versions
+                .into_iter()
+                .map(|version| fact(reader, version, obstacle));
+            facts.find_map(|fact| fact)
+        })
     }
 
     /// The source for what [`reads`](Self::reads) returns for this content; empty if no version of the engine has a
@@ -57,15 +81,28 @@ impl Engine {
         let Some(obstacle) = Obstacle::of_layer(content) else {
             return "image-spec, media-types.md".to_owned();
         };
-        let mut facts = self
-            .readers()
-            .filter_map(|reader| fact(reader, self.version, obstacle));
+        let mut facts = self.facts(obstacle);
         match facts.next() {
             Some(fact) => fact.evidence.to_string(),
             None if self.reads(content) => String::new(),
             None => "OCI and Docker have no media type for it".to_owned(),
         }
     }
+}
+
+/// The version itself, if the known versions of the same minor version before and after it are in one range.
+fn between(reader: Reader, version: Version) -> Option<Version> {
+    let is_near = |other: Version| (other.0, other.1) == (version.0, version.1);
+    let before = reader
+        .known()
+        .filter(|other| is_near(*other) && *other < version);
+    let after = reader
+        .known()
+        .find(|other| is_near(*other) && *other > version)?;
+    let before = before.last()?;
+    let mut ranges = ranges(reader).into_iter();
+    let is_one = ranges.any(|(first, last)| first <= before && after <= last);
+    is_one.then_some(version)
 }
 
 impl fmt::Display for Engine {
@@ -150,7 +187,7 @@ impl FromStr for Engine {
         let product = product.ok_or(ParseEngineError::Unknown)?;
         let version = version
             .map(|text| {
-                Version::parse(text).ok_or_else(|| ParseEngineError::Version(text.to_owned()))
+                Series::parse(text).ok_or_else(|| ParseEngineError::Version(text.to_owned()))
             })
             .transpose()?;
         let reader = store
@@ -170,7 +207,7 @@ impl FromStr for Engine {
         };
         let oldest = product.oldest();
         match version {
-            Some(version) if version < oldest => Err(ParseEngineError::TooOld {
+            Some(version) if version.last() < oldest => Err(ParseEngineError::TooOld {
                 engine,
                 oldest: oldest.to_string(),
             }),

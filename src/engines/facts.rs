@@ -48,51 +48,34 @@ pub(crate) struct Fact {
 }
 
 impl Fact {
-    /// Whether it holds for a version; `None` is the current one.
-    fn covers(&self, version: Option<Version>) -> bool {
-        match version {
-            Some(version) => {
-                self.from.is_none_or(|from| from <= version)
-                    && self.before.is_none_or(|before| version < before)
-            }
-            None => self.before.is_none(),
-        }
+    /// Whether it holds for a version.
+    fn covers(&self, version: Version) -> bool {
+        self.from.is_none_or(|from| from <= version)
+            && self.before.is_none_or(|before| version < before)
     }
 }
 
 /// What is in the way of a version of a reader; `None` if it copes with it.
-pub(crate) fn fact(
-    reader: Reader,
-    version: Option<Version>,
-    obstacle: Obstacle,
-) -> Option<&'static Fact> {
-    let find = |reader: Reader, version: Option<Version>| {
+pub(crate) fn fact(reader: Reader, version: Version, obstacle: Obstacle) -> Option<&'static Fact> {
+    let find = |reader: Reader, version: Version| {
         FACTS
             .iter()
             .find(|fact| fact.reader == reader && fact.obstacle == obstacle && fact.covers(version))
     };
-    let embeds_containerd = matches!(reader, Reader::K3s | Reader::Kind);
-    find(reader, version).or_else(|| {
-        let embedded = version.map(|version| reader.embedded(version));
-        match (embeds_containerd, embedded) {
-            (true, None) => find(Reader::Containerd, None),
-            (true, Some(Some(embedded))) => find(Reader::Containerd, Some(embedded)),
-            _ => None,
-        }
-    })
+    find(reader, version).or_else(|| find(Reader::Containerd, reader.embedded(version)?))
 }
 
 /// The known versions of a reader in ranges with the same facts, first and last version, in order.
 pub(crate) fn ranges(reader: Reader) -> Vec<(Version, Version)> {
     let facts_of = |version: Version| -> Vec<Option<&'static [&'static str]>> {
-        let facts = Obstacle::ALL.map(|obstacle| fact(reader, Some(version), obstacle));
+        let facts = Obstacle::ALL.map(|obstacle| fact(reader, version, obstacle));
         facts.map(|fact| fact.map(|fact| fact.says)).to_vec()
     };
     let mut ranges: Vec<(Version, Version)> = Vec::new();
     for version in reader.known() {
         match ranges.last_mut() {
-            Some((first, last)) if facts_of(*first) == facts_of(*version) => *last = *version,
-            _ => ranges.push((*version, *version)),
+            Some((first, last)) if facts_of(*first) == facts_of(version) => *last = version,
+            _ => ranges.push((version, version)),
         }
     }
     ranges
@@ -115,16 +98,16 @@ const fn always(
 }
 
 impl Fact {
-    const fn from(self, major: u32, minor: u32) -> Self {
+    const fn from(self, major: u32, minor: u32, patch: u32) -> Self {
         Fact {
-            from: Some(Version(major, minor)),
+            from: Some(Version(major, minor, patch)),
             ..self
         }
     }
 
-    const fn before(self, major: u32, minor: u32) -> Self {
+    const fn before(self, major: u32, minor: u32, patch: u32) -> Self {
         Fact {
-            before: Some(Version(major, minor)),
+            before: Some(Version(major, minor, patch)),
             ..self
         }
     }
@@ -132,147 +115,189 @@ impl Fact {
 
 use Evidence::{Seen, Source};
 use Obstacle::{
-    Artifact, Bzip2Layer, EntryXattrs, HardLink, InvalidTag, LayerLabel, LayerType, LayoutVersion,
-    MisreadEntry, MissingContent, MixedTypes, NoDockerManifest, NoImageFile, NoIndex, NoName,
-    NothingListed, OtherDockerManifest, OuterBzip2, OuterGzip, OuterXz, OuterZstd, Referrer,
-    SeveralImages, ShortName, SkippableFrame, SymbolicLink, UncleanPath, UnlistedImage,
-    WrongLayers, XzLayer, ZstdLayer,
+    AbsentPlatform, Artifact, Bzip2Layer, DockerTypeByName, EntryXattrs, HardLink, InvalidTag,
+    LayerLabel, LayerType, LayoutVersion, MisreadEntry, MissingContent, MixedTypes,
+    NoDockerManifest, NoImageFile, NoIndex, NoName, NothingListed, OtherDockerManifest,
+    OtherSystem, OuterBzip2, OuterGzip, OuterXz, OuterZstd, Referrer, SeveralImages, SharedFile,
+    ShortName, SkippableFrame, SymbolicLink, UncleanPath, UnlistedImage, UnnamedEvidence,
+    WindowsImage, WrongLayers, XzLayer, ZstdLayer,
 };
 use Reader::{
-    Containerd, DockerContainerd, DockerGraphDriver as Graph, Kind, Podman, SkopeoDocker, SkopeoOci,
+    Containerd, DockerContainerd, DockerGraphDriver as Graph, K3s, Kind, Podman, SkopeoDocker,
+    SkopeoOci,
 };
+
+/// Read at every version of `known.rs`.
+const MOBY: Evidence = Source("moby, image/tarexport/load.go");
+const MOBY_STORE: Evidence = Source("moby, daemon/containerd/image_exporter.go");
+const GO_TAR: Evidence = Source("Go, archive/tar");
+const IMPORTER: Evidence = Source("containerd, images/archive/importer.go");
+const CODECS: Evidence = Source("containerd, archive/compression/compression.go");
+const LAYER_FILTER: Evidence = Source("containerd, image.go, IsLayerType in getLayers");
+const TARFILE: Evidence = Source("container-libs, image/docker/internal/tarfile");
+const OCI_LAYOUT: Evidence = Source("container-libs, image/oci/layout");
+const DETECT: Evidence = Source("container-libs, image/pkg/compression, DetectCompressionFormat");
+const BOTH: Evidence = Seen("20.10.24, 26.1.5");
+const OF_26: Evidence = Seen("26.1.5");
+const OF_1: Evidence = Seen("1.6.20, 1.7.24");
+const OF_PODMAN: Evidence = Seen("4.3.1, 5.4.2");
+const OF_SKOPEO: Evidence = Seen("1.18.0");
 
 const NOT_A_TAR: &[&str] = &["invalid tar header"];
 const NO_MANIFEST: &[&str] = &["loading tar component …: file does not exist"];
 const NO_INDEX_FILE: &[&str] = &["open …/index.json: no such file or directory"];
+const NO_FILE: &[&str] = &["no such file or directory"];
 const CHOOSE: &[&str] = &["more than one image in oci, choose an image"];
+const ONE_ITEM: &[&str] = &["Unexpected tar manifest.json: expected 1 item"];
 const MISMATCHED: &[&str] = &["mismatched image rootfs and manifest layers"];
 const UNRECOGNIZED: &[&str] = &["unrecognized image format"];
-const OTHER_VERSION: &[&str] = &["unsupported OCI version"];
+const OTHER_VERSION: &[&str] = &["unsupported OCI version", "untar oci layout"];
 const FILTERED: &[&str] = &["image might be filtered out"];
-const WRONG_ORDER: &[&str] = &[
+const WRONG_LAYERS: &[&str] = &[
     "wrong diff id calculated on extraction",
     "mismatched image rootfs and manifest layers",
+    "number of layers and diffIDs don't match",
 ];
-const NOT_RESOLVED: &[&str] = &["failed to resolve layers: layer …/layer.tar\" not found"];
+const NO_LAYER: &[&str] = &["failed to resolve layers: layer …/layer.tar\" not found"];
 const NO_CONFIG: &[&str] = &["image config …./blobs/…not found"];
+const NO_CONTENT: &[&str] = &["content digest …: not found", "not found"];
+const NO_PROCESSOR: &[&str] = &["no processor for media-type"];
+const NOT_DECODED: &[&str] = &["untar manifest …: json: cannot unmarshal", "untar manifest"];
 const UNSUPPORTED_TYPE: &[&str] = &["unsupported docker v2s2 media type"];
 const OTHER_DIGEST: &[&str] = &["Digest did not match, expected"];
 const NO_ROOTFS: &[&str] = &["invalid image …rootFS"];
 const OTHER_SIZE: &[&str] = &["size mismatch"];
-
-const DETECT: Evidence = Source("container-libs, image/pkg/compression, DetectCompressionFormat");
-const IMPORTER: Evidence = Source("containerd, images/archive/importer.go");
+const NOT_RUN: &[&str] = &["no command specified"];
+const BAD_TAG: &[&str] = &["invalid tag", "invalid reference format"];
 
 #[rustfmt::skip]
 const FACTS: &[Fact] = &[
     // docker load, graph driver.
-    always(Graph, OuterZstd, NOT_A_TAR, Seen("20.10.24; moby/moby#41759")).before(23, 0),
-    always(Graph, ZstdLayer, NOT_A_TAR, Seen("20.10.24; moby 23.0 release notes, moby/moby#41759")).before(23, 0),
-    always(Graph, SkippableFrame, NOT_A_TAR, Seen("20.10.24; moby 23.0 release notes, moby/moby#42862")).before(23, 0),
-    always(Graph, EntryXattrs, &["lsetxattr …: operation not supported"], Seen("26.1.5")).from(23, 0),
-    always(Graph, NoDockerManifest, &["open …/json: no such file or directory"], Seen("20.10.24, 26.1.5")),
-    always(Graph, OtherDockerManifest, &["docker-import-…: is a directory", "cannot unmarshal"], Seen("20.10.24, 26.1.5")),
+    always(Graph, OuterZstd, NOT_A_TAR, Seen("20.10.24; moby/moby#41759")).before(23, 0, 0),
+    always(Graph, ZstdLayer, NOT_A_TAR, Seen("20.10.24; moby 23.0 release notes, moby/moby#41759")).before(23, 0, 0),
+    always(Graph, SkippableFrame, NOT_A_TAR, Seen("20.10.24; moby 23.0 release notes, moby/moby#42862")).before(23, 0, 0),
+    always(Graph, EntryXattrs, &["lsetxattr …: operation not supported"], OF_26).from(25, 0, 0),
+    always(Graph, NoDockerManifest, &["open …/json: no such file or directory"], BOTH).before(29, 0, 0),
+    always(Graph, NoDockerManifest, &["does not contain a manifest.json"], MOBY).from(29, 0, 0),
+    always(Graph, OtherDockerManifest, &["docker-import-…: is a directory", "cannot unmarshal"], BOTH),
     always(Graph, NothingListed, &[], Seen("20.10.24")),
-    always(Graph, UnlistedImage, &[], Seen("20.10.24, 26.1.5")),
-    always(Graph, InvalidTag, &["invalid tag", "invalid reference format"], Seen("20.10.24")),
-    always(Graph, Artifact, NO_ROOTFS, Seen("20.10.24, 26.1.5")),
-    always(Graph, MissingContent, &["no such file or directory"], Source("moby, image/tarexport/load.go")),
-    always(Graph, WrongLayers, &["invalid manifest, layers length mismatch", "invalid diffID for layer"], Source("moby, image/tarexport/load.go")),
-    always(Graph, MisreadEntry, NOT_A_TAR, Source("Go, archive/tar")),
+    always(Graph, UnlistedImage, &[], BOTH),
+    always(Graph, InvalidTag, BAD_TAG, Seen("20.10.24")),
+    always(Graph, Artifact, NO_ROOTFS, BOTH),
+    always(Graph, MissingContent, NO_FILE, MOBY),
+    always(Graph, WrongLayers, &["invalid manifest, layers length mismatch", "invalid diffID for layer"], MOBY),
+    always(Graph, WindowsImage, &["cannot load windows image on linux"], MOBY),
+    always(Graph, OtherSystem, &["cannot load … image on linux"], MOBY).from(23, 0, 0),
+    always(Graph, MisreadEntry, &["unhandled tar header type", "invalid tar header"], GO_TAR),
 
     // docker load, containerd store.
-    always(DockerContainerd, NoImageFile, UNRECOGNIZED, Seen("26.1.5")),
-    always(DockerContainerd, NoIndex, &["not found"], IMPORTER),
-    always(DockerContainerd, LayoutVersion, OTHER_VERSION, Seen("26.1.5")),
-    always(DockerContainerd, OtherDockerManifest, &["unmarshal"], IMPORTER),
-    always(DockerContainerd, NothingListed, FILTERED, Seen("26.1.5")),
-    always(DockerContainerd, UnlistedImage, &[], Seen("26.1.5")),
-    always(DockerContainerd, ShortName, &["No such image"], Seen("26.1.5")),
-    always(DockerContainerd, Artifact, &["no command specified"], Seen("26.1.5")),
-    always(DockerContainerd, Referrer, &["no command specified"], Seen("26.1.5")),
-    always(DockerContainerd, MissingContent, &["not found"], IMPORTER),
-    always(DockerContainerd, WrongLayers, WRONG_ORDER, Seen("26.1.5")),
-    always(DockerContainerd, LayerType, MISMATCHED, Seen("26.1.5")).before(28, 5),
-    always(DockerContainerd, LayerLabel, NOT_A_TAR, Seen("26.1.5")),
-    always(DockerContainerd, Bzip2Layer, NOT_A_TAR, Source("containerd, archive/compression/compression.go")),
-    always(DockerContainerd, XzLayer, NOT_A_TAR, Source("containerd, archive/compression/compression.go")),
-    always(DockerContainerd, HardLink, NOT_RESOLVED, Seen("26.1.5")),
-    always(DockerContainerd, UncleanPath, NO_CONFIG, Seen("26.1.5")),
-    always(DockerContainerd, MisreadEntry, NOT_A_TAR, Source("Go, archive/tar")),
+    always(DockerContainerd, OuterGzip, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
+    always(DockerContainerd, OuterZstd, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
+    always(DockerContainerd, OuterBzip2, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
+    always(DockerContainerd, OuterXz, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
+    always(DockerContainerd, NoImageFile, UNRECOGNIZED, OF_26),
+    always(DockerContainerd, NoIndex, &["missing index.json in OCI layout"], IMPORTER),
+    always(DockerContainerd, LayoutVersion, OTHER_VERSION, OF_26),
+    always(DockerContainerd, OtherDockerManifest, NOT_DECODED, IMPORTER),
+    always(DockerContainerd, NothingListed, FILTERED, OF_26),
+    always(DockerContainerd, UnlistedImage, &[], OF_26),
+    always(DockerContainerd, ShortName, &["No such image"], OF_26),
+    always(DockerContainerd, Artifact, NOT_RUN, OF_26),
+    always(DockerContainerd, Referrer, NOT_RUN, OF_26).before(29, 1, 0),
+    always(DockerContainerd, UnnamedEvidence, NOT_RUN, MOBY_STORE),
+    always(DockerContainerd, MissingContent, NO_CONTENT, MOBY_STORE),
+    always(DockerContainerd, AbsentPlatform, NO_CONTENT, MOBY_STORE).before(25, 0, 0),
+    always(DockerContainerd, WrongLayers, WRONG_LAYERS, OF_26),
+    always(DockerContainerd, LayerType, NO_PROCESSOR, MOBY_STORE).before(25, 0, 0),
+    always(DockerContainerd, LayerType, MISMATCHED, OF_26).from(25, 0, 0).before(28, 0, 0),
+    // With containerd 2, as in Debian's packages, it loads.
+    always(DockerContainerd, LayerType, NO_PROCESSOR, Source("moby, Dockerfile: Docker's own packages of 28 contain containerd 1.7")).from(28, 0, 0).before(29, 0, 0),
+    always(DockerContainerd, LayerLabel, NOT_A_TAR, OF_26),
+    always(DockerContainerd, Bzip2Layer, NOT_A_TAR, CODECS),
+    always(DockerContainerd, XzLayer, NOT_A_TAR, CODECS),
+    always(DockerContainerd, HardLink, NO_LAYER, OF_26),
+    always(DockerContainerd, UncleanPath, NO_CONFIG, OF_26),
 
     // ctr images import.
-    always(Containerd, OuterGzip, NOT_A_TAR, Seen("1.6.20, 1.7.24")).before(2, 0),
-    always(Containerd, OuterZstd, NOT_A_TAR, Seen("1.6.20, 1.7.24")).before(2, 0),
-    always(Containerd, OuterBzip2, NOT_A_TAR, Source("containerd, archive/compression/compression.go")),
-    always(Containerd, OuterXz, NOT_A_TAR, Source("containerd, archive/compression/compression.go")),
-    always(Containerd, NoImageFile, UNRECOGNIZED, Seen("1.6.20, 1.7.24")),
-    always(Containerd, NoIndex, &["not found"], IMPORTER),
-    always(Containerd, LayoutVersion, OTHER_VERSION, Seen("1.6.20, 1.7.24")),
-    always(Containerd, OtherDockerManifest, &["unmarshal"], IMPORTER),
-    always(Containerd, NothingListed, FILTERED, Seen("1.6.20, 1.7.24")),
-    always(Containerd, UnlistedImage, &[], Seen("1.6.20, 1.7.24")),
-    always(Containerd, NoName, &[], Seen("1.6.20, 1.7.24")),
-    always(Containerd, Artifact, MISMATCHED, Seen("1.6.20")).before(1, 7),
-    always(Containerd, Artifact, &["unknown image config media type"], Seen("1.7.24")).from(1, 7),
-    always(Containerd, MissingContent, &["not found"], IMPORTER),
-    always(Containerd, WrongLayers, WRONG_ORDER, Seen("1.6.20, 1.7.24")),
-    always(Containerd, LayerType, &["no processor for media-type"], Seen("1.6.20")).before(1, 7),
-    always(Containerd, LayerType, MISMATCHED, Seen("1.7.24")).from(1, 7).before(2, 0),
-    always(Containerd, LayerLabel, NOT_A_TAR, Seen("1.6.20, 1.7.24")),
-    always(Containerd, ZstdLayer, NOT_A_TAR, Source("containerd/containerd#4809, in 1.5")).before(1, 5),
-    always(Containerd, SkippableFrame, NOT_A_TAR, Source("containerd/containerd#6177, in 1.6")).before(1, 6),
-    always(Containerd, Bzip2Layer, NOT_A_TAR, Source("containerd, archive/compression/compression.go")),
-    always(Containerd, XzLayer, NOT_A_TAR, Source("containerd, archive/compression/compression.go")),
-    always(Containerd, HardLink, NOT_RESOLVED, Seen("1.6.20, 1.7.24")),
-    always(Containerd, UncleanPath, NO_CONFIG, Seen("1.6.20, 1.7.24")),
-    always(Containerd, MisreadEntry, NOT_A_TAR, Source("Go, archive/tar")),
-    always(Kind, MissingContent, &["not found"], Source("kind, pkg/cluster/nodeutils, which imports all platforms")),
+    always(Containerd, OuterGzip, NOT_A_TAR, OF_1).before(2, 0, 0),
+    always(Containerd, OuterZstd, NOT_A_TAR, OF_1).before(2, 0, 0),
+    always(Containerd, OuterBzip2, NOT_A_TAR, CODECS),
+    always(Containerd, OuterXz, NOT_A_TAR, CODECS),
+    always(Containerd, NoImageFile, UNRECOGNIZED, OF_1),
+    always(Containerd, NoIndex, &["missing index.json in OCI layout"], IMPORTER),
+    always(Containerd, LayoutVersion, OTHER_VERSION, OF_1),
+    always(Containerd, OtherDockerManifest, NOT_DECODED, Seen("1.6.20")),
+    always(Containerd, NothingListed, &[], Source("containerd, import.go, before WalkNotEmpty")).before(1, 6, 0),
+    always(Containerd, NothingListed, FILTERED, OF_1).from(1, 6, 0),
+    always(Containerd, UnlistedImage, &[], OF_1),
+    always(Containerd, NoName, &[], OF_1),
+    always(Containerd, Artifact, MISMATCHED, Seen("1.6.20")).before(1, 6, 25),
+    always(Containerd, Artifact, &["unknown image config media type"], LAYER_FILTER).from(1, 6, 25).before(1, 7, 0),
+    always(Containerd, Artifact, MISMATCHED, LAYER_FILTER).from(1, 7, 0).before(1, 7, 7),
+    always(Containerd, Artifact, &["unknown image config media type"], Seen("1.7.24")).from(1, 7, 7),
+    always(Containerd, MissingContent, NO_CONTENT, IMPORTER),
+    always(Containerd, WrongLayers, WRONG_LAYERS, OF_1),
+    always(Containerd, LayerType, NO_PROCESSOR, Seen("1.6.20")).before(1, 6, 25),
+    always(Containerd, LayerType, MISMATCHED, LAYER_FILTER).from(1, 6, 25).before(1, 7, 0),
+    always(Containerd, LayerType, NO_PROCESSOR, LAYER_FILTER).from(1, 7, 0).before(1, 7, 7),
+    always(Containerd, LayerType, MISMATCHED, Seen("1.7.24")).from(1, 7, 7).before(2, 0, 0),
+    always(Containerd, LayerLabel, NOT_A_TAR, OF_1),
+    always(Containerd, ZstdLayer, NOT_A_TAR, Source("containerd/containerd#4809, in 1.5")).before(1, 5, 0),
+    always(Containerd, SkippableFrame, NOT_A_TAR, Source("containerd/containerd#6177, in 1.6")).before(1, 6, 0),
+    always(Containerd, Bzip2Layer, NOT_A_TAR, CODECS),
+    always(Containerd, XzLayer, NOT_A_TAR, CODECS),
+    always(Containerd, HardLink, NO_LAYER, OF_1),
+    always(Containerd, UncleanPath, NO_CONFIG, OF_1),
 
-    // podman load: oci-archive, then docker-archive.
-    always(Podman, NoIndex, NO_INDEX_FILE, Seen("4.3.1, 5.4.2")),
-    always(Podman, NoDockerManifest, NO_MANIFEST, Seen("4.3.1, 5.4.2")),
-    always(Podman, OtherDockerManifest, &["loading tar component", "decoding tar manifest"], Seen("4.3.1, 5.4.2")),
-    always(Podman, NothingListed, CHOOSE, Seen("4.3.1, 5.4.2")),
-    always(Podman, SeveralImages, CHOOSE, Seen("4.3.1, 5.4.2")),
-    always(Podman, UnlistedImage, &[], Seen("4.3.1, 5.4.2")),
-    always(Podman, InvalidTag, &["invalid reference format", "invalid tag"], Source("container-libs, image/docker/archive/src.go")),
-    always(Podman, Artifact, NO_ROOTFS, Seen("4.3.1, 5.4.2")),
-    always(Podman, MissingContent, &["no such file or directory"], Source("container-libs, image/oci/layout/oci_src.go")),
-    always(Podman, WrongLayers, &["executable file …not found"], Seen("4.3.1, 5.4.2")),
-    always(Podman, LayerType, UNSUPPORTED_TYPE, Seen("4.3.1, 5.4.2")).before(5, 8),
-    always(Podman, MixedTypes, UNSUPPORTED_TYPE, Seen("4.3.1, 5.4.2")),
-    always(Podman, ZstdLayer, NOT_A_TAR, Source("containers/image#639, in podman since 1.8")).before(1, 8),
-    always(Podman, SkippableFrame, &["supported image formats…invalid tar header"], Seen("4.3.1")).before(5, 0),
-    always(Podman, SkippableFrame, OTHER_DIGEST, Seen("5.4.2")).from(5, 0),
-    always(Podman, HardLink, OTHER_DIGEST, Source("container-libs, image/docker/internal/tarfile/src.go")),
-    always(Podman, SymbolicLink, OTHER_SIZE, Seen("4.3.1, 5.4.2")),
-    always(Podman, MisreadEntry, NOT_A_TAR, Source("Go, archive/tar")),
+    // What k3s and kind do in another way than ctr.
+    always(K3s, AbsentPlatform, NO_CONTENT, Source("k3s-io/k3s#10132 and #10136")).before(1, 30, 2),
+    always(Kind, AbsentPlatform, NO_CONTENT, Source("kind, pkg/cluster/nodeutils/util.go, which imports all platforms")).from(0, 17, 0),
+
+    // podman load: oci-archive, then docker-archive; before 3.2 the other way round.
+    always(Podman, NoIndex, NO_INDEX_FILE, OF_PODMAN),
+    always(Podman, NoDockerManifest, NO_MANIFEST, OF_PODMAN),
+    always(Podman, OtherDockerManifest, &["loading tar component", "decoding tar manifest"], OF_PODMAN),
+    always(Podman, NothingListed, CHOOSE, OF_PODMAN),
+    always(Podman, SeveralImages, CHOOSE, OF_PODMAN),
+    always(Podman, UnlistedImage, &[], OF_PODMAN),
+    always(Podman, InvalidTag, BAD_TAG, TARFILE),
+    always(Podman, Artifact, NO_ROOTFS, OF_PODMAN),
+    always(Podman, MissingContent, NO_FILE, OCI_LAYOUT),
+    always(Podman, WrongLayers, &["executable file …not found"], OF_PODMAN),
+    always(Podman, LayerType, UNSUPPORTED_TYPE, OF_PODMAN).before(5, 7, 0),
+    always(Podman, MixedTypes, UNSUPPORTED_TYPE, OF_PODMAN),
+    always(Podman, ZstdLayer, NOT_A_TAR, Source("containers/image#639, in podman since 1.8")).before(1, 8, 0),
+    always(Podman, SkippableFrame, &["supported image formats…invalid tar header"], Seen("4.3.1")).before(5, 0, 0),
+    always(Podman, SkippableFrame, OTHER_DIGEST, Seen("5.4.2")).from(5, 0, 0),
+    always(Podman, HardLink, OTHER_DIGEST, TARFILE),
+    always(Podman, SymbolicLink, OTHER_SIZE, OF_PODMAN),
+    always(Podman, SharedFile, &["used for two different DiffID values"], TARFILE),
 
     // skopeo copy --all oci-archive:FILE.
-    always(SkopeoOci, NoIndex, NO_INDEX_FILE, Seen("1.18.0")),
-    always(SkopeoOci, NothingListed, CHOOSE, Seen("1.18.0")),
-    always(SkopeoOci, SeveralImages, CHOOSE, Seen("1.18.0")),
-    always(SkopeoOci, MissingContent, &["determining manifest MIME type …: no such file or directory", "no such file or directory"], Seen("1.18.0")),
-    always(SkopeoOci, LayerType, UNSUPPORTED_TYPE, Seen("1.18.0")).before(1, 22),
-    always(SkopeoOci, MixedTypes, UNSUPPORTED_TYPE, Seen("1.18.0")),
-    always(SkopeoOci, MisreadEntry, NOT_A_TAR, Source("Go, archive/tar")),
+    always(SkopeoOci, NoIndex, NO_INDEX_FILE, OF_SKOPEO),
+    always(SkopeoOci, NothingListed, CHOOSE, OF_SKOPEO),
+    always(SkopeoOci, SeveralImages, CHOOSE, OF_SKOPEO),
+    always(SkopeoOci, DockerTypeByName, &["no descriptor found for reference", "matches unsupported manifest MIME types"], Seen("1.9.3")).before(1, 19, 0),
+    always(SkopeoOci, MissingContent, NO_FILE, OCI_LAYOUT),
+    always(SkopeoOci, AbsentPlatform, &["determining manifest MIME type …: no such file or directory"], OF_SKOPEO),
+    always(SkopeoOci, LayerType, UNSUPPORTED_TYPE, OF_SKOPEO).before(1, 21, 0),
+    always(SkopeoOci, MixedTypes, UNSUPPORTED_TYPE, OF_SKOPEO),
 
     // skopeo copy docker-archive:FILE.
-    always(SkopeoDocker, NoDockerManifest, NO_MANIFEST, Seen("1.18.0")),
-    always(SkopeoDocker, OtherDockerManifest, NO_MANIFEST, Seen("1.18.0")),
-    always(SkopeoDocker, NothingListed, &["Unexpected tar manifest.json: expected 1 item"], Source("container-libs, image/docker/archive/reader.go")),
-    always(SkopeoDocker, SeveralImages, &["Unexpected tar manifest.json: expected 1 item"], Source("container-libs, image/docker/archive/reader.go")),
-    always(SkopeoDocker, UnlistedImage, &[], Source("container-libs, image/docker/archive/reader.go")),
-    always(SkopeoDocker, InvalidTag, &["invalid reference format", "invalid tag"], Source("container-libs, image/docker/archive/src.go")),
-    always(SkopeoDocker, Artifact, NO_ROOTFS, Seen("1.18.0")),
-    always(SkopeoDocker, MissingContent, &["file does not exist", "Some layer tarfiles are missing"], Source("container-libs, image/docker/internal/tarfile/src.go")),
-    always(SkopeoDocker, WrongLayers, &["Inconsistent layer count"], Source("container-libs, image/docker/internal/tarfile/src.go")),
-    always(SkopeoDocker, ZstdLayer, OTHER_DIGEST, Source("containers/image#639, in skopeo since 0.2")).before(0, 2),
+    always(SkopeoDocker, NoDockerManifest, NO_MANIFEST, OF_SKOPEO),
+    always(SkopeoDocker, OtherDockerManifest, &["loading tar component …: file does not exist", "decoding tar manifest.json"], OF_SKOPEO),
+    always(SkopeoDocker, NothingListed, ONE_ITEM, TARFILE),
+    always(SkopeoDocker, SeveralImages, ONE_ITEM, TARFILE),
+    always(SkopeoDocker, UnlistedImage, &[], TARFILE),
+    always(SkopeoDocker, InvalidTag, BAD_TAG, TARFILE),
+    always(SkopeoDocker, Artifact, NO_ROOTFS, OF_SKOPEO),
+    always(SkopeoDocker, MissingContent, &["file does not exist", "Some layer tarfiles are missing"], TARFILE),
+    always(SkopeoDocker, WrongLayers, &["Inconsistent layer count"], TARFILE),
+    always(SkopeoDocker, ZstdLayer, OTHER_DIGEST, Source("containers/image#639, in skopeo since 0.2")).before(0, 2, 0),
     always(SkopeoDocker, SkippableFrame, OTHER_DIGEST, DETECT),
-    always(SkopeoDocker, HardLink, OTHER_DIGEST, Seen("1.18.0")),
-    always(SkopeoDocker, SymbolicLink, OTHER_SIZE, Seen("1.18.0")),
-    always(SkopeoDocker, MisreadEntry, NOT_A_TAR, Source("Go, archive/tar")),
+    always(SkopeoDocker, HardLink, OTHER_DIGEST, OF_SKOPEO),
+    always(SkopeoDocker, SymbolicLink, OTHER_SIZE, OF_SKOPEO),
+    always(SkopeoDocker, SharedFile, &["used for two different DiffID values"], TARFILE),
 ];
 
 #[cfg(test)]
@@ -298,11 +323,12 @@ mod tests {
 
     #[test]
     fn an_engine_with_containerd_has_its_facts() {
-        let has =
-            |reader, version: Version, obstacle| fact(reader, Some(version), obstacle).is_some();
-        assert!(has(Reader::K3s, Version(1, 21), ZstdLayer));
-        assert!(!has(Reader::K3s, Version(1, 22), ZstdLayer));
-        assert!(has(Reader::Kind, Version(0, 11), SkippableFrame));
-        assert!(!has(Reader::Kind, Version(0, 15), SkippableFrame));
+        let has = |reader, version: Version, obstacle| fact(reader, version, obstacle).is_some();
+        assert!(has(Reader::Kind, Version(0, 10, 0), ZstdLayer));
+        assert!(!has(Reader::Kind, Version(0, 11, 0), ZstdLayer));
+        assert!(has(Reader::Kind, Version(0, 11, 0), SkippableFrame));
+        assert!(!has(Reader::Kind, Version(0, 15, 0), SkippableFrame));
+        assert!(has(Reader::K3s, Version(1, 31, 0), LayerType));
+        assert!(!has(Reader::K3s, Version(1, 33, 0), LayerType));
     }
 }

@@ -27,13 +27,12 @@ pub struct Reason {
 pub(crate) struct Judge<'a> {
     pub(crate) archive: &'a Archive<'a>,
     pub(crate) reader: Reader,
-    /// `None` is the current version.
-    version: Option<Version>,
+    pub(crate) version: Version,
     reasons: Vec<Reason>,
 }
 
 impl<'a> Judge<'a> {
-    pub(crate) fn new(archive: &'a Archive<'a>, reader: Reader, version: Option<Version>) -> Self {
+    pub(crate) fn new(archive: &'a Archive<'a>, reader: Reader, version: Version) -> Self {
         Judge {
             archive,
             reader,

@@ -46,14 +46,24 @@ pub enum Obstacle {
     Artifact,
     /// A signature or attestation beside the images, which the engine takes for an image.
     Referrer,
+    /// The same without the annotation that says what it is about.
+    UnnamedEvidence,
     /// Content that is not in the archive.
     MissingContent,
+    /// Content of another platform of the image that is not in the archive.
+    AbsentPlatform,
+    /// An image for Windows.
+    WindowsImage,
+    /// An image for another operating system than Linux and Windows.
+    OtherSystem,
     /// The numbers or the order of layers and diff IDs differ.
     WrongLayers,
     /// A layer with the nonstandard media type of Docker's family for zstd.
     LayerType,
     /// A layer of one specification in a manifest of the other.
     MixedTypes,
+    /// A Docker manifest that has to be requested by its name.
+    DockerTypeByName,
     /// A compressed layer with the media type of a plain tar.
     LayerLabel,
     /// A layer that is compressed with zstd.
@@ -68,13 +78,15 @@ pub enum Obstacle {
     HardLink,
     /// A layer that is a symbolic link.
     SymbolicLink,
+    /// One file for two layers with different diff IDs.
+    SharedFile,
     /// A path in `manifest.json` that is not the plain name of the entry.
     UncleanPath,
 }
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 37] = [
         Obstacle::OuterGzip,
         Obstacle::OuterZstd,
         Obstacle::OuterBzip2,
@@ -94,10 +106,15 @@ impl Obstacle {
         Obstacle::InvalidTag,
         Obstacle::Artifact,
         Obstacle::Referrer,
+        Obstacle::UnnamedEvidence,
         Obstacle::MissingContent,
+        Obstacle::AbsentPlatform,
+        Obstacle::WindowsImage,
+        Obstacle::OtherSystem,
         Obstacle::WrongLayers,
         Obstacle::LayerType,
         Obstacle::MixedTypes,
+        Obstacle::DockerTypeByName,
         Obstacle::LayerLabel,
         Obstacle::ZstdLayer,
         Obstacle::SkippableFrame,
@@ -105,6 +122,7 @@ impl Obstacle {
         Obstacle::XzLayer,
         Obstacle::HardLink,
         Obstacle::SymbolicLink,
+        Obstacle::SharedFile,
         Obstacle::UncleanPath,
     ];
 
@@ -130,10 +148,15 @@ impl Obstacle {
             Obstacle::InvalidTag => "invalid-tag",
             Obstacle::Artifact => "artifact",
             Obstacle::Referrer => "referrer",
+            Obstacle::UnnamedEvidence => "unnamed-evidence",
             Obstacle::MissingContent => "missing-content",
+            Obstacle::AbsentPlatform => "absent-platform",
+            Obstacle::WindowsImage => "windows-image",
+            Obstacle::OtherSystem => "other-system",
             Obstacle::WrongLayers => "wrong-layers",
             Obstacle::LayerType => "layer-type",
             Obstacle::MixedTypes => "mixed-types",
+            Obstacle::DockerTypeByName => "docker-type-by-name",
             Obstacle::LayerLabel => "layer-label",
             Obstacle::ZstdLayer => "zstd-layers",
             Obstacle::SkippableFrame => "skippable-frame",
@@ -141,6 +164,7 @@ impl Obstacle {
             Obstacle::XzLayer => "xz-layers",
             Obstacle::HardLink => "hard-link",
             Obstacle::SymbolicLink => "symbolic-link",
+            Obstacle::SharedFile => "shared-file",
             Obstacle::UncleanPath => "unclean-path",
         }
     }
@@ -191,12 +215,23 @@ impl Obstacle {
             Obstacle::Referrer => {
                 "A signature or attestation is listed beside the images, and the engine loads it as an image without a name."
             }
+            Obstacle::UnnamedEvidence => {
+                "An attestation without a name is listed beside the images, and the engine loads it as an image."
+            }
             Obstacle::MissingContent => "A document refers to content that is not in the archive.",
+            Obstacle::AbsentPlatform => {
+                "The index refers to another platform, which is not in the archive, and the engine reads all platforms."
+            }
+            Obstacle::WindowsImage => "The image is for Windows.",
+            Obstacle::OtherSystem => "The image is for another operating system than Linux.",
             Obstacle::WrongLayers => {
                 "The layers are not those of the config's diff IDs, in their order."
             }
             Obstacle::LayerType => "The media type of a zstd layer is not in any specification.",
             Obstacle::MixedTypes => "A Docker manifest has layers with OCI media types.",
+            Obstacle::DockerTypeByName => {
+                "There are several images, and the engine does not find one with a Docker manifest by its name."
+            }
             Obstacle::LayerLabel => "A compressed layer has the media type of a plain tar.",
             Obstacle::ZstdLayer => "The engine cannot read zstd.",
             Obstacle::SkippableFrame => {
@@ -208,6 +243,7 @@ impl Obstacle {
             Obstacle::SymbolicLink => {
                 "A layer is a symbolic link to another entry, and the engine uses the link's length as the layer's."
             }
+            Obstacle::SharedFile => "Two layers with different diff IDs are one file.",
             Obstacle::UncleanPath => {
                 "Paths in manifest.json are not the plain names of the entries: they begin with ./, for example."
             }

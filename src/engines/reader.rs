@@ -1,6 +1,7 @@
 //! The readers of archives: engines, each with its image stores or transports.
 
 use crate::engines::Version;
+use crate::engines::known::{K3S, KIND, KNOWN};
 
 /// A program that loads image archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,12 +40,12 @@ impl Product {
     pub(crate) fn oldest(self) -> Version {
         match self {
             // moby 1.10 introduced manifest.json.
-            Product::Docker => Version(1, 10),
-            Product::Containerd => Version(1, 2),
-            Product::Podman => Version(1, 0),
-            Product::Skopeo => Version(0, 1),
-            Product::K3s => Version(1, 0),
-            Product::Kind => Version(0, 1),
+            Product::Docker => Version(1, 10, 0),
+            Product::Containerd => Version(1, 2, 0),
+            Product::Podman => Version(1, 0, 0),
+            Product::Skopeo => Version(0, 1, 0),
+            Product::K3s => Version(1, 0, 0),
+            Product::Kind => Version(0, 1, 0),
         }
     }
 
@@ -54,7 +55,7 @@ impl Product {
     }
 }
 
-/// The part of an engine that reads an archive: an image store of it, or a transport.
+/// The part of an engine that reads an archive: an image store of it, or a transport. Engines run on Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reader {
@@ -116,77 +117,48 @@ impl Reader {
         }
     }
 
-    /// The versions that were seen with archives or whose source was read, in order.
-    pub(crate) fn known(self) -> &'static [Version] {
-        match self {
-            Reader::DockerGraphDriver => &[
-                Version(20, 10),
-                Version(23, 0),
-                Version(24, 0),
-                Version(25, 0),
-                Version(26, 0),
-                Version(26, 1),
-                Version(27, 0),
-                Version(28, 0),
-            ],
-            Reader::DockerContainerd => &[Version(26, 1), Version(28, 5), Version(29, 0)],
-            Reader::Containerd => &[
-                Version(1, 5),
-                Version(1, 6),
-                Version(1, 7),
-                Version(2, 0),
-                Version(2, 3),
-            ],
-            Reader::Podman => &[Version(4, 3), Version(5, 4), Version(5, 8)],
-            Reader::SkopeoOci | Reader::SkopeoDocker => {
-                &[Version(1, 9), Version(1, 18), Version(1, 22)]
-            }
-            Reader::K3s => &[Version(1, 21), Version(1, 22), Version(1, 25)],
-            Reader::Kind => &[Version(0, 11), Version(0, 15)],
-        }
+    /// The versions that somebody saw with archives, or whose source was read at that version, in order.
+    pub(crate) fn known(self) -> impl Iterator<Item = Version> {
+        let rows = KNOWN.iter().filter(move |(reader, _)| *reader == self);
+        let own = rows.flat_map(|(_, versions)| versions.iter().copied());
+        let embedding = match self {
+            Reader::K3s => K3S,
+            Reader::Kind => KIND,
+            _ => &[],
+        };
+        own.chain(embedding.iter().map(|(version, _)| *version))
     }
 
-    /// Whether somebody saw what this version does, or read its source.
-    pub fn is_known(self, version: Version) -> bool {
-        self.known().contains(&version)
+    /// The newest version that is known.
+    pub(crate) fn newest(self) -> Option<Version> {
+        self.known().last()
     }
 
     /// Whether the makers still supported this version in November 2026.
-    pub fn is_supported(self, version: Version) -> bool {
-        let oldest = match self {
-            Reader::DockerGraphDriver | Reader::DockerContainerd => Version(28, 0),
-            Reader::Containerd => Version(1, 7),
-            Reader::Podman => Version(5, 0),
-            Reader::SkopeoOci | Reader::SkopeoDocker => Version(1, 18),
-            Reader::K3s => Version(1, 32),
-            Reader::Kind => Version(0, 30),
-        };
-        version >= oldest
+    pub(crate) fn is_supported(self, version: Version) -> bool {
+        // moby, project/BRANCHES-AND-TAGS.md; containerd, RELEASES.md; of the others the newest minor version.
+        match self {
+            Reader::DockerGraphDriver | Reader::DockerContainerd => {
+                matches!(version.0, 25 | 29)
+            }
+            Reader::Containerd => matches!((version.0, version.1), (2, 0 | 3)),
+            Reader::Podman | Reader::SkopeoOci | Reader::SkopeoDocker => {
+                let newest = self.newest();
+                newest.is_some_and(|newest| (version.0, version.1) >= (newest.0, newest.1))
+            }
+            Reader::K3s => version.1 >= 35,
+            Reader::Kind => version.1 >= 32,
+        }
     }
 
     /// The version of containerd that a version of this reader contains, if that is what reads the archive.
     pub(crate) fn embedded(self, version: Version) -> Option<Version> {
-        let table: &[(Version, Version)] = match self {
-            Reader::K3s => &K3S,
-            Reader::Kind => &KIND,
+        let table = match self {
+            Reader::K3s => K3S,
+            Reader::Kind => KIND,
             _ => return None,
         };
         let older = table.iter().rev().find(|(since, _)| *since <= version);
         older.map(|(_, containerd)| *containerd)
     }
 }
-
-/// The oldest containerd of a minor version of k3s, by its release notes.
-const K3S: [(Version, Version); 4] = [
-    (Version(1, 0), Version(1, 3)),
-    (Version(1, 21), Version(1, 4)),
-    (Version(1, 22), Version(1, 5)),
-    (Version(1, 25), Version(1, 6)),
-];
-
-/// The containerd of the node images of kind, by its release notes.
-const KIND: [(Version, Version); 3] = [
-    (Version(0, 1), Version(1, 3)),
-    (Version(0, 11), Version(1, 5)),
-    (Version(0, 15), Version(1, 6)),
-];

@@ -65,6 +65,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The worse of two.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        match other.loads > self.loads {
+            true => other,
+            false => self,
+        }
+    }
+
     /// The verdict of a version that nobody knows.
     pub(crate) fn unknown() -> Self {
         Verdict {
@@ -112,8 +120,12 @@ impl Tally<'_> {
     }
 }
 
-/// What a version of a reader does with an archive; `None` is the current version.
-pub(crate) fn verdict(archive: &Archive<'_>, reader: Reader, version: Option<Version>) -> Verdict {
+/// What a known version of a reader does with an archive.
+pub(crate) fn verdict(archive: &Archive<'_>, reader: Reader, version: Version) -> Verdict {
+    // Only Docker's graph driver unpacks every entry; what others do depends on what they look for.
+    if archive.misread.is_some() && reader != Reader::DockerGraphDriver {
+        return Verdict::unknown();
+    }
     let mut judge = Judge::new(archive, reader, version);
     let tally = match reader {
         Reader::DockerGraphDriver => docker::load(&mut judge),

@@ -49,6 +49,8 @@ pub(crate) struct Entry {
     pub(crate) global_xattrs: Vec<Range<u64>>,
     /// The records of extended attributes in its own PAX header.
     pub(crate) xattrs: Vec<Range<u64>>,
+    /// Whether one of these is in a namespace that Linux does not have.
+    pub(crate) has_foreign_xattr: bool,
     /// A predicate that says why engines refuse the entry, or take it for something else.
     pub(crate) misread: Option<&'static str>,
 }
@@ -207,6 +209,7 @@ impl<'a, I: Input> Entries<'a, I> {
             .with_entry(text())
             .with_hint(Hint::StoreWithoutHoles));
         }
+        let has_foreign_xattr = records.has_foreign_xattr;
         let misread = extensions.unreadable.or_else(|| misread(block[156], &name));
         let len = records.size.unwrap_or(len);
         let data_at = self.position;
@@ -231,6 +234,7 @@ impl<'a, I: Input> Entries<'a, I> {
             headers: std::mem::take(&mut self.headers),
             global_xattrs: extensions.global_xattrs,
             xattrs: extensions.xattrs,
+            has_foreign_xattr,
             misread,
         })
     }

@@ -22,6 +22,8 @@ pub(super) struct Records {
     pub(super) is_sparse: bool,
     /// Where in the body the extended attributes are.
     pub(super) xattrs: Vec<Range<usize>>,
+    /// Whether one that Go reads is in a namespace that Linux does not have.
+    pub(super) has_foreign_xattr: bool,
     /// A predicate that says which record engines cannot read, so that they refuse the archive.
     pub(super) unreadable: Option<&'static str>,
 }
@@ -54,6 +56,7 @@ impl Records {
             }
             if XATTRS.iter().any(|prefix| key.starts_with(prefix)) {
                 records.xattrs.push(start..len - bytes.len());
+                records.has_foreign_xattr |= is_foreign(key);
             }
             match key {
                 b"path" => set(&mut records.path, "path", value.to_vec())?,
@@ -73,6 +76,13 @@ impl Records {
         }
         Ok(records)
     }
+}
+
+/// Whether Linux refuses an extended attribute that Go reads, because of its namespace (xattr(7)).
+fn is_foreign(key: &[u8]) -> bool {
+    const NAMESPACES: [&[u8]; 4] = [b"user.", b"trusted.", b"security.", b"system."];
+    let name = key.strip_prefix(XATTRS[0]);
+    name.is_some_and(|name| !NAMESPACES.iter().any(|space| name.starts_with(space)))
 }
 
 /// A comment as long as another record, which every reader ignores. An extended attribute's record is long
@@ -125,6 +135,7 @@ mod tests {
             size: Some(9),
             is_sparse: false,
             xattrs: std::iter::once(55..77).collect(),
+            has_foreign_xattr: true,
             unreadable: None,
         };
         let found = Records::parse(

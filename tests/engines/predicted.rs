@@ -12,15 +12,15 @@ use crate::shapes::shapes;
 /// The name of a column's engine.
 pub(crate) fn engine(column: Column) -> ocify::Engine {
     let text = match column {
-        Column::Docker20 => "docker@20.10/graphdriver",
-        Column::Docker26Graph => "docker@26.1/graphdriver",
-        Column::Docker26Containerd => "docker@26.1/containerd",
-        Column::Containerd16 => "containerd@1.6",
-        Column::Containerd17 => "containerd@1.7",
-        Column::Podman4 => "podman@4.3",
-        Column::Podman5 => "podman@5.4",
-        Column::SkopeoOci => "skopeo@1.18/oci-archive",
-        Column::SkopeoDocker => "skopeo@1.18/docker-archive",
+        Column::Docker20 => "docker@20.10.24/graphdriver",
+        Column::Docker26Graph => "docker@26.1.5/graphdriver",
+        Column::Docker26Containerd => "docker@26.1.5/containerd",
+        Column::Containerd16 => "containerd@1.6.20",
+        Column::Containerd17 => "containerd@1.7.24",
+        Column::Podman4 => "podman@4.3.1",
+        Column::Podman5 => "podman@5.4.2",
+        Column::SkopeoOci => "skopeo@1.18.0/oci-archive",
+        Column::SkopeoDocker => "skopeo@1.18.0/docker-archive",
     };
     text.parse().expect("an engine")
 }

@@ -149,6 +149,10 @@ impl Listing {
         if let Some(what) = entry.misread {
             self.form.misread(&text, what);
         }
+        if entry.has_foreign_xattr {
+            let names = &mut self.inventory.names;
+            names.foreign_xattrs.get_or_insert_with(|| text.clone());
+        }
         self.count(path, entry, &text)?;
         for (records, is_global) in [(&entry.global_xattrs, true), (&entry.xattrs, false)] {
             if records.is_empty() {

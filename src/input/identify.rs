@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use super::Source;
 use super::archive::FileInput;
@@ -115,36 +116,55 @@ pub fn may_be_image_layout(directory: &Path) -> bool {
 /// skopeo's `dir:` writes. It needs more than [`may_be_image_layout`] does, because many a directory has a
 /// `manifest.json` that is something else.
 pub fn is_image_layout(directory: &Path) -> bool {
-    Directory::open(directory).is_ok_and(|directory| is_image_layout_at(&directory))
+    Directory::open(directory)
+        .and_then(|directory| is_image_layout_at(&directory))
+        .unwrap_or(false)
 }
 
 /// The same for a directory that is held open, in which no link is followed.
-pub fn is_image_layout_at(directory: &Directory) -> bool {
-    let kind = |name: &str| {
-        directory
-            .look_up(Path::new(name))
-            .ok()
-            .map(|found| found.kind)
+///
+/// # Errors
+/// The system does not say what is in it.
+pub fn is_image_layout_at(directory: &Directory) -> io::Result<bool> {
+    let is = |name: &str, kind: fn(FileType) -> bool| {
+        let found = known(directory.look_up(Path::new(name)))?;
+        Ok::<_, io::Error>(found.is_some_and(|found| kind(found.kind)))
     };
-    let is_file = |name: &str| kind(name).is_some_and(FileType::is_file);
-    let has_manifest = is_file("manifest.json");
-    if !has_manifest && !is_file("index.json") {
-        return false;
+    let has_manifest = is("manifest.json", FileType::is_file)?;
+    if !has_manifest && !is("index.json", FileType::is_file)? {
+        return Ok(false);
     }
-    kind("blobs").is_some_and(FileType::is_dir)
-        || is_file("oci-layout")
-        || has_manifest && (is_docker_manifest(directory) || is_skopeo_directory(directory))
+    Ok(is("blobs", FileType::is_dir)?
+        || is("oci-layout", FileType::is_file)?
+        || has_manifest && (is_docker_manifest(directory)? || is_skopeo_directory(directory)?))
 }
 
-fn starts_with(directory: &Directory, name: &str, is_right: impl Fn(&[u8]) -> bool) -> bool {
+/// Nothing, if there is nothing of that name in a directory, or nothing that may be read.
+fn known<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => Ok(None),
+            // It is not a regular file.
+            None => Ok(None),
+            Some(_) => Err(error),
+        },
+    }
+}
+
+fn starts_with(
+    directory: &Directory,
+    name: &str,
+    is_right: impl Fn(&[u8]) -> bool,
+) -> io::Result<bool> {
     let mut head = [0; 4096];
     let len = directory
         .read(Path::new(name), Links::Refuse)
         .and_then(|file| read_at_most(&file, &mut head));
-    len.is_ok_and(|len| is_right(&head[..len]))
+    Ok(known(len)?.is_some_and(|len| is_right(&head[..len])))
 }
 
-fn is_docker_manifest(directory: &Directory) -> bool {
+fn is_docker_manifest(directory: &Directory) -> io::Result<bool> {
     starts_with(directory, "manifest.json", |head| {
         let key = b"\"Config\"";
         head.trim_ascii_start().first() == Some(&b'[')
@@ -153,14 +173,14 @@ fn is_docker_manifest(directory: &Directory) -> bool {
 }
 
 /// The `version` file, or the image's manifest beside a blob, which older versions wrote without that file.
-fn is_skopeo_directory(directory: &Directory) -> bool {
+fn is_skopeo_directory(directory: &Directory) -> io::Result<bool> {
     let has_version = starts_with(directory, "version", |head| {
         head.starts_with(b"Directory Transport Version")
-    });
-    has_version || is_manifest(directory) && has_blob(directory)
+    })?;
+    Ok(has_version || is_manifest(directory)? && has_blob(directory)?)
 }
 
-fn is_manifest(directory: &Directory) -> bool {
+fn is_manifest(directory: &Directory) -> io::Result<bool> {
     starts_with(directory, "manifest.json", |head| {
         let has = |key: &[u8]| head.windows(key.len()).any(|found| found == key);
         head.trim_ascii_start().first() == Some(&b'{')
@@ -170,15 +190,14 @@ fn is_manifest(directory: &Directory) -> bool {
 }
 
 /// Whether one of the files is named by its digest.
-fn has_blob(directory: &Directory) -> bool {
+fn has_blob(directory: &Directory) -> io::Result<bool> {
     let is_blob = |(name, kind): &(OsString, FileType)| {
         let name = name
             .to_str()
             .map(|name| name.strip_suffix(".tar").unwrap_or(name));
         name.is_some_and(is_id) && kind.is_file()
     };
-    let entries = directory.entries();
-    entries.is_ok_and(|entries| entries.iter().any(is_blob))
+    Ok(directory.entries()?.iter().any(is_blob))
 }
 
 /// Whether a file is an archive with an entry of the kind that only images have. A caller that found

@@ -12,11 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 use crate::common::batch::{batch, has_staging, outputs, parsed, put, put_all, put_fixture};
 use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout};
 use crate::common::random::Random;
-use crate::common::runner::{Sandbox, is_ignored};
+use crate::common::runner::{Sandbox, is_ignored, run};
 use crate::common::trace::failing;
 use crate::common::tree;
 
@@ -328,4 +329,55 @@ fn a_source_that_changes_while_it_is_read_is_reported() {
     found.exits(0);
     let ends: Vec<(&str, &str)> = found.ends().into_iter().collect();
     assert_eq!(ends, [("in/busy.tar", "fixed"), ("in/calm.tar", "kept")]);
+}
+
+/// Programs read these lines.
+#[test]
+fn lines_that_cannot_be_written_are_an_error() {
+    for format in ["text", "json"] {
+        let sandbox = Sandbox::new();
+        put_fixture(&sandbox, "in/a.tar", "docker20-save.tar");
+        put_fixture(&sandbox, "in/b.tar", "docker26c-save.tar");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let line = [
+            "fix", "in", "-o", "out", "--report", "report", "--format", format,
+        ];
+        let mut command = sandbox.command();
+        let ended = command.args(line).stdout(full).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{format}: {said}");
+        assert!(
+            said.contains("cannot write the report to standard output"),
+            "{said}"
+        );
+        // The work is done.
+        let (items, summary) = parsed(&String::from_utf8(sandbox.read("report")).unwrap());
+        assert_eq!((items.len(), &summary["items"]["failed"]), (2, &json!(0)));
+        assert_eq!(summary["error"]["code"], "no-space", "{summary}");
+        assert_eq!(outputs(&sandbox.path("out")).len(), 2);
+    }
+}
+
+/// It is neither skipped nor taken for a directory of other files.
+#[test]
+fn a_layout_that_cannot_be_looked_up_is_an_error() {
+    let sandbox = Sandbox::new();
+    put_fixture(&sandbox, "in/a", "podman-ocidir");
+    put_fixture(&sandbox, "in/b.tar", "docker20-save.tar");
+    // What is looked up in this directory.
+    let path = fs::canonicalize(sandbox.path("in/a")).unwrap();
+    for (number, more) in [(1, ""), (2, ""), (3, ""), (3, "--copy-others")] {
+        let injected = format!("inject=newfstatat:error=EIO:when={number}");
+        let calls = ["-P", path.to_str().unwrap(), "-e", &injected];
+        let mut line = vec!["fix", "in", "-o", "out", "--force"];
+        line.extend((!more.is_empty()).then_some(more));
+        let Some(mut command) = failing(&sandbox, &calls, &line) else {
+            return;
+        };
+        let run = run(&mut command).exits(1);
+        assert!(run.stderr.contains("Input/output error"), "{run:?}");
+        let found = outputs(&sandbox.path("out"));
+        let names: Vec<_> = found.iter().map(|(path, _)| path).collect();
+        assert_eq!(names, [Path::new("b.tar")], "{run:?}");
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn refuse_filled(directory: &Directory, overwrite: bool) -> Result<()
     if directory.is_empty().context("list", path)? {
         return Ok(());
     }
-    match is_image_layout_at(directory) {
+    match is_image_layout_at(directory).context("list", path)? {
         true if overwrite => Ok(()),
         true => Err(output_exists(path)),
         false => Err(not_empty(path)),

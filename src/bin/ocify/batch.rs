@@ -43,7 +43,7 @@ use self::tally::{Ended, Tally, failure};
 pub(crate) use self::walk::{find_file, is_own};
 use self::work::{Outputs, Worked, Worker};
 use crate::args::{Fix, Format, is_standard};
-use crate::destination::{is_directory, output_directory};
+use crate::destination::{is_directory, is_known, output_directory};
 use crate::files::below_output;
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
@@ -92,8 +92,11 @@ pub(crate) fn contradiction(args: &Fix) -> Option<String> {
     found.or_else(|| output_contradiction(args)).or_else(|| {
         let follow = args.follow.then_some("--follow");
         let option = args.many.only_for_directories().or(follow)?;
-        let may_search =
-            args.many.files_from.is_some() || args.inputs.iter().any(|input| input.is_dir());
+        let may_search = args.many.files_from.is_some()
+            || args
+                .inputs
+                .iter()
+                .any(|input| input.is_dir() || !is_known(input));
         (!may_search).then(|| {
             format!("{option} has no effect: it applies to directories that ocify searches")
         })

@@ -194,6 +194,13 @@ pub(crate) fn is_directory(output: &Path) -> bool {
     ends_in_slash(output) || output.is_dir()
 }
 
+/// Whether the system says what an input is. Where it does not, opening the input shows why.
+pub(crate) fn is_known(input: &Path) -> bool {
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    let found = fs::metadata(input).map(drop);
+    is_standard(input) || found.map_or_else(|error| absent.contains(&error.kind()), |()| true)
+}
+
 fn ends_in_slash(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"/")
 }

@@ -18,6 +18,8 @@ use crate::words;
 pub(crate) const INPUT: &str = words::STANDARD_INPUT;
 /// The name of standard output in messages.
 pub(crate) const OUTPUT: &str = "standard output";
+/// The name of standard error in messages.
+pub(crate) const ERROR: &str = "standard error";
 /// The pipe capacity in bytes that ocify requests. The default of 64 KiB causes more context switches.
 const PIPE_LEN: usize = 1 << 20;
 

@@ -3,7 +3,7 @@
 use ocify::Compression;
 
 use super::{Fix, Format, LayerCompression};
-use crate::destination::{Destination, ImageKind};
+use crate::destination::{Destination, ImageKind, is_known};
 
 impl Fix {
     /// An option that would have no effect on any input, in words for the user.
@@ -28,6 +28,9 @@ impl Fix {
 
     /// The same for a single input with this destination.
     pub(crate) fn without_effect_on(&self, destination: Option<&Destination>) -> Option<String> {
+        if !is_known(self.input()) {
+            return None;
+        }
         let from = ImageKind::of_input(self.input());
         let to = destination.map_or(self.output_kind().unwrap_or(from), Destination::kind);
         let is_linked = from == ImageKind::Layout && to == ImageKind::Layout;

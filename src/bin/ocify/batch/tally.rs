@@ -189,7 +189,7 @@ impl<'a> Tally<'a> {
         let counted = self.counted.into_inner();
         let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
         let of_files = counted.records.write_map(interrupt);
-        let mut trouble = trouble.or(of_files);
+        let mut trouble = trouble.or(of_files).or_else(|| self.overview.trouble());
         let summary = &mut counted.summary;
         summary.seconds = seconds;
         summary.is_interrupted = interrupt.is_asked();
@@ -219,6 +219,7 @@ impl<'a> Tally<'a> {
         self.overview.print(&shown);
         // Nothing is drawn any more.
         self.overview.flush();
+        let trouble = trouble.or_else(|| self.overview.trouble());
         (counted.summary, trouble)
     }
 }

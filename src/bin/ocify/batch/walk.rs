@@ -196,7 +196,10 @@ impl<'a> Walk<'a> {
             self.entries.skip_current_dir();
             return Ok(Some(found(FoundKind::Link, Fingerprint::default())));
         }
-        if !is_image_layout_at(&directory) {
+        let is_layout = is_image_layout_at(&directory).inspect_err(|_| {
+            self.entries.skip_current_dir();
+        });
+        if !is_layout.context("list", entry.path())? {
             return Ok(None);
         }
         self.entries.skip_current_dir();

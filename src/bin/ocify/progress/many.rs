@@ -7,12 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ocify::{Progress, command::show_path};
+use ocify::{Error, Progress, command::show_path};
 use serde_json::json;
 
 use super::bars::Bars;
 use super::moment::Moment;
 use crate::args::ProgressMode;
+use crate::standard;
 
 /// How often bars are drawn, and lines on a terminal are shown.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
@@ -51,15 +52,21 @@ impl Lines {
         }
     }
 
-    /// Their reader may have seen enough; the work continues.
-    fn write(self, lines: &[u8]) {
+    fn write(self, lines: &[u8]) -> io::Result<()> {
         if lines.is_empty() {
-            return;
+            return Ok(());
         }
-        let _ = match self {
+        match self {
             Lines::Stdout => write_all(io::stdout().lock(), lines),
             Lines::Stderr => write_all(io::stderr().lock(), lines),
-        };
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Lines::Stdout => standard::OUTPUT,
+            Lines::Stderr => standard::ERROR,
+        }
     }
 }
 
@@ -86,6 +93,8 @@ pub(crate) struct Overview {
     lines: Mutex<Vec<u8>>,
     /// Whether lines go to a terminal, which may show bars too.
     is_shared: bool,
+    /// Why a line could not be written.
+    trouble: Mutex<Option<io::Error>>,
 }
 
 #[derive(Debug)]
@@ -135,6 +144,7 @@ impl Overview {
             lines_to,
             lines: Mutex::new(Vec::new()),
             is_shared: lines_to.is_terminal(),
+            trouble: Mutex::default(),
         }
     }
 
@@ -195,8 +205,28 @@ impl Overview {
             let mut waiting = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.extend_from_slice(lines);
         } else {
-            self.lines_to.write(lines);
+            self.write(lines);
         }
+    }
+
+    /// Writes lines. The work continues without them.
+    fn write(&self, lines: &[u8]) {
+        match self.lines_to.write(lines) {
+            // The reader has seen enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                trouble.get_or_insert(error);
+            }
+            _ => {}
+        }
+    }
+
+    /// The error if lines could not be written.
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = Path::new(self.lines_to.name());
+        let error = trouble.take()?;
+        Some(Error::io("write the report to", stream, error))
     }
 
     fn waiting(&self) -> Vec<u8> {
@@ -206,7 +236,7 @@ impl Overview {
 
     /// What waits to be shown, once nothing else is.
     pub(crate) fn flush(&self) {
-        self.lines_to.write(&self.waiting());
+        self.write(&self.waiting());
     }
 
     fn moment(&self) -> Moment {
@@ -264,10 +294,10 @@ impl Overview {
                     let lines = self.waiting();
                     match &bars {
                         Some(bars) => {
-                            let write = || self.lines_to.write(&lines);
+                            let write = || self.write(&lines);
                             bars.draw(&self.moment(), note, &self.inputs(), &write);
                         }
-                        None => self.lines_to.write(&lines),
+                        None => self.write(&lines),
                     }
                 }
                 Way::Lines(every) if is_due(every) => {

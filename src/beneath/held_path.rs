@@ -196,10 +196,20 @@ impl HeldPath {
 
     /// Whether an open file or directory is the one with this name.
     pub fn is(&self, file: &File) -> bool {
-        let (Ok(open), Ok(named)) = (fstat(file), self.look_up()) else {
-            return false;
-        };
-        FileStat::from(open).identity() == named.identity()
+        self.names(file).unwrap_or(false)
+    }
+
+    /// The same, unless the system does not say.
+    ///
+    /// # Errors
+    /// The open file or the name cannot be looked up.
+    pub(crate) fn names(&self, file: &File) -> io::Result<bool> {
+        let open = FileStat::from(fstat(file)?);
+        match self.look_up() {
+            Ok(named) => Ok(open.identity() == named.identity()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -169,11 +169,23 @@ pub fn is_journal(name: &OsStr) -> bool {
 /// Whether a file has a journal. `path` is the file's path, or a symbolic link to it if `is_link`.
 ///
 /// # Errors
-/// The file does not exist.
+/// The file does not exist, or its journal cannot be looked up.
 pub(crate) fn is_pending(path: &Path, is_link: bool) -> io::Result<bool> {
-    let exists =
-        |(directory, name): (PathBuf, OsString)| fs::symlink_metadata(directory.join(name)).is_ok();
-    Ok(locate_journal(path, is_link)?.is_some_and(exists))
+    let Some((directory, name)) = locate_journal(path, is_link)? else {
+        return Ok(false);
+    };
+    let found = fs::symlink_metadata(directory.join(name));
+    match found.map_err(|error| (error.kind(), error)) {
+        Ok(_) => Ok(true),
+        // Files in a directory that may not be searched can be inputs, if they are open already.
+        Err((
+            io::ErrorKind::NotFound
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::PermissionDenied,
+            _,
+        )) => Ok(false),
+        Err((_, error)) => Err(error),
+    }
 }
 
 /// Opens the journal of `file` if it can be trusted; `None` if there is no journal.

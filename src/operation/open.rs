@@ -58,7 +58,11 @@ impl Opener<'_> {
 
     fn recover(&self, path: &InputPath) -> Result<()> {
         if let InputPath::Held(place) = path
-            && !place.look_up().is_ok_and(|found| found.kind.is_file())
+            && !place
+                .look_up()
+                .context("look up", place.path())?
+                .kind
+                .is_file()
         {
             // It is refused when it is opened.
             return Ok(());

@@ -10,7 +10,12 @@ use super::permissions::keep_permissions;
 use super::sync::sync_tree;
 use super::temporary::Names;
 use crate::beneath::HeldPath;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Hint, IoContext, Result};
+
+/// An error after the output got its name.
+pub(super) fn complete(error: Error) -> Error {
+    error.with_hint(Hint::OutputComplete)
+}
 
 /// Renames a file, a directory or a link to where nothing is. An empty directory counts as nothing on
 /// filesystems that can neither rename without replacing nor link a directory.
@@ -91,7 +96,10 @@ pub fn replace(from: &HeldPath, to: &HeldPath, syncs: bool) -> Result<()> {
     }
     // A directory cannot be replaced in one step unless both change places.
     match rename_with(from, to, RenameFlags::EXCHANGE) {
-        Ok(()) => from.remove().context("remove", from.path()),
+        Ok(()) => from
+            .remove()
+            .context("remove", from.path())
+            .map_err(complete),
         Err(Errno::INVAL | Errno::NOSYS) => {
             replace_in_steps(from, to).context("replace", to.path())
         }

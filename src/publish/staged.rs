@@ -5,12 +5,12 @@ use std::io;
 use std::path::Path;
 
 use super::permissions::keep_permissions;
-use super::rename::{rename, rename_new, replace};
+use super::rename::{complete, rename, rename_new, replace};
 use super::sync::{sync_held, sync_tree};
 use super::temporary::{Names, Temporary, hold};
 use super::unnamed::{PRIVATE, PUBLIC, link_open, linkable_with};
 use crate::beneath::{Directory, FileStat, HeldPath};
-use crate::error::{Error, Hint, IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 
 /// How to publish.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,11 +20,6 @@ pub struct PublishOptions {
     pub replace: bool,
     /// Wait until the file or directory and its name are on the disk.
     pub sync: bool,
-}
-
-/// An error after the output got its name.
-fn complete(error: Error) -> Error {
-    error.with_hint(Hint::OutputComplete)
 }
 
 /// How publishing ended.

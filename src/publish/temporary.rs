@@ -103,10 +103,13 @@ impl Names {
         self.create(|path| {
             path.create_directory()?;
             let open = path.read_directory().and_then(|open| open.readable());
-            // A run that looks for abandoned ones may have been faster.
             let open = open.map_err(|error| match error.kind() {
+                // A run that looks for abandoned ones may have been faster.
                 io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
-                _ => error,
+                _ => {
+                    remove(path);
+                    error
+                }
             })?;
             hold(&open, path)?;
             Ok(open)
@@ -190,11 +193,22 @@ fn random() -> String {
 /// Takes the lock of a new temporary file or directory. A run that looks for abandoned ones may have been
 /// faster; then another name is needed, which [`io::ErrorKind::AlreadyExists`] asks for.
 pub(super) fn hold(file: &File, path: &HeldPath) -> io::Result<()> {
-    match file.try_lock() {
+    let is_held = match file.try_lock() {
         // Without locks, the time of the last change has to do.
-        Ok(()) | Err(TryLockError::Error(_)) if path.is(file) => Ok(()),
-        _ => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(()) | Err(TryLockError::Error(_)) => path.names(file).inspect_err(|_| remove(path))?,
+        // Whoever has locked it removes it.
+        Err(TryLockError::WouldBlock) => false,
+    };
+    match is_held {
+        true => Ok(()),
+        false => Err(io::ErrorKind::AlreadyExists.into()),
     }
+}
+
+/// Removes something that was created a moment ago.
+fn remove(path: &HeldPath) {
+    // A leftover does no harm.
+    let _ = path.remove();
 }
 
 /// Whether an open file or directory is the one at a path, which is not followed if it is a link.

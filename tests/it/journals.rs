@@ -13,6 +13,7 @@ use crate::common::batch::batch;
 use crate::common::placed::{docker_layout, fix};
 use crate::common::runner::{Sandbox, run};
 use crate::common::skipped;
+use crate::common::trace::failing;
 
 const JOURNAL: &str = ".in.tar.ocify-journal";
 const KEPT: &str = ".in.tar.ocify-journal.kept";
@@ -331,6 +332,27 @@ fn a_filesystem_without_locks_is_mentioned() {
             assert_eq!(run.stderr.matches(warning).count(), 1, "{run:?}");
             assert!(pair.read("in.tar") == docker_layout().tar());
         }
+    }
+}
+
+/// Only a journal that is not there is none.
+#[test]
+fn a_journal_that_cannot_be_looked_up_is_an_error() {
+    let interrupted = Interrupted::new();
+    for line in LINES {
+        let sandbox = interrupted.sandbox(2, |_| {});
+        let journal = format!("./{JOURNAL}");
+        let calls = ["-P", &journal, "-e", "inject=statx,newfstatat:error=EIO"];
+        let Some(mut command) = failing(&sandbox, &calls, &[&["fix"], line].concat()) else {
+            return;
+        };
+        let run = run(&mut command).exits(1);
+        assert!(
+            run.stderr.contains("Input/output error"),
+            "{line:?}: {run:?}"
+        );
+        assert!(sandbox.read("in.tar") == interrupted.torn, "{line:?}");
+        assert_eq!(sandbox.names(), [JOURNAL, "in.tar"], "{line:?}");
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod evidence;
 pub(crate) mod failure;
 pub(crate) mod faults;
 pub(crate) mod forms;
+pub(crate) mod injected;
 pub(crate) mod judged;
 pub(crate) mod links;
 pub(crate) mod measured;

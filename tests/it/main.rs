@@ -106,6 +106,7 @@ mod stream;
 mod stream_damage;
 mod stream_ends;
 mod stream_kept;
+mod system_calls;
 mod tar_readers;
 mod terminal;
 mod typed_views;

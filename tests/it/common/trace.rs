@@ -48,7 +48,8 @@ pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
     Some(events(&text, &fs::canonicalize(sandbox.root()).unwrap()))
 }
 
-fn may_trace() -> bool {
+/// Whether programs can be traced here. If not, says so.
+pub(crate) fn may_trace() -> bool {
     let may = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "true"])
         .stderr(Stdio::null())

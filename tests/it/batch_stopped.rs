@@ -234,7 +234,8 @@ fn a_run_that_is_stopped_records_what_is_complete() {
     put(&sandbox, "in/a.tar", archive(1000));
     // A slow disk. The tracer does not come between the command and the signal.
     let slow = ["-D", "-e", "inject=fsync:delay_enter=2000000"];
-    let Some(mut command) = failing(&sandbox, &slow, &["fix", "in", "-o", "out"]) else {
+    let line = ["fix", "in", "-o", "out", "--jobs", "1"];
+    let Some(mut command) = failing(&sandbox, &slow, &line) else {
         return;
     };
     command.stdin(Stdio::null()).stderr(Stdio::null());
@@ -249,10 +250,8 @@ fn a_run_that_is_stopped_records_what_is_complete() {
     }
     // Its name in the staging directory says that it is complete.
     send(&child, Signal::TERM);
-    let begun = Instant::now();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(143));
-    assert!(begun.elapsed() > Duration::from_secs(1), "it waits");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("stopped after 1 input"), "{said}");
     assert!(!has_staging(&sandbox.path("out")));

@@ -105,24 +105,6 @@ impl Source {
         Ok(source)
     }
 
-    /// Opens an archive that is to be fixed in place, and locks it against use by others.
-    ///
-    /// # Errors
-    /// It is not a regular file, cannot be written, or is in use.
-    pub fn open_in_place(path: &Path) -> Result<Source> {
-        let file = journal::open_writable(path)?;
-        if journal::is_link(path).context("open", path)? {
-            let message = format!("{} is a symbolic link", show_path(path));
-            let error = Error::new(Code::InPlaceRefused, message).with_path(path);
-            return Err(error.with_hint(Hint::GiveOwnName));
-        }
-        let lock = journal::exclusive(&file, path)?;
-        let mut source = Self::of(file, path)?;
-        source.lock = lock;
-        source.refuse_unfinished(false)?;
-        Ok(source)
-    }
-
     /// A file or directory that is open already; `path` is what messages call it.
     ///
     /// # Errors
@@ -164,7 +146,8 @@ impl Source {
 
     /// A file that is half old and half new is not an image.
     fn refuse_unfinished(&self, is_link: bool) -> Result<()> {
-        if !journal::is_pending(&self.path, is_link).context("open", &self.path)? {
+        let pending = journal::is_pending(&self.input_path(), is_link);
+        if !pending.context("open", &self.path)? {
             return Ok(());
         }
         Err(journal::unfinished(

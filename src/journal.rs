@@ -8,27 +8,29 @@
 
 mod disk;
 mod format;
+mod locate;
 mod lock;
+mod name;
 mod refused;
 mod stamp;
 mod steps;
 mod stored;
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::path::Path;
 
-pub use disk::is_journal;
-use disk::{Disk as _, Files, is_nameless, open_journal};
-pub(crate) use disk::{is_link, is_pending};
+use disk::{Disk as _, Files};
+use locate::locate;
+pub(crate) use locate::{is_pending, open_writable, place};
 pub use lock::Lock;
 pub(crate) use lock::{exclusive, shared};
+pub use name::is_journal;
 pub(crate) use refused::unfinished;
 pub(crate) use stamp::Stamp;
 pub(crate) use steps::Write;
 
-use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::publish::is_open_file;
+use crate::beneath::{HeldPath, InputPath};
+use crate::error::{Code, IoContext, Result};
 
 /// What [`recover`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,39 +43,45 @@ pub enum Recovery {
     Removed,
 }
 
-/// Restores a file to its contents before an interrupted rewrite, if there was one.
+/// Restores a file to its contents before an interrupted rewrite, if there was one. A symbolic link is followed.
 ///
 /// # Errors
 /// The file does not exist or is not writable, the rewrite is still running, or the journal is damaged or does
 /// not belong to this file.
 pub fn recover(path: &Path) -> Result<Recovery> {
-    recover_locked(path).map(|(recovery, _)| recovery)
+    recover_locked(&InputPath::Named(path.to_owned())).map(|(recovery, _)| recovery)
 }
 
-/// The same, and whether other processes are kept away meanwhile.
+/// The same, and whether other processes are kept away meanwhile. In a directory that is held open, no link is followed.
 ///
 /// # Errors
 /// Those of [`recover`].
-pub fn recover_locked(path: &Path) -> Result<(Recovery, Lock)> {
-    let is_link = is_link(path).context("open", path)?;
-    if !is_pending(path, is_link).context("open", path)? {
-        return Ok((Recovery::Nothing, Lock::Held));
+pub fn recover_locked(input: &InputPath) -> Result<(Recovery, Lock)> {
+    let path = &input.path();
+    let nothing = Ok((Recovery::Nothing, Lock::Held));
+    // From here on, the journal and the file are in the directory that is open, whatever its path leads to.
+    let place = match input {
+        InputPath::Held(place) => Some(place.clone()),
+        InputPath::Named(path) => locate(path).context("open", path)?,
+    };
+    let Some(place) = place else { return nothing };
+    if !is_pending(&InputPath::Held(place.clone()), false).context("open", path)? {
+        return nothing;
     }
-    let file = open_writable(path).map_err(|error| match error.code() {
+    let file = open_writable(&place, path).map_err(|error| match error.code() {
         Code::NotWritable => unfinished(path, "the file must be restored, but is not writable"),
         _ => error,
     })?;
     let lock = exclusive(&file, path)?;
-    let mut files = Files::new(&file, path)?;
+    let mut files = Files::new(&file, &place, path)?;
     // Another program may have replaced it before it was locked.
     if !files.is_named()? {
         return Err(refused::replaced(path));
     }
     // The lock holder may have finished by now.
-    let Some(journal) = open_journal(files.journal_path(), &file)? else {
+    if !files.open_journal()? {
         return Ok((Recovery::Nothing, lock));
-    };
-    files.set_journal(journal);
+    }
     Ok((steps::recover(&mut files)?, lock))
 }
 
@@ -89,72 +97,13 @@ pub fn recover_locked(path: &Path) -> Result<(Recovery, Lock)> {
 /// The journal or the file cannot be written, or another program changed or replaced the file.
 pub(crate) fn rewrite(
     file: &File,
-    path: &Path,
+    place: &HeldPath,
     writes: &[Write],
     new_len: u64,
     read: &Stamp,
 ) -> Result<()> {
-    steps::rewrite(&mut Files::new(file, path)?, writes, new_len, read)
-}
-
-/// Opens a regular file for reading and writing.
-///
-/// # Errors
-/// The file does not exist, is not a regular file, has no name of its own, or is not writable.
-pub(crate) fn open_writable(path: &Path) -> Result<File> {
-    // Opening a FIFO would block, so check the type first.
-    let found = fs::metadata(path).context("open", path)?;
-    if found.is_dir() {
-        let error = Error::new(
-            Code::InPlaceRefused,
-            format!(
-                "{} is a directory, and only archives can be fixed in place",
-                show_path(path)
-            ),
-        )
-        .with_path(path);
-        return Err(error.with_hint(Hint::WriteNewDirectory));
-    }
-    if !found.is_file() {
-        let error = Error::new(
-            Code::InPlaceRefused,
-            format!("{} is not a regular file", show_path(path)),
-        )
-        .with_path(path);
-        return Err(error.with_hint(Hint::GiveRegularFile));
-    }
-    if is_nameless(path).context("open", path)? {
-        let error = Error::new(
-            Code::InPlaceRefused,
-            format!("{} refers to a file without a name", show_path(path)),
-        )
-        .with_path(path);
-        return Err(error.with_hint(Hint::GiveNamedFile));
-    }
-    if is_link(path).context("open", path)? && is_open_file(path).context("open", path)? {
-        let error = Error::new(
-            Code::InPlaceRefused,
-            format!(
-                "{} is not the name of a file: it leads to whatever a process has open",
-                show_path(path)
-            ),
-        )
-        .with_path(path);
-        return Err(error.with_hint(Hint::GiveOwnName));
-    }
-    let opened = File::options().read(true).write(true).open(path);
-    opened.map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied
-        | io::ErrorKind::ReadOnlyFilesystem
-        | io::ErrorKind::ExecutableFileBusy => Error::new(
-            Code::NotWritable,
-            format!("{} cannot be written", show_path(path)),
-        )
-        .with_path(path)
-        .with_source(error)
-        .with_hint(Hint::WriteNewFile),
-        _ => Error::io("open", path, error),
-    })
+    let path = &place.path();
+    steps::rewrite(&mut Files::new(file, place, path)?, writes, new_len, read)
 }
 
 #[cfg(test)]

@@ -87,8 +87,8 @@ pub fn apply_in_place(
         Verify::Digests | Verify::Full => verify::verify(plan, source, options, progress)?,
     };
     if !patch.is_empty() {
-        let (file, path, read) = (source.file(), source.path(), source.stamp());
-        journal::rewrite(file, path, &patch.writes, patch.new_len, &read)?;
+        let (place, read) = (source.held_path()?, source.stamp());
+        journal::rewrite(source.file(), &place, &patch.writes, patch.new_len, &read)?;
     }
     Ok(outcome)
 }

@@ -162,6 +162,14 @@ impl HeldPath {
         Ok(symlinkat(target, &self.directory, &self.name)?)
     }
 
+    /// Removes a file or a link.
+    ///
+    /// # Errors
+    /// There is none, or the system refuses.
+    pub(crate) fn remove_file(&self) -> io::Result<()> {
+        self.unlink(AtFlags::empty())
+    }
+
     /// Removes a file, a link or a directory with everything below it, if there is one.
     ///
     /// # Errors
@@ -169,7 +177,7 @@ impl HeldPath {
     pub fn remove(&self) -> io::Result<()> {
         let removed = match self.look_up() {
             Ok(found) if found.kind.is_dir() => self.remove_directory(),
-            Ok(_) => self.unlink(AtFlags::empty()),
+            Ok(_) => self.remove_file(),
             Err(error) => Err(error),
         };
         match removed {
@@ -184,7 +192,7 @@ impl HeldPath {
             let entry = Self::new(&directory, &name)?;
             match kind.is_dir() {
                 true => entry.remove_directory()?,
-                false => entry.unlink(AtFlags::empty())?,
+                false => entry.remove_file()?,
             }
         }
         self.unlink(AtFlags::REMOVEDIR)

@@ -43,32 +43,38 @@ impl Source {
         Directory::open(path.parent()?).ok()
     }
 
-    /// Refuses a link in a directory that is held open.
-    pub(crate) fn refuse_link(path: &InputPath) -> Result<()> {
-        match path {
-            InputPath::Held(place) if place.look_up().is_ok_and(|it| it.kind.is_symlink()) => {
-                Err(link(&place.path()).with_hint(Hint::ReplaceLink))
-            }
-            InputPath::Held(_) | InputPath::Named(_) => Ok(()),
+    /// Its place in a directory that is held open.
+    ///
+    /// # Errors
+    /// It was opened by its path, and the directory cannot be opened.
+    pub(crate) fn held_path(&self) -> Result<HeldPath> {
+        match &self.place {
+            Some(place) => Ok(place.clone()),
+            None => HeldPath::of(&self.path).context("open", &self.path),
         }
     }
 
-    /// Refuses a file that was opened by its path, to be fixed in place, if it is not the one in the directory that is
-    /// held open.
-    pub(crate) fn refuse_other_than(&self, path: &InputPath) -> Result<()> {
-        let InputPath::Held(place) = path else {
-            return Ok(());
-        };
+    /// Opens an archive that is to be fixed in place, and locks it against use by others. Its directory is held open,
+    /// so that its journal is in the same one. A symbolic link is refused.
+    ///
+    /// # Errors
+    /// It is not a regular file, cannot be written, or is in use.
+    pub fn open_in_place(path: &Path) -> Result<Source> {
+        Self::open_in_place_at(&journal::place(path)?)
+    }
+
+    /// The same for a name in a directory that is held open.
+    pub(crate) fn open_in_place_at(place: &HeldPath) -> Result<Source> {
         let path = &place.path();
-        let found = place.look_up().context("open", path)?;
-        if found.identity() == self.identity() {
-            return Ok(());
-        }
-        Err(match found.kind.is_symlink() {
-            // Links are never followed in place.
-            true => link(path).with_hint(Hint::ReplaceLink),
-            false => replaced(path),
-        })
+        let file = journal::open_writable(place, path)?;
+        let lock = journal::exclusive(&file, path)?;
+        let source = Source {
+            lock,
+            place: Some(place.clone()),
+            ..Self::of(file, path)?
+        };
+        source.refuse_unfinished(false)?;
+        Ok(source)
     }
 
     /// Opens an input.
@@ -139,14 +145,6 @@ fn link(path: &Path) -> Error {
     .with_found("a symbolic link")
 }
 
-/// The error for a file that another one has replaced since it was found.
-fn replaced(path: &Path) -> Error {
-    let message = format!("{} was replaced while it was being opened", show_path(path));
-    Error::new(Code::SourceChanged, message)
-        .with_path(path)
-        .with_hint(Hint::RetryWhenIdle)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -154,29 +152,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_not_the_one_in_the_directory_is_not_fixed_in_place() {
+    fn a_file_in_a_directory_that_was_exchanged_is_fixed_where_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        fs::write(at("app.tar"), "old").unwrap();
-        let place = InputPath::Held(HeldPath::of(&at("app.tar")).unwrap());
-        let source = Source::open_in_place(&at("app.tar")).unwrap();
-        let refused = || source.refuse_other_than(&place).unwrap_err();
-        source.refuse_other_than(&place).unwrap();
-        fs::rename(at("app.tar"), at("moved.tar")).unwrap();
-        assert_eq!(refused().code(), Code::Io);
-        fs::write(at("app.tar"), "new").unwrap();
-        let error = refused();
-        assert_eq!(error.code(), Code::SourceChanged);
-        assert!(error.to_string().contains("was replaced"), "{error}");
-        fs::remove_file(at("app.tar")).unwrap();
-        // Also if it leads to the same file.
-        symlink("moved.tar", at("app.tar")).unwrap();
-        let error = refused();
+        for name in ["a", "b"] {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("app.tar"), name).unwrap();
+        }
+        let place = HeldPath::of(&at("a/app.tar")).unwrap();
+        fs::rename(at("a"), at("moved")).unwrap();
+        symlink("b", at("a")).unwrap();
+        let source = Source::open_in_place_at(&place).unwrap();
+        assert_eq!(std::io::read_to_string(source.file()).unwrap(), "a");
+        drop(source);
+        fs::remove_file(at("moved/app.tar")).unwrap();
+        symlink(at("b/app.tar"), at("moved/app.tar")).unwrap();
+        let error = Source::open_in_place_at(&place).unwrap_err();
         assert_eq!(error.code(), Code::LinkEntry);
-        assert!(error.to_string().contains("a symbolic link"), "{error}");
-        assert_eq!(error.hint(), Some(&Hint::ReplaceLink));
-        // A path that the user named may be a link.
-        let named = InputPath::Named(at("app.tar"));
-        source.refuse_other_than(&named).unwrap();
+        assert_eq!(error.hint(), Some(&Hint::GiveOwnName));
+        let error = Source::open_in_place(&at("moved/app.tar")).unwrap_err();
+        assert_eq!(error.code(), Code::LinkEntry);
+        // A link to its directory is not one to the file.
+        Source::open_in_place(&at("a/app.tar")).unwrap();
     }
 }

@@ -20,6 +20,14 @@ pub(crate) fn unfinished(path: &Path, what: &str) -> Error {
     )
 }
 
+/// Nothing is written through a link.
+pub(super) fn link(path: &Path) -> Error {
+    let message = format!("{} is a symbolic link", show_path(path));
+    error(Code::LinkEntry, path, message, Hint::GiveOwnName)
+        .with_expected("a regular file")
+        .with_found("a symbolic link")
+}
+
 /// Another program wrote to the file before ocify did.
 pub(super) fn changed(path: &Path) -> Error {
     let shown = show_path(path);

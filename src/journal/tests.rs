@@ -1,5 +1,7 @@
 //! Rewrites and recoveries of real files, also while other programs use them.
 
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use super::disk::Disk;
 use super::format::Journal;
 use super::steps::tests::{Case, FailingDisk, cases, forward_reads};
 use super::*;
+use crate::error::Hint;
 
 /// Replaces a file with another. The second argument is the file's old contents.
 type Replace = fn(&Real, &[u8]);
@@ -28,14 +31,18 @@ impl Real {
         self.dir.path().join("a.tar")
     }
 
+    fn place(&self) -> HeldPath {
+        HeldPath::of(&self.path()).unwrap()
+    }
+
     fn journal(&self) -> PathBuf {
         self.dir.path().join(".a.tar.ocify-journal")
     }
 
     fn rewrite_until(&self, case: &Case, left: usize, quarters: usize) -> bool {
-        let file = open_writable(&self.path()).unwrap();
-        let path = self.path();
-        let files = Files::new(&file, &path).unwrap();
+        let (place, path) = (self.place(), self.path());
+        let file = open_writable(&place, &path).unwrap();
+        let files = Files::new(&file, &place, &path).unwrap();
         let mut disk = FailingDisk::power_failure(files, left, quarters);
         case.rewrite(&mut disk).is_ok()
     }
@@ -156,7 +163,7 @@ fn a_running_rewrite_is_not_disturbed() {
     let case = &cases()[0];
     let real = Real::new(&case.old);
     assert!(!real.rewrite_until(case, 6, 0));
-    let locked = open_writable(&real.path()).unwrap();
+    let locked = open_writable(&real.place(), &real.path()).unwrap();
     exclusive(&locked, &real.path()).unwrap();
     for error in [
         recover(&real.path()).unwrap_err(),
@@ -343,9 +350,10 @@ fn interfere(
     for left in 0..steps {
         let real = Real::new(&case.old);
         let path = real.path();
-        let file = open_writable(&path).unwrap();
+        let place = real.place();
+        let file = open_writable(&place, &path).unwrap();
         let mut disk = Interfering {
-            disk: Files::new(&file, &path).unwrap(),
+            disk: Files::new(&file, &place, &path).unwrap(),
             left,
             interfere: Some(Box::new(|| action(&real, case))),
         };
@@ -443,4 +451,100 @@ fn a_link_or_other_permissions_are_not_a_change_of_the_bytes() {
     interfere(case, &|step| step >= 5, link, &|real, step| {
         assert_eq!(fs::read(real.path()).unwrap(), case.old, "step {step}");
     });
+}
+
+/// A directory with an archive whose path leads to another one later.
+struct Exchanged {
+    dir: tempfile::TempDir,
+}
+
+impl Exchanged {
+    fn new(case: &Case) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["sub", "other"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("a.tar"), &case.old).unwrap();
+        }
+        Exchanged { dir }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn place(&self) -> HeldPath {
+        HeldPath::of(&self.at("sub/a.tar")).unwrap()
+    }
+
+    /// Another directory takes the place of the first, by its name or by a link.
+    fn exchange(&self, is_link: bool) {
+        fs::rename(self.at("sub"), self.at("moved")).unwrap();
+        match is_link {
+            true => std::os::unix::fs::symlink("other", self.at("sub")).unwrap(),
+            false => fs::rename(self.at("other"), self.at("sub")).unwrap(),
+        }
+    }
+
+    /// Checks that nothing was created or changed in the other directory, and nothing is left in the first.
+    fn check(&self, case: &Case, expected: &[u8], what: &str) {
+        for (name, bytes) in [("moved", expected), ("sub", &case.old)] {
+            let entries = fs::read_dir(self.at(name)).unwrap();
+            let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(names, ["a.tar"], "{what}: {name}");
+            let found = fs::read(self.at(name).join("a.tar")).unwrap();
+            assert!(found == bytes, "{what}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_is_exchanged_at_any_step_changes_nothing() {
+    for case in &cases() {
+        for left in 0..case.steps() {
+            let is_link = left % 2 == 0;
+            let real = Exchanged::new(case);
+            let (place, path) = (real.place(), real.at("sub/a.tar"));
+            let file = open_writable(&place, &path).unwrap();
+            let mut disk = Interfering {
+                disk: Files::new(&file, &place, &path).unwrap(),
+                left,
+                interfere: Some(Box::new(|| real.exchange(is_link))),
+            };
+            case.rewrite(&mut disk).unwrap();
+            assert!(disk.interfere.is_none(), "it did not come to step {left}");
+            drop(disk);
+            real.check(case, &case.new, &format!("{}, step {left}", case.name));
+        }
+    }
+}
+
+#[test]
+fn recovery_stays_in_a_directory_that_is_exchanged() {
+    for case in &cases() {
+        for left in 0..=case.steps() {
+            let real = Exchanged::new(case);
+            let (place, path) = (real.place(), real.at("sub/a.tar"));
+            let file = open_writable(&place, &path).unwrap();
+            let files = Files::new(&file, &place, &path).unwrap();
+            let mut disk = FailingDisk::power_failure(files, left, 2);
+            let is_done = case.rewrite(&mut disk).is_ok();
+            drop(disk);
+            drop(file);
+            let has_journal = real.at("sub/.a.tar.ocify-journal").exists();
+            real.exchange(left % 2 == 0);
+            // What is there now was made to be used instead.
+            let hostile = real.at("sub/.a.tar.ocify-journal");
+            fs::write(&hostile, Journal::default().encode()).unwrap();
+            let held = InputPath::Held(place);
+            assert_eq!(is_pending(&held, false).unwrap(), has_journal);
+            let (found, _) = recover_locked(&held).unwrap();
+            assert_eq!(found == Recovery::Restored, has_journal);
+            fs::remove_file(hostile).unwrap();
+            let expected = match is_done || left + 1 == case.steps() {
+                true => &case.new,
+                false => &case.old,
+            };
+            real.check(case, expected, &format!("{}, step {left}", case.name));
+        }
+    }
 }

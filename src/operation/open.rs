@@ -9,7 +9,7 @@ use crate::error::{Code, IoContext, Result};
 use crate::graph::{Graph, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan_with};
 use crate::inventory::{Inventory, Strictness};
-use crate::journal::{Lock, Recovery, recover_locked};
+use crate::journal::{Lock, Recovery, place, recover_locked};
 use crate::threads::{Jobs, Workers};
 
 /// How inputs are opened and read.
@@ -43,12 +43,14 @@ impl Opener<'_> {
 
     /// The archive at a path, to be rewritten there.
     pub(crate) fn open_in_place(&self, path: &InputPath) -> Result<Source> {
-        Source::refuse_link(path)?;
+        let place = match path {
+            InputPath::Held(place) => place.clone(),
+            InputPath::Named(path) => place(path)?,
+        };
         if self.recovers {
-            self.recover(path)?;
+            self.recover(&InputPath::Held(place.clone()))?;
         }
-        let source = Source::open_in_place(&path.path())?;
-        source.refuse_other_than(path)?;
+        let source = Source::open_in_place_at(&place)?;
         if source.lacks_lock() {
             let path = source.path();
             self.observer.notice(&Notice::Unlocked { path });
@@ -57,18 +59,8 @@ impl Opener<'_> {
     }
 
     fn recover(&self, path: &InputPath) -> Result<()> {
-        if let InputPath::Held(place) = path
-            && !place
-                .look_up()
-                .context("look up", place.path())?
-                .kind
-                .is_file()
-        {
-            // It is refused when it is opened.
-            return Ok(());
-        }
-        let path = &path.path();
         let (recovery, lock) = recover_locked(path)?;
+        let path = &path.path();
         if lock == Lock::Unsupported {
             self.observer.notice(&Notice::Unlocked { path });
         }

@@ -213,7 +213,7 @@ fn only_regular_files_are_fixed_in_place() {
     symlink("in.tar", sandbox.path("link.tar")).unwrap();
     let before = sandbox.read("in.tar");
     let report = fix(&sandbox, "link.tar", &[]).exits(1).json();
-    assert_eq!(report["error"]["code"], "in-place-refused");
+    assert_eq!(report["error"]["code"], "link-entry");
     assert_eq!(report["error"]["message"], "link.tar is a symbolic link");
     assert_eq!(report["error"]["hint"], "give the file's own name");
     assert!(sandbox.read("in.tar") == before);

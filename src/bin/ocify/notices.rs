@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use ocify::{
-    Code, Notice, Observer, Progress, Recovery, Result, Stage, command::Lock,
+    Code, Notice, Observer, Progress, Recovery, Result, Stage, command::InputPath, command::Lock,
     command::recover_locked, command::show_path,
 };
 
@@ -54,10 +54,10 @@ pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
 }
 
 /// Restores an input after an in-place fix that was interrupted.
-pub(crate) fn restore(path: &Path) -> Result<Recovery> {
-    let (recovery, lock) = recover_locked(path)?;
+pub(crate) fn restore(input: &InputPath) -> Result<Recovery> {
+    let (recovery, lock) = recover_locked(input)?;
     if lock == Lock::Unsupported {
-        show_unlocked(path);
+        show_unlocked(&input.path());
     }
     Ok(recovery)
 }
@@ -88,10 +88,10 @@ fn show_recovery(path: &Path, recovery: Recovery) {
 }
 
 /// Does something with an input, and restores it first if an in-place fix was interrupted.
-pub(crate) fn restoring<T>(input: &Path, work: impl Fn() -> Result<T>) -> Result<T> {
+pub(crate) fn restoring<T>(input: &InputPath, work: impl Fn() -> Result<T>) -> Result<T> {
     match work() {
         Err(error) if error.code() == Code::UnfinishedFix => {
-            show_recovery(input, restore(input)?);
+            show_recovery(&input.path(), restore(input)?);
             work()
         }
         other => other,

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
-    Code, Error, Hint, Recovery, Report, Result, command::batch::Item, command::batch::Summary,
-    command::batch::summary_json, command::json::Failure, command::path_text,
+    Code, Error, Hint, Recovery, Report, Result, command::InputPath, command::batch::Item,
+    command::batch::Summary, command::batch::summary_json, command::json::Failure,
+    command::path_text,
 };
 
 use crate::args::{Fix, Format};
@@ -28,8 +29,10 @@ use crate::words::Words;
 /// Restores the input after an in-place fix that was interrupted. Returns the exit code.
 pub(crate) fn restore(args: &Fix) -> u8 {
     let input = shown(args, args.input(), false, standard::INPUT);
-    let result = caught(Some(args.input()), || notices::restore(args.input()))
-        .map_err(|error| transports::with_hint(error, args.input()));
+    let result = caught(Some(args.input()), || {
+        notices::restore(&InputPath::Named(args.input().to_owned()))
+    })
+    .map_err(|error| transports::with_hint(error, args.input()));
     let report = match &result {
         Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
         Err(error) => Report::failed(&input, error),

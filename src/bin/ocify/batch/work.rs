@@ -179,7 +179,7 @@ impl<'a> Worker<'a> {
     fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Worked> {
         match self.outputs {
             // The source is examined again once it is restored.
-            Some(outputs) => restoring(&task.path, || {
+            Some(outputs) => restoring(&self.sources.input(task)?, || {
                 self.fix_to(outputs, task, is_layout, running)
             }),
             None => self.fix_alone(task, is_layout, running).map(Worked::Ended),

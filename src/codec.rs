@@ -111,7 +111,7 @@ impl Limits {
         Error::new(
             Code::WindowTooLarge,
             format!(
-                "{what} requires a larger window for decompression than the limit of {} bytes allows",
+                "{what} requires a window of more than {} bytes for decompression",
                 self.max_window
             ),
         )

@@ -225,26 +225,37 @@ fn an_output_under_its_name_is_complete() {
 
 /// What SECURITY.md promises is tested: every test that it names exists.
 #[test]
-fn every_test_that_a_promise_names_exists() {
-    let promises = text("SECURITY.md");
-    let is_name = |word: &&str| {
-        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        word.matches('_').count() >= 2 && word.chars().all(is_plain)
-    };
-    let named: Vec<&str> = promises
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(is_name)
-        .collect();
-    assert!(named.len() >= 10, "{named:?}");
-    let sources: String = ["src", "tests"]
+fn every_promise_names_tests_that_exist() {
+    let security = text("SECURITY.md");
+    let sources: Vec<(String, String)> = ["src", "tests/it"]
         .iter()
         .flat_map(|folder| tree(&repository(folder)))
         .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
-        .map(|(_, bytes)| String::from_utf8(bytes).unwrap())
+        .map(|(path, bytes)| {
+            let text = String::from_utf8(bytes).unwrap();
+            let path = path.with_extension("").display().to_string();
+            (path, text.replace("\n    ", "\n"))
+        })
         .collect();
-    for name in named {
-        assert!(sources.contains(&format!("fn {name}(")), "no test {name}");
+    let mut wrong = Vec::new();
+    let promises = security.split("\n- **").skip(1);
+    for promise in promises.clone() {
+        let title = promise.split("**").next().unwrap();
+        let spans = promise.split('`').skip(1).step_by(2);
+        let named: Vec<(&str, &str)> = spans.filter_map(|span| span.rsplit_once("::")).collect();
+        if named.is_empty() {
+            wrong.push(format!("{title}: no test"));
+        }
+        for (module, test) in named {
+            let function = format!("#[test]\nfn {test}()");
+            let is_there = sources.iter().any(|(path, text)| {
+                path.split('/').any(|part| part == module) && text.contains(&function)
+            });
+            if !is_there {
+                wrong.push(format!("{title}: no test {module}::{test}"));
+            }
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(promises.count() >= 10);
 }

@@ -1,5 +1,8 @@
 //! Check: says what is wrong with an archive, and which engines load it.
 
+mod contents;
+mod gate;
+
 use crate::apply::Outcome;
 use crate::engines::{Archive, Engine, Loads, Reader, Verdict, Version, ranges, verdict};
 use crate::error::Result;
@@ -9,11 +12,15 @@ use crate::input::Source;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
 use crate::plan::Summary;
 
+pub use contents::{ListedImage, ListedLayer};
+pub use gate::{FailOn, ParseFailOnError};
+
 /// How to check. By default, the verdicts are those of all engines in the table of facts, in all versions that are known.
 #[derive(Clone, Debug, Default)]
 pub struct Check {
     fix: Fix,
     engines: Vec<Engine>,
+    fail_on: Vec<FailOn>,
 }
 
 /// An archive that was checked.
@@ -22,9 +29,15 @@ pub struct Check {
 pub struct Checked {
     /// What [`Fix::run`] would change, and what it would report.
     pub summary: Summary,
+    /// The images of the archive as it is.
+    pub images: Vec<ListedImage>,
+    /// Whether the archive is a build cache.
+    pub is_cache: bool,
     /// What engines do with the archive, as it is and once it is fixed. Nothing for an archive without images, such as
     /// a build cache.
     pub verdicts: Vec<Judged>,
+    /// What [`Check::fail_on`] named and is true of the archive.
+    pub failed_on: Vec<FailOn>,
     /// What was verified, if a level was chosen with [`Fix::verify`] at which more than documents is verified.
     pub outcome: Option<Outcome>,
     /// Why the input, a stream, was kept in a temporary file, if it was.
@@ -57,6 +70,7 @@ impl Check {
         Check {
             fix,
             engines: Vec::new(),
+            fail_on: Vec::new(),
         }
     }
 
@@ -64,6 +78,13 @@ impl Check {
     #[must_use]
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engines.push(engine);
+        self
+    }
+
+    /// Lets the check fail on this, too; can be given several times.
+    #[must_use]
+    pub fn fail_on(mut self, fail_on: FailOn) -> Self {
+        self.fail_on.push(fail_on);
         self
     }
 
@@ -100,12 +121,19 @@ impl Check {
                 self.verdicts(&as_it_is, &fixed)
             }
         };
-        Ok(Checked {
+        let mut checked = Checked {
             verdicts,
+            failed_on: Vec::new(),
+            images: contents::images(graph),
+            is_cache: contents::is_cache(graph),
             outcome,
             summary: draft.into_summary(),
             spooled: None,
-        })
+        };
+        let mut failed_on = self.fail_on.clone();
+        failed_on.retain(|fail_on| fail_on.applies_to(&checked));
+        checked.failed_on = failed_on;
+        Ok(checked)
     }
 
     fn verdicts(&self, as_it_is: &Archive<'_>, fixed: &Archive<'_>) -> Vec<Judged> {
@@ -165,7 +193,22 @@ impl Check {
     }
 }
 
+impl Checked {
+    /// Whether no verdict that [counts](Judged::counts) is [bad](Judged::is_bad), and nothing is true that
+    /// [`Check::fail_on`] named.
+    pub fn passes(&self) -> bool {
+        let mut verdicts = self.verdicts.iter();
+        let is_bad = verdicts.any(|judged| judged.counts() && judged.is_bad());
+        !is_bad && self.failed_on.is_empty()
+    }
+}
+
 impl Judged {
+    /// Whether the verdict counts: the engine was asked for, or its makers still support one of these versions.
+    pub fn counts(&self) -> bool {
+        self.asked.is_some() || self.is_supported
+    }
+
     /// Whether the engine does not load the archive as it is, or not all of it; for an engine that was asked for, also if
     /// that is not known.
     pub fn is_bad(&self) -> bool {

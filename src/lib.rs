@@ -116,7 +116,7 @@ mod text;
 mod threads;
 
 // Operations.
-pub use check::{Check, Checked, Judged};
+pub use check::{Check, Checked, FailOn, Judged, ListedImage, ListedLayer, ParseFailOnError};
 pub use fix::{Fix, Fixed, Preview};
 pub use journal::{Recovery, recover};
 pub use merge::{Merge, MergePreview, Merged, MergedInput, NameConflict, OnConflict};
@@ -199,7 +199,7 @@ pub mod command {
         may_be_image_layout,
     };
     pub use crate::journal::{Lock, is_journal, recover_locked};
-    pub use crate::report::{batch, json, merge, metadata, split, text};
+    pub use crate::report::{batch, check, json, merge, metadata, split, text};
 
     /// Naming files.
     pub mod publish {

@@ -1,6 +1,7 @@
 //! What a run did, in the forms that people and programs read. Nothing here decides anything.
 
 pub mod batch;
+pub mod check;
 pub mod json;
 pub mod merge;
 pub mod metadata;

@@ -136,7 +136,7 @@ const MAY_USE: [(&str, &str); 25] = [
     ),
     (
         "check",
-        "apply engines error fix graph input operation plan",
+        "apply engines error fix graph image input location operation plan",
     ),
     (
         "merge",
@@ -146,7 +146,10 @@ const MAY_USE: [(&str, &str); 25] = [
         "split",
         "apply beneath error fix graph image input operation plan",
     ),
-    ("report", "error image location merge plan split text"),
+    (
+        "report",
+        "check engines error image location merge plan split text",
+    ),
     // The list of what users of the library can name.
     (
         "lib",

@@ -122,6 +122,7 @@ fn help_matches_the_golden_files() {
         ("help", "--help"),
         ("help-fix", "fix --help"),
         ("help-fix-short", "fix -h"),
+        ("help-check", "check --help"),
         ("version", "--version"),
     ] {
         let run = sandbox

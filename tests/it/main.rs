@@ -18,6 +18,8 @@ mod beneath;
 mod bit_flips;
 mod bombs;
 mod build_records;
+mod check;
+mod check_text;
 mod chosen_platform;
 mod cli;
 mod clone;

@@ -176,15 +176,16 @@ fn examples_run() {
     }
 }
 
+/// A dry run or a check, which exits with code 3 if there is something to fix.
 fn is_dry_run(block: &str) -> bool {
-    block.contains("--dry-run")
+    block.contains("--dry-run") || block.contains("ocify check")
 }
 
 #[test]
 fn examples_with_a_dry_run_pass_its_exit_code_on() {
     let mut examples = blocks("sh");
     examples.retain(|block| is_dry_run(block));
-    let [gate, fix_if_needed] = &examples[..] else {
+    let [check, gate, fix_if_needed] = &examples[..] else {
         panic!("{examples:?}");
     };
     // Exit codes: of the gate, of the gate with --strict, of the other example.
@@ -199,6 +200,8 @@ fn examples_with_a_dry_run_pass_its_exit_code_on() {
         let run = |block: &str| shell(folder.path(), &format!("set -e\n{block}"));
         let bytes = fs::read(Path::new(ROOT).join(archive)).unwrap();
         fs::write(folder.path().join("app.tar"), &bytes).unwrap();
+        let (code, output) = run(check);
+        assert_eq!(code, Some(gate_code), "{archive}\n{check}\n{output}");
         let (code, output) = run(gate);
         assert_eq!(code, Some(gate_code), "{archive}\n{gate}\n{output}");
         let (code, output) = run(&format!("{} --strict", gate.trim_end()));

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::common::fixture;
 use crate::common::runner::Sandbox;
-use crate::common::schema::{BATCH, REPORT, schema};
+use crate::common::schema::{BATCH, CHECK, REPORT, schema};
 
 #[test]
 fn schemas_are_valid() {
-    for name in ["report", "batch", "merge", "split"] {
+    for name in ["report", "batch", "merge", "split", "check"] {
         let schema = schema(name);
         let draft = "https://json-schema.org/draft/2020-12/schema";
         assert_eq!(schema["$schema"], draft, "{name}");
@@ -41,6 +41,22 @@ fn the_batch_schema_extends_the_schema_of_a_single_input() {
     let keys = one.as_object().unwrap().keys();
     for key in keys.filter(|key| *key != "spooled") {
         assert!(many.get(key).is_some(), "{key}");
+    }
+}
+
+/// What a check and a fix both report has the same form.
+#[test]
+fn the_schema_of_a_check_extends_the_schema_of_a_fix() {
+    let (fix, check) = (schema("report"), schema("check"));
+    for key in ["changes", "images", "findings"] {
+        let items = |schema: &Value| schema["properties"][key]["items"].clone();
+        assert_eq!(items(&fix), items(&check), "{key}");
+    }
+    for key in ["blobs", "error", "spooled", "severity"] {
+        let mut both = [&fix, &check].map(|schema| schema["properties"][key].clone());
+        both.iter_mut()
+            .for_each(|value| value["description"] = Value::Null);
+        assert_eq!(both[0], both[1], "{key}");
     }
 }
 
@@ -126,6 +142,11 @@ fn schemas_are_strict() {
             let report = sandbox.fix_with(input, "out.tar", &["--force"]).json();
             check_strict(&REPORT, &report);
         }
+    }
+    for name in ["docker20-save.tar", "cut-docker20-save.tar"] {
+        let input = format!("in/{name}");
+        let run = sandbox.ocify(&["check", &input, "--format", "json"]);
+        check_strict(&CHECK, &serde_json::from_str(&run.stdout).unwrap());
     }
     let report = sandbox.ocify(&["fix", "in", "-o", "out", "--format", "json"]);
     let lines: Vec<&str> = report.stdout.lines().collect();

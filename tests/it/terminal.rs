@@ -59,7 +59,7 @@ fn the_help_fits_narrow_terminals() {
             let longest = text.iter().map(|line| line.chars().count()).max();
             assert!(longest <= Some(columns.into()), "{columns}: {text:#?}");
             let expected = match line {
-                ["--help"] => 6,
+                ["--help"] => 7,
                 _ => 23,
             };
             assert_eq!(table.len(), expected, "{columns} {line:?}: {table:#?}");

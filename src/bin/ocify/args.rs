@@ -1,6 +1,7 @@
 //! The command line, and the help that teaches it.
 
 mod batch;
+mod check;
 mod demands;
 mod effect;
 mod merge;
@@ -16,6 +17,7 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 
 pub(crate) use batch::{Many, Pattern};
+pub(crate) use check::Check;
 pub(crate) use merge::Merge;
 pub(crate) use split::Split;
 pub(crate) use values::{
@@ -42,12 +44,14 @@ pub(crate) enum Command {
     Fix(Fix),
     Merge(Merge),
     Split(Split),
+    Check(Check),
 }
 
 const FIX: &str = "fix";
 const FIX_ABOUT: &str = "Rewrite an archive so that every engine can load it";
 const MERGE: &str = "merge";
 const SPLIT: &str = "split";
+const CHECK: &str = "check";
 
 /// The options of a subcommand are defined only when it is called, because that takes a noticeable part of a short run.
 impl Subcommand for Command {
@@ -62,7 +66,11 @@ impl Subcommand for Command {
         let split = clap::Command::new(SPLIT)
             .about(split::ABOUT)
             .defer(split::defined);
-        command.subcommand(fix).subcommand(merge).subcommand(split)
+        let check = clap::Command::new(CHECK)
+            .about(check::ABOUT)
+            .defer(check::defined);
+        let command = command.subcommand(fix).subcommand(check);
+        command.subcommand(merge).subcommand(split)
     }
 
     fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
@@ -70,7 +78,7 @@ impl Subcommand for Command {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        matches!(name, FIX | MERGE | SPLIT)
+        matches!(name, FIX | MERGE | SPLIT | CHECK)
     }
 }
 
@@ -80,6 +88,7 @@ impl FromArgMatches for Command {
             Some((FIX, matches)) => Fix::from_arg_matches(matches).map(Command::Fix),
             Some((MERGE, matches)) => Merge::from_arg_matches(matches).map(Command::Merge),
             Some((SPLIT, matches)) => Split::from_arg_matches(matches).map(Command::Split),
+            Some((CHECK, matches)) => Check::from_arg_matches(matches).map(Command::Check),
             _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
         }
     }
@@ -96,6 +105,7 @@ pub(crate) fn other_option(matches: &ArgMatches) -> Option<String> {
     let without: &[&str] = match name {
         MERGE => &merge::WITHOUT,
         SPLIT => &split::WITHOUT,
+        CHECK => &check::WITHOUT,
         _ => return None,
     };
     let given = |option: &&&str| matches.value_source(option) == Some(ValueSource::CommandLine);
@@ -119,7 +129,8 @@ Exit codes:
   0        done, or nothing to do
   1        failed; standard error says why
   2        wrong usage
-  3        --dry-run found something that an engine needs,
+  3        check: an engine does not load the archive;
+           --dry-run found something that an engine needs,
            or that an option requests
   128 + n  stopped by signal n, such as 130 after Ctrl-C";
 
@@ -557,7 +568,9 @@ mod tests {
         let line = ["ocify", "fix"].iter().chain(args);
         Cli::try_parse_from(line).map(|cli| match cli.command {
             Command::Fix(fix) => fix,
-            Command::Merge(_) | Command::Split(_) => unreachable!("the line is that of fix"),
+            Command::Check(_) | Command::Merge(_) | Command::Split(_) => {
+                unreachable!("the line is that of fix")
+            }
         })
     }
 

@@ -44,7 +44,7 @@ impl From<Preview> for Done {
     }
 }
 
-fn blobs(outcome: Outcome) -> Blobs {
+pub(crate) fn blobs(outcome: Outcome) -> Blobs {
     let Outcome {
         blob_count,
         blob_bytes,

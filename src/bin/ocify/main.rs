@@ -2,6 +2,7 @@
 
 mod args;
 mod batch;
+mod check;
 mod destination;
 mod digest_map;
 mod files;

@@ -9,8 +9,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
-use crate::args::{Cli, Command, Fix, Format, Merge, other_option};
+use crate::args::{Check, Cli, Command, Fix, Format, Merge, other_option};
 use crate::batch::{self, Shard};
+use crate::check;
 use crate::destination::Destination;
 use crate::files::{Outputs, conflict};
 use crate::merge;
@@ -67,6 +68,13 @@ fn code_of(line: Vec<OsString>) -> u8 {
                 None => split::split(&args),
                 Some(what) => {
                     print(&wrong_usage("split", what), is_plain);
+                    USAGE
+                }
+            },
+            Command::Check(args) => match misspelled.map_or_else(|| checked_check(&args), Err) {
+                Ok(()) => check::check(&args),
+                Err(what) => {
+                    print(&wrong_usage("check", what), is_plain);
                     USAGE
                 }
             },
@@ -135,10 +143,7 @@ fn checked(args: &Fix) -> Result<Way, String> {
     }
     if !batch::is_batch(args) {
         if let given @ [_, ..] = args.many.only_for_many().as_slice() {
-            return Err(format!(
-                "{} requires many inputs: a directory that is not an image layout, several INPUTs or --files-from",
-                given.join(", ")
-            ));
+            return Err(requires_many(given));
         }
         let destination = Destination::of(args)?;
         let outputs = Outputs::Single(destination.as_ref());
@@ -165,6 +170,28 @@ fn checked_merge(args: &Merge) -> Result<Option<Destination>, String> {
     let destination = Destination::of_merge(&args.fix)?;
     let outputs = Outputs::Single(destination.as_ref());
     conflict(&args.fix, outputs).map_or(Ok(destination), Err)
+}
+
+/// The same for a check.
+fn checked_check(args: &Check) -> Result<(), String> {
+    let dry_run = args.dry_run();
+    if let Some(what) = dry_run.contradiction() {
+        return Err(what);
+    }
+    if batch::is_batch(&dry_run) {
+        return Err("check supports only a single input".to_owned());
+    }
+    if let given @ [_, ..] = dry_run.many.only_for_many().as_slice() {
+        return Err(requires_many(given));
+    }
+    dry_run.without_effect_on(None).map_or(Ok(()), Err)
+}
+
+fn requires_many(given: &[&str]) -> String {
+    format!(
+        "{} requires many inputs: a directory that is not an image layout, several INPUTs or --files-from",
+        given.join(", ")
+    )
 }
 
 fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
@@ -264,7 +291,7 @@ fn show_report(
 }
 
 /// Standard output writes whole lines, and a stream that removes styles writes what is between them: one call each.
-fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> {
+pub(crate) fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> {
     to.write_all(shown)?;
     to.flush()
 }

@@ -12,6 +12,7 @@ pub(crate) static REPORT: LazyLock<Validator> = LazyLock::new(|| validator("repo
 pub(crate) static BATCH: LazyLock<Validator> = LazyLock::new(|| validator("batch"));
 
 pub(crate) static MERGE: LazyLock<Validator> = LazyLock::new(|| validator("merge"));
+pub(crate) static CHECK: LazyLock<Validator> = LazyLock::new(|| validator("check"));
 
 pub(crate) static SPLIT: LazyLock<Validator> = LazyLock::new(|| validator("split"));
 
@@ -66,6 +67,12 @@ pub(crate) fn parse_split(text: &str) -> Value {
         parse(&REPORT, &output["report"].to_string());
     }
     report
+}
+
+/// The report of a check, which must follow its schema.
+#[track_caller]
+pub(crate) fn parse_check(text: &str) -> Value {
+    parse(&CHECK, text)
 }
 
 /// One line of the report of a batch, which must follow its schema.

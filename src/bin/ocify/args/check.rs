@@ -1,0 +1,142 @@
+//! The options of `check`.
+
+use clap::Args;
+use clap::builder::Resettable;
+use ocify::FailOn;
+
+use super::Fix;
+
+pub(super) const ABOUT: &str =
+    "Say which engines load an archive, and what is in the way of the others";
+
+const EXAMPLES: &str = "\
+Examples:
+  # Which engines load it, and which would after ocify fix?
+  ocify check app.tar
+
+  # Fail with exit code 3 unless these engines load it
+  ocify check app.tar --for containerd@1.7 --for docker@28.5
+
+  # Also fail if an image would be loaded without a name
+  ocify check app.tar --fail-on untagged
+
+  # Also verify every blob against its digest
+  ocify check app.tar --verify digests
+
+  # Check the output of a build
+  docker save app | ocify check -
+
+Exit codes: 0 loads everywhere that was asked for, or without --for in every supported version of \
+every engine, 1 damaged or unreadable, 2 wrong usage, 3 an engine does not load it, or not all of \
+it, or --fail-on applies, 128 + n stopped by signal n. Build caches and artifacts have no verdict, \
+and so exit with code 0.";
+
+/// The options of `fix` that a check does not have: those about outputs and changes.
+pub(super) const WITHOUT: [&str; 28] = [
+    "archive",
+    "attestations",
+    "compression",
+    "compression_level",
+    "copy_others",
+    "digest_map",
+    "docker_platform",
+    "dry_run",
+    "force",
+    "gzip_members",
+    "image",
+    "in_place",
+    "layout",
+    "link",
+    "metadata_file",
+    "missing",
+    "name",
+    "oci_mediatypes",
+    "orphans",
+    "output",
+    "platform",
+    "preserve_digests",
+    "recover",
+    "rename",
+    "report",
+    "strict",
+    "sync",
+    "unwrap",
+];
+
+/// The options of `check`: those of `fix` that are about reading inputs, and what is asked.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Check {
+    /// Also exit with code 3 if this verdict, rule or severity is found; can be repeated
+    ///
+    /// A verdict is `untagged`, `choose`, `partly`, `no` or `unknown`. A rule is one that a report names, such as
+    /// layer-type or unnamed-image. A severity is `breaks`, `warns` or `cosmetic`, and is that of a change that `ocify
+    /// fix` would make, or of a finding. A verdict of `no` or `partly` always counts, and so does `unknown` for an engine
+    /// that --for names.
+    #[arg(long, value_name = "VERDICT|RULE|SEVERITY", help_heading = "Checking")]
+    pub(crate) fail_on: Vec<FailOn>,
+
+    /// How inputs are read.
+    #[command(flatten)]
+    pub(crate) fix: Fix,
+}
+
+impl Check {
+    /// The options of a dry run of `fix` that reads inputs like this.
+    pub(crate) fn dry_run(&self) -> Fix {
+        Fix {
+            dry_run: true,
+            engines: Vec::new(),
+            ..self.fix.clone()
+        }
+    }
+}
+
+/// The command with its options and their help, without that for options that a check does not have.
+pub(super) fn defined(command: clap::Command) -> clap::Command {
+    let command = Check::augment_args(command).about(ABOUT).long_about(None);
+    let command = command.after_help(EXAMPLES);
+    let hidden = WITHOUT.iter().fold(command, |command, option| {
+        command.mut_arg(option, |option| option.hide(true))
+    });
+    let helps = [
+        ("engines", FOR, FOR_LONG),
+        ("verbose", ALL, ""),
+        ("verify", VERIFY, VERIFY_LONG),
+        ("follow", FOLLOW, FOLLOW_LONG),
+        ("spool_dir", SPOOL_DIR, ""),
+    ];
+    let command = helps
+        .into_iter()
+        .fold(hidden, |command, (option, short, more)| {
+            command.mut_arg(option, |arg| {
+                let arg = arg.help(short).long_help(None);
+                match more.is_empty() {
+                    true => arg,
+                    false => arg.long_help(format!("{short}\n\n{more}")),
+                }
+            })
+        });
+    command
+        .mut_arg("verbose", |arg| arg.visible_alias("all"))
+        // It is refused for itself.
+        .mut_arg("strict", |arg| arg.requires(Resettable::Reset))
+        .mut_arg("engines", |arg| {
+            arg.value_name("ENGINE[@VERSION][/STORE]")
+                .help_heading("Checking")
+        })
+}
+
+const FOR: &str =
+    "Ask about this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated";
+const FOR_LONG: &str = "Without a version, the current one is meant. After a slash comes the image store or transport; \
+without it, the worst verdict of all of them counts. Examples: docker@20.10, docker@28.5/containerd, \
+skopeo@1.18/oci-archive. Without --for, ocify asks about every engine and version that it knows, and those count that \
+their makers still support. `ocify engines` lists them.";
+const ALL: &str = "Show every verdict in a row of its own";
+const VERIFY: &str = "What to verify [default: documents]";
+const VERIFY_LONG: &str = "A blob that fails makes ocify exit with code 1. Each level includes the ones before it. Encrypted \
+layers, filesystem images and nondistributable layers are never decompressed.";
+const FOLLOW: &str = "Follow symbolic links in directories, also links that lead out of them";
+const FOLLOW_LONG: &str = "Without it, links in a directory that ocify searches are skipped, and a layout may contain links \
+only to its own files.";
+const SPOOL_DIR: &str = "Where to store temporary files for a compressed INPUT or for standard input [default: TMPDIR, or /tmp]";

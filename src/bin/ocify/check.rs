@@ -1,0 +1,187 @@
+//! A check of one input: asks the library, and reports.
+
+mod advice;
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use console::Term;
+use ocify::{
+    Checked, Code, Error, Result, command::check, command::check::CheckReport,
+    command::check::CheckStatus, command::path_text,
+};
+
+use self::advice::fix_command;
+use crate::args::{Check, Fix, Format};
+use crate::fix;
+use crate::interrupt::Interrupt;
+use crate::notices::Single;
+use crate::panics::caught;
+use crate::run::{DONE, FAILED, WOULD_FIX, show_error, write_at_once};
+use crate::standard;
+use crate::styles::styled_memory;
+use crate::transports;
+use crate::words::Words;
+
+/// The width of text that does not go to a terminal, and the most on a terminal.
+const WIDTH: usize = 80;
+const MAX_WIDTH: usize = 120;
+
+/// Checks the input. Returns the exit code.
+pub(crate) fn check(args: &Check) -> u8 {
+    let interrupt = Interrupt::default();
+    let ending = Arc::new(Ending::new(args));
+    interrupt.watch({
+        let ending = Arc::clone(&ending);
+        move |code| {
+            let message = "the run was stopped while it waited for its input or output";
+            ending.report(&Err(Error::new(Code::Interrupted, message)));
+            process::exit(code.into());
+        }
+    });
+    let input = (!args.fix.is_stream()).then(|| args.fix.input());
+    let result = caught(input, || work(&ending, &interrupt));
+    match ending.report(&result) {
+        FAILED if interrupt.is_asked() => interrupt.exit_code(),
+        code => code,
+    }
+}
+
+fn work(ending: &Ending, interrupt: &Interrupt) -> Result<Checked> {
+    #[cfg(test)]
+    if ending.dry_run.input().ends_with("panics.tar") {
+        panic!("half-way");
+    }
+    let args = &ending.dry_run;
+    let observer = Single { args, interrupt };
+    let input =
+        fix::open(args.input()).map_err(|error| transports::with_hint(error, args.input()))?;
+    options(&ending.args, args)
+        .run_observed(input, &observer)
+        .map_err(|error| transports::with_hint(error, args.input()))
+}
+
+/// The check that the command line describes.
+pub(crate) fn options(args: &Check, dry_run: &Fix) -> ocify::Check {
+    // An interrupted fix is reported, because restoring the input would write to it.
+    let check = ocify::Check::new(fix::options(dry_run).recover(false));
+    let check = args
+        .fix
+        .engines
+        .iter()
+        .copied()
+        .fold(check, ocify::Check::engine);
+    args.fail_on
+        .iter()
+        .copied()
+        .fold(check, ocify::Check::fail_on)
+}
+
+/// The exit code of a status.
+pub(crate) fn code_of(status: CheckStatus) -> u8 {
+    match status {
+        CheckStatus::Passed | CheckStatus::Skipped => DONE,
+        CheckStatus::Rejected => WOULD_FIX,
+        _ => FAILED,
+    }
+}
+
+/// What it takes to report the end of a run, which is reported once.
+struct Ending {
+    args: Check,
+    dry_run: Fix,
+    input: String,
+    fix: String,
+    once: Mutex<()>,
+}
+
+impl Ending {
+    fn new(args: &Check) -> Self {
+        let dry_run = args.dry_run();
+        let input = match args.fix.format {
+            Format::Text if args.fix.is_stream() => standard::INPUT.to_owned(),
+            _ => path_text(args.fix.input()).into_owned(),
+        };
+        Ending {
+            fix: fix_command(&dry_run),
+            args: args.clone(),
+            dry_run,
+            input,
+            once: Mutex::new(()),
+        }
+    }
+
+    /// Shows the report. Returns the exit code that it stands for.
+    fn report(&self, result: &Result<Checked>) -> u8 {
+        // Whoever comes second waits for the end of the process.
+        let once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        let spooled = result
+            .as_ref()
+            .ok()
+            .and_then(|checked| checked.spooled.as_ref());
+        let spooled = spooled.map(ToString::to_string);
+        let mut report = match result {
+            Ok(checked) => {
+                let blobs = checked.outcome.map(fix::blobs).unwrap_or_default();
+                CheckReport::new(&self.input, checked).with_blobs(blobs)
+            }
+            Err(error) => CheckReport::failed(&self.input, error),
+        };
+        report = report.with_words(&Words, &self.fix);
+        report.spooled = spooled.as_deref();
+        if let Err(error) = result {
+            show_error(error);
+        }
+        let shown = self.show(&report);
+        std::mem::forget(once);
+        match shown {
+            // The reader may have seen enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let path = Path::new(standard::OUTPUT);
+                show_error(&Error::io("write the report to", path, error));
+                FAILED
+            }
+            _ => code_of(report.status),
+        }
+    }
+
+    fn show(&self, report: &CheckReport<'_>) -> io::Result<()> {
+        let stdout = io::stdout().lock();
+        let mut shown = styled_memory(stdout.is_terminal());
+        match self.args.fix.format {
+            Format::Text => check::render(report, self.layout(stdout.is_terminal()), &mut shown)?,
+            Format::Json => check::json(report, &mut shown)?,
+        }
+        write_at_once(stdout, &shown.into_inner())
+    }
+
+    fn layout(&self, is_terminal: bool) -> check::Layout {
+        let columns = is_terminal.then(|| Term::stdout().size_checked()).flatten();
+        let columns = columns.map(|(_, columns)| usize::from(columns));
+        check::Layout {
+            width: columns.unwrap_or(WIDTH).min(MAX_WIDTH),
+            is_full: self.args.fix.verbose,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::panics::listen;
+
+    #[test]
+    fn a_panic_is_a_failure_with_a_report() {
+        listen();
+        let line = ["ocify", "check", "panics.tar", "--format", "json"];
+        let Command::Check(args) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command");
+        };
+        assert_eq!(check(&args), FAILED);
+    }
+}

@@ -1,0 +1,183 @@
+//! What `ocify check` shows to people.
+
+use std::process::Stdio;
+
+use crate::common::builder::{Image, Layer, Layout, OCI_GZIP};
+use crate::common::fixture;
+use crate::common::runner::Sandbox;
+use crate::common::terminal::{read_all, screen, terminal};
+
+const ZSTD: &str = "buildkit-docker-zstd-ocifalse.tar";
+
+fn check(line: &[&str]) -> String {
+    let sandbox = Sandbox::new();
+    let path = fixture(ZSTD);
+    sandbox.put("app.tar", std::fs::read(path).unwrap());
+    let run = sandbox.ocify(&[&["check", "app.tar"], line].concat());
+    assert_eq!(run.stderr, "");
+    run.stdout
+}
+
+#[test]
+fn versions_and_readers_with_the_same_verdict_share_a_row() {
+    let text = check(&[]);
+    let mut lines = text.lines();
+    assert_eq!(
+        lines.next(),
+        Some("app.tar: example.com/app:v1, linux/amd64, 4 layers (zstd)")
+    );
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let rows: Vec<String> = lines.map(words).collect();
+    for expected in [
+        "engine as it is after ocify fix",
+        "all others loads loads",
+        "EOL: no longer supported by its makers, so it does not count",
+        "index.json, manifests[0], layers[0] and 3 more",
+    ] {
+        assert!(rows.iter().any(|row| row == expected), "{expected}: {text}");
+    }
+    assert_eq!(text.matches("\nlayer-type (4): ").count(), 1, "{text}");
+    assert!(
+        text.ends_with("\nfix it: ocify fix app.tar -o fixed.tar\n"),
+        "{text}"
+    );
+    // A range for each reader, with what is in its way.
+    let row = |start: &str, end: &str| {
+        let mut rows = rows.iter();
+        rows.any(|row| row.starts_with(start) && row.ends_with(end))
+    };
+    for (start, end) in [
+        ("docker/graphdriver ", "20.10.27 EOL no zstd-layers no"),
+        ("docker/containerd ", " no layer-type loads"),
+        ("containerd 1.5.0–1.7.", " no layer-type loads"),
+    ] {
+        assert!(row(start, end), "{start} {end}: {text}");
+    }
+}
+
+/// `-v` and `--all` are the same.
+#[test]
+fn every_verdict_can_have_a_row() {
+    let all = check(&["--all"]);
+    assert_eq!(all, check(&["-v"]));
+    assert!(!all.contains("all others"), "{all}");
+    assert!(all.contains("  docker/graphdriver 23.0.0–"), "{all}");
+}
+
+/// Without a store, the row has the worst verdict, and says of which store that is.
+#[test]
+fn the_row_of_an_engine_has_its_worst_verdict() {
+    let text = check(&["--for", "docker@26.1.5", "--for", "podman@5.4.2"]);
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let rows: Vec<String> = text.lines().map(words).collect();
+    for expected in [
+        "docker@26.1.5 no layer-type (containerd) loads",
+        "podman@5.4.2 loads loads",
+    ] {
+        assert!(rows.iter().any(|row| row == expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn what_a_fix_does_not_help_is_said() {
+    let text = check(&["--for", "docker@20.10.24/graphdriver"]);
+    assert!(
+        text.contains("ocify fix alone does not make it load in docker/graphdriver 20.10.24"),
+        "{text}"
+    );
+    assert!(!text.contains("fix it"), "{text}");
+    let text = check(&[
+        "--for",
+        "docker@20.10.24/graphdriver",
+        "--for",
+        "containerd@1.7.24",
+    ]);
+    assert!(
+        text.contains("\nocify fix makes it load in containerd 1.7.24\nfix it: "),
+        "{text}"
+    );
+    let text = check(&["--for", "containerd@99.1"]);
+    assert!(
+        text.contains("\nnot known: what containerd@99.1 does\n"),
+        "{text}"
+    );
+    let engine = "docker@28.0/graphdriver";
+    let text = check(&["--for", engine, "--fail-on", "zstd-layers"]);
+    let expected =
+        "loads as it is in every engine that was asked for\nrejected because of zstd-layers\n";
+    assert!(text.ends_with(expected), "{text}");
+}
+
+/// The command does not replace a file, and repeats the options that decide how the input is read.
+#[test]
+fn the_command_can_be_run() {
+    let sandbox = Sandbox::new();
+    let bytes = std::fs::read(fixture(ZSTD)).unwrap();
+    sandbox.put("my app.tar", bytes);
+    sandbox.put("fixed.tar", "other");
+    let line = ["check", "my app.tar", "--lenient", "--max-ratio", "2000"];
+    let text = sandbox.ocify(&line).exits(0).stdout;
+    let (_, command) = text.split_once("\nfix it: ").unwrap();
+    assert_eq!(
+        command,
+        "ocify fix 'my app.tar' -o fixed-2.tar --lenient --max-ratio 2000\n"
+    );
+    let path = std::path::Path::new(env!("CARGO_BIN_EXE_ocify"));
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", command]).current_dir(sandbox.root());
+    shell.env("PATH", path.parent().unwrap());
+    assert!(shell.stdout(Stdio::null()).status().unwrap().success());
+    sandbox.ocify(&["check", "fixed-2.tar"]).exits(0);
+}
+
+/// Lines are at most as wide as the terminal, except those with a path that is wider, and nothing is lost.
+#[test]
+fn reports_fit_terminals() {
+    let sandbox = Sandbox::new();
+    std::fs::copy(fixture(ZSTD), sandbox.path("app.tar")).unwrap();
+    for columns in [60, 80, 120, 200] {
+        let (control, end) = terminal(100, columns);
+        let mut command = sandbox.command();
+        command.args(["check", "app.tar"]).stdin(Stdio::null());
+        command.stdout(end.try_clone().unwrap()).stderr(end);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let bytes = read_all(control);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let lines = screen(&bytes, 1000);
+        let wide: Vec<&String> = lines
+            .iter()
+            .filter(|line| line.chars().count() > usize::from(columns))
+            .filter(|line| !line.contains("blobs/sha256/"))
+            .filter(|line| !line.starts_with("warning: ") && !line.starts_with("  hint: "))
+            .filter(|line| !line.starts_with("app.tar: "))
+            .collect();
+        assert!(wide.is_empty(), "{columns}: {wide:#?}");
+        let text = lines.join("\n");
+        for part in ["layer-type", "containerd", "fix it: ocify fix app.tar"] {
+            assert!(text.contains(part), "{columns}: {part}: {text}");
+        }
+        // A table that does not fit has each row in three lines.
+        let is_stacked = lines
+            .iter()
+            .any(|line| line.trim_start().starts_with("as it is"));
+        assert_eq!(is_stacked, columns == 60, "{columns}: {text}");
+    }
+}
+
+#[test]
+fn names_of_a_hostile_archive_are_escaped() {
+    let sandbox = Sandbox::new();
+    let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "x")]).architecture("amd\u{1b}[31m64");
+    sandbox.put(
+        "a\u{1b}[2J.tar",
+        Layout::of(&image, "example.com/app:v1").tar(),
+    );
+    let run = sandbox.ocify(&["check", "a\u{1b}[2J.tar"]);
+    assert!([0, 1, 3].contains(&run.code), "{run:#?}");
+    assert!(
+        !run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'),
+        "{run:#?}"
+    );
+    assert!(run.stdout.contains("\\u{1b}"), "{run:#?}");
+}

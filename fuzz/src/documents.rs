@@ -58,7 +58,7 @@ fn expand(template: &[u8], documents: &[(Vec<u8>, Digest)]) -> Vec<u8> {
     bytes
 }
 
-fn archive(mut documents: Vec<(Vec<u8>, Digest)>, docker: bool) -> Vec<u8> {
+pub(crate) fn archive(mut documents: Vec<(Vec<u8>, Digest)>, docker: bool) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_ustar();

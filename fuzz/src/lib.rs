@@ -1,18 +1,58 @@
 //! What the fuzz targets do with their inputs, so that tests can do it too.
 
+/// The state of batches. It is a module of the command, which is not part of the library.
+#[allow(dead_code, private_interfaces, unreachable_pub)]
+#[path = "../../src/bin/ocify/batch"]
+mod batch {
+    mod fingerprint;
+    mod output;
+    mod shard;
+    mod state;
+
+    pub(crate) use self::fingerprint::Fingerprint;
+    pub(crate) use self::state::{OutputState, State, StateOptions};
+
+    /// Records an output, from a source without a fingerprint.
+    pub(crate) fn finish(
+        state: &State,
+        path: &std::path::Path,
+        output: Fingerprint,
+        note: &serde_json::Value,
+    ) {
+        let finished = state::Finished {
+            relative: path,
+            source: Fingerprint::default(),
+            output,
+            content: Some("content"),
+            note,
+        };
+        state.finish(&[finished]).expect("memory takes everything");
+    }
+}
+
+mod codec;
 mod documents;
 mod edits;
+mod headers;
+mod journal;
+mod merged;
 mod reference;
+mod state;
 mod ways;
 mod whole;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+pub use codec::codec;
 pub use documents::archive_of;
 pub use edits::edited;
+pub use headers::headers;
+pub use journal::journal;
+pub use merged::merged;
 use ocify::{Fix, Limits, Strictness};
 pub use reference::reference;
+pub use state::state;
 use tempfile::TempDir;
 pub use ways::ways;
 pub use whole::fix;

@@ -58,3 +58,80 @@ fn edits() {
         ocify_fuzz::hold(&ocify_fuzz::edited(&edits));
     }
 }
+
+/// Inputs that look random, the same every time: Knuth's multiplier takes a different way through them for each number.
+fn numbers(start: u32, len: u32) -> Vec<u8> {
+    let mut number = start;
+    let mut bytes = Vec::new();
+    for _ in 0..len {
+        number = (number + 1).wrapping_mul(2_654_435_761);
+        bytes.extend(number.to_be_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn headers() {
+    for start in 0..150 {
+        let mut edits = vec![start as u8];
+        edits.extend(numbers(start, 1 + start % 3));
+        println!("{edits:?}");
+        ocify_fuzz::headers(&edits);
+    }
+}
+
+#[test]
+fn merges() {
+    for start in 0..150 {
+        let mut input = vec![start as u8, (start / 3) as u8, 5, start as u8];
+        input.extend(numbers(start, start % 3));
+        println!("{input:?}");
+        ocify_fuzz::merged(&input);
+    }
+    for (name, input) in files("seeds/merge", "") {
+        println!("{name}");
+        ocify_fuzz::merged(&input);
+    }
+}
+
+#[test]
+fn journals() {
+    for start in 0..2000 {
+        let mut input = vec![start as u8];
+        // Usual values, but for a few.
+        let changes = numbers(start, 2);
+        let mut numbers = [0; 24];
+        for change in changes.chunks_exact(2).take(1 + start as usize % 4) {
+            numbers[usize::from(change[0]) % 24] = change[1];
+        }
+        input.extend(numbers);
+        println!("{input:?}");
+        ocify_fuzz::journal(&input);
+    }
+}
+
+#[test]
+fn states() {
+    for (name, input) in files("seeds/state", "") {
+        println!("{name}");
+        ocify_fuzz::state(&input);
+    }
+}
+
+#[test]
+fn compressed_data() {
+    for (name, input) in files("seeds/codec", "") {
+        println!("{name}");
+        // As a layer, as an archive, and as the content of a layer.
+        for kind in 0..4 {
+            let mut input = input.clone();
+            input[0] = kind;
+            ocify_fuzz::codec(&input);
+        }
+        for place in (1..input.len()).step_by(17) {
+            let mut input = input.clone();
+            input[place] ^= 1 << (place % 8);
+            ocify_fuzz::codec(&input);
+        }
+    }
+}

@@ -175,6 +175,10 @@ pub(super) fn recover(disk: &mut impl Disk) -> Result<Recovery> {
     if !may_be_of_it || !is_there(&witnesses, disk)? {
         return Err(foreign(disk, &header)?);
     }
+    // First, because no filesystem has files of any length: then the file is not changed.
+    if disk.len()? < header.old_len {
+        disk.set_len(header.old_len)?;
+    }
     if !stored::restore(disk, len)? {
         return broken(disk, Broken::Damaged);
     }

@@ -121,6 +121,22 @@ fn hostile_journals_are_rejected_in_little_memory() {
     }
 }
 
+/// The filesystem refuses the length, and the file is what it was.
+#[test]
+fn a_length_that_no_file_can_have_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.tar");
+    let old = vec![1; 450];
+    std::fs::write(&path, &old).unwrap();
+    let mut journal = journal();
+    journal.inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&path).unwrap());
+    (journal.old_len, journal.witnesses) = (u64::MAX, Vec::new());
+    journal.witness_hash = Sha256::digest([]).into();
+    std::fs::write(dir.path().join(".a.tar.ocify-journal"), journal.encode()).unwrap();
+    crate::recover(&path).unwrap_err();
+    assert_eq!(std::fs::read(&path).unwrap(), old);
+}
+
 /// A disk whose journal is far longer than what is read of it.
 #[test]
 fn a_journal_of_another_file_is_not_read_to_its_end() {

@@ -1,0 +1,6 @@
+//! Archives with changed headers.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| ocify_fuzz::headers(input));

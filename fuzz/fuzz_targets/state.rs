@@ -1,0 +1,6 @@
+//! State files of batches that nobody wrote.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| ocify_fuzz::state(input));

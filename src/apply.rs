@@ -5,6 +5,7 @@ mod compressed;
 mod copy;
 mod decode;
 mod directory;
+mod exchange;
 mod output;
 mod patch;
 mod pieces;
@@ -19,6 +20,9 @@ mod verbatim;
 mod verified;
 mod verify;
 
+pub(crate) use exchange::{
+    Exchange, Exchanged, is_building, is_older, lock_layout, recorded, refuse_exchange,
+};
 pub use output::Output;
 pub use patch::{Patch, apply_in_place, apply_patched, patch};
 pub(crate) use recompress::without_tar;

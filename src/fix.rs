@@ -6,6 +6,7 @@ mod run;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::apply::{Link, Outcome, Output, Verify};
 use crate::codec::{GzipMembers, Limits};
@@ -35,7 +36,11 @@ pub struct Fix {
     host_architecture: Option<String>,
     keeps_unfinished: bool,
     follows_links: bool,
+    orphans_older_than: Option<Duration>,
 }
+
+/// How long a blob of a layout in place must not have changed before it is removed because nothing refers to it.
+const ORPHANS_OLDER_THAN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An output that was written.
 #[derive(Clone, Debug)]
@@ -152,6 +157,14 @@ impl Fix {
     #[must_use]
     pub fn drop_orphans(mut self, drop: bool) -> Self {
         self.plan.drop_orphans = drop;
+        self
+    }
+
+    /// In a layout that is fixed in place, only blobs that have not changed for so long are removed because nothing
+    /// refers to them: a build may have written others that is not complete. 24 hours by default.
+    #[must_use]
+    pub fn orphans_older_than(mut self, age: Duration) -> Self {
+        self.orphans_older_than = Some(age);
         self
     }
 

@@ -37,7 +37,7 @@ use document::{Document, RepeatedKey};
 pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
 pub(crate) use nest::{NestedIndex, set_names};
-pub(crate) use orphans::Orphans;
+pub(crate) use orphans::{HeldBecause, Orphans};
 pub(crate) use resolve::root;
 
 /// The documents of a source and what they point at.
@@ -151,6 +151,16 @@ impl Graph {
         let documents = std::iter::once(&self.root).chain(self.documents.values());
         let pointers = documents.flat_map(|document| &document.pointers);
         pointers.map(|pointer| &pointer.digest).collect()
+    }
+
+    /// Takes out of the inventory what nothing refers to and this is true of.
+    pub(crate) fn take_orphans(&mut self, is_taken: impl Fn(&Digest) -> bool) -> Vec<Digest> {
+        let orphans = &mut self.orphans.digests;
+        let taken: Vec<Digest> = orphans.extract_if(.., |digest| is_taken(digest)).collect();
+        for digest in &taken {
+            self.inventory.blobs.remove(digest);
+        }
+        taken
     }
 
     /// The signature files beside an image in a directory whose `manifest.json` is the image's own manifest:

@@ -218,6 +218,10 @@ pub enum Hint {
     ChooseMissing,
     /// Blobs that nothing refers to can be removed.
     DropOrphans,
+    /// Blobs that nothing refers to can be removed even if they are young.
+    DropYoungOrphans,
+    /// A layout can be fixed where it is when no build is running.
+    FixAfterBuild,
     /// Nothing but attestations is in the archive, and they were to be removed.
     KeepAttestations,
     /// An attestation has no Docker type.
@@ -466,6 +470,10 @@ impl fmt::Display for Hint {
             Hint::ChooseMissing => "keep whatever needs it unchanged, or remove it",
             Hint::KeepAttestations => "keep attestations",
             Hint::DropAttestations => "drop attestations",
+            Hint::DropYoungOrphans => "drop younger blobs that nothing refers to",
+            Hint::FixAfterBuild => {
+                "fix it again when no build is running; if none is, remove what a killed build left in ingest/"
+            }
             Hint::DropOrphans => "drop blobs that nothing refers to",
             Hint::ChooseImageOrOciTypes => "choose an image, or request OCI types",
             Hint::UseOciTypes => "request OCI types",

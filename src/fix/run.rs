@@ -1,5 +1,6 @@
 //! The ways from an input to an output.
 
+mod layout;
 mod steps;
 
 use std::io::{self, Write};
@@ -59,7 +60,7 @@ impl<'a> Run<'a> {
 
     pub(super) fn write(&self, input: Input, output: Output<'_>) -> Result<Fixed> {
         if output.is_in_place() {
-            return self.write_in_place(&input.into_place()?);
+            return self.write_where_it_is(&input.into_place()?);
         }
         let source = match input.kind {
             Kind::Stream(stream) => {
@@ -76,7 +77,9 @@ impl<'a> Run<'a> {
 
     pub(super) fn preview(&self, input: Input, form: Form) -> Result<Preview> {
         let source = match input.kind {
-            _ if form == Form::Patch => self.open_in_place(&input.into_place()?)?,
+            _ if matches!(form, Form::Patch | Form::LayoutInPlace) => {
+                return self.preview_where_it_is(&input.into_place()?);
+            }
             Kind::Stream(stream) => return self.preview_stream(self.opener.stream(stream)?, form),
             Kind::Source(source) => self.opener.decompressed(source)?,
             Kind::Path(path) => self.opener.decompressed(self.opener.open(&path)?)?,
@@ -176,7 +179,7 @@ impl<'a> Run<'a> {
                 Ok(self.fixed(plan, outcome))
             }
             Way::Whole(draft) => {
-                layers.extend(self.recompressed(&draft, source, layers, &target)?);
+                layers.extend(self.recompressed(&draft, source, layers, target.directory())?);
                 let plan = draft.complete(layers)?;
                 let progress = self.observer.stage(Stage::Writing);
                 let outcome = apply(&plan, source, target, &options, &*progress)?;
@@ -396,7 +399,7 @@ impl<'a> Run<'a> {
 
     fn verify(&self, form: Form) -> Verify {
         self.fix.verify.unwrap_or(match form {
-            Form::Patch => Verify::Documents,
+            Form::Patch | Form::LayoutInPlace => Verify::Documents,
             _ => Verify::Digests,
         })
     }

@@ -22,8 +22,21 @@ const MAX_READ: u64 = 64 << 20;
 pub(crate) struct Orphans {
     /// Their digests, sorted.
     pub(crate) digests: Vec<Digest>,
+    /// Others that must stay.
+    pub(crate) held: Vec<Digest>,
+    /// Why they, and what a fix replaces, must stay in a layout that is fixed where it is.
+    pub(crate) held_because: Option<HeldBecause>,
     /// A document that may name such blobs and cannot be read. `digests` is empty then.
     pub(crate) unreadable: Option<Digest>,
+}
+
+/// Why blobs must stay in a layout that is fixed where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldBecause {
+    /// A build may be running, so nothing may be removed.
+    Building,
+    /// They have changed in so many seconds, so a build may have written them that is not complete.
+    YoungerThan(u64),
 }
 
 impl Orphans {
@@ -47,12 +60,20 @@ impl Orphans {
                     .filter(|digest| !named.contains(*digest))
                     .cloned()
                     .collect(),
-                unreadable: None,
+                ..Self::default()
             },
             Err(unreadable) => Orphans {
-                digests: Vec::new(),
                 unreadable: Some(unreadable),
+                ..Self::default()
             },
+        }
+    }
+
+    /// Holds those of which this is true.
+    pub(crate) fn hold(&mut self, because: HeldBecause, is_held: impl FnMut(&mut Digest) -> bool) {
+        self.held = self.digests.extract_if(.., is_held).collect();
+        if because == HeldBecause::Building || !self.held.is_empty() {
+            self.held_because = Some(because);
         }
     }
 }

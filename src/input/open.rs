@@ -23,6 +23,11 @@ impl Source {
         self
     }
 
+    /// The directory, if the source is one. It is held open.
+    pub(crate) fn directory(&self) -> Option<&Directory> {
+        self.directory.as_ref()
+    }
+
     /// The path, whose directory is held open if it was opened by that.
     pub(crate) fn input_path(&self) -> InputPath {
         match &self.place {

@@ -118,7 +118,7 @@ fn refuse_kind(kind: FileType, path: &Path) -> Result<()> {
         FileType::RegularFile => return Ok(()),
         FileType::Symlink => return Err(refused::link(path)),
         FileType::Directory => (
-            "a directory, and only archives can be fixed in place",
+            "a directory without an index.json, and only archives and image layouts can be fixed in place",
             Hint::WriteNewDirectory,
         ),
         _ => ("not a regular file", Hint::GiveRegularFile),

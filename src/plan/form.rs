@@ -16,6 +16,9 @@ pub enum Form {
     /// entries that ocify does not know stay, and a rewritten document gets the length of the old
     /// one, so that it can replace it.
     Patch,
+    /// The input's own image layout directory: only documents, recompressed layers and the files at the root are written.
+    /// Files that ocify does not know stay.
+    LayoutInPlace,
 }
 
 impl Form {
@@ -25,7 +28,7 @@ impl Form {
             Form::Archive(compression) => {
                 Some(compression).filter(|found| *found != Compression::Uncompressed)
             }
-            Form::Stream | Form::Layout | Form::Patch => None,
+            Form::Stream | Form::Layout | Form::Patch | Form::LayoutInPlace => None,
         }
     }
 }

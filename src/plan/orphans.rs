@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::Hint;
+use crate::graph::HeldBecause;
 use crate::image::Digest;
 use crate::location::Location;
 use crate::plan::planner::Planner;
@@ -82,6 +83,7 @@ impl<'a> Planner<'a> {
             );
             findings.push(FindingRule::OrphanedBlobs.finding(None, message, None));
         }
+        self.held_orphans(findings);
         if self.options.drop_orphans {
             return;
         }
@@ -92,6 +94,54 @@ impl<'a> Planner<'a> {
             findings.push(FindingRule::OrphanedBlobs.finding(None, message, hint));
         }
     }
+
+    /// What stays in a layout that is fixed where it is, although the run would remove it.
+    fn held_orphans(&self, findings: &mut Vec<Finding>) {
+        let orphans = &self.graph.orphans;
+        let held: Vec<&Digest> = orphans.held.iter().collect();
+        let amount = amount(self.lengths(&held));
+        let (message, hint) = match orphans.held_because {
+            None => return,
+            Some(HeldBecause::YoungerThan(age)) => (
+                format!(
+                    "nothing refers to {amount}, which are younger than {} and stay",
+                    span(age)
+                ),
+                Hint::DropYoungOrphans,
+            ),
+            Some(HeldBecause::Building) if !held.is_empty() => (
+                format!(
+                    "nothing refers to {amount}, which stay because a build may be running: ingest/ is not empty"
+                ),
+                Hint::FixAfterBuild,
+            ),
+            Some(HeldBecause::Building) => {
+                let is_removed = |digest: &Digest| self.graph.inventory.blobs.contains_key(digest);
+                let mut rewritten = self.rewritten.documents.keys();
+                let mut left_out = self.selection.left_out.iter();
+                if !rewritten.any(|digest| is_removed(digest))
+                    && !left_out.any(|digest| is_removed(digest))
+                {
+                    return;
+                }
+                let message = "what is replaced or left out stays until the next run, because a build may be running: ingest/ is not empty";
+                (message.to_owned(), Hint::FixAfterBuild)
+            }
+        };
+        findings.push(FindingRule::OrphanedBlobs.finding(None, message, Some(hint)));
+    }
+}
+
+/// A span of time for people.
+fn span(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0 => (seconds, "second"),
+        _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),
+        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
+        _ if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 fn amount(of: Dropped) -> String {

@@ -147,7 +147,7 @@ impl<'a> Planner<'a> {
 
     /// Reports what is removed because it belongs to neither the image layout nor the Docker archive; a directory, only if nothing in it is reported.
     pub(crate) fn leave_out_extra_entries(&mut self) {
-        if self.form == Form::Patch {
+        if matches!(self.form, Form::Patch | Form::LayoutInPlace) {
             return;
         }
         let extra = &self.graph.inventory.extra;
@@ -253,7 +253,7 @@ impl<'a> Planner<'a> {
                 to == Compression::Uncompressed || inventory.outer_compression == Some(to.content())
             }
             Form::Patch => true,
-            Form::Stream | Form::Layout => false,
+            Form::Stream | Form::Layout | Form::LayoutInPlace => false,
         };
         let is_written_form = matches!(
             inventory.outer_compression,

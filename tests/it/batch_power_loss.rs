@@ -71,6 +71,7 @@ impl Trace {
                 in_output(&from).unwrap_or(from),
                 in_output(&to).unwrap_or(to),
             ),
+            Event::Removed(path) => Event::Removed(in_output(&path).unwrap_or(path)),
             Event::Written(path, len) => Event::Written(in_output(&path).unwrap_or(path), len),
             Event::Synced {
                 path,

@@ -12,6 +12,7 @@ pub(crate) mod failure;
 pub(crate) mod faults;
 pub(crate) mod forms;
 pub(crate) mod injected;
+pub(crate) mod intact;
 pub(crate) mod judged;
 pub(crate) mod links;
 pub(crate) mod measured;

@@ -6,34 +6,11 @@ use serde_json::{Value, json};
 
 use crate::common::advice::{command_after, hint, hint_with, writes};
 use crate::common::builder::{
-    DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, digest_of, named, right_image,
-    right_layout,
+    Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, digest_of, named, right_image, right_layout,
 };
-use crate::common::checker::check_output;
-use crate::common::failure::expect;
 use crate::common::judged::{finding, fixed};
 use crate::common::runner::Sandbox;
 use crate::common::saved::{Saved, image};
-
-#[test]
-fn a_directory_is_not_fixed_in_place_but_beside() {
-    let layout = Layout::of(
-        &Image::docker(vec![Layer::gzip(DOCKER_GZIP, "a")]),
-        "docker.io/library/app:v1",
-    );
-    for more in [&[][..], &["--dry-run"]] {
-        let sandbox = Sandbox::new();
-        layout.write_to(&sandbox.path("app"));
-        let line = ["fix", "app", "--in-place", "--format", "json"];
-        let run = sandbox.ocify(&[&line[..], more].concat());
-        let parts = ["app is a directory, and only archives can be fixed in place"];
-        expect("layout", &run, "in-place-refused", &parts);
-        let hint = run.json()["error"]["hint"].as_str().unwrap().to_owned();
-        assert!(hint.contains("-o NEW/ instead of --in-place"), "{hint}");
-        sandbox.ocify(&["fix", "app", "-o", "NEW/"]).exits(0);
-        check_output(&sandbox.path("NEW/app"));
-    }
-}
 
 /// An artifact, and no image.
 fn artifact() -> Layout {

@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::common::contents::Contents;
 use crate::common::runner::{run, write_program};
 
 const README: &str = include_str!("../../README.md");
@@ -60,12 +61,17 @@ fn folder() -> TempDir {
     }
     copy_scripts(path);
     symlink(OCIFY, path.join("bin/ocify")).unwrap();
-    symlink(fixtures.join("podman-ocidir"), path.join("layout")).unwrap();
-    symlink(
-        fixtures.join("buildkit-cache-list-ocifalse"),
-        path.join("cache"),
-    )
-    .unwrap();
+    // Examples fix them in place.
+    for (name, copy) in [
+        ("podman-ocidir", "layout"),
+        ("buildkit-cache-list-ocifalse", "cache"),
+    ] {
+        for (name, bytes) in Contents::read(&fixtures.join(name)).files {
+            let file = path.join(copy).join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, bytes).unwrap();
+        }
+    }
     symlink(&fixtures, path.join("fixtures")).unwrap();
     for name in [
         "app.tar",

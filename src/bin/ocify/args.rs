@@ -10,6 +10,7 @@ mod values;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -24,7 +25,7 @@ pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, Orphans, ProgressMode,
     Verification,
 };
-use values::{image_name, jobs, ratio, renaming, size, window};
+use values::{age, image_name, jobs, ratio, renaming, size, window};
 
 /// Makes any container image archive load everywhere.
 ///
@@ -156,6 +157,9 @@ Examples:
   # Fix an archive in place, in milliseconds
   ocify fix --in-place app.tar
 
+  # Keep a BuildKit cache small, between builds
+  ocify fix --in-place cache/ --orphans drop
+
   # Show the changes only; exit with 3 if one is needed
   ocify fix app.tar --dry-run
 
@@ -179,7 +183,7 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found 
 128 + n stopped by signal n.";
 
 /// What `--recover` would ignore: all except how it reports.
-const NOT_TO_RECOVER: [&str; 43] = [
+const NOT_TO_RECOVER: [&str; 44] = [
     "archive",
     "attestations",
     "compression",
@@ -211,6 +215,7 @@ const NOT_TO_RECOVER: [&str; 43] = [
     "null",
     "oci_mediatypes",
     "orphans",
+    "orphans_older_than",
     "output",
     "platform",
     "preserve_digests",
@@ -260,10 +265,14 @@ pub(crate) struct Fix {
 
     /// Fix INPUT in place: write only what differs, in milliseconds even if INPUT is large
     ///
-    /// Entries keep their order and offsets, and files that belong to neither the image layout nor
+    /// Entries of an archive keep their order and offsets, and files that belong to neither the image layout nor
     /// the Docker archive are left unchanged. If a change does not fit, ocify refuses before it
     /// writes anything. After a crash, a journal beside the file makes it possible to restore the
     /// file: the next ocify run on the file does that first.
+    ///
+    /// In an image layout or a BuildKit cache, ocify writes new documents, replaces index.json, and removes what
+    /// nothing refers to any more. A crash leaves the old layout or the new one. Do not run it during a build that
+    /// uses the directory: nothing is removed if ingest/ shows one.
     #[arg(long, conflicts_with_all = ["output", "force", "link", "spool_dir", "copy_others"])]
     pub(crate) in_place: bool,
 
@@ -337,6 +346,13 @@ pub(crate) struct Fix {
     /// nothing. Docker since 25.0 saves a few small ones with each image.
     #[arg(long, value_enum, default_value_t = Orphans::Keep, value_name = "KEEP|DROP", hide_possible_values = true)]
     pub(crate) orphans: Orphans,
+
+    /// With --in-place --orphans drop: remove only blobs of a directory that have not changed for AGE [default: 24h]
+    ///
+    /// AGE is a number with a unit, such as 30m, 24h or 7d, or 0. A build in progress may have written younger
+    /// blobs, and index.json refers to them only at its end. Do not use 0 during a build.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) orphans_older_than: Option<Duration>,
 
     /// How to compress layers; layers that already use this format are left unchanged
     ///

@@ -143,6 +143,9 @@ pub(crate) fn options(args: &Fix) -> ocify::Fix {
     if let Some(compression) = args.compression() {
         fix = fix.compression(compression);
     }
+    if let Some(age) = args.orphans_older_than {
+        fix = fix.orphans_older_than(age);
+    }
     if let Some(level) = args.compression_level {
         fix = fix.compression_level(level);
     }

@@ -150,6 +150,9 @@ impl Wording for Words {
                 "save the image with all its platforms, or remove the absent ones with --missing prune"
             }
             Hint::DropAttestations => "remove attestations with --attestations drop",
+            Hint::DropYoungOrphans => {
+                "if no build is running, remove them with --orphans-older-than 0"
+            }
             Hint::DropOrphans => "remove them with --orphans drop",
             Hint::ChooseImageOrOciTypes => {
                 "choose an image with --image, or omit --oci-mediatypes=false"
@@ -219,6 +222,7 @@ impl Wording for Words {
             | Hint::RetryWhenIdle
             | Hint::RetryAfterChange
             | Hint::RetryWhenFree
+            | Hint::FixAfterBuild
             | Hint::WriteToFile
             | Hint::RemoveLink
             | Hint::ChooseEmptyDirectory

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::Run;
-use crate::apply::{RecompressOptions, Target, recompress};
+use crate::apply::{RecompressOptions, recompress};
+use crate::beneath::Directory;
 use crate::error::Result;
 use crate::fix::Fix;
 use crate::fix::host::host_architecture;
@@ -120,7 +121,7 @@ impl Run<'_> {
         draft: &Draft<'_>,
         source: &mut Source,
         known: &NewLayers,
-        target: &Target<'_>,
+        beside: Option<&Directory>,
     ) -> Result<NewLayers> {
         let work = draft.transcodes().iter();
         let work = work.filter(|work| known.get(&work.digest).is_none());
@@ -128,7 +129,7 @@ impl Run<'_> {
         if work.is_empty() {
             return Ok(NewLayers::default());
         }
-        let directory = self.opener.spool_beside(target.directory())?;
+        let directory = self.opener.spool_beside(beside)?;
         let options = RecompressOptions {
             level: self.fix.level,
             members: self.fix.members,

@@ -15,6 +15,8 @@ pub(crate) enum Event {
     Named(PathBuf),
     /// It was renamed.
     Renamed(PathBuf, PathBuf),
+    /// A file or directory was removed.
+    Removed(PathBuf),
     /// So many bytes were written to a file that has this name.
     Written(PathBuf, u64),
     /// The file or directory, or the filesystem that it is in, was synced. What came before the start of the call, whose position
@@ -26,7 +28,7 @@ pub(crate) enum Event {
     },
 }
 
-const CALLS: &str = "trace=mkdir,mkdirat,linkat,symlinkat,rename,renameat,renameat2,write,pwrite64,fsync,fdatasync,syncfs";
+const CALLS: &str = "trace=mkdir,mkdirat,linkat,symlinkat,rename,renameat,renameat2,unlink,unlinkat,rmdir,write,pwrite64,fsync,fdatasync,syncfs";
 
 /// Runs the command with these arguments, which has to succeed; `None` if it cannot be traced here.
 pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
@@ -109,6 +111,7 @@ fn event(call: &str, start: usize, root: &Path) -> Option<Event> {
         "rename" | "renameat" | "renameat2" => {
             Event::Renamed(quoted.first()?.clone(), quoted.last()?.clone())
         }
+        "unlink" | "unlinkat" | "rmdir" => Event::Removed(quoted.first()?.clone()),
         "write" | "pwrite64" => Event::Written(open()?, result),
         _ => Event::Synced {
             path: open()?,
@@ -148,6 +151,8 @@ mod tests {
 7 fsync(9</d/out/work/0/9>) = 0
 8 <... linkat resumed>) = 0
 8 renameat2(5</d/out/work/0>, \"1\", 4</d/out/a>, \"x.tar\", RENAME_NOREPLACE) = 0
+8 unlinkat(4</d/out/a>, \"y\", 0) = 0
+8 unlinkat(4</d/out/a>, \"z\", 0) = -1 ENOENT (No such file or directory)
 7 write(3</d/out/.ocify-state>, \"\"..., 829) = 829
 ";
         let path = |name: &str| PathBuf::from(format!("/d/{name}"));
@@ -162,6 +167,7 @@ mod tests {
             },
             Event::Named(path("out/work/0/1")),
             Event::Renamed(path("out/work/0/1"), path("out/a/x.tar")),
+            Event::Removed(path("out/a/y")),
             Event::Written(path("out/.ocify-state"), 829),
         ];
         assert_eq!(events(log, Path::new("/d")), expected);

@@ -2,7 +2,7 @@
 
 use ocify::Compression;
 
-use super::{Fix, Format, LayerCompression};
+use super::{Fix, Format, LayerCompression, Orphans};
 use crate::destination::{Destination, ImageKind, is_known};
 
 impl Fix {
@@ -12,6 +12,10 @@ impl Fix {
             "--compression-level has no effect: it applies to layers that --compression or --for recompresses"
         } else if self.gzip_members.is_some() && !self.may_write_gzip() {
             "--gzip-members has no effect: it applies to layers that --compression gzip or --for recompresses"
+        } else if self.orphans_older_than.is_some()
+            && !(self.in_place && self.orphans == Orphans::Drop)
+        {
+            "--orphans-older-than has no effect: it applies to blobs that --orphans drop removes with --in-place"
         } else if self.verbose && self.format == Format::Json {
             "--verbose has no effect: the JSON report always shows everything"
         } else if self.force && self.is_for_stream() {
@@ -77,7 +81,12 @@ mod tests {
 
     #[test]
     fn options_without_effect_are_refused() {
-        let lines: [(&[&str], &str); 16] = [
+        let lines: [(&[&str], &str); 18] = [
+            (&["--orphans-older-than", "0"], "--orphans-older-than"),
+            (
+                &["--orphans", "drop", "--orphans-older-than", "7d"],
+                "--orphans-older-than",
+            ),
             (&["--compression-level", "9"], "--compression-level"),
             (
                 &["--compression-level", "9", "--compression", "keep"],

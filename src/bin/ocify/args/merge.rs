@@ -20,7 +20,7 @@ Examples:
 Exit codes: 0 done, or with --dry-run can be done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.";
 
 /// The options of `fix` that a merge does not have.
-pub(super) const WITHOUT: [&str; 15] = [
+pub(super) const WITHOUT: [&str; 16] = [
     "copy_others",
     "digest_map",
     "exclude",
@@ -31,6 +31,7 @@ pub(super) const WITHOUT: [&str; 15] = [
     "link",
     "name",
     "null",
+    "orphans_older_than",
     "recover",
     "rename",
     "report",

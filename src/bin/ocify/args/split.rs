@@ -27,7 +27,7 @@ Exit codes: 0 done, or with --dry-run can be done, 1 failed for some images or a
 signal n.";
 
 /// The options of `fix` that a split does not have.
-pub(super) const WITHOUT: [&str; 16] = [
+pub(super) const WITHOUT: [&str; 17] = [
     "archive",
     "copy_others",
     "digest_map",
@@ -39,6 +39,7 @@ pub(super) const WITHOUT: [&str; 16] = [
     "metadata_file",
     "name",
     "null",
+    "orphans_older_than",
     "recover",
     "rename",
     "report",

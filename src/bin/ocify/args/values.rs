@@ -1,6 +1,7 @@
 //! The values that options take.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use ocify::{Link, MissingPolicy, Reference, ReferenceFault, Verify};
@@ -104,6 +105,25 @@ pub(super) fn window(text: &str) -> Result<u64, String> {
     window
         .filter(|window| (1..=4096).contains(window))
         .ok_or_else(|| "expected 1 to 4096 (MiB)".to_owned())
+}
+
+/// The value of `--orphans-older-than`.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: Option<u64> = number.parse().ok();
+    let seconds = match (number, unit) {
+        (Some(0), "") | (Some(_), "s") => Some(1),
+        (Some(_), "m") => Some(60),
+        (Some(_), "h") => Some(60 * 60),
+        (Some(_), "d") => Some(24 * 60 * 60),
+        (Some(_), "w") => Some(7 * 24 * 60 * 60),
+        _ => None,
+    };
+    let seconds = number.zip(seconds);
+    let seconds = seconds.and_then(|(number, factor)| number.checked_mul(factor));
+    let age = seconds.map(Duration::from_secs);
+    age.ok_or_else(|| "expected a number and s, m, h, d or w, such as 24h, or 0".to_owned())
 }
 
 /// A number of bytes, with or without a unit, as GNU's programs read it. The case of units does not matter.
@@ -235,6 +255,36 @@ impl Linking {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_have_units() {
+        for (text, seconds) in [
+            ("0", 0),
+            ("0h", 0),
+            ("90s", 90),
+            ("30m", 1800),
+            ("24h", 86_400),
+            ("7d", 604_800),
+            ("2w", 1_209_600),
+        ] {
+            assert_eq!(age(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "1",
+            "24",
+            "h",
+            "-1h",
+            "1.5h",
+            "1h30m",
+            "1 h",
+            "1y",
+            "99999999999999999999h",
+            "9999999999999999999d",
+        ] {
+            assert!(age(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {

@@ -82,6 +82,7 @@ impl OutputOptions {
             progress: _,
             // These modes write no output directory.
             in_place: _,
+            orphans_older_than: _,
             recover: _,
             dry_run: _,
             strict: _,

@@ -5,6 +5,7 @@
 //! nothing is, in place of a file, or in exchange for a directory. So what has a final name is complete, and
 //! what a run leaves when it is killed has no name or one that the next run knows.
 
+mod acl;
 mod destination;
 mod file;
 mod link;

@@ -138,11 +138,13 @@ impl HeldPath {
     /// # Errors
     /// Something has the name, or the system refuses.
     pub fn create_directory(&self) -> io::Result<()> {
-        Ok(mkdirat(
-            &self.directory,
-            &self.name,
-            Mode::from_raw_mode(0o777),
-        )?)
+        self.create_directory_with(0o777)
+    }
+
+    /// The same with these permissions, from which the umask takes some.
+    pub(crate) fn create_directory_with(&self, mode: u32) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(mode);
+        Ok(mkdirat(&self.directory, &self.name, mode)?)
     }
 
     /// The target of a symbolic link.

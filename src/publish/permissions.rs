@@ -1,33 +1,69 @@
 //! The permissions of what replaces something else.
 
 use std::fs::File;
-use std::path::Path;
+use std::io;
 
 use rustix::fs::{Gid, Mode, fchmod, fchown, fstat};
 use rustix::process::geteuid;
 
-use crate::beneath::FileStat;
+use super::acl::Acl;
+use crate::beneath::{FileStat, HeldPath};
 use crate::error::{IoContext, Result};
 
 /// What a file or directory may allow its owner, its group and all others.
 const PERMISSIONS: u32 = 0o777;
 
-/// Gives a new file or directory the permissions of the old one at `path`: what only its owner could read must not become
+/// Gives a new file or directory the permissions of the old one at a place: what only its owner could read must not become
 /// readable to all.
 ///
 /// It belongs to the user who runs, and never gets set-user-ID, set-group-ID or sticky bits of the old one. What the old one
-/// allowed its group is allowed if the new one can belong to that group too, or all others may do it. Someone else
-/// may have created the old one to get at the new one, so then the new one allows no more than a new file does.
-pub(super) fn keep_permissions(new: &File, old: &FileStat, path: &Path) -> Result<()> {
-    let kept = || -> rustix::io::Result<()> {
-        let found = FileStat::from(fstat(new)?);
-        let is_own = old.owner == geteuid().as_raw();
-        let has_group = found.group == old.group
-            || is_own && fchown(new, None, Some(Gid::from_raw(old.group))).is_ok();
-        let mode = permissions(found.mode, old.mode, is_own, has_group);
-        fchmod(new, Mode::from_raw_mode(mode))
-    };
-    kept().map_err(Into::into).context("set the mode of", path)
+/// allowed its group is allowed if the new one can belong to that group too, or all others may do it. An access control list is
+/// kept if the old one belongs to the same user. Someone else may have created the old one to get at the new one, so then the
+/// new one allows no more than a new file does.
+pub(super) fn keep_permissions(new: &File, old: &FileStat, place: &HeldPath) -> Result<()> {
+    keep(new, old, place).context("set the mode of", place.path())
+}
+
+fn keep(new: &File, old: &FileStat, place: &HeldPath) -> io::Result<()> {
+    let found = FileStat::from(fstat(new)?);
+    let inherited = Acl::of(new)?;
+    let kept = Acl::at(place);
+    // Without /proc, nobody knows what the old one allowed its group.
+    let is_known = kept.is_ok();
+    let kept = kept.ok().flatten();
+    let is_own = old.owner == geteuid().as_raw();
+    let is_of_group = found.group == old.group
+        || is_own && fchown(new, None, Some(Gid::from_raw(old.group))).is_ok();
+    let has_group = is_known && is_of_group;
+    let created = mode(&found, inherited.as_ref());
+    let replaced = mode(old, kept.as_ref());
+    if let Some(kept) = kept.filter(|_| is_own) {
+        let most = if has_group { 0o7 } else { replaced };
+        if kept.with_group(most).set(new).is_ok() {
+            return Ok(());
+        }
+    }
+    if inherited.is_some() {
+        Acl::remove(new)?;
+    }
+    let mode = permissions(created, replaced, is_own, has_group);
+    Ok(fchmod(new, Mode::from_raw_mode(mode))?)
+}
+
+/// The permissions of a temporary file or directory that may replace what is at a place later. Until then, it allows no more than
+/// that does.
+pub(super) fn until_published(created: u32, place: &HeldPath) -> u32 {
+    const OWNER: u32 = 0o700;
+    match place.look_up() {
+        Ok(old) => created & (mode(&old, Acl::at(place).ok().flatten().as_ref()) | OWNER),
+        Err(_) => created,
+    }
+}
+
+/// The mode of a file with this access control list. The system shows what the list allows at most in place of what its group
+/// may do.
+fn mode(found: &FileStat, acl: Option<&Acl>) -> u32 {
+    acl.map_or(found.mode, |acl| found.mode & !0o070 | acl.group() << 3)
 }
 
 /// The mode of something that was created with `new` and replaces something with `old`.

@@ -86,7 +86,7 @@ pub fn replace(from: &HeldPath, to: &HeldPath, syncs: bool) -> Result<()> {
                 .and_then(|directory| directory.readable()),
             false => from.read(),
         };
-        keep_permissions(&file.context("open", from.path())?, &old, &to.path())?;
+        keep_permissions(&file.context("open", from.path())?, &old, to)?;
     }
     if syncs {
         sync_tree(from)?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::permissions::keep_permissions;
+use super::permissions::{keep_permissions, until_published};
 use super::rename::{complete, rename, rename_new, replace};
 use super::sync::{sync_held, sync_tree};
 use super::temporary::{Names, Temporary, hold};
@@ -81,6 +81,7 @@ impl StagedFile {
 
     fn create_named(destination: HeldPath, mode: u32) -> io::Result<StagedFile> {
         let names = Names::of(&destination)?;
+        let mode = until_published(mode, &destination);
         names.remove_abandoned();
         let (file, temporary) = names.create(|path| {
             let file = path.create_with(mode)?;
@@ -138,7 +139,7 @@ impl StagedFile {
             false => None,
         };
         if let Some(old) = &old {
-            keep_permissions(&self.file, old, &path)?;
+            keep_permissions(&self.file, old, &self.destination)?;
         }
         // Otherwise a crash could leave neither the old file nor the new one.
         let syncs = options.sync || old.is_some();
@@ -205,9 +206,22 @@ impl StagedDirectory {
     /// # Errors
     /// The system refuses.
     pub fn create_held(destination: HeldPath) -> io::Result<StagedDirectory> {
+        let mode = until_published(0o777, &destination);
+        Self::create_with(destination, mode)
+    }
+
+    /// The same, but only its owner may read and search it.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn create_private(destination: HeldPath) -> io::Result<StagedDirectory> {
+        Self::create_with(destination, 0o700)
+    }
+
+    fn create_with(destination: HeldPath, mode: u32) -> io::Result<StagedDirectory> {
         let names = Names::of(&destination)?;
         names.remove_abandoned();
-        let (open, temporary) = names.create_directory()?;
+        let (open, temporary) = names.create_directory(mode)?;
         let path = temporary.path().path();
         Ok(StagedDirectory {
             directory: Directory::of(open, &path),
@@ -245,7 +259,7 @@ impl StagedDirectory {
             return Ok(Published::Done);
         }
         if let Some(old) = old {
-            keep_permissions(self.directory.file(), &old, &to.path())?;
+            keep_permissions(self.directory.file(), &old, to)?;
         }
         if options.sync {
             sync_tree(from)?;
@@ -315,6 +329,34 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
             fs::remove_file(&path).unwrap();
         }
+    }
+
+    /// A file that only its owner could read must not become readable while it is written.
+    #[test]
+    fn what_replaces_something_allows_no_more_until_it_is_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "old").unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        for (name, mode) in [("file", 0o600), ("directory", 0o700), ("directory", 0o710)] {
+            fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+            let place = HeldPath::of(&at(name)).unwrap();
+            let found = match name {
+                "file" => {
+                    let staged = StagedFile::create_named(place, PUBLIC).unwrap();
+                    staged.file().metadata().unwrap()
+                }
+                _ => {
+                    let staged = StagedDirectory::create_held(place).unwrap();
+                    staged.directory().file().metadata().unwrap()
+                }
+            };
+            assert_eq!(found.permissions().mode() & 0o777, mode, "{name}");
+        }
+        let private = HeldPath::of(&at("new")).unwrap();
+        let private = StagedDirectory::create_private(private).unwrap();
+        let found = private.directory().file().metadata().unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o700);
     }
 
     fn count(path: &Path) -> usize {

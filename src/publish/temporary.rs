@@ -95,13 +95,13 @@ impl Names {
         Err(io::Error::other("every temporary name is in use"))
     }
 
-    /// Creates a directory, and opens it to hold its lock.
+    /// Creates a directory with these permissions, from which the umask takes some, and opens it to hold its lock.
     ///
     /// # Errors
     /// The system refuses.
-    pub(super) fn create_directory(&self) -> io::Result<(File, Temporary)> {
+    pub(super) fn create_directory(&self, mode: u32) -> io::Result<(File, Temporary)> {
         self.create(|path| {
-            path.create_directory()?;
+            path.create_directory_with(mode)?;
             let open = path.read_directory().and_then(|open| open.readable());
             let open = open.map_err(|error| match error.kind() {
                 // A run that looks for abandoned ones may have been faster.
@@ -376,11 +376,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let names = names(dir.path(), "out.tar");
         let left = kill(create(&names));
-        let left_directory = kill(names.create_directory().unwrap());
+        let left_directory = kill(names.create_directory(0o777).unwrap());
         fs::create_dir(left_directory.join("blobs")).unwrap();
         fs::write(left_directory.join("blobs/half"), "").unwrap();
-        let of_another = kill(self::names(dir.path(), "other").create_directory().unwrap());
-        let live = [create(&names), names.create_directory().unwrap()];
+        let of_another = kill(
+            self::names(dir.path(), "other")
+                .create_directory(0o777)
+                .unwrap(),
+        );
+        let live = [create(&names), names.create_directory(0o777).unwrap()];
         let live_other = create(&self::names(dir.path(), "other"));
         names.remove_abandoned();
         for gone in [left, left_directory, of_another] {
@@ -493,7 +497,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut held = Vec::new();
         for output in [".work-1", ".work-2", ".other"] {
-            held.push(names(dir.path(), output).create_directory().unwrap());
+            held.push(names(dir.path(), output).create_directory(0o777).unwrap());
         }
         let _file = create(&names(dir.path(), ".work-3"));
         let mut found: Vec<String> = staged_directories(dir.path(), ".work-")

@@ -58,6 +58,7 @@ mod incomplete_names;
 mod interrupted;
 mod journals;
 mod judge;
+mod kept_permissions;
 mod key_case;
 mod layer_content;
 mod layer_sources;

@@ -73,7 +73,8 @@ impl OutputDir {
         let root = Directory::open(output).context("open", output)?;
         remove_abandoned(output, shard);
         let name = own_name("work", shard);
-        let folder = HeldPath::new(&root, name.as_ref()).and_then(StagedDirectory::create_held);
+        // Outputs there are complete before they get the permissions of what they replace.
+        let folder = HeldPath::new(&root, name.as_ref()).and_then(StagedDirectory::create_private);
         Ok(OutputDir {
             folder: folder.context("create", output.join(name))?,
             root,

@@ -246,7 +246,7 @@ pub fn map_lines(input: &str, digests: &Value, out: &mut dyn Write) -> io::Resul
 }
 
 /// Milliseconds are enough.
-fn rounded(seconds: f64) -> f64 {
+pub(super) fn rounded(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 

@@ -2,6 +2,7 @@
 //! the form for programs.
 
 mod closing;
+mod many;
 mod reasons;
 mod table;
 mod text;
@@ -19,6 +20,7 @@ use crate::error::Error;
 use crate::location::Location;
 use crate::plan::{self, Image, Severity};
 use crate::text::json_pretty;
+pub use many::{CheckItem, CheckSummary, item_json, item_text, summary_json, summary_text};
 pub use text::{Layout, render};
 
 /// The version of the schema.

@@ -19,6 +19,7 @@ mod bit_flips;
 mod bombs;
 mod build_records;
 mod check;
+mod check_many;
 mod check_text;
 mod chosen_platform;
 mod cli;

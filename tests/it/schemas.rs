@@ -12,7 +12,7 @@ use crate::common::schema::{BATCH, CHECK, REPORT, schema};
 
 #[test]
 fn schemas_are_valid() {
-    for name in ["report", "batch", "merge", "split", "check"] {
+    for name in ["report", "batch", "merge", "split", "check", "check-batch"] {
         let schema = schema(name);
         let draft = "https://json-schema.org/draft/2020-12/schema";
         assert_eq!(schema["$schema"], draft, "{name}");

@@ -1,6 +1,7 @@
 //! Many inputs in one run.
 
 mod check;
+mod checks;
 mod claims;
 mod commit;
 mod fingerprint;
@@ -30,6 +31,7 @@ use ocify::{
     command::may_be_image_layout, command::show_path,
 };
 
+pub(crate) use self::checks::{CheckEnd, check_all};
 use self::claims::Claims;
 use self::commit::Commits;
 pub(crate) use self::fingerprint::Fingerprint;

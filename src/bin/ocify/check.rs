@@ -3,6 +3,7 @@
 mod advice;
 
 use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,15 +59,19 @@ fn work(ending: &Ending, interrupt: &Interrupt) -> Result<Checked> {
     let observer = Single { args, interrupt };
     let input =
         fix::open(args.input()).map_err(|error| transports::with_hint(error, args.input()))?;
-    options(&ending.args, args)
+    options(&ending.args, args, None)
         .run_observed(input, &observer)
         .map_err(|error| transports::with_hint(error, args.input()))
 }
 
 /// The check that the command line describes.
-pub(crate) fn options(args: &Check, dry_run: &Fix) -> ocify::Check {
+pub(crate) fn options(args: &Check, dry_run: &Fix, jobs: Option<NonZeroUsize>) -> ocify::Check {
     // An interrupted fix is reported, because restoring the input would write to it.
-    let check = ocify::Check::new(fix::options(dry_run).recover(false));
+    let fix = fix::options(dry_run).recover(false);
+    let check = ocify::Check::new(match jobs {
+        Some(jobs) => fix.jobs(jobs),
+        None => fix,
+    });
     let check = args
         .fix
         .engines
@@ -105,7 +110,7 @@ impl Ending {
             _ => path_text(args.fix.input()).into_owned(),
         };
         Ending {
-            fix: fix_command(&dry_run),
+            fix: fix_command(&dry_run, args.fix.input()),
             args: args.clone(),
             dry_run,
             input,

@@ -9,8 +9,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
-use crate::args::{Check, Cli, Command, Fix, Format, Merge, other_option};
-use crate::batch::{self, Shard};
+use crate::args::{Check, Cli, Command, Fix, Format, Merge, is_standard, other_option};
+use crate::batch::{self, CheckEnd, Shard};
 use crate::check;
 use crate::destination::Destination;
 use crate::files::{Outputs, conflict};
@@ -72,7 +72,8 @@ fn code_of(line: Vec<OsString>) -> u8 {
                 }
             },
             Command::Check(args) => match misspelled.map_or_else(|| checked_check(&args), Err) {
-                Ok(()) => check::check(&args),
+                Ok(Way::Single(_)) => check::check(&args),
+                Ok(Way::Batch(shard)) => check_all(&args, shard),
                 Err(what) => {
                     print(&wrong_usage("check", what), is_plain);
                     USAGE
@@ -155,9 +156,7 @@ fn checked(args: &Fix) -> Result<Way, String> {
     if let Some(what) = batch::contradiction(args) {
         return Err(what);
     }
-    let variable = |name: &str| std::env::var(name).ok();
-    let shard = args.many.shard.map(|choice| choice.resolve(&variable));
-    let shard = shard.transpose()?;
+    let shard = shard(args)?;
     let conflict = conflict(args, Outputs::Many(shard));
     conflict.map_or(Ok(Way::Batch(shard)), Err)
 }
@@ -173,18 +172,36 @@ fn checked_merge(args: &Merge) -> Result<Option<Destination>, String> {
 }
 
 /// The same for a check.
-fn checked_check(args: &Check) -> Result<(), String> {
+fn checked_check(args: &Check) -> Result<Way, String> {
     let dry_run = args.dry_run();
     if let Some(what) = dry_run.contradiction() {
         return Err(what);
     }
-    if batch::is_batch(&dry_run) {
-        return Err("check supports only a single input".to_owned());
+    if !batch::is_batch(&dry_run) {
+        if let given @ [_, ..] = dry_run.many.only_for_many().as_slice() {
+            return Err(requires_many(given));
+        }
+        let conflict = dry_run.without_effect_on(None);
+        return conflict.map_or(Ok(Way::Single(None)), Err);
     }
-    if let given @ [_, ..] = dry_run.many.only_for_many().as_slice() {
-        return Err(requires_many(given));
+    if dry_run.verbose {
+        let what = "--all supports only a single input; with many, --format json shows everything";
+        return Err(what.to_owned());
     }
-    dry_run.without_effect_on(None).map_or(Ok(()), Err)
+    if dry_run.inputs.iter().any(|input| is_standard(input)) {
+        return Err("standard input must be the only INPUT".to_owned());
+    }
+    if let Some(what) = batch::contradiction(&dry_run) {
+        return Err(what);
+    }
+    shard(&dry_run).map(Way::Batch)
+}
+
+/// The shard of the inputs that was requested.
+fn shard(args: &Fix) -> Result<Option<Shard>, String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let shard = args.many.shard.map(|choice| choice.resolve(&variable));
+    shard.transpose()
 }
 
 fn requires_many(given: &[&str]) -> String {
@@ -213,6 +230,26 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
         return WOULD_FIX;
     }
     DONE
+}
+
+fn check_all(args: &Check, shard: Option<Shard>) -> u8 {
+    let CheckEnd {
+        summary,
+        stopped,
+        trouble,
+    } = batch::check_all(args, shard);
+    if summary.total() == 0 && stopped.is_none() && trouble.is_none() && shard.is_none() {
+        let _ = writeln!(io::stderr(), "warning: no image archives found");
+    }
+    if let Some(error) = &trouble {
+        show_error(error);
+    }
+    match stopped {
+        Some(code) => code,
+        None if summary.failed > 0 || trouble.is_some() => FAILED,
+        None if summary.rejected > 0 => WOULD_FIX,
+        None => DONE,
+    }
 }
 
 /// Writes a report for people or for programs.

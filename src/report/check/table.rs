@@ -131,7 +131,7 @@ pub(super) fn rows(verdicts: &[Judged]) -> Vec<Row> {
 }
 
 /// How bad a verdict is. What is known to fail is worse than what is not known.
-fn rank(loads: Loads) -> u8 {
+pub(super) fn rank(loads: Loads) -> u8 {
     match loads {
         Loads::Yes => 0,
         Loads::Untagged => 1,

@@ -1,5 +1,6 @@
 //! Parses reports, and checks them against the schemas in `docs/`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::LazyLock;
 
@@ -12,6 +13,7 @@ pub(crate) static REPORT: LazyLock<Validator> = LazyLock::new(|| validator("repo
 pub(crate) static BATCH: LazyLock<Validator> = LazyLock::new(|| validator("batch"));
 
 pub(crate) static MERGE: LazyLock<Validator> = LazyLock::new(|| validator("merge"));
+pub(crate) static CHECK_BATCH: LazyLock<Validator> = LazyLock::new(|| validator("check-batch"));
 pub(crate) static CHECK: LazyLock<Validator> = LazyLock::new(|| validator("check"));
 
 pub(crate) static SPLIT: LazyLock<Validator> = LazyLock::new(|| validator("split"));
@@ -73,6 +75,19 @@ pub(crate) fn parse_split(text: &str) -> Value {
 #[track_caller]
 pub(crate) fn parse_check(text: &str) -> Value {
     parse(&CHECK, text)
+}
+
+/// The lines of checks of many inputs, which must follow their schema: each input's by its name, and the summary.
+#[track_caller]
+pub(crate) fn parse_checks(text: &str) -> (BTreeMap<String, Value>, Value) {
+    let mut lines: Vec<Value> = text.lines().map(|line| parse(&CHECK_BATCH, line)).collect();
+    let summary = lines.pop().unwrap();
+    assert_eq!(summary["type"], "summary", "{text}");
+    let items = lines.into_iter().map(|item| {
+        assert_eq!(item["type"], "item", "{item:#}");
+        (item["input"].as_str().unwrap().to_owned(), item)
+    });
+    (items.collect(), summary)
 }
 
 /// One line of the report of a batch, which must follow its schema.

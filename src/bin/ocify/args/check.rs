@@ -23,13 +23,16 @@ Examples:
   # Also verify every blob against its digest
   ocify check app.tar --verify digests
 
+  # Check all archives and layouts in a directory
+  ocify check images/ --for k3s
+
   # Check the output of a build
   docker save app | ocify check -
 
 Exit codes: 0 loads everywhere that was asked for, or without --for in every supported version of \
 every engine, 1 damaged or unreadable, 2 wrong usage, 3 an engine does not load it, or not all of \
 it, or --fail-on applies, 128 + n stopped by signal n. Build caches and artifacts have no verdict, \
-and so exit with code 0.";
+and so exit with code 0. Of many inputs, the worst result counts: 1, then 3.";
 
 /// The options of `fix` that a check does not have: those about outputs and changes.
 pub(super) const WITHOUT: [&str; 28] = [

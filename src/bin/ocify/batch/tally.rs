@@ -22,7 +22,7 @@ use crate::styles::styled_memory;
 use crate::words::Words;
 
 /// How many failures are repeated at the end.
-const FAILURES: usize = 1000;
+pub(super) const FAILURES: usize = 1000;
 
 /// How one task ended.
 #[derive(Debug)]
@@ -246,7 +246,7 @@ struct Printed {
 }
 
 /// A failure again, with its input and the next step.
-fn show_failure(input: &Path, error: &Error) {
+pub(super) fn show_failure(input: &Path, error: &Error) {
     // Most messages name the input, or a file in it.
     if error.path().is_some_and(|path| path.starts_with(input)) {
         show_error(error);

@@ -6,11 +6,11 @@ use ocify::{Limits, command::shell_word};
 
 use crate::args::Fix;
 
-/// The command that fixes the input of a check, with the options that decide how it is read.
-pub(super) fn fix_command(args: &Fix) -> String {
+/// The command that fixes an input of a check, with the options that decide how it is read.
+pub(crate) fn fix_command(args: &Fix, input: &Path) -> String {
     let mut command = match args.is_stream() {
         true => "… | ocify fix -".to_owned(),
-        false => format!("ocify fix {}", shell_word(args.input())),
+        false => format!("ocify fix {}", shell_word(input)),
     };
     command += &format!(" -o {}", free_name());
     let defaults = Limits::default();

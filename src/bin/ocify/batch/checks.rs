@@ -1,0 +1,254 @@
+//! Checks of many inputs in one run, which write nothing.
+
+mod work;
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ocify::{
+    Error, Result, command::batch::grouped, command::check, command::check::CheckItem,
+    command::check::CheckReport, command::check::CheckStatus, command::check::CheckSummary,
+    command::path_text,
+};
+
+use self::work::{Ended, Worker};
+use super::claims::Claims;
+use super::inputs::{Finder, Named, OutputPlace, Selection, Watch};
+use super::list::listed_relative;
+use super::pool::Pool;
+use super::queue::{Queue, Task};
+use super::shard::Shard;
+use super::tally::{FAILURES, failure, show_failure};
+use super::{Stop, named};
+use crate::args::{Check, Fix, Format};
+use crate::interrupt::Interrupt;
+use crate::progress::{Lines, Overview};
+use crate::styles::styled_memory;
+use crate::words::Words;
+
+/// How checks of many inputs ended, besides what was reported.
+pub(crate) struct CheckEnd {
+    pub(crate) summary: CheckSummary,
+    /// The exit code of a run that was stopped.
+    pub(crate) stopped: Option<u8>,
+    /// What went wrong apart from the inputs.
+    pub(crate) trouble: Option<Error>,
+}
+
+/// Checks all inputs of a shard.
+pub(crate) fn check_all(args: &Check, shard: Option<Shard>) -> CheckEnd {
+    let started = Instant::now();
+    let interrupt = Interrupt::default();
+    interrupt.listen();
+    let dry_run = args.dry_run();
+    let overview = Overview::new(dry_run.progress, dry_run.jobs().get(), Lines::Stdout);
+    let stop = Stop {
+        interrupt,
+        has_failed: AtomicBool::new(false),
+    };
+    let run = Run {
+        args,
+        dry_run: &dry_run,
+        shard,
+        stop: &stop,
+        overview: &overview,
+        counted: Mutex::default(),
+    };
+    let done = run.all();
+    run.finish(started.elapsed().as_secs_f64(), done.err())
+}
+
+/// What every part of a run needs.
+struct Run<'a> {
+    args: &'a Check,
+    /// The options of a dry run that reads inputs like this.
+    dry_run: &'a Fix,
+    shard: Option<Shard>,
+    stop: &'a Stop,
+    overview: &'a Overview,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Default)]
+struct Counted {
+    summary: CheckSummary,
+    failures: Vec<(PathBuf, Error)>,
+}
+
+impl Run<'_> {
+    /// Finds and checks everything. The error is one of the search.
+    fn all(&self) -> Result<()> {
+        let Run {
+            dry_run, overview, ..
+        } = *self;
+        let queue = Queue::default();
+        let place = OutputPlace::of(None);
+        let selection = Selection::new(dry_run)?;
+        let finder = Finder {
+            args: dry_run,
+            named: self.named()?,
+            place: &place,
+            selection: &selection,
+            shard: self.shard,
+            queue: &queue,
+            watch: self,
+            claims: RefCell::new(Claims::new(false)),
+            records: Vec::new(),
+        };
+        let jobs = dry_run.jobs().get();
+        let workers = (0..jobs).map(|_| Worker::new(self.args, dry_run, &queue.idle_threads));
+        let workers: Vec<Worker<'_>> = workers.collect();
+        let is_stopped = || self.stop.is_asked();
+        let work = |number: usize, task: Task| {
+            let begun = Instant::now();
+            let running = overview.begin(number, &task.relative, task.len, &is_stopped);
+            let ended = workers[number].check(&task, &running);
+            drop(running);
+            self.ended(&task, ended, begun.elapsed().as_secs_f64());
+        };
+        let pool = Pool {
+            jobs,
+            queue: &queue,
+            overview,
+            is_stopped: &is_stopped,
+        };
+        pool.run(|| finder.run().map(drop), &work)
+    }
+
+    /// What was named on the command line. Nothing is written, so several inputs may have the same name.
+    fn named(&self) -> Result<Vec<Named>> {
+        let inputs = self.dry_run.inputs.as_slice();
+        if inputs.len() < 2 && self.dry_run.many.files_from.is_none() {
+            return named(self.dry_run);
+        }
+        let named = inputs.iter().map(|path| {
+            let relative = listed_relative(path);
+            let is_named = !relative.as_os_str().is_empty();
+            Named {
+                relative: if is_named { relative } else { ".".into() },
+                path: path.clone(),
+            }
+        });
+        Ok(named.collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports and counts how a check ended.
+    fn ended(&self, task: &Task, ended: Ended, seconds: f64) {
+        let input = path_text(&task.path);
+        let report = match &ended {
+            Ended::Checked(checked) => CheckReport::new(&input, checked)
+                .with_blobs(checked.outcome.map(crate::fix::blobs).unwrap_or_default()),
+            Ended::Skipped(error) => CheckReport::skipped(&input, error),
+            Ended::Failed(error) => CheckReport::failed(&input, error),
+            Ended::Unfinished => {
+                self.lock().summary.unfinished += 1;
+                return;
+            }
+        };
+        let item = CheckItem {
+            report: report.with_words(&Words, ""),
+            bytes: task.len,
+            seconds,
+        };
+        let status = item.report.status;
+        let shown = self.shown(&item);
+        let mut counted = self.lock();
+        counted.summary.count(status, task.len);
+        self.overview.print(&shown);
+        if status == CheckStatus::Failed {
+            self.overview.failed();
+        }
+        let is_bad = matches!(status, CheckStatus::Failed | CheckStatus::Rejected);
+        if is_bad && self.dry_run.many.fail_fast {
+            self.stop.has_failed.store(true, Ordering::Relaxed);
+        }
+        if let Ended::Failed(error) = ended
+            && counted.failures.len() < FAILURES
+        {
+            counted.failures.push((task.path.clone(), error));
+        }
+    }
+
+    /// The line for standard output.
+    fn shown(&self, item: &CheckItem<'_>) -> Vec<u8> {
+        // Writing to memory cannot fail.
+        match self.args.fix.format {
+            Format::Json => {
+                let mut line = Vec::new();
+                let _ = check::item_json(item, &mut line);
+                line
+            }
+            Format::Text => {
+                let mut line = styled_memory(self.overview.is_on_terminal());
+                let _ = check::item_text(item, &mut line);
+                line.into_inner()
+            }
+        }
+    }
+
+    /// Reports the summary.
+    fn finish(self, seconds: f64, trouble: Option<Error>) -> CheckEnd {
+        let interrupt = &self.stop.interrupt;
+        let counted = self.counted.into_inner();
+        let Counted {
+            mut summary,
+            failures,
+        } = counted.unwrap_or_else(PoisonError::into_inner);
+        summary.seconds = seconds;
+        summary.shard = self.shard.map(|shard| shard.to_string());
+        summary.is_interrupted = interrupt.is_asked();
+        summary.error = failure(trouble.as_ref(), interrupt);
+        for (input, error) in &failures {
+            show_failure(input, error);
+        }
+        let more = summary.failed - failures.len() as u64;
+        if more > 0 {
+            let _ = writeln!(io::stderr(), "and {} more failures", grouped(more));
+        }
+        let is_empty = summary.total() + summary.unfinished + summary.others == 0;
+        let shown = match self.args.fix.format {
+            Format::Json => {
+                let mut line = Vec::new();
+                let _ = check::summary_json(&summary, &mut line);
+                line
+            }
+            // Nothing was done, and the error says why.
+            Format::Text if trouble.is_some() && is_empty => Vec::new(),
+            Format::Text => {
+                let mut line = styled_memory(self.overview.is_on_terminal());
+                let _ = check::summary_text(&summary, &mut line);
+                line.into_inner()
+            }
+        };
+        self.overview.print(&shown);
+        self.overview.flush();
+        let trouble = trouble.or_else(|| self.overview.trouble());
+        CheckEnd {
+            stopped: interrupt.is_asked().then(|| interrupt.exit_code()),
+            summary,
+            trouble,
+        }
+    }
+}
+
+impl Watch for Run<'_> {
+    fn found(&self, len: u64) {
+        self.overview.found(len);
+    }
+
+    fn left(&self) {
+        self.lock().summary.others += 1;
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_asked()
+    }
+}

@@ -1,0 +1,279 @@
+//! The report of checks of many inputs: a line for each input as it ends, and a summary.
+//! `docs/check-batch.schema.json` is the schema of the form for programs.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+
+use super::table::{rank, word};
+use super::{CheckData, CheckReport, CheckStatus, VERSION};
+use crate::check::{Checked, FailOn, Judged};
+use crate::engines::{Loads, Obstacle};
+use crate::error::{Code, Error, escape};
+use crate::report::batch::{duration, grouped, rounded};
+use crate::report::json::Failure;
+use crate::report::text::{BOLD, DIM, RED, YELLOW, bytes, count};
+use crate::text::json_line;
+
+/// One input that was checked among many.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckItem<'a> {
+    /// The same as for a single input.
+    pub report: CheckReport<'a>,
+    /// The length of the input in bytes.
+    pub bytes: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// What became of all inputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CheckSummary {
+    /// How many load everywhere that counts.
+    pub passed: u64,
+    /// How many do not.
+    pub rejected: u64,
+    /// How many were skipped: archives that contain no image, and links.
+    pub skipped: u64,
+    /// How many could not be checked.
+    pub failed: u64,
+    /// How many were being checked when the run was stopped.
+    pub unfinished: u64,
+    /// How many other files were found.
+    pub others: u64,
+    /// The length of all inputs in bytes.
+    pub bytes: u64,
+    /// How long the run took, in seconds.
+    pub seconds: f64,
+    /// Which shard of the inputs it was.
+    pub shard: Option<String>,
+    /// Whether the run was stopped before all inputs were done.
+    pub is_interrupted: bool,
+    /// What went wrong apart from all inputs, if something did.
+    pub error: Option<Failure>,
+}
+
+impl CheckSummary {
+    /// Counts one input that has ended, with its length in bytes.
+    pub fn count(&mut self, status: CheckStatus, bytes: u64) {
+        *match status {
+            CheckStatus::Passed => &mut self.passed,
+            CheckStatus::Rejected => &mut self.rejected,
+            CheckStatus::Skipped => &mut self.skipped,
+            CheckStatus::Failed => &mut self.failed,
+        } += 1;
+        self.bytes += bytes;
+    }
+
+    /// How many inputs have ended.
+    pub fn total(&self) -> u64 {
+        self.passed + self.rejected + self.skipped + self.failed
+    }
+}
+
+/// One input as programs read it.
+#[derive(Serialize)]
+struct ItemData<'a> {
+    #[serde(flatten)]
+    check: CheckData<'a>,
+    r#type: &'static str,
+    bytes: u64,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct SummaryData<'a> {
+    version: u32,
+    r#type: &'static str,
+    items: Items,
+    others: u64,
+    bytes: u64,
+    seconds: f64,
+    shard: Option<&'a str>,
+    interrupted: bool,
+    error: Option<&'a Failure>,
+}
+
+#[derive(Serialize)]
+struct Items {
+    total: u64,
+    passed: u64,
+    rejected: u64,
+    skipped: u64,
+    failed: u64,
+    unfinished: u64,
+}
+
+impl Serialize for CheckSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let data = SummaryData {
+            version: VERSION,
+            r#type: "summary",
+            items: Items {
+                total: self.total(),
+                passed: self.passed,
+                rejected: self.rejected,
+                skipped: self.skipped,
+                failed: self.failed,
+                unfinished: self.unfinished,
+            },
+            others: self.others,
+            bytes: self.bytes,
+            seconds: rounded(self.seconds),
+            shard: self.shard.as_deref(),
+            interrupted: self.is_interrupted,
+            error: self.error.as_ref(),
+        };
+        data.serialize(serializer)
+    }
+}
+
+/// Writes the line of one input for programs.
+pub fn item_json(item: &CheckItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let data = ItemData {
+        check: CheckData::from(&item.report),
+        r#type: "item",
+        bytes: item.bytes,
+        seconds: rounded(item.seconds),
+    };
+    json_line(&data, out)
+}
+
+/// Writes the line of the end for programs.
+pub fn summary_json(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<()> {
+    json_line(summary, out)
+}
+
+/// Writes the line of one input for people, with escape sequences for styles.
+pub fn item_text(item: &CheckItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let report = &item.report;
+    let style = match report.status {
+        CheckStatus::Passed => BOLD,
+        CheckStatus::Rejected => YELLOW,
+        CheckStatus::Skipped => DIM,
+        CheckStatus::Failed => RED,
+    };
+    let name = report.status.name();
+    let input = escape(report.input);
+    writeln!(
+        out,
+        "{style}{name:9}{style:#} {input}: {}",
+        in_short(report)
+    )
+}
+
+/// The result of a check in one line, without the input.
+pub(super) fn in_short(report: &CheckReport<'_>) -> String {
+    match (report.checked, report.error) {
+        (Some(checked), _) => of_checked(checked),
+        (None, Some(error)) if report.status == CheckStatus::Skipped => skipped(report, error),
+        (None, Some(error)) => {
+            let message = escape(&report.wording.error(error));
+            format!("{message} [{}]", error.code().name())
+        }
+        (None, None) => String::new(),
+    }
+}
+
+fn skipped(report: &CheckReport<'_>, error: &Error) -> String {
+    let is_link = error.code() == Code::LinkEntry;
+    match error.hint().filter(|_| is_link) {
+        Some(hint) => format!("a symbolic link; {}", escape(&report.wording.hint(hint))),
+        None if is_link => "a symbolic link".to_owned(),
+        None => "not an image archive".to_owned(),
+    }
+}
+
+/// The worst verdict, what is in the way first, and in how many engines.
+fn of_checked(checked: &Checked) -> String {
+    let counted: Vec<&Judged> = checked
+        .verdicts
+        .iter()
+        .filter(|judged| judged.counts())
+        .collect();
+    if checked.verdicts.is_empty() {
+        return match checked.is_cache {
+            true => "a BuildKit cache, which has no verdict".to_owned(),
+            false => "no image, so no verdict".to_owned(),
+        };
+    }
+    let engine = |judged: &Judged| (judged.asked.map(|asked| asked.to_string()), judged.reader);
+    let engines = |of: &dyn Fn(&Judged) -> bool| -> u64 {
+        let those = counted.iter().filter(|judged| of(judged));
+        let distinct: BTreeSet<_> = those.map(|judged| engine(judged)).collect();
+        distinct.len() as u64
+    };
+    let all = engines(&|_| true);
+    let worst = counted
+        .iter()
+        .map(|judged| judged.as_it_is.loads)
+        .max_by_key(|loads| rank(*loads));
+    let worst = worst.unwrap_or(Loads::Yes);
+    let mut text = match worst {
+        Loads::Yes => match all {
+            1 => "loads".to_owned(),
+            _ => format!("loads in all {}", count(all, "engine", "engines")),
+        },
+        worst => {
+            let number = engines(&|judged| judged.as_it_is.loads == worst);
+            format!(
+                "{} in {number} of {}",
+                word(worst),
+                count(all, "engine", "engines")
+            )
+        }
+    };
+    if let Some(rule) = first_rule(&counted, worst) {
+        text += &format!(" ({})", rule.name());
+    }
+    let bad: Vec<_> = counted.iter().filter(|judged| judged.is_bad()).collect();
+    if !bad.is_empty() && bad.iter().all(|judged| judged.fixed.loads.is_good()) {
+        text += ", loads after ocify fix";
+    }
+    if !checked.failed_on.is_empty() {
+        let names = checked.failed_on.iter().copied().map(FailOn::name);
+        let names: Vec<&str> = names.collect();
+        text += &format!(", rejected because of {}", names.join(", "));
+    }
+    text
+}
+
+fn first_rule(counted: &[&Judged], worst: Loads) -> Option<Obstacle> {
+    let mut worst = counted
+        .iter()
+        .filter(|judged| judged.as_it_is.loads == worst && worst != Loads::Yes);
+    let reason = worst.find_map(|judged| judged.as_it_is.because.first())?;
+    Some(reason.obstacle)
+}
+
+/// Writes the end for people, with escape sequences for styles.
+pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<()> {
+    let total = summary.total();
+    let named = [
+        (summary.passed, "passed"),
+        (summary.rejected, "rejected"),
+        (summary.skipped, "skipped"),
+        (summary.failed, "failed"),
+        (summary.unfinished, "unfinished"),
+    ];
+    let parts = named.iter().filter(|(number, _)| *number > 0);
+    let parts = parts.map(|(number, what)| format!("{} {what}", grouped(*number)));
+    let parts: Vec<String> = parts.collect();
+    let inputs = if total == 1 { "input" } else { "inputs" };
+    write!(
+        out,
+        "{BOLD}{} {inputs} in {}{BOLD:#}",
+        grouped(total),
+        duration(summary.seconds)
+    )?;
+    if !parts.is_empty() {
+        write!(out, ": {}", parts.join(", "))?;
+    }
+    write!(out, "; {}", bytes(summary.bytes))?;
+    if summary.others > 0 {
+        let files = if summary.others == 1 { "file" } else { "files" };
+        write!(out, "; {} other {files}", grouped(summary.others))?;
+    }
+    writeln!(out)
+}

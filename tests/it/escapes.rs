@@ -15,7 +15,7 @@ use crate::common::builder::{
 };
 use crate::common::piped::{pipe, sample};
 use crate::common::runner::{Run, Sandbox, run};
-use crate::common::sha256;
+use crate::common::{fixture, sha256};
 
 /// One character of each kind: C0 (a colored line, a bell), DEL, C1 (a control sequence in one character), zero width, line separators,
 /// the ones that reorder text, tags and a byte order mark.
@@ -425,4 +425,37 @@ fn usage_errors_show_arguments_with_escapes() {
     let mut command = sandbox.command();
     let usage = run(command.args([OsStr::new("fix"), OsStr::new("in.tar"), not_text])).exits(2);
     is_clean("not text", &usage.stderr);
+}
+
+/// Reports depend on no locale, also about names that are not text in it.
+#[test]
+fn reports_are_the_same_in_every_locale() {
+    let mut all = Vec::new();
+    for locale in [
+        "",
+        "C",
+        "C.UTF-8",
+        "POSIX",
+        "de_DE.ISO-8859-1",
+        "tr_TR.UTF-8",
+    ] {
+        let sandbox = Sandbox::new();
+        for name in [&b"in-\xe4.tar"[..], "in-ä.tar".as_bytes()] {
+            let path = sandbox.root().join(OsStr::from_bytes(name));
+            fs::copy(fixture("buildkit-docker-names-zstd-ocifalse.tar"), path).unwrap();
+        }
+        let mut command = sandbox.command();
+        for variable in ["LC_ALL", "LANG", "LC_CTYPE"] {
+            command.env(variable, locale);
+        }
+        let run = run(command.args(["fix", ".", "--dry-run", "--format", "json"])).exits(3);
+        let items = run.stdout.lines().filter(|line| line.contains("\"item\""));
+        let mut items: Vec<String> = items
+            .map(|line| line.split("\"seconds\"").next().unwrap().to_owned())
+            .collect();
+        items.sort();
+        assert_eq!(items.len(), 2, "{run:?}");
+        all.push(items);
+    }
+    assert!(all.iter().all(|items| *items == all[0]), "{all:?}");
 }

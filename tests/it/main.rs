@@ -46,6 +46,7 @@ mod escapes;
 mod evidence_names;
 mod exchanged;
 mod few_threads;
+mod filesystems;
 mod flat_platforms;
 mod foreign_manifest;
 mod gate;

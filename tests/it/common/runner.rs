@@ -83,9 +83,17 @@ impl Sandbox {
         names
     }
 
-    /// The command, ready to run here.
+    /// The command, ready to run here. `OCIFY_RUNNER` is the line of a program that runs it, such as an emulator of another
+    /// processor.
     pub(crate) fn command(&self) -> Command {
-        self.program(env!("CARGO_BIN_EXE_ocify"))
+        let runner = std::env::var("OCIFY_RUNNER").unwrap_or_default();
+        let mut line = runner.split_whitespace();
+        let Some(program) = line.next() else {
+            return self.program(env!("CARGO_BIN_EXE_ocify"));
+        };
+        let mut command = self.program(program);
+        command.args(line).arg(env!("CARGO_BIN_EXE_ocify"));
+        command
     }
 
     /// The command with a `ulimit`: `-v` for its address space in KiB, `-n` for open files.

@@ -15,6 +15,7 @@ mod nest;
 mod order;
 mod orphans;
 pub(crate) mod pointer;
+mod reduced;
 pub(crate) mod referrers;
 mod resolve;
 mod restore;
@@ -38,6 +39,7 @@ pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
 pub(crate) use nest::{NestedIndex, set_names};
 pub(crate) use orphans::{HeldBecause, Orphans};
+pub(crate) use reduced::Reducer;
 pub(crate) use resolve::root;
 
 /// The documents of a source and what they point at.

@@ -11,7 +11,7 @@ use crate::apply::{Outcome, Output, Target};
 use crate::beneath::Directory;
 use crate::error::{Code, Error, Result};
 use crate::fix::{Fix, Run};
-use crate::graph::Graph;
+use crate::graph::Reducer;
 use crate::image::{Digest, Platform, Reference};
 use crate::input::Source;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
@@ -165,6 +165,7 @@ impl Split {
         let run = Run::new(&self.fix, observer);
         let (mut source, spooled) = run.open(input, SpoolReason::Split)?;
         let graph = run.resolved(&source)?;
+        let reducer = Reducer::new(&graph);
         let options = run.choosing();
         let division = run.divide(&graph, &options, self.by);
         let division = division.map_err(|error| graph.restated(error))?;
@@ -180,7 +181,7 @@ impl Split {
         for (name, part) in named {
             let result = match &stopped {
                 Some(error) => Err(Error::clone(error)),
-                None => self.part(&run, part, &graph, &mut source, &name, &mut task),
+                None => self.part(&run, part, &reducer, &mut source, &name, &mut task),
             };
             let result = result.map_err(|error| graph.restated(error));
             if let Err(error) = &result
@@ -242,11 +243,13 @@ impl Split {
         &self,
         run: &Run<'_>,
         part: &Part<'_>,
-        graph: &Graph,
+        reducer: &Reducer<'_>,
         source: &mut Source,
         name: &str,
         task: &mut Task<'_>,
     ) -> Result<SplitOutput> {
+        let (graph, part) = part.reduced(reducer)?;
+        let (graph, part) = (&graph, &part);
         let fix = self.fix.clone().for_part(part);
         let run = run.for_part(&fix, part);
         let Task::Write { directory, layers } = task else {

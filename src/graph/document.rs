@@ -71,6 +71,8 @@ pub struct Document {
     pub is_restored: bool,
     /// The text that the digest is of, if the layers were restored.
     pub(crate) original: Option<String>,
+    /// The positions that the pointers had in a document from which this is a part; none if it is not one.
+    pub(crate) found_at: Vec<usize>,
     /// Whether the list that a document of this shape must have is `null`, or absent from a manifest.
     pub(crate) lacks_list: bool,
     /// Known keys that had another spelling in the text that the digest is of, and have the usual one in `text`.
@@ -186,6 +188,7 @@ impl Document {
             path,
             is_restored: false,
             original: None,
+            found_at: Vec::new(),
             lacks_list,
             respelled,
             media_type_place,
@@ -223,14 +226,14 @@ impl Document {
     pub(crate) fn location_of_annotation(&self, pointer: &Pointer, key: &'static str) -> Location {
         Location::Descriptor {
             document: self.path.clone(),
-            step: pointer.step(),
+            step: self.step_to(pointer),
             annotation: Some(key),
         }
     }
 
     /// Where one of the document's pointers is.
     pub fn location_of(&self, pointer: &Pointer) -> Location {
-        Location::of(&self.path, pointer.step())
+        Location::of(&self.path, self.step_to(pointer))
     }
 }
 

@@ -79,12 +79,15 @@ pub(crate) fn divide<'a>(request: Request<'a>, by: SplitBy) -> Result<Division<'
     planner.leave_out_extra_entries();
     planner.platforms = planner.platforms_of_images();
     let referrers = Referrers::new(graph);
+    let entries = planner.entries.iter();
+    let by_position = entries.map(|entry| (entry.position, entry)).collect();
     let mut parts = Vec::new();
     let mut companions = Companions::new(&planner, &referrers);
     for group in groups(&planner, &mut companions) {
         parts.extend(part::parts(
             &planner,
             &complete,
+            &by_position,
             &mut companions,
             &group,
             by,

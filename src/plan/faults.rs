@@ -41,7 +41,7 @@ impl<'a> Planner<'a> {
     /// What is wrong with items of `manifest.json` that would go out: an image that was requested is
     /// another one.
     fn item_faults(&self) -> impl Iterator<Item = &Error> {
-        let is_wanted = self.options.images.is_empty() && self.part.is_none();
+        let is_wanted = self.options.images.is_empty();
         let faults = self.graph.item_faults.values();
         faults.filter(move |_| is_wanted)
     }

@@ -32,9 +32,7 @@ impl Planner<'_> {
     /// Everything worth reporting about the output.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if self.part.is_none() {
-            self.about_archive(&mut findings);
-        }
+        self.about_archive(&mut findings);
         self.about_orphans(&mut findings);
         self.about_faults(&mut findings);
         let documents: Vec<InputDocument<'_>> = self.documents_after().collect();

@@ -14,12 +14,6 @@ impl<'a> Planner<'a> {
     /// Leaves out what nothing refers to, if that is requested. What documents became has to be known: one of them may
     /// be among these blobs, if an earlier run was interrupted.
     pub(crate) fn drop_orphans(&mut self) {
-        if self.part.is_some() {
-            // They belong to no part, and are reported once.
-            let orphans = self.orphans();
-            self.selection.left_out.extend(orphans);
-            return;
-        }
         if !self.options.drop_orphans {
             return;
         }
@@ -73,9 +67,6 @@ impl<'a> Planner<'a> {
 
     /// The blobs that stay although nothing refers to them.
     pub(crate) fn about_orphans(&self, findings: &mut Vec<Finding>) {
-        if self.part.is_some() {
-            return;
-        }
         if let Some(digest) = &self.graph.orphans.unreadable {
             let message = format!(
                 "whether nothing refers to other blobs is not known, and they stay: {} cannot be read",

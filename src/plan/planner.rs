@@ -137,14 +137,10 @@ impl<'a> Planner<'a> {
         self.rewrite_root()?;
         self.drop_orphans();
         let docker_manifest = self.docker_manifest()?;
-        if self.part.is_none() {
-            self.leave_out_extra_entries();
-        }
+        self.leave_out_extra_entries();
         let oci_layout = self.oci_layout()?;
-        if self.part.is_none() {
-            self.report_archive_form();
-        }
-        let keeps_bytes = self.part.is_none() && self.keeps_bytes();
+        self.report_archive_form();
+        let keeps_bytes = self.keeps_bytes();
         if keeps_bytes {
             self.changes.clear();
         }

@@ -245,13 +245,10 @@ pub(crate) fn gone_with_attestations(graph: &Graph, referrers: &Referrers<'_>) -
 
 /// What a part of a divided input does not contain although something points at it.
 pub(super) fn elsewhere<'a>(graph: &'a Graph, part: &Part<'a>) -> BTreeSet<&'a Digest> {
-    let mut selection = Selection {
-        root: part.other_entries(graph).collect(),
-        ..Selection::default()
-    };
     let Some(image) = part.image else {
-        return left_out(graph, &selection, &BTreeSet::new());
+        return BTreeSet::new();
     };
+    let mut selection = Selection::default();
     let referrers = Referrers::new(graph);
     let images = BTreeSet::from([image]);
     let others = choice::other_platforms(graph, &referrers, &[part.digest], &images);

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use super::SplitBy;
 use super::companions::{Companions, Group};
-use crate::graph::Graph;
+use crate::error::Result;
+use crate::graph::{Graph, Reducer};
 use crate::image::{Digest, Platform, Reference};
-use crate::location::Role;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
 use crate::plan::selection::elsewhere;
@@ -37,13 +37,28 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// The entries of `index.json` that are in other parts, or in none, by position.
-    pub(crate) fn other_entries(&self, graph: &Graph) -> impl Iterator<Item = usize> {
-        let pointers = graph.root.pointers.iter().enumerate();
-        let listed = pointers.filter(|(_, pointer)| pointer.role == Role::Manifests);
-        let positions: Vec<usize> = listed.map(|(position, _)| position).collect();
-        let positions = positions.into_iter();
-        positions.filter(|position| !self.positions.contains(position))
+    /// The part of a graph that this is, and the same part of that graph.
+    ///
+    /// # Errors
+    /// Those of [`Reducer::reduced`].
+    pub(crate) fn reduced(&self, reducer: &Reducer<'_>) -> Result<(Graph, Part<'a>)> {
+        let graph = reducer.reduced(&self.positions)?;
+        let numbers = self.positions.iter().enumerate();
+        let numbers: BTreeMap<usize, usize> = numbers.map(|(new, old)| (*old, new)).collect();
+        let new = |old: &usize| numbers.get(old).copied();
+        let entries = self.entries.iter().filter_map(|entry| {
+            Some(NamedEntry {
+                position: new(&entry.position)?,
+                ..entry.clone()
+            })
+        });
+        let part = Part {
+            entries: entries.collect(),
+            positions: numbers.values().copied().collect(),
+            nameless: self.nameless.iter().filter_map(new).collect(),
+            ..self.clone()
+        };
+        Ok((graph, part))
     }
 
     /// The options of the split for this part.
@@ -61,20 +76,21 @@ impl<'a> Planner<'a> {
     pub(crate) fn enter(&mut self, part: &'a Part<'a>) {
         self.entries.clone_from(&part.entries);
         self.nameless.clone_from(&part.nameless);
-        self.selection.root = part.other_entries(self.graph).collect();
         self.selection.elsewhere = elsewhere(self.graph, part);
-        let orphans = self.graph.orphans.digests.iter();
-        self.selection.elsewhere.extend(orphans);
     }
 }
 
 /// The images below each entry of `index.json`, by position, before options leave some out.
 pub(super) type Complete<'a> = BTreeMap<usize, Rc<[&'a Digest]>>;
 
+/// The entries that lead to images, by position.
+pub(super) type ByPosition<'a, 'p> = BTreeMap<usize, &'p NamedEntry<'a>>;
+
 /// What the parts of one group have in common.
 struct Whole<'a, 'p> {
     planner: &'p Planner<'a>,
     complete: &'p Complete<'a>,
+    by_position: &'p ByPosition<'a, 'p>,
     group: &'p Group<'a>,
     /// The entries of the group that lead to images.
     own: Vec<&'p NamedEntry<'a>>,
@@ -84,15 +100,17 @@ struct Whole<'a, 'p> {
 pub(super) fn parts<'a>(
     planner: &Planner<'a>,
     complete: &Complete<'a>,
+    by_position: &ByPosition<'a, '_>,
     companions: &mut Companions<'a, '_>,
     group: &Group<'a>,
     by: SplitBy,
 ) -> Vec<Part<'a>> {
-    let own = planner.entries.iter();
-    let own = own.filter(|entry| group.positions.contains(&entry.position));
+    let own = group.positions.iter();
+    let own = own.filter_map(|position| by_position.get(position).copied());
     let whole = Whole {
         planner,
         complete,
+        by_position,
         group,
         own: own.collect(),
     };
@@ -101,7 +119,14 @@ pub(super) fn parts<'a>(
     let images = whole.images();
     match by {
         SplitBy::Name if names.len() > 1 && whole.is_image() => {
-            let parts = names.iter().map(|name| whole.of_name(name, &about));
+            let by_name = whole.by_name();
+            let parts = names.iter().map(|name| {
+                // Entries without a name say no more than those with one.
+                let positions = by_name.get(&Some(name)).into_iter().flatten();
+                let nameless = by_name.get(&None).into_iter().flatten();
+                let positions = positions.chain(nameless).chain(&about);
+                whole.of_name(name, positions.copied().collect())
+            });
             parts.collect()
         }
         SplitBy::Platform if !images.is_empty() => {
@@ -114,11 +139,11 @@ pub(super) fn parts<'a>(
                     }
                 }
                 about.extend(companions.of(image));
-                whole.of_image(image, &about)
+                whole.of_image(image, whole.with(&about))
             });
             parts.collect()
         }
-        _ => vec![whole.part(&about)],
+        _ => vec![whole.part(names, whole.with(&about))],
     }
 }
 
@@ -152,11 +177,29 @@ impl<'a> Whole<'a, '_> {
         names
     }
 
+    /// The entries with each name, and those without one.
+    fn by_name(&self) -> BTreeMap<Option<&Reference>, Vec<usize>> {
+        let mut by_name: BTreeMap<Option<&Reference>, Vec<usize>> = BTreeMap::new();
+        for entry in &self.own {
+            let names = entry.names.iter().map(Some);
+            let unnamed = entry.names.is_empty().then_some(None);
+            for name in names.chain(unnamed) {
+                by_name.entry(name).or_default().push(entry.position);
+            }
+        }
+        by_name
+    }
+
     /// All entries of the group, and those that are about them.
-    fn part(&self, about: &BTreeSet<usize>) -> Part<'a> {
+    fn with(&self, about: &BTreeSet<usize>) -> BTreeSet<usize> {
+        self.group.positions.union(about).copied().collect()
+    }
+
+    /// The part with these entries.
+    fn part(&self, names: Vec<Reference>, positions: BTreeSet<usize>) -> Part<'a> {
         let options = &self.planner.options;
         let images = self.images();
-        let is_reduced = self.own.iter().any(|entry| {
+        let is_reduced = self.own.first().is_some_and(|entry| {
             let complete = self.complete.get(&entry.position);
             complete.is_some_and(|complete| complete.len() != images.len())
         });
@@ -164,7 +207,6 @@ impl<'a> Whole<'a, '_> {
         let chosen = chosen.filter(|_| is_reduced && !options.images.is_empty());
         let chosen = chosen.map(|image| ImageChoice::Digest(Digest::clone(image)));
         let chosen_images = chosen.collect();
-        let positions: BTreeSet<usize> = self.group.positions.union(about).copied().collect();
         let entries = self.entries(&positions);
         let images_of_part = entries.iter().flat_map(|entry| entry.images.iter());
         let platforms: BTreeSet<&Platform> = images_of_part
@@ -179,7 +221,7 @@ impl<'a> Whole<'a, '_> {
         Part {
             digest: self.group.digest,
             image: None,
-            names: self.names(),
+            names,
             platforms: self.platforms(&images),
             nameless: nameless.copied().collect(),
             chosen_platforms: wanted.cloned().collect(),
@@ -189,31 +231,21 @@ impl<'a> Whole<'a, '_> {
         }
     }
 
-    /// The entries with this name, those without a name, and those that are about the image.
-    fn of_name(&self, name: &Reference, about: &BTreeSet<usize>) -> Part<'a> {
-        let mut part = self.part(about);
-        let is_own = |entry: &NamedEntry<'_>| {
+    /// The part with these entries, of which those of the group keep no other name.
+    fn of_name(&self, name: &Reference, positions: BTreeSet<usize>) -> Part<'a> {
+        let mut part = self.part(vec![name.clone()], positions);
+        let is_own = |entry: &&mut NamedEntry<'_>| {
             self.group.positions.contains(&entry.position) && !entry.names.is_empty()
         };
-        let (others, entries) = part
-            .entries
-            .into_iter()
-            .partition(|entry| is_own(entry) && !entry.names.contains(name));
-        part.entries = entries;
-        let others: Vec<NamedEntry<'_>> = others;
-        for other in others {
-            part.positions.remove(&other.position);
-        }
-        for entry in part.entries.iter_mut().filter(|entry| is_own(entry)) {
+        for entry in part.entries.iter_mut().filter(is_own) {
             entry.is_renamed |= entry.names.first() != Some(name);
             entry.names = vec![name.clone()];
         }
-        part.names = vec![name.clone()];
         part
     }
 
     /// All entries of the group with one of their images, and what is about it.
-    fn of_image(&self, image: &'a Digest, about: &BTreeSet<usize>) -> Part<'a> {
+    fn of_image(&self, image: &'a Digest, positions: BTreeSet<usize>) -> Part<'a> {
         let platform = self.planner.platforms.get(image).copied();
         let platforms: Vec<Platform> = platform.into_iter().cloned().collect();
         Part {
@@ -221,19 +253,20 @@ impl<'a> Whole<'a, '_> {
             platforms: platforms.clone(),
             chosen_images: vec![ImageChoice::Digest(image.clone())],
             chosen_platforms: platforms,
-            ..self.part(about)
+            ..self.part(self.names(), positions)
         }
     }
 
     /// The entries at these positions that lead to images, with all their images.
     fn entries(&self, positions: &BTreeSet<usize>) -> Vec<NamedEntry<'a>> {
-        let entries = self.planner.entries.iter();
-        let entries = entries.filter(|entry| positions.contains(&entry.position));
+        let entries = positions
+            .iter()
+            .filter_map(|position| self.by_position.get(position));
         let entries = entries.map(|entry| {
             let complete = self.complete.get(&entry.position);
             NamedEntry {
                 images: Rc::clone(complete.unwrap_or(&entry.images)),
-                ..entry.clone()
+                ..NamedEntry::clone(entry)
             }
         });
         entries.collect()

@@ -1,0 +1,342 @@
+//! Parts of a graph: what some entries of `index.json` lead to, as if the source contained nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::error::{Code, Error, Result};
+use crate::graph::docker_archive::{DockerArchiveItem, RenamedFile};
+use crate::graph::document::{Document, DocumentReader};
+use crate::graph::fault::Faults;
+use crate::graph::pointer::Pointer;
+use crate::graph::{Graph, Missing, Orphans, root};
+use crate::image::Digest;
+use crate::inventory::{Inventory, RootFile, Strictness};
+use crate::json::View;
+use crate::location::{Role, Step};
+
+/// A graph, with what finds the contents of a part in time that depends on the part alone.
+pub(crate) struct Reducer<'g> {
+    graph: &'g Graph,
+    /// Blobs that something refers to, and of which it is not known what.
+    unknown: Vec<&'g Digest>,
+    /// The documents' places in the graph's order.
+    order: BTreeMap<&'g Digest, usize>,
+    missing: BTreeMap<&'g Digest, Vec<&'g Missing>>,
+    renamed: BTreeMap<&'g Digest, Vec<&'g RenamedFile>>,
+    links: BTreeMap<Digest, Vec<(&'g String, &'g String)>>,
+    /// The items of `manifest.json`, by their configs, with their texts.
+    items: BTreeMap<&'g Digest, Vec<(usize, &'g DockerArchiveItem, &'g str)>>,
+    /// The list of the root's text, and of what precedes, separates and follows its items.
+    list: Range<usize>,
+    before: Range<usize>,
+    between: Range<usize>,
+    after: Range<usize>,
+}
+
+impl<'g> Reducer<'g> {
+    pub(crate) fn new(graph: &'g Graph) -> Self {
+        let mut missing: BTreeMap<&Digest, Vec<&Missing>> = BTreeMap::new();
+        for absent in &graph.missing {
+            missing.entry(&absent.digest).or_default().push(absent);
+        }
+        let mut renamed: BTreeMap<&Digest, Vec<&RenamedFile>> = BTreeMap::new();
+        for file in &graph.renamed {
+            renamed.entry(&file.digest).or_default().push(file);
+        }
+        let mut links: BTreeMap<Digest, Vec<(&String, &String)>> = BTreeMap::new();
+        for (name, target) in &graph.inventory.links {
+            if let Some(digest) = Digest::from_any_blob_name(name) {
+                links.entry(digest).or_default().push((name, target));
+            }
+        }
+        let order = graph.children_first.iter().enumerate();
+        let (list, before, between, after) = places(&graph.root);
+        Reducer {
+            graph,
+            unknown: unknown(graph),
+            order: order.map(|(place, digest)| (digest, place)).collect(),
+            missing,
+            renamed,
+            links,
+            items: items(graph),
+            list,
+            before,
+            between,
+            after,
+        }
+    }
+
+    /// What these entries of the root, by position in its pointers, lead to. The entries keep their order.
+    ///
+    /// # Errors
+    /// None if the graph is one that was resolved.
+    pub(crate) fn reduced(&self, positions: &BTreeSet<usize>) -> Result<Graph> {
+        let graph = self.graph;
+        let root = self.root(positions)?;
+        let reached = self.reached(&root);
+        let has = |digest: &Digest| reached.contains(digest);
+        let mut documents: Vec<(usize, &Digest)> = reached
+            .iter()
+            .filter_map(|digest| Some((*self.order.get(digest)?, *digest)))
+            .collect();
+        documents.sort_unstable();
+        let mut faults = Faults::default();
+        for (digest, error) in reached
+            .iter()
+            .filter_map(|digest| Some((*digest, graph.faults.of(digest)?)))
+        {
+            faults.add(digest, error.clone());
+        }
+        let mut items: Vec<_> = reached
+            .iter()
+            .filter_map(|digest| self.items.get(*digest))
+            .flatten()
+            .collect();
+        items.sort_unstable_by_key(|(position, ..)| *position);
+        let of = |from: &BTreeMap<Digest, _>| copied(from, &reached);
+        let missing = reached
+            .iter()
+            .filter_map(|digest| self.missing.get(*digest));
+        let renamed = reached
+            .iter()
+            .filter_map(|digest| self.renamed.get(*digest));
+        Ok(Graph {
+            inventory: self.inventory(&root, &reached, &items),
+            is_root_synthesized: graph.is_root_synthesized,
+            added_entries: graph
+                .added_entries
+                .iter()
+                .filter(|added| has(added))
+                .cloned()
+                .collect(),
+            synthesized: copied(&graph.synthesized, &reached),
+            renamed: renamed.flatten().copied().cloned().collect(),
+            documents: copied(&graph.documents, &reached),
+            children_first: documents
+                .into_iter()
+                .map(|(_, digest)| digest.clone())
+                .collect(),
+            manifests: copied(&graph.manifests, &reached),
+            faults,
+            item_faults: BTreeMap::new(),
+            missing: missing.flatten().copied().cloned().collect(),
+            not_tars: of(&graph.not_tars),
+            repeated_keys: Vec::new(),
+            docker_archive: graph
+                .docker_archive
+                .is_some()
+                .then(|| items.iter().map(|(_, item, _)| (*item).clone()).collect()),
+            computed: graph
+                .computed
+                .iter()
+                .filter(|digest| has(digest))
+                .cloned()
+                .collect(),
+            orphans: Orphans::default(),
+            nested: graph
+                .nested
+                .iter()
+                .filter(|nested| has(&nested.digest))
+                .cloned()
+                .collect(),
+            root,
+        })
+    }
+
+    /// The root with these entries only.
+    fn root(&self, positions: &BTreeSet<usize>) -> Result<Document> {
+        let old = &self.graph.root;
+        let pointers = old.pointers.iter().enumerate();
+        let kept = pointers.filter(|(position, pointer)| {
+            pointer.role != Role::Manifests || positions.contains(position)
+        });
+        let kept: Vec<&Pointer> = kept.map(|(_, pointer)| pointer).collect();
+        if kept.len() == old.pointers.len() {
+            return Ok(old.clone());
+        }
+        let listed = kept
+            .iter()
+            .filter(|pointer| pointer.role == Role::Manifests);
+        let listed: Vec<&str> = listed
+            .map(|pointer| &old.text[pointer.places.descriptor.clone()])
+            .collect();
+        let mut text = old.text[..self.list.start].to_owned();
+        text.push('[');
+        text.push_str(&old.text[self.before.clone()]);
+        text.push_str(&listed.join(&old.text[self.between.clone()]));
+        text.push_str(&old.text[self.after.clone()]);
+        text.push(']');
+        text.push_str(&old.text[self.list.end..]);
+        // What is duplicated is known already.
+        let mut reader = DocumentReader::new(Strictness::Lenient);
+        let new = root(text.into_bytes(), &mut reader)?;
+        let is_same = |(old, new): (&&Pointer, &Pointer)| old.digest == new.digest;
+        if new.pointers.len() != kept.len() || !kept.iter().zip(&new.pointers).all(is_same) {
+            let message = "index.json cannot be divided";
+            return Err(Error::new(Code::InvalidDocument, message));
+        }
+        let found_at = kept.iter().map(|pointer| pointer.position).collect();
+        let pointers = kept.iter().zip(new.pointers).map(|(old, new)| Pointer {
+            position: new.position,
+            places: new.places,
+            links: new.links,
+            ..Pointer::clone(old)
+        });
+        Ok(Document {
+            pointers: pointers.collect(),
+            found_at,
+            is_restored: old.is_restored,
+            original: old.original.clone(),
+            lacks_list: old.lacks_list,
+            respelled: old.respelled.clone(),
+            ..new
+        })
+    }
+
+    /// The digests that a root leads to.
+    fn reached(&self, root: &Document) -> BTreeSet<&'g Digest> {
+        let graph = self.graph;
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<&Digest> = stated(root).collect();
+        while let Some(digest) = open.pop() {
+            let known = graph.documents.get_key_value(digest);
+            let known = known.map(|(known, document)| (known, Some(document)));
+            let known = known.or_else(|| Some((self.known(digest)?, None)));
+            if let Some((known, document)) = known
+                && reached.insert(known)
+            {
+                open.extend(document.into_iter().flat_map(stated));
+            }
+        }
+        reached
+    }
+
+    /// A digest of the graph's own that is the same.
+    fn known(&self, digest: &Digest) -> Option<&'g Digest> {
+        let graph = self.graph;
+        let blob = graph.inventory.blobs.get_key_value(digest);
+        let blob = blob.map(|(known, _)| known);
+        let synthesized = || Some(graph.synthesized.get_key_value(digest)?.0);
+        let missing = || self.missing.get_key_value(digest).map(|(known, _)| *known);
+        blob.or_else(synthesized).or_else(missing)
+    }
+
+    fn inventory(
+        &self,
+        root: &Document,
+        reached: &BTreeSet<&Digest>,
+        items: &[&(usize, &DockerArchiveItem, &str)],
+    ) -> Inventory {
+        let inventory = &self.graph.inventory;
+        let mut blobs = copied(&inventory.blobs, reached);
+        for digest in &self.unknown {
+            let blob = inventory.blobs.get(*digest);
+            blobs.extend(blob.map(|blob| (Digest::clone(digest), blob.clone())));
+        }
+        let of_items: Vec<&str> = items.iter().map(|(_, _, text)| *text).collect();
+        let file = |file: &RootFile, bytes: Vec<u8>| RootFile {
+            bytes,
+            data: file.data.clone(),
+        };
+        let docker_manifest = inventory
+            .docker_manifest
+            .as_ref()
+            .filter(|_| !items.is_empty());
+        let links = reached.iter().filter_map(|digest| self.links.get(*digest));
+        let links = links.flatten();
+        Inventory {
+            entry_count: blobs.len(),
+            blobs,
+            root_index: (inventory.root_index.as_ref())
+                .map(|index| file(index, root.text.clone().into_bytes())),
+            docker_manifest: docker_manifest
+                .map(|manifest| file(manifest, format!("[{}]", of_items.join(",")).into_bytes())),
+            oci_layout: inventory.oci_layout.clone(),
+            links: links
+                .map(|(name, target)| (String::clone(name), String::clone(target)))
+                .collect(),
+            ..Inventory::default()
+        }
+    }
+}
+
+impl Document {
+    /// Where one of the document's pointers was when it was read.
+    pub(super) fn step_to(&self, pointer: &Pointer) -> Step {
+        let found_at = match pointer.role {
+            Role::Manifests => self.found_at.get(pointer.position).copied(),
+            _ => None,
+        };
+        Step {
+            role: pointer.role,
+            position: found_at.unwrap_or(pointer.position),
+        }
+    }
+}
+
+/// What a document points at, and what annotations in it name.
+fn stated(document: &Document) -> impl Iterator<Item = &Digest> {
+    let of_pointers = document.pointers.iter().flat_map(|pointer| {
+        let links = pointer.links.iter().map(|link| &link.digest);
+        links.chain([&pointer.digest])
+    });
+    let links = document.links.iter().map(|link| &link.digest);
+    of_pointers.chain(links)
+}
+
+/// The blobs that documents do not name and that are not orphans: what a document refers to that only annotations name.
+fn unknown(graph: &Graph) -> Vec<&Digest> {
+    let documents = std::iter::once(&graph.root).chain(graph.documents.values());
+    let mut known: BTreeSet<&Digest> = documents.flat_map(stated).collect();
+    known.extend(&graph.orphans.digests);
+    let blobs = graph.inventory.blobs.keys();
+    blobs.filter(|digest| !known.contains(digest)).collect()
+}
+
+fn items(graph: &Graph) -> BTreeMap<&Digest, Vec<(usize, &DockerArchiveItem, &str)>> {
+    let mut by_config: BTreeMap<&Digest, Vec<_>> = BTreeMap::new();
+    let file = graph.inventory.docker_manifest.as_ref();
+    let text = file.and_then(|file| std::str::from_utf8(&file.bytes).ok());
+    let texts = text.and_then(View::parse).and_then(View::items);
+    let texts = texts.unwrap_or_default();
+    let items = graph.docker_archive.as_deref().unwrap_or_default();
+    for (position, (item, text)) in items.iter().zip(texts).enumerate() {
+        if let Some(config) = &item.config_digest {
+            let of_config = by_config.entry(config).or_default();
+            of_config.push((position, item, text.text()));
+        }
+    }
+    by_config
+}
+
+/// Where the list of a root is, and what precedes, separates and follows its items.
+fn places(root: &Document) -> (Range<usize>, Range<usize>, Range<usize>, Range<usize>) {
+    let list = View::of_checked(&root.text).get(Role::Manifests.property());
+    let spans = list.and_then(|list| {
+        let items = list.items()?;
+        let spans: Vec<Range<usize>> = items.into_iter().map(View::span).collect();
+        Some((list.span(), spans))
+    });
+    let Some((list, spans)) = spans else {
+        return (0..0, 0..0, 0..0, 0..0);
+    };
+    let [first, .., last] = spans.as_slice() else {
+        return (list, 0..0, 0..0, 0..0);
+    };
+    let before = list.start + 1..first.start;
+    let between = first.end..spans[1].start;
+    let after = last.end..list.end - 1;
+    (list, before, between, after)
+}
+
+fn copied<T: Clone>(
+    from: &BTreeMap<Digest, T>,
+    reached: &BTreeSet<&Digest>,
+) -> BTreeMap<Digest, T> {
+    let found = reached
+        .iter()
+        .filter_map(|digest| from.get_key_value(*digest));
+    found
+        .map(|(digest, value)| (digest.clone(), value.clone()))
+        .collect()
+}

@@ -316,6 +316,14 @@ fn a_filesystem_without_locks_is_mentioned() {
         assert_eq!(one.stderr.matches(warning).count(), 1, "{one:?}");
         let many = run(&mut traced(&["fix", "--in-place", "b.tar", "c.tar"])).exits(0);
         assert_eq!(many.stderr.matches(warning).count(), 1, "{many:?}");
+        // Nothing keeps another run away from these outputs.
+        let outputs = run(&mut traced(&["fix", "b.tar", "c.tar", "-o", "outputs/"])).exits(0);
+        let of_outputs = format!("{warning}outputs has no locks");
+        assert_eq!(
+            outputs.stderr.matches(&of_outputs).count(),
+            1,
+            "{outputs:?}"
+        );
         let reads = run(&mut traced(&["fix", "a.tar", "-o", "out.tar"])).exits(0);
         assert_eq!(reads.stderr, "");
         // Whoever restores a file writes to it.

@@ -63,12 +63,12 @@ pub(crate) fn restore(input: &InputPath) -> Result<Recovery> {
 }
 
 /// Once for all inputs of a run.
-fn show_unlocked(path: &Path) {
+pub(crate) fn show_unlocked(path: &Path) {
     static SHOWN: Once = Once::new();
     SHOWN.call_once(|| {
         let _ = writeln!(
             io::stderr(),
-            "warning: the filesystem of {} has no locks; make sure that nothing else uses the file while ocify writes to it",
+            "warning: the filesystem of {} has no locks; make sure that nothing else uses it while ocify writes to it",
             show_path(path)
         );
     });

@@ -153,6 +153,11 @@ impl State {
         Ok(state)
     }
 
+    /// Whether the filesystem has no locks, so that nothing keeps another run of the same share away.
+    pub(crate) fn lacks_lock(&self) -> bool {
+        self.files.first().is_some_and(StateFile::lacks_lock)
+    }
+
     /// Whether an older version of ocify wrote the file. What it recorded does not count as finished,
     /// and now the file has the current format.
     pub(crate) fn is_upgraded(&self) -> bool {

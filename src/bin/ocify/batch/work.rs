@@ -54,6 +54,9 @@ impl Outputs {
         let output: &Path = &output.components().collect::<PathBuf>();
         // First the state, whose lock keeps others away.
         let state = State::open(output, options)?;
+        if state.lacks_lock() {
+            notices::show_unlocked(output);
+        }
         if state.is_upgraded() {
             let _ = writeln!(
                 std::io::stderr(),

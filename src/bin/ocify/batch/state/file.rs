@@ -29,6 +29,33 @@ pub(super) struct Span {
 pub(super) struct StateFile {
     path: PathBuf,
     file: File,
+    lacks_lock: bool,
+}
+
+/// What the lock of a state file shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Locked {
+    /// No other run has it.
+    Held,
+    /// Another run replaced or removed the file before its lock was free.
+    Outdated,
+    /// Another run has it.
+    Busy,
+    /// The filesystem has no locks, and leaves it to its users.
+    Unsupported,
+}
+
+impl Locked {
+    /// What trying to lock the file showed; whether it still has its name.
+    fn of(tried: std::result::Result<(), TryLockError>, is_named: bool) -> Locked {
+        match tried {
+            Ok(()) if is_named => Locked::Held,
+            Ok(()) => Locked::Outdated,
+            Err(TryLockError::WouldBlock) => Locked::Busy,
+            // Network filesystems differ in how they say it.
+            Err(TryLockError::Error(_)) => Locked::Unsupported,
+        }
+    }
 }
 
 impl StateFile {
@@ -39,14 +66,16 @@ impl StateFile {
     pub(super) fn lock(path: &Path, directory: &Path) -> Result<StateFile> {
         for _ in 0..ATTEMPTS {
             let file = open_own(path)?;
-            match file.try_lock() {
-                // Another run replaced or removed the file before its lock was free.
-                Ok(()) if !is_at(&file, path) => {}
-                // A filesystem without locks leaves it to its users.
-                Ok(()) | Err(TryLockError::Error(_)) => {
-                    return Ok(StateFile::of(path.to_owned(), file));
+            let locked = Locked::of(file.try_lock(), is_at(&file, path));
+            match locked {
+                Locked::Outdated => {}
+                Locked::Busy => break,
+                Locked::Held | Locked::Unsupported => {
+                    return Ok(StateFile {
+                        lacks_lock: locked == Locked::Unsupported,
+                        ..StateFile::of(path.to_owned(), file)
+                    });
                 }
-                Err(TryLockError::WouldBlock) => break,
             }
         }
         Err(busy(directory))
@@ -54,7 +83,16 @@ impl StateFile {
 
     /// An open file.
     pub(super) fn of(path: PathBuf, file: File) -> StateFile {
-        StateFile { path, file }
+        StateFile {
+            path,
+            file,
+            lacks_lock: false,
+        }
+    }
+
+    /// Whether it could not be locked, so that nothing keeps another run of the same share away.
+    pub(super) fn lacks_lock(&self) -> bool {
+        self.lacks_lock
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -255,4 +293,23 @@ fn busy(directory: &Path) -> Error {
     )
     .with_path(directory)
     .with_hint("wait for it to finish, or give each worker its own shard with --shard")
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_filesystem_without_locks_is_not_an_error() {
+        for errno in [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL] {
+            let failed = || Err(TryLockError::Error(io::Error::from(errno)));
+            assert_eq!(Locked::of(failed(), true), Locked::Unsupported);
+        }
+        assert_eq!(Locked::of(Ok(()), true), Locked::Held);
+        assert_eq!(Locked::of(Ok(()), false), Locked::Outdated);
+        let busy = Locked::of(Err(TryLockError::WouldBlock), true);
+        assert_eq!(busy, Locked::Busy);
+    }
 }

@@ -4,7 +4,7 @@ mod contents;
 mod gate;
 
 use crate::apply::Outcome;
-use crate::engines::{Archive, Engine, Loads, Reader, Verdict, Version, ranges, verdict};
+use crate::engines::{Archive, Engine, Loads, Reader, Verdict, Version, ranges, verdict, worst};
 use crate::error::Result;
 use crate::fix::{Fix, Run};
 use crate::graph::Graph;
@@ -147,18 +147,14 @@ impl Check {
         for engine in &self.engines {
             for reader in engine.readers() {
                 let versions = engine.versions(reader);
-                let all = versions.iter().map(|version| both(reader, *version));
-                let worst = all.reduce(|one, other| (one.0.worse(other.0), one.1.worse(other.1)));
-                let (as_it_is, fixed) =
-                    worst.unwrap_or_else(|| (Verdict::unknown(), Verdict::unknown()));
                 judged.push(Judged {
                     asked: Some(*engine),
                     reader,
                     from: versions.first().copied(),
                     to: versions.last().copied(),
                     is_supported: versions.iter().any(|version| reader.is_supported(*version)),
-                    as_it_is,
-                    fixed,
+                    as_it_is: worst(as_it_is, *engine, reader),
+                    fixed: worst(fixed, *engine, reader),
                 });
             }
         }

@@ -15,6 +15,7 @@ mod judge;
 mod known;
 mod obstacle;
 mod reader;
+mod remedy;
 mod verdict;
 mod version;
 
@@ -25,6 +26,7 @@ pub(crate) use facts::ranges;
 pub use judge::Reason;
 pub use obstacle::Obstacle;
 pub use reader::Reader;
+pub(crate) use remedy::{Refusal, improve, refusals, worst};
 pub(crate) use verdict::verdict;
 pub use verdict::{Loads, Verdict};
 pub use version::Version;

@@ -37,6 +37,7 @@ pub struct Fix {
     keeps_unfinished: bool,
     follows_links: bool,
     orphans_older_than: Option<Duration>,
+    engines: Vec<Engine>,
 }
 
 /// How long a blob of a layout in place must not have changed before it is removed because nothing refers to it.
@@ -249,8 +250,11 @@ impl Fix {
         self
     }
 
-    /// Recompresses what this engine cannot read, with gzip unless a
-    /// [`compression`](Self::compression) is given; can be given several times.
+    /// Makes the output load in this engine, or refuses; can be given several times.
+    ///
+    /// Layers that it cannot read are recompressed, with gzip unless a [`compression`](Self::compression) is given. If it
+    /// fails on absent content or on unnamed attestations, these are left out, as with [`MissingPolicy::Prune`] and
+    /// [`drop_attestations`](Self::drop_attestations).
     #[must_use]
     pub fn engine(mut self, engine: Engine) -> Self {
         let all = [
@@ -259,6 +263,7 @@ impl Fix {
             Content::Bzip2,
             Content::Xz,
         ];
+        self.engines.push(engine);
         for content in all {
             if !engine.reads(content) && !self.plan.avoid.contains(&content) {
                 self.plan.avoid.push(content);

@@ -187,6 +187,11 @@ impl<'a> Archive<'a> {
         Ok(())
     }
 
+    /// Whether there is an image that no engine can load.
+    pub(crate) fn has_unloadable_image(&self) -> bool {
+        !self.graph.faults.is_empty()
+    }
+
     /// The index or manifest of that digest, if it is there.
     pub(crate) fn document(&self, digest: &Digest) -> Option<&Document> {
         let is_there = self.has_created || !self.graph.synthesized.contains_key(digest);

@@ -24,7 +24,12 @@ impl Engine {
     /// The readers that are meant.
     pub fn readers(self) -> impl Iterator<Item = Reader> {
         let readers = self.product.readers();
-        readers.filter(move |reader| self.reader.is_none_or(|only| only == *reader))
+        readers.filter(move |reader| match self.reader {
+            Some(only) => only == *reader,
+            None => self
+                .version
+                .is_none_or(|series| series.last() >= reader.since()),
+        })
     }
 
     /// The known versions of one of its readers that are meant, in order. A version between two known ones of the same
@@ -209,7 +214,7 @@ impl FromStr for Engine {
         match version {
             Some(version) if version.last() < oldest => Err(ParseEngineError::TooOld {
                 engine,
-                oldest: oldest.to_string(),
+                oldest: format!("{}.{}", oldest.0, oldest.1),
             }),
             _ => Ok(engine),
         }

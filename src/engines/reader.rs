@@ -117,6 +117,15 @@ impl Reader {
         }
     }
 
+    /// The first version of the engine that has it.
+    pub(crate) fn since(self) -> Version {
+        match self {
+            // moby, daemon/containerd.
+            Reader::DockerContainerd => Version(24, 0, 0),
+            _ => self.product().oldest(),
+        }
+    }
+
     /// The versions that somebody saw with archives, or whose source was read at that version, in order.
     pub(crate) fn known(self) -> impl Iterator<Item = Version> {
         let rows = KNOWN.iter().filter(move |(reader, _)| *reader == self);

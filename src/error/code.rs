@@ -141,6 +141,8 @@ codes! {
     ImageNotFound = "image-not-found", Unsupported;
     /// What was asked for would leave nothing.
     NothingLeft = "nothing-left", Refused;
+    /// An engine that was asked for would not load the output.
+    EngineRefuses = "engine-refuses", Refused;
     /// A name was given for one image, and the archive has several.
     SeveralImages = "several-images", Refused;
     /// A name was to be given to a second image.

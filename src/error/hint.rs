@@ -248,6 +248,8 @@ pub enum Hint {
     FixForPodman,
     /// The only image has no name.
     NameImage,
+    /// Leave the engine out of the request, or request another version.
+    ChooseEngine,
     /// One of several images has no name; this is its digest.
     NameOneImage(String),
     /// The name of the only image is not valid, and this one, much like it, is.
@@ -491,6 +493,7 @@ impl fmt::Display for Hint {
                 "for older versions, recompress with gzip, or avoid what docker@20.10 cannot read"
             }
             Hint::FixForPodman => "for podman and skopeo, avoid what podman cannot read",
+            Hint::ChooseEngine => "choose another engine or version, or none",
             Hint::NameImage => "give it a name, such as example.com/app:1.0",
             Hint::NameOneImage(digest) => {
                 return write!(

@@ -1,8 +1,10 @@
 //! The ways from an input to an output.
 
+mod engines;
 mod layout;
 mod steps;
 
+use std::cell::OnceCell;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -17,7 +19,7 @@ use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::graph::{Graph, resolve};
 use crate::input::{Source, Stream};
 use crate::operation::{Input, Kind, Observer, Opener, SpoolReason, Stage};
-use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Part, Plan, Transcode, plan_part};
+use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Part, Plan, PlanOptions, Transcode};
 
 /// One run of a fix.
 pub(crate) struct Run<'a> {
@@ -26,6 +28,8 @@ pub(crate) struct Run<'a> {
     observer: &'a dyn Observer,
     /// What the output contains, if the input is divided among several.
     part: Option<&'a Part<'a>>,
+    /// The options with what engines need, once they are known.
+    for_engines: OnceCell<PlanOptions>,
 }
 
 /// Larger archives that are compressed as a whole are refused in place without looking into them.
@@ -55,6 +59,7 @@ impl<'a> Run<'a> {
             opener,
             observer,
             part: None,
+            for_engines: OnceCell::new(),
         }
     }
 
@@ -367,10 +372,6 @@ impl<'a> Run<'a> {
             && self.verify(form) == Verify::Documents
             && form == Form::default()
             && !source.is_directory()
-    }
-
-    fn draft<'g>(&'g self, graph: &'g Graph, form: Form) -> Result<Draft<'g>> {
-        plan_part(graph, &self.fix.plan, form, self.host(), self.part)
     }
 
     /// The draft, in which layers that do not decompress to a tar are recompressed only if their diff IDs are of

@@ -283,7 +283,7 @@ fn leave_journal(sandbox: &Sandbox) {
 
 /// All other errors.
 #[rustfmt::skip]
-const RUNS: [(&str, Run, Code, &str); 25] = [
+const RUNS: [(&str, Run, Code, &str); 26] = [
     ("too large", |s| { s.put("in.tar", gzip(&two())); with(s, Fix::new().limits(Limits::default().with_max_size(1000))) }, Code::SizeLimit, "path in.tar expected 1000"),
     ("compressed twice", |s| { s.put("in.tar", gzip(&gzip(&two()))); to(s, "out.tar") }, Code::CompressedArchive, "path in.tar expected a plain tar archive found gzip"),
     ("no docker type", |s| with(s, Fix::new().media_types(MediaTypes::Docker).compression(Compression::Zstd)), Code::NoDockerType, "document index.json, manifests[1], layers[0] found zstd"),
@@ -291,6 +291,7 @@ const RUNS: [(&str, Run, Code, &str); 25] = [
     ("image", |s| with(s, Fix::new().image(ImageChoice::Number(3))), Code::ImageNotFound, "expected number 3 found 1: one:1, 2: two:1"),
     ("renamed", |s| with(s, Fix::new().rename(name("three:1"), name("four:1"))), Code::ImageNotFound, "expected three:1 found one:1, two:1"),
     ("nothing", nothing, Code::NothingLeft, ""),
+    ("engine", |s| with(s, Fix::new().engine("docker@99".parse().unwrap())), Code::EngineRefuses, "found docker@99"),
     ("several", |s| with(s, Fix::new().name(name("app:v1"))), Code::SeveralImages, "found one:1, two:1"),
     ("taken", |s| with(s, Fix::new().rename(name("one:1"), name("two:1"))), Code::NameTaken, "found two:1"),
     ("passed", passed, Code::NeedsFile, "path the input"),

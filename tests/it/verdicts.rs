@@ -1,6 +1,11 @@
 //! What `Check` says of engines. `tests/engines/predicted.rs` compares it with what engines did.
 
-use ocify::{Check, Checked, Code, Engine, Fix, Input, Judged, Loads, Obstacle};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use ocify::{Check, Checked, Code, Engine, Fix, Form, Input, Judged, Loads, Obstacle, Output};
 
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, named};
 use crate::common::fixture;
@@ -127,4 +132,129 @@ fn what_fix_refuses_is_an_error() {
     let input = Input::open(sandbox.path("bad.tar")).unwrap();
     let error = Check::new(Fix::new()).run(input).unwrap_err();
     assert_eq!(error.code(), Code::MissingBlob);
+}
+
+/// The fixtures that are archives or layouts of images, and the inputs that real reports were about.
+fn inputs() -> Vec<PathBuf> {
+    let folders = [fixture(""), fixture("2026")];
+    let all = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
+    let paths = all.map(|entry| entry.unwrap().path());
+    let is_image = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        !name.starts_with("buildkit-cache") && name != "2026" && !name.ends_with(".md")
+    };
+    let mut paths: Vec<PathBuf> = paths.filter(is_image).collect();
+    paths.sort();
+    paths
+}
+
+/// What is fixed for an engine loads there, or the fix says why it cannot.
+#[test]
+fn what_is_fixed_for_an_engine_loads_there() {
+    let engines = [
+        "docker@20.10",
+        "docker@24.0",
+        "docker@26.1",
+        "docker",
+        "containerd@1.6",
+        "containerd@1.7.24",
+        "containerd",
+        "podman@3.4",
+        "podman@4.3",
+        "podman",
+        "skopeo@1.18",
+        "skopeo",
+        "k3s",
+        "kind@0.16",
+        "kind",
+    ];
+    let (mut fixed, mut refused) = (0, BTreeMap::<String, u32>::new());
+    for path in inputs() {
+        if Fix::new()
+            .plan_only(Input::open(&path).unwrap(), Form::default())
+            .is_err()
+        {
+            continue;
+        }
+        for text in engines {
+            let mut output = Vec::new();
+            let fix = Fix::new().engine(engine(text));
+            let input = Input::open(&path).unwrap();
+            let result = fix.run(input, Output::stream(&mut output)).map(drop);
+            match result {
+                Ok(_) => {
+                    let check = Check::new(Fix::new()).engine(engine(text));
+                    let checked = check.run(Input::stream(Cursor::new(output))).unwrap();
+                    let bad = checked.verdicts.iter().find(|judged| judged.is_bad());
+                    assert!(bad.is_none(), "{} for {text}: {bad:?}", path.display());
+                    fixed += 1;
+                }
+                Err(error) => {
+                    assert_eq!(
+                        error.code(),
+                        Code::EngineRefuses,
+                        "{} for {text}: {error}",
+                        path.display()
+                    );
+                    assert!(error.hint().is_some());
+                    *refused
+                        .entry(error.hint().unwrap().to_string())
+                        .or_insert(0) += 1;
+                }
+            }
+        }
+    }
+    assert!(fixed > 500, "{fixed}");
+    // Nobody but the user can give a name, or leave out an artifact.
+    let is_for_user =
+        |hint: &String| hint.contains("give it a name") || hint.contains("choose the other images");
+    assert!(
+        refused.len() == 2 && refused.keys().all(is_for_user),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn an_engine_that_nobody_knows_is_refused() {
+    let sandbox = Sandbox::new();
+    let fix = Fix::new().engine(engine("docker@99"));
+    let output = sandbox.path("out.tar");
+    let error = fix
+        .run(
+            Input::open(fixture(ZSTD)).unwrap(),
+            Output::archive(&output),
+        )
+        .unwrap_err();
+    assert_eq!(error.code(), Code::EngineRefuses);
+    let expected = "it is not known what docker@99 reads; the newest version of docker that is known is 29.7.2";
+    assert_eq!(error.to_string(), expected);
+    assert!(!output.exists());
+}
+
+#[test]
+fn absent_platforms_are_left_out_for_an_engine_that_needs_all() {
+    let name = "docker26c-save-pulledmulti.tar";
+    for (text, is_needed) in [
+        ("kind@0.16", false),
+        ("kind", true),
+        ("skopeo/oci-archive", true),
+        ("podman", false),
+    ] {
+        let fix = Fix::new().engine(engine(text));
+        let preview = fix
+            .plan_only(Input::open(fixture(name)).unwrap(), Form::default())
+            .unwrap();
+        let mut rules = preview
+            .summary
+            .changes
+            .iter()
+            .map(|change| change.rule.name());
+        assert_eq!(
+            rules.any(|rule| rule == "absent-pruned"),
+            is_needed,
+            "{text}"
+        );
+    }
 }

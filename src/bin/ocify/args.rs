@@ -392,8 +392,11 @@ pub(crate) struct Fix {
     /// Make the archive load in this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated
     ///
     /// ocify recompresses only the layers that the engine cannot read, with gzip unless
-    /// --compression says otherwise. Without a version, a current version is assumed. Example:
-    /// --for docker@20.10.
+    /// --compression says otherwise. If the engine fails on platforms that are absent, or on unnamed
+    /// attestations, they are removed. If it still would not load the output, because an image has no
+    /// name, for example, ocify refuses. Without a version, the newest one that ocify knows is meant; with
+    /// a part of one, all that begin with it. An image store or transport can follow a slash.
+    /// Examples: --for docker@20.10, --for docker@26.1/containerd, --for skopeo/oci-archive.
     #[arg(long = "for", value_name = "ENGINE[@VERSION]")]
     pub(crate) engines: Vec<Engine>,
 

@@ -174,6 +174,7 @@ impl Wording for Words {
                 "for older versions, use --compression gzip or --for docker@20.10"
             }
             Hint::FixForPodman => "for podman and skopeo, use --for podman",
+            Hint::ChooseEngine => "request another engine or version with --for, or omit --for",
             Hint::NameImage => "give it one with --name, such as --name example.com/app:1.0",
             Hint::NameOneImage(digest) => {
                 return format!(
@@ -254,13 +255,15 @@ impl Wording for Words {
                 "requested with --compression or --for; the tar inside is the same"
             }
             Rule::AbsentPruned => {
-                "content that it needs is not in the archive, and --missing prune was requested"
+                "content that it needs is not in the archive, and --missing prune was requested, or --for an engine that needs it"
             }
             Rule::ImageChoice => "another image was requested with --image",
             Rule::PlatformChoice => "other platforms were requested with --platform",
             Rule::Unwrapped => "requested with --unwrap",
             Rule::Superseded => "requested with --on-conflict",
-            Rule::AttestationDropped => "requested with --attestations drop",
+            Rule::AttestationDropped => {
+                "requested with --attestations drop, or --for an engine that fails on it"
+            }
             Rule::OrphanDropped => "requested with --orphans drop",
             _ => rule.reason(),
         }

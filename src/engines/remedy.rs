@@ -1,0 +1,75 @@
+//! What makes an engine load an output that it would not load otherwise.
+
+use crate::engines::{Archive, Engine, Loads, Obstacle, Reader, Verdict, verdict};
+use crate::plan::{MissingPolicy, PlanOptions};
+
+/// A reader that would not load an archive.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) engine: Engine,
+    pub(crate) reader: Reader,
+    pub(crate) verdict: Verdict,
+}
+
+/// The readers that would not load an archive, of those that were asked for. Versions that nobody knows are among them.
+pub(crate) fn refusals(archive: &Archive<'_>, engines: &[Engine]) -> Vec<Refusal> {
+    let readers = engines.iter().flat_map(|engine| {
+        let readers = engine.readers();
+        readers.map(move |reader| (*engine, reader))
+    });
+    let judged = readers.map(|(engine, reader)| Refusal {
+        engine,
+        reader,
+        verdict: worst(archive, engine, reader),
+    });
+    // An image that no engine can load is reported, and does not keep the others from being written.
+    let is_enough = |verdict: &Verdict| {
+        verdict.loads.is_good() || verdict.loads == Loads::Partly && archive.has_unloadable_image()
+    };
+    judged
+        .filter(|refusal| !is_enough(&refusal.verdict))
+        .collect()
+}
+
+/// The worst verdict of the versions that an engine stands for.
+pub(crate) fn worst(archive: &Archive<'_>, engine: Engine, reader: Reader) -> Verdict {
+    let versions = engine.versions(reader).into_iter();
+    let verdicts = versions.map(|version| verdict(archive, reader, version));
+    verdicts
+        .reduce(Verdict::worse)
+        .unwrap_or_else(Verdict::unknown)
+}
+
+/// Adds options that remove something from an output which is in the way of an engine, where it is clear what to
+/// remove; returns whether there are any that were not there.
+pub(crate) fn improve(options: &mut PlanOptions, refusals: &[Refusal]) -> bool {
+    let mut is_improved = false;
+    let because = refusals.iter().flat_map(|refusal| &refusal.verdict.because);
+    for reason in because {
+        match reason.obstacle {
+            Obstacle::AbsentPlatform | Obstacle::MissingContent
+                if options.missing == MissingPolicy::Keep =>
+            {
+                options.missing = MissingPolicy::Prune;
+            }
+            Obstacle::Referrer | Obstacle::UnnamedEvidence if !options.drop_attestations => {
+                options.drop_attestations = true;
+            }
+            _ => continue,
+        }
+        is_improved = true;
+    }
+    is_improved
+}
+
+impl Refusal {
+    /// Whether nobody knows what the engine does.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.verdict.loads == Loads::Unknown
+    }
+
+    /// What is in the way, if something is.
+    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+        self.verdict.because.first().map(|reason| reason.obstacle)
+    }
+}

@@ -1,0 +1,77 @@
+//! The options with which the output loads in the engines that were asked for.
+
+use super::Run;
+use crate::engines::{Archive, Obstacle, Refusal, improve, refusals};
+use crate::error::{Code, Error, Hint, Result};
+use crate::graph::Graph;
+use crate::plan::{Draft, Form, PlanOptions, plan_part};
+
+impl Run<'_> {
+    pub(super) fn draft<'g>(&'g self, graph: &'g Graph, form: Form) -> Result<Draft<'g>> {
+        let options = self.plan_options(graph)?;
+        plan_part(graph, options, form, self.host(), self.part)
+    }
+
+    /// The options of the fix, with those that its engines need beyond recompression.
+    ///
+    /// # Errors
+    /// One of the engines would not load the output, whatever ocify removes from it by itself.
+    fn plan_options(&self, graph: &Graph) -> Result<&PlanOptions> {
+        if self.fix.engines.is_empty() {
+            return Ok(&self.fix.plan);
+        }
+        if let Some(options) = self.for_engines.get() {
+            return Ok(options);
+        }
+        let mut options = self.fix.plan.clone();
+        loop {
+            // An output of another form has the same images.
+            let draft = plan_part(graph, &options, Form::default(), self.host(), self.part)?;
+            if draft.summary().images.is_empty() {
+                break;
+            }
+            let refusals = refusals(&Archive::of_draft(&draft)?, &self.fix.engines);
+            let Some(first) = refusals.first() else {
+                break;
+            };
+            if !improve(&mut options, &refusals) {
+                return Err(refused(first));
+            }
+        }
+        Ok(self.for_engines.get_or_init(|| options))
+    }
+}
+
+fn refused(refusal: &Refusal) -> Error {
+    let engine = refusal.engine;
+    if refusal.is_unknown() {
+        let newest = refusal.reader.newest();
+        let newest = newest.map_or_else(String::new, |newest| newest.to_string());
+        let message = format!(
+            "it is not known what {engine} reads; the newest version of {} that is known is {newest}",
+            refusal.reader.engine()
+        );
+        return Error::new(Code::EngineRefuses, message)
+            .with_found(engine.to_string())
+            .with_hint(Hint::ChooseEngine);
+    }
+    let first = refusal.verdict.because.first();
+    let what = first.map_or_else(String::new, |reason| {
+        format!(": {}: {}", reason.location, reason.obstacle.meaning())
+    });
+    let store = refusal.reader.store();
+    let store = store.map_or_else(String::new, |store| format!(" ({store})"));
+    let message = format!("{engine}{store} would not load the output{what}");
+    let message = message.trim_end_matches('.');
+    let error = Error::new(Code::EngineRefuses, message.to_owned())
+        .with_found(engine.to_string())
+        .with_hint(match refusal.obstacle() {
+            Some(Obstacle::NoName | Obstacle::ShortName) => Hint::NameImage,
+            Some(Obstacle::Artifact) => Hint::ChooseOtherImages,
+            _ => Hint::ChooseEngine,
+        });
+    match first {
+        Some(reason) => error.with_location(&reason.location),
+        None => error,
+    }
+}

@@ -3,8 +3,12 @@
 mod contents;
 mod gate;
 
+use std::collections::BTreeMap;
+
 use crate::apply::Outcome;
-use crate::engines::{Archive, Engine, Loads, Reader, Verdict, Version, ranges, verdict, worst};
+use crate::engines::{
+    Archive, Engine, Loads, Obstacle, Reader, Remedy, Verdict, Version, ranges, verdict, worst,
+};
 use crate::error::Result;
 use crate::fix::{Fix, Run};
 use crate::graph::Graph;
@@ -62,6 +66,9 @@ pub struct Judged {
     pub as_it_is: Verdict,
     /// What it does with the archive once it is fixed.
     pub fixed: Verdict,
+    /// What makes it load the archive, if it does not once that is fixed without options; `None` also if nothing that ocify
+    /// knows of does.
+    pub remedy: Option<Remedy>,
 }
 
 impl Check {
@@ -118,7 +125,9 @@ impl Check {
             false => {
                 let as_it_is = Archive::of_input(graph);
                 let fixed = Archive::of_draft(&draft)?;
-                self.verdicts(&as_it_is, &fixed)
+                let mut verdicts = self.verdicts(&as_it_is, &fixed);
+                add_remedies(&mut verdicts, graph, run);
+                verdicts
             }
         };
         let mut checked = Checked {
@@ -155,6 +164,7 @@ impl Check {
                     is_supported: versions.iter().any(|version| reader.is_supported(*version)),
                     as_it_is: worst(as_it_is, *engine, reader),
                     fixed: worst(fixed, *engine, reader),
+                    remedy: None,
                 });
             }
         }
@@ -182,6 +192,7 @@ impl Check {
                     is_supported,
                     as_it_is,
                     fixed,
+                    remedy: None,
                 });
             }
         }
@@ -199,7 +210,39 @@ impl Checked {
     }
 }
 
+/// Says of each engine that would not load the fixed archive what makes it load that.
+fn add_remedies(verdicts: &mut [Judged], graph: &Graph, run: &Run<'_>) {
+    // Engines that fail for the same reasons need the same.
+    let mut known: BTreeMap<Vec<Obstacle>, bool> = BTreeMap::new();
+    for judged in verdicts {
+        if judged.fixed.loads.is_good() || judged.fixed.loads == Loads::Unknown {
+            continue;
+        }
+        let Some(engine) = judged.engine() else {
+            continue;
+        };
+        let because = judged.fixed.because.iter();
+        let obstacles: Vec<Obstacle> = because.map(|reason| reason.obstacle).collect();
+        let first = obstacles.first().copied();
+        let can_fix = known
+            .entry(obstacles)
+            .or_insert_with(|| run.can_fix_for(graph, engine));
+        judged.remedy = match (*can_fix, first) {
+            (true, _) => Some(Remedy::Engine(engine)),
+            (false, Some(Obstacle::NoName | Obstacle::ShortName)) => Some(Remedy::Name),
+            (false, Some(Obstacle::Artifact)) => Some(Remedy::Images),
+            (false, _) => None,
+        };
+    }
+}
+
 impl Judged {
+    /// The engine that was asked for, or the newest version that is meant.
+    fn engine(&self) -> Option<Engine> {
+        let newest = self.to.map(|version| Engine::of(self.reader, version));
+        self.asked.or(newest)
+    }
+
     /// Whether the verdict counts: the engine was asked for, or its makers still support one of these versions.
     pub fn counts(&self) -> bool {
         self.asked.is_some() || self.is_supported

@@ -26,6 +26,7 @@ pub(crate) use facts::ranges;
 pub use judge::Reason;
 pub use obstacle::Obstacle;
 pub use reader::Reader;
+pub use remedy::Remedy;
 pub(crate) use remedy::{Refusal, improve, refusals, worst};
 pub(crate) use verdict::verdict;
 pub use verdict::{Loads, Verdict};

@@ -132,7 +132,7 @@ pub use plan::Form;
 pub use apply::{Link, Verify};
 pub use codec::{GzipMembers, Limits};
 pub use engines::{
-    Engine, Evidence, Loads, Obstacle, ParseEngineError, Reader, Reason, Verdict, Version,
+    Engine, Evidence, Loads, Obstacle, ParseEngineError, Reader, Reason, Remedy, Verdict, Version,
 };
 pub use image::media_type::Family as MediaTypes;
 pub use inventory::Strictness;

@@ -21,6 +21,17 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// This version of a reader alone.
+    pub(crate) fn of(reader: Reader, version: Version) -> Self {
+        let product = reader.product();
+        let is_one_of_many = product.readers().nth(1).is_some();
+        Engine {
+            product,
+            version: Some(Series::from(version)),
+            reader: is_one_of_many.then_some(reader),
+        }
+    }
+
     /// The readers that are meant.
     pub fn readers(self) -> impl Iterator<Item = Reader> {
         let readers = self.product.readers();

@@ -73,3 +73,15 @@ impl Refusal {
         self.verdict.because.first().map(|reason| reason.obstacle)
     }
 }
+
+/// What makes an engine load an output that it would not load otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Fix the archive for this engine.
+    Engine(Engine),
+    /// Give the image a name.
+    Name,
+    /// Keep only the images.
+    Images,
+}

@@ -69,6 +69,16 @@ impl Series {
     }
 }
 
+impl From<Version> for Series {
+    fn from(version: Version) -> Self {
+        Series {
+            major: version.0,
+            minor: Some(version.1),
+            patch: Some(version.2),
+        }
+    }
+}
+
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.major)?;

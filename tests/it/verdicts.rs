@@ -5,7 +5,9 @@ use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use ocify::{Check, Checked, Code, Engine, Fix, Form, Input, Judged, Loads, Obstacle, Output};
+use ocify::{
+    Check, Checked, Code, Engine, Fix, Form, Input, Judged, Loads, Obstacle, Output, Remedy,
+};
 
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, named};
 use crate::common::fixture;
@@ -257,4 +259,36 @@ fn absent_platforms_are_left_out_for_an_engine_that_needs_all() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_remedy_makes_the_engine_load_the_archive() {
+    let remedy = |name: &str, text: &str| {
+        let checked = check(name, &[text]);
+        let bad = checked
+            .verdicts
+            .iter()
+            .find(|judged| !judged.fixed.loads.is_good());
+        bad.unwrap_or_else(|| panic!("{name} loads in {text}"))
+            .remedy
+    };
+    let of_engine = |text: &str| Some(Remedy::Engine(engine(text)));
+    assert_eq!(remedy(ZSTD, "docker@20.10"), of_engine("docker@20.10"));
+    assert_eq!(
+        remedy("docker26c-save-pulledmulti.tar", "kind"),
+        of_engine("kind")
+    );
+    assert_eq!(
+        remedy("docker20-save-byid.tar", "containerd"),
+        Some(Remedy::Name)
+    );
+    // Without a question it is the newest of the versions that fail.
+    let checked = check(ZSTD, &[]);
+    let first = &checked.verdicts[0];
+    assert_eq!(first.remedy, of_engine("docker@20.10.27/graphdriver"));
+    let good = checked
+        .verdicts
+        .iter()
+        .filter(|judged| judged.fixed.loads.is_good());
+    assert!(good.into_iter().all(|judged| judged.remedy.is_none()));
 }

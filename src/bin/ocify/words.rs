@@ -320,7 +320,7 @@ mod tests {
             ),
             (
                 Hint::Recover("a\n.tar".into()),
-                "ocify fix --recover 'a\\u{a}.tar'",
+                "ocify fix --recover $'a\\n.tar'",
             ),
             (
                 Hint::UseName("app:v1".to_owned()),

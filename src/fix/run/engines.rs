@@ -1,7 +1,7 @@
 //! The options with which the output loads in the engines that were asked for.
 
 use super::Run;
-use crate::engines::{Archive, Obstacle, Refusal, improve, refusals};
+use crate::engines::{Archive, Engine, Obstacle, Refusal, improve, refusals};
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::Graph;
 use crate::plan::{Draft, Form, PlanOptions, plan_part};
@@ -23,22 +23,36 @@ impl Run<'_> {
         if let Some(options) = self.for_engines.get() {
             return Ok(options);
         }
-        let mut options = self.fix.plan.clone();
+        let options = self.options_for(graph, self.fix.plan.clone(), &self.fix.engines)?;
+        Ok(self.for_engines.get_or_init(|| options))
+    }
+
+    /// Whether the output would load in an engine if it were fixed for that.
+    pub(crate) fn can_fix_for(&self, graph: &Graph, engine: Engine) -> bool {
+        let fix = self.fix.clone().engine(engine);
+        self.options_for(graph, fix.plan, &[engine]).is_ok()
+    }
+
+    fn options_for(
+        &self,
+        graph: &Graph,
+        mut options: PlanOptions,
+        engines: &[Engine],
+    ) -> Result<PlanOptions> {
         loop {
             // An output of another form has the same images.
             let draft = plan_part(graph, &options, Form::default(), self.host(), self.part)?;
             if draft.summary().images.is_empty() {
-                break;
+                return Ok(options);
             }
-            let refusals = refusals(&Archive::of_draft(&draft)?, &self.fix.engines);
+            let refusals = refusals(&Archive::of_draft(&draft)?, engines);
             let Some(first) = refusals.first() else {
-                break;
+                return Ok(options);
             };
             if !improve(&mut options, &refusals) {
                 return Err(refused(first));
             }
         }
-        Ok(self.for_engines.get_or_init(|| options))
     }
 }
 

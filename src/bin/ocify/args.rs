@@ -5,6 +5,7 @@ mod check;
 mod demands;
 mod effect;
 mod merge;
+mod recover;
 mod split;
 mod values;
 
@@ -20,6 +21,7 @@ use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use check::Check;
 pub(crate) use merge::Merge;
+use recover::NOT_TO_RECOVER;
 pub(crate) use split::Split;
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, Orphans, ProgressMode,
@@ -181,54 +183,6 @@ again to resume: outputs that are already complete are kept.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix, \
 128 + n stopped by signal n.";
-
-/// What `--recover` would ignore: all except how it reports.
-const NOT_TO_RECOVER: [&str; 44] = [
-    "archive",
-    "attestations",
-    "compression",
-    "compression_level",
-    "copy_others",
-    "digest_map",
-    "docker_platform",
-    "dry_run",
-    "engines",
-    "exclude",
-    "fail_fast",
-    "files_from",
-    "follow",
-    "force",
-    "gzip_members",
-    "image",
-    "in_place",
-    "include",
-    "jobs",
-    "layout",
-    "lenient",
-    "link",
-    "max_ratio",
-    "max_size",
-    "max_window",
-    "metadata_file",
-    "missing",
-    "name",
-    "null",
-    "oci_mediatypes",
-    "orphans",
-    "orphans_older_than",
-    "output",
-    "platform",
-    "preserve_digests",
-    "rename",
-    "report",
-    "shard",
-    "spool_dir",
-    "strict",
-    "sync",
-    "unwrap",
-    "verbose",
-    "verify",
-];
 
 /// The options of `fix`.
 #[derive(Clone, Debug, Args)]

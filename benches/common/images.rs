@@ -112,6 +112,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Descriptor {
     media_type: String,
     pub(crate) hex: String,
@@ -133,6 +134,7 @@ impl Descriptor {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Layer {
     pub(crate) descriptor: Descriptor,
     pub(crate) diff_id: String,
@@ -188,6 +190,8 @@ pub(crate) struct Archive {
     count: u64,
     manifest_type: &'static str,
     config_type: &'static str,
+    /// The architecture of the images.
+    pub(crate) architecture: &'static str,
 }
 
 impl Archive {
@@ -199,6 +203,7 @@ impl Archive {
             count: 0,
             manifest_type: DOCKER_MANIFEST,
             config_type: DOCKER_CONFIG,
+            architecture: "amd64",
         })
     }
 
@@ -236,8 +241,9 @@ impl Archive {
                 .map(|layer| format!(r#""sha256:{}""#, layer.diff_id))
                 .collect(),
         );
+        let architecture = self.architecture;
         let config = format!(
-            r#"{{"architecture":"amd64","os":"linux","config":{{"Labels":{{"name":"{name}"}}}},"rootfs":{{"type":"layers","diff_ids":[{diff_ids}]}}}}"#
+            r#"{{"architecture":"{architecture}","os":"linux","config":{{"Labels":{{"name":"{name}"}}}},"rootfs":{{"type":"layers","diff_ids":[{diff_ids}]}}}}"#
         );
         let config_descriptor = Descriptor::of(config.as_bytes(), self.config_type)?;
         self.add_blob(&config_descriptor, config.as_bytes())?;

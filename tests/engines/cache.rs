@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
@@ -65,6 +66,9 @@ const WAYS: &str = "
 The same is true of caches with several tags, of caches fixed in one tree, and of caches that went through a compressed archive or were written
 with `--oci-mediatypes=false`. After an edit in the middle of the Dockerfile, BuildKit finds the steps before the edit and runs the others on
 their layers. A build that reads a fixed cache can also write to it, and the result can be fixed again.
+
+Caches that are fixed in their own directory (`ocify fix --in-place CACHE --orphans drop --orphans-older-than 0`) after each of several builds keep
+every step of the last build, and later builds write to them.
 ";
 
 /// The one whose Docker type no specification knows.
@@ -199,6 +203,10 @@ fn buildkit_finds_every_step_in_fixed_caches() {
     });
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
     go_on(containerd, shared).expect("BuildKit goes on with a fixed cache");
+    for form in FORMS {
+        let cleaned = clean(containerd, shared, form);
+        cleaned.unwrap_or_else(|error| panic!("{} in place: {error}", form.name));
+    }
 }
 
 /// The names of the caches that BuildKit writes, with the options for each.
@@ -355,4 +363,67 @@ fn go_on(builder: &BuildKit, shared: &Path) -> Result<(), String> {
     check_output(&again);
     let again = Cache::new("again").build_as(builder, EDITED, &all);
     again.map(drop)
+}
+
+/// A cache that grows with every build, and that is fixed and cleaned in its own directory after each.
+fn clean(builder: &BuildKit, shared: &Path, form: Form) -> Result<(), String> {
+    let cache = Cache::new(format!("in-place-{}", form.name));
+    let options = format!(
+        "mode=max,force-compression=true,compression=zstd,{}",
+        form.options
+    );
+    let to = format!("type=local,dest={SHARED}/{},{options}", cache.folder);
+    let from = cache.option();
+    let edited = STEPS_EDITED.map(|(step, _)| (step, true));
+    builder.prune()?;
+    builder.build(CONTEXT, &["--cache-to", &to])?;
+    // The second build replaces the first one's manifest and some of its layers, and removes nothing.
+    let (options, whole) = (["--cache-from", &from, "--cache-to", &to], all(true));
+    builder.prune()?;
+    builder.build(EDITED, &options)?;
+    for (context, steps) in [
+        (EDITED, &edited[..]),
+        (CONTEXT, &whole[..]),
+        (EDITED, &edited),
+    ] {
+        let dropped = in_place(&shared.join(&cache.folder));
+        if dropped == 0 {
+            return Err(format!("nothing was dropped after {context}"));
+        }
+        cache.build_as(builder, context, steps)?;
+        // The next build writes to the cache that was cleaned.
+        let next = if context == EDITED { CONTEXT } else { EDITED };
+        builder.prune()?;
+        builder.build(next, &options)?;
+    }
+    Ok(())
+}
+
+/// Fixes a cache in place without its orphans, and returns how many it had. Fixing it again changes nothing.
+fn in_place(cache: &Path) -> u64 {
+    let run = || -> Value {
+        let run = Command::new(env!("CARGO_BIN_EXE_ocify"))
+            .args([
+                "fix",
+                "--in-place",
+                "--format",
+                "json",
+                "--progress",
+                "quiet",
+            ])
+            .args(["--orphans", "drop", "--orphans-older-than", "0"])
+            .arg(cache)
+            .output()
+            .expect("ocify starts");
+        let stderr = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{}: {stderr}", cache.display());
+        serde_json::from_slice(&run.stdout).expect("a report")
+    };
+    let report = run();
+    let again = run();
+    assert_eq!(again["status"], "unchanged", "{again:#}");
+    for name in ["index.json.lock", ".ocify-in-place"] {
+        assert!(!cache.join(name).exists(), "{name} is left");
+    }
+    report["dropped"]["blobs"].as_u64().unwrap_or(0)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::common::batch::{batch, put, put_fixture};
 use crate::common::builder::{
-    DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, digest_of, named, on, right_layout,
+    DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, REF_NAME, annotated, digest_of, gzip,
+    named, on, right_layout,
 };
 use crate::common::checker::{check_kept, check_output};
 use crate::common::contents::{Contents, blob_name};
@@ -20,8 +22,8 @@ use crate::common::failure::expect;
 use crate::common::intact::intact;
 use crate::common::judged::{finding, findings, rules};
 use crate::common::placed::fix;
-use crate::common::runner::{Run, Sandbox};
-use crate::common::{fixture, fixtures, sha256};
+use crate::common::runner::{Run, Sandbox, run};
+use crate::common::{fixture, fixtures, sha256, skipped};
 
 const NAME: &str = "docker.io/library/app:v1";
 const RULE: &str = "orphaned-blobs";
@@ -593,6 +595,85 @@ fn a_batch_fixes_layouts_and_archives() {
     let again = batch(&sandbox, &line);
     again.exits(0);
     assert!(again.ends().values().all(|end| *end == "unchanged"));
+}
+
+/// Layers of terabytes are neither hashed nor read: only their first bytes, and the holes cost nothing.
+#[test]
+fn the_size_of_layers_does_not_matter() {
+    const LEN: u64 = 1 << 40;
+    let mut layout = Layout::new();
+    let config = layout.blob(
+        "application/vnd.buildkit.cacheconfig.v0",
+        r#"{"layers":[]}"#,
+    );
+    let digest = |number: usize| format!("sha256:{}", sha256(&number.to_le_bytes()));
+    let mut listed: Vec<Value> = (0..4)
+        .map(|number| json!({"mediaType": DOCKER_GZIP, "digest": digest(number), "size": LEN}))
+        .collect();
+    listed.push(config);
+    let cache = layout.index_of(OCI_INDEX, listed);
+    layout.root(vec![annotated(cache, &[(REF_NAME, "latest")])]);
+    let sandbox = with(&layout);
+    let path = |number: usize| sandbox.path("in").join(blob_name(&digest(number)));
+    // The last one is an orphan.
+    for number in 0..5 {
+        fs::write(path(number), gzip(b"head")).unwrap();
+        let file = File::options().write(true).open(path(number)).unwrap();
+        if file.set_len(LEN).is_err() {
+            return skipped("layers of terabytes: need a filesystem with sparse files");
+        }
+    }
+    let more = ["--orphans", "drop", "--orphans-older-than", "0"];
+    let report = fix(&sandbox, "in", &more).exits(0).json();
+    assert_eq!(report["status"], "fixed");
+    assert_eq!(report["dropped"], json!({"blobs": 1, "bytes": LEN}));
+    assert_eq!(report["blobs"]["unverified"]["others"], 5);
+    assert!(!path(4).exists() && path(3).exists());
+    assert_eq!(fs::metadata(path(3)).unwrap().len(), LEN);
+}
+
+#[test]
+fn a_layout_that_cannot_be_written_stays_as_it_is() {
+    let sandbox = with(&docker_layout());
+    let (path, blobs) = (sandbox.path("in"), sandbox.path("in/blobs/sha256"));
+    let before = Contents::read(&path);
+    let program = sandbox.path("ocify");
+    fs::copy(env!("CARGO_BIN_EXE_ocify"), &program).unwrap();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mut line = vec![program.to_str().unwrap()];
+    if rustix::process::geteuid().is_root() {
+        // Permissions do not apply to root.
+        let switch = [
+            "setpriv",
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+        ];
+        line.splice(0..0, switch);
+        mode(sandbox.root(), 0o755);
+    }
+    line.extend(["fix", "--in-place", "in", "--format", "json"]);
+    for (closed, modes) in [(&path, (0o555, 0o777)), (&blobs, (0o777, 0o555))] {
+        mode(&path, modes.0);
+        mode(&blobs, modes.1);
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]).current_dir(sandbox.root());
+        if !command
+            .output()
+            .is_ok_and(|output| !output.stdout.is_empty())
+        {
+            return skipped("a layout of another user: needs setpriv as root");
+        }
+        let run = run(&mut command);
+        expect("not writable", &run, "not-writable", &["cannot be written"]);
+        assert_eq!(Contents::read(&path), before, "{}", closed.display());
+    }
+    mode(&path, 0o755);
+    mode(&blobs, 0o755);
 }
 
 /// The other files that a run writes are the same as with a new output.

@@ -16,6 +16,7 @@ mod known;
 mod obstacle;
 mod reader;
 mod remedy;
+mod table;
 mod verdict;
 mod version;
 
@@ -28,6 +29,7 @@ pub use obstacle::Obstacle;
 pub use reader::Reader;
 pub use remedy::Remedy;
 pub(crate) use remedy::{Refusal, improve, refusals, worst};
+pub(crate) use table::{KnownReader, Problem, table};
 pub(crate) use verdict::verdict;
 pub use verdict::{Loads, Verdict};
 pub use version::Version;

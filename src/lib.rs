@@ -199,7 +199,7 @@ pub mod command {
         may_be_image_layout,
     };
     pub use crate::journal::{Lock, is_journal, recover_locked};
-    pub use crate::report::{batch, check, json, merge, metadata, split, text};
+    pub use crate::report::{batch, check, engines, json, merge, metadata, split, text};
 
     /// Naming files.
     pub mod publish {

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod check;
+pub mod engines;
 pub mod json;
 pub mod merge;
 pub mod metadata;

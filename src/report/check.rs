@@ -21,7 +21,9 @@ use crate::location::Location;
 use crate::plan::{self, Image, Severity};
 use crate::text::json_pretty;
 pub use many::{CheckItem, CheckSummary, item_json, item_text, summary_json, summary_text};
+pub(super) use table::range;
 pub use text::{Layout, render};
+pub(super) use wrap::wrapped;
 
 /// The version of the schema.
 pub const VERSION: u32 = 1;

@@ -41,6 +41,7 @@ mod docker_types;
 mod document_fields;
 mod documents;
 mod dry_run;
+mod engines_table;
 mod errors;
 mod escapes;
 mod evidence_names;

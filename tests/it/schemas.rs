@@ -12,7 +12,15 @@ use crate::common::schema::{BATCH, CHECK, REPORT, schema};
 
 #[test]
 fn schemas_are_valid() {
-    for name in ["report", "batch", "merge", "split", "check", "check-batch"] {
+    for name in [
+        "report",
+        "batch",
+        "merge",
+        "split",
+        "check",
+        "check-batch",
+        "engines",
+    ] {
         let schema = schema(name);
         let draft = "https://json-schema.org/draft/2020-12/schema";
         assert_eq!(schema["$schema"], draft, "{name}");

@@ -4,6 +4,8 @@ mod batch;
 mod check;
 mod demands;
 mod effect;
+mod engines;
+mod examples;
 mod merge;
 mod recover;
 mod split;
@@ -20,6 +22,8 @@ use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use check::Check;
+pub(crate) use engines::Engines;
+use examples::FIX_EXAMPLES;
 pub(crate) use merge::Merge;
 use recover::NOT_TO_RECOVER;
 pub(crate) use split::Split;
@@ -48,6 +52,7 @@ pub(crate) enum Command {
     Merge(Merge),
     Split(Split),
     Check(Check),
+    Engines(Engines),
 }
 
 const FIX: &str = "fix";
@@ -55,6 +60,7 @@ const FIX_ABOUT: &str = "Rewrite an archive so that every engine can load it";
 const MERGE: &str = "merge";
 const SPLIT: &str = "split";
 const CHECK: &str = "check";
+const ENGINES: &str = "engines";
 
 /// The options of a subcommand are defined only when it is called, because that takes a noticeable part of a short run.
 impl Subcommand for Command {
@@ -73,7 +79,11 @@ impl Subcommand for Command {
             .about(check::ABOUT)
             .defer(check::defined);
         let command = command.subcommand(fix).subcommand(check);
-        command.subcommand(merge).subcommand(split)
+        let engines = clap::Command::new(ENGINES)
+            .about(engines::ABOUT)
+            .defer(engines::defined);
+        let command = command.subcommand(merge).subcommand(split);
+        command.subcommand(engines)
     }
 
     fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
@@ -81,7 +91,7 @@ impl Subcommand for Command {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        matches!(name, FIX | MERGE | SPLIT | CHECK)
+        matches!(name, FIX | MERGE | SPLIT | CHECK | ENGINES)
     }
 }
 
@@ -92,6 +102,7 @@ impl FromArgMatches for Command {
             Some((MERGE, matches)) => Merge::from_arg_matches(matches).map(Command::Merge),
             Some((SPLIT, matches)) => Split::from_arg_matches(matches).map(Command::Split),
             Some((CHECK, matches)) => Check::from_arg_matches(matches).map(Command::Check),
+            Some((ENGINES, matches)) => Engines::from_arg_matches(matches).map(Command::Engines),
             _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
         }
     }
@@ -136,53 +147,6 @@ Exit codes:
            --dry-run found something that an engine needs,
            or that an option requests
   128 + n  stopped by signal n, such as 130 after Ctrl-C";
-
-const FIX_EXAMPLES: &str = "\
-Examples:
-  # Rewrite an archive, to a file or into a directory
-  ocify fix app.tar -o fixed.tar
-  ocify fix app.tar -o fixed/
-
-  # Pack an image layout directory, and unpack into one
-  ocify fix layout/ -o fixed.tar
-  ocify fix app.tar --layout -o app
-
-  # Keep one platform, as a plain manifest
-  ocify fix app.tar -o x.tar --platform linux/arm64 --unwrap
-
-  # Rewrite a BuildKit cache, which stays a directory
-  ocify fix cache/ -o cache-oci
-
-  # Fix an archive in a pipeline
-  docker save app | ocify fix - | ctr images import -
-
-  # Fix an archive in place, in milliseconds
-  ocify fix --in-place app.tar
-
-  # Keep a BuildKit cache small, between builds
-  ocify fix --in-place cache/ --orphans drop
-
-  # Show the changes only; exit with 3 if one is needed
-  ocify fix app.tar --dry-run
-
-  # List old and new digests
-  ocify fix app.tar -o out.tar --format json | jq .digests
-
-  # Fix all archives and layouts in a directory
-  ocify fix images/ -o fixed/
-  ocify fix --in-place images/
-  find . -name '*.tar' -print0 |
-      ocify fix --files-from - -0 -o ../fixed/
-
-Many inputs: given a directory that is not an image layout, several inputs, or --files-from, ocify \
-fixes many archives and layouts in one run. It searches directories and recognizes archives and \
-layouts by their content. OUTPUT is then a directory. ocify recreates the tree below a directory \
-INPUT in it, and creates it if the name is new. For several inputs and --files-from, OUTPUT must \
-exist or end in `/`. If one input fails, ocify continues with the others. Run the same command \
-again to resume: outputs that are already complete are kept.
-
-Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage, 3 --dry-run found something to fix, \
-128 + n stopped by signal n.";
 
 /// The options of `fix`.
 #[derive(Clone, Debug, Args)]
@@ -541,9 +505,7 @@ mod tests {
         let line = ["ocify", "fix"].iter().chain(args);
         Cli::try_parse_from(line).map(|cli| match cli.command {
             Command::Fix(fix) => fix,
-            Command::Check(_) | Command::Merge(_) | Command::Split(_) => {
-                unreachable!("the line is that of fix")
-            }
+            _ => unreachable!("the line is that of fix"),
         })
     }
 

@@ -93,6 +93,13 @@ pub(crate) fn code_of(status: CheckStatus) -> u8 {
     }
 }
 
+/// The width of lines on standard output.
+pub(crate) fn width(is_terminal: bool) -> usize {
+    let columns = is_terminal.then(|| Term::stdout().size_checked()).flatten();
+    let columns = columns.map(|(_, columns)| usize::from(columns));
+    columns.unwrap_or(WIDTH).min(MAX_WIDTH)
+}
+
 /// What it takes to report the end of a run, which is reported once.
 struct Ending {
     args: Check,
@@ -163,10 +170,8 @@ impl Ending {
     }
 
     fn layout(&self, is_terminal: bool) -> check::Layout {
-        let columns = is_terminal.then(|| Term::stdout().size_checked()).flatten();
-        let columns = columns.map(|(_, columns)| usize::from(columns));
         check::Layout {
-            width: columns.unwrap_or(WIDTH).min(MAX_WIDTH),
+            width: width(is_terminal),
             is_full: self.args.fix.verbose,
         }
     }

@@ -5,6 +5,7 @@ mod batch;
 mod check;
 mod destination;
 mod digest_map;
+mod engines;
 mod files;
 mod fix;
 mod interrupt;

@@ -13,6 +13,7 @@ use crate::args::{Check, Cli, Command, Fix, Format, Merge, is_standard, other_op
 use crate::batch::{self, CheckEnd, Shard};
 use crate::check;
 use crate::destination::Destination;
+use crate::engines::engines;
 use crate::files::{Outputs, conflict};
 use crate::merge;
 use crate::panics::caught;
@@ -71,6 +72,7 @@ fn code_of(line: Vec<OsString>) -> u8 {
                     USAGE
                 }
             },
+            Command::Engines(args) => engines(&args),
             Command::Check(args) => match misspelled.map_or_else(|| checked_check(&args), Err) {
                 Ok(Way::Single(_)) => check::check(&args),
                 Ok(Way::Batch(shard)) => check_all(&args, shard),

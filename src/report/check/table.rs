@@ -53,12 +53,18 @@ fn label(reader: Reader, from: Option<Version>, to: Option<Version>) -> String {
     if let Some(store) = reader.store() {
         label += &format!("/{store}");
     }
-    match (from, to) {
-        (Some(from), Some(to)) if from != to => label += &format!(" {from}–{to}"),
-        (Some(from), _) => label += &format!(" {from}"),
-        _ => {}
+    if let Some(from) = from {
+        label += &format!(" {}", range(from, to.unwrap_or(from)));
     }
     label
+}
+
+/// The first and the last of several versions, such as `23.0.0–28.5.2`.
+pub(crate) fn range(from: Version, to: Version) -> String {
+    match from == to {
+        true => from.to_string(),
+        false => format!("{from}–{to}"),
+    }
 }
 
 /// The name of what a verdict is about; several verdicts of a reader are in the order of versions.

@@ -2,7 +2,7 @@
 
 /// Breaks a text between words so that its lines, the first of which starts at column `start` and the others with `indent`
 /// spaces, fit the width if no word is too long. The first line has no indent.
-pub(super) fn wrapped(text: &str, start: usize, indent: usize, width: usize) -> String {
+pub(crate) fn wrapped(text: &str, start: usize, indent: usize, width: usize) -> String {
     let mut out = String::with_capacity(text.len());
     let mut column = start;
     let mut is_first = true;

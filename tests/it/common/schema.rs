@@ -13,6 +13,7 @@ pub(crate) static REPORT: LazyLock<Validator> = LazyLock::new(|| validator("repo
 pub(crate) static BATCH: LazyLock<Validator> = LazyLock::new(|| validator("batch"));
 
 pub(crate) static MERGE: LazyLock<Validator> = LazyLock::new(|| validator("merge"));
+pub(crate) static ENGINES: LazyLock<Validator> = LazyLock::new(|| validator("engines"));
 pub(crate) static CHECK_BATCH: LazyLock<Validator> = LazyLock::new(|| validator("check-batch"));
 pub(crate) static CHECK: LazyLock<Validator> = LazyLock::new(|| validator("check"));
 
@@ -88,6 +89,12 @@ pub(crate) fn parse_checks(text: &str) -> (BTreeMap<String, Value>, Value) {
         (item["input"].as_str().unwrap().to_owned(), item)
     });
     (items.collect(), summary)
+}
+
+/// The table of engines, which must follow its schema.
+#[track_caller]
+pub(crate) fn parse_engines(text: &str) -> Value {
+    parse(&ENGINES, text)
 }
 
 /// One line of the report of a batch, which must follow its schema.

@@ -35,7 +35,7 @@ it, or --fail-on applies, 128 + n stopped by signal n. Build caches and artifact
 and so exit with code 0. Of many inputs, the worst result counts: 1, then 3.";
 
 /// The options of `fix` that a check does not have: those about outputs and changes.
-pub(super) const WITHOUT: [&str; 28] = [
+pub(super) const WITHOUT: [&str; 29] = [
     "archive",
     "attestations",
     "compression",
@@ -55,6 +55,7 @@ pub(super) const WITHOUT: [&str; 28] = [
     "name",
     "oci_mediatypes",
     "orphans",
+    "orphans_older_than",
     "output",
     "platform",
     "preserve_digests",

@@ -1,7 +1,8 @@
 //! Blobs that nothing refers to.
 //!
 //! What documents point at is known without reading anything else. Only if blobs are left over is it worth looking into
-//! what else may name them: the config of a BuildKit cache, and documents that only annotations name.
+//! what else may name them: the config of a BuildKit cache, documents that only annotations name, and documents that are
+//! not part of the graph because of a fault.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +45,16 @@ impl Orphans {
     /// state digests, and the configs of BuildKit caches.
     pub(crate) fn of(graph: &Graph, blobs: &dyn BlobSource) -> Self {
         let mut referred: Vec<(u64, &Digest)> = Vec::with_capacity(graph.inventory.blobs.len());
-        referred.extend(stated(graph).map(key));
+        // A layer may be named millions of times.
+        let mut enough = 2 * graph.inventory.blobs.len() + 4096;
+        for digest in stated(graph) {
+            if referred.len() == enough {
+                referred.sort_unstable();
+                referred.dedup();
+                enough = 2 * referred.len().max(enough / 2);
+            }
+            referred.push(key(digest));
+        }
         // The first bytes decide nearly always, and comparing them needs no look at the documents.
         referred.sort_unstable();
         let inventory = graph.inventory.blobs.keys();
@@ -104,7 +114,8 @@ fn annotated(document: &Document) -> impl Iterator<Item = &Digest> {
     links.map(|link| &link.digest)
 }
 
-/// Which of the other blobs are named by the configs of BuildKit caches, or by documents that only annotations name.
+/// Which of the other blobs are named by the configs of BuildKit caches, by documents that only annotations name, or by
+/// listed documents with faults.
 ///
 /// # Errors
 /// The digest of a document that cannot be read.
@@ -129,6 +140,21 @@ fn named_elsewhere(
     let mut open: Vec<Digest> = annotated
         .filter(|digest| graph.document(digest).is_none())
         .collect();
+    let pointers = documents().flat_map(|document| &document.pointers);
+    let faulty = pointers.filter(|pointer| {
+        matches!(pointer.kind, Kind::Index | Kind::Manifest)
+            && graph.document(&pointer.digest).is_none()
+    });
+    let faulty: BTreeSet<&Digest> = faulty.map(|pointer| &pointer.digest).collect();
+    for digest in faulty.iter().copied() {
+        if let Some(blob) = graph.inventory.blobs.get(digest) {
+            let is_read = blob.len <= MAX_DOCUMENT_LEN && read(digest, blob, blobs).is_some();
+            match is_read {
+                true => open.push(digest.clone()),
+                false => return Err(digest.clone()),
+            }
+        }
+    }
     let (mut seen, mut len) = (BTreeSet::new(), 0);
     while let Some(digest) = open.pop() {
         let Some(blob) = graph.inventory.blobs.get(&digest) else {

@@ -33,7 +33,6 @@ impl Planner<'_> {
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         self.about_archive(&mut findings);
-        self.about_orphans(&mut findings);
         self.about_faults(&mut findings);
         let documents: Vec<InputDocument<'_>> = self.documents_after().collect();
         findings.extend(self.preserved_findings());
@@ -52,6 +51,7 @@ impl Planner<'_> {
             undecodable(document, *facts, &mut findings);
         }
         self.about_referrers(&documents, &mut findings);
+        self.about_orphans(&mut findings);
         findings
     }
 

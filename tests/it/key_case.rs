@@ -170,6 +170,9 @@ fn a_config_is_read_and_kept() {
     let report = sandbox.fix("in.tar", "out.tar").exits(0).json();
     assert!(sandbox.read("out.tar") == bytes);
     let findings = report["findings"].as_array().unwrap();
+    // The config in the usual spelling is there, too.
+    let (orphan, findings) = findings.split_last().unwrap();
+    assert_eq!(orphan["rule"], "orphaned-blobs");
     assert_eq!(findings.len(), 3);
     for finding in findings {
         assert_eq!(finding["rule"], "config-key-case");

@@ -13,6 +13,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::engines::Remedy;
 use crate::error::{Code, Error, Hint};
 use crate::plan::rules::Rule;
 use crate::plan::{Summary, Unverified, Verified};
@@ -115,6 +116,11 @@ pub trait Wording: fmt::Debug {
     /// The next step after an error or a finding.
     fn hint(&self, hint: &Hint) -> String {
         hint.to_string()
+    }
+
+    /// The options of a fix that are a remedy; none for a program without options.
+    fn remedy(&self, _remedy: Remedy) -> Vec<String> {
+        Vec::new()
     }
 
     /// Why a rule changed something.

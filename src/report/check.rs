@@ -231,7 +231,7 @@ pub struct After<'a> {
     pub names: Vec<&'a str>,
     /// What is in the way.
     pub because: Vec<Because<'a>>,
-    /// The options of `ocify fix` that this verdict requires.
+    /// The options with which a fix makes it load, if it does not without options, and these are known.
     pub options: Vec<String>,
 }
 
@@ -253,7 +253,10 @@ impl<'a> From<&CheckReport<'a>> for CheckData<'a> {
             version: VERSION,
             status: report.status,
             input: report.input,
-            verdicts: verdicts.iter().map(VerdictData::from).collect(),
+            verdicts: verdicts
+                .iter()
+                .map(|judged| verdict(judged, wording))
+                .collect(),
             failed_on: failed_on.iter().copied().map(FailOn::name).collect(),
             contents: report.checked.map_or(&[], |checked| &checked.images),
             severity: summary.and_then(plan::Summary::severity),
@@ -270,25 +273,25 @@ impl<'a> From<&CheckReport<'a>> for CheckData<'a> {
     }
 }
 
-impl<'a> From<&'a Judged> for VerdictData<'a> {
-    fn from(judged: &'a Judged) -> Self {
-        let versions = judged.from.zip(judged.to);
-        VerdictData {
-            asked: judged.asked,
-            engine: judged.reader.engine(),
-            store: judged.reader.store(),
-            versions: versions.map(|(from, to)| Versions { from, to }),
-            supported: judged.is_supported,
-            loads: judged.as_it_is.loads,
-            names: names(&judged.as_it_is),
-            because: because(&judged.as_it_is),
-            after: After {
-                loads: judged.fixed.loads,
-                names: names(&judged.fixed),
-                because: because(&judged.fixed),
-                options: Vec::new(),
-            },
-        }
+fn verdict<'a>(judged: &'a Judged, wording: &dyn Wording) -> VerdictData<'a> {
+    let versions = judged.from.zip(judged.to);
+    VerdictData {
+        asked: judged.asked,
+        engine: judged.reader.engine(),
+        store: judged.reader.store(),
+        versions: versions.map(|(from, to)| Versions { from, to }),
+        supported: judged.is_supported,
+        loads: judged.as_it_is.loads,
+        names: names(&judged.as_it_is),
+        because: because(&judged.as_it_is),
+        after: After {
+            loads: judged.fixed.loads,
+            names: names(&judged.fixed),
+            because: because(&judged.fixed),
+            options: judged
+                .remedy
+                .map_or_else(Vec::new, |remedy| wording.remedy(remedy)),
+        },
     }
 }
 

@@ -361,3 +361,34 @@ fn options_about_outputs_and_changes_are_refused() {
         assert_eq!(run.stdout, "", "{wrong:?}");
     }
 }
+
+#[test]
+fn the_option_that_makes_an_engine_load_it_is_stated() {
+    for (name, engine, options) in [
+        ("docker26c-save-pulledmulti.tar", "kind", ["--for", "kind"]),
+        (
+            "buildkit-docker-zstd-ocitrue.tar",
+            "docker@20.10",
+            ["--for", "docker@20.10"],
+        ),
+        ("docker20-save-byid.tar", "containerd", ["--name", "NAME"]),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", fs::read(fixture(name)).unwrap());
+        let line = ["check", "in.tar", "--for", engine];
+        let shown = sandbox.ocify(&line).exits(3).stdout;
+        assert!(shown.contains(&options.join(" ")), "{shown}");
+        let (_, json) = check(&sandbox, "in.tar", &["--for", engine]);
+        assert_eq!(
+            json["verdicts"][0]["after"]["options"],
+            json!(options),
+            "{name}"
+        );
+        if options[0] == "--for" {
+            sandbox.fix_with("in.tar", "out.tar", &options).exits(0);
+            sandbox
+                .ocify(&["check", "out.tar", "--for", engine])
+                .exits(0);
+        }
+    }
+}

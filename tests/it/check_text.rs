@@ -85,7 +85,11 @@ fn what_a_fix_does_not_help_is_said() {
         text.contains("ocify fix alone does not make it load in docker/graphdriver 20.10.24"),
         "{text}"
     );
-    assert!(!text.contains("fix it"), "{text}");
+    let command = text.lines().find(|line| line.starts_with("fix it: "));
+    assert!(
+        command.is_some_and(|command| command.ends_with(" --for docker@20.10.24/graphdriver")),
+        "{text}"
+    );
     let text = check(&[
         "--for",
         "docker@20.10.24/graphdriver",

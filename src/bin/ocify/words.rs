@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ocify::{Code, Error, Hint, Lenient, Pipeline, Rule, Wording, command::shell_word};
+use ocify::{Code, Error, Hint, Lenient, Pipeline, Remedy, Rule, Wording, command::shell_word};
 
 /// The name of standard input in messages.
 pub(crate) const STANDARD_INPUT: &str = "standard input";
@@ -246,6 +246,15 @@ impl Wording for Words {
             | Hint::Text(_) => return hint.to_string(),
         };
         text.to_owned()
+    }
+
+    fn remedy(&self, remedy: Remedy) -> Vec<String> {
+        match remedy {
+            Remedy::Engine(engine) => vec!["--for".to_owned(), engine.to_string()],
+            Remedy::Name => vec!["--name".to_owned(), "NAME".to_owned()],
+            Remedy::Images => vec!["--image".to_owned(), "NAME".to_owned()],
+            _ => Vec::new(),
+        }
     }
 
     fn reason(&self, rule: Rule) -> &'static str {

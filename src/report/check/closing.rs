@@ -3,7 +3,7 @@
 use super::CheckReport;
 use super::table::label_of;
 use crate::check::{Checked, Judged};
-use crate::engines::Loads;
+use crate::engines::{Loads, Remedy};
 
 /// What the check comes to, one statement a line. A line that begins with `fix it: ` has a command.
 pub(super) fn closing(report: &CheckReport<'_>, checked: &Checked) -> Vec<String> {
@@ -69,12 +69,34 @@ fn of_verdicts(report: &CheckReport<'_>, checked: &Checked) -> Vec<String> {
             labels(&left)
         ));
     }
+    lines.extend(remedies(report, &left));
     if !fixed.is_empty() {
         if !left.is_empty() {
             lines.push(format!("ocify fix makes it load in {}", labels(&fixed)));
         }
         lines.extend(command);
     }
+    lines
+}
+
+/// What makes the archive load in engines in which it does not once it is fixed without options.
+fn remedies(report: &CheckReport<'_>, left: &[&Judged]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for judged in left {
+        let Some(remedy) = judged.remedy else {
+            continue;
+        };
+        let options = report.wording.remedy(remedy).join(" ");
+        if options.is_empty() {
+            continue;
+        }
+        let label = labels(&[judged]);
+        lines.push(match (remedy, report.fix) {
+            (Remedy::Engine(_), Some(command)) => format!("fix it: {command} {options}"),
+            _ => format!("it loads in {label} with {options}"),
+        });
+    }
+    lines.dedup();
     lines
 }
 

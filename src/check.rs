@@ -212,8 +212,8 @@ impl Checked {
 
 /// Says of each engine that would not load the fixed archive what makes it load that.
 fn add_remedies(verdicts: &mut [Judged], graph: &Graph, run: &Run<'_>) {
-    // Engines that fail for the same reasons need the same.
-    let mut known: BTreeMap<Vec<Obstacle>, bool> = BTreeMap::new();
+    // Versions of a reader that fail for the same reasons need the same.
+    let mut known: BTreeMap<(Reader, Vec<Obstacle>), bool> = BTreeMap::new();
     for judged in verdicts {
         if judged.fixed.loads.is_good() || judged.fixed.loads == Loads::Unknown {
             continue;
@@ -225,7 +225,7 @@ fn add_remedies(verdicts: &mut [Judged], graph: &Graph, run: &Run<'_>) {
         let obstacles: Vec<Obstacle> = because.map(|reason| reason.obstacle).collect();
         let first = obstacles.first().copied();
         let can_fix = known
-            .entry(obstacles)
+            .entry((judged.reader, obstacles))
             .or_insert_with(|| run.can_fix_for(graph, engine));
         judged.remedy = match (*can_fix, first) {
             (true, _) => Some(Remedy::Engine(engine)),

@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::graph::docker_archive::{self, DockerArchiveItem};
 use crate::graph::document::{Document, DocumentReader, Shape};
-use crate::graph::{Graph, ManifestFacts, root};
+use crate::graph::{Graph, ManifestFacts, ManifestRole, root};
 use crate::image::{Content, Digest};
 use crate::inventory::{EntryNames, Strictness};
 use crate::json::View;
-use crate::location::{DocumentPath, RootName};
+use crate::location::{DocumentPath, Role, RootName};
 use crate::plan::{Body, Draft};
 
 /// What readers find in an archive.
@@ -189,7 +189,20 @@ impl<'a> Archive<'a> {
 
     /// Whether there is an image that no engine can load.
     pub(crate) fn has_unloadable_image(&self) -> bool {
-        !self.graph.faults.is_empty()
+        let faults = &self.graph.faults;
+        let mut open: Vec<&Document> = self.index.iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(document) = open.pop().filter(|_| !faults.is_empty()) {
+            for pointer in document.pointers_in(Role::Manifests) {
+                if faults.of(&pointer.digest).is_some() {
+                    return true;
+                }
+                if seen.insert(&pointer.digest) {
+                    open.extend(self.document(&pointer.digest));
+                }
+            }
+        }
+        false
     }
 
     /// The index or manifest of that digest, if it is there.
@@ -218,9 +231,12 @@ impl<'a> Archive<'a> {
     }
 }
 
+/// An artifact may have the config of an image. What is known of the image then counts.
 fn configs(graph: &Graph) -> BTreeMap<&Digest, &ManifestFacts> {
-    let manifests = graph.manifests.values();
-    manifests.map(|facts| (&facts.config, facts)).collect()
+    let is_image = |facts: &&ManifestFacts| facts.role == ManifestRole::Image;
+    let (images, others): (Vec<_>, Vec<_>) = graph.manifests.values().partition(is_image);
+    let all = others.into_iter().chain(images);
+    all.map(|facts| (&facts.config, facts)).collect()
 }
 
 fn reader() -> DocumentReader {

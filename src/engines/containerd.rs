@@ -6,8 +6,10 @@
 
 use crate::engines::Obstacle;
 use crate::engines::archive::DockerManifest;
-use crate::engines::docker::is_unreadable;
-use crate::engines::image::{Image, Labels, match_diff_ids, reads_content, reads_layers};
+use crate::engines::docker::{is_unreadable, listed_items};
+use crate::engines::image::{
+    Image, Labels, item_place, match_diff_ids, reads_content, reads_layers,
+};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::graph::docker_archive::DockerArchiveItem;
@@ -44,10 +46,6 @@ pub(crate) fn import<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         // A file without a version is as good as none.
         Some(None | Some(_)) if layout_file != Some(&Some(String::new())) => {
             judge.fails_at(Obstacle::LayoutVersion, || RootName::OciLayout.into());
-            Tally::default()
-        }
-        _ if !finds(RootName::DockerManifest) => {
-            judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
             Tally::default()
         }
         _ => import_docker(judge),
@@ -156,23 +154,9 @@ fn is_unpacked(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
 }
 
 fn import_docker<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
-    let archive = judge.archive;
-    let location = || Location::from(RootName::DockerManifest);
-    let items = match &archive.docker {
-        DockerManifest::Absent => {
-            judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
-            return Tally::default();
-        }
-        // Its items name no config.
-        DockerManifest::Other { .. } => {
-            judge.fails_at(Obstacle::OtherDockerManifest, location);
-            return Tally::default();
-        }
-        DockerManifest::Items(items) if items.is_empty() => {
-            judge.fails_at(Obstacle::NothingListed, location);
-            return Tally::default();
-        }
-        DockerManifest::Items(items) => items,
+    let absent = (Obstacle::NoImageFile, Location::Archive);
+    let Some(items) = listed_items(judge, false, absent) else {
+        return Tally::default();
     };
     let mut tally = Tally::default();
     for (position, item) in items.iter().enumerate() {
@@ -220,20 +204,6 @@ fn is_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize)
 /// Whether a path is looked up as it is written.
 fn is_clean(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-}
-
-pub(crate) fn item_place(
-    position: usize,
-    property: &'static str,
-    index: Option<usize>,
-    entry: &str,
-) -> Location {
-    Location::Item {
-        position,
-        property,
-        index,
-        entry: Some(entry.to_owned()),
-    }
 }
 
 /// The name that the importer gives to an entry.

@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engines::archive::DockerManifest;
-use crate::engines::containerd::{self, item_place};
-use crate::engines::docker::{is_tagged_name, is_unreadable, note_unlisted};
-use crate::engines::image::{Image, Labels, match_diff_ids, reads_content, reads_layers};
+use crate::engines::containerd;
+use crate::engines::docker::{is_tagged_name, is_unreadable, listed_items, note_unlisted};
+use crate::engines::image::{
+    Image, Labels, item_place, match_diff_ids, reads_content, reads_layers,
+};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
-use crate::engines::{Obstacle, Reader, Reason, Version};
+use crate::engines::{Obstacle, Reader, Reason};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
 use crate::image::StatedDiffId;
@@ -23,8 +24,7 @@ pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     if is_unreadable(judge) {
         return Tally::default();
     }
-    // Before, every image of a Docker archive was loaded, if it was one.
-    if judge.version < Version(3, 2, 0) {
+    if judge.reader.tries_docker_first(judge.version) {
         let tally = docker_archive(judge);
         if !tally.is_empty() {
             return tally;
@@ -152,35 +152,18 @@ fn has_all_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
 /// What is copied from `docker-archive:FILE`. Entries are found by their cleaned names, and links are not followed
 /// when layers are measured.
 pub(crate) fn docker_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
-    let archive = judge.archive;
     let mut tally = Tally::default();
     if is_unreadable(judge) {
         return tally;
     }
-    let location = || Location::from(RootName::DockerManifest);
-    let items = match &archive.docker {
-        _ if !archive.finds(RootName::DockerManifest.name(), false) => {
-            judge.fails_at(Obstacle::NoDockerManifest, location);
-            return tally;
-        }
-        DockerManifest::Absent => {
-            judge.fails_at(Obstacle::NoDockerManifest, location);
-            return tally;
-        }
-        DockerManifest::Other { .. } => {
-            judge.fails_at(Obstacle::OtherDockerManifest, location);
-            return tally;
-        }
-        DockerManifest::Items(items) if items.is_empty() => {
-            judge.fails_at(Obstacle::NothingListed, location);
-            return tally;
-        }
-        DockerManifest::Items(items) => items,
+    let absent = (Obstacle::NoDockerManifest, RootName::DockerManifest.into());
+    let Some(items) = listed_items(judge, false, absent) else {
+        return tally;
     };
     // podman loads all of them.
     if items.len() > 1
         && judge.reader == Reader::SkopeoDocker
-        && judge.fails_at(Obstacle::SeveralImages, location)
+        && judge.fails_at(Obstacle::SeveralImages, || RootName::DockerManifest.into())
     {
         tally.must_choose = true;
     }

@@ -5,8 +5,7 @@
 
 use crate::engines::Obstacle;
 use crate::engines::archive::DockerManifest;
-use crate::engines::containerd::item_place;
-use crate::engines::image::{match_diff_ids, reads_content};
+use crate::engines::image::{item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::graph::docker_archive::DockerArchiveItem;
@@ -15,29 +14,12 @@ use crate::location::{Location, RootName};
 
 /// What the engine loads.
 pub(crate) fn load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
-    let archive = judge.archive;
     if is_unreadable(judge) {
         return Tally::default();
     }
-    let location = || Location::from(RootName::DockerManifest);
-    let items = match &archive.docker {
-        _ if !archive.finds(RootName::DockerManifest.name(), true) => {
-            judge.fails_at(Obstacle::NoDockerManifest, location);
-            return Tally::default();
-        }
-        DockerManifest::Absent => {
-            judge.fails_at(Obstacle::NoDockerManifest, location);
-            return Tally::default();
-        }
-        DockerManifest::Other { .. } => {
-            judge.fails_at(Obstacle::OtherDockerManifest, location);
-            return Tally::default();
-        }
-        DockerManifest::Items(items) if items.is_empty() => {
-            judge.fails_at(Obstacle::NothingListed, location);
-            return Tally::default();
-        }
-        DockerManifest::Items(items) => items,
+    let absent = (Obstacle::NoDockerManifest, RootName::DockerManifest.into());
+    let Some(items) = listed_items(judge, true, absent) else {
+        return Tally::default();
     };
     let mut tally = Tally::default();
     for (position, item) in items.iter().enumerate() {
@@ -46,6 +28,25 @@ pub(crate) fn load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     }
     note_unlisted(judge, &mut tally);
     tally
+}
+
+/// The images that `manifest.json` lists, for a reader that needs that file and fails with `absent` without it.
+pub(crate) fn listed_items<'a>(
+    judge: &mut Judge<'a>,
+    finds_absolute: bool,
+    absent: (Obstacle, Location),
+) -> Option<&'a [DockerArchiveItem]> {
+    let archive = judge.archive;
+    let is_found = archive.finds(RootName::DockerManifest.name(), finds_absolute);
+    let location = RootName::DockerManifest.into();
+    let (obstacle, location) = match &archive.docker {
+        DockerManifest::Items(items) if is_found && !items.is_empty() => return Some(items),
+        DockerManifest::Items(_) if is_found => (Obstacle::NothingListed, location),
+        DockerManifest::Other { .. } if is_found => (Obstacle::OtherDockerManifest, location),
+        _ => absent,
+    };
+    judge.fails_at(obstacle, || location);
+    None
 }
 
 /// Whether the engine cannot read the archive, whatever is in it.

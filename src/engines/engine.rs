@@ -73,8 +73,8 @@ impl Engine {
         !obstacles.any(|obstacle| self.facts(obstacle).next().is_some())
     }
 
-    /// What is in the way of the versions that are meant. Of a version that is not known, the facts are those of all versions
-    /// up to the next one that is.
+    /// What is in the way of the versions that are meant. For a version that is not known, the table is asked with its own
+    /// number, so that layers are recompressed for a version between two known ones.
     fn facts(self, obstacle: Obstacle) -> impl Iterator<Item = &'static Fact> {
         self.readers().filter_map(move |reader| {
             let versions = match self.version {
@@ -116,7 +116,7 @@ fn between(reader: Reader, version: Version) -> Option<Version> {
         .known()
         .find(|other| is_near(*other) && *other > version)?;
     let before = before.last()?;
-    let mut ranges = ranges(reader).into_iter();
+    let mut ranges = ranges(reader);
     let is_one = ranges.any(|(first, last)| first <= before && after <= last);
     is_one.then_some(version)
 }

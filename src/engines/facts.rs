@@ -1,6 +1,7 @@
 //! The table of facts: what is in the way of which reader, in which versions, in the engine's own words.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::{Serialize, Serializer};
 
@@ -39,7 +40,7 @@ pub(crate) struct Fact {
     pub(crate) obstacle: Obstacle,
     /// The first version that it is in the way of; `None` for all older ones.
     from: Option<Version>,
-    /// The first version that it is no longer in the way of.
+    /// The first later version that copes with it.
     before: Option<Version>,
     /// What the engine says: phrases of which its message contains one, with `…` for anything in between. It says
     /// nothing if there is none.
@@ -58,27 +59,41 @@ impl Fact {
 /// What is in the way of a version of a reader; `None` if it copes with it.
 pub(crate) fn fact(reader: Reader, version: Version, obstacle: Obstacle) -> Option<&'static Fact> {
     let find = |reader: Reader, version: Version| {
-        FACTS
-            .iter()
-            .find(|fact| fact.reader == reader && fact.obstacle == obstacle && fact.covers(version))
+        let is_it = |fact: &&Fact| fact.obstacle == obstacle && fact.reader == reader;
+        let mut facts = FACTS.iter().filter(is_it);
+        facts.find(|fact| fact.covers(version))
     };
     find(reader, version).or_else(|| find(Reader::Containerd, reader.embedded(version)?))
 }
 
-/// The known versions of a reader in ranges with the same facts, first and last version, in order.
-pub(crate) fn ranges(reader: Reader) -> Vec<(Version, Version)> {
-    let facts_of = |version: Version| -> Vec<Option<&'static [&'static str]>> {
-        let facts = Obstacle::ALL.map(|obstacle| fact(reader, version, obstacle));
-        facts.map(|fact| fact.map(|fact| fact.says)).to_vec()
-    };
-    let mut ranges: Vec<(Version, Version)> = Vec::new();
-    for version in reader.known() {
-        match ranges.last_mut() {
-            Some((first, last)) if facts_of(*first) == facts_of(version) => *last = version,
-            _ => ranges.push((version, version)),
+/// The known versions of a reader in ranges that do the same, first and last version, in order.
+pub(crate) fn ranges(reader: Reader) -> impl Iterator<Item = (Version, Version)> {
+    let of_reader = RANGES.iter().filter(move |range| range.0 == reader);
+    of_reader.map(|(_, first, last)| (*first, *last))
+}
+
+/// The ranges of all readers. Comparing all facts of all versions takes longer than checking a small archive.
+static RANGES: LazyLock<Vec<(Reader, Version, Version)>> = LazyLock::new(|| {
+    let mut ranges: Vec<(Reader, Version, Version)> = Vec::new();
+    for reader in Reader::ALL {
+        for version in reader.known() {
+            match ranges.last_mut() {
+                Some((of, first, last)) if *of == reader && are_same(reader, *first, version) => {
+                    *last = version;
+                }
+                _ => ranges.push((reader, version, version)),
+            }
         }
     }
     ranges
+});
+
+/// Whether two versions of a reader do the same, and say the same.
+fn are_same(reader: Reader, one: Version, other: Version) -> bool {
+    let says = |version, obstacle| fact(reader, version, obstacle).map(|fact| fact.says);
+    let mut obstacles = Obstacle::ALL.into_iter();
+    reader.tries_docker_first(one) == reader.tries_docker_first(other)
+        && obstacles.all(|obstacle| says(one, obstacle) == says(other, obstacle))
 }
 
 const fn always(

@@ -209,3 +209,18 @@ pub(crate) fn match_diff_ids<'l>(
             .zip(diff_ids)
             .all(|(layer, diff_id)| layer.is_none_or(|layer| !is_other(layer, diff_id)))
 }
+
+/// Where an item of `manifest.json` names an entry.
+pub(crate) fn item_place(
+    position: usize,
+    property: &'static str,
+    index: Option<usize>,
+    entry: &str,
+) -> Location {
+    Location::Item {
+        position,
+        property,
+        index,
+        entry: Some(entry.to_owned()),
+    }
+}

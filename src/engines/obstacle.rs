@@ -20,11 +20,11 @@ pub enum Obstacle {
     MisreadEntry,
     /// Extended attributes of the archive's own entries.
     EntryXattrs,
-    /// There is neither `oci-layout` nor `manifest.json` under exactly that name.
+    /// No entry is named exactly `oci-layout` or `manifest.json`.
     NoImageFile,
-    /// There is no `index.json` under exactly that name.
+    /// No entry is named exactly `index.json`.
     NoIndex,
-    /// There is no `manifest.json` under exactly that name.
+    /// No entry is named exactly `manifest.json`.
     NoDockerManifest,
     /// `manifest.json` is not a list of images.
     OtherDockerManifest,
@@ -188,12 +188,10 @@ impl Obstacle {
             Obstacle::EntryXattrs => {
                 "The archive's own entries have extended attributes of macOS, which the engine tries to set on Linux."
             }
-            Obstacle::NoImageFile => {
-                "There is neither an oci-layout nor a manifest.json under exactly that name."
-            }
-            Obstacle::NoIndex => "There is no index.json under exactly that name.",
+            Obstacle::NoImageFile => "No entry is named exactly oci-layout or manifest.json.",
+            Obstacle::NoIndex => "No entry is named exactly index.json.",
             Obstacle::NoDockerManifest => {
-                "There is no manifest.json under exactly that name, and the engine reads no other list of images."
+                "No entry is named exactly manifest.json, the only list of images that the engine reads."
             }
             Obstacle::OtherDockerManifest => {
                 "manifest.json is another tool's file, not a list of images."

@@ -160,6 +160,11 @@ impl Reader {
         }
     }
 
+    /// Whether it reads a Docker archive where others try the image layout first (podman, `libpod/runtime_img.go`).
+    pub(crate) fn tries_docker_first(self, version: Version) -> bool {
+        self == Reader::Podman && version < Version(3, 2, 0)
+    }
+
     /// The version of containerd that a version of this reader contains, if that is what reads the archive.
     pub(crate) fn embedded(self, version: Version) -> Option<Version> {
         let table = match self {

@@ -9,6 +9,8 @@ use ocify::{
     Check, Checked, Code, Engine, Fix, Form, Input, Judged, Loads, Obstacle, Output, Remedy,
 };
 
+use serde_json::Value;
+
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, named};
 use crate::common::fixture;
 use crate::common::runner::Sandbox;
@@ -291,4 +293,41 @@ fn a_remedy_makes_the_engine_load_the_archive() {
         .iter()
         .filter(|judged| judged.fixed.loads.is_good());
     assert!(good.into_iter().all(|judged| judged.remedy.is_none()));
+}
+
+/// A row of the table is about every version in it.
+#[test]
+fn every_version_of_a_row_does_what_the_row_says() {
+    let table: Value = serde_json::from_str(include_str!("../../docs/engines.json")).unwrap();
+    let readers = table["engines"].as_array().unwrap();
+    let mut compared = 0;
+    for name in [
+        "buildkit-docker-names-zstd-ocifalse.tar",
+        "buildkit-oci-multi-zstd-ocifalse.tar",
+        "docker20-save-names.tar",
+        "docker26c-save-pulledmulti.tar",
+    ] {
+        let rows = check(name, &[]).verdicts;
+        for known in readers {
+            let text = |key: &str| known[key].as_str().unwrap_or_default().to_owned();
+            for version in known["versions"].as_array().unwrap() {
+                let version = version.as_str().unwrap();
+                let store = known["store"].as_str().map(|store| format!("/{store}"));
+                let asked = format!("{}@{version}{}", text("engine"), store.unwrap_or_default());
+                let checked = check(name, &[&asked]);
+                let [alone] = &checked.verdicts[..] else {
+                    panic!("{asked}: {:?}", checked.verdicts);
+                };
+                let row = rows.iter().find(|row| {
+                    row.reader == alone.reader && row.from <= alone.from && alone.to <= row.to
+                });
+                let row = row.unwrap_or_else(|| panic!("no row for {asked}"));
+                let found = (row.as_it_is.loads, row.fixed.loads, obstacles(row));
+                let expected = (alone.as_it_is.loads, alone.fixed.loads, obstacles(alone));
+                assert_eq!(found, expected, "{name} in {asked}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 500, "{compared}");
 }

@@ -78,7 +78,10 @@ fn chosen(fix: Fix, other: u8, platforms: u8) -> Fix {
 fn check(fix: &Fix, output: Result<PathBuf>, again: impl FnOnce() -> Result<PathBuf>) {
     let Ok(output) = output else {
         let error = again().err();
-        assert!(error.is_some(), "the second time, it is no error");
+        assert!(
+            error.is_some(),
+            "the second run did not fail as the first one did"
+        );
         return;
     };
     let bytes = read(&output);

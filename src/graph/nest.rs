@@ -330,7 +330,7 @@ impl Group {
     }
 }
 
-/// Replaces the annotations that name a descriptor: with none if there are no names.
+/// Replaces the annotations that name a descriptor, or removes them if `names` is empty.
 pub(crate) fn set_names(descriptor: &mut Map<String, Value>, names: Vec<(&'static str, String)>) {
     let stated = descriptor.get("annotations").and_then(Value::as_object);
     let mut annotations = stated.cloned().unwrap_or_default();

@@ -122,7 +122,7 @@ fn lines_say_the_worst_verdict_and_its_reason() {
     assert!(end.contains(": 3 passed, 1 rejected, 2 skipped; "), "{end}");
 }
 
-/// Nothing is written, so inputs with the same name are no conflict.
+/// Nothing is written, so inputs can have the same name.
 #[test]
 fn inputs_can_be_listed_and_selected() {
     let sandbox = sandbox();

@@ -75,8 +75,8 @@ impl Run<'_> {
         divide(request, by)
     }
 
-    /// The options that say what no part of a divided input contains. What can be wrong with one image is no reason to refuse the
-    /// others.
+    /// The options that decide what a divided input leaves out of all its parts. What can be wrong with a single image is
+    /// checked later, for its own part.
     pub(crate) fn choosing(&self) -> PlanOptions {
         let missing = match self.fix.plan.missing {
             MissingPolicy::Prune => MissingPolicy::Prune,

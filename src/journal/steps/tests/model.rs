@@ -196,12 +196,12 @@ impl Disk for Model {
         Ok(())
     }
     fn remove_journal(&mut self) -> Result<()> {
-        assert!(self.name() == Name::Journal, "there is no journal");
+        assert!(self.name() == Name::Journal, "the journal does not exist");
         self.pending_name = Some(Name::None);
         Ok(())
     }
     fn keep_journal(&mut self) -> Result<PathBuf> {
-        assert!(self.name() == Name::Journal, "there is no journal");
+        assert!(self.name() == Name::Journal, "the journal does not exist");
         self.pending_name = Some(Name::Kept);
         Ok("kept".into())
     }

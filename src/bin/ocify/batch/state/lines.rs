@@ -132,7 +132,7 @@ pub(super) fn noted(value: &Value, options: &Digest) -> Option<(Key, Noted)> {
         source: fingerprint("source")?,
         output: fingerprint("output")?,
         has_options: text("options")? == options.hex(),
-        // It is null if there is no digest.
+        // A record without a digest has `null` here.
         is_older: value.get("content").is_none(),
     };
     Some((key.to_be_bytes(), noted))

@@ -1,5 +1,6 @@
 //! The report of a merge: what was done with each input, and the report of the output.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use anstyle::Style;
@@ -11,7 +12,8 @@ use super::{Report, Status, Wording};
 use crate::error::escape;
 use crate::image::Reference;
 use crate::merge::{MergedInput, NameConflict};
-use crate::plan::{DigestChange, Image};
+use crate::plan::rules::FindingRule;
+use crate::plan::{self, DigestChange, Image, Summary};
 
 /// The report of a merge as programs read it. `docs/merge.schema.json` is its schema.
 #[derive(Clone, Debug, Serialize)]
@@ -144,7 +146,45 @@ pub fn render(
         }
     }
     text::dropped(plan.dropped, out)?;
-    text::findings(&plan.findings, output.wording, out)
+    text::findings_of(findings(inputs, plan), output.wording, out)
+}
+
+/// What a user should know, each with the input that it is about: what ocify found when it read the inputs, and then what only the
+/// output shows.
+fn findings<'a>(
+    inputs: &'a [MergedInput],
+    output: &'a Summary,
+) -> Vec<(Option<&'a str>, &'a plan::Finding)> {
+    let mut all = Vec::new();
+    let mut said = BTreeSet::new();
+    let of_output: BTreeSet<FindingRule> = output.findings.iter().map(|found| found.rule).collect();
+    for input in inputs {
+        let found = text::distinct_findings(&input.summary.findings).into_iter();
+        let found = found.filter(|found| !is_settled(found.rule, &of_output));
+        for found in found {
+            // The place in the output is another one.
+            said.insert((found.rule, &found.message));
+            all.push((Some(&*input.name), found));
+        }
+    }
+    let found = text::distinct_findings(&output.findings).into_iter();
+    let found = found.filter(|found| !said.contains(&(found.rule, &found.message)));
+    all.extend(found.map(|found| (None, found)));
+    all
+}
+
+/// Whether the merge or an option of its output settled what an input's finding of this rule is about, as `--index` names
+/// images.
+fn is_settled(rule: FindingRule, of_output: &BTreeSet<FindingRule>) -> bool {
+    let may_be = matches!(
+        rule,
+        FindingRule::UnnamedImage
+            | FindingRule::MissingManifest
+            | FindingRule::OrphanedBlobs
+            | FindingRule::ZstdLayers
+            | FindingRule::SkippableFrame
+    );
+    may_be && !of_output.contains(&rule)
 }
 
 fn inputs_of(inputs: &[MergedInput]) -> String {

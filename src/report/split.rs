@@ -1,6 +1,5 @@
 //! The report of a split: the list of its outputs, and the report of each.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -175,7 +174,7 @@ impl<'a> Run<'a> {
         }
         text::changes(&divided.changes, self.wording, detail, out)?;
         text::dropped(divided.dropped, out)?;
-        text::findings(&self.findings(divided), self.wording, out)
+        text::findings(self.findings(divided), self.wording, out)
     }
 
     fn render_part(self, part: &SplitPart, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
@@ -207,19 +206,11 @@ impl<'a> Run<'a> {
     }
 
     /// What a user should know, once for all outputs.
-    fn findings(self, divided: &Divided) -> Vec<plan::Finding> {
-        let outputs = divided
-            .parts
-            .iter()
-            .filter_map(|part| part.result.as_ref().ok());
+    fn findings(self, divided: &Divided) -> Vec<&plan::Finding> {
+        let outputs = divided.parts.iter();
+        let outputs = outputs.filter_map(|part| part.result.as_ref().ok());
         let of_outputs = outputs.flat_map(|output| &output.summary.findings);
-        let mut seen = BTreeSet::new();
-        let all = divided.findings.iter().chain(of_outputs);
-        let distinct = all.filter(|finding| {
-            let location = finding.location.as_ref().map(ToString::to_string);
-            seen.insert((finding.rule.name(), location, &finding.message))
-        });
-        distinct.cloned().collect()
+        text::distinct_findings(divided.findings.iter().chain(of_outputs))
     }
 }
 

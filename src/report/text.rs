@@ -1,5 +1,7 @@
 //! The report for people.
 
+mod findings;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
@@ -9,7 +11,8 @@ use super::{Blobs, Report, Status, Wording};
 use crate::error::{Error, escape};
 use crate::image::{Digest, Platform, Reference};
 use crate::plan::rules::{FindingRule, Rule};
-use crate::plan::{Change, DigestChange, Dropped, Finding, Severity, Summary};
+use crate::plan::{Change, DigestChange, Dropped, Severity, Summary};
+pub(super) use findings::{distinct_findings, findings, findings_of};
 
 /// How many places of one kind of change a short report shows.
 const SHOWN: usize = 3;
@@ -299,43 +302,13 @@ fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn findings(
-    findings: &[Finding],
-    wording: &dyn Wording,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    if !findings.is_empty() {
-        writeln!(out)?;
-    }
-    for finding in findings {
-        let (style, what) = match finding.severity {
-            Severity::Breaks | Severity::Warns => (YELLOW, "warning"),
-            Severity::Cosmetic => (BOLD, "note"),
-        };
-        write!(out, "{style}{what}:{style:#} ")?;
-        if let Some(location) = &finding.location {
-            write!(out, "{}: ", escape(&location.to_string()))?;
-        }
-        writeln!(
-            out,
-            "{} [{}]",
-            escape(&finding.message),
-            finding.rule.name()
-        )?;
-        if let Some(hint) = &finding.hint {
-            writeln!(out, "  hint: {}", escape(&wording.hint(hint)))?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::samples::{BLOBS, without_styles};
     use super::super::{Blobs, Neutral, samples};
     use super::*;
     use crate::error::Code;
-    use crate::plan::{Unverified, Verified};
+    use crate::plan::{Finding, Unverified, Verified};
 
     fn text(report: &Report<'_>) -> String {
         let mut out = Vec::new();

@@ -575,3 +575,65 @@ fn annotations_on_which_the_inputs_agree_are_kept() {
     assert_eq!(root["annotations"], json!({"same": "x"}));
     assert!(merged(&sandbox, &["b.tar", "a.tar"], &[]).bytes == found.bytes);
 }
+
+#[test]
+fn people_see_what_was_found_in_each_input() {
+    let sandbox = Sandbox::new();
+    let mut saved = Saved::new();
+    saved.docker(&image(&["one"]), json!(["one:1"]));
+    saved.item("none.json", &["none/layer.tar"], json!(["lost:1"]));
+    sandbox.put("incomplete.tar", saved.tar());
+    let mut layout = Layout::new();
+    let [first, second] = ["a", "b"].map(|architecture| {
+        let image = layout.image(&Image::oci(vec![Layer::gzip(OCI_GZIP, architecture)]));
+        named(image, "docker.io/library/twice:1")
+    });
+    layout.root(vec![first, second]);
+    sandbox.put("shared.tar", layout.tar());
+    let mut layout = Layout::new();
+    let unnamed = layout.image(&of("arm64"));
+    layout.root(vec![unnamed.clone()]);
+    sandbox.put("unnamed.tar", layout.tar());
+    let inputs = ["incomplete.tar", "shared.tar", "unnamed.tar"];
+    let rules = |input: &Value| -> Vec<String> {
+        let findings = input["findings"].as_array().unwrap().iter();
+        findings
+            .map(|finding| finding["rule"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let found = merged(&sandbox, &inputs, &[]);
+    let found: Vec<_> = found.report["inputs"].as_array().unwrap().iter().collect();
+    assert_eq!(rules(found[0]), ["missing-blob"]);
+    assert!(rules(found[1]).contains(&"shared-name".to_owned()));
+    assert_eq!(rules(found[2]), ["unnamed-image"]);
+
+    for more in [&["-o", "out.tar"][..], &["--dry-run"]] {
+        let shown = sandbox.ocify(&[&["merge"], &inputs[..], more].concat());
+        let shown = shown.exits(0).stdout;
+        let warnings: Vec<&str> = shown
+            .lines()
+            .filter(|line| line.starts_with("warning: "))
+            .collect();
+        for (input, parts) in [
+            (
+                "incomplete.tar",
+                ["the image was left out", "[missing-blob]"],
+            ),
+            ("shared.tar", ["have the name twice:1", "[shared-name]"]),
+            ("unnamed.tar", [&digest_of(&unnamed), "[unnamed-image]"]),
+        ] {
+            let start = format!("warning: {input}: ");
+            let is_it = |line: &&&str| {
+                line.starts_with(&start) && parts.iter().all(|part| line.contains(part))
+            };
+            assert_eq!(warnings.iter().filter(is_it).count(), 1, "{input}: {shown}");
+        }
+        // What the output repeats is said once: the second image of the shared name has none.
+        let about = |line: &&&str| line.contains(&digest_of(&unnamed));
+        assert_eq!(warnings.iter().filter(about).count(), 1, "{shown}");
+    }
+    // An image that the merge names has a name.
+    let line = ["merge", "unnamed.tar", "-o", "new.tar", "--index", "app:1"];
+    let shown = sandbox.ocify(&line).exits(0).stdout;
+    assert!(!shown.contains("[unnamed-image]"), "{shown}");
+}

@@ -22,6 +22,7 @@ mod verify;
 
 pub(crate) use exchange::{
     Exchange, Exchanged, is_building, is_older, lock_layout, recorded, refuse_exchange,
+    refused_link,
 };
 pub use output::Output;
 pub use patch::{Patch, apply_in_place, apply_patched, patch};

@@ -35,7 +35,7 @@ use crate::location::RootName;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use record::Record;
-pub(crate) use refused::refuse_exchange;
+pub(crate) use refused::{refuse_exchange, refused_link};
 pub(crate) use removal::{is_building, is_older};
 use roots::{bytes_of, publish};
 use steps::{RootStep, Steps};

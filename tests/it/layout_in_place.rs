@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::common::batch::{batch, put, put_fixture};
 use crate::common::builder::{
-    DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, REF_NAME, annotated, digest_of, gzip,
-    named, on, right_layout,
+    DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, REF_NAME, annotated,
+    digest_of, gzip, named, on, right_layout,
 };
 use crate::common::checker::{check_kept, check_output};
 use crate::common::contents::{Contents, blob_name};
@@ -23,7 +23,7 @@ use crate::common::intact::intact;
 use crate::common::judged::{finding, findings, rules};
 use crate::common::placed::fix;
 use crate::common::runner::{Run, Sandbox, run};
-use crate::common::{fixture, fixtures, sha256, skipped};
+use crate::common::{fixture, fixtures, sha256, sha512, skipped};
 
 const NAME: &str = "docker.io/library/app:v1";
 const RULE: &str = "orphaned-blobs";
@@ -234,6 +234,48 @@ fn index_json_keeps_its_owner_and_mode() {
         let owner = |found: &fs::Metadata| (found.uid(), found.gid(), found.mode());
         assert_eq!(owner(&after), owner(&before));
         assert_ne!(after.ino(), before.ino());
+    }
+}
+
+/// The first blob of an algorithm needs a directory, which this user's builds write to as well.
+#[test]
+fn new_directories_belong_to_the_owner_of_index_json() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("an owner that is kept: needs root");
+    }
+    let mut layout = Layout::new();
+    let mut manifest = layout.manifest(&Image::oci(vec![Layer::gzip(OCI_GZIP, "one")]));
+    let by_sha512 = |layout: &mut Layout, descriptor: &mut Value| {
+        let bytes = layout.blobs.remove(&blob_name(&digest_of(descriptor)));
+        let bytes = bytes.unwrap();
+        descriptor["digest"] = json!(format!("sha512:{}", sha512(&bytes)));
+        layout
+            .blobs
+            .insert(blob_name(&digest_of(descriptor)), bytes);
+    };
+    by_sha512(&mut layout, &mut manifest["config"]);
+    by_sha512(&mut layout, &mut manifest["layers"][0]);
+    let mut image = layout.document(OCI_MANIFEST, &manifest);
+    by_sha512(&mut layout, &mut image);
+    layout.root(vec![named(image, NAME)]);
+    let sandbox = with(&layout);
+    let new = sandbox.path("in/blobs/sha256");
+    let _ = fs::remove_dir(&new);
+    assert!(!new.exists());
+    chown(sandbox.path("in/index.json"), Some(1234), Some(2345)).unwrap();
+    fix(&sandbox, "in", &["--compression", "zstd"]).exits(0);
+    let files = fs::read_dir(&new).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let all: Vec<PathBuf> = files.chain([new]).collect();
+    assert!(all.len() > 1);
+    for path in all {
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!(
+            (found.uid(), found.gid()),
+            (1234, 2345),
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -487,6 +529,31 @@ fn directories_that_are_no_image_layouts_are_refused() {
         }
         assert_eq!(Contents::read(&sandbox.path("in")), before);
         sandbox.ocify(&["fix", "in", "-o", "NEW/"]).exits(0);
+    }
+}
+
+/// Links that lead elsewhere are followed only to read a layout (`--follow`), which is not possible in place.
+#[test]
+fn links_in_place_of_directories_and_of_the_lock_are_refused() {
+    for name in ["blobs", "blobs/sha256", "ingest", "index.json.lock"] {
+        let sandbox = with(&docker_layout());
+        let (path, away) = (sandbox.path("in").join(name), sandbox.path("away"));
+        match name.starts_with("blobs") {
+            true => fs::rename(&path, &away).unwrap(),
+            false => fs::create_dir(&away).unwrap(),
+        }
+        symlink(&away, &path).unwrap();
+        let before = (Contents::read(&away), places(&sandbox.path("in")));
+        let part = format!("in cannot be fixed in place: {name} is a link");
+        for more in [&[][..], &["--dry-run"], &DROP] {
+            let run = fix(&sandbox, "in", more);
+            expect(name, &run, "in-place-refused", &[&part]);
+            let hint = run.json()["error"]["hint"].as_str().unwrap().to_owned();
+            assert!(hint.contains("-o NEW/ instead of --in-place"), "{hint}");
+        }
+        assert_eq!((Contents::read(&away), places(&sandbox.path("in"))), before);
+        let line = ["fix", "in", "-o", "NEW/", "--follow"];
+        sandbox.ocify(&line).exits(0);
     }
 }
 

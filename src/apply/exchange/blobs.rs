@@ -114,7 +114,8 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// A file belongs to whom `index.json` belongs to, if the system allows that: BuildKit opens it for writing.
+    /// A file or directory belongs to whom `index.json` belongs to, if the system allows that: BuildKit opens `index.json` for
+    /// writing, and creates files in directories.
     pub(super) fn keep_owner(&self, file: &File) {
         let found = self.root.look_up(Path::new(RootName::Index.name()));
         if let Ok(FileStat { owner, group, .. }) = found
@@ -132,10 +133,26 @@ impl Exchange<'_> {
     }
 
     fn directory(&self, path: &str) -> Result<Directory> {
-        let path = Path::new(path);
-        self.root
-            .create_below(path)
-            .map_err(|error| unwritable(&self.root.join(path), error))
+        let opened = match self.root.below(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_directory(path),
+            other => other,
+        };
+        opened.map_err(|error| unwritable(&self.root.join(Path::new(path)), error))
+    }
+
+    /// Creates what does not exist of a directory, for the owner of the layout.
+    fn create_directory(&self, path: &str) -> io::Result<Directory> {
+        let mut directory = self.root.clone();
+        for name in path.split('/') {
+            let created = HeldPath::new(&directory, name.as_ref())?.create_directory();
+            directory = directory.below(name)?;
+            match created {
+                Ok(()) => self.keep_owner(&directory.readable()?),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(directory)
     }
 }
 

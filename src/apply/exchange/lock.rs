@@ -14,7 +14,7 @@ use super::refused::unwritable;
 use crate::beneath::{Directory, HeldPath};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 
-const NAME: &str = "index.json.lock";
+pub(super) const NAME: &str = "index.json.lock";
 /// How often the lock is tried, and how long to wait in between.
 const ATTEMPTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Exchange;
 use super::record::Record;
+use super::refused::is_link;
 use super::roots::bytes_of;
 use super::steps::{RootStep, Steps};
 use crate::beneath::{Directory, FileStat, HeldPath};
@@ -20,9 +21,13 @@ const INGEST: &str = "ingest";
 /// Whether a build may be writing to a layout: BuildKit has begun blobs that are not complete.
 ///
 /// # Errors
-/// The directory cannot be listed.
+/// The directory is a link, or cannot be listed.
 pub(crate) fn is_building(root: &Directory) -> Result<bool> {
     let path = root.join(Path::new(INGEST));
+    let found = root.look_up(Path::new(INGEST));
+    if found.is_ok_and(|found| found.kind.is_symlink()) {
+        return Err(is_link(root, INGEST));
+    }
     match root.below(INGEST).and_then(|ingest| ingest.is_empty()) {
         Ok(is_empty) => Ok(!is_empty),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -95,8 +100,10 @@ pub(super) fn run(exchange: &Exchange<'_>, steps: &Steps<'_>, record: &Record) -
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::error::Code;
 
     #[test]
     fn age_is_the_time_since_the_last_change() {
@@ -129,5 +136,10 @@ mod tests {
         assert!(!is_building(&root).unwrap());
         fs::create_dir(dir.path().join("ingest/abc")).unwrap();
         assert!(is_building(&root).unwrap());
+        // Whatever it leads to, it is not followed.
+        fs::rename(dir.path().join(INGEST), dir.path().join("other")).unwrap();
+        symlink("other", dir.path().join(INGEST)).unwrap();
+        let error = is_building(&root).unwrap_err();
+        assert_eq!(error.code(), Code::InPlaceRefused);
     }
 }

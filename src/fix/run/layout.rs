@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Fixed, Preview, Run};
 use crate::apply::{
     ApplyOptions, Confirm, Exchange, Exchanged, is_building, is_older, lock_layout, recorded,
-    refuse_exchange,
+    refuse_exchange, refused_link,
 };
 use crate::beneath::{Directory, InputPath};
 use crate::error::{Code, Error, Hint, Result, show_path};
@@ -106,13 +106,14 @@ impl Run<'_> {
 
     /// Reads a layout. What an interrupted run left in it is taken out, and what must stay is noted.
     fn layout(&self, source: Source) -> Result<Layout> {
-        let mut graph = self.opener.resolved(&source)?;
         let Some(root) = source.directory().cloned() else {
             return Err(Error::new(
                 Code::NotAnImage,
                 format!("{} is not a directory", show_path(source.path())),
             ));
         };
+        let graph = self.opener.resolved(&source);
+        let mut graph = graph.map_err(|error| refused_link(&root, error))?;
         let recorded = recorded(&root);
         let leftovers = match recorded.is_empty() {
             true => Vec::new(),

@@ -54,6 +54,7 @@ mod gate;
 mod growth;
 mod hints;
 mod hints_for_requests;
+mod hints_of_commands;
 mod hostile;
 mod in_place;
 mod in_place_refused;

@@ -10,11 +10,11 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use ocify::{FindingRule, Rule, Severity, Wording};
+use ocify::{FindingRule, Rule, Severity};
 
 /// The words of the command, which the page is about.
-#[path = "../../src/bin/ocify/words.rs"]
-mod words;
+#[path = "../../src/bin/ocify/words/reasons.rs"]
+mod reasons;
 
 const PAGE: &str = "docs/rules.md";
 
@@ -71,7 +71,7 @@ fn page() -> String {
             rule.name(),
             rule.severity(),
             rule.what(),
-            words::Words.reason(*rule),
+            reasons::reason_of_fix(*rule),
             rule.whose(),
             rule.threads(),
         ));

@@ -8,6 +8,7 @@ mod engines;
 mod examples;
 mod merge;
 mod recover;
+mod scope;
 mod split;
 mod values;
 
@@ -26,6 +27,7 @@ pub(crate) use engines::Engines;
 use examples::FIX_EXAMPLES;
 pub(crate) use merge::Merge;
 use recover::NOT_TO_RECOVER;
+pub(crate) use scope::CommandName;
 pub(crate) use split::Split;
 pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, Orphans, ProgressMode,
@@ -116,12 +118,13 @@ impl FromArgMatches for Command {
 /// An option that was given and that the subcommand does not have, in words for the user.
 pub(crate) fn other_option(matches: &ArgMatches) -> Option<String> {
     let (name, matches) = matches.subcommand()?;
-    let without: &[&str] = match name {
-        MERGE => &merge::WITHOUT,
-        SPLIT => &split::WITHOUT,
-        CHECK => &check::WITHOUT,
+    let command = match name {
+        MERGE => CommandName::Merge,
+        SPLIT => CommandName::Split,
+        CHECK => CommandName::Check,
         _ => return None,
     };
+    let without = command.without();
     let given = |option: &&&str| matches.value_source(option) == Some(ValueSource::CommandLine);
     let option = without.iter().find(given)?;
     Some(format!(
@@ -516,19 +519,22 @@ mod tests {
 
     #[test]
     fn an_output_is_required_and_in_place_excludes_it() {
-        let what = fix(&["app.tar"]).unwrap().contradiction().unwrap();
+        let what = fix(&["app.tar"])
+            .unwrap()
+            .contradiction(CommandName::Fix)
+            .unwrap();
         assert!(
             what.contains("-o OUTPUT") && what.contains("--in-place"),
             "{what}"
         );
         for enough in ["--dry-run", "--in-place", "--recover", "-ox"] {
             let args = fix(&["app.tar", enough]).unwrap();
-            assert_eq!(args.contradiction(), None, "{enough}");
+            assert_eq!(args.contradiction(CommandName::Fix), None, "{enough}");
         }
-        assert_eq!(fix(&["-"]).unwrap().contradiction(), None);
+        assert_eq!(fix(&["-"]).unwrap().contradiction(CommandName::Fix), None);
         for wrong in ["--in-place", "--recover"] {
             let args = fix(&["-", wrong]).unwrap();
-            assert!(args.contradiction().is_some(), "{wrong}");
+            assert!(args.contradiction(CommandName::Fix).is_some(), "{wrong}");
         }
         let error = fix(&["app.tar", "--in-place", "-o", "x"]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
@@ -565,7 +571,11 @@ mod tests {
             assert_eq!(found, (is_stream, is_to_stream), "{line:?}");
         }
         let sync = fix(&["-", "--sync"]).unwrap();
-        assert!(sync.contradiction().unwrap().starts_with("--sync"));
+        assert!(
+            sync.contradiction(CommandName::Fix)
+                .unwrap()
+                .starts_with("--sync")
+        );
     }
 
     #[test]

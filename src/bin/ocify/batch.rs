@@ -44,11 +44,12 @@ pub(crate) use self::shard::{Shard, ShardChoice};
 use self::tally::{Ended, Tally, failure};
 pub(crate) use self::walk::{find_file, is_own};
 use self::work::{Outputs, Worked, Worker};
-use crate::args::{Fix, Format, is_standard};
+use crate::args::{CommandName, Fix, Format, is_standard};
 use crate::destination::{is_directory, is_known, output_directory};
 use crate::files::below_output;
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
+use crate::words::Words;
 
 /// Whether there are many inputs, or may be: a directory that is not an image layout is searched.
 pub(crate) fn is_batch(args: &Fix) -> bool {
@@ -163,7 +164,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> End {
                 seconds: started.elapsed().as_secs_f64(),
                 shard: shard.map(|shard| shard.to_string()),
                 is_interrupted: interrupt.is_asked(),
-                error: failure(Some(&error), &interrupt),
+                error: failure(Some(&error), &interrupt, &Words::FIX),
                 ..Summary::default()
             };
             if args.format == Format::Json {
@@ -230,7 +231,7 @@ impl Run<'_> {
     fn write(self, prepared: Prepared) -> Result<()> {
         let output = self.args.output().filter(|_| !self.args.dry_run);
         let created = match output {
-            Some(output) => output_directory(output, self.args.sync)?,
+            Some(output) => output_directory(output, self.args.sync, CommandName::Fix)?,
             None => None,
         };
         let result = self.write_below(output, prepared);

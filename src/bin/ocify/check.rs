@@ -15,7 +15,7 @@ use ocify::{
 };
 
 use self::advice::fix_command;
-use crate::args::{Check, Fix, Format};
+use crate::args::{Check, CommandName, Fix, Format};
 use crate::fix;
 use crate::interrupt::Interrupt;
 use crate::notices::Single;
@@ -57,11 +57,11 @@ fn work(ending: &Ending, interrupt: &Interrupt) -> Result<Checked> {
     }
     let args = &ending.dry_run;
     let observer = Single { args, interrupt };
-    let input =
-        fix::open(args.input()).map_err(|error| transports::with_hint(error, args.input()))?;
+    let input = fix::open(args.input())
+        .map_err(|error| transports::with_hint(error, args.input(), CommandName::Check))?;
     options(&ending.args, args, None)
         .run_observed(input, &observer)
-        .map_err(|error| transports::with_hint(error, args.input()))
+        .map_err(|error| transports::with_hint(error, args.input(), CommandName::Check))
 }
 
 /// The check that the command line describes.
@@ -141,10 +141,10 @@ impl Ending {
             }
             Err(error) => CheckReport::failed(&self.input, error),
         };
-        report = report.with_words(&Words, &self.fix);
+        report = report.with_words(&Words::CHECK, &self.fix);
         report.spooled = spooled.as_deref();
         if let Err(error) = result {
-            show_error(error);
+            show_error(error, &Words::CHECK);
         }
         let shown = self.show(&report);
         std::mem::forget(once);
@@ -152,7 +152,10 @@ impl Ending {
             // The reader may have seen enough.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 let path = Path::new(standard::OUTPUT);
-                show_error(&Error::io("write the report to", path, error));
+                show_error(
+                    &Error::io("write the report to", path, error),
+                    &Words::CHECK,
+                );
                 FAILED
             }
             _ => code_of(report.status),

@@ -13,7 +13,7 @@ use ocify::{
 use rustix::fs::FileType;
 use serde::Serialize;
 
-use crate::args::{Fix, is_standard};
+use crate::args::{CommandName, Fix, is_standard};
 
 /// What an input or an output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -152,7 +152,7 @@ impl Destination {
     /// It cannot be created or synced, or is not a directory for outputs.
     pub(crate) fn create_directory(&self, syncs: bool) -> Result<Option<NewDirectory>> {
         match &self.directory {
-            Some(directory) => output_directory(directory, syncs),
+            Some(directory) => output_directory(directory, syncs, CommandName::Fix),
             None => Ok(None),
         }
     }
@@ -209,12 +209,16 @@ fn ends_in_slash(path: &Path) -> bool {
 ///
 /// # Errors
 /// It cannot be created or synced, is not a directory, or is an image layout.
-pub(crate) fn output_directory(output: &Path, syncs: bool) -> Result<Option<NewDirectory>> {
+pub(crate) fn output_directory(
+    output: &Path,
+    syncs: bool,
+    command: CommandName,
+) -> Result<Option<NewDirectory>> {
     // A trailing slash would make the system expect a directory.
     let path: PathBuf = output.components().collect();
     if path.is_dir() {
         if is_image_layout(&path) {
-            return Err(is_layout(output));
+            return Err(is_layout(output, command));
         }
         return existing_directory(&path, syncs);
     }
@@ -282,7 +286,13 @@ fn may_be_opened(directory: &Path) -> bool {
     !opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-fn is_layout(output: &Path) -> Error {
+fn is_layout(output: &Path, command: CommandName) -> Error {
+    let hint = match command {
+        CommandName::Split => "choose another directory",
+        _ => {
+            "choose another OUTPUT; to replace the layout with that of a single input, omit the trailing / and use --force"
+        }
+    };
     Error::new(
         Code::OutputExists,
         format!(
@@ -291,7 +301,7 @@ fn is_layout(output: &Path) -> Error {
         ),
     )
     .with_path(output)
-    .with_hint("choose another OUTPUT; to replace the layout with that of a single input, omit the trailing / and use --force")
+    .with_hint(hint)
 }
 
 /// The name of an input: the last part of its path.
@@ -467,9 +477,15 @@ mod tests {
     fn a_directory_for_outputs_is_created_and_removed_again() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let created = output_directory(&at("new/"), true).unwrap().unwrap();
+        let created = output_directory(&at("new/"), true, CommandName::Fix)
+            .unwrap()
+            .unwrap();
         assert!(at("new").is_dir());
-        assert!(output_directory(&at("new"), true).unwrap().is_none());
+        assert!(
+            output_directory(&at("new"), true, CommandName::Fix)
+                .unwrap()
+                .is_none()
+        );
         created.remove_if_empty();
         assert!(!at("new").exists());
         fs::write(at("file"), "").unwrap();
@@ -481,7 +497,7 @@ mod tests {
             ("layout/", Code::OutputExists),
             ("none/new", Code::ParentMissing),
         ] {
-            let error = output_directory(&at(name), true).unwrap_err();
+            let error = output_directory(&at(name), true, CommandName::Fix).unwrap_err();
             assert_eq!(error.code(), expected, "{name}");
         }
     }

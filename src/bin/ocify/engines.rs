@@ -10,6 +10,7 @@ use crate::check::width;
 use crate::run::{DONE, FAILED, show_error, write_at_once};
 use crate::standard;
 use crate::styles::styled_memory;
+use crate::words::Words;
 
 /// Shows the table. Returns the exit code.
 pub(crate) fn engines(args: &Engines) -> u8 {
@@ -24,7 +25,7 @@ pub(crate) fn engines(args: &Engines) -> u8 {
         // The reader may have seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let path = Path::new(standard::OUTPUT);
-            show_error(&Error::io("write the table to", path, error));
+            show_error(&Error::io("write the table to", path, error), &Words::FIX);
             FAILED
         }
         _ => DONE,

@@ -7,7 +7,7 @@ use ocify::{
     Code, Error, MergedInput, Report, Result, command::json, command::merge, command::path_text,
 };
 
-use crate::args::{Format, Merge};
+use crate::args::{CommandName, Format, Merge};
 use crate::destination::Destination;
 use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
@@ -16,6 +16,8 @@ use crate::notices::Single;
 use crate::panics::caught;
 use crate::run::{DONE, FAILED, Rendering, WOULD_FIX, finish_as};
 use crate::standard;
+use crate::transports;
+use crate::words::Words;
 
 /// What a merge did with the inputs, and the output.
 type Outcome = Result<(Vec<MergedInput>, Done)>;
@@ -53,7 +55,9 @@ fn work(args: &Merge, destination: Option<&Destination>, interrupt: &Interrupt) 
     if let Some(name) = &args.index {
         merge = merge.index(name.clone());
     }
-    let inputs = args.fix.inputs.iter().map(|input| fix::open(input));
+    let inputs = args.fix.inputs.iter().map(|input| {
+        fix::open(input).map_err(|error| transports::with_hint(error, input, CommandName::Merge))
+    });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     let observer = Single {
         args: &args.fix,
@@ -118,7 +122,7 @@ impl Ending {
             text: &|report, detail, out| merge::render(inputs, report, detail, out),
             json: &|report, out| json::pretty(&merge::MergeData::new(inputs, report), out),
         };
-        let code = finish_as(&report, &self.args.fix, &rendering);
+        let code = finish_as(&report, &self.args.fix, &rendering, &Words::MERGE);
         std::mem::forget(once);
         code
     }

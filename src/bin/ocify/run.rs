@@ -9,7 +9,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
-use crate::args::{Check, Cli, Command, Fix, Format, Merge, is_standard, other_option};
+use crate::args::{
+    Check, Cli, Command, CommandName, Fix, Format, Merge, is_standard, other_option,
+};
 use crate::batch::{self, CheckEnd, Shard};
 use crate::check;
 use crate::destination::Destination;
@@ -33,7 +35,7 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line: Vec<OsString> = line.into_iter().collect();
     let code = caught(None, || Ok(code_of(line)));
     ExitCode::from(code.unwrap_or_else(|error| {
-        show_error(&error);
+        show_error(&error, &Words::FIX);
         FAILED
     }))
 }
@@ -139,7 +141,7 @@ enum Way {
 /// Refuses options that contradict each other, which clap cannot see.
 fn checked(args: &Fix) -> Result<Way, String> {
     if let Some(what) = args
-        .contradiction()
+        .contradiction(CommandName::Fix)
         .or_else(|| standard::without_own_name(args))
     {
         return Err(what);
@@ -176,7 +178,7 @@ fn checked_merge(args: &Merge) -> Result<Option<Destination>, String> {
 /// The same for a check.
 fn checked_check(args: &Check) -> Result<Way, String> {
     let dry_run = args.dry_run();
-    if let Some(what) = dry_run.contradiction() {
+    if let Some(what) = dry_run.contradiction(CommandName::Check) {
         return Err(what);
     }
     if !batch::is_batch(&dry_run) {
@@ -220,7 +222,7 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
         let _ = writeln!(io::stderr(), "warning: no image archives found");
     }
     if let Some(error) = &end.trouble {
-        show_error(error);
+        show_error(error, &Words::FIX);
     }
     if let Some(code) = end.stopped {
         return code;
@@ -244,7 +246,7 @@ fn check_all(args: &Check, shard: Option<Shard>) -> u8 {
         let _ = writeln!(io::stderr(), "warning: no image archives found");
     }
     if let Some(error) = &trouble {
-        show_error(error);
+        show_error(error, &Words::CHECK);
     }
     match stopped {
         Some(code) => code,
@@ -266,11 +268,17 @@ pub(crate) fn finish(report: &Report<'_>, args: &Fix) -> u8 {
         text: &text::render,
         json: &json::render,
     };
-    finish_as(report, args, &rendering)
+    finish_as(report, args, &rendering, &Words::FIX)
 }
 
-/// Shows a report, and returns its exit code.
-pub(crate) fn finish_as(report: &Report<'_>, args: &Fix, rendering: &Rendering<'_>) -> u8 {
+/// Shows a report in these words, and returns its exit code.
+pub(crate) fn finish_as(
+    report: &Report<'_>,
+    args: &Fix,
+    rendering: &Rendering<'_>,
+    words: &Words,
+) -> u8 {
+    let report = &report.with_wording(words);
     let code = match report.status {
         Status::Fixed | Status::Unchanged | Status::Restored => DONE,
         Status::WouldFix => WOULD_FIX,
@@ -282,7 +290,7 @@ pub(crate) fn finish_as(report: &Report<'_>, args: &Fix, rendering: &Rendering<'
         && error.code() != Code::OutputClosed
         && !is_alone
     {
-        show_error(error);
+        show_error(error, words);
     }
     let shown = match args.is_stdout_taken() {
         true => show_report(report, args, rendering, io::stderr()),
@@ -295,10 +303,11 @@ pub(crate) fn finish_as(report: &Report<'_>, args: &Fix, rendering: &Rendering<'
         Err(error) => {
             let path = Path::new(standard::OUTPUT);
             let error = Error::io("write the report to", path, error);
-            show_error(&match report.output {
+            let error = match report.output {
                 Some(_) => error.with_hint(Hint::OutputComplete),
                 None => error,
-            });
+            };
+            show_error(&error, words);
             FAILED
         }
     }
@@ -310,7 +319,6 @@ fn show_report(
     rendering: &Rendering<'_>,
     to: impl Write + IsTerminal,
 ) -> io::Result<()> {
-    let report = &report.with_wording(&Words);
     match args.format {
         Format::Text => {
             let detail = match args.verbose {
@@ -336,8 +344,8 @@ pub(crate) fn write_at_once(mut to: impl Write, shown: &[u8]) -> io::Result<()> 
 }
 
 /// An error for people, on standard error.
-pub(crate) fn show_error(error: &Error) {
-    show(|out| text::error(error, &Words, out));
+pub(crate) fn show_error(error: &Error, words: &Words) {
+    show(|out| text::error(error, words, out));
 }
 
 /// A text for people, on standard error.

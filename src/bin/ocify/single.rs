@@ -12,7 +12,7 @@ use ocify::{
     command::path_text,
 };
 
-use crate::args::{Fix, Format};
+use crate::args::{CommandName, Fix, Format};
 use crate::batch::Fingerprint;
 use crate::destination::Destination;
 use crate::fix::{self, Done};
@@ -32,7 +32,7 @@ pub(crate) fn restore(args: &Fix) -> u8 {
     let result = caught(Some(args.input()), || {
         notices::restore(&InputPath::Named(args.input().to_owned()))
     })
-    .map_err(|error| transports::with_hint(error, args.input()));
+    .map_err(|error| transports::with_hint(error, args.input(), CommandName::Fix));
     let report = match &result {
         Ok(recovery) => Report::recovered(&input, *recovery != Recovery::Nothing),
         Err(error) => Report::failed(&input, error),
@@ -80,7 +80,7 @@ fn work(
     let records = Records::open(args, None, interrupt)?;
     *ending.records() = records;
     let done = fix::fix(args, destination, &Single { args, interrupt })
-        .map_err(|error| transports::with_hint(error, args.input()))?;
+        .map_err(|error| transports::with_hint(error, args.input(), CommandName::Fix))?;
     if let Some(path) = &args.metadata_file {
         metadata::write(path, &done.plan, interrupt)?;
     }
@@ -148,7 +148,7 @@ impl Ending {
         });
         match &trouble {
             Some(error) if result.is_ok() => report = Report::failed(&self.input, error),
-            Some(error) => show_error(error),
+            Some(error) => show_error(error, &Words::FIX),
             None => {}
         }
         finish(&report, &self.args)
@@ -169,7 +169,7 @@ impl Ending {
         // Programs get the paths as they were given.
         let given = |path: &Path| path_text(path).into_owned();
         let (input, output) = (given(self.args.input()), self.args.output().map(given));
-        let mut report = report.with_wording(&Words);
+        let mut report = report.with_wording(&Words::FIX);
         report.input = &input;
         if self.args.is_for_stream() {
             report.output = report.output.and(output.as_deref());
@@ -187,7 +187,9 @@ impl Ending {
         let mut summary = Summary {
             seconds,
             is_interrupted: report.error.is_some() && interrupt.is_asked(),
-            error: trouble.as_ref().map(|error| Failure::new(error, &Words)),
+            error: trouble
+                .as_ref()
+                .map(|error| Failure::new(error, &Words::FIX)),
             ..Summary::default()
         };
         summary.count(&item);

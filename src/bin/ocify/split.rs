@@ -5,11 +5,11 @@ use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ocify::{
-    Code, Directory, Divided, Error, Hint, Report, Result, Rule, Summary, Wording,
-    command::IoContext, command::json, command::path_text, command::split,
+    Code, Directory, Divided, Error, Report, Result, Summary, command::IoContext, command::json,
+    command::path_text, command::split,
 };
 
-use crate::args::Split;
+use crate::args::{CommandName, Split};
 use crate::destination::{NewDirectory, output_directory};
 use crate::fix;
 use crate::interrupt::Interrupt;
@@ -50,7 +50,8 @@ fn work(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divided>
         panic!("half-way");
     }
     let input = args.fix.input();
-    divided(args, ending, interrupt).map_err(|error| transports::with_hint(error, input))
+    divided(args, ending, interrupt)
+        .map_err(|error| transports::with_hint(error, input, CommandName::Split))
 }
 
 fn divided(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divided> {
@@ -68,7 +69,7 @@ fn divided(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divid
     let Some(output) = args.fix.output.as_deref().filter(|_| !args.fix.dry_run) else {
         return split.plan_only_observed(input, &observer);
     };
-    *ending.created() = output_directory(output, args.fix.sync)?;
+    *ending.created() = output_directory(output, args.fix.sync, CommandName::Split)?;
     let directory = Directory::open(output).context("open", output)?;
     split.run_observed(input, &directory, &observer)
 }
@@ -116,7 +117,7 @@ impl Ending {
             input: &self.input,
             output: self.output.as_deref(),
             result: result.as_ref(),
-            wording: &SplitWords,
+            wording: &Words::SPLIT,
         };
         let nothing = Summary::default();
         let report = match result {
@@ -128,50 +129,20 @@ impl Ending {
         for part in parts {
             if let Err(error) = &part.result {
                 is_failed = true;
-                show(|out| split::failure(part, error, &SplitWords, out));
+                show(|out| split::failure(part, error, &Words::SPLIT, out));
             }
         }
         let rendering = Rendering {
             text: &|_, detail, out| run.render(detail, out),
             json: &|_, out| json::pretty(&run.data(), out),
         };
-        let code = finish_as(&report, &self.args.fix, &rendering);
+        let code = finish_as(&report, &self.args.fix, &rendering, &Words::SPLIT);
         std::mem::forget(once);
         match code {
             // Nothing is wrong with an input that can be split.
             DONE | WOULD_FIX if !is_failed => DONE,
             _ => FAILED,
         }
-    }
-}
-
-/// The wording of a split, which has fewer options.
-#[derive(Clone, Copy, Debug)]
-struct SplitWords;
-
-impl Wording for SplitWords {
-    fn hint(&self, hint: &Hint) -> String {
-        match hint {
-            Hint::NameImage | Hint::NameOneImage(_) => {
-                "give it one with ocify fix, such as ocify fix FILE --name example.com/app:1.0 -o NEW".to_owned()
-            }
-            Hint::UseName(name) => {
-                format!("{name} is valid: give it with ocify fix FILE --name {name} -o NEW, or when you save the image")
-            }
-            _ => Words.hint(hint),
-        }
-    }
-
-    fn reason(&self, rule: Rule) -> &'static str {
-        match rule {
-            Rule::ImageChoice => "another image was chosen with --image or --by platform",
-            Rule::PlatformChoice => "other platforms were chosen with --platform or --by platform",
-            _ => Words.reason(rule),
-        }
-    }
-
-    fn error(&self, error: &Error) -> String {
-        Words.error(error)
     }
 }
 

@@ -9,6 +9,8 @@ use ocify::{
     command::{ArchiveSuffix, shell_word},
 };
 
+use crate::args::CommandName;
+
 /// What a text names with its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -59,7 +61,7 @@ fn named(text: &str) -> Option<Named<'_>> {
 }
 
 /// The error of an input, with a hint if the input does not exist because it is the name of something else.
-pub(crate) fn with_hint(error: Error, input: &Path) -> Error {
+pub(crate) fn with_hint(error: Error, input: &Path, command: CommandName) -> Error {
     let is_absent = || {
         let found = fs::symlink_metadata(input);
         found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
@@ -68,7 +70,8 @@ pub(crate) fn with_hint(error: Error, input: &Path) -> Error {
     if !is_about_input || error.hint().is_some() || !is_absent() {
         return error;
     }
-    match input.to_str().and_then(input_hint) {
+    let hint = input.to_str().and_then(|text| input_hint(text, command));
+    match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
@@ -76,10 +79,11 @@ pub(crate) fn with_hint(error: Error, input: &Path) -> Error {
 
 /// The error of an input that cannot be looked up.
 pub(crate) fn absent(input: &Path, error: io::Error) -> Error {
-    with_hint(Error::io("open", input, error), input)
+    // A batch.
+    with_hint(Error::io("open", input, error), input, CommandName::Fix)
 }
 
-fn input_hint(text: &str) -> Option<String> {
+fn input_hint(text: &str, command: CommandName) -> Option<String> {
     let word = |text: &str| shell_word(text.as_ref());
     let Some(Named { kind, rest, image }) = named(text) else {
         return looks_like_image(text).then(|| {
@@ -90,6 +94,7 @@ fn input_hint(text: &str) -> Option<String> {
         });
     };
     let choice = match image {
+        _ if command.lacks("image") => String::new(),
         Some(image) if is_name(image) => format!(" --image {}", word(image)),
         Some(_) => ", with --image if it has several images".to_owned(),
         None => String::new(),
@@ -130,7 +135,7 @@ fn looks_like_image(text: &str) -> bool {
 }
 
 /// Why an OUTPUT that does not exist is not a path, in words for the user.
-pub(crate) fn output_fault(output: &Path) -> Option<String> {
+pub(crate) fn output_fault(output: &Path, command: CommandName) -> Option<String> {
     let text = output.to_str()?;
     let image = text.strip_prefix("docker:");
     let found = named(text);
@@ -139,6 +144,10 @@ pub(crate) fn output_fault(output: &Path) -> Option<String> {
     }
     let word = |text: &str| shell_word(text.as_ref());
     let instead = match found {
+        None if command.lacks("name") => format!(
+            "--for docker@{} makes it load in that version of Docker",
+            image.unwrap_or_default()
+        ),
         None => format!(
             "--name {} names the image, and --for docker@{} makes it load in that version of Docker",
             word(text),
@@ -146,6 +155,7 @@ pub(crate) fn output_fault(output: &Path) -> Option<String> {
         ),
         Some(Named { kind, rest, image }) => {
             let name = match image {
+                _ if command.lacks("name") => String::new(),
                 Some(image) if is_name(image) => format!(" --name {}", word(image)),
                 Some(tag) => format!(" --name NAME:{}", word(tag)),
                 None => String::new(),
@@ -161,6 +171,9 @@ pub(crate) fn output_fault(output: &Path) -> Option<String> {
                     "ocify writes image layouts instead of skopeo's directories; use --layout -o {}",
                     word(rest)
                 ),
+                Kind::Daemon | Kind::Storage if command == CommandName::Split => {
+                    "write archives into a directory, and load each with docker load -i or podman load -i".to_owned()
+                }
                 Kind::Daemon => "pipe the archive into Docker with -o - | docker load".to_owned(),
                 Kind::Storage => "pipe the archive into podman with -o - | podman load".to_owned(),
             }
@@ -222,7 +235,7 @@ mod tests {
             ("app:1.0.tar", ""),
             ("Upper Case", ""),
         ] {
-            let hint = input_hint(text).unwrap_or_default();
+            let hint = input_hint(text, CommandName::Fix).unwrap_or_default();
             assert!(hint.ends_with(expected), "{text}: {hint}");
             assert_eq!(hint.is_empty(), expected.is_empty(), "{text}: {hint}");
         }
@@ -243,17 +256,37 @@ mod tests {
             ("containers-storage:x", "-o - | podman load;"),
             ("docker:20.10", "--for docker@20.10 "),
         ] {
-            let fault = output_fault(text.as_ref()).unwrap();
+            let fault = output_fault(text.as_ref(), CommandName::Fix).unwrap();
             assert!(fault.contains(expected), "{fault}");
             assert!(fault.ends_with(&format!("use -o ./{text}")), "{fault}");
-            assert_eq!(output_fault(format!("./{text}").as_ref()), None);
+            assert_eq!(
+                output_fault(format!("./{text}").as_ref(), CommandName::Fix),
+                None
+            );
         }
         for path in ["x.tar", "app:v1", "a/oci:x", "oci", "docker/"] {
-            assert_eq!(output_fault(path.as_ref()), None, "{path}");
+            assert_eq!(
+                output_fault(path.as_ref(), CommandName::Fix),
+                None,
+                "{path}"
+            );
         }
+        for (text, command, expected) in [
+            ("oci:x:v1", CommandName::Merge, "use --layout -o x;"),
+            ("docker:20.10", CommandName::Merge, ": --for docker@20.10 "),
+            ("docker-daemon:x", CommandName::Split, "docker load -i"),
+        ] {
+            let fault = output_fault(text.as_ref(), command).unwrap();
+            assert!(fault.contains(expected), "{fault}");
+        }
+        let hint = input_hint("oci:layout:app:v1", CommandName::Check).unwrap();
+        assert!(hint.ends_with("without the transport: layout"), "{hint}");
         // What exists is a path.
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("oci:x")).unwrap();
-        assert_eq!(output_fault(&dir.path().join("oci:x")), None);
+        assert_eq!(
+            output_fault(&dir.path().join("oci:x"), CommandName::Fix),
+            None
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use ocify::{Compression, GzipMembers, Limits, MediaTypes};
 
-use super::{Attestations, Fix, Format, LayerCompression, Members};
+use super::{Attestations, CommandName, Fix, Format, LayerCompression, Members};
 use crate::destination::ImageKind;
 use crate::transports;
 
@@ -51,9 +51,9 @@ impl Fix {
     }
 
     /// Conflicts between options that clap cannot check.
-    pub(crate) fn contradiction(&self) -> Option<String> {
+    pub(crate) fn contradiction(&self, command: CommandName) -> Option<String> {
         self.place_contradiction()
-            .or_else(|| transports::output_fault(self.output()?))
+            .or_else(|| transports::output_fault(self.output()?, command))
             .or_else(|| self.stdout_contradiction())
             .or_else(|| self.digest_contradiction())
             .or_else(|| self.unwrap_contradiction())

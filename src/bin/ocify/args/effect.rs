@@ -69,7 +69,7 @@ const NO_LINK: &str = "--link has no effect: it applies to blobs that are copied
 mod tests {
     use clap::Parser;
 
-    use crate::args::{Cli, Command, Fix};
+    use crate::args::{Cli, Command, CommandName, Fix};
 
     fn fix(line: &[&str]) -> Fix {
         let line = ["ocify", "fix"].iter().chain(line);
@@ -116,14 +116,18 @@ mod tests {
         for (options, expected) in lines {
             for output in ["x", "x.tar.gz"] {
                 let line = [&["app.tar", "-o", output], options].concat();
-                let found = fix(&line).contradiction().unwrap_or_default();
+                let found = fix(&line)
+                    .contradiction(CommandName::Fix)
+                    .unwrap_or_default();
                 assert_eq!(found.is_empty(), expected.is_empty(), "{line:?}: {found}");
                 assert!(found.starts_with(expected), "{line:?}: {found}");
             }
         }
         for option in ["--force", "--layout", "--link=auto"] {
             for line in [&["-", option][..], &["app.tar", "-o", "-", option]] {
-                let found = fix(line).contradiction().unwrap_or_default();
+                let found = fix(line)
+                    .contradiction(CommandName::Fix)
+                    .unwrap_or_default();
                 let name = option.split('=').next().unwrap();
                 assert!(found.starts_with(name), "{line:?}: {found}");
             }

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use ocify::{OnConflict, Reference};
 
 use super::values::image_name;
-use super::{Fix, is_standard};
+use super::{CommandName, Fix, is_standard};
 use crate::destination::is_directory;
 
 pub(super) const ABOUT: &str = "Join archives and image layouts into one";
@@ -106,7 +106,7 @@ impl Merge {
         if output.is_none() && !self.fix.dry_run {
             return Some("no output given: -o OUTPUT writes a new file, --dry-run only shows what would be merged".to_owned());
         }
-        self.fix.contradiction()
+        self.fix.contradiction(CommandName::Merge)
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use ocify::SplitBy;
 
-use super::{Fix, is_standard};
+use super::{CommandName, Fix, is_standard};
 use crate::destination::is_directory;
 
 pub(super) const ABOUT: &str = "Write each image to an archive of its own";
@@ -107,7 +107,7 @@ impl Split {
                     ocify::command::show_path(output)
                 ));
             }
-            return self.fix.contradiction();
+            return self.fix.contradiction(CommandName::Split);
         };
         Some(what.to_owned())
     }

@@ -57,7 +57,7 @@ pub(super) fn verified(
             "it contains other images".to_owned()
         }
         Err(error) if error.code() == Code::Interrupted => return Err(error),
-        Err(error) => Words.error(&error),
+        Err(error) => Words::FIX.error(&error),
     };
     let shown = place.path();
     let shown = show_path(&shown);

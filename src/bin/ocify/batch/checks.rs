@@ -154,7 +154,7 @@ impl Run<'_> {
             }
         };
         let item = CheckItem {
-            report: report.with_words(&Words, ""),
+            report: report.with_words(&Words::CHECK, ""),
             bytes: task.len,
             seconds,
         };
@@ -205,9 +205,9 @@ impl Run<'_> {
         summary.seconds = seconds;
         summary.shard = self.shard.map(|shard| shard.to_string());
         summary.is_interrupted = interrupt.is_asked();
-        summary.error = failure(trouble.as_ref(), interrupt);
+        summary.error = failure(trouble.as_ref(), interrupt, &Words::CHECK);
         for (input, error) in &failures {
-            show_failure(input, error);
+            show_failure(input, error, &Words::CHECK);
         }
         let more = summary.failed - failures.len() as u64;
         if more > 0 {

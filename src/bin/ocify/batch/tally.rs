@@ -138,7 +138,7 @@ impl<'a> Tally<'a> {
             }
         };
         let item = Item {
-            report: report.with_wording(&Words),
+            report: report.with_wording(&Words::FIX),
             bytes: task.len,
             seconds,
             kept_digests,
@@ -193,14 +193,14 @@ impl<'a> Tally<'a> {
         let summary = &mut counted.summary;
         summary.seconds = seconds;
         summary.is_interrupted = interrupt.is_asked();
-        summary.error = failure(trouble.as_ref(), interrupt);
+        summary.error = failure(trouble.as_ref(), interrupt, &Words::FIX);
         let mut json = Vec::new();
         let _ = batch::summary_json(summary, &mut json);
         if let Some(error) = counted.records.finish(&json) {
             trouble.get_or_insert(error);
         }
         for (input, error) in &counted.failures {
-            show_failure(input, error);
+            show_failure(input, error, &Words::FIX);
         }
         let more = counted.summary.failed - counted.failures.len() as u64;
         if more > 0 {
@@ -225,15 +225,16 @@ impl<'a> Tally<'a> {
 }
 
 /// What went wrong apart from all inputs, in the form of a report. An interruption is that, too.
-pub(super) fn failure(trouble: Option<&Error>, interrupt: &Interrupt) -> Option<Failure> {
+pub(super) fn failure(
+    trouble: Option<&Error>,
+    interrupt: &Interrupt,
+    words: &Words,
+) -> Option<Failure> {
     match trouble {
-        Some(error) => Some(Failure::new(error, &Words)),
+        Some(error) => Some(Failure::new(error, words)),
         None if interrupt.is_asked() => {
             let message = "the run was stopped before all inputs were done";
-            Some(Failure::new(
-                &Error::new(Code::Interrupted, message),
-                &Words,
-            ))
+            Some(Failure::new(&Error::new(Code::Interrupted, message), words))
         }
         None => None,
     }
@@ -246,16 +247,16 @@ struct Printed {
 }
 
 /// A failure again, with its input and the next step.
-pub(super) fn show_failure(input: &Path, error: &Error) {
+pub(super) fn show_failure(input: &Path, error: &Error, words: &Words) {
     // Most messages name the input, or a file in it.
     if error.path().is_some_and(|path| path.starts_with(input)) {
-        show_error(error);
+        show_error(error, words);
     } else {
-        let message = format!("{}: {}", show_path(input), Words.error(error));
+        let message = format!("{}: {}", show_path(input), words.error(error));
         let named = Error::new(error.code(), message);
         match error.hint() {
-            Some(hint) => show_error(&named.with_hint(hint.clone())),
-            None => show_error(&named),
+            Some(hint) => show_error(&named.with_hint(hint.clone()), words),
+            None => show_error(&named, words),
         }
     }
 }

@@ -2,12 +2,11 @@
 
 mod contents;
 mod gate;
-
-use std::collections::BTreeMap;
+mod remedies;
 
 use crate::apply::Outcome;
 use crate::engines::{
-    Archive, Engine, Loads, Obstacle, Reader, Remedy, Verdict, Version, ranges, verdict, worst,
+    Archive, Engine, Loads, Reader, Remedy, Verdict, Version, ranges, verdict, worst_range,
 };
 use crate::error::Result;
 use crate::fix::{Fix, Run};
@@ -18,6 +17,7 @@ use crate::plan::Summary;
 
 pub use contents::{ListedImage, ListedLayer};
 pub use gate::{FailOn, ParseFailOnError};
+use remedies::Trial;
 
 /// How to check. By default, the verdicts are those of all engines in the table of facts, in all versions that are known.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Checked {
     pub verdicts: Vec<Judged>,
     /// What [`Check::fail_on`] named and is true of the archive.
     pub failed_on: Vec<FailOn>,
+    /// The fix with which the whole check passes; `None` if nothing that ocify knows of makes it pass.
+    pub remedy: Option<Remedy>,
     /// What was verified, if a level was chosen with [`Fix::verify`] at which more than documents is verified.
     pub outcome: Option<Outcome>,
     /// Why the input, a stream, was kept in a temporary file, if it was.
@@ -56,18 +58,20 @@ pub struct Judged {
     pub asked: Option<Engine>,
     /// The part of it that reads the archive.
     pub reader: Reader,
-    /// The first known version that is meant; `None` if none is known.
+    /// The first known version that has this verdict on the archive as it is; `None` if none is known.
     pub from: Option<Version>,
-    /// The last known version that is meant.
+    /// The last one of those that follow without a gap.
     pub to: Option<Version>,
-    /// Whether the makers still support one of these versions.
+    /// Whether the makers still support one of the versions that are meant.
     pub is_supported: bool,
-    /// What it does with the archive as it is.
+    /// What it does with the archive as it is. Of several versions of an engine that was asked for, the worst.
     pub as_it_is: Verdict,
-    /// What it does with the archive once it is fixed.
+    /// What it does with the archive once it is fixed. Of several versions of an engine that was asked for, the worst.
     pub fixed: Verdict,
+    /// The first and the last version that have this verdict on the fixed archive; `None` if none is known.
+    pub fixed_versions: Option<(Version, Version)>,
     /// What makes it load the archive, if it does not once that is fixed without options; `None` also if nothing that ocify
-    /// knows of does.
+    /// knows of does. For an engine that was asked for, all its stores or transports then load it.
     pub remedy: Option<Remedy>,
 }
 
@@ -125,14 +129,13 @@ impl Check {
             false => {
                 let as_it_is = Archive::of_input(graph);
                 let fixed = Archive::of_draft(&draft)?;
-                let mut verdicts = self.verdicts(&as_it_is, &fixed);
-                add_remedies(&mut verdicts, graph, run);
-                verdicts
+                self.verdicts(&as_it_is, &fixed)
             }
         };
         let mut checked = Checked {
             verdicts,
             failed_on: Vec::new(),
+            remedy: None,
             images: contents::images(graph),
             is_cache: contents::is_cache(graph),
             outcome,
@@ -142,6 +145,14 @@ impl Check {
         let mut failed_on = self.fail_on.clone();
         failed_on.retain(|fail_on| fail_on.applies_to(&checked));
         checked.failed_on = failed_on;
+        let trial = Trial { graph, source, run };
+        for judged in &mut checked.verdicts {
+            let loads = judged.fixed.loads;
+            if !loads.is_good() && loads != Loads::Unknown {
+                judged.remedy = trial.of_one(judged);
+            }
+        }
+        checked.remedy = trial.of_all(&checked.verdicts, &self.fail_on, &checked.summary);
         Ok(checked)
     }
 
@@ -156,14 +167,17 @@ impl Check {
         for engine in &self.engines {
             for reader in engine.readers() {
                 let versions = engine.versions(reader);
+                let (as_it_is, range) = worst_range(as_it_is, *engine, reader);
+                let (fixed, fixed_versions) = worst_range(fixed, *engine, reader);
                 judged.push(Judged {
                     asked: Some(*engine),
                     reader,
-                    from: versions.first().copied(),
-                    to: versions.last().copied(),
+                    from: range.map(|(from, _)| from),
+                    to: range.map(|(_, to)| to),
                     is_supported: versions.iter().any(|version| reader.is_supported(*version)),
-                    as_it_is: worst(as_it_is, *engine, reader),
-                    fixed: worst(fixed, *engine, reader),
+                    as_it_is,
+                    fixed,
+                    fixed_versions,
                     remedy: None,
                 });
             }
@@ -182,6 +196,7 @@ impl Check {
                     && last.fixed == fixed
                 {
                     last.to = Some(to);
+                    last.fixed_versions = last.from.map(|first| (first, to));
                     continue;
                 }
                 judged.push(Judged {
@@ -192,6 +207,7 @@ impl Check {
                     is_supported,
                     as_it_is,
                     fixed,
+                    fixed_versions: Some((from, to)),
                     remedy: None,
                 });
             }
@@ -210,32 +226,6 @@ impl Checked {
     }
 }
 
-/// Says of each engine that would not load the fixed archive what makes it load that.
-fn add_remedies(verdicts: &mut [Judged], graph: &Graph, run: &Run<'_>) {
-    // Versions of a reader that fail for the same reasons need the same.
-    let mut known: BTreeMap<(Reader, Vec<Obstacle>), bool> = BTreeMap::new();
-    for judged in verdicts {
-        if judged.fixed.loads.is_good() || judged.fixed.loads == Loads::Unknown {
-            continue;
-        }
-        let Some(engine) = judged.engine() else {
-            continue;
-        };
-        let because = judged.fixed.because.iter();
-        let obstacles: Vec<Obstacle> = because.map(|reason| reason.obstacle).collect();
-        let first = obstacles.first().copied();
-        let can_fix = known
-            .entry((judged.reader, obstacles))
-            .or_insert_with(|| run.can_fix_for(graph, engine));
-        judged.remedy = match (*can_fix, first) {
-            (true, _) => Some(Remedy::Engine(engine)),
-            (false, Some(Obstacle::NoName | Obstacle::ShortName)) => Some(Remedy::Name),
-            (false, Some(Obstacle::Artifact)) => Some(Remedy::Images),
-            (false, _) => None,
-        };
-    }
-}
-
 impl Judged {
     /// The engine that was asked for, or the newest version that is meant.
     fn engine(&self) -> Option<Engine> {
@@ -251,7 +241,12 @@ impl Judged {
     /// Whether the engine does not load the archive as it is, or not all of it; for an engine that was asked for, also if
     /// that is not known.
     pub fn is_bad(&self) -> bool {
-        match self.as_it_is.loads {
+        self.is_bad_as(&self.as_it_is)
+    }
+
+    /// The same, if it had this verdict.
+    fn is_bad_as(&self, verdict: &Verdict) -> bool {
+        match verdict.loads {
             Loads::Unknown => self.asked.is_some(),
             loads => !loads.is_good(),
         }

@@ -28,7 +28,7 @@ pub use judge::Reason;
 pub use obstacle::Obstacle;
 pub use reader::Reader;
 pub use remedy::Remedy;
-pub(crate) use remedy::{Refusal, improve, refusals, worst};
+pub(crate) use remedy::{Refusal, improve, refusals, worst, worst_range};
 pub(crate) use table::{KnownReader, Problem, table};
 pub(crate) use verdict::verdict;
 pub use verdict::{Loads, Verdict};

@@ -119,7 +119,7 @@ pub trait Wording: fmt::Debug {
     }
 
     /// The options of a fix that are a remedy; none for a program without options.
-    fn remedy(&self, _remedy: Remedy) -> Vec<String> {
+    fn remedy(&self, _remedy: &Remedy) -> Vec<String> {
         Vec::new()
     }
 

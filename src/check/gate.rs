@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::check::{Checked, Judged};
-use crate::engines::{Loads, Obstacle};
-use crate::plan::Severity;
+use crate::check::Checked;
+use crate::engines::{Loads, Obstacle, Verdict};
 use crate::plan::rules::{FindingRule, Rule};
+use crate::plan::{Severity, Summary};
 
 /// Something that makes a check fail: a verdict, a rule, or a severity of changes and findings. Its text form is the
 /// word in reports, such as `untagged`, `layer-type` or `warns`.
@@ -32,22 +32,27 @@ impl FailOn {
 
     /// Whether it is true of an archive. Only verdicts that [count](Judged::counts) matter.
     pub fn applies_to(self, checked: &Checked) -> bool {
-        let is = |name: &str| name == self.0;
-        let summary = &checked.summary;
-        let mut counted = checked.verdicts.iter().filter(|judged| judged.counts());
-        let is_verdict = |judged: &Judged| {
-            let mut because = judged.as_it_is.because.iter();
-            is(judged.as_it_is.loads.name()) || because.any(|reason| is(reason.obstacle.name()))
+        let counted = checked.verdicts.iter().filter(|judged| judged.counts());
+        let verdicts: Vec<&Verdict> = counted.map(|judged| &judged.as_it_is).collect();
+        let mut changes = checked.summary.changes.iter();
+        self.remains(&checked.summary, &verdicts)
+            || changes.any(|change| self.is(change.rule.name()) || self.is(change.severity.name()))
+    }
+
+    /// Whether it is true of an archive with these verdicts that nothing has to be changed in.
+    pub(super) fn remains(self, summary: &Summary, verdicts: &[&Verdict]) -> bool {
+        let is_verdict = |verdict: &&Verdict| {
+            let mut because = verdict.because.iter();
+            self.is(verdict.loads.name()) || because.any(|reason| self.is(reason.obstacle.name()))
         };
-        counted.any(is_verdict)
-            || summary
-                .changes
-                .iter()
-                .any(|change| is(change.rule.name()) || is(change.severity.name()))
-            || summary
-                .findings
-                .iter()
-                .any(|finding| is(finding.rule.name()) || is(finding.severity.name()))
+        let mut findings = summary.findings.iter();
+        verdicts.iter().any(is_verdict)
+            || findings
+                .any(|finding| self.is(finding.rule.name()) || self.is(finding.severity.name()))
+    }
+
+    fn is(self, name: &str) -> bool {
+        name == self.0
     }
 }
 

@@ -1,6 +1,7 @@
-//! What makes an engine load an output that it would not load otherwise.
+//! What makes engines load an output that they would not load otherwise.
 
-use crate::engines::{Archive, Engine, Loads, Obstacle, Reader, Verdict, verdict};
+use crate::engines::{Archive, Engine, Loads, Obstacle, Reader, Verdict, Version, verdict};
+use crate::image::Digest;
 use crate::plan::{MissingPolicy, PlanOptions};
 
 /// A reader that would not load an archive.
@@ -33,11 +34,32 @@ pub(crate) fn refusals(archive: &Archive<'_>, engines: &[Engine]) -> Vec<Refusal
 
 /// The worst verdict of the versions that an engine stands for.
 pub(crate) fn worst(archive: &Archive<'_>, engine: Engine, reader: Reader) -> Verdict {
-    let versions = engine.versions(reader).into_iter();
-    let verdicts = versions.map(|version| verdict(archive, reader, version));
-    verdicts
-        .reduce(Verdict::worse)
-        .unwrap_or_else(Verdict::unknown)
+    worst_range(archive, engine, reader).0
+}
+
+/// The same, and the first and the last of the versions in a row that it is the verdict of; `None` if no version is known.
+pub(crate) fn worst_range(
+    archive: &Archive<'_>,
+    engine: Engine,
+    reader: Reader,
+) -> (Verdict, Option<(Version, Version)>) {
+    let mut worst: Option<(Verdict, (Version, Version))> = None;
+    let mut is_in_row = false;
+    for version in engine.versions(reader) {
+        let verdict = verdict(archive, reader, version);
+        match &mut worst {
+            Some((known, (_, to))) if is_in_row && *known == verdict => *to = version,
+            Some((known, _)) if known.loads >= verdict.loads => is_in_row = false,
+            _ => {
+                worst = Some((verdict, (version, version)));
+                is_in_row = true;
+            }
+        }
+    }
+    match worst {
+        Some((verdict, range)) => (verdict, Some(range)),
+        None => (Verdict::unknown(), None),
+    }
 }
 
 /// Adds options that remove something from an output which is in the way of an engine, where it is clear what to
@@ -74,14 +96,21 @@ impl Refusal {
     }
 }
 
-/// What makes an engine load an output that it would not load otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What makes engines load an output that they would not load otherwise: a fix with these options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Remedy {
-    /// Fix the archive for this engine.
-    Engine(Engine),
+pub struct Remedy {
+    /// Fix the archive for these engines.
+    pub engines: Vec<Engine>,
     /// Give the image a name.
-    Name,
-    /// Keep only the images.
-    Images,
+    pub needs_name: bool,
+    /// Keep only these images; all if there is none.
+    pub images: Vec<Digest>,
+}
+
+impl Remedy {
+    /// Whether it is a fix without options.
+    pub fn is_empty(&self) -> bool {
+        self.engines.is_empty() && !self.needs_name && self.images.is_empty()
+    }
 }

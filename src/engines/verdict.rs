@@ -8,7 +8,7 @@ use crate::engines::judge::Judge;
 use crate::engines::{Archive, Reader, Reason, Version, containerd, containers, docker};
 use crate::image::Digest;
 
-/// Whether an engine loads an archive.
+/// Whether an engine loads an archive, from the best to the worst: what is known to fail is worse than what is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Loads {
@@ -18,12 +18,12 @@ pub enum Loads {
     Untagged,
     /// The engine has to be told which of several images to load.
     Choose,
+    /// Nobody has seen what this version does, or read it in its source.
+    Unknown,
     /// Some of its images, or more than its images.
     Partly,
     /// No image.
     No,
-    /// Nobody has seen what this version does, or read it in its source.
-    Unknown,
 }
 
 impl Loads {
@@ -65,14 +65,6 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The worse of two.
-    pub(crate) fn worse(self, other: Self) -> Self {
-        match other.loads > self.loads {
-            true => other,
-            false => self,
-        }
-    }
-
     /// The verdict of a version that nobody knows.
     pub(crate) fn unknown() -> Self {
         Verdict {

@@ -377,7 +377,10 @@ impl<'a> Run<'a> {
     /// The draft, in which layers that do not decompress to a tar are recompressed only if their diff IDs are of
     /// the tar inside. Only decompressing them shows that.
     fn settled<'g>(&'g self, graph: &'g Graph, source: &Source, form: Form) -> Result<Draft<'g>> {
-        let draft = self.draft(graph, form)?;
+        self.settle(self.draft(graph, form)?, source)
+    }
+
+    fn settle<'g>(&self, draft: Draft<'g>, source: &Source) -> Result<Draft<'g>> {
         if draft.transcodes().iter().all(|work| work.inside.is_none()) {
             return Ok(draft);
         }

@@ -179,7 +179,7 @@ pub struct VerdictData<'a> {
     pub engine: &'static str,
     /// Its image store or transport, if it has several.
     pub store: Option<&'static str>,
-    /// The versions; `None` for the current one.
+    /// The versions with this verdict; `None` if none is known.
     pub versions: Option<Versions>,
     /// Whether the makers still support one of these versions.
     pub supported: bool,
@@ -201,6 +201,12 @@ pub struct Versions {
     pub from: Version,
     /// The last one that is known.
     pub to: Version,
+}
+
+impl From<(Version, Version)> for Versions {
+    fn from((from, to): (Version, Version)) -> Self {
+        Versions { from, to }
+    }
 }
 
 /// Something that is in the way of an engine.
@@ -225,6 +231,8 @@ pub struct Because<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct After<'a> {
+    /// The versions with this verdict; `None` if none is known.
+    pub versions: Option<Versions>,
     /// Whether it loads.
     pub loads: Loads,
     /// The names under which images are loaded, as the engine shows them.
@@ -274,12 +282,11 @@ impl<'a> From<&CheckReport<'a>> for CheckData<'a> {
 }
 
 fn verdict<'a>(judged: &'a Judged, wording: &dyn Wording) -> VerdictData<'a> {
-    let versions = judged.from.zip(judged.to);
     VerdictData {
         asked: judged.asked,
         engine: judged.reader.engine(),
         store: judged.reader.store(),
-        versions: versions.map(|(from, to)| Versions { from, to }),
+        versions: judged.from.zip(judged.to).map(Versions::from),
         supported: judged.is_supported,
         loads: judged.as_it_is.loads,
         names: names(&judged.as_it_is),
@@ -288,8 +295,10 @@ fn verdict<'a>(judged: &'a Judged, wording: &dyn Wording) -> VerdictData<'a> {
             loads: judged.fixed.loads,
             names: names(&judged.fixed),
             because: because(&judged.fixed),
+            versions: judged.fixed_versions.map(Versions::from),
             options: judged
                 .remedy
+                .as_ref()
                 .map_or_else(Vec::new, |remedy| wording.remedy(remedy)),
         },
     }

@@ -90,6 +90,7 @@ fn what_a_fix_does_not_help_is_said() {
         command.is_some_and(|command| command.ends_with(" --for docker@20.10.24/graphdriver")),
         "{text}"
     );
+    // One command for all.
     let text = check(&[
         "--for",
         "docker@20.10.24/graphdriver",
@@ -97,12 +98,27 @@ fn what_a_fix_does_not_help_is_said() {
         "containerd@1.7.24",
     ]);
     assert!(
-        text.contains("\nocify fix makes it load in containerd 1.7.24\nfix it: "),
+        text.ends_with(
+            "\nfix it: ocify fix app.tar -o fixed.tar --for docker@20.10.24/graphdriver\n"
+        ),
         "{text}"
     );
+    assert_eq!(text.matches("fix it").count(), 1, "{text}");
+    // What is not known stays so.
+    let text = check(&["--for", "containerd@1.7.24", "--for", "containerd@99.1"]);
+    assert!(
+        text.ends_with("\nit loads in containerd 1.7.24 after: ocify fix app.tar -o fixed.tar\n"),
+        "{text}"
+    );
+    assert!(!text.contains("fix it"), "{text}");
     let text = check(&["--for", "containerd@99.1"]);
     assert!(
         text.contains("\nnot known: what containerd@99.1 does\n"),
+        "{text}"
+    );
+    let text = check(&["--for", "containerd@99.1", "--for", "podman@99"]);
+    assert!(
+        text.contains("\nnot known: what containerd@99.1, podman@99 do\n"),
         "{text}"
     );
     let engine = "docker@28.0/graphdriver";

@@ -20,6 +20,7 @@ mod bombs;
 mod build_records;
 mod check;
 mod check_many;
+mod check_promises;
 mod check_text;
 mod chosen_platform;
 mod cli;

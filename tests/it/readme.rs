@@ -148,12 +148,13 @@ fn played(block: &str, folder: &Path) -> String {
 
 #[test]
 fn shown_output_is_real() {
-    let folder = folder();
     let blocks = blocks("console");
     let has_help = |block: &String| block.starts_with("$ ocify fix --help");
     assert!(blocks.iter().any(has_help));
     let mut real = README.to_owned();
     for block in &blocks {
+        // What one leaves behind must not show in another.
+        let folder = folder();
         let played = played(block, folder.path());
         if std::env::var_os("OCIFY_WRITE_README").is_none_or(|value| value != "1") {
             assert_eq!(

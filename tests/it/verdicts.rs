@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use ocify::{
-    Check, Checked, Code, Engine, Fix, Form, Input, Judged, Loads, Obstacle, Output, Remedy,
+    Check, Checked, Code, Engine, Fix, Form, Input, Judged, Loads, Obstacle, Output, Version,
 };
 
 use serde_json::Value;
@@ -267,32 +267,64 @@ fn absent_platforms_are_left_out_for_an_engine_that_needs_all() {
 fn a_remedy_makes_the_engine_load_the_archive() {
     let remedy = |name: &str, text: &str| {
         let checked = check(name, &[text]);
-        let bad = checked
-            .verdicts
-            .iter()
-            .find(|judged| !judged.fixed.loads.is_good());
-        bad.unwrap_or_else(|| panic!("{name} loads in {text}"))
-            .remedy
+        let mut verdicts = checked.verdicts.into_iter();
+        let bad = verdicts.find(|judged| !judged.fixed.loads.is_good());
+        let bad = bad.unwrap_or_else(|| panic!("{name} loads in {text}"));
+        (bad.remedy, checked.remedy)
     };
-    let of_engine = |text: &str| Some(Remedy::Engine(engine(text)));
-    assert_eq!(remedy(ZSTD, "docker@20.10"), of_engine("docker@20.10"));
-    assert_eq!(
-        remedy("docker26c-save-pulledmulti.tar", "kind"),
-        of_engine("kind")
-    );
-    assert_eq!(
-        remedy("docker20-save-byid.tar", "containerd"),
-        Some(Remedy::Name)
-    );
+    let unnamed_zstd = "buildkit-docker-noname-zstd-ocitrue.tar";
+    for (name, text, needs_name, has_engine) in [
+        (ZSTD, "docker@20.10", false, true),
+        ("docker26c-save-pulledmulti.tar", "kind", false, true),
+        ("docker20-save-byid.tar", "containerd", true, false),
+        (unnamed_zstd, "containerd@1.4", true, true),
+    ] {
+        let (of_one, of_all) = remedy(name, text);
+        let found = of_one.clone().unwrap_or_else(|| panic!("{name} {text}"));
+        assert_eq!(found.needs_name, needs_name, "{name} {text}");
+        let engines = [engine(text)];
+        let expected = if has_engine { &engines[..] } else { &[] };
+        assert_eq!(found.engines, expected, "{name} {text}");
+        assert_eq!(found.images, [], "{name} {text}");
+        assert_eq!(of_all, of_one);
+    }
     // Without a question it is the newest of the versions that fail.
     let checked = check(ZSTD, &[]);
-    let first = &checked.verdicts[0];
-    assert_eq!(first.remedy, of_engine("docker@20.10.27/graphdriver"));
-    let good = checked
-        .verdicts
-        .iter()
-        .filter(|judged| judged.fixed.loads.is_good());
-    assert!(good.into_iter().all(|judged| judged.remedy.is_none()));
+    let first = checked.verdicts[0].remedy.as_ref().unwrap();
+    assert_eq!(first.engines, [engine("docker@20.10.27/graphdriver")]);
+    assert!(!first.is_empty());
+    let mut verdicts = checked.verdicts.iter();
+    assert!(verdicts.all(|judged| !judged.fixed.loads.is_good() || judged.remedy.is_none()));
+    // A fix without options is enough for what counts.
+    assert!(checked.remedy.unwrap().is_empty());
+}
+
+/// The versions are those of the verdict that is stated, which is the worst.
+#[test]
+fn the_versions_of_an_engine_are_those_with_the_worst_verdict() {
+    let checked = check(ZSTD, &["containerd@1"]);
+    let [judged] = &checked.verdicts[..] else {
+        panic!("{checked:?}");
+    };
+    // Version 1.4 has no zstd, and those after it do not know the media type.
+    assert_eq!(judged.fixed.because[0].obstacle, Obstacle::ZstdLayer);
+    let versions = |range: Option<(Version, Version)>| {
+        let (from, to) = range.unwrap();
+        (from.to_string(), to.to_string())
+    };
+    let expected = ("1.4.0".to_owned(), "1.4.13".to_owned());
+    assert_eq!(versions(judged.fixed_versions), expected);
+    let alone = check(ZSTD, &["containerd@1.4.13", "containerd@1.5.0"]);
+    let loads = |judged: &Judged| judged.fixed.loads;
+    let alone: Vec<Loads> = alone.verdicts.iter().map(loads).collect();
+    assert_eq!(alone, [Loads::No, Loads::Yes]);
+    for version in [judged.from, judged.to] {
+        let text = format!("containerd@{}", version.unwrap());
+        let alone = check(ZSTD, &[&text]);
+        let alone = &alone.verdicts[0];
+        assert_eq!(obstacles(alone), obstacles(judged), "{text}");
+        assert_eq!(alone.as_it_is.loads, judged.as_it_is.loads, "{text}");
+    }
 }
 
 /// A row of the table is about every version in it.

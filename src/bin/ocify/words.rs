@@ -47,13 +47,14 @@ impl Wording for Words {
         }
     }
 
-    fn remedy(&self, remedy: Remedy) -> Vec<String> {
-        match remedy {
-            Remedy::Engine(engine) => vec!["--for".to_owned(), engine.to_string()],
-            Remedy::Name => vec!["--name".to_owned(), "NAME".to_owned()],
-            Remedy::Images => vec!["--image".to_owned(), "NAME".to_owned()],
-            _ => Vec::new(),
-        }
+    fn remedy(&self, remedy: &Remedy) -> Vec<String> {
+        let images = remedy.images.iter().map(ToString::to_string);
+        let images = images.map(|image| ["--image".to_owned(), image]);
+        let name = ["--name".to_owned(), "NAME".to_owned()];
+        let name = remedy.needs_name.then_some(name);
+        let engines = remedy.engines.iter().map(ToString::to_string);
+        let engines = engines.map(|engine| ["--for".to_owned(), engine]);
+        images.chain(name).chain(engines).flatten().collect()
     }
 
     fn reason(&self, rule: Rule) -> &'static str {

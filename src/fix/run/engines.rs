@@ -1,10 +1,14 @@
 //! The options with which the output loads in the engines that were asked for.
 
-use super::Run;
-use crate::engines::{Archive, Engine, Obstacle, Refusal, improve, refusals};
+use super::{Fix, Run};
+use crate::engines::{Archive, Engine, Obstacle, Refusal, Remedy, improve, refusals};
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::Graph;
-use crate::plan::{Draft, Form, PlanOptions, plan_part};
+use crate::input::Source;
+use crate::plan::{Draft, Form, ImageChoice, PlanOptions, Summary, plan_part};
+
+/// Stands for a name that the user is still to choose.
+const PLACEHOLDER: &str = "example.com/name:tag";
 
 impl Run<'_> {
     pub(super) fn draft<'g>(&'g self, graph: &'g Graph, form: Form) -> Result<Draft<'g>> {
@@ -27,10 +31,36 @@ impl Run<'_> {
         Ok(self.for_engines.get_or_init(|| options))
     }
 
-    /// Whether the output would load in an engine if it were fixed for that.
-    pub(crate) fn can_fix_for(&self, graph: &Graph, engine: Engine) -> bool {
-        let fix = self.fix.clone().engine(engine);
-        self.options_for(graph, fix.plan, &[engine]).is_ok()
+    /// What `judge` says of the archive that a fix with this remedy would write, whether or not the fix would refuse to.
+    ///
+    /// # Errors
+    /// The archive cannot be fixed like this.
+    pub(crate) fn judged_with<T>(
+        &self,
+        graph: &Graph,
+        source: &Source,
+        remedy: &Remedy,
+        judge: impl FnOnce(&Archive<'_>, &Summary) -> T,
+    ) -> Result<T> {
+        let engines = remedy.engines.iter().copied();
+        let fix = engines.fold(self.fix.clone(), Fix::engine);
+        let mut options = fix.plan;
+        let images = remedy.images.iter().cloned();
+        options.images.extend(images.map(ImageChoice::Digest));
+        if remedy.needs_name {
+            options.names = PLACEHOLDER.parse().into_iter().collect();
+        }
+        loop {
+            let draft = plan_part(graph, &options, Form::default(), self.host(), self.part)?;
+            let refusals = refusals(&Archive::of_draft(&draft)?, &fix.engines);
+            let mut next = options.clone();
+            if improve(&mut next, &refusals) {
+                options = next;
+                continue;
+            }
+            let draft = self.settle(draft, source)?;
+            return Ok(judge(&Archive::of_draft(&draft)?, draft.summary()));
+        }
     }
 
     fn options_for(

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::table::{rank, word};
+use super::table::word;
 use super::{CheckData, CheckReport, CheckStatus, VERSION};
 use crate::check::{Checked, FailOn, Judged};
 use crate::engines::{Loads, Obstacle};
@@ -205,10 +205,7 @@ fn of_checked(checked: &Checked) -> String {
         distinct.len() as u64
     };
     let all = engines(&|_| true);
-    let worst = counted
-        .iter()
-        .map(|judged| judged.as_it_is.loads)
-        .max_by_key(|loads| rank(*loads));
+    let worst = counted.iter().map(|judged| judged.as_it_is.loads).max();
     let worst = worst.unwrap_or(Loads::Yes);
     let mut text = match worst {
         Loads::Yes => match all {

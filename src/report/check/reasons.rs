@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::table::label_of;
+use super::table::{Phase, labels};
 use super::text::Layout;
 use super::wrap::wrapped;
 use crate::check::{Checked, Judged};
@@ -70,7 +70,7 @@ pub(super) fn reasons(checked: &Checked, layout: Layout, out: &mut dyn Write) ->
             }
             writeln!(out, "  {}", wrapped(&place, 2, 4, layout.width))?;
         }
-        for line in messages(&rule) {
+        for line in messages(checked, &rule) {
             writeln!(out, "  {DIM}{}{DIM:#}", wrapped(&line, 2, 4, layout.width))?;
         }
     }
@@ -78,7 +78,7 @@ pub(super) fn reasons(checked: &Checked, layout: Layout, out: &mut dyn Write) ->
 }
 
 /// What engines say: those with the same message and evidence together.
-fn messages(rule: &Rule<'_>) -> Vec<String> {
+fn messages(checked: &Checked, rule: &Rule<'_>) -> Vec<String> {
     let mut groups: Vec<Vec<(&Judged, &Reason)>> = Vec::new();
     for (judged, reason) in &rule.found {
         let known = groups.iter_mut().find(|group| {
@@ -90,13 +90,14 @@ fn messages(rule: &Rule<'_>) -> Vec<String> {
             None => groups.push(vec![(judged, reason)]),
         }
     }
+    let phase = match rule.is_after {
+        true => Phase::After,
+        false => Phase::Before,
+    };
     let line = |group: &Vec<(&Judged, &Reason)>| {
-        let ranges = group.chunk_by(|(one, _), (other, _)| one.reader == other.reader);
-        let labels = ranges.filter_map(|range| {
-            let ((first, _), (last, _)) = (range.first()?, range.last()?);
-            Some(label_of(first, last))
+        let labels = labels(&checked.verdicts, phase, &|judged| {
+            group.iter().any(|(meant, _)| std::ptr::eq(*meant, judged))
         });
-        let labels: Vec<String> = labels.collect();
         let (_, reason) = group[0];
         let says: Vec<String> = reason.says.iter().map(|says| format!("“{says}”")).collect();
         let says = match says.is_empty() {

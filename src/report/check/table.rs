@@ -48,13 +48,13 @@ pub(super) fn word(loads: Loads) -> &'static str {
 }
 
 /// The name of versions of a reader, such as `docker/graphdriver 23.0.0–28.5.2`.
-fn label(reader: Reader, from: Option<Version>, to: Option<Version>) -> String {
+fn label(reader: Reader, versions: Option<(Version, Version)>) -> String {
     let mut label = reader.engine().to_owned();
     if let Some(store) = reader.store() {
         label += &format!("/{store}");
     }
-    if let Some(from) = from {
-        label += &format!(" {}", range(from, to.unwrap_or(from)));
+    if let Some((from, to)) = versions {
+        label += &format!(" {}", range(from, to));
     }
     label
 }
@@ -67,9 +67,42 @@ pub(crate) fn range(from: Version, to: Version) -> String {
     }
 }
 
+/// Which verdict a text is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The one on the archive as it is.
+    Before,
+    /// The one on the fixed archive.
+    After,
+}
+
+/// The names of what is meant of all verdicts of a check, each once. Ranges of versions are joined if nothing is between
+/// them.
+pub(super) fn labels(
+    verdicts: &[Judged],
+    phase: Phase,
+    is_meant: &dyn Fn(&Judged) -> bool,
+) -> Vec<String> {
+    let is_same = |one: &Judged, other: &Judged| {
+        one.reader == other.reader && one.asked == other.asked && is_meant(one) == is_meant(other)
+    };
+    let ranges = verdicts.chunk_by(is_same);
+    let labels = ranges.filter_map(|range| {
+        let first = range.first().filter(|first| is_meant(first))?;
+        Some(label_of(first, range.last()?, phase))
+    });
+    labels.collect()
+}
+
 /// The name of what a verdict is about; several verdicts of a reader are in the order of versions.
-pub(super) fn label_of(first: &Judged, last: &Judged) -> String {
-    match (first.asked, first.from) {
+fn label_of(first: &Judged, last: &Judged, phase: Phase) -> String {
+    let versions = |judged: &Judged| match phase {
+        Phase::Before => judged.from.zip(judged.to),
+        Phase::After => judged.fixed_versions,
+    };
+    let versions = versions(first).zip(versions(last));
+    let versions = versions.map(|((from, _), (_, to))| (from, to));
+    match (first.asked, versions) {
         (Some(asked), None) => {
             let mut label = asked.to_string();
             if let Some(store) = first.reader.store().filter(|_| !label.contains('/')) {
@@ -77,7 +110,7 @@ pub(super) fn label_of(first: &Judged, last: &Judged) -> String {
             }
             label
         }
-        _ => label(first.reader, first.from, last.to),
+        _ => label(first.reader, versions),
     }
 }
 
@@ -85,7 +118,7 @@ pub(super) fn label_of(first: &Judged, last: &Judged) -> String {
 pub(super) fn all_rows(verdicts: &[Judged]) -> Vec<Row> {
     let row = |judged: &Judged| Row {
         label: with_support(
-            label(judged.reader, judged.from, judged.to),
+            label(judged.reader, judged.from.zip(judged.to)),
             judged.counts(),
         ),
         before: Cell::of(&judged.as_it_is),
@@ -116,7 +149,7 @@ pub(super) fn rows(verdicts: &[Judged]) -> Vec<Row> {
         let (before, after) = cells(first);
         let counts = range.iter().any(Judged::counts);
         Some(Row {
-            label: with_support(label_of(first, last), counts),
+            label: with_support(label_of(first, last, Phase::Before), counts),
             before,
             after,
         })
@@ -136,25 +169,13 @@ pub(super) fn rows(verdicts: &[Judged]) -> Vec<Row> {
     rows
 }
 
-/// How bad a verdict is. What is known to fail is worse than what is not known.
-pub(super) fn rank(loads: Loads) -> u8 {
-    match loads {
-        Loads::Yes => 0,
-        Loads::Untagged => 1,
-        Loads::Choose => 2,
-        Loads::Unknown => 3,
-        Loads::Partly => 4,
-        Loads::No => 5,
-    }
-}
-
 /// The row of an engine that was asked for: the worst verdict of its stores or transports.
 fn asked_row(verdicts: &[Judged]) -> Option<Row> {
     let asked = verdicts.first()?.asked?;
     let worst = |of: fn(&Judged) -> &Verdict| {
         let worst = verdicts.iter().max_by_key(|judged| {
             // Of equal ones, the first.
-            (rank(of(judged).loads), Reverse(judged.reader))
+            (of(judged).loads, Reverse(judged.reader))
         })?;
         let is_shared = verdicts
             .iter()

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::CheckReport;
-use super::closing::closing;
+use super::closing::{Line, closing};
 use super::reasons::reasons;
 use super::table::{Cell, Row, all_rows, rows, word};
 use super::wrap::wrapped;
@@ -49,12 +49,15 @@ pub fn render(report: &CheckReport<'_>, layout: Layout, out: &mut dyn Write) -> 
     findings(&checked.summary.findings, report.wording, out)?;
     writeln!(out)?;
     for line in closing(report, checked) {
-        let line = match line.split_once(": ") {
-            // A command stays in one line, so that it can be copied.
-            Some(("fix it", command)) => format!("{BOLD}fix it:{BOLD:#} {command}"),
-            _ => wrapped(&line, 0, 2, layout.width),
+        let style = match line.text == Line::FIX {
+            true => BOLD,
+            false => Style::new(),
         };
-        writeln!(out, "{line}")?;
+        let text = wrapped(&line.text, 0, 2, layout.width);
+        match line.command {
+            Some(command) => writeln!(out, "{style}{text}{style:#} {command}")?,
+            None => writeln!(out, "{text}")?,
+        }
     }
     Ok(())
 }

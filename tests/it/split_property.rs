@@ -1,9 +1,9 @@
 //! What a split divides, a merge joins again; and nothing is lost, whatever the input.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_INDEX, named, on};
 use crate::common::contents::Contents;
@@ -84,10 +84,95 @@ fn check(input: &str, sandbox: &Sandbox) {
     assert_eq!(by_name(&images(&report)), by_name(&all), "{input}");
     fs::remove_dir_all(sandbox.path("out")).unwrap();
 
-    let (_, found) = outputs(sandbox, input, &["--by", "platform"]);
+    let (report, found) = outputs(sandbox, input, &["--by", "platform"]);
     let joined: BTreeSet<String> = found.values().flat_map(manifests).collect();
     assert_eq!(joined, manifests(&whole), "{input}");
+    for (names, platforms) in platforms(&report) {
+        joined_platforms(sandbox, &names, &platforms, &whole);
+    }
     fs::remove_dir_all(sandbox.path("out")).unwrap();
+}
+
+/// The outputs of each image that was split by platform, by the names of the image, with the platforms. Those of an
+/// image without a name cannot be told from others.
+fn platforms(report: &Value) -> BTreeMap<Vec<String>, Vec<(String, String)>> {
+    let mut images: BTreeMap<Vec<String>, Vec<(String, String)>> = BTreeMap::new();
+    for output in report["outputs"].as_array().unwrap() {
+        let names = strings(&output["names"]);
+        if let [platform] = strings(&output["platforms"]).as_slice()
+            && !names.is_empty()
+        {
+            let file = format!("out/{}", text(&output["file"]));
+            images
+                .entry(names)
+                .or_default()
+                .push((file, platform.clone()));
+        }
+    }
+    images
+}
+
+/// Joins the platforms of an image, which is the same image again: with the same manifests for the same platforms, and what
+/// refers to them.
+#[track_caller]
+fn joined_platforms(
+    sandbox: &Sandbox,
+    names: &[String],
+    outputs: &[(String, String)],
+    whole: &Contents,
+) {
+    let files: Vec<&str> = outputs.iter().map(|(file, _)| &**file).collect();
+    let line = [
+        &["merge", "-o", "joined.tar", "--force", "--format", "json"],
+        &["--index", &*names[0]][..],
+        &files,
+    ]
+    .concat();
+    let report = parse_merge(&sandbox.ocify(&line).exits(0).stdout);
+    let images = report["merged"]["images"].as_array().unwrap();
+    let named: Vec<&Value> = images
+        .iter()
+        .filter(|image| image["names"] != json!([]))
+        .collect();
+    assert_eq!(named.len(), 1, "{names:?}: {images:#?}");
+    assert_eq!(named[0]["names"], json!([names[0]]));
+    let joined = Contents::read(&sandbox.path("joined.tar"));
+    let mut expected: BTreeSet<String> = BTreeSet::new();
+    for file in files {
+        expected.extend(manifests(&Contents::read(&sandbox.path(file))));
+    }
+    assert_eq!(manifests(&joined), expected, "{names:?}");
+    // Each of them is one of the input's.
+    assert!(expected.is_subset(&manifests(whole)), "{names:?}");
+    let found = listed(&joined, &text(&named[0]["digest"]));
+    let mut platforms: Vec<String> = outputs
+        .iter()
+        .map(|(_, platform)| platform.clone())
+        .collect();
+    platforms.sort();
+    assert_eq!(found, platforms, "{names:?}");
+}
+
+/// The platforms of the images in the index or manifest with this digest, sorted.
+fn listed(contents: &Contents, digest: &str) -> Vec<String> {
+    let document = contents.document(digest);
+    let Some(list) = document["manifests"].as_array() else {
+        let config = contents.document(document["config"]["digest"].as_str().unwrap());
+        return vec![platform(&config)];
+    };
+    let mut platforms: Vec<String> = list
+        .iter()
+        .filter(|item| item["platform"]["os"] != "unknown")
+        .map(|item| platform(&item["platform"]))
+        .collect();
+    platforms.sort();
+    platforms
+}
+
+fn platform(stated: &Value) -> String {
+    let of = |key: &str| stated[key].as_str().map(str::to_owned);
+    let parts = [of("os"), of("architecture"), of("variant")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod effect;
 mod engines;
 mod examples;
 mod merge;
-mod recover;
 mod scope;
 mod split;
 mod values;
@@ -26,7 +25,6 @@ pub(crate) use check::Check;
 pub(crate) use engines::Engines;
 use examples::FIX_EXAMPLES;
 pub(crate) use merge::Merge;
-use recover::NOT_TO_RECOVER;
 pub(crate) use scope::CommandName;
 pub(crate) use split::Split;
 pub(crate) use values::{
@@ -124,9 +122,8 @@ pub(crate) fn other_option(matches: &ArgMatches) -> Option<String> {
         CHECK => CommandName::Check,
         _ => return None,
     };
-    let without = command.without();
-    let given = |option: &&&str| matches.value_source(option) == Some(ValueSource::CommandLine);
-    let option = without.iter().find(given)?;
+    let given = |option: &&str| matches.value_source(option) == Some(ValueSource::CommandLine);
+    let option = command.without().find(given)?;
     Some(format!(
         "{name} does not have the option --{}",
         option.replace('_', "-")
@@ -198,7 +195,7 @@ pub(crate) struct Fix {
     pub(crate) in_place: bool,
 
     /// Restore INPUT after an in-place fix that was interrupted, and do nothing else
-    #[arg(long, conflicts_with_all = NOT_TO_RECOVER)]
+    #[arg(long, conflicts_with_all = CommandName::Recover.without())]
     pub(crate) recover: bool,
 
     /// Show what would change without writing anything, and exit with code 3 if an engine needs a change

@@ -4,7 +4,8 @@ use clap::Args;
 use clap::builder::Resettable;
 use ocify::FailOn;
 
-use super::Fix;
+use super::scope::{Variant, variant};
+use super::{CommandName, Fix};
 
 pub(super) const ABOUT: &str =
     "Say which engines load an archive, and what is in the way of the others";
@@ -34,39 +35,6 @@ every engine, 1 damaged or unreadable, 2 wrong usage, 3 an engine does not load 
 it, or --fail-on applies, 128 + n stopped by signal n. Build caches and artifacts have no verdict, \
 and so exit with code 0. Of many inputs, the worst result counts: 1, then 3.";
 
-/// The options of `fix` that a check does not have: those about outputs and changes.
-pub(super) const WITHOUT: [&str; 29] = [
-    "archive",
-    "attestations",
-    "compression",
-    "compression_level",
-    "copy_others",
-    "digest_map",
-    "docker_platform",
-    "dry_run",
-    "force",
-    "gzip_members",
-    "image",
-    "in_place",
-    "layout",
-    "link",
-    "metadata_file",
-    "missing",
-    "name",
-    "oci_mediatypes",
-    "orphans",
-    "orphans_older_than",
-    "output",
-    "platform",
-    "preserve_digests",
-    "recover",
-    "rename",
-    "report",
-    "strict",
-    "sync",
-    "unwrap",
-];
-
 /// The options of `check`: those of `fix` that are about reading inputs, and what is asked.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Check {
@@ -95,32 +63,9 @@ impl Check {
     }
 }
 
-/// The command with its options and their help, without that for options that a check does not have.
+/// The command with its options and their help.
 pub(super) fn defined(command: clap::Command) -> clap::Command {
-    let command = Check::augment_args(command).about(ABOUT).long_about(None);
-    let command = command.after_help(EXAMPLES);
-    let hidden = WITHOUT.iter().fold(command, |command, option| {
-        command.mut_arg(option, |option| option.hide(true))
-    });
-    let helps = [
-        ("engines", FOR, FOR_LONG),
-        ("verbose", ALL, ""),
-        ("verify", VERIFY, VERIFY_LONG),
-        ("follow", FOLLOW, FOLLOW_LONG),
-        ("spool_dir", SPOOL_DIR, ""),
-    ];
-    let command = helps
-        .into_iter()
-        .fold(hidden, |command, (option, short, more)| {
-            command.mut_arg(option, |arg| {
-                let arg = arg.help(short).long_help(None);
-                match more.is_empty() {
-                    true => arg,
-                    false => arg.long_help(format!("{short}\n\n{more}")),
-                }
-            })
-        });
-    command
+    variant::<Check>(command, &CHECK)
         .mut_arg("verbose", |arg| arg.visible_alias("all"))
         // It is refused for itself.
         .mut_arg("strict", |arg| arg.requires(Resettable::Reset))
@@ -130,6 +75,18 @@ pub(super) fn defined(command: clap::Command) -> clap::Command {
         })
 }
 
+const CHECK: Variant = Variant {
+    name: CommandName::Check,
+    about: ABOUT,
+    examples: EXAMPLES,
+    helps: &[
+        ("engines", FOR, FOR_LONG),
+        ("verbose", ALL, ""),
+        ("verify", VERIFY, VERIFY_LONG),
+        ("follow", FOLLOW, FOLLOW_LONG),
+        ("spool_dir", SPOOL_DIR, ""),
+    ],
+};
 const FOR: &str =
     "Ask about this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated";
 const FOR_LONG: &str = "Without a version, the current one is meant. After a slash comes the image store or transport; \

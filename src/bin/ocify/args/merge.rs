@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use ocify::{OnConflict, Reference};
 
+use super::scope::{Variant, variant};
 use super::values::image_name;
 use super::{CommandName, Fix, is_standard};
 use crate::destination::is_directory;
@@ -18,26 +19,6 @@ Examples:
   ocify merge a.tar layout/ -o - | docker load
 
 Exit codes: 0 done, or with --dry-run can be done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.";
-
-/// The options of `fix` that a merge does not have.
-pub(super) const WITHOUT: [&str; 16] = [
-    "copy_others",
-    "digest_map",
-    "exclude",
-    "fail_fast",
-    "files_from",
-    "in_place",
-    "include",
-    "link",
-    "name",
-    "null",
-    "orphans_older_than",
-    "recover",
-    "rename",
-    "report",
-    "shard",
-    "strict",
-];
 
 /// The options of `merge`: those of `fix` that are about an output, and how inputs become one.
 #[derive(Clone, Debug, Args)]
@@ -110,19 +91,30 @@ impl Merge {
     }
 }
 
-/// The command with its options and their help, without that for options that a merge does not have.
+/// The command with its options and their help.
 pub(super) fn defined(command: clap::Command) -> clap::Command {
-    let command = Merge::augment_args(command).about(ABOUT).long_about(None);
-    let command = command.after_help(EXAMPLES);
-    let hidden = WITHOUT.iter().fold(command, |command, option| {
-        command.mut_arg(option, |option| option.hide(true))
-    });
-    let with_help = |command: clap::Command, id, help| {
-        command.mut_arg(id, |arg| arg.help(help).long_help(None))
-    };
-    let inputs = "Image archives (tar), image layout directories, and `-` for standard input";
-    let output = "Where to write: a file name, or `-` for standard output";
-    let dry_run = "Show what would be merged without writing anything";
-    let command = with_help(hidden, "inputs", inputs);
-    with_help(with_help(command, "output", output), "dry_run", dry_run)
+    variant::<Merge>(command, &MERGE)
 }
+
+const MERGE: Variant = Variant {
+    name: CommandName::Merge,
+    about: ABOUT,
+    examples: EXAMPLES,
+    helps: &[
+        (
+            "inputs",
+            "Image archives (tar), image layout directories, and `-` for standard input",
+            "",
+        ),
+        (
+            "output",
+            "Where to write: a file name, or `-` for standard output",
+            "",
+        ),
+        (
+            "dry_run",
+            "Show what would be merged without writing anything",
+            "",
+        ),
+    ],
+};

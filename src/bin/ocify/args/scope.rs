@@ -1,29 +1,157 @@
-//! Which of fix's options each command has.
+//! Which of fix's options each command has, and how a command is made of them.
 
-use super::{check, merge, split};
+use clap::Args;
+
+use self::CommandName::{Check, Merge, Recover, Split};
 
 /// A command that takes options of `fix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommandName {
     Fix,
+    /// `fix --recover`.
+    Recover,
     Merge,
     Split,
     Check,
 }
 
+/// The options of `fix`, by their ids, with the commands that do not have them. Every command has the others.
+#[rustfmt::skip]
+const SCOPE: [(&str, &[CommandName]); 45] = [
+    ("archive", &[Split, Check, Recover]),
+    ("attestations", &[Check, Recover]),
+    ("compression", &[Check, Recover]),
+    ("compression_level", &[Check, Recover]),
+    ("copy_others", &[Merge, Split, Check, Recover]),
+    ("digest_map", &[Merge, Split, Check, Recover]),
+    ("docker_platform", &[Check, Recover]),
+    ("dry_run", &[Check, Recover]),
+    ("engines", &[Recover]),
+    ("exclude", &[Merge, Split, Recover]),
+    ("fail_fast", &[Merge, Split, Recover]),
+    ("files_from", &[Merge, Split, Recover]),
+    ("follow", &[Recover]),
+    ("force", &[Check, Recover]),
+    ("gzip_members", &[Check, Recover]),
+    ("image", &[Check, Recover]),
+    ("in_place", &[Merge, Split, Check, Recover]),
+    ("include", &[Merge, Split, Recover]),
+    ("jobs", &[Recover]),
+    ("layout", &[Check, Recover]),
+    ("lenient", &[Recover]),
+    ("link", &[Merge, Check, Recover]),
+    ("max_ratio", &[Recover]),
+    ("max_size", &[Recover]),
+    ("max_window", &[Recover]),
+    ("metadata_file", &[Split, Check, Recover]),
+    ("missing", &[Check, Recover]),
+    ("name", &[Merge, Split, Check, Recover]),
+    ("null", &[Merge, Split, Recover]),
+    ("oci_mediatypes", &[Check, Recover]),
+    ("orphans", &[Check, Recover]),
+    ("orphans_older_than", &[Merge, Split, Check, Recover]),
+    ("output", &[Check, Recover]),
+    ("platform", &[Check, Recover]),
+    ("preserve_digests", &[Check, Recover]),
+    ("recover", &[Merge, Split, Check]),
+    ("rename", &[Merge, Split, Check, Recover]),
+    ("report", &[Merge, Split, Check, Recover]),
+    ("shard", &[Merge, Split, Recover]),
+    ("spool_dir", &[Recover]),
+    ("strict", &[Merge, Split, Check, Recover]),
+    ("sync", &[Check, Recover]),
+    ("unwrap", &[Check, Recover]),
+    ("verbose", &[Recover]),
+    ("verify", &[Recover]),
+];
+
 impl CommandName {
     /// The options of `fix` that the command does not have, by their ids.
-    pub(crate) fn without(self) -> &'static [&'static str] {
-        match self {
-            CommandName::Fix => &[],
-            CommandName::Merge => &merge::WITHOUT,
-            CommandName::Split => &split::WITHOUT,
-            CommandName::Check => &check::WITHOUT,
-        }
+    pub(crate) fn without(self) -> impl Iterator<Item = &'static str> {
+        let lacking = SCOPE
+            .iter()
+            .filter(move |(_, without)| without.contains(&self));
+        lacking.map(|(option, _)| *option)
     }
 
     /// Whether the command does not have this option of `fix`.
     pub(crate) fn lacks(self, option: &str) -> bool {
-        self.without().contains(&option)
+        self.without().any(|other| other == option)
+    }
+}
+
+/// A command with options of `fix`.
+pub(super) struct Variant {
+    pub(super) name: CommandName,
+    pub(super) about: &'static str,
+    pub(super) examples: &'static str,
+    /// Options that mean something else here: each with a line of help, and more for `--help`, which may be empty.
+    pub(super) helps: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// The command with its options and their help, without that for options that it does not have.
+pub(super) fn variant<A: Args>(command: clap::Command, variant: &Variant) -> clap::Command {
+    let command = A::augment_args(command)
+        .about(variant.about)
+        .long_about(None);
+    let command = command.after_help(variant.examples);
+    let hidden = variant.name.without().fold(command, |command, option| {
+        command.mut_arg(option, |option| option.hide(true))
+    });
+    let helps = variant.helps.iter();
+    helps.fold(hidden, |command, (option, short, more)| {
+        command.mut_arg(option, |arg| {
+            let arg = arg.help(*short).long_help(None);
+            match more.is_empty() {
+                true => arg,
+                false => arg.long_help(format!("{short}\n\n{more}")),
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::args::Cli;
+
+    /// What every command has, and so is not in the table.
+    const EVERYWHERE: [&str; 4] = ["format", "help", "inputs", "progress"];
+
+    #[test]
+    fn each_option_of_fix_is_listed_once() {
+        let mut all = Cli::command();
+        all.build();
+        let fix = all.find_subcommand("fix").unwrap().get_arguments();
+        let mut options: Vec<&str> = fix.map(|option| option.get_id().as_str()).collect();
+        options.sort_unstable();
+        let listed = SCOPE.iter().map(|(option, _)| *option);
+        let mut listed: Vec<&str> = listed.chain(EVERYWHERE).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, options);
+        for (option, without) in SCOPE {
+            assert!(!without.is_empty(), "{option}");
+            assert!(!without.contains(&CommandName::Fix), "{option}");
+        }
+    }
+
+    #[test]
+    fn options_that_a_command_does_not_have_are_hidden_and_refused() {
+        for (name, command) in [("merge", Merge), ("split", Split), ("check", Check)] {
+            let mut all = Cli::command();
+            all.build();
+            let own = all.find_subcommand(name).unwrap();
+            let mut hidden = own.get_arguments().filter(|option| option.is_hide_set());
+            assert!(
+                hidden.all(|option| command.lacks(option.get_id().as_str())),
+                "{name}"
+            );
+            for option in command.without() {
+                let found = own.get_arguments().find(|other| other.get_id() == option);
+                assert!(found.unwrap().is_hide_set(), "{name}: {option}");
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use ocify::SplitBy;
 
+use super::scope::{Variant, variant};
 use super::{CommandName, Fix, is_standard};
 use crate::destination::is_directory;
 
@@ -25,27 +26,6 @@ unique or portable end with 12 digits of a hash: app_v1-0123456789ab.tar.
 
 Exit codes: 0 done, or with --dry-run can be done, 1 failed for some images or all, 2 wrong usage, 128 + n stopped by
 signal n.";
-
-/// The options of `fix` that a split does not have.
-pub(super) const WITHOUT: [&str; 17] = [
-    "archive",
-    "copy_others",
-    "digest_map",
-    "exclude",
-    "fail_fast",
-    "files_from",
-    "in_place",
-    "include",
-    "metadata_file",
-    "name",
-    "null",
-    "orphans_older_than",
-    "recover",
-    "rename",
-    "report",
-    "shard",
-    "strict",
-];
 
 /// The options of `split`: those of `fix` that are about each output, and what an output is.
 #[derive(Clone, Debug, Args)]
@@ -113,25 +93,40 @@ impl Split {
     }
 }
 
-/// The command with its options and their help, without that for options that a split does not have.
+/// The command with its options and their help.
 pub(super) fn defined(command: clap::Command) -> clap::Command {
-    let command = Split::augment_args(command).about(ABOUT).long_about(None);
-    let command = command.after_help(EXAMPLES);
-    let hidden = WITHOUT.iter().fold(command, |command, option| {
-        command.mut_arg(option, |option| option.hide(true))
-    });
-    let with_help = |command: clap::Command, id, help| {
-        command.mut_arg(id, |arg| arg.help(help).long_help(None))
-    };
-    let inputs = "An image archive (tar), an image layout directory, or `-` for standard input";
-    let output = "The directory to write to, which is created if it does not exist";
-    let dry_run = "Show what would be written without writing anything";
-    let layout = "Write image layout directories instead of archives";
-    let force =
-        "Replace outputs that exist: regular files, or image layout directories with --layout";
-    let command = with_help(hidden, "inputs", inputs);
-    let command = with_help(command, "output", output);
-    let command = with_help(command, "layout", layout);
-    let command = with_help(command, "force", force);
-    with_help(command, "dry_run", dry_run)
+    variant::<Split>(command, &SPLIT)
 }
+
+const SPLIT: Variant = Variant {
+    name: CommandName::Split,
+    about: ABOUT,
+    examples: EXAMPLES,
+    helps: &[
+        (
+            "inputs",
+            "An image archive (tar), an image layout directory, or `-` for standard input",
+            "",
+        ),
+        (
+            "output",
+            "The directory to write to, which is created if it does not exist",
+            "",
+        ),
+        (
+            "layout",
+            "Write image layout directories instead of archives",
+            "",
+        ),
+        (
+            "force",
+            "Replace outputs that exist: regular files, or image layout directories with --layout",
+            "",
+        ),
+        (
+            "dry_run",
+            "Show what would be written without writing anything",
+            "",
+        ),
+    ],
+};

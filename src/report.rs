@@ -6,6 +6,7 @@ pub mod engines;
 pub mod json;
 pub mod merge;
 pub mod metadata;
+mod run_end;
 pub mod split;
 pub mod text;
 

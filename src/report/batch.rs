@@ -7,8 +7,10 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::json::{Digests, Failure, Run};
+pub use super::run_end::RunEnd;
+use super::run_end::{failure_text, skipped_text, summary_start};
 use super::text::{BOLD, DIM, RED, bytes, count, what_changes};
-use super::{Report, Status};
+use super::{Report, Status, Wording};
 use crate::error::{Error, escape};
 use crate::plan;
 use crate::text::json_line;
@@ -60,14 +62,8 @@ pub struct Summary {
     pub bytes_read: u64,
     /// The length of all outputs that were written.
     pub bytes_written: u64,
-    /// How long the run took.
-    pub seconds: f64,
-    /// Which shard of the inputs it was.
-    pub shard: Option<String>,
-    /// Whether the run was stopped before all inputs were done.
-    pub is_interrupted: bool,
-    /// What went wrong apart from all inputs, if something did.
-    pub error: Option<Failure>,
+    /// How the run ended.
+    pub end: RunEnd,
 }
 
 impl Summary {
@@ -151,10 +147,8 @@ struct SummaryData<'a> {
     items: Items,
     others: Others,
     bytes: Bytes,
-    seconds: f64,
-    shard: Option<&'a str>,
-    interrupted: bool,
-    error: Option<&'a Failure>,
+    #[serde(flatten)]
+    end: &'a RunEnd,
 }
 
 #[derive(Serialize)]
@@ -204,10 +198,7 @@ impl Serialize for Summary {
                 read: self.bytes_read,
                 written: self.bytes_written,
             },
-            seconds: rounded(self.seconds),
-            shard: self.shard.as_deref(),
-            interrupted: self.is_interrupted,
-            error: self.error.as_ref(),
+            end: &self.end,
         };
         data.serialize(serializer)
     }
@@ -253,10 +244,14 @@ pub(super) fn rounded(seconds: f64) -> f64 {
 /// Writes the line of one input for people, with escape sequences for styles; nothing for what was finished before.
 pub fn item_text(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
     let report = &item.report;
+    let of_error = |text: fn(&Error, &dyn Wording) -> String| {
+        let text = report.error.map(|error| text(error, report.wording));
+        text.unwrap_or_default()
+    };
     let (style, what) = match report.status {
         Status::Kept => return Ok(()),
-        Status::Failed => (RED, failure(report)),
-        Status::Skipped => (DIM, skipped(report)),
+        Status::Failed => (RED, of_error(failure_text)),
+        Status::Skipped => (DIM, of_error(skipped_text)),
         Status::Fixed | Status::Unchanged | Status::WouldFix | Status::Restored => {
             (BOLD, success(report))
         }
@@ -267,26 +262,6 @@ pub fn item_text(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
         report.status.name(),
         escape(report.input)
     )
-}
-
-fn failure(report: &Report<'_>) -> String {
-    match report.error {
-        Some(error) => {
-            let message = escape(&report.wording.error(error));
-            format!("{message} [{}]", error.code().name())
-        }
-        None => String::new(),
-    }
-}
-
-fn skipped(report: &Report<'_>) -> String {
-    let is_link = report.skips_link();
-    let hint = report.error.and_then(Error::hint).filter(|_| is_link);
-    match hint {
-        Some(hint) => format!("a symbolic link; {}", escape(&report.wording.hint(hint))),
-        None if is_link => "a symbolic link".to_owned(),
-        None => "not an image archive".to_owned(),
-    }
 }
 
 fn success(report: &Report<'_>) -> String {
@@ -306,7 +281,6 @@ fn success(report: &Report<'_>) -> String {
 
 /// Writes the end for people, with escape sequences for styles.
 pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
-    let total = summary.total();
     let links = summary.skipped_links;
     let named = [
         (summary.fixed, "fixed"),
@@ -334,26 +308,7 @@ pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
         (summary.failed, "failed"),
         (summary.unfinished, "unfinished"),
     ];
-    let parts: Vec<String> = named
-        .iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| format!("{} {what}", grouped(*number)))
-        .collect();
-    let stopped = if summary.is_interrupted {
-        "stopped after "
-    } else {
-        ""
-    };
-    let inputs = if total == 1 { "input" } else { "inputs" };
-    write!(
-        out,
-        "{BOLD}{stopped}{} {inputs} in {}{BOLD:#}",
-        grouped(total),
-        duration(summary.seconds)
-    )?;
-    if !parts.is_empty() {
-        write!(out, ": {}", parts.join(", "))?;
-    }
+    summary_start(summary.total(), &summary.end, &named, out)?;
     if summary.bytes_read > 0 {
         write!(out, "; {} read", bytes(summary.bytes_read))?;
     }
@@ -467,10 +422,8 @@ mod tests {
             summary_text(summary, &mut out).unwrap();
             without_styles(out)
         };
-        let mut summary = Summary {
-            seconds: 2.04,
-            ..Summary::default()
-        };
+        let mut summary = Summary::default();
+        summary.end.seconds = 2.04;
         assert_eq!(text(&summary), "0 inputs in 2.0 s\n");
         for (status, times) in [
             (Status::Fixed, 1200),
@@ -508,12 +461,12 @@ mod tests {
             text(&summary),
             "1,213 inputs in 2.0 s: 1,200 fixed, 3 with nothing to fix, 4 finished earlier, 1 finished earlier and verified again, 1 not an image archive, 2 symbolic links skipped, 2 failed; 12.0 kB read, 999 B written; 12 other files copied; 1 other file left unchanged\n"
         );
-        let stopped = Summary {
-            is_interrupted: true,
+        let mut stopped = Summary {
             fixed: 1,
             unfinished: 2,
             ..Summary::default()
         };
+        stopped.end.is_interrupted = true;
         assert_eq!(
             text(&stopped),
             "stopped after 1 input in 0.0 s: 1 fixed, 2 unfinished\n"

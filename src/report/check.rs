@@ -106,12 +106,12 @@ impl<'a> CheckReport<'a> {
         Self::without_verdicts(input, CheckStatus::Failed, Some(error))
     }
 
-    /// The same with these words, and this command as the one that fixes the input.
+    /// The same with these words, and this command as the one that fixes the input, if there is one.
     #[must_use]
-    pub fn with_words(self, wording: &'a dyn Wording, fix: &'a str) -> Self {
+    pub fn with_words(self, wording: &'a dyn Wording, fix: Option<&'a str>) -> Self {
         CheckReport {
             wording,
-            fix: Some(fix),
+            fix,
             ..self
         }
     }

@@ -1,15 +1,20 @@
 //! `ocify check` of many inputs and of trees.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
 
-use serde_json::json;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::common::archive::{Entry, tar};
-use crate::common::batch::{put, put_fixture};
-use crate::common::builder::right_layout;
+use crate::common::batch::{batch, put, put_fixture};
+use crate::common::builder::{gzip, right_layout};
 use crate::common::fixture;
-use crate::common::runner::{Run, Sandbox};
+use crate::common::random::Random;
+use crate::common::runner::{Run, Sandbox, is_ignored};
 use crate::common::schema::{parse_check, parse_checks};
 use crate::common::tree;
 
@@ -40,7 +45,7 @@ fn each_input_of_a_tree_has_a_line_and_the_exit_code_is_the_worst() {
     let sandbox = sandbox();
     let json = ["in", "--format", "json"];
     let (items, summary) = parse_checks(&check(&sandbox, &json).exits(0).stdout);
-    let status = |items: &std::collections::BTreeMap<String, serde_json::Value>, input: &str| {
+    let status = |items: &BTreeMap<String, Value>, input: &str| {
         items[input]["status"].as_str().unwrap().to_owned()
     };
     for (input, expected) in [
@@ -175,4 +180,142 @@ fn a_tree_without_archives_is_reported_and_wrong_usage_is_refused() {
     let (items, summary) = parse_checks(&check(&sandbox, &line).exits(1).stdout);
     assert!(items.is_empty());
     assert!(summary["error"]["code"].is_string(), "{summary:#}");
+}
+
+/// A reader of the report must not take it for one of all inputs.
+#[test]
+fn a_check_that_is_stopped_says_so() {
+    if is_ignored(Signal::TERM) {
+        return;
+    }
+    for format in ["text", "json"] {
+        let sandbox = sandbox();
+        let mut command = sandbox.command();
+        command.args(["check", "--files-from", "-", "--format", format]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // The second path is never complete.
+        let mut list = child.stdin.take().unwrap();
+        list.write_all(b"in/good.tar\nin/de").unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        stdout.read_line(&mut said).unwrap();
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        stdout.read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{said}");
+        drop(list);
+        if format == "json" {
+            let (items, summary) = parse_checks(&said);
+            assert_eq!(items.keys().collect::<Vec<_>>(), ["in/good.tar"]);
+            assert_eq!(summary["interrupted"], true);
+            assert_eq!(summary["error"]["code"], "interrupted");
+            assert_eq!(summary["items"]["passed"], 1);
+        } else {
+            let lines: Vec<&str> = said.lines().collect();
+            assert!(lines[0].starts_with("passed    in/good.tar: "), "{said}");
+            assert!(lines[1].starts_with("stopped after 1 input in "), "{said}");
+            assert!(lines[1].contains(" s: 1 passed; "), "{said}");
+            assert_eq!(lines.len(), 2, "{said}");
+        }
+    }
+    // A run that was not stopped does not say so.
+    let sandbox = sandbox();
+    let said = check(&sandbox, &["in"]).exits(0).stdout;
+    assert!(!said.contains("stopped"), "{said}");
+}
+
+/// What cannot be read to its end may be an image, and a gate must not hide that, whatever was in it so far.
+#[test]
+fn an_archive_that_cannot_be_read_to_its_end_fails() {
+    let other = tar(&[Entry::file("a", "b"), Entry::file("c", [b'x'; 5000])]);
+    let mut invalid = other.clone();
+    invalid[1024 + 150] ^= 1;
+    let mut random = Random(1);
+    let noise: Vec<u8> = (0..5000).map(|_| random.byte()).collect();
+    let cut_gzip = gzip(&tar(&[Entry::file("a", noise)]));
+    let bomb = gzip(&tar(&[Entry::file("a", vec![0; 20 << 20])]));
+    for (bytes, code) in [
+        (&other[..3000], "truncated-archive"),
+        (&cut_gzip[..1500], "truncated-archive"),
+        (&invalid, "invalid-archive"),
+        (&bomb, "size-limit"),
+    ] {
+        let sandbox = sandbox();
+        put(&sandbox, "in/cut.tar", bytes);
+        let more = ["--max-size", "1MB"];
+        let run = check(&sandbox, &[&["in", "--format", "json"], &more[..]].concat()).exits(1);
+        let (items, summary) = parse_checks(&run.stdout);
+        assert_eq!(items["in/cut.tar"]["status"], "failed", "{code}");
+        assert_eq!(items["in/cut.tar"]["error"]["code"], code);
+        assert_eq!(summary["items"]["failed"], 1);
+        let run = check(&sandbox, &[&["in"], &more[..]].concat()).exits(1);
+        let line = run.stdout.lines().find(|line| line.contains("cut.tar"));
+        assert!(
+            line.is_some_and(|line| line.starts_with("failed    in/cut.tar: ")),
+            "{}",
+            run.stdout
+        );
+        assert!(run.stderr.contains("cut.tar"), "{}", run.stderr);
+    }
+}
+
+/// A tree may contain what an earlier run wrote. `check` and `fix` find the same inputs, and neither reports what ocify keeps
+/// for itself.
+#[test]
+fn a_check_finds_what_a_fix_finds() {
+    let sandbox = sandbox();
+    // What makes an image unreadable may be valid in another archive.
+    let twice = [Entry::file("a", "b"), Entry::file("a", "c")];
+    put(&sandbox, "in/twice.tar", tar(&twice));
+    batch(&sandbox, &["in", "-o", "out"]).exits(0);
+    fs::rename(sandbox.path("out"), sandbox.path("in/out")).unwrap();
+    put_fixture(&sandbox, "in/.ocify-work/0/1", GOOD);
+    assert!(sandbox.path("in/out/.ocify-state").exists());
+    let fixed = batch(&sandbox, &["in", "--dry-run"]);
+    let run = check(&sandbox, &["in", "--format", "json"]).exits(0);
+    let (items, summary) = parse_checks(&run.stdout);
+    let skipped = |items: &BTreeMap<String, Value>| -> BTreeMap<String, bool> {
+        let statuses = items.iter();
+        let statuses = statuses.map(|(input, item)| (input.clone(), item["status"] == "skipped"));
+        statuses.collect()
+    };
+    assert_eq!(skipped(&items), skipped(&fixed.items));
+    for (input, is_skipped) in [("in/out/good.tar", false), ("in/twice.tar", true)] {
+        assert_eq!(skipped(&items)[input], is_skipped, "{input}");
+    }
+    assert!(!items.keys().any(|input| input.contains(".ocify-")));
+    assert_eq!(summary["others"], fixed.summary["others"]["left"]);
+}
+
+/// An engine has several stores or transports.
+#[test]
+fn a_line_counts_engines() {
+    let sandbox = sandbox();
+    put_fixture(&sandbox, "in/bad.tar", BAD);
+    let (items, _) = parse_checks(&check(&sandbox, &["in", "--format", "json"]).stdout);
+    let text = check(&sandbox, &["in"]).stdout;
+    let engines = |input: &str, is_meant: fn(&Value) -> bool| {
+        let verdicts = items[input]["verdicts"].as_array().unwrap();
+        let counted = verdicts
+            .iter()
+            .filter(|verdict| verdict["supported"] == true && is_meant(verdict));
+        let names: BTreeSet<&str> = counted
+            .map(|verdict| verdict["engine"].as_str().unwrap())
+            .collect();
+        names.len()
+    };
+    let all = engines("in/good.tar", |_| true);
+    let line = format!("in/good.tar: loads in all {all} engines\n");
+    assert!(text.contains(&line), "{line}: {text}");
+    let bad = engines("in/bad.tar", |verdict| verdict["loads"] == "no");
+    let line = format!("in/bad.tar: no in {bad} of {all} engines (");
+    assert!(text.contains(&line), "{line}: {text}");
+    let verdicts = items["in/good.tar"]["verdicts"].as_array().unwrap();
+    assert!(verdicts.len() > all);
+    let asked = check(
+        &sandbox,
+        &["in/good.tar", "in/bad.tar", "--for", "docker@28.5"],
+    )
+    .stdout;
+    assert!(asked.contains("in/good.tar: loads\n"), "{asked}");
 }

@@ -2,9 +2,11 @@
 
 use std::process::Stdio;
 
+use ocify::command::shell_word;
+
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP};
 use crate::common::fixture;
-use crate::common::runner::Sandbox;
+use crate::common::runner::{Sandbox, run};
 use crate::common::terminal::{read_all, screen, terminal};
 
 const ZSTD: &str = "buildkit-docker-zstd-ocifalse.tar";
@@ -148,6 +150,34 @@ fn the_command_can_be_run() {
     shell.env("PATH", path.parent().unwrap());
     assert!(shell.stdout(Stdio::null()).status().unwrap().success());
     sandbox.ocify(&["check", "fixed-2.tar"]).exits(0);
+}
+
+/// The output does not go into the layout that it is made from.
+#[test]
+fn the_command_for_the_current_directory_can_be_run() {
+    let sandbox = Sandbox::new();
+    let layout = sandbox.path("my layout");
+    Layout::of(&Image::docker(vec![Layer::gzip(OCI_GZIP, "a")]), "app:v1").write_to(&layout);
+    sandbox.put("fixed.tar", "other");
+    for (directory, input, output) in [
+        (layout.clone(), ".", "../fixed-2.tar"),
+        (layout.join("blobs"), "..", "../../fixed-2.tar"),
+        (sandbox.root().to_owned(), "my layout", "fixed-2.tar"),
+    ] {
+        let mut command = sandbox.command();
+        command.current_dir(&directory).args(["check", input]);
+        let text = run(&mut command).exits(3).stdout;
+        let (_, line) = text.split_once("\nfix it: ").unwrap();
+        let word = shell_word(input.as_ref());
+        assert_eq!(line, format!("ocify fix {word} -o {output}\n"));
+        let path = std::path::Path::new(env!("CARGO_BIN_EXE_ocify"));
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", line]).current_dir(&directory);
+        shell.env("PATH", path.parent().unwrap());
+        assert!(shell.stdout(Stdio::null()).status().unwrap().success());
+        sandbox.ocify(&["check", "fixed-2.tar"]).exits(0);
+        std::fs::remove_file(sandbox.path("fixed-2.tar")).unwrap();
+    }
 }
 
 /// Lines are at most as wide as the terminal, except those with a path that is wider, and nothing is lost.

@@ -41,7 +41,7 @@ pub(crate) use self::planned::planned_source;
 use self::pool::Pool;
 use self::queue::{Queue, Task};
 pub(crate) use self::shard::{Shard, ShardChoice};
-use self::tally::{Ended, Tally, failure};
+use self::tally::{Ended, Tally, run_end};
 pub(crate) use self::walk::{find_file, is_own};
 use self::work::{Outputs, Worked, Worker};
 use crate::args::{CommandName, Fix, Format, is_standard};
@@ -161,10 +161,13 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> End {
         Ok(begun) => begun,
         Err(error) => {
             let summary = Summary {
-                seconds: started.elapsed().as_secs_f64(),
-                shard: shard.map(|shard| shard.to_string()),
-                is_interrupted: interrupt.is_asked(),
-                error: failure(Some(&error), &interrupt, &Words::FIX),
+                end: run_end(
+                    started.elapsed().as_secs_f64(),
+                    shard,
+                    Some(&error),
+                    &interrupt,
+                    &Words::FIX,
+                ),
                 ..Summary::default()
             };
             if args.format == Format::Json {

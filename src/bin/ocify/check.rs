@@ -105,7 +105,7 @@ struct Ending {
     args: Check,
     dry_run: Fix,
     input: String,
-    fix: String,
+    fix: Option<String>,
     once: Mutex<()>,
 }
 
@@ -141,7 +141,7 @@ impl Ending {
             }
             Err(error) => CheckReport::failed(&self.input, error),
         };
-        report = report.with_words(&Words::CHECK, &self.fix);
+        report = report.with_words(&Words::CHECK, self.fix.as_deref());
         report.spooled = spooled.as_deref();
         if let Err(error) = result {
             show_error(error, &Words::CHECK);

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use ocify::{
     Code, Error, Hint, Recovery, Report, Result, command::InputPath, command::batch::Item,
-    command::batch::Summary, command::batch::summary_json, command::json::Failure,
-    command::path_text,
+    command::batch::RunEnd, command::batch::Summary, command::batch::summary_json,
+    command::json::Failure, command::path_text,
 };
 
 use crate::args::{CommandName, Fix, Format};
@@ -185,11 +185,14 @@ impl Ending {
         records.add(0, line.as_deref(), &map_lines(&item));
         let trouble = records.write_map(interrupt);
         let mut summary = Summary {
-            seconds,
-            is_interrupted: report.error.is_some() && interrupt.is_asked(),
-            error: trouble
-                .as_ref()
-                .map(|error| Failure::new(error, &Words::FIX)),
+            end: RunEnd {
+                seconds,
+                shard: None,
+                is_interrupted: report.error.is_some() && interrupt.is_asked(),
+                error: trouble
+                    .as_ref()
+                    .map(|error| Failure::new(error, &Words::FIX)),
+            },
             ..Summary::default()
         };
         summary.count(&item);

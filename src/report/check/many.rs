@@ -10,9 +10,9 @@ use super::table::word;
 use super::{CheckData, CheckReport, CheckStatus, VERSION};
 use crate::check::{Checked, FailOn, Judged};
 use crate::engines::{Loads, Obstacle};
-use crate::error::{Code, Error, escape};
-use crate::report::batch::{duration, grouped, rounded};
-use crate::report::json::Failure;
+use crate::error::escape;
+use crate::report::batch::{grouped, rounded};
+use crate::report::run_end::{RunEnd, failure_text, skipped_text, summary_start};
 use crate::report::text::{BOLD, DIM, RED, YELLOW, bytes, count};
 use crate::text::json_line;
 
@@ -44,14 +44,8 @@ pub struct CheckSummary {
     pub others: u64,
     /// The length of all inputs in bytes.
     pub bytes: u64,
-    /// How long the run took, in seconds.
-    pub seconds: f64,
-    /// Which shard of the inputs it was.
-    pub shard: Option<String>,
-    /// Whether the run was stopped before all inputs were done.
-    pub is_interrupted: bool,
-    /// What went wrong apart from all inputs, if something did.
-    pub error: Option<Failure>,
+    /// How the run ended.
+    pub end: RunEnd,
 }
 
 impl CheckSummary {
@@ -89,10 +83,8 @@ struct SummaryData<'a> {
     items: Items,
     others: u64,
     bytes: u64,
-    seconds: f64,
-    shard: Option<&'a str>,
-    interrupted: bool,
-    error: Option<&'a Failure>,
+    #[serde(flatten)]
+    end: &'a RunEnd,
 }
 
 #[derive(Serialize)]
@@ -120,10 +112,7 @@ impl Serialize for CheckSummary {
             },
             others: self.others,
             bytes: self.bytes,
-            seconds: rounded(self.seconds),
-            shard: self.shard.as_deref(),
-            interrupted: self.is_interrupted,
-            error: self.error.as_ref(),
+            end: &self.end,
         };
         data.serialize(serializer)
     }
@@ -167,21 +156,11 @@ pub fn item_text(item: &CheckItem<'_>, out: &mut dyn Write) -> io::Result<()> {
 pub(super) fn in_short(report: &CheckReport<'_>) -> String {
     match (report.checked, report.error) {
         (Some(checked), _) => of_checked(checked),
-        (None, Some(error)) if report.status == CheckStatus::Skipped => skipped(report, error),
-        (None, Some(error)) => {
-            let message = escape(&report.wording.error(error));
-            format!("{message} [{}]", error.code().name())
+        (None, Some(error)) if report.status == CheckStatus::Skipped => {
+            skipped_text(error, report.wording)
         }
+        (None, Some(error)) => failure_text(error, report.wording),
         (None, None) => String::new(),
-    }
-}
-
-fn skipped(report: &CheckReport<'_>, error: &Error) -> String {
-    let is_link = error.code() == Code::LinkEntry;
-    match error.hint().filter(|_| is_link) {
-        Some(hint) => format!("a symbolic link; {}", escape(&report.wording.hint(hint))),
-        None if is_link => "a symbolic link".to_owned(),
-        None => "not an image archive".to_owned(),
     }
 }
 
@@ -198,10 +177,14 @@ fn of_checked(checked: &Checked) -> String {
             false => "no image, so no verdict".to_owned(),
         };
     }
-    let engine = |judged: &Judged| (judged.asked.map(|asked| asked.to_string()), judged.reader);
+    // An engine has several readers.
+    let engine = |judged: &Judged| match judged.asked {
+        Some(asked) => asked.to_string(),
+        None => judged.reader.engine().to_owned(),
+    };
     let engines = |of: &dyn Fn(&Judged) -> bool| -> u64 {
         let those = counted.iter().filter(|judged| of(judged));
-        let distinct: BTreeSet<_> = those.map(|judged| engine(judged)).collect();
+        let distinct: BTreeSet<String> = those.map(|judged| engine(judged)).collect();
         distinct.len() as u64
     };
     let all = engines(&|_| true);
@@ -212,6 +195,7 @@ fn of_checked(checked: &Checked) -> String {
             1 => "loads".to_owned(),
             _ => format!("loads in all {}", count(all, "engine", "engines")),
         },
+        worst if all == 1 => word(worst).to_owned(),
         worst => {
             let number = engines(&|judged| judged.as_it_is.loads == worst);
             format!(
@@ -246,7 +230,6 @@ fn first_rule(counted: &[&Judged], worst: Loads) -> Option<Obstacle> {
 
 /// Writes the end for people, with escape sequences for styles.
 pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<()> {
-    let total = summary.total();
     let named = [
         (summary.passed, "passed"),
         (summary.rejected, "rejected"),
@@ -254,19 +237,7 @@ pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<(
         (summary.failed, "failed"),
         (summary.unfinished, "unfinished"),
     ];
-    let parts = named.iter().filter(|(number, _)| *number > 0);
-    let parts = parts.map(|(number, what)| format!("{} {what}", grouped(*number)));
-    let parts: Vec<String> = parts.collect();
-    let inputs = if total == 1 { "input" } else { "inputs" };
-    write!(
-        out,
-        "{BOLD}{} {inputs} in {}{BOLD:#}",
-        grouped(total),
-        duration(summary.seconds)
-    )?;
-    if !parts.is_empty() {
-        write!(out, ": {}", parts.join(", "))?;
-    }
+    summary_start(summary.total(), &summary.end, &named, out)?;
     write!(out, "; {}", bytes(summary.bytes))?;
     if summary.others > 0 {
         let files = if summary.others == 1 { "file" } else { "files" };

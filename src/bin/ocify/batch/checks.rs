@@ -3,16 +3,13 @@
 mod work;
 
 use std::cell::RefCell;
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
-    Error, Result, command::batch::grouped, command::check, command::check::CheckItem,
-    command::check::CheckReport, command::check::CheckStatus, command::check::CheckSummary,
-    command::path_text,
+    Error, Result, command::check, command::check::CheckItem, command::check::CheckReport,
+    command::check::CheckStatus, command::check::CheckSummary, command::path_text,
 };
 
 use self::work::{Ended, Worker};
@@ -22,7 +19,7 @@ use super::list::listed_relative;
 use super::pool::Pool;
 use super::queue::{Queue, Task};
 use super::shard::Shard;
-use super::tally::{FAILURES, failure, show_failure};
+use super::tally::{Failures, run_end};
 use super::{Stop, named};
 use crate::args::{Check, Fix, Format};
 use crate::interrupt::Interrupt;
@@ -76,7 +73,7 @@ struct Run<'a> {
 #[derive(Default)]
 struct Counted {
     summary: CheckSummary,
-    failures: Vec<(PathBuf, Error)>,
+    failures: Failures,
 }
 
 impl Run<'_> {
@@ -154,7 +151,7 @@ impl Run<'_> {
             }
         };
         let item = CheckItem {
-            report: report.with_words(&Words::CHECK, ""),
+            report: report.with_words(&Words::CHECK, None),
             bytes: task.len,
             seconds,
         };
@@ -170,10 +167,8 @@ impl Run<'_> {
         if is_bad && self.dry_run.many.fail_fast {
             self.stop.has_failed.store(true, Ordering::Relaxed);
         }
-        if let Ended::Failed(error) = ended
-            && counted.failures.len() < FAILURES
-        {
-            counted.failures.push((task.path.clone(), error));
+        if let Ended::Failed(error) = ended {
+            counted.failures.add(task, error);
         }
     }
 
@@ -202,17 +197,9 @@ impl Run<'_> {
             mut summary,
             failures,
         } = counted.unwrap_or_else(PoisonError::into_inner);
-        summary.seconds = seconds;
-        summary.shard = self.shard.map(|shard| shard.to_string());
-        summary.is_interrupted = interrupt.is_asked();
-        summary.error = failure(trouble.as_ref(), interrupt, &Words::CHECK);
-        for (input, error) in &failures {
-            show_failure(input, error, &Words::CHECK);
-        }
-        let more = summary.failed - failures.len() as u64;
-        if more > 0 {
-            let _ = writeln!(io::stderr(), "and {} more failures", grouped(more));
-        }
+        let words = &Words::CHECK;
+        summary.end = run_end(seconds, self.shard, trouble.as_ref(), interrupt, words);
+        failures.show(summary.failed, words);
         let is_empty = summary.total() + summary.unfinished + summary.others == 0;
         let shown = match self.args.fix.format {
             Format::Json => {

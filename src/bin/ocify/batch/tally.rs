@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ocify::{
     Blobs, Code, Error, Report, Result, Status, Wording, command::batch, command::batch::Item,
-    command::batch::Summary, command::json::Failure, command::path_text, command::show_path,
+    command::batch::RunEnd, command::batch::Summary, command::json::Failure, command::path_text,
+    command::show_path,
 };
 use serde_json::Value;
 
@@ -22,7 +23,31 @@ use crate::styles::styled_memory;
 use crate::words::Words;
 
 /// How many failures are repeated at the end.
-pub(super) const FAILURES: usize = 1000;
+const FAILURES: usize = 1000;
+
+/// The first failures, which are repeated at the end.
+#[derive(Debug, Default)]
+pub(super) struct Failures(Vec<(PathBuf, Error)>);
+
+impl Failures {
+    /// Notes that the task failed.
+    pub(super) fn add(&mut self, task: &Task, error: Error) {
+        if self.0.len() < FAILURES {
+            self.0.push((task.path.clone(), error));
+        }
+    }
+
+    /// Shows them, and how many more there were of all.
+    pub(super) fn show(&self, all: u64, words: &Words) {
+        for (input, error) in &self.0 {
+            show_failure(input, error, words);
+        }
+        let more = all - self.0.len() as u64;
+        if more > 0 {
+            let _ = writeln!(io::stderr(), "and {} more failures", batch::grouped(more));
+        }
+    }
+}
 
 /// How one task ended.
 #[derive(Debug)]
@@ -59,11 +84,12 @@ pub(crate) struct Tally<'a> {
     overview: &'a Overview,
     has_report: bool,
     counted: Mutex<Counted>,
+    shard: Option<Shard>,
 }
 
 struct Counted {
     summary: Summary,
-    failures: Vec<(PathBuf, Error)>,
+    failures: Failures,
     records: Records,
 }
 
@@ -81,13 +107,11 @@ impl<'a> Tally<'a> {
             overview,
             has_report: records.has_report(),
             counted: Mutex::new(Counted {
-                summary: Summary {
-                    shard: shard.map(|shard| shard.to_string()),
-                    ..Summary::default()
-                },
-                failures: Vec::new(),
+                summary: Summary::default(),
+                failures: Failures::default(),
                 records,
             }),
+            shard,
         })
     }
 
@@ -156,10 +180,8 @@ impl<'a> Tally<'a> {
             self.overview.print(&text);
         }
         let is_failed = status == Status::Failed;
-        if let Ended::Failed(error) = ended
-            && counted.failures.len() < FAILURES
-        {
-            counted.failures.push((task.path.clone(), error));
+        if let Ended::Failed(error) = ended {
+            counted.failures.add(task, error);
         }
         is_failed
     }
@@ -191,21 +213,19 @@ impl<'a> Tally<'a> {
         let of_files = counted.records.write_map(interrupt);
         let mut trouble = trouble.or(of_files).or_else(|| self.overview.trouble());
         let summary = &mut counted.summary;
-        summary.seconds = seconds;
-        summary.is_interrupted = interrupt.is_asked();
-        summary.error = failure(trouble.as_ref(), interrupt, &Words::FIX);
+        summary.end = run_end(
+            seconds,
+            self.shard,
+            trouble.as_ref(),
+            interrupt,
+            &Words::FIX,
+        );
         let mut json = Vec::new();
         let _ = batch::summary_json(summary, &mut json);
         if let Some(error) = counted.records.finish(&json) {
             trouble.get_or_insert(error);
         }
-        for (input, error) in &counted.failures {
-            show_failure(input, error, &Words::FIX);
-        }
-        let more = counted.summary.failed - counted.failures.len() as u64;
-        if more > 0 {
-            let _ = writeln!(io::stderr(), "and {} more failures", batch::grouped(more));
-        }
+        counted.failures.show(counted.summary.failed, &Words::FIX);
         let shown = match self.format {
             Format::Json => json,
             // Nothing was done, and the error says why.
@@ -224,12 +244,24 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// What went wrong apart from all inputs, in the form of a report. An interruption is that, too.
-pub(super) fn failure(
+/// How a run ended, in the form of a report, where `trouble` is what went wrong apart from all inputs.
+pub(super) fn run_end(
+    seconds: f64,
+    shard: Option<Shard>,
     trouble: Option<&Error>,
     interrupt: &Interrupt,
     words: &Words,
-) -> Option<Failure> {
+) -> RunEnd {
+    RunEnd {
+        seconds,
+        shard: shard.map(|shard| shard.to_string()),
+        is_interrupted: interrupt.is_asked(),
+        error: failure(trouble, interrupt, words),
+    }
+}
+
+/// What went wrong apart from all inputs, in the form of a report. An interruption is that, too.
+fn failure(trouble: Option<&Error>, interrupt: &Interrupt, words: &Words) -> Option<Failure> {
     match trouble {
         Some(error) => Some(Failure::new(error, words)),
         None if interrupt.is_asked() => {
@@ -247,7 +279,7 @@ struct Printed {
 }
 
 /// A failure again, with its input and the next step.
-pub(super) fn show_failure(input: &Path, error: &Error, words: &Words) {
+fn show_failure(input: &Path, error: &Error, words: &Words) {
     // Most messages name the input, or a file in it.
     if error.path().is_some_and(|path| path.starts_with(input)) {
         show_error(error, words);

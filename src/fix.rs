@@ -120,7 +120,21 @@ impl Fix {
         form: Form,
         observer: &dyn Observer,
     ) -> Result<Preview> {
-        Run::new(self, observer).preview(input, form)
+        Run::new(self, observer).preview(input, form, None)
+    }
+
+    /// A dry run for this output, which is refused as [`run`](Self::run) would refuse it: if it exists, for
+    /// example.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), without those of blobs that are not verified.
+    pub fn plan_for(
+        &self,
+        input: Input,
+        output: Output<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Preview> {
+        Run::new(self, observer).preview_for(input, output)
     }
 
     /// Whether symbolic links in a layout are followed wherever they lead. By default, a link that leads out of the

@@ -126,15 +126,9 @@ impl Merge {
         output: Output<'_>,
         observer: &dyn Observer,
     ) -> Result<Merged> {
-        if output.is_in_place() {
-            return Err(Error::new(
-                Code::InPlaceRefused,
-                "several inputs cannot be merged in place",
-            ));
-        }
         let run = Run::new(&self.fix, observer);
         let sources = open(inputs, &run)?;
-        let target = Target::prepare_for(output, &sources.iter().collect::<Vec<_>>())?;
+        let target = prepared(output, &sources)?;
         let parts = part::parts(sources, &run)?;
         let (inputs, joined) = self.joined(parts, &run)?;
         let fix = self.fix.clone().without(joined.superseded);
@@ -153,8 +147,38 @@ impl Merge {
         form: Form,
         observer: &dyn Observer,
     ) -> Result<MergePreview> {
+        self.planned(
+            open(inputs, &Run::new(&self.fix, observer))?,
+            form,
+            observer,
+        )
+    }
+
+    /// A dry run for this output, which is refused as [`run`](Self::run) would refuse it: if it exists, for
+    /// example.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), without those of blobs that are not verified.
+    pub fn plan_for(
+        &self,
+        inputs: Vec<Input>,
+        output: Output<'_>,
+        observer: &dyn Observer,
+    ) -> Result<MergePreview> {
+        let form = output.form();
+        let sources = open(inputs, &Run::new(&self.fix, observer))?;
+        prepared(output, &sources)?;
+        self.planned(sources, form, observer)
+    }
+
+    fn planned(
+        &self,
+        sources: Vec<Source>,
+        form: Form,
+        observer: &dyn Observer,
+    ) -> Result<MergePreview> {
         let run = Run::new(&self.fix, observer);
-        let parts = part::parts(open(inputs, &run)?, &run)?;
+        let parts = part::parts(sources, &run)?;
         let (inputs, joined) = self.joined(parts, &run)?;
         let fix = self.fix.clone().without(joined.superseded);
         let output = Run::new(&fix, observer).preview_graph(&joined.graph, &joined.source, form);
@@ -178,6 +202,17 @@ impl Merge {
         let joined = join(parts, names, run)?;
         Ok((inputs, joined))
     }
+}
+
+/// The output, if it can be written.
+fn prepared<'o>(output: Output<'o>, sources: &[Source]) -> Result<Target<'o>> {
+    if output.is_in_place() {
+        return Err(Error::new(
+            Code::InPlaceRefused,
+            "several inputs cannot be merged in place",
+        ));
+    }
+    Target::prepare_for(output, &sources.iter().collect::<Vec<_>>())
 }
 
 fn open(inputs: Vec<Input>, run: &Run<'_>) -> Result<Vec<Source>> {

@@ -14,6 +14,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::apply::Outcome;
 use crate::engines::Remedy;
 use crate::error::{Code, Error, Hint};
 use crate::plan::rules::Rule;
@@ -74,6 +75,17 @@ pub struct Blobs {
     pub verified: Verified,
     /// What was not verified of them.
     pub unverified: Unverified,
+}
+
+impl From<Outcome> for Blobs {
+    fn from(outcome: Outcome) -> Self {
+        Blobs::new(
+            outcome.blob_count,
+            outcome.blob_bytes,
+            outcome.verified,
+            outcome.unverified,
+        )
+    }
 }
 
 impl Blobs {

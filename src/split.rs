@@ -78,7 +78,18 @@ enum Task<'t> {
         directory: &'t Directory,
         layers: NewLayers,
     },
-    Preview,
+    /// The directory, if it exists.
+    Preview(Option<&'t Directory>),
+}
+
+impl<'t> Task<'t> {
+    /// The directory for the outputs, if it exists.
+    fn directory(&self) -> Option<&'t Directory> {
+        match self {
+            Task::Write { directory, .. } => Some(directory),
+            Task::Preview(directory) => *directory,
+        }
+    }
 }
 
 impl Split {
@@ -153,7 +164,21 @@ impl Split {
     /// # Errors
     /// Those of [`plan_only`](Self::plan_only).
     pub fn plan_only_observed(&self, input: Input, observer: &dyn Observer) -> Result<Divided> {
-        self.divided(input, Task::Preview, observer)
+        self.divided(input, Task::Preview(None), observer)
+    }
+
+    /// A dry run for this directory. Outputs are refused as [`run`](Self::run) would refuse them: if they exist,
+    /// for example.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn plan_for(
+        &self,
+        input: Input,
+        directory: &Directory,
+        observer: &dyn Observer,
+    ) -> Result<Divided> {
+        self.divided(input, Task::Preview(Some(directory)), observer)
     }
 
     fn divided(
@@ -171,7 +196,7 @@ impl Split {
         let division = division.map_err(|error| graph.restated(error))?;
         let mut named = self.named(&division.parts);
         named.sort_by(|(one, _), (other, _)| one.cmp(other));
-        if let Task::Write { directory, .. } = &task {
+        if let Some(directory) = task.directory() {
             for (name, _) in &named {
                 self.target(name, directory, &source)?;
             }

@@ -2,6 +2,7 @@
 
 mod engines;
 mod layout;
+mod preview;
 mod steps;
 
 use std::cell::OnceCell;
@@ -12,14 +13,14 @@ use std::path::Path;
 use super::{Fix, Fixed, Preview};
 use crate::apply::{
     ApplyOptions, Confirm, Outcome, Output, Patch, StreamSink, Target, Verify, apply,
-    apply_in_place, apply_patched, patch, verify_with, without_tar,
+    apply_in_place, apply_patched, patch, without_tar,
 };
 use crate::beneath::InputPath;
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::graph::{Graph, resolve};
 use crate::input::{Source, Stream};
 use crate::operation::{Input, Kind, Observer, Opener, SpoolReason, Stage};
-use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Part, Plan, PlanOptions, Transcode};
+use crate::plan::{Draft, Form, MissingPolicy, NewLayers, Part, Plan, PlanOptions};
 
 /// One run of a fix.
 pub(crate) struct Run<'a> {
@@ -78,70 +79,6 @@ impl<'a> Run<'a> {
         // Everything that can refuse an output does so before the input is read.
         let target = Target::prepare(output, &source)?;
         self.write_source(self.opener.decompressed(source)?, target)
-    }
-
-    pub(super) fn preview(&self, input: Input, form: Form) -> Result<Preview> {
-        let source = match input.kind {
-            _ if matches!(form, Form::Patch | Form::LayoutInPlace) => {
-                return self.preview_where_it_is(&input.into_place()?);
-            }
-            Kind::Stream(stream) => return self.preview_stream(self.opener.stream(stream)?, form),
-            Kind::Source(source) => self.opener.decompressed(source)?,
-            Kind::Path(path) => self.opener.decompressed(self.opener.open(&path)?)?,
-        };
-        self.preview_source(&source, form)
-    }
-
-    fn preview_source(&self, source: &Source, form: Form) -> Result<Preview> {
-        self.preview_graph(&self.opener.resolved(source)?, source, form)
-    }
-
-    /// A dry run for a source that was read.
-    pub(crate) fn preview_graph(
-        &self,
-        graph: &Graph,
-        source: &Source,
-        form: Form,
-    ) -> Result<Preview> {
-        let restated = |error| graph.restated(error);
-        let way = self.decide(graph, source, form).map_err(restated)?;
-        let outcome = match &way {
-            Way::Patch(plan, _) => self.verified(plan, &[], source),
-            Way::Whole(draft) => self.verified(draft.plan(), draft.transcodes(), source),
-        };
-        let outcome = outcome.map_err(restated)?;
-        Ok(Preview {
-            summary: match way {
-                Way::Patch(plan, _) => plan.summary,
-                Way::Whole(draft) => draft.into_summary(),
-            },
-            outcome,
-            spooled: None,
-        })
-    }
-
-    /// Verifies what a plan takes from the source, and the layers that would be recompressed, if a level was
-    /// chosen at which more than documents is verified.
-    pub(crate) fn verified(
-        &self,
-        plan: &Plan,
-        transcodes: &[Transcode],
-        source: &Source,
-    ) -> Result<Option<Outcome>> {
-        let options = self.dry_run_options();
-        if options.verify == Verify::Documents {
-            return Ok(None);
-        }
-        let progress = self.observer.stage(Stage::Verifying);
-        verify_with(plan, transcodes, source, &options, &*progress).map(Some)
-    }
-
-    /// On a dry run, only documents are verified unless another level is chosen.
-    fn dry_run_options(&self) -> ApplyOptions<'_> {
-        ApplyOptions {
-            verify: self.fix.verify.unwrap_or(Verify::Documents),
-            ..self.apply_options(None)
-        }
     }
 
     fn write_source(&self, source: Source, target: Target<'_>) -> Result<Fixed> {
@@ -278,24 +215,6 @@ impl<'a> Run<'a> {
             None => self.one_pass(&mut stream, io::sink(), &path, &options)?,
         };
         Ok(self.fixed(plan, outcome))
-    }
-
-    fn preview_stream(&self, mut stream: Stream, form: Form) -> Result<Preview> {
-        if let Some(reason) = self.spool_reason(&mut stream, form)? {
-            let source = self.opener.spooled(stream, &reason)?;
-            return Ok(Preview {
-                spooled: Some(reason),
-                ..self.preview_source(&source, form)?
-            });
-        }
-        let options = self.dry_run_options();
-        let path = Path::new("the output");
-        let (plan, outcome) = self.one_pass(&mut stream, io::sink(), path, &options)?;
-        Ok(Preview {
-            summary: plan.summary,
-            outcome: (options.verify != Verify::Documents).then_some(outcome),
-            spooled: None,
-        })
     }
 
     /// Why the stream has to be kept in a file, if it has to.

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::json::{Change, Failure, Finding, change, finding};
+use super::json::{Change, Failure, Finding, changes, findings};
 use super::{Blobs, Neutral, Wording};
 use crate::check::{Checked, FailOn, Judged, ListedImage};
 use crate::engines::{Engine, Evidence, Loads, Obstacle, Reason, Verdict, Version};
@@ -253,8 +253,8 @@ impl<'a> From<&CheckReport<'a>> for CheckData<'a> {
     fn from(report: &CheckReport<'a>) -> Self {
         let wording = report.wording;
         let summary = report.checked.map(|checked| &checked.summary);
-        let changes = summary.map_or(&[][..], |plan| &plan.changes);
-        let findings = summary.map_or(&[][..], |plan| &plan.findings);
+        let made = summary.map_or(&[][..], |plan| &plan.changes);
+        let found = summary.map_or(&[][..], |plan| &plan.findings);
         let verdicts = report.checked.map_or(&[][..], |checked| &checked.verdicts);
         let failed_on = report.checked.map_or(&[][..], |checked| &checked.failed_on);
         CheckData {
@@ -268,11 +268,8 @@ impl<'a> From<&CheckReport<'a>> for CheckData<'a> {
             failed_on: failed_on.iter().copied().map(FailOn::name).collect(),
             contents: report.checked.map_or(&[], |checked| &checked.images),
             severity: summary.and_then(plan::Summary::severity),
-            changes: changes.iter().map(|made| change(made, wording)).collect(),
-            findings: findings
-                .iter()
-                .map(|found| finding(found, wording))
-                .collect(),
+            changes: changes(made, wording),
+            findings: findings(found, wording),
             images: summary.map_or(&[], |plan| &plan.images),
             blobs: report.blobs,
             spooled: report.spooled,

@@ -141,11 +141,8 @@ impl<'a> From<&Report<'a>> for Run<'a> {
             input: report.input,
             output: report.output,
             severity: report.plan.and_then(plan::Summary::severity),
-            changes: changes.iter().map(|made| change(made, wording)).collect(),
-            findings: findings
-                .iter()
-                .map(|found| finding(found, wording))
-                .collect(),
+            changes: self::changes(changes, wording),
+            findings: self::findings(findings, wording),
             digests: Digests::Planned(report.plan.map_or(&[], |plan| &plan.digests)),
             images: report.plan.map_or(&[], |plan| &plan.images),
             blobs: report.blobs,
@@ -158,7 +155,15 @@ fn dropped(plan: &plan::Summary) -> Option<Dropped> {
     Some(plan.dropped).filter(|dropped| dropped.blobs > 0)
 }
 
-pub(super) fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
+pub(super) fn changes<'a>(all: &'a [plan::Change], wording: &dyn Wording) -> Vec<Change<'a>> {
+    all.iter().map(|made| change(made, wording)).collect()
+}
+
+pub(super) fn findings<'a>(all: &'a [plan::Finding], wording: &dyn Wording) -> Vec<Finding<'a>> {
+    all.iter().map(|found| finding(found, wording)).collect()
+}
+
+fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
     Change {
         rule: change.rule,
         severity: change.severity,
@@ -171,7 +176,7 @@ pub(super) fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Cha
     }
 }
 
-pub(super) fn finding<'a>(finding: &'a plan::Finding, wording: &dyn Wording) -> Finding<'a> {
+fn finding<'a>(finding: &'a plan::Finding, wording: &dyn Wording) -> Finding<'a> {
     Finding {
         rule: finding.rule,
         severity: finding.severity,

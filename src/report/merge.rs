@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 use serde::Serialize;
 
-use super::json::{Change, Data, Finding, VERSION, change, finding};
+use super::json::{self, Change, Data, Finding, VERSION};
 use super::text::{self, BOLD, Detail, count, what_changes};
 use super::{Report, Status, Wording};
 use crate::error::escape;
@@ -75,16 +75,8 @@ fn data<'a>(input: &'a MergedInput, wording: &dyn Wording) -> InputData<'a> {
     };
     InputData {
         input: &input.name,
-        changes: summary
-            .changes
-            .iter()
-            .map(|made| change(made, wording))
-            .collect(),
-        findings: summary
-            .findings
-            .iter()
-            .map(|found| finding(found, wording))
-            .collect(),
+        changes: json::changes(&summary.changes, wording),
+        findings: json::findings(&summary.findings, wording),
         digests: &summary.digests,
         images: &summary.images,
         conflicts: input.conflicts.iter().map(conflict).collect(),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::json::{Change, Data, Failure, Finding, VERSION, change, finding};
+use super::json::{self, Change, Data, Failure, Finding, VERSION};
 use super::text::{self, BOLD, Detail, RED, count, what_changes};
 use super::{Blobs, Report, Status, Wording};
 use crate::error::{Error, escape};
@@ -91,14 +91,8 @@ impl<'a> Run<'a> {
             output: self.output,
             outputs: parts.iter().map(|part| self.output_data(part)).collect(),
             failed: parts.iter().filter(|part| part.result.is_err()).count(),
-            changes: changes
-                .iter()
-                .map(|made| change(made, self.wording))
-                .collect(),
-            findings: findings
-                .iter()
-                .map(|found| finding(found, self.wording))
-                .collect(),
+            changes: json::changes(changes, self.wording),
+            findings: json::findings(findings, self.wording),
             dropped: dropped.filter(|dropped| dropped.blobs > 0),
             spooled: spooled.map(ToString::to_string),
             error: self
@@ -236,15 +230,7 @@ pub fn failure(
 }
 
 fn blobs(output: &SplitOutput) -> Blobs {
-    let outcome = output.outcome.as_ref();
-    outcome.map_or_else(Blobs::default, |outcome| {
-        Blobs::new(
-            outcome.blob_count,
-            outcome.blob_bytes,
-            outcome.verified,
-            outcome.unverified,
-        )
-    })
+    output.outcome.map(Blobs::from).unwrap_or_default()
 }
 
 /// The name of an output, with what its image is called.

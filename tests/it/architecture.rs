@@ -148,7 +148,7 @@ const MAY_USE: [(&str, &str); 25] = [
     ),
     (
         "report",
-        "check engines error image location merge plan split text",
+        "apply check engines error image location merge plan split text",
     ),
     // The list of what users of the library can name.
     (

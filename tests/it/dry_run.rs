@@ -13,9 +13,10 @@ use crate::common::builder::{
     REF_NAME, annotated, digest_of, layer_tar, named, on, zstd,
 };
 use crate::common::evidence::{attestation, evidence};
+use crate::common::piped::pipe;
 use crate::common::runner::{Sandbox, run};
 use crate::common::saved::Saved;
-use crate::common::{fixture, fixtures, recent_fixtures};
+use crate::common::{fixture, fixtures, recent_fixtures, tree};
 
 const NAME: &str = "docker.io/library/app:v1";
 
@@ -399,4 +400,94 @@ fn compare_item(dry: &Value, wet: &Value, what: &str) -> usize {
     }
     assert_eq!(dry, *wet, "{what}");
     usize::from(is_unknown)
+}
+
+/// Outputs that exist, that are the input or inside it, and those whose directory does not exist or is not a directory.
+#[test]
+fn outputs_that_the_run_refuses_are_refused() {
+    let sandbox = Sandbox::new();
+    let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "a")]);
+    let layout = Layout::of(&image, "docker.io/library/a:1");
+    let bytes = layout.tar();
+    sandbox.put("in.tar", &bytes);
+    sandbox.put("old.tar", "old");
+    layout.write_to(&sandbox.path("layout"));
+    layout.write_to(&sandbox.path("out/a_1"));
+    sandbox.put("out/in.tar", "old");
+    sandbox.put("out/a_1.tar", "old");
+    let cases: [(&[&str], &str); 22] = [
+        (&["fix", "in.tar", "-o", "old.tar"], "output-exists"),
+        (&["fix", "in.tar", "-o", "out"], "output-exists"),
+        (&["fix", "in.tar", "-o", "out", "--layout", "--force"], ""),
+        (
+            &["fix", "in.tar", "-o", "old.tar", "--layout"],
+            "output-exists",
+        ),
+        (&["fix", "layout", "-o", "out/a_1"], "output-exists"),
+        (
+            &["fix", "in.tar", "-o", "in.tar", "--force"],
+            "output-is-input",
+        ),
+        (
+            &["fix", "layout", "-o", "layout/new.tar"],
+            "output-in-input",
+        ),
+        (&["fix", "in.tar", "-o", "none/new.tar"], "parent-missing"),
+        (&["fix", "in.tar", "-o", "none/new/"], "parent-missing"),
+        (&["fix", "in.tar", "-o", "old.tar/"], "output-exists"),
+        (&["fix", "in.tar", "-o", "old.tar/new/"], "io"),
+        (&["fix", "in.tar", "-o", "layout/"], "output-exists"),
+        (&["fix", "-", "-o", "old.tar"], "output-exists"),
+        (&["fix", "in.tar", "-o", "old.tar", "--force"], ""),
+        (
+            &["merge", "in.tar", "layout", "-o", "old.tar"],
+            "output-exists",
+        ),
+        (
+            &["merge", "in.tar", "layout", "-o", "in.tar", "--force"],
+            "output-is-input",
+        ),
+        (
+            &["merge", "in.tar", "layout", "-o", "layout/x.tar"],
+            "output-in-input",
+        ),
+        (
+            &["merge", "in.tar", "layout", "-o", "none/x.tar"],
+            "parent-missing",
+        ),
+        (&["split", "in.tar", "-o", "out"], "output-exists"),
+        (
+            &["split", "in.tar", "-o", "out", "--layout"],
+            "output-exists",
+        ),
+        (&["split", "in.tar", "-o", "layout"], "output-exists"),
+        (&["split", "in.tar", "-o", "out", "--force"], ""),
+    ];
+    let before = tree(sandbox.root());
+    for (line, code) in cases {
+        let reported = |more: &[&str]| {
+            let mut command = sandbox.command();
+            command.args(line).args(more).args(["--format", "json"]);
+            let run = pipe(&mut command, &bytes);
+            let report: Value = serde_json::from_slice(&run.out).unwrap();
+            let report = match report.get("merged") {
+                Some(merged) => merged.clone(),
+                None => report,
+            };
+            (run.code, report["error"].clone(), run.err)
+        };
+        let dry = reported(&["--dry-run"]);
+        assert!(tree(sandbox.root()) == before, "{line:?}");
+        if code.is_empty() {
+            assert!(dry.0 != 1 && dry.1.is_null(), "{line:?}: {dry:?}");
+            continue;
+        }
+        assert_eq!(
+            (dry.0, &dry.1["code"]),
+            (1, &json!(code)),
+            "{line:?}: {dry:?}"
+        );
+        assert_eq!(dry, reported(&[]), "{line:?}");
+        assert!(tree(sandbox.root()) == before, "{line:?}");
+    }
 }

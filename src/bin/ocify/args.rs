@@ -201,7 +201,7 @@ pub(crate) struct Fix {
     /// Show what would change without writing anything, and exit with code 3 if an engine needs a change
     ///
     /// A change that another option requests counts too. With --strict, every change does. Findings do not count, because ocify cannot fix them. OUTPUT and the options that only
-    /// concern how it is written can stay on the command line.
+    /// concern how it is written can stay on the command line. With a single input, an OUTPUT that the run would refuse is refused: one that exists, for example.
     #[arg(long, conflicts_with = "metadata_file")]
     pub(crate) dry_run: bool,
 

@@ -5,21 +5,19 @@ mod advice;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::process;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use console::Term;
 use ocify::{
-    Checked, Code, Error, Result, command::check, command::check::CheckReport,
+    Blobs, Checked, Error, Result, command::check, command::check::CheckReport,
     command::check::CheckStatus, command::path_text,
 };
 
 use self::advice::fix_command;
 use crate::args::{Check, CommandName, Fix, Format};
+use crate::ending::{self, Ending};
 use crate::fix;
 use crate::interrupt::Interrupt;
 use crate::notices::Single;
-use crate::panics::caught;
 use crate::run::{DONE, FAILED, WOULD_FIX, show_error, write_at_once};
 use crate::standard;
 use crate::styles::styled_memory;
@@ -32,25 +30,11 @@ const MAX_WIDTH: usize = 120;
 
 /// Checks the input. Returns the exit code.
 pub(crate) fn check(args: &Check) -> u8 {
-    let interrupt = Interrupt::default();
-    let ending = Arc::new(Ending::new(args));
-    interrupt.watch({
-        let ending = Arc::clone(&ending);
-        move |code| {
-            let message = "the run was stopped while it waited for its input or output";
-            ending.report(&Err(Error::new(Code::Interrupted, message)));
-            process::exit(code.into());
-        }
-    });
     let input = (!args.fix.is_stream()).then(|| args.fix.input());
-    let result = caught(input, || work(&ending, &interrupt));
-    match ending.report(&result) {
-        FAILED if interrupt.is_asked() => interrupt.exit_code(),
-        code => code,
-    }
+    ending::run(Checking::new(args), input, work)
 }
 
-fn work(ending: &Ending, interrupt: &Interrupt) -> Result<Checked> {
+fn work(ending: &Checking, interrupt: &Interrupt) -> Result<Checked> {
     #[cfg(test)]
     if ending.dry_run.input().ends_with("panics.tar") {
         panic!("half-way");
@@ -100,65 +84,25 @@ pub(crate) fn width(is_terminal: bool) -> usize {
     columns.unwrap_or(WIDTH).min(MAX_WIDTH)
 }
 
-/// What it takes to report the end of a run, which is reported once.
-struct Ending {
+struct Checking {
     args: Check,
     dry_run: Fix,
     input: String,
     fix: Option<String>,
-    once: Mutex<()>,
 }
 
-impl Ending {
+impl Checking {
     fn new(args: &Check) -> Self {
         let dry_run = args.dry_run();
         let input = match args.fix.format {
             Format::Text if args.fix.is_stream() => standard::INPUT.to_owned(),
             _ => path_text(args.fix.input()).into_owned(),
         };
-        Ending {
+        Checking {
             fix: fix_command(&dry_run, args.fix.input()),
             args: args.clone(),
             dry_run,
             input,
-            once: Mutex::new(()),
-        }
-    }
-
-    /// Shows the report. Returns the exit code that it stands for.
-    fn report(&self, result: &Result<Checked>) -> u8 {
-        // Whoever comes second waits for the end of the process.
-        let once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
-        let spooled = result
-            .as_ref()
-            .ok()
-            .and_then(|checked| checked.spooled.as_ref());
-        let spooled = spooled.map(ToString::to_string);
-        let mut report = match result {
-            Ok(checked) => {
-                let blobs = checked.outcome.map(fix::blobs).unwrap_or_default();
-                CheckReport::new(&self.input, checked).with_blobs(blobs)
-            }
-            Err(error) => CheckReport::failed(&self.input, error),
-        };
-        report = report.with_words(&Words::CHECK, self.fix.as_deref());
-        report.spooled = spooled.as_deref();
-        if let Err(error) = result {
-            show_error(error, &Words::CHECK);
-        }
-        let shown = self.show(&report);
-        std::mem::forget(once);
-        match shown {
-            // The reader may have seen enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let path = Path::new(standard::OUTPUT);
-                show_error(
-                    &Error::io("write the report to", path, error),
-                    &Words::CHECK,
-                );
-                FAILED
-            }
-            _ => code_of(report.status),
         }
     }
 
@@ -176,6 +120,42 @@ impl Ending {
         check::Layout {
             width: width(is_terminal),
             is_full: self.args.fix.verbose,
+        }
+    }
+}
+
+impl Ending for Checking {
+    type Done = Checked;
+
+    fn report(&self, result: &Result<Checked>, _: &Interrupt) -> u8 {
+        let spooled = result
+            .as_ref()
+            .ok()
+            .and_then(|checked| checked.spooled.as_ref());
+        let spooled = spooled.map(ToString::to_string);
+        let mut report = match result {
+            Ok(checked) => {
+                let blobs = checked.outcome.map(Blobs::from).unwrap_or_default();
+                CheckReport::new(&self.input, checked).with_blobs(blobs)
+            }
+            Err(error) => CheckReport::failed(&self.input, error),
+        };
+        report = report.with_words(&Words::CHECK, self.fix.as_deref());
+        report.spooled = spooled.as_deref();
+        if let Err(error) = result {
+            show_error(error, &Words::CHECK);
+        }
+        match self.show(&report) {
+            // The reader may have seen enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let path = Path::new(standard::OUTPUT);
+                show_error(
+                    &Error::io("write the report to", path, error),
+                    &Words::CHECK,
+                );
+                FAILED
+            }
+            _ => code_of(report.status),
         }
     }
 }

@@ -239,7 +239,37 @@ pub(crate) fn output_directory(
         }
         // Another shard that began at the same moment created it.
         Err(_) if path.is_dir() => existing_directory(&path, syncs),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::new(
+        Err(error) => Err(not_created(output, &path, error)),
+    }
+}
+
+/// Whether a directory for outputs exists. If not, it can be created.
+///
+/// # Errors
+/// Those of [`output_directory`] that are known without creating it.
+pub(crate) fn planned_directory(output: &Path, command: CommandName) -> Result<bool> {
+    let path: PathBuf = output.components().collect();
+    if path.is_dir() {
+        return match is_image_layout(&path) {
+            true => Err(is_layout(output, command)),
+            false => Ok(true),
+        };
+    }
+    let error = match fs::symlink_metadata(&path) {
+        Ok(_) => io::ErrorKind::AlreadyExists.into(),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => error,
+        Err(absent) => match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => absent,
+            _ => return Ok(false),
+        },
+    };
+    Err(not_created(output, &path, error))
+}
+
+/// The error for a directory for outputs that cannot be created.
+fn not_created(output: &Path, path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::new(
             Code::OutputExists,
             format!(
                 "the output {} exists and is not a directory",
@@ -247,8 +277,8 @@ pub(crate) fn output_directory(
             ),
         )
         .with_path(output)
-        .with_hint("choose a directory")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::new(
+        .with_hint("choose a directory"),
+        io::ErrorKind::NotFound => Error::new(
             Code::ParentMissing,
             format!(
                 "the parent directory of the output {} does not exist",
@@ -256,8 +286,8 @@ pub(crate) fn output_directory(
             ),
         )
         .with_path(output)
-        .with_hint("create it first")),
-        Err(error) => Err(Error::io("create", &path, error)),
+        .with_hint("create it first"),
+        _ => Error::io("create", path, error),
     }
 }
 

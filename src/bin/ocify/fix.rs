@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use ocify::{
-    Blobs, Fixed, Form, Input, Observer, Outcome, Output, Preview, Result, SpoolReason, Strictness,
-    Summary,
+    Blobs, Fixed, Form, Input, Observer, Output, Preview, Result, SpoolReason, Strictness, Summary,
 };
 
-use crate::args::{Attestations, Fix, Linking, Orphans, is_standard};
-use crate::destination::{Destination, ImageKind};
+use crate::args::{Attestations, CommandName, Fix, Linking, Orphans, is_standard};
+use crate::destination::{Destination, ImageKind, planned_directory};
 use crate::standard;
 
 /// What was decided about one input, and what was done.
@@ -25,7 +24,7 @@ pub(crate) struct Done {
 impl From<Fixed> for Done {
     fn from(fixed: Fixed) -> Self {
         Done {
-            blobs: blobs(fixed.outcome),
+            blobs: fixed.outcome.into(),
             is_dry_run: false,
             plan: fixed.plan.summary,
             spooled: fixed.spooled,
@@ -37,22 +36,11 @@ impl From<Preview> for Done {
     fn from(preview: Preview) -> Self {
         Done {
             plan: preview.summary,
-            blobs: preview.outcome.map(blobs).unwrap_or_default(),
+            blobs: preview.outcome.map(Blobs::from).unwrap_or_default(),
             is_dry_run: true,
             spooled: preview.spooled,
         }
     }
-}
-
-pub(crate) fn blobs(outcome: Outcome) -> Blobs {
-    let Outcome {
-        blob_count,
-        blob_bytes,
-        verified,
-        unverified,
-        ..
-    } = outcome;
-    Blobs::new(blob_count, blob_bytes, verified, unverified)
 }
 
 /// Fixes one input, or only says what would be done.
@@ -64,8 +52,11 @@ pub(crate) fn fix(
     let fix = options(args);
     let input = input(args)?;
     if args.dry_run {
-        let form = form(args, destination);
-        return Ok(fix.plan_only_observed(input, form, observer)?.into());
+        let preview = match planned_output(args, destination)? {
+            Some(output) => fix.plan_for(input, output, observer),
+            None => fix.plan_only_observed(input, form(args, destination), observer),
+        };
+        return Ok(preview?.into());
     }
     let output = output(args, destination)?;
     let created = match destination {
@@ -102,6 +93,26 @@ pub(crate) fn output(args: &Fix, destination: Option<&Destination>) -> Result<Ou
         None if args.in_place => Ok(Output::in_place()),
         None => Output::from_file(standard::output()?, standard::OUTPUT),
     }
+}
+
+/// Where a dry run would write; `None` if the output has no name, or goes into a directory that does not exist
+/// yet.
+///
+/// # Errors
+/// The directory could not be created.
+pub(crate) fn planned_output(
+    args: &Fix,
+    destination: Option<&Destination>,
+) -> Result<Option<Output<'static>>> {
+    let Some(destination) = destination else {
+        return Ok(None);
+    };
+    if let Some(directory) = destination.directory()
+        && !planned_directory(directory, CommandName::Fix)?
+    {
+        return Ok(None);
+    }
+    Ok(Some(destination.output().overwrite(args.force)))
 }
 
 /// The form of what would be written.

@@ -5,6 +5,7 @@ mod batch;
 mod check;
 mod destination;
 mod digest_map;
+mod ending;
 mod engines;
 mod files;
 mod fix;

@@ -1,20 +1,15 @@
 //! A merge: joins the inputs, and reports.
 
-use std::process;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use ocify::{
-    Code, Error, MergedInput, Report, Result, command::json, command::merge, command::path_text,
-};
+use ocify::{MergedInput, Report, Result, command::json, command::merge, command::path_text};
 
 use crate::args::{CommandName, Format, Merge};
 use crate::destination::Destination;
+use crate::ending::{self, Ending};
 use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::notices::Single;
-use crate::panics::caught;
-use crate::run::{DONE, FAILED, Rendering, WOULD_FIX, finish_as};
+use crate::run::{DONE, Rendering, WOULD_FIX, finish_as};
 use crate::standard;
 use crate::transports;
 use crate::words::Words;
@@ -24,23 +19,10 @@ type Outcome = Result<(Vec<MergedInput>, Done)>;
 
 /// Merges the inputs, or only shows what would be merged. Returns the exit code.
 pub(crate) fn merge(args: &Merge, destination: Option<&Destination>) -> u8 {
-    let interrupt = Interrupt::default();
-    let ending = Arc::new(Ending::new(args, destination));
-    interrupt.watch({
-        let ending = Arc::clone(&ending);
-        move |code| {
-            let message = "the run was stopped while it waited for its input or output";
-            ending.report(&Err(Error::new(Code::Interrupted, message)));
-            process::exit(code.into());
-        }
-    });
-    let result = caught(None, || work(args, destination, &interrupt));
-    match ending.report(&result) {
-        FAILED if interrupt.is_asked() => interrupt.exit_code(),
-        // Nothing is wrong with inputs that can be merged.
-        WOULD_FIX => DONE,
-        code => code,
-    }
+    let ending = Merging::new(args, destination);
+    ending::run(ending, None, |_, interrupt| {
+        work(args, destination, interrupt)
+    })
 }
 
 fn work(args: &Merge, destination: Option<&Destination>, interrupt: &Interrupt) -> Outcome {
@@ -64,8 +46,13 @@ fn work(args: &Merge, destination: Option<&Destination>, interrupt: &Interrupt) 
         interrupt,
     };
     if args.fix.dry_run {
-        let form = fix::form(&args.fix, destination);
-        let preview = merge.plan_only_observed(inputs, form, &observer)?;
+        let preview = match fix::planned_output(&args.fix, destination)? {
+            Some(output) => merge.plan_for(inputs, output, &observer),
+            None => {
+                let form = fix::form(&args.fix, destination);
+                merge.plan_only_observed(inputs, form, &observer)
+            }
+        }?;
         return Ok((preview.inputs, preview.output.into()));
     }
     let output = fix::output(&args.fix, destination)?;
@@ -77,16 +64,14 @@ fn work(args: &Merge, destination: Option<&Destination>, interrupt: &Interrupt) 
     Ok((merged.inputs, done))
 }
 
-/// What it takes to report the end of a run, which is reported once.
-struct Ending {
+struct Merging {
     args: Merge,
     input: String,
     /// `None` on a dry run.
     output: Option<String>,
-    once: Mutex<()>,
 }
 
-impl Ending {
+impl Merging {
     fn new(args: &Merge, destination: Option<&Destination>) -> Self {
         let inputs = args.fix.inputs.iter().map(|input| path_text(input));
         let inputs: Vec<_> = inputs.collect();
@@ -96,18 +81,18 @@ impl Ending {
             (None, Format::Text) => Some(standard::OUTPUT.to_owned()),
             (None, Format::Json) => Some("-".to_owned()),
         };
-        Ending {
+        Merging {
             args: args.clone(),
             input: inputs.join(", "),
             output,
-            once: Mutex::new(()),
         }
     }
+}
 
-    /// Shows the report. Returns the exit code that it stands for.
-    fn report(&self, result: &Outcome) -> u8 {
-        // Whoever comes second waits for the end of the process.
-        let once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+impl Ending for Merging {
+    type Done = (Vec<MergedInput>, Done);
+
+    fn report(&self, result: &Outcome, _: &Interrupt) -> u8 {
         let (inputs, report) = match result {
             Ok((inputs, done)) => {
                 let report = match &self.output {
@@ -122,9 +107,11 @@ impl Ending {
             text: &|report, detail, out| merge::render(inputs, report, detail, out),
             json: &|report, out| json::pretty(&merge::MergeData::new(inputs, report), out),
         };
-        let code = finish_as(&report, &self.args.fix, &rendering, &Words::MERGE);
-        std::mem::forget(once);
-        code
+        match finish_as(&report, &self.args.fix, &rendering, &Words::MERGE) {
+            // Nothing is wrong with inputs that can be merged.
+            WOULD_FIX => DONE,
+            code => code,
+        }
     }
 }
 
@@ -135,6 +122,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use crate::panics::listen;
+    use crate::run::FAILED;
 
     #[test]
     fn a_panic_is_a_failure_with_a_report() {

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
-    Code, Error, Hint, Recovery, Report, Result, command::InputPath, command::batch::Item,
+    Error, Hint, Recovery, Report, Result, command::InputPath, command::batch::Item,
     command::batch::RunEnd, command::batch::Summary, command::batch::summary_json,
     command::json::Failure, command::path_text,
 };
@@ -15,13 +14,14 @@ use ocify::{
 use crate::args::{CommandName, Fix, Format};
 use crate::batch::Fingerprint;
 use crate::destination::Destination;
+use crate::ending::{self, Ending};
 use crate::fix::{self, Done};
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::notices::{self, Single};
 use crate::panics::caught;
 use crate::records::{Records, map_lines, report_line};
-use crate::run::{FAILED, finish, show_error};
+use crate::run::{finish, show_error};
 use crate::standard;
 use crate::transports;
 use crate::words::Words;
@@ -42,35 +42,17 @@ pub(crate) fn restore(args: &Fix) -> u8 {
 
 /// Fixes the input, or only shows what would be done. Returns the exit code.
 pub(crate) fn fix(args: &Fix, destination: Option<&Destination>) -> u8 {
-    let interrupt = Interrupt::default();
-    let ending = Arc::new(Ending::new(args, destination));
-    interrupt.watch({
-        let (ending, interrupt) = (Arc::clone(&ending), interrupt.clone());
-        move |code| {
-            // If the run ends cleanly after all, it does not give this back.
-            let mut records = ending.records();
-            let message = "the run was stopped while it waited for its input or output";
-            let error = Error::new(Code::Interrupted, message);
-            ending.report(&Err(error), &mut records, &interrupt);
-            process::exit(code.into());
-        }
-    });
     let input = (!args.is_stream()).then(|| args.input());
-    let result = caught(input, || work(args, destination, &ending, &interrupt));
-    // Whoever takes the records reports, and keeps them, so that nobody else does.
-    let mut records = ending.records();
-    let code = ending.report(&result, &mut records, &interrupt);
-    std::mem::forget(records);
-    match code {
-        FAILED if interrupt.is_asked() => interrupt.exit_code(),
-        _ => code,
-    }
+    let ending = Fixing::new(args, destination);
+    ending::run(ending, input, |ending, interrupt| {
+        work(args, destination, ending, interrupt)
+    })
 }
 
 fn work(
     args: &Fix,
     destination: Option<&Destination>,
-    ending: &Ending,
+    ending: &Fixing,
     interrupt: &Interrupt,
 ) -> Result<Done> {
     #[cfg(test)]
@@ -87,8 +69,7 @@ fn work(
     Ok(done)
 }
 
-/// What it takes to report the end of a run.
-struct Ending {
+struct Fixing {
     args: Fix,
     input: String,
     output: Option<String>,
@@ -98,7 +79,7 @@ struct Ending {
     records: Mutex<Records>,
 }
 
-impl Ending {
+impl Fixing {
     fn new(args: &Fix, destination: Option<&Destination>) -> Self {
         let input = shown(args, args.input(), args.is_stream(), standard::INPUT);
         let output = match (args.in_place, destination) {
@@ -108,7 +89,7 @@ impl Ending {
                 .output()
                 .map(|output| shown(args, output, args.is_for_stream(), standard::OUTPUT)),
         };
-        Ending {
+        Fixing {
             args: args.clone(),
             input,
             output,
@@ -124,7 +105,12 @@ impl Ending {
     }
 
     /// Writes the records and shows the report. Returns the exit code that the report stands for.
-    fn report(&self, result: &Result<Done>, records: &mut Records, interrupt: &Interrupt) -> u8 {
+    fn report_with(
+        &self,
+        result: &Result<Done>,
+        records: &mut Records,
+        interrupt: &Interrupt,
+    ) -> u8 {
         let mut report = match (result, &self.output) {
             (Ok(done), Some(output)) if !done.is_dry_run => {
                 Report::written(&self.input, output, &done.plan, done.blobs)
@@ -207,6 +193,14 @@ impl Ending {
     }
 }
 
+impl Ending for Fixing {
+    type Done = Done;
+
+    fn report(&self, result: &Result<Done>, interrupt: &Interrupt) -> u8 {
+        self.report_with(result, &mut self.records(), interrupt)
+    }
+}
+
 /// A path as reports show it.
 fn shown(args: &Fix, path: &Path, is_standard: bool, name: &str) -> String {
     match args.format {
@@ -229,9 +223,10 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use crate::panics::listen;
+    use crate::run::FAILED;
 
     /// Panics while it holds what the report needs.
-    pub(super) fn panic_with_records(ending: &Ending) {
+    pub(super) fn panic_with_records(ending: &Fixing) {
         let _records = ending.records();
         panic!("half-way");
     }

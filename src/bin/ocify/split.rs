@@ -1,50 +1,32 @@
 //! A split: writes each image to an output of its own, and reports.
 
 use std::path::Path;
-use std::process;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ocify::{
-    Code, Directory, Divided, Error, Report, Result, Summary, command::IoContext, command::json,
+    Directory, Divided, Report, Result, Summary, command::IoContext, command::json,
     command::path_text, command::split,
 };
 
 use crate::args::{CommandName, Split};
-use crate::destination::{NewDirectory, output_directory};
+use crate::destination::{NewDirectory, output_directory, planned_directory};
+use crate::ending::{self, Ending};
 use crate::fix;
 use crate::interrupt::Interrupt;
 use crate::notices::Single;
-use crate::panics::caught;
 use crate::run::{DONE, FAILED, Rendering, WOULD_FIX, finish_as, show};
 use crate::transports;
 use crate::words::Words;
 
 /// Splits the input, or only shows what would be written. Returns the exit code.
 pub(crate) fn split(args: &Split) -> u8 {
-    let interrupt = Interrupt::default();
-    let ending = Arc::new(Ending::new(args));
-    interrupt.watch({
-        let ending = Arc::clone(&ending);
-        move |code| {
-            ending.remove_directory();
-            let message = "the run was stopped while it waited for its input or output";
-            ending.report(&Err(Error::new(Code::Interrupted, message)));
-            process::exit(code.into());
-        }
-    });
     let input = (!args.fix.is_stream()).then(|| args.fix.input());
-    let result = caught(input, || work(args, &ending, &interrupt));
-    let is_written = |divided: &Divided| divided.parts.iter().any(|part| part.result.is_ok());
-    if !result.as_ref().is_ok_and(is_written) {
-        ending.remove_directory();
-    }
-    match ending.report(&result) {
-        FAILED if interrupt.is_asked() => interrupt.exit_code(),
-        code => code,
-    }
+    ending::run(Splitting::new(args), input, |ending, interrupt| {
+        work(args, ending, interrupt)
+    })
 }
 
-fn work(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divided> {
+fn work(args: &Split, ending: &Splitting, interrupt: &Interrupt) -> Result<Divided> {
     #[cfg(test)]
     if args.fix.input().ends_with("panics.tar") {
         panic!("half-way");
@@ -54,7 +36,7 @@ fn work(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divided>
         .map_err(|error| transports::with_hint(error, input, CommandName::Split))
 }
 
-fn divided(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divided> {
+fn divided(args: &Split, ending: &Splitting, interrupt: &Interrupt) -> Result<Divided> {
     let mut split = ocify::Split::new(fix::options(&args.fix))
         .layouts(args.fix.layout)
         .overwrite(args.fix.force);
@@ -66,35 +48,39 @@ fn divided(args: &Split, ending: &Ending, interrupt: &Interrupt) -> Result<Divid
         args: &args.fix,
         interrupt,
     };
-    let Some(output) = args.fix.output.as_deref().filter(|_| !args.fix.dry_run) else {
+    let Some(output) = args.fix.output.as_deref() else {
         return split.plan_only_observed(input, &observer);
     };
+    if args.fix.dry_run {
+        if !planned_directory(output, CommandName::Split)? {
+            return split.plan_only_observed(input, &observer);
+        }
+        let directory = Directory::open(output).context("open", output)?;
+        return split.plan_for(input, &directory, &observer);
+    }
     *ending.created() = output_directory(output, args.fix.sync, CommandName::Split)?;
     let directory = Directory::open(output).context("open", output)?;
     split.run_observed(input, &directory, &observer)
 }
 
-/// What it takes to report the end of a run, which is reported once.
-struct Ending {
+struct Splitting {
     args: Split,
     input: String,
     /// `None` on a dry run.
     output: Option<String>,
     /// The directory for the outputs, if this run created it.
     created: Mutex<Option<NewDirectory>>,
-    once: Mutex<()>,
 }
 
-impl Ending {
+impl Splitting {
     fn new(args: &Split) -> Self {
         let shown = |path: &Path| path_text(path).into_owned();
         let output = args.fix.output.as_deref().filter(|_| !args.fix.dry_run);
-        Ending {
+        Splitting {
             args: args.clone(),
             input: shown(args.fix.input()),
             output: output.map(shown),
             created: Mutex::default(),
-            once: Mutex::new(()),
         }
     }
 
@@ -108,11 +94,16 @@ impl Ending {
             created.remove_if_empty();
         }
     }
+}
 
-    /// Shows the report. Returns the exit code that it stands for.
-    fn report(&self, result: &Result<Divided>) -> u8 {
-        // Whoever comes second waits for the end of the process.
-        let once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+impl Ending for Splitting {
+    type Done = Divided;
+
+    fn report(&self, result: &Result<Divided>, _: &Interrupt) -> u8 {
+        let is_written = |divided: &Divided| divided.parts.iter().any(|part| part.result.is_ok());
+        if !result.as_ref().is_ok_and(is_written) {
+            self.remove_directory();
+        }
         let run = split::Run {
             input: &self.input,
             output: self.output.as_deref(),
@@ -136,9 +127,7 @@ impl Ending {
             text: &|_, detail, out| run.render(detail, out),
             json: &|_, out| json::pretty(&run.data(), out),
         };
-        let code = finish_as(&report, &self.args.fix, &rendering, &Words::SPLIT);
-        std::mem::forget(once);
-        match code {
+        match finish_as(&report, &self.args.fix, &rendering, &Words::SPLIT) {
             // Nothing is wrong with an input that can be split.
             DONE | WOULD_FIX if !is_failed => DONE,
             _ => FAILED,

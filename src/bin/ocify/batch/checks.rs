@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
-    Error, Result, command::check, command::check::CheckItem, command::check::CheckReport,
+    Blobs, Error, Result, command::check, command::check::CheckItem, command::check::CheckReport,
     command::check::CheckStatus, command::check::CheckSummary, command::path_text,
 };
 
@@ -142,7 +142,7 @@ impl Run<'_> {
         let input = path_text(&task.path);
         let report = match &ended {
             Ended::Checked(checked) => CheckReport::new(&input, checked)
-                .with_blobs(checked.outcome.map(crate::fix::blobs).unwrap_or_default()),
+                .with_blobs(checked.outcome.map(Blobs::from).unwrap_or_default()),
             Ended::Skipped(error) => CheckReport::skipped(&input, error),
             Ended::Failed(error) => CheckReport::failed(&input, error),
             Ended::Unfinished => {

@@ -75,8 +75,9 @@ impl Run<'_> {
             Outputs::Single(destination) => destination.map(Destination::path),
             Outputs::Many(_) => args.output(),
         };
-        // A dry run writes no output, but an existing one is not a report.
-        let output = output.filter(|output| !args.dry_run || output.exists());
+        // A dry run of many inputs writes no output, but an existing one is not a report.
+        let is_single = matches!(self.outputs, Outputs::Single(_));
+        let output = output.filter(|output| is_single || !args.dry_run || output.exists());
         inputs
             .chain(list.map(|list| ("--files-from", list)))
             .chain(output.map(|output| ("OUTPUT", output)))

@@ -12,6 +12,7 @@ mod inside;
 mod layers;
 pub(crate) mod link;
 mod nest;
+pub(crate) mod opaque;
 mod order;
 mod orphans;
 pub(crate) mod pointer;
@@ -38,6 +39,7 @@ use document::{Document, RepeatedKey};
 pub use fault::Faults;
 pub use image::{ManifestFacts, Role as ManifestRole};
 pub(crate) use nest::{NestedIndex, set_names};
+pub(crate) use opaque::Opaque;
 pub(crate) use orphans::{HeldBecause, Orphans};
 pub(crate) use reduced::Reducer;
 pub(crate) use resolve::root;
@@ -81,6 +83,8 @@ pub struct Graph {
     /// Digests of the source that ocify computed when it read the inputs that the source was joined from.
     pub(crate) computed: BTreeSet<Digest>,
     /// The blobs that nothing refers to.
+    /// Documents that are not part of the graph, and what they name.
+    pub(crate) opaque: Opaque,
     pub(crate) orphans: Orphans,
     /// The indexes that the source lacks, by digest. `synthesized` has their text.
     pub(crate) nested: Vec<NestedIndex>,

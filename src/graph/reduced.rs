@@ -17,8 +17,6 @@ use crate::location::{Role, Step};
 /// A graph, with what finds the contents of a part in time that depends on the part alone.
 pub(crate) struct Reducer<'g> {
     graph: &'g Graph,
-    /// Blobs that something refers to, and of which it is not known what.
-    unknown: Vec<&'g Digest>,
     /// The documents' places in the graph's order.
     order: BTreeMap<&'g Digest, usize>,
     missing: BTreeMap<&'g Digest, Vec<&'g Missing>>,
@@ -53,7 +51,6 @@ impl<'g> Reducer<'g> {
         let (list, before, between, after) = places(&graph.root);
         Reducer {
             graph,
-            unknown: unknown(graph),
             order: order.map(|(place, digest)| (digest, place)).collect(),
             missing,
             renamed,
@@ -132,6 +129,7 @@ impl<'g> Reducer<'g> {
                 .filter(|digest| has(digest))
                 .cloned()
                 .collect(),
+            opaque: graph.opaque.among(&reached),
             orphans: Orphans::default(),
             nested: graph
                 .nested
@@ -206,6 +204,7 @@ impl<'g> Reducer<'g> {
                 && reached.insert(known)
             {
                 open.extend(document.into_iter().flat_map(stated));
+                open.extend(graph.opaque.named_by(known));
             }
         }
         reached
@@ -228,11 +227,7 @@ impl<'g> Reducer<'g> {
         items: &[&(usize, &DockerArchiveItem, &str)],
     ) -> Inventory {
         let inventory = &self.graph.inventory;
-        let mut blobs = copied(&inventory.blobs, reached);
-        for digest in &self.unknown {
-            let blob = inventory.blobs.get(*digest);
-            blobs.extend(blob.map(|blob| (Digest::clone(digest), blob.clone())));
-        }
+        let blobs = copied(&inventory.blobs, reached);
         let of_items: Vec<&str> = items.iter().map(|(_, _, text)| *text).collect();
         let file = |file: &RootFile, bytes: Vec<u8>| RootFile {
             bytes,
@@ -282,15 +277,6 @@ fn stated(document: &Document) -> impl Iterator<Item = &Digest> {
     });
     let links = document.links.iter().map(|link| &link.digest);
     of_pointers.chain(links)
-}
-
-/// The blobs that documents do not name and that are not orphans: what a document refers to that only annotations name.
-fn unknown(graph: &Graph) -> Vec<&Digest> {
-    let documents = std::iter::once(&graph.root).chain(graph.documents.values());
-    let mut known: BTreeSet<&Digest> = documents.flat_map(stated).collect();
-    known.extend(&graph.orphans.digests);
-    let blobs = graph.inventory.blobs.keys();
-    blobs.filter(|digest| !known.contains(digest)).collect()
 }
 
 fn items(graph: &Graph) -> BTreeMap<&Digest, Vec<(usize, &DockerArchiveItem, &str)>> {

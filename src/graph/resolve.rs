@@ -14,7 +14,7 @@ use crate::graph::source_names::SourceNames;
 use crate::graph::synthesize::{self, Synthesized};
 use crate::graph::unverifiable::Moved;
 use crate::graph::walk::{Start, walk};
-use crate::graph::{Graph, Orphans, docker_archive, inside, unlisted, unverifiable};
+use crate::graph::{Graph, Opaque, Orphans, docker_archive, inside, unlisted, unverifiable};
 use crate::image::{Algorithm, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::json::View;
@@ -164,12 +164,14 @@ pub(crate) fn resolve(
         repeated_keys: noted.into_repeated_keys(),
         computed: BTreeSet::new(),
         nested: Vec::new(),
+        opaque: Opaque::default(),
         orphans: Orphans::default(),
     };
     unverifiable::move_back(unverifiable, &mut graph);
     graph.unmark_images();
     nest(&mut graph)?;
-    graph.orphans = Orphans::of(&graph, blobs);
+    graph.opaque = Opaque::of(&graph, blobs);
+    graph.orphans = Orphans::of(&graph);
     let is_usable = require_content(&graph)
         .and_then(|()| unverifiable::require_verifiable(&graph))
         .and_then(|()| require_a_whole_image(&graph));

@@ -57,6 +57,13 @@ impl<'a> Planner<'a> {
 
     /// The blobs that no part of a divided input contains because nothing refers to them.
     pub(crate) fn about_orphans_of_no_part(&self, findings: &mut Vec<Finding>) {
+        if let Some(digest) = &self.graph.orphans.unreadable {
+            let message = format!(
+                "nothing that can be read refers to some blobs, so no output contains them: {} cannot be read",
+                digest.blob_name()
+            );
+            findings.push(FindingRule::OrphanedBlobs.finding(None, message, None));
+        }
         let orphans = self.orphans();
         if !orphans.is_empty() && !self.options.drop_orphans {
             let amount = amount(self.lengths(&orphans));

@@ -293,10 +293,18 @@ impl<'a> Planner<'a> {
     }
 
     fn is_kept(&self, digest: &Digest) -> bool {
-        let new = self.decisions.replaced.get(digest);
-        !self.rewritten.documents.contains_key(digest)
-            && !self.selection.left_out.contains(digest)
-            && (new.is_none_or(|new| new.is_pending) || self.decisions.still_used.contains(digest))
+        let selection = &self.selection;
+        // In place there is no other copy of what an unreadable document may name.
+        let may_be_named = self.form == Form::LayoutInPlace && selection.has_unreadable;
+        let is_needed = selection.named_elsewhere.contains(digest) || may_be_named;
+        !selection.left_out.contains(digest) && (is_needed || !self.is_replaced(digest))
+    }
+
+    fn is_replaced(&self, digest: &Digest) -> bool {
+        let layer = self.decisions.replaced.get(digest);
+        let is_old_layer = layer.is_some_and(|new| !new.is_pending);
+        self.rewritten.documents.contains_key(digest)
+            || is_old_layer && !self.decisions.still_used.contains(digest)
     }
 }
 

@@ -4,13 +4,13 @@ mod absent;
 mod choice;
 pub(super) mod closure;
 pub(super) mod platforms;
+mod reach;
 mod unwrap;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::error::{Code, Error, Hint, Result, escape};
-use crate::graph::document::Document;
 use crate::graph::pointer::Pointer;
 use crate::graph::referrers::{Listing, Referrers};
 use crate::graph::{Graph, ManifestRole};
@@ -40,6 +40,10 @@ pub(crate) struct Selection<'a> {
     pub(crate) elsewhere: BTreeSet<&'a Digest>,
     /// The entries of the root, by position, that lead to an image instead of its index.
     pub(crate) unwrapped: BTreeMap<usize, Unwrapped<'a>>,
+    /// What documents name that stay as they are because they are not part of the graph.
+    pub(crate) named_elsewhere: BTreeSet<&'a Digest>,
+    /// Whether such a document stays that cannot be read, and may name anything.
+    pub(crate) has_unreadable: bool,
 }
 
 impl<'a> Selection<'a> {
@@ -62,14 +66,12 @@ impl<'a> Selection<'a> {
 
     /// The same entries of the root left out, and nothing else.
     pub(crate) fn of_root(&self, graph: &'a Graph) -> Selection<'a> {
-        let selection = Selection {
+        let mut selection = Selection {
             root: self.root.clone(),
             ..Selection::default()
         };
-        Selection {
-            left_out: left_out(graph, &selection, &BTreeSet::new()),
-            ..selection
-        }
+        selection.leave_out(graph, &BTreeSet::new());
+        selection
     }
 
     /// Leaves a pointer out; returns whether it was still there.
@@ -107,6 +109,8 @@ impl<'a> Planner<'a> {
     pub(crate) fn select(&mut self) -> Result<()> {
         let (graph, options) = (self.graph, self.options);
         let refuses_missing = options.missing == MissingPolicy::Error;
+        self.selection.named_elsewhere = graph.opaque.named().collect();
+        self.selection.has_unreadable = !graph.opaque.unreadable().is_empty();
         if !options.leaves_out() && !refuses_missing && self.part.is_none() {
             return Ok(());
         }
@@ -181,7 +185,7 @@ impl<'a> Planner<'a> {
                 entry.stable_digest = Some(&unwrapped.pointer.digest);
             }
         }
-        self.selection.left_out = left_out(graph, &self.selection, &gone.documents);
+        self.selection.leave_out(graph, &gone.documents);
         if refuses_missing {
             self.refuse_missing()?;
         }
@@ -257,7 +261,8 @@ pub(super) fn elsewhere<'a>(graph: &'a Graph, part: &Part<'a>) -> BTreeSet<&'a D
     for number in gone.listings.keys() {
         selection.drop(&referrers.listings[*number]);
     }
-    left_out(graph, &selection, &gone.documents)
+    selection.leave_out(graph, &gone.documents);
+    selection.left_out
 }
 
 /// All attestations, listed or not.
@@ -269,60 +274,4 @@ fn attestations<'a>(graph: &'a Graph, referrers: &Referrers<'a>) -> Vec<Item<'a>
     let others = manifests.filter(|(_, facts)| facts.role == ManifestRole::Attestation);
     let all = listed.chain(others.map(|(digest, _)| digest));
     all.map(Item::Document).collect()
-}
-
-/// What only pointers lead to that are left out, or documents that go with them. `gone` has the documents
-/// that go although a link may name them.
-fn left_out<'a>(
-    graph: &'a Graph,
-    selection: &Selection<'a>,
-    gone: &BTreeSet<&'a Digest>,
-) -> BTreeSet<&'a Digest> {
-    let is_whole = selection.root.is_empty() && selection.documents.is_empty();
-    if is_whole && selection.unwrapped.is_empty() {
-        return BTreeSet::new();
-    }
-    let mut reached = BTreeSet::new();
-    let unwrapped = &selection.unwrapped;
-    let root = kept_pointers(&graph.root, Some(&selection.root));
-    let root = root.flat_map(|(position, pointer)| match unwrapped.get(&position) {
-        Some(unwrapped) => digests_of(unwrapped.pointer),
-        None => digests_of(pointer),
-    });
-    let links = graph.root.links.iter().map(|link| &link.digest);
-    let mut open: Vec<&Digest> = root.chain(links).collect();
-    while let Some(digest) = open.pop() {
-        if !gone.contains(digest)
-            && reached.insert(digest)
-            && let Some(document) = graph.document(digest)
-        {
-            open.extend(kept_digests(document, selection.dropped(digest)));
-        }
-    }
-    let all = graph.reachable();
-    all.difference(&reached).copied().collect()
-}
-
-/// What a document points at, and what links in it name, except by what is left out.
-fn kept_digests<'a>(
-    document: &'a Document,
-    dropped: Option<&BTreeSet<usize>>,
-) -> impl Iterator<Item = &'a Digest> {
-    let kept = kept_pointers(document, dropped).flat_map(|(_, pointer)| digests_of(pointer));
-    let links = document.links.iter();
-    kept.chain(links.map(|link| &link.digest))
-}
-
-fn kept_pointers<'a>(
-    document: &'a Document,
-    dropped: Option<&BTreeSet<usize>>,
-) -> impl Iterator<Item = (usize, &'a Pointer)> {
-    let pointers = document.pointers.iter().enumerate();
-    pointers.filter(move |(position, _)| dropped.is_none_or(|dropped| !dropped.contains(position)))
-}
-
-/// What a descriptor points at, and what its annotations name.
-fn digests_of(pointer: &Pointer) -> impl Iterator<Item = &Digest> {
-    let links = pointer.links.iter().map(|link| &link.digest);
-    links.chain([&pointer.digest])
 }

@@ -88,6 +88,7 @@ mod option_files;
 mod orphans;
 mod outer;
 mod output_names;
+mod outside_documents;
 mod own_output;
 mod panics;
 mod platforms;

@@ -21,7 +21,7 @@ pub(crate) fn intact(root: &Path) -> Result<BTreeSet<String>, String> {
     let mut open = vec![parse("index.json", &read("index.json")?)?];
     let mut seen = BTreeSet::new();
     while let Some(document) = open.pop() {
-        let lists = ["manifests", "layers"].map(|key| document[key].as_array());
+        let lists = ["manifests", "layers", "blobs"].map(|key| document[key].as_array());
         let config = document.get("config").into_iter();
         for descriptor in lists.into_iter().flatten().flatten().chain(config) {
             let digest = descriptor["digest"].as_str().unwrap_or_default();

@@ -8,7 +8,7 @@
 //! 3. `index.json` is exchanged by rename, under BuildKit's lock and only if it is still the one that was read. A
 //!    `manifest.json` that changes is removed before and written after that, so that it never describes what the other file
 //!    does not.
-//! 4. What nothing refers to any more is removed, and then the record.
+//! 4. What nothing refers to any more is removed under the same lock, and then the record.
 //!
 //! A file is never written in its place: blobs may have hard links, and readers may have them open.
 
@@ -20,7 +20,7 @@ mod removal;
 mod roots;
 mod steps;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::time::Duration;
 
@@ -45,8 +45,9 @@ use steps::{RootStep, Steps};
 pub(crate) enum Exchanged {
     /// The layout is what the plan says.
     Done(Outcome),
-    /// Another program changed `index.json` or `manifest.json` since they were read, so nothing was exchanged.
-    Changed,
+    /// Another program changed `index.json` or `manifest.json` since they were read, began a build or wrote what was to be
+    /// removed. Nothing was exchanged, and these blobs are new.
+    Changed(BTreeSet<Digest>),
 }
 
 /// A layout in place, and what is to become of it.
@@ -62,6 +63,8 @@ pub(crate) struct Exchange<'a> {
     /// What nothing refers to, and is to be removed if it is old enough.
     pub(crate) orphans: BTreeSet<Digest>,
     pub(crate) older_than: Duration,
+    /// Whether a build may be running, so that nothing is removed.
+    pub(crate) is_building: bool,
 }
 
 /// The blobs that the record of an interrupted run names.
@@ -121,42 +124,59 @@ impl Exchange<'_> {
         if let Some(confirm) = options.confirm {
             (confirm.0)()?;
         }
-        record.add(self.root, steps.recorded(&self.orphans))?;
-        let mut created = Vec::new();
-        let exchanged = self
-            .write_blobs(&steps, options, progress, &mut created)
-            .and_then(|()| self.exchange_roots(&steps));
-        match exchanged {
-            Ok(true) => {}
+        let mut created = BTreeMap::new();
+        let mut lock = None;
+        let exchanged = record
+            .add(self.root, steps.recorded(&self.orphans))
+            .and_then(|()| self.write_blobs(&steps, options, progress, &mut created))
+            .and_then(|()| self.exchange_roots(&steps, &mut lock));
+        let complete = |error: Error| error.with_hint(Hint::OutputComplete);
+        let removal = match exchanged {
+            Ok(Some(removal)) => removal,
             // The next attempt needs the new blobs, or removes them.
-            Ok(false) => return Ok(Exchanged::Changed),
-            Err(failed) => return Err(self.undo(failed, created, &record)),
+            Ok(None) => return Ok(Exchanged::Changed(created.into_keys().collect())),
+            Err(failed) if self.is_exchanged(&steps) => return Err(complete(failed)),
+            Err(failed) => return Err(self.undo(failed, &steps, &created, &record)),
+        };
+        self.remove(&removal, &steps, lock)?;
+        if removal.is_all {
+            record.remove(self.root).map_err(complete)?;
         }
-        removal::run(self, &steps, &record)
-            .map_err(|error| error.with_hint(Hint::OutputComplete))?;
         Ok(Exchanged::Done(outcome))
     }
 
     /// Removes what was written, after an error before the exchange.
-    fn undo(&self, failed: Error, created: Vec<HeldPath>, record: &Record) -> Error {
-        // If another program changed the index, it may refer to the new blobs by now.
+    fn undo(
+        &self,
+        failed: Error,
+        steps: &Steps<'_>,
+        created: &BTreeMap<Digest, HeldPath>,
+        record: &Record,
+    ) -> Error {
+        // If it is the new index, or one that another program wrote, it may refer to the new blobs.
         let known = self.inventory.root_index.as_ref().map(|file| &file.bytes);
         let found = bytes_of(self.root, RootName::Index);
         if !found.is_ok_and(|found| found.as_ref() == known) {
-            return failed;
+            return failed.with_hint(Hint::CompleteLayout(self.root.path().to_owned()));
         }
         if let Some(manifest) = &self.inventory.docker_manifest
+            && steps.docker_manifest != RootStep::Keep
             && let Ok(None) = bytes_of(self.root, RootName::DockerManifest)
         {
             let old = self.staged(RootName::DockerManifest, &RootStep::Write(&manifest.bytes));
             if let Err(error) = old.and_then(publish) {
-                return error;
+                return error.with_hint(Hint::RunAgain);
             }
         }
-        let removed: Vec<_> = created.iter().map(HeldPath::remove).collect();
+        let removed: Vec<_> = created.values().map(HeldPath::remove).collect();
         if removed.iter().all(Result::is_ok) && self.leftovers.is_empty() {
-            record.remove(self.root);
+            // One that stays is read again.
+            let _ = record.remove(self.root);
         }
-        failed
+        // A file that got its name is the record, or a blob that is removed.
+        match failed.hint() {
+            Some(Hint::OutputComplete) => failed.with_hint(Hint::RunAgain),
+            _ => failed,
+        }
     }
 }

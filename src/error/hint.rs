@@ -188,6 +188,10 @@ pub enum Hint {
     ReplaceMixed(PathBuf),
     /// The output is complete, whatever failed after that.
     OutputComplete,
+    /// Nothing was changed, and the same command may succeed.
+    RunAgain,
+    /// This layout was fixed in place, but not all of its files were written.
+    CompleteLayout(PathBuf),
     /// A fault of the program.
     ReportFault,
     /// The journal may belong to another user.
@@ -452,6 +456,10 @@ impl fmt::Display for Hint {
                 );
             }
             Hint::OutputComplete => "the output itself is complete",
+            Hint::RunAgain => "run the same command again",
+            Hint::CompleteLayout(path) => {
+                return write!(f, "fix {} in place again to complete it", show_path(path));
+            }
             Hint::ReportFault => {
                 "this is a bug in ocify; please report it with this message and, if you can, the archive"
             }
@@ -544,6 +552,10 @@ mod tests {
         for (hint, expected) in [
             (Hint::UseName("app:v1".to_owned()), "app:v1 is valid"),
             (Hint::Recover("a\n.tar".into()), "recover a\\u{a}.tar as"),
+            (
+                Hint::CompleteLayout("a\n".into()),
+                "fix a\\u{a} in place again",
+            ),
             (
                 Hint::Decompress(Pipeline::new(
                     "a b".as_ref(),

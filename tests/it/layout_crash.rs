@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::common::builder::{
     DOCKER_GZIP, DOCKER_MANIFEST, Image, Layer, Layout, OCI_GZIP, docker_item, named,
@@ -20,6 +20,7 @@ use crate::common::builder::{
 use crate::common::contents::Contents;
 use crate::common::evidence::attestation;
 use crate::common::fixture;
+use crate::common::injected::{Fault, Injection, calls, injected};
 use crate::common::intact::intact;
 use crate::common::placed::fix;
 use crate::common::random::Random;
@@ -363,20 +364,75 @@ fn a_killed_fix_leaves_the_old_or_the_new_layout() {
     println!("{runs} runs, {killed} killed, {between} of them between the old and the new");
 }
 
-/// What a run that cannot go on leaves is what there was.
+/// What a run that cannot go on leaves is what there was. After the exchange it is the new layout, and the hint says whether
+/// it is complete.
 #[test]
 fn an_error_before_the_exchange_leaves_the_old_layout() {
-    let case = two_images();
-    let sandbox = Sandbox::new();
-    let files = Contents::from_tar(&case.tar()).files;
-    write(&sandbox.path("in"), &files);
-    // A directory where the new index would be named cannot be replaced by a file.
-    let lock = sandbox.path("in").join(LOCK);
-    fs::create_dir(&lock).unwrap();
-    let report: Value = fix(&sandbox, "in", &["--compression", "zstd"])
-        .exits(1)
-        .json();
-    assert_eq!(report["error"]["code"], "io", "{report:#}");
-    fs::remove_dir(lock).unwrap();
-    assert_eq!(Contents::read(&sandbox.path("in")).files, files);
+    let before = Contents::from_tar(&two_images().tar()).files;
+    let line = [
+        "fix",
+        "--in-place",
+        "in",
+        "--rename",
+        "app:v1=app:v3",
+        "--compression",
+        "zstd",
+    ];
+    let begun = || {
+        let sandbox = Sandbox::new();
+        write(&sandbox.path("in"), &before);
+        sandbox
+    };
+    let sandbox = begun();
+    let Some((counts, ended)) = calls(&sandbox, &line, None) else {
+        return;
+    };
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let after = Contents::read(&sandbox.path("in")).files;
+    assert!(before[MANIFEST] != after[MANIFEST]);
+    let (mut undone, mut completes, mut between) = (0, 0, 0);
+    for call in ["fsync", "linkat", "renameat", "unlinkat", "write"] {
+        let (start, most) = counts[call];
+        for number in start + 1..=most {
+            let injection = Injection {
+                call: call.to_owned(),
+                number,
+                fault: Fault::Error("EIO"),
+            };
+            let sandbox = begun();
+            let ended = injected(&sandbox, &line, None, &injection).unwrap();
+            let root = sandbox.path("in");
+            let mut files = Contents::read(&root).files;
+            intact(&root).unwrap_or_else(|fault| panic!("{injection:?}: {fault}"));
+            files.remove(LOCK);
+            let says = |text: &str| ended.stderr.contains(text);
+            let is_complete = says("hint: the output itself is complete");
+            let is_begun = says("hint: complete it: ocify fix --in-place in");
+            let names = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
+            let what = format!("{injection:?}: {ended:?} {:#?}", names(&files));
+            if ended.code == 0 || ended.unwritten.contains(&1) || ended.unwritten.contains(&2) {
+                assert_eq!(names(&files), names(&after), "{what}");
+                assert!(files == after, "{what}");
+            } else if files[INDEX] == before[INDEX] {
+                undone += 1;
+                assert_eq!(names(&files), names(&before), "{what}");
+                assert!(files == before && !is_complete && !is_begun, "{what}");
+            } else if files.get(MANIFEST) == after.get(MANIFEST) {
+                completes += 1;
+                assert!(files[INDEX] == after[INDEX] && is_complete, "{what}");
+            } else {
+                between += 1;
+                assert!(files[INDEX] == after[INDEX] && is_begun, "{what}");
+            }
+            // The images have their new names only after the exchange.
+            let is_old = files[INDEX] == before[INDEX];
+            let options = if is_old { &line[3..] } else { &[] };
+            fix(&sandbox, "in", options).exits(0);
+            let mut files = Contents::read(&root).files;
+            files.remove(LOCK);
+            assert!(files == after, "{what}");
+        }
+    }
+    println!("{undone} undone, {completes} complete, {between} between");
+    assert!(undone > 20 && completes > 2 && between > 1);
 }

@@ -1,10 +1,10 @@
 //! `--in-place` with an image layout directory or a BuildKit cache.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,6 +23,7 @@ use crate::common::intact::intact;
 use crate::common::judged::{finding, findings, rules};
 use crate::common::placed::fix;
 use crate::common::runner::{Run, Sandbox, run};
+use crate::common::trace::may_trace;
 use crate::common::{fixture, fixtures, sha256, sha512, skipped};
 
 const NAME: &str = "docker.io/library/app:v1";
@@ -580,16 +581,14 @@ fn a_layout_that_is_in_use_is_not_changed() {
     fixed(&sandbox, &[]);
 }
 
-/// Another program adds an image while ocify waits for the lock.
-#[test]
-fn a_change_of_index_json_is_not_lost() {
-    let mut layout = docker_layout();
-    let sandbox = with(&layout);
+/// Fixes a layout whose documents change, and does something while it waits for the lock.
+#[track_caller]
+fn fixed_after(sandbox: &Sandbox, options: &[&str], change: impl FnOnce()) -> Value {
     let path = sandbox.path("in/index.json.lock");
     let lock = File::create(&path).unwrap();
     lock.lock().unwrap();
-    let (run, input) = thread::scope(|scope| {
-        let run = scope.spawn(|| fix(&sandbox, "in", &[]));
+    let run: Run = thread::scope(|scope| {
+        let run = scope.spawn(|| fix(sandbox, "in", options));
         // The new documents are there when it waits.
         let start = Instant::now();
         while !sandbox.path("in/.ocify-in-place").exists() {
@@ -597,6 +596,20 @@ fn a_change_of_index_json_is_not_lost() {
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(Duration::from_millis(100));
+        change();
+        lock.unlock().unwrap();
+        fs::remove_file(&path).unwrap();
+        run.join().unwrap()
+    });
+    run.exits(0).json()
+}
+
+/// Another program adds an image while ocify waits for the lock.
+#[test]
+fn a_change_of_index_json_is_not_lost() {
+    let mut layout = docker_layout();
+    let sandbox = with(&layout);
+    let report = fixed_after(&sandbox, &[], || {
         let added = Image::docker(vec![Layer::gzip(DOCKER_GZIP, "added")]);
         let added = layout.image(&added);
         layout.edit_root(|root| {
@@ -606,23 +619,86 @@ fn a_change_of_index_json_is_not_lost() {
         for (name, bytes) in &layout.blobs {
             fs::write(sandbox.path("in").join(name), bytes).unwrap();
         }
-        fs::write(
-            sandbox.path("in/index.json"),
-            layout.index.as_ref().unwrap(),
-        )
-        .unwrap();
-        let input = with(&layout);
-        lock.unlock().unwrap();
-        fs::remove_file(&path).unwrap();
-        (run.join().unwrap(), input)
+        let index = layout.index.as_ref().unwrap();
+        fs::write(sandbox.path("in/index.json"), index).unwrap();
     });
-    let run: Run = run.exits(0);
-    assert_eq!(run.json()["images"].as_array().unwrap().len(), 2);
+    assert_eq!(report["images"].as_array().unwrap().len(), 2);
+    let input = with(&layout);
     fix(&input, "in", &[]).exits(0);
     assert_eq!(
         Contents::read(&sandbox.path("in")),
         Contents::read(&input.path("in"))
     );
+}
+
+/// What decides about a removal may change until ocify has the lock. What the report says is what happened.
+#[test]
+fn a_build_that_begins_meanwhile_and_an_orphan_that_it_writes_are_respected() {
+    for (begins, part) in [
+        (true, "ingest/ is not empty"),
+        (false, "which are younger than 1 day"),
+    ] {
+        let (sandbox, orphan) = with_orphan(&docker_layout(), HOUR * 48);
+        let orphan = sandbox.path("in").join(orphan);
+        let old: Vec<String> = docker_layout().blobs.into_keys().collect();
+        let report = fixed_after(&sandbox, &DROP, || match begins {
+            true => drop(put(&sandbox, "in/ingest/0123/data", "half a blob")),
+            false => fs::write(&orphan, "an orphan").unwrap(),
+        });
+        let message = finding(&report, RULE)["message"].as_str().unwrap();
+        assert!(message.contains(part), "{message}");
+        assert_eq!(report["dropped"], Value::Null);
+        assert!(!rules(&report).contains(&"orphan-dropped"));
+        assert_eq!(report["status"], "fixed");
+        assert!(orphan.exists());
+        let after = Contents::read(&sandbox.path("in"));
+        assert_eq!(old.iter().all(|name| after.has(name)), begins);
+        intact(&sandbox.path("in")).unwrap();
+    }
+}
+
+/// What another program adds to `index.json` may be among what is removed.
+#[test]
+fn nobody_gets_the_lock_while_blobs_are_removed() {
+    if !may_trace() {
+        return;
+    }
+    let (sandbox, _) = with_orphan(&right_layout(), HOUR * 48);
+    let names =
+        ["one", "two"].map(|text| blob_name(&format!("sha256:{}", sha256(text.as_bytes()))));
+    for (name, text) in names.iter().zip(["one", "two"]) {
+        let path = sandbox.put(&format!("in/{name}"), text);
+        let file = File::open(path).unwrap();
+        file.set_modified(SystemTime::now() - HOUR * 48).unwrap();
+    }
+    let blobs = sandbox.path("in/blobs/sha256");
+    let count = || fs::read_dir(&blobs).unwrap().count();
+    let all = count();
+    // It waits before it removes the second blob.
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat"]);
+    command.args(["-e", "inject=unlinkat:delay_enter=2000000:when=2"]);
+    command
+        .arg(env!("CARGO_BIN_EXE_ocify"))
+        .current_dir(sandbox.root());
+    command.args(["fix", "--in-place", "in"]).args(DROP);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while count() == all {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        thread::sleep(Duration::from_millis(1));
+    }
+    let lock = File::open(sandbox.path("in/index.json.lock")).unwrap();
+    let locked = lock.try_lock();
+    let left = count();
+    assert!(
+        matches!(locked, Err(TryLockError::WouldBlock)),
+        "{locked:?}"
+    );
+    assert_eq!(left, all - 1);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(count(), all - 3);
+    assert!(!sandbox.path("in/index.json.lock").exists());
 }
 
 #[test]

@@ -20,6 +20,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use crate::common::injected::{Calls, Ended, Fault, Injection, calls, injected};
+use crate::common::intact::intact;
 use crate::common::runner::Sandbox;
 use crate::common::{fixture, tree};
 use scenarios::{SCENARIOS, Scenario};
@@ -113,11 +114,13 @@ const SYNCS: [&str; 3] = ["fdatasync", "fsync", "syncfs"];
 /// What is in a directory, by path.
 type Files = BTreeMap<String, Vec<u8>>;
 
+/// BuildKit's lock, which may stay: nobody holds it.
+const LOCK: &str = "in/index.json.lock";
+
 fn files(sandbox: &Sandbox) -> Files {
     let found = tree(sandbox.root()).into_iter();
-    found
-        .map(|(path, bytes)| (path.to_str().unwrap().to_owned(), bytes))
-        .collect()
+    let found = found.map(|(path, bytes)| (path.to_str().unwrap().to_owned(), bytes));
+    found.filter(|(path, _)| path != LOCK).collect()
 }
 
 fn is_temporary(path: &str) -> bool {
@@ -208,7 +211,14 @@ impl Expected {
         let before = files(&sandbox);
         let ended = injected(&sandbox, line, self.input.as_deref(), injection)?;
         let found = files(&sandbox);
-        let mut wrong = self.after_fault(injection, &ended, &before, &found);
+        let mut wrong = match self.scenario.layout {
+            None => self.after_fault(injection, &ended, &before, &found),
+            Some(root) => {
+                let fault = intact(&sandbox.path(root)).err();
+                let wrong = self.after_fault_in_layout(injection, &ended, &before, &found);
+                wrong.into_iter().chain(fault).collect()
+            }
+        };
         let again = if self.is_there(&before, &found) {
             self.scenario.again
         } else {
@@ -321,6 +331,59 @@ impl Expected {
                 wrong.push("the stream contains an index".to_owned());
             }
         }
+        wrong.extend(self.wrong_end(injection, ended, before, found));
+        wrong
+    }
+
+    /// The same for a layout that is fixed where it is: `index.json` is the old or the new one, and `manifest.json` never
+    /// belongs to the other one. Without a kill, what is not complete is undone, unless the next run is to complete it.
+    fn after_fault_in_layout(
+        &self,
+        injection: &Injection,
+        ended: &Ended,
+        before: &Files,
+        found: &Files,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut expect = |is_right: bool, what: &str| {
+            if !is_right {
+                wrong.push(what.to_owned());
+            }
+        };
+        let (index, manifest) = ("in/index.json", "in/manifest.json");
+        let is_new = found.get(index) == self.after.get(index);
+        let [own, other] = match is_new {
+            true => [&self.after, before],
+            false => [before, &self.after],
+        };
+        expect(found.get(index) == own.get(index), "another index.json");
+        let described = found.get(manifest);
+        let is_described = described == own.get(manifest);
+        expect(
+            is_described || described.is_none(),
+            "manifest.json does not belong to index.json",
+        );
+        let is_complete = ended.stderr.contains("the output itself is complete");
+        if injection.fault != Fault::Kill && ended.code == 1 {
+            expect(is_described || is_new, "manifest.json is gone");
+            expect(
+                is_complete == (is_new && is_described) || ended.unwritten.contains(&2),
+                "the hint is not right",
+            );
+            let is_unknown = REMOVES.contains(&injection.call.as_str());
+            expect(is_new || is_unknown || found == before, "it is not undone");
+            let is_begun = ended
+                .stderr
+                .contains("complete it: ocify fix --in-place in");
+            expect(
+                is_begun == (is_new && !is_described) || ended.unwritten.contains(&2),
+                "the hint is not about what is missing",
+            );
+        }
+        let known = |path: &String| own.contains_key(path) || other.contains_key(path);
+        let mut others = found.keys().filter(|path| !known(path));
+        let is_own = |path: &String| path.ends_with("/.ocify-in-place") || is_temporary(path);
+        expect(others.all(is_own), "a file that is neither old nor new");
         wrong.extend(self.wrong_end(injection, ended, before, found));
         wrong
     }

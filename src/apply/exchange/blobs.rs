@@ -1,5 +1,6 @@
 //! New documents and layers are written before anything refers to them.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -14,6 +15,7 @@ use crate::apply::ApplyOptions;
 use crate::apply::copy::{self, Destination, Job, Task};
 use crate::beneath::{Directory, FileStat, HeldPath};
 use crate::error::{Error, IoContext, Result};
+use crate::image::Digest;
 use crate::location::RootName;
 use crate::plan::{Body, OutputEntry};
 use crate::progress::Progress;
@@ -29,7 +31,7 @@ impl Exchange<'_> {
         steps: &Steps<'_>,
         options: &ApplyOptions<'_>,
         progress: &dyn Progress,
-        created: &mut Vec<HeldPath>,
+        created: &mut BTreeMap<Digest, HeldPath>,
     ) -> Result<()> {
         for group in steps.blobs.chunks(GROUP) {
             let mut staged = Vec::new();
@@ -47,10 +49,10 @@ impl Exchange<'_> {
                 staged.push((*entry, place, file));
             }
             self.copy_layers(&staged, options, progress)?;
-            for (_, place, file) in staged {
+            for (entry, place, file) in staged {
                 self.keep_owner(file.file());
                 file.file().sync_all().context("sync", place.path())?;
-                self.name_blob(place, file, created)?;
+                self.name_blob(&entry.name, place, file, created)?;
             }
         }
         for algorithm in &steps.algorithms {
@@ -93,9 +95,10 @@ impl Exchange<'_> {
     /// Gives a complete blob its name, in place of a damaged one. [`Steps`] leaves out what is there already.
     fn name_blob(
         &self,
+        name: &str,
         place: HeldPath,
         file: StagedFile,
-        created: &mut Vec<HeldPath>,
+        created: &mut BTreeMap<Digest, HeldPath>,
     ) -> Result<()> {
         let is_new = !place.exists();
         let options = PublishOptions {
@@ -103,7 +106,10 @@ impl Exchange<'_> {
             sync: false,
         };
         match file.publish(options)? {
-            Published::Done if is_new => created.push(place),
+            Published::Done if is_new => {
+                let digest = Digest::from_any_blob_name(name);
+                created.extend(digest.map(|digest| (digest, place)));
+            }
             // Another program has just written it.
             Published::Done | Published::Exists => {}
             Published::NotEmpty => {

@@ -10,10 +10,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::blobs::create;
+use super::roots::publish;
 use crate::beneath::{Directory, HeldPath, Links};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{IoContext, Result};
 use crate::image::Digest;
-use crate::publish::{PublishOptions, Published, StagedFile};
 
 const NAME: &str = ".ocify-in-place";
 const VERSION: u32 = 1;
@@ -73,28 +73,22 @@ impl Record {
             .map_err(std::io::Error::from)
             .and_then(|bytes| file.file().write_all(&bytes));
         written.context("write", &path)?;
-        let options = PublishOptions {
-            replace: true,
-            sync: true,
-        };
-        match StagedFile::publish(file, options)? {
-            Published::Done => {}
-            Published::Exists | Published::NotEmpty => {
-                let error = std::io::ErrorKind::AlreadyExists.into();
-                return Err(Error::io("create", &path, error));
-            }
-        }
+        // Also if that fails after it got its name.
         self.exists = true;
-        Ok(())
+        publish(Some(file))
     }
 
-    /// Removes it. One that stays is only read again.
-    pub(super) fn remove(&self, root: &Directory) {
-        if let Ok(place) = HeldPath::new(root, NAME.as_ref())
-            && self.exists
-        {
-            let _ = place.remove();
+    /// Removes it.
+    ///
+    /// # Errors
+    /// The system refuses. One that stays is only read again.
+    pub(super) fn remove(&self, root: &Directory) -> Result<()> {
+        if !self.exists {
+            return Ok(());
         }
+        let path = root.join(Path::new(NAME));
+        let removed = HeldPath::new(root, NAME.as_ref()).and_then(|place| place.remove());
+        removed.context("remove", path)
     }
 }
 
@@ -121,7 +115,7 @@ mod tests {
         found.add(&root, b.clone()).unwrap();
         let found = Record::read(&root);
         assert_eq!(found.blobs, a.union(&b).cloned().collect());
-        found.remove(&root);
+        found.remove(&root).unwrap();
         assert!(root.is_empty().unwrap());
     }
 

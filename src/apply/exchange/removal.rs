@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::Exchange;
-use super::record::Record;
+use super::lock::IndexLock;
 use super::refused::is_link;
-use super::roots::bytes_of;
+use super::roots::{bytes_of, changed};
 use super::steps::{RootStep, Steps};
 use crate::beneath::{Directory, FileStat, HeldPath};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Hint, IoContext, Result};
+use crate::image::Digest;
 use crate::location::RootName;
 use crate::publish::sync_held;
 
@@ -48,53 +49,100 @@ pub(crate) fn is_older(found: &FileStat, than: Duration) -> bool {
     age.is_ok_and(|age| age >= than)
 }
 
-/// Removes what the output does not have, and then the record. Nothing is removed while a build may be writing, or if
-/// another program has changed `index.json` since: the next run finds the record.
-///
-/// # Errors
-/// Something cannot be removed.
-pub(super) fn run(exchange: &Exchange<'_>, steps: &Steps<'_>, record: &Record) -> Result<()> {
-    let root = exchange.root;
-    let known = exchange.inventory.root_index.as_ref();
-    let expected = match steps.index {
-        RootStep::Write(bytes) => Some(bytes),
-        _ => known.map(|file| file.bytes.as_slice()),
-    };
-    let is_ours = bytes_of(root, RootName::Index)?.as_deref() == expected;
-    if !steps.removed.is_empty() && (!is_ours || is_building(root)?) {
-        return Ok(());
-    }
-    let mut directories: BTreeMap<String, Directory> = BTreeMap::new();
-    for digest in &steps.removed {
-        let parent = format!("blobs/{}", digest.algorithm_name());
-        let directory = match directories.get(&parent) {
-            Some(directory) => directory.clone(),
-            None => {
-                let opened = root.below(&parent);
-                let opened = opened.context("open", root.join(Path::new(&parent)))?;
-                directories.entry(parent).or_insert(opened).clone()
-            }
+/// What is to be removed, as it was found under the lock.
+#[derive(Debug)]
+pub(super) struct Removal {
+    files: Vec<(HeldPath, FileStat)>,
+    directories: BTreeMap<String, Directory>,
+    /// Whether that is everything that the output does not have.
+    pub(super) is_all: bool,
+}
+
+impl Removal {
+    /// Looks up what the output does not have. Nothing is removed while a build may be running. `None` if a build has begun
+    /// since the plan was made, or what nothing refers to is not old enough any more.
+    ///
+    /// # Errors
+    /// Something cannot be looked up.
+    pub(super) fn of(exchange: &Exchange<'_>, steps: &Steps<'_>) -> Result<Option<Self>> {
+        let mut removal = Removal {
+            files: Vec::new(),
+            directories: BTreeMap::new(),
+            is_all: steps.removed.is_empty() || !exchange.is_building,
         };
-        let name = digest.hex();
-        let place = HeldPath::new(&directory, name.as_ref());
-        let place = place.context("remove", directory.join(Path::new(&name)))?;
-        let found = match place.look_up() {
-            Ok(found) if found.kind.is_file() => found,
-            Ok(_) => continue,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Error::io("remove", &place.path(), error)),
-        };
-        // It may have been written again since it was looked at.
-        if exchange.orphans.contains(digest) && !is_older(&found, exchange.older_than) {
-            continue;
+        if steps.removed.is_empty() || exchange.is_building {
+            return Ok(Some(removal));
         }
-        place.remove().context("remove", place.path())?;
+        if is_building(exchange.root)? {
+            return Ok(None);
+        }
+        for digest in &steps.removed {
+            let directory = removal.directory(exchange.root, digest)?;
+            let name = digest.hex();
+            let place = HeldPath::new(&directory, name.as_ref());
+            let place = place.context("remove", directory.join(Path::new(&name)))?;
+            let found = match place.look_up() {
+                Ok(found) if found.kind.is_file() => found,
+                Ok(_) => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("remove", &place.path(), error)),
+            };
+            if exchange.orphans.contains(digest) && !is_older(&found, exchange.older_than) {
+                return Ok(None);
+            }
+            removal.files.push((place, found));
+        }
+        Ok(Some(removal))
     }
-    for directory in directories.values() {
-        sync_held(directory)?;
+
+    fn directory(&mut self, root: &Directory, digest: &Digest) -> Result<Directory> {
+        let parent = format!("blobs/{}", digest.algorithm_name());
+        if let Some(directory) = self.directories.get(&parent) {
+            return Ok(directory.clone());
+        }
+        let opened = root.below(&parent);
+        let opened = opened.context("open", root.join(Path::new(&parent)))?;
+        Ok(self.directories.entry(parent).or_insert(opened).clone())
     }
-    record.remove(root);
-    Ok(())
+}
+
+impl Exchange<'_> {
+    /// Removes what the output does not have. Nobody else may write to `index.json` meanwhile, so the lock is held until
+    /// then and no longer: a build that needs it would fail.
+    ///
+    /// # Errors
+    /// Something cannot be removed; another program, which ignores the lock, has changed the layout.
+    pub(super) fn remove(
+        &self,
+        removal: &Removal,
+        steps: &Steps<'_>,
+        lock: Option<IndexLock>,
+    ) -> Result<()> {
+        if removal.files.is_empty() {
+            return Ok(());
+        }
+        let expected = match steps.index {
+            RootStep::Write(bytes) => Some(bytes),
+            _ => self.inventory.root_index.as_ref().map(|file| &*file.bytes),
+        };
+        let complete = |error: Error| error.with_hint(Hint::OutputComplete);
+        let found = bytes_of(self.root, RootName::Index).map_err(complete)?;
+        if found.as_deref() != expected {
+            return Err(changed());
+        }
+        for (place, known) in &removal.files {
+            match place.look_up() {
+                Ok(found) if found.modified != known.modified => return Err(changed()),
+                _ => {
+                    let removed = place.remove().context("remove", place.path());
+                    removed.map_err(complete)?;
+                }
+            }
+        }
+        drop(lock);
+        let mut directories = removal.directories.values();
+        directories.try_for_each(|directory| sync_held(directory).map_err(complete))
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::Exchange;
 use super::blobs::create;
 use super::lock::IndexLock;
+use super::removal::Removal;
 use super::steps::{RootStep, Steps};
 use crate::beneath::{Directory, Links};
 use crate::error::{Code, Error, Hint, IoContext, Result};
@@ -15,28 +16,65 @@ use crate::location::RootName;
 use crate::publish::{PublishOptions, Published, StagedFile, sync_held};
 
 impl Exchange<'_> {
-    /// Exchanges the files at the root; `false` if another program changed them first.
-    pub(super) fn exchange_roots(&self, steps: &Steps<'_>) -> Result<bool> {
+    /// Exchanges the files at the root, and returns what is to be removed. `None` if another program changed them first, or
+    /// something that decides about the removal; the plan is then out of date.
+    ///
+    /// `lock` is held when this returns. What another program adds to `index.json` may be among what is removed, so nobody
+    /// else may write to it until that is gone.
+    ///
+    /// # Errors
+    /// A file cannot be written. [`is_exchanged`](Self::is_exchanged) says whether all have their names anyway.
+    pub(super) fn exchange_roots(
+        &self,
+        steps: &Steps<'_>,
+        lock: &mut Option<IndexLock>,
+    ) -> Result<Option<Removal>> {
         let index = self.staged(RootName::Index, &steps.index)?;
         let manifest = self.staged(RootName::DockerManifest, &steps.docker_manifest)?;
         let layout = self.staged(RootName::OciLayout, &steps.oci_layout)?;
-        // Nothing is removed either if what refers to it may have changed.
-        let lock = IndexLock::acquire(self.root)?;
+        *lock = Some(IndexLock::acquire(self.root)?);
         if !self.is_unchanged(steps)? {
-            return Ok(false);
+            return Ok(None);
         }
+        let Some(removal) = Removal::of(self, steps)? else {
+            return Ok(None);
+        };
         publish(layout)?;
         if steps.docker_manifest != RootStep::Keep && self.inventory.docker_manifest.is_some() {
             let place = self.place(RootName::DockerManifest.name())?;
             place.remove().context("remove", place.path())?;
             sync_held(self.root)?;
         }
-        publish(index)?;
-        // From here on the layout is the new one.
-        let complete = |error: Error| error.with_hint(Hint::OutputComplete);
-        publish(manifest).map_err(complete)?;
-        drop(lock);
-        Ok(true)
+        let exchanged = publish(index);
+        if exchanged.is_err() && !self.is_done(RootName::Index, steps.index) {
+            return exchanged.map(|()| None);
+        }
+        // From here on the layout is the new one, even if syncing its name failed.
+        let described = publish(manifest);
+        exchanged.and(described)?;
+        Ok(Some(removal))
+    }
+
+    /// Whether files at the root were to be exchanged, and all of them are the new ones.
+    pub(super) fn is_exchanged(&self, steps: &Steps<'_>) -> bool {
+        let roots = [
+            (RootName::Index, steps.index),
+            (RootName::DockerManifest, steps.docker_manifest),
+            (RootName::OciLayout, steps.oci_layout),
+        ];
+        roots.iter().any(|(_, step)| *step != RootStep::Keep)
+            && roots.iter().all(|(name, step)| self.is_done(*name, *step))
+    }
+
+    fn is_done(&self, name: RootName, step: RootStep<'_>) -> bool {
+        let found = || bytes_of(self.root, name);
+        match step {
+            RootStep::Keep => true,
+            RootStep::Write(bytes) => {
+                found().is_ok_and(|found| found.is_some_and(|found| found == bytes))
+            }
+            RootStep::Remove => found().is_ok_and(|found| found.is_none()),
+        }
     }
 
     /// A file at the root that is complete and on disk, but has no name yet.
@@ -75,12 +113,17 @@ pub(super) fn publish(file: Option<StagedFile>) -> Result<()> {
     let Some(file) = file else { return Ok(()) };
     match file.publish(options)? {
         Published::Done => Ok(()),
-        Published::Exists | Published::NotEmpty => Err(Error::new(
-            Code::SourceChanged,
-            "another program changed the layout while ocify wrote to it",
-        )
-        .with_hint(Hint::RetryWhenIdle)),
+        Published::Exists | Published::NotEmpty => Err(changed()),
     }
+}
+
+/// The error if another program changed the layout while it was exchanged.
+pub(super) fn changed() -> Error {
+    Error::new(
+        Code::SourceChanged,
+        "another program changed the layout while ocify wrote to it",
+    )
+    .with_hint(Hint::RetryWhenIdle)
 }
 
 /// The bytes of a file at the root; `None` if it does not exist.

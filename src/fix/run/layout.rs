@@ -28,6 +28,7 @@ struct Layout {
     graph: Graph,
     /// What an interrupted run left.
     leftovers: Vec<Digest>,
+    is_building: bool,
 }
 
 impl Run<'_> {
@@ -65,14 +66,14 @@ impl Run<'_> {
             self.observer.notice(&Notice::Unlocked { path });
         }
         let shown = show_path(source.path());
-        let mut source = Some(source);
+        let (mut source, mut own) = (Some(source), BTreeSet::new());
         for _ in 0..ATTEMPTS {
             let source = match source.take() {
                 Some(source) => source,
                 None => self.opener.open(path)?,
             };
-            let mut layout = self.layout(source)?;
-            let written = self.exchange(&mut layout);
+            let mut layout = self.layout(source, &own)?;
+            let written = self.exchange(&mut layout, &mut own);
             if let Some(fixed) = written.map_err(|error| layout.graph.restated(error))? {
                 return Ok(fixed);
             }
@@ -91,7 +92,7 @@ impl Run<'_> {
             root,
             graph,
             ..
-        } = self.layout(source)?;
+        } = self.layout(source, &BTreeSet::new())?;
         let restated = |error| graph.restated(error);
         let draft = self.settled(&graph, &source, Form::LayoutInPlace);
         let draft = draft.map_err(restated)?;
@@ -104,8 +105,9 @@ impl Run<'_> {
         })
     }
 
-    /// Reads a layout. What an interrupted run left in it is taken out, and what must stay is noted.
-    fn layout(&self, source: Source) -> Result<Layout> {
+    /// Reads a layout. What an interrupted run left in it, or an earlier attempt of this one, is taken out, and what must stay
+    /// is noted.
+    fn layout(&self, source: Source, own: &BTreeSet<Digest>) -> Result<Layout> {
         let Some(root) = source.directory().cloned() else {
             return Err(Error::new(
                 Code::NotAnImage,
@@ -115,10 +117,8 @@ impl Run<'_> {
         let graph = self.opener.resolved(&source);
         let mut graph = graph.map_err(|error| refused_link(&root, error))?;
         let recorded = recorded(&root);
-        let leftovers = match recorded.is_empty() {
-            true => Vec::new(),
-            false => graph.take_orphans(|digest| recorded.contains(digest)),
-        };
+        let is_left = |digest: &Digest| recorded.contains(digest) || own.contains(digest);
+        let leftovers = graph.take_orphans(is_left);
         let is_building = is_building(&root)?;
         let drops = self.fix.plan.drop_orphans;
         if is_building {
@@ -137,6 +137,7 @@ impl Run<'_> {
             root,
             graph,
             leftovers,
+            is_building,
         })
     }
 
@@ -144,13 +145,14 @@ impl Run<'_> {
         self.fix.orphans_older_than.unwrap_or(ORPHANS_OLDER_THAN)
     }
 
-    /// One attempt; `None` if another program changed the layout meanwhile.
-    fn exchange(&self, layout: &mut Layout) -> Result<Option<Fixed>> {
+    /// One attempt; `None` if another program changed the layout meanwhile. `own` gets the blobs that are then new.
+    fn exchange(&self, layout: &mut Layout, own: &mut BTreeSet<Digest>) -> Result<Option<Fixed>> {
         let Layout {
             source,
             root,
             graph,
             leftovers,
+            is_building,
         } = layout;
         let draft = self.settled(graph, source, Form::LayoutInPlace)?;
         refuse_exchange(root, &graph.inventory, draft.plan())?;
@@ -174,11 +176,15 @@ impl Run<'_> {
                 .cloned()
                 .collect::<BTreeSet<_>>(),
             older_than: self.older_than(),
+            is_building: *is_building,
         };
         let progress = self.observer.stage(Stage::Verifying);
         let outcome = match exchange.run(&options, &*progress)? {
             Exchanged::Done(outcome) => outcome,
-            Exchanged::Changed => return Ok(None),
+            Exchanged::Changed(created) => {
+                own.extend(created);
+                return Ok(None);
+            }
         };
         Ok(Some(Fixed {
             verified: options.verify,

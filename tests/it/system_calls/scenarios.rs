@@ -1,11 +1,13 @@
 //! Runs with every kind of output.
 
-use std::fs;
+use std::fs::{self, File};
+use std::time::{Duration, SystemTime};
 
 use crate::common::batch::put_fixture;
-use crate::common::fixture;
+use crate::common::builder::{DOCKER_GZIP, Image, Layer, Layout, named};
 use crate::common::injected::{Fault, Injection, injected};
 use crate::common::runner::Sandbox;
+use crate::common::{fixture, tree};
 
 /// A run, and what is there before it.
 #[derive(Clone, Copy)]
@@ -20,6 +22,8 @@ pub(super) struct Scenario {
     pub(super) input: Option<&'static str>,
     /// An output directory that is there with everything in it or not at all.
     pub(super) whole: Option<&'static str>,
+    /// A layout that is fixed where it is.
+    pub(super) layout: Option<&'static str>,
     /// The fixture that `in.tar` may become, besides what it was and will be.
     pub(super) restored: Option<&'static str>,
 }
@@ -59,6 +63,22 @@ fn layout(sandbox: &Sandbox) {
 fn old_layout(sandbox: &Sandbox) {
     one(sandbox);
     put_fixture(sandbox, "out", "podman-ocidir");
+}
+
+/// A layout that has not changed for days, with a `manifest.json`.
+fn old_images(sandbox: &Sandbox) {
+    let mut layout = Layout::new();
+    let image = Image::docker(vec![Layer::gzip(DOCKER_GZIP, "one")]);
+    let manifest = layout.manifest(&image);
+    let image = layout.image(&image);
+    layout.root(vec![named(image, "docker.io/library/app:v1")]);
+    layout.docker(&manifest, &["app:v1"]);
+    layout.write_to(&sandbox.path("in"));
+    for (path, _) in tree(sandbox.root()) {
+        let file = File::open(sandbox.root().join(path)).unwrap();
+        let days = Duration::from_secs(48 * 3600);
+        file.set_modified(SystemTime::now() - days).unwrap();
+    }
 }
 
 fn several(sandbox: &Sandbox) {
@@ -109,11 +129,12 @@ const PLAIN: Scenario = Scenario {
     code: 0,
     input: None,
     whole: None,
+    layout: None,
     restored: None,
 };
 
 /// All of them.
-pub(super) const SCENARIOS: [Scenario; 22] = [
+pub(super) const SCENARIOS: [Scenario; 23] = [
     Scenario {
         name: "new archive",
         line: &["fix", "in.tar", "-o", "out.tar"],
@@ -222,6 +243,14 @@ pub(super) const SCENARIOS: [Scenario; 22] = [
         name: "in place",
         line: &["fix", "--in-place", "in.tar"],
         again: &[],
+        ..PLAIN
+    },
+    Scenario {
+        name: "fix of a layout in place",
+        set_up: old_images,
+        line: &["fix", "--in-place", "in", "--name", "app:v2"],
+        again: &[],
+        layout: Some("in"),
         ..PLAIN
     },
     Scenario {

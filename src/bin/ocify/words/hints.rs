@@ -119,6 +119,9 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
             let path = shell_word(path);
             return format!("run ocify fix --recover {path} as a user with write permission");
         }
+        Hint::CompleteLayout(path) => {
+            return format!("complete it: ocify fix --in-place {}", shell_word(path));
+        }
         Hint::ReplaceMixed(path) => {
             let path = shell_word(path);
             return format!(
@@ -243,6 +246,7 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
         | Hint::RecoverOriginal
         | Hint::RecoverWithNewer
         | Hint::OutputComplete
+        | Hint::RunAgain
         | Hint::ReportFault
         | Hint::InspectJournal
         | Hint::CorrectName

@@ -92,6 +92,7 @@ hints! {
         RecoverOriginal,
         RecoverWithNewer,
         OutputComplete,
+        RunAgain,
         ReportFault,
         InspectJournal,
         ChooseImage,
@@ -145,6 +146,7 @@ hints! {
         Hint::RaiseMaxRatio(_) => Hint::RaiseMaxRatio("image"),
         Hint::RaiseMaxSize(_) => Hint::RaiseMaxSize("image"),
         Hint::Recover(_) => Hint::Recover("a\n.tar".into()),
+        Hint::CompleteLayout(_) => Hint::CompleteLayout("a\n".into()),
         Hint::ReplaceMixed(_) => Hint::ReplaceMixed("a.tar".into()),
         Hint::NameOneImage(_) => Hint::NameOneImage("sha256:00".to_owned()),
         Hint::UseName(_) => Hint::UseName("app:v1".to_owned()),
@@ -231,6 +233,11 @@ fn hints_name_the_options() {
             Words::FIX,
             Hint::Recover("a\n.tar".into()),
             "ocify fix --recover $'a\\n.tar'",
+        ),
+        (
+            Words::FIX,
+            Hint::CompleteLayout("a\n".into()),
+            "complete it: ocify fix --in-place $'a\\n'",
         ),
         (
             Words::FIX,

@@ -43,7 +43,7 @@ impl Planner<'_> {
             };
             let mut names = entry.names.iter();
             let Some(first) = names.next() else { continue };
-            let mut set = Annotations::new();
+            let mut set = Annotations::with_capacity(2);
             for key in [IMAGE_NAME, REF_NAME] {
                 let Some(value) = value_to_set(key, first, entry, pointer) else {
                     continue;

@@ -281,6 +281,10 @@ impl<'a> Join<'a> {
         }
         if let Some(number) = leading.next(&self.entries) {
             let entry = &mut self.entries[number];
+            // Most entries have one name, and a list that grows by itself has space for four.
+            entry
+                .names
+                .reserve_exact(usize::from(entry.names.is_empty()));
             entry.names.push(name.clone());
             self.by_name.entry(name).or_default().insert(entry.digest);
         }

@@ -105,8 +105,10 @@ impl<'a> Planner<'a> {
             });
             let facts = image.and_then(|image| self.graph.manifests.get(image));
             let platform = image.and_then(|image| self.platforms.get(image));
+            let mut names: Vec<Reference> = names.collect();
+            names.shrink_to_fit();
             images.push(Image {
-                names: names.collect(),
+                names,
                 digest: (!is_pending).then_some(digest),
                 len,
                 media_type,

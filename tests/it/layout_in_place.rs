@@ -642,7 +642,7 @@ fn a_build_that_begins_meanwhile_and_an_orphan_that_it_writes_are_respected() {
         let orphan = sandbox.path("in").join(orphan);
         let old: Vec<String> = docker_layout().blobs.into_keys().collect();
         let report = fixed_after(&sandbox, &DROP, || match begins {
-            true => drop(put(&sandbox, "in/ingest/0123/data", "half a blob")),
+            true => put(&sandbox, "in/ingest/0123/data", "half a blob"),
             false => fs::write(&orphan, "an orphan").unwrap(),
         });
         let message = finding(&report, RULE)["message"].as_str().unwrap();

@@ -62,7 +62,7 @@ fn the_help_fits_narrow_terminals() {
                 ["--help"] => 7,
                 _ => 25,
             };
-            assert_eq!(table.len(), expected, "{columns} {line:?}: {table:#?}");
+            assert_eq!(table.len(), expected, "{columns} {line:?}: {text:#?}");
         }
     }
 }

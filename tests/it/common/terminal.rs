@@ -1,10 +1,11 @@
 //! Pseudo-terminals.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -31,11 +32,18 @@ pub(crate) fn read_all(control: OwnedFd) -> Vec<u8> {
     let mut control = File::from(control);
     let mut all = Vec::new();
     let mut piece = [0; 4096];
-    // Once the last program has closed the terminal, reading fails.
-    while let Ok(count @ 1..) = control.read(&mut piece) {
-        all.extend_from_slice(&piece[..count]);
+    loop {
+        match control.read(&mut piece) {
+            Ok(count @ 1..) => all.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Once the last program has closed the terminal, reading fails with EIO.
+            Ok(0) => return all,
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(Errno::IO.raw_os_error()));
+                return all;
+            }
+        }
     }
-    all
 }
 
 /// The final contents of a terminal with enough rows. Supports the escape sequences for moving the cursor up and down, for clearing and for

@@ -11,6 +11,7 @@ mod code;
 mod hint;
 mod pipeline;
 mod place;
+mod registry_hint;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -22,6 +23,7 @@ pub use code::{Class, Code};
 pub use hint::{Hint, Lenient};
 pub use pipeline::Pipeline;
 pub use place::Place;
+pub use registry_hint::RegistryHint;
 
 use crate::location::Location;
 pub(crate) use crate::text::{distinguish, entry_text, show_list};

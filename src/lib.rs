@@ -109,6 +109,9 @@ mod operation;
 mod plan;
 mod progress;
 mod publish;
+#[cfg(feature = "push")]
+#[allow(dead_code, unused_imports)]
+mod registry;
 mod report;
 mod split;
 mod tar;
@@ -121,6 +124,10 @@ pub use fix::{Fix, Fixed, Preview};
 pub use journal::{Recovery, recover};
 pub use merge::{Merge, MergePreview, Merged, MergedInput, NameConflict, OnConflict};
 pub use split::{Divided, Split, SplitOutput, SplitPart};
+
+// Registries.
+#[cfg(feature = "push")]
+pub use registry::{RegistryOptions, Secret};
 
 // Inputs and outputs.
 pub use apply::Output;
@@ -185,7 +192,9 @@ pub use oci_spec;
 pub use report::{Blobs, Neutral, Report, Status, Wording};
 
 // Errors.
-pub use error::{Class, Code, Error, Hint, Lenient, Pipeline, Place as ErrorPlace, Result};
+pub use error::{
+    Class, Code, Error, Hint, Lenient, Pipeline, Place as ErrorPlace, RegistryHint, Result,
+};
 
 /// What only the command uses. It changes without notice.
 #[doc(hidden)]

@@ -16,6 +16,8 @@ pub enum Class {
     Io,
     /// The request was refused before anything was written.
     Refused,
+    /// A registry refused the request, or could not be reached.
+    Registry,
     /// A fault of ocify, whatever the input.
     Internal,
 }
@@ -29,6 +31,7 @@ impl Class {
             Class::Unsupported => "unsupported",
             Class::Io => "io",
             Class::Refused => "refused",
+            Class::Registry => "registry",
             Class::Internal => "internal",
         }
     }
@@ -183,6 +186,24 @@ codes! {
     OutputBusy = "output-busy", Refused;
     /// The input changed while it was being read.
     SourceChanged = "source-changed", Io;
+    /// A registry asks for credentials, or does not accept those that it got.
+    RegistryUnauthorized = "registry-unauthorized", Registry;
+    /// A registry does not allow what was asked for with these credentials.
+    RegistryDenied = "registry-denied", Registry;
+    /// A registry has no such repository or manifest.
+    RegistryNotFound = "registry-not-found", Registry;
+    /// A registry has too many requests or is out of service, also after all repetitions.
+    RegistryBusy = "registry-busy", Registry;
+    /// A registry refused a request for another reason.
+    RegistryRefused = "registry-refused", Registry;
+    /// The reply of a registry contradicts the protocol or a digest.
+    RegistryReply = "registry-reply", Registry;
+    /// A registry cannot be reached, or the connection broke each time.
+    RegistryUnreachable = "registry-unreachable", Registry;
+    /// The certificate of a registry is not trusted.
+    RegistryUntrusted = "registry-untrusted", Registry;
+    /// Credentials or certificates cannot be read, or a credential helper failed.
+    Credentials = "credentials", Registry;
     /// The run was stopped before the output was complete.
     Interrupted = "interrupted", Io;
     /// ocify failed in a way that it must not fail in.

@@ -5,7 +5,7 @@ mod text;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use super::Pipeline;
+use super::{Pipeline, RegistryHint};
 
 /// The next step after an error or a finding.
 ///
@@ -193,6 +193,8 @@ pub enum Hint {
     RunAgain,
     /// This layout was fixed in place, but not all of its files were written.
     CompleteLayout(PathBuf),
+    /// About a registry.
+    Registry(RegistryHint),
     /// A fault of the program.
     ReportFault,
     /// The journal may belong to another user.
@@ -291,6 +293,12 @@ pub enum Lenient {
 impl From<&'static str> for Hint {
     fn from(text: &'static str) -> Self {
         Hint::Text(text.into())
+    }
+}
+
+impl From<RegistryHint> for Hint {
+    fn from(hint: RegistryHint) -> Self {
+        Hint::Registry(hint)
     }
 }
 

@@ -19,6 +19,16 @@ pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker's image manifest.
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// What a registry may return as a manifest or an index.
+#[cfg(feature = "push")]
+pub(crate) const MANIFEST_TYPES: [&str; 4] =
+    [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX];
+/// Bytes of any kind, in HTTP.
+#[cfg(feature = "push")]
+pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
+/// Names and values, in HTTP.
+#[cfg(feature = "push")]
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 const OCI_LAYER: [&str; 3] = [
     "application/vnd.oci.image.layer.v1.tar",

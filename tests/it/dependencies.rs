@@ -39,8 +39,17 @@ fn every_dependency_is_used() {
         .partition(|source| source.name.starts_with("bin/"));
     let is_used =
         |sources: &[Source], name: &str| sources.iter().any(|source| uses(&source.code, name));
+    let (pushing, library): (Vec<Source>, Vec<Source>) = library
+        .into_iter()
+        .partition(|source| source.name.starts_with("registry"));
     for (name, value) in section("dependencies") {
-        if value.contains("optional = true") {
+        if section("features")["push"].contains(&format!("\"dep:{name}\"")) {
+            assert!(is_used(&pushing, &name), "pushing does not use {name}");
+            assert!(
+                !is_used(&library, &name) && !is_used(&command, &name),
+                "{name} is only for pushing"
+            );
+        } else if value.contains("optional = true") {
             assert!(is_used(&command, &name), "the command does not use {name}");
             assert!(
                 !is_used(&library, &name),

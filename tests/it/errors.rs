@@ -326,7 +326,7 @@ fn errors_of_requests_have_facts() {
 }
 
 /// Codes that this test cannot provoke, and the tests that do.
-const ELSEWHERE: [(Code, &str, &str); 7] = [
+const ELSEWHERE: [(Code, &str, &str); 16] = [
     (
         Code::DigestsPreserved,
         "tests/it/preserve_digests.rs",
@@ -361,6 +361,51 @@ const ELSEWHERE: [(Code, &str, &str); 7] = [
         Code::Internal,
         "src/bin/ocify/panics.rs",
         "assert_eq!(error.code(), Code::Internal)",
+    ),
+    (
+        Code::RegistryUnauthorized,
+        "src/registry/tests.rs",
+        "Code::RegistryUnauthorized",
+    ),
+    (
+        Code::RegistryDenied,
+        "src/registry/tests.rs",
+        "Code::RegistryDenied",
+    ),
+    (
+        Code::RegistryNotFound,
+        "src/registry/tests.rs",
+        "Code::RegistryNotFound",
+    ),
+    (
+        Code::RegistryBusy,
+        "src/registry/tests.rs",
+        "Code::RegistryBusy",
+    ),
+    (
+        Code::RegistryRefused,
+        "src/registry/tests.rs",
+        "Code::RegistryRefused",
+    ),
+    (
+        Code::RegistryReply,
+        "src/registry/tests.rs",
+        "Code::RegistryReply",
+    ),
+    (
+        Code::RegistryUnreachable,
+        "src/registry/tests.rs",
+        "Code::RegistryUnreachable",
+    ),
+    (
+        Code::RegistryUntrusted,
+        "src/registry/tests.rs",
+        "Code::RegistryUntrusted",
+    ),
+    (
+        Code::Credentials,
+        "src/registry/credentials/tests.rs",
+        "Code::Credentials",
     ),
 ];
 

@@ -166,6 +166,7 @@ impl fmt::Display for Hint {
             Hint::CompleteLayout(path) => {
                 return write!(f, "fix {} in place again to complete it", show_path(path));
             }
+            Hint::Registry(hint) => return hint.fmt(f),
             Hint::ReportFault => {
                 "this is a bug in ocify; please report it with this message and, if you can, the archive"
             }

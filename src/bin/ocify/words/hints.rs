@@ -247,6 +247,7 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
         | Hint::RecoverWithNewer
         | Hint::OutputComplete
         | Hint::RunAgain
+        | Hint::Registry(_)
         | Hint::ReportFault
         | Hint::InspectJournal
         | Hint::CorrectName

@@ -158,6 +158,7 @@ hints! {
         Hint::Decompress(_),
         Hint::SplitArchives { .. },
         Hint::CutOff(_),
+        Hint::Registry(_),
         Hint::Text(_),
     ]
 }

@@ -1,0 +1,158 @@
+//! Manifests and indexes in a registry.
+
+use ureq::http::Method;
+
+use super::Repository;
+use super::exchange::Ask;
+use super::url::percent_encoded;
+use crate::error::{Result, escape};
+use crate::image::media_type::MANIFEST_TYPES;
+use crate::image::{Algorithm, Digest};
+
+/// The largest manifest that is read, in bytes: the limit that the specification recommends to registries.
+const MAX_LEN: u64 = 4 * 1024 * 1024;
+
+/// A manifest or an index that a registry has.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Of its bytes.
+    pub(crate) digest: Digest,
+    /// As the registry states it.
+    pub(crate) media_type: Option<String>,
+    pub(crate) bytes: Vec<u8>,
+    /// For a change on the condition that nobody else made one.
+    pub(super) etag: Option<String>,
+}
+
+/// What a registry said about a manifest that it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Put {
+    /// Whether it lists the manifest as a referrer of its subject.
+    pub(crate) subject: bool,
+    /// The digest that it states.
+    pub(crate) digest: Option<Digest>,
+}
+
+impl Repository<'_> {
+    fn ask_manifest<'a>(&self, what: &'a str, method: Method, reference: &str) -> Ask<'a> {
+        let url = self.url(&format!("manifests/{}", percent_encoded(reference)));
+        let mut ask = Ask::new(what, method, url);
+        ask.headers.push(("accept", MANIFEST_TYPES.join(", ")));
+        ask
+    }
+
+    /// The manifest with this tag or digest, if there is one.
+    ///
+    /// # Errors
+    /// The registry does not say, or its reply is too long or has another digest.
+    pub(crate) fn manifest(&self, reference: &str) -> Result<Option<Stored>> {
+        let what = format!("read manifest {}", escape(reference));
+        let mut ask = self.ask_manifest(&what, Method::GET, reference);
+        ask.limit = MAX_LEN;
+        let reply = self.ask(&ask)?;
+        match reply.status {
+            200 => {}
+            404 => return Ok(None),
+            _ => return Err(self.refused(&what, &reply)),
+        }
+        if reply.is_cut {
+            return Err(self.invalid(&what, "it has more than 4 MiB"));
+        }
+        let own = reference.parse::<Digest>().ok();
+        let stated = self
+            .stated_digest(&what, &reply)?
+            .filter(Digest::is_verifiable);
+        let algorithm = own.as_ref().and_then(Digest::algorithm);
+        let digest = Digest::of(algorithm.unwrap_or(Algorithm::Sha256), &reply.body);
+        for expected in [own, stated].into_iter().flatten() {
+            let found = expected.recompute(&reply.body);
+            if let Some(found) = found.filter(|found| *found != expected) {
+                return Err(self.lie(&what, &expected, &found));
+            }
+        }
+        Ok(Some(Stored {
+            digest,
+            media_type: reply.header("content-type").map(str::to_owned),
+            etag: reply.header("etag").map(str::to_owned),
+            bytes: reply.body,
+        }))
+    }
+
+    /// The digest of the manifest with this tag or digest, if there is one.
+    ///
+    /// # Errors
+    /// The registry does not say.
+    pub(crate) fn has_manifest(&self, reference: &str) -> Result<Option<Digest>> {
+        let what = format!("look up manifest {}", escape(reference));
+        let reply = self.ask(&self.ask_manifest(&what, Method::HEAD, reference))?;
+        match reply.status {
+            200 => {
+                if let Ok(expected) = reference.parse() {
+                    self.check_digest(&what, &reply, &expected)?;
+                    return Ok(Some(expected));
+                }
+                match self.stated_digest(&what, &reply)? {
+                    Some(digest) => Ok(Some(digest)),
+                    None => self.digest_without_head(reference),
+                }
+            }
+            404 => Ok(None),
+            401 => Err(self.refused(&what, &reply)),
+            _ => self.digest_without_head(reference),
+        }
+    }
+
+    fn digest_without_head(&self, reference: &str) -> Result<Option<Digest>> {
+        let stored = self.manifest(reference)?;
+        Ok(stored.map(|stored| stored.digest))
+    }
+
+    /// Stores a manifest or an index under a tag or its digest.
+    ///
+    /// # Errors
+    /// The registry does not take it, or states another digest.
+    pub(crate) fn put_manifest(
+        &self,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Put> {
+        let what = format!("store manifest {}", escape(reference));
+        let put = self.put_if(&what, reference, media_type, bytes, None)?;
+        put.ok_or_else(|| self.invalid(&what, "a condition failed that was not sent"))
+    }
+
+    /// The same on the condition that what is there has this tag of the protocol; `None` if it does not.
+    pub(super) fn put_if(
+        &self,
+        what: &str,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+        etag: Option<&str>,
+    ) -> Result<Option<Put>> {
+        let url = self.url(&format!("manifests/{}", percent_encoded(reference)));
+        let mut ask = Ask::new(what, Method::PUT, url);
+        ask.headers.push(("content-type", media_type.to_owned()));
+        if let Some(etag) = etag {
+            ask.headers.push(("if-match", etag.to_owned()));
+        }
+        ask.body = Some(bytes);
+        let reply = self.ask(&ask)?;
+        match reply.status {
+            200..=202 | 204 => {}
+            412 if etag.is_some() => return Ok(None),
+            _ => return Err(self.refused(what, &reply)),
+        }
+        let digest = self.stated_digest(what, &reply)?;
+        if let Some(stated) = &digest
+            && let Some(own) = stated.recompute(bytes).filter(|own| own != stated)
+        {
+            return Err(self.lie(what, &own, stated));
+        }
+        Ok(Some(Put {
+            subject: reply.headers.contains_key("oci-subject"),
+            digest,
+        }))
+    }
+}

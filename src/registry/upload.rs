@@ -1,0 +1,321 @@
+//! Uploads of blobs: one request if all goes well, and the rest from where the registry is after a failure.
+
+mod source;
+
+use std::io::Read;
+use std::time::Duration;
+
+use ureq::http::Method;
+
+use self::source::Source;
+use super::Repository;
+use super::exchange::{Ask, redirect};
+use super::http::{Broken, Payload, Reply};
+use super::reply::range;
+use super::retry::{Attempts, is_transient, may_pass, requested_wait};
+use super::url::Url;
+use crate::error::{Error, Result};
+use crate::image::Digest;
+use crate::image::media_type::OCTET_STREAM;
+
+/// How much is sent in one request when an upload is resumed, unless the registry wants more, in bytes. Some
+/// registries keep nothing of a request that breaks.
+const CHUNK_LEN: u64 = 64 * 1024 * 1024;
+
+/// How many bytes a second a registry may need to store a blob before it replies.
+const SLOWEST: u64 = 4 * 1024 * 1024;
+
+/// An upload that a registry has opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    location: Url,
+    /// How many bytes the registry has.
+    offset: u64,
+    /// The fewest bytes of a chunk that is not the last.
+    chunk_min: u64,
+}
+
+impl Upload {
+    /// The upload that a reply opens; `None` if it does not say where.
+    pub(super) fn opened(reply: &Reply) -> Option<Self> {
+        Some(Upload {
+            location: reply.url.join(reply.header("location")?)?,
+            offset: 0,
+            chunk_min: chunk_min(reply),
+        })
+    }
+}
+
+fn chunk_min(reply: &Reply) -> u64 {
+    let stated = reply.header("oci-chunk-min-length");
+    stated
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// A blob, and who wants to know about it.
+struct Blob<'a> {
+    digest: &'a Digest,
+    len: u64,
+    /// A reader of its bytes from an offset.
+    open: &'a dyn Fn(u64) -> Result<Box<dyn Read + Send>>,
+    sent: &'a dyn Fn(u64),
+    stop: &'a dyn Fn() -> bool,
+}
+
+/// What came of a request of an upload.
+enum Step {
+    Done,
+    /// The registry has more, and the upload goes on there.
+    Advanced(Upload),
+    /// The registry has to be asked what it has.
+    Failed(Failure),
+}
+
+enum Failure {
+    Reply(Reply),
+    Broken(Broken),
+}
+
+impl Repository<'_> {
+    /// Sends a blob, which is verified on the way: the last bytes are not sent if the digest is another one.
+    ///
+    /// `open` returns a reader of the blob from an offset; it is called again after a failure. `sent` is told how many
+    /// bytes more have been sent, each once. `stop` ends the upload with an error.
+    ///
+    /// # Errors
+    /// The blob cannot be read or is not the right one, or the registry did not take it. The upload is canceled.
+    pub(crate) fn upload(
+        &self,
+        digest: &Digest,
+        len: u64,
+        open: &dyn Fn(u64) -> Result<Box<dyn Read + Send>>,
+        sent: &dyn Fn(u64),
+        stop: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        self.upload_into(None, digest, len, open, sent, stop)
+    }
+
+    /// The same with an upload that the registry has opened instead of a mount.
+    ///
+    /// # Errors
+    /// Those of [`Repository::upload`].
+    pub(crate) fn upload_into(
+        &self,
+        opened: Option<Upload>,
+        digest: &Digest,
+        len: u64,
+        open: &dyn Fn(u64) -> Result<Box<dyn Read + Send>>,
+        sent: &dyn Fn(u64),
+        stop: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let stop = || stop() || (self.stop)();
+        let blob = Blob {
+            digest,
+            len,
+            open,
+            sent,
+            stop: &stop,
+        };
+        let what = format!("upload blob {digest}");
+        let mut current = opened;
+        let result = self.send_blob(&what, &blob, &mut current);
+        if let (Err(_), Some(upload)) = (&result, &current) {
+            self.cancel(upload);
+        }
+        result
+    }
+
+    /// Sends a blob; `current` is the upload that is open at the end.
+    fn send_blob(&self, what: &str, blob: &Blob<'_>, current: &mut Option<Upload>) -> Result<()> {
+        let mut attempts = self.attempts();
+        // The most that the registry had, and that was reported.
+        let (mut best, mut reported) = (0, 0);
+        loop {
+            if (blob.stop)() {
+                return Err(Error::interrupted());
+            }
+            let upload = match current {
+                Some(upload) => upload.clone(),
+                None => current.insert(self.open_upload(what)?).clone(),
+            };
+            if upload.offset > best {
+                best = upload.offset;
+                attempts.reset();
+            }
+            let failure = match self.step(what, blob, &upload, &mut reported)? {
+                Step::Done => return Ok(()),
+                Step::Advanced(next) => {
+                    *current = Some(next);
+                    continue;
+                }
+                Step::Failed(failure) => failure,
+            };
+            self.pause_after(what, failure, &mut attempts)?;
+            match self.state(what, &upload, blob.len)? {
+                Some(next) => *current = Some(next),
+                None => {
+                    // The reply to the last request may have been lost.
+                    if current.take().is_some() && self.has_blob(blob.digest, blob.len)? {
+                        (blob.sent)(blob.len - reported);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits after a failure that may be a passing one.
+    fn pause_after(&self, what: &str, failure: Failure, attempts: &mut Attempts) -> Result<()> {
+        let (may_pass, requested) = match &failure {
+            // Of an upload that is gone, or has other bytes than this one thinks; a new token is there after 401.
+            Failure::Reply(reply) => (
+                is_transient(reply.status) || matches!(reply.status, 401 | 404 | 416),
+                requested_wait(reply),
+            ),
+            Failure::Broken(broken) => (may_pass(broken.kind), None),
+        };
+        match may_pass.then(|| attempts.next(requested)).flatten() {
+            Some(pause) => self.pause(pause),
+            None => Err(match &failure {
+                Failure::Reply(reply) => self.refused(what, reply),
+                Failure::Broken(broken) => self.broken(what, broken),
+            }),
+        }
+    }
+
+    fn open_upload(&self, what: &str) -> Result<Upload> {
+        let reply = self.ask(&Ask::new(what, Method::POST, self.url("blobs/uploads/")))?;
+        if reply.status != 202 {
+            return Err(self.refused(what, &reply));
+        }
+        Upload::opened(&reply).ok_or_else(|| self.invalid(what, "it does not say where to upload"))
+    }
+
+    /// Sends the next request of an upload: all of the blob, the next chunk, or the end.
+    fn step(
+        &self,
+        what: &str,
+        blob: &Blob<'_>,
+        upload: &Upload,
+        reported: &mut u64,
+    ) -> Result<Step> {
+        let left = blob.len - upload.offset;
+        let is_whole = upload.offset == 0;
+        let is_chunk = !is_whole && left > 0;
+        let len = match is_chunk {
+            true => left.min(CHUNK_LEN.max(upload.chunk_min)),
+            false => left,
+        };
+        let (method, mut url) = match is_chunk {
+            true => (Method::PATCH, upload.location.clone()),
+            false => (
+                Method::PUT,
+                upload
+                    .location
+                    .with_parameter("digest", &blob.digest.to_string()),
+            ),
+        };
+        let mut headers = vec![("content-type", OCTET_STREAM.to_owned())];
+        if is_chunk {
+            let end = upload.offset + len - 1;
+            headers.push(("content-range", format!("{}-{end}", upload.offset)));
+        }
+        let patience = Duration::from_secs(blob.len / SLOWEST);
+        let mut redirects = 0;
+        let reply = loop {
+            let mut source = Source::new(blob, upload.offset, len, *reported)?;
+            let payload = match len {
+                0 => Payload::None,
+                _ => Payload::Stream(&mut source, len),
+            };
+            let sent = self.stream(&method, &url, &headers, payload, patience)?;
+            let (end, error) = source.finish();
+            *reported = end.max(*reported);
+            if let Some(error) = error {
+                return Err(error);
+            }
+            let reply = match sent {
+                Ok(reply) => reply,
+                Err(broken) => return Ok(Step::Failed(Failure::Broken(broken))),
+            };
+            match redirect(&method, &reply) {
+                Some(location) => {
+                    redirects += 1;
+                    url = self.redirected(what, &url, location, redirects)?;
+                }
+                None => break reply,
+            }
+        };
+        match (is_chunk, reply.status) {
+            (false, 201 | 200 | 204) => {
+                self.check_digest(what, &reply, blob.digest)?;
+                Ok(Step::Done)
+            }
+            (true, 202 | 201 | 204) => {
+                let next = self.advanced(&reply, upload, upload.offset + len, blob.len);
+                next.map(Step::Advanced)
+                    .ok_or_else(|| self.invalid(what, "it states a range that was not sent"))
+            }
+            _ => Ok(Step::Failed(Failure::Reply(reply))),
+        }
+    }
+
+    /// The upload after a chunk up to `end`.
+    fn advanced(&self, reply: &Reply, upload: &Upload, end: u64, len: u64) -> Option<Upload> {
+        let location = reply.header("location").map(|to| reply.url.join(to));
+        let offset = match reply.header("range") {
+            Some(stated) => range(stated)
+                .filter(|range| *range.start() == 0)?
+                .end()
+                .checked_add(1)?,
+            None => end,
+        };
+        // Without progress, it would never end.
+        let is_progress = offset > upload.offset && offset <= len.min(end);
+        is_progress.then_some(())?;
+        Some(Upload {
+            location: location.unwrap_or_else(|| Some(upload.location.clone()))?,
+            offset,
+            chunk_min: upload.chunk_min.max(chunk_min(reply)),
+        })
+    }
+
+    /// What the registry has of an upload; `None` if it has nothing that the upload could go on from. It is canceled
+    /// then.
+    fn state(&self, what: &str, upload: &Upload, len: u64) -> Result<Option<Upload>> {
+        let reply = self.ask(&Ask::new(what, Method::GET, upload.location.clone()))?;
+        if !matches!(reply.status, 200 | 202 | 204) {
+            return Ok(None);
+        }
+        let stated = reply.header("range").and_then(range);
+        // `0-0` is an empty upload to some registries and one byte to others.
+        let end = stated
+            .filter(|range| *range.start() == 0)
+            .map_or(0, |range| *range.end());
+        if end == 0 || end >= len {
+            self.cancel(upload);
+            return Ok(None);
+        }
+        let location = reply.header("location").map(|to| reply.url.join(to));
+        Ok(location
+            .unwrap_or_else(|| Some(upload.location.clone()))
+            .map(|location| Upload {
+                location,
+                offset: end + 1,
+                chunk_min: upload.chunk_min.max(chunk_min(&reply)),
+            }))
+    }
+
+    /// Tells the registry that nothing more comes. It would find out by itself, after days.
+    fn cancel(&self, upload: &Upload) {
+        let sent = self.stream(
+            &Method::DELETE,
+            &upload.location,
+            &[],
+            Payload::None,
+            Duration::ZERO,
+        );
+        drop(sent);
+    }
+}

@@ -2,6 +2,8 @@
 //! the form for programs.
 
 mod closing;
+mod github;
+mod junit;
 mod many;
 mod reasons;
 mod table;
@@ -20,6 +22,8 @@ use crate::error::Error;
 use crate::location::Location;
 use crate::plan::{self, Image, Severity};
 use crate::text::json_pretty;
+pub use github::{GithubTable, github_annotation, github_error};
+pub use junit::{junit_end, junit_start, junit_suite};
 pub use many::{CheckItem, CheckSummary, item_json, item_text, summary_json, summary_text};
 pub(super) use table::range;
 pub use text::{Layout, render};

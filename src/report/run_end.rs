@@ -36,6 +36,12 @@ pub(super) fn summary_start(
     named: &[(u64, &str)],
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    let (start, rest) = summary_parts(total, end, named);
+    write!(out, "{BOLD}{start}{BOLD:#}{rest}")
+}
+
+/// The same without styles: the first part, and the rest.
+pub(super) fn summary_parts(total: u64, end: &RunEnd, named: &[(u64, &str)]) -> (String, String) {
     let stopped = match end.is_interrupted {
         true => "stopped after ",
         false => "",
@@ -43,13 +49,13 @@ pub(super) fn summary_start(
     let inputs = if total == 1 { "input" } else { "inputs" };
     let total = grouped(total);
     let time = duration(end.seconds);
-    write!(out, "{BOLD}{stopped}{total} {inputs} in {time}{BOLD:#}")?;
+    let start = format!("{stopped}{total} {inputs} in {time}");
     let parts = named.iter().filter(|(number, _)| *number > 0);
     let parts = parts.map(|(number, what)| format!("{} {what}", grouped(*number)));
     let parts: Vec<String> = parts.collect();
     match parts.is_empty() {
-        true => Ok(()),
-        false => write!(out, ": {}", parts.join(", ")),
+        true => (start, String::new()),
+        false => (start, format!(": {}", parts.join(", "))),
     }
 }
 

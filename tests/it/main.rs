@@ -19,6 +19,7 @@ mod bit_flips;
 mod bombs;
 mod build_records;
 mod check;
+mod check_formats;
 mod check_many;
 mod check_promises;
 mod check_text;

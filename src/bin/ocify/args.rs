@@ -21,7 +21,7 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 
 pub(crate) use batch::{Many, Pattern};
-pub(crate) use check::Check;
+pub(crate) use check::{Check, CheckFormat};
 pub(crate) use engines::Engines;
 use examples::FIX_EXAMPLES;
 pub(crate) use merge::Merge;
@@ -101,7 +101,7 @@ impl FromArgMatches for Command {
             Some((FIX, matches)) => Fix::from_arg_matches(matches).map(Command::Fix),
             Some((MERGE, matches)) => Merge::from_arg_matches(matches).map(Command::Merge),
             Some((SPLIT, matches)) => Split::from_arg_matches(matches).map(Command::Split),
-            Some((CHECK, matches)) => Check::from_arg_matches(matches).map(Command::Check),
+            Some((CHECK, matches)) => check::parsed(matches).map(Command::Check),
             Some((ENGINES, matches)) => Engines::from_arg_matches(matches).map(Command::Engines),
             _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
         }

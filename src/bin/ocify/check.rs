@@ -1,19 +1,24 @@
 //! A check of one input: asks the library, and reports.
 
 mod advice;
+mod step_summary;
 
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::Instant;
 
 use console::Term;
 use ocify::{
-    Blobs, Checked, Error, Result, command::check, command::check::CheckReport,
-    command::check::CheckStatus, command::path_text,
+    Blobs, Checked, Error, Result, command::batch::RunEnd, command::check,
+    command::check::CheckReport, command::check::CheckStatus, command::check::GithubTable,
+    command::path_text,
 };
 
 use self::advice::fix_command;
-use crate::args::{Check, CommandName, Fix, Format};
+pub(crate) use self::advice::fix_command_of_many;
+pub(crate) use self::step_summary::append as append_step_summary;
+use crate::args::{Check, CheckFormat, CommandName, Fix};
 use crate::ending::{self, Ending};
 use crate::fix;
 use crate::interrupt::Interrupt;
@@ -89,13 +94,16 @@ struct Checking {
     dry_run: Fix,
     input: String,
     fix: Option<String>,
+    started: Instant,
 }
 
 impl Checking {
     fn new(args: &Check) -> Self {
         let dry_run = args.dry_run();
-        let input = match args.fix.format {
-            Format::Text if args.fix.is_stream() => standard::INPUT.to_owned(),
+        let input = match args.format {
+            CheckFormat::Text | CheckFormat::Junit if args.fix.is_stream() => {
+                standard::INPUT.to_owned()
+            }
             _ => path_text(args.fix.input()).into_owned(),
         };
         Checking {
@@ -103,15 +111,38 @@ impl Checking {
             args: args.clone(),
             dry_run,
             input,
+            started: Instant::now(),
         }
+    }
+
+    /// Writes the summary of a step of GitHub Actions.
+    fn record(&self, report: &CheckReport<'_>) -> Result<()> {
+        if self.args.format != CheckFormat::Github {
+            return Ok(());
+        }
+        let mut table = GithubTable::default();
+        table.add(report);
+        let mut text = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = table.write(None, &mut text);
+        append_step_summary(&text)
     }
 
     fn show(&self, report: &CheckReport<'_>) -> io::Result<()> {
         let stdout = io::stdout().lock();
         let mut shown = styled_memory(stdout.is_terminal());
-        match self.args.fix.format {
-            Format::Text => check::render(report, self.layout(stdout.is_terminal()), &mut shown)?,
-            Format::Json => check::json(report, &mut shown)?,
+        match self.args.format {
+            CheckFormat::Text => {
+                check::render(report, self.layout(stdout.is_terminal()), &mut shown)?;
+            }
+            CheckFormat::Json => check::json(report, &mut shown)?,
+            CheckFormat::Junit => {
+                let seconds = self.started.elapsed().as_secs_f64();
+                check::junit_start(&mut shown)?;
+                check::junit_suite(report, seconds, &mut shown)?;
+                check::junit_end(&RunEnd::default(), &mut shown)?;
+            }
+            CheckFormat::Github => check::github_annotation(report, &mut shown)?,
         }
         write_at_once(stdout, &shown.into_inner())
     }
@@ -142,10 +173,17 @@ impl Ending for Checking {
         };
         report = report.with_words(&Words::CHECK, self.fix.as_deref());
         report.spooled = spooled.as_deref();
-        if let Err(error) = result {
+        if let Err(error) = result
+            && self.args.format != CheckFormat::Github
+        {
             show_error(error, &Words::CHECK);
         }
-        match self.show(&report) {
+        let shown = self.show(&report);
+        let recorded = self.record(&report);
+        if let Err(error) = &recorded {
+            show_error(error, &Words::CHECK);
+        }
+        match shown {
             // The reader may have seen enough.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 let path = Path::new(standard::OUTPUT);
@@ -155,6 +193,7 @@ impl Ending for Checking {
                 );
                 FAILED
             }
+            _ if recorded.is_err() => FAILED,
             _ => code_of(report.status),
         }
     }

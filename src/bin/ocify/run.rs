@@ -178,7 +178,8 @@ fn checked_merge(args: &Merge) -> Result<Option<Destination>, String> {
 /// The same for a check.
 fn checked_check(args: &Check) -> Result<Way, String> {
     let dry_run = args.dry_run();
-    if let Some(what) = dry_run.contradiction(CommandName::Check) {
+    let contradiction = dry_run.contradiction(CommandName::Check);
+    if let Some(what) = contradiction.or_else(|| args.format_contradiction()) {
         return Err(what);
     }
     if !batch::is_batch(&dry_run) {
@@ -240,9 +241,11 @@ fn check_all(args: &Check, shard: Option<Shard>) -> u8 {
     let CheckEnd {
         summary,
         stopped,
+        is_failed,
         trouble,
     } = batch::check_all(args, shard);
-    if summary.total() == 0 && stopped.is_none() && trouble.is_none() && shard.is_none() {
+    let is_failed = is_failed || trouble.is_some();
+    if summary.total() == 0 && stopped.is_none() && !is_failed && shard.is_none() {
         let _ = writeln!(io::stderr(), "warning: no image archives found");
     }
     if let Some(error) = &trouble {
@@ -250,7 +253,7 @@ fn check_all(args: &Check, shard: Option<Shard>) -> u8 {
     }
     match stopped {
         Some(code) => code,
-        None if summary.failed > 0 || trouble.is_some() => FAILED,
+        None if summary.failed > 0 || is_failed => FAILED,
         None if summary.rejected > 0 => WOULD_FIX,
         None => DONE,
     }

@@ -118,22 +118,32 @@ fn is_improved(judged: &Judged) -> bool {
     judged.fixed.loads.is_good() && judged.fixed.loads < judged.as_it_is.loads
 }
 
+/// The command that does this.
+fn command(report: &CheckReport<'_>, remedy: &Remedy) -> Option<String> {
+    let options = report.wording.remedy(remedy).join(" ");
+    match (report.fix, options.is_empty()) {
+        (Some(fix), true) if remedy.is_empty() => Some(fix.to_owned()),
+        (Some(fix), false) => Some(format!("{fix} {options}")),
+        _ => None,
+    }
+}
+
+/// The command after which an engine loads the archive, if one is known.
+pub(super) fn command_for(report: &CheckReport<'_>, judged: &Judged) -> Option<String> {
+    match judged.fixed.loads.is_good() {
+        true => command(report, &Remedy::default()),
+        false => command(report, judged.remedy.as_ref()?),
+    }
+}
+
 /// The command with which the whole check passes, or else what each engine takes.
 fn commands(report: &CheckReport<'_>, checked: &Checked) -> Vec<Line> {
     let is_improved = || checked.verdicts.iter().any(is_improved);
     if checked.passes() && !is_improved() {
         return Vec::new();
     }
-    let command = |remedy: &Remedy| {
-        let options = report.wording.remedy(remedy).join(" ");
-        match (report.fix, options.is_empty()) {
-            (Some(fix), true) if remedy.is_empty() => Some(fix.to_owned()),
-            (Some(fix), false) => Some(format!("{fix} {options}")),
-            _ => None,
-        }
-    };
     let line = |labels: Vec<String>, remedy: &Remedy| {
-        let command = command(remedy).filter(|_| !labels.is_empty())?;
+        let command = command(report, remedy).filter(|_| !labels.is_empty())?;
         Some(Line {
             text: format!("it loads in {} after:", labels.join(", ")),
             command: Some(command),
@@ -141,7 +151,7 @@ fn commands(report: &CheckReport<'_>, checked: &Checked) -> Vec<Line> {
     };
     if let Some(remedy) = &checked.remedy {
         if !remedy.needs_name {
-            return Vec::from_iter(command(remedy).map(|command| Line {
+            return Vec::from_iter(command(report, remedy).map(|command| Line {
                 text: Line::FIX.to_owned(),
                 command: Some(command),
             }));

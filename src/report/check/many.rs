@@ -12,7 +12,7 @@ use crate::check::{Checked, FailOn, Judged};
 use crate::engines::{Loads, Obstacle};
 use crate::error::escape;
 use crate::report::batch::{grouped, rounded};
-use crate::report::run_end::{RunEnd, failure_text, skipped_text, summary_start};
+use crate::report::run_end::{RunEnd, failure_text, skipped_text, summary_parts};
 use crate::report::text::{BOLD, DIM, RED, YELLOW, bytes, count};
 use crate::text::json_line;
 
@@ -230,6 +230,12 @@ fn first_rule(counted: &[&Judged], worst: Loads) -> Option<Obstacle> {
 
 /// Writes the end for people, with escape sequences for styles.
 pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<()> {
+    let (start, rest) = summary_line(summary);
+    writeln!(out, "{BOLD}{start}{BOLD:#}{rest}")
+}
+
+/// The line of the end without styles: the first part, and the rest.
+pub(super) fn summary_line(summary: &CheckSummary) -> (String, String) {
     let named = [
         (summary.passed, "passed"),
         (summary.rejected, "rejected"),
@@ -237,11 +243,11 @@ pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<(
         (summary.failed, "failed"),
         (summary.unfinished, "unfinished"),
     ];
-    summary_start(summary.total(), &summary.end, &named, out)?;
-    write!(out, "; {}", bytes(summary.bytes))?;
+    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &named);
+    rest += &format!("; {}", bytes(summary.bytes));
     if summary.others > 0 {
         let files = if summary.others == 1 { "file" } else { "files" };
-        write!(out, "; {} other {files}", grouped(summary.others))?;
+        rest += &format!("; {} other {files}", grouped(summary.others));
     }
-    writeln!(out)
+    (start, rest)
 }

@@ -51,26 +51,78 @@ fn rules(checked: &Checked) -> Vec<Rule<'_>> {
     rules
 }
 
-/// Writes each rule with its place, what it means, and what engines say.
-pub(super) fn reasons(checked: &Checked, layout: Layout, out: &mut dyn Write) -> io::Result<()> {
-    for rule in rules(checked) {
+/// What is said of one rule.
+pub(super) struct RuleText {
+    pub(super) name: &'static str,
+    /// What it means.
+    pub(super) meaning: &'static str,
+    /// How often it is met.
+    count: usize,
+    /// Where.
+    pub(super) place: String,
+    /// What engines say.
+    pub(super) messages: Vec<String>,
+}
+
+/// What is in the way in verdicts that are meant, each rule once.
+pub(super) fn rule_texts(checked: &Checked, is_meant: &dyn Fn(&Judged) -> bool) -> Vec<RuleText> {
+    let text = |mut rule: Rule<'_>| {
+        rule.found.retain(|(judged, _)| is_meant(judged));
+        let (_, first) = rule.found.first()?;
         let counts = rule.found.iter().map(|(_, reason)| reason.count);
         let count = counts.max().unwrap_or(1);
-        let name = rule.obstacle.name();
-        let start = format!("{name} ({count}): ").chars().count();
-        let meaning = wrapped(rule.obstacle.meaning(), start, 2, layout.width);
-        writeln!(out, "\n{BOLD}{name}{BOLD:#} ({count}): {meaning}")?;
-        if let Some((_, reason)) = rule.found.first() {
-            let mut place = escape(&reason.location.to_string());
-            if count > 1 {
-                place += &format!(" and {} more", count - 1);
-            }
-            if rule.is_after {
-                place += ", after ocify fix";
-            }
-            writeln!(out, "  {}", wrapped(&place, 2, 4, layout.width))?;
+        let mut place = place(first, count);
+        if rule.is_after {
+            place += ", after ocify fix";
         }
-        for line in messages(checked, &rule) {
+        Some(RuleText {
+            name: rule.obstacle.name(),
+            meaning: rule.obstacle.meaning(),
+            count,
+            place,
+            messages: messages(checked, &rule),
+        })
+    };
+    rules(checked).into_iter().filter_map(text).collect()
+}
+
+/// Where a rule is met first, and how often besides.
+fn place(reason: &Reason, count: usize) -> String {
+    let place = escape(&reason.location.to_string());
+    match count {
+        0 | 1 => place,
+        _ => format!("{place} and {} more", count - 1),
+    }
+}
+
+/// The place of one reason, and what the engine says.
+pub(super) fn lines_of(reason: &Reason) -> [String; 2] {
+    let name = reason.obstacle.name();
+    let says = says(reason);
+    [
+        format!("{name} ({}): {}", reason.count, place(reason, reason.count)),
+        format!("  {says} ({})", reason.evidence),
+    ]
+}
+
+/// What an engine says.
+fn says(reason: &Reason) -> String {
+    let says: Vec<String> = reason.says.iter().map(|says| format!("“{says}”")).collect();
+    match says.is_empty() {
+        true => "no error message".to_owned(),
+        false => says.join(" or "),
+    }
+}
+
+/// Writes each rule with its place, what it means, and what engines say.
+pub(super) fn reasons(checked: &Checked, layout: Layout, out: &mut dyn Write) -> io::Result<()> {
+    for rule in rule_texts(checked, &|_| true) {
+        let (name, count) = (rule.name, rule.count);
+        let start = format!("{name} ({count}): ").chars().count();
+        let meaning = wrapped(rule.meaning, start, 2, layout.width);
+        writeln!(out, "\n{BOLD}{name}{BOLD:#} ({count}): {meaning}")?;
+        writeln!(out, "  {}", wrapped(&rule.place, 2, 4, layout.width))?;
+        for line in rule.messages {
             writeln!(out, "  {DIM}{}{DIM:#}", wrapped(&line, 2, 4, layout.width))?;
         }
     }
@@ -99,11 +151,7 @@ fn messages(checked: &Checked, rule: &Rule<'_>) -> Vec<String> {
             group.iter().any(|(meant, _)| std::ptr::eq(*meant, judged))
         });
         let (_, reason) = group[0];
-        let says: Vec<String> = reason.says.iter().map(|says| format!("“{says}”")).collect();
-        let says = match says.is_empty() {
-            true => "no error message".to_owned(),
-            false => says.join(" or "),
-        };
+        let says = says(reason);
         format!("{}: {says} ({})", labels.join(", "), reason.evidence)
     };
     groups.iter().map(line).collect()

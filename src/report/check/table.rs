@@ -94,6 +94,11 @@ pub(super) fn labels(
     labels.collect()
 }
 
+/// The name of what one verdict is about.
+pub(super) fn label_of_one(judged: &Judged) -> String {
+    label_of(judged, judged, Phase::Before)
+}
+
 /// The name of what a verdict is about; several verdicts of a reader are in the order of versions.
 fn label_of(first: &Judged, last: &Judged, phase: Phase) -> String {
     let versions = |judged: &Judged| match phase {

@@ -230,6 +230,19 @@ fn table(checked: &Checked, layout: Layout, out: &mut dyn Write) -> io::Result<(
     legend(&rows, layout, out)
 }
 
+/// What the word for a verdict means, unless it explains itself.
+pub(super) fn meaning(loads: Loads) -> Option<&'static str> {
+    match loads {
+        Loads::Yes | Loads::No => None,
+        Loads::Untagged => Some("loads, but an image has no name in this engine"),
+        Loads::Choose => Some("the engine has to be told which of several images to load"),
+        Loads::Partly => Some("does not load all images, or loads something else besides"),
+        Loads::Unknown => Some(
+            "nobody has tried this version or read its source; ocify engines lists those that are known",
+        ),
+    }
+}
+
 /// What the words of the table mean that do not explain themselves.
 fn legend(rows: &[Row], layout: Layout, out: &mut dyn Write) -> io::Result<()> {
     let used = rows
@@ -238,16 +251,7 @@ fn legend(rows: &[Row], layout: Layout, out: &mut dyn Write) -> io::Result<()> {
     let used: BTreeSet<Loads> = used.collect();
     let mut lines: Vec<(&str, &str)> = Vec::new();
     for loads in used {
-        let meaning = match loads {
-            Loads::Yes | Loads::No => continue,
-            Loads::Untagged => "loads, but an image has no name in this engine",
-            Loads::Choose => "the engine has to be told which of several images to load",
-            Loads::Partly => "does not load all images, or loads something else besides",
-            Loads::Unknown => {
-                "nobody has tried this version or read its source; ocify engines lists those that are known"
-            }
-        };
-        lines.push((word(loads), meaning));
+        lines.extend(meaning(loads).map(|meaning| (word(loads), meaning)));
     }
     if rows.iter().any(|row| row.label.ends_with("EOL")) {
         lines.push((

@@ -1,11 +1,11 @@
 //! The options of `check`.
 
-use clap::Args;
-use clap::builder::Resettable;
+use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
+use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
 use ocify::FailOn;
 
 use super::scope::{Variant, variant};
-use super::{CommandName, Fix};
+use super::{CommandName, Fix, Format, ProgressMode};
 
 pub(super) const ABOUT: &str =
     "Say which engines load an archive, and what is in the way of the others";
@@ -27,6 +27,10 @@ Examples:
   # Check all archives and layouts in a directory
   ocify check images/ --for k3s
 
+  # Show the result in GitLab or Jenkins, or in GitHub Actions
+  ocify check images/ --format junit >report.xml
+  ocify check app.tar --format github
+
   # Check the output of a build
   docker save app | ocify check -
 
@@ -34,6 +38,20 @@ Exit codes: 0 loads everywhere that was asked for, or without --for in every sup
 every engine, 1 damaged or unreadable, 2 wrong usage, 3 an engine does not load it, or not all of \
 it, or --fail-on applies, 128 + n stopped by signal n. Build caches and artifacts have no verdict, \
 and so exit with code 0. Of many inputs, the worst result counts: 1, then 3.";
+
+/// The formats of the report of a check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// Readable text
+    #[default]
+    Text,
+    /// One JSON object, also on failure
+    Json,
+    /// JUnit XML for GitLab and Jenkins, with a test suite for each input
+    Junit,
+    /// Annotations for GitHub Actions, and a table in the summary of the step
+    Github,
+}
 
 /// The options of `check`: those of `fix` that are about reading inputs, and what is asked.
 #[derive(Clone, Debug, Args)]
@@ -50,23 +68,70 @@ pub(crate) struct Check {
     /// How inputs are read.
     #[command(flatten)]
     pub(crate) fix: Fix,
+
+    /// The format of the report. In the options of `fix`, those that `fix` does not have count as text.
+    #[arg(skip)]
+    pub(crate) format: CheckFormat,
 }
 
 impl Check {
+    /// An option that has no effect in this format, in words for the user.
+    pub(crate) fn format_contradiction(&self) -> Option<String> {
+        let name = match self.format {
+            CheckFormat::Text | CheckFormat::Json => return None,
+            CheckFormat::Junit => "junit",
+            CheckFormat::Github => "github",
+        };
+        if self.fix.verbose {
+            return Some(format!(
+                "--all has no effect: it applies to the text report, not to --format {name}"
+            ));
+        }
+        let shows_progress = !matches!(self.fix.progress, ProgressMode::Auto | ProgressMode::Quiet);
+        (shows_progress && self.format == CheckFormat::Github).then(|| {
+            "--format github shows no progress: GitHub Actions could mistake a file name for a command"
+                .to_owned()
+        })
+    }
+
     /// The options of a dry run of `fix` that reads inputs like this.
     pub(crate) fn dry_run(&self) -> Fix {
+        let progress = match self.format {
+            // Each line may be a command there, and names of files could forge one.
+            CheckFormat::Github => ProgressMode::Quiet,
+            _ => self.fix.progress,
+        };
         Fix {
             dry_run: true,
             engines: Vec::new(),
+            progress,
             ..self.fix.clone()
         }
     }
+}
+
+/// The options as they were given.
+pub(super) fn parsed(matches: &ArgMatches) -> Result<Check, clap::Error> {
+    let mut check = Check::from_arg_matches(matches)?;
+    let given = matches.get_raw("format").and_then(Iterator::last);
+    let format = given.and_then(|name| CheckFormat::from_str(name.to_str()?, false).ok());
+    check.format = format.unwrap_or_default();
+    Ok(check)
+}
+
+/// Reads the name of a format that only a check has as text.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let formats = CheckFormat::value_variants().iter();
+    let names = formats.filter_map(CheckFormat::to_possible_value);
+    PossibleValuesParser::new(names.collect::<Vec<_>>())
+        .map(|name| Format::from_str(&name, false).unwrap_or(Format::Text))
 }
 
 /// The command with its options and their help.
 pub(super) fn defined(command: clap::Command) -> clap::Command {
     variant::<Check>(command, &CHECK)
         .mut_arg("verbose", |arg| arg.visible_alias("all"))
+        .mut_arg("format", |arg| arg.value_parser(formats()))
         // It is refused for itself.
         .mut_arg("strict", |arg| arg.requires(Resettable::Reset))
         .mut_arg("engines", |arg| {

@@ -3,13 +3,15 @@
 mod work;
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
     Blobs, Error, Result, command::check, command::check::CheckItem, command::check::CheckReport,
-    command::check::CheckStatus, command::check::CheckSummary, command::path_text,
+    command::check::CheckStatus, command::check::CheckSummary, command::check::GithubTable,
+    command::path_text,
 };
 
 use self::work::{Ended, Worker};
@@ -21,7 +23,8 @@ use super::queue::{Queue, Task};
 use super::shard::Shard;
 use super::tally::{Failures, run_end};
 use super::{Stop, named};
-use crate::args::{Check, Fix, Format};
+use crate::args::{Check, CheckFormat, Fix};
+use crate::check::{append_step_summary, fix_command_of_many};
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
 use crate::styles::styled_memory;
@@ -32,7 +35,9 @@ pub(crate) struct CheckEnd {
     pub(crate) summary: CheckSummary,
     /// The exit code of a run that was stopped.
     pub(crate) stopped: Option<u8>,
-    /// What went wrong apart from the inputs.
+    /// Whether something went wrong apart from the inputs.
+    pub(crate) is_failed: bool,
+    /// What of this was not reported.
     pub(crate) trouble: Option<Error>,
 }
 
@@ -55,6 +60,7 @@ pub(crate) fn check_all(args: &Check, shard: Option<Shard>) -> CheckEnd {
         overview: &overview,
         counted: Mutex::default(),
     };
+    run.begin();
     let done = run.all();
     run.finish(started.elapsed().as_secs_f64(), done.err())
 }
@@ -74,9 +80,17 @@ struct Run<'a> {
 struct Counted {
     summary: CheckSummary,
     failures: Failures,
+    table: GithubTable,
 }
 
 impl Run<'_> {
+    /// Writes what precedes all inputs.
+    fn begin(&self) {
+        if self.args.format == CheckFormat::Junit {
+            self.overview.print(&plain(&|out| check::junit_start(out)));
+        }
+    }
+
     /// Finds and checks everything. The error is one of the search.
     fn all(&self) -> Result<()> {
         let Run {
@@ -150,8 +164,14 @@ impl Run<'_> {
                 return;
             }
         };
+        let fix = match self.args.format {
+            CheckFormat::Junit | CheckFormat::Github if report.status == CheckStatus::Rejected => {
+                fix_command_of_many(self.dry_run, &task.path)
+            }
+            _ => None,
+        };
         let item = CheckItem {
-            report: report.with_words(&Words::CHECK, None),
+            report: report.with_words(&Words::CHECK, fix.as_deref()),
             bytes: task.len,
             seconds,
         };
@@ -159,6 +179,9 @@ impl Run<'_> {
         let shown = self.shown(&item);
         let mut counted = self.lock();
         counted.summary.count(status, task.len);
+        if self.args.format == CheckFormat::Github {
+            counted.table.add(&item.report);
+        }
         self.overview.print(&shown);
         if status == CheckStatus::Failed {
             self.overview.failed();
@@ -174,56 +197,78 @@ impl Run<'_> {
 
     /// The line for standard output.
     fn shown(&self, item: &CheckItem<'_>) -> Vec<u8> {
-        // Writing to memory cannot fail.
-        match self.args.fix.format {
-            Format::Json => {
-                let mut line = Vec::new();
-                let _ = check::item_json(item, &mut line);
-                line
+        let mut line = styled_memory(self.overview.is_on_terminal());
+        match self.args.format {
+            CheckFormat::Json => return plain(&|out| check::item_json(item, out)),
+            CheckFormat::Junit => {
+                return plain(&|out| check::junit_suite(&item.report, item.seconds, out));
             }
-            Format::Text => {
-                let mut line = styled_memory(self.overview.is_on_terminal());
-                let _ = check::item_text(item, &mut line);
-                line.into_inner()
+            CheckFormat::Github => {
+                return plain(&|out| check::github_annotation(&item.report, out));
             }
+            // Writing to memory cannot fail.
+            CheckFormat::Text => drop(check::item_text(item, &mut line)),
         }
+        line.into_inner()
     }
 
     /// Reports the summary.
     fn finish(self, seconds: f64, trouble: Option<Error>) -> CheckEnd {
         let interrupt = &self.stop.interrupt;
+        let format = self.args.format;
         let counted = self.counted.into_inner();
         let Counted {
             mut summary,
             failures,
+            table,
         } = counted.unwrap_or_else(PoisonError::into_inner);
         let words = &Words::CHECK;
         summary.end = run_end(seconds, self.shard, trouble.as_ref(), interrupt, words);
-        failures.show(summary.failed, words);
         let is_empty = summary.total() + summary.unfinished + summary.others == 0;
-        let shown = match self.args.fix.format {
-            Format::Json => {
-                let mut line = Vec::new();
-                let _ = check::summary_json(&summary, &mut line);
-                line
-            }
+        let shown = match format {
+            CheckFormat::Json => plain(&|out| check::summary_json(&summary, out)),
+            CheckFormat::Junit => plain(&|out| check::junit_end(&summary.end, out)),
+            CheckFormat::Github => plain(&|out| {
+                let mut errors = summary.end.error.iter();
+                errors.try_for_each(|failure| check::github_error(failure, out))
+            }),
             // Nothing was done, and the error says why.
-            Format::Text if trouble.is_some() && is_empty => Vec::new(),
-            Format::Text => {
+            CheckFormat::Text if trouble.is_some() && is_empty => Vec::new(),
+            CheckFormat::Text => {
                 let mut line = styled_memory(self.overview.is_on_terminal());
                 let _ = check::summary_text(&summary, &mut line);
                 line.into_inner()
             }
         };
+        let recorded = match format {
+            CheckFormat::Github => {
+                append_step_summary(&plain(&|out| table.write(Some(&summary), out)))
+            }
+            _ => {
+                failures.show(summary.failed, words);
+                Ok(())
+            }
+        };
         self.overview.print(&shown);
         self.overview.flush();
-        let trouble = trouble.or_else(|| self.overview.trouble());
+        let trouble = trouble.filter(|_| format != CheckFormat::Github);
         CheckEnd {
             stopped: interrupt.is_asked().then(|| interrupt.exit_code()),
+            is_failed: summary.end.error.is_some(),
+            trouble: trouble
+                .or(recorded.err())
+                .or_else(|| self.overview.trouble()),
             summary,
-            trouble,
         }
     }
+}
+
+/// What is written without styles.
+fn plain(write: &dyn Fn(&mut Vec<u8>) -> io::Result<()>) -> Vec<u8> {
+    let mut out = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = write(&mut out);
+    out
 }
 
 impl Watch for Run<'_> {

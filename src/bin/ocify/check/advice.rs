@@ -10,15 +10,32 @@ use crate::args::Fix;
 /// The command that fixes an input of a check, with the options that decide how it is read; `None` if no place for the
 /// output is known.
 pub(crate) fn fix_command(args: &Fix, input: &Path) -> Option<String> {
-    let mut command = match args.is_stream() {
-        true => "… | ocify fix -".to_owned(),
-        false => format!("ocify fix {}", shell_word(input)),
-    };
     let directory = match args.is_stream() {
         true => PathBuf::new(),
         false => outside(input)?,
     };
-    command += &format!(" -o {}", shell_word(&free_name(&directory)?));
+    Some(command(args, input, &free_name(&directory)?))
+}
+
+/// The same for one of many inputs, whose output goes into a directory under its own name.
+pub(crate) fn fix_command_of_many(args: &Fix, input: &Path) -> Option<String> {
+    let name = input.file_name()?;
+    let outside = outside(input)?;
+    let directories = numbered("fixed", "").map(|name| outside.join(name));
+    let mut free = directories.filter(|directory| match directory.metadata() {
+        Ok(found) => found.is_dir() && is_free(&directory.join(name)),
+        Err(_) => is_free(directory),
+    });
+    // With a slash at its end, the name is that of a directory.
+    Some(command(args, input, &free.next()?.join("")))
+}
+
+fn command(args: &Fix, input: &Path, output: &Path) -> String {
+    let mut command = match args.is_stream() {
+        true => "… | ocify fix -".to_owned(),
+        false => format!("ocify fix {}", shell_word(input)),
+    };
+    command += &format!(" -o {}", shell_word(output));
     let defaults = Limits::default();
     let limits = args.limits();
     let options = [
@@ -43,7 +60,7 @@ pub(crate) fn fix_command(args: &Fix, input: &Path) -> Option<String> {
     if let Some(directory) = &args.spool_dir {
         command += &format!(" --spool-dir {}", shell_word(directory));
     }
-    Some(command)
+    command
 }
 
 /// The nearest directory, seen from the current one, that is not in the input; empty for the current one.
@@ -63,8 +80,17 @@ fn outside(input: &Path) -> Option<PathBuf> {
 
 /// A path for the output in a directory, which no file has.
 fn free_name(directory: &Path) -> Option<PathBuf> {
-    let numbered = (2..100).map(|number| format!("fixed-{number}.tar"));
-    let names = std::iter::once("fixed.tar".to_owned()).chain(numbered);
-    let mut paths = names.map(|name| directory.join(name));
-    paths.find(|path| path.symlink_metadata().is_err())
+    let mut paths = numbered("fixed", ".tar").map(|name| directory.join(name));
+    paths.find(|path| is_free(path))
+}
+
+/// Names to try.
+fn numbered(start: &str, end: &str) -> impl Iterator<Item = String> {
+    let first = format!("{start}{end}");
+    let others = (2..100).map(move |number| format!("{start}-{number}{end}"));
+    std::iter::once(first).chain(others)
+}
+
+fn is_free(path: &Path) -> bool {
+    path.symlink_metadata().is_err()
 }

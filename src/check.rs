@@ -185,7 +185,8 @@ impl Check {
         if !self.engines.is_empty() {
             return judged;
         }
-        for reader in Reader::ALL {
+        let readers = Reader::ALL.into_iter();
+        for reader in readers.filter(|reader| !reader.is_asked_for()) {
             for (from, to) in ranges(reader) {
                 let (as_it_is, fixed) = both(reader, from);
                 let is_supported = reader.is_supported(to);

@@ -7,12 +7,14 @@
 mod archive;
 mod containerd;
 mod containers;
+mod crane;
 mod docker;
 mod engine;
 mod facts;
 mod image;
 mod judge;
 mod known;
+mod layout;
 mod obstacle;
 mod reader;
 mod remedy;

@@ -150,10 +150,16 @@ pub(crate) struct EntryNames {
     pub(crate) wrapper: Option<String>,
     /// The cleaned names that were absolute.
     pub(crate) absolute: BTreeSet<String>,
+    /// The cleaned names of files that had another form that is not absolute, such as one that begins with `./`.
+    pub(crate) renamed: BTreeSet<String>,
     /// The first entry with an extended attribute in a namespace that Linux does not have, such as macOS' own.
     pub(crate) foreign_xattrs: Option<String>,
     /// The links, by their cleaned names.
     pub(crate) links: BTreeMap<String, LinkKind>,
+    /// The first hard link that leads to no entry before it.
+    pub(crate) early_link: Option<String>,
+    /// The first entry of a type that not all readers know, if the image does not need it.
+    pub(crate) other_type: Option<String>,
 }
 
 /// A link in an archive.

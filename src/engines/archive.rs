@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::engines::Obstacle;
 use crate::error::Result;
 use crate::graph::docker_archive::{self, DockerArchiveItem};
 use crate::graph::document::{Document, DocumentReader, Shape};
@@ -23,10 +24,8 @@ pub(crate) struct Archive<'a> {
     pub(crate) outer: Option<Content>,
     /// How entries are named that are not named plainly.
     pub(crate) names: Cow<'a, EntryNames>,
-    /// The first entry that readers misread.
+    /// The first entry that readers misread, if it is not only its type that some of them do not know.
     pub(crate) misread: Option<&'a str>,
-    /// The first entry that has extended attributes of its own that Linux refuses.
-    pub(crate) xattrs: Option<String>,
     /// The version in `oci-layout`: empty if it states none, and `None` if it is not an object.
     pub(crate) layout_version: Option<Option<String>>,
     /// `index.json`.
@@ -74,13 +73,15 @@ impl<'a> Archive<'a> {
                 is_decodable: is_decodable(&file.bytes),
             },
         };
+        // An entry that only has another type is ignored by those that do not unpack it.
+        let other_type = inventory.names.other_type.as_deref();
         let misread = inventory.misread();
+        let misread = misread.filter(|form| Some(form.entry.as_str()) != other_type);
         Archive {
             graph,
             outer: inventory.outer_compression,
             names: Cow::Borrowed(&inventory.names),
             misread: misread.map(|form| form.entry.as_str()),
-            xattrs: inventory.names.foreign_xattrs.clone(),
             layout_version: inventory
                 .oci_layout
                 .as_ref()
@@ -105,7 +106,6 @@ impl<'a> Archive<'a> {
             outer: None,
             names: Cow::Owned(EntryNames::default()),
             misread: None,
-            xattrs: None,
             layout_version: None,
             index: None,
             docker: DockerManifest::Absent,
@@ -178,8 +178,19 @@ impl<'a> Archive<'a> {
                     self.documents.insert(digest, document);
                 }
                 _ => {
-                    if let Some(document) = self.graph.document(&digest) {
+                    let Some(document) = self.graph.document(&digest) else {
+                        continue;
+                    };
+                    // It may have another place now.
+                    if document.path == path {
                         open.extend(pointers(document));
+                    } else {
+                        let document = Document {
+                            path,
+                            ..document.clone()
+                        };
+                        open.extend(pointers(&document));
+                        self.documents.insert(digest, document);
                     }
                 }
             }
@@ -217,6 +228,16 @@ impl<'a> Archive<'a> {
         let blobs = &self.graph.inventory.blobs;
         let known = || blobs.get(digest).map(|blob| blob.content);
         self.pending.get(digest).copied().or_else(known)
+    }
+
+    /// What the layer of that digest is instead of a tar, or decompresses to.
+    pub(crate) fn other_than_tar(&self, digest: &Digest) -> Option<Obstacle> {
+        match self.graph.not_tars.get(digest) {
+            Some(Content::Tar | Content::Empty) => None,
+            Some(inside) if inside.is_compressed() => Some(Obstacle::LayerTwice),
+            Some(_) => Some(Obstacle::LayerNotTar),
+            None => (self.content(digest) == Some(Content::Other)).then_some(Obstacle::LayerNotTar),
+        }
     }
 
     /// What the config of that digest says, if it is the config of a manifest.

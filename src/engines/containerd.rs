@@ -4,8 +4,11 @@
 //! ones are others, and hard links are not found. A valid `oci-layout` decides that `index.json` is read; otherwise
 //! `manifest.json` is.
 
+use std::collections::BTreeMap;
+
 use crate::engines::Obstacle;
 use crate::engines::archive::DockerManifest;
+use crate::engines::containers::is_named_plainly;
 use crate::engines::docker::{is_unreadable, listed_items};
 use crate::engines::image::{
     Image, Labels, item_place, match_diff_ids, reads_content, reads_layers,
@@ -14,7 +17,8 @@ use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
-use crate::image::Reference;
+use crate::image::media_type::Kind;
+use crate::image::{Digest, Reference};
 use crate::inventory::LinkKind;
 use crate::location::{Location, Role, RootName};
 
@@ -67,9 +71,17 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         judge.fails_at(Obstacle::NothingListed, location);
         return tally;
     }
+    let mut named: BTreeMap<&str, &Digest> = BTreeMap::new();
     for pointer in index.pointers_in(Role::Manifests) {
         let place = || index.location_of(pointer);
         let name = name(pointer);
+        let earlier = name.and_then(|name| named.insert(name, &pointer.digest));
+        if earlier.is_some_and(|earlier| *earlier != pointer.digest) {
+            tally.has_failed |= judge.fails_at(Obstacle::RepeatedName, place);
+        }
+        if judge.reader.takes_all_platforms(judge.version) {
+            tally.has_failed |= !are_documents(judge, pointer);
+        }
         let images = archive.images(pointer);
         if images.is_empty() {
             let obstacle = match (name, archive.document(&pointer.digest)) {
@@ -131,10 +143,29 @@ fn loaded<'a>(
         return None;
     };
     let mut is_read = true;
+    if let Some((index, inner)) = archive.nested_index(entry) {
+        is_read &= !judge.fails_at(Obstacle::NestedIndex, || index.location_of(inner));
+    }
     for image in images.iter().filter(|image| archive.is_complete(**image)) {
         is_read &= is_unpacked(judge, *image);
     }
     is_read.then_some(image)
+}
+
+/// Whether everything below an entry whose media type is that of a document is one: the engine follows it, in artifacts too.
+fn are_documents(judge: &mut Judge<'_>, entry: &Pointer) -> bool {
+    let archive = judge.archive;
+    let mut are_documents = true;
+    for document in archive.documents_below(entry) {
+        for layer in document.pointers_in(Role::Layers) {
+            let claims_document = matches!(layer.kind, Kind::Index | Kind::Manifest);
+            if claims_document && archive.document(&layer.digest).is_none() {
+                let place = || document.location_of(layer);
+                are_documents &= !judge.fails_at(Obstacle::OtherLayerType, place);
+            }
+        }
+    }
+    are_documents
 }
 
 fn is_unpacked(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
@@ -173,6 +204,7 @@ fn is_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize)
     if !is_clean(&item.config) {
         is_read &= !judge.fails_at(Obstacle::UncleanPath, config);
     }
+    is_read &= is_named_plainly(judge, &item.config, config);
     let Some(digest) = &item.config_digest else {
         return !judge.fails_at(Obstacle::MissingContent, config) && is_read;
     };
@@ -189,6 +221,7 @@ fn is_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize)
     for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
         let location = || item_place(position, "Layers", Some(index), name);
         let content = digest.as_ref().and_then(|digest| archive.content(digest));
+        is_read &= is_named_plainly(judge, name, location);
         if !is_clean(name) {
             is_read &= !judge.fails_at(Obstacle::UncleanPath, location);
         } else if archive.names.links.get(name) == Some(&LinkKind::Hard) {
@@ -196,7 +229,7 @@ fn is_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize)
         } else if content.is_none() {
             is_read &= !judge.fails_at(Obstacle::MissingContent, location);
         }
-        is_read &= reads_content(judge, content, location);
+        is_read &= reads_content(judge, digest.as_ref(), location);
     }
     is_read
 }

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engines::containerd;
-use crate::engines::docker::{is_tagged_name, is_unreadable, listed_items, note_unlisted};
+use crate::engines::docker::{
+    is_not_unpacked, is_tagged_name, is_unreadable, listed_items, note_unlisted,
+};
 use crate::engines::image::{
     Image, Labels, item_place, match_diff_ids, reads_content, reads_layers,
 };
@@ -60,7 +62,7 @@ pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
 pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     let archive = judge.archive;
     let mut tally = Tally::default();
-    if is_unreadable(judge) {
+    if is_unreadable(judge) || is_not_unpacked(judge) {
         return tally;
     }
     let location = || Location::from(RootName::Index);
@@ -116,6 +118,11 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
 
 fn is_copied(judge: &mut Judge<'_>, entry: &Pointer, images: &[Image<'_>]) -> bool {
     let archive = judge.archive;
+    if let Some((index, inner)) = archive.nested_index(entry)
+        && judge.fails_at(Obstacle::NestedIndex, || index.location_of(inner))
+    {
+        return false;
+    }
     let has_complete = images.iter().any(|image| archive.is_complete(*image));
     if let Some((document, pointer)) = archive.missing(entry) {
         let obstacle = match has_complete {
@@ -162,7 +169,10 @@ pub(crate) fn docker_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     };
     // podman loads all of them.
     if items.len() > 1
-        && judge.reader == Reader::SkopeoDocker
+        && matches!(
+            judge.reader,
+            Reader::SkopeoDocker | Reader::ApptainerDocker | Reader::Regctl
+        )
         && judge.fails_at(Obstacle::SeveralImages, || RootName::DockerManifest.into())
     {
         tally.must_choose = true;
@@ -188,7 +198,7 @@ fn is_item_copied(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usi
     if !archive.is_image_config(digest) {
         return !judge.fails_at(Obstacle::Artifact, config);
     }
-    let mut is_read = true;
+    let mut is_read = is_named_plainly(judge, &item.config, config);
     let layers = item.layer_digests.iter().map(Option::as_ref);
     if !match_diff_ids(archive, layers, &item.diff_ids) {
         is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
@@ -209,7 +219,8 @@ fn is_item_copied(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usi
             is_read &= !judge.fails_at(Obstacle::SharedFile, location);
         }
         let content = digest.as_ref().and_then(|digest| archive.content(digest));
-        match archive.names.links.get(name) {
+        is_read &= is_named_plainly(judge, name, location);
+        match archive.names.links.get(plain(name)) {
             Some(LinkKind::Hard) => is_read &= !judge.fails_at(Obstacle::HardLink, location),
             Some(LinkKind::Symbolic(target)) if !measured.contains(target.as_str()) => {
                 is_read &= !judge.fails_at(Obstacle::SymbolicLink, location);
@@ -219,8 +230,13 @@ fn is_item_copied(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usi
             }
             _ => {}
         }
-        measured.insert(name);
-        is_read &= reads_content(judge, content, location);
+        measured.insert(plain(name));
+        let is_twice = digest
+            .as_ref()
+            .is_some_and(|digest| archive.other_than_tar(digest) == Some(Obstacle::LayerTwice));
+        if !is_twice || !judge.reader.decompresses_twice(judge.version) {
+            is_read &= reads_content(judge, digest.as_ref(), location);
+        }
     }
     for tag in &item.repo_tags {
         if !is_tagged_name(tag) {
@@ -229,4 +245,19 @@ fn is_item_copied(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usi
         }
     }
     is_read
+}
+
+/// A path of `manifest.json` without what precedes a plain name.
+pub(crate) fn plain(path: &str) -> &str {
+    path.trim_start_matches("./")
+}
+
+/// Whether a reader that does not find absolute names finds what a path of `manifest.json` names.
+pub(crate) fn is_named_plainly(
+    judge: &mut Judge<'_>,
+    path: &str,
+    location: impl FnOnce() -> Location,
+) -> bool {
+    let is_absolute = judge.archive.names.absolute.contains(plain(path));
+    !is_absolute || !judge.fails_at(Obstacle::UncleanName, location)
 }

@@ -14,7 +14,7 @@ use crate::location::{Location, RootName};
 
 /// What the engine loads.
 pub(crate) fn load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
-    if is_unreadable(judge) {
+    if is_unreadable(judge) || is_not_unpacked(judge) {
         return Tally::default();
     }
     let absent = (Obstacle::NoDockerManifest, RootName::DockerManifest.into());
@@ -57,11 +57,24 @@ pub(crate) fn is_unreadable(judge: &mut Judge<'_>) -> bool {
     let is_misread = archive
         .misread
         .is_some_and(|name| judge.fails_at(Obstacle::MisreadEntry, || Location::entry(name)));
-    let has_xattrs = archive
-        .xattrs
-        .as_deref()
-        .is_some_and(|name| judge.fails_at(Obstacle::EntryXattrs, || Location::entry(name)));
-    is_closed || is_misread || has_xattrs
+    is_closed || is_misread
+}
+
+/// Whether an engine that unpacks the complete archive refuses one of its entries.
+pub(crate) fn is_not_unpacked(judge: &mut Judge<'_>) -> bool {
+    let names = &judge.archive.names;
+    let entries = [
+        (Obstacle::OtherType, &names.other_type),
+        (Obstacle::EarlyLink, &names.early_link),
+        (Obstacle::EntryXattrs, &names.foreign_xattrs),
+    ];
+    let mut is_refused = false;
+    for (obstacle, entry) in entries {
+        if let Some(entry) = entry {
+            is_refused |= judge.fails_at(obstacle, || Location::entry(entry));
+        }
+    }
+    is_refused
 }
 
 fn is_loaded(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> bool {
@@ -86,7 +99,7 @@ fn is_loaded(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -
         if content.is_none() && !is_foreign {
             is_read &= !judge.fails_at(Obstacle::MissingContent, location);
         }
-        is_read &= reads_content(judge, content, location);
+        is_read &= reads_content(judge, digest.as_ref(), location);
     }
     for tag in &item.repo_tags {
         if !is_tagged_name(tag) {

@@ -1,5 +1,7 @@
 //! The table of facts: what is in the way of which reader, in which versions, in the engine's own words.
 
+mod further;
+
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -56,37 +58,61 @@ impl Fact {
     }
 }
 
+/// All facts.
+fn all() -> impl Iterator<Item = &'static Fact> {
+    FACTS.iter().chain(further::FURTHER)
+}
+
 /// What is in the way of a version of a reader; `None` if it copes with it.
 pub(crate) fn fact(reader: Reader, version: Version, obstacle: Obstacle) -> Option<&'static Fact> {
     let find = |reader: Reader, version: Version| {
         let is_it = |fact: &&Fact| fact.obstacle == obstacle && fact.reader == reader;
-        let mut facts = FACTS.iter().filter(is_it);
+        let mut facts = all().filter(is_it);
         facts.find(|fact| fact.covers(version))
     };
-    find(reader, version).or_else(|| find(Reader::Containerd, reader.embedded(version)?))
+    find(reader, version).or_else(|| {
+        let copes = |(other, known, from): &(Reader, Obstacle, Version)| {
+            *other == reader && *known == obstacle && *from <= version
+        };
+        let (base, version) = reader.base(version)?;
+        let copes = further::COPES.iter().any(copes);
+        find(base, version).filter(|_| !copes)
+    })
 }
 
 /// The known versions of a reader in ranges that do the same, first and last version, in order.
 pub(crate) fn ranges(reader: Reader) -> impl Iterator<Item = (Version, Version)> {
     let of_reader = RANGES.iter().filter(move |range| range.0 == reader);
-    of_reader.map(|(_, first, last)| (*first, *last))
+    let of_reader = of_reader.map(|(_, first, last)| (*first, *last));
+    let further = match reader.is_asked_for() {
+        true => ranges_of(reader),
+        false => Vec::new(),
+    };
+    of_reader.chain(further)
 }
 
-/// The ranges of all readers. Comparing all facts of all versions takes longer than checking a small archive.
+/// The ranges of the readers that are judged without being asked for. Comparing all facts of all versions takes longer than
+/// checking a small archive.
 static RANGES: LazyLock<Vec<(Reader, Version, Version)>> = LazyLock::new(|| {
-    let mut ranges: Vec<(Reader, Version, Version)> = Vec::new();
-    for reader in Reader::ALL {
-        for version in reader.known() {
-            match ranges.last_mut() {
-                Some((of, first, last)) if *of == reader && are_same(reader, *first, version) => {
-                    *last = version;
-                }
-                _ => ranges.push((reader, version, version)),
-            }
+    let readers = Reader::ALL.into_iter();
+    let readers = readers.filter(|reader| !reader.is_asked_for());
+    let ranges = readers.flat_map(|reader| {
+        let ranges = ranges_of(reader).into_iter();
+        ranges.map(move |(first, last)| (reader, first, last))
+    });
+    ranges.collect()
+});
+
+fn ranges_of(reader: Reader) -> Vec<(Version, Version)> {
+    let mut ranges: Vec<(Version, Version)> = Vec::new();
+    for version in reader.known() {
+        match ranges.last_mut() {
+            Some((first, last)) if are_same(reader, *first, version) => *last = version,
+            _ => ranges.push((version, version)),
         }
     }
     ranges
-});
+}
 
 /// Whether two versions of a reader do the same, and say the same.
 fn are_same(reader: Reader, one: Version, other: Version) -> bool {
@@ -130,12 +156,13 @@ impl Fact {
 
 use Evidence::{Seen, Source};
 use Obstacle::{
-    AbsentPlatform, Artifact, Bzip2Layer, DockerTypeByName, EntryXattrs, HardLink, InvalidTag,
-    LayerLabel, LayerType, LayoutVersion, MisreadEntry, MissingContent, MixedTypes,
-    NoDockerManifest, NoImageFile, NoIndex, NoName, NothingListed, OtherDockerManifest,
-    OtherSystem, OuterBzip2, OuterGzip, OuterXz, OuterZstd, Referrer, SeveralImages, SharedFile,
-    ShortName, SkippableFrame, SymbolicLink, UncleanPath, UnlistedImage, UnnamedEvidence,
-    WindowsImage, WrongLayers, XzLayer, ZstdLayer,
+    AbsentPlatform, Artifact, Bzip2Layer, DockerTypeByName, EarlyLink, EntryXattrs, HardLink,
+    InvalidTag, LayerLabel, LayerNotTar, LayerTwice, LayerType, LayerUrls, LayoutVersion,
+    MisreadEntry, MissingContent, MixedTypes, NestedIndex, NoDockerManifest, NoImageFile, NoIndex,
+    NoName, NothingListed, OtherDockerManifest, OtherLayerType, OtherSystem, OtherType, OuterBzip2,
+    OuterGzip, OuterSkippable, OuterXz, OuterZstd, Referrer, RepeatedName, SeveralImages,
+    SharedFile, ShortName, SkippableFrame, SymbolicLink, UncleanName, UncleanPath, UnlistedImage,
+    UnnamedEvidence, WindowsImage, WrongLayers, XzLayer, ZstdLayer,
 };
 use Reader::{
     Containerd, DockerContainerd, DockerGraphDriver as Graph, K3s, Kind, Podman, SkopeoDocker,
@@ -152,13 +179,19 @@ const LAYER_FILTER: Evidence = Source("containerd, image.go, IsLayerType in getL
 const TARFILE: Evidence = Source("container-libs, image/docker/internal/tarfile");
 const OCI_LAYOUT: Evidence = Source("container-libs, image/oci/layout");
 const DETECT: Evidence = Source("container-libs, image/pkg/compression, DetectCompressionFormat");
+const DIFF_IDS: Evidence = Source("container-libs, image/storage/storage_dest.go");
 const BOTH: Evidence = Seen("20.10.24, 26.1.5");
 const OF_26: Evidence = Seen("26.1.5");
 const OF_1: Evidence = Seen("1.6.20, 1.7.24");
 const OF_PODMAN: Evidence = Seen("4.3.1, 5.4.2");
 const OF_SKOPEO: Evidence = Seen("1.18.0");
 
-const NOT_A_TAR: &[&str] = &["invalid tar header"];
+const NOT_A_TAR: &[&str] = &["invalid tar header", "unexpected EOF"];
+const NO_LINK: &[&str] = &[
+    "link …: no such file or directory",
+    "no such file or directory",
+];
+const NO_TYPE: &[&str] = &["unhandled tar header type"];
 const NO_MANIFEST: &[&str] = &["loading tar component …: file does not exist"];
 const NO_INDEX_FILE: &[&str] = &["open …/index.json: no such file or directory"];
 const NO_FILE: &[&str] = &["no such file or directory"];
@@ -173,11 +206,26 @@ const WRONG_LAYERS: &[&str] = &[
     "mismatched image rootfs and manifest layers",
     "number of layers and diffIDs don't match",
 ];
-const NO_LAYER: &[&str] = &["failed to resolve layers: layer …/layer.tar\" not found"];
+const NO_LAYER: &[&str] = &[
+    "failed to resolve layers: layer …/layer.tar\" not found",
+    "failed to resolve layers: layer …not found",
+];
+const NO_ENTRY: &[&str] = &[
+    "image config …not found",
+    "failed to resolve layers: layer …not found",
+];
+const NO_TAR_ENTRY: &[&str] = &["file does not exist", "Some layer tarfiles are missing"];
+const INNER_INDEX: &[&str] = &["Unexpectedly received a manifest list instead of a manifest"];
+const DOWNLOAD: &[&str] = &["failed fetching external blob from all urls"];
 const NO_CONFIG: &[&str] = &["image config …./blobs/…not found"];
 const NO_CONTENT: &[&str] = &["content digest …: not found", "not found"];
 const NO_PROCESSOR: &[&str] = &["no processor for media-type"];
 const NOT_DECODED: &[&str] = &["untar manifest …: json: cannot unmarshal", "untar manifest"];
+const WRONG_TYPE: &[&str] = &[
+    "mismatched image rootfs and manifest layers",
+    "no processor for media-type",
+    "children: invalid desc",
+];
 const UNSUPPORTED_TYPE: &[&str] = &["unsupported docker v2s2 media type"];
 const OTHER_DIGEST: &[&str] = &["Digest did not match, expected"];
 const NO_ROOTFS: &[&str] = &["invalid image …rootFS"];
@@ -191,6 +239,11 @@ const FACTS: &[Fact] = &[
     always(Graph, OuterZstd, NOT_A_TAR, Seen("20.10.24; moby/moby#41759")).before(23, 0, 0),
     always(Graph, ZstdLayer, NOT_A_TAR, Seen("20.10.24; moby 23.0 release notes, moby/moby#41759")).before(23, 0, 0),
     always(Graph, SkippableFrame, NOT_A_TAR, Seen("20.10.24; moby 23.0 release notes, moby/moby#42862")).before(23, 0, 0),
+    always(Graph, OuterSkippable, NOT_A_TAR, Source("moby/moby#42862, in 23.0")).before(23, 0, 0),
+    always(Graph, LayerNotTar, NOT_A_TAR, BOTH),
+    always(Graph, LayerTwice, NOT_A_TAR, BOTH),
+    always(Graph, OtherType, NO_TYPE, BOTH),
+    always(Graph, EarlyLink, NO_LINK, BOTH),
     always(Graph, EntryXattrs, &["lsetxattr …: operation not supported"], OF_26).from(25, 0, 0),
     always(Graph, NoDockerManifest, &["open …/json: no such file or directory"], BOTH).before(29, 0, 0),
     always(Graph, NoDockerManifest, &["does not contain a manifest.json"], MOBY).from(29, 0, 0),
@@ -208,6 +261,7 @@ const FACTS: &[Fact] = &[
     // docker load, containerd store.
     always(DockerContainerd, OuterGzip, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
     always(DockerContainerd, OuterZstd, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
+    always(DockerContainerd, OuterSkippable, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
     always(DockerContainerd, OuterBzip2, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
     always(DockerContainerd, OuterXz, NOT_A_TAR, MOBY_STORE).before(25, 0, 0),
     always(DockerContainerd, NoImageFile, UNRECOGNIZED, OF_26),
@@ -216,6 +270,7 @@ const FACTS: &[Fact] = &[
     always(DockerContainerd, OtherDockerManifest, NOT_DECODED, IMPORTER),
     always(DockerContainerd, NothingListed, FILTERED, OF_26),
     always(DockerContainerd, UnlistedImage, &[], OF_26),
+    always(DockerContainerd, RepeatedName, &["content digest …: not found", "No such image"], OF_26),
     always(DockerContainerd, ShortName, &["No such image"], OF_26),
     always(DockerContainerd, Artifact, NOT_RUN, OF_26),
     always(DockerContainerd, Referrer, NOT_RUN, OF_26).before(29, 1, 0),
@@ -230,12 +285,18 @@ const FACTS: &[Fact] = &[
     always(DockerContainerd, LayerLabel, NOT_A_TAR, OF_26),
     always(DockerContainerd, Bzip2Layer, NOT_A_TAR, CODECS),
     always(DockerContainerd, XzLayer, NOT_A_TAR, CODECS),
+    always(DockerContainerd, LayerNotTar, NOT_A_TAR, OF_26),
+    always(DockerContainerd, OtherLayerType, WRONG_TYPE, OF_26),
+    always(DockerContainerd, NestedIndex, &["manifest has incorrect mediatype"], OF_26),
+    always(DockerContainerd, UncleanName, NO_ENTRY, OF_26),
+    always(DockerContainerd, LayerTwice, NOT_A_TAR, OF_26),
     always(DockerContainerd, HardLink, NO_LAYER, OF_26),
     always(DockerContainerd, UncleanPath, NO_CONFIG, OF_26),
 
     // ctr images import.
     always(Containerd, OuterGzip, NOT_A_TAR, OF_1).before(2, 0, 0),
     always(Containerd, OuterZstd, NOT_A_TAR, OF_1).before(2, 0, 0),
+    always(Containerd, OuterSkippable, NOT_A_TAR, CODECS).before(2, 0, 0),
     always(Containerd, OuterBzip2, NOT_A_TAR, CODECS),
     always(Containerd, OuterXz, NOT_A_TAR, CODECS),
     always(Containerd, NoImageFile, UNRECOGNIZED, OF_1),
@@ -245,6 +306,7 @@ const FACTS: &[Fact] = &[
     always(Containerd, NothingListed, &[], Source("containerd, import.go, before WalkNotEmpty")).before(1, 6, 0),
     always(Containerd, NothingListed, FILTERED, OF_1).from(1, 6, 0),
     always(Containerd, UnlistedImage, &[], OF_1),
+    always(Containerd, RepeatedName, NO_CONTENT, OF_1),
     always(Containerd, NoName, &[], OF_1),
     always(Containerd, Artifact, MISMATCHED, Seen("1.6.20")).before(1, 6, 25),
     always(Containerd, Artifact, &["unknown image config media type"], LAYER_FILTER).from(1, 6, 25).before(1, 7, 0),
@@ -261,6 +323,10 @@ const FACTS: &[Fact] = &[
     always(Containerd, SkippableFrame, NOT_A_TAR, Source("containerd/containerd#6177, in 1.6")).before(1, 6, 0),
     always(Containerd, Bzip2Layer, NOT_A_TAR, CODECS),
     always(Containerd, XzLayer, NOT_A_TAR, CODECS),
+    always(Containerd, LayerNotTar, NOT_A_TAR, OF_1),
+    always(Containerd, OtherLayerType, WRONG_TYPE, OF_1),
+    always(Containerd, UncleanName, NO_ENTRY, OF_1),
+    always(Containerd, LayerTwice, NOT_A_TAR, OF_1),
     always(Containerd, HardLink, NO_LAYER, OF_1),
     always(Containerd, UncleanPath, NO_CONFIG, OF_1),
 
@@ -284,6 +350,14 @@ const FACTS: &[Fact] = &[
     always(Podman, ZstdLayer, NOT_A_TAR, Source("containers/image#639, in podman since 1.8")).before(1, 8, 0),
     always(Podman, SkippableFrame, &["supported image formats…invalid tar header"], Seen("4.3.1")).before(5, 0, 0),
     always(Podman, SkippableFrame, OTHER_DIGEST, Seen("5.4.2")).from(5, 0, 0),
+    always(Podman, OuterSkippable, NOT_A_TAR, DETECT),
+    always(Podman, LayerNotTar, NOT_A_TAR, OF_PODMAN),
+    always(Podman, OtherType, NO_TYPE, OF_PODMAN),
+    always(Podman, EarlyLink, NO_FILE, OF_PODMAN),
+    always(Podman, NestedIndex, INNER_INDEX, OF_PODMAN),
+    always(Podman, UncleanName, NO_TAR_ENTRY, OF_PODMAN),
+    always(Podman, LayerUrls, DOWNLOAD, OF_PODMAN),
+    always(Podman, LayerTwice, &["invalid tar header", "unexpected EOF", "does not match config's DiffID"], OF_PODMAN),
     always(Podman, HardLink, OTHER_DIGEST, TARFILE),
     always(Podman, SymbolicLink, OTHER_SIZE, OF_PODMAN),
     always(Podman, SharedFile, &["used for two different DiffID values"], TARFILE),
@@ -298,7 +372,14 @@ const FACTS: &[Fact] = &[
     always(SkopeoOci, LayerType, UNSUPPORTED_TYPE, OF_SKOPEO).before(1, 21, 0),
     always(SkopeoOci, MixedTypes, UNSUPPORTED_TYPE, OF_SKOPEO),
 
+    always(SkopeoOci, NestedIndex, INNER_INDEX, OF_SKOPEO),
+    always(SkopeoOci, LayerUrls, DOWNLOAD, OF_SKOPEO),
+    always(SkopeoOci, OuterSkippable, NOT_A_TAR, DETECT),
+    always(SkopeoOci, OtherType, NO_TYPE, OF_SKOPEO),
+    always(SkopeoOci, EarlyLink, NO_FILE, OF_SKOPEO),
+
     // skopeo copy docker-archive:FILE.
+    always(SkopeoDocker, OuterSkippable, NOT_A_TAR, DETECT),
     always(SkopeoDocker, NoDockerManifest, NO_MANIFEST, OF_SKOPEO),
     always(SkopeoDocker, OtherDockerManifest, &["loading tar component …: file does not exist", "decoding tar manifest.json"], OF_SKOPEO),
     always(SkopeoDocker, NothingListed, ONE_ITEM, TARFILE),
@@ -310,6 +391,7 @@ const FACTS: &[Fact] = &[
     always(SkopeoDocker, WrongLayers, &["Inconsistent layer count"], TARFILE),
     always(SkopeoDocker, ZstdLayer, OTHER_DIGEST, Source("containers/image#639, in skopeo since 0.2")).before(0, 2, 0),
     always(SkopeoDocker, SkippableFrame, OTHER_DIGEST, DETECT),
+    always(SkopeoDocker, UncleanName, NO_TAR_ENTRY, OF_SKOPEO),
     always(SkopeoDocker, HardLink, OTHER_DIGEST, OF_SKOPEO),
     always(SkopeoDocker, SymbolicLink, OTHER_SIZE, OF_SKOPEO),
     always(SkopeoDocker, SharedFile, &["used for two different DiffID values"], TARFILE),
@@ -321,13 +403,14 @@ mod tests {
 
     #[test]
     fn facts_are_in_order_and_do_not_overlap() {
-        for (number, fact) in FACTS.iter().enumerate() {
+        let facts: Vec<&Fact> = all().collect();
+        for (number, fact) in facts.iter().enumerate() {
             if let (Some(from), Some(before)) = (fact.from, fact.before) {
                 assert!(from < before, "{fact:?}");
             }
             let same =
-                |other: &&Fact| other.reader == fact.reader && other.obstacle == fact.obstacle;
-            for other in FACTS[..number].iter().filter(same) {
+                |other: &&&Fact| other.reader == fact.reader && other.obstacle == fact.obstacle;
+            for other in facts[..number].iter().filter(same) {
                 let is_after = other
                     .before
                     .is_some_and(|before| fact.from.is_some_and(|from| before <= from));

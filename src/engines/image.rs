@@ -13,7 +13,7 @@ use crate::image::media_type::{self, Family, Kind};
 use crate::image::{Compression, Content, Digest, StatedDiffId};
 use crate::location::{Location, Role};
 
-/// An image below an entry of an index.
+/// An image, or another manifest, below an entry of an index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Image<'a> {
     pub(crate) manifest: &'a Document,
@@ -24,7 +24,33 @@ pub(crate) struct Image<'a> {
 impl<'a> Archive<'a> {
     /// The images that an entry of `index.json` leads to.
     pub(crate) fn images<'s>(&'s self, entry: &'s Pointer) -> Vec<Image<'s>> {
-        let mut images = Vec::new();
+        let manifests = self.manifests_below(entry).into_iter();
+        let images = manifests.filter(|image| self.is_image(image.manifest, image.pointer));
+        images.collect()
+    }
+
+    /// The manifests that an entry of `index.json` leads to.
+    pub(crate) fn documents_below<'s>(&'s self, entry: &'s Pointer) -> Vec<&'s Document> {
+        let manifests = self.manifests_below(entry).into_iter();
+        manifests.map(|image| image.manifest).collect()
+    }
+
+    /// The first index below an entry of `index.json` that another index lists.
+    pub(crate) fn nested_index<'s>(
+        &'s self,
+        entry: &'s Pointer,
+    ) -> Option<(&'s Document, &'s Pointer)> {
+        let index = self.document(&entry.digest)?;
+        let mut inner = index.pointers_in(Role::Manifests);
+        let is_index = |pointer: &&Pointer| {
+            let document = self.document(&pointer.digest);
+            document.is_some_and(|document| document.shape == Shape::Index)
+        };
+        inner.find(is_index).map(|pointer| (index, pointer))
+    }
+
+    fn manifests_below<'s>(&'s self, entry: &'s Pointer) -> Vec<Image<'s>> {
+        let mut manifests = Vec::new();
         let mut open = vec![entry];
         let mut seen = BTreeSet::new();
         while let Some(pointer) = open.pop() {
@@ -36,15 +62,14 @@ impl<'a> Archive<'a> {
             };
             match document.shape {
                 Shape::Index => open.extend(document.pointers_in(Role::Manifests)),
-                Shape::Manifest if self.is_image(document, pointer) => images.push(Image {
+                Shape::Manifest => manifests.push(Image {
                     manifest: document,
                     pointer,
                 }),
-                Shape::Manifest => {}
             }
         }
-        images.reverse();
-        images
+        manifests.reverse();
+        manifests
     }
 
     /// Whether a manifest is that of an image.
@@ -156,6 +181,7 @@ pub(crate) fn reads_layers(judge: &mut Judge<'_>, image: Image<'_>, labels: Labe
         let is_layer = matches!(layer.kind, Kind::Layer { .. });
         let obstacle = match labels {
             _ if is_layer && family.is_none() => Some(Obstacle::LayerType),
+            _ if !layer.kind.is_layer() => Some(Obstacle::OtherLayerType),
             Labels::Checked if is_docker && family == Some(Family::Oci) => {
                 Some(Obstacle::MixedTypes)
             }
@@ -165,7 +191,11 @@ pub(crate) fn reads_layers(judge: &mut Judge<'_>, image: Image<'_>, labels: Labe
         if let Some(obstacle) = obstacle {
             is_read &= !judge.fails_at(obstacle, location);
         }
-        is_read &= reads_content(judge, content, location);
+        if layer.has_urls && content.is_some() {
+            is_read &= !judge.fails_at(Obstacle::LayerUrls, location);
+        }
+        let digest = is_layer.then_some(&layer.digest);
+        is_read &= reads_content(judge, digest, location);
     }
     is_read
 }
@@ -183,14 +213,20 @@ fn is_mislabelled(layer: &Pointer, family: Option<Family>, content: Option<Conte
     claims_plain && family == Some(Family::Oci) && content.is_some_and(Content::is_compressed)
 }
 
-/// Whether a reader copes with the first bytes of a layer.
+/// Whether a reader copes with what a layer contains, if that is there.
 pub(crate) fn reads_content(
     judge: &mut Judge<'_>,
-    content: Option<Content>,
-    location: impl FnOnce() -> Location,
+    layer: Option<&Digest>,
+    location: impl Fn() -> Location,
 ) -> bool {
-    let obstacle = content.and_then(Obstacle::of_layer);
-    obstacle.is_none_or(|obstacle| !judge.fails_at(obstacle, location))
+    let archive = judge.archive;
+    let content = layer.and_then(|layer| archive.content(layer));
+    let compression = content.and_then(Obstacle::of_layer);
+    let content = layer.and_then(|layer| archive.other_than_tar(layer));
+    let obstacles = compression.into_iter().chain(content);
+    obstacles.fold(true, |is_read, obstacle| {
+        is_read & !judge.fails_at(obstacle, &location)
+    })
 }
 
 /// Whether layers can be those of the diff IDs: as many, and plain tars where their digests are.

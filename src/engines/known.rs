@@ -59,6 +59,10 @@ pub(super) const KNOWN: &[(Reader, &[Version])] = &[
     (Reader::Podman, PODMAN),
     (Reader::SkopeoOci, SKOPEO),
     (Reader::SkopeoDocker, SKOPEO),
+    (Reader::Crane, CRANE),
+    (Reader::Umoci, UMOCI),
+    (Reader::Oras, ORAS),
+    (Reader::Regctl, REGCTL),
 ];
 
 /// Releases of k3s, and the containerd in them, by the Dockerfile of RKE2 at the same version; the first two by k3s' release notes.
@@ -81,6 +85,62 @@ pub(super) const KIND: &[(Version, Version)] = &[
     (v(0, 19, 0), v(1, 6, 21)), (v(0, 20, 0), v(1, 7, 1)), (v(0, 21, 0), v(1, 7, 13)), (v(0, 22, 0), v(1, 7, 13)), (v(0, 23, 0), v(1, 7, 15)),
     (v(0, 24, 0), v(1, 7, 18)), (v(0, 25, 0), v(1, 7, 18)), (v(0, 26, 0), v(1, 7, 24)), (v(0, 27, 0), v(2, 0, 2)), (v(0, 28, 0), v(2, 1, 0)),
     (v(0, 29, 0), v(2, 1, 1)), (v(0, 30, 0), v(2, 1, 4)), (v(0, 31, 0), v(2, 2, 0)), (v(0, 32, 0), v(2, 3, 1)),
+];
+
+/// go-containerregistry, `pkg/v1/tarball` and `cmd/crane`.
+#[rustfmt::skip]
+const CRANE: &[Version] = &[
+    v(0, 5, 1), v(0, 6, 0), v(0, 7, 0), v(0, 8, 0), v(0, 9, 0), v(0, 10, 0), v(0, 11, 0), v(0, 12, 1), v(0, 13, 0), v(0, 14, 0),
+    v(0, 15, 2), v(0, 16, 1), v(0, 17, 0), v(0, 18, 0), v(0, 19, 2), v(0, 20, 0), v(0, 20, 8), v(0, 21, 0), v(0, 21, 3), v(0, 21, 7),
+    v(0, 21, 9),
+];
+
+/// umoci, `oci/cas/dir`, `oci/casext` and `oci/layer`.
+const UMOCI: &[Version] = &[v(0, 4, 7), v(0, 5, 0), v(0, 5, 1), v(0, 6, 0)];
+
+/// oras, and the version of oras-go in it.
+const ORAS: &[Version] = &[v(1, 0, 1), v(1, 1, 0), v(1, 3, 3)];
+
+/// regclient, `image.go`.
+#[rustfmt::skip]
+const REGCTL: &[Version] = &[
+    v(0, 4, 0), v(0, 4, 8), v(0, 5, 0), v(0, 5, 7), v(0, 6, 0), v(0, 7, 0), v(0, 8, 0), v(0, 9, 0), v(0, 10, 0), v(0, 11, 0),
+    v(0, 11, 5),
+];
+
+/// Releases of trivy, and the go-containerregistry in them, by `go.mod`.
+#[rustfmt::skip]
+pub(super) const TRIVY: &[(Version, Version)] = &[
+    (v(0, 40, 0), v(0, 14, 0)), (v(0, 45, 0), v(0, 16, 1)), (v(0, 50, 0), v(0, 19, 0)), (v(0, 55, 0), v(0, 20, 2)),
+    (v(0, 60, 0), v(0, 20, 3)), (v(0, 65, 0), v(0, 20, 6)), (v(0, 68, 0), v(0, 20, 6)), (v(0, 69, 0), v(0, 20, 7)),
+    (v(0, 70, 0), v(0, 21, 2)),
+];
+
+/// Releases of nerdctl, and the containerd in the packages that contain both, by `Dockerfile`.
+#[rustfmt::skip]
+pub(super) const NERDCTL: &[(Version, Version)] = &[
+    (v(1, 0, 0), v(1, 6, 8)), (v(1, 3, 1), v(1, 7, 0)), (v(1, 7, 7), v(1, 7, 22)), (v(2, 0, 0), v(2, 0, 0)), (v(2, 1, 0), v(2, 1, 0)),
+    (v(2, 1, 6), v(2, 1, 4)), (v(2, 2, 0), v(2, 2, 0)), (v(2, 2, 2), v(2, 2, 1)), (v(2, 3, 5), v(2, 3, 3)),
+];
+
+/// k3d, and the containerd in the k3s of a cluster that it creates by default: `version/version.go`, and the Dockerfile of RKE2 at
+/// that version of k3s.
+pub(super) const K3D: &[(Version, Version)] = &[(v(5, 9, 0), v(2, 0, 5))];
+
+/// Releases of buildah, and the skopeo with the same version of container-libs, by `go.mod`.
+#[rustfmt::skip]
+pub(super) const BUILDAH: &[(Version, Version)] = &[
+    (v(1, 22, 5), v(1, 4, 1)), (v(1, 24, 7), v(1, 6, 3)), (v(1, 25, 1), v(1, 7, 0)), (v(1, 28, 2), v(1, 10, 0)),
+    (v(1, 30, 0), v(1, 12, 0)), (v(1, 31, 5), v(1, 13, 3)), (v(1, 33, 15), v(1, 14, 6)), (v(1, 35, 5), v(1, 15, 2)),
+    (v(1, 37, 8), v(1, 16, 1)), (v(1, 38, 1), v(1, 17, 0)), (v(1, 39, 3), v(1, 18, 0)), (v(1, 39, 9), v(1, 18, 2)), (v(1, 40, 1), v(1, 19, 0)),
+    (v(1, 41, 9), v(1, 20, 1)), (v(1, 42, 2), v(1, 21, 0)), (v(1, 43, 1), v(1, 22, 2)),
+];
+
+/// The same of apptainer.
+#[rustfmt::skip]
+pub(super) const APPTAINER: &[(Version, Version)] = &[
+    (v(1, 0, 3), v(1, 6, 3)), (v(1, 1, 9), v(1, 9, 3)), (v(1, 2, 5), v(1, 12, 0)), (v(1, 3, 6), v(1, 15, 2)), (v(1, 4, 5), v(1, 17, 0)),
+    (v(1, 5, 3), v(1, 20, 1)),
 ];
 
 #[cfg(test)]

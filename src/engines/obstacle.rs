@@ -12,12 +12,18 @@ pub enum Obstacle {
     OuterGzip,
     /// The same with zstd.
     OuterZstd,
+    /// The same with zstd, and it begins with a skippable frame.
+    OuterSkippable,
     /// The same with bzip2.
     OuterBzip2,
     /// The same with xz.
     OuterXz,
     /// An entry that tar readers understand differently.
     MisreadEntry,
+    /// An entry of a type that not all readers know.
+    OtherType,
+    /// A hard link that comes before its target, or has none in the archive.
+    EarlyLink,
     /// Extended attributes of the archive's own entries.
     EntryXattrs,
     /// No entry is named exactly `oci-layout` or `manifest.json`.
@@ -32,12 +38,18 @@ pub enum Obstacle {
     NothingListed,
     /// `oci-layout` states another version than 1.0.0.
     LayoutVersion,
+    /// An index that an index other than `index.json` lists.
+    NestedIndex,
     /// Several images, of which the engine has to be told one.
     SeveralImages,
+    /// A name that leads to several manifests.
+    AmbiguousTag,
     /// An image that only the list names that the engine does not read.
     UnlistedImage,
     /// An image without a name, which the engine drops.
     NoName,
+    /// Several entries of `index.json` with one name, of which the engine keeps the last.
+    RepeatedName,
     /// A name without a registry in `io.containerd.image.name`.
     ShortName,
     /// A name in `RepoTags` that is not `name:tag`.
@@ -60,12 +72,20 @@ pub enum Obstacle {
     WrongLayers,
     /// A layer with the nonstandard media type of Docker's family for zstd.
     LayerType,
+    /// A layer with a media type that is not a layer's.
+    OtherLayerType,
     /// A layer of one specification in a manifest of the other.
     MixedTypes,
+    /// Media types of Docker.
+    DockerTypes,
     /// A Docker manifest that has to be requested by its name.
     DockerTypeByName,
     /// A compressed layer with the media type of a plain tar.
     LayerLabel,
+    /// A layer that is compressed in another way than its media type says.
+    OtherLabel,
+    /// A layer with URLs, from which the engine downloads it.
+    LayerUrls,
     /// A layer that is compressed with zstd.
     ZstdLayer,
     /// A zstd layer that begins with a skippable frame.
@@ -74,6 +94,12 @@ pub enum Obstacle {
     Bzip2Layer,
     /// A layer that is compressed with xz.
     XzLayer,
+    /// A layer that is not a tar, or does not decompress to one.
+    LayerNotTar,
+    /// A layer that is compressed twice.
+    LayerTwice,
+    /// Layers of which some are compressed and others are not.
+    MixedCompression,
     /// A layer that is a hard link.
     HardLink,
     /// A layer that is a symbolic link.
@@ -82,16 +108,21 @@ pub enum Obstacle {
     SharedFile,
     /// A path in `manifest.json` that is not the plain name of the entry.
     UncleanPath,
+    /// A file whose name has another form than the plain one.
+    UncleanName,
 }
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 51] = [
         Obstacle::OuterGzip,
         Obstacle::OuterZstd,
+        Obstacle::OuterSkippable,
         Obstacle::OuterBzip2,
         Obstacle::OuterXz,
         Obstacle::MisreadEntry,
+        Obstacle::OtherType,
+        Obstacle::EarlyLink,
         Obstacle::EntryXattrs,
         Obstacle::NoImageFile,
         Obstacle::NoIndex,
@@ -99,9 +130,12 @@ impl Obstacle {
         Obstacle::OtherDockerManifest,
         Obstacle::NothingListed,
         Obstacle::LayoutVersion,
+        Obstacle::NestedIndex,
         Obstacle::SeveralImages,
+        Obstacle::AmbiguousTag,
         Obstacle::UnlistedImage,
         Obstacle::NoName,
+        Obstacle::RepeatedName,
         Obstacle::ShortName,
         Obstacle::InvalidTag,
         Obstacle::Artifact,
@@ -113,17 +147,25 @@ impl Obstacle {
         Obstacle::OtherSystem,
         Obstacle::WrongLayers,
         Obstacle::LayerType,
+        Obstacle::OtherLayerType,
         Obstacle::MixedTypes,
+        Obstacle::DockerTypes,
         Obstacle::DockerTypeByName,
         Obstacle::LayerLabel,
+        Obstacle::OtherLabel,
+        Obstacle::LayerUrls,
         Obstacle::ZstdLayer,
         Obstacle::SkippableFrame,
         Obstacle::Bzip2Layer,
         Obstacle::XzLayer,
+        Obstacle::LayerNotTar,
+        Obstacle::LayerTwice,
+        Obstacle::MixedCompression,
         Obstacle::HardLink,
         Obstacle::SymbolicLink,
         Obstacle::SharedFile,
         Obstacle::UncleanPath,
+        Obstacle::UncleanName,
     ];
 
     /// The name in reports.
@@ -131,9 +173,12 @@ impl Obstacle {
         match self {
             Obstacle::OuterGzip => "outer-gzip",
             Obstacle::OuterZstd => "outer-zstd",
+            Obstacle::OuterSkippable => "outer-skippable-frame",
             Obstacle::OuterBzip2 => "outer-bzip2",
             Obstacle::OuterXz => "outer-xz",
             Obstacle::MisreadEntry => "misread-entry",
+            Obstacle::OtherType => "entry-type",
+            Obstacle::EarlyLink => "early-hard-link",
             Obstacle::EntryXattrs => "entry-xattrs",
             Obstacle::NoImageFile => "no-image-file",
             Obstacle::NoIndex => "no-index",
@@ -141,9 +186,12 @@ impl Obstacle {
             Obstacle::OtherDockerManifest => "other-docker-manifest",
             Obstacle::NothingListed => "nothing-listed",
             Obstacle::LayoutVersion => "layout-version",
+            Obstacle::NestedIndex => "nested-index",
             Obstacle::SeveralImages => "several-images",
+            Obstacle::AmbiguousTag => "ambiguous-tag",
             Obstacle::UnlistedImage => "unlisted-image",
             Obstacle::NoName => "no-name",
+            Obstacle::RepeatedName => "repeated-name",
             Obstacle::ShortName => "short-name",
             Obstacle::InvalidTag => "invalid-tag",
             Obstacle::Artifact => "artifact",
@@ -155,17 +203,25 @@ impl Obstacle {
             Obstacle::OtherSystem => "other-system",
             Obstacle::WrongLayers => "wrong-layers",
             Obstacle::LayerType => "layer-type",
+            Obstacle::OtherLayerType => "other-layer-type",
             Obstacle::MixedTypes => "mixed-types",
+            Obstacle::DockerTypes => "docker-types",
             Obstacle::DockerTypeByName => "docker-type-by-name",
             Obstacle::LayerLabel => "layer-label",
+            Obstacle::OtherLabel => "other-label",
+            Obstacle::LayerUrls => "layer-urls",
             Obstacle::ZstdLayer => "zstd-layers",
             Obstacle::SkippableFrame => "skippable-frame",
             Obstacle::Bzip2Layer => "bzip2-layers",
             Obstacle::XzLayer => "xz-layers",
+            Obstacle::LayerNotTar => "layer-not-tar",
+            Obstacle::LayerTwice => "layer-compressed-twice",
+            Obstacle::MixedCompression => "mixed-compression",
             Obstacle::HardLink => "hard-link",
             Obstacle::SymbolicLink => "symbolic-link",
             Obstacle::SharedFile => "shared-file",
             Obstacle::UncleanPath => "unclean-path",
+            Obstacle::UncleanName => "unclean-name",
         }
     }
 
@@ -178,6 +234,9 @@ impl Obstacle {
             Obstacle::OuterZstd => {
                 "The archive is compressed with zstd, and the engine does not decompress it."
             }
+            Obstacle::OuterSkippable => {
+                "The archive is compressed with zstd and begins with a skippable frame, and the engine takes it for a plain tar."
+            }
             Obstacle::OuterBzip2 => {
                 "The archive is compressed with bzip2, and the engine does not decompress it."
             }
@@ -185,6 +244,10 @@ impl Obstacle {
                 "The archive is compressed with xz, and the engine does not decompress it."
             }
             Obstacle::MisreadEntry => "The engine refuses an entry of the archive, or misreads it.",
+            Obstacle::OtherType => "An entry has a type that the engine refuses to unpack.",
+            Obstacle::EarlyLink => {
+                "The engine unpacks the archive, and a hard link comes before its target or has none."
+            }
             Obstacle::EntryXattrs => {
                 "The archive's own entries have extended attributes of macOS, which the engine tries to set on Linux."
             }
@@ -198,12 +261,21 @@ impl Obstacle {
             }
             Obstacle::NothingListed => "The list that the engine reads has no images.",
             Obstacle::LayoutVersion => "oci-layout has a version other than 1.0.0.",
+            Obstacle::NestedIndex => {
+                "An index of the image lists another index, where the engine expects a manifest."
+            }
             Obstacle::SeveralImages => {
                 "There are several images, and the engine has to be told which one to load."
+            }
+            Obstacle::AmbiguousTag => {
+                "A name leads to several manifests: of platforms, or of an image and its attestation."
             }
             Obstacle::UnlistedImage => "An image is missing from the list that the engine reads.",
             Obstacle::NoName => {
                 "The image has no name. The engine drops it, unless it is asked to name images by their digests."
+            }
+            Obstacle::RepeatedName => {
+                "Several entries of index.json have one name, and the engine keeps only the last, whatever its platform."
             }
             Obstacle::ShortName => {
                 "io.containerd.image.name has no registry. The engine lists the image, but looks for the full name to run it."
@@ -226,17 +298,28 @@ impl Obstacle {
                 "The layers are not those of the config's diff IDs, in their order."
             }
             Obstacle::LayerType => "The media type of a zstd layer is not in any specification.",
+            Obstacle::OtherLayerType => "A layer has a media type that is not a layer's.",
             Obstacle::MixedTypes => "A Docker manifest has layers with OCI media types.",
+            Obstacle::DockerTypes => "The engine does not know the media types of Docker.",
             Obstacle::DockerTypeByName => {
                 "There are several images, and the engine does not find one with a Docker manifest by its name."
             }
             Obstacle::LayerLabel => "A compressed layer has the media type of a plain tar.",
+            Obstacle::OtherLabel => "A layer is not compressed as its media type says.",
+            Obstacle::LayerUrls => {
+                "A layer has URLs, and the engine downloads it from there instead of reading it from the archive."
+            }
             Obstacle::ZstdLayer => "The engine cannot read zstd.",
             Obstacle::SkippableFrame => {
                 "A zstd layer begins with a skippable frame, and the engine takes it for a plain tar."
             }
             Obstacle::Bzip2Layer => "The engine cannot read layers compressed with bzip2.",
             Obstacle::XzLayer => "The engine cannot read layers compressed with xz.",
+            Obstacle::LayerNotTar => "A layer is not a tar, or does not decompress to one.",
+            Obstacle::LayerTwice => "A layer is compressed twice.",
+            Obstacle::MixedCompression => {
+                "Some layers are compressed and others are not, and the engine reads all of them like the first."
+            }
             Obstacle::HardLink => "A layer is a hard link to another entry.",
             Obstacle::SymbolicLink => {
                 "A layer is a symbolic link to another entry, and the engine uses the link's length as the layer's."
@@ -244,6 +327,9 @@ impl Obstacle {
             Obstacle::SharedFile => "Two layers with different diff IDs are one file.",
             Obstacle::UncleanPath => {
                 "Paths in manifest.json are not the plain names of the entries: they begin with ./, for example."
+            }
+            Obstacle::UncleanName => {
+                "An entry's name begins with / or ./, and the engine does not find it under its plain name."
             }
         }
     }
@@ -263,7 +349,8 @@ impl Obstacle {
     pub(crate) fn of_outer(content: Content) -> Option<Self> {
         match content {
             Content::Gzip => Some(Obstacle::OuterGzip),
-            Content::Zstd | Content::ZstdAfterSkippable => Some(Obstacle::OuterZstd),
+            Content::Zstd => Some(Obstacle::OuterZstd),
+            Content::ZstdAfterSkippable => Some(Obstacle::OuterSkippable),
             Content::Bzip2 => Some(Obstacle::OuterBzip2),
             Content::Xz => Some(Obstacle::OuterXz),
             Content::Empty | Content::Tar | Content::Other => None,

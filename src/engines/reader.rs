@@ -1,7 +1,7 @@
 //! The readers of archives: engines, each with its image stores or transports.
 
 use crate::engines::Version;
-use crate::engines::known::{K3S, KIND, KNOWN};
+use crate::engines::known::{APPTAINER, BUILDAH, K3D, K3S, KIND, KNOWN, NERDCTL, TRIVY};
 
 /// A program that loads image archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,16 +12,34 @@ pub(crate) enum Product {
     Skopeo,
     K3s,
     Kind,
+    Nerdctl,
+    K3d,
+    Buildah,
+    Apptainer,
+    Crane,
+    Trivy,
+    Umoci,
+    Oras,
+    Regctl,
 }
 
 impl Product {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 15] = [
         Product::Docker,
         Product::Containerd,
         Product::Podman,
         Product::Skopeo,
         Product::K3s,
         Product::Kind,
+        Product::Nerdctl,
+        Product::K3d,
+        Product::Buildah,
+        Product::Apptainer,
+        Product::Crane,
+        Product::Trivy,
+        Product::Umoci,
+        Product::Oras,
+        Product::Regctl,
     ];
 
     /// The name in `ENGINE[@VERSION][/STORE]`.
@@ -33,6 +51,15 @@ impl Product {
             Product::Skopeo => "skopeo",
             Product::K3s => "k3s",
             Product::Kind => "kind",
+            Product::Nerdctl => "nerdctl",
+            Product::K3d => "k3d",
+            Product::Buildah => "buildah",
+            Product::Apptainer => "apptainer",
+            Product::Crane => "crane",
+            Product::Trivy => "trivy",
+            Product::Umoci => "umoci",
+            Product::Oras => "oras",
+            Product::Regctl => "regctl",
         }
     }
 
@@ -46,6 +73,15 @@ impl Product {
             Product::Skopeo => Version(0, 1, 0),
             Product::K3s => Version(1, 0, 0),
             Product::Kind => Version(0, 1, 0),
+            Product::Nerdctl => Version(0, 1, 0),
+            Product::K3d => Version(1, 0, 0),
+            Product::Buildah => Version(1, 0, 0),
+            Product::Apptainer => Version(1, 0, 0),
+            Product::Crane => Version(0, 1, 0),
+            Product::Trivy => Version(0, 1, 0),
+            Product::Umoci => Version(0, 1, 0),
+            Product::Oras => Version(1, 0, 0),
+            Product::Regctl => Version(0, 4, 0),
         }
     }
 
@@ -75,11 +111,33 @@ pub enum Reader {
     K3s,
     /// `kind load image-archive`.
     Kind,
+    /// `nerdctl load`.
+    Nerdctl,
+    /// `k3d image import`.
+    K3d,
+    /// `buildah pull oci-archive:FILE`.
+    BuildahOci,
+    /// `buildah pull docker-archive:FILE`.
+    BuildahDocker,
+    /// `apptainer build SIF oci-archive:FILE`.
+    ApptainerOci,
+    /// `apptainer build SIF docker-archive:FILE`.
+    ApptainerDocker,
+    /// `crane push FILE` and `crane validate --tarball FILE`.
+    Crane,
+    /// `trivy image --input FILE`.
+    Trivy,
+    /// `umoci unpack`, of the image layout that the archive contains.
+    Umoci,
+    /// `oras copy --from-oci-layout FILE:TAG`.
+    Oras,
+    /// `regctl image import REFERENCE FILE`.
+    Regctl,
 }
 
 impl Reader {
     /// All of them, in the order of tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 19] = [
         Reader::DockerGraphDriver,
         Reader::DockerContainerd,
         Reader::Containerd,
@@ -88,6 +146,17 @@ impl Reader {
         Reader::SkopeoDocker,
         Reader::K3s,
         Reader::Kind,
+        Reader::Nerdctl,
+        Reader::K3d,
+        Reader::BuildahOci,
+        Reader::BuildahDocker,
+        Reader::ApptainerOci,
+        Reader::ApptainerDocker,
+        Reader::Crane,
+        Reader::Trivy,
+        Reader::Umoci,
+        Reader::Oras,
+        Reader::Regctl,
     ];
 
     pub(crate) fn product(self) -> Product {
@@ -98,6 +167,15 @@ impl Reader {
             Reader::SkopeoOci | Reader::SkopeoDocker => Product::Skopeo,
             Reader::K3s => Product::K3s,
             Reader::Kind => Product::Kind,
+            Reader::Nerdctl => Product::Nerdctl,
+            Reader::K3d => Product::K3d,
+            Reader::BuildahOci | Reader::BuildahDocker => Product::Buildah,
+            Reader::ApptainerOci | Reader::ApptainerDocker => Product::Apptainer,
+            Reader::Crane => Product::Crane,
+            Reader::Trivy => Product::Trivy,
+            Reader::Umoci => Product::Umoci,
+            Reader::Oras => Product::Oras,
+            Reader::Regctl => Product::Regctl,
         }
     }
 
@@ -111,9 +189,11 @@ impl Reader {
         match self {
             Reader::DockerGraphDriver => Some("graphdriver"),
             Reader::DockerContainerd => Some("containerd"),
-            Reader::SkopeoOci => Some("oci-archive"),
-            Reader::SkopeoDocker => Some("docker-archive"),
-            Reader::Containerd | Reader::Podman | Reader::K3s | Reader::Kind => None,
+            Reader::SkopeoOci | Reader::BuildahOci | Reader::ApptainerOci => Some("oci-archive"),
+            Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker => {
+                Some("docker-archive")
+            }
+            _ => None,
         }
     }
 
@@ -130,12 +210,29 @@ impl Reader {
     pub(crate) fn known(self) -> impl Iterator<Item = Version> {
         let rows = KNOWN.iter().filter(move |(reader, _)| *reader == self);
         let own = rows.flat_map(|(_, versions)| versions.iter().copied());
-        let embedding = match self {
-            Reader::K3s => K3S,
-            Reader::Kind => KIND,
-            _ => &[],
-        };
-        own.chain(embedding.iter().map(|(version, _)| *version))
+        let table = self.contained().map_or(&[][..], |(_, table)| table);
+        own.chain(table.iter().map(|(version, _)| *version))
+    }
+
+    /// The reader whose code this one contains, and its version in each version that is known.
+    fn contained(self) -> Option<(Reader, &'static [(Version, Version)])> {
+        match self {
+            Reader::K3s => Some((Reader::Containerd, K3S)),
+            Reader::Kind => Some((Reader::Containerd, KIND)),
+            Reader::Nerdctl => Some((Reader::Containerd, NERDCTL)),
+            Reader::K3d => Some((Reader::Containerd, K3D)),
+            Reader::BuildahOci => Some((Reader::SkopeoOci, BUILDAH)),
+            Reader::BuildahDocker => Some((Reader::SkopeoDocker, BUILDAH)),
+            Reader::ApptainerOci => Some((Reader::SkopeoOci, APPTAINER)),
+            Reader::ApptainerDocker => Some((Reader::SkopeoDocker, APPTAINER)),
+            Reader::Trivy => Some((Reader::Crane, TRIVY)),
+            _ => None,
+        }
+    }
+
+    /// Whether it has a verdict only if it is asked for: it is not an engine, or does what another reader does.
+    pub(crate) fn is_asked_for(self) -> bool {
+        self > Reader::Kind
     }
 
     /// The newest version that is known.
@@ -151,12 +248,12 @@ impl Reader {
                 matches!(version.0, 25 | 29)
             }
             Reader::Containerd => matches!((version.0, version.1), (2, 0 | 3)),
-            Reader::Podman | Reader::SkopeoOci | Reader::SkopeoDocker => {
+            Reader::K3s => version.1 >= 35,
+            Reader::Kind => version.1 >= 32,
+            _ => {
                 let newest = self.newest();
                 newest.is_some_and(|newest| (version.0, version.1) >= (newest.0, newest.1))
             }
-            Reader::K3s => version.1 >= 35,
-            Reader::Kind => version.1 >= 32,
         }
     }
 
@@ -165,14 +262,29 @@ impl Reader {
         self == Reader::Podman && version < Version(3, 2, 0)
     }
 
-    /// The version of containerd that a version of this reader contains, if that is what reads the archive.
-    pub(crate) fn embedded(self, version: Version) -> Option<Version> {
-        let table = match self {
-            Reader::K3s => K3S,
-            Reader::Kind => KIND,
-            _ => return None,
-        };
+    /// Whether it reads the documents of all platforms.
+    pub(crate) fn takes_all_platforms(self, version: Version) -> bool {
+        match self {
+            Reader::DockerContainerd | Reader::K3s | Reader::K3d => true,
+            // kind, pkg/cluster/nodeutils/util.go.
+            Reader::Kind => version >= Version(0, 17, 0),
+            _ => false,
+        }
+    }
+
+    /// Whether it decompresses a layer of a Docker archive twice (container-libs, `image/storage/storage_dest.go`, before 5.34).
+    pub(crate) fn decompresses_twice(self, version: Version) -> bool {
+        match self {
+            Reader::Podman => version < Version(5, 4, 0),
+            Reader::BuildahDocker => version < Version(1, 39, 0),
+            _ => false,
+        }
+    }
+
+    /// The reader whose code a version of this one contains, and its version.
+    pub(crate) fn base(self, version: Version) -> Option<(Reader, Version)> {
+        let (reader, table) = self.contained()?;
         let older = table.iter().rev().find(|(since, _)| *since <= version);
-        older.map(|(_, containerd)| *containerd)
+        older.map(|(_, base)| (reader, *base))
     }
 }

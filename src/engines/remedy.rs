@@ -1,7 +1,7 @@
 //! What makes engines load an output that they would not load otherwise.
 
 use crate::engines::{Archive, Engine, Loads, Obstacle, Reader, Verdict, Version, verdict};
-use crate::image::Digest;
+use crate::image::{Compression, Digest};
 use crate::plan::{MissingPolicy, PlanOptions};
 
 /// A reader that would not load an archive.
@@ -73,6 +73,14 @@ pub(crate) fn improve(options: &mut PlanOptions, refusals: &[Refusal]) -> bool {
                 if options.missing == MissingPolicy::Keep =>
             {
                 options.missing = MissingPolicy::Prune;
+            }
+            // Its only image is then left of an index that also lists an attestation.
+            Obstacle::AmbiguousTag if !options.drop_attestations || !options.unwrap => {
+                options.drop_attestations = true;
+                options.unwrap = true;
+            }
+            Obstacle::MixedCompression if options.compression != Some(Compression::Gzip) => {
+                options.compression = Some(Compression::Gzip);
             }
             Obstacle::Referrer | Obstacle::UnnamedEvidence if !options.drop_attestations => {
                 options.drop_attestations = true;

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Serialize, Serializer};
 
 use crate::engines::judge::Judge;
-use crate::engines::{Archive, Reader, Reason, Version, containerd, containers, docker};
+use crate::engines::{
+    Archive, Reader, Reason, Version, containerd, containers, crane, docker, layout,
+};
 use crate::image::Digest;
 
 /// Whether an engine loads an archive, from the best to the worst: what is known to fail is worse than what is not known.
@@ -121,12 +123,23 @@ pub(crate) fn verdict(archive: &Archive<'_>, reader: Reader, version: Version) -
     let mut judge = Judge::new(archive, reader, version);
     let tally = match reader {
         Reader::DockerGraphDriver => docker::load(&mut judge),
-        Reader::DockerContainerd | Reader::Containerd | Reader::K3s | Reader::Kind => {
-            containerd::import(&mut judge)
-        }
+        Reader::DockerContainerd
+        | Reader::Containerd
+        | Reader::K3s
+        | Reader::Kind
+        | Reader::Nerdctl
+        | Reader::K3d => containerd::import(&mut judge),
         Reader::Podman => containers::podman_load(&mut judge),
-        Reader::SkopeoOci => containers::oci_archive(&mut judge),
-        Reader::SkopeoDocker => containers::docker_archive(&mut judge),
+        Reader::SkopeoOci | Reader::BuildahOci | Reader::ApptainerOci => {
+            containers::oci_archive(&mut judge)
+        }
+        Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker => {
+            containers::docker_archive(&mut judge)
+        }
+        Reader::Crane | Reader::Trivy => crane::tarball(&mut judge),
+        Reader::Umoci => layout::umoci(&mut judge),
+        Reader::Oras => layout::oras(&mut judge),
+        Reader::Regctl => layout::regctl(&mut judge),
     };
     let loads = tally.loads();
     Verdict {

@@ -4,6 +4,8 @@ pub(crate) mod archive;
 pub(crate) mod builder;
 pub(crate) mod checker;
 pub(crate) mod contents;
+pub(crate) mod mutations;
+pub(crate) mod random;
 
 use std::fs;
 use std::io::Write;

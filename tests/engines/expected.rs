@@ -181,16 +181,21 @@ impl Reason {
     }
 
     fn is_told_by(self, message: &str) -> bool {
-        // The same engine begins it in either case.
-        let (message, phrase) = (message.to_lowercase(), self.phrase().to_lowercase());
-        let mut rest = Some(&message[..]);
-        for part in phrase.split('…') {
-            rest = rest
-                .and_then(|rest| rest.split_once(part))
-                .map(|(_, rest)| rest);
-        }
-        rest.is_some()
+        contains_phrase(message, self.phrase())
     }
+}
+
+/// Whether a message contains a phrase, in which `…` stands for anything in between.
+pub(crate) fn contains_phrase(message: &str, phrase: &str) -> bool {
+    // The same engine begins it in either case.
+    let (message, phrase) = (message.to_lowercase(), phrase.to_lowercase());
+    let mut rest = Some(&message[..]);
+    for part in phrase.split('…') {
+        rest = rest
+            .and_then(|rest| rest.split_once(part))
+            .map(|(_, rest)| rest);
+    }
+    rest.is_some()
 }
 
 /// An archive that an engine does not load even though it was fixed.

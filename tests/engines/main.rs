@@ -29,6 +29,7 @@ use crate::table::{Cell, Row, page};
 mod archive;
 mod buildkit;
 mod cache;
+mod campaign;
 #[path = "../common/mod.rs"]
 mod common;
 mod composed;
@@ -39,6 +40,7 @@ mod engine;
 mod expected;
 mod in_place;
 mod machine;
+mod mutants;
 mod podman;
 mod predicted;
 mod recompressed;

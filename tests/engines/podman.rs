@@ -6,6 +6,9 @@ use crate::archive::Archive;
 use crate::engine::{Engine, Loader, expect_greeting, piped};
 use crate::machine::{DATA, Machine};
 
+/// Removes everything that the command stored.
+const CLEAN: &str = "rm -rf /run/data/* /run/podman/* /var/lib/containers/cache";
+
 /// The command, with a store of its own.
 #[derive(Debug)]
 pub(crate) struct Podman {
@@ -67,7 +70,11 @@ impl Engine for Podman {
     fn attempt(&mut self, archive: &Archive) -> Result<BTreeSet<String>, String> {
         let loaded = self.run(&["load", "--quiet", "--input", &archive.path]);
         let result = loaded.and_then(|output| self.run_loaded(&output));
-        self.run(&["rmi", "--all", "--force"])?;
+        match &result {
+            Ok(_) => self.run(&["rmi", "--all", "--force"])?,
+            // Layers of an image that was not complete stay, and would not be read again.
+            Err(_) => self.machine.run(&["sh", "-c", CLEAN])?,
+        };
         result
     }
 

@@ -340,7 +340,12 @@ fn every_version_of_a_row_does_what_the_row_says() {
         "docker26c-save-pulledmulti.tar",
     ] {
         let rows = check(name, &[]).verdicts;
-        for known in readers {
+        let is_judged = |known: &&Value| {
+            let (engine, store) = (known["engine"].as_str(), known["store"].as_str());
+            let mut rows = rows.iter();
+            rows.any(|row| Some(row.reader.engine()) == engine && row.reader.store() == store)
+        };
+        for known in readers.iter().filter(is_judged) {
             let text = |key: &str| known[key].as_str().unwrap_or_default().to_owned();
             for version in known["versions"].as_array().unwrap() {
                 let version = version.as_str().unwrap();

@@ -307,7 +307,7 @@ pub(crate) struct Fix {
     #[arg(long)]
     pub(crate) preserve_digests: bool,
 
-    /// Make the archive load in this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated
+    /// Make the archive load in this engine: docker, containerd, podman, skopeo, k3s, kind, or another that `ocify engines` lists; can be repeated
     ///
     /// ocify recompresses only the layers that the engine cannot read, with gzip unless
     /// --compression says otherwise. If the engine fails on platforms that are absent, or on unnamed

@@ -3,7 +3,7 @@
 //! Readers that unpack an archive follow its links; containerd does not find a hard link. Only links within the archive
 //! are followed, and only to a file that every reader finds there; others are refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use crate::error::Result;
@@ -85,6 +85,24 @@ pub(super) fn all(items: &[Item]) -> BTreeMap<String, LinkKind> {
         Some((item.name.clone(), kind))
     });
     links.collect()
+}
+
+/// The first hard link that leads to no item before it.
+pub(super) fn early<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Option<String> {
+    let is_hard = |item: &Item| matches!(item.kind, ExtraKind::Hardlink(_));
+    if !items.clone().any(is_hard) {
+        return None;
+    }
+    let mut names: HashSet<&str> = HashSet::new();
+    for item in items {
+        if let ExtraKind::Hardlink(target) = &item.kind
+            && !beneath("", target).is_ok_and(|target| names.contains(target.as_str()))
+        {
+            return Some(item.name.clone());
+        }
+        names.insert(&item.name);
+    }
+    None
 }
 
 /// The positions of links, each with that of the file that it leads to.

@@ -139,6 +139,8 @@ impl Listing {
         if digest.is_none() {
             if entry.name.starts_with(b"/") {
                 self.inventory.names.absolute.insert(text.clone());
+            } else if entry.name != text.as_bytes() && !is_directory(entry) {
+                self.inventory.names.renamed.insert(text.clone());
             }
             digest = Digest::from_blob_name(&text);
             let is_found = is_well_named(entry, text.as_bytes());
@@ -148,6 +150,11 @@ impl Listing {
         }
         if let Some(what) = entry.misread {
             self.form.misread(&text, what);
+            let is_needed = digest.is_some() || RootName::of(&text).is_some();
+            if !is_needed && !matches!(entry.entry_type.as_byte(), b'\0' | b'0'..=b'6') {
+                let names = &mut self.inventory.names;
+                names.other_type.get_or_insert_with(|| text.clone());
+            }
         }
         if entry.has_foreign_xattr {
             let names = &mut self.inventory.names;
@@ -257,6 +264,7 @@ impl Listing {
             inventory.names.wrapper = Some(wrapper);
         }
         names::distinguish(&mut items);
+        inventory.names.early_link = links::early(items.iter().map(|listed| &listed.item));
         let mut items =
             duplicates::without_duplicates(contents, items, strictness, &mut inventory, &mut form)?;
         names::refuse_nested(contents.path(), &items)?;

@@ -1,7 +1,6 @@
 //! Builds layers, images and archives of them, so that a test can change one thing at a time.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -10,26 +9,10 @@ use super::archive::{Entry, tar};
 use super::sha256;
 
 pub(crate) use super::shared::builder::{
-    DOCKER_CONFIG, DOCKER_MANIFEST, DOCKER_ZSTD, IMAGE_NAME, Layout, OCI_CONFIG, OCI_GZIP,
-    OCI_INDEX, OCI_MANIFEST, OCI_TAR, OCI_ZSTD, REF_NAME, annotated, docker_item, gzip, index,
-    named, zstd,
+    DOCKER_CONFIG, DOCKER_GZIP, DOCKER_LIST, DOCKER_MANIFEST, DOCKER_TAR, DOCKER_ZSTD, IMAGE_NAME,
+    Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR, OCI_ZSTD, REF_NAME, annotated,
+    bzip2, docker_item, gzip, index, named, xz, zstd,
 };
-
-pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-pub(crate) const DOCKER_TAR: &str = "application/vnd.docker.image.rootfs.diff.tar";
-pub(crate) const DOCKER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
-
-pub(crate) fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 /// A plain tar with one file. Each text gives a different tar.
 pub(crate) fn layer_tar(text: &str) -> Vec<u8> {

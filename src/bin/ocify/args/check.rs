@@ -152,8 +152,7 @@ const CHECK: Variant = Variant {
         ("spool_dir", SPOOL_DIR, ""),
     ],
 };
-const FOR: &str =
-    "Ask about this engine: docker, containerd, podman, skopeo, k3s or kind; can be repeated";
+const FOR: &str = "Ask about this engine: docker, containerd, podman, skopeo, k3s, kind, or another that `ocify engines` lists; can be repeated";
 const FOR_LONG: &str = "Without a version, the current one is meant. After a slash comes the image store or transport; \
 without it, the worst verdict of all of them counts. Examples: docker@20.10, docker@28.5/containerd, \
 skopeo@1.18/oci-archive. Without --for, ocify asks about every engine and version that it knows, and those count that \

@@ -1,0 +1,115 @@
+//! go-containerregistry's reader of Docker archives: `crane push` and `crane validate --tarball`, and trivy.
+//!
+//! Source: go-containerregistry, `pkg/v1/tarball/image.go`. Only `manifest.json` is read, of one image. The first layer decides
+//! for all of them whether they are compressed. Names do not matter: the target of a push is an argument.
+
+use crate::engines::docker::{is_unreadable, listed_items, note_unlisted};
+use crate::engines::image::{item_place, match_diff_ids, reads_content};
+use crate::engines::judge::Judge;
+use crate::engines::verdict::Tally;
+use crate::engines::{Obstacle, Reader};
+use crate::graph::docker_archive::DockerArchiveItem;
+use crate::image::Content;
+use crate::inventory::LinkKind;
+use crate::location::RootName;
+
+/// What is read of the only image.
+pub(crate) fn tarball<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let mut tally = Tally::default();
+    if is_unreadable(judge) {
+        return tally;
+    }
+    let list = || RootName::DockerManifest.into();
+    let archive = judge.archive;
+    let absent = (Obstacle::NoDockerManifest, list());
+    let Some(items) = listed_items(judge, false, absent) else {
+        return tally;
+    };
+    let is_renamed = archive
+        .names
+        .renamed
+        .contains(RootName::DockerManifest.name());
+    if is_renamed && judge.fails_at(Obstacle::UncleanPath, list) {
+        return tally;
+    }
+    // There is no way to choose one.
+    if items.len() > 1 && judge.fails_at(Obstacle::SeveralImages, list) {
+        return tally;
+    }
+    for (position, item) in items.iter().enumerate() {
+        if !is_read(judge, item, position) {
+            tally.has_failed = true;
+            continue;
+        }
+        tally.configs.extend(item.config_digest.as_ref());
+    }
+    note_unlisted(judge, &mut tally);
+    tally
+}
+
+fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> bool {
+    let archive = judge.archive;
+    let config = || item_place(position, "Config", None, &item.config);
+    let Some(digest) = &item.config_digest else {
+        return !judge.fails_at(Obstacle::MissingContent, config);
+    };
+    if !archive.is_image_config(digest) {
+        return !judge.fails_at(Obstacle::Artifact, config);
+    }
+    let mut is_read = finds(judge, &item.config, position, ("Config", None));
+    let layers = item.layer_digests.iter().map(Option::as_ref);
+    if !match_diff_ids(archive, layers, &item.diff_ids) {
+        is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
+    }
+    let content = |index: usize| {
+        let digest = item.layer_digests.get(index)?.as_ref()?;
+        archive.content(digest)
+    };
+    let is_first_compressed = content(0).is_some_and(is_compressed);
+    for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
+        let location = || item_place(position, "Layers", Some(index), name);
+        is_read &= finds(judge, name, position, ("Layers", Some(index)));
+        let content = content(index);
+        if content.is_none() {
+            is_read &= !judge.fails_at(Obstacle::MissingContent, location);
+        }
+        // trivy decompresses each layer by its own first bytes once the first one is compressed.
+        let is_like_first = content.is_none_or(|content| {
+            is_compressed(content) == is_first_compressed
+                || is_first_compressed && judge.reader == Reader::Trivy
+        });
+        if !is_like_first {
+            is_read &= !judge.fails_at(Obstacle::MixedCompression, location);
+        }
+        is_read &= reads_content(judge, digest.as_ref(), location);
+    }
+    is_read
+}
+
+/// Whether the file that a path names is found: neither its name nor the path is cleaned, and a hard link is taken for a path
+/// from the link's own directory.
+fn finds(
+    judge: &mut Judge<'_>,
+    path: &str,
+    position: usize,
+    (property, index): (&'static str, Option<usize>),
+) -> bool {
+    let archive = judge.archive;
+    let names = &archive.names;
+    let location = || item_place(position, property, index, path);
+    let clean = path.strip_prefix("./").unwrap_or(path);
+    let mut is_found = true;
+    if names.absolute.contains(clean) {
+        is_found &= !judge.fails_at(Obstacle::UncleanName, location);
+    } else if names.renamed.contains(clean) == (clean == path) {
+        is_found &= !judge.fails_at(Obstacle::UncleanPath, location);
+    }
+    if clean.contains('/') && names.links.get(clean) == Some(&LinkKind::Hard) {
+        is_found &= !judge.fails_at(Obstacle::HardLink, location);
+    }
+    is_found
+}
+
+fn is_compressed(content: Content) -> bool {
+    matches!(content, Content::Gzip | Content::Zstd)
+}

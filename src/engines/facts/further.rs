@@ -1,0 +1,186 @@
+//! The facts of readers that are not container engines, or that contain the code of one.
+
+use super::{DIFF_IDS, Fact, NO_CONTENT, NOT_A_TAR, always};
+use crate::engines::facts::Evidence::{self, Seen, Source};
+use crate::engines::{Obstacle, Reader, Version};
+use Obstacle::{
+    AbsentPlatform, AmbiguousTag, Artifact, Bzip2Layer, DockerTypes, HardLink, LayerLabel,
+    LayerNotTar, LayerTwice, LayerType, LayoutVersion, MissingContent, MixedCompression,
+    NoDockerManifest, NoImageFile, NoIndex, NoName, NothingListed, OtherDockerManifest, OtherLabel,
+    OuterBzip2, OuterGzip, OuterSkippable, OuterXz, OuterZstd, SeveralImages, SkippableFrame,
+    SymbolicLink, UncleanName, UncleanPath, UnlistedImage, WrongLayers, XzLayer, ZstdLayer,
+};
+use Reader::{
+    ApptainerDocker, ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, Kind, Nerdctl, Oras,
+    Regctl, Trivy, Umoci,
+};
+
+const GGCR: Evidence = Source("go-containerregistry, pkg/v1/tarball/image.go");
+const VALIDATE: Evidence = Source("go-containerregistry, pkg/v1/validate/layer.go");
+const OF_TRIVY: Evidence = Source("trivy, pkg/fanal/image/archive.go");
+const ORAS: Evidence = Source("oras-go, content/oci/readonlyoci.go");
+const TARFS: Evidence = Source("oras-go, internal/fs/tarfs/tarfs.go");
+const REGCLIENT: Evidence = Source("regclient, image.go");
+const COMPRESS: Evidence = Source("regclient, pkg/archive/compress.go");
+const CAS: Evidence = Source("umoci, oci/cas/dir/dir.go");
+const UNPACK: Evidence = Source("umoci, oci/layer/unpack.go");
+const APPTAINER: Evidence = Source("apptainer, internal/pkg/build/sources/oci_unpack.go");
+
+const NOT_IN_TAR: &[&str] = &["not found in tar"];
+const ONLY_ONE: &[&str] = &["tarball must contain only a single image"];
+const NOT_GZIP: &[&str] = &["gzip: invalid header"];
+const OTHER_DIFF_ID: &[&str] = &["mismatched diffid"];
+const NOT_LIKE_FIRST: &[&str] = &[
+    "gzip: invalid header",
+    "mismatched diffid",
+    "invalid tar header",
+];
+const NO_DIFF_ID: &[&str] = &[
+    "may not describe a runnable image",
+    "mismatched",
+    "index out of range",
+];
+const NO_LAYOUT: &[&str] = &[
+    "invalid OCI Image Layout",
+    "invalid image detected",
+    "no such file or directory",
+];
+const NO_LAYOUT_INDEX: &[&str] = &[
+    "invalid OCI Image Index",
+    "read top-level index",
+    "no such file or directory",
+];
+const OTHER_TYPE: &[&str] = &["is not correct mediatype", "unsupported mediatype"];
+const OTHER_FORM: &[&str] = &[
+    "gzip: invalid header",
+    "invalid tar header",
+    "magic number mismatch",
+    "invalid header",
+];
+const LINK_TYPE: &[&str] = &["type flag"];
+const NO_TAG: &[&str] = &["could not find requested tag in index.json"];
+const NOT_FOUND: &[&str] = &["not found", "no such file or directory"];
+
+#[rustfmt::skip]
+pub(super) const FURTHER: &[Fact] = &[
+    // k3d and nerdctl do what the containerd in them does, and kind too.
+    always(K3d, AbsentPlatform, NO_CONTENT, Source("k3d, pkg/client/tools.go, which imports all platforms")),
+
+    // buildah pull, by the code of skopeo.
+    always(BuildahOci, WrongLayers, &[], Source("container-libs, storage/storage_dest.go")),
+    always(BuildahOci, LayerNotTar, NOT_A_TAR, DIFF_IDS),
+    always(BuildahOci, LayerTwice, NOT_A_TAR, DIFF_IDS),
+    always(BuildahDocker, LayerNotTar, NOT_A_TAR, DIFF_IDS),
+    always(BuildahDocker, LayerTwice, &["does not match config's DiffID"], DIFF_IDS).from(1, 39, 0),
+
+    // apptainer build, by the code of skopeo, with layers unpacked by that of umoci until 1.3.
+    always(ApptainerOci, ZstdLayer, OTHER_TYPE, APPTAINER).before(1, 4, 0),
+    always(ApptainerOci, LayerLabel, NOT_A_TAR, APPTAINER).before(1, 4, 0),
+    always(ApptainerOci, SkippableFrame, NOT_A_TAR, APPTAINER),
+    always(ApptainerOci, Bzip2Layer, NOT_A_TAR, APPTAINER),
+    always(ApptainerOci, XzLayer, NOT_A_TAR, APPTAINER),
+    always(ApptainerOci, LayerNotTar, NOT_A_TAR, APPTAINER),
+    always(ApptainerOci, LayerTwice, NOT_A_TAR, APPTAINER),
+    always(ApptainerDocker, LayerNotTar, NOT_A_TAR, APPTAINER),
+    always(ApptainerDocker, LayerTwice, NOT_A_TAR, APPTAINER),
+
+    // crane push, and crane validate --tarball.
+    always(Crane, OuterGzip, NOT_A_TAR, GGCR),
+    always(Crane, OuterZstd, NOT_A_TAR, GGCR),
+    always(Crane, OuterSkippable, NOT_A_TAR, GGCR),
+    always(Crane, OuterBzip2, NOT_A_TAR, GGCR),
+    always(Crane, OuterXz, NOT_A_TAR, GGCR),
+    always(Crane, NoDockerManifest, &["file manifest.json not found in tar"], GGCR),
+    always(Crane, OtherDockerManifest, &["cannot unmarshal", "not found in tar", "no valid manifest.json in tarball"], GGCR),
+    always(Crane, NothingListed, ONLY_ONE, GGCR),
+    always(Crane, SeveralImages, ONLY_ONE, GGCR),
+    always(Crane, UnlistedImage, &[], GGCR),
+    always(Crane, Artifact, NO_DIFF_ID, GGCR),
+    always(Crane, MissingContent, NOT_IN_TAR, GGCR),
+    always(Crane, WrongLayers, NO_DIFF_ID, GGCR),
+    always(Crane, ZstdLayer, OTHER_DIFF_ID, VALIDATE).before(0, 13, 0),
+    always(Crane, ZstdLayer, NOT_GZIP, Seen("0.20")).from(0, 13, 0),
+    always(Crane, SkippableFrame, OTHER_DIFF_ID, VALIDATE),
+    always(Crane, Bzip2Layer, OTHER_DIFF_ID, VALIDATE),
+    always(Crane, XzLayer, OTHER_DIFF_ID, VALIDATE),
+    always(Crane, LayerNotTar, NOT_A_TAR, VALIDATE),
+    always(Crane, LayerTwice, NOT_A_TAR, VALIDATE),
+    always(Crane, MixedCompression, NOT_LIKE_FIRST, GGCR),
+    always(Crane, HardLink, NOT_IN_TAR, GGCR),
+    always(Crane, UncleanName, NOT_IN_TAR, GGCR),
+    always(Crane, UncleanPath, NOT_IN_TAR, GGCR).before(0, 21, 7),
+
+    // trivy image --input, by the code of crane. It decompresses each layer by its first bytes.
+    always(Trivy, Artifact, NO_DIFF_ID, OF_TRIVY),
+    always(Trivy, SkippableFrame, NOT_A_TAR, OF_TRIVY),
+    always(Trivy, Bzip2Layer, NOT_A_TAR, OF_TRIVY),
+    always(Trivy, XzLayer, NOT_A_TAR, OF_TRIVY),
+
+    // umoci unpack --image DIRECTORY:TAG.
+    always(Umoci, NoImageFile, NO_LAYOUT, CAS),
+    always(Umoci, LayoutVersion, NO_LAYOUT, CAS),
+    always(Umoci, NoIndex, NO_LAYOUT_INDEX, CAS),
+    always(Umoci, NoName, NOT_FOUND, Source("umoci, oci/casext/refname.go")),
+    always(Umoci, AmbiguousTag, &["tag is ambiguous"], Seen("0.4.7, 0.6.0")),
+    always(Umoci, MissingContent, NOT_FOUND, CAS),
+    always(Umoci, DockerTypes, OTHER_TYPE, Seen("0.4.7, 0.6.0")),
+    always(Umoci, LayerType, OTHER_TYPE, UNPACK),
+    always(Umoci, WrongLayers, &["diffid mismatch", "layer diffs", "diff_ids", "mismatch"], UNPACK),
+    always(Umoci, OtherLabel, OTHER_FORM, UNPACK),
+    always(Umoci, ZstdLayer, OTHER_TYPE, Seen("0.4.7")).before(0, 5, 0),
+    always(Umoci, SkippableFrame, OTHER_TYPE, UNPACK).before(0, 5, 0),
+    always(Umoci, Bzip2Layer, OTHER_FORM, UNPACK),
+    always(Umoci, XzLayer, OTHER_FORM, UNPACK),
+    always(Umoci, LayerNotTar, NOT_A_TAR, UNPACK),
+    always(Umoci, LayerTwice, NOT_A_TAR, UNPACK),
+
+    // oras copy --from-oci-layout FILE:TAG.
+    always(Oras, OuterGzip, &["invalid tar header", "does not look like a tar archive"], TARFS),
+    always(Oras, OuterZstd, &["invalid tar header", "does not look like a tar archive"], TARFS),
+    always(Oras, OuterSkippable, &["invalid tar header", "does not look like a tar archive"], TARFS),
+    always(Oras, OuterBzip2, &["invalid tar header", "does not look like a tar archive"], TARFS),
+    always(Oras, OuterXz, &["invalid tar header", "does not look like a tar archive"], TARFS),
+    always(Oras, NoImageFile, NO_LAYOUT, ORAS),
+    always(Oras, LayoutVersion, NO_LAYOUT, ORAS),
+    always(Oras, NoIndex, NO_LAYOUT_INDEX, ORAS),
+    always(Oras, NothingListed, NOT_FOUND, ORAS),
+    always(Oras, SeveralImages, NOT_FOUND, ORAS),
+    always(Oras, UnlistedImage, &[], ORAS),
+    always(Oras, MissingContent, NOT_FOUND, Seen("1.3.0")),
+    always(Oras, HardLink, LINK_TYPE, TARFS),
+    always(Oras, SymbolicLink, LINK_TYPE, TARFS),
+    always(Oras, UncleanName, NOT_FOUND, TARFS),
+
+    // regctl image import REFERENCE FILE.
+    always(Regctl, OuterGzip, NOT_A_TAR, REGCLIENT).before(0, 5, 7),
+    always(Regctl, OuterBzip2, NOT_A_TAR, REGCLIENT).before(0, 5, 7),
+    always(Regctl, OuterXz, NOT_A_TAR, REGCLIENT).before(0, 5, 7),
+    always(Regctl, OuterZstd, NOT_A_TAR, COMPRESS).before(0, 7, 0),
+    always(Regctl, OuterSkippable, NOT_A_TAR, COMPRESS),
+    always(Regctl, NoImageFile, NOT_FOUND, REGCLIENT),
+    always(Regctl, OtherDockerManifest, &["json"], REGCLIENT),
+    always(Regctl, NothingListed, NO_TAG, REGCLIENT),
+    always(Regctl, SeveralImages, NO_TAG, REGCLIENT),
+    always(Regctl, UnlistedImage, &[], REGCLIENT),
+    always(Regctl, MissingContent, &["unable to read all files from tar", "not found"], REGCLIENT),
+    always(Regctl, HardLink, NOT_FOUND, REGCLIENT).before(0, 5, 0),
+    always(Regctl, SymbolicLink, NOT_FOUND, REGCLIENT).before(0, 5, 0),
+];
+
+/// What a reader copes with although the one whose code it contains does not, from which version on.
+#[rustfmt::skip]
+pub(super) const COPES: &[(Reader, Obstacle, Version)] = &[
+    // kind imports with --digests. The source of the others is stated at `base`.
+    (Kind, NoName, Version(0, 14, 0)),
+    (Nerdctl, NoName, Version(0, 0, 0)),
+    (Nerdctl, OuterGzip, Version(0, 0, 0)),
+    (Nerdctl, OuterZstd, Version(0, 0, 0)),
+    (Nerdctl, OuterSkippable, Version(0, 0, 0)),
+    // Only the image for this machine is read.
+    (BuildahOci, AbsentPlatform, Version(0, 0, 0)),
+    (ApptainerOci, AbsentPlatform, Version(0, 0, 0)),
+    // All images are pulled.
+    (BuildahDocker, SeveralImages, Version(0, 0, 0)),
+    (Trivy, OuterGzip, Version(0, 0, 0)),
+    (Trivy, ZstdLayer, Version(0, 0, 0)),
+];

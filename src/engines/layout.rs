@@ -1,0 +1,241 @@
+//! Readers of image layouts that check more than engines do: umoci, oras and regctl.
+//!
+//! Source: umoci, `oci/cas/dir`, `oci/casext` and `oci/layer`; oras-go, `content/oci` and `internal/fs/tarfs`; regclient, `image.go`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engines::archive::DockerManifest;
+use crate::engines::docker::is_unreadable;
+use crate::engines::image::{Image, item_place, match_diff_ids, reads_content};
+use crate::engines::judge::Judge;
+use crate::engines::verdict::Tally;
+use crate::engines::{Obstacle, containers};
+use crate::graph::document::Document;
+use crate::graph::pointer::Pointer;
+use crate::image::Content;
+use crate::image::media_type::{self, Family, Kind};
+use crate::image::{Compression, Digest};
+use crate::inventory::LinkKind;
+use crate::location::{Location, Role, RootName};
+
+/// What `umoci unpack` unpacks of the layout that the archive contains, once that is a directory.
+pub(crate) fn umoci<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    let mut tally = Tally::default();
+    let Some(index) = opened(judge) else {
+        return tally;
+    };
+    let entries: Vec<&Pointer> = index.pointers_in(Role::Manifests).collect();
+    let mut tags: BTreeMap<&str, BTreeSet<&Digest>> = BTreeMap::new();
+    for entry in &entries {
+        if let Some(tag) = &entry.ref_name {
+            let manifests = archive.documents_below(entry).into_iter();
+            let digests = manifests.map(|manifest| &manifest.digest);
+            tags.entry(tag).or_default().extend(digests);
+        }
+    }
+    tally.must_choose = tags.len() > 1;
+    for entry in entries {
+        let images = archive.images(entry);
+        let Some(image) = images.first() else {
+            // Nobody unpacks it.
+            continue;
+        };
+        let place = || index.location_of(entry);
+        let Some(tag) = &entry.ref_name else {
+            tally.has_failed |= judge.fails_at(Obstacle::NoName, place);
+            continue;
+        };
+        let manifests = tags.get(tag.as_str()).map_or(0, BTreeSet::len);
+        let is_ambiguous = manifests != 1 && judge.fails_at(Obstacle::AmbiguousTag, place);
+        if is_ambiguous || !is_unpacked(judge, entry, *image) {
+            tally.has_failed = true;
+            continue;
+        }
+        let config = image.manifest.config();
+        tally.configs.extend(config.map(|config| &config.digest));
+        tally.names.insert(tag.clone());
+    }
+    tally
+}
+
+fn is_unpacked(judge: &mut Judge<'_>, entry: &Pointer, image: Image<'_>) -> bool {
+    let archive = judge.archive;
+    let manifest = image.manifest;
+    if let Some((document, pointer)) = archive.missing(entry)
+        && judge.fails_at(Obstacle::MissingContent, || document.location_of(pointer))
+    {
+        return false;
+    }
+    let mut is_read = true;
+    let is_docker = |media_type: &str| media_type::family(media_type) == Some(Family::Docker);
+    let own = manifest.media_type.as_deref();
+    if is_docker(own.unwrap_or(&image.pointer.media_type)) || is_docker(&image.pointer.media_type) {
+        is_read &= !judge.fails_at(Obstacle::DockerTypes, || manifest.path.clone().into());
+    }
+    let config = manifest.config();
+    for pointer in manifest.pointers_in(Role::Layers).chain(config) {
+        let location = || manifest.location_of(pointer);
+        match media_type::family(&pointer.media_type) {
+            Some(Family::Docker) => is_read &= !judge.fails_at(Obstacle::DockerTypes, location),
+            None if pointer.role == Role::Layers => {
+                is_read &= !judge.fails_at(Obstacle::LayerType, location);
+            }
+            _ => {}
+        }
+        if pointer.role == Role::Layers {
+            let content = archive.content(&pointer.digest);
+            if content.is_some_and(|content| !is_as_labelled(pointer.kind, content)) {
+                is_read &= !judge.fails_at(Obstacle::OtherLabel, location);
+            }
+            is_read &= reads_content(judge, Some(&pointer.digest), location);
+        }
+    }
+    let facts = config.and_then(|config| archive.config(&config.digest));
+    let diff_ids = facts.map_or(&[][..], |facts| &facts.diff_ids);
+    let layers: Vec<&Pointer> = manifest.pointers_in(Role::Layers).collect();
+    let digests = layers.iter().map(|layer| Some(&layer.digest));
+    if !match_diff_ids(archive, digests, diff_ids) {
+        is_read &= !judge.fails_at(Obstacle::WrongLayers, || manifest.path.clone().into());
+    }
+    is_read
+}
+
+/// Whether a layer is compressed as its media type says.
+fn is_as_labelled(kind: Kind, content: Content) -> bool {
+    let Kind::Layer { compression, .. } = kind else {
+        return true;
+    };
+    match content {
+        Content::Gzip => compression == Compression::Gzip,
+        Content::Zstd | Content::ZstdAfterSkippable => compression == Compression::Zstd,
+        Content::Tar | Content::Empty => compression == Compression::Uncompressed,
+        _ => true,
+    }
+}
+
+/// What `oras copy --from-oci-layout FILE:TAG` copies. Any tag or digest of the layout can be copied, if all the layout's documents are
+/// there.
+pub(crate) fn oras<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    let mut tally = Tally::default();
+    if is_unreadable(judge) {
+        return tally;
+    }
+    let Some(index) = opened(judge) else {
+        return tally;
+    };
+    let names = &archive.names;
+    for (name, kind) in &names.links {
+        let is_needed = Digest::from_any_blob_name(name).is_some() || RootName::of(name).is_some();
+        let obstacle = match kind {
+            LinkKind::Hard => Obstacle::HardLink,
+            LinkKind::Symbolic(_) => Obstacle::SymbolicLink,
+        };
+        if is_needed && judge.fails_at(obstacle, || Location::entry(name)) {
+            return tally;
+        }
+    }
+    let absolute = names.absolute.iter();
+    let mut absolute = absolute.filter(|name| Digest::from_any_blob_name(name).is_some());
+    if let Some(name) = absolute.next()
+        && judge.fails_at(Obstacle::UncleanName, || Location::entry(name))
+    {
+        return tally;
+    }
+    copied(judge, index, &mut tally);
+    tally
+}
+
+/// What `regctl image import` imports: the layout if it is one, else the images of `manifest.json`.
+pub(crate) fn regctl<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
+    let archive = judge.archive;
+    let mut tally = Tally::default();
+    if is_unreadable(judge) {
+        return tally;
+    }
+    for (name, kind) in &archive.names.links {
+        let obstacle = match kind {
+            LinkKind::Hard => Obstacle::HardLink,
+            LinkKind::Symbolic(_) => Obstacle::SymbolicLink,
+        };
+        if judge.fails_at(obstacle, || Location::entry(name)) {
+            return tally;
+        }
+    }
+    let is_layout = archive.layout_version == Some(Some("1.0.0".to_owned()));
+    let finds = |name: RootName| archive.finds(name.name(), false);
+    match &archive.index {
+        Some(index) if is_layout && finds(RootName::Index) && finds(RootName::OciLayout) => {
+            copied(judge, index, &mut tally);
+            tally
+        }
+        _ => match archive.docker {
+            DockerManifest::Absent => {
+                judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
+                tally
+            }
+            _ => containers::docker_archive(judge),
+        },
+    }
+}
+
+/// The index of a layout of version 1.0.0; nothing if the reader does not open it.
+fn opened<'a>(judge: &mut Judge<'a>) -> Option<&'a Document> {
+    let archive = judge.archive;
+    let finds = |name: RootName| archive.finds(name.name(), false);
+    match &archive.layout_version {
+        Some(Some(version)) if version == "1.0.0" && finds(RootName::OciLayout) => {}
+        Some(_) if finds(RootName::OciLayout) => {
+            judge.fails_at(Obstacle::LayoutVersion, || RootName::OciLayout.into());
+            return None;
+        }
+        _ => {
+            judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
+            return None;
+        }
+    }
+    match &archive.index {
+        Some(index) if finds(RootName::Index) => Some(index),
+        _ => {
+            judge.fails_at(Obstacle::NoIndex, || RootName::Index.into());
+            None
+        }
+    }
+}
+
+/// Counts what a reader copies that takes every type.
+fn copied<'a>(judge: &mut Judge<'a>, index: &'a Document, tally: &mut Tally<'a>) {
+    let archive = judge.archive;
+    let entries: Vec<&Pointer> = index.pointers_in(Role::Manifests).collect();
+    let location = || Location::from(RootName::Index);
+    if entries.is_empty() {
+        judge.fails_at(Obstacle::NothingListed, location);
+        return;
+    }
+    tally.must_choose = entries.len() > 1 && judge.fails_at(Obstacle::SeveralImages, location);
+    for entry in entries {
+        let is_listed = archive.document(&entry.digest).is_some();
+        let missing = match is_listed {
+            true => archive.missing(entry),
+            false => Some((index, entry)),
+        };
+        if let Some((document, pointer)) = missing
+            && judge.fails_at(Obstacle::MissingContent, || document.location_of(pointer))
+        {
+            tally.has_failed = true;
+            continue;
+        }
+        let configs = archive.configs_below(entry);
+        if configs.is_empty() {
+            continue;
+        }
+        tally.configs.extend(configs);
+        tally.has_unnamed |= entry.ref_name.is_none();
+        tally.names.extend(entry.ref_name.clone());
+    }
+    if let Some((position, item)) = archive.only_in_docker_manifest() {
+        let place = || item_place(position, "Config", None, &item.config);
+        tally.has_failed |= judge.fails_at(Obstacle::UnlistedImage, place);
+    }
+}

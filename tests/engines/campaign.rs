@@ -1,0 +1,241 @@
+//! Predictions and behavior: archives with random changes, put through every engine.
+//!
+//! `OCIFY_ENGINE_MUTANTS=COUNT` tries more of them in each engine, `OCIFY_SEED=N` begins with that one, and
+//! `OCIFY_ENGINE_COLUMNS=NAME,...` leaves out the other engines. `OCIFY_ENGINE_MUTANTS_KEPT=DIR` keeps those that did something else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use ocify::{Check, Fix, Input, Loads, Obstacle, Verdict, Verify};
+
+use crate::archive::Archive;
+use crate::engine::{Column, Engine};
+use crate::expected::contains_phrase;
+use crate::machine::SHARED;
+use crate::mutants::{Case, Sources};
+use crate::predicted;
+
+/// The seeds of archives that were predicted wrongly before the models knew what is special about them.
+const HARD: &[u64] = &[
+    3, 13, 16, 18, 19, 29, 34, 39, 47, 51, 54, 60, 69, 72, 1055, 1073, 1081, 1086, 1090, 1109,
+    1136, 1142, 1184, 1191, 1207, 1226,
+];
+
+/// How many more archives skopeo gets by default. It is the fastest, since it runs nothing.
+const MORE: u64 = 60;
+
+/// What engines say of an image for another machine. A model does not know the machine, and predicts for one of the image's platforms.
+const OTHER_MACHINE: &[&str] = &[
+    "no match for platform in manifest",
+    "no image found in image index for architecture",
+    "no image found in manifest list for architecture",
+    "does not match the detected host platform",
+    "exec format error",
+    "was found but does not match the specified platform",
+    "does not provide the specified platform",
+    // Docker needs the program, which is not there.
+    "exec: \"xz\": executable file not found",
+];
+
+/// What an engine did with an archive, as far as it can be compared.
+enum Comparison {
+    Same,
+    /// The image is for another machine.
+    OtherMachine,
+    /// Nobody knows what the engine does.
+    Unknown,
+    Different(String),
+}
+
+#[test]
+fn mutants_do_what_is_predicted() {
+    let trixie = match crate::trixie() {
+        Ok(root) => root,
+        Err(missing) => return crate::skip(&missing),
+    };
+    let number = |name: &str| {
+        let value = env::var(name).ok()?;
+        Some(value.parse::<u64>().expect("a number"))
+    };
+    let (count, first) = (number("OCIFY_ENGINE_MUTANTS"), number("OCIFY_SEED"));
+    let seeds = |column: Column| -> Vec<u64> {
+        let first = first.unwrap_or(0);
+        match count {
+            Some(count) => (first..first + count).collect(),
+            None if column.has_names() => HARD.to_vec(),
+            None => HARD.iter().copied().chain(first..first + MORE).collect(),
+        }
+    };
+    let chosen = env::var("OCIFY_ENGINE_COLUMNS").ok();
+    let is_chosen = |column: &Column| {
+        let name = format!("{column:?}");
+        let chosen = chosen.as_deref();
+        chosen.is_none_or(|chosen| chosen.split(',').any(|other| other == name))
+    };
+    let columns: Vec<Column> = Column::ALL.into_iter().filter(is_chosen).collect();
+    let shared = tempfile::Builder::new()
+        .prefix("ocify-mutants-")
+        .tempdir()
+        .expect("a temporary folder");
+    let sources = Sources::read();
+    let reports: Vec<String> = thread::scope(|scope| {
+        let (trixie, shared, sources) = (&trixie, shared.path(), &sources);
+        let start = |column: &Column| {
+            let column = *column;
+            let seeds = seeds(column);
+            scope.spawn(move || campaign(column, trixie, shared, sources, &seeds))
+        };
+        let threads: Vec<_> = columns.iter().map(start).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
+        threads.into_iter().flat_map(join).collect()
+    });
+    assert!(
+        reports.is_empty(),
+        "{} wrong predictions:\n\n{}",
+        reports.len(),
+        reports.join("\n\n")
+    );
+}
+
+/// Tries that many archives in an engine, and returns what was not predicted.
+fn campaign(
+    column: Column,
+    trixie: &Path,
+    shared: &Path,
+    sources: &Sources,
+    seeds: &[u64],
+) -> Vec<String> {
+    let heading = column.heading();
+    let mut engine = match column.start(trixie, shared) {
+        Ok(engine) => engine,
+        Err(error) => return vec![format!("{heading}: {error}")],
+    };
+    let kept = env::var_os("OCIFY_ENGINE_MUTANTS_KEPT").map(PathBuf::from);
+    let mut problems = Vec::new();
+    let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in seeds {
+        let case = sources.case(*seed);
+        let mut count = |what| *figures.entry(what).or_insert(0) += 1;
+        let Some(predicted) = prediction(&case, column) else {
+            count("refused");
+            continue;
+        };
+        count("tried");
+        let name = format!("{column:?}-{seed}.tar");
+        let path = shared.join(&name);
+        fs::write(&path, &case.bytes).expect("the shared folder is writable");
+        match compare(&mut *engine, &predicted, &case, &name) {
+            Comparison::Same => count(if predicted.0.loads.is_good() {
+                "loaded"
+            } else {
+                "failed"
+            }),
+            Comparison::OtherMachine => count("other machine"),
+            Comparison::Unknown => count("unknown"),
+            Comparison::Different(how) => {
+                count("different");
+                if let Some(kept) = &kept {
+                    fs::copy(&path, kept.join(&name)).expect("the folder is writable");
+                }
+                problems.push(format!("{heading}: {}: {}: {how}", case.seed, case.what));
+            }
+        }
+        fs::remove_file(&path).expect("it is there");
+    }
+    // Past the test harness, which captures output.
+    let figures = format!("\n{heading}: {figures:?}\n");
+    std::io::stderr()
+        .write_all(figures.as_bytes())
+        .expect("it is open");
+    problems
+}
+
+/// What is predicted for an archive, and for how many platforms it has images; nothing if `ocify check` refuses it, or it contains no image.
+fn prediction(case: &Case, column: Column) -> Option<(Verdict, usize)> {
+    // Otherwise the layers are not read, and what is wrong in them is not known.
+    let fix = Fix::new().verify(Verify::Full);
+    let check = Check::new(fix).engine(predicted::engine(column));
+    let temporary = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(temporary.path(), &case.bytes).expect("it is writable");
+    let checked = check.run(Input::open(temporary.path()).ok()?).ok()?;
+    let judged = checked.verdicts.into_iter().next()?;
+    let platforms = checked.images.iter().map(|image| &image.platform);
+    let platforms: BTreeSet<_> = platforms.map(|platform| format!("{platform:?}")).collect();
+    Some((judged.as_it_is, platforms.len()))
+}
+
+fn compare(
+    engine: &mut dyn Engine,
+    (verdict, platforms): &(Verdict, usize),
+    case: &Case,
+    name: &str,
+) -> Comparison {
+    if verdict.loads == Loads::Unknown {
+        return Comparison::Unknown;
+    }
+    let mut archive = Archive {
+        path: format!("{SHARED}/{name}"),
+        ask_for: Vec::new(),
+        tags: Vec::new(),
+    };
+    let mut observed = engine.attempt(&archive);
+    if verdict.loads == Loads::Choose {
+        // Without a name it fails; with each of the names it does not.
+        if let Err(message) = &observed
+            && is_told(verdict, message)
+        {
+            [archive.ask_for, archive.tags] = case.names.clone();
+            observed = engine.attempt(&archive);
+        } else {
+            return Comparison::Different(format!("predicted {verdict:?}, observed {observed:?}"));
+        }
+    }
+    let is_same = match &observed {
+        Ok(_) if is_loaded(verdict) => true,
+        // The fault is in the image for another machine.
+        Ok(_) if !verdict.loads.is_good() && *platforms > 1 => return Comparison::OtherMachine,
+        Ok(_) => false,
+        Err(message) if OTHER_MACHINE.iter().any(|other| message.contains(other)) => {
+            return Comparison::OtherMachine;
+        }
+        // It drops what is not for the machine, and then finds nothing.
+        Err(message) if message.contains("image might be filtered out") && case.is_for_others() => {
+            return Comparison::OtherMachine;
+        }
+        Err(message) => !verdict.loads.is_good() && is_told(verdict, message),
+    };
+    match is_same {
+        true => Comparison::Same,
+        false => Comparison::Different(format!("predicted {verdict:#?}, observed {observed:#?}")),
+    }
+}
+
+/// Whether it was predicted that an engine loads what it loads.
+fn is_loaded(verdict: &Verdict) -> bool {
+    let is_silent = |says: &[&str]| says.is_empty();
+    match verdict.loads {
+        Loads::Yes | Loads::Untagged | Loads::Choose => true,
+        // It says nothing of what it does not load.
+        Loads::Partly => {
+            let mut because = verdict.because.iter();
+            because
+                .all(|reason| is_silent(reason.says) || reason.obstacle == Obstacle::RepeatedName)
+        }
+        Loads::No | Loads::Unknown => false,
+        _ => false,
+    }
+}
+
+/// Whether one of the reasons is what the engine says.
+fn is_told(verdict: &Verdict, message: &str) -> bool {
+    let is_nothing = ["nothing was loaded", "nothing was imported"];
+    let is_nothing = is_nothing.iter().any(|nothing| message.contains(nothing));
+    verdict.because.iter().any(|reason| {
+        let mut says = reason.says.iter();
+        says.any(|phrase| contains_phrase(message, phrase)) || reason.says.is_empty() && is_nothing
+    })
+}

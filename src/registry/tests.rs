@@ -1,8 +1,72 @@
+mod auth;
+mod blobs;
+mod hostile;
+mod manifests;
+#[path = "../../tests/it/common/registry.rs"]
+mod server;
+mod tls;
+
+use std::io::{Cursor, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use ureq::http::HeaderMap;
 
+use self::server::Registry;
 use super::http::{Broken, BrokenKind, Reply};
+use super::options::TimeLimits;
 use super::*;
 use crate::error::{Code, Hint, RegistryHint};
+use crate::image::{Algorithm, Digest};
+
+/// No credentials of this machine, and short waits.
+fn options() -> RegistryOptions {
+    let milliseconds = Duration::from_millis;
+    RegistryOptions {
+        limits: TimeLimits {
+            connect: Duration::from_secs(5),
+            reply: milliseconds(1500),
+            stall: milliseconds(1000),
+            first_wait: milliseconds(1),
+            longest_wait: milliseconds(4),
+            longest_requested_wait: Duration::from_secs(2),
+            helper: Duration::from_secs(5),
+        },
+        certificate_directories: Some(Vec::new()),
+        ..RegistryOptions::new().authfile("/dev/null")
+    }
+}
+
+fn client(registry: &Registry) -> Client {
+    Client::new(&registry.host(), &options()).unwrap()
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    Digest::of(Algorithm::Sha256, bytes)
+}
+
+/// Bytes that are not the same at two places.
+fn content(len: usize) -> Vec<u8> {
+    let numbers = (0..len as u32 / 4 + 1).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes());
+    numbers.take(len).collect()
+}
+
+/// Uploads bytes under a digest. How many were reported as sent.
+fn upload_as(repository: &Repository<'_>, digest: &Digest, bytes: &[u8]) -> Result<u64> {
+    let open = |offset: u64| -> Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Cursor::new(bytes[offset as usize..].to_vec())))
+    };
+    let sent = AtomicU64::new(0);
+    let count = |more| {
+        sent.fetch_add(more, Ordering::Relaxed);
+    };
+    repository.upload(digest, bytes.len() as u64, &open, &count, &|| false)?;
+    Ok(sent.into_inner())
+}
+
+fn upload(repository: &Repository<'_>, bytes: &[u8]) -> Result<u64> {
+    upload_as(repository, &digest(bytes), bytes)
+}
 
 #[test]
 fn errors_say_who_refused_what_and_what_to_do_next() {

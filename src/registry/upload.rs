@@ -39,11 +39,18 @@ impl Upload {
     /// The upload that a reply opens; `None` if it does not say where.
     pub(super) fn opened(reply: &Reply) -> Option<Self> {
         Some(Upload {
-            location: reply.url.join(reply.header("location")?)?,
+            location: location(reply)??,
             offset: 0,
             chunk_min: chunk_min(reply),
         })
     }
+}
+
+/// Where a reply says that an upload goes on; the inner `None` if it must not, such as without TLS after a reply with it.
+fn location(reply: &Reply) -> Option<Option<Url>> {
+    let stated = reply.header("location")?;
+    let location = reply.url.join(stated);
+    Some(location.filter(|location| location.is_https() || !reply.url.is_https()))
 }
 
 fn chunk_min(reply: &Reply) -> u64 {
@@ -151,8 +158,18 @@ impl Repository<'_> {
                 }
                 Step::Failed(failure) => failure,
             };
-            self.pause_after(what, failure, &mut attempts)?;
-            match self.state(what, &upload, blob.len)? {
+            // The bytes are verified, so the registry lost or mixed up what it had.
+            let is_mixed = matches!(&failure, Failure::Reply(reply) if reply.status == 400);
+            let is_mixed = is_mixed && upload.offset > 0;
+            self.pause_after(what, failure, is_mixed, &mut attempts)?;
+            let next = match is_mixed {
+                true => {
+                    self.cancel(&upload);
+                    None
+                }
+                false => self.state(what, &upload, blob.len)?,
+            };
+            match next {
                 Some(next) => *current = Some(next),
                 None => {
                     // The reply to the last request may have been lost.
@@ -166,11 +183,17 @@ impl Repository<'_> {
     }
 
     /// Waits after a failure that may be a passing one.
-    fn pause_after(&self, what: &str, failure: Failure, attempts: &mut Attempts) -> Result<()> {
+    fn pause_after(
+        &self,
+        what: &str,
+        failure: Failure,
+        is_mixed: bool,
+        attempts: &mut Attempts,
+    ) -> Result<()> {
         let (may_pass, requested) = match &failure {
             // Of an upload that is gone, or has other bytes than this one thinks; a new token is there after 401.
             Failure::Reply(reply) => (
-                is_transient(reply.status) || matches!(reply.status, 401 | 404 | 416),
+                is_mixed || is_transient(reply.status) || matches!(reply.status, 401 | 404 | 416),
                 requested_wait(reply),
             ),
             Failure::Broken(broken) => (may_pass(broken.kind), None),
@@ -189,7 +212,10 @@ impl Repository<'_> {
         if reply.status != 202 {
             return Err(self.refused(what, &reply));
         }
-        Upload::opened(&reply).ok_or_else(|| self.invalid(what, "it does not say where to upload"))
+        let Some(upload) = Upload::opened(&reply) else {
+            return Err(self.invalid(what, "it does not say where to upload"));
+        };
+        Ok(upload)
     }
 
     /// Sends the next request of an upload: all of the blob, the next chunk, or the end.
@@ -263,7 +289,6 @@ impl Repository<'_> {
 
     /// The upload after a chunk up to `end`.
     fn advanced(&self, reply: &Reply, upload: &Upload, end: u64, len: u64) -> Option<Upload> {
-        let location = reply.header("location").map(|to| reply.url.join(to));
         let offset = match reply.header("range") {
             Some(stated) => range(stated)
                 .filter(|range| *range.start() == 0)?
@@ -275,7 +300,7 @@ impl Repository<'_> {
         let is_progress = offset > upload.offset && offset <= len.min(end);
         is_progress.then_some(())?;
         Some(Upload {
-            location: location.unwrap_or_else(|| Some(upload.location.clone()))?,
+            location: location(reply).unwrap_or_else(|| Some(upload.location.clone()))?,
             offset,
             chunk_min: upload.chunk_min.max(chunk_min(reply)),
         })
@@ -297,8 +322,7 @@ impl Repository<'_> {
             self.cancel(upload);
             return Ok(None);
         }
-        let location = reply.header("location").map(|to| reply.url.join(to));
-        Ok(location
+        Ok(location(&reply)
             .unwrap_or_else(|| Some(upload.location.clone()))
             .map(|location| Upload {
                 location,

@@ -1,0 +1,338 @@
+//! Registries that are overloaded, broken or hostile.
+
+use std::time::Instant;
+
+use super::server::{Answer, Manner};
+use super::*;
+
+#[test]
+fn passing_failures_are_repeated_and_others_are_not() {
+    for (status, requests) in [
+        (429, 3),
+        (500, 3),
+        (502, 3),
+        (503, 3),
+        (504, 3),
+        (400, 1),
+        (403, 1),
+        (409, 1),
+        (501, 1),
+    ] {
+        let registry = Registry::with(move |_, stored| {
+            (stored.requests.len() < 3).then(|| Answer::new(status))
+        });
+        let client = client(&registry);
+        let put = client.repository("app").put_manifest("1.0", "a/b", b"{}");
+        assert_eq!(put.is_ok(), requests == 3, "{status}");
+        assert_eq!(registry.stored().requests.len(), requests, "{status}");
+    }
+    let registry = Registry::with(|_, _| Some(Answer::error(503, "BUSY", "later")));
+    let error = upload(&client(&registry).repository("app"), b"bytes").unwrap_err();
+    assert_eq!(error.code(), Code::RegistryBusy);
+    assert!(
+        error
+            .to_string()
+            .ends_with("503 Service Unavailable: BUSY: later"),
+        "{error}"
+    );
+    assert_eq!(registry.stored().requests.len(), 6);
+}
+
+#[test]
+fn the_wait_that_a_registry_asks_for_is_kept() {
+    let date = || {
+        let later = std::time::SystemTime::now() + Duration::from_secs(2);
+        httpdate::fmt_http_date(later)
+    };
+    let second = || "1".to_owned();
+    let nonsense = || "x".to_owned();
+    // A date has no fractions of seconds.
+    let rows: [(&dyn Fn() -> String, u128, u128); 3] = [
+        (&second, 1000, 2500),
+        (&date, 900, 3500),
+        (&nonsense, 0, 900),
+    ];
+    for (value, at_least, at_most) in rows {
+        for status in [429, 503] {
+            let value = value();
+            let registry = Registry::with(move |_, stored| {
+                let is_first = stored.requests.len() < 2;
+                is_first.then(|| Answer::new(status).with("Retry-After", value.clone()))
+            });
+            let client = client(&registry);
+            let start = Instant::now();
+            client.repository("app").has_blob(&digest(b""), 0).unwrap();
+            let elapsed = start.elapsed().as_millis();
+            assert!(
+                (at_least..=at_most).contains(&elapsed),
+                "{elapsed} {at_least}"
+            );
+        }
+    }
+    // Longer than is allowed: nobody waits.
+    let registry = Registry::with(|_, _| Some(Answer::new(429).with("Retry-After", "3600")));
+    let start = Instant::now();
+    let error = client(&registry)
+        .repository("app")
+        .manifest("1.0")
+        .unwrap_err();
+    assert_eq!(error.code(), Code::RegistryBusy);
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert_eq!(registry.stored().requests.len(), 1);
+}
+
+#[test]
+fn a_wait_ends_when_the_run_is_stopped() {
+    let registry = Registry::with(|_, _| Some(Answer::new(429).with("Retry-After", "2")));
+    let client = client(&registry);
+    let start = Instant::now();
+    let stop = || start.elapsed() > Duration::from_millis(200);
+    let error = client
+        .repository("app")
+        .stopping(&stop)
+        .has_blob(&digest(b""), 0)
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Interrupted);
+    assert!(start.elapsed() < Duration::from_millis(1500));
+}
+
+#[test]
+fn a_registry_that_is_too_slow_is_left() {
+    let long = Duration::from_secs(60);
+    for manner in [
+        Manner::Silence(long),
+        Manner::Drip(Duration::from_millis(100)),
+    ] {
+        let slow = manner.clone();
+        let registry =
+            Registry::with(move |_, _| Some(Answer::new(200).body("{}").sent(slow.clone())));
+        let mut options = options().retries(0);
+        options.limits.reply = Duration::from_millis(400);
+        let client = Client::new(&registry.host(), &options).unwrap();
+        let start = Instant::now();
+        let error = client.repository("app").manifest("1.0").unwrap_err();
+        assert_eq!(error.code(), Code::RegistryUnreachable, "{manner:?}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("nothing was received or sent within the time limit"),
+            "{error}"
+        );
+        assert!(start.elapsed() < Duration::from_secs(4), "{manner:?}");
+    }
+}
+
+#[test]
+fn a_registry_that_takes_no_more_bytes_is_left() {
+    // It accepts connections and reads nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let elsewhere = host.clone();
+    let registry = Registry::with(move |request, _| {
+        let location = format!("http://{elsewhere}/upload");
+        (request.method == "POST").then(|| Answer::new(202).with("Location", location))
+    });
+    let client = Client::new(&registry.host(), &options().retries(0)).unwrap();
+    let bytes = content(30_000_000);
+    let start = Instant::now();
+    let error = upload(&client.repository("app"), &bytes).unwrap_err();
+    assert_eq!(error.code(), Code::RegistryUnreachable);
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn lying_digests_are_refused() {
+    let other = digest(b"other").to_string();
+    let lie = other.clone();
+    let registry = Registry::with(move |request, stored| {
+        let mut answer = stored.answer(request);
+        for (name, value) in &mut answer.headers {
+            if name == "Docker-Content-Digest" {
+                *value = lie.clone();
+            }
+        }
+        Some(answer)
+    });
+    let client = client(&registry);
+    let repository = client.repository("app");
+    let own = digest(b"{}");
+    {
+        let mut stored = registry.stored();
+        let value = ("a/b".to_owned(), b"{}".to_vec());
+        stored
+            .manifests
+            .insert(("app".to_owned(), own.to_string()), value.clone());
+        stored
+            .manifests
+            .insert(("app".to_owned(), "1.0".to_owned()), value);
+        stored
+            .blobs
+            .insert(("app".to_owned(), own.to_string()), b"{}".to_vec());
+    }
+    let reference = own.to_string();
+    for error in [
+        repository.has_blob(&own, 2).map(drop).unwrap_err(),
+        repository.mount(&own, "app").map(drop).unwrap_err(),
+        upload(&repository, b"{}").map(drop).unwrap_err(),
+        repository.manifest(&reference).map(drop).unwrap_err(),
+        repository.manifest("1.0").map(drop).unwrap_err(),
+        repository.has_manifest(&reference).map(drop).unwrap_err(),
+        repository
+            .put_manifest("1.0", "a/b", b"{}")
+            .map(drop)
+            .unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Code::RegistryReply);
+        let both = [error.expected().unwrap(), error.found().unwrap()];
+        assert!(
+            both.contains(&reference.as_str()) && both.contains(&other.as_str()),
+            "{error}"
+        );
+    }
+    // Other bytes than the digest in the request says, and no digest in the reply.
+    let registry = Registry::with(|_, _| Some(Answer::new(200).body("other")));
+    let client = super::client(&registry);
+    let error = client.repository("app").manifest(&reference).unwrap_err();
+    assert_eq!(
+        (error.code(), error.found()),
+        (Code::RegistryReply, Some(&*digest(b"other").to_string()))
+    );
+}
+
+#[test]
+fn long_replies_are_read_in_part() {
+    let huge = "x".repeat(30_000_000);
+    let body = huge.clone();
+    let registry = Registry::with(move |request, _| match request.method.as_str() {
+        "GET" => Some(Answer::new(200).body(body.clone())),
+        _ => Some(Answer::new(400).body(body.clone())),
+    });
+    let client = client(&registry);
+    let repository = client.repository("app");
+    let error = repository.put_manifest("1.0", "a/b", b"{}").unwrap_err();
+    assert_eq!(error.code(), Code::RegistryRefused);
+    assert!(error.to_string().len() < 1000);
+    let error = repository.manifest("1.0").unwrap_err();
+    assert!(
+        error.to_string().ends_with("it has more than 4 MiB"),
+        "{error}"
+    );
+    assert!(repository.referrers(&digest(b"")).is_err());
+    // Bodies without an end.
+    let registry = Registry::with(move |_, _| {
+        Some(
+            Answer::new(404)
+                .with("Content-Length", "999999999999")
+                .body(huge.clone()),
+        )
+    });
+    let client = super::client(&registry);
+    assert_eq!(
+        client
+            .repository("app")
+            .manifest("1.0")
+            .unwrap()
+            .map(|stored| stored.digest),
+        None
+    );
+}
+
+#[test]
+fn garbage_is_an_error_and_never_a_panic() {
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(200_000));
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(20_000));
+    for raw in [
+        "",
+        "\r\n\r\n",
+        "garbage",
+        "HTTP/9.9 200 OK\r\n\r\n",
+        "HTTP/1.1 abc OK\r\n\r\n",
+        "HTTP/1.1 99999 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+        "HTTP/1.1 200 OK\r\n: no name\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 307 X\r\nLocation: \u{1}\r\n\r\n",
+        "HTTP/1.1 307 X\r\nLocation: https://:0:0\r\n\r\n",
+        "HTTP/1.1 307 X\r\nLocation: ftp://x\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 307 X\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 401 X\r\nWWW-Authenticate: \u{7f}\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 202 X\r\nLocation: http://[::\r\nContent-Length: 0\r\n\r\n",
+        &long,
+        &many,
+    ] {
+        let bytes = raw.as_bytes().to_vec();
+        let registry =
+            Registry::with(move |_, _| Some(Answer::new(200).sent(Manner::Raw(bytes.clone()))));
+        let client = Client::new(&registry.host(), &options().retries(1)).unwrap();
+        let repository = client.repository("app");
+        let shown: String = raw.chars().take(80).collect();
+        let error = upload(&repository, b"bytes").unwrap_err();
+        let message = error.message_with_causes();
+        assert!(
+            message.starts_with("cannot upload blob"),
+            "{shown}: {message}"
+        );
+        assert!(
+            !message.contains(|c: char| c.is_control()),
+            "{shown}: {message}"
+        );
+        // Whatever they say, they end.
+        drop(repository.manifest("1.0"));
+        drop(repository.referrers(&digest(b"")));
+    }
+}
+
+#[test]
+fn redirects_end() {
+    let registry =
+        Registry::with(|request, _| Some(Answer::new(307).with("Location", request.path.clone())));
+    let client = client(&registry);
+    let repository = client.repository("app");
+    for error in [
+        repository.manifest("1.0").map(drop).unwrap_err(),
+        upload(&repository, b"bytes").map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Code::RegistryReply);
+        assert!(
+            error.to_string().ends_with("it redirects too often"),
+            "{error}"
+        );
+    }
+    let registry = Registry::with(|request, _| match request.method.as_str() {
+        "PUT" => Some(Answer::new(308).with("Location", format!("{}?x", request.path))),
+        _ => None,
+    });
+    let error = upload(&super::client(&registry).repository("app"), b"bytes").unwrap_err();
+    assert!(
+        error.to_string().ends_with("it redirects too often"),
+        "{error}"
+    );
+    assert!(
+        registry.stored().uploads.is_empty(),
+        "the upload was not canceled"
+    );
+}
+
+#[test]
+fn nothing_listens() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let client = Client::new(&host, &options()).unwrap();
+    let error = client
+        .repository("app")
+        .has_blob(&digest(b""), 0)
+        .unwrap_err();
+    assert_eq!(error.code(), Code::RegistryUnreachable);
+    assert_eq!(
+        error.hint(),
+        Some(&RegistryHint::CheckRegistryHost(host).into())
+    );
+}

@@ -6,7 +6,9 @@
 
 mod conflict;
 mod joined;
+mod listed;
 mod part;
+mod replaced;
 mod root;
 
 use crate::apply::{Output, Target};
@@ -15,9 +17,9 @@ use crate::fix::{Fix, Fixed, Preview, Run};
 use crate::image::Reference;
 use crate::input::Source;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
-use crate::plan::{Form, Summary};
+use crate::plan::{Form, NewLayers, Summary};
 use conflict::settle;
-use joined::{Joined, join, placed};
+use joined::{Joined, join};
 use part::Part;
 use root::Names;
 
@@ -29,16 +31,17 @@ pub struct Merge {
     index: Option<Reference>,
 }
 
-/// What happens to a name that inputs give to different images.
+/// What happens to a name that inputs give to different content: images, artifacts, or signatures and attestations under a
+/// tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnConflict {
-    /// The image of the first input has it, and those of the others are left out.
+    /// The content of the first input has it, and that of the others is left out.
     First,
-    /// The image of the last input has it, and those of the others are left out, like in an engine that loads one after the
+    /// The content of the last input has it, and that of the others is left out, like in an engine that loads one after the
     /// other.
     Last,
-    /// The image of the first input has it. Those of the others get a number at the end of the tag, such as `v1-2`.
+    /// The content of the first input has it. That of the others gets a number at the end of the tag, such as `v1-2`.
     Rename,
 }
 
@@ -74,14 +77,14 @@ pub struct MergedInput {
     pub conflicts: Vec<NameConflict>,
 }
 
-/// A name of an input's image that another input's image has.
+/// A name that an image, artifact or signature of an input has, and different content of another input too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NameConflict {
-    /// The name.
-    pub name: Reference,
-    /// The name that the image has instead; `None` if it lost this name, and is left out if it has no other.
-    pub renamed: Option<Reference>,
+    /// The name in full, or a tag alone, as cosign's signatures have it.
+    pub name: String,
+    /// The name that the content has instead; `None` if it lost this name, and is left out if it has no other.
+    pub renamed: Option<String>,
 }
 
 impl Merge {
@@ -93,14 +96,15 @@ impl Merge {
         }
     }
 
-    /// What happens to a name that inputs give to different images. Without it, they are an error.
+    /// What happens to a name that inputs give to different content. Without it, that is an error.
     #[must_use]
     pub fn on_conflict(mut self, choice: OnConflict) -> Self {
         self.on_conflict = Some(choice);
         self
     }
 
-    /// Joins all images into one index of that name, each for another platform.
+    /// Joins all images into one index of that name, each for another platform. Their old indexes are left out unless
+    /// something else refers to them.
     #[must_use]
     pub fn index(mut self, name: Reference) -> Self {
         self.index = Some(name);
@@ -110,7 +114,7 @@ impl Merge {
     /// Merges the inputs and writes the output, which appears only when it is complete.
     ///
     /// # Errors
-    /// Those of [`Fix::run`] for each input; a name that inputs give to different images; two images for
+    /// Those of [`Fix::run`] for the inputs together; a name that inputs give to different content; two images for
     /// one platform that are to be in one index.
     pub fn run(&self, inputs: Vec<Input>, output: Output<'_>) -> Result<Merged> {
         self.run_observed(inputs, output, &Unobserved)
@@ -130,10 +134,17 @@ impl Merge {
         let sources = open(inputs, &run)?;
         let target = prepared(output, &sources)?;
         let parts = part::parts(sources, &run)?;
-        let (inputs, joined) = self.joined(parts, &run)?;
-        let fix = self.fix.clone().without(joined.superseded);
-        let output = Run::new(&fix, observer).write_graph(&joined.graph, joined.source, target);
-        let output = output.map_err(|error| placed(&joined.graph, &joined.inputs, error))?;
+        let (inputs, mut joined) = self.joined(parts, &run)?;
+        let fix = self.fix.clone().without(joined.superseded.clone());
+        let run = Run::new(&fix, observer);
+        let output = run.write_one(
+            &joined.graph,
+            &mut joined.source,
+            &mut NewLayers::default(),
+            target,
+        );
+        let mut output = output.map_err(|error| joined.placed(error))?;
+        joined.report(&mut output.plan.summary);
         Ok(Merged { inputs, output })
     }
 
@@ -180,9 +191,10 @@ impl Merge {
         let run = Run::new(&self.fix, observer);
         let parts = part::parts(sources, &run)?;
         let (inputs, joined) = self.joined(parts, &run)?;
-        let fix = self.fix.clone().without(joined.superseded);
+        let fix = self.fix.clone().without(joined.superseded.clone());
         let output = Run::new(&fix, observer).preview_graph(&joined.graph, &joined.source, form);
-        let output = output.map_err(|error| placed(&joined.graph, &joined.inputs, error))?;
+        let mut output = output.map_err(|error| joined.placed(error))?;
+        joined.report(&mut output.summary);
         Ok(MergePreview { inputs, output })
     }
 

@@ -47,6 +47,7 @@ pub use division::SplitBy;
 pub(crate) use division::{Division, Part, Unusable, divide};
 pub(crate) use draft::Request;
 pub use draft::{Draft, NewLayers};
+pub(crate) use faults::refused_item;
 pub use form::Form;
 pub use recompress::{NewLayer, Transcode};
 pub use summary::{Change, DigestChange, Dropped, Finding, Image, Severity, Summary};
@@ -81,8 +82,11 @@ pub struct PlanOptions {
     pub renames: Vec<(Reference, Reference)>,
     /// Whether manifests and indexes below `index.json` stay as they are.
     pub preserve_digests: bool,
-    /// Images of a merge that are left out, because images of other inputs have their names.
+    /// What is left out of a merge, because other content has its names.
     pub(crate) superseded: BTreeSet<Digest>,
+    /// Whether the plan is of one input of a merge. What is wrong with single images matters only for those that the output
+    /// contains.
+    pub(crate) is_joined: bool,
 }
 
 impl PlanOptions {

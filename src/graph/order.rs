@@ -13,7 +13,7 @@ pub(crate) fn children_first(
 ) -> Vec<Digest> {
     let mut order = Vec::with_capacity(documents.len());
     let mut seen: BTreeSet<&Digest> = BTreeSet::new();
-    let roots: Vec<&Digest> = named(root).collect();
+    let roots: Vec<&Digest> = root.named().collect();
     let mut open: Vec<(&Digest, bool)> = roots.into_iter().rev().map(|d| (d, false)).collect();
     while let Some((digest, is_done)) = open.pop() {
         let Some(document) = documents.get(digest) else {
@@ -25,18 +25,21 @@ pub(crate) fn children_first(
         }
         if seen.insert(digest) {
             open.push((digest, true));
-            let named: Vec<&Digest> = named(document).collect();
+            let named: Vec<&Digest> = document.named().collect();
             open.extend(named.into_iter().rev().map(|digest| (digest, false)));
         }
     }
     order
 }
 
-fn named(document: &Document) -> impl Iterator<Item = &Digest> {
-    let own = document.links.iter().map(|link| &link.digest);
-    let of_pointers = document.pointers.iter().flat_map(|pointer| {
-        let links = pointer.links.iter().map(|link| &link.digest);
-        links.chain([&pointer.digest])
-    });
-    own.chain(of_pointers)
+impl Document {
+    /// What the document points at, and what annotations in it name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &Digest> {
+        let own = self.links.iter().map(|link| &link.digest);
+        let of_pointers = self.pointers.iter().flat_map(|pointer| {
+            let links = pointer.links.iter().map(|link| &link.digest);
+            links.chain([&pointer.digest])
+        });
+        own.chain(of_pointers)
+    }
 }

@@ -195,7 +195,7 @@ impl<'g> Reducer<'g> {
     fn reached(&self, root: &Document) -> BTreeSet<&'g Digest> {
         let graph = self.graph;
         let mut reached = BTreeSet::new();
-        let mut open: Vec<&Digest> = stated(root).collect();
+        let mut open: Vec<&Digest> = root.named().collect();
         while let Some(digest) = open.pop() {
             let known = graph.documents.get_key_value(digest);
             let known = known.map(|(known, document)| (known, Some(document)));
@@ -203,7 +203,7 @@ impl<'g> Reducer<'g> {
             if let Some((known, document)) = known
                 && reached.insert(known)
             {
-                open.extend(document.into_iter().flat_map(stated));
+                open.extend(document.into_iter().flat_map(Document::named));
                 open.extend(graph.opaque.named_by(known));
             }
         }
@@ -267,16 +267,6 @@ impl Document {
             position: found_at.unwrap_or(pointer.position),
         }
     }
-}
-
-/// What a document points at, and what annotations in it name.
-fn stated(document: &Document) -> impl Iterator<Item = &Digest> {
-    let of_pointers = document.pointers.iter().flat_map(|pointer| {
-        let links = pointer.links.iter().map(|link| &link.digest);
-        links.chain([&pointer.digest])
-    });
-    let links = document.links.iter().map(|link| &link.digest);
-    of_pointers.chain(links)
 }
 
 fn items(graph: &Graph) -> BTreeMap<&Digest, Vec<(usize, &DockerArchiveItem, &str)>> {

@@ -1,18 +1,19 @@
-//! Names that inputs give to different images.
+//! Names that inputs give to different content.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::listed::{Listed, Name};
 use super::part::Part;
 use super::{NameConflict, OnConflict};
 use crate::error::{Code, Error, Hint, Result, escape};
-use crate::image::{Digest, Reference};
+use crate::image::Digest;
 
-/// What becomes of the names of each input's images.
+/// What becomes of the names that each input's entries have.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// For each input: the names that its images lose, and what they get instead.
-    pub(super) lost: Vec<BTreeMap<Reference, Option<Reference>>>,
-    /// The images that lost all their names in every input, and are left out.
+    /// For each input: the names that its entries lose, and what they get instead.
+    pub(super) lost: Vec<BTreeMap<Name, Option<Name>>>,
+    /// What lost all its names in every input, and is left out.
     pub(super) superseded: BTreeSet<Digest>,
 }
 
@@ -21,37 +22,37 @@ impl Settled {
     pub(super) fn conflicts(&self) -> impl Iterator<Item = Vec<NameConflict>> {
         self.lost.iter().map(|lost| {
             let conflicts = lost.iter().map(|(name, renamed)| NameConflict {
-                name: name.clone(),
-                renamed: renamed.clone(),
+                name: name.to_string(),
+                renamed: renamed.as_ref().map(Name::to_string),
             });
             conflicts.collect()
         })
     }
 }
 
-/// Decides which image has each name.
+/// Decides which content has each name: images, artifacts, signatures and whatever else `index.json` lists.
 ///
 /// # Errors
-/// Inputs give a name to different images, and nothing says which of them has it.
+/// Inputs give a name to different content, and nothing says which of it has the name.
 pub(super) fn settle(
     parts: &[Part],
     choice: Option<OnConflict>,
-    are_names_replaced: bool,
+    are_images_renamed: bool,
 ) -> Result<Settled> {
     let mut settled = Settled {
         lost: vec![BTreeMap::new(); parts.len()],
         superseded: BTreeSet::new(),
     };
-    if are_names_replaced {
-        return Ok(settled);
-    }
-    let mut holders: BTreeMap<&Reference, Vec<(usize, &Digest)>> = BTreeMap::new();
+    let mut holders: BTreeMap<&Name, Vec<(usize, &Listed)>> = BTreeMap::new();
     for (number, part) in parts.iter().enumerate() {
-        for (name, digest) in part.images() {
-            holders.entry(name).or_default().push((number, digest));
+        for listed in &part.listed {
+            let is_exempt = listed.shares_name || are_images_renamed && listed.is_image;
+            if let Some(name) = listed.name.as_ref().filter(|_| !is_exempt) {
+                holders.entry(name).or_default().push((number, listed));
+            }
         }
     }
-    let mut taken: BTreeSet<Reference> = holders.keys().copied().cloned().collect();
+    let mut taken: BTreeSet<Name> = holders.keys().copied().cloned().collect();
     for (name, holders) in &holders {
         let keeper = match choice {
             Some(OnConflict::Last) => holders.last(),
@@ -62,63 +63,74 @@ pub(super) fn settle(
         };
         let others: Vec<_> = holders
             .iter()
-            .filter(|(_, digest)| digest != kept)
+            .filter(|(_, listed)| listed.digest != kept.digest)
             .collect();
-        let Some((other, _)) = others.first() else {
+        let Some((other, differing)) = others.first() else {
             continue;
         };
         match choice {
-            None => return Err(different(name, &parts[*keeper].name, &parts[*other].name)),
+            None => {
+                let what = match kept.is_image && differing.is_image {
+                    true => "images",
+                    false => "manifests",
+                };
+                let [one, other] = [keeper, other].map(|number| &*parts[*number].name);
+                return Err(different(what, name, one, other));
+            }
             Some(OnConflict::First | OnConflict::Last) => {
                 for (number, _) in others {
-                    settled.lost[*number].insert(Reference::clone(name), None);
+                    settled.lost[*number].insert(Name::clone(name), None);
                 }
             }
             Some(OnConflict::Rename) => {
-                let mut renamed: BTreeMap<&Digest, Reference> = BTreeMap::new();
-                for (number, digest) in others {
-                    let new = match renamed.get(digest) {
+                let mut renamed: BTreeMap<&Digest, Name> = BTreeMap::new();
+                for (number, listed) in others {
+                    let new = match renamed.get(&listed.digest) {
                         Some(new) => new.clone(),
                         None => free_name(name, &taken)?,
                     };
                     taken.insert(new.clone());
-                    renamed.insert(digest, new.clone());
-                    settled.lost[*number].insert(Reference::clone(name), Some(new));
+                    renamed.insert(&listed.digest, new.clone());
+                    settled.lost[*number].insert(Name::clone(name), Some(new));
                 }
             }
         }
     }
     let mut kept: BTreeSet<&Digest> = BTreeSet::new();
     for (part, lost) in parts.iter().zip(&settled.lost) {
-        for image in &part.plan.summary.images {
-            let is_lost = |name: &Reference| lost.get(name).is_some_and(Option::is_none);
-            if image.names.is_empty() || !image.names.iter().all(is_lost) {
-                kept.extend(&image.digest);
-            } else {
-                settled.superseded.extend(image.digest.clone());
-            }
+        for listed in &part.listed {
+            let lost = listed.name.as_ref().and_then(|name| lost.get(name));
+            match lost {
+                Some(None) => settled.superseded.insert(listed.digest.clone()),
+                _ => kept.insert(&listed.digest),
+            };
         }
     }
-    settled.superseded.retain(|image| !kept.contains(image));
+    settled.superseded.retain(|digest| !kept.contains(digest));
     Ok(settled)
 }
 
-fn different(name: &Reference, first: &str, second: &str) -> Error {
+fn different(what: &str, name: &Name, first: &str, second: &str) -> Error {
     let (name, first, second) = (name.familiar(), escape(first), escape(second));
-    let message = format!("{first} and {second} contain different images named {name}");
+    let message = format!(
+        "{first} and {second} contain different {what} named {}",
+        escape(&name)
+    );
     Error::new(Code::NameTaken, message)
         .with_found(name)
         .with_hint(Hint::ResolveConflict)
 }
 
-/// The name with a number at the end of its tag, as low as possible, so that no other image has it.
-fn free_name(name: &Reference, taken: &BTreeSet<Reference>) -> Result<Reference> {
+/// The name with a number at the end of its tag, as low as possible, so that nothing else has it.
+fn free_name(name: &Name, taken: &BTreeSet<Name>) -> Result<Name> {
     let numbers = 2..=taken.len() + 2;
-    let mut names = numbers.filter_map(|number| name.with_tag_suffix(&format!("-{number}")));
+    let mut names = numbers.filter_map(|number| name.numbered(number));
     names.find(|name| !taken.contains(name)).ok_or_else(|| {
         let name = name.familiar();
-        let message =
-            format!("cannot rename a second image named {name}: its tag is too long, or a digest");
+        let message = format!(
+            "cannot rename a second one named {}: its tag is too long, or a digest",
+            escape(&name)
+        );
         Error::new(Code::NameTaken, message)
             .with_found(name)
             .with_hint(Hint::ResolveConflict)

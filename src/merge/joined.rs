@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::part::Part;
+use super::replaced::Replaced;
 use super::root::{Names, root};
 use crate::error::{Code, Error, Hint, IoContext, Place, Result};
 use crate::fix::Run;
@@ -14,7 +15,7 @@ use crate::image::{Digest, Platform, Reference, sniff};
 use crate::input::Source;
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, RootFile};
 use crate::location::{Role, RootName};
-use crate::plan::{Body, OutputEntry, Plan};
+use crate::plan::{Body, OutputEntry, Plan, Summary};
 
 /// A source that contains everything of several, and what it means.
 pub(super) struct Joined {
@@ -22,21 +23,38 @@ pub(super) struct Joined {
     pub(super) graph: Graph,
     /// The paths of the inputs.
     pub(super) inputs: Vec<PathBuf>,
-    /// The images that the plan leaves out, because other images have their names.
+    /// What the plan leaves out, because other content has its names.
     pub(super) superseded: BTreeSet<Digest>,
+    /// What is wrong with documents, in the words of the first input that has them.
+    faults: BTreeMap<Digest, Error>,
+    replaced: Replaced,
 }
 
-/// The same error, which names the input if it is about one of its blobs.
-pub(super) fn placed(graph: &Graph, inputs: &[PathBuf], error: Error) -> Error {
-    let entry = error.place().and_then(Place::entry);
-    let digest = entry.and_then(Digest::from_any_blob_name);
-    let blob = digest.and_then(|digest| graph.inventory.blobs.get(&digest));
-    match blob.map(|blob| &blob.data) {
-        Some(DataLocation::Input { number, .. }) => match inputs.get(*number) {
-            Some(input) => error.within(input),
-            None => error,
-        },
-        _ => error,
+impl Joined {
+    /// The same error, in the words of an input if it is about one of its documents or blobs.
+    pub(super) fn placed(&self, error: Error) -> Error {
+        let graph = &self.graph;
+        let text = error.to_string();
+        let mut faults = graph.faults.iter();
+        let fault = faults.find(|(_, fault)| fault.to_string() == text);
+        if let Some(fault) = fault.and_then(|(digest, _)| self.faults.get(digest)) {
+            return fault.clone();
+        }
+        let entry = error.place().and_then(Place::entry);
+        let digest = entry.and_then(Digest::from_any_blob_name);
+        let blob = digest.and_then(|digest| graph.inventory.blobs.get(&digest));
+        match blob.map(|blob| &blob.data) {
+            Some(DataLocation::Input { number, .. }) => match self.inputs.get(*number) {
+                Some(input) => error.within(input),
+                None => error,
+            },
+            _ => error,
+        }
+    }
+
+    /// Adds what was left out before the output was planned.
+    pub(super) fn report(&self, summary: &mut Summary) {
+        self.replaced.report(summary);
     }
 }
 
@@ -95,6 +113,17 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
     let layout = layouts.min();
     inventory.oci_layout = layout.map(|layout| file(layout.to_owned())).transpose()?;
     inventory.entry_count = inventory.blobs.len();
+    let orphans = parts
+        .iter()
+        .flat_map(|part| &part.orphans)
+        .cloned()
+        .collect();
+    let mut faults = BTreeMap::new();
+    for (digest, error) in parts.iter().flat_map(|part| &part.faults) {
+        faults
+            .entry(digest.clone())
+            .or_insert_with(|| error.clone());
+    }
     let inputs = parts
         .iter()
         .map(|part| part.source.path().to_owned())
@@ -103,6 +132,7 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
     let source = Source::of(documents.file, Path::new("the merged inputs"))?.with_inputs(sources);
     let mut graph = run.meaning(inventory, &source)?;
     graph.computed = computed;
+    let replaced = Replaced::take(&mut graph, &orphans);
     if let Some(name) = names.index {
         check_joined(&graph, name)?;
     }
@@ -111,6 +141,8 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
         graph,
         inputs,
         superseded: names.settled.superseded.clone(),
+        faults,
+        replaced,
     })
 }
 

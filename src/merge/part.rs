@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{Result, path_text};
+use super::listed::{Listed, listed};
+use super::root::index_text;
+use crate::error::{Error, Result, path_text};
 use crate::fix::Run;
-use crate::image::{Digest, Reference};
+use crate::graph::Graph;
+use crate::image::Digest;
 use crate::input::Source;
-use crate::plan::{BlobKind, Form, NewLayers, Plan, PlanOptions, plan};
+use crate::plan::{BlobKind, Form, NewLayers, Plan, PlanOptions, plan, refused_item};
 
 /// An input, and what an output for it alone would contain.
 pub(super) struct Part {
@@ -14,15 +17,30 @@ pub(super) struct Part {
     pub(super) name: String,
     pub(super) source: Source,
     pub(super) plan: Plan,
+    /// What the planned index lists.
+    pub(super) listed: Vec<Listed>,
+    /// What is wrong with documents of the plan. The plan of the output refuses what it would contain.
+    pub(super) faults: Vec<(Digest, Error)>,
+    /// The blobs that nothing in the input refers to.
+    pub(super) orphans: BTreeSet<Digest>,
 }
 
-/// Plans each input. What is wrong with one is an error that names it.
+/// Plans each input. What is wrong with one as a whole is an error that names it; what is wrong with a single image is not,
+/// because the output may leave it out, or contain others.
 pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
-    let options = PlanOptions::default().with_preserve_digests(run.preserves_digests());
+    let options = PlanOptions {
+        is_joined: true,
+        ..PlanOptions::default().with_preserve_digests(run.requested().preserve_digests)
+    };
     let parts = sources.into_iter().map(|source| {
-        let planned = planned(&source, &options, run);
+        let part = part(&source, &options, run);
+        let (plan, listed, faults, orphans) = part.map_err(|error| error.within(source.path()))?;
+        let within = |(digest, error): (Digest, Error)| (digest, error.within(source.path()));
         Ok(Part {
-            plan: planned.map_err(|error| error.within(source.path()))?,
+            plan,
+            listed,
+            faults: faults.into_iter().map(within).collect(),
+            orphans,
             name: path_text(source.path()).into_owned(),
             source,
         })
@@ -30,23 +48,43 @@ pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
     parts.collect()
 }
 
-fn planned(source: &Source, options: &PlanOptions, run: &Run<'_>) -> Result<Plan> {
-    let graph = run.resolved(source)?;
+/// What is known of a part besides its source.
+type Known = (Plan, Vec<Listed>, Vec<(Digest, Error)>, BTreeSet<Digest>);
+
+fn part(source: &Source, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
+    let mut graph = run.resolved(source)?;
+    // It is not in the joined index, so nothing would be wrong there.
+    if let Some(error) = refused_item(&graph, run.requested()) {
+        return Err(graph.restated(error.clone()));
+    }
     let planned = plan(&graph, options, Form::default(), run.host());
     // Nothing is recompressed yet.
     let planned = planned.and_then(|draft| draft.complete(&NewLayers::default()));
-    planned.map_err(|error| graph.restated(error))
+    let plan = planned.map_err(|error| graph.restated(error))?;
+    let images = plan.summary.images.iter();
+    // Nothing is recompressed, so every digest is known.
+    let images: BTreeSet<&Digest> = images.filter_map(|image| image.digest.as_ref()).collect();
+    let listed = listed(index_text(&plan)?, &images)?;
+    let faults = faults(&graph, &plan);
+    let orphans = std::mem::take(&mut graph.orphans.digests);
+    Ok((plan, listed, faults, orphans.into_iter().collect()))
+}
+
+/// What is wrong with documents, by the digests that the plan gives them.
+fn faults(graph: &Graph, plan: &Plan) -> Vec<(Digest, Error)> {
+    let faults = graph.faults.iter().map(|(digest, error)| {
+        let mut changed = plan.summary.digests.iter();
+        let changed = changed.find(|change| change.before == *digest);
+        let after = changed.and_then(|change| change.after.as_ref());
+        (
+            after.unwrap_or(digest).clone(),
+            graph.restated(error.clone()),
+        )
+    });
+    faults.collect()
 }
 
 impl Part {
-    /// The names of the images in `index.json`, with their digests.
-    pub(super) fn images(&self) -> impl Iterator<Item = (&Reference, &Digest)> {
-        let images = self.plan.summary.images.iter();
-        // Nothing is recompressed, so every digest is known.
-        let known = images.filter_map(|image| Some((image, image.digest.as_ref()?)));
-        known.flat_map(|(image, digest)| image.names.iter().map(move |name| (name, digest)))
-    }
-
     /// The digests of blobs that ocify computed, and that nothing in the input states.
     pub(super) fn computed(&self) -> BTreeSet<&Digest> {
         let entries = self.plan.entries.iter();

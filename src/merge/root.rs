@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::conflict::Settled;
+use super::listed::{Listed, Name};
 use super::part::Part;
 use crate::error::{Code, Error, Result};
 use crate::graph::pointer::{IMAGE_NAME, REF_NAME};
 use crate::graph::set_names;
-use crate::image::{Digest, Reference, media_type};
+use crate::image::{Reference, media_type};
 use crate::json::View;
 use crate::location::RootName;
 use crate::plan::{Body, Plan, annotations};
@@ -28,15 +29,10 @@ pub(super) fn root(parts: &[Part], names: Names<'_>) -> Result<String> {
     let mut items: BTreeSet<Item> = BTreeSet::new();
     let mut stated_by_any: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (part, lost) in parts.iter().zip(&names.settled.lost) {
-        let plan = &part.plan;
-        let text = index_text(plan)?;
-        let index = View::parse(text).ok_or_else(unreadable)?;
-        let list = index.get("manifests").and_then(View::items);
-        let images = plan.summary.images.iter();
-        let images: BTreeSet<&Digest> = images.filter_map(|image| image.digest.as_ref()).collect();
-        for item in list.unwrap_or_default() {
-            items.extend(Item::of(item.text(), &images, lost, names)?);
+        for listed in &part.listed {
+            items.extend(Item::of(listed, lost, names)?);
         }
+        let index = View::parse(index_text(&part.plan)?).ok_or_else(unreadable)?;
         let stated = index.get("annotations").and_then(View::strings);
         for (key, value) in stated.unwrap_or_default() {
             let values = stated_by_any.entry(key.into_owned()).or_default();
@@ -72,23 +68,23 @@ struct Item {
 }
 
 impl Item {
-    /// `None` for an entry of a name that another image has.
+    /// `None` for an entry of a name that other content has.
     fn of(
-        text: &str,
-        images: &BTreeSet<&Digest>,
-        lost: &BTreeMap<Reference, Option<Reference>>,
+        listed: &Listed,
+        lost: &BTreeMap<Name, Option<Name>>,
         names: Names<'_>,
     ) -> Result<Option<Self>> {
+        let text = &listed.text;
         let mut descriptor: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| unreadable())?;
-        let digest = descriptor.get("digest").and_then(Value::as_str);
-        let digest: Digest = digest.ok_or_else(unreadable)?.parse()?;
-        let name = annotation(&descriptor, IMAGE_NAME).and_then(|name| Reference::parse(&name));
-        let new = match (names.index, name.as_ref().and_then(|name| lost.get(name))) {
-            (Some(index), _) if images.contains(&digest) => Some(annotations(index)),
-            (_, Some(Some(new))) => Some(annotations(new)),
-            // The plan leaves the image out, and what refers to it.
-            (_, Some(None)) if names.settled.superseded.contains(&digest) => Some(Vec::new()),
+        let lost = listed.name.as_ref().and_then(|name| lost.get(name));
+        let new = match (names.index, lost) {
+            (Some(index), _) if listed.is_image || listed.shares_name => Some(annotations(index)),
+            (_, Some(Some(new))) => Some(new.annotations()),
+            // The plan leaves it out, and what refers to it.
+            (_, Some(None)) if names.settled.superseded.contains(&listed.digest) => {
+                Some(Vec::new())
+            }
             (_, Some(None)) => return Ok(None),
             _ => None,
         };
@@ -104,7 +100,7 @@ impl Item {
             is_unnamed: image_name.is_none(),
             image_name: image_name.unwrap_or_default(),
             ref_name: annotation(&descriptor, REF_NAME).unwrap_or_default(),
-            digest: digest.to_string(),
+            digest: listed.digest.to_string(),
             text,
         }))
     }
@@ -116,7 +112,7 @@ fn annotation(descriptor: &Map<String, Value>, key: &str) -> Option<String> {
 }
 
 /// The text of a planned output's index.
-fn index_text(plan: &Plan) -> Result<&str> {
+pub(super) fn index_text(plan: &Plan) -> Result<&str> {
     let mut entries = plan.entries.iter();
     let index = entries.find(|entry| entry.name == RootName::Index.name());
     match index.map(|entry| &entry.body) {

@@ -1,12 +1,12 @@
 //! Which faults of documents matter: those of documents that go out.
 
 use crate::error::{Code, Error, Hint, Place, Result};
-use crate::graph::ManifestRole;
 use crate::graph::fault::is_refused;
+use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
 use crate::plan::planner::Planner;
 use crate::plan::rules::FindingRule;
-use crate::plan::{Finding, MissingPolicy};
+use crate::plan::{Finding, MissingPolicy, PlanOptions};
 
 impl<'a> Planner<'a> {
     /// Refuses what must not go out: damage, and what readers understand differently. What no engine loads is
@@ -15,10 +15,12 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// The first of these faults.
     pub(crate) fn refuse_faults(&self) -> Result<()> {
-        let is_missing_refused = self.options.missing == MissingPolicy::Error;
-        let refused = self.item_faults().chain(self.faults()).find(|error| {
-            is_refused(error) || is_missing_refused && error.code() == Code::MissingBlob
-        });
+        if self.options.is_joined {
+            return Ok(());
+        }
+        let mut faults = self.faults();
+        let refused = refused_item(self.graph, self.options);
+        let refused = refused.or_else(|| faults.find(|error| refuses(self.options, error)));
         let refused = refused.or_else(|| {
             let first = self.faults().next();
             first.filter(|_| !self.has_loadable_image())
@@ -103,6 +105,18 @@ impl<'a> Planner<'a> {
             findings.push(finding(rule, error, why, hint));
         }
     }
+}
+
+/// What is wrong with an item of `manifest.json` that would go out and must not.
+pub(crate) fn refused_item<'g>(graph: &'g Graph, options: &PlanOptions) -> Option<&'g Error> {
+    let is_wanted = options.images.is_empty();
+    let mut faults = graph.item_faults.values();
+    faults.find(|error| is_wanted && refuses(options, error))
+}
+
+fn refuses(options: &PlanOptions, error: &Error) -> bool {
+    let is_missing_refused = options.missing == MissingPolicy::Error;
+    is_refused(error) || is_missing_refused && error.code() == Code::MissingBlob
 }
 
 fn finding(rule: FindingRule, error: &Error, why: &str, hint: Option<Hint>) -> Finding {

@@ -12,6 +12,9 @@ impl Planner<'_> {
     /// # Errors
     /// That is what would be left.
     pub(crate) fn refuse_nothing_left(&self, had_images: bool) -> Result<()> {
+        if self.options.is_joined {
+            return Ok(());
+        }
         if had_images && self.options.missing != MissingPolicy::Prune {
             self.refuse_incomplete()?;
         }

@@ -81,6 +81,7 @@ impl Rule {
                 | Rule::ImageChoice
                 | Rule::PlatformChoice
                 | Rule::Unwrapped
+                | Rule::IndexReplaced
                 | Rule::Superseded
                 | Rule::AttestationDropped
                 | Rule::OrphanDropped

@@ -15,7 +15,6 @@ use crate::graph::pointer::Pointer;
 use crate::graph::referrers::{Listing, Referrers};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
-use crate::location::Role;
 use crate::plan::division::Part;
 use crate::plan::planner::Planner;
 use crate::plan::preserve;
@@ -121,10 +120,12 @@ impl<'a> Planner<'a> {
         let mut dropped = others.dropped;
         let items = others.items.into_iter();
         let mut first: Vec<_> = items.map(|item| (item, Rule::ImageChoice)).collect();
-        let superseded = graph.root.pointers_in(Role::Manifests);
-        let superseded = superseded.map(|pointer| &pointer.digest);
-        let superseded = superseded.filter(|digest| is_superseded(digest));
-        first.extend(superseded.map(|digest| (Item::Document(digest), Rule::Superseded)));
+        // An index that stays may list the same content.
+        let listings = referrers.listings.iter().enumerate();
+        let superseded = listings.filter(|(_, listing)| {
+            listing.owner.is_none() && is_superseded(&listing.pointer.digest)
+        });
+        first.extend(superseded.map(|(number, _)| (Item::Listing(number), Rule::Superseded)));
         let other_platforms = self.other_platforms(&referrers, others.images.as_ref())?;
         let items = other_platforms.into_iter();
         first.extend(items.map(|item| (item, Rule::PlatformChoice)));

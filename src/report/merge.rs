@@ -41,18 +41,18 @@ pub struct InputData<'a> {
     pub digests: &'a [DigestChange],
     /// Its images.
     pub images: &'a [Image],
-    /// The names that images of other inputs have.
+    /// The names that different content of other inputs has.
     pub conflicts: Vec<Conflict<'a>>,
 }
 
-/// A name that an image of another input has.
+/// A name that different content of another input has.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Conflict<'a> {
-    /// The name.
-    pub name: &'a Reference,
-    /// The name that the image has instead; `None` if it lost this one.
-    pub renamed: Option<&'a Reference>,
+    /// The name in full, or a tag alone.
+    pub name: &'a str,
+    /// The name that the content has instead; `None` if it lost this one.
+    pub renamed: Option<&'a str>,
 }
 
 impl<'a> MergeData<'a> {
@@ -71,7 +71,7 @@ fn data<'a>(input: &'a MergedInput, wording: &dyn Wording) -> InputData<'a> {
     let summary = &input.summary;
     let conflict = |conflict: &'a NameConflict| Conflict {
         name: &conflict.name,
-        renamed: conflict.renamed.as_ref(),
+        renamed: conflict.renamed.as_deref(),
     };
     InputData {
         input: &input.name,
@@ -112,10 +112,10 @@ pub fn render(
         let changes = what_changes(Status::Fixed, &input.summary);
         writeln!(out, "{}: {images}, {changes}", escape(&input.name))?;
         for NameConflict { name, renamed } in &input.conflicts {
-            let name = escape(&name.familiar());
+            let name = shown(name);
             match renamed {
-                Some(new) => writeln!(out, "  {name} → {}", escape(&new.familiar()))?,
-                None => writeln!(out, "  removed {name}, which an image of another input has")?,
+                Some(new) => writeln!(out, "  {name} → {}", shown(new))?,
+                None => writeln!(out, "  removed {name}, which another input has")?,
             }
         }
         if detail == Detail::Full {
@@ -177,6 +177,15 @@ fn is_settled(rule: FindingRule, of_output: &BTreeSet<FindingRule>) -> bool {
             | FindingRule::SkippableFrame
     );
     may_be && !of_output.contains(&rule)
+}
+
+/// A name as users write it.
+fn shown(name: &str) -> String {
+    let full = name.contains('/').then(|| Reference::parse(name)).flatten();
+    match full {
+        Some(name) => escape(&name.familiar()),
+        None => escape(name),
+    }
 }
 
 fn inputs_of(inputs: &[MergedInput]) -> String {

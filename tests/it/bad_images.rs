@@ -21,7 +21,7 @@ const GOOD: &str = "docker.io/library/good:v1";
 const BAD: &str = "docker.io/library/bad:v1";
 
 /// A way in which an image is bad: adds it, and returns its descriptor.
-type Bad = fn(&mut Layout) -> Value;
+pub(crate) type Bad = fn(&mut Layout) -> Value;
 
 fn bad_image() -> Image {
     Image::oci(vec![Layer::gzip(OCI_GZIP, "bad")])
@@ -49,7 +49,7 @@ fn nested(layout: &mut Layout, depth: usize) -> Value {
 
 /// Intact images that no engine loads, and the code of the error if they are alone.
 #[rustfmt::skip]
-const UNLOADABLE: [(&str, Bad, &str); 12] = [
+pub(crate) const UNLOADABLE: [(&str, Bad, &str); 12] = [
     ("a layer too many", |layout| changed(layout, |manifest| {
         let layer = manifest["layers"][0].clone();
         manifest["layers"] = json!([layer, layer]);
@@ -73,7 +73,7 @@ const UNLOADABLE: [(&str, Bad, &str); 12] = [
 
 /// Damaged and ambiguous images, with the code of the error.
 #[rustfmt::skip]
-const REFUSED: [(&str, Bad, &str); 7] = [
+pub(crate) const REFUSED: [(&str, Bad, &str); 7] = [
     ("another size and digest", |layout| {
         let mut descriptor = layout.image(&bad_image());
         damage(layout, &descriptor);
@@ -113,7 +113,7 @@ fn damage(layout: &mut Layout, descriptor: &Value) {
 }
 
 /// A good image and a bad one, under names of their own.
-fn beside(bad: Bad, is_bad_first: bool) -> (Layout, Value) {
+pub(crate) fn beside(bad: Bad, is_bad_first: bool) -> (Layout, Value) {
     let mut layout = Layout::new();
     let good = named(layout.image(&right_image()), GOOD);
     let bad = bad(&mut layout);

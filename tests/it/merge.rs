@@ -13,7 +13,7 @@ use crate::common::runner::{Run, Sandbox};
 use crate::common::saved::{Saved, image, parts};
 use crate::common::schema::parse_merge;
 
-fn of(architecture: &str) -> Image {
+pub(crate) fn of(architecture: &str) -> Image {
     let layers = vec![
         Layer::gzip(OCI_GZIP, "shared"),
         Layer::gzip(OCI_GZIP, architecture),
@@ -22,11 +22,11 @@ fn of(architecture: &str) -> Image {
 }
 
 /// An archive of one image of that name.
-fn archive(image: &Image, name: &str) -> Vec<u8> {
+pub(crate) fn archive(image: &Image, name: &str) -> Vec<u8> {
     Layout::of(image, name).tar()
 }
 
-fn merge(sandbox: &Sandbox, inputs: &[&str], output: &str, options: &[&str]) -> Run {
+pub(crate) fn merge(sandbox: &Sandbox, inputs: &[&str], output: &str, options: &[&str]) -> Run {
     let line = [
         &["merge"],
         inputs,
@@ -37,16 +37,16 @@ fn merge(sandbox: &Sandbox, inputs: &[&str], output: &str, options: &[&str]) -> 
     sandbox.ocify(&line)
 }
 
-struct Merged {
-    report: Value,
-    facts: Facts,
-    contents: Contents,
-    bytes: Vec<u8>,
+pub(crate) struct Merged {
+    pub(crate) report: Value,
+    pub(crate) facts: Facts,
+    pub(crate) contents: Contents,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Merges, checks the output, and fixes it, which must not change anything.
 #[track_caller]
-fn merged(sandbox: &Sandbox, inputs: &[&str], options: &[&str]) -> Merged {
+pub(crate) fn merged(sandbox: &Sandbox, inputs: &[&str], options: &[&str]) -> Merged {
     let run = merge(sandbox, inputs, "out.tar", options).exits(0);
     let report = parse_merge(&run.stdout);
     let facts = check_output(&sandbox.path("out.tar"));
@@ -65,7 +65,7 @@ fn merged(sandbox: &Sandbox, inputs: &[&str], options: &[&str]) -> Merged {
     }
 }
 
-fn names(facts: &Facts) -> Vec<String> {
+pub(crate) fn names(facts: &Facts) -> Vec<String> {
     let mut names: Vec<String> = facts.tags.values().flatten().cloned().collect();
     names.sort();
     names

@@ -99,9 +99,9 @@ impl Run<'_> {
         }
     }
 
-    /// Whether manifests and indexes keep their digests.
-    pub(crate) fn preserves_digests(&self) -> bool {
-        self.fix.plan.preserve_digests
+    /// What the output is to contain.
+    pub(crate) fn requested(&self) -> &PlanOptions {
+        &self.fix.plan
     }
 
     /// The directory for temporary files.

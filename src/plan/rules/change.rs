@@ -151,6 +151,14 @@ rules! {
         whose: "tools that list platforms side by side",
         threads: [],
     };
+    IndexReplaced = {
+        name: "index-replaced",
+        severity: Warns,
+        what: "An index of an input is removed when a merge moves its images into one index and nothing else refers to it.",
+        why: "its images are in the new index",
+        whose: "nobody's: it is requested",
+        threads: [],
+    };
     NameEntry = {
         name: "name-entry",
         severity: Breaks,
@@ -266,8 +274,8 @@ rules! {
     Superseded = {
         name: "superseded",
         severity: Warns,
-        what: "An image of a merge whose names images of other inputs have is removed, and what refers to it.",
-        why: "images of other inputs have its names",
+        what: "An image of a merge, or anything else under a name, is removed if other inputs have its names, and what refers to it.",
+        why: "other inputs have its names",
         whose: "nobody's: a name is for one image",
         threads: [],
     };

@@ -23,7 +23,9 @@ Exit codes: 0 done, or with --dry-run can be done, 1 failed, 2 wrong usage, 128 
 /// The options of `merge`: those of `fix` that are about an output, and how inputs become one.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Merge {
-    /// What to do with a name that inputs give to different images; without it, that is an error
+    /// What to do with a name that inputs give to different content; without it, that is an error
+    ///
+    /// The content can be an image, an artifact, or a signature or attestation under a tag. What loses all its names is left out.
     #[arg(
         long,
         value_enum,
@@ -34,8 +36,8 @@ pub(crate) struct Merge {
 
     /// Join all images into one multi-platform image of this name
     ///
-    /// Each image must be for another platform. Attestations and signatures move with their images.
-    #[arg(long, value_name = "NAME", value_parser = image_name, help_heading = "Merging", conflicts_with = "on_conflict")]
+    /// Each image must be for another platform. Attestations and signatures move with their images. The old indexes are left out unless something else refers to them.
+    #[arg(long, value_name = "NAME", value_parser = image_name, help_heading = "Merging")]
     pub(crate) index: Option<Reference>,
 
     /// What the output is to be.
@@ -46,11 +48,11 @@ pub(crate) struct Merge {
 /// Which image has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Choice {
-    /// The image of the first input
+    /// The first input has the name
     First,
-    /// The image of the last input, as if an engine loaded one input after the other
+    /// The last input has the name, as if an engine loaded one input after the other
     Last,
-    /// Both: the later image gets a number at the end of its tag, such as v1-2
+    /// Both: what comes later gets a number at the end of its tag, such as v1-2
     Rename,
 }
 

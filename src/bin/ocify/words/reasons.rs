@@ -13,6 +13,7 @@ pub(super) fn reason_of_fix(rule: Rule) -> &'static str {
         Rule::ImageChoice => "another image was requested with --image",
         Rule::PlatformChoice => "other platforms were requested with --platform",
         Rule::Unwrapped => "requested with --unwrap",
+        Rule::IndexReplaced => "its images are in the index of --index",
         Rule::Superseded => "requested with --on-conflict",
         Rule::AttestationDropped => {
             "requested with --attestations drop, or --for an engine that fails on it"

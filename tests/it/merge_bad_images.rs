@@ -1,0 +1,97 @@
+//! `ocify merge`: one bad image of one input does not block the good ones.
+
+use serde_json::{Value, json};
+
+use crate::bad_images::{REFUSED, UNLOADABLE, beside};
+use crate::common::builder::{Layout, digest_of, named};
+use crate::common::runner::Sandbox;
+use crate::common::saved::{Saved, image};
+use crate::common::schema::parse_merge;
+use crate::merge::{archive, merge, of};
+
+const BAD: &str = "docker.io/library/bad:v1";
+
+fn rules(list: &Value) -> Vec<&str> {
+    let rules = list.as_array().unwrap().iter();
+    rules.map(|item| item["rule"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn an_input_with_nothing_but_a_bad_image_does_not_block_the_others() {
+    for (name, bad, code) in UNLOADABLE {
+        let sandbox = Sandbox::new();
+        let mut layout = Layout::new();
+        let bad = named(bad(&mut layout), BAD);
+        let digest = digest_of(&bad);
+        layout.root(vec![bad]);
+        sandbox.put("bad.tar", layout.tar());
+        sandbox.put(
+            "good.tar",
+            archive(&of("amd64"), "docker.io/library/good:v1"),
+        );
+        let run = merge(&sandbox, &["bad.tar", "good.tar"], "out.tar", &[]).exits(0);
+        let report = parse_merge(&run.stdout);
+        let found = rules(&report["merged"]["findings"]);
+        assert!(found.contains(&"unloadable-image"), "{name}: {found:?}");
+        let contents = crate::common::contents::Contents::read(&sandbox.path("out.tar"));
+        assert!(contents.blob(&digest).is_some(), "{name}");
+        let items = contents.json("manifest.json");
+        assert_eq!(items.as_array().unwrap().len(), 1, "{name}");
+        assert_eq!(items[0]["RepoTags"], json!(["good:v1"]), "{name}");
+        let again = sandbox.fix("out.tar", "again.tar").exits(0).json();
+        assert_eq!(again["status"], "unchanged", "{name}: {again:#}");
+        // Nothing good is left beside it.
+        let run = merge(&sandbox, &["bad.tar", "bad.tar"], "none.tar", &[]).exits(1);
+        let error = &parse_merge(&run.stdout)["merged"]["error"];
+        assert_eq!(error["code"], code, "{name}: {error:#}");
+        assert!(run.stderr.contains("bad.tar"), "{name}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_damaged_image_matters_only_if_the_output_contains_it() {
+    for (name, bad, code) in REFUSED {
+        let sandbox = Sandbox::new();
+        sandbox.put("a.tar", beside(bad, true).0.tar());
+        sandbox.put("b.tar", archive(&of("arm64"), "docker.io/library/b:1"));
+        let inputs = ["b.tar", "a.tar"];
+        let run = merge(&sandbox, &inputs, "out.tar", &[]).exits(1);
+        let error = &parse_merge(&run.stdout)["merged"]["error"];
+        assert_eq!(error["code"], code, "{name}: {error:#}");
+        assert!(run.stderr.contains("a.tar"), "{name}: {}", run.stderr);
+        assert_eq!(sandbox.names(), ["a.tar", "b.tar"], "{name}");
+        let options = ["--image", "good:v1", "--image", "b:1", "--orphans", "drop"];
+        merge(&sandbox, &inputs, "out.tar", &options).exits(0);
+        sandbox.fix("out.tar", "again.tar").exits(0);
+        assert!(
+            sandbox.read("out.tar") == sandbox.read("again.tar"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_a_docker_archive_lacks_is_judged_by_the_options_of_the_output() {
+    let sandbox = Sandbox::new();
+    let mut saved = Saved::new();
+    saved.docker(&image(&["good"]), json!(["good:1"]));
+    saved.item("none.json", &["none/layer.tar"], json!(["bad:1"]));
+    sandbox.put("a.tar", saved.tar());
+    sandbox.put("b.tar", archive(&of("arm64"), "docker.io/library/b:1"));
+    let inputs = ["b.tar", "a.tar"];
+    let run = merge(&sandbox, &inputs, "out.tar", &["--missing", "error"]).exits(1);
+    let error = &parse_merge(&run.stdout)["merged"]["error"];
+    assert_eq!(error["code"], "missing-blob", "{error:#}");
+    assert!(run.stderr.contains("a.tar"), "{}", run.stderr);
+    for options in [
+        &["--missing", "error", "--image", "good:1"][..],
+        &["--missing", "prune"],
+        &[],
+    ] {
+        let line = [options, &["--force"]].concat();
+        let run = merge(&sandbox, &inputs, "out.tar", &line).exits(0);
+        let report = parse_merge(&run.stdout);
+        let found = rules(&report["inputs"][1]["findings"]);
+        assert!(found.contains(&"missing-blob"), "{options:?}: {found:?}");
+    }
+}

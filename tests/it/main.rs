@@ -111,6 +111,7 @@ mod scale_out;
 mod schemas;
 mod selection;
 mod shared_names;
+mod shells;
 mod split;
 mod split_failures;
 mod split_property;

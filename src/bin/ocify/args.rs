@@ -2,10 +2,12 @@
 
 mod batch;
 mod check;
+mod completions;
 mod demands;
 mod effect;
 mod engines;
 mod examples;
+mod man;
 mod merge;
 mod scope;
 mod split;
@@ -22,8 +24,10 @@ use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
 
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use check::{Check, CheckFormat};
+pub(crate) use completions::Completions;
 pub(crate) use engines::Engines;
 use examples::FIX_EXAMPLES;
+pub(crate) use man::Man;
 pub(crate) use merge::Merge;
 pub(crate) use scope::CommandName;
 pub(crate) use split::Split;
@@ -53,6 +57,8 @@ pub(crate) enum Command {
     Split(Split),
     Check(Check),
     Engines(Engines),
+    Completions(Completions),
+    Man(Man),
 }
 
 const FIX: &str = "fix";
@@ -61,6 +67,8 @@ const MERGE: &str = "merge";
 const SPLIT: &str = "split";
 const CHECK: &str = "check";
 const ENGINES: &str = "engines";
+const COMPLETIONS: &str = "completions";
+const MAN: &str = "man";
 
 /// The options of a subcommand are defined only when it is called, because that takes a noticeable part of a short run.
 impl Subcommand for Command {
@@ -83,7 +91,14 @@ impl Subcommand for Command {
             .about(engines::ABOUT)
             .defer(engines::defined);
         let command = command.subcommand(merge).subcommand(split);
-        command.subcommand(engines)
+        let completions = clap::Command::new(COMPLETIONS)
+            .about(completions::ABOUT)
+            .defer(completions::defined);
+        let man = clap::Command::new(MAN)
+            .about(man::ABOUT)
+            .defer(man::defined);
+        let command = command.subcommand(engines);
+        command.subcommand(completions).subcommand(man)
     }
 
     fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
@@ -91,7 +106,10 @@ impl Subcommand for Command {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        matches!(name, FIX | MERGE | SPLIT | CHECK | ENGINES)
+        matches!(
+            name,
+            FIX | MERGE | SPLIT | CHECK | ENGINES | COMPLETIONS | MAN
+        )
     }
 }
 
@@ -103,6 +121,10 @@ impl FromArgMatches for Command {
             Some((SPLIT, matches)) => Split::from_arg_matches(matches).map(Command::Split),
             Some((CHECK, matches)) => check::parsed(matches).map(Command::Check),
             Some((ENGINES, matches)) => Engines::from_arg_matches(matches).map(Command::Engines),
+            Some((COMPLETIONS, matches)) => {
+                Completions::from_arg_matches(matches).map(Command::Completions)
+            }
+            Some((MAN, matches)) => Man::from_arg_matches(matches).map(Command::Man),
             _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
         }
     }

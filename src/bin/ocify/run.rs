@@ -15,7 +15,7 @@ use crate::args::{
 use crate::batch::{self, CheckEnd, Shard};
 use crate::check;
 use crate::destination::Destination;
-use crate::engines::engines;
+use crate::documents;
 use crate::files::{Outputs, conflict};
 use crate::merge;
 use crate::panics::caught;
@@ -74,7 +74,12 @@ fn code_of(line: Vec<OsString>) -> u8 {
                     USAGE
                 }
             },
-            Command::Engines(args) => engines(&args),
+            Command::Engines(args) => documents::engines(&args),
+            Command::Completions(args) => documents::completions(&args),
+            Command::Man(args) => documents::man(&args).unwrap_or_else(|what| {
+                print(&wrong_usage("man", what), is_plain);
+                USAGE
+            }),
             Command::Check(args) => match misspelled.map_or_else(|| checked_check(&args), Err) {
                 Ok(Way::Single(_)) => check::check(&args),
                 Ok(Way::Batch(shard)) => check_all(&args, shard),

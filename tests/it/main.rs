@@ -74,6 +74,7 @@ mod layout_in_place;
 mod layouts;
 mod left_alone;
 mod links;
+mod manual;
 mod memory;
 mod merge;
 mod merge_bad_images;

@@ -149,8 +149,7 @@ fn played(block: &str, folder: &Path) -> String {
 #[test]
 fn shown_output_is_real() {
     let blocks = blocks("console");
-    let has_help = |block: &String| block.starts_with("$ ocify fix --help");
-    assert!(blocks.iter().any(has_help));
+    assert!(blocks.len() > 5, "{blocks:#?}");
     let mut real = README.to_owned();
     for block in &blocks {
         // What one leaves behind must not show in another.

@@ -3,6 +3,7 @@
 
 mod closing;
 mod github;
+mod html;
 mod junit;
 mod many;
 mod reasons;
@@ -23,6 +24,7 @@ use crate::location::Location;
 use crate::plan::{self, Image, Severity};
 use crate::text::json_pretty;
 pub use github::{GithubTable, github_annotation, github_error};
+pub use html::HtmlPage;
 pub use junit::{junit_end, junit_start, junit_suite};
 pub use many::{CheckItem, CheckSummary, item_json, item_text, summary_json, summary_text};
 pub(super) use table::range;

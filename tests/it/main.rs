@@ -21,6 +21,7 @@ mod build_records;
 mod check;
 mod check_formats;
 mod check_many;
+mod check_page;
 mod check_promises;
 mod check_text;
 mod chosen_platform;

@@ -12,7 +12,7 @@ use console::Term;
 use ocify::{
     Blobs, Checked, Error, Result, command::batch::RunEnd, command::check,
     command::check::CheckReport, command::check::CheckStatus, command::check::GithubTable,
-    command::path_text,
+    command::check::HtmlPage, command::path_text,
 };
 
 use self::advice::fix_command;
@@ -101,7 +101,7 @@ impl Checking {
     fn new(args: &Check) -> Self {
         let dry_run = args.dry_run();
         let input = match args.format {
-            CheckFormat::Text | CheckFormat::Junit if args.fix.is_stream() => {
+            CheckFormat::Text | CheckFormat::Junit | CheckFormat::Html if args.fix.is_stream() => {
                 standard::INPUT.to_owned()
             }
             _ => path_text(args.fix.input()).into_owned(),
@@ -143,6 +143,11 @@ impl Checking {
                 check::junit_end(&RunEnd::default(), &mut shown)?;
             }
             CheckFormat::Github => check::github_annotation(report, &mut shown)?,
+            CheckFormat::Html => {
+                let mut page = HtmlPage::default();
+                page.add(report);
+                page.write(None, &mut shown)?;
+            }
         }
         write_at_once(stdout, &shown.into_inner())
     }

@@ -100,13 +100,18 @@ pub(super) fn lines_of(reason: &Reason) -> [String; 2] {
     let name = reason.obstacle.name();
     let says = says(reason);
     [
-        format!("{name} ({}): {}", reason.count, place(reason, reason.count)),
+        format!("{name} ({}): {}", reason.count, place_of(reason)),
         format!("  {says} ({})", reason.evidence),
     ]
 }
 
+/// Where a reason is met first, and how often besides.
+pub(super) fn place_of(reason: &Reason) -> String {
+    place(reason, reason.count)
+}
+
 /// What an engine says.
-fn says(reason: &Reason) -> String {
+pub(super) fn says(reason: &Reason) -> String {
     let says: Vec<String> = reason.says.iter().map(|says| format!("“{says}”")).collect();
     match says.is_empty() {
         true => "no error message".to_owned(),

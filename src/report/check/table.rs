@@ -94,6 +94,14 @@ pub(super) fn labels(
     labels.collect()
 }
 
+/// The name of the engine that was asked for, or of the reader: what all its versions have in common.
+pub(super) fn column_of(judged: &Judged) -> String {
+    match judged.asked {
+        Some(asked) => asked.to_string(),
+        None => label(judged.reader, None),
+    }
+}
+
 /// The name of what one verdict is about.
 pub(super) fn label_of_one(judged: &Judged) -> String {
     label_of(judged, judged, Phase::Before)

@@ -31,6 +31,9 @@ Examples:
   ocify check images/ --format junit >report.xml
   ocify check app.tar --format github
 
+  # A page that shows which archives load in which engines
+  ocify check images/ --format html >report.html
+
   # Check the output of a build
   docker save app | ocify check -
 
@@ -51,6 +54,8 @@ pub(crate) enum CheckFormat {
     Junit,
     /// Annotations for GitHub Actions, and a table in the summary of the step
     Github,
+    /// One HTML page with a table of inputs and engines, and filters
+    Html,
 }
 
 /// The options of `check`: those of `fix` that are about reading inputs, and what is asked.
@@ -81,6 +86,7 @@ impl Check {
             CheckFormat::Text | CheckFormat::Json => return None,
             CheckFormat::Junit => "junit",
             CheckFormat::Github => "github",
+            CheckFormat::Html => "html",
         };
         if self.fix.verbose {
             return Some(format!(

@@ -11,7 +11,7 @@ use std::time::Instant;
 use ocify::{
     Blobs, Error, Result, command::check, command::check::CheckItem, command::check::CheckReport,
     command::check::CheckStatus, command::check::CheckSummary, command::check::GithubTable,
-    command::path_text,
+    command::check::HtmlPage, command::path_text,
 };
 
 use self::work::{Ended, Worker};
@@ -81,6 +81,7 @@ struct Counted {
     summary: CheckSummary,
     failures: Failures,
     table: GithubTable,
+    page: HtmlPage,
 }
 
 impl Run<'_> {
@@ -165,7 +166,9 @@ impl Run<'_> {
             }
         };
         let fix = match self.args.format {
-            CheckFormat::Junit | CheckFormat::Github if report.status == CheckStatus::Rejected => {
+            CheckFormat::Junit | CheckFormat::Github | CheckFormat::Html
+                if report.status == CheckStatus::Rejected =>
+            {
                 fix_command_of_many(self.dry_run, &task.path)
             }
             _ => None,
@@ -179,8 +182,10 @@ impl Run<'_> {
         let shown = self.shown(&item);
         let mut counted = self.lock();
         counted.summary.count(status, task.len);
-        if self.args.format == CheckFormat::Github {
-            counted.table.add(&item.report);
+        match self.args.format {
+            CheckFormat::Github => counted.table.add(&item.report),
+            CheckFormat::Html => counted.page.add(&item.report),
+            CheckFormat::Text | CheckFormat::Json | CheckFormat::Junit => {}
         }
         self.overview.print(&shown);
         if status == CheckStatus::Failed {
@@ -206,6 +211,8 @@ impl Run<'_> {
             CheckFormat::Github => {
                 return plain(&|out| check::github_annotation(&item.report, out));
             }
+            // The page is written at the end.
+            CheckFormat::Html => return Vec::new(),
             // Writing to memory cannot fail.
             CheckFormat::Text => drop(check::item_text(item, &mut line)),
         }
@@ -221,6 +228,7 @@ impl Run<'_> {
             mut summary,
             failures,
             table,
+            page,
         } = counted.unwrap_or_else(PoisonError::into_inner);
         let words = &Words::CHECK;
         summary.end = run_end(seconds, self.shard, trouble.as_ref(), interrupt, words);
@@ -232,6 +240,7 @@ impl Run<'_> {
                 let mut errors = summary.end.error.iter();
                 errors.try_for_each(|failure| check::github_error(failure, out))
             }),
+            CheckFormat::Html => plain(&|out| page.write(Some(&summary), out)),
             // Nothing was done, and the error says why.
             CheckFormat::Text if trouble.is_some() && is_empty => Vec::new(),
             CheckFormat::Text => {

@@ -273,7 +273,7 @@ impl Split {
         name: &str,
         task: &mut Task<'_>,
     ) -> Result<SplitOutput> {
-        let (graph, part) = part.reduced(reducer)?;
+        let (graph, part) = part.reduced(reducer, run.requested().preserve_digests)?;
         let (graph, part) = (&graph, &part);
         let fix = self.fix.clone().for_part(part);
         let run = run.for_part(&fix, part);

@@ -199,7 +199,8 @@ impl Document {
 
     /// Whether the text is not the one that the digest is of.
     pub(crate) fn is_changed(&self) -> bool {
-        self.is_restored || !self.respelled.is_empty()
+        let is_part_of_other = !self.found_at.is_empty() && self.path.parent().is_some();
+        self.is_restored || !self.respelled.is_empty() || is_part_of_other
     }
 
     /// The pointers in one property.

@@ -1,7 +1,9 @@
 //! Parts of a graph: what some entries of `index.json` lead to, as if the source contained nothing else.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::error::{Code, Error, Result};
 use crate::graph::docker_archive::{DockerArchiveItem, RenamedFile};
@@ -24,11 +26,9 @@ pub(crate) struct Reducer<'g> {
     links: BTreeMap<Digest, Vec<(&'g String, &'g String)>>,
     /// The items of `manifest.json`, by their configs, with their texts.
     items: BTreeMap<&'g Digest, Vec<(usize, &'g DockerArchiveItem, &'g str)>>,
-    /// The list of the root's text, and of what precedes, separates and follows its items.
-    list: Range<usize>,
-    before: Range<usize>,
-    between: Range<usize>,
-    after: Range<usize>,
+    root_list: List,
+    /// The lists of indexes of which parts were made.
+    lists: RefCell<BTreeMap<Digest, Rc<List>>>,
 }
 
 impl<'g> Reducer<'g> {
@@ -48,7 +48,6 @@ impl<'g> Reducer<'g> {
             }
         }
         let order = graph.children_first.iter().enumerate();
-        let (list, before, between, after) = places(&graph.root);
         Reducer {
             graph,
             order: order.map(|(place, digest)| (digest, place)).collect(),
@@ -56,21 +55,26 @@ impl<'g> Reducer<'g> {
             renamed,
             links,
             items: items(graph),
-            list,
-            before,
-            between,
-            after,
+            root_list: List::of(&graph.root),
+            lists: RefCell::default(),
         }
     }
 
-    /// What these entries of the root, by position in its pointers, lead to. The entries keep their order.
+    /// What these entries of the root, by position in its pointers, lead to. The entries keep their order. Of an index,
+    /// only some entries can stay too.
     ///
     /// # Errors
     /// None if the graph is one that was resolved.
-    pub(crate) fn reduced(&self, positions: &BTreeSet<usize>) -> Result<Graph> {
+    pub(crate) fn reduced(
+        &self,
+        positions: &BTreeSet<usize>,
+        index: Option<(&Digest, &BTreeSet<usize>)>,
+    ) -> Result<Graph> {
         let graph = self.graph;
-        let root = self.root(positions)?;
-        let reached = self.reached(&root);
+        let root = part_of(&graph.root, &self.root_list, positions, root)?;
+        let index = index.map(|(digest, positions)| self.index(digest, positions));
+        let index = index.transpose()?.flatten();
+        let reached = self.reached(&root, index.as_ref());
         let has = |digest: &Digest| reached.contains(digest);
         let mut documents: Vec<(usize, &Digest)> = reached
             .iter()
@@ -90,13 +94,19 @@ impl<'g> Reducer<'g> {
             .flatten()
             .collect();
         items.sort_unstable_by_key(|(position, ..)| *position);
-        let of = |from: &BTreeMap<Digest, _>| copied(from, &reached);
+        let of = |from: &BTreeMap<Digest, _>| copied(from, &reached, None);
         let missing = reached
             .iter()
             .filter_map(|digest| self.missing.get(*digest));
         let renamed = reached
             .iter()
             .filter_map(|digest| self.renamed.get(*digest));
+        let mut documents_of_part = copied(
+            &graph.documents,
+            &reached,
+            index.as_ref().map(|index| &index.digest),
+        );
+        documents_of_part.extend(index.map(|index| (index.digest.clone(), index)));
         Ok(Graph {
             inventory: self.inventory(&root, &reached, &items),
             is_root_synthesized: graph.is_root_synthesized,
@@ -106,14 +116,14 @@ impl<'g> Reducer<'g> {
                 .filter(|added| has(added))
                 .cloned()
                 .collect(),
-            synthesized: copied(&graph.synthesized, &reached),
+            synthesized: copied(&graph.synthesized, &reached, None),
             renamed: renamed.flatten().copied().cloned().collect(),
-            documents: copied(&graph.documents, &reached),
+            documents: documents_of_part,
             children_first: documents
                 .into_iter()
                 .map(|(_, digest)| digest.clone())
                 .collect(),
-            manifests: copied(&graph.manifests, &reached),
+            manifests: copied(&graph.manifests, &reached, None),
             faults,
             item_faults: BTreeMap::new(),
             missing: missing.flatten().copied().cloned().collect(),
@@ -123,11 +133,10 @@ impl<'g> Reducer<'g> {
                 .docker_archive
                 .is_some()
                 .then(|| items.iter().map(|(_, item, _)| (*item).clone()).collect()),
-            computed: graph
-                .computed
+            computed: reached
                 .iter()
-                .filter(|digest| has(digest))
-                .cloned()
+                .filter(|digest| graph.computed.contains(**digest))
+                .map(|digest| Digest::clone(digest))
                 .collect(),
             opaque: graph.opaque.among(&reached),
             orphans: Orphans::default(),
@@ -141,58 +150,26 @@ impl<'g> Reducer<'g> {
         })
     }
 
-    /// The root with these entries only.
-    fn root(&self, positions: &BTreeSet<usize>) -> Result<Document> {
-        let old = &self.graph.root;
-        let pointers = old.pointers.iter().enumerate();
-        let kept = pointers.filter(|(position, pointer)| {
-            pointer.role != Role::Manifests || positions.contains(position)
-        });
-        let kept: Vec<&Pointer> = kept.map(|(_, pointer)| pointer).collect();
-        if kept.len() == old.pointers.len() {
-            return Ok(old.clone());
+    /// An index with these entries only; `None` if it keeps all.
+    fn index(&self, digest: &Digest, positions: &BTreeSet<usize>) -> Result<Option<Document>> {
+        let Some(old) = self.graph.document(digest) else {
+            return Ok(None);
+        };
+        let mut lists = self.lists.borrow_mut();
+        let list = lists.entry(digest.clone());
+        let list = Rc::clone(list.or_insert_with(|| Rc::new(List::of(old))));
+        if positions.len() == list.count {
+            return Ok(None);
         }
-        let listed = kept
-            .iter()
-            .filter(|pointer| pointer.role == Role::Manifests);
-        let listed: Vec<&str> = listed
-            .map(|pointer| &old.text[pointer.places.descriptor.clone()])
-            .collect();
-        let mut text = old.text[..self.list.start].to_owned();
-        text.push('[');
-        text.push_str(&old.text[self.before.clone()]);
-        text.push_str(&listed.join(&old.text[self.between.clone()]));
-        text.push_str(&old.text[self.after.clone()]);
-        text.push(']');
-        text.push_str(&old.text[self.list.end..]);
-        // What is duplicated is known already.
-        let mut reader = DocumentReader::new(Strictness::Lenient);
-        let new = root(text.into_bytes(), &mut reader)?;
-        let is_same = |(old, new): (&&Pointer, &Pointer)| old.digest == new.digest;
-        if new.pointers.len() != kept.len() || !kept.iter().zip(&new.pointers).all(is_same) {
-            let message = "index.json cannot be divided";
-            return Err(Error::new(Code::InvalidDocument, message));
-        }
-        let found_at = kept.iter().map(|pointer| pointer.position).collect();
-        let pointers = kept.iter().zip(new.pointers).map(|(old, new)| Pointer {
-            position: new.position,
-            places: new.places,
-            links: new.links,
-            ..Pointer::clone(old)
-        });
-        Ok(Document {
-            pointers: pointers.collect(),
-            found_at,
-            is_restored: old.is_restored,
-            original: old.original.clone(),
-            lacks_list: old.lacks_list,
-            respelled: old.respelled.clone(),
-            ..new
-        })
+        let parse = |bytes, reader: &mut DocumentReader| {
+            let (digest, path) = (old.digest.clone(), old.path.clone());
+            Document::parse(bytes, digest, old.shape, path, reader)
+        };
+        part_of(old, &list, positions, parse).map(Some)
     }
 
-    /// The digests that a root leads to.
-    fn reached(&self, root: &Document) -> BTreeSet<&'g Digest> {
+    /// The digests that a root leads to, through this part of an index.
+    fn reached(&self, root: &Document, index: Option<&Document>) -> BTreeSet<&'g Digest> {
         let graph = self.graph;
         let mut reached = BTreeSet::new();
         let mut open: Vec<&Digest> = root.named().collect();
@@ -203,7 +180,10 @@ impl<'g> Reducer<'g> {
             if let Some((known, document)) = known
                 && reached.insert(known)
             {
-                open.extend(document.into_iter().flat_map(Document::named));
+                match index.filter(|index| index.digest == *known) {
+                    Some(index) => open.extend(index.named().filter_map(|named| self.known(named))),
+                    None => open.extend(document.into_iter().flat_map(Document::named)),
+                }
                 open.extend(graph.opaque.named_by(known));
             }
         }
@@ -227,7 +207,7 @@ impl<'g> Reducer<'g> {
         items: &[&(usize, &DockerArchiveItem, &str)],
     ) -> Inventory {
         let inventory = &self.graph.inventory;
-        let blobs = copied(&inventory.blobs, reached);
+        let blobs = copied(&inventory.blobs, reached, None);
         let of_items: Vec<&str> = items.iter().map(|(_, _, text)| *text).collect();
         let file = |file: &RootFile, bytes: Vec<u8>| RootFile {
             bytes,
@@ -285,32 +265,107 @@ fn items(graph: &Graph) -> BTreeMap<&Digest, Vec<(usize, &DockerArchiveItem, &st
     by_config
 }
 
-/// Where the list of a root is, and what precedes, separates and follows its items.
-fn places(root: &Document) -> (Range<usize>, Range<usize>, Range<usize>, Range<usize>) {
-    let list = View::of_checked(&root.text).get(Role::Manifests.property());
-    let spans = list.and_then(|list| {
-        let items = list.items()?;
-        let spans: Vec<Range<usize>> = items.into_iter().map(View::span).collect();
-        Some((list.span(), spans))
+/// Where the list of an index is.
+struct List {
+    /// How many items it has.
+    count: usize,
+    list: Range<usize>,
+    /// What precedes, separates and follows the items.
+    before: Range<usize>,
+    between: Range<usize>,
+    after: Range<usize>,
+}
+
+impl List {
+    fn of(index: &Document) -> Self {
+        let of_list = |pointer: &Pointer| pointer.role == Role::Manifests;
+        let mut found = List {
+            count: index.pointers.partition_point(of_list),
+            list: 0..0,
+            before: 0..0,
+            between: 0..0,
+            after: 0..0,
+        };
+        let list = View::of_checked(&index.text).get(Role::Manifests.property());
+        let spans = list.and_then(|list| {
+            let items = list.items()?;
+            let spans: Vec<Range<usize>> = items.into_iter().map(View::span).collect();
+            Some((list.span(), spans))
+        });
+        if let Some((list, spans)) = spans {
+            if let [first, second, .., last] | [first, last @ second] = spans.as_slice() {
+                found.before = list.start + 1..first.start;
+                found.between = first.end..second.start;
+                found.after = last.end..list.end - 1;
+            }
+            found.list = list;
+        }
+        found
+    }
+}
+
+/// An index with the entries at these positions of its pointers only.
+fn part_of(
+    old: &Document,
+    list: &List,
+    positions: &BTreeSet<usize>,
+    parse: impl FnOnce(Vec<u8>, &mut DocumentReader) -> Result<Document>,
+) -> Result<Document> {
+    // Its list comes first.
+    let (listed, others) = old.pointers.split_at(list.count);
+    let kept = positions
+        .iter()
+        .filter_map(|position| listed.get(*position));
+    let kept: Vec<&Pointer> = kept.collect();
+    if kept.len() == listed.len() {
+        return Ok(old.clone());
+    }
+    let texts = kept.iter();
+    let texts: Vec<&str> = texts
+        .map(|pointer| &old.text[pointer.places.descriptor.clone()])
+        .collect();
+    let mut text = old.text[..list.list.start].to_owned();
+    text.push('[');
+    text.push_str(&old.text[list.before.clone()]);
+    text.push_str(&texts.join(&old.text[list.between.clone()]));
+    text.push_str(&old.text[list.after.clone()]);
+    text.push(']');
+    text.push_str(&old.text[list.list.end..]);
+    // What is duplicated is known already.
+    let mut reader = DocumentReader::new(Strictness::Lenient);
+    let new = parse(text.into_bytes(), &mut reader)?;
+    let found_at = kept.iter().map(|pointer| pointer.position).collect();
+    let kept: Vec<&Pointer> = kept.into_iter().chain(others).collect();
+    let is_same = |(old, new): (&&Pointer, &Pointer)| old.digest == new.digest;
+    if new.pointers.len() != kept.len() || !kept.iter().zip(&new.pointers).all(is_same) {
+        let message = format!("{} cannot be divided", old.path);
+        return Err(Error::new(Code::InvalidDocument, message));
+    }
+    let pointers = kept.iter().zip(new.pointers).map(|(old, new)| Pointer {
+        position: new.position,
+        places: new.places,
+        links: new.links,
+        ..Pointer::clone(old)
     });
-    let Some((list, spans)) = spans else {
-        return (0..0, 0..0, 0..0, 0..0);
-    };
-    let [first, .., last] = spans.as_slice() else {
-        return (list, 0..0, 0..0, 0..0);
-    };
-    let before = list.start + 1..first.start;
-    let between = first.end..spans[1].start;
-    let after = last.end..list.end - 1;
-    (list, before, between, after)
+    Ok(Document {
+        pointers: pointers.collect(),
+        found_at,
+        is_restored: old.is_restored,
+        original: old.original.clone(),
+        lacks_list: old.lacks_list,
+        respelled: old.respelled.clone(),
+        ..new
+    })
 }
 
 fn copied<T: Clone>(
     from: &BTreeMap<Digest, T>,
     reached: &BTreeSet<&Digest>,
+    except: Option<&Digest>,
 ) -> BTreeMap<Digest, T> {
     let found = reached
         .iter()
+        .filter(|digest| except != Some(**digest))
         .filter_map(|digest| from.get_key_value(*digest));
     found
         .map(|(digest, value)| (digest.clone(), value.clone()))

@@ -250,12 +250,16 @@ pub(crate) fn gone_with_attestations(graph: &Graph, referrers: &Referrers<'_>) -
 
 /// What a part of a divided input does not contain although something points at it.
 pub(super) fn elsewhere<'a>(graph: &'a Graph, part: &Part<'a>) -> BTreeSet<&'a Digest> {
-    let Some(image) = part.image else {
+    let in_other_parts: BTreeSet<&Digest> = part.others().collect();
+    if in_other_parts.is_empty() {
         return BTreeSet::new();
-    };
+    }
     let mut selection = Selection::default();
     let referrers = Referrers::new(graph);
-    let images = BTreeSet::from([image]);
+    // What no part contains is left out of this one too.
+    let images = graph.images_below(part.digest).into_iter();
+    let images = images.filter(|image| !in_other_parts.contains(image));
+    let images = images.collect();
     let others = choice::other_platforms(graph, &referrers, &[part.digest], &images);
     let others = others.into_iter().map(Item::Listing);
     let gone = gone(&referrers, others.map(|item| (item, Rule::ImageChoice)));

@@ -113,6 +113,46 @@ const LINES: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// Commands with a result for each of these.
+const MORE: [(&str, &str, &[&str]); 4] = [
+    (
+        "entries of index.json",
+        "split",
+        &["split", "in.tar", "--dry-run", "--jobs", "1"],
+    ),
+    (
+        "names of one image",
+        "split by name",
+        &[
+            "split",
+            "in.tar",
+            "--by",
+            "name",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
+    ),
+    (
+        "platforms",
+        "split by platform",
+        &[
+            "split",
+            "in.tar",
+            "--by",
+            "platform",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
+    ),
+    (
+        "entries of index.json",
+        "check",
+        &["check", "in.tar", "--jobs", "1"],
+    ),
+];
+
 /// How the work of a run grows; `None` if no archive takes long enough to say.
 fn growth(countable: Countable, line: &[&str], range: &Range) -> (Option<f64>, Vec<(usize, f64)>) {
     let sandbox = Sandbox::new();
@@ -161,7 +201,9 @@ fn work_is_proportional_to_counts() {
         if !countable.name.contains(&only) {
             continue;
         }
-        for (what, line) in LINES {
+        let more = MORE.iter().filter(|(name, ..)| *name == countable.name);
+        let more = more.map(|(_, what, line)| (*what, *line));
+        for (what, line) in LINES.into_iter().chain(more) {
             let (exponent, points) = growth(countable, line, &range);
             let name = format!("{}, {what}", countable.name);
             println!("growth: {name}: {exponent:.2?}, {points:.3?}");

@@ -28,6 +28,7 @@ mod chosen_platform;
 mod cli;
 mod clone;
 mod common;
+mod composition;
 mod compressed_output;
 mod contracts;
 mod corrupt;

@@ -85,11 +85,155 @@ pub(crate) fn outputs(
         } else {
             fs::remove_dir_all(sandbox.path("again")).unwrap();
         }
-        contents.insert(file, Contents::read(&path));
+        let found = Contents::read(&path);
+        let blobs: BTreeSet<String> = found.digests().into_iter().collect();
+        assert_eq!(blobs, reached(&found), "{file}");
+        contents.insert(file, found);
     }
     let written: Vec<String> = contents.keys().cloned().collect();
     assert_eq!(names_in(sandbox, "out"), written);
     (report, contents)
+}
+
+/// The blobs to which an output's index leads: through whatever documents list, and the digests in their annotations.
+fn reached(contents: &Contents) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![contents.json("index.json")];
+    while let Some(document) = open.pop() {
+        let lists = ["manifests", "layers", "blobs"].into_iter();
+        let listed = lists.flat_map(|key| document[key].as_array().into_iter().flatten());
+        let named = ["config", "subject"].into_iter().map(|key| &document[key]);
+        let descriptors = listed.chain(named).chain([&document]);
+        for descriptor in descriptors {
+            let annotations = descriptor["annotations"].as_object().into_iter().flatten();
+            let values = annotations
+                .map(|(_, value)| value)
+                .chain([&descriptor["digest"]]);
+            for value in values.filter_map(Value::as_str) {
+                let digest = match value.rfind("sha256-") {
+                    Some(start) => value[start..].replacen('-', ":", 1),
+                    None => value.to_owned(),
+                };
+                let digest = digest.get(..71).unwrap_or_default();
+                if let Some(bytes) = contents.blob(digest)
+                    && found.insert(digest.to_owned())
+                {
+                    let document = serde_json::from_slice(bytes).ok();
+                    open.extend(document.filter(Value::is_object));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Nothing of another part is in an output, and nothing is missing: each kind of content that images do not share.
+#[test]
+fn an_output_contains_what_its_index_leads_to_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let mut layout = Layout::new();
+    let mut listed = Vec::new();
+    let mut about = Vec::new();
+    let mut digests = Vec::new();
+    for architecture in ["amd64", "arm64", "s390x"] {
+        let image = layout.image(&of(architecture).architecture(architecture));
+        let note = attestation(&mut layout, &image);
+        let signed = signature(&mut layout, &image);
+        let text = format!("about {architecture}");
+        about.extend([
+            signed,
+            referrer(&mut layout, "application/x.note", &text, &image),
+        ]);
+        digests.push((digest_of(&image), digest_of(&note)));
+        listed.extend([on(image, "linux", architecture), note]);
+    }
+    let index = layout.index_of(OCI_INDEX, listed);
+    about.push(referrer(
+        &mut layout,
+        "application/x.note",
+        "about all",
+        &index,
+    ));
+    let other = layout.image(&of("other"));
+    layout.blob("text/plain", "nothing refers to this");
+    let mut root = vec![
+        named(index.clone(), "example.com/multi:1"),
+        named(index, "example.com/multi:2"),
+        named(other, "example.com/other:1"),
+    ];
+    root.extend(about);
+    layout.root(root);
+    sandbox.put("in.tar", layout.tar());
+    for (by, count) in [("image", 2), ("name", 3), ("platform", 4)] {
+        let (report, found) = outputs(&sandbox, "in.tar", &["--by", by]);
+        assert_eq!(found.len(), count, "{by}");
+        for (file, contents) in &found {
+            let platforms = digests.iter().filter(|(image, note)| {
+                let [image, note] = [image, note].map(|digest| contents.blob(digest).is_some());
+                assert_eq!(image, note, "{by}: {file}");
+                image
+            });
+            let expected = match (file.contains("other"), by) {
+                (true, _) => 0,
+                (_, "platform") => 1,
+                _ => 3,
+            };
+            assert_eq!(platforms.count(), expected, "{by}: {file}");
+            assert_eq!(
+                contents.text_names("about all"),
+                expected > 0,
+                "{by}: {file}"
+            );
+        }
+        for output in report["outputs"].as_array().unwrap() {
+            assert_eq!(output["report"]["dropped"], Value::Null, "{by}");
+        }
+        fs::remove_dir_all(sandbox.path("out")).unwrap();
+    }
+    // What no output contains is dropped from the index of each.
+    let len = |digest: &str| layout.blobs[&format!("blobs/{}", digest.replace(':', "/"))].len();
+    let gone: Vec<String> = {
+        let contents = Contents::from_tar(&layout.tar());
+        let (image, note) = &digests[2];
+        let mut gone: Vec<String> = [image, note].into_iter().cloned().collect();
+        for digest in [image, note] {
+            let manifest = contents.document(digest);
+            gone.push(digest_of(&manifest["config"]));
+            let own = manifest["layers"].as_array().unwrap().iter().map(digest_of);
+            gone.extend(own);
+        }
+        // Another image has this layer too.
+        let shared = &contents.document(&digests[0].0)["layers"];
+        let shared: Vec<String> = shared.as_array().unwrap().iter().map(digest_of).collect();
+        gone.retain(|digest| !shared.contains(digest));
+        gone
+    };
+    let options = [
+        "--by",
+        "platform",
+        "--platform",
+        "linux/amd64,linux/arm64",
+        "--image",
+        "example.com/multi:1",
+    ];
+    let (report, found) = outputs(&sandbox, "in.tar", &options);
+    assert_eq!(found.len(), 2);
+    for output in report["outputs"].as_array().unwrap() {
+        let dropped = &output["report"]["dropped"];
+        assert!(
+            dropped["blobs"].as_u64() >= Some(gone.len() as u64),
+            "{dropped}"
+        );
+        let bytes: usize = gone.iter().map(|digest| len(digest)).sum();
+        assert!(dropped["bytes"].as_u64() >= Some(bytes as u64), "{dropped}");
+        let changes = output["report"]["changes"].as_array().unwrap().iter();
+        let chosen = changes.filter(|change| {
+            let rule = change["rule"].as_str().unwrap();
+            matches!(rule, "platform-choice" | "image-choice")
+                && change["before"] == json!(digests[2].0)
+        });
+        assert_eq!(chosen.count(), 1, "{output:#}");
+    }
 }
 
 pub(crate) fn names_in(sandbox: &Sandbox, directory: &str) -> Vec<String> {

@@ -37,6 +37,23 @@ impl<'a, 'r> Companions<'a, 'r> {
         }
     }
 
+    /// The entries of an index, by position in its pointers, with what they point at.
+    pub(super) fn listed_in(&self, index: &Digest) -> Vec<(usize, &'a Digest)> {
+        let numbers = self.referrers.within.get(index).into_iter().flatten();
+        let listings = numbers.map(|number| &self.referrers.listings[*number]);
+        listings
+            .map(|listing| (listing.position, &listing.pointer.digest))
+            .collect()
+    }
+
+    /// The entries of an index, by position in its pointers, that are about one of its images.
+    pub(super) fn within(&self, index: &Digest, image: &'a Digest) -> BTreeSet<usize> {
+        let numbers = kept_with(self.referrers, [image]).into_iter();
+        let listings = numbers.map(|number| &self.referrers.listings[number]);
+        let own = listings.filter(|listing| listing.owner == Some(index));
+        own.map(|listing| listing.position).collect()
+    }
+
     /// The entries that are about a document, about what it lists, or about such an entry in turn, by position.
     pub(super) fn of(&mut self, digest: &'a Digest) -> BTreeSet<usize> {
         if let Some(known) = self.known.get(digest) {

@@ -30,35 +30,73 @@ pub(crate) struct Part<'a> {
     positions: BTreeSet<usize>,
     /// Those whose annotations no longer name them.
     nameless: BTreeSet<usize>,
+    /// The entries of the index that stay for the image, if the index lists all its images.
+    within: Option<Within<'a>>,
+    /// The images that have parts of their own.
+    others: Rc<[&'a Digest]>,
     /// The images to keep of what the entries list; all if there is none.
     chosen_images: Vec<ImageChoice>,
     /// The platforms to keep; all if there is none.
     chosen_platforms: Vec<Platform>,
 }
 
+/// What of an index is for one of its images.
+#[derive(Clone, Debug)]
+struct Within<'a> {
+    /// The entries, by position in the index's pointers.
+    positions: BTreeSet<usize>,
+    /// The image, and those that no part contains: they are left out of this one.
+    images: Rc<[&'a Digest]>,
+}
+
 impl<'a> Part<'a> {
     /// The part of a graph that this is, and the same part of that graph.
     ///
+    /// With `keeps_digests`, its index has all entries.
+    ///
     /// # Errors
     /// Those of [`Reducer::reduced`].
-    pub(crate) fn reduced(&self, reducer: &Reducer<'_>) -> Result<(Graph, Part<'a>)> {
-        let graph = reducer.reduced(&self.positions)?;
+    pub(crate) fn reduced(
+        &self,
+        reducer: &Reducer<'_>,
+        keeps_digests: bool,
+    ) -> Result<(Graph, Part<'a>)> {
+        let within = self.within.as_ref().filter(|_| !keeps_digests);
+        let index = within.map(|within| (self.digest, &within.positions));
+        let graph = reducer.reduced(&self.positions, index)?;
         let numbers = self.positions.iter().enumerate();
         let numbers: BTreeMap<usize, usize> = numbers.map(|(new, old)| (*old, new)).collect();
         let new = |old: &usize| numbers.get(old).copied();
         let entries = self.entries.iter().filter_map(|entry| {
+            let of_image = within.filter(|_| entry.digest == self.digest);
             Some(NamedEntry {
                 position: new(&entry.position)?,
+                images: match of_image {
+                    Some(within) => Rc::clone(&within.images),
+                    None => Rc::clone(&entry.images),
+                },
                 ..entry.clone()
             })
         });
-        let part = Part {
+        let mut part = Part {
             entries: entries.collect(),
             positions: numbers.values().copied().collect(),
             nameless: self.nameless.iter().filter_map(new).collect(),
             ..self.clone()
         };
+        if let Some(within) = within {
+            part.others = Rc::from([]);
+            if within.images.len() == 1 {
+                part.chosen_images.clear();
+            }
+        }
         Ok((graph, part))
+    }
+
+    /// The images of its index that are in other parts.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &'a Digest> {
+        let others = self.others.iter().copied();
+        others.filter(|other| Some(*other) != self.image)
     }
 
     /// The options of the split for this part.
@@ -130,16 +168,22 @@ pub(super) fn parts<'a>(
             parts.collect()
         }
         SplitBy::Platform if !images.is_empty() => {
-            let parts = images.iter().map(|image| {
-                // What is about the index goes with each of its images.
-                let mut about = about.clone();
-                for other in images.iter().filter(|other| *other != image) {
-                    for position in companions.of(other) {
-                        about.remove(&position);
-                    }
+            // What is about the index goes with each of its images.
+            let mut about_all = about;
+            for image in images.iter() {
+                for position in companions.of(image) {
+                    about_all.remove(&position);
                 }
-                about.extend(companions.of(image));
-                whole.of_image(image, whole.with(&about))
+            }
+            let mut within = whole.within(companions);
+            let parts = images.iter().map(|image| {
+                let mut about = companions.of(image);
+                about.extend(&about_all);
+                Part {
+                    within: within.as_mut().and_then(|within| within.remove(image)),
+                    others: Rc::clone(&images),
+                    ..whole.of_image(image, &names, whole.with(&about))
+                }
             });
             parts.collect()
         }
@@ -197,8 +241,8 @@ impl<'a> Whole<'a, '_> {
 
     /// The part with these entries.
     fn part(&self, names: Vec<Reference>, positions: BTreeSet<usize>) -> Part<'a> {
-        let options = &self.planner.options;
         let images = self.images();
+        let options = &self.planner.options;
         let is_reduced = self.own.first().is_some_and(|entry| {
             let complete = self.complete.get(&entry.position);
             complete.is_some_and(|complete| complete.len() != images.len())
@@ -206,9 +250,25 @@ impl<'a> Whole<'a, '_> {
         let chosen = images.iter();
         let chosen = chosen.filter(|_| is_reduced && !options.images.is_empty());
         let chosen = chosen.map(|image| ImageChoice::Digest(Digest::clone(image)));
-        let chosen_images = chosen.collect();
+        Part {
+            chosen_images: chosen.collect(),
+            ..self.with_images(names, positions, &images)
+        }
+    }
+
+    /// The part with these entries, whose own lead to these images.
+    fn with_images(
+        &self,
+        names: Vec<Reference>,
+        positions: BTreeSet<usize>,
+        images: &[&'a Digest],
+    ) -> Part<'a> {
+        let options = &self.planner.options;
         let entries = self.entries(&positions);
-        let images_of_part = entries.iter().flat_map(|entry| entry.images.iter());
+        let images_of_part = entries
+            .iter()
+            .filter(|_| !options.platforms.is_empty())
+            .flat_map(|entry| entry.images.iter());
         let platforms: BTreeSet<&Platform> = images_of_part
             .filter_map(|image| self.planner.platforms.get(image).copied())
             .collect();
@@ -222,10 +282,12 @@ impl<'a> Whole<'a, '_> {
             digest: self.group.digest,
             image: None,
             names,
-            platforms: self.platforms(&images),
+            platforms: self.platforms(images),
             nameless: nameless.copied().collect(),
+            within: None,
+            others: Rc::from([]),
             chosen_platforms: wanted.cloned().collect(),
-            chosen_images,
+            chosen_images: Vec::new(),
             entries,
             positions,
         }
@@ -245,7 +307,12 @@ impl<'a> Whole<'a, '_> {
     }
 
     /// All entries of the group with one of their images, and what is about it.
-    fn of_image(&self, image: &'a Digest, positions: BTreeSet<usize>) -> Part<'a> {
+    fn of_image(
+        &self,
+        image: &'a Digest,
+        names: &[Reference],
+        positions: BTreeSet<usize>,
+    ) -> Part<'a> {
         let platform = self.planner.platforms.get(image).copied();
         let platforms: Vec<Platform> = platform.into_iter().cloned().collect();
         Part {
@@ -253,8 +320,50 @@ impl<'a> Whole<'a, '_> {
             platforms: platforms.clone(),
             chosen_images: vec![ImageChoice::Digest(image.clone())],
             chosen_platforms: platforms,
-            ..self.part(self.names(), positions)
+            ..self.with_images(names.to_vec(), positions, &[image])
         }
+    }
+
+    /// What of the index is for each of its images; `None` if it is not an index, or one that lists some of them only in other
+    /// indexes.
+    fn within(&self, companions: &Companions<'a, '_>) -> Option<BTreeMap<&'a Digest, Within<'a>>> {
+        let entry = self.own.first()?;
+        let complete = self.complete.get(&entry.position)?;
+        let listed = companions.listed_in(self.group.digest);
+        let mut of_image: BTreeMap<&Digest, BTreeSet<usize>> = BTreeMap::new();
+        for image in complete.iter() {
+            of_image.insert(image, companions.within(self.group.digest, image));
+        }
+        let mut of_all: BTreeSet<usize> = listed.iter().map(|(position, _)| *position).collect();
+        for (position, digest) in &listed {
+            if let Some(positions) = of_image.get_mut(digest) {
+                positions.insert(*position);
+            }
+        }
+        let direct: BTreeSet<&Digest> = listed.iter().map(|(_, digest)| *digest).collect();
+        if !complete.iter().all(|image| direct.contains(image)) {
+            return None;
+        }
+        for position in of_image.values().flatten() {
+            of_all.remove(position);
+        }
+        let images = self.images();
+        let kept: BTreeSet<&Digest> = images.iter().copied().collect();
+        let unwanted: Vec<&Digest> = complete
+            .iter()
+            .copied()
+            .filter(|image| !kept.contains(image))
+            .collect();
+        for image in &unwanted {
+            of_all.extend(of_image.remove(image).into_iter().flatten());
+        }
+        let within = of_image.into_iter().map(|(image, mut positions)| {
+            positions.extend(&of_all);
+            let images = std::iter::once(image).chain(unwanted.iter().copied());
+            let images = images.collect();
+            (image, Within { positions, images })
+        });
+        Some(within.collect())
     }
 
     /// The entries at these positions that lead to images, with all their images.

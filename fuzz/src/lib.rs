@@ -30,6 +30,11 @@ mod batch {
     }
 }
 
+/// What the parsers of replies use of the library.
+mod error {
+    pub(crate) use ocify::command::escape;
+}
+
 mod codec;
 mod documents;
 mod edits;
@@ -37,6 +42,7 @@ mod headers;
 mod journal;
 mod merged;
 mod reference;
+mod replies;
 mod state;
 mod ways;
 mod whole;
@@ -52,6 +58,7 @@ pub use journal::journal;
 pub use merged::merged;
 use ocify::{Fix, Limits, Strictness};
 pub use reference::reference;
+pub use replies::replies;
 pub use state::state;
 use tempfile::TempDir;
 pub use ways::ways;

@@ -45,6 +45,21 @@ fn references() {
 }
 
 #[test]
+fn replies() {
+    for (name, text) in files("seeds/replies", "") {
+        println!("{name}");
+        let text = String::from_utf8(text).expect("a seed is a text");
+        ocify_fuzz::replies(&text);
+        // With each byte replaced by others that mean something.
+        for (at, _) in text.char_indices() {
+            for byte in ["", "\"", "<", "-", "0", "\u{1b}", ":", "@", "/", "\u{e4}"] {
+                ocify_fuzz::replies(&format!("{}{byte}{}", &text[..at], &text[at + 1..]));
+            }
+        }
+    }
+}
+
+#[test]
 fn edits() {
     // Any numbers would do: Knuth's multiplier takes a different way through them for each seed.
     for start in 0..150_u32 {

@@ -31,7 +31,17 @@ pub(super) fn get(name: &str, server: &str, limit: Duration) -> Result<Option<Cr
     if name.is_empty() || !name.chars().all(is_name) {
         return Err(fail("its name is not valid"));
     }
-    let mut child = Command::new(&program)
+    ask(&mut Command::new(&program), &program, server, limit)
+}
+
+fn ask(
+    command: &mut Command,
+    program: &str,
+    server: &str,
+    limit: Duration,
+) -> Result<Option<Credential>> {
+    let fail = |reason: &str| unusable(&format!("the helper {}", escape(program)), reason);
+    let mut child = command
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -125,6 +135,66 @@ mod tests {
             r#"{"Username":1,"Secret":2}"#,
         ] {
             assert_eq!(one(text), None, "{text}");
+        }
+    }
+
+    /// What comes of a helper that is this script.
+    fn from_script(script: &str) -> Result<Option<Credential>> {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("docker-credential-test");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let limit = Duration::from_millis(1500);
+        // Another test's process may still have the script open for writing.
+        loop {
+            let asked = ask(
+                &mut Command::new(&path),
+                "docker-credential-test",
+                "r.example",
+                limit,
+            );
+            let is_busy =
+                |error: &crate::error::Error| error.message_with_causes().contains("busy");
+            if !asked.as_ref().is_err_and(is_busy) {
+                return asked;
+            }
+        }
+    }
+
+    #[test]
+    fn a_helper_is_asked_on_standard_input() {
+        let script = r#"test "$*" = get && printf '{"Username":"me","Secret":"%s"}' "$(cat)""#;
+        let expected = Credential::Password {
+            username: "me".to_owned(),
+            password: Secret::new("r.example"),
+        };
+        assert_eq!(from_script(script).unwrap(), Some(expected));
+        let script = "echo 'credentials not found in native keychain'; exit 1";
+        assert_eq!(from_script(script).unwrap(), None);
+        for script in ["echo secret; exit 1", "echo secret", "exit 7", "kill -9 $$"] {
+            let error = from_script(script).unwrap_err();
+            assert_eq!(error.code(), Code::Credentials);
+            let message = error.message_with_causes();
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_helper_that_does_not_answer_is_stopped() {
+        for script in [
+            "exec sleep 9",
+            "sleep 9 & echo '{'",
+            "exec >&-; exec sleep 9",
+        ] {
+            let start = Instant::now();
+            let error = from_script(script).unwrap_err();
+            assert!(
+                error.to_string().ends_with("within the time limit"),
+                "{error}"
+            );
+            assert!(start.elapsed() < Duration::from_secs(20));
         }
     }
 

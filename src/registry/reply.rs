@@ -1,6 +1,7 @@
 //! What replies state: headers and the JSON of errors. Everything here may be hostile.
 
 use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime};
 
 use http_auth::parser::ChallengeParser;
 use serde_json::Value;
@@ -96,6 +97,16 @@ pub(super) fn next_link(value: &str) -> Option<&str> {
         rest = next;
     }
     None
+}
+
+/// The wait that a value of `Retry-After` states: seconds, or a date.
+pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// The words of a registry's error: its codes and messages, or the start of a body of text. Escaped, and not long.
@@ -212,6 +223,25 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(next_link(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn requested_waits_are_seconds_or_dates() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:00 GMT").unwrap();
+        for (value, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("99999999999999999999", Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(37)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(retry_after(value, now), expected, "{value}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::http::{BrokenKind, Reply};
 use super::options::TimeLimits;
+use super::reply::retry_after;
 
 /// The waits between the repetitions of one request.
 #[derive(Debug)]
@@ -69,16 +70,6 @@ pub(super) fn requested_wait(reply: &Reply) -> Option<Duration> {
     retry_after(reply.header("retry-after")?, SystemTime::now())
 }
 
-/// The wait that a value of `Retry-After` states: seconds, or a date.
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
 /// Waits, unless `stop` ends it. Whether the wait was complete.
 pub(super) fn wait(duration: Duration, stop: &dyn Fn() -> bool) -> bool {
     let Some(end) = Instant::now().checked_add(duration) else {
@@ -116,25 +107,6 @@ mod tests {
         assert_eq!(attempts.next(None), None);
         attempts.reset();
         assert_eq!(attempts.next(Some(Duration::from_secs(301))), None);
-    }
-
-    #[test]
-    fn requested_waits_are_seconds_or_dates() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:00 GMT").unwrap();
-        for (value, expected) in [
-            ("120", Some(120)),
-            (" 0 ", Some(0)),
-            ("99999999999999999999", Some(u64::MAX)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(37)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("-1", None),
-            ("1.5", None),
-            ("", None),
-            ("soon", None),
-        ] {
-            let expected = expected.map(Duration::from_secs);
-            assert_eq!(retry_after(value, now), expected, "{value}");
-        }
     }
 
     #[test]

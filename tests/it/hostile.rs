@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::common::checker::check_output;
 use crate::common::contents::Contents;
 use crate::common::failure::{expect, fails};
 use crate::common::runner::{Run, Sandbox, run};
+use crate::common::trace::may_trace;
 use crate::common::{sha256, tree};
 
 const NAME: &str = "docker.io/library/app:v1";
@@ -562,4 +564,47 @@ fn no_program_is_started() {
     run(command.args(["fix", "in.tar", "-o", "out.tar"])).exits(0);
     assert_eq!(fs::read_dir(sandbox.path("bin")).unwrap().count(), 7);
     assert!(Contents::read(&sandbox.path("out.tar")).has("index.json"));
+}
+
+/// Whatever an archive, the environment and configuration files say.
+#[test]
+fn no_socket_is_opened() {
+    if !may_trace() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", right_layout().tar());
+    let config = r#"{"credsStore": "x", "auths": {"docker.io": {}}}"#;
+    sandbox.put("config.json", config);
+    for (number, line) in [
+        "fix in.tar -o fixed.tar --compression gzip",
+        "fix in.tar -o - --dry-run",
+        "check in.tar",
+        "merge in.tar fixed.tar -o merged.tar",
+        "split in.tar -o parts/",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let log = sandbox.path(&format!("log{number}"));
+        let mut command = Command::new("strace");
+        // Signals are passed on by a pair of sockets, which lead nowhere else.
+        let calls = "trace=socket,connect,bind,accept,accept4,execve,execveat";
+        command.args(["-f", "-qq", "-e", calls, "-o"]).arg(&log);
+        command.arg(env!("CARGO_BIN_EXE_ocify"));
+        command.args(line.split(' ')).current_dir(sandbox.root());
+        command
+            .env("DOCKER_CONFIG", sandbox.root())
+            .env("HTTPS_PROXY", "http://127.0.0.1:1");
+        let output = command.output().unwrap();
+        assert!(
+            [0, 3].contains(&output.status.code().unwrap()),
+            "{line}: {output:?}"
+        );
+        let text = fs::read_to_string(log).unwrap();
+        // The command's own start, signals, and the ends of processes.
+        let calls: Vec<&str> = text.lines().filter(|call| call.contains('(')).collect();
+        assert_eq!(calls.len(), 1, "{line}: {text}");
+        assert!(calls[0].contains("execve("), "{line}: {text}");
+    }
 }

@@ -1,0 +1,6 @@
+//! Any text as what a registry states in a header or in the body of an error.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| ocify_fuzz::replies(text));

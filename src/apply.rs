@@ -30,8 +30,9 @@ pub(crate) use recompress::without_tar;
 pub use recompress::{RecompressOptions, recompress};
 pub(crate) use stream::StreamSink;
 pub use target::{Target, refuse_irreplaceable};
+pub(crate) use verified::wrong_digest;
 pub use verify::verify;
-pub(crate) use verify::verify_with;
+pub(crate) use verify::{outcome_of, verify_decoded, verify_with};
 
 use std::num::NonZeroUsize;
 

@@ -292,6 +292,17 @@ impl Fix {
         self
     }
 
+    /// The same for a registry, which may have what the images lack. An engine that was asked for finds the image under this
+    /// name.
+    #[cfg(feature = "push")]
+    pub(crate) fn for_registry(mut self, name: Option<&Reference>) -> Self {
+        self.plan.allows_incomplete = self.plan.missing == MissingPolicy::Keep;
+        if !self.engines.is_empty() && self.plan.names.is_empty() && self.plan.renames.is_empty() {
+            self.plan.names.extend(name.cloned());
+        }
+        self
+    }
+
     /// The same without these images, whose names other images have.
     pub(crate) fn without(mut self, superseded: BTreeSet<Digest>) -> Self {
         self.plan.superseded = superseded;

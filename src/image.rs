@@ -17,5 +17,6 @@ pub use diff_id::{DiffId, StatedDiffId};
 pub use digest::{Algorithm, Digest, Hasher};
 pub use oci::ConversionError;
 pub use platform::{ParsePlatformError, Platform};
+pub(crate) use reference::is_tag;
 pub use reference::{ParseReferenceError, Reference, ReferenceFault};
 pub use suffix::ArchiveSuffix;

@@ -110,6 +110,8 @@ mod plan;
 mod progress;
 mod publish;
 #[cfg(feature = "push")]
+mod push;
+#[cfg(feature = "push")]
 #[allow(dead_code, unused_imports)]
 mod registry;
 mod report;
@@ -123,6 +125,8 @@ pub use check::{Check, Checked, FailOn, Judged, ListedImage, ListedLayer, ParseF
 pub use fix::{Fix, Fixed, Preview};
 pub use journal::{Recovery, recover};
 pub use merge::{Merge, MergePreview, Merged, MergedInput, NameConflict, OnConflict};
+#[cfg(feature = "push")]
+pub use push::{AbsentBlob, Push, PushState, PushTarget, Pushed, PushedBlob, PushedImage};
 pub use split::{Divided, Split, SplitOutput, SplitPart};
 
 // Registries.
@@ -208,6 +212,8 @@ pub mod command {
         may_be_image_layout,
     };
     pub use crate::journal::{Lock, is_journal, recover_locked};
+    #[cfg(feature = "push")]
+    pub use crate::report::push;
     pub use crate::report::{batch, check, engines, json, merge, metadata, split, text};
 
     /// Naming files.

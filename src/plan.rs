@@ -82,6 +82,8 @@ pub struct PlanOptions {
     pub renames: Vec<(Reference, Reference)>,
     /// Whether manifests and indexes below `index.json` stay as they are.
     pub preserve_digests: bool,
+    /// Whether no image needs to be complete, because what they lack may be where they go.
+    pub(crate) allows_incomplete: bool,
     /// What is left out of a merge, because other content has its names.
     pub(crate) superseded: BTreeSet<Digest>,
     /// Whether the plan is of one input of a merge. What is wrong with single images matters only for those that the output

@@ -6,6 +6,8 @@ pub mod engines;
 pub mod json;
 pub mod merge;
 pub mod metadata;
+#[cfg(feature = "push")]
+pub mod push;
 mod run_end;
 pub mod split;
 pub mod text;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::copy::{self, Destination, Job, Task};
 use super::proof::{Proof, prove};
-use super::{ApplyOptions, Outcome, Verify, check_entries};
+use super::{ApplyOptions, Outcome, Verify, body_len, check_entries, count};
 use crate::error::Result;
 use crate::image::Digest;
 use crate::input::Source;
@@ -57,6 +57,60 @@ pub(crate) fn verify_with(
         .and_then(|()| prove(transcodes, source, options, progress));
     progress.finish();
     done.map(|()| outcome)
+}
+
+/// Verifies the documents of a plan, and those blobs that have to be read for it whether or not they are copied: layers
+/// that only their diff ID proves, and with [`Verify::Full`] all.
+///
+/// # Errors
+/// Those of [`verify`].
+pub(crate) fn verify_decoded<'p>(
+    plan: &Plan,
+    source: &Source,
+    options: &ApplyOptions<'_>,
+    begin: &dyn Fn() -> Box<dyn Progress + 'p>,
+) -> Result<()> {
+    check_entries(plan, options)?;
+    let entries = plan.entries.iter();
+    let jobs = entries.filter_map(|entry| job(plan, entry, options));
+    let is_read = |job: &Job<'_>| options.verify == Verify::Full || job.proof.is_some();
+    let jobs: Vec<Job<'_>> = jobs.filter(is_read).collect();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let progress = begin();
+    progress.start(jobs.iter().map(|job| job.len).sum());
+    let tasks: Vec<Task<'_>> = jobs.into_iter().map(Task::Blob).collect();
+    let done = copy::run(&tasks, plan, source, source.path(), options, &*progress);
+    progress.finish();
+    done
+}
+
+/// What was verified of a plan's blobs after [`verify_decoded`], and after those that `is_read` names were verified against their
+/// digests.
+pub(crate) fn outcome_of(
+    plan: &Plan,
+    options: &ApplyOptions<'_>,
+    is_read: &dyn Fn(&Digest) -> bool,
+) -> Outcome {
+    let unread = ApplyOptions {
+        verify: Verify::Documents,
+        ..*options
+    };
+    let mut outcome = Outcome::default();
+    for entry in &plan.entries {
+        let Some(digest) = Digest::from_any_blob_name(&entry.name) else {
+            continue;
+        };
+        outcome.blob_count += 1;
+        outcome.blob_bytes += body_len(entry);
+        let was_read = options.verify == Verify::Full
+            || Proof::of(plan, entry, options).is_some()
+            || is_read(&digest);
+        let options = if was_read { options } else { &unread };
+        count(&mut outcome, plan, entry, options);
+    }
+    outcome
 }
 
 fn job<'a>(plan: &'a Plan, entry: &'a OutputEntry, options: &ApplyOptions<'_>) -> Option<Job<'a>> {

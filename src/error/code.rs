@@ -150,6 +150,8 @@ codes! {
     SeveralImages = "several-images", Refused;
     /// A name was to be given to a second image.
     NameTaken = "name-taken", Refused;
+    /// An image has no name under which it can be pushed.
+    NameMissing = "name-missing", Refused;
     /// Digests were to be preserved, and something else that was asked for would change them.
     DigestsPreserved = "digests-preserved", Refused;
     /// The operating system reported an error.

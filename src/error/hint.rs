@@ -219,6 +219,12 @@ pub enum Hint {
     ChooseOtherName,
     /// Another image has the name, which can get another name first.
     RenameOtherFirst,
+    /// An image has no name under which it can be pushed.
+    GiveRepository,
+    /// One name was given for several images that are to be pushed, or several images have one tag.
+    ChooseImageToPush,
+    /// A registry lacks a blob that an image needs, and the input lacks it too.
+    PushComplete,
     /// An image that no engine can load is beside others.
     ChooseOtherImages,
     /// A blob that an image needs is missing.

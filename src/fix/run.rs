@@ -54,6 +54,7 @@ impl<'a> Run<'a> {
             jobs: fix.jobs.into(),
             observer,
             follows_links: fix.follows_links,
+            allows_incomplete: fix.plan.allows_incomplete,
         };
         Run {
             fix,
@@ -295,7 +296,12 @@ impl<'a> Run<'a> {
 
     /// The draft, in which layers that do not decompress to a tar are recompressed only if their diff IDs are of
     /// the tar inside. Only decompressing them shows that.
-    fn settled<'g>(&'g self, graph: &'g Graph, source: &Source, form: Form) -> Result<Draft<'g>> {
+    pub(crate) fn settled<'g>(
+        &'g self,
+        graph: &'g Graph,
+        source: &Source,
+        form: Form,
+    ) -> Result<Draft<'g>> {
         self.settle(self.draft(graph, form)?, source)
     }
 
@@ -308,7 +314,7 @@ impl<'a> Run<'a> {
         draft.with_kept(kept)
     }
 
-    fn apply_options<'o>(&'o self, confirm: Option<Confirm<'o>>) -> ApplyOptions<'o> {
+    pub(crate) fn apply_options<'o>(&'o self, confirm: Option<Confirm<'o>>) -> ApplyOptions<'o> {
         ApplyOptions {
             sync: self.fix.sync,
             jobs: self.jobs(),

@@ -21,7 +21,22 @@ use crate::json::View;
 use crate::location::{Location, RootName};
 use crate::threads::Workers;
 
+/// What a source means, of which at least one image must be complete.
 pub(crate) fn resolve(
+    inventory: Inventory,
+    blobs: &dyn BlobSource,
+    strictness: Strictness,
+    workers: Workers<'_>,
+) -> Result<Graph> {
+    let graph = resolve_incomplete(inventory, blobs, strictness, workers)?;
+    match require_a_whole_image(&graph) {
+        Ok(()) => Ok(graph),
+        Err(error) => Err(graph.restated(error)),
+    }
+}
+
+/// The same if what the images lack may be elsewhere.
+pub(crate) fn resolve_incomplete(
     mut inventory: Inventory,
     blobs: &dyn BlobSource,
     strictness: Strictness,
@@ -172,9 +187,7 @@ pub(crate) fn resolve(
     nest(&mut graph)?;
     graph.opaque = Opaque::of(&graph, blobs);
     graph.orphans = Orphans::of(&graph);
-    let is_usable = require_content(&graph)
-        .and_then(|()| unverifiable::require_verifiable(&graph))
-        .and_then(|()| require_a_whole_image(&graph));
+    let is_usable = require_content(&graph).and_then(|()| unverifiable::require_verifiable(&graph));
     is_usable.map_err(|error| graph.restated(error))?;
     Ok(graph)
 }

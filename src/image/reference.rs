@@ -113,6 +113,16 @@ impl Reference {
         self.full()
     }
 
+    /// The registry, with its port if it has one: `docker.io`.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The repository in its registry: `library/app`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The tag; `None` if the reference has only a digest.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
@@ -201,9 +211,16 @@ pub enum ReferenceFault {
     /// The tag is empty, is longer than 128 characters, or contains characters other than letters, digits,
     /// `_`, `.` and `-`.
     Tag,
+    /// It has a digest, and is to name what is pushed, whose digest follows from its content.
+    DigestInTarget,
 }
 
 impl ParseReferenceError {
+    /// The error for a reference that is valid, but not for its purpose.
+    pub(crate) fn unsuitable(fault: ReferenceFault) -> Self {
+        ParseReferenceError { fault, meant: None }
+    }
+
     /// What is wrong.
     pub fn fault(&self) -> ReferenceFault {
         self.fault
@@ -229,6 +246,9 @@ impl fmt::Display for ParseReferenceError {
             }
             ReferenceFault::TooLong => "the repository is longer than 255 characters",
             ReferenceFault::Tag => "the tag is empty, too long or contains an invalid character",
+            ReferenceFault::DigestInTarget => {
+                "the digest of what is pushed follows from its content, and cannot be chosen"
+            }
         })?;
         match &self.meant {
             Some(meant) => write!(f, "; did you mean {}?", meant.familiar()),
@@ -312,7 +332,8 @@ fn is_path_component(component: &str) -> bool {
         .all(|gap| matches!(gap, "" | "." | "_" | "__") || gap.bytes().all(|b| b == b'-'))
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Whether the text is a valid tag.
+pub(crate) fn is_tag(tag: &str) -> bool {
     let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     tag.len() <= MAX_TAG_LEN
         && tag.bytes().next().is_some_and(is_word)

@@ -57,6 +57,8 @@ pub enum Stage {
     Verifying,
     /// A new output is written. Counts the bytes of blobs.
     Writing,
+    /// Blobs are sent to registries. Counts their bytes, also of those that a registry has already.
+    Sending,
 }
 
 impl Stage {
@@ -69,6 +71,7 @@ impl Stage {
             Stage::Compressing => "compressing",
             Stage::Verifying => "verifying",
             Stage::Writing => "writing",
+            Stage::Sending => "sending",
         }
     }
 }
@@ -130,6 +133,8 @@ pub enum SpoolReason {
     Check,
     /// It is divided among several outputs.
     Split,
+    /// It is pushed, which reads a blob again if a connection breaks.
+    Push,
 }
 
 impl SpoolReason {
@@ -158,6 +163,7 @@ impl fmt::Display for SpoolReason {
             SpoolReason::Merge => "it is merged with other inputs",
             SpoolReason::Check => "it is read several times",
             SpoolReason::Split => "it is split into several outputs",
+            SpoolReason::Push => "it is pushed to a registry",
         })
     }
 }

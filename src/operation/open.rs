@@ -6,7 +6,7 @@ use super::{Notice, Observer, SpoolReason, Stage};
 use crate::beneath::{Directory, InputPath};
 use crate::codec::Limits;
 use crate::error::{Code, IoContext, Result};
-use crate::graph::{Graph, resolve_with};
+use crate::graph::{Graph, resolve_incomplete, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan_with};
 use crate::inventory::{Inventory, Strictness};
 use crate::journal::{Lock, Recovery, place, recover_locked};
@@ -27,6 +27,8 @@ pub(crate) struct Opener<'a> {
     pub(crate) observer: &'a dyn Observer,
     /// Whether symbolic links in a layout are followed wherever they lead.
     pub(crate) follows_links: bool,
+    /// Whether no image needs to be complete, because what they lack may be where they go.
+    pub(crate) allows_incomplete: bool,
 }
 
 impl Opener<'_> {
@@ -136,6 +138,10 @@ impl Opener<'_> {
 
     /// What an inventory of a source means.
     pub(crate) fn meaning(&self, inventory: Inventory, source: &Source) -> Result<Graph> {
-        resolve_with(inventory, source, self.strictness, self.workers())
+        let resolve = match self.allows_incomplete {
+            true => resolve_incomplete,
+            false => resolve_with,
+        };
+        resolve(inventory, source, self.strictness, self.workers())
     }
 }

@@ -15,7 +15,9 @@ impl Planner<'_> {
         if self.options.is_joined {
             return Ok(());
         }
-        if had_images && self.options.missing != MissingPolicy::Prune {
+        let allows_incomplete =
+            self.options.allows_incomplete || self.options.missing == MissingPolicy::Prune;
+        if had_images && !allows_incomplete {
             self.refuse_incomplete()?;
         }
         let is_left = match had_images {

@@ -278,7 +278,7 @@ fn cosmetic_changes(changes: &[&Change], out: &mut dyn Write) -> io::Result<()> 
     )
 }
 
-fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
     if digests.is_empty() {
         return Ok(());
     }

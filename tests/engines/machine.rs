@@ -30,16 +30,45 @@ pub(crate) struct Machine {
     daemons: Vec<Child>,
     own: PathBuf,
     name: String,
+    network: Network,
+}
+
+/// What a machine can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    Nothing,
+    /// What the test process can reach: a registry on its loopback interface.
+    Shared,
+}
+
+impl Network {
+    fn option(self) -> &'static [&'static str] {
+        match self {
+            Network::Nothing => &["--net"],
+            Network::Shared => &[],
+        }
+    }
 }
 
 impl Machine {
     /// Starts a machine with `root` as its root folder and `shared` visible as [`SHARED`].
     pub(crate) fn start(root: &Path, shared: &Path, name: &str) -> Result<Self, String> {
+        Self::start_with(root, shared, name, Network::Nothing)
+    }
+
+    /// The same with a network.
+    pub(crate) fn start_with(
+        root: &Path,
+        shared: &Path,
+        name: &str,
+        network: Network,
+    ) -> Result<Self, String> {
         let own = shared.join(name);
         let scratch = own.join("root");
         fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
         let mut init = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "--pid", "--net"])
+            .args(["--mount", "--propagation", "private", "--pid"])
+            .args(network.option())
             .args(["--fork", "--kill-child", "--", "sh", "-c", INIT, "sh"])
             .args([root, shared, &scratch])
             .stdin(Stdio::piped())
@@ -57,6 +86,7 @@ impl Machine {
             daemons: Vec::new(),
             own,
             name: name.to_owned(),
+            network,
         };
         if machine.pid.is_empty() {
             return Err(format!(
@@ -143,7 +173,9 @@ impl Machine {
     fn command(&self) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["--target", &self.pid, "--mount", "--pid", "--net", "--"])
+            .args(["--target", &self.pid, "--mount", "--pid"])
+            .args(self.network.option())
+            .arg("--")
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", "/root")

@@ -44,6 +44,7 @@ mod mutants;
 mod podman;
 mod predicted;
 mod recompressed;
+mod registry;
 mod shapes;
 mod skopeo;
 mod stream;

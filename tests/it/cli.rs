@@ -123,6 +123,7 @@ fn help_matches_the_golden_files() {
         ("help-fix", "fix --help"),
         ("help-fix-short", "fix -h"),
         ("help-check", "check --help"),
+        ("help-push", "push --help"),
         ("version", "--version"),
     ] {
         let run = sandbox

@@ -23,11 +23,13 @@ pub(crate) mod placed;
 pub(crate) mod random;
 pub(crate) mod readers;
 pub(crate) mod reflinks;
+pub(crate) mod registry;
 pub(crate) mod runner;
 pub(crate) mod saved;
 pub(crate) mod schema;
 #[path = "../common/mod.rs"]
 mod shared;
+pub(crate) mod strict_registry;
 pub(crate) mod terminal;
 pub(crate) mod trace;
 

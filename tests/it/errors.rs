@@ -326,7 +326,12 @@ fn errors_of_requests_have_facts() {
 }
 
 /// Codes that this test cannot provoke, and the tests that do.
-const ELSEWHERE: [(Code, &str, &str); 16] = [
+const ELSEWHERE: [(Code, &str, &str); 17] = [
+    (
+        Code::NameMissing,
+        "tests/it/push/refused.rs",
+        "\"name-missing\"",
+    ),
     (
         Code::DigestsPreserved,
         "tests/it/preserve_digests.rs",

@@ -101,6 +101,7 @@ mod panics;
 mod platforms;
 mod preserve_digests;
 mod public_items;
+mod push;
 mod readme;
 mod recompress;
 mod recompressed_descriptors;

@@ -20,6 +20,8 @@ fn schemas_are_valid() {
         "check",
         "check-batch",
         "engines",
+        "push",
+        "push-batch",
     ] {
         let schema = schema(name);
         let draft = "https://json-schema.org/draft/2020-12/schema";

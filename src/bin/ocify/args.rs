@@ -9,6 +9,7 @@ mod engines;
 mod examples;
 mod man;
 mod merge;
+mod push;
 mod scope;
 mod split;
 mod values;
@@ -29,6 +30,7 @@ pub(crate) use engines::Engines;
 use examples::FIX_EXAMPLES;
 pub(crate) use man::Man;
 pub(crate) use merge::Merge;
+pub(crate) use push::Push;
 pub(crate) use scope::CommandName;
 pub(crate) use split::Split;
 pub(crate) use values::{
@@ -55,6 +57,7 @@ pub(crate) enum Command {
     Fix(Fix),
     Merge(Merge),
     Split(Split),
+    Push(Push),
     Check(Check),
     Engines(Engines),
     Completions(Completions),
@@ -65,6 +68,7 @@ const FIX: &str = "fix";
 const FIX_ABOUT: &str = "Rewrite an archive so that every engine can load it";
 const MERGE: &str = "merge";
 const SPLIT: &str = "split";
+const PUSH: &str = "push";
 const CHECK: &str = "check";
 const ENGINES: &str = "engines";
 const COMPLETIONS: &str = "completions";
@@ -90,6 +94,9 @@ impl Subcommand for Command {
         let engines = clap::Command::new(ENGINES)
             .about(engines::ABOUT)
             .defer(engines::defined);
+        let push = clap::Command::new(PUSH)
+            .about(push::ABOUT)
+            .defer(push::defined);
         let command = command.subcommand(merge).subcommand(split);
         let completions = clap::Command::new(COMPLETIONS)
             .about(completions::ABOUT)
@@ -97,7 +104,7 @@ impl Subcommand for Command {
         let man = clap::Command::new(MAN)
             .about(man::ABOUT)
             .defer(man::defined);
-        let command = command.subcommand(engines);
+        let command = command.subcommand(push).subcommand(engines);
         command.subcommand(completions).subcommand(man)
     }
 
@@ -108,7 +115,7 @@ impl Subcommand for Command {
     fn has_subcommand(name: &str) -> bool {
         matches!(
             name,
-            FIX | MERGE | SPLIT | CHECK | ENGINES | COMPLETIONS | MAN
+            FIX | MERGE | SPLIT | PUSH | CHECK | ENGINES | COMPLETIONS | MAN
         )
     }
 }
@@ -119,6 +126,7 @@ impl FromArgMatches for Command {
             Some((FIX, matches)) => Fix::from_arg_matches(matches).map(Command::Fix),
             Some((MERGE, matches)) => Merge::from_arg_matches(matches).map(Command::Merge),
             Some((SPLIT, matches)) => Split::from_arg_matches(matches).map(Command::Split),
+            Some((PUSH, matches)) => Push::from_arg_matches(matches).map(Command::Push),
             Some((CHECK, matches)) => check::parsed(matches).map(Command::Check),
             Some((ENGINES, matches)) => Engines::from_arg_matches(matches).map(Command::Engines),
             Some((COMPLETIONS, matches)) => {
@@ -141,6 +149,7 @@ pub(crate) fn other_option(matches: &ArgMatches) -> Option<String> {
     let command = match name {
         MERGE => CommandName::Merge,
         SPLIT => CommandName::Split,
+        PUSH => CommandName::Push,
         CHECK => CommandName::Check,
         _ => return None,
     };

@@ -16,6 +16,7 @@ mod notices;
 mod panics;
 mod paths;
 mod progress;
+mod push;
 mod records;
 mod run;
 mod single;

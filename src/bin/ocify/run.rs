@@ -19,6 +19,7 @@ use crate::documents;
 use crate::files::{Outputs, conflict};
 use crate::merge;
 use crate::panics::caught;
+use crate::push;
 use crate::single;
 use crate::split;
 use crate::standard;
@@ -74,6 +75,20 @@ fn code_of(line: Vec<OsString>) -> u8 {
                     USAGE
                 }
             },
+            Command::Push(mut args) => {
+                let target = misspelled.map_or_else(|| args.take_target(), Err);
+                let checked = target.and_then(|target| Ok((target, push::checked(&args)?)));
+                match checked {
+                    Ok((target, Way::Single(_))) => push::push(&args, target.as_ref()),
+                    Ok((target, Way::Batch(shard))) => {
+                        push::push_all(&args, target.as_ref(), shard)
+                    }
+                    Err(what) => {
+                        print(&wrong_usage("push", what), is_plain);
+                        USAGE
+                    }
+                }
+            }
             Command::Engines(args) => documents::engines(&args),
             Command::Completions(args) => documents::completions(&args),
             Command::Man(args) => documents::man(&args).unwrap_or_else(|what| {
@@ -136,7 +151,7 @@ fn misspelled(line: &[OsString]) -> Option<String> {
 }
 
 /// What is to be done.
-enum Way {
+pub(crate) enum Way {
     /// Of a single input, the output goes here, unless it has no name.
     Single(Option<Destination>),
     /// Of many inputs this shard.
@@ -208,13 +223,13 @@ fn checked_check(args: &Check) -> Result<Way, String> {
 }
 
 /// The shard of the inputs that was requested.
-fn shard(args: &Fix) -> Result<Option<Shard>, String> {
+pub(crate) fn shard(args: &Fix) -> Result<Option<Shard>, String> {
     let variable = |name: &str| std::env::var(name).ok();
     let shard = args.many.shard.map(|choice| choice.resolve(&variable));
     shard.transpose()
 }
 
-fn requires_many(given: &[&str]) -> String {
+pub(crate) fn requires_many(given: &[&str]) -> String {
     format!(
         "{} requires many inputs: a directory that is not an image layout, several INPUTs or --files-from",
         given.join(", ")

@@ -27,6 +27,7 @@ impl Words {
     pub(crate) const FIX: Words = Words::of(CommandName::Fix);
     pub(crate) const MERGE: Words = Words::of(CommandName::Merge);
     pub(crate) const SPLIT: Words = Words::of(CommandName::Split);
+    pub(crate) const PUSH: Words = Words::of(CommandName::Push);
     pub(crate) const CHECK: Words = Words::of(CommandName::Check);
 
     /// The wording of this command.

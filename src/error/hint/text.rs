@@ -174,6 +174,13 @@ impl fmt::Display for Hint {
             Hint::ChooseImage => "choose one image, or rename single images",
             Hint::ChoosePlatform => "choose one platform",
             Hint::ResolveConflict => "say which image has the name",
+            Hint::GiveRepository => {
+                "give the repository to push to, such as registry.example.com/app"
+            }
+            Hint::ChooseImageToPush => {
+                "choose one image, or give a repository without a tag, so that each image keeps its own"
+            }
+            Hint::PushComplete => "leave out what needs it, or push to a repository that has it",
             Hint::ChooseOtherImages => "if an engine fails on it, choose the other images",
             Hint::ChooseImageBy => {
                 "choose an image by its name, by the digest of its manifest or config, or by its number, counted from 1"

@@ -116,7 +116,7 @@ impl Run<'_> {
     }
 
     /// Recompresses the layers of a draft that are not known yet, and adds them to the source.
-    pub(super) fn recompressed(
+    pub(crate) fn recompressed(
         &self,
         draft: &Draft<'_>,
         source: &mut Source,

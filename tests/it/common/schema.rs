@@ -19,6 +19,9 @@ pub(crate) static CHECK: LazyLock<Validator> = LazyLock::new(|| validator("check
 
 pub(crate) static SPLIT: LazyLock<Validator> = LazyLock::new(|| validator("split"));
 
+pub(crate) static PUSH: LazyLock<Validator> = LazyLock::new(|| validator("push"));
+pub(crate) static PUSH_BATCH: LazyLock<Validator> = LazyLock::new(|| validator("push-batch"));
+
 /// A schema in `docs/`.
 pub(crate) fn schema(name: &str) -> Value {
     let text = fs::read(repository(&format!("docs/{name}.schema.json"))).unwrap();
@@ -81,7 +84,12 @@ pub(crate) fn parse_check(text: &str) -> Value {
 /// The lines of checks of many inputs, which must follow their schema: each input's by its name, and the summary.
 #[track_caller]
 pub(crate) fn parse_checks(text: &str) -> (BTreeMap<String, Value>, Value) {
-    let mut lines: Vec<Value> = text.lines().map(|line| parse(&CHECK_BATCH, line)).collect();
+    named_lines(&CHECK_BATCH, text)
+}
+
+#[track_caller]
+fn named_lines(validator: &Validator, text: &str) -> (BTreeMap<String, Value>, Value) {
+    let mut lines: Vec<Value> = text.lines().map(|line| parse(validator, line)).collect();
     let summary = lines.pop().unwrap();
     assert_eq!(summary["type"], "summary", "{text}");
     let items = lines.into_iter().map(|item| {
@@ -89,6 +97,18 @@ pub(crate) fn parse_checks(text: &str) -> (BTreeMap<String, Value>, Value) {
         (item["input"].as_str().unwrap().to_owned(), item)
     });
     (items.collect(), summary)
+}
+
+/// The report of a push, which must follow its schema.
+#[track_caller]
+pub(crate) fn parse_push(text: &str) -> Value {
+    parse(&PUSH, text)
+}
+
+/// The lines of pushes of many inputs, which must follow their schema: each input's by its name, and the summary.
+#[track_caller]
+pub(crate) fn parse_pushes(text: &str) -> (BTreeMap<String, Value>, Value) {
+    named_lines(&PUSH_BATCH, text)
 }
 
 /// The table of engines, which must follow its schema.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use self::CommandName::{Check, Merge, Recover, Split};
+use self::CommandName::{Check, Merge, Push, Recover, Split};
 
 /// A command that takes options of `fix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,34 +12,35 @@ pub(crate) enum CommandName {
     Recover,
     Merge,
     Split,
+    Push,
     Check,
 }
 
 /// The options of `fix`, by their ids, with the commands that do not have them. Every command has the others.
 #[rustfmt::skip]
 const SCOPE: [(&str, &[CommandName]); 45] = [
-    ("archive", &[Split, Check, Recover]),
+    ("archive", &[Split, Push, Check, Recover]),
     ("attestations", &[Check, Recover]),
     ("compression", &[Check, Recover]),
     ("compression_level", &[Check, Recover]),
-    ("copy_others", &[Merge, Split, Check, Recover]),
-    ("digest_map", &[Merge, Split, Check, Recover]),
-    ("docker_platform", &[Check, Recover]),
+    ("copy_others", &[Merge, Split, Push, Check, Recover]),
+    ("digest_map", &[Merge, Split, Push, Check, Recover]),
+    ("docker_platform", &[Push, Check, Recover]),
     ("dry_run", &[Check, Recover]),
     ("engines", &[Recover]),
     ("exclude", &[Merge, Split, Recover]),
     ("fail_fast", &[Merge, Split, Recover]),
     ("files_from", &[Merge, Split, Recover]),
     ("follow", &[Recover]),
-    ("force", &[Check, Recover]),
+    ("force", &[Push, Check, Recover]),
     ("gzip_members", &[Check, Recover]),
     ("image", &[Check, Recover]),
-    ("in_place", &[Merge, Split, Check, Recover]),
+    ("in_place", &[Merge, Split, Push, Check, Recover]),
     ("include", &[Merge, Split, Recover]),
     ("jobs", &[Recover]),
-    ("layout", &[Check, Recover]),
+    ("layout", &[Push, Check, Recover]),
     ("lenient", &[Recover]),
-    ("link", &[Merge, Check, Recover]),
+    ("link", &[Merge, Push, Check, Recover]),
     ("max_ratio", &[Recover]),
     ("max_size", &[Recover]),
     ("max_window", &[Recover]),
@@ -48,18 +49,18 @@ const SCOPE: [(&str, &[CommandName]); 45] = [
     ("name", &[Merge, Split, Check, Recover]),
     ("null", &[Merge, Split, Recover]),
     ("oci_mediatypes", &[Check, Recover]),
-    ("orphans", &[Check, Recover]),
-    ("orphans_older_than", &[Merge, Split, Check, Recover]),
-    ("output", &[Check, Recover]),
+    ("orphans", &[Push, Check, Recover]),
+    ("orphans_older_than", &[Merge, Split, Push, Check, Recover]),
+    ("output", &[Push, Check, Recover]),
     ("platform", &[Check, Recover]),
     ("preserve_digests", &[Check, Recover]),
-    ("recover", &[Merge, Split, Check]),
+    ("recover", &[Merge, Split, Push, Check]),
     ("rename", &[Merge, Split, Check, Recover]),
-    ("report", &[Merge, Split, Check, Recover]),
+    ("report", &[Merge, Split, Push, Check, Recover]),
     ("shard", &[Merge, Split, Recover]),
     ("spool_dir", &[Recover]),
-    ("strict", &[Merge, Split, Check, Recover]),
-    ("sync", &[Check, Recover]),
+    ("strict", &[Merge, Split, Push, Check, Recover]),
+    ("sync", &[Push, Check, Recover]),
     ("unwrap", &[Check, Recover]),
     ("verbose", &[Recover]),
     ("verify", &[Recover]),
@@ -139,7 +140,12 @@ mod tests {
 
     #[test]
     fn options_that_a_command_does_not_have_are_hidden_and_refused() {
-        for (name, command) in [("merge", Merge), ("split", Split), ("check", Check)] {
+        for (name, command) in [
+            ("merge", Merge),
+            ("split", Split),
+            ("push", Push),
+            ("check", Check),
+        ] {
             let mut all = Cli::command();
             all.build();
             let own = all.find_subcommand(name).unwrap();

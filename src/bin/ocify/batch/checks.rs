@@ -15,14 +15,14 @@ use ocify::{
 };
 
 use self::work::{Ended, Worker};
+use super::Stop;
 use super::claims::Claims;
-use super::inputs::{Finder, Named, OutputPlace, Selection, Watch};
-use super::list::listed_relative;
+use super::inputs::{Finder, OutputPlace, Selection, Watch};
+use super::list::named_alone;
 use super::pool::Pool;
 use super::queue::{Queue, Task};
 use super::shard::Shard;
 use super::tally::{Failures, run_end};
-use super::{Stop, named};
 use crate::args::{Check, CheckFormat, Fix};
 use crate::check::{append_step_summary, fix_command_of_many};
 use crate::interrupt::Interrupt;
@@ -102,7 +102,7 @@ impl Run<'_> {
         let selection = Selection::new(dry_run)?;
         let finder = Finder {
             args: dry_run,
-            named: self.named()?,
+            named: named_alone(dry_run)?,
             place: &place,
             selection: &selection,
             shard: self.shard,
@@ -129,23 +129,6 @@ impl Run<'_> {
             is_stopped: &is_stopped,
         };
         pool.run(|| finder.run().map(drop), &work)
-    }
-
-    /// What was named on the command line. Nothing is written, so several inputs may have the same name.
-    fn named(&self) -> Result<Vec<Named>> {
-        let inputs = self.dry_run.inputs.as_slice();
-        if inputs.len() < 2 && self.dry_run.many.files_from.is_none() {
-            return named(self.dry_run);
-        }
-        let named = inputs.iter().map(|path| {
-            let relative = listed_relative(path);
-            let is_named = !relative.as_os_str().is_empty();
-            Named {
-                relative: if is_named { relative } else { ".".into() },
-                path: path.clone(),
-            }
-        });
-        Ok(named.collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, Counted> {

@@ -6,9 +6,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
+use ocify::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::inputs::{Named, named};
 use crate::args::{Fix, is_standard};
 
 /// The paths in the file of `--files-from`, as far as they can be read; `None` without that option, and for a pipe,
@@ -68,6 +70,23 @@ impl Read for Interruptible<'_> {
             }
         }
     }
+}
+
+/// What was named on the command line of a run that writes nothing, so that several inputs may have the same name.
+pub(crate) fn named_alone(args: &Fix) -> Result<Vec<Named>> {
+    let inputs = args.inputs.as_slice();
+    if inputs.len() < 2 && args.many.files_from.is_none() {
+        return named(args);
+    }
+    let named = inputs.iter().map(|path| {
+        let relative = listed_relative(path);
+        let is_named = !relative.as_os_str().is_empty();
+        Named {
+            relative: if is_named { relative } else { ".".into() },
+            path: path.clone(),
+        }
+    });
+    Ok(named.collect())
 }
 
 #[cfg(test)]

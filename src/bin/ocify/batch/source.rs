@@ -75,6 +75,19 @@ impl Sources {
         }
     }
 
+    /// Whether an archive that was found, and not named, is not an image, or a link. What could not be read to its end may
+    /// be an image, and a check or a push must not hide that.
+    pub(super) fn is_surely_other(&self, error: &Error, task: &Task) -> bool {
+        let is_unread = matches!(
+            error.code(),
+            Code::TruncatedArchive
+                | Code::InvalidArchive
+                | Code::CompressionRatio
+                | Code::SizeLimit
+        );
+        !is_unread && self.is_other_archive(error, task)
+    }
+
     /// Whether an archive that was found, and not named, contains something other than an image: what makes
     /// an image unreadable may be valid there.
     pub(super) fn is_other_archive(&self, error: &Error, task: &Task) -> bool {

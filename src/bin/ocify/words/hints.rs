@@ -128,6 +128,15 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
                 "copy or download {path} again; ocify fix --dry-run --verify full {path} shows whether it can still be used"
             );
         }
+        Hint::GiveRepository => {
+            "give the repository as the last argument, such as ocify push FILE registry.example.com/app"
+        }
+        Hint::ChooseImageToPush => {
+            "select one image with --image, or give a repository without a tag, so that each image keeps its own tag"
+        }
+        Hint::PushComplete => {
+            "remove whatever needs it with --missing prune, or push to a repository that has it"
+        }
         Hint::ChooseImage => {
             "select one with --image, or change individual names with --rename OLD=NEW"
         }

@@ -24,13 +24,15 @@ fn options(hint: &Hint) -> &'static [&'static str] {
         Hint::Force => &["output", "force"],
         Hint::ChooseImage => &["image", "rename"],
         Hint::ChoosePlatform => &["platform", "image"],
-        Hint::ChooseOtherImages | Hint::ChooseImageBy | Hint::KeepAll => &["image"],
+        Hint::ChooseOtherImages | Hint::ChooseImageBy | Hint::ChooseImageToPush | Hint::KeepAll => {
+            &["image"]
+        }
         Hint::NameOneImage(_) => &["image", "name"],
         Hint::OmitName | Hint::NameImage | Hint::UseName(_) => &["name"],
         Hint::ChooseName => &["rename", "name"],
         Hint::RenameOtherFirst => &["rename"],
         Hint::KeepDigests | Hint::AllowNewDigests => &["preserve_digests"],
-        Hint::ChooseMissing | Hint::SaveAllPlatforms => &["missing"],
+        Hint::ChooseMissing | Hint::PushComplete | Hint::SaveAllPlatforms => &["missing"],
         Hint::KeepAttestations | Hint::DropAttestations => &["attestations"],
         Hint::DropOrphans => &["orphans"],
         Hint::DropYoungOrphans => &["orphans_older_than"],

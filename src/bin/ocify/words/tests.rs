@@ -99,6 +99,9 @@ hints! {
         ResolveConflict,
         ChoosePlatform,
         ChooseImageBy,
+        GiveRepository,
+        ChooseImageToPush,
+        PushComplete,
         KeepAll,
         ChooseOtherPlatform,
         OmitName,
@@ -203,6 +206,7 @@ fn hints_name_only_options_that_the_command_has() {
         ("fix", Words::FIX),
         ("merge", Words::MERGE),
         ("split", Words::SPLIT),
+        ("push", Words::PUSH),
         ("check", Words::CHECK),
     ] {
         let known = options(|command| command == name);

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use ocify::{Checked, Code, Error, IdleThreads, Input, Notice, Observer, Progress, Result, Stage};
+use ocify::{Checked, Error, IdleThreads, Input, Notice, Observer, Progress, Result, Stage};
 
 use super::super::queue::{Task, TaskKind};
 use super::super::source::Sources;
@@ -54,22 +54,11 @@ impl<'a> Worker<'a> {
         match caught(Some(&task.path), || self.checked(task, running)) {
             Ok(checked) => Ended::Checked(Box::new(checked)),
             Err(_) if running.is_stopped() => Ended::Unfinished,
-            Err(error) if !is_named && self.is_skipped(&error, task) => Ended::Skipped(error),
+            Err(error) if !is_named && self.sources.is_surely_other(&error, task) => {
+                Ended::Skipped(error)
+            }
             Err(error) => Ended::Failed(error),
         }
-    }
-
-    /// Whether an archive that was found, and not named, is not an image, or a link. What could not be read to its end may
-    /// be an image, and a gate must not hide that.
-    fn is_skipped(&self, error: &Error, task: &Task) -> bool {
-        let is_unread = matches!(
-            error.code(),
-            Code::TruncatedArchive
-                | Code::InvalidArchive
-                | Code::CompressionRatio
-                | Code::SizeLimit
-        );
-        !is_unread && self.sources.is_other_archive(error, task)
     }
 
     fn checked(&self, task: &Task, running: &Running<'_>) -> Result<Checked> {

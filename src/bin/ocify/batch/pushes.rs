@@ -1,0 +1,231 @@
+//! Pushes of many inputs in one run, which write nothing.
+
+mod work;
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ocify::{
+    Error, PushTarget, Result, command::path_text, command::push, command::push::PushItem,
+    command::push::PushReport, command::push::PushStatus, command::push::PushSummary,
+};
+
+use self::work::{Ended, Worker};
+use super::Stop;
+use super::claims::Claims;
+use super::inputs::{Finder, OutputPlace, Selection, Watch};
+use super::list::named_alone;
+use super::pool::Pool;
+use super::queue::{Queue, Task};
+use super::shard::Shard;
+use super::tally::{Failures, run_end};
+use crate::args::{Fix, Format, Push};
+use crate::interrupt::Interrupt;
+use crate::progress::{Lines, Overview};
+use crate::push::{ONE, operation};
+use crate::styles::styled_memory;
+use crate::words::Words;
+
+/// How pushes of many inputs ended, besides what was reported.
+pub(crate) struct PushEnd {
+    pub(crate) summary: PushSummary,
+    /// The exit code of a run that was stopped.
+    pub(crate) stopped: Option<u8>,
+    /// What went wrong apart from the inputs.
+    pub(crate) trouble: Option<Error>,
+}
+
+/// Pushes all inputs of a shard.
+pub(crate) fn push_all(args: &Push, target: Option<&PushTarget>, shard: Option<Shard>) -> PushEnd {
+    let started = Instant::now();
+    let interrupt = Interrupt::default();
+    interrupt.listen();
+    let reads = args.reads();
+    let overview = Overview::new(reads.progress, args.jobs().get(), Lines::Stdout);
+    let stop = Stop {
+        interrupt,
+        has_failed: AtomicBool::new(false),
+    };
+    let run = Run {
+        args,
+        reads: &reads,
+        target,
+        shown_target: target.map(ToString::to_string),
+        shard,
+        stop: &stop,
+        overview: &overview,
+        counted: Mutex::default(),
+    };
+    let done = run.all();
+    run.finish(started.elapsed().as_secs_f64(), done.err())
+}
+
+/// What every part of a run needs.
+struct Run<'a> {
+    args: &'a Push,
+    /// The options of a dry run of `fix` that reads inputs like this.
+    reads: &'a Fix,
+    target: Option<&'a PushTarget>,
+    shown_target: Option<String>,
+    shard: Option<Shard>,
+    stop: &'a Stop,
+    overview: &'a Overview,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Default)]
+struct Counted {
+    summary: PushSummary,
+    failures: Failures,
+}
+
+impl Run<'_> {
+    /// Finds and pushes everything. The error is one of the search.
+    fn all(&self) -> Result<()> {
+        let Run {
+            reads, overview, ..
+        } = *self;
+        let queue = Queue::default();
+        let place = OutputPlace::of(None);
+        let selection = Selection::new(reads)?;
+        let finder = Finder {
+            args: reads,
+            named: named_alone(reads)?,
+            place: &place,
+            selection: &selection,
+            shard: self.shard,
+            queue: &queue,
+            watch: self,
+            claims: RefCell::new(Claims::new(false)),
+            records: Vec::new(),
+        };
+        let jobs = self.args.jobs().get();
+        // Each task has one thread, and those that are idle.
+        let push = operation(self.args, self.target)?.jobs(ONE);
+        let workers =
+            (0..jobs).map(|_| Worker::new(&push, reads, &self.args.fix, &queue.idle_threads));
+        let workers: Vec<Worker<'_>> = workers.collect();
+        let is_stopped = || self.stop.is_asked();
+        let work = |number: usize, task: Task| {
+            let begun = Instant::now();
+            let running = overview.begin(number, &task.relative, task.len, &is_stopped);
+            let ended = workers[number].push(&task, &running);
+            drop(running);
+            self.ended(&task, ended, begun.elapsed().as_secs_f64());
+        };
+        let pool = Pool {
+            jobs,
+            queue: &queue,
+            overview,
+            is_stopped: &is_stopped,
+        };
+        pool.run(|| finder.run().map(drop), &work)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports and counts how a push ended.
+    fn ended(&self, task: &Task, ended: Ended, seconds: f64) {
+        let input = path_text(&task.path);
+        let report = match &ended {
+            Ended::Pushed(pushed) => PushReport::new(&input, pushed, self.args.fix.dry_run),
+            Ended::Skipped(error) => PushReport::skipped(&input, error),
+            Ended::Failed(error) => PushReport::failed(&input, error),
+            Ended::Unfinished => {
+                self.lock().summary.unfinished += 1;
+                return;
+            }
+        };
+        let item = PushItem {
+            report: report
+                .with_target(self.shown_target.as_deref())
+                .with_wording(&Words::PUSH),
+            bytes: task.len,
+            seconds,
+        };
+        let shown = self.shown(&item);
+        let mut counted = self.lock();
+        counted.summary.count(&item.report);
+        self.overview.print(&shown);
+        if item.report.status == PushStatus::Failed {
+            self.overview.failed();
+            if self.args.fix.many.fail_fast {
+                self.stop.has_failed.store(true, Ordering::Relaxed);
+            }
+        }
+        if let Ended::Failed(error) = ended {
+            counted.failures.add(task, error);
+        }
+    }
+
+    /// The line for standard output.
+    fn shown(&self, item: &PushItem<'_>) -> Vec<u8> {
+        // Writing to memory cannot fail.
+        match self.args.fix.format {
+            Format::Json => {
+                let mut line = Vec::new();
+                let _ = push::item_json(item, &mut line);
+                line
+            }
+            Format::Text => {
+                let mut line = styled_memory(self.overview.is_on_terminal());
+                let _ = push::item_text(item, &mut line);
+                line.into_inner()
+            }
+        }
+    }
+
+    /// Reports the summary.
+    fn finish(self, seconds: f64, trouble: Option<Error>) -> PushEnd {
+        let interrupt = &self.stop.interrupt;
+        let counted = self.counted.into_inner();
+        let Counted {
+            mut summary,
+            failures,
+        } = counted.unwrap_or_else(PoisonError::into_inner);
+        let words = &Words::PUSH;
+        summary.end = run_end(seconds, self.shard, trouble.as_ref(), interrupt, words);
+        failures.show(summary.failed, words);
+        let is_empty = summary.total() + summary.unfinished + summary.others == 0;
+        let shown = match self.args.fix.format {
+            Format::Json => {
+                let mut line = Vec::new();
+                let _ = push::summary_json(&summary, &mut line);
+                line
+            }
+            // Nothing was done, and the error says why.
+            Format::Text if trouble.is_some() && is_empty => Vec::new(),
+            Format::Text => {
+                let mut line = styled_memory(self.overview.is_on_terminal());
+                let _ = push::summary_text(&summary, &mut line);
+                line.into_inner()
+            }
+        };
+        self.overview.print(&shown);
+        self.overview.flush();
+        let trouble = trouble.or_else(|| self.overview.trouble());
+        PushEnd {
+            stopped: interrupt.is_asked().then(|| interrupt.exit_code()),
+            summary,
+            trouble,
+        }
+    }
+}
+
+impl Watch for Run<'_> {
+    fn found(&self, len: u64) {
+        self.overview.found(len);
+    }
+
+    fn left(&self) {
+        self.lock().summary.others += 1;
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_asked()
+    }
+}

@@ -1,0 +1,380 @@
+//! Sends what is scheduled.
+
+use std::io::{Cursor, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::bytes::{Damage, Sent};
+use super::contents::{BlobBytes, Contents};
+use super::parallel::each;
+use super::referrer::descriptor;
+use super::schedule::{Absent, BlobStep, ManifestStep, Schedule, Tag, Work};
+use super::session::Session;
+use super::target::Repository;
+use super::{PushState, PushedBlob};
+use crate::apply::wrong_digest;
+use crate::error::{Code, Error, Hint, Result};
+use crate::image::Digest;
+use crate::input::{DOCUMENT_CAP, Source};
+use crate::plan::{Body, OutputEntry, Plan};
+use crate::progress::Progress;
+use crate::registry::{self, Mounted, RegistryOptions, Upload};
+use crate::threads::IdleThreads;
+
+/// Sends the contents of one plan.
+pub(super) struct Sender<'a> {
+    pub(super) session: &'a Session,
+    pub(super) options: &'a RegistryOptions,
+    /// Repositories that may have blobs, by their registries and names.
+    pub(super) mount_from: &'a [Repository],
+    pub(super) plan: &'a Plan,
+    pub(super) source: &'a Source,
+    pub(super) contents: &'a Contents,
+    /// How many requests are made at a time.
+    pub(super) jobs: usize,
+    pub(super) idle_threads: Option<&'a IdleThreads>,
+    pub(super) progress: &'a dyn Progress,
+}
+
+/// Reads an entry of a plan that is a document.
+pub(super) fn read_document(entry: &OutputEntry, source: &Source) -> Result<Vec<u8>> {
+    match &entry.body {
+        Body::Directory => Ok(Vec::new()),
+        Body::Bytes(bytes) => Ok(bytes.clone()),
+        Body::Blob { data, .. } => {
+            let len = entry.len.min(DOCUMENT_CAP);
+            source.read_range(data, len)
+        }
+    }
+}
+
+impl Sender<'_> {
+    /// Pushes everything. Tags are set once everything else is there.
+    ///
+    /// # Errors
+    /// A registry refuses something or cannot be reached; a blob is damaged; something is absent that no registry has; the
+    /// run was stopped.
+    pub(super) fn run(&self, schedule: &Schedule) -> Result<Vec<PushedBlob>> {
+        for work in &schedule.repositories {
+            self.require(work)?;
+        }
+        for tag in &schedule.tags {
+            self.session.claim(&tag.repository, &tag.tag, &tag.digest)?;
+        }
+        self.progress.start(schedule.blobs().1);
+        let sent = self.send(schedule);
+        self.progress.finish();
+        sent
+    }
+
+    fn send(&self, schedule: &Schedule) -> Result<Vec<PushedBlob>> {
+        let mut pushed = Vec::new();
+        for work in &schedule.repositories {
+            pushed.extend(self.blobs(work)?);
+            for level in &work.levels {
+                pushed.extend(self.manifests(&work.repository, level)?);
+            }
+        }
+        self.tags(&schedule.tags)?;
+        Ok(pushed)
+    }
+
+    /// Does all of these with several threads, and returns the results in their order.
+    fn all<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        work: impl Fn(&T, &AtomicBool) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        let empty = || Mutex::new(None);
+        let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| empty()).collect();
+        each(
+            items.len(),
+            self.jobs,
+            self.idle_threads,
+            |number, failed| {
+                self.continues()?;
+                let result = work(&items[number], failed)?;
+                let mut place = results[number]
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                *place = Some(result);
+                Ok(())
+            },
+        )?;
+        let results = results.into_iter().map(Mutex::into_inner);
+        let results = results.filter_map(|result| result.unwrap_or_else(PoisonError::into_inner));
+        Ok(results.collect())
+    }
+
+    fn continues(&self) -> Result<()> {
+        match self.progress.is_stopped() {
+            true => Err(Error::interrupted()),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a push of something that neither the output nor the repository has.
+    fn require(&self, work: &Work) -> Result<()> {
+        let client = match work.absent.is_empty() {
+            true => return Ok(()),
+            false => self
+                .session
+                .client(&work.repository.registry, self.options)?,
+        };
+        let is_missing = self.all(&work.absent, |absent, _| {
+            let stop = || self.progress.is_stopped();
+            let remote = client.repository(&work.repository.name).stopping(&stop);
+            Ok(!self.has(&remote, &work.repository, absent)?)
+        })?;
+        let missing = work.absent.iter().zip(is_missing);
+        let missing: Vec<&Absent> = missing
+            .filter(|(_, is)| *is)
+            .map(|(absent, _)| absent)
+            .collect();
+        let Some(first) = missing.first() else {
+            return Ok(());
+        };
+        let others = match missing.len() - 1 {
+            0 => String::new(),
+            1 => ", and another blob is missing too".to_owned(),
+            others => format!(", and {others} other blobs are missing too"),
+        };
+        let name = first.digest.blob_name();
+        let message = format!(
+            "{} is missing: {name} is neither in the input nor in {}{others}",
+            first.location, work.repository
+        );
+        Err(Error::new(Code::MissingBlob, message)
+            .with_location(&first.location)
+            .with_entry(name)
+            .with_hint(Hint::PushComplete))
+    }
+
+    fn has(
+        &self,
+        remote: &registry::Repository<'_>,
+        repository: &Repository,
+        absent: &Absent,
+    ) -> Result<bool> {
+        let digest = &absent.digest;
+        if absent.is_manifest {
+            return Ok(remote.has_manifest(&digest.to_string())?.is_some());
+        }
+        if self.session.has(repository, digest) || remote.has_blob(digest, absent.len)? {
+            return Ok(true);
+        }
+        let mounted = self.mount(remote, repository, digest, &absent.sources)?;
+        Ok(matches!(mounted, Mounted::Yes))
+    }
+
+    /// Mounts a blob from another repository of the registry, if one has it.
+    fn mount(
+        &self,
+        remote: &registry::Repository<'_>,
+        repository: &Repository,
+        digest: &Digest,
+        sources: &[String],
+    ) -> Result<Mounted> {
+        let named = self.mount_from.iter();
+        let named = named.filter(|from| from.registry == repository.registry);
+        let named = named.map(|from| from.name.clone());
+        let mut all = self.session.others(repository, digest);
+        for name in named.chain(sources.iter().cloned()) {
+            if name != repository.name && !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        let mut opened = None;
+        for from in all {
+            match remote.mount(digest, &from) {
+                Ok(Mounted::Yes) => return Ok(Mounted::Yes),
+                Ok(Mounted::No(upload)) => opened = upload.or(opened),
+                Err(error) if error.code() == Code::Interrupted => return Err(error),
+                // Sending the blob does not need the other repository.
+                Err(_) => {}
+            }
+        }
+        Ok(Mounted::No(opened))
+    }
+
+    fn blobs(&self, work: &Work) -> Result<Vec<PushedBlob>> {
+        let repository = &work.repository;
+        let client = self.session.client(&repository.registry, self.options)?;
+        self.all(&work.blobs, |step, has_failed| {
+            let stop = || self.progress.is_stopped() || has_failed.load(Ordering::Relaxed);
+            let remote = client.repository(&repository.name).stopping(&stop);
+            Ok(PushedBlob {
+                repository: repository.to_string(),
+                digest: step.digest.clone(),
+                media_type: None,
+                len: step.len,
+                state: Some(self.blob(&remote, repository, step, &stop)?),
+            })
+        })
+    }
+
+    fn blob(
+        &self,
+        remote: &registry::Repository<'_>,
+        repository: &Repository,
+        step: &BlobStep,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<PushState> {
+        let digest = &step.digest;
+        let busy = self.session.begin(&repository.registry, digest, stop)?;
+        let is_there = self.session.has(repository, digest) || remote.has_blob(digest, step.len)?;
+        let state = match is_there {
+            true => PushState::Exists,
+            false => match self.mount(remote, repository, digest, &step.sources)? {
+                Mounted::Yes => PushState::Mounted,
+                Mounted::No(opened) => {
+                    self.upload(remote, step, opened, stop)?;
+                    PushState::Sent
+                }
+            },
+        };
+        if state != PushState::Sent {
+            self.progress.advance(step.len);
+        }
+        self.session.add(repository, digest);
+        drop(busy);
+        Ok(state)
+    }
+
+    fn upload(
+        &self,
+        remote: &registry::Repository<'_>,
+        step: &BlobStep,
+        opened: Option<Upload>,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<()> {
+        let damage = Damage::default();
+        let open = |offset: u64| self.open(&step.digest, offset, &damage, stop);
+        let sent = |len: u64| self.progress.advance(len);
+        let uploaded = remote.upload_into(opened, &step.digest, step.len, &open, &sent, stop);
+        match damage.take() {
+            Some(error) => Err(error),
+            None => uploaded,
+        }
+    }
+
+    /// The bytes of a blob from an offset on.
+    fn open(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        damage: &Damage,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Box<dyn Read + Send>> {
+        let blob = self.contents.blobs.get(digest);
+        let bytes = match blob.map(|blob| &blob.bytes) {
+            Some(BlobBytes::Embedded(bytes)) => bytes,
+            Some(BlobBytes::Entry(number)) => {
+                let entry = &self.plan.entries[*number];
+                match &entry.body {
+                    Body::Blob { digest, data } => {
+                        let sent = Sent {
+                            source: self.source,
+                            digest,
+                            data,
+                            len: entry.len,
+                        };
+                        return sent.open(offset, damage, stop);
+                    }
+                    Body::Bytes(bytes) => bytes,
+                    Body::Directory => return Err(absent(digest)),
+                }
+            }
+            None => return Err(absent(digest)),
+        };
+        let mut reader = Cursor::new(bytes.clone());
+        reader.set_position(offset);
+        Ok(Box::new(reader))
+    }
+
+    fn manifests(
+        &self,
+        repository: &Repository,
+        level: &[ManifestStep],
+    ) -> Result<Vec<PushedBlob>> {
+        let client = self.session.client(&repository.registry, self.options)?;
+        self.all(level, |step, has_failed| {
+            let stop = || self.progress.is_stopped() || has_failed.load(Ordering::Relaxed);
+            let remote = client.repository(&repository.name).stopping(&stop);
+            Ok(PushedBlob {
+                repository: repository.to_string(),
+                digest: step.digest.clone(),
+                media_type: Some(step.media_type.clone()),
+                len: step.len,
+                state: Some(self.manifest(&remote, step)?),
+            })
+        })
+    }
+
+    fn manifest(
+        &self,
+        remote: &registry::Repository<'_>,
+        step: &ManifestStep,
+    ) -> Result<PushState> {
+        let reference = step.digest.to_string();
+        let is_there = remote.has_manifest(&reference)?.is_some();
+        // Only the reply to a request that puts a referrer says whether the registry will list it.
+        if is_there && step.subject.is_none() {
+            return Ok(PushState::Exists);
+        }
+        let bytes = self.document(&step.digest)?;
+        let put = remote.put_manifest(&reference, &step.media_type, &bytes)?;
+        if let Some(subject) = step.subject.as_ref().filter(|_| !put.subject) {
+            let document = self.contents.documents.get(&step.digest);
+            let descriptor = document.map(|document| descriptor(document, step));
+            if let Some(descriptor) = descriptor {
+                remote.add_referrer(subject, &descriptor)?;
+            }
+        }
+        Ok(match is_there {
+            true => PushState::Exists,
+            false => PushState::Sent,
+        })
+    }
+
+    /// The verified bytes of a document.
+    fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let blob = self.contents.blobs.get(digest);
+        let bytes = match blob.map(|blob| &blob.bytes) {
+            Some(BlobBytes::Embedded(bytes)) => bytes.clone(),
+            Some(BlobBytes::Entry(number)) => {
+                read_document(&self.plan.entries[*number], self.source)?
+            }
+            None => return Err(absent(digest)),
+        };
+        match digest.recompute(&bytes) {
+            Some(found) if found != *digest => {
+                let name = digest.blob_name();
+                Err(wrong_digest(&name, digest, &found).with_entry(&name))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    fn tags(&self, tags: &[Tag]) -> Result<()> {
+        self.all(tags, |tag, has_failed| {
+            let stop = || self.progress.is_stopped() || has_failed.load(Ordering::Relaxed);
+            let client = self
+                .session
+                .client(&tag.repository.registry, self.options)?;
+            let remote = client.repository(&tag.repository.name).stopping(&stop);
+            if remote.has_manifest(&tag.tag)?.as_ref() == Some(&tag.digest) {
+                return Ok(());
+            }
+            let bytes = self.document(&tag.digest)?;
+            remote
+                .put_manifest(&tag.tag, &tag.media_type, &bytes)
+                .map(drop)
+        })
+        .map(drop)
+    }
+}
+
+fn absent(digest: &Digest) -> Error {
+    Error::new(Code::Internal, format!("the plan lacks {digest}"))
+}

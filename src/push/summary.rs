@@ -1,0 +1,39 @@
+//! What a plan says about what is pushed.
+
+use crate::location::Location;
+use crate::plan::rules::FindingRule;
+use crate::plan::{Change, Finding, Summary};
+
+/// The summary without what is about the files of an archive, which a registry does not get: `index.json`, `manifest.json`,
+/// `oci-layout`, and the form of the archive.
+pub(super) fn of_push(mut summary: Summary) -> Summary {
+    summary.changes.retain(is_pushed);
+    summary.findings.retain(concerns_registries);
+    summary
+}
+
+fn is_pushed(change: &Change) -> bool {
+    change.is_requested || is_below_root(&change.location)
+}
+
+/// Whether a location is in a document that a registry gets.
+fn is_below_root(location: &Location) -> bool {
+    location
+        .document()
+        .is_some_and(|document| document.parent().is_some())
+}
+
+/// Names are reported by the push itself, and so is what the input lacks.
+fn concerns_registries(finding: &Finding) -> bool {
+    !matches!(
+        finding.rule,
+        FindingRule::NoEndMarker
+            | FindingRule::OtherPlatform
+            | FindingRule::UnnamedImage
+            | FindingRule::BadName
+            | FindingRule::SharedName
+            | FindingRule::MissingManifest
+            | FindingRule::MissingBlob
+            | FindingRule::FlatReferrer
+    )
+}

@@ -1,0 +1,220 @@
+//! The report of pushes of many inputs: a line for each input as it ends, and a summary. `docs/push-batch.schema.json` is the
+//! schema of the form for programs.
+
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+
+use super::{PushData, PushReport, PushStatus, Totals, VERSION};
+use crate::error::escape;
+use crate::report::Status;
+use crate::report::batch::{grouped, rounded};
+use crate::report::run_end::{RunEnd, failure_text, skipped_text, summary_start};
+use crate::report::text::{BOLD, DIM, RED, bytes, count, what_changes};
+use crate::text::json_line;
+
+/// One input that was pushed among many.
+#[derive(Clone, Copy, Debug)]
+pub struct PushItem<'a> {
+    /// The same as for a single input.
+    pub report: PushReport<'a>,
+    /// The length of the input in bytes.
+    pub bytes: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// What became of all inputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PushSummary {
+    /// How many were pushed.
+    pub pushed: u64,
+    /// How many would be pushed, on a dry run.
+    pub would_push: u64,
+    /// How many were skipped: archives that contain no image, and links.
+    pub skipped: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// How many were being pushed when the run was stopped.
+    pub unfinished: u64,
+    /// How many other files were found.
+    pub others: u64,
+    /// How many blobs and manifests were sent, and so on.
+    pub totals: Totals,
+    /// How the run ended.
+    pub end: RunEnd,
+}
+
+impl PushSummary {
+    /// Counts one input that has ended.
+    pub fn count(&mut self, report: &PushReport<'_>) {
+        *match report.status {
+            PushStatus::Pushed => &mut self.pushed,
+            PushStatus::WouldPush => &mut self.would_push,
+            PushStatus::Skipped => &mut self.skipped,
+            PushStatus::Failed => &mut self.failed,
+        } += 1;
+        self.totals.join(report.totals());
+    }
+
+    /// How many inputs have ended.
+    pub fn total(&self) -> u64 {
+        self.pushed + self.would_push + self.skipped + self.failed
+    }
+}
+
+#[derive(Serialize)]
+struct ItemData<'a> {
+    #[serde(flatten)]
+    push: PushData<'a>,
+    r#type: &'static str,
+    bytes: u64,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct SummaryData<'a> {
+    version: u32,
+    r#type: &'static str,
+    items: Items,
+    others: u64,
+    totals: Totals,
+    #[serde(flatten)]
+    end: &'a RunEnd,
+}
+
+#[derive(Serialize)]
+struct Items {
+    total: u64,
+    pushed: u64,
+    would_push: u64,
+    skipped: u64,
+    failed: u64,
+    unfinished: u64,
+}
+
+impl Serialize for PushSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let data = SummaryData {
+            version: VERSION,
+            r#type: "summary",
+            items: Items {
+                total: self.total(),
+                pushed: self.pushed,
+                would_push: self.would_push,
+                skipped: self.skipped,
+                failed: self.failed,
+                unfinished: self.unfinished,
+            },
+            others: self.others,
+            totals: self.totals,
+            end: &self.end,
+        };
+        data.serialize(serializer)
+    }
+}
+
+/// Writes the line of one input for programs.
+///
+/// # Errors
+/// Those of the writer.
+pub fn item_json(item: &PushItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let data = ItemData {
+        push: PushData::from(&item.report),
+        r#type: "item",
+        bytes: item.bytes,
+        seconds: rounded(item.seconds),
+    };
+    json_line(&data, out)
+}
+
+/// Writes the line of the end for programs.
+///
+/// # Errors
+/// Those of the writer.
+pub fn summary_json(summary: &PushSummary, out: &mut dyn Write) -> io::Result<()> {
+    json_line(summary, out)
+}
+
+/// Writes the line of one input for people, with escape sequences for styles.
+///
+/// # Errors
+/// Those of the writer.
+pub fn item_text(item: &PushItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let report = &item.report;
+    let style = match report.status {
+        PushStatus::Pushed | PushStatus::WouldPush => BOLD,
+        PushStatus::Skipped => DIM,
+        PushStatus::Failed => RED,
+    };
+    let name = report.status.name();
+    let input = escape(report.input);
+    writeln!(
+        out,
+        "{style}{name:10}{style:#} {input}: {}",
+        in_short(report)
+    )
+}
+
+fn in_short(report: &PushReport<'_>) -> String {
+    if let Some(pushed) = report.pushed {
+        let names: Vec<String> = pushed
+            .images
+            .iter()
+            .flat_map(|image| image.names())
+            .collect();
+        let mut parts = Vec::new();
+        parts.push(match names.as_slice() {
+            [] => count(pushed.images.len() as u64, "image", "images"),
+            [name] => escape(name),
+            [first, others @ ..] => format!("{} and {} more", escape(first), others.len()),
+        });
+        parts.push(what_changes(Status::Fixed, &pushed.summary));
+        if report.status == PushStatus::Pushed {
+            parts.push(report.totals().shown());
+        }
+        return parts.join(", ");
+    }
+    let Some(error) = report.error else {
+        return String::new();
+    };
+    match report.status {
+        PushStatus::Skipped => skipped_text(error, report.wording),
+        _ => failure_text(error, report.wording),
+    }
+}
+
+/// Writes the end for people, with escape sequences for styles.
+///
+/// # Errors
+/// Those of the writer.
+pub fn summary_text(summary: &PushSummary, out: &mut dyn Write) -> io::Result<()> {
+    let total = summary.total();
+    let named = [
+        (summary.pushed, "pushed"),
+        (summary.would_push, "would be pushed"),
+        (summary.skipped, "skipped"),
+        (summary.failed, "failed"),
+        (summary.unfinished, "unfinished"),
+    ];
+    summary_start(total, &summary.end, &named, out)?;
+    if summary.pushed > 0 {
+        let Totals {
+            sent,
+            mounted,
+            exists,
+        } = summary.totals;
+        write!(
+            out,
+            "; {} sent, {} mounted, {} already there",
+            bytes(sent.bytes),
+            bytes(mounted.bytes),
+            bytes(exists.bytes)
+        )?;
+    }
+    if summary.others > 0 {
+        let files = if summary.others == 1 { "file" } else { "files" };
+        write!(out, "; {} other {files}", grouped(summary.others))?;
+    }
+    writeln!(out)
+}

@@ -1,0 +1,401 @@
+//! `ocify push` to a real registry, Debian's docker-registry on the loopback interface: what was pushed is pulled back by skopeo,
+//! containerd and Docker, and a killed push leaves no tag on anything incomplete.
+
+mod http;
+mod killed;
+mod server;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::thread;
+
+use serde_json::Value;
+
+use crate::common::fixture;
+use crate::containerd::pull_and_run as containerd_pull;
+use crate::docker::{Docker, Store};
+use crate::engine::GREETING;
+use crate::machine::{Machine, Network};
+use crate::shapes::shapes;
+use server::{Registry, needs};
+
+/// What `ocify push` reports.
+struct Pushed {
+    report: Value,
+    code: Option<i32>,
+    stderr: String,
+}
+
+impl Pushed {
+    fn of(output: &Output) -> Self {
+        let text = String::from_utf8_lossy(&output.stdout);
+        Pushed {
+            report: serde_json::from_str(&text)
+                .unwrap_or_else(|error| panic!("{error}: {output:?}")),
+            code: output.status.code(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn succeeded(self) -> Value {
+        assert_eq!(self.code, Some(0), "{}\n{:#}", self.stderr, self.report);
+        self.report
+    }
+
+    /// The digests with their media types, of what has a tag and what has none.
+    fn images(report: &Value) -> Vec<(String, String, bool)> {
+        let images = report["images"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let is_artifact = |image: &Value| image["subject"].is_string();
+        images
+            .map(|image| {
+                (
+                    text(&image["pinned"]),
+                    text(&image["digest"]),
+                    is_artifact(image),
+                )
+            })
+            .collect()
+    }
+}
+
+/// The command, in an environment without credentials.
+fn ocify(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ocify"));
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", "/usr/bin:/bin");
+    command
+}
+
+fn push(home: &Path, input: &Path, target: &str, more: &[&str]) -> Pushed {
+    let mut command = ocify(home);
+    command
+        .arg("push")
+        .arg(input)
+        .arg(target)
+        .args(["--format", "json"])
+        .args(more);
+    Pushed::of(&command.output().unwrap())
+}
+
+/// Every fixture and every shape, by a name that a repository can have.
+fn inputs(directory: &Path) -> Vec<(String, PathBuf)> {
+    let mut inputs = Vec::new();
+    for folder in ["", "2026"] {
+        for entry in fs::read_dir(fixture(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if !["README.md", "2026"].contains(&name.as_str()) {
+                inputs.push((repository_name(folder, &name), fixture(folder).join(&name)));
+            }
+        }
+    }
+    for shape in shapes() {
+        let path = directory.join(shape.name);
+        fs::write(&path, &shape.bytes).unwrap();
+        inputs.push((repository_name("shapes", shape.name), path));
+    }
+    inputs.sort();
+    inputs
+}
+
+fn repository_name(folder: &str, name: &str) -> String {
+    let name = name
+        .to_lowercase()
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let name = name.trim_matches('-').to_owned();
+    match folder {
+        "" => name,
+        folder => format!("{folder}/{name}"),
+    }
+}
+
+#[test]
+fn everything_that_is_pushed_can_be_pulled_back() {
+    let Some(directory) = needs(&["skopeo"]) else {
+        return;
+    };
+    let registry = Registry::start(directory.path(), None);
+    let inputs = inputs(directory.path());
+    assert!(inputs.len() > 70, "{}", inputs.len());
+    let faults = Mutex::new(Vec::new());
+    let next = Mutex::new(inputs.iter());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some((name, path)) = next.lock().unwrap().next() else {
+                        return;
+                    };
+                    if let Err(fault) = pushed_and_pulled(directory.path(), &registry, name, path) {
+                        faults.lock().unwrap().push(format!("{name}: {fault}"));
+                    }
+                }
+            });
+        }
+    });
+    let faults = faults.into_inner().unwrap();
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    let types = registry.document_types();
+    assert!(types.len() > 3, "{types:?}");
+    let docker: Vec<&String> = types
+        .iter()
+        .filter(|found| found.contains("vnd.docker"))
+        .collect();
+    assert!(docker.is_empty(), "{docker:?}");
+}
+
+/// Pushes an input to a repository of its own, and copies everything from there.
+fn pushed_and_pulled(
+    home: &Path,
+    registry: &Registry,
+    name: &str,
+    input: &Path,
+) -> Result<(), String> {
+    let target = format!("{}/{name}", registry.host);
+    let mut pushed = push(home, input, &target, &[]);
+    if pushed.report["error"]["code"] == "missing-blob" {
+        // The registry refuses an index of what is not there, and so does ocify.
+        pushed = push(home, input, &target, &["--missing", "prune"]);
+    }
+    if pushed.code != Some(0) {
+        return Err(format!("{}{:#}", pushed.stderr, pushed.report["error"]));
+    }
+    for (pinned, digest, is_artifact) in Pushed::images(&pushed.report) {
+        let stored = registry.manifest(name, &digest)?;
+        registry.check_complete(name, &stored)?;
+        // skopeo copies images: no caches, and no artifacts before 1.10.
+        let is_image = stored["config"]["mediaType"] != "application/vnd.buildkit.cacheconfig.v0";
+        if is_artifact || !is_image || name.contains("cache") {
+            continue;
+        }
+        let copy = home.join(format!("copy-{}", name.replace('/', "-")));
+        let mut skopeo = Command::new("skopeo");
+        skopeo.args([
+            "--insecure-policy",
+            "copy",
+            "--all",
+            "--preserve-digests",
+            "--src-tls-verify=false",
+        ]);
+        skopeo
+            .arg(format!("docker://{pinned}"))
+            .arg(format!("oci:{}:v1", copy.display()));
+        let output = skopeo
+            .env("HOME", home)
+            .output()
+            .map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            // What skopeo does not read from an archive either.
+            if stderr.contains("unsupported image-specific operation on artifact") {
+                continue;
+            }
+            return Err(format!("{pinned}: {stderr}"));
+        }
+        let index = fs::read(copy.join("index.json")).map_err(|error| error.to_string())?;
+        let index: Value = serde_json::from_slice(&index).map_err(|error| error.to_string())?;
+        if index["manifests"][0]["digest"] != digest.as_str() {
+            return Err(format!(
+                "skopeo copied {}, reported is {digest}",
+                index["manifests"][0]["digest"]
+            ));
+        }
+        fs::remove_dir_all(copy).map_err(|error| error.to_string())?;
+    }
+    // Again, nothing is sent.
+    let again = push(home, input, &target, &["--missing", "prune"]);
+    match &again.report["totals"]["sent"]["count"] {
+        Value::Number(count) if count.as_u64() == Some(0) => Ok(()),
+        sent => Err(format!("the second push sent {sent}")),
+    }
+}
+
+#[test]
+fn passwords_are_used_and_never_shown() {
+    let Some(directory) = needs(&["htpasswd"]) else {
+        return;
+    };
+    let home = directory.path();
+    let registry = Registry::start(home, Some(("user", "right-password")));
+    let input = fixture("docker26g-save.tar");
+    let target = format!("{}/app:v1", registry.host);
+    let with_password = |password: &str| {
+        let mut command = ocify(home);
+        command
+            .arg("push")
+            .arg(&input)
+            .args([&target, "--format", "json"]);
+        command.args(["--username", "user", "--password-stdin"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        use std::io::Write;
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(password.as_bytes())
+            .unwrap();
+        Pushed::of(&child.wait_with_output().unwrap())
+    };
+    let anonymous = push(home, &input, &target, &[]);
+    let wrong = with_password("wrong-password\n");
+    for refused in [anonymous, wrong] {
+        assert_eq!(refused.code, Some(1), "{:#}", refused.report);
+        assert_eq!(
+            refused.report["error"]["code"], "registry-unauthorized",
+            "{:#}",
+            refused.report
+        );
+        let shown = format!("{}{}", refused.report, refused.stderr);
+        assert!(
+            !shown.contains("-password\"") && !shown.contains("wrong-password"),
+            "{shown}"
+        );
+    }
+    let report = with_password("right-password\n").succeeded();
+    assert_eq!(report["status"], "pushed");
+    assert!(!report.to_string().contains("right-password"));
+
+    // The file of docker login.
+    let auth = r#"{"auths": {"HOST": {"auth": "dXNlcjpyaWdodC1wYXNzd29yZA=="}}}"#;
+    fs::create_dir(home.join(".docker")).unwrap();
+    fs::write(
+        home.join(".docker/config.json"),
+        auth.replace("HOST", &registry.host),
+    )
+    .unwrap();
+    let report = push(home, &input, &format!("{}/app:v2", registry.host), &[]).succeeded();
+    assert_eq!(report["totals"]["sent"]["count"], 0, "{report:#}");
+}
+
+#[test]
+fn two_pushes_at_once_do_not_disturb_each_other() {
+    let Some(directory) = needs(&[]) else {
+        return;
+    };
+    let home = directory.path();
+    let registry = Registry::start(home, None);
+    let same = [("docker26g-save.tar", "v1"), ("docker26g-save.tar", "v2")];
+    let different = [
+        ("docker26g-save.tar", "v3"),
+        ("buildkit-oci-multi-attest-zstd-ocitrue.tar", "v4"),
+    ];
+    for pair in [same, different] {
+        let reports: Vec<Value> = thread::scope(|scope| {
+            let threads = pair.map(|(name, tag)| {
+                let target = format!("{}/app:{tag}", registry.host);
+                scope.spawn(move || push(home, &fixture(name), &target, &[]).succeeded())
+            });
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        for ((_, tag), report) in pair.into_iter().zip(reports) {
+            let stored = registry.manifest("app", tag).unwrap();
+            registry.check_complete("app", &stored).unwrap();
+            let digest = registry.digest("app", tag).unwrap();
+            assert_eq!(report["images"][0]["digest"], digest.as_str());
+        }
+    }
+}
+
+/// The registry here has no API for referrers: they are found by tag.
+#[test]
+fn attestations_and_referrers_are_found() {
+    let Some(directory) = needs(&[]) else {
+        return;
+    };
+    let home = directory.path();
+    let registry = Registry::start(home, None);
+    let input = fixture("buildkit-oci-multi-attest-zstd-ocitrue.tar");
+    push(home, &input, &format!("{}/app:v1", registry.host), &[]).succeeded();
+    let index = registry.manifest("app", "v1").unwrap();
+    let listed = index["manifests"].as_array().unwrap();
+    let attestations = listed.iter().filter(|entry| {
+        entry["annotations"]["vnd.docker.reference.type"] == "attestation-manifest"
+    });
+    assert_eq!(attestations.count(), 2);
+
+    let shape = shapes()
+        .into_iter()
+        .find(|shape| shape.name.contains("referrer"));
+    let shape = shape.expect("a shape with a referrer");
+    let path = directory.path().join(shape.name);
+    fs::write(&path, shape.bytes).unwrap();
+    let report = push(home, &path, &format!("{}/signed:v1", registry.host), &[]).succeeded();
+    let images = report["images"].as_array().unwrap();
+    let with_subject: Vec<&Value> = images
+        .iter()
+        .filter(|image| image["subject"].is_string())
+        .collect();
+    assert!(!with_subject.is_empty(), "{report:#}");
+    for referrer in with_subject {
+        let tag = referrer["subject"].as_str().unwrap().replace(':', "-");
+        let index = registry.manifest("signed", &tag).unwrap();
+        let listed = index["manifests"].as_array().unwrap().iter();
+        let listed: BTreeSet<&str> = listed
+            .map(|entry| entry["digest"].as_str().unwrap())
+            .collect();
+        assert!(
+            listed.contains(referrer["digest"].as_str().unwrap()),
+            "{index:#}"
+        );
+    }
+}
+
+#[test]
+fn engines_pull_and_run_what_was_pushed() {
+    let Some(directory) = needs(&["ctr", "containerd", "/usr/sbin/dockerd"]) else {
+        return;
+    };
+    let trixie = match crate::trixie() {
+        Ok(root) => root,
+        Err(missing) => return crate::skip(&missing),
+    };
+    let home = directory.path();
+    let registry = Registry::start(home, None);
+    let names = [
+        "docker26g-save.tar",
+        "buildkit-docker-zstd-ocifalse.tar",
+        "buildkit-oci-multi-attest-zstd-ocifalse.tar",
+        "skopeo19-docker.tar",
+    ];
+    let mut targets = Vec::new();
+    for (number, name) in names.into_iter().enumerate() {
+        let target = format!("{}/engines/image{number}:v1", registry.host);
+        // Docker 20.10 does not read zstd.
+        push(home, &fixture(name), &target, &["--compression", "gzip"]).succeeded();
+        targets.push(target);
+    }
+    let machine =
+        |root: &Path, name: &str| Machine::start_with(root, home, name, Network::Shared).unwrap();
+    let old = containerd_pull(machine(Path::new("/"), "ctr16"), &targets).unwrap();
+    let new = containerd_pull(machine(&trixie, "ctr17"), &targets).unwrap();
+    let stores = [
+        (Path::new("/"), "docker20", Store::OnlyGraphDriver),
+        (trixie.as_path(), "docker26g", Store::GraphDriver),
+        (trixie.as_path(), "docker26c", Store::Containerd),
+    ];
+    let mut outputs = [old, new].concat();
+    for (root, name, store) in stores {
+        let docker = Docker::start(machine(root, name), store).unwrap();
+        for target in &targets {
+            let run = docker.run(&["run", "--rm", "--network=none", target]);
+            outputs.push(run.unwrap_or_else(|error| panic!("{name}, {target}: {error}")));
+        }
+    }
+    for output in outputs {
+        assert!(output.contains(GREETING), "{output}");
+    }
+}

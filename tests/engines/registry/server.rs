@@ -1,0 +1,198 @@
+//! The registry: Debian's docker-registry, with its storage in a temporary folder.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::http::get;
+
+const PROGRAM: &str = "/usr/bin/docker-registry";
+/// The longest that it may take until it answers.
+const READY: Duration = Duration::from_secs(30);
+
+/// A temporary folder, if everything that a test needs is there.
+pub(super) fn needs(programs: &[&str]) -> Option<tempfile::TempDir> {
+    let found = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+        folders.any(|folder| folder.join(program).exists())
+    };
+    let mut all = [PROGRAM].into_iter().chain(programs.iter().copied());
+    if let Some(missing) = all.find(|program| !found(program)) {
+        crate::skip(missing);
+        return None;
+    }
+    let folder = tempfile::Builder::new().prefix("ocify-registry-").tempdir();
+    Some(folder.expect("a temporary folder"))
+}
+
+/// A registry that ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Registry {
+    pub(super) host: String,
+    child: Child,
+    storage: PathBuf,
+}
+
+impl Registry {
+    /// Starts a registry that accepts everyone, or only one user with a password.
+    pub(super) fn start(folder: &Path, user: Option<(&str, &str)>) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let own = folder.join(format!(
+            "registry{}",
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        ));
+        let storage = own.join("storage");
+        fs::create_dir_all(&storage).unwrap();
+        // Another process may take the port in between; then the registry does not start.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let auth = user.map_or_else(String::new, |(name, password)| {
+            let file = own.join("htpasswd");
+            let made = Command::new("htpasswd")
+                .args(["-Bbn", name, password])
+                .output()
+                .unwrap();
+            fs::write(&file, made.stdout).unwrap();
+            format!(
+                "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
+                file.display()
+            )
+        });
+        let config = format!(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{auth}",
+            storage.display()
+        );
+        let file = own.join("config.yml");
+        fs::write(&file, config).unwrap();
+        let log = fs::File::create(own.join("log")).unwrap();
+        let child = Command::new(PROGRAM)
+            .arg("serve")
+            .arg(&file)
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let registry = Registry {
+            host,
+            child,
+            storage,
+        };
+        let deadline = Instant::now() + READY;
+        while get(&registry.host, "/v2/", &[]).is_err() {
+            assert!(Instant::now() < deadline, "the registry does not answer");
+            thread::sleep(Duration::from_millis(20));
+        }
+        registry
+    }
+
+    /// The document under a tag or digest.
+    pub(super) fn manifest(&self, repository: &str, reference: &str) -> Result<Value, String> {
+        let (_, body) = self.stored(repository, reference)?;
+        serde_json::from_slice(&body).map_err(|error| error.to_string())
+    }
+
+    /// The digest that a tag leads to.
+    pub(super) fn digest(&self, repository: &str, tag: &str) -> Result<String, String> {
+        let (headers, _) = self.stored(repository, tag)?;
+        let digest = headers
+            .iter()
+            .find_map(|line| line.strip_prefix("docker-content-digest: "));
+        digest
+            .map(str::to_owned)
+            .ok_or_else(|| "no digest".to_owned())
+    }
+
+    fn stored(&self, repository: &str, reference: &str) -> Result<(Vec<String>, Vec<u8>), String> {
+        let types =
+            "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        let reply = get(&self.host, &path, &[("Accept", types)])?;
+        match reply.status {
+            200 => Ok((reply.headers, reply.body)),
+            status => Err(format!("{repository}:{reference}: status {status}")),
+        }
+    }
+
+    pub(super) fn has_blob(&self, repository: &str, digest: &str) -> bool {
+        let path = format!("/v2/{repository}/blobs/{digest}");
+        get(&self.host, &path, &[]).is_ok_and(|reply| reply.status == 200)
+    }
+
+    /// Checks that everything that a document leads to is in the repository.
+    pub(super) fn check_complete(&self, repository: &str, document: &Value) -> Result<(), String> {
+        for child in document["manifests"].as_array().into_iter().flatten() {
+            let digest = child["digest"].as_str().unwrap_or_default();
+            match self.manifest(repository, digest) {
+                Ok(child) => self.check_complete(repository, &child)?,
+                // The index of a cache lists layers.
+                Err(_) if self.has_blob(repository, digest) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let layers = document["layers"].as_array().into_iter().flatten();
+        let needed = layers
+            .chain([&document["config"]])
+            .filter(|blob| blob.is_object());
+        for blob in needed.filter(|blob| blob["urls"].is_null()) {
+            let digest = blob["digest"].as_str().unwrap_or_default();
+            if !self.has_blob(repository, digest) {
+                return Err(format!("{repository} lacks {digest}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The media types in all indexes and manifests that are stored, as they state them of themselves and of others.
+    pub(super) fn document_types(&self) -> BTreeSet<String> {
+        let mut types = BTreeSet::new();
+        let mut open = vec![self.storage.clone()];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if path.ends_with("data")
+                    && let Ok(document) = serde_json::from_slice::<Value>(&fs::read(&path).unwrap())
+                    && document["schemaVersion"].is_number()
+                {
+                    collect(&document, &mut types);
+                }
+            }
+        }
+        types
+    }
+}
+
+fn collect(value: &Value, types: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            types.extend(
+                members
+                    .get("mediaType")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+            );
+            members.values().for_each(|value| collect(value, types));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, types)),
+        _ => {}
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

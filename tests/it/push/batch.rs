@@ -1,0 +1,133 @@
+//! Pushes of many inputs in one run.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::image;
+use crate::common::builder::{Layout, named};
+use crate::common::runner::Sandbox;
+use crate::common::schema::parse_pushes;
+use crate::common::strict_registry::Registry;
+
+/// A directory with archives of these images, each under its own tag.
+fn tree(sandbox: &Sandbox, texts: &[&str]) {
+    fs::create_dir_all(sandbox.path("in/deep")).unwrap();
+    for (number, text) in texts.iter().enumerate() {
+        let folder = if number % 2 == 0 { "in" } else { "in/deep" };
+        let name = format!("example.com/app:{text}");
+        sandbox.put(
+            &format!("{folder}/{text}.tar"),
+            Layout::of(&image(text), &name).tar(),
+        );
+    }
+}
+
+#[test]
+fn each_input_has_a_line_and_a_bad_one_does_not_stop_the_others() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    tree(&sandbox, &["one", "two", "three"]);
+    let whole = sandbox.read("in/one.tar");
+    sandbox.put("in/bad.tar", &whole[..whole.len() / 2]);
+    sandbox.put("in/notes.txt", "notes");
+    let target = format!("{}/app", registry.host);
+    let run = sandbox
+        .ocify(&["push", "in", &target, "--format", "json"])
+        .exits(1);
+    let (items, summary) = parse_pushes(&run.stdout);
+    assert_eq!(items.len(), 4, "{}", run.stdout);
+    assert_eq!(items["in/bad.tar"]["status"], "failed");
+    let expected = json!({"total": 4, "pushed": 3, "would_push": 0, "skipped": 0, "failed": 1, "unfinished": 0});
+    assert_eq!(
+        (&summary["items"], &summary["others"]),
+        (&expected, &json!(1))
+    );
+    assert!(run.stderr.contains("in/bad.tar"), "{}", run.stderr);
+    assert_eq!(
+        registry.tags("app").into_keys().collect::<Vec<_>>(),
+        ["one", "three", "two"]
+    );
+    // The layer that all share is sent once.
+    let log = registry.log();
+    let sent = log.iter().filter(|line| line.starts_with("BLOB")).count();
+    assert_eq!(sent, 3 * 2 + 1, "{log:#?}");
+    registry.check_complete();
+
+    // Again, nothing is sent.
+    fs::remove_file(sandbox.path("in/bad.tar")).unwrap();
+    let run = sandbox.ocify(&["push", "in", &target]).exits(0);
+    assert_eq!(registry.log(), [""; 0]);
+    let last = run.stdout.lines().last().unwrap();
+    assert!(
+        last.contains(": 3 pushed; 0 B sent, 0 B mounted, "),
+        "{last}"
+    );
+    assert!(
+        run.stdout.contains(&format!("in/one.tar: {target}:one, ")),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn inputs_that_would_have_one_name_are_refused() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    for text in ["one", "two"] {
+        sandbox.put(
+            &format!("{text}.tar"),
+            Layout::of(&image(text), "example.com/app:v1").tar(),
+        );
+    }
+    let target = format!("{}/app", registry.host);
+    let args = ["push", "one.tar", "two.tar", &target, "--format", "json"];
+    let (items, _) = parse_pushes(&sandbox.ocify(&args).exits(1).stdout);
+    let failed: Vec<_> = items
+        .values()
+        .filter(|item| item["status"] == "failed")
+        .collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["error"]["code"], "name-taken");
+    registry.check_complete();
+}
+
+#[test]
+fn a_list_and_a_dry_run_of_many() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    tree(&sandbox, &["one", "two"]);
+    sandbox.put("list", "in/one.tar\nin/deep/two.tar\n");
+    let target = format!("{}/app", registry.host);
+    let args = ["push", "--files-from", "list", &target, "--format", "json"];
+    let dry = sandbox
+        .ocify(&[&args[..], &["--dry-run"]].concat())
+        .exits(0);
+    let (items, summary) = parse_pushes(&dry.stdout);
+    assert_eq!(
+        (items.len(), &summary["items"]["would_push"]),
+        (2, &json!(2))
+    );
+    assert_eq!(registry.stored().requests, 0);
+    let (_, summary) = parse_pushes(&sandbox.ocify(&args).exits(0).stdout);
+    assert_eq!(summary["items"]["pushed"], 2);
+}
+
+#[test]
+fn layouts_in_a_tree_are_pushed_under_their_own_names() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    for text in ["one", "two"] {
+        let mut layout = Layout::new();
+        let image = layout.image(&image(text));
+        layout.root(vec![named(image, &format!("{}/{text}:v1", registry.host))]);
+        layout.write_to(&sandbox.path(&format!("in/{text}")));
+    }
+    sandbox.ocify(&["push", "in/", "--jobs", "1"]).exits(0);
+    for text in ["one", "two"] {
+        assert_eq!(registry.tags(text).len(), 1);
+    }
+    // The second repository got what they share from the first.
+    let mounts = registry
+        .log()
+        .iter()
+        .filter(|line| line.starts_with("MOUNT"))
+        .count();
+    assert_eq!(mounts, 1);
+}

@@ -1,0 +1,228 @@
+//! Pushes that fail or are refused: no tag is set, and nothing is left behind.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use super::{image, run};
+use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, named};
+use crate::common::runner::{Sandbox, is_ignored, wait_for};
+use crate::common::schema::parse_push;
+use crate::common::strict_registry::Registry;
+
+#[test]
+fn a_damaged_blob_never_gets_to_the_registry() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let layout = Layout::of(&image("app"), "example.com/app:v1");
+    let mut bytes = layout.tar();
+    let layer = &image("app").layers[1].bytes;
+    let at = bytes
+        .windows(layer.len())
+        .position(|window| window == layer.as_slice())
+        .unwrap();
+    bytes[at + layer.len() - 1] ^= 1;
+    sandbox.put("app.tar", bytes);
+    let failed = run(&sandbox, &["app.tar", &format!("{}/app:v1", registry.host)]).exits(1);
+    let report = parse_push(&failed.stdout);
+    assert_eq!(report["error"]["code"], "digest-mismatch", "{report:#}");
+    assert!(registry.tags("app").is_empty());
+    assert!(
+        !registry
+            .stored()
+            .blobs
+            .values()
+            .any(|blob| blob.len() == layer.len() && blob != layer)
+    );
+}
+
+#[test]
+fn a_refusal_leaves_no_tag_and_the_next_push_finishes() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    sandbox.put(
+        "app.tar",
+        Layout::of(&image("app"), "example.com/app:v1").tar(),
+    );
+    let target = format!("{}/app:v1", registry.host);
+    registry.stored().fails_after = Some(1);
+    let failed = run(&sandbox, &["app.tar", &target, "--jobs", "1"]).exits(1);
+    assert_eq!(
+        parse_push(&failed.stdout)["error"]["class"],
+        "registry",
+        "{failed:#?}"
+    );
+    assert!(registry.tags("app").is_empty());
+    assert_eq!(registry.stored().blobs.len(), 1);
+    registry.stored().fails_after = None;
+    let report = super::push(&sandbox, &["app.tar", &target]);
+    assert_eq!(super::totals(&report), [3, 0, 1]);
+    registry.check_complete();
+}
+
+#[test]
+fn wrong_usage_is_refused_before_anything_is_read() {
+    let sandbox = Sandbox::new();
+    let archive = Layout::of(&image("app"), "example.com/app:v1").tar();
+    sandbox.put("app.tar", &archive);
+    sandbox.put("plain", &archive);
+    for (args, expected) in [
+        (&["app.tar", "example.com/App:v1"][..], "must be lower case"),
+        (
+            &["app.tar", "plain"],
+            "write ./plain for the file or directory, or docker.io/library/plain for the image",
+        ),
+        (
+            &["app.tar", "example.com/app", "-o", "x"],
+            "push does not have the option --output",
+        ),
+        (
+            &["app.tar", "example.com/app", "--in-place"],
+            "push does not have the option --in-place",
+        ),
+        (
+            &["app.tar", "example.com/app", "--verify", "documents"],
+            "--verify documents has no effect",
+        ),
+        (
+            &["app.tar", "example.com/app", "--username", "me"],
+            "--password-stdin",
+        ),
+        (
+            &[
+                "-",
+                "example.com/app",
+                "--username",
+                "me",
+                "--password-stdin",
+            ],
+            "both an archive and the password",
+        ),
+        (
+            &[
+                "app.tar",
+                "x.tar",
+                "example.com/app",
+                "--metadata-file",
+                "m",
+            ],
+            "--metadata-file supports only a single input",
+        ),
+        (
+            &["app.tar", "example.com/app", "--shard", "1/2"],
+            "requires many inputs",
+        ),
+    ] {
+        let run = sandbox.ocify(&[&["push"], args].concat()).exits(2);
+        assert!(run.stderr.contains(expected), "{args:?}: {}", run.stderr);
+    }
+    // A misspelled archive is not a name on Docker Hub.
+    let run = sandbox.ocify(&["push", "app.tar", "othre.tar"]).exits(1);
+    assert!(
+        run.stderr.contains("othre.tar") && run.stderr.contains("No such file"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn names_that_do_not_say_where_to_push_are_refused() {
+    let sandbox = Sandbox::new();
+    let mut layout = Layout::new();
+    let (one, two) = (layout.image(&image("one")), layout.image(&image("two")));
+    layout.root(vec![
+        named(one, "example.com/a:v1"),
+        named(two, "example.com/b:v1"),
+    ]);
+    sandbox.put("two.tar", layout.tar());
+    let mut layout = Layout::new();
+    let unnamed = layout.image(&image("one"));
+    layout.root(vec![unnamed]);
+    sandbox.put("unnamed.tar", layout.tar());
+    for (args, code, hint) in [
+        (
+            &["two.tar", "localhost:1/app:v1"][..],
+            "several-images",
+            "--image",
+        ),
+        (&["two.tar", "localhost:1/app"], "name-taken", "--image"),
+        (&["unnamed.tar"], "name-missing", "as the last argument"),
+    ] {
+        for more in [&[][..], &["--dry-run"]] {
+            let report = parse_push(&run(&sandbox, &[args, more].concat()).exits(1).stdout);
+            assert_eq!(report["error"]["code"], code, "{report:#}");
+            assert!(
+                report["error"]["hint"].as_str().unwrap().contains(hint),
+                "{report:#}"
+            );
+        }
+    }
+}
+
+/// A registry that never replies.
+#[test]
+fn a_signal_stops_a_push_that_waits_for_a_registry() {
+    if is_ignored(Signal::INT) {
+        return;
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.put(
+        "app.tar",
+        Layout::of(&image("app"), "example.com/app:v1").tar(),
+    );
+    let target = format!("{}/app:v1", silent.local_addr().unwrap());
+    let mut command = sandbox.command();
+    command.args(["push", "app.tar", &target, "--format", "json"]);
+    let (mut child, ended) = interrupted(&mut command, &|| silent.accept().map(drop).is_ok());
+    assert_eq!(ended, Some(130));
+    let mut text = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
+    assert_eq!(parse_push(&text)["error"]["code"], "interrupted", "{text}");
+}
+
+/// Starts a command, waits, and sends it SIGINT. Returns it with its exit code.
+fn interrupted(
+    command: &mut Command,
+    wait: &dyn Fn() -> bool,
+) -> (std::process::Child, Option<i32>) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(wait());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let code = wait_for(&mut child, command);
+    (child, code)
+}
+
+/// Many layers, the run is stopped between two of them, and the registry has no tag.
+#[test]
+fn a_push_that_is_stopped_sets_no_tag() {
+    if is_ignored(Signal::INT) {
+        return;
+    }
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let layers = (0..60).map(|number| Layer::gzip(OCI_GZIP, &number.to_string()));
+    let image = Image::oci(layers.collect());
+    sandbox.put("app.tar", Layout::of(&image, "example.com/app:v1").tar());
+    let target = format!("{}/app:v1", registry.host);
+    let mut command = sandbox.command();
+    command.args(["push", "app.tar", &target, "--jobs", "1"]);
+    let is_begun = || {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while registry.stored().blobs.len() < 3 && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        true
+    };
+    let (_, code) = interrupted(&mut command, &is_begun);
+    assert_eq!(code, Some(130));
+    assert!(registry.tags("app").is_empty());
+    let report = super::push(&sandbox, &["app.tar", &target]);
+    assert_eq!(report["status"], json!("pushed"));
+    registry.check_complete();
+}

@@ -62,11 +62,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 }
 
 fn data(page: &str) -> Value {
-    let json = between(
-        page,
-        "<script id=\"data\" type=\"application/json\">",
-        "</script>",
-    );
+    let json = between(page, "<script id=\"data\" type=\"text/json\">", "</script>");
     serde_json::from_str(json).unwrap()
 }
 
@@ -99,7 +95,7 @@ fn is_self_contained(page: &str) {
     }
     assert_eq!((open.as_slice(), rest), (&[][..], "\n"));
     for outside in ["http:", "https:", "url(", "@import", "innerHTML", "eval("] {
-        let own = page.replace(between(page, "type=\"application/json\">", "</script>"), "");
+        let own = page.replace(between(page, "type=\"text/json\">", "</script>"), "");
         assert!(!own.contains(outside), "{outside}");
     }
     assert_eq!(page.matches("<script").count(), 2);

@@ -228,7 +228,7 @@ impl HtmlPage {
                         }
                         p.note { "Written by ocify " (env!("CARGO_PKG_VERSION")) }
                     }
-                    script id="data" type="application/json" { (PreEscaped(self.json()?)) }
+                    script id="data" type="text/json" { (PreEscaped(self.json()?)) }
                     script { (PreEscaped(SCRIPT)) }
                 }
             }

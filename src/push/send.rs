@@ -4,6 +4,8 @@ use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::bytes::{Damage, Sent};
 use super::contents::{BlobBytes, Contents};
 use super::parallel::each;
@@ -14,8 +16,10 @@ use super::target::Repository;
 use super::{PushState, PushedBlob};
 use crate::apply::wrong_digest;
 use crate::error::{Code, Error, Hint, Result};
+use crate::graph::document::Shape;
 use crate::image::Digest;
 use crate::input::{DOCUMENT_CAP, Source};
+use crate::location::Role;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::registry::{self, Mounted, RegistryOptions, Upload};
@@ -363,15 +367,41 @@ impl Sender<'_> {
                 .session
                 .client(&tag.repository.registry, self.options)?;
             let remote = client.repository(&tag.repository.name).stopping(&stop);
-            if remote.has_manifest(&tag.tag)?.as_ref() == Some(&tag.digest) {
+            let there = remote.has_manifest(&tag.tag)?;
+            if there.as_ref() == Some(&tag.digest) {
                 return Ok(());
             }
             let bytes = self.document(&tag.digest)?;
-            remote
-                .put_manifest(&tag.tag, &tag.media_type, &bytes)
-                .map(drop)
+            match self.listed_referrers(tag) {
+                // Others may be listed there too.
+                Some((subject, referrers)) if there.is_some() => {
+                    let mut referrers = referrers.iter();
+                    referrers.try_for_each(|listed| remote.add_referrer(&subject, listed))
+                }
+                _ => remote
+                    .put_manifest(&tag.tag, &tag.media_type, &bytes)
+                    .map(drop),
+            }
         })
         .map(drop)
+    }
+}
+
+impl Sender<'_> {
+    /// What a tag lists as referrers, and of what, if it is the tag of a digest that leads to an index.
+    fn listed_referrers(&self, tag: &Tag) -> Option<(Digest, Vec<Value>)> {
+        let (algorithm, hex) = tag.tag.split_once('-')?;
+        let subject = format!("{algorithm}:{hex}").parse().ok()?;
+        let index = self.contents.documents.get(&tag.digest)?;
+        if index.shape != Shape::Index {
+            return None;
+        }
+        let listed = index.pointers_in(Role::Manifests);
+        let listed = listed.filter_map(|pointer| {
+            let text = index.text.get(pointer.places.descriptor.clone())?;
+            serde_json::from_str(text).ok()
+        });
+        Some((subject, listed.collect()))
     }
 }
 

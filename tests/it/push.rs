@@ -449,3 +449,30 @@ fn a_tag_of_a_digest_follows_the_digest() {
     let expected = format!("{}.att", tags["v1"].replace(':', "-"));
     assert!(tags.contains_key(&expected), "{tags:#?}");
 }
+
+/// Others may have listed referrers of the same image there.
+#[test]
+fn a_list_of_referrers_is_extended_and_not_replaced() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let plain = || Image::oci(vec![Layer::gzip(OCI_GZIP, "plain")]);
+    let target = format!("{}/app", registry.host);
+    // Each archive has one referrer, and a list of it under the tag of the digest, as registries without an API have it.
+    for text in ["one", "other"] {
+        let mut layout = Layout::new();
+        let app = layout.image(&plain());
+        let note = referrer(&mut layout, "application/x-note", text, &app);
+        let list = layout.index_of(OCI_INDEX, vec![note.clone()]);
+        let list = tagged(list, &app, "");
+        layout.root(vec![named(app, "example.com/app:v1"), note, list]);
+        sandbox.put(&format!("{text}.tar"), layout.tar());
+        push(&sandbox, &[&format!("{text}.tar"), &target]);
+    }
+    let digest = registry.tags("app")["v1"].replace(':', "-");
+    let listed = registry.manifest("app", &digest);
+    assert_eq!(
+        listed["manifests"].as_array().unwrap().len(),
+        2,
+        "{listed:#}"
+    );
+    registry.check_complete();
+}

@@ -112,7 +112,6 @@ mod publish;
 #[cfg(feature = "push")]
 mod push;
 #[cfg(feature = "push")]
-#[allow(dead_code, unused_imports)]
 mod registry;
 mod report;
 mod split;

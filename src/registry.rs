@@ -32,7 +32,6 @@ use self::auth::Auth;
 pub(crate) use self::blob::Mounted;
 use self::host::Host;
 use self::http::Http;
-pub(crate) use self::manifest::{Put, Stored};
 pub use self::options::{RegistryOptions, Secret};
 pub(crate) use self::upload::Upload;
 use crate::error::Result;

@@ -17,8 +17,6 @@ const MAX_LEN: u64 = 4 * 1024 * 1024;
 pub(crate) struct Stored {
     /// Of its bytes.
     pub(crate) digest: Digest,
-    /// As the registry states it.
-    pub(crate) media_type: Option<String>,
     pub(crate) bytes: Vec<u8>,
     /// For a change on the condition that nobody else made one.
     pub(super) etag: Option<String>,
@@ -72,7 +70,6 @@ impl Repository<'_> {
         }
         Ok(Some(Stored {
             digest,
-            media_type: reply.header("content-type").map(str::to_owned),
             etag: reply.header("etag").map(str::to_owned),
             bytes: reply.body,
         }))

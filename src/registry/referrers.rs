@@ -41,6 +41,14 @@ impl Repository<'_> {
     /// # Errors
     /// The registry does not take the index, the tag is of something else, or others change it all the time.
     pub(crate) fn add_referrer(&self, subject: &Digest, descriptor: &Value) -> Result<()> {
+        // Some registries list it without saying so. Whatever else they reply does not matter.
+        let digest = descriptor.get("digest");
+        let is_it = |one: &Value| one.get("digest") == digest;
+        if let Ok(Some(listed)) = self.referrers(subject)
+            && listed.iter().any(is_it)
+        {
+            return Ok(());
+        }
         let tag = fallback_tag(subject);
         let what = format!("add a referrer to {tag}");
         let lock = self.client.fallback_tags.lock();

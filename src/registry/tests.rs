@@ -60,7 +60,7 @@ fn upload_as(repository: &Repository<'_>, digest: &Digest, bytes: &[u8]) -> Resu
     let count = |more| {
         sent.fetch_add(more, Ordering::Relaxed);
     };
-    repository.upload(digest, bytes.len() as u64, &open, &count, &|| false)?;
+    repository.upload_into(None, digest, bytes.len() as u64, &open, &count, &|| false)?;
     Ok(sent.into_inner())
 }
 

@@ -88,25 +88,11 @@ impl Repository<'_> {
     /// Sends a blob, which is verified on the way: the last bytes are not sent if the digest is another one.
     ///
     /// `open` returns a reader of the blob from an offset; it is called again after a failure. `sent` is told how many
-    /// bytes more have been sent, each once. `stop` ends the upload with an error.
+    /// bytes more have been sent, each once. `stop` ends the upload with an error. `opened` is an upload that the
+    /// registry has opened instead of a mount.
     ///
     /// # Errors
     /// The blob cannot be read or is not the right one, or the registry did not take it. The upload is canceled.
-    pub(crate) fn upload(
-        &self,
-        digest: &Digest,
-        len: u64,
-        open: &dyn Fn(u64) -> Result<Box<dyn Read + Send>>,
-        sent: &dyn Fn(u64),
-        stop: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        self.upload_into(None, digest, len, open, sent, stop)
-    }
-
-    /// The same with an upload that the registry has opened instead of a mount.
-    ///
-    /// # Errors
-    /// Those of [`Repository::upload`].
     pub(crate) fn upload_into(
         &self,
         opened: Option<Upload>,

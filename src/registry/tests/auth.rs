@@ -155,7 +155,7 @@ fn a_token_is_fetched_once_for_each_scope_and_renewed_when_it_is_refused() {
         Ok(Box::new(Cursor::new(bytes[offset as usize..].to_vec())))
     };
     repository
-        .upload(&digest(&bytes), 100_000, &open, &|_| {}, &|| false)
+        .upload_into(None, &digest(&bytes), 100_000, &open, &|_| {}, &|| false)
         .unwrap();
     assert_eq!(server.stored().requests.len(), 4);
     // No token went to the token server, and no password to the registry.

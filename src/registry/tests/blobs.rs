@@ -205,7 +205,7 @@ fn failures_of_the_input_are_its_errors() {
     ];
     for (open, code) in rows {
         let error = repository
-            .upload(&digest, 10, open, &|_| {}, &|| false)
+            .upload_into(None, &digest, 10, open, &|_| {}, &|| false)
             .unwrap_err();
         assert_eq!(error.code(), code);
     }
@@ -216,7 +216,7 @@ fn failures_of_the_input_are_its_errors() {
     };
     let stop = || sent.load(Ordering::Relaxed) > 0;
     let error = repository
-        .upload(&digest, 1 << 40, &open, &count, &stop)
+        .upload_into(None, &digest, 1 << 40, &open, &count, &stop)
         .unwrap_err();
     assert_eq!(error.code(), Code::Interrupted);
     let stored = registry.stored();

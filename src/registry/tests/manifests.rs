@@ -24,7 +24,6 @@ fn manifests_are_stored_and_read() {
             (stored.digest, stored.bytes.as_slice()),
             (digest.clone(), &bytes[..])
         );
-        assert_eq!(stored.media_type.as_deref(), Some(INDEX));
         assert_eq!(
             repository.has_manifest(reference).unwrap(),
             Some(digest.clone())
@@ -114,6 +113,26 @@ fn referrers_are_added_to_the_fallback_tag_once() {
         .unwrap()
         .push(descriptor(3));
     assert_eq!(fallback(&registry, &tag), expected);
+}
+
+#[test]
+fn a_registry_that_lists_a_referrer_without_saying_so_needs_no_tag() {
+    let registry = Registry::start();
+    let client = client(&registry);
+    let repository = client.repository("app");
+    let subject = digest(b"subject");
+    let bytes = format!(r#"{{"subject":{{"digest":"{subject}"}}}}"#);
+    let own = digest(bytes.as_bytes()).to_string();
+    repository
+        .put_manifest(&own, "a/b", bytes.as_bytes())
+        .unwrap();
+    registry.stored().has_referrers = true;
+    repository
+        .add_referrer(&subject, &json!({"digest": own}))
+        .unwrap();
+    assert_eq!(registry.stored().count("PUT"), 1);
+    repository.add_referrer(&subject, &descriptor(1)).unwrap();
+    assert_eq!(registry.stored().count("PUT"), 2);
 }
 
 #[test]

@@ -158,6 +158,8 @@ pub(crate) struct EntryNames {
     pub(crate) links: BTreeMap<String, LinkKind>,
     /// The first hard link that leads to no entry before it.
     pub(crate) early_link: Option<String>,
+    /// The first symbolic link that leads to no file or link.
+    pub(crate) dangling_link: Option<String>,
     /// The first entry of a type that not all readers know, if the image does not need it.
     pub(crate) other_type: Option<String>,
 }

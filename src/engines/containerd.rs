@@ -153,7 +153,7 @@ fn loaded<'a>(
 }
 
 /// Whether everything below an entry whose media type is that of a document is one: the engine follows it, in artifacts too.
-fn are_documents(judge: &mut Judge<'_>, entry: &Pointer) -> bool {
+pub(crate) fn are_documents(judge: &mut Judge<'_>, entry: &Pointer) -> bool {
     let archive = judge.archive;
     let mut are_documents = true;
     for document in archive.documents_below(entry) {
@@ -189,6 +189,11 @@ fn import_docker<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     let Some(items) = listed_items(judge, false, absent) else {
         return Tally::default();
     };
+    if let Some(link) = &judge.archive.names.dangling_link
+        && judge.fails_at(Obstacle::DanglingLink, || Location::entry(link))
+    {
+        return Tally::default();
+    }
     let mut tally = Tally::default();
     for (position, item) in items.iter().enumerate() {
         let is_read = is_imported(judge, item, position);

@@ -16,8 +16,8 @@ use crate::engines::verdict::Tally;
 use crate::engines::{Obstacle, Reader, Reason};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
-use crate::image::StatedDiffId;
 use crate::image::media_type::{self, Family};
+use crate::image::{Digest, Reference, StatedDiffId};
 use crate::inventory::LinkKind;
 use crate::location::{Location, Role, RootName};
 
@@ -49,7 +49,11 @@ pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
                 Obstacle::NoIndex | Obstacle::SeveralImages | Obstacle::NothingListed
             )
         };
-        let first = match of_layout.iter().all(is_about_lists) {
+        // podman then says that it loaded the archive.
+        let is_empty = |reason: &Reason| reason.obstacle == Obstacle::NothingListed;
+        let is_about_docker =
+            of_layout.iter().all(is_about_lists) || of_docker.iter().any(is_empty);
+        let first = match is_about_docker {
             true => of_docker,
             false => of_layout,
         };
@@ -90,14 +94,25 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
             continue;
         }
         let is_unreachable = tally.must_choose
-            && (pointer.ref_name.is_none()
+            && (pointer.ref_name.as_deref().is_none_or(str::is_empty)
                 || media_type::family(&pointer.media_type) == Some(Family::Docker)
                     && judge.fails_at(Obstacle::DockerTypeByName, || index.location_of(pointer)));
         if is_unreachable {
             tally.has_failed = true;
             continue;
         }
-        if !is_copied(judge, pointer, &images) {
+        let names = [&pointer.image_name, &pointer.ref_name]
+            .into_iter()
+            .flatten();
+        let mut names = names.filter(|name| !name.is_empty());
+        let name = names.next();
+        // A digest is taken for a name and a tag.
+        let is_name =
+            |name: &String| Reference::parse(name).is_some() || name.parse::<Digest>().is_ok();
+        let is_invalid = name.is_some_and(|name| !is_name(name));
+        if is_invalid && judge.fails_at(Obstacle::InvalidName, || index.location_of(pointer))
+            || !is_copied(judge, pointer, &images)
+        {
             tally.has_failed = true;
             continue;
         }
@@ -109,7 +124,6 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         }
         let configs = images.iter().filter_map(|image| image.manifest.config());
         tally.configs.extend(configs.map(|config| &config.digest));
-        let name = pointer.image_name.as_ref().or(pointer.ref_name.as_ref());
         tally.has_unnamed |= name.is_none();
         tally.names.extend(name.cloned());
     }
@@ -136,12 +150,53 @@ fn is_copied(judge: &mut Judge<'_>, entry: &Pointer, images: &[Image<'_>]) -> bo
     let mut is_read = true;
     for image in images.iter().filter(|image| archive.is_complete(**image)) {
         is_read &= reads_layers(judge, *image, Labels::Checked);
+        let manifest = image.manifest;
+        let config = manifest.config();
+        let facts = config.and_then(|config| archive.config(&config.digest));
+        let diff_ids = facts.map_or(&[][..], |facts| &facts.diff_ids);
+        let layers: Vec<&Pointer> = manifest.pointers_in(Role::Layers).collect();
+        let digests = layers.iter().map(|layer| Some(&layer.digest));
+        let is_checked = judge.reader.verifies_diff_ids(judge.version);
+        if is_checked
+            && layers.len() == diff_ids.len()
+            && !match_diff_ids(archive, digests, diff_ids)
+        {
+            let place = || manifest.path.clone().into();
+            is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
+        }
+        let stated = manifest.media_type.as_deref();
+        let declared = stated.unwrap_or(&image.pointer.media_type);
+        if let Some(config) = manifest.config()
+            && media_type::family(declared) == Some(Family::Oci)
+            && media_type::family(&config.media_type) == Some(Family::Docker)
+        {
+            let place = || manifest.location_of(config);
+            is_read &= !judge.fails_at(Obstacle::MixedConfig, place);
+        }
+    }
+    // skopeo copies everything, and the others only images.
+    let documents = match judge.reader {
+        Reader::SkopeoOci => archive.documents_below(entry),
+        _ => images.iter().map(|image| image.manifest).collect(),
+    };
+    for document in documents {
+        for part in &document.pointers {
+            let is_downloaded = part.has_urls && archive.content(&part.digest).is_some();
+            if is_downloaded && matches!(part.role, Role::Layers | Role::Config) {
+                let place = || document.location_of(part);
+                is_read &= !judge.fails_at(Obstacle::LayerUrls, place);
+            }
+        }
     }
     is_read
 }
 
 fn has_all_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
     let archive = judge.archive;
+    // Only running shows it.
+    if judge.reader != Reader::Podman {
+        return true;
+    }
     let mut has_all = true;
     for image in images.iter().filter(|image| archive.is_complete(**image)) {
         let manifest = image.manifest;
@@ -171,14 +226,14 @@ pub(crate) fn docker_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     if items.len() > 1
         && matches!(
             judge.reader,
-            Reader::SkopeoDocker | Reader::ApptainerDocker | Reader::Regctl
+            Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker | Reader::Regctl
         )
         && judge.fails_at(Obstacle::SeveralImages, || RootName::DockerManifest.into())
     {
         tally.must_choose = true;
     }
     for (position, item) in items.iter().enumerate() {
-        let is_read = is_item_copied(judge, item, position);
+        let is_read = is_item_copied(judge, item, position, items.len() == 1);
         tally.add_item(item, is_read);
     }
     note_unlisted(judge, &mut tally);
@@ -189,7 +244,12 @@ pub(crate) fn docker_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     tally
 }
 
-fn is_item_copied(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> bool {
+fn is_item_copied(
+    judge: &mut Judge<'_>,
+    item: &DockerArchiveItem,
+    position: usize,
+    is_only: bool,
+) -> bool {
     let archive = judge.archive;
     let config = || item_place(position, "Config", None, &item.config);
     let Some(digest) = &item.config_digest else {
@@ -239,7 +299,14 @@ fn is_item_copied(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usi
         }
     }
     for tag in &item.repo_tags {
-        if !is_tagged_name(tag) {
+        // skopeo compares names with the requested one, and needs none for an only image.
+        let is_read_at_all = match judge.reader {
+            Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker => {
+                !is_only && Reference::parse(tag).is_none()
+            }
+            _ => true,
+        };
+        if is_read_at_all && !is_tagged_name(tag) {
             let place = || item_place(position, "RepoTags", None, tag);
             is_read &= !judge.fails_at(Obstacle::InvalidTag, place);
         }

@@ -156,13 +156,14 @@ impl Fact {
 
 use Evidence::{Seen, Source};
 use Obstacle::{
-    AbsentPlatform, Artifact, Bzip2Layer, DockerTypeByName, EarlyLink, EntryXattrs, HardLink,
-    InvalidTag, LayerLabel, LayerNotTar, LayerTwice, LayerType, LayerUrls, LayoutVersion,
-    MisreadEntry, MissingContent, MixedTypes, NestedIndex, NoDockerManifest, NoImageFile, NoIndex,
-    NoName, NothingListed, OtherDockerManifest, OtherLayerType, OtherSystem, OtherType, OuterBzip2,
-    OuterGzip, OuterSkippable, OuterXz, OuterZstd, Referrer, RepeatedName, SeveralImages,
-    SharedFile, ShortName, SkippableFrame, SymbolicLink, UncleanName, UncleanPath, UnlistedImage,
-    UnnamedEvidence, WindowsImage, WrongLayers, XzLayer, ZstdLayer,
+    AbsentPlatform, Artifact, Bzip2Layer, DanglingLink, DockerTypeByName, EarlyLink, EntryXattrs,
+    HardLink, InvalidName, InvalidTag, LayerLabel, LayerNotTar, LayerTwice, LayerType, LayerUrls,
+    LayoutVersion, MisreadEntry, MissingContent, MixedConfig, MixedTypes, NestedIndex,
+    NoDockerManifest, NoImageFile, NoIndex, NoName, NothingListed, OtherDockerManifest,
+    OtherLayerType, OtherSystem, OtherType, OuterBzip2, OuterGzip, OuterSkippable, OuterXz,
+    OuterZstd, Referrer, RepeatedName, SeveralImages, SharedFile, ShortName, SkippableFrame,
+    SymbolicLink, UncleanName, UncleanPath, UnlistedImage, UnnamedEvidence, WindowsImage,
+    WrongLayers, XzLayer, ZstdLayer,
 };
 use Reader::{
     Containerd, DockerContainerd, DockerGraphDriver as Graph, K3s, Kind, Podman, SkopeoDocker,
@@ -215,6 +216,7 @@ const NO_ENTRY: &[&str] = &[
     "failed to resolve layers: layer …not found",
 ];
 const NO_TAR_ENTRY: &[&str] = &["file does not exist", "Some layer tarfiles are missing"];
+const NO_TARGET: &[&str] = &["no target for symlink layer"];
 const INNER_INDEX: &[&str] = &["Unexpectedly received a manifest list instead of a manifest"];
 const DOWNLOAD: &[&str] = &["failed fetching external blob from all urls"];
 const NO_CONFIG: &[&str] = &["image config …./blobs/…not found"];
@@ -275,7 +277,7 @@ const FACTS: &[Fact] = &[
     always(DockerContainerd, Artifact, NOT_RUN, OF_26),
     always(DockerContainerd, Referrer, NOT_RUN, OF_26).before(29, 1, 0),
     always(DockerContainerd, UnnamedEvidence, NOT_RUN, MOBY_STORE),
-    always(DockerContainerd, MissingContent, NO_CONTENT, MOBY_STORE),
+    always(DockerContainerd, MissingContent, &["content digest …: not found", "not found", "No such image"], MOBY_STORE),
     always(DockerContainerd, AbsentPlatform, NO_CONTENT, MOBY_STORE).before(25, 0, 0),
     always(DockerContainerd, WrongLayers, WRONG_LAYERS, OF_26),
     always(DockerContainerd, LayerType, NO_PROCESSOR, MOBY_STORE).before(25, 0, 0),
@@ -290,6 +292,7 @@ const FACTS: &[Fact] = &[
     always(DockerContainerd, NestedIndex, &["manifest has incorrect mediatype"], OF_26),
     always(DockerContainerd, UncleanName, NO_ENTRY, OF_26),
     always(DockerContainerd, LayerTwice, NOT_A_TAR, OF_26),
+    always(DockerContainerd, DanglingLink, NO_TARGET, OF_26),
     always(DockerContainerd, HardLink, NO_LAYER, OF_26),
     always(DockerContainerd, UncleanPath, NO_CONFIG, OF_26),
 
@@ -327,6 +330,7 @@ const FACTS: &[Fact] = &[
     always(Containerd, OtherLayerType, WRONG_TYPE, OF_1),
     always(Containerd, UncleanName, NO_ENTRY, OF_1),
     always(Containerd, LayerTwice, NOT_A_TAR, OF_1),
+    always(Containerd, DanglingLink, NO_TARGET, OF_1),
     always(Containerd, HardLink, NO_LAYER, OF_1),
     always(Containerd, UncleanPath, NO_CONFIG, OF_1),
 
@@ -338,13 +342,13 @@ const FACTS: &[Fact] = &[
     always(Podman, NoIndex, NO_INDEX_FILE, OF_PODMAN),
     always(Podman, NoDockerManifest, NO_MANIFEST, OF_PODMAN),
     always(Podman, OtherDockerManifest, &["loading tar component", "decoding tar manifest"], OF_PODMAN),
-    always(Podman, NothingListed, CHOOSE, OF_PODMAN),
+    always(Podman, NothingListed, &["more than one image in oci, choose an image", "Loaded image:"], OF_PODMAN),
     always(Podman, SeveralImages, CHOOSE, OF_PODMAN),
     always(Podman, UnlistedImage, &[], OF_PODMAN),
     always(Podman, InvalidTag, BAD_TAG, TARFILE),
     always(Podman, Artifact, NO_ROOTFS, OF_PODMAN),
     always(Podman, MissingContent, NO_FILE, OCI_LAYOUT),
-    always(Podman, WrongLayers, &["executable file …not found"], OF_PODMAN),
+    always(Podman, WrongLayers, &["executable file …not found", "does not match config's DiffID"], OF_PODMAN),
     always(Podman, LayerType, UNSUPPORTED_TYPE, OF_PODMAN).before(5, 7, 0),
     always(Podman, MixedTypes, UNSUPPORTED_TYPE, OF_PODMAN),
     always(Podman, ZstdLayer, NOT_A_TAR, Source("containers/image#639, in podman since 1.8")).before(1, 8, 0),
@@ -358,6 +362,8 @@ const FACTS: &[Fact] = &[
     always(Podman, UncleanName, NO_TAR_ENTRY, OF_PODMAN),
     always(Podman, LayerUrls, DOWNLOAD, OF_PODMAN),
     always(Podman, LayerTwice, &["invalid tar header", "unexpected EOF", "does not match config's DiffID"], OF_PODMAN),
+    always(Podman, InvalidName, &["normalizing name"], OF_PODMAN),
+    always(Podman, MixedConfig, &["unsupported image-specific operation on artifact", "invalid mixed OCI image with Docker v2s2 config"], OF_PODMAN),
     always(Podman, HardLink, OTHER_DIGEST, TARFILE),
     always(Podman, SymbolicLink, OTHER_SIZE, OF_PODMAN),
     always(Podman, SharedFile, &["used for two different DiffID values"], TARFILE),
@@ -368,7 +374,7 @@ const FACTS: &[Fact] = &[
     always(SkopeoOci, SeveralImages, CHOOSE, OF_SKOPEO),
     always(SkopeoOci, DockerTypeByName, &["no descriptor found for reference", "matches unsupported manifest MIME types"], Seen("1.9.3")).before(1, 19, 0),
     always(SkopeoOci, MissingContent, NO_FILE, OCI_LAYOUT),
-    always(SkopeoOci, AbsentPlatform, &["determining manifest MIME type …: no such file or directory"], OF_SKOPEO),
+    always(SkopeoOci, AbsentPlatform, &["determining manifest MIME type …: no such file or directory", "no such file or directory"], OF_SKOPEO),
     always(SkopeoOci, LayerType, UNSUPPORTED_TYPE, OF_SKOPEO).before(1, 21, 0),
     always(SkopeoOci, MixedTypes, UNSUPPORTED_TYPE, OF_SKOPEO),
 

@@ -162,7 +162,7 @@ impl<'a> Archive<'a> {
 pub(crate) enum Labels {
     /// It decompresses what is labelled as compressed, and takes anything else for a plain tar.
     Trusted,
-    /// It refuses types of other specifications, and decompresses by first bytes.
+    /// It refuses types that are not Docker's in a Docker manifest, and decompresses by first bytes.
     Checked,
 }
 
@@ -180,19 +180,15 @@ pub(crate) fn reads_layers(judge: &mut Judge<'_>, image: Image<'_>, labels: Labe
         let family = media_type::family(&layer.media_type);
         let is_layer = matches!(layer.kind, Kind::Layer { .. });
         let obstacle = match labels {
+            Labels::Checked if !is_docker => None,
             _ if is_layer && family.is_none() => Some(Obstacle::LayerType),
             _ if !layer.kind.is_layer() => Some(Obstacle::OtherLayerType),
-            Labels::Checked if is_docker && family == Some(Family::Oci) => {
-                Some(Obstacle::MixedTypes)
-            }
+            Labels::Checked if family == Some(Family::Oci) => Some(Obstacle::MixedTypes),
             Labels::Trusted if is_mislabelled(layer, family, content) => Some(Obstacle::LayerLabel),
             _ => None,
         };
         if let Some(obstacle) = obstacle {
             is_read &= !judge.fails_at(obstacle, location);
-        }
-        if layer.has_urls && content.is_some() {
-            is_read &= !judge.fails_at(Obstacle::LayerUrls, location);
         }
         let digest = is_layer.then_some(&layer.digest);
         is_read &= reads_content(judge, digest, location);

@@ -99,7 +99,7 @@ const CRANE: &[Version] = &[
 const UMOCI: &[Version] = &[v(0, 4, 7), v(0, 5, 0), v(0, 5, 1), v(0, 6, 0)];
 
 /// oras, and the version of oras-go in it.
-const ORAS: &[Version] = &[v(1, 0, 1), v(1, 1, 0), v(1, 3, 3)];
+const ORAS: &[Version] = &[v(1, 0, 1), v(1, 1, 0), v(1, 2, 0), v(1, 3, 3)];
 
 /// regclient, `image.go`.
 #[rustfmt::skip]

@@ -9,7 +9,7 @@ use crate::engines::docker::is_unreadable;
 use crate::engines::image::{Image, item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
-use crate::engines::{Obstacle, containers};
+use crate::engines::{Obstacle, containerd, containers};
 use crate::graph::document::Document;
 use crate::graph::pointer::Pointer;
 use crate::image::Content;
@@ -22,7 +22,8 @@ use crate::location::{Location, Role, RootName};
 pub(crate) fn umoci<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     let archive = judge.archive;
     let mut tally = Tally::default();
-    let Some(index) = opened(judge) else {
+    // A directory has no absolute names.
+    let Some(index) = opened(judge, true) else {
         return tally;
     };
     let entries: Vec<&Pointer> = index.pointers_in(Role::Manifests).collect();
@@ -95,6 +96,8 @@ fn is_unpacked(judge: &mut Judge<'_>, entry: &Pointer, image: Image<'_>) -> bool
     let diff_ids = facts.map_or(&[][..], |facts| &facts.diff_ids);
     let layers: Vec<&Pointer> = manifest.pointers_in(Role::Layers).collect();
     let digests = layers.iter().map(|layer| Some(&layer.digest));
+    // What the config says of further layers is not read.
+    let diff_ids = &diff_ids[..layers.len().min(diff_ids.len())];
     if !match_diff_ids(archive, digests, diff_ids) {
         is_read &= !judge.fails_at(Obstacle::WrongLayers, || manifest.path.clone().into());
     }
@@ -122,28 +125,33 @@ pub(crate) fn oras<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     if is_unreadable(judge) {
         return tally;
     }
-    let Some(index) = opened(judge) else {
+    let Some(index) = opened(judge, false) else {
         return tally;
     };
     let names = &archive.names;
-    for (name, kind) in &names.links {
-        let is_needed = Digest::from_any_blob_name(name).is_some() || RootName::of(name).is_some();
-        let obstacle = match kind {
-            LinkKind::Hard => Obstacle::HardLink,
-            LinkKind::Symbolic(_) => Obstacle::SymbolicLink,
-        };
-        if is_needed && judge.fails_at(obstacle, || Location::entry(name)) {
-            return tally;
+    let is_needed =
+        |name: &str| Digest::from_any_blob_name(name).is_some() || RootName::of(name).is_some();
+    let links = names.links.iter().map(|(name, kind)| match kind {
+        LinkKind::Hard => (name, Obstacle::HardLink),
+        LinkKind::Symbolic(_) => (name, Obstacle::SymbolicLink),
+    });
+    let absolute = names.absolute.iter();
+    let absolute = absolute.map(|name| (name, Obstacle::UncleanName));
+    let renamed = names.renamed.iter();
+    let renamed = renamed.map(|name| (name, Obstacle::UncleanPath));
+    let mut is_refused = false;
+    for (name, obstacle) in links.chain(absolute).chain(renamed) {
+        if is_needed(name) {
+            is_refused |= judge.fails_at(obstacle, || Location::entry(name));
         }
     }
-    let absolute = names.absolute.iter();
-    let mut absolute = absolute.filter(|name| Digest::from_any_blob_name(name).is_some());
-    if let Some(name) = absolute.next()
-        && judge.fails_at(Obstacle::UncleanName, || Location::entry(name))
-    {
-        return tally;
+    for entry in index.pointers_in(Role::Manifests) {
+        is_refused |= !containerd::are_documents(judge, entry);
     }
     copied(judge, index, &mut tally);
+    if is_refused {
+        tally.configs.clear();
+    }
     tally
 }
 
@@ -181,9 +189,9 @@ pub(crate) fn regctl<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
 }
 
 /// The index of a layout of version 1.0.0; nothing if the reader does not open it.
-fn opened<'a>(judge: &mut Judge<'a>) -> Option<&'a Document> {
+fn opened<'a>(judge: &mut Judge<'a>, finds_absolute: bool) -> Option<&'a Document> {
     let archive = judge.archive;
-    let finds = |name: RootName| archive.finds(name.name(), false);
+    let finds = |name: RootName| archive.finds(name.name(), finds_absolute);
     match &archive.layout_version {
         Some(Some(version)) if version == "1.0.0" && finds(RootName::OciLayout) => {}
         Some(_) if finds(RootName::OciLayout) => {

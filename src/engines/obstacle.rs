@@ -24,6 +24,8 @@ pub enum Obstacle {
     OtherType,
     /// A hard link that comes before its target, or has none in the archive.
     EarlyLink,
+    /// A symbolic link that leads to no file of the archive.
+    DanglingLink,
     /// Extended attributes of the archive's own entries.
     EntryXattrs,
     /// No entry is named exactly `oci-layout` or `manifest.json`.
@@ -52,6 +54,8 @@ pub enum Obstacle {
     RepeatedName,
     /// A name without a registry in `io.containerd.image.name`.
     ShortName,
+    /// A name in `index.json` that is not a valid image name.
+    InvalidName,
     /// A name in `RepoTags` that is not `name:tag`.
     InvalidTag,
     /// What the engine takes for an image and is not one.
@@ -76,6 +80,8 @@ pub enum Obstacle {
     OtherLayerType,
     /// A layer of one specification in a manifest of the other.
     MixedTypes,
+    /// A config with Docker's media type in an OCI manifest.
+    MixedConfig,
     /// Media types of Docker.
     DockerTypes,
     /// A Docker manifest that has to be requested by its name.
@@ -114,7 +120,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 54] = [
         Obstacle::OuterGzip,
         Obstacle::OuterZstd,
         Obstacle::OuterSkippable,
@@ -123,6 +129,7 @@ impl Obstacle {
         Obstacle::MisreadEntry,
         Obstacle::OtherType,
         Obstacle::EarlyLink,
+        Obstacle::DanglingLink,
         Obstacle::EntryXattrs,
         Obstacle::NoImageFile,
         Obstacle::NoIndex,
@@ -137,6 +144,7 @@ impl Obstacle {
         Obstacle::NoName,
         Obstacle::RepeatedName,
         Obstacle::ShortName,
+        Obstacle::InvalidName,
         Obstacle::InvalidTag,
         Obstacle::Artifact,
         Obstacle::Referrer,
@@ -149,6 +157,7 @@ impl Obstacle {
         Obstacle::LayerType,
         Obstacle::OtherLayerType,
         Obstacle::MixedTypes,
+        Obstacle::MixedConfig,
         Obstacle::DockerTypes,
         Obstacle::DockerTypeByName,
         Obstacle::LayerLabel,
@@ -179,6 +188,7 @@ impl Obstacle {
             Obstacle::MisreadEntry => "misread-entry",
             Obstacle::OtherType => "entry-type",
             Obstacle::EarlyLink => "early-hard-link",
+            Obstacle::DanglingLink => "dangling-link",
             Obstacle::EntryXattrs => "entry-xattrs",
             Obstacle::NoImageFile => "no-image-file",
             Obstacle::NoIndex => "no-index",
@@ -193,6 +203,7 @@ impl Obstacle {
             Obstacle::NoName => "no-name",
             Obstacle::RepeatedName => "repeated-name",
             Obstacle::ShortName => "short-name",
+            Obstacle::InvalidName => "invalid-name",
             Obstacle::InvalidTag => "invalid-tag",
             Obstacle::Artifact => "artifact",
             Obstacle::Referrer => "referrer",
@@ -205,6 +216,7 @@ impl Obstacle {
             Obstacle::LayerType => "layer-type",
             Obstacle::OtherLayerType => "other-layer-type",
             Obstacle::MixedTypes => "mixed-types",
+            Obstacle::MixedConfig => "mixed-config",
             Obstacle::DockerTypes => "docker-types",
             Obstacle::DockerTypeByName => "docker-type-by-name",
             Obstacle::LayerLabel => "layer-label",
@@ -248,6 +260,9 @@ impl Obstacle {
             Obstacle::EarlyLink => {
                 "The engine unpacks the archive, and a hard link comes before its target or has none."
             }
+            Obstacle::DanglingLink => {
+                "A symbolic link leads to no file of the archive, and the engine looks for what all of them lead to."
+            }
             Obstacle::EntryXattrs => {
                 "The archive's own entries have extended attributes of macOS, which the engine tries to set on Linux."
             }
@@ -280,6 +295,7 @@ impl Obstacle {
             Obstacle::ShortName => {
                 "io.containerd.image.name has no registry. The engine lists the image, but looks for the full name to run it."
             }
+            Obstacle::InvalidName => "A name in index.json is not a valid image name.",
             Obstacle::InvalidTag => "RepoTags has a name that is not of the form name:tag.",
             Obstacle::Artifact => "An artifact is listed like an image. No engine can run it.",
             Obstacle::Referrer => {
@@ -300,6 +316,7 @@ impl Obstacle {
             Obstacle::LayerType => "The media type of a zstd layer is not in any specification.",
             Obstacle::OtherLayerType => "A layer has a media type that is not a layer's.",
             Obstacle::MixedTypes => "A Docker manifest has layers with OCI media types.",
+            Obstacle::MixedConfig => "An OCI manifest has a config with Docker's media type.",
             Obstacle::DockerTypes => "The engine does not know the media types of Docker.",
             Obstacle::DockerTypeByName => {
                 "There are several images, and the engine does not find one with a Docker manifest by its name."

@@ -272,6 +272,15 @@ impl Reader {
         }
     }
 
+    /// Whether it compares layers with the config's diff IDs (container-libs, `image/storage/storage_dest.go`, since 5.34).
+    pub(crate) fn verifies_diff_ids(self, version: Version) -> bool {
+        match self {
+            Reader::Podman => version >= Version(5, 4, 0),
+            Reader::BuildahOci => version >= Version(1, 39, 0),
+            _ => false,
+        }
+    }
+
     /// Whether it decompresses a layer of a Docker archive twice (container-libs, `image/storage/storage_dest.go`, before 5.34).
     pub(crate) fn decompresses_twice(self, version: Version) -> bool {
         match self {

@@ -5,11 +5,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ocify::Verdict;
 use serde_json::Value;
 
 use crate::expected::{self, Exception, Reason};
 use crate::in_place;
 use crate::machine::SHARED;
+use crate::predicted;
 use crate::shapes::{Shape, shapes};
 
 /// Fixtures that `ocify fix` does not read yet. Removing an entry is all that is needed once it does.
@@ -44,6 +46,8 @@ pub(crate) struct Sample {
     pub(crate) mended: Vec<(Reason, Archive)>,
     /// As `ocify fix --in-place` leaves it, if that is possible and gives other bytes.
     pub(crate) in_place: Option<Archive>,
+    /// What is predicted for both, in the order of the columns.
+    pub(crate) predicted: [Vec<Verdict>; 2],
     /// Whether the two are the same to the byte, and are requested in the same way: then one attempt is enough for both.
     pub(crate) is_unchanged: bool,
 }
@@ -56,6 +60,21 @@ pub(crate) fn fixtures() -> BTreeSet<String> {
         .map(|entry| entry.file_name().into_string().expect("names are UTF-8"))
         .filter(|name| !name.starts_with(CACHES) && !["README.md", "2026"].contains(&name.as_str()))
         .collect()
+}
+
+/// The archives in the folder of what later tools wrote. They are not on the page.
+pub(crate) fn prepare_recent(shared: &Path) -> Vec<Sample> {
+    let entries = fs::read_dir(folder().join("2026")).expect("the fixtures folder is readable");
+    let paths = entries.map(|entry| entry.expect("the fixtures folder is readable").path());
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == "tar"))
+        .collect();
+    paths.sort();
+    let sample = |path: &PathBuf| {
+        let name = path.file_name().expect("it has a name").to_string_lossy();
+        sample(path, name.into_owned(), None, shared)
+    };
+    paths.iter().map(sample).collect()
 }
 
 /// Fixes every fixture that is supported and every shape, and puts what the engines shall read into the shared folder.
@@ -122,6 +141,7 @@ fn sample(input: &Path, name: String, what: Option<&'static str>, shared: &Path)
         after,
         mended,
         in_place,
+        predicted: [input, &output].map(predicted::verdicts),
         is_unchanged,
     }
 }
@@ -172,7 +192,7 @@ pub(crate) fn tags_if_several(archive: &Path) -> Vec<String> {
 }
 
 /// A file at the top of an archive; nothing if it is not there, or this is not a plain tar.
-fn root_file(archive: &Path, name: &[u8]) -> Option<Value> {
+pub(crate) fn root_file(archive: &Path, name: &[u8]) -> Option<Value> {
     let mut archive = tar::Archive::new(File::open(archive).ok()?);
     let entry = archive.entries().ok()?.find_map(|entry| {
         let entry = entry.ok()?;

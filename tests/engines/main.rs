@@ -38,6 +38,7 @@ mod context;
 mod docker;
 mod engine;
 mod expected;
+mod further;
 mod in_place;
 mod machine;
 mod mutants;
@@ -63,12 +64,13 @@ fn fixed_archives_load_and_run_in_every_engine() {
         .tempdir()
         .expect("a temporary folder");
     let samples = prepare(shared.path());
+    let recent = archive::prepare_recent(shared.path());
     in_place::check_count(&samples);
     let named = in_place::prepare_named(&folder(), shared.path());
     let mut recompressed = recompressed::prepare(shared.path());
     recompressed.extend(composed::prepare(shared.path()));
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
-        let (trixie, shared, samples) = (&trixie, shared.path(), &samples);
+        let (trixie, shared, samples) = (&trixie, shared.path(), [&samples[..], &recent]);
         let (named, recompressed) = (&named, &recompressed);
         let start = |column| {
             scope.spawn(move || try_all(column, trixie, shared, samples, named, recompressed))
@@ -179,7 +181,7 @@ fn try_all(
     column: Column,
     trixie: &Path,
     shared: &Path,
-    samples: &[Sample],
+    [samples, recent]: [&[Sample]; 2],
     named: &Archive,
     recompressed: &[Recompressed],
 ) -> Outcome {
@@ -207,6 +209,8 @@ fn try_all(
         let message = format!("{}, not {}…", outcome.version, column.series());
         outcome.problem("version", &message);
     }
+    let position = Column::ALL.iter().position(|other| *other == column);
+    let position = position.expect("it is one of all");
     for sample in samples {
         let before = sample.before.as_ref().map(|a| engine.attempt(a));
         let after = match &before {
@@ -214,6 +218,16 @@ fn try_all(
             _ => engine.attempt(&sample.after),
         };
         let before = before.map(|before| complete(before, &after));
+        for (when, observed, verdicts) in [
+            ("before", before.as_ref(), &sample.predicted[0]),
+            ("after", Some(&after), &sample.predicted[1]),
+        ] {
+            let how = observed
+                .and_then(|observed| predicted::disagreement(&verdicts[position], observed));
+            if let Some(how) = how {
+                outcome.problem(&format!("{} {when} fixing", sample.name), &how);
+            }
+        }
         let mut cell = |result: &Attempt, when: &str, expected: Option<Reason>| {
             let expected = expected.map_or(Cell::Fine, Cell::Failed);
             let (cell, message) = match result {
@@ -264,6 +278,15 @@ fn try_all(
         }
         outcome.cells.push((cell_before, cell_after));
         outcome.names.push(after.ok());
+    }
+    for sample in recent {
+        let archives = sample.before.iter().chain([&sample.after]);
+        for (archive, verdicts) in archives.zip(&sample.predicted) {
+            let observed = engine.attempt(archive);
+            if let Some(how) = predicted::disagreement(&verdicts[position], &observed) {
+                outcome.problem(&archive.path, &how);
+            }
+        }
     }
     if in_place::COLUMNS.contains(&column)
         && let Err(error) = engine.attempt(named)

@@ -318,7 +318,7 @@ fn change_config(config: &mut Value, choice: usize, random: &mut Random) -> &'st
             "set an architecture"
         }
         (2, _) => {
-            let keys = ["os", "architecture", "rootfs", "history", "config"];
+            let keys = ["os", "architecture", "rootfs", "history", "created"];
             let key = keys[random.index(keys.len())];
             if let Some(config) = config.as_object_mut() {
                 config.shift_remove(key);

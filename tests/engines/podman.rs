@@ -37,6 +37,7 @@ impl Podman {
         let images: Vec<&str> = output
             .lines()
             .filter_map(|line| line.strip_prefix("Loaded image: "))
+            .filter(|image| !image.trim().is_empty())
             .collect();
         if images.is_empty() {
             return Err(format!("nothing was loaded: {output:?}"));

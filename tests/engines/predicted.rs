@@ -1,12 +1,14 @@
 //! What `ocify check` predicts for every archive, before it is fixed and after, beside what the engines did.
 
 use std::fs;
+use std::path::Path;
 
 use ocify::{Check, Checked, Fix, Input, Loads, Obstacle, Verdict};
 
+use crate::Attempt;
 use crate::archive::{fixtures, folder};
 use crate::engine::Column;
-use crate::expected::{self, Reason};
+use crate::expected::{self, NOT_ALL, Reason, contains_phrase};
 use crate::shapes::shapes;
 
 /// The name of a column's engine.
@@ -26,7 +28,7 @@ pub(crate) fn engine(column: Column) -> ocify::Engine {
 }
 
 /// What is predicted for an archive, a verdict for each column.
-pub(crate) fn check(archive: &std::path::Path) -> Checked {
+pub(crate) fn check(archive: &Path) -> Checked {
     let check = Column::ALL.into_iter();
     let check = check.fold(Check::new(Fix::new()), |check, column| {
         check.engine(engine(column))
@@ -34,6 +36,19 @@ pub(crate) fn check(archive: &std::path::Path) -> Checked {
     let input = Input::open(archive).expect("the archive opens");
     check.run(input).expect("the archive is an image")
 }
+
+/// What engines say of an image for another machine. A model does not know the machine, and predicts for one of the image's platforms.
+const OTHER_MACHINE: &[&str] = &[
+    "no match for platform in manifest",
+    "no image found in image index for architecture",
+    "no image found in manifest list for architecture",
+    "does not match the detected host platform",
+    "exec format error",
+    "was found but does not match the specified platform",
+    "does not provide the specified platform",
+    // Docker needs the program, which is not there.
+    "exec: \"xz\": executable file not found",
+];
 
 /// How a prediction differs from what an engine did; `None` if it does not.
 fn difference(verdict: &Verdict, observed: Option<Reason>) -> Option<String> {
@@ -66,6 +81,47 @@ fn difference(verdict: &Verdict, observed: Option<Reason>) -> Option<String> {
         }
         _ => difference(),
     }
+}
+
+/// What is predicted for an archive as it is, in the order of the columns.
+pub(crate) fn verdicts(archive: &Path) -> Vec<Verdict> {
+    let checked = check(archive).verdicts.into_iter();
+    checked.map(|judged| judged.as_it_is).collect()
+}
+
+/// How an engine differs from what was predicted; `None` if it does not.
+pub(crate) fn disagreement(verdict: &Verdict, observed: &Attempt) -> Option<String> {
+    let is_same = match observed {
+        Ok(_) => is_loaded(verdict),
+        Err(message) if verdict.loads == Loads::Choose => is_told(verdict, message),
+        Err(message) => !verdict.loads.is_good() && is_told(verdict, message),
+    };
+    (!is_same).then(|| format!("predicted {verdict:#?}, observed {observed:#?}"))
+}
+
+/// Whether an engine says that an image is for another machine.
+pub(crate) fn is_for_another_machine(message: &str) -> bool {
+    OTHER_MACHINE.iter().any(|other| message.contains(other))
+}
+
+/// Whether it was predicted that an engine loads what it loads.
+pub(crate) fn is_loaded(verdict: &Verdict) -> bool {
+    // It says nothing of what it does not load.
+    let is_silent = |reason: &ocify::Reason| {
+        reason.says.is_empty() || reason.obstacle == Obstacle::RepeatedName
+    };
+    verdict.loads.is_good()
+        || verdict.loads == Loads::Partly && verdict.because.iter().all(is_silent)
+}
+
+/// Whether one of the reasons is what the engine says.
+pub(crate) fn is_told(verdict: &Verdict, message: &str) -> bool {
+    let is_silent = ["nothing was loaded", "nothing was imported", NOT_ALL];
+    let is_silent = is_silent.iter().any(|silent| message.contains(silent));
+    verdict.because.iter().any(|reason| {
+        let mut says = reason.says.iter();
+        says.any(|phrase| contains_phrase(message, phrase)) || reason.says.is_empty() && is_silent
+    })
 }
 
 #[test]

@@ -89,6 +89,7 @@ mod normalize;
 mod not_images;
 mod nothing_inside;
 mod nothing_left;
+mod obstacles;
 mod operations;
 mod option_conflicts;
 mod option_files;

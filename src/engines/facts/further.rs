@@ -4,11 +4,12 @@ use super::{DIFF_IDS, Fact, NO_CONTENT, NOT_A_TAR, always};
 use crate::engines::facts::Evidence::{self, Seen, Source};
 use crate::engines::{Obstacle, Reader, Version};
 use Obstacle::{
-    AbsentPlatform, AmbiguousTag, Artifact, Bzip2Layer, DockerTypes, HardLink, LayerLabel,
-    LayerNotTar, LayerTwice, LayerType, LayoutVersion, MissingContent, MixedCompression,
-    NoDockerManifest, NoImageFile, NoIndex, NoName, NothingListed, OtherDockerManifest, OtherLabel,
-    OuterBzip2, OuterGzip, OuterSkippable, OuterXz, OuterZstd, SeveralImages, SkippableFrame,
-    SymbolicLink, UncleanName, UncleanPath, UnlistedImage, WrongLayers, XzLayer, ZstdLayer,
+    AbsentPlatform, AmbiguousTag, Artifact, Bzip2Layer, DockerTypes, HardLink, InvalidName,
+    LayerLabel, LayerNotTar, LayerTwice, LayerType, LayoutVersion, MissingContent,
+    MixedCompression, MixedConfig, NoDockerManifest, NoImageFile, NoIndex, NoName, NothingListed,
+    OtherDockerManifest, OtherLabel, OtherLayerType, OuterBzip2, OuterGzip, OuterSkippable,
+    OuterXz, OuterZstd, SeveralImages, SkippableFrame, SymbolicLink, UncleanName, UncleanPath,
+    UnlistedImage, WrongLayers, XzLayer, ZstdLayer,
 };
 use Reader::{
     ApptainerDocker, ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, Kind, Nerdctl, Oras,
@@ -50,14 +51,25 @@ const NO_LAYOUT_INDEX: &[&str] = &[
     "read top-level index",
     "no such file or directory",
 ];
-const OTHER_TYPE: &[&str] = &["is not correct mediatype", "unsupported mediatype"];
+const OTHER_TYPE: &[&str] = &[
+    "is not correct mediatype",
+    "unsupported mediatype",
+    "descriptor does not point to ispec.MediaTypeImageManifest",
+];
 const OTHER_FORM: &[&str] = &[
     "gzip: invalid header",
     "invalid tar header",
     "magic number mismatch",
     "invalid header",
 ];
-const LINK_TYPE: &[&str] = &["type flag"];
+const LINK_TYPE: &[&str] = &["type flag", "panic: sync/atomic"];
+const OTHER_DIFF_IDS: &[&str] = &["does not match config's DiffID", "invalid tar header"];
+const NO_ENTRY_OF_NAME: &[&str] = &[
+    "not found",
+    "does not exist",
+    "no such file or directory",
+    "panic: sync/atomic",
+];
 const NO_TAG: &[&str] = &["could not find requested tag in index.json"];
 const NOT_FOUND: &[&str] = &["not found", "no such file or directory"];
 
@@ -67,7 +79,10 @@ pub(super) const FURTHER: &[Fact] = &[
     always(K3d, AbsentPlatform, NO_CONTENT, Source("k3d, pkg/client/tools.go, which imports all platforms")),
 
     // buildah pull, by the code of skopeo.
-    always(BuildahOci, WrongLayers, &[], Source("container-libs, storage/storage_dest.go")),
+    always(BuildahOci, WrongLayers, OTHER_DIFF_IDS, Seen("1.39.3")).from(1, 39, 0),
+    always(BuildahOci, SkippableFrame, OTHER_DIFF_IDS, Seen("1.39.3")),
+    always(BuildahOci, InvalidName, &["normalizing name"], DIFF_IDS),
+    always(BuildahOci, MixedConfig, &["unsupported image-specific operation on artifact", "invalid mixed OCI image with Docker v2s2 config"], DIFF_IDS),
     always(BuildahOci, LayerNotTar, NOT_A_TAR, DIFF_IDS),
     always(BuildahOci, LayerTwice, NOT_A_TAR, DIFF_IDS),
     always(BuildahDocker, LayerNotTar, NOT_A_TAR, DIFF_IDS),
@@ -146,10 +161,12 @@ pub(super) const FURTHER: &[Fact] = &[
     always(Oras, NothingListed, NOT_FOUND, ORAS),
     always(Oras, SeveralImages, NOT_FOUND, ORAS),
     always(Oras, UnlistedImage, &[], ORAS),
-    always(Oras, MissingContent, NOT_FOUND, Seen("1.3.0")),
+    always(Oras, MissingContent, NO_ENTRY_OF_NAME, Seen("1.2.0, 1.3.0")),
     always(Oras, HardLink, LINK_TYPE, TARFS),
     always(Oras, SymbolicLink, LINK_TYPE, TARFS),
-    always(Oras, UncleanName, NOT_FOUND, TARFS),
+    always(Oras, UncleanName, NO_ENTRY_OF_NAME, TARFS),
+    always(Oras, UncleanPath, NO_ENTRY_OF_NAME, Seen("1.2.0")).before(1, 3, 0),
+    always(Oras, OtherLayerType, NO_LAYOUT_INDEX, Seen("1.2.0")),
 
     // regctl image import REFERENCE FILE.
     always(Regctl, OuterGzip, NOT_A_TAR, REGCLIENT).before(0, 5, 7),
@@ -179,8 +196,6 @@ pub(super) const COPES: &[(Reader, Obstacle, Version)] = &[
     // Only the image for this machine is read.
     (BuildahOci, AbsentPlatform, Version(0, 0, 0)),
     (ApptainerOci, AbsentPlatform, Version(0, 0, 0)),
-    // All images are pulled.
-    (BuildahDocker, SeveralImages, Version(0, 0, 0)),
     (Trivy, OuterGzip, Version(0, 0, 0)),
     (Trivy, ZstdLayer, Version(0, 0, 0)),
 ];

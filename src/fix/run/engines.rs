@@ -69,9 +69,15 @@ impl Run<'_> {
         mut options: PlanOptions,
         engines: &[Engine],
     ) -> Result<PlanOptions> {
+        let mut ambiguous = None;
         loop {
             // An output of another form has the same images.
-            let draft = plan_part(graph, &options, Form::default(), self.host(), self.part)?;
+            let draft = plan_part(graph, &options, Form::default(), self.host(), self.part);
+            let draft = match (draft, &ambiguous) {
+                // Only the user can choose among platforms.
+                (Err(_), Some(ambiguous)) => return Err(refused(ambiguous)),
+                (draft, _) => draft?,
+            };
             if draft.summary().images.is_empty() {
                 return Ok(options);
             }
@@ -82,6 +88,9 @@ impl Run<'_> {
             if !improve(&mut options, &refusals) {
                 return Err(refused(first));
             }
+            let is_ambiguous =
+                |refusal: &Refusal| refusal.obstacle() == Some(Obstacle::AmbiguousTag);
+            ambiguous = refusals.into_iter().find(is_ambiguous);
         }
     }
 }
@@ -112,6 +121,7 @@ fn refused(refusal: &Refusal) -> Error {
         .with_hint(match refusal.obstacle() {
             Some(Obstacle::NoName | Obstacle::ShortName) => Hint::NameImage,
             Some(Obstacle::Artifact) => Hint::ChooseOtherImages,
+            Some(Obstacle::AmbiguousTag | Obstacle::SeveralImages) => Hint::ChoosePlatform,
             _ => Hint::ChooseEngine,
         });
     match first {

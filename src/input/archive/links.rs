@@ -87,6 +87,25 @@ pub(super) fn all(items: &[Item]) -> BTreeMap<String, LinkKind> {
     links.collect()
 }
 
+/// The first symbolic link that leads to no file or link.
+pub(super) fn dangling(items: &[Item]) -> Option<String> {
+    let mut links = items.iter().filter_map(|item| match &item.kind {
+        ExtraKind::Symlink(target) => Some((item, beside(&item.name, target).ok())),
+        _ => None,
+    });
+    let mut links = links.by_ref().peekable();
+    links.peek()?;
+    let files = items
+        .iter()
+        .filter(|item| item.kind != ExtraKind::Directory);
+    let names: HashSet<&str> = files.map(|item| item.name.as_str()).collect();
+    let (link, _) = links.find(|(_, target)| {
+        let target = target.as_deref();
+        !target.is_some_and(|target| names.contains(target))
+    })?;
+    Some(link.name.clone())
+}
+
 /// The first hard link that leads to no item before it.
 pub(super) fn early<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Option<String> {
     let is_hard = |item: &Item| matches!(item.kind, ExtraKind::Hardlink(_));

@@ -269,6 +269,7 @@ impl Listing {
             duplicates::without_duplicates(contents, items, strictness, &mut inventory, &mut form)?;
         names::refuse_nested(contents.path(), &items)?;
         inventory.names.links = links::all(&items);
+        inventory.names.dangling_link = links::dangling(&items);
         links::follow(contents.path(), &mut items, &mut inventory, &mut form)?;
         for item in items {
             classify::add(&mut inventory, contents, contents.path(), item)?;

@@ -30,9 +30,12 @@ pub(crate) use recompress::without_tar;
 pub use recompress::{RecompressOptions, recompress};
 pub(crate) use stream::StreamSink;
 pub use target::{Target, refuse_irreplaceable};
+#[cfg(feature = "push")]
 pub(crate) use verified::wrong_digest;
 pub use verify::verify;
-pub(crate) use verify::{outcome_of, verify_decoded, verify_with};
+pub(crate) use verify::verify_with;
+#[cfg(feature = "push")]
+pub(crate) use verify::{outcome_of, verify_decoded};
 
 use std::num::NonZeroUsize;
 

@@ -17,6 +17,7 @@ pub use diff_id::{DiffId, StatedDiffId};
 pub use digest::{Algorithm, Digest, Hasher};
 pub use oci::ConversionError;
 pub use platform::{ParsePlatformError, Platform};
+#[cfg(feature = "push")]
 pub(crate) use reference::is_tag;
 pub use reference::{ParseReferenceError, Reference, ReferenceFault};
 pub use suffix::ArchiveSuffix;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::copy::{self, Destination, Job, Task};
 use super::proof::{Proof, prove};
-use super::{ApplyOptions, Outcome, Verify, body_len, check_entries, count};
+use super::{ApplyOptions, Outcome, Verify, check_entries};
+#[cfg(feature = "push")]
+use super::{body_len, count};
 use crate::error::Result;
 use crate::image::Digest;
 use crate::input::Source;
@@ -64,6 +66,7 @@ pub(crate) fn verify_with(
 ///
 /// # Errors
 /// Those of [`verify`].
+#[cfg(feature = "push")]
 pub(crate) fn verify_decoded<'p>(
     plan: &Plan,
     source: &Source,
@@ -88,6 +91,7 @@ pub(crate) fn verify_decoded<'p>(
 
 /// What was verified of a plan's blobs after [`verify_decoded`], and after those that `is_read` names were verified against their
 /// digests.
+#[cfg(feature = "push")]
 pub(crate) fn outcome_of(
     plan: &Plan,
     options: &ApplyOptions<'_>,

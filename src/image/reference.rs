@@ -217,6 +217,7 @@ pub enum ReferenceFault {
 
 impl ParseReferenceError {
     /// The error for a reference that is valid, but not for its purpose.
+    #[cfg(feature = "push")]
     pub(crate) fn unsuitable(fault: ReferenceFault) -> Self {
         ParseReferenceError { fault, meant: None }
     }

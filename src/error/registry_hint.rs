@@ -13,8 +13,13 @@ pub enum RegistryHint {
     CreateRepository,
     /// The registry is overloaded or out of service.
     PushLater,
-    /// This registry cannot be reached.
-    CheckRegistryHost(String),
+    /// A registry cannot be reached, or what answers is none.
+    CheckRegistryHost {
+        /// As image names name it.
+        host: String,
+        /// Where it was expected to answer.
+        url: String,
+    },
     /// The certificate of this registry is not trusted.
     TrustCertificate(String),
     /// This registry does not speak TLS.
@@ -46,10 +51,10 @@ impl fmt::Display for RegistryHint {
                 "check the name of the repository; some registries expect it to be created first"
             }
             RegistryHint::PushLater => "try again later; what the registry has is not sent again",
-            RegistryHint::CheckRegistryHost(host) => {
+            RegistryHint::CheckRegistryHost { host, url } => {
                 return write!(
                     f,
-                    "check that {host} is the registry's name, and that it can be reached: curl -v https://{host}/v2/"
+                    "check that {host} is the registry's name, and that it can be reached: curl -v {url}"
                 );
             }
             RegistryHint::TrustCertificate(host) => {

@@ -45,17 +45,14 @@ impl Repository<'_> {
         let message = format!("{}: {}", self.message(what), broken.text);
         let host = self.client.host.name.clone();
         let (code, hint) = match broken.kind {
-            BrokenKind::Unreachable => (
-                Code::RegistryUnreachable,
-                RegistryHint::CheckRegistryHost(host),
-            ),
+            BrokenKind::Unreachable => (Code::RegistryUnreachable, self.check_host()),
             BrokenKind::Connection => (Code::RegistryUnreachable, RegistryHint::PushLater),
             BrokenKind::Untrusted => (
                 Code::RegistryUntrusted,
                 RegistryHint::TrustCertificate(host),
             ),
             BrokenKind::NotTls => (Code::RegistryUntrusted, RegistryHint::UsePlainHttp(host)),
-            BrokenKind::NotHttp => (Code::RegistryReply, RegistryHint::CheckRegistryHost(host)),
+            BrokenKind::NotHttp => (Code::RegistryReply, self.check_host()),
         };
         Error::new(code, message).with_hint(hint)
     }
@@ -66,9 +63,14 @@ impl Repository<'_> {
             "{}: the registry's reply is not valid: {reason}",
             self.message(what)
         );
-        Error::new(Code::RegistryReply, message).with_hint(RegistryHint::CheckRegistryHost(
-            self.client.host.name.clone(),
-        ))
+        Error::new(Code::RegistryReply, message).with_hint(self.check_host())
+    }
+
+    fn check_host(&self) -> RegistryHint {
+        RegistryHint::CheckRegistryHost {
+            host: self.client.host.name.clone(),
+            url: self.client.host.base.to_string(),
+        }
     }
 
     /// The error of a request that was not sent, for this reason.

@@ -130,7 +130,10 @@ fn errors_say_who_refused_what_and_what_to_do_next() {
         (
             BrokenKind::Unreachable,
             Code::RegistryUnreachable,
-            RegistryHint::CheckRegistryHost(host()),
+            RegistryHint::CheckRegistryHost {
+                host: host(),
+                url: format!("https://{}/v2/", host()),
+            },
         ),
         (
             BrokenKind::Connection,
@@ -150,7 +153,10 @@ fn errors_say_who_refused_what_and_what_to_do_next() {
         (
             BrokenKind::NotHttp,
             Code::RegistryReply,
-            RegistryHint::CheckRegistryHost(host()),
+            RegistryHint::CheckRegistryHost {
+                host: host(),
+                url: format!("https://{}/v2/", host()),
+            },
         ),
     ] {
         let text = "why".to_owned();

@@ -333,6 +333,12 @@ fn nothing_listens() {
     assert_eq!(error.code(), Code::RegistryUnreachable);
     assert_eq!(
         error.hint(),
-        Some(&RegistryHint::CheckRegistryHost(host).into())
+        Some(
+            &RegistryHint::CheckRegistryHost {
+                url: format!("http://{host}/v2/"),
+                host,
+            }
+            .into()
+        )
     );
 }

@@ -296,13 +296,20 @@ impl<'a> Run<'a> {
 
     /// The draft, in which layers that do not decompress to a tar are recompressed only if their diff IDs are of
     /// the tar inside. Only decompressing them shows that.
+    ///
+    /// # Errors
+    /// One of the engines would not load the output with a layer that stays as it is.
     pub(crate) fn settled<'g>(
         &'g self,
         graph: &'g Graph,
         source: &Source,
         form: Form,
     ) -> Result<Draft<'g>> {
-        self.settle(self.draft(graph, form)?, source)
+        let draft = self.settle(self.draft(graph, form)?, source)?;
+        if !graph.not_tars.is_empty() {
+            self.refuse_for_engines(&draft)?;
+        }
+        Ok(draft)
     }
 
     fn settle<'g>(&self, draft: Draft<'g>, source: &Source) -> Result<Draft<'g>> {

@@ -467,6 +467,3 @@ fn absent(report: &PushReport<'_>, pushed: &Pushed, out: &mut dyn Write) -> io::
         more => writeln!(out, "  and {more} more"),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -63,6 +63,16 @@ impl Run<'_> {
         }
     }
 
+    /// # Errors
+    /// One of the engines would not load this output.
+    pub(super) fn refuse_for_engines(&self, draft: &Draft<'_>) -> Result<()> {
+        if self.fix.engines.is_empty() || draft.summary().images.is_empty() {
+            return Ok(());
+        }
+        let refusals = refusals(&Archive::of_draft(draft)?, &self.fix.engines);
+        refusals.first().map_or(Ok(()), |first| Err(refused(first)))
+    }
+
     fn options_for(
         &self,
         graph: &Graph,

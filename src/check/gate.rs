@@ -30,7 +30,7 @@ impl FailOn {
         self.0
     }
 
-    /// Whether it is true of an archive. Only verdicts that [count](Judged::counts) matter.
+    /// Whether it is true of an archive. Only verdicts that [count](crate::check::Judged::counts) matter.
     pub fn applies_to(self, checked: &Checked) -> bool {
         let counted = checked.verdicts.iter().filter(|judged| judged.counts());
         let verdicts: Vec<&Verdict> = counted.map(|judged| &judged.as_it_is).collect();

@@ -32,7 +32,7 @@ pub(crate) fn tarball<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     if is_renamed && judge.fails_at(Obstacle::UncleanPath, list) {
         return tally;
     }
-    // There is no way to choose one.
+    // Its callers cannot choose one.
     if items.len() > 1 && judge.fails_at(Obstacle::SeveralImages, list) {
         return tally;
     }

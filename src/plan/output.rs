@@ -296,7 +296,7 @@ impl<'a> Planner<'a> {
 
     fn is_kept(&self, digest: &Digest) -> bool {
         let selection = &self.selection;
-        // In place there is no other copy of what an unreadable document may name.
+        // What an unreadable document may name exists only here when the fix is in place.
         let may_be_named = self.form == Form::LayoutInPlace && selection.has_unreadable;
         let is_needed = selection.named_elsewhere.contains(digest) || may_be_named;
         !selection.left_out.contains(digest) && (is_needed || !self.is_replaced(digest))

@@ -37,7 +37,7 @@ struct Item<'a> {
 /// Routes everything that `index.json` lists.
 ///
 /// # Errors
-/// An image has no name, and there is no target; a target with a tag, and several images; several images with one tag.
+/// An image without a name is pushed without a target; a target with a tag is given for several images; or several images have one tag.
 pub(super) fn routes<'a>(
     contents: &'a Contents,
     target: Option<&PushTarget>,

@@ -58,7 +58,7 @@ impl Repository<'_> {
     /// Takes a blob from another repository of the same registry, where it is known to be.
     ///
     /// # Errors
-    /// The connection failed, or the registry did. That the registry does not mount is no error.
+    /// The connection or the registry failed. A registry that declines to mount the blob is not an error.
     pub(crate) fn mount(&self, digest: &Digest, from: &str) -> Result<Mounted> {
         let what = format!("mount blob {digest} from {from}");
         let url = self.url("blobs/uploads/");

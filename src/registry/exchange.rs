@@ -66,7 +66,7 @@ impl Repository<'_> {
     /// one.
     ///
     /// # Errors
-    /// There is no reply, or no way to authorize the request.
+    /// The registry does not reply, or the request cannot be authorized.
     pub(super) fn ask(&self, ask: &Ask<'_>) -> Result<Reply> {
         self.repeated(ask.what, || self.once(ask))
     }

@@ -71,7 +71,7 @@ impl Reply {
     }
 }
 
-/// Why there is no reply.
+/// Why a request got no reply.
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) kind: BrokenKind,

@@ -26,7 +26,7 @@ const DEFAULT_LIFE: u64 = 60;
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) header: Secret,
-    /// When it is no longer used.
+    /// From when on a new token is fetched instead.
     pub(super) expires: Instant,
 }
 

@@ -245,7 +245,7 @@ fn nothing_is_dropped_if_a_document_cannot_be_read() {
             .contains("cannot be read"),
         "{orphans}"
     );
-    // In place there is no other copy of what it may name.
+    // What it may name exists only here when the fix is in place.
     let in_place = blobs(&layout, &[]).pop().unwrap();
     assert!(in_place.1.contains(&blob_name(&digest_of(&good))));
 }

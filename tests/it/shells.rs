@@ -143,8 +143,8 @@ fn unknown_shells_and_commands_are_wrong_usage() {
     for (line, part) in [
         (&["completions", "csh"][..], "invalid value 'csh'"),
         (&["completions"], "<SHELL>"),
-        (&["man", "none"], "there is no command none"),
-        (&["man", "a\nb"], "there is no command a\\u{a}b"),
+        (&["man", "none"], "unrecognized command none"),
+        (&["man", "a\nb"], "unrecognized command a\\u{a}b"),
     ] {
         let run = sandbox.ocify(line);
         assert_eq!(run.code, 2, "{run:#?}");

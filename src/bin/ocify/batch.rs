@@ -14,12 +14,14 @@ mod planned;
 mod pool;
 mod pushes;
 mod queue;
+mod reading;
 mod shard;
 mod source;
 mod state;
 mod tally;
 mod unsynced;
 mod walk;
+mod watcher;
 mod work;
 
 use std::cell::RefCell;

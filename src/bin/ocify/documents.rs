@@ -31,7 +31,7 @@ pub(crate) fn completions(args: &Completions) -> u8 {
 /// Prints a man page. Returns the exit code.
 ///
 /// # Errors
-/// There is no such command. The words are for the user.
+/// The command does not exist. The message is for the user.
 pub(crate) fn man(args: &Man) -> Result<u8, String> {
     let page = args.page()?;
     Ok(print("write the page to", page))

@@ -41,7 +41,7 @@ impl Man {
     /// The page, for `man`.
     ///
     /// # Errors
-    /// There is no such command. The words are for the user.
+    /// The command does not exist. The message is for the user.
     pub(crate) fn page(&self) -> Result<io::Result<Vec<u8>>, String> {
         let mut all = Cli::command().disable_help_subcommand(true);
         // Subcommands define their options when they are called, or built.
@@ -50,7 +50,7 @@ impl Man {
             None => &all,
             Some(name) => all
                 .find_subcommand(name)
-                .ok_or_else(|| format!("there is no command {}", escape(name)))?,
+                .ok_or_else(|| format!("unrecognized command {}", escape(name)))?,
         };
         let mut page = Vec::new();
         Ok(render(described, &mut page).map(|()| page))

@@ -1,30 +1,25 @@
 //! Checks of many inputs in one run, which write nothing.
 
-mod work;
-
-use std::cell::RefCell;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
-    Blobs, Error, Result, command::check, command::check::CheckItem, command::check::CheckReport,
-    command::check::CheckStatus, command::check::CheckSummary, command::check::GithubTable,
-    command::check::HtmlPage, command::path_text,
+    Blobs, Checked, Error, Input, Observer, Result, command::check, command::check::CheckItem,
+    command::check::CheckReport, command::check::CheckStatus, command::check::CheckSummary,
+    command::check::GithubTable, command::check::HtmlPage, command::path_text,
 };
 
-use self::work::{Ended, Worker};
 use super::Stop;
-use super::claims::Claims;
-use super::inputs::{Finder, OutputPlace, Selection, Watch};
-use super::list::named_alone;
-use super::pool::Pool;
-use super::queue::{Queue, Task};
+use super::inputs::Watch;
+use super::queue::Task;
+use super::reading::{Ended, Reading};
 use super::shard::Shard;
 use super::tally::{Failures, run_end};
 use crate::args::{Check, CheckFormat, Fix};
-use crate::check::{append_step_summary, fix_command_of_many};
+use crate::check::{append_step_summary, fix_command_of_many, options};
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
 use crate::styles::styled_memory;
@@ -94,41 +89,19 @@ impl Run<'_> {
 
     /// Finds and checks everything. The error is one of the search.
     fn all(&self) -> Result<()> {
-        let Run {
-            dry_run, overview, ..
-        } = *self;
-        let queue = Queue::default();
-        let place = OutputPlace::of(None);
-        let selection = Selection::new(dry_run)?;
-        let finder = Finder {
-            args: dry_run,
-            named: named_alone(dry_run)?,
-            place: &place,
-            selection: &selection,
+        let reading = Reading {
+            args: self.dry_run,
+            jobs: self.dry_run.jobs(),
             shard: self.shard,
-            queue: &queue,
-            watch: self,
-            claims: RefCell::new(Claims::new(false)),
-            records: Vec::new(),
+            stop: self.stop,
+            overview: self.overview,
         };
-        let jobs = dry_run.jobs().get();
-        let workers = (0..jobs).map(|_| Worker::new(self.args, dry_run, &queue.idle_threads));
-        let workers: Vec<Worker<'_>> = workers.collect();
-        let is_stopped = || self.stop.is_asked();
-        let work = |number: usize, task: Task| {
-            let begun = Instant::now();
-            let running = overview.begin(number, &task.relative, task.len, &is_stopped);
-            let ended = workers[number].check(&task, &running);
-            drop(running);
-            self.ended(&task, ended, begun.elapsed().as_secs_f64());
-        };
-        let pool = Pool {
-            jobs,
-            queue: &queue,
-            overview,
-            is_stopped: &is_stopped,
-        };
-        pool.run(|| finder.run().map(drop), &work)
+        // Each task has one thread, and those that are idle.
+        let check = options(self.args, self.dry_run, Some(NonZeroUsize::MIN));
+        let work = |input: Input, observer: &dyn Observer| check.run_observed(input, observer);
+        reading.all(self, &work, &|task, ended, seconds| {
+            self.ended(task, ended, seconds);
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counted> {
@@ -136,10 +109,10 @@ impl Run<'_> {
     }
 
     /// Reports and counts how a check ended.
-    fn ended(&self, task: &Task, ended: Ended, seconds: f64) {
+    fn ended(&self, task: &Task, ended: Ended<Checked>, seconds: f64) {
         let input = path_text(&task.path);
         let report = match &ended {
-            Ended::Checked(checked) => CheckReport::new(&input, checked)
+            Ended::Done(checked) => CheckReport::new(&input, checked)
                 .with_blobs(checked.outcome.map(Blobs::from).unwrap_or_default()),
             Ended::Skipped(error) => CheckReport::skipped(&input, error),
             Ended::Failed(error) => CheckReport::failed(&input, error),

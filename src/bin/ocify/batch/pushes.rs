@@ -1,24 +1,19 @@
 //! Pushes of many inputs in one run, which write nothing.
 
-mod work;
-
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
-    Error, PushTarget, Result, command::path_text, command::push, command::push::PushItem,
-    command::push::PushReport, command::push::PushStatus, command::push::PushSummary,
+    Error, Input, Observer, PushTarget, Pushed, Result, command::path_text, command::push,
+    command::push::PushItem, command::push::PushReport, command::push::PushStatus,
+    command::push::PushSummary,
 };
 
-use self::work::{Ended, Worker};
 use super::Stop;
-use super::claims::Claims;
-use super::inputs::{Finder, OutputPlace, Selection, Watch};
-use super::list::named_alone;
-use super::pool::Pool;
-use super::queue::{Queue, Task};
+use super::inputs::Watch;
+use super::queue::Task;
+use super::reading::{Ended, Reading};
 use super::shard::Shard;
 use super::tally::{Failures, run_end};
 use crate::args::{Fix, Format, Push};
@@ -84,44 +79,22 @@ struct Counted {
 impl Run<'_> {
     /// Finds and pushes everything. The error is one of the search.
     fn all(&self) -> Result<()> {
-        let Run {
-            reads, overview, ..
-        } = *self;
-        let queue = Queue::default();
-        let place = OutputPlace::of(None);
-        let selection = Selection::new(reads)?;
-        let finder = Finder {
-            args: reads,
-            named: named_alone(reads)?,
-            place: &place,
-            selection: &selection,
+        let reading = Reading {
+            args: self.reads,
+            jobs: self.args.jobs(),
             shard: self.shard,
-            queue: &queue,
-            watch: self,
-            claims: RefCell::new(Claims::new(false)),
-            records: Vec::new(),
+            stop: self.stop,
+            overview: self.overview,
         };
-        let jobs = self.args.jobs().get();
         // Each task has one thread, and those that are idle.
         let push = operation(self.args, self.target)?.jobs(ONE);
-        let workers =
-            (0..jobs).map(|_| Worker::new(&push, reads, &self.args.fix, &queue.idle_threads));
-        let workers: Vec<Worker<'_>> = workers.collect();
-        let is_stopped = || self.stop.is_asked();
-        let work = |number: usize, task: Task| {
-            let begun = Instant::now();
-            let running = overview.begin(number, &task.relative, task.len, &is_stopped);
-            let ended = workers[number].push(&task, &running);
-            drop(running);
-            self.ended(&task, ended, begun.elapsed().as_secs_f64());
+        let work = |input: Input, observer: &dyn Observer| match self.args.fix.dry_run {
+            true => push.plan_only_observed(input, observer),
+            false => push.run_observed(input, observer),
         };
-        let pool = Pool {
-            jobs,
-            queue: &queue,
-            overview,
-            is_stopped: &is_stopped,
-        };
-        pool.run(|| finder.run().map(drop), &work)
+        reading.all(self, &work, &|task, ended, seconds| {
+            self.ended(task, ended, seconds);
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counted> {
@@ -129,10 +102,10 @@ impl Run<'_> {
     }
 
     /// Reports and counts how a push ended.
-    fn ended(&self, task: &Task, ended: Ended, seconds: f64) {
+    fn ended(&self, task: &Task, ended: Ended<Pushed>, seconds: f64) {
         let input = path_text(&task.path);
         let report = match &ended {
-            Ended::Pushed(pushed) => PushReport::new(&input, pushed, self.args.fix.dry_run),
+            Ended::Done(pushed) => PushReport::new(&input, pushed, self.args.fix.dry_run),
             Ended::Skipped(error) => PushReport::skipped(&input, error),
             Ended::Failed(error) => PushReport::failed(&input, error),
             Ended::Unfinished => {

@@ -5,9 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ocify::{
-    Directory, Form, IdleThreads, Input, Notice, Observer, Output, Progress, Result, Stage,
-    command::HeldPath, command::InputPath, command::IoContext, command::batch::digests,
-    command::refuse_irreplaceable, command::show_path,
+    Directory, Form, IdleThreads, Input, Output, Result, command::HeldPath, command::InputPath,
+    command::IoContext, command::batch::digests, command::refuse_irreplaceable, command::show_path,
 };
 use serde_json::Value;
 
@@ -23,6 +22,7 @@ use super::source::Sources;
 use super::state::{OutputState, Recorded, State, StateOptions};
 use super::tally::{Ended, Kept};
 use super::unsynced::UnsyncedNames;
+use super::watcher::Watcher;
 use crate::args::Fix;
 use crate::destination::ImageKind;
 use crate::fix::{self, Done};
@@ -218,7 +218,8 @@ impl<'a> Worker<'a> {
 
     fn watcher<'w>(&'w self, running: &'w Running<'w>) -> Watcher<'w> {
         Watcher {
-            worker: self,
+            args: self.args,
+            idle_threads: self.idle_threads,
             running,
         }
     }
@@ -375,26 +376,6 @@ impl<'a> Worker<'a> {
             OutputState::Absent => Err(Existing::Absent),
             OutputState::Foreign => Err(Existing::Compare),
         }
-    }
-}
-
-/// Watches the fix of one task.
-struct Watcher<'a> {
-    worker: &'a Worker<'a>,
-    running: &'a Running<'a>,
-}
-
-impl Observer for Watcher<'_> {
-    fn stage(&self, stage: Stage) -> Box<dyn Progress + '_> {
-        Box::new(self.running.stage(stage.name()))
-    }
-
-    fn notice(&self, notice: &Notice<'_>) {
-        notices::show(notice, self.worker.args);
-    }
-
-    fn idle_threads(&self) -> Option<&IdleThreads> {
-        Some(self.worker.idle_threads)
     }
 }
 

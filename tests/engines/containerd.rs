@@ -115,17 +115,16 @@ impl Loader for Containerd {
     }
 }
 
-/// Starts a daemon, pulls images from a registry on this machine, and runs them. Returns what they say.
-pub(crate) fn pull_and_run(machine: Machine, images: &[String]) -> Result<Vec<String>, String> {
+/// Starts a daemon, pulls images from a registry on this machine, and runs them. Each must print the greeting.
+pub(crate) fn pull_and_run(machine: Machine, images: &[String]) -> Result<(), String> {
     let containerd = Containerd::start(machine)?;
     let namespace = containerd.namespace();
     let ctr = |arguments: &[&str]| {
         let line = ["ctr", "--namespace", &namespace];
         containerd.machine.run(&[&line, arguments].concat())
     };
-    let run = |image: &String| {
+    images.iter().try_for_each(|image| {
         ctr(&["images", "pull", "--plain-http", image])?;
-        ctr(&["run", "--rm", image, "container"])
-    };
-    images.iter().map(run).collect()
+        expect_greeting(image, || ctr(&["run", "--rm", image, "container"]))
+    })
 }

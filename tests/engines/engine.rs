@@ -11,7 +11,7 @@ use crate::podman::Podman;
 use crate::skopeo::{Skopeo, Transport};
 
 /// What every image of the fixtures prints when it runs.
-pub(crate) const GREETING: &str = "hello";
+const GREETING: &str = "hello";
 
 /// A program that loads archives, started and ready.
 pub(crate) trait Engine: std::fmt::Debug {
@@ -156,8 +156,8 @@ impl Column {
     }
 }
 
-/// Runs a container until it has said what it should. Docker at times loses what a container prints that ends at once; then, and only
-/// then, once more.
+/// Runs a container until it has said what it should. Docker and `ctr` at times lose what a container prints that ends at once; then, and
+/// only then, once more.
 pub(crate) fn expect_greeting(
     image: &str,
     run: impl Fn() -> Result<String, String>,

@@ -106,10 +106,17 @@ impl Contender {
         self.line.iter().any(|word| word.contains(OCIFY))
     }
 
-    /// The same command with another build of ocify. Its preparation still uses the measured one.
-    pub(crate) fn with_ocify(&self, path: &str) -> Self {
+    /// The same command with the build to compare with.
+    pub(crate) fn with_baseline(&self, path: &str) -> Self {
         Contender {
             name: format!("{}, baseline", self.name),
+            ..self.with_ocify(path)
+        }
+    }
+
+    /// The same command with another file of ocify. Its preparation still uses the measured one.
+    pub(crate) fn with_ocify(&self, path: &str) -> Self {
+        Contender {
             line: self
                 .line
                 .iter()

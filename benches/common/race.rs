@@ -19,6 +19,8 @@ const MAX_RUNS: usize = 8;
 /// The commands of one turn.
 struct Lane {
     contender: Contender,
+    /// Whether the command runs ocify.
+    is_ocify: bool,
     /// The same command with the baseline, if it uses ocify and there is a baseline.
     baseline: Option<Contender>,
 }
@@ -81,7 +83,7 @@ impl Race {
         for lane in &mut lanes {
             lane.both()
                 .try_for_each(|each| each.watch_memory(&folder))?;
-            if lane.contender.is_ocify() {
+            if lane.is_ocify {
                 bench.peak_kib = bench.peak_kib.max(lane.contender.peak_kib);
             }
         }
@@ -93,7 +95,7 @@ impl Race {
             }
         }
         print_times(&lanes);
-        if bench.baseline.is_some() {
+        if bench.builds.is_some() {
             bench.slower.extend(print_comparisons(&lanes));
         }
         Ok(())
@@ -104,13 +106,22 @@ impl Race {
         let mut lanes = Vec::new();
         for contender in self.contenders {
             let is_ocify = contender.is_ocify();
-            if is_ocify || !bench.has_only_ocify {
-                let baseline = bench.baseline.as_deref().filter(|_| is_ocify);
-                lanes.push(Lane {
-                    baseline: baseline.map(|path| contender.with_ocify(path)),
-                    contender,
-                });
+            if !is_ocify && bench.has_only_ocify {
+                continue;
             }
+            let builds = bench.builds.as_ref().filter(|_| is_ocify);
+            let (contender, baseline) = match builds {
+                Some(builds) => (
+                    contender.with_ocify(&builds.this),
+                    Some(contender.with_baseline(&builds.baseline)),
+                ),
+                None => (contender, None),
+            };
+            lanes.push(Lane {
+                contender,
+                is_ocify,
+                baseline,
+            });
         }
         lanes
     }

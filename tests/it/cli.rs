@@ -3,6 +3,10 @@
 //! The golden texts are in `tests/golden/`. `OCIFY_WRITE_GOLDEN=1` regenerates them.
 
 use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -124,7 +128,7 @@ fn help_matches_the_golden_files() {
         ("help-fix-short", "fix -h"),
         ("help-check", "check --help"),
         ("help-push", "push --help"),
-        ("version", "--version"),
+        ("version", "-V"),
     ] {
         let run = sandbox
             .ocify(&line.split_whitespace().collect::<Vec<_>>())
@@ -134,6 +138,32 @@ fn help_matches_the_golden_files() {
             name,
             &shown(line, &run).replace(env!("CARGO_PKG_VERSION"), "VERSION"),
         );
+    }
+}
+
+/// What a bug report needs; nothing in it depends on when the program was built.
+#[test]
+fn the_version_names_what_the_program_is_made_of() {
+    let shown = Sandbox::new().ocify(&["--version"]).exits(0).stdout;
+    let lines: Vec<&str> = shown.lines().collect();
+    let [version, commit, features, sha2, zlib] = lines[..] else {
+        panic!("{shown}");
+    };
+    assert_eq!(version, concat!("ocify ", env!("CARGO_PKG_VERSION")));
+    let commit = commit.strip_prefix("commit: ").unwrap();
+    let is_commit = commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
+    assert!(is_commit || commit == "not recorded", "{commit}");
+    assert_eq!(features, "features: cli, push");
+    assert_eq!(zlib, "zlib: zlib-rs decompresses, libdeflate compresses");
+    let sha2 = sha2.strip_prefix("SHA-2: ").unwrap();
+    // An emulator of another processor has its own file.
+    if cfg!(target_arch = "x86_64") && std::env::var_os("OCIFY_RUNNER").is_none() {
+        let processor = fs::read_to_string("/proc/cpuinfo").unwrap();
+        let expected = match processor.contains(" sha_ni") {
+            true => "SHA extensions of x86",
+            false => "portable code",
+        };
+        assert_eq!(sha2, expected);
     }
 }
 
@@ -321,4 +351,45 @@ fn progress_is_printed_in_lines() {
     let plain = progress("plain");
     let bytes = total.as_u64().unwrap();
     assert_eq!(plain.stderr, format!("writing {bytes} B of {bytes} B\n"));
+}
+
+/// Runs a fix in a pipe that has nothing to read for more than ten seconds.
+fn slow(line: &[&str]) -> (String, i32) {
+    let mut command = Sandbox::new().command();
+    command.current_dir("/").args(line);
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let archive = fs::read(fixture("buildkit-docker-zstd-ocifalse.tar")).unwrap();
+    let (start, rest) = archive.split_at(archive.len() / 2);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(start).unwrap();
+    thread::sleep(Duration::from_millis(10_300));
+    stdin.write_all(rest).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    (text, output.status.code().unwrap())
+}
+
+#[test]
+fn a_long_run_shows_lines_in_a_pipe() {
+    thread::scope(|scope| {
+        let text = scope.spawn(|| slow(&["fix", "-"]));
+        let json = scope.spawn(|| slow(&["fix", "-", "--format", "json"]));
+        let quiet = scope.spawn(|| slow(&["fix", "-", "--progress", "quiet"]));
+        let is_progress = |line: &&str| line.starts_with("streaming ") && line.contains(" B/s");
+        let (text, code) = text.join().unwrap();
+        assert_eq!(code, 0, "{text}");
+        assert_eq!(text.lines().filter(is_progress).count(), 1, "{text}");
+        let (text, code) = quiet.join().unwrap();
+        assert_eq!(
+            (code, text.lines().filter(is_progress).count()),
+            (0, 0),
+            "{text}"
+        );
+        // The report is on standard error, and nothing else.
+        let (text, code) = json.join().unwrap();
+        assert_eq!(code, 0, "{text}");
+        crate::common::schema::parse_report(&text);
+    });
 }

@@ -26,6 +26,8 @@ fn schemas_are_valid() {
         let schema = schema(name);
         let draft = "https://json-schema.org/draft/2020-12/schema";
         assert_eq!(schema["$schema"], draft, "{name}");
+        // It is not an address: a schema is part of a version, wherever that is published.
+        assert_eq!(schema["$id"], format!("urn:ocify:{name}:1"));
         if let Err(fault) = jsonschema::meta::validate(&schema) {
             panic!(
                 "docs/{name}.schema.json: {}: {fault}",

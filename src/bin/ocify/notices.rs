@@ -9,7 +9,7 @@ use ocify::{
     command::recover_locked, command::show_path,
 };
 
-use crate::args::{Fix, Format};
+use crate::args::{Fix, Format, ProgressMode};
 use crate::interrupt::Interrupt;
 use crate::progress::Shown;
 
@@ -21,12 +21,22 @@ pub(crate) struct Single<'a> {
 
 impl Observer for Single<'_> {
     fn stage(&self, stage: Stage) -> Box<dyn Progress + '_> {
-        Box::new(Shown::new(self.args.progress, stage.name(), self.interrupt))
+        let mode = match self.args.progress {
+            // One JSON object is all that a program wants to find there.
+            ProgressMode::Auto if is_json_on_stderr(self.args) => ProgressMode::Quiet,
+            mode => mode,
+        };
+        Box::new(Shown::new(mode, stage.name(), self.interrupt))
     }
 
     fn notice(&self, notice: &Notice<'_>) {
         show(notice, self.args);
     }
+}
+
+/// Whether a report for programs goes to standard error.
+fn is_json_on_stderr(args: &Fix) -> bool {
+    args.is_stdout_taken() && args.format == Format::Json
 }
 
 /// Shows a notice. What cannot be shown is not worth failing for.

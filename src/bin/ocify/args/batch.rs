@@ -40,11 +40,17 @@ pub(crate) struct Many {
     #[arg(long)]
     pub(crate) fail_fast: bool,
 
+    /// Fail if there are no image archives or layouts at all
+    ///
+    /// Without it, this is only a warning. A shard of a tree that has some may be empty.
+    #[arg(long)]
+    pub(crate) fail_if_empty: bool,
+
     /// Process only shard K of N; `auto` reads both from the environment, and `auto/N` only K
     ///
     /// A hash of its path assigns each input to a shard, so workers on the same tree do not need to
-    /// coordinate. `auto` supports Kubernetes Indexed Jobs, Slurm arrays, GitLab, CircleCI and
-    /// Buildkite.
+    /// coordinate. `auto` supports Slurm and Grid Engine arrays, AWS Batch, Google Batch, Cloud Run jobs, GitLab,
+    /// CircleCI and Buildkite; `auto/N` also Kubernetes Indexed Jobs, PBS and LSF, which do not say N.
     #[arg(long, value_name = "K/N|auto")]
     pub(crate) shard: Option<ShardChoice>,
 
@@ -68,6 +74,7 @@ impl Many {
             ("--exclude", !self.exclude.is_empty()),
             ("--copy-others", self.copy_others),
             ("--fail-fast", self.fail_fast),
+            ("--fail-if-empty", self.fail_if_empty),
             ("--shard", self.shard.is_some()),
         ];
         let given = all.iter().filter(|(_, is_given)| *is_given);

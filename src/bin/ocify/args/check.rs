@@ -1,6 +1,7 @@
 //! The options of `check`.
 
 use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
 use ocify::FailOn;
 
@@ -122,6 +123,11 @@ pub(super) fn parsed(matches: &ArgMatches) -> Result<Check, clap::Error> {
     let given = matches.get_raw("format").and_then(Iterator::last);
     let format = given.and_then(|name| CheckFormat::from_str(name.to_str()?, false).ok());
     check.format = format.unwrap_or_default();
+    // A default for all runs does not apply to a format that shows none.
+    let is_default = matches.value_source("progress") != Some(ValueSource::CommandLine);
+    if check.format == CheckFormat::Github && is_default {
+        check.fix.progress = ProgressMode::Quiet;
+    }
     Ok(check)
 }
 

@@ -5,9 +5,10 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 use super::examples::FIX_EXAMPLES;
+use super::version;
 use super::{
     Check, CommandName, Completions, Engines, Fix, Man, Merge, Push, Split, check, completions,
-    engines, man, merge, push, split,
+    engines, environment, man, merge, push, split,
 };
 
 const EXIT_CODES: &str = "\
@@ -25,7 +26,7 @@ Exit codes:
 /// Rewrites nonstandard and Docker media types as OCI media types, and corrects what refers to them: digests, sizes and the index.
 /// Layers and configs keep their bytes, unless an option such as --compression changes layers.
 #[derive(Debug, Parser)]
-#[command(name = "ocify", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "ocify", version, long_version = version::long(), arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -60,7 +61,8 @@ impl Subcommand for Command {
     fn augment_subcommands(command: clap::Command) -> clap::Command {
         let fix = clap::Command::new(FIX).about(FIX_ABOUT).defer(|command| {
             let command = Fix::augment_args(command).about(FIX_ABOUT).long_about(None);
-            command.after_help(FIX_EXAMPLES)
+            let command = command.after_help(format!("{FIX_EXAMPLES}\n\n{}", environment::HELP));
+            environment::with_defaults(command)
         });
         let merge = clap::Command::new(MERGE)
             .about(merge::ABOUT)

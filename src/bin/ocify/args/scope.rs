@@ -3,6 +3,7 @@
 use clap::Args;
 
 use self::CommandName::{Check, Merge, Push, Recover, Split};
+use super::environment;
 
 /// A command that takes options of `fix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(crate) enum CommandName {
 
 /// The options of `fix`, by their ids, with the commands that do not have them. Every command has the others.
 #[rustfmt::skip]
-const SCOPE: [(&str, &[CommandName]); 45] = [
+const SCOPE: [(&str, &[CommandName]); 46] = [
     ("archive", &[Split, Push, Check, Recover]),
     ("attestations", &[Check, Recover]),
     ("compression", &[Check, Recover]),
@@ -30,6 +31,7 @@ const SCOPE: [(&str, &[CommandName]); 45] = [
     ("engines", &[Recover]),
     ("exclude", &[Merge, Split, Recover]),
     ("fail_fast", &[Merge, Split, Recover]),
+    ("fail_if_empty", &[Merge, Split, Recover]),
     ("files_from", &[Merge, Split, Recover]),
     ("follow", &[Recover]),
     ("force", &[Push, Check, Recover]),
@@ -95,7 +97,8 @@ pub(super) fn variant<A: Args>(command: clap::Command, variant: &Variant) -> cla
     let command = A::augment_args(command)
         .about(variant.about)
         .long_about(None);
-    let command = command.after_help(variant.examples);
+    let after = format!("{}\n\n{}", variant.examples, environment::HELP);
+    let command = environment::with_defaults(command.after_help(after));
     let hidden = variant.name.without().fold(command, |command, option| {
         command.mut_arg(option, |option| option.hide(true))
     });

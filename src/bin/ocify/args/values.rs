@@ -186,7 +186,7 @@ pub(crate) fn renaming(text: &str) -> Result<(Reference, Reference), String> {
 /// How to show progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressMode {
-    /// A bar if standard error is a terminal and the run takes more than a second; otherwise nothing
+    /// A bar after a second if standard error is a terminal, and otherwise a line every ten seconds
     Auto,
     /// A line every few seconds
     Plain,

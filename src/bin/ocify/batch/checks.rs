@@ -17,7 +17,7 @@ use super::inputs::Watch;
 use super::queue::Task;
 use super::reading::{Ended, Reading};
 use super::shard::Shard;
-use super::tally::{Failures, run_end};
+use super::tally::{Failures, emptiness, run_end};
 use crate::args::{Check, CheckFormat, Fix};
 use crate::check::{append_step_summary, fix_command_of_many, options};
 use crate::interrupt::Interrupt;
@@ -187,6 +187,9 @@ impl Run<'_> {
             page,
         } = counted.unwrap_or_else(PoisonError::into_inner);
         let words = &Words::CHECK;
+        let images = summary.total() - summary.skipped;
+        let must_find = self.dry_run.many.fail_if_empty;
+        let trouble = trouble.or_else(|| emptiness(must_find, images, self.shard, interrupt));
         summary.end = run_end(seconds, self.shard, trouble.as_ref(), interrupt, words);
         let is_empty = summary.total() + summary.unfinished + summary.others == 0;
         let shown = match format {

@@ -174,6 +174,12 @@ pub(crate) trait Watch {
     fn is_stopped(&self) -> bool;
 }
 
+/// The error if there must be inputs and there are none.
+pub(super) fn nothing_found() -> Error {
+    Error::new(Code::NotAnImage, "no image archives found")
+        .with_hint("check the paths and patterns, or omit --fail-if-empty")
+}
+
 /// Finds the tasks of one shard and hands them to the queue.
 pub(crate) struct Finder<'a> {
     pub(crate) args: &'a Fix,
@@ -190,6 +196,9 @@ pub(crate) struct Finder<'a> {
 
 impl Finder<'_> {
     /// Finds everything; returns how many tasks there were.
+    ///
+    /// # Errors
+    /// The list of files cannot be read, or there are no tasks in any shard and that is to fail.
     pub(crate) fn run(mut self) -> Result<u64> {
         let mut next = 0;
         for named in std::mem::take(&mut self.named) {
@@ -197,6 +206,9 @@ impl Finder<'_> {
         }
         if let Some(list) = &self.args.many.files_from {
             self.listed(list, &mut next)?;
+        }
+        if next == 0 && self.args.many.fail_if_empty && !self.watch.is_stopped() {
+            return Err(nothing_found());
         }
         Ok(next)
     }

@@ -15,7 +15,7 @@ use super::inputs::Watch;
 use super::queue::Task;
 use super::reading::{Ended, Reading};
 use super::shard::Shard;
-use super::tally::{Failures, run_end};
+use super::tally::{Failures, emptiness, run_end};
 use crate::args::{Fix, Format, Push};
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
@@ -161,6 +161,9 @@ impl Run<'_> {
             failures,
         } = counted.unwrap_or_else(PoisonError::into_inner);
         let words = &Words::PUSH;
+        let images = summary.total() - summary.skipped;
+        let must_find = self.args.fix.many.fail_if_empty;
+        let trouble = trouble.or_else(|| emptiness(must_find, images, self.shard, interrupt));
         summary.end = run_end(seconds, self.shard, trouble.as_ref(), interrupt, words);
         failures.show(summary.failed, words);
         let is_empty = summary.total() + summary.unfinished + summary.others == 0;

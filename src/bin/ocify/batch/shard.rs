@@ -94,7 +94,7 @@ struct Engine {
     count: &'static str,
 }
 
-const ENGINES: [Engine; 4] = [
+const ENGINES: [Engine; 8] = [
     Engine {
         name: "GitLab",
         number: "CI_NODE_INDEX",
@@ -119,6 +119,78 @@ const ENGINES: [Engine; 4] = [
         number: "JOB_COMPLETION_INDEX",
         first: 0,
         count: "",
+    },
+    Engine {
+        name: "Cloud Run",
+        number: "CLOUD_RUN_TASK_INDEX",
+        first: 0,
+        count: "CLOUD_RUN_TASK_COUNT",
+    },
+    Engine {
+        name: "Google Batch",
+        number: "BATCH_TASK_INDEX",
+        first: 0,
+        count: "BATCH_TASK_COUNT",
+    },
+    Engine {
+        name: "AWS Batch",
+        number: "AWS_BATCH_JOB_ARRAY_INDEX",
+        first: 0,
+        count: "AWS_BATCH_JOB_ARRAY_SIZE",
+    },
+    // PBS says neither how many there are nor where they begin.
+    Engine {
+        name: "PBS",
+        number: "PBS_ARRAY_INDEX",
+        first: 1,
+        count: "",
+    },
+];
+
+/// An engine whose arrays begin with any number and continue in any steps. Variables that it lacks are empty.
+struct Array {
+    name: &'static str,
+    number: &'static str,
+    /// What the number is in a job that is not part of an array.
+    absent: &'static str,
+    first: &'static str,
+    last: &'static str,
+    step: &'static str,
+    count: &'static str,
+    /// How to submit an array without gaps.
+    advice: &'static str,
+}
+
+const ARRAYS: [Array; 3] = [
+    Array {
+        name: "Slurm",
+        number: "SLURM_ARRAY_TASK_ID",
+        absent: "",
+        first: "SLURM_ARRAY_TASK_MIN",
+        last: "SLURM_ARRAY_TASK_MAX",
+        step: "SLURM_ARRAY_TASK_STEP",
+        count: "SLURM_ARRAY_TASK_COUNT",
+        advice: "--array=1-N",
+    },
+    Array {
+        name: "Grid Engine",
+        number: "SGE_TASK_ID",
+        absent: "undefined",
+        first: "SGE_TASK_FIRST",
+        last: "SGE_TASK_LAST",
+        step: "SGE_TASK_STEPSIZE",
+        count: "",
+        advice: "-t 1-N",
+    },
+    Array {
+        name: "LSF",
+        number: "LSB_JOBINDEX",
+        absent: "0",
+        first: "",
+        last: "LSB_JOBINDEX_END",
+        step: "LSB_JOBINDEX_STEP",
+        count: "",
+        advice: "-J 'NAME[1-N]'",
     },
 ];
 
@@ -145,8 +217,13 @@ impl ShardChoice {
             })
         };
         // A job array may run inside a job of a CI system, so the innermost engine comes first.
-        if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
-            return slurm(id, wanted, &number);
+        for array in &ARRAYS {
+            if get(array.number).is_none_or(|text| text.trim() == array.absent) {
+                continue;
+            }
+            if let Some(id) = number(array.number)? {
+                return array.shard(id, wanted, &number);
+            }
         }
         for engine in ENGINES.iter().rev() {
             let Some(index) = number(engine.number)? else {
@@ -158,37 +235,63 @@ impl ShardChoice {
             };
             let count = agreed(engine.name, engine.count, said, wanted)?;
             let index = index.checked_sub(engine.first);
-            let index = index.ok_or_else(|| format!("{} starts at 1", engine.number))?;
+            let index = index.ok_or_else(|| format!("{} must start at 1", engine.number))?;
             return checked(index.saturating_add(1), count)
                 .map_err(|what| format!("{}: {what}", engine.number));
         }
+        let names = ARRAYS.iter().map(|array| array.number);
+        let names: Vec<&str> = names
+            .chain(ENGINES.iter().map(|engine| engine.number))
+            .collect();
         Err(format!(
-            "--shard auto found none of SLURM_ARRAY_TASK_ID, {} in the environment",
-            ENGINES.map(|engine| engine.number).join(", ")
+            "--shard auto found none of {} in the environment",
+            names.join(", ")
         ))
     }
 }
 
-/// The tasks of an array are numbered from any first number in any steps.
-fn slurm(
-    id: u64,
-    wanted: Option<u64>,
-    number: &dyn Fn(&str) -> Result<Option<u64>, String>,
-) -> Result<Shard, String> {
-    let said = number("SLURM_ARRAY_TASK_COUNT")?;
-    let count = agreed("Slurm", "SLURM_ARRAY_TASK_COUNT", said, wanted)?;
-    let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
-    let last = number("SLURM_ARRAY_TASK_MAX")?.unwrap_or(first.saturating_add(count - 1));
-    let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
-    let is_even = last.checked_sub(first) == step.checked_mul(count - 1)
-        && id >= first
-        && (id - first).is_multiple_of(step);
-    if !is_even {
-        return Err(format!(
-            "the array of {count} Slurm tasks from {first} to {last} has gaps, so task {id} cannot be assigned a shard; use --array=1-N or give --shard K/N"
-        ));
+impl Array {
+    /// The shard of the task with this number.
+    fn shard(
+        &self,
+        id: u64,
+        wanted: Option<u64>,
+        number: &dyn Fn(&str) -> Result<Option<u64>, String>,
+    ) -> Result<Shard, String> {
+        let name = self.name;
+        let number = |variable: &str| match variable {
+            "" => Ok(None),
+            variable => number(variable),
+        };
+        if self.first.is_empty() && wanted.is_none() {
+            return Err(format!(
+                "{name} does not say where the array begins; submit it with {}, and use --shard auto/N",
+                self.advice
+            ));
+        }
+        let first = number(self.first)?.unwrap_or(1);
+        let step = number(self.step)?.unwrap_or(1).max(1);
+        let last = number(self.last)?;
+        let steps = |last: u64| last.checked_sub(first).map(|len| len / step);
+        let (said, variable) = match self.count {
+            "" => {
+                let said = last.map(|last| steps(last).map_or(0, |steps| steps + 1));
+                (said, format!("the number of {name} tasks"))
+            }
+            variable => (number(variable)?, variable.to_owned()),
+        };
+        let count = agreed(name, &variable, said, wanted)?;
+        let last = last.unwrap_or(first.saturating_add(step.saturating_mul(count - 1)));
+        let is_even =
+            steps(last) == Some(count - 1) && id >= first && (id - first).is_multiple_of(step);
+        if !is_even {
+            return Err(format!(
+                "the array of {count} {name} tasks from {first} to {last} has gaps, so task {id} cannot be assigned a shard; use {} or give --shard K/N",
+                self.advice
+            ));
+        }
+        checked((id - first) / step + 1, count).map_err(|error| error.to_string())
     }
-    checked((id - first) / step + 1, count).map_err(|error| error.to_string())
 }
 
 /// The number of workers, by the engine or by the option.
@@ -286,15 +389,15 @@ mod tests {
         let kubernetes = "Kubernetes does not say how many workers there are; use --shard auto/N";
         let gaps = "the array of 3 Slurm tasks from 1 to 9 has gaps, so task 5 cannot be assigned a shard; use --array=1-N or give --shard K/N";
         #[rustfmt::skip]
-        let cases: [Case; 18] = [
-            ("nothing", None, "", Err("--shard auto found none of SLURM_ARRAY_TASK_ID, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX in the environment")),
+        let cases: [Case; 38] = [
+            ("nothing", None, "", Err("--shard auto found none of SLURM_ARRAY_TASK_ID, SGE_TASK_ID, LSB_JOBINDEX, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX, CLOUD_RUN_TASK_INDEX, BATCH_TASK_INDEX, AWS_BATCH_JOB_ARRAY_INDEX, PBS_ARRAY_INDEX in the environment")),
             ("kubernetes", Some(8), "JOB_COMPLETION_INDEX=0", Ok("1/8")),
             ("kubernetes, last", Some(8), "JOB_COMPLETION_INDEX=7", Ok("8/8")),
             ("kubernetes, more than said", Some(8), "JOB_COMPLETION_INDEX=8", Err("JOB_COMPLETION_INDEX: shard 9 of 8 does not exist")),
             ("kubernetes, count unknown", None, "JOB_COMPLETION_INDEX=0", Err(kubernetes)),
             ("gitlab", None, "CI_NODE_INDEX=1 CI_NODE_TOTAL=3", Ok("1/3")),
-            ("gitlab, without parallel", None, "CI_NODE_TOTAL=1", Err("--shard auto found none of SLURM_ARRAY_TASK_ID, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX in the environment")),
-            ("gitlab, zero", None, "CI_NODE_INDEX=0 CI_NODE_TOTAL=3", Err("CI_NODE_INDEX starts at 1")),
+            ("gitlab, without parallel", None, "CI_NODE_TOTAL=1", Err("--shard auto found none of SLURM_ARRAY_TASK_ID, SGE_TASK_ID, LSB_JOBINDEX, CI_NODE_INDEX, CIRCLE_NODE_INDEX, BUILDKITE_PARALLEL_JOB, JOB_COMPLETION_INDEX, CLOUD_RUN_TASK_INDEX, BATCH_TASK_INDEX, AWS_BATCH_JOB_ARRAY_INDEX, PBS_ARRAY_INDEX in the environment")),
+            ("gitlab, zero", None, "CI_NODE_INDEX=0 CI_NODE_TOTAL=3", Err("CI_NODE_INDEX must start at 1")),
             ("circle", None, "CIRCLE_NODE_INDEX=2 CIRCLE_NODE_TOTAL=3", Ok("3/3")),
             ("buildkite", None, "BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=3", Ok("1/3")),
             ("contradiction", Some(4), "BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=3", Err("--shard auto/4 contradicts BUILDKITE_PARALLEL_JOB_COUNT, which is 3")),
@@ -304,6 +407,27 @@ mod tests {
             ("slurm in steps", None, "SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=7 SLURM_ARRAY_TASK_STEP=2 SLURM_ARRAY_TASK_COUNT=4", Ok("3/4")),
             ("slurm with gaps", None, "SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=9 SLURM_ARRAY_TASK_STEP=1 SLURM_ARRAY_TASK_COUNT=3", Err(gaps)),
             ("slurm, one task again", Some(8), "SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_MIN=3 SLURM_ARRAY_TASK_MAX=3 SLURM_ARRAY_TASK_STEP=1 SLURM_ARRAY_TASK_COUNT=1", Err("--shard auto/8 contradicts SLURM_ARRAY_TASK_COUNT, which is 1")),
+            ("aws batch", None, "AWS_BATCH_JOB_ARRAY_INDEX=0 AWS_BATCH_JOB_ARRAY_SIZE=10", Ok("1/10")),
+            ("aws batch, last", None, "AWS_BATCH_JOB_ARRAY_INDEX=9 AWS_BATCH_JOB_ARRAY_SIZE=10", Ok("10/10")),
+            ("aws batch, without size", None, "AWS_BATCH_JOB_ARRAY_INDEX=9", Err("AWS Batch does not say how many workers there are; use --shard auto/N")),
+            ("google batch", None, "BATCH_TASK_INDEX=2 BATCH_TASK_COUNT=3", Ok("3/3")),
+            ("cloud run", None, "CLOUD_RUN_TASK_INDEX=0 CLOUD_RUN_TASK_COUNT=3", Ok("1/3")),
+            ("cloud run, contradiction", Some(2), "CLOUD_RUN_TASK_INDEX=0 CLOUD_RUN_TASK_COUNT=3", Err("--shard auto/2 contradicts CLOUD_RUN_TASK_COUNT, which is 3")),
+            ("pbs", Some(4), "PBS_ARRAY_INDEX=4", Ok("4/4")),
+            ("pbs from 0", Some(4), "PBS_ARRAY_INDEX=0", Err("PBS_ARRAY_INDEX must start at 1")),
+            ("pbs, count unknown", None, "PBS_ARRAY_INDEX=1", Err("PBS does not say how many workers there are; use --shard auto/N")),
+            ("grid engine", None, "SGE_TASK_ID=3 SGE_TASK_FIRST=1 SGE_TASK_LAST=4 SGE_TASK_STEPSIZE=1", Ok("3/4")),
+            ("grid engine in steps", None, "SGE_TASK_ID=9 SGE_TASK_FIRST=1 SGE_TASK_LAST=10 SGE_TASK_STEPSIZE=4", Ok("3/3")),
+            ("grid engine from 5", Some(4), "SGE_TASK_ID=8 SGE_TASK_FIRST=5 SGE_TASK_LAST=8 SGE_TASK_STEPSIZE=1", Ok("4/4")),
+            ("grid engine, one task again", Some(4), "SGE_TASK_ID=3 SGE_TASK_FIRST=3 SGE_TASK_LAST=3 SGE_TASK_STEPSIZE=1", Err("--shard auto/4 contradicts the number of Grid Engine tasks, which is 1")),
+            ("grid engine without an array", Some(4), "SGE_TASK_ID=undefined JOB_COMPLETION_INDEX=0", Ok("1/4")),
+            ("lsf", Some(4), "LSB_JOBINDEX=1 LSB_JOBINDEX_END=4 LSB_JOBINDEX_STEP=1", Ok("1/4")),
+            ("lsf in steps", Some(4), "LSB_JOBINDEX=7 LSB_JOBINDEX_END=7 LSB_JOBINDEX_STEP=2", Ok("4/4")),
+            // It would be shards 5 to 8 of 8, and nobody would do the others.
+            ("lsf from 5", Some(4), "LSB_JOBINDEX=5 LSB_JOBINDEX_END=8 LSB_JOBINDEX_STEP=1", Err("--shard auto/4 contradicts the number of LSF tasks, which is 8")),
+            ("lsf, begin unknown", None, "LSB_JOBINDEX=5 LSB_JOBINDEX_END=8 LSB_JOBINDEX_STEP=1", Err("LSF does not say where the array begins; submit it with -J 'NAME[1-N]', and use --shard auto/N")),
+            ("lsf without an array", Some(4), "LSB_JOBINDEX=0 LSB_JOBINDEX_END=0 JOB_COMPLETION_INDEX=1", Ok("2/4")),
+            ("aws batch on kubernetes", None, "JOB_COMPLETION_INDEX=7 AWS_BATCH_JOB_ARRAY_INDEX=1 AWS_BATCH_JOB_ARRAY_SIZE=2", Ok("2/2")),
             ("slurm inside gitlab", None, "CI_NODE_INDEX=1 CI_NODE_TOTAL=3 SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_MAX=1 SLURM_ARRAY_TASK_STEP=1 SLURM_ARRAY_TASK_COUNT=2", Ok("2/2")),
         ];
         for (name, wanted, environment, expected) in cases {

@@ -11,6 +11,7 @@ use ocify::{
 };
 use serde_json::Value;
 
+use super::inputs::nothing_found;
 use super::queue::Task;
 use super::shard::Shard;
 use crate::args::{Fix, Format, Verification};
@@ -83,6 +84,7 @@ pub(crate) struct Tally<'a> {
     is_strict: bool,
     overview: &'a Overview,
     has_report: bool,
+    must_find: bool,
     counted: Mutex<Counted>,
     shard: Option<Shard>,
 }
@@ -106,6 +108,7 @@ impl<'a> Tally<'a> {
             is_strict: args.strict,
             overview,
             has_report: records.has_report(),
+            must_find: args.many.fail_if_empty,
             counted: Mutex::new(Counted {
                 summary: Summary::default(),
                 failures: Failures::default(),
@@ -211,8 +214,12 @@ impl<'a> Tally<'a> {
         let counted = self.counted.into_inner();
         let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
         let of_files = counted.records.write_map(interrupt);
-        let mut trouble = trouble.or(of_files).or_else(|| self.overview.trouble());
         let summary = &mut counted.summary;
+        let images = summary.total() - summary.skipped;
+        let mut trouble = trouble
+            .or(of_files)
+            .or_else(|| self.overview.trouble())
+            .or_else(|| emptiness(self.must_find, images, self.shard, interrupt));
         summary.end = run_end(
             seconds,
             self.shard,
@@ -242,6 +249,17 @@ impl<'a> Tally<'a> {
         let trouble = trouble.or_else(|| self.overview.trouble());
         (counted.summary, trouble)
     }
+}
+
+/// The error of a run that must have found images and found none. A shard may have none.
+pub(super) fn emptiness(
+    must_find: bool,
+    images: u64,
+    shard: Option<Shard>,
+    interrupt: &Interrupt,
+) -> Option<Error> {
+    let is_empty = images == 0 && shard.is_none() && !interrupt.is_asked();
+    (must_find && is_empty).then(nothing_found)
 }
 
 /// How a run ended, in the form of a report, where `trouble` is what went wrong apart from all inputs.

@@ -13,7 +13,7 @@ const FULL: u64 = 1000;
 const BAR_WIDTH: usize = 26;
 /// Columns at the end of each line that stay free: there the terminal shows `^C`, which on a full line
 /// would move everything by one line.
-const MARGIN: usize = 3;
+pub(super) const MARGIN: usize = 3;
 
 /// What is drawn at the bottom of the terminal.
 pub(super) struct Bars {

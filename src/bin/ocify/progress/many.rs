@@ -17,10 +17,10 @@ use crate::standard;
 
 /// How often bars are drawn, and lines on a terminal are shown.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
-const EVENT_EVERY: Duration = Duration::from_millis(250);
+pub(super) const EVENT_EVERY: Duration = Duration::from_millis(250);
 /// How often there is a line if lines were requested, and if not.
-const LINE_EVERY: Duration = Duration::from_secs(3);
-const SELDOM: Duration = Duration::from_secs(10);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(3);
+pub(super) const SELDOM: Duration = Duration::from_secs(10);
 /// Work that takes less needs no bar.
 const BARS_AFTER: Duration = Duration::from_secs(1);
 /// An input is shown once it has taken this long, so that small ones do not flicker by.

@@ -5,6 +5,22 @@ use ocify::{command::batch::duration, command::batch::grouped, command::text::by
 /// What an input costs besides its bytes, in bytes, for the time that is left.
 const INPUT_COST: u64 = 64 << 10;
 
+/// Before that many seconds, neither speed nor time left can be estimated.
+pub(super) const PACE_AFTER: f64 = 0.5;
+
+/// The speed, and the time that is left if that is known, both in words: `, 1.0 MB/s, 6 s left`. Empty at the start of a run.
+pub(super) fn pace(done_len: u64, elapsed: f64, left: Option<f64>) -> String {
+    if elapsed < PACE_AFTER {
+        return String::new();
+    }
+    let speed = bytes((done_len as f64 / elapsed) as u64);
+    let left = left.map(|left| {
+        let left = duration(left.ceil().max(1.0)).replace(".0", "");
+        format!(", {left} left")
+    });
+    format!(", {speed}/s{}", left.unwrap_or_default())
+}
+
 /// A moment of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Moment {
@@ -23,7 +39,7 @@ impl Moment {
         let cost = |number: u64, len: u64| number.saturating_mul(INPUT_COST).saturating_add(len);
         let done = cost(self.done, self.done_len) as f64;
         let total = cost(self.found, self.found_len) as f64;
-        let is_telling = self.is_complete && done > 0.0 && self.elapsed >= 0.5;
+        let is_telling = self.is_complete && done > 0.0 && self.elapsed >= PACE_AFTER;
         is_telling.then(|| (total - done).max(0.0) / done * self.elapsed)
     }
 
@@ -48,16 +64,7 @@ impl Moment {
             bytes(self.done_len),
             bytes(self.found_len)
         );
-        if self.elapsed >= 0.5 {
-            let rate = bytes((self.done_len as f64 / self.elapsed) as u64);
-            text.push_str(&format!(", {rate}/s"));
-        }
-        if let Some(left) = self.left() {
-            text.push_str(&format!(
-                ", {} left",
-                duration(left.ceil().max(1.0)).replace(".0", "")
-            ));
-        }
+        text.push_str(&pace(self.done_len, self.elapsed, self.left()));
         if self.failed > 0 {
             text.push_str(&format!(", {} failed", grouped(self.failed)));
         }

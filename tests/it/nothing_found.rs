@@ -1,0 +1,80 @@
+//! `--fail-if-empty`: a run that finds no image archives fails instead of warning.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::common::archive::{Entry, tar};
+use crate::common::batch::put;
+use crate::common::builder::right_layout;
+use crate::common::runner::Sandbox;
+
+const OPTION: &str = "--fail-if-empty";
+
+/// `empty` has no archives, `others` an archive that is not an image, and `images` one that is.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    put(&sandbox, "others/notes.txt", "text");
+    put(&sandbox, "others/app.tar", tar(&[Entry::file("x", "x")]));
+    put(&sandbox, "images/app.tar", right_layout().tar());
+    sandbox.put("list", "");
+    sandbox
+}
+
+#[test]
+fn no_images_are_a_failure_if_that_is_requested() {
+    let sandbox = sandbox();
+    for command in [
+        &["fix", "-o", "out/"][..],
+        &["fix", "--dry-run"],
+        &["check"],
+        &["push", "--dry-run"],
+    ] {
+        for input in [&["empty"][..], &["others"], &["--files-from", "list"]] {
+            let line = [command, input].concat();
+            let found = sandbox.ocify(&line).exits(0);
+            // An archive that is not an image is reported instead.
+            let warning = match input {
+                ["others"] => "",
+                _ => "warning: no image archives found\n",
+            };
+            assert_eq!(found.stderr, warning, "{line:?}");
+            let failed = sandbox.ocify(&[&line[..], &[OPTION]].concat());
+            let about = format!("{line:?}");
+            assert_eq!(failed.code, 1, "{about}: {failed:#?}");
+            let message = "error: no image archives found\n";
+            assert!(failed.stderr.contains(message), "{about}: {failed:#?}");
+            assert!(!failed.stderr.contains("warning"), "{about}: {failed:#?}");
+        }
+        let line = [command, &["images", OPTION]].concat();
+        sandbox.ocify(&line).exits(0);
+    }
+    // It is in the report too.
+    let line = ["fix", "others", "--dry-run", "--format", "json", OPTION];
+    let found = sandbox.ocify(&line).exits(1);
+    let summary: Value = serde_json::from_str(found.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["error"]["code"], "not-an-image", "{summary:#}");
+}
+
+#[test]
+fn a_shard_may_be_empty_if_the_tree_is_not() {
+    let sandbox = sandbox();
+    for command in [&["fix", "--dry-run"][..], &["check"]] {
+        for number in 1..=4 {
+            let shard = format!("{number}/4");
+            let line = [command, &["images", OPTION, "--shard", &shard]].concat();
+            sandbox.ocify(&line).exits(0);
+            let line = [command, &["empty", OPTION, "--shard", &shard]].concat();
+            sandbox.ocify(&line).exits(1);
+        }
+    }
+}
+
+#[test]
+fn a_single_input_has_no_such_option() {
+    let sandbox = sandbox();
+    let line = ["fix", "images/app.tar", "--dry-run", OPTION];
+    let found = sandbox.ocify(&line);
+    assert_eq!(found.code, 2, "{found:#?}");
+}

@@ -17,6 +17,7 @@ pub(crate) mod judged;
 pub(crate) mod links;
 pub(crate) mod measured;
 pub(crate) mod mutations;
+pub(crate) mod pages;
 pub(crate) mod paused;
 pub(crate) mod piped;
 pub(crate) mod placed;

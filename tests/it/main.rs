@@ -106,6 +106,7 @@ mod preserve_digests;
 mod public_items;
 mod push;
 mod readme;
+mod recipes;
 mod recompress;
 mod recompressed_descriptors;
 mod referrers;

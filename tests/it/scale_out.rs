@@ -16,39 +16,18 @@ use serde_json::{Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::common::batch::{outputs, parsed, put, put_fixture};
+use crate::common::pages::{block, blocks};
 use crate::common::runner::{Run, Sandbox, run, write_program};
 use crate::common::{fixture, fixtures, repository, skip, tree};
 use actions::{Actions, Job, assert_disjoint, copy, text, yaml};
 
 const PAGE: &str = include_str!("../../docs/scale-out.md");
-const README: &str = include_str!("../../README.md");
+const CI: &str = include_str!("../../docs/ci.md");
 const OCIFY: &str = env!("CARGO_BIN_EXE_ocify");
 const DAMAGED: &str = "images/first/damaged.tar";
 
 /// What stands in for ssh: `ssh HOST -- COMMAND`.
 const SSH: &str = "#!/bin/sh\necho \"$1\" >>\"$HOME/hosts\"\nshift 2\nexec sh -c \"$*\"\n";
-
-/// Language and text of every code block.
-fn blocks(page: &str) -> Vec<(&str, String)> {
-    let mut blocks = Vec::new();
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        if let Some(language) = line.strip_prefix("```") {
-            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            blocks.push((language, block.join("\n") + "\n"));
-        }
-    }
-    blocks
-}
-
-/// The one block with this text in it.
-#[track_caller]
-fn block(page: &str, part: &str) -> String {
-    let mut found: Vec<String> = blocks(page).into_iter().map(|(_, text)| text).collect();
-    found.retain(|text| text.contains(part));
-    assert_eq!(found.len(), 1, "blocks with {part}");
-    found.remove(0)
-}
 
 /// A tree, and what a single run writes for it.
 struct Site {
@@ -184,9 +163,9 @@ fn every_example_is_tested() {
     let mut languages: Vec<&str> = blocks(PAGE).iter().map(|(language, _)| *language).collect();
     languages.sort_unstable();
     // In the tests below, by a part of each.
-    let expected = ["bash", "dockerfile", "sh", "sh", "sh", "sh"];
-    assert_eq!(languages[..6], expected);
-    assert_eq!(languages[6..], ["yaml"; 5]);
+    let expected = [&["bash"; 5][..], &["dockerfile"], &["sh"; 5], &["text"]].concat();
+    assert_eq!(languages[..12], expected);
+    assert_eq!(languages[12..], ["yaml"; 5]);
 }
 
 #[test]
@@ -432,6 +411,137 @@ fn xargs_and_the_reports_together() {
     assert_eq!(lines(&map), lines(&whole));
 }
 
+/// A task of an array, from 1, of so many: its variables.
+type Variables = fn(usize, usize) -> Vec<(&'static str, String)>;
+
+/// Runs one script as each of four tasks.
+#[track_caller]
+fn run_tasks(site: &Site, script: &str, variables: Variables) {
+    let root = site.sandbox.root();
+    site.clear(root);
+    let task = |number: usize| {
+        let mut command = site.worker(root, &variables(number, 4));
+        command.args(["-c", script]);
+        command
+    };
+    let runs = together((1..=4).map(task).collect());
+    let failing = site.check(root, 4);
+    assert_codes(&runs, failing);
+}
+
+#[test]
+fn grid_engine_pbs_lsf() {
+    let site = Site::new();
+    let cases: [(&str, &str, Variables); 3] = [
+        ("#$ -t", "#$ -t 1-4", |number, count| {
+            vec![
+                ("SGE_TASK_ID", number.to_string()),
+                ("SGE_TASK_FIRST", "1".to_owned()),
+                ("SGE_TASK_LAST", count.to_string()),
+                ("SGE_TASK_STEPSIZE", "1".to_owned()),
+            ]
+        }),
+        ("#PBS", "#PBS -J 1-4", |number, _| {
+            vec![
+                ("PBS_ARRAY_INDEX", number.to_string()),
+                ("PBS_O_WORKDIR", ".".to_owned()),
+            ]
+        }),
+        ("#BSUB", "#BSUB -J \"ocify[1-4]\"", |number, count| {
+            vec![
+                ("LSB_JOBINDEX", number.to_string()),
+                ("LSB_JOBINDEX_END", count.to_string()),
+                ("LSB_JOBINDEX_STEP", "1".to_owned()),
+            ]
+        }),
+    ];
+    for (part, array, variables) in cases {
+        let script = block(PAGE, part);
+        assert!(script.lines().any(|line| line == array), "{script}");
+        run_tasks(&site, &script, variables);
+    }
+}
+
+#[test]
+fn aws_batch_google_batch_cloud_run() {
+    let site = Site::new();
+    let mut commands = blocks(PAGE);
+    commands.retain(|(language, text)| *language == "sh" && text.starts_with("ocify fix images"));
+    let [(_, command)] = &commands[..] else {
+        panic!("{commands:?}");
+    };
+    let cases: [Variables; 3] = [
+        |number, count| {
+            vec![
+                ("AWS_BATCH_JOB_ARRAY_INDEX", (number - 1).to_string()),
+                ("AWS_BATCH_JOB_ARRAY_SIZE", count.to_string()),
+            ]
+        },
+        |number, count| {
+            vec![
+                ("BATCH_TASK_INDEX", (number - 1).to_string()),
+                ("BATCH_TASK_COUNT", count.to_string()),
+            ]
+        },
+        |number, count| {
+            vec![
+                ("CLOUD_RUN_TASK_INDEX", (number - 1).to_string()),
+                ("CLOUD_RUN_TASK_COUNT", count.to_string()),
+            ]
+        },
+    ];
+    for variables in cases {
+        run_tasks(&site, command, variables);
+    }
+}
+
+/// What stands in for aws: `s3 cp -` stores what it reads, and `s3 mv` renames it, in a directory for each bucket.
+const AWS: &str = "#!/bin/sh
+set -e
+to=$(echo \"$4\" | sed 's,^s3://,,')
+mkdir -p \"$(dirname \"$to\")\"
+case \"$2\" in
+  cp) cat >\"$to\" ;;
+  mv) mv \"$(echo \"$3\" | sed 's,^s3://,,')\" \"$to\" ;;
+esac
+";
+
+#[test]
+fn an_object_appears_under_its_name_only_if_the_fix_succeeds() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("bin")).unwrap();
+    symlink(OCIFY, sandbox.path("bin/ocify")).unwrap();
+    write_program(&sandbox.path("bin/aws"), AWS);
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
+    let play = |script: &str| {
+        let mut command = Command::new("/bin/bash");
+        command.current_dir(sandbox.root()).env_clear();
+        run(command.env("PATH", &path).args(["-c", script]))
+    };
+    let whole = fs::read(fixture("buildkit-docker-zstd-ocifalse.tar")).unwrap();
+    let mut damaged = whole.clone();
+    // In a layer: it is noticed after the first blobs have been written.
+    damaged.truncate(whole.len() - 4000);
+    let unsafe_form = block(PAGE, "| aws s3 cp - s3://images/app.tar\n");
+    let safe_form = block(PAGE, "aws s3 mv");
+    sandbox.put("app.tar", &damaged);
+    // The danger is real.
+    assert_eq!(play(&unsafe_form).code, 0);
+    let published = sandbox.read("images/app.tar");
+    assert!(!published.is_empty());
+    sandbox.put("published.tar", published);
+    sandbox.ocify(&["check", "published.tar"]).exits(1);
+    fs::remove_dir_all(sandbox.path("images")).unwrap();
+    let failed = play(&safe_form);
+    assert_ne!(failed.code, 0, "{failed:#?}");
+    assert!(!sandbox.path("images/app.tar").exists());
+    sandbox.put("app.tar", &whole);
+    play(&safe_form).exits(0);
+    let stored = sandbox.path("images/app.tar");
+    let line = ["check", stored.to_str().unwrap(), "--for", "containerd@1.7"];
+    sandbox.ocify(&line).exits(0);
+}
+
 /// An engine whose workers have directories of their own: its scripts, how many workers, the patterns of what is kept, and the
 /// variables of one.
 struct Ci {
@@ -533,7 +643,7 @@ fn is_kept(pattern: &str, name: &str) -> bool {
 }
 
 #[test]
-fn the_cache_of_the_readme() {
+fn the_cache_of_github_actions() {
     let sandbox = Sandbox::new();
     let names = ["buildkit-docker-zstd-ocifalse.tar", "docker26c-save.tar"];
     for name in names {
@@ -555,7 +665,7 @@ fn the_cache_of_the_readme() {
     symlink(OCIFY, sandbox.path("bin/ocify")).unwrap();
     let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
     let actions = Actions::new(&sandbox, repository("docs"), path);
-    let workflow = yaml(&block(README, "actions/cache/restore"));
+    let workflow = yaml(&block(CI, "actions/cache/restore"));
     let mut logs = Vec::new();
     for _ in 0..2 {
         let [job] = &actions.run(&workflow)[..] else {

@@ -309,6 +309,13 @@ impl Fix {
         self
     }
 
+    /// The same for what was chosen already.
+    pub(crate) fn of_everything(mut self) -> Self {
+        self.plan.platforms.clear();
+        self.plan.images.clear();
+        self
+    }
+
     /// What is verified before the output appears: by default [`Verify::Digests`], in place and on a dry run
     /// [`Verify::Documents`].
     ///

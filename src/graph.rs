@@ -82,9 +82,9 @@ pub struct Graph {
     pub docker_archive: Option<Vec<DockerArchiveItem>>,
     /// Digests of the source that ocify computed when it read the inputs that the source was joined from.
     pub(crate) computed: BTreeSet<Digest>,
-    /// The blobs that nothing refers to.
     /// Documents that are not part of the graph, and what they name.
     pub(crate) opaque: Opaque,
+    /// The blobs that nothing refers to.
     pub(crate) orphans: Orphans,
     /// The indexes that the source lacks, by digest. `synthesized` has their text.
     pub(crate) nested: Vec<NestedIndex>,
@@ -138,11 +138,15 @@ impl Graph {
 
     /// Whether it is the digest of an index that the source lacks.
     pub(crate) fn is_nested(&self, digest: &Digest) -> bool {
-        self.synthesized.contains_key(digest)
-            && self
-                .nested
-                .binary_search_by(|nested| nested.digest.cmp(digest))
-                .is_ok()
+        self.synthesized.contains_key(digest) && self.nested(digest).is_some()
+    }
+
+    /// The index of that digest, if the source lacks it.
+    fn nested(&self, digest: &Digest) -> Option<&NestedIndex> {
+        let found = self
+            .nested
+            .binary_search_by(|nested| nested.digest.cmp(digest));
+        found.ok().map(|place| &self.nested[place])
     }
 
     /// Whether it is the digest of a document that no tool wrote before: a nested index, or the manifest of an image

@@ -19,7 +19,7 @@ use crate::input::Source;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
 use crate::plan::{Form, NewLayers, Summary};
 use conflict::settle;
-use joined::{Joined, join};
+use joined::{Joined, join, join_chosen};
 use part::Part;
 use root::Names;
 
@@ -135,7 +135,7 @@ impl Merge {
         let target = prepared(output, &sources)?;
         let parts = part::parts(sources, &run)?;
         let (inputs, mut joined) = self.joined(parts, &run)?;
-        let fix = self.fix.clone().without(joined.superseded.clone());
+        let fix = joined.fix(&self.fix);
         let run = Run::new(&fix, observer);
         let output = run.write_one(
             &joined.graph,
@@ -191,7 +191,7 @@ impl Merge {
         let run = Run::new(&self.fix, observer);
         let parts = part::parts(sources, &run)?;
         let (inputs, joined) = self.joined(parts, &run)?;
-        let fix = self.fix.clone().without(joined.superseded.clone());
+        let fix = joined.fix(&self.fix);
         let output = Run::new(&fix, observer).preview_graph(&joined.graph, &joined.source, form);
         let mut output = output.map_err(|error| joined.placed(error))?;
         joined.report(&mut output.summary);
@@ -207,11 +207,19 @@ impl Merge {
             conflicts,
         });
         let inputs = inputs.collect();
-        let names = Names {
+        let names = |index| Names {
             settled: &settled,
-            index: self.index.as_ref(),
+            index,
         };
-        let joined = join(parts, names, run)?;
+        let joined = match &self.index {
+            // Images that are left out need not be for other platforms than those that stay.
+            Some(name)
+                if !run.requested().platforms.is_empty() || !run.requested().images.is_empty() =>
+            {
+                join_chosen(join(parts, names(None), run)?, name, run)?
+            }
+            index => join(parts, names(index.as_ref()), run)?,
+        };
         Ok((inputs, joined))
     }
 }

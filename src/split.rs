@@ -18,8 +18,8 @@ use crate::operation::{Input, Observer, SpoolReason, Unobserved};
 use crate::plan::{Change, Dropped, Finding, Form, NewLayers, Part, SplitBy, Summary, Unusable};
 use file_names::{Subject, stems};
 
-/// How to split. The options of the [`Fix`] are those of each output. Its [`name`](Fix::name) and
-/// [`rename`](Fix::rename) have no effect.
+/// How to split. The options of the [`Fix`] are those of each output. What it [renames](Fix::rename) is renamed first, and the
+/// outputs are named after the new names.
 #[derive(Clone, Debug, Default)]
 pub struct Split {
     fix: Fix,
@@ -273,7 +273,7 @@ impl Split {
         name: &str,
         task: &mut Task<'_>,
     ) -> Result<SplitOutput> {
-        let (graph, part) = part.reduced(reducer, run.requested().preserve_digests)?;
+        let (graph, part) = part.reduced(reducer)?;
         let (graph, part) = (&graph, &part);
         let fix = self.fix.clone().for_part(part);
         let run = run.for_part(&fix, part);

@@ -104,14 +104,10 @@ impl Opaque {
 
     /// The same of these documents alone.
     pub(crate) fn among(&self, digests: &BTreeSet<&Digest>) -> Self {
-        let named = self
-            .named
-            .iter()
-            .filter(|(digest, _)| digests.contains(digest));
-        let unreadable = self
-            .unreadable
-            .iter()
-            .filter(|digest| digests.contains(digest));
+        let named = digests.iter();
+        let named = named.filter_map(|digest| self.named.get_key_value(*digest));
+        let unreadable = digests.iter();
+        let unreadable = unreadable.filter_map(|digest| self.unreadable.get(*digest));
         Opaque {
             named: named
                 .map(|(digest, named)| (digest.clone(), named.clone()))

@@ -14,7 +14,7 @@ use crate::graph::{Graph, Missing, Orphans, root};
 use crate::image::Digest;
 use crate::inventory::{Inventory, RootFile, Strictness};
 use crate::json::View;
-use crate::location::{Role, Step};
+use crate::location::{Location, Role, Step};
 
 /// A graph, with what finds the contents of a part in time that depends on the part alone.
 pub(crate) struct Reducer<'g> {
@@ -24,6 +24,8 @@ pub(crate) struct Reducer<'g> {
     missing: BTreeMap<&'g Digest, Vec<&'g Missing>>,
     renamed: BTreeMap<&'g Digest, Vec<&'g RenamedFile>>,
     links: BTreeMap<Digest, Vec<(&'g String, &'g String)>>,
+    /// The entries that were added to the root, with their places among these.
+    added_entries: BTreeMap<&'g Digest, usize>,
     /// The items of `manifest.json`, by their configs, with their texts.
     items: BTreeMap<&'g Digest, Vec<(usize, &'g DockerArchiveItem, &'g str)>>,
     root_list: List,
@@ -48,34 +50,37 @@ impl<'g> Reducer<'g> {
             }
         }
         let order = graph.children_first.iter().enumerate();
+        let added = graph.added_entries.iter().enumerate();
         Reducer {
             graph,
             order: order.map(|(place, digest)| (digest, place)).collect(),
             missing,
             renamed,
             links,
+            added_entries: added.map(|(place, digest)| (digest, place)).collect(),
             items: items(graph),
             root_list: List::of(&graph.root),
             lists: RefCell::default(),
         }
     }
 
-    /// What these entries of the root, by position in its pointers, lead to. The entries keep their order. Of an index,
-    /// only some entries can stay too.
+    /// What these entries of the root, by position in its pointers, lead to. The entries keep their order. Of these
+    /// indexes, only some entries stay too.
     ///
     /// # Errors
     /// None if the graph is one that was resolved.
     pub(crate) fn reduced(
         &self,
         positions: &BTreeSet<usize>,
-        index: Option<(&Digest, &BTreeSet<usize>)>,
+        indexes: &BTreeMap<&Digest, BTreeSet<usize>>,
     ) -> Result<Graph> {
         let graph = self.graph;
         let root = part_of(&graph.root, &self.root_list, positions, root)?;
-        let index = index.map(|(digest, positions)| self.index(digest, positions));
-        let index = index.transpose()?.flatten();
-        let reached = self.reached(&root, index.as_ref());
-        let has = |digest: &Digest| reached.contains(digest);
+        let mut parts: BTreeMap<&Digest, Document> = BTreeMap::new();
+        for (digest, positions) in indexes {
+            parts.extend(self.index(digest, positions)?.map(|part| (*digest, part)));
+        }
+        let reached = self.reached(&root, &parts);
         let mut documents: Vec<(usize, &Digest)> = reached
             .iter()
             .filter_map(|digest| Some((*self.order.get(digest)?, *digest)))
@@ -94,40 +99,42 @@ impl<'g> Reducer<'g> {
             .flatten()
             .collect();
         items.sort_unstable_by_key(|(position, ..)| *position);
-        let of = |from: &BTreeMap<Digest, _>| copied(from, &reached, None);
         let missing = reached
             .iter()
             .filter_map(|digest| self.missing.get(*digest));
         let renamed = reached
             .iter()
             .filter_map(|digest| self.renamed.get(*digest));
-        let mut documents_of_part = copied(
-            &graph.documents,
-            &reached,
-            index.as_ref().map(|index| &index.digest),
-        );
-        documents_of_part.extend(index.map(|index| (index.digest.clone(), index)));
+        let documents_of_part = reached.iter().filter_map(|digest| {
+            let (digest, document) = graph.documents.get_key_value(*digest)?;
+            let part = parts.remove(digest);
+            Some((digest.clone(), part.unwrap_or_else(|| document.clone())))
+        });
+        let documents_of_part = documents_of_part.collect();
+        let mut added: Vec<_> = reached
+            .iter()
+            .filter_map(|digest| self.added_entries.get_key_value(*digest))
+            .collect();
+        added.sort_unstable_by_key(|(_, position)| **position);
         Ok(Graph {
             inventory: self.inventory(&root, &reached, &items),
             is_root_synthesized: graph.is_root_synthesized,
-            added_entries: graph
-                .added_entries
-                .iter()
-                .filter(|added| has(added))
-                .cloned()
+            added_entries: added
+                .into_iter()
+                .map(|(digest, _)| Digest::clone(digest))
                 .collect(),
-            synthesized: copied(&graph.synthesized, &reached, None),
+            synthesized: copied(&graph.synthesized, &reached),
             renamed: renamed.flatten().copied().cloned().collect(),
             documents: documents_of_part,
             children_first: documents
                 .into_iter()
                 .map(|(_, digest)| digest.clone())
                 .collect(),
-            manifests: copied(&graph.manifests, &reached, None),
+            manifests: copied(&graph.manifests, &reached),
             faults,
             item_faults: BTreeMap::new(),
             missing: missing.flatten().copied().cloned().collect(),
-            not_tars: of(&graph.not_tars),
+            not_tars: copied(&graph.not_tars, &reached),
             repeated_keys: Vec::new(),
             docker_archive: graph
                 .docker_archive
@@ -140,10 +147,9 @@ impl<'g> Reducer<'g> {
                 .collect(),
             opaque: graph.opaque.among(&reached),
             orphans: Orphans::default(),
-            nested: graph
-                .nested
+            nested: reached
                 .iter()
-                .filter(|nested| has(&nested.digest))
+                .filter_map(|digest| graph.nested(digest))
                 .cloned()
                 .collect(),
             root,
@@ -168,8 +174,12 @@ impl<'g> Reducer<'g> {
         part_of(old, &list, positions, parse).map(Some)
     }
 
-    /// The digests that a root leads to, through this part of an index.
-    fn reached(&self, root: &Document, index: Option<&Document>) -> BTreeSet<&'g Digest> {
+    /// The digests that a root leads to, through these parts of indexes.
+    fn reached(
+        &self,
+        root: &Document,
+        parts: &BTreeMap<&Digest, Document>,
+    ) -> BTreeSet<&'g Digest> {
         let graph = self.graph;
         let mut reached = BTreeSet::new();
         let mut open: Vec<&Digest> = root.named().collect();
@@ -180,8 +190,8 @@ impl<'g> Reducer<'g> {
             if let Some((known, document)) = known
                 && reached.insert(known)
             {
-                match index.filter(|index| index.digest == *known) {
-                    Some(index) => open.extend(index.named().filter_map(|named| self.known(named))),
+                match parts.get(known) {
+                    Some(part) => open.extend(part.named().filter_map(|named| self.known(named))),
                     None => open.extend(document.into_iter().flat_map(Document::named)),
                 }
                 open.extend(graph.opaque.named_by(known));
@@ -207,7 +217,7 @@ impl<'g> Reducer<'g> {
         items: &[&(usize, &DockerArchiveItem, &str)],
     ) -> Inventory {
         let inventory = &self.graph.inventory;
-        let blobs = copied(&inventory.blobs, reached, None);
+        let blobs = copied(&inventory.blobs, reached);
         let of_items: Vec<&str> = items.iter().map(|(_, _, text)| *text).collect();
         let file = |file: &RootFile, bytes: Vec<u8>| RootFile {
             bytes,
@@ -236,6 +246,20 @@ impl<'g> Reducer<'g> {
 }
 
 impl Document {
+    /// Where the first entry was that this part of an index lacks; `None` if it is not such a part.
+    pub(crate) fn first_removed(&self) -> Option<Location> {
+        if self.found_at.is_empty() || self.path.parent().is_none() {
+            return None;
+        }
+        let kept = self.found_at.iter().enumerate();
+        let kept = kept.take_while(|(new, old)| new == *old);
+        let step = Step {
+            role: Role::Manifests,
+            position: kept.count(),
+        };
+        Some(Location::of(&self.path, step))
+    }
+
     /// Where one of the document's pointers was when it was read.
     pub(super) fn step_to(&self, pointer: &Pointer) -> Step {
         let found_at = match pointer.role {
@@ -361,11 +385,9 @@ fn part_of(
 fn copied<T: Clone>(
     from: &BTreeMap<Digest, T>,
     reached: &BTreeSet<&Digest>,
-    except: Option<&Digest>,
 ) -> BTreeMap<Digest, T> {
     let found = reached
         .iter()
-        .filter(|digest| except != Some(**digest))
         .filter_map(|digest| from.get_key_value(*digest));
     found
         .map(|(digest, value)| (digest.clone(), value.clone()))

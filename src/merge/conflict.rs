@@ -84,10 +84,11 @@ pub(super) fn settle(
             }
             Some(OnConflict::Rename) => {
                 let mut renamed: BTreeMap<&Digest, Name> = BTreeMap::new();
+                let mut free = FreeNames::of(name);
                 for (number, listed) in others {
                     let new = match renamed.get(&listed.digest) {
                         Some(new) => new.clone(),
-                        None => free_name(name, &taken)?,
+                        None => free.next(&taken)?,
                     };
                     taken.insert(new.clone());
                     renamed.insert(&listed.digest, new.clone());
@@ -121,18 +122,36 @@ fn different(what: &str, name: &Name, first: &str, second: &str) -> Error {
         .with_hint(Hint::ResolveConflict)
 }
 
-/// The name with a number at the end of its tag, as low as possible, so that nothing else has it.
-fn free_name(name: &Name, taken: &BTreeSet<Name>) -> Result<Name> {
-    let numbers = 2..=taken.len() + 2;
-    let mut names = numbers.filter_map(|number| name.numbered(number));
-    names.find(|name| !taken.contains(name)).ok_or_else(|| {
-        let name = name.familiar();
+/// A name with numbers at the end of its tag.
+struct FreeNames<'a> {
+    name: &'a Name,
+    /// Lower numbers are taken.
+    next: usize,
+}
+
+impl<'a> FreeNames<'a> {
+    fn of(name: &'a Name) -> Self {
+        FreeNames { name, next: 2 }
+    }
+
+    /// The name with the lowest number that nothing else has.
+    fn next(&mut self, taken: &BTreeSet<Name>) -> Result<Name> {
+        for number in self.next..=taken.len() + 2 {
+            let Some(name) = self.name.numbered(number) else {
+                break;
+            };
+            if !taken.contains(&name) {
+                self.next = number + 1;
+                return Ok(name);
+            }
+        }
+        let name = self.name.familiar();
         let message = format!(
             "cannot rename a second one named {}: its tag is too long, or a digest",
             escape(&name)
         );
-        Error::new(Code::NameTaken, message)
+        Err(Error::new(Code::NameTaken, message)
             .with_found(name)
-            .with_hint(Hint::ResolveConflict)
-    })
+            .with_hint(Hint::ResolveConflict))
+    }
 }

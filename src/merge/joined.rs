@@ -5,16 +5,18 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::part::Part;
+use super::conflict::settle;
+use super::part::{Part, chosen};
 use super::replaced::Replaced;
 use super::root::{Names, root};
 use crate::error::{Code, Error, Hint, IoContext, Place, Result};
-use crate::fix::Run;
+use crate::fix::{Fix, Run};
 use crate::graph::Graph;
 use crate::image::{Digest, Platform, Reference, sniff};
 use crate::input::Source;
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, RootFile};
 use crate::location::{Role, RootName};
+use crate::plan::rules::Rule;
 use crate::plan::{Body, OutputEntry, Plan, Summary};
 
 /// A source that contains everything of several, and what it means.
@@ -28,6 +30,8 @@ pub(super) struct Joined {
     /// What is wrong with documents, in the words of the first input that has them.
     faults: BTreeMap<Digest, Error>,
     replaced: Replaced,
+    /// What was changed and left out when images were chosen before they were joined into one index.
+    chosen: Option<Summary>,
 }
 
 impl Joined {
@@ -52,9 +56,30 @@ impl Joined {
         }
     }
 
+    /// The fix that writes the output.
+    pub(super) fn fix(&self, fix: &Fix) -> Fix {
+        let fix = fix.clone().without(self.superseded.clone());
+        match self.chosen {
+            Some(_) => fix.of_everything(),
+            None => fix,
+        }
+    }
+
     /// Adds what was left out before the output was planned.
     pub(super) fn report(&self, summary: &mut Summary) {
         self.replaced.report(summary);
+        if let Some(chosen) = &self.chosen {
+            let changes = chosen.changes.iter();
+            let left_out = changes.filter(|change| {
+                matches!(
+                    change.rule,
+                    Rule::PlatformChoice | Rule::ImageChoice | Rule::Superseded
+                )
+            });
+            summary.changes.extend(left_out.cloned());
+            summary.dropped.blobs += chosen.dropped.blobs;
+            summary.dropped.bytes += chosen.dropped.bytes;
+        }
     }
 }
 
@@ -89,7 +114,8 @@ impl Documents {
     }
 }
 
-/// Joins the inputs. Each blob is taken from the first input that has it.
+/// Joins the inputs. Each blob is taken from the first input that has it, or if others have one of another length, from the first
+/// whose content has the digest.
 pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<Joined> {
     let text = root(&parts, names)?;
     let directory = run.spool_directory();
@@ -143,6 +169,26 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
         superseded: names.settled.superseded.clone(),
         faults,
         replaced,
+        chosen: None,
+    })
+}
+
+/// Joins images into one index of that name, of those that are chosen from inputs that were joined without it.
+pub(super) fn join_chosen(joined: Joined, name: &Reference, run: &Run<'_>) -> Result<Joined> {
+    let (inputs, faults) = (joined.inputs.clone(), joined.faults.clone());
+    let part = chosen(joined, run)?;
+    let summary = part.plan.summary.clone();
+    let parts = vec![part];
+    let names = Names {
+        settled: &settle(&parts, None, true)?,
+        index: Some(name),
+    };
+    let joined = join(parts, names, run)?;
+    Ok(Joined {
+        inputs,
+        faults,
+        chosen: Some(summary),
+        ..joined
     })
 }
 
@@ -157,16 +203,9 @@ fn add_blobs(
         let Some(digest) = Digest::from_any_blob_name(&entry.name) else {
             continue;
         };
-        if let Some(known) = inventory.blobs.get(&digest) {
-            if known.len != entry.len {
-                let message = format!(
-                    "{} has {} bytes, and {} bytes in another input",
-                    entry.name, entry.len, known.len
-                );
-                return Err(Error::new(Code::SizeMismatch, message)
-                    .with_entry(&entry.name)
-                    .within(part.source.path()));
-            }
+        if let Some(known) = inventory.blobs.get(&digest)
+            && (known.len == entry.len || !has_digest(part, entry, &digest)?)
+        {
             continue;
         }
         let blob = match &entry.body {
@@ -190,6 +229,22 @@ fn add_blobs(
         inventory.blobs.insert(digest, blob);
     }
     Ok(())
+}
+
+/// Whether the content of a blob has its digest, as far as that can be verified. One of two blobs of different length is damaged,
+/// and must not take the place of the other.
+fn has_digest(part: &Part, entry: &OutputEntry, digest: &Digest) -> Result<bool> {
+    let Some(algorithm) = digest.algorithm() else {
+        return Ok(false);
+    };
+    match &entry.body {
+        Body::Directory => Ok(false),
+        Body::Bytes(bytes) => Ok(Digest::of(algorithm, bytes) == *digest),
+        Body::Blob { data, .. } => {
+            let blob = part.source.identify(data, entry.len)?;
+            Ok(part.source.digest_of(&blob, algorithm)? == *digest)
+        }
+    }
 }
 
 fn root_bytes(plan: &Plan, name: RootName) -> Option<&[u8]> {

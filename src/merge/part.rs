@@ -1,7 +1,8 @@
 //! One input of a merge, planned as if it were fixed alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::joined::Joined;
 use super::listed::{Listed, listed};
 use super::root::index_text;
 use crate::error::{Error, Result, path_text};
@@ -34,13 +35,13 @@ pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
     };
     let parts = sources.into_iter().map(|source| {
         let part = part(&source, &options, run);
-        let (plan, listed, faults, orphans) = part.map_err(|error| error.within(source.path()))?;
+        let known = part.map_err(|error| error.within(source.path()))?;
         let within = |(digest, error): (Digest, Error)| (digest, error.within(source.path()));
         Ok(Part {
-            plan,
-            listed,
-            faults: faults.into_iter().map(within).collect(),
-            orphans,
+            plan: known.plan,
+            listed: known.listed,
+            faults: known.faults.into_iter().map(within).collect(),
+            orphans: known.orphans,
             name: path_text(source.path()).into_owned(),
             source,
         })
@@ -49,15 +50,50 @@ pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
 }
 
 /// What is known of a part besides its source.
-type Known = (Plan, Vec<Listed>, Vec<(Digest, Error)>, BTreeSet<Digest>);
+struct Known {
+    plan: Plan,
+    listed: Vec<Listed>,
+    faults: Vec<(Digest, Error)>,
+    orphans: BTreeSet<Digest>,
+}
+
+/// Inputs that were joined, with what is chosen of them, as one part. Their names are still those of the inputs.
+///
+/// # Errors
+/// Those of the plan, in the words of the input that they are about.
+pub(super) fn chosen(joined: Joined, run: &Run<'_>) -> Result<Part> {
+    let requested = run.requested();
+    let options = PlanOptions {
+        is_joined: true,
+        platforms: requested.platforms.clone(),
+        images: requested.images.clone(),
+        superseded: joined.superseded.clone(),
+        ..PlanOptions::default().with_preserve_digests(requested.preserve_digests)
+    };
+    let known = known(&joined.graph, &options, run).map_err(|error| joined.placed(error))?;
+    let faults = known.faults.into_iter();
+    let faults = faults.map(|(digest, error)| (digest, joined.placed(error)));
+    Ok(Part {
+        name: String::new(),
+        plan: known.plan,
+        listed: known.listed,
+        faults: faults.collect(),
+        orphans: known.orphans,
+        source: joined.source,
+    })
+}
 
 fn part(source: &Source, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
-    let mut graph = run.resolved(source)?;
+    let graph = run.resolved(source)?;
     // It is not in the joined index, so nothing would be wrong there.
     if let Some(error) = refused_item(&graph, run.requested()) {
         return Err(graph.restated(error.clone()));
     }
-    let planned = plan(&graph, options, Form::default(), run.host());
+    known(&graph, options, run)
+}
+
+fn known(graph: &Graph, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
+    let planned = plan(graph, options, Form::default(), run.host());
     // Nothing is recompressed yet.
     let planned = planned.and_then(|draft| draft.complete(&NewLayers::default()));
     let plan = planned.map_err(|error| graph.restated(error))?;
@@ -65,21 +101,22 @@ fn part(source: &Source, options: &PlanOptions, run: &Run<'_>) -> Result<Known> 
     // Nothing is recompressed, so every digest is known.
     let images: BTreeSet<&Digest> = images.filter_map(|image| image.digest.as_ref()).collect();
     let listed = listed(index_text(&plan)?, &images)?;
-    let faults = faults(&graph, &plan);
-    let orphans = std::mem::take(&mut graph.orphans.digests);
-    Ok((plan, listed, faults, orphans.into_iter().collect()))
+    Ok(Known {
+        listed,
+        faults: faults(graph, &plan),
+        orphans: graph.orphans.digests.iter().cloned().collect(),
+        plan,
+    })
 }
 
 /// What is wrong with documents, by the digests that the plan gives them.
 fn faults(graph: &Graph, plan: &Plan) -> Vec<(Digest, Error)> {
+    let changed = plan.summary.digests.iter();
+    let changed = changed.filter_map(|change| Some((&change.before, change.after.as_ref()?)));
+    let changed: BTreeMap<&Digest, &Digest> = changed.collect();
     let faults = graph.faults.iter().map(|(digest, error)| {
-        let mut changed = plan.summary.digests.iter();
-        let changed = changed.find(|change| change.before == *digest);
-        let after = changed.and_then(|change| change.after.as_ref());
-        (
-            after.unwrap_or(digest).clone(),
-            graph.restated(error.clone()),
-        )
+        let after = changed.get(digest).copied().unwrap_or(digest);
+        (after.clone(), graph.restated(error.clone()))
     });
     faults.collect()
 }

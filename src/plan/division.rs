@@ -2,6 +2,7 @@
 
 mod companions;
 mod part;
+mod within;
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -76,6 +77,7 @@ pub(crate) fn divide<'a>(request: Request<'a>, by: SplitBy) -> Result<Division<'
     let changes = &mut planner.changes;
     changes.retain(|change| of_root.contains(&change.location));
     planner.separate_names()?;
+    planner.rename()?;
     planner.leave_out_extra_entries();
     planner.platforms = planner.platforms_of_images();
     let referrers = Referrers::new(graph);

@@ -123,6 +123,7 @@ impl<'a> Planner<'a> {
         self.report_resolved();
         let had_images = !self.entries.is_empty();
         self.select()?;
+        self.refuse_reduced_indexes()?;
         self.refuse_nothing_left(had_images)?;
         self.refuse_faults()?;
         self.separate_names()?;

@@ -57,6 +57,25 @@ fn known(media_type: &str) -> Option<&'static str> {
 }
 
 impl<'a> Planner<'a> {
+    /// Refuses a part of a divided input with an index that stays and has only some of its entries.
+    ///
+    /// # Errors
+    /// There is such an index, and digests are to be preserved.
+    pub(crate) fn refuse_reduced_indexes(&self) -> Result<()> {
+        if !self.options.preserve_digests || self.part.is_none() {
+            return Ok(());
+        }
+        let documents = self.documents.iter().map(|input| input.document);
+        let mut stated = documents.rev().filter(|document| {
+            let digest = &document.digest;
+            !self.selection.left_out.contains(digest) && !self.graph.is_created(digest)
+        });
+        let removed = stated.find_map(Document::first_removed);
+        removed.map_or(Ok(()), |location| {
+            Err(refused(location, "would have to be removed"))
+        })
+    }
+
     /// Takes back what was decided for a document below `index.json`, from this change on, unless its digest is new
     /// in any case. Returns whether its digest is preserved.
     pub(crate) fn preserve(&mut self, input: InputDocument<'a>, first_change: usize) -> bool {

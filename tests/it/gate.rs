@@ -21,7 +21,7 @@ use crate::common::{fixture, fixtures, repository};
 
 /// The archives of the engine tests that no fixture has.
 #[path = "../engines/shapes.rs"]
-mod shapes;
+pub(crate) mod shapes;
 
 const NAME: &str = "docker.io/library/app:v1";
 

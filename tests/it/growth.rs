@@ -114,7 +114,7 @@ const LINES: [(&str, &[&str]); 2] = [
 ];
 
 /// Commands with a result for each of these.
-const MORE: [(&str, &str, &[&str]); 4] = [
+const MORE: [(&str, &str, &[&str]); 9] = [
     (
         "entries of index.json",
         "split",
@@ -145,6 +145,49 @@ const MORE: [(&str, &str, &[&str]); 4] = [
             "--jobs",
             "1",
         ],
+    ),
+    (
+        "platforms",
+        "split by platform with the same digests",
+        &[
+            "split",
+            "in.tar",
+            "--by",
+            "platform",
+            "--unwrap",
+            "--preserve-digests",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
+    ),
+    (
+        "nested platforms",
+        "split by platform",
+        &[
+            "split",
+            "in.tar",
+            "--by",
+            "platform",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
+    ),
+    (
+        "names of flat platforms",
+        "split",
+        &["split", "in.tar", "--dry-run", "--jobs", "1"],
+    ),
+    (
+        "nested platforms",
+        "merge",
+        &["merge", "in.tar", "in.tar", "--dry-run", "--jobs", "1"],
+    ),
+    (
+        "names of one image",
+        "merge",
+        &["merge", "in.tar", "in.tar", "--dry-run", "--jobs", "1"],
     ),
     (
         "entries of index.json",

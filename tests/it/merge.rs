@@ -403,8 +403,7 @@ fn outputs_that_would_destroy_an_input_are_refused() {
     for option in [
         &["--in-place"][..],
         &["--shard", "1/2"],
-        &["--rename", "a=b"],
-        &["--name", "x"],
+        &["--digest-map", "map"],
     ] {
         let run = merge(&sandbox, &["a.tar", "b.tar"], "new.tar", option).exits(2);
         assert!(run.stderr.contains(option[0]), "{}", run.stderr);

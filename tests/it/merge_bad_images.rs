@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bad_images::{REFUSED, UNLOADABLE, beside};
 use crate::common::builder::{Layout, digest_of, named};
+use crate::common::contents::blob_name;
 use crate::common::runner::Sandbox;
 use crate::common::saved::{Saved, image};
 use crate::common::schema::parse_merge;
@@ -94,4 +95,76 @@ fn what_a_docker_archive_lacks_is_judged_by_the_options_of_the_output() {
         let found = rules(&report["inputs"][1]["findings"]);
         assert!(found.contains(&"missing-blob"), "{options:?}: {found:?}");
     }
+}
+
+/// Of two blobs with one digest and different lengths, one is damaged. The other counts, whichever input is first.
+#[test]
+fn a_blob_of_another_length_is_taken_from_the_input_in_which_it_is_intact() {
+    let image = of("amd64");
+    let whole = archive(&image, "docker.io/library/app:1");
+    let damages: [fn(&mut Vec<u8>); 3] = [
+        |bytes| bytes.truncate(bytes.len() - 1),
+        |bytes| bytes.push(0),
+        Vec::clear,
+    ];
+    for part in ["config", "layer", "manifest"] {
+        for damage in damages {
+            let mut layout = Layout::of(&image, "docker.io/library/copy:1");
+            let manifest = layout.find(&["\"layers\":["]);
+            let document: Value = serde_json::from_slice(&layout.blobs[&manifest]).unwrap();
+            let name = match part {
+                "config" => blob_name(&digest_of(&document["config"])),
+                "layer" => blob_name(&digest_of(&document["layers"][0])),
+                _ => manifest,
+            };
+            let intact = layout.tar();
+            damage(layout.blobs.get_mut(&name).unwrap());
+            let sandbox = Sandbox::new();
+            sandbox.put("whole.tar", &whole);
+            sandbox.put("intact.tar", intact);
+            sandbox.put("damaged.tar", layout.tar());
+            layout.write_to(&sandbox.path("damaged"));
+            merge(&sandbox, &["whole.tar", "intact.tar"], "expected.tar", &[]).exits(0);
+            for inputs in [
+                ["whole.tar", "damaged.tar"],
+                ["damaged.tar", "whole.tar"],
+                ["damaged", "whole.tar"],
+            ] {
+                let options = ["--force"];
+                merge(&sandbox, &inputs, "out.tar", &options).exits(0);
+                assert!(
+                    sandbox.read("out.tar") == sandbox.read("expected.tar"),
+                    "{part} {inputs:?}"
+                );
+                let dry = [&["--force", "--dry-run"][..]].concat();
+                merge(&sandbox, &inputs, "out.tar", &dry).exits(0);
+            }
+        }
+    }
+}
+
+/// If no input has it intact, what needs it is bad, and nothing else.
+#[test]
+fn a_blob_that_is_damaged_in_every_input_matters_only_to_what_contains_it() {
+    let sandbox = Sandbox::new();
+    for (input, kept) in [("one.tar", 9), ("other.tar", 11)] {
+        let mut layout = Layout::of(&of("amd64"), "docker.io/library/bad:1");
+        let manifest = layout.find(&["\"layers\":["]);
+        let document: Value = serde_json::from_slice(&layout.blobs[&manifest]).unwrap();
+        let layer = blob_name(&digest_of(&document["layers"][1]));
+        layout.blobs.get_mut(&layer).unwrap().truncate(kept);
+        sandbox.put(input, layout.tar());
+    }
+    sandbox.put(
+        "good.tar",
+        archive(&of("arm64"), "docker.io/library/good:1"),
+    );
+    let inputs = ["one.tar", "other.tar", "good.tar"];
+    let run = merge(&sandbox, &inputs, "out.tar", &[]).exits(1);
+    let error = &parse_merge(&run.stdout)["merged"]["error"];
+    assert_eq!(error["code"], "size-mismatch", "{error:#}");
+    assert!(run.stderr.contains("one.tar"), "{}", run.stderr);
+    let options = ["--image", "good:1"];
+    merge(&sandbox, &inputs, "out.tar", &options).exits(0);
+    sandbox.fix("out.tar", "again.tar").exits(0);
 }

@@ -203,7 +203,7 @@ fn random_archives_are_split_and_merged_again() {
 }
 
 /// Images and indexes that share layers, with and without names, attestations and signatures.
-fn random_layout(random: &mut Random) -> Layout {
+pub(crate) fn random_layout(random: &mut Random) -> Layout {
     let mut layout = Layout::new();
     let mut root = Vec::new();
     for number in 0..=random.index(5) {

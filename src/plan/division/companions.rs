@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::within::{Within, within};
+use crate::graph::pointer::Pointer;
 use crate::graph::referrers::Referrers;
 use crate::image::Digest;
 use crate::location::Role;
@@ -18,6 +20,8 @@ pub(super) struct Group<'a> {
 /// Which entries of `index.json` are about others.
 pub(super) struct Companions<'a, 'r> {
     referrers: &'r Referrers<'a>,
+    /// The pointers of the root.
+    pointers: &'a [Pointer],
     /// The entries that some part contains, by position.
     remaining: BTreeSet<usize>,
     known: BTreeMap<&'a Digest, BTreeSet<usize>>,
@@ -30,6 +34,7 @@ impl<'a, 'r> Companions<'a, 'r> {
         let positions = listed.map(|(position, _)| position);
         Companions {
             referrers,
+            pointers: &planner.graph.root.pointers,
             remaining: positions
                 .filter(|position| !planner.selection.root.contains(position))
                 .collect(),
@@ -37,21 +42,27 @@ impl<'a, 'r> Companions<'a, 'r> {
         }
     }
 
-    /// The entries of an index, by position in its pointers, with what they point at.
-    pub(super) fn listed_in(&self, index: &Digest) -> Vec<(usize, &'a Digest)> {
-        let numbers = self.referrers.within.get(index).into_iter().flatten();
-        let listings = numbers.map(|number| &self.referrers.listings[*number]);
-        listings
-            .map(|listing| (listing.position, &listing.pointer.digest))
-            .collect()
+    /// Whether an entry that is about a document goes with it: it is in some part, and is not an entry of the document.
+    fn is_companion(&self, position: usize, digest: &Digest) -> bool {
+        let pointer = self.pointers.get(position);
+        self.remaining.contains(&position)
+            && pointer.is_some_and(|pointer| pointer.digest != *digest)
     }
 
-    /// The entries of an index, by position in its pointers, that are about one of its images.
-    pub(super) fn within(&self, index: &Digest, image: &'a Digest) -> BTreeSet<usize> {
-        let numbers = kept_with(self.referrers, [image]).into_iter();
-        let listings = numbers.map(|number| &self.referrers.listings[number]);
-        let own = listings.filter(|listing| listing.owner == Some(index));
-        own.map(|listing| listing.position).collect()
+    /// What of an index is for each of these images; `None` if it is not an index. `all` are its images.
+    pub(super) fn within(
+        &self,
+        index: &'a Digest,
+        all: &[&'a Digest],
+        images: &[&'a Digest],
+    ) -> Option<BTreeMap<&'a Digest, Within<'a>>> {
+        let mut within = within(self.referrers, index, all, images)?;
+        for (image, within) in &mut within {
+            within
+                .about
+                .retain(|position| self.is_companion(*position, image));
+        }
+        Some(within)
     }
 
     /// The entries that are about a document, about what it lists, or about such an entry in turn, by position.
@@ -63,9 +74,8 @@ impl<'a, 'r> Companions<'a, 'r> {
         let listings = listings.map(|number| &self.referrers.listings[number]);
         let of_root = listings.filter(|listing| listing.owner.is_none());
         let found: BTreeSet<usize> = of_root
-            .filter(|listing| listing.pointer.digest != *digest)
             .map(|listing| listing.position)
-            .filter(|position| self.remaining.contains(position))
+            .filter(|position| self.is_companion(*position, digest))
             .collect();
         self.known.insert(digest, found.clone());
         found

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::SplitBy;
 use super::companions::{Companions, Group};
+use super::within::{IndexEntries, Within};
 use crate::error::Result;
 use crate::graph::{Graph, Reducer};
 use crate::image::{Digest, Platform, Reference};
@@ -30,7 +31,7 @@ pub(crate) struct Part<'a> {
     positions: BTreeSet<usize>,
     /// Those whose annotations no longer name them.
     nameless: BTreeSet<usize>,
-    /// The entries of the index that stay for the image, if the index lists all its images.
+    /// What stays of the index for the image, and of those below it.
     within: Option<Within<'a>>,
     /// The images that have parts of their own.
     others: Rc<[&'a Digest]>,
@@ -40,41 +41,34 @@ pub(crate) struct Part<'a> {
     chosen_platforms: Vec<Platform>,
 }
 
-/// What of an index is for one of its images.
-#[derive(Clone, Debug)]
-struct Within<'a> {
-    /// The entries, by position in the index's pointers.
-    positions: BTreeSet<usize>,
-    /// The image, and those that no part contains: they are left out of this one.
-    images: Rc<[&'a Digest]>,
-}
-
 impl<'a> Part<'a> {
     /// The part of a graph that this is, and the same part of that graph.
     ///
-    /// With `keeps_digests`, its index has all entries.
-    ///
     /// # Errors
     /// Those of [`Reducer::reduced`].
-    pub(crate) fn reduced(
-        &self,
-        reducer: &Reducer<'_>,
-        keeps_digests: bool,
-    ) -> Result<(Graph, Part<'a>)> {
-        let within = self.within.as_ref().filter(|_| !keeps_digests);
-        let index = within.map(|within| (self.digest, &within.positions));
-        let graph = reducer.reduced(&self.positions, index)?;
+    pub(crate) fn reduced(&self, reducer: &Reducer<'_>) -> Result<(Graph, Part<'a>)> {
+        let none = IndexEntries::new();
+        let within = self.within.as_ref();
+        let indexes = within.map_or(&none, |within| &within.entries);
+        let graph = reducer.reduced(&self.positions, indexes)?;
         let numbers = self.positions.iter().enumerate();
         let numbers: BTreeMap<usize, usize> = numbers.map(|(new, old)| (*old, new)).collect();
         let new = |old: &usize| numbers.get(old).copied();
         let entries = self.entries.iter().filter_map(|entry| {
-            let of_image = within.filter(|_| entry.digest == self.digest);
+            let of_image = within.filter(|within| within.entries.contains_key(entry.digest));
+            let images = match of_image {
+                Some(within) if entry.digest == self.digest => Rc::clone(&within.images),
+                Some(within) => {
+                    let images = entry.images.iter().copied();
+                    images
+                        .filter(|image| within.images.contains(image))
+                        .collect()
+                }
+                None => Rc::clone(&entry.images),
+            };
             Some(NamedEntry {
                 position: new(&entry.position)?,
-                images: match of_image {
-                    Some(within) => Rc::clone(&within.images),
-                    None => Rc::clone(&entry.images),
-                },
+                images,
                 ..entry.clone()
             })
         });
@@ -104,6 +98,9 @@ impl<'a> Part<'a> {
         PlanOptions {
             images: self.chosen_images.clone(),
             platforms: self.chosen_platforms.clone(),
+            // Its entries have the new names.
+            names: Vec::new(),
+            renames: Vec::new(),
             ..all.clone()
         }
     }
@@ -168,19 +165,19 @@ pub(super) fn parts<'a>(
             parts.collect()
         }
         SplitBy::Platform if !images.is_empty() => {
+            let mut within = whole.within(companions);
             // What is about the index goes with each of its images.
             let mut about_all = about;
-            for image in images.iter() {
-                for position in companions.of(image) {
-                    about_all.remove(&position);
-                }
+            let of_images = within.iter().flat_map(BTreeMap::values);
+            for position in of_images.flat_map(|within| &within.about) {
+                about_all.remove(position);
             }
-            let mut within = whole.within(companions);
             let parts = images.iter().map(|image| {
-                let mut about = companions.of(image);
-                about.extend(&about_all);
+                let within = within.as_mut().and_then(|within| within.remove(image));
+                let own = within.iter().flat_map(|within| &within.about);
+                let about = about_all.iter().chain(own).copied().collect();
                 Part {
-                    within: within.as_mut().and_then(|within| within.remove(image)),
+                    within,
                     others: Rc::clone(&images),
                     ..whole.of_image(image, &names, whole.with(&about))
                 }
@@ -324,46 +321,10 @@ impl<'a> Whole<'a, '_> {
         }
     }
 
-    /// What of the index is for each of its images; `None` if it is not an index, or one that lists some of them only in other
-    /// indexes.
+    /// What of the index is for each of its images; `None` if it is not an index.
     fn within(&self, companions: &Companions<'a, '_>) -> Option<BTreeMap<&'a Digest, Within<'a>>> {
-        let entry = self.own.first()?;
-        let complete = self.complete.get(&entry.position)?;
-        let listed = companions.listed_in(self.group.digest);
-        let mut of_image: BTreeMap<&Digest, BTreeSet<usize>> = BTreeMap::new();
-        for image in complete.iter() {
-            of_image.insert(image, companions.within(self.group.digest, image));
-        }
-        let mut of_all: BTreeSet<usize> = listed.iter().map(|(position, _)| *position).collect();
-        for (position, digest) in &listed {
-            if let Some(positions) = of_image.get_mut(digest) {
-                positions.insert(*position);
-            }
-        }
-        let direct: BTreeSet<&Digest> = listed.iter().map(|(_, digest)| *digest).collect();
-        if !complete.iter().all(|image| direct.contains(image)) {
-            return None;
-        }
-        for position in of_image.values().flatten() {
-            of_all.remove(position);
-        }
-        let images = self.images();
-        let kept: BTreeSet<&Digest> = images.iter().copied().collect();
-        let unwanted: Vec<&Digest> = complete
-            .iter()
-            .copied()
-            .filter(|image| !kept.contains(image))
-            .collect();
-        for image in &unwanted {
-            of_all.extend(of_image.remove(image).into_iter().flatten());
-        }
-        let within = of_image.into_iter().map(|(image, mut positions)| {
-            positions.extend(&of_all);
-            let images = std::iter::once(image).chain(unwanted.iter().copied());
-            let images = images.collect();
-            (image, Within { positions, images })
-        });
-        Some(within.collect())
+        let complete = self.complete.get(&self.own.first()?.position)?;
+        companions.within(self.group.digest, complete, &self.images())
     }
 
     /// The entries at these positions that lead to images, with all their images.

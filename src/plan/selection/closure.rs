@@ -13,21 +13,19 @@ pub(in crate::plan) fn kept_with<'a>(
     referrers: &Referrers<'a>,
     chosen: impl IntoIterator<Item = &'a Digest>,
 ) -> BTreeSet<usize> {
-    let mut kept = Kept {
-        referrers,
-        remaining: BTreeMap::new(),
-        documents: BTreeSet::new(),
-        referring: BTreeSet::new(),
-        listings: BTreeSet::new(),
-        open: chosen.into_iter().collect(),
-    };
-    while let Some(digest) = kept.open.pop() {
-        kept.follow(digest);
-    }
-    for number in kept.tags_of_others() {
-        kept.listings.remove(&number);
-    }
-    kept.listings
+    Kept::new(referrers).with(chosen)
+}
+
+/// The same for an index alone, without what is about what it lists.
+pub(in crate::plan) fn kept_with_only<'a>(
+    referrers: &Referrers<'a>,
+    index: &'a Digest,
+) -> BTreeSet<usize> {
+    let mut kept = Kept::new(referrers);
+    let listed = numbers(&referrers.within, index);
+    let listed = listed.map(|number| &referrers.listings[number].pointer.digest);
+    kept.documents.extend(listed);
+    kept.with([index])
 }
 
 struct Kept<'a, 'r> {
@@ -40,7 +38,30 @@ struct Kept<'a, 'r> {
     open: Vec<&'a Digest>,
 }
 
-impl<'a> Kept<'a, '_> {
+impl<'a, 'r> Kept<'a, 'r> {
+    fn new(referrers: &'r Referrers<'a>) -> Self {
+        Kept {
+            referrers,
+            remaining: BTreeMap::new(),
+            documents: BTreeSet::new(),
+            referring: BTreeSet::new(),
+            listings: BTreeSet::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// The listings that stay with these documents.
+    fn with(mut self, chosen: impl IntoIterator<Item = &'a Digest>) -> BTreeSet<usize> {
+        self.open.extend(chosen);
+        while let Some(digest) = self.open.pop() {
+            self.follow(digest);
+        }
+        for number in self.tags_of_others() {
+            self.listings.remove(&number);
+        }
+        self.listings
+    }
+
     /// The listings whose tags are made of digests that are not kept, where the same content is listed for one that
     /// is.
     fn tags_of_others(&self) -> Vec<usize> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::archive::{Entry, tar};
 use super::builder::{
     IMAGE_NAME, Image, Layer, Layout, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, OCI_TAR, REF_NAME,
-    annotated, docker_item, index, layer_tar, right_image,
+    annotated, docker_item, index, layer_tar, named, on, right_image,
 };
 use super::contents::blob_name;
 use super::sha256;
@@ -24,7 +24,7 @@ pub(crate) struct Countable {
     pub(crate) archive: fn(usize) -> Vec<u8>,
 }
 
-pub(crate) const COUNTABLES: [Countable; 18] = [
+pub(crate) const COUNTABLES: [Countable; 20] = [
     of("entries", 100_000, entries),
     of("unreferenced blobs", 100_000, unreferenced_blobs),
     of("PAX headers", 100_000, pax_headers),
@@ -37,6 +37,14 @@ pub(crate) const COUNTABLES: [Countable; 18] = [
     of("linked images", 12_000, linked_images),
     of("layers", 18_000, layers),
     of("platforms", 12_000, platforms),
+    Countable {
+        documents: 2,
+        ..of("nested platforms", 12_000, nested_platforms)
+    },
+    Countable {
+        documents: 3,
+        ..of("names of flat platforms", 6_000, flat_platforms)
+    },
     of("referrers", 100_000, referrers),
     of("nested indexes", 100_000, nested_indexes),
     Countable {
@@ -222,6 +230,36 @@ fn platforms(count: usize) -> Vec<u8> {
     }
     let index = layout.index_of(OCI_INDEX, manifests);
     layout.root(vec![index]);
+    layout.tar()
+}
+
+/// One image for a platform in each of many indexes, which one index lists.
+fn nested_platforms(count: usize) -> Vec<u8> {
+    let mut layout = Layout::new();
+    let manifests = manifests(&mut layout, count, &Value::Null);
+    let manifests = manifests.into_iter().enumerate();
+    let inner: Vec<Value> = manifests
+        .map(|(number, manifest)| {
+            let manifest = on(manifest, "linux", &format!("a{number}"));
+            layout.index_of(OCI_INDEX, vec![manifest])
+        })
+        .collect();
+    let index = layout.index_of(OCI_INDEX, inner);
+    layout.root(vec![index]);
+    layout.tar()
+}
+
+/// Names that stand for two images side by side, which ocify nests.
+fn flat_platforms(count: usize) -> Vec<u8> {
+    let mut layout = Layout::new();
+    let manifests = manifests(&mut layout, 2 * count, &Value::Null);
+    let manifests = manifests.into_iter().enumerate();
+    let flat = manifests.map(|(number, manifest)| {
+        let architecture = ["amd64", "arm64"][number % 2];
+        named(on(manifest, "linux", architecture), &name(number / 2))
+    });
+    let flat = flat.collect();
+    layout.root(flat);
     layout.tar()
 }
 

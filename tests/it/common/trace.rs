@@ -50,6 +50,51 @@ pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
     Some(events(&text, &fs::canonicalize(sandbox.root()).unwrap()))
 }
 
+const READS: &str = "trace=read,readv,pread64,preadv,preadv2,copy_file_range,sendfile,splice";
+
+/// Runs the command with these arguments, which has to succeed. Returns how many bytes of files with such names it read or had the
+/// kernel copy; `None` if it cannot be traced here.
+pub(crate) fn bytes_read(sandbox: &Sandbox, args: &[&str], suffix: &str) -> Option<u64> {
+    if !may_trace() {
+        return None;
+    }
+    let log = sandbox.path("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-y", "-s", "0", "-e", READS, "-o"]);
+    command
+        .arg(&log)
+        .arg(env!("CARGO_BIN_EXE_ocify"))
+        .args(args);
+    command.current_dir(sandbox.root()).env_clear();
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = fs::read_to_string(&log).unwrap();
+    fs::remove_file(log).unwrap();
+    // A call that another thread interrupted in the log has its result in a later line of the same thread.
+    let mut begun: HashMap<&str, bool> = HashMap::new();
+    let mut read = 0;
+    for line in text.lines() {
+        let (thread, call) = line.split_once(' ').unwrap();
+        let of_file = match call.contains("resumed>") {
+            true => begun.remove(thread).unwrap_or(false),
+            false => {
+                let path = call
+                    .split_once('<')
+                    .and_then(|(_, rest)| rest.split_once('>'));
+                path.is_some_and(|(path, _)| path.ends_with(suffix))
+            }
+        };
+        if call.contains("<unfinished ...>") {
+            begun.insert(thread, of_file);
+            continue;
+        }
+        let result = call.rsplit_once(" = ").map_or("", |(_, result)| result);
+        let count: u64 = result.split(' ').next().unwrap_or("").parse().unwrap_or(0);
+        read += if of_file { count } else { 0 };
+    }
+    Some(read)
+}
+
 /// Whether programs can be traced here. If not, says so.
 pub(crate) fn may_trace() -> bool {
     let may = Command::new("strace")

@@ -114,6 +114,11 @@ const MERGE: Variant = Variant {
             "",
         ),
         (
+            "name",
+            "Replace the image's names with this one; repeat for several names",
+            "The output must contain one image: --image can select it, and --index joins images for several platforms into one.",
+        ),
+        (
             "dry_run",
             "Show what would be merged without writing anything",
             "",

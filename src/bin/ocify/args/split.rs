@@ -124,6 +124,16 @@ const SPLIT: Variant = Variant {
             "",
         ),
         (
+            "name",
+            "Replace the image's names with this one; repeat for several names",
+            "The input must contain one image, or --image must select one. Outputs are named after the new names.",
+        ),
+        (
+            "rename",
+            "Replace the name OLD with NEW and keep all other names; can be repeated",
+            "Outputs are named after the new names.",
+        ),
+        (
             "dry_run",
             "Show what would be written without writing anything",
             "",

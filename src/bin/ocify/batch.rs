@@ -10,8 +10,11 @@ mod list;
 mod options;
 mod others;
 mod output;
+mod outputs;
+mod places;
 mod planned;
 mod pool;
+mod preview;
 mod pushes;
 mod queue;
 mod reading;
@@ -40,14 +43,16 @@ use self::commit::Commits;
 pub(crate) use self::fingerprint::Fingerprint;
 use self::inputs::{Finder, Named, OutputPlace, Selection, Watch, named};
 pub(crate) use self::list::listed_paths;
+use self::outputs::{Outputs, To};
 pub(crate) use self::planned::planned_source;
 use self::pool::Pool;
+use self::preview::PlannedOutputs;
 pub(crate) use self::pushes::{PushEnd, push_all};
 use self::queue::{Queue, Task};
 pub(crate) use self::shard::{Shard, ShardChoice};
 use self::tally::{Ended, Tally, run_end};
 pub(crate) use self::walk::{find_file, is_own};
-use self::work::{Outputs, Worked, Worker};
+use self::work::{Worked, Worker};
 use crate::args::{CommandName, Fix, Format, is_standard};
 use crate::destination::{is_directory, is_known, output_directory};
 use crate::files::below_output;
@@ -211,7 +216,7 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> End {
 
 /// Everything that can be refused before the inputs are searched.
 fn prepare(args: &Fix) -> Result<Prepared> {
-    let place = OutputPlace::of(args.output().filter(|_| !args.dry_run));
+    let place = OutputPlace::of(args.output());
     let named = named(args)?;
     for input in &named {
         place.check(&input.path)?;
@@ -236,10 +241,12 @@ struct Run<'a> {
 impl Run<'_> {
     /// Finds and does everything in the output directory, which is created for it.
     fn write(self, prepared: Prepared) -> Result<()> {
-        let output = self.args.output().filter(|_| !self.args.dry_run);
+        let output = self.args.output();
         let created = match output {
-            Some(output) => output_directory(output, self.args.sync, CommandName::Fix)?,
-            None => None,
+            Some(output) if !self.args.dry_run => {
+                output_directory(output, self.args.sync, CommandName::Fix)?
+            }
+            _ => None,
         };
         let result = self.write_below(output, prepared);
         // Another shard may be about to use it.
@@ -251,7 +258,12 @@ impl Run<'_> {
 
     fn write_below(self, output: Option<&Path>, prepared: Prepared) -> Result<()> {
         let Run { args, shard, .. } = self;
+        let mut planned = None;
         let outputs = match output {
+            Some(output) if args.dry_run => {
+                planned = PlannedOutputs::open(output, args, shard)?;
+                None
+            }
             Some(output) => Some(Outputs::open(output, args, shard)?),
             None => None,
         };
@@ -267,13 +279,17 @@ impl Run<'_> {
             claims: RefCell::new(Claims::new(args.many.files_from.is_some())),
             records: below_output(args, shard),
         };
-        let found = self.all(finder, outputs.as_ref(), &queue);
+        let to = To {
+            outputs: outputs.as_ref(),
+            planned: planned.as_ref(),
+        };
+        let found = self.all(finder, to, &queue);
         let closed = outputs.map_or(Ok(()), Outputs::close);
         found.and(closed)
     }
 
     /// Finds and does all tasks. The error is one of the search.
-    fn all(self, finder: Finder<'_>, outputs: Option<&Outputs>, queue: &Queue) -> Result<()> {
+    fn all(self, finder: Finder<'_>, to: To<'_>, queue: &Queue) -> Result<()> {
         let Run {
             args,
             tally,
@@ -284,7 +300,7 @@ impl Run<'_> {
         let jobs = args.jobs().get();
         let mut workers = Vec::new();
         for number in 0..jobs {
-            workers.push(Worker::new(number, args, outputs, &queue.idle_threads)?);
+            workers.push(Worker::new(number, args, to, &queue.idle_threads)?);
         }
         let is_stopped = || stop.is_asked();
         let report = |task: &Task, ended: Ended, seconds: f64| {
@@ -295,7 +311,7 @@ impl Run<'_> {
                 }
             }
         };
-        let commits = Commits::new(outputs, args.sync, &report);
+        let commits = Commits::new(to.outputs, args.sync, &report);
         let work = |number: usize, mut task: Task| {
             let begun = Instant::now();
             let running = overview.begin(number, &task.relative, task.len, &is_stopped);

@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use super::fingerprint::Fingerprint;
 use super::output::{Existing, OutputDir, Published};
+use super::outputs::Outputs;
 use super::queue::Task;
 use super::state::Finished;
 use super::tally::Ended;
-use super::work::Outputs;
 use crate::fix::Done;
 use crate::panics::caught;
 

@@ -3,8 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use ocify::command::publish::{
     self, PublishOptions, StagedDirectory, StagedFile, remove_unheld, rename_new, replace,
@@ -15,10 +14,12 @@ use ocify::{
     command::refuse_irreplaceable, command::show_path,
 };
 use rustix::fs::FileType;
-use rustix::io::Errno;
 
+use super::fingerprint::Fingerprint;
+use super::places::Places;
+use super::queue::Task;
 use super::shard::Shard;
-use super::state::open_existing;
+use super::state::{Known, OutputState, Recorded, open_existing};
 
 /// One read while comparing.
 const PIECE: usize = 64 << 10;
@@ -37,6 +38,31 @@ pub(crate) enum Existing {
 }
 
 impl Existing {
+    /// What may happen to the output that is at a place, or what was recorded about it if it is finished.
+    ///
+    /// # Errors
+    /// It is not finished.
+    pub(crate) fn of(
+        known: &Known,
+        force: bool,
+        task: &Task,
+        source: Option<Fingerprint>,
+        place: Option<&HeldPath>,
+    ) -> std::result::Result<Recorded, Existing> {
+        if force {
+            return Err(match place.is_some_and(HeldPath::exists) {
+                true => Existing::Force,
+                false => Existing::Absent,
+            });
+        }
+        match known.output_state(&task.relative, source, place) {
+            OutputState::Finished(recorded) => Ok(recorded),
+            OutputState::Outdated => Err(Existing::Replace),
+            OutputState::Absent => Err(Existing::Absent),
+            OutputState::Foreign => Err(Existing::Compare),
+        }
+    }
+
     fn is_replaced(self) -> bool {
         matches!(self, Existing::Replace | Existing::Force)
     }
@@ -56,10 +82,8 @@ pub(crate) enum Published {
 /// The output directory, which is held open, and the staging directory in it where unfinished outputs are.
 #[derive(Debug)]
 pub(crate) struct OutputDir {
-    root: Directory,
+    places: Places,
     folder: StagedDirectory,
-    /// The directory of the last output, and its path below the root.
-    last: Mutex<Option<(PathBuf, Directory)>>,
 }
 
 impl OutputDir {
@@ -70,16 +94,21 @@ impl OutputDir {
     /// # Errors
     /// The staging directory cannot be created.
     pub(crate) fn open(output: &Path, shard: Option<Shard>) -> Result<OutputDir> {
-        let root = Directory::open(output).context("open", output)?;
+        let places = Places::open(output)?;
         remove_abandoned(output, shard);
         let name = own_name("work", shard);
         // Outputs there are complete before they get the permissions of what they replace.
-        let folder = HeldPath::new(&root, name.as_ref()).and_then(StagedDirectory::create_private);
+        let folder = HeldPath::new(places.root(), name.as_ref());
+        let folder = folder.and_then(StagedDirectory::create_private);
         Ok(OutputDir {
             folder: folder.context("create", output.join(name))?,
-            root,
-            last: Mutex::default(),
+            places,
         })
+    }
+
+    /// Where outputs go.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// The directory in which one of several workers writes its outputs.
@@ -92,87 +121,6 @@ impl OutputDir {
             .and_then(|path| path.create_directory())
             .and_then(|()| self.folder.directory().below(&name));
         created.context("create", self.folder.path().join(name))
-    }
-
-    /// The final path of the output for this path, for messages.
-    pub(crate) fn path(&self, relative: &Path) -> PathBuf {
-        self.root.path().join(relative)
-    }
-
-    /// The final place of the output for this path; `None` if its directory does not exist.
-    ///
-    /// # Errors
-    /// Something else, such as a link, is where its directory would be.
-    pub(crate) fn place(&self, relative: &Path) -> Result<Option<HeldPath>> {
-        self.place_in(relative, |parent| match self.root.below(parent) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
-        })
-    }
-
-    /// The same, but its directory is created.
-    fn created_place(&self, relative: &Path) -> Result<HeldPath> {
-        let created = |parent: &Path| self.root.create_below(parent).map(Some);
-        let place = self.place_in(relative, created)?;
-        place.ok_or_else(|| self.not_below(relative, Errno::NOENT.into()))
-    }
-
-    fn place_in(
-        &self,
-        relative: &Path,
-        open: impl Fn(&Path) -> io::Result<Option<Directory>>,
-    ) -> Result<Option<HeldPath>> {
-        let parent = relative.parent().unwrap_or(Path::new(""));
-        let name = relative.file_name().unwrap_or_default();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last.as_ref().filter(|(path, _)| path == parent);
-        let directory = match known {
-            Some((_, directory)) => directory.clone(),
-            None => match open(parent).map_err(|error| self.not_below(parent, error))? {
-                Some(directory) => {
-                    *last = Some((parent.to_owned(), directory.clone()));
-                    directory
-                }
-                None => return Ok(None),
-            },
-        };
-        let place = HeldPath::new(&directory, name);
-        place.context("create", self.path(relative)).map(Some)
-    }
-
-    /// The error for a directory of outputs that cannot be opened.
-    fn not_below(&self, directory: &Path, error: io::Error) -> Error {
-        let is_other = matches!(
-            Errno::from_io_error(&error),
-            Some(Errno::LOOP | Errno::NOTDIR | Errno::EXIST)
-        );
-        if !is_other {
-            return Error::io("create", &self.path(directory), error);
-        }
-        // The first part of it that is not a directory.
-        let mut parts: Vec<&Path> = directory.ancestors().collect();
-        parts.reverse();
-        let part = parts.into_iter().skip(1).find(|part| {
-            let found = self.root.look_up(part);
-            !found.is_ok_and(|found| found.kind.is_dir())
-        });
-        let path = self.path(part.unwrap_or(directory));
-        let found = HeldPath::of(&path).and_then(|path| path.look_up());
-        let what = match found {
-            Ok(found) if found.kind.is_symlink() => "a symbolic link",
-            _ => "not a directory",
-        };
-        Error::new(
-            Code::OutputExists,
-            format!(
-                "outputs go into the directory {}, which is {what}",
-                show_path(&path)
-            ),
-        )
-        .with_path(&path)
-        .with_expected("a directory")
-        .with_found(what)
-        .with_hint("remove it or choose another OUTPUT")
     }
 
     /// Makes staged outputs survive a power failure, except for their names. The results are in the order of the paths.
@@ -190,8 +138,7 @@ impl OutputDir {
     /// # Errors
     /// It is another directory now, or the system refuses.
     pub(crate) fn sync_directory(&self, relative: &Path) -> Result<()> {
-        let directory = self.root.below(relative);
-        sync_held(&directory.map_err(|error| self.not_below(relative, error))?)
+        sync_held(&self.places.directory(relative)?)
     }
 
     /// Renames a finished output into place, and returns that. It must be on disk.
@@ -204,7 +151,7 @@ impl OutputDir {
         relative: &Path,
         existing: Existing,
     ) -> Result<(Published, HeldPath)> {
-        let place = self.created_place(relative)?;
+        let place = self.places.created(relative)?;
         if existing == Existing::Force {
             // It may be something else by now.
             refuse_irreplaceable(&place, kind(staged)?)?;
@@ -278,7 +225,7 @@ fn across(staged: &HeldPath, place: &HeldPath, existing: Existing) -> Result<Pub
 }
 
 /// The error for something that exists and that ocify may not replace with an output of this kind.
-fn not_ours(place: &HeldPath, kind: FileType) -> Error {
+pub(super) fn not_ours(place: &HeldPath, kind: FileType) -> Error {
     // The hint is to replace it.
     if let Err(error) = refuse_irreplaceable(place, kind) {
         return error;

@@ -1,99 +1,34 @@
 //! One task of a batch, from its input to its output.
 
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ocify::{
     Directory, Form, IdleThreads, Input, Output, Result, command::HeldPath, command::InputPath,
-    command::IoContext, command::batch::digests, command::refuse_irreplaceable, command::show_path,
+    command::IoContext, command::batch::digests, command::refuse_irreplaceable,
 };
+use rustix::fs::FileType;
 use serde_json::Value;
 
 use super::check::{content_of, verified};
 use super::commit::Staged;
 use super::fingerprint::Fingerprint;
-use super::options::options_key;
 use super::others::{copy_file, copy_link};
-use super::output::{Existing, OutputDir, same};
+use super::output::{Existing, same};
+use super::outputs::{Outputs, To};
+use super::preview::refuse;
 use super::queue::{Task, TaskKind};
-use super::shard::Shard;
 use super::source::Sources;
-use super::state::{OutputState, Recorded, State, StateOptions};
+use super::state::Recorded;
 use super::tally::{Ended, Kept};
-use super::unsynced::UnsyncedNames;
 use super::watcher::Watcher;
 use crate::args::Fix;
 use crate::destination::ImageKind;
 use crate::fix::{self, Done};
-use crate::notices::{self, restoring};
+use crate::notices::restoring;
 use crate::panics::caught;
 use crate::progress::Running;
-
-/// Where a batch puts its outputs, and what it knows of earlier ones.
-#[derive(Debug)]
-pub(crate) struct Outputs {
-    pub(crate) output_dir: OutputDir,
-    pub(crate) state: State,
-    /// With --sync: where names are that this run did not sync otherwise.
-    unsynced: Option<UnsyncedNames>,
-}
-
-impl Outputs {
-    /// Opens the output directory for a shard.
-    ///
-    /// # Errors
-    /// Another run has the shard, or something cannot be created or read.
-    pub(crate) fn open(output: &Path, args: &Fix, shard: Option<Shard>) -> Result<Outputs> {
-        let options = StateOptions {
-            shard,
-            options: &options_key(args)?,
-            syncs: args.sync,
-        };
-        // A trailing slash would be doubled in paths.
-        let output: &Path = &output.components().collect::<PathBuf>();
-        // First the state, whose lock keeps others away.
-        let state = State::open(output, options)?;
-        if state.lacks_lock() {
-            notices::show_unlocked(output);
-        }
-        if state.is_upgraded() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "note: {} was written by an older version of ocify; ocify will rewrite the outputs that it lists",
-                show_path(state.path())
-            );
-        }
-        let output_dir = OutputDir::open(output, shard)?;
-        Ok(Outputs {
-            output_dir,
-            state,
-            unsynced: args.sync.then(UnsyncedNames::default),
-        })
-    }
-
-    /// An output has its name, which is to be on disk when the run ends if --sync was given.
-    fn has_name(&self, relative: &Path) {
-        if let Some(unsynced) = &self.unsynced {
-            unsynced.add(relative);
-        }
-    }
-
-    /// Syncs what is still to be synced, and removes everything that is unfinished.
-    ///
-    /// # Errors
-    /// The first error of the system; the rest is done nevertheless.
-    pub(crate) fn close(self) -> Result<()> {
-        let names = match &self.unsynced {
-            Some(unsynced) => unsynced.sync(&self.output_dir),
-            None => Ok(()),
-        };
-        let lines = self.state.sync();
-        let closed = self.output_dir.close();
-        self.state.close();
-        names.and(lines).and(closed)
-    }
-}
 
 /// What became of a task.
 pub(crate) enum Worked {
@@ -107,8 +42,7 @@ pub(crate) enum Worked {
 pub(crate) struct Worker<'a> {
     args: &'a Fix,
     fix: ocify::Fix,
-    /// None in place and on a dry run.
-    outputs: Option<&'a Outputs>,
+    to: To<'a>,
     /// None without outputs.
     staging_dir: Option<Directory>,
     sources: Sources,
@@ -119,9 +53,10 @@ impl<'a> Worker<'a> {
     pub(crate) fn new(
         number: usize,
         args: &'a Fix,
-        outputs: Option<&'a Outputs>,
+        to: To<'a>,
         idle_threads: &'a IdleThreads,
     ) -> Result<Self> {
+        let outputs = to.outputs;
         let staging_dir = match outputs {
             Some(outputs) => Some(outputs.output_dir.staging_dir(number)?),
             None => None,
@@ -134,7 +69,7 @@ impl<'a> Worker<'a> {
         Ok(Worker {
             args,
             fix: fix.recover(outputs.is_none()),
-            outputs,
+            to,
             staging_dir,
             sources: Sources::new(args.links()),
             idle_threads,
@@ -180,7 +115,7 @@ impl<'a> Worker<'a> {
     }
 
     fn fix(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Worked> {
-        match self.outputs {
+        match self.to.outputs {
             // The source is examined again once it is restored.
             Some(outputs) => restoring(&self.sources.input(task)?, || {
                 self.fix_to(outputs, task, is_layout, running)
@@ -191,20 +126,49 @@ impl<'a> Worker<'a> {
 
     /// In place, or a dry run.
     fn fix_alone(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
+        if self.args.dry_run {
+            return self.preview(task, is_layout, running);
+        }
         let watcher = self.watcher(running);
         let input = Input::at(self.sources.input(task)?);
-        if !self.args.dry_run {
-            let fixed = (self.fix).run_observed(input, Output::in_place(), &watcher)?;
-            let place = (task.path.clone(), 0);
-            return Ok(Ended::Done(Box::new(fixed.into()), Some(place)));
+        let fixed = (self.fix).run_observed(input, Output::in_place(), &watcher)?;
+        let place = (task.path.clone(), 0);
+        Ok(Ended::Done(Box::new(fixed.into()), Some(place)))
+    }
+
+    /// A dry run.
+    fn preview(&self, task: &Task, is_layout: bool, running: &Running<'_>) -> Result<Ended> {
+        let kind = self.output_kind(is_layout);
+        let input = self.sources.input(task)?;
+        let (mut place, mut existing) = (None, Existing::Absent);
+        if let Some(planned) = self.to.planned {
+            let source = self.sources.look(&input)?;
+            place = planned.places.place(&task.output)?;
+            let at = place.as_ref();
+            existing = match Existing::of(&planned.known, self.args.force, task, Some(source), at) {
+                Ok(recorded) => {
+                    let path = planned.places.path(&task.output);
+                    match self.kept(kind, path, at, recorded, running)? {
+                        Some(kept) => return Ok(Ended::Kept(kept)),
+                        None => Existing::Replace,
+                    }
+                }
+                Err(existing) => existing,
+            };
         }
         // What would be written depends on its name, which is the same in every output directory.
         let form = match self.args.in_place {
             true => Form::Patch,
-            false => self.output_kind(is_layout).output(&task.output).form(),
+            false => kind.output(&task.output).form(),
         };
-        let preview = self.fix.plan_only_observed(input, form, &watcher)?;
-        Ok(Ended::Done(Box::new(preview.into()), None))
+        let watcher = self.watcher(running);
+        let preview = Input::at(input.clone());
+        let preview = self.fix.plan_only_observed(preview, form, &watcher)?;
+        let done = Done::from(preview);
+        refuse(existing, place.as_ref(), kind.file_type(), |place| {
+            done.plan.changes.is_empty() && is_same(&input, Some(place))
+        })?;
+        Ok(Ended::Done(Box::new(done), None))
     }
 
     /// What the output of an input is.
@@ -235,9 +199,11 @@ impl<'a> Worker<'a> {
         let kind = self.output_kind(is_layout);
         let input = self.sources.input(task)?;
         let source = self.sources.look(&input)?;
-        let path = outputs.output_dir.path(&relative);
-        let place = outputs.output_dir.place(&relative)?;
-        let existing = match self.output_state(outputs, task, Some(source), place.as_ref()) {
+        let path = outputs.output_dir.places().path(&relative);
+        let place = outputs.output_dir.places().place(&relative)?;
+        let known = outputs.state.known();
+        let force = self.args.force;
+        let existing = match Existing::of(known, force, task, Some(source), place.as_ref()) {
             Ok(recorded) => {
                 match self.kept(kind, path.clone(), place.as_ref(), recorded, running)? {
                     Some(kept) => {
@@ -293,13 +259,14 @@ impl<'a> Worker<'a> {
 
     /// Copies a file, or without a fingerprint a symbolic link, which has nothing that could be recorded.
     fn copy(&self, task: &Task, source: Option<Fingerprint>) -> Result<Worked> {
-        let Some(outputs) = self.outputs else {
-            return Ok(Worked::Ended(Ended::Copied(0)));
+        let Some(outputs) = self.to.outputs else {
+            return self.copy_previewed(task, source).map(Worked::Ended);
         };
         let relative = task.relative.clone();
         let input = self.sources.input(task)?;
-        let place = outputs.output_dir.place(&relative)?;
-        let existing = match self.output_state(outputs, task, source, place.as_ref()) {
+        let place = outputs.output_dir.places().place(&relative)?;
+        let (known, force) = (outputs.state.known(), self.args.force);
+        let existing = match Existing::of(known, force, task, source, place.as_ref()) {
             Ok(_) if self.args.verify.is_none() || is_same(&input, place.as_ref()) => {
                 outputs.has_name(&relative);
                 return Ok(Worked::Ended(Ended::Copied(0)));
@@ -329,6 +296,23 @@ impl<'a> Worker<'a> {
         self.unchanged(&input, staged)
     }
 
+    /// A dry run of a copy.
+    fn copy_previewed(&self, task: &Task, source: Option<Fingerprint>) -> Result<Ended> {
+        if let Some(planned) = self.to.planned {
+            let input = self.sources.input(task)?;
+            let place = planned.places.place(&task.relative)?;
+            let at = place.as_ref();
+            if let Err(existing) = Existing::of(&planned.known, self.args.force, task, source, at) {
+                let kind = match source {
+                    Some(_) => FileType::RegularFile,
+                    None => FileType::Symlink,
+                };
+                refuse(existing, at, kind, |place| is_same(&input, Some(place)))?;
+            }
+        }
+        Ok(Ended::Copied(0))
+    }
+
     /// A finished output, if it is what its record says, as far as that is to be verified.
     fn kept(
         &self,
@@ -354,28 +338,6 @@ impl<'a> Worker<'a> {
             digests: recorded.note,
             verified,
         }))
-    }
-
-    /// What was recorded about a finished output, or what may happen to the one that is there.
-    fn output_state(
-        &self,
-        outputs: &Outputs,
-        task: &Task,
-        source: Option<Fingerprint>,
-        place: Option<&HeldPath>,
-    ) -> std::result::Result<Recorded, Existing> {
-        if self.args.force {
-            return Err(match place.is_some_and(HeldPath::exists) {
-                true => Existing::Force,
-                false => Existing::Absent,
-            });
-        }
-        match outputs.state.output_state(&task.relative, source, place) {
-            OutputState::Finished(recorded) => Ok(recorded),
-            OutputState::Outdated => Err(Existing::Replace),
-            OutputState::Absent => Err(Existing::Absent),
-            OutputState::Foreign => Err(Existing::Compare),
-        }
     }
 }
 
@@ -404,7 +366,7 @@ mod tests {
 
     /// Leaves a file as an output that was not finished.
     pub(super) fn panic_half_way(worker: &Worker<'_>, task: &Task) {
-        if worker.outputs.is_some() {
+        if worker.to.outputs.is_some() {
             let (_, path) = worker.staging_path(task).unwrap();
             fs::write(path.path(), "half").unwrap();
         }

@@ -239,11 +239,17 @@ pub(in crate::batch) fn open_existing(path: &Path) -> io::Result<Option<File>> {
     Ok(file.metadata()?.is_file().then_some(file))
 }
 
-fn open_own(path: &Path) -> Result<File> {
+/// Refuses what exists at a path and is not a regular file.
+pub(super) fn refuse_irregular(path: &Path) -> Result<()> {
     let found = fs::symlink_metadata(path).ok();
-    if let Some(found) = found.filter(|found| !found.is_file()) {
-        return Err(not_regular(path, found.file_type()));
+    match found.filter(|found| !found.is_file()) {
+        Some(found) => Err(not_regular(path, found.file_type())),
+        None => Ok(()),
     }
+}
+
+fn open_own(path: &Path) -> Result<File> {
+    refuse_irregular(path)?;
     let file = File::options()
         .read(true)
         .append(true)

@@ -17,7 +17,7 @@ use ocify::{Algorithm, Digest, command::path_text};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Fingerprint;
+use crate::batch::fingerprint::Fingerprint;
 
 /// The number of the format that is written.
 pub(super) const FORMAT: u64 = 3;

@@ -2,12 +2,14 @@
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 
-use ocify::Algorithm;
+use ocify::{Algorithm, Code, command::HeldPath};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::batch::fingerprint::Fingerprint;
 
 const SOURCE: Fingerprint = Fingerprint {
     len: 7,
@@ -64,7 +66,9 @@ fn standings() {
     let relative = Path::new("a.tar");
     let state = opened(dir.path(), "options");
     assert_eq!(
-        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
+        state
+            .known()
+            .output_state(relative, Some(SOURCE), at(&path).as_ref()),
         OutputState::Foreign
     );
     let note = json!(["noted"]);
@@ -74,7 +78,9 @@ fn standings() {
     let state = opened(dir.path(), "options");
     let finished = finished(note);
     assert_eq!(
-        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
+        state
+            .known()
+            .output_state(relative, Some(SOURCE), at(&path).as_ref()),
         finished
     );
     let other = Fingerprint {
@@ -82,26 +88,37 @@ fn standings() {
         ..SOURCE
     };
     assert_eq!(
-        state.output_state(relative, Some(other), at(&path).as_ref()),
+        state
+            .known()
+            .output_state(relative, Some(other), at(&path).as_ref()),
         OutputState::Outdated
     );
     let gone = dir.path().join("gone");
     assert_eq!(
-        state.output_state(relative, Some(SOURCE), at(&gone).as_ref()),
+        state
+            .known()
+            .output_state(relative, Some(SOURCE), at(&gone).as_ref()),
         OutputState::Absent
     );
-    let elsewhere = state.output_state(Path::new("b.tar"), Some(SOURCE), at(&path).as_ref());
+    let elsewhere =
+        state
+            .known()
+            .output_state(Path::new("b.tar"), Some(SOURCE), at(&path).as_ref());
     assert_eq!(elsewhere, OutputState::Foreign);
     drop(state);
 
     let state = opened(dir.path(), "other options");
     assert_eq!(
-        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
+        state
+            .known()
+            .output_state(relative, Some(SOURCE), at(&path).as_ref()),
         OutputState::Outdated
     );
     fs::write(&path, "changed").unwrap();
     assert_eq!(
-        state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
+        state
+            .known()
+            .output_state(relative, Some(SOURCE), at(&path).as_ref()),
         OutputState::Foreign
     );
 }
@@ -125,7 +142,9 @@ fn damage_is_passed_over() {
         assert!(!state.is_upgraded());
         let is_known = |name: &&str| {
             let output_state =
-                state.output_state(Path::new(name), Some(SOURCE), at(&path).as_ref());
+                state
+                    .known()
+                    .output_state(Path::new(name), Some(SOURCE), at(&path).as_ref());
             output_state == finished(json!(name))
         };
         names.into_iter().filter(is_known).collect::<String>()
@@ -172,7 +191,9 @@ fn one_run_at_a_time_for_each_shard() {
     let whole = open(None).unwrap();
     let finished = finished(Value::Null);
     assert_eq!(
-        whole.output_state(relative, Some(SOURCE), at(&path).as_ref()),
+        whole
+            .known()
+            .output_state(relative, Some(SOURCE), at(&path).as_ref()),
         finished
     );
     whole.close();
@@ -195,7 +216,9 @@ fn outdated_lines_go() {
         let state = opened(dir.path(), "");
         let last = finished(json!(FREE_LINES + 9));
         assert_eq!(
-            state.output_state(Path::new("x"), Some(SOURCE), at(&path).as_ref()),
+            state
+                .known()
+                .output_state(Path::new("x"), Some(SOURCE), at(&path).as_ref()),
             last
         );
         assert!(len() < before / 500);
@@ -241,7 +264,9 @@ fn files_of_older_versions_are_upgraded_and_their_outputs_can_be_replaced() {
             assert_eq!(state.is_upgraded(), is_upgraded);
             for (name, path) in [("a", &path), ("b", &other)] {
                 let output_state =
-                    state.output_state(Path::new(name), Some(SOURCE), at(path).as_ref());
+                    state
+                        .known()
+                        .output_state(Path::new(name), Some(SOURCE), at(path).as_ref());
                 assert_eq!(output_state, OutputState::Outdated, "{name}");
             }
             assert_eq!(fs::read_to_string(&shard).unwrap(), of_share);
@@ -255,12 +280,17 @@ fn files_of_older_versions_are_upgraded_and_their_outputs_can_be_replaced() {
         let state = opened(dir.path(), "");
         assert!(!state.is_upgraded());
         assert_eq!(
-            state.output_state(relative, Some(SOURCE), at(&path).as_ref()),
+            state
+                .known()
+                .output_state(relative, Some(SOURCE), at(&path).as_ref()),
             finished(note)
         );
         // What somebody else put there is not replaced.
         fs::write(&other, "changed").unwrap();
-        let output_state = state.output_state(Path::new("b"), Some(SOURCE), at(&other).as_ref());
+        let output_state =
+            state
+                .known()
+                .output_state(Path::new("b"), Some(SOURCE), at(&other).as_ref());
         assert_eq!(output_state, OutputState::Foreign);
     }
 }
@@ -331,7 +361,10 @@ fn what_is_not_made_of_lines_is_not_read_to_its_end() {
         let sparse = fs::File::options().write(true).open(dir.path().join(name));
         sparse.unwrap().set_len(1 << 40).unwrap();
         let state = opened(dir.path(), "");
-        let output_state = state.output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref());
+        let output_state =
+            state
+                .known()
+                .output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref());
         assert_eq!(output_state, finished(Value::Null), "{name}");
         // The file of this shard was written again.
         assert!(fs::metadata(&file).unwrap().len() < 1000);
@@ -362,7 +395,9 @@ fn files_of_newer_versions_are_refused_and_stay_as_they_are() {
     }
     // Of another shard it counts as nothing.
     let state = opened(dir.path(), "");
-    let output_state = state.output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref());
+    let output_state = state
+        .known()
+        .output_state(Path::new("a"), Some(SOURCE), at(&path).as_ref());
     assert_eq!(output_state, OutputState::Foreign);
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub use self::target::PushTarget;
 use crate::apply::{ApplyOptions, Outcome, Verify, outcome_of, verify_decoded};
-use crate::error::Result;
+use crate::error::{Code, Error, Hint, Result};
 use crate::fix::{Fix, Run};
 use crate::graph::Graph;
 use crate::image::{Digest, Reference};
@@ -253,6 +253,10 @@ impl Push {
         source: &mut Source,
         observer: &dyn Observer,
     ) -> Result<Pushed> {
+        if self.registry.has_login() && self.target.is_none() {
+            let message = "a user name and a password require a target: the names in the input must not decide which registry gets them";
+            return Err(Error::new(Code::Credentials, message).with_hint(Hint::GiveRepository));
+        }
         let draft = run.settled(graph, source, Form::Layout)?;
         // What can be refused without it is refused before layers are recompressed.
         self.schedule(draft.plan(), source)?;

@@ -9,6 +9,7 @@
 
 mod auth;
 mod blob;
+mod broken;
 mod credentials;
 mod exchange;
 mod fail;
@@ -62,6 +63,29 @@ impl Client {
             auth: Auth::default(),
             fallback_tags: Mutex::default(),
         })
+    }
+
+    /// The same. A registry on this machine, which need not speak TLS, is asked whether it does: it gets a request
+    /// without credentials.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub(crate) fn reaching(host: &str, options: &RegistryOptions) -> Result<Self> {
+        let plain = Client::new(host, options)?;
+        if !plain.host.is_local || options.plain_http {
+            return Ok(plain);
+        }
+        let mut host = plain.host.clone();
+        host.base = host.base.with_tls();
+        let http = Http::new(&host, options)?;
+        match plain.http.is_replaced_by(&http)? {
+            true => Ok(Client {
+                host,
+                http,
+                ..plain
+            }),
+            false => Ok(plain),
+        }
     }
 
     /// The repository of that name, without the host: `library/debian`.

@@ -316,7 +316,7 @@ pub(super) fn check_digest(name: &str, expected: &Digest, found: &Digest) -> Res
 }
 
 /// The error for a blob, which messages call `name`, that does not match its digest.
-pub(crate) fn wrong_digest(name: impl Display, expected: &Digest, found: &Digest) -> Error {
+pub(crate) fn wrong_digest(name: impl Display, expected: &Digest, found: impl Display) -> Error {
     Error::new(
         Code::DigestMismatch,
         format!("{name} does not match its digest: expected {expected}, found {found}"),

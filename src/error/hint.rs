@@ -221,8 +221,10 @@ pub enum Hint {
     RenameOtherFirst,
     /// An image has no name under which it can be pushed.
     GiveRepository,
-    /// One name was given for several images that are to be pushed, or several images have one tag.
+    /// One name was given for several images that are to be pushed.
     ChooseImageToPush,
+    /// Several images that are to be pushed have one name.
+    PushApart,
     /// A registry lacks a blob that an image needs, and the input lacks it too.
     PushComplete,
     /// An image that no engine can load is beside others.

@@ -20,12 +20,16 @@ pub enum RegistryHint {
         /// Where it was expected to answer.
         url: String,
     },
+    /// The proxy that the environment names cannot be used, or does not connect to the registry.
+    CheckProxy,
     /// The certificate of this registry is not trusted.
     TrustCertificate(String),
     /// This registry does not speak TLS.
     UsePlainHttp(String),
     /// A registry expects TLS, or would get credentials without it.
     UseHttps,
+    /// A registry that was asked with TLS names addresses without it.
+    ForwardHttps,
     /// A configuration file with credentials cannot be used, or a credential helper failed.
     CheckAuthFile,
     /// A file of certificates or keys is not PEM.
@@ -57,6 +61,9 @@ impl fmt::Display for RegistryHint {
                     "check that {host} is the registry's name, and that it can be reached: curl -v {url}"
                 );
             }
+            RegistryHint::CheckProxy => {
+                "check the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names, or list the registry in NO_PROXY to reach it directly"
+            }
             RegistryHint::TrustCertificate(host) => {
                 return write!(
                     f,
@@ -68,6 +75,9 @@ impl fmt::Display for RegistryHint {
             }
             RegistryHint::UseHttps => {
                 "reach the registry with HTTPS, or through a port of this machine"
+            }
+            RegistryHint::ForwardHttps => {
+                "if a proxy in front of the registry speaks TLS for it, have the proxy send X-Forwarded-Proto: https, or set the registry's own address to https"
             }
             RegistryHint::CheckAuthFile => {
                 "check the file and the helper that it names, or log in again with docker login or podman login"

@@ -104,7 +104,8 @@ pub(crate) fn set_member(
 /// Appends items, given as JSON text, to an array.
 pub(crate) fn append_items(formatting: &Formatting, array: View<'_>, items: &[String]) -> Edit {
     let style = ContainerStyle::of(formatting, array);
-    match array.items().unwrap_or_default().last() {
+    // There may be millions.
+    match array.each_item().and_then(Iterator::last) {
         Some(last) => {
             let at = last.span().end;
             let text = items.iter().map(|item| format!(",{}{item}", style.inner));

@@ -314,5 +314,5 @@ fn tag_taken(repository: &Repository, tag: &str, one: &Digest, other: &Digest) -
     let message = format!("several images would have the name {repository}:{tag}: {one}, {other}");
     Error::new(Code::NameTaken, message)
         .with_found(format!("{repository}:{tag}"))
-        .with_hint(Hint::ChooseImageToPush)
+        .with_hint(Hint::PushApart)
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::bytes::{Damage, Sent};
+use super::bytes::Sent;
 use super::contents::{BlobBytes, Contents};
 use super::parallel::each;
 use super::referrer::descriptor;
@@ -167,8 +167,13 @@ impl Sender<'_> {
         if self.session.has(repository, digest) || remote.has_blob(digest, absent.len)? {
             return Ok(true);
         }
-        let mounted = self.mount(remote, repository, digest, &absent.sources)?;
-        Ok(matches!(mounted, Mounted::Yes))
+        match self.mount(remote, repository, digest, &absent.sources)? {
+            Mounted::Yes => Ok(true),
+            Mounted::No(opened) => {
+                opened.iter().for_each(|unused| remote.cancel(unused));
+                Ok(false)
+            }
+        }
     }
 
     /// Mounts a blob from another repository of the registry, if one has it.
@@ -188,12 +193,21 @@ impl Sender<'_> {
                 all.push(name);
             }
         }
-        let mut opened = None;
+        // At most one of the uploads that a registry opens instead is used.
+        let mut opened: Option<Upload> = None;
+        let cancel = |unused: Option<Upload>| unused.iter().for_each(|one| remote.cancel(one));
         for from in all {
             match remote.mount(digest, &from) {
-                Ok(Mounted::Yes) => return Ok(Mounted::Yes),
-                Ok(Mounted::No(upload)) => opened = upload.or(opened),
-                Err(error) if error.code() == Code::Interrupted => return Err(error),
+                Ok(Mounted::Yes) => {
+                    cancel(opened);
+                    return Ok(Mounted::Yes);
+                }
+                Ok(Mounted::No(Some(upload))) => cancel(opened.replace(upload)),
+                Ok(Mounted::No(None)) => {}
+                Err(error) if error.code() == Code::Interrupted => {
+                    cancel(opened);
+                    return Err(error);
+                }
                 // Sending the blob does not need the other repository.
                 Err(_) => {}
             }
@@ -252,24 +266,21 @@ impl Sender<'_> {
         opened: Option<Upload>,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<()> {
-        let damage = Damage::default();
-        let open = |offset: u64| self.open(&step.digest, offset, &damage, stop);
+        let open = |offset: u64| self.open(&step.digest, offset);
         let sent = |len: u64| self.progress.advance(len);
         let uploaded = remote.upload_into(opened, &step.digest, step.len, &open, &sent, stop);
-        match damage.take() {
-            Some(error) => Err(error),
-            None => uploaded,
-        }
+        uploaded.map_err(|error| match (error.code(), error.found()) {
+            // In the words of every other output.
+            (Code::DigestMismatch, Some(found)) => {
+                let name = step.digest.blob_name();
+                wrong_digest(&name, &step.digest, found).with_entry(&name)
+            }
+            _ => error,
+        })
     }
 
     /// The bytes of a blob from an offset on.
-    fn open(
-        &self,
-        digest: &Digest,
-        offset: u64,
-        damage: &Damage,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Box<dyn Read + Send>> {
+    fn open(&self, digest: &Digest, offset: u64) -> Result<Box<dyn Read + Send>> {
         let blob = self.contents.blobs.get(digest);
         let bytes = match blob.map(|blob| &blob.bytes) {
             Some(BlobBytes::Embedded(bytes)) => bytes,
@@ -283,7 +294,7 @@ impl Sender<'_> {
                             data,
                             len: entry.len,
                         };
-                        return sent.open(offset, damage, stop);
+                        return sent.open(offset);
                     }
                     Body::Bytes(bytes) => bytes,
                     Body::Directory => return Err(absent(digest)),

@@ -46,7 +46,7 @@ impl Session {
         if let Some(client) = clients.get(registry) {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(Client::new(registry, options)?);
+        let client = Arc::new(Client::reaching(registry, options)?);
         clients.insert(registry.to_owned(), Arc::clone(&client));
         Ok(client)
     }
@@ -119,7 +119,7 @@ impl Session {
         Err(Error::new(Code::NameTaken, message)
             .with_expected(known)
             .with_found(digest)
-            .with_hint(Hint::ChooseImageToPush))
+            .with_hint(Hint::PushApart))
     }
 }
 

@@ -23,7 +23,7 @@ fn is_below_root(location: &Location) -> bool {
         .is_some_and(|document| document.parent().is_some())
 }
 
-/// Names are reported by the push itself, and so is what the input lacks.
+/// Names are reported by the push itself, and so is what the input lacks. Orphaned blobs are not pushed.
 fn concerns_registries(finding: &Finding) -> bool {
     !matches!(
         finding.rule,
@@ -34,6 +34,7 @@ fn concerns_registries(finding: &Finding) -> bool {
             | FindingRule::SharedName
             | FindingRule::MissingManifest
             | FindingRule::MissingBlob
+            | FindingRule::OrphanedBlobs
             | FindingRule::FlatReferrer
     )
 }

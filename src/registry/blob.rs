@@ -78,7 +78,7 @@ impl Repository<'_> {
                 self.check_digest(&what, &reply, digest)?;
                 Ok(Mounted::Yes)
             }
-            202 => Ok(Mounted::No(Upload::opened(&reply))),
+            202 => Ok(Mounted::No(Upload::opened(&reply).ok())),
             400..=499 => Ok(Mounted::No(None)),
             _ => Err(self.refused(&what, &reply)),
         }

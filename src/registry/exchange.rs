@@ -5,7 +5,8 @@ use std::time::Duration;
 use ureq::http::Method;
 
 use super::Repository;
-use super::http::{Broken, Exchange, Payload, Reply};
+use super::broken::Broken;
+use super::http::{Exchange, Payload, Reply};
 use super::options::Secret;
 use super::retry::{Attempts, is_transient, may_pass, requested_wait, wait};
 use super::url::{Url, percent_encoded};
@@ -13,6 +14,26 @@ use crate::error::{Code, Error, RegistryHint, Result};
 
 /// How many redirects are followed for one request.
 const MAX_REDIRECTS: usize = 5;
+
+/// Why a request cannot follow an address in a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// There is none.
+    Absent,
+    /// It is not an address that may be asked.
+    Invalid,
+    /// It leads from TLS to plain HTTP.
+    PlainHttp,
+}
+
+/// The address that `location` is in a reply from another one. Nothing that came over TLS goes on without it.
+pub(super) fn following(from: &Url, location: &str) -> Result<Url, Unusable> {
+    let to = from.join(location).ok_or(Unusable::Invalid)?;
+    match from.is_https() && !to.is_https() {
+        true => Err(Unusable::PlainHttp),
+        false => Ok(to),
+    }
+}
 
 /// A request whose body is in memory, so that it can be repeated.
 pub(super) struct Ask<'a> {
@@ -116,6 +137,7 @@ impl Repository<'_> {
                 authorization: authorization.as_ref(),
                 limit: ask.limit,
                 patience: Duration::ZERO,
+                at_most: None,
             };
             let reply = match self.client.http.send(&exchange, payload)? {
                 Ok(reply) => reply,
@@ -156,13 +178,7 @@ impl Repository<'_> {
         if count > MAX_REDIRECTS {
             return Err(self.invalid(what, "it redirects too often"));
         }
-        let Some(to) = from.join(location) else {
-            return Err(self.invalid(what, "it redirects to an address that cannot be used"));
-        };
-        if from.is_https() && !to.is_https() {
-            return Err(self.invalid(what, "it redirects from HTTPS to plain HTTP"));
-        }
-        Ok(to)
+        following(from, location).map_err(|unusable| self.unusable(what, "redirects", unusable))
     }
 
     /// The value of `Authorization` for a request to this address; `None` for another host, and as long as the registry
@@ -196,6 +212,7 @@ impl Repository<'_> {
                 authorization: authorization.as_ref(),
                 limit: super::reply::MAX_ERROR,
                 patience,
+                at_most: None,
             },
             payload,
         )?;
@@ -213,8 +230,12 @@ impl Repository<'_> {
 
     /// The error of a request that cannot be sent without exposing a secret.
     pub(super) fn exposed(&self, reason: &str) -> Error {
+        let hint = match self.client.host.base.is_https() {
+            true => RegistryHint::ForwardHttps,
+            false => RegistryHint::UseHttps,
+        };
         self.unsent(Code::RegistryUnauthorized, "send credentials", reason)
-            .with_hint(RegistryHint::UseHttps)
+            .with_hint(hint)
     }
 }
 

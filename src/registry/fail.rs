@@ -1,8 +1,10 @@
 //! Errors that say which registry, which repository, what was asked, what came back and what to do next.
 
 use super::Repository;
-use super::http::{Broken, BrokenKind, Reply};
-use super::reply::error_words;
+use super::broken::{Broken, BrokenKind};
+use super::exchange::Unusable;
+use super::http::Reply;
+use super::reply::{error_words, expects_tls};
 use crate::error::{Code, Error, RegistryHint};
 
 impl Repository<'_> {
@@ -28,7 +30,7 @@ impl Repository<'_> {
             408 | 425 | 429 | 500 | 502 | 503 | 504 => {
                 (Code::RegistryBusy, Some(RegistryHint::PushLater))
             }
-            400 if message.contains("HTTPS server") => {
+            status if expects_tls(status, &String::from_utf8_lossy(&reply.body)) => {
                 (Code::RegistryRefused, Some(RegistryHint::UseHttps))
             }
             _ => (Code::RegistryRefused, None),
@@ -45,7 +47,10 @@ impl Repository<'_> {
         let message = format!("{}: {}", self.message(what), broken.text);
         let host = self.client.host.name.clone();
         let (code, hint) = match broken.kind {
-            BrokenKind::Unreachable => (Code::RegistryUnreachable, self.check_host()),
+            BrokenKind::Unreachable | BrokenKind::NoHost => {
+                (Code::RegistryUnreachable, self.check_host())
+            }
+            BrokenKind::Proxy => (Code::RegistryUnreachable, RegistryHint::CheckProxy),
             BrokenKind::Connection => (Code::RegistryUnreachable, RegistryHint::PushLater),
             BrokenKind::Untrusted => (
                 Code::RegistryUntrusted,
@@ -64,6 +69,20 @@ impl Repository<'_> {
             self.message(what)
         );
         Error::new(Code::RegistryReply, message).with_hint(self.check_host())
+    }
+
+    /// The error of a reply that sends the request or the upload to an address that must not be followed.
+    pub(super) fn unusable(&self, what: &str, does: &str, unusable: Unusable) -> Error {
+        match unusable {
+            Unusable::Absent => self.invalid(what, "it does not say where to upload"),
+            Unusable::Invalid => self.invalid(
+                what,
+                &format!("it {does} to an address that cannot be used"),
+            ),
+            Unusable::PlainHttp => self
+                .invalid(what, &format!("it {does} from HTTPS to plain HTTP"))
+                .with_hint(RegistryHint::ForwardHttps),
+        }
     }
 
     fn check_host(&self) -> RegistryHint {

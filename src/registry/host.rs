@@ -60,6 +60,24 @@ pub(super) fn is_local(host: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether a host is an address and not a name.
+pub(super) fn is_address(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok()
+}
+
+/// Whether a host is an address whose first `len` bits, or all of them if there are fewer, are those of `network`.
+pub(super) fn is_within(host: &str, network: &str, len: u32) -> bool {
+    let bits = |text: &str| match text.parse().ok()? {
+        IpAddr::V4(address) => Some((32, u128::from(u32::from(address)) << 96)),
+        IpAddr::V6(address) => Some((128, u128::from(address))),
+    };
+    let (Some((width, host)), Some((other, network))) = (bits(host), bits(network)) else {
+        return false;
+    };
+    let differ = host ^ network;
+    width == other && differ.leading_zeros() >= len.min(width)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,16 +1,18 @@
 //! One request on one connection, with limits for every step.
 
-use std::error::Error as StdError;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http::{HeaderMap, Method, Request};
-use ureq::{Agent, Body, SendBody, Timeout};
+use ureq::{Agent, Body, Proxy, ProxyProtocol, SendBody};
 
-use super::host::{Host, is_local};
+use super::broken::{Broken, BrokenKind, broken, broken_io};
+use super::host::Host;
 use super::options::{RegistryOptions, Secret, TimeLimits};
 use super::proxy;
+use super::reply::{MAX_ERROR, expects_tls};
 use super::tls;
 use super::url::Url;
 use crate::error::Result;
@@ -25,11 +27,18 @@ const MAX_UNASKED: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Http {
     options: RegistryOptions,
-    base: Url,
-    /// With the certificates of this registry.
+    host: Host,
+    /// With the client's certificate for this registry.
     own: Agent,
-    /// For other hosts, which never get its client certificate. Made when first needed.
-    others: Mutex<Option<Agent>>,
+    /// For other hosts, which never get that certificate. Made when first needed.
+    others: Mutex<BTreeMap<Others, Agent>>,
+}
+
+/// Hosts that are reached in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Others {
+    is_https: bool,
+    has_proxy: bool,
 }
 
 /// One request.
@@ -43,6 +52,8 @@ pub(super) struct Exchange<'a> {
     pub(super) limit: u64,
     /// How much longer than usual the reply may take.
     pub(super) patience: Duration,
+    /// How long it may take in all.
+    pub(super) at_most: Option<Duration>,
 }
 
 /// The body of a request.
@@ -71,34 +82,12 @@ impl Reply {
     }
 }
 
-/// Why a request got no reply.
-#[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) kind: BrokenKind,
-    /// What went wrong, without addresses: those of redirects may be secret.
-    pub(super) text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BrokenKind {
-    /// The host has no address, or nothing listens there.
-    Unreachable,
-    /// The connection broke, or was silent for too long.
-    Connection,
-    /// The certificate is not trusted.
-    Untrusted,
-    /// The other side does not speak TLS.
-    NotTls,
-    /// What came back is not HTTP, or is too long.
-    NotHttp,
-}
-
 impl Http {
     pub(super) fn new(host: &Host, options: &RegistryOptions) -> Result<Self> {
-        let own = agent(options, &host.base, Some(&host.name))?;
+        let own = agent(options, host, &host.base, proxy::of(&host.base)?)?;
         Ok(Http {
             options: options.clone(),
-            base: host.base.clone(),
+            host: host.clone(),
             own,
             others: Mutex::default(),
         })
@@ -117,27 +106,73 @@ impl Http {
         Ok(send(&agent, &self.options.limits, exchange, payload))
     }
 
+    /// Whether a registry on this machine is asked without TLS here, and speaks only TLS, as `with_tls` asks it.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    pub(super) fn is_replaced_by(&self, with_tls: &Http) -> Result<bool> {
+        match self.probe()? {
+            Ok(reply) => Ok(expects_tls(
+                reply.status,
+                &String::from_utf8_lossy(&reply.body),
+            )),
+            // Others close the connection, or reply in TLS.
+            Err(broken) => match broken.kind {
+                BrokenKind::NotHttp | BrokenKind::Connection => Ok(match with_tls.probe()? {
+                    Ok(_) => true,
+                    Err(broken) => broken.kind == BrokenKind::Untrusted,
+                }),
+                _ => Ok(false),
+            },
+        }
+    }
+
+    /// Asks for nothing, without credentials.
+    fn probe(&self) -> Result<Result<Reply, Broken>> {
+        let exchange = Exchange {
+            method: &Method::GET,
+            url: &self.host.base,
+            headers: &[],
+            authorization: None,
+            limit: MAX_ERROR,
+            patience: Duration::ZERO,
+            at_most: Some(self.options.limits.probe),
+        };
+        self.send(&exchange, Payload::None)
+    }
+
     fn agent(&self, url: &Url) -> Result<Agent> {
-        if url.is_same_origin(&self.base) {
+        if url.is_same_origin(&self.host.base) {
             return Ok(self.own.clone());
         }
-        // Plain HTTP needs no certificates, and a proxy is chosen for each scheme.
-        if !url.is_https() {
-            return agent(&self.options, url, None);
-        }
+        let proxy = proxy::of(url)?;
+        let key = Others {
+            is_https: url.is_https(),
+            has_proxy: proxy.is_some(),
+        };
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(agent) = &*others {
+        if let Some(agent) = others.get(&key) {
             return Ok(agent.clone());
         }
-        let agent = agent(&self.options, url, None)?;
-        *others = Some(agent.clone());
+        let agent = agent(&self.options, &self.host, url, proxy)?;
+        others.insert(key, agent.clone());
         Ok(agent)
     }
 }
 
-/// Connections to hosts like that of `url`; with the certificates of a registry, if it is given.
-fn agent(options: &RegistryOptions, url: &Url, registry: Option<&str>) -> Result<Agent> {
+/// Connections to hosts like that of `url`, with the authorities of a registry, and to the registry with the client's
+/// certificate for it.
+fn agent(
+    options: &RegistryOptions,
+    registry: &Host,
+    url: &Url,
+    proxy: Option<Proxy>,
+) -> Result<Agent> {
     let limits = &options.limits;
+    let has_tls = url.is_https()
+        || proxy
+            .as_ref()
+            .is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -150,12 +185,10 @@ fn agent(options: &RegistryOptions, url: &Url, registry: Option<&str>) -> Result
         .timeout_per_write(Some(limits.stall))
         .max_response_header_size(MAX_HEADERS)
         .max_idle_connections_per_host(8)
-        .proxy(match is_local(url.host()) {
-            true => None,
-            false => proxy::from_environment(url.is_https()),
-        });
-    if url.is_https() {
-        config = config.tls_config(tls::config(options, registry)?);
+        .proxy(proxy);
+    if has_tls {
+        let is_own = url.is_same_origin(&registry.base);
+        config = config.tls_config(tls::config(options, &registry.name, is_own)?);
     }
     Ok(config.build().new_agent())
 }
@@ -199,6 +232,7 @@ fn send(
     let request = request.map_err(|error| broken(error.into()))?;
     let request = agent
         .configure_request(request)
+        .timeout_global(exchange.at_most)
         .timeout_send_request(Some(limits.reply))
         .timeout_recv_response(Some(until_reply))
         .timeout_per_read(Some(limits.stall + exchange.patience))
@@ -212,6 +246,11 @@ fn send(
     };
     let (parts, mut body) = reply.map_err(broken)?.into_parts();
     let (body, is_cut) = read(&mut body, exchange.limit).map_err(broken_io)?;
+    let body = match exchange.authorization {
+        // Words of errors are shown.
+        Some(secret) if parts.status.as_u16() >= 400 => secret.masked(body),
+        _ => body,
+    };
     Ok(Reply {
         status: parts.status.as_u16(),
         headers: parts.headers,
@@ -230,79 +269,4 @@ fn read(body: &mut Body, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     let is_cut = bytes.len() as u64 > limit;
     bytes.truncate(limit as usize);
     Ok((bytes, is_cut))
-}
-
-fn broken(error: ureq::Error) -> Broken {
-    let (kind, text) = match error {
-        ureq::Error::Io(error) => return broken_io(error),
-        ureq::Error::Rustls(error) => return broken_tls(&error),
-        ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => (
-            BrokenKind::Unreachable,
-            "no connection within the time limit".to_owned(),
-        ),
-        ureq::Error::Timeout(_) => (
-            BrokenKind::Connection,
-            "nothing was received or sent within the time limit".to_owned(),
-        ),
-        ureq::Error::HostNotFound => (
-            BrokenKind::Unreachable,
-            "the host has no address".to_owned(),
-        ),
-        ureq::Error::ConnectionFailed => (BrokenKind::Unreachable, "no connection".to_owned()),
-        ureq::Error::ConnectProxyFailed(_) => (
-            BrokenKind::Unreachable,
-            "the proxy did not connect to it".to_owned(),
-        ),
-        ureq::Error::Tls(text) => (BrokenKind::NotTls, text.to_owned()),
-        // These have no address in them.
-        ureq::Error::Protocol(error) => (BrokenKind::NotHttp, error.to_string()),
-        ureq::Error::LargeResponseHeader(..) => (
-            BrokenKind::NotHttp,
-            "the headers of the reply are too long".to_owned(),
-        ),
-        _ => (
-            BrokenKind::NotHttp,
-            "the reply is not valid HTTP".to_owned(),
-        ),
-    };
-    Broken { kind, text }
-}
-
-fn broken_io(error: io::Error) -> Broken {
-    // TLS and time limits are inside errors of reads and writes.
-    let inner = error.get_ref();
-    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return broken_tls(error);
-    }
-    let is_limit =
-        inner.is_some_and(|inner| matches!(inner.downcast_ref(), Some(ureq::Error::Timeout(_))));
-    if is_limit {
-        return broken(ureq::Error::Timeout(Timeout::PerCall));
-    }
-    let kind = match error.kind() {
-        io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable => BrokenKind::Unreachable,
-        _ => BrokenKind::Connection,
-    };
-    Broken {
-        kind,
-        text: error.to_string(),
-    }
-}
-
-fn broken_tls(error: &rustls::Error) -> Broken {
-    let kind = match error {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            BrokenKind::Untrusted
-        }
-        rustls::Error::InvalidMessage(_) => BrokenKind::NotTls,
-        _ => BrokenKind::Connection,
-    };
-    // The words of the library; its causes are in them.
-    let text = match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    Broken { kind, text }
 }

@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// Text that is never shown: a password or a token.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
@@ -17,6 +20,37 @@ impl Secret {
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// What a host replied, without this secret: some repeat the headers that they got. Of a value of `Authorization`,
+    /// that is what comes after the scheme, and the password in it.
+    pub(super) fn masked(&self, reply: Vec<u8>) -> Vec<u8> {
+        let (scheme, value) = self.0.split_once(' ').unwrap_or(("", &self.0));
+        let pair = match scheme {
+            "Basic" => STANDARD.decode(value).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let password = pair.splitn(2, |byte| *byte == b':').nth(1);
+        let masked = without(reply, value.as_bytes());
+        without(masked, password.unwrap_or_default())
+    }
+}
+
+/// Shorter secrets are not searched for: they are parts of words.
+const SHORTEST: usize = 4;
+
+fn without(text: Vec<u8>, secret: &[u8]) -> Vec<u8> {
+    let mut rest = text.as_slice();
+    if secret.len() < SHORTEST || memchr::memmem::find(rest, secret).is_none() {
+        return text;
+    }
+    let mut masked = Vec::with_capacity(text.len());
+    while let Some(at) = memchr::memmem::find(rest, secret) {
+        masked.extend_from_slice(&rest[..at]);
+        masked.extend_from_slice("…".as_bytes());
+        rest = &rest[at + secret.len()..];
+    }
+    masked.extend_from_slice(rest);
+    masked
 }
 
 /// Without the text.
@@ -56,6 +90,10 @@ pub(super) struct TimeLimits {
     pub(super) longest_wait: Duration,
     /// The longest wait that a registry can ask for with `Retry-After`.
     pub(super) longest_requested_wait: Duration,
+    /// Until a registry on this machine shows whether it speaks TLS.
+    pub(super) probe: Duration,
+    /// For canceling an upload.
+    pub(super) cancel: Duration,
     /// Until a credential helper ends.
     pub(super) helper: Duration,
 }
@@ -69,6 +107,8 @@ impl Default for TimeLimits {
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_secs(30),
             longest_requested_wait: Duration::from_secs(300),
+            probe: Duration::from_secs(5),
+            cancel: Duration::from_secs(5),
             helper: Duration::from_secs(60),
         }
     }
@@ -104,11 +144,17 @@ impl RegistryOptions {
         self
     }
 
-    /// Uses this user name and password and no configuration file.
+    /// Uses this user name and password and no configuration file. A push then requires a target: otherwise the names in
+    /// the input would decide which registry gets the password.
     #[must_use]
     pub fn login(mut self, username: impl Into<String>, password: Secret) -> Self {
         self.login = Some((username.into(), password));
         self
+    }
+
+    /// Whether there is a user name and a password for any registry that asks.
+    pub(crate) fn has_login(&self) -> bool {
+        self.login.is_some()
     }
 
     /// Also trusts the certificate authorities in this PEM file. May be called several times.
@@ -118,8 +164,8 @@ impl RegistryOptions {
         self
     }
 
-    /// Uses plain HTTP for every registry. A registry on this machine (`localhost`, a loopback address) is always
-    /// reached with plain HTTP. Credentials are sent over plain HTTP only on this machine.
+    /// Uses plain HTTP for every registry. Without it, only a registry on this machine (`localhost`, a loopback address)
+    /// that does not speak TLS is reached with plain HTTP. Credentials are sent over plain HTTP only on this machine.
     #[must_use]
     pub fn plain_http(mut self, plain_http: bool) -> Self {
         self.plain_http = plain_http;

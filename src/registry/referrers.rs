@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::PoisonError;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::Repository;
@@ -13,6 +13,10 @@ use super::reply::next_link;
 use crate::error::{Code, Error, RegistryHint, Result};
 use crate::image::Digest;
 use crate::image::media_type::OCI_INDEX;
+use crate::json::{Formatting, View, append_items, apply_edits, set_member};
+
+/// Where an index lists descriptors.
+const MANIFESTS: &str = "manifests";
 
 /// How often a change of a fallback tag is tried: others may change it at the same time.
 const MAX_TRIES: u32 = 8;
@@ -23,6 +27,9 @@ const TAG_HASH_LEN: usize = 64;
 /// The largest page of referrers, in bytes, and how many pages are read.
 const MAX_PAGE: u64 = 4 * 1024 * 1024;
 const MAX_PAGES: usize = 1000;
+
+/// How much of all pages is read, in bytes.
+const MAX_PAGES_LEN: usize = 64 << 20;
 
 /// The tag of the index of a subject's referrers.
 fn fallback_tag(subject: &Digest) -> String {
@@ -42,10 +49,9 @@ impl Repository<'_> {
     /// The registry does not take the index, the tag is of something else, or others change it all the time.
     pub(crate) fn add_referrer(&self, subject: &Digest, descriptor: &Value) -> Result<()> {
         // Some registries list it without saying so. Whatever else they reply does not matter.
-        let digest = descriptor.get("digest");
-        let is_it = |one: &Value| one.get("digest") == digest;
-        if let Ok(Some(listed)) = self.referrers(subject)
-            && listed.iter().any(is_it)
+        let digest = descriptor.get("digest").and_then(Value::as_str);
+        if let Some(digest) = digest
+            && let Ok(Some(true)) = self.lists_referrer(subject, digest)
         {
             return Ok(());
         }
@@ -75,33 +81,33 @@ impl Repository<'_> {
         }
     }
 
-    /// The index with the descriptor; `None` if it is in it.
+    /// The index with the descriptor; `None` if it is in it. Everything else in it keeps its bytes.
     fn extended(
         &self,
         what: &str,
         stored: Option<&Stored>,
         descriptor: &Value,
     ) -> Result<Option<Vec<u8>>> {
-        let mut index = match stored {
-            Some(stored) => parse_index(&stored.bytes).ok_or_else(|| self.not_an_index(what))?,
-            None => Map::from_iter([
-                ("schemaVersion".to_owned(), json!(2)),
-                ("mediaType".to_owned(), json!(OCI_INDEX)),
-            ]),
+        let Some(stored) = stored else {
+            let index = json!({
+                "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [descriptor],
+            });
+            return Ok(Some(index.to_string().into_bytes()));
         };
-        let manifests = index.entry("manifests").or_insert_with(|| json!([]));
-        let Value::Array(manifests) = manifests else {
-            return Err(self.not_an_index(what));
+        let index = parse_index(&stored.bytes).ok_or_else(|| self.not_an_index(what))?;
+        let formatting = Formatting::of(index.document());
+        let edit = match index.get(MANIFESTS) {
+            Some(manifests) if manifests.each_item().is_none() => {
+                return Err(self.not_an_index(what));
+            }
+            Some(manifests) => match descriptor.get("digest").and_then(Value::as_str) {
+                Some(digest) if lists(manifests, digest) => return Ok(None),
+                _ => append_items(&formatting, manifests, &[descriptor.to_string()]),
+            },
+            None => set_member(&formatting, index, None, MANIFESTS, json!([descriptor])),
         };
-        let digest = descriptor.get("digest");
-        if manifests.iter().any(|one| one.get("digest") == digest) {
-            return Ok(None);
-        }
-        manifests.push(descriptor.clone());
-        let bytes = serde_json::to_vec(&index);
-        bytes.map(Some).map_err(|error| {
-            Error::new(Code::Internal, "cannot write an index of referrers").with_source(error)
-        })
+        let text = apply_edits(index.document(), vec![edit]);
+        Ok(Some(text.into_bytes()))
     }
 
     fn not_an_index(&self, what: &str) -> Error {
@@ -112,16 +118,16 @@ impl Repository<'_> {
         )
     }
 
-    /// The descriptors of a subject's referrers, from the registry's interface; `None` if it has none.
+    /// Whether the registry's interface lists a referrer of a subject; `None` if it has no such interface.
     ///
     /// # Errors
     /// A page cannot be read.
-    pub(crate) fn referrers(&self, subject: &Digest) -> Result<Option<Vec<Value>>> {
+    pub(crate) fn lists_referrer(&self, subject: &Digest, referrer: &str) -> Result<Option<bool>> {
         let what = format!("list the referrers of {subject}");
         let mut url = self.url(&format!("referrers/{subject}"));
-        let mut all = Vec::new();
         let mut seen = HashSet::new();
-        for _ in 0..MAX_PAGES {
+        let mut left = MAX_PAGES_LEN;
+        for number in 0..MAX_PAGES {
             let mut ask = Ask::new(&what, Method::GET, url.clone());
             ask.headers.push(("accept", OCI_INDEX.to_owned()));
             ask.limit = MAX_PAGE;
@@ -129,21 +135,28 @@ impl Repository<'_> {
             match reply.status {
                 200 => {}
                 // Not the interface: distribution 2 has no such address, and others do not allow it.
-                404 | 405 | 400 if all.is_empty() => return Ok(None),
+                404 | 405 | 400 if number == 0 => return Ok(None),
                 _ => return Err(self.refused(&what, &reply)),
             }
             let page = match reply.is_cut {
                 true => None,
                 false => parse_index(&reply.body),
             };
-            match page.as_ref().and_then(|page| page.get("manifests")) {
-                Some(Value::Array(manifests)) => all.extend(manifests.iter().cloned()),
-                Some(Value::Null) => {}
-                _ => return Err(self.invalid(&what, "it is not an index")),
+            let page = page.ok_or_else(|| self.invalid(&what, "it is not an index"))?;
+            // Only one page is in memory at a time: a registry decides how many there are.
+            if page
+                .get(MANIFESTS)
+                .is_some_and(|listed| lists(listed, referrer))
+            {
+                return Ok(Some(true));
             }
             let Some(next) = reply.header("link").and_then(next_link) else {
-                return Ok(Some(all));
+                return Ok(Some(false));
             };
+            let Some(rest) = left.checked_sub(reply.body.len()) else {
+                break;
+            };
+            left = rest;
             let next = reply.url.join(next);
             let next = next.filter(|next| self.is_own(next) && seen.insert(next.to_string()));
             url = next
@@ -153,16 +166,23 @@ impl Repository<'_> {
     }
 }
 
-/// The fields of an index; `None` for anything else.
-fn parse_index(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
-        return None;
+/// The index that these bytes are; `None` for anything else.
+fn parse_index(bytes: &[u8]) -> Option<View<'_>> {
+    let index = View::parse(str::from_utf8(bytes).ok()?)?;
+    index.members()?;
+    let is_index = |stated: View<'_>| stated.str().as_deref() == Some(OCI_INDEX);
+    let is_typed = index.get("mediaType").is_none_or(is_index);
+    (is_typed && index.get("layers").is_none()).then_some(index)
+}
+
+/// Whether a list of descriptors has one with this digest.
+fn lists(descriptors: View<'_>, digest: &str) -> bool {
+    let is_it = |one: View<'_>| {
+        let stated = one.get("digest").and_then(View::str);
+        stated.as_deref() == Some(digest)
     };
-    let is_other = |media_type: &Value| media_type.as_str() != Some(OCI_INDEX);
-    match fields.get("mediaType").is_some_and(is_other) || fields.contains_key("layers") {
-        true => None,
-        false => Some(fields),
-    }
+    let mut items = descriptors.each_item().into_iter().flatten();
+    items.any(is_it)
 }
 
 #[cfg(test)]

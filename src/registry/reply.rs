@@ -129,6 +129,12 @@ pub(super) fn error_words(body: &[u8]) -> Option<String> {
     (!is_page && !line.is_empty()).then(|| shortened(line))
 }
 
+/// Whether a reply to a request without TLS says that it must come with TLS, in the words of Go, nginx or Apache.
+pub(super) fn expects_tls(status: u16, text: &str) -> bool {
+    let words = ["HTTPS server", "HTTPS port", "SSL-enabled server"];
+    status == 400 && words.iter().any(|words| text.contains(words))
+}
+
 /// `DENIED: requested access to the resource is denied`; token servers also have `details` or a text.
 fn one_error(error: &Value) -> Option<String> {
     let text = |key: &str| {

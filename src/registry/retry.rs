@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::http::{BrokenKind, Reply};
+use super::broken::BrokenKind;
+use super::http::Reply;
 use super::options::TimeLimits;
 use super::reply::retry_after;
 
@@ -61,7 +62,9 @@ pub(super) fn is_transient(status: u16) -> bool {
 pub(super) fn may_pass(kind: BrokenKind) -> bool {
     match kind {
         BrokenKind::Unreachable | BrokenKind::Connection | BrokenKind::NotHttp => true,
-        BrokenKind::Untrusted | BrokenKind::NotTls => false,
+        BrokenKind::NoHost | BrokenKind::Proxy | BrokenKind::Untrusted | BrokenKind::NotTls => {
+            false
+        }
     }
 }
 

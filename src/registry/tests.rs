@@ -13,7 +13,8 @@ use std::time::Duration;
 use ureq::http::HeaderMap;
 
 use self::server::Registry;
-use super::http::{Broken, BrokenKind, Reply};
+use super::broken::{Broken, BrokenKind};
+use super::http::Reply;
 use super::options::TimeLimits;
 use super::*;
 use crate::error::{Code, Hint, RegistryHint};
@@ -30,6 +31,8 @@ fn options() -> RegistryOptions {
             first_wait: milliseconds(1),
             longest_wait: milliseconds(4),
             longest_requested_wait: Duration::from_secs(2),
+            probe: milliseconds(500),
+            cancel: milliseconds(300),
             helper: Duration::from_secs(5),
         },
         certificate_directories: Some(Vec::new()),
@@ -139,6 +142,19 @@ fn errors_say_who_refused_what_and_what_to_do_next() {
             BrokenKind::Connection,
             Code::RegistryUnreachable,
             RegistryHint::PushLater,
+        ),
+        (
+            BrokenKind::NoHost,
+            Code::RegistryUnreachable,
+            RegistryHint::CheckRegistryHost {
+                host: host(),
+                url: format!("https://{}/v2/", host()),
+            },
+        ),
+        (
+            BrokenKind::Proxy,
+            Code::RegistryUnreachable,
+            RegistryHint::CheckProxy,
         ),
         (
             BrokenKind::Untrusted,

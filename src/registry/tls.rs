@@ -17,8 +17,9 @@ use crate::error::{Code, Error, RegistryHint, Result, show_path};
 /// The largest file of certificates that is read, in bytes.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
-/// How certificates of hosts are verified; for this registry, with those that are meant for it.
-pub(super) fn config(options: &RegistryOptions, registry: Option<&str>) -> Result<TlsConfig> {
+/// How certificates of a registry and of the hosts that it leads to are verified: its token server often has the same
+/// authority. `is_own` adds the client's certificate, which is for the registry only.
+pub(super) fn config(options: &RegistryOptions, registry: &str, is_own: bool) -> Result<TlsConfig> {
     let mut roots: Vec<Certificate<'static>> = Vec::new();
     // What cannot be read of the system's roots is as if it were not there: a file that the user names is an error.
     for root in rustls_native_certs::load_native_certs().certs {
@@ -28,10 +29,9 @@ pub(super) fn config(options: &RegistryOptions, registry: Option<&str>) -> Resul
         add_roots(path, &mut roots)?;
     }
     let mut client = None;
-    if let Some(registry) = registry {
-        for directory in directories(options) {
-            add_directory(&directory.join(registry), &mut roots, &mut client)?;
-        }
+    for directory in directories(options) {
+        let client = is_own.then_some(&mut client);
+        add_directory(&directory.join(registry), &mut roots, client)?;
     }
     Ok(TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -62,7 +62,7 @@ fn directories(options: &RegistryOptions) -> Vec<PathBuf> {
 fn add_directory(
     directory: &Path,
     roots: &mut Vec<Certificate<'static>>,
-    client: &mut Option<ClientCert>,
+    mut client: Option<&mut Option<ClientCert>>,
 ) -> Result<()> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -77,7 +77,11 @@ fn add_directory(
     for path in paths {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("crt") => add_roots(&path, roots)?,
-            Some("cert") if client.is_none() => *client = Some(client_certificate(&path)?),
+            Some("cert") => {
+                if let Some(client @ None) = client.as_deref_mut() {
+                    *client = Some(client_certificate(&path)?);
+                }
+            }
             _ => {}
         }
     }

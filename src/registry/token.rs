@@ -48,7 +48,7 @@ impl Repository<'_> {
         let what = format!("get a token from {} for pushing", escape(realm.authority()));
         let asked = Instant::now();
         let request = TokenRequest::new(&realm, bearer, credential, scopes);
-        let reply = self.repeated(&what, || {
+        let mut reply = self.repeated(&what, || {
             let payload = match &request.form {
                 Some(form) => Payload::Bytes(form.reveal().as_bytes()),
                 None => Payload::None,
@@ -60,10 +60,14 @@ impl Repository<'_> {
                 authorization: request.authorization.as_ref(),
                 limit: MAX_REPLY,
                 patience: Duration::ZERO,
+                at_most: None,
             };
             self.client.http.send(&exchange, payload)
         })?;
         if reply.status != 200 {
+            if let Some(Credential::IdentityToken(token)) = credential {
+                reply.body = token.masked(reply.body);
+            }
             let error = self.refused(&what, &reply);
             // Whatever its status, the registry does not accept the credentials.
             return Err(match reply.status {

@@ -9,8 +9,9 @@ use ureq::http::Method;
 
 use self::source::Source;
 use super::Repository;
-use super::exchange::{Ask, redirect};
-use super::http::{Broken, Payload, Reply};
+use super::broken::Broken;
+use super::exchange::{Ask, Unusable, following, redirect};
+use super::http::{Exchange, Payload, Reply};
 use super::reply::range;
 use super::retry::{Attempts, is_transient, may_pass, requested_wait};
 use super::url::Url;
@@ -25,6 +26,9 @@ const CHUNK_LEN: u64 = 64 * 1024 * 1024;
 /// How many bytes a second a registry may need to store a blob before it replies.
 const SLOWEST: u64 = 4 * 1024 * 1024;
 
+/// What a reply does that states where an upload goes on, after "it".
+const MOVES: &str = "moves the upload";
+
 /// An upload that a registry has opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
@@ -36,21 +40,20 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// The upload that a reply opens; `None` if it does not say where.
-    pub(super) fn opened(reply: &Reply) -> Option<Self> {
-        Some(Upload {
-            location: location(reply)??,
+    /// The upload that a reply opens.
+    pub(super) fn opened(reply: &Reply) -> Result<Self, Unusable> {
+        Ok(Upload {
+            location: location(reply).unwrap_or(Err(Unusable::Absent))?,
             offset: 0,
             chunk_min: chunk_min(reply),
         })
     }
 }
 
-/// Where a reply says that an upload goes on; the inner `None` if it must not, such as without TLS after a reply with it.
-fn location(reply: &Reply) -> Option<Option<Url>> {
+/// Where a reply says that an upload goes on, if it says so.
+fn location(reply: &Reply) -> Option<Result<Url, Unusable>> {
     let stated = reply.header("location")?;
-    let location = reply.url.join(stated);
-    Some(location.filter(|location| location.is_https() || !reply.url.is_https()))
+    Some(following(&reply.url, stated))
 }
 
 fn chunk_min(reply: &Reply) -> u64 {
@@ -198,10 +201,7 @@ impl Repository<'_> {
         if reply.status != 202 {
             return Err(self.refused(what, &reply));
         }
-        let Some(upload) = Upload::opened(&reply) else {
-            return Err(self.invalid(what, "it does not say where to upload"));
-        };
-        Ok(upload)
+        Upload::opened(&reply).map_err(|unusable| self.unusable(what, MOVES, unusable))
     }
 
     /// Sends the next request of an upload: all of the blob, the next chunk, or the end.
@@ -265,7 +265,7 @@ impl Repository<'_> {
                 Ok(Step::Done)
             }
             (true, 202 | 201 | 204) => {
-                let next = self.advanced(&reply, upload, upload.offset + len, blob.len);
+                let next = self.advanced(what, &reply, upload, upload.offset + len, blob.len)?;
                 next.map(Step::Advanced)
                     .ok_or_else(|| self.invalid(what, "it states a range that was not sent"))
             }
@@ -273,20 +273,34 @@ impl Repository<'_> {
         }
     }
 
-    /// The upload after a chunk up to `end`.
-    fn advanced(&self, reply: &Reply, upload: &Upload, end: u64, len: u64) -> Option<Upload> {
+    /// The upload after a chunk up to `end`; `None` if the reply states other bytes than were sent.
+    fn advanced(
+        &self,
+        what: &str,
+        reply: &Reply,
+        upload: &Upload,
+        end: u64,
+        len: u64,
+    ) -> Result<Option<Upload>> {
         let offset = match reply.header("range") {
             Some(stated) => range(stated)
-                .filter(|range| *range.start() == 0)?
-                .end()
-                .checked_add(1)?,
-            None => end,
+                .filter(|range| *range.start() == 0)
+                .and_then(|range| range.end().checked_add(1)),
+            None => Some(end),
         };
         // Without progress, it would never end.
-        let is_progress = offset > upload.offset && offset <= len.min(end);
-        is_progress.then_some(())?;
-        Some(Upload {
-            location: location(reply).unwrap_or_else(|| Some(upload.location.clone()))?,
+        let is_progress = |offset: &u64| *offset > upload.offset && *offset <= len.min(end);
+        let Some(offset) = offset.filter(is_progress) else {
+            return Ok(None);
+        };
+        self.continued(what, reply, upload, offset).map(Some)
+    }
+
+    /// The upload from this offset on, where the reply says that it goes on.
+    fn continued(&self, what: &str, reply: &Reply, upload: &Upload, offset: u64) -> Result<Upload> {
+        let location = location(reply).unwrap_or_else(|| Ok(upload.location.clone()));
+        Ok(Upload {
+            location: location.map_err(|unusable| self.unusable(what, MOVES, unusable))?,
             offset,
             chunk_min: upload.chunk_min.max(chunk_min(reply)),
         })
@@ -297,6 +311,10 @@ impl Repository<'_> {
     fn state(&self, what: &str, upload: &Upload, len: u64) -> Result<Option<Upload>> {
         let reply = self.ask(&Ask::new(what, Method::GET, upload.location.clone()))?;
         if !matches!(reply.status, 200 | 202 | 204) {
+            // It may be there although its state cannot be asked for.
+            if reply.status != 404 {
+                self.cancel(upload);
+            }
             return Ok(None);
         }
         let stated = reply.header("range").and_then(range);
@@ -308,24 +326,24 @@ impl Repository<'_> {
             self.cancel(upload);
             return Ok(None);
         }
-        Ok(location(&reply)
-            .unwrap_or_else(|| Some(upload.location.clone()))
-            .map(|location| Upload {
-                location,
-                offset: end + 1,
-                chunk_min: upload.chunk_min.max(chunk_min(&reply)),
-            }))
+        self.continued(what, &reply, upload, end + 1).map(Some)
     }
 
     /// Tells the registry that nothing more comes. It would find out by itself, after days.
-    fn cancel(&self, upload: &Upload) {
-        let sent = self.stream(
-            &Method::DELETE,
-            &upload.location,
-            &[],
-            Payload::None,
-            Duration::ZERO,
-        );
-        drop(sent);
+    pub(crate) fn cancel(&self, upload: &Upload) {
+        let Ok(authorization) = self.authorization(&upload.location, None) else {
+            return;
+        };
+        let exchange = Exchange {
+            method: &Method::DELETE,
+            url: &upload.location,
+            headers: &[],
+            authorization: authorization.as_ref(),
+            limit: 0,
+            patience: Duration::ZERO,
+            // A registry that fails must not hold up the error.
+            at_most: Some(self.client.options.limits.cancel),
+        };
+        drop(self.client.http.send(&exchange, Payload::None));
     }
 }

@@ -69,6 +69,14 @@ impl Url {
         Url::parse(&absolute)
     }
 
+    /// The same address with TLS.
+    pub(super) fn with_tls(&self) -> Self {
+        Url {
+            is_https: true,
+            ..self.clone()
+        }
+    }
+
     /// The same address with another path on the same host.
     pub(super) fn with_path(&self, path: &str) -> Self {
         Url {
@@ -115,7 +123,7 @@ impl Url {
         host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    fn port(&self) -> &str {
+    pub(super) fn port(&self) -> &str {
         let default = match self.is_https {
             true => "443",
             false => "80",

@@ -120,7 +120,7 @@ const MAY_USE: [(&str, &str); 27] = [
         "input",
         "beneath codec error image inventory journal location progress tar threads",
     ),
-    ("registry", "error image"),
+    ("registry", "error image json"),
     ("graph", "error image inventory json location threads"),
     ("plan", "error graph image inventory json location"),
     (

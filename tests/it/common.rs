@@ -30,7 +30,7 @@ pub(crate) mod saved;
 pub(crate) mod schema;
 #[path = "../common/mod.rs"]
 mod shared;
-pub(crate) mod strict_registry;
+
 pub(crate) mod terminal;
 pub(crate) mod trace;
 

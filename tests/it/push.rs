@@ -1,6 +1,8 @@
 //! `ocify push` to a registry in this process: what is sent, where, and in which order.
 
 mod batch;
+mod bounded;
+mod proxied;
 mod refused;
 mod traced;
 
@@ -14,9 +16,9 @@ use crate::common::builder::{
 };
 use crate::common::evidence::{referrer, signature, tagged};
 use crate::common::fixture;
+use crate::common::registry::Registry;
 use crate::common::runner::{Run, Sandbox};
 use crate::common::schema::parse_push;
-use crate::common::strict_registry::Registry;
 
 fn image(text: &str) -> Image {
     let layers = vec![
@@ -53,12 +55,12 @@ fn pinned(report: &Value) -> Vec<String> {
 
 #[test]
 fn an_image_is_pushed_under_its_target_with_oci_types() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     sandbox.put(
         "app.tar",
         Layout::of(&image("app"), "example.com/app:v1").tar(),
     );
-    let target = format!("{}/team/app:v2", registry.host);
+    let target = format!("{}/team/app:v2", registry.host());
     let report = push(&sandbox, &["app.tar", &target]);
     assert_eq!(
         (&report["status"], &report["target"]),
@@ -75,7 +77,7 @@ fn an_image_is_pushed_under_its_target_with_oci_types() {
     let digest = &tags["v2"];
     assert_eq!(
         pinned(&report),
-        [format!("{}/team/app@{digest}", registry.host)]
+        [format!("{}/team/app@{digest}", registry.host())]
     );
     assert_eq!(report["digests"][0]["after"], json!(digest));
     let manifest = registry.manifest("team/app", "v2");
@@ -83,10 +85,10 @@ fn an_image_is_pushed_under_its_target_with_oci_types() {
     registry.check_complete();
 
     // The same again sends nothing.
-    registry.log();
+    registry.changes();
     let report = push(&sandbox, &["app.tar", &target]);
     assert_eq!(totals(&report), [0, 0, 4]);
-    assert_eq!(registry.log(), [""; 0]);
+    assert_eq!(registry.changes(), [""; 0]);
 
     // Another image sends what is new.
     sandbox.put(
@@ -95,15 +97,24 @@ fn an_image_is_pushed_under_its_target_with_oci_types() {
     );
     let report = push(
         &sandbox,
-        &["new.tar", &format!("{}/team/app", registry.host)],
+        &["new.tar", &format!("{}/team/app", registry.host())],
     );
     assert_eq!(totals(&report), [3, 0, 1]);
     assert_eq!(registry.tags("team/app").len(), 2);
 
-    // Another repository of the registry gets the blobs without them being sent.
-    let again = format!("{}/other:v1", registry.host);
-    let from = format!("{}/team/app", registry.host);
-    let report = push(&sandbox, &["new.tar", &again, "--mount-from", &from]);
+    // Another repository of the registry gets the blobs without them being sent, and no upload is left open that the
+    // registry opened because the first one does not have them.
+    let again = format!("{}/other:v1", registry.host());
+    let [none, from] = ["none", "team/app"].map(|name| format!("{}/{name}", registry.host()));
+    let args = [
+        "new.tar",
+        &again,
+        "--mount-from",
+        &none,
+        "--mount-from",
+        &from,
+    ];
+    let report = push(&sandbox, &args);
     assert_eq!(totals(&report), [1, 3, 0]);
     registry.check_complete();
 }
@@ -111,7 +122,7 @@ fn an_image_is_pushed_under_its_target_with_oci_types() {
 /// Everything that a tag leads to comes before it, subjects before what refers to them, children before parents.
 #[test]
 fn tags_come_last() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let mut layout = Layout::new();
     let images = ["one", "two"].map(|text| layout.image(&image(text)));
     let [one, two] = [
@@ -124,9 +135,9 @@ fn tags_come_last() {
     let index = named(index, "example.com/app:v1");
     layout.root(vec![of_note, note, index]);
     sandbox.put("app.tar", layout.tar());
-    let host = &registry.host;
+    let host = &registry.host();
     let report = push(&sandbox, &["app.tar", &format!("{host}/app")]);
-    let log = registry.log();
+    let log = registry.changes();
     // The registry lists no referrers, so tags of digests do; they are written with the referrers.
     let is_tag = |line: &&String| line.ends_with(" v1");
     assert_eq!(
@@ -166,22 +177,22 @@ fn tags_come_last() {
     assert_eq!(listed["manifests"].as_array().unwrap().len(), 1);
 
     // A registry that lists referrers gets no such tags.
-    let registry = Registry::start();
+    let registry = Registry::strict();
     registry.stored().has_referrers = true;
-    push(&sandbox, &["app.tar", &format!("{}/app", registry.host)]);
+    push(&sandbox, &["app.tar", &format!("{}/app", registry.host())]);
     assert_eq!(registry.tags("app").keys().collect::<Vec<_>>(), ["v1"]);
 }
 
 #[test]
 fn images_go_to_their_own_names() {
-    let (sandbox, one, other) = (Sandbox::new(), Registry::start(), Registry::start());
+    let (sandbox, one, other) = (Sandbox::new(), Registry::strict(), Registry::strict());
     let mut layout = Layout::new();
     let (first, second) = (layout.image(&image("one")), layout.image(&image("two")));
     let listed = [
-        named(first.clone(), &format!("{}/a:v1", one.host)),
-        named(first.clone(), &format!("{}/b/c:v2", other.host)),
-        named(first, &format!("{}/d:v3", one.host)),
-        named(second, &format!("{}/a:v4", one.host)),
+        named(first.clone(), &format!("{}/a:v1", one.host())),
+        named(first.clone(), &format!("{}/b/c:v2", other.host())),
+        named(first, &format!("{}/d:v3", one.host())),
+        named(second, &format!("{}/a:v4", one.host())),
     ];
     layout.root(listed.to_vec());
     sandbox.put("all.tar", layout.tar());
@@ -198,25 +209,25 @@ fn images_go_to_their_own_names() {
     other.check_complete();
 
     // One of them.
-    let only = Registry::start();
-    let target = format!("{}/x:v9", only.host);
+    let only = Registry::strict();
+    let target = format!("{}/x:v9", only.host());
     push(&sandbox, &["all.tar", &target, "--image", "2"]);
     assert_eq!(tags(&only, "x"), ["v9"]);
-    let name = format!("{}/y:v8", only.host);
+    let name = format!("{}/y:v8", only.host());
     push(&sandbox, &["all.tar", "--image", "1", "--name", &name]);
     assert_eq!(tags(&only, "y"), ["v8"]);
 }
 
 #[test]
 fn signatures_go_with_their_image() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let mut layout = Layout::new();
     let app = layout.image(&image("app"));
     let signed = signature(&mut layout, &app);
     let note = referrer(&mut layout, "application/x-note", "note", &app);
     layout.root(vec![named(app, "example.com/app:v1"), signed, note]);
     sandbox.put("app.tar", layout.tar());
-    let target = format!("{}/app:v2", registry.host);
+    let target = format!("{}/app:v2", registry.host());
     let report = push(&sandbox, &["app.tar", &target]);
     let tags = registry.tags("app");
     let digest = tags["v2"].replace(':', "-");
@@ -235,14 +246,14 @@ fn signatures_go_with_their_image() {
 
 #[test]
 fn every_kind_of_input_is_pushed() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let layout = Layout::of(&image("app"), "example.com/app:v1");
     sandbox.put("app.tar", layout.tar());
     layout.write_to(&sandbox.path("layout"));
     sandbox
         .ocify(&["fix", "app.tar", "-o", "app.tar.zst"])
         .exits(0);
-    let target = |name: &str| format!("{}/{name}:v1", registry.host);
+    let target = |name: &str| format!("{}/{name}:v1", registry.host());
     let mut digests = Vec::new();
     for (number, input) in ["app.tar", "layout", "app.tar.zst"].into_iter().enumerate() {
         push(&sandbox, &[input, &target(&format!("kind{number}"))]);
@@ -265,13 +276,13 @@ fn every_kind_of_input_is_pushed() {
 
 #[test]
 fn caches_and_artifacts_are_pushed() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     for name in [
         "buildkit-cache-list-ocifalse",
         "buildkit-cache-manifest-ocitrue",
     ] {
         let input = fixture(name);
-        let target = format!("{}/{name}:cache", registry.host);
+        let target = format!("{}/{name}:cache", registry.host());
         let report = push(&sandbox, &[input.to_str().unwrap(), &target]);
         assert_eq!(report["images"].as_array().unwrap().len(), 1);
         let manifest = registry.manifest(name, "cache");
@@ -282,12 +293,12 @@ fn caches_and_artifacts_are_pushed() {
 
 #[test]
 fn the_metadata_has_what_can_be_pulled() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     sandbox.put(
         "app.tar",
         Layout::of(&image("app"), "example.com/app:v1").tar(),
     );
-    let target = format!("{}/app:v2", registry.host);
+    let target = format!("{}/app:v2", registry.host());
     push(
         &sandbox,
         &["app.tar", &target, "--metadata-file", "pushed.json"],
@@ -306,12 +317,12 @@ fn the_metadata_has_what_can_be_pulled() {
 
 #[test]
 fn layers_are_recompressed_and_types_kept_on_request() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     sandbox.put(
         "app.tar",
         Layout::of(&image("app"), "example.com/app:v1").tar(),
     );
-    let target = format!("{}/app:zstd", registry.host);
+    let target = format!("{}/app:zstd", registry.host());
     let dry = push(
         &sandbox,
         &["app.tar", &target, "--compression", "zstd", "--dry-run"],
@@ -327,7 +338,7 @@ fn layers_are_recompressed_and_types_kept_on_request() {
         manifest["layers"][0]["mediaType"],
         "application/vnd.oci.image.layer.v1.tar+zstd"
     );
-    let target = format!("{}/app:docker", registry.host);
+    let target = format!("{}/app:docker", registry.host());
     push(&sandbox, &["app.tar", &target, "--oci-mediatypes=false"]);
     let manifest = registry.manifest("app", "docker");
     assert_eq!(manifest["layers"][0]["mediaType"], DOCKER_GZIP);
@@ -336,10 +347,10 @@ fn layers_are_recompressed_and_types_kept_on_request() {
 
 #[test]
 fn the_report_for_people_says_where_images_are() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let right = Image::oci(vec![Layer::gzip(OCI_GZIP, "right")]);
     sandbox.put("app.tar", Layout::of(&right, "example.com/app:v1").tar());
-    let host = &registry.host;
+    let host = &registry.host();
     let target = format!("{host}/app:v2");
     let dry = sandbox
         .ocify(&["push", "app.tar", &target, "--dry-run"])
@@ -361,7 +372,7 @@ fn the_report_for_people_says_where_images_are() {
         "app.tar → {target}: would be pushed, nothing to fix, 3 blobs ({bytes}\n\n  {target}\n    {digest}\n"
     );
     assert_eq!(dry.stdout, expected);
-    assert_eq!(registry.stored().requests, 0);
+    assert_eq!(registry.stored().requests.len(), 0);
     let run = sandbox.ocify(&["push", "app.tar", &target]).exits(0);
     let expected = expected
         .replace("would be pushed", "pushed")
@@ -372,7 +383,7 @@ fn the_report_for_people_says_where_images_are() {
 
 #[test]
 fn what_the_input_lacks_may_be_in_the_registry() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let mut layout = Layout::new();
     let whole = layout.image(&image("app"));
     layout.root(vec![named(whole, "example.com/app:v1")]);
@@ -380,7 +391,7 @@ fn what_the_input_lacks_may_be_in_the_registry() {
     let shared = image("app").layers[0].bytes.clone();
     layout.blobs.retain(|_, bytes| *bytes != shared);
     sandbox.put("part.tar", layout.tar());
-    let target = format!("{}/app:v2", registry.host);
+    let target = format!("{}/app:v2", registry.host());
     let failed = run(&sandbox, &["part.tar", &target]).exits(1);
     let report = parse_push(&failed.stdout);
     assert_eq!(report["error"]["code"], "missing-blob");
@@ -390,39 +401,96 @@ fn what_the_input_lacks_may_be_in_the_registry() {
             .unwrap()
             .contains("--missing prune")
     );
-    assert_eq!(registry.log(), [""; 0], "nothing is sent");
+    assert_eq!(registry.changes(), [""; 0], "nothing is sent");
+    // Nor is an upload left open that a registry opened instead of a mount.
+    let from = |name: &str| format!("{}/{name}", registry.host());
+    let (one, two) = (from("one"), from("two"));
+    let tried = [
+        "part.tar",
+        &target,
+        "--mount-from",
+        &one,
+        "--mount-from",
+        &two,
+    ];
+    run(&sandbox, &tried).exits(1);
+    assert!(registry.stored().count("POST") >= 2);
+    registry.check_complete();
     let dry = push(&sandbox, &["part.tar", &target, "--dry-run"]);
     assert_eq!(dry["absent"].as_array().unwrap().len(), 1);
 
     push(
         &sandbox,
-        &["whole.tar", &format!("{}/app:v1", registry.host)],
+        &["whole.tar", &format!("{}/app:v1", registry.host())],
     );
     push(&sandbox, &["part.tar", &target]);
     assert_eq!(registry.tags("app")["v1"], registry.tags("app")["v2"]);
     // Another repository gets it from this one.
-    let other = format!("{}/other:v1", registry.host);
-    let from = format!("{}/app", registry.host);
+    let other = format!("{}/other:v1", registry.host());
+    let from = format!("{}/app", registry.host());
     let report = push(&sandbox, &["part.tar", &other, "--mount-from", &from]);
     assert_eq!(report["absent"].as_array().unwrap().len(), 1);
     registry.check_complete();
 }
 
+/// A registry answers 400 to an index whose children are missing.
+#[test]
+fn a_missing_manifest_is_refused_before_anything_is_sent() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let mut layout = Layout::new();
+    let images = ["one", "two"].map(|text| layout.image(&image(text)));
+    let [one, two] = [
+        on(images[0].clone(), "linux", "amd64"),
+        on(images[1].clone(), "linux", "arm64"),
+    ];
+    let list = layout.index_of(OCI_INDEX, vec![one, two.clone()]);
+    layout.root(vec![named(list, "example.com/app:v1")]);
+    let absent = digest_of(&two).replace(':', "/");
+    layout.blobs.retain(|name, _| !name.ends_with(&absent));
+    sandbox.put("part.tar", layout.tar());
+    let target = format!("{}/app:v1", registry.host());
+    let failed = run(&sandbox, &["part.tar", &target]).exits(1);
+    let report = parse_push(&failed.stdout);
+    assert_eq!(report["error"]["code"], "missing-blob", "{report:#}");
+    assert_eq!(registry.changes(), [""; 0], "nothing is sent");
+    assert_eq!(registry.stored().count("POST"), 0);
+    let report = push(&sandbox, &["part.tar", &target, "--missing", "prune"]);
+    assert_eq!(totals(&report)[0], 5, "{report:#}");
+    registry.check_complete();
+}
+
+/// What nothing refers to stays in the archive, and is not worth a finding.
+#[test]
+fn orphaned_blobs_are_neither_pushed_nor_reported() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let mut layout = Layout::of(&image("app"), "example.com/app:v1");
+    layout.blob(OCI_GZIP, "orphan");
+    sandbox.put("app.tar", layout.tar());
+    let check = sandbox.ocify(&["fix", "app.tar", "--dry-run"]).exits(3);
+    assert!(check.stdout.contains("orphan"), "{}", check.stdout);
+    let target = format!("{}/app", registry.host());
+    for more in [&["--dry-run"][..], &[]] {
+        let report = push(&sandbox, &[&["app.tar", &target], more].concat());
+        assert_eq!(report["findings"], json!([]));
+        assert_eq!(report["blobs"].as_array().unwrap().len(), 4);
+    }
+}
+
 /// containerd notes where a blob came from.
 #[test]
 fn blobs_are_mounted_from_where_annotations_say() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     sandbox.put(
         "base.tar",
         Layout::of(&image("base"), "example.com/base:v1").tar(),
     );
     push(
         &sandbox,
-        &["base.tar", &format!("{}/library/base:v1", registry.host)],
+        &["base.tar", &format!("{}/library/base:v1", registry.host())],
     );
     let mut layout = Layout::new();
     let mut manifest = layout.manifest(&image("app"));
-    let key = format!("containerd.io/distribution.source.{}", registry.host);
+    let key = format!("containerd.io/distribution.source.{}", registry.host());
     manifest["layers"][0] = annotated(
         manifest["layers"][0].clone(),
         &[(&key, "no/such,library/base")],
@@ -430,19 +498,22 @@ fn blobs_are_mounted_from_where_annotations_say() {
     let app = layout.document(&image("app").manifest_type, &manifest);
     layout.root(vec![named(app, "example.com/app:v1")]);
     sandbox.put("app.tar", layout.tar());
-    let report = push(&sandbox, &["app.tar", &format!("{}/app", registry.host)]);
+    let report = push(&sandbox, &["app.tar", &format!("{}/app", registry.host())]);
     assert_eq!(totals(&report), [3, 1, 0]);
 }
 
 /// The tag of a signature follows the image's new digest, whatever its repository is called.
 #[test]
 fn a_tag_of_a_digest_follows_the_digest() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let mut layout = Layout::new();
     let app = layout.image(&image("app"));
     let note = layout.image(&image("note"));
     let about = tagged(note, &app, ".att");
-    layout.root(vec![named(app, &format!("{}/a:v1", registry.host)), about]);
+    layout.root(vec![
+        named(app, &format!("{}/a:v1", registry.host())),
+        about,
+    ]);
     sandbox.put("app.tar", layout.tar());
     push(&sandbox, &["app.tar"]);
     let tags = registry.tags("a");
@@ -453,9 +524,9 @@ fn a_tag_of_a_digest_follows_the_digest() {
 /// Others may have listed referrers of the same image there.
 #[test]
 fn a_list_of_referrers_is_extended_and_not_replaced() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let plain = || Image::oci(vec![Layer::gzip(OCI_GZIP, "plain")]);
-    let target = format!("{}/app", registry.host);
+    let target = format!("{}/app", registry.host());
     // Each archive has one referrer, and a list of it under the tag of the digest, as registries without an API have it.
     for text in ["one", "other"] {
         let mut layout = Layout::new();

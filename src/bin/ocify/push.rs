@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use ocify::{
-    Error, PushTarget, Pushed, RegistryOptions, Result, Secret, command::IoContext, command::json,
-    command::path_text, command::push, command::push::PushReport, command::text,
+    Code, Error, PushTarget, Pushed, RegistryOptions, Result, Secret, command::IoContext,
+    command::json, command::path_text, command::push, command::push::PushReport, command::text,
 };
 
 use crate::args::{CommandName, Format, Push, is_standard};
@@ -34,8 +34,11 @@ pub(crate) fn push(args: &Push, target: Option<&PushTarget>) -> u8 {
 }
 
 /// Refuses options that contradict each other, which clap cannot see.
-pub(crate) fn checked(args: &Push) -> Result<Way, String> {
+pub(crate) fn checked(args: &Push, target: Option<&PushTarget>) -> Result<Way, String> {
     let reads = args.reads();
+    if args.username.is_some() && target.is_none() {
+        return Err("--username requires REF: the names in the input must not decide which registry gets the password; --authfile can have a password for each registry".to_owned());
+    }
     if let Some(what) = args.contradiction() {
         return Err(what);
     }
@@ -150,7 +153,16 @@ fn password() -> Result<Secret> {
         .read_to_string(&mut text)
         .context("read the password from", name)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    let reason = match text.len() as u64 {
+        0 => "it is empty",
+        MAX_PASSWORD.. => "it has more than 64 KiB",
+        _ => return Ok(Secret::new(text)),
+    };
+    let message = format!("cannot use the password on standard input: {reason}");
+    Err(Error::new(Code::Credentials, message).with_hint(
+        "write it there, such as with printenv TOKEN | ocify push FILE REF --username NAME --password-stdin",
+    ))
 }
 
 /// The push of one of many inputs: each has one thread, and those that are idle.

@@ -82,7 +82,10 @@ fn code_of(line: Vec<OsString>) -> u8 {
             },
             Command::Push(mut args) => {
                 let target = misspelled.map_or_else(|| args.take_target(), Err);
-                let checked = target.and_then(|target| Ok((target, push::checked(&args)?)));
+                let checked = target.and_then(|target| {
+                    let way = push::checked(&args, target.as_ref())?;
+                    Ok((target, way))
+                });
                 match checked {
                     Ok((target, Way::Single(_))) => push::push(&args, target.as_ref()),
                     Ok((target, Way::Batch(shard))) => {

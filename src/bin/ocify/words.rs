@@ -4,6 +4,7 @@
 mod hints;
 mod options;
 mod reasons;
+mod registry;
 #[cfg(test)]
 mod tests;
 

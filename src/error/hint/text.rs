@@ -180,6 +180,7 @@ impl fmt::Display for Hint {
             Hint::ChooseImageToPush => {
                 "choose one image, or give a repository without a tag, so that each image keeps its own"
             }
+            Hint::PushApart => "push each of them under a name of its own",
             Hint::PushComplete => "leave out what needs it, or push to a repository that has it",
             Hint::ChooseOtherImages => "if an engine fails on it, choose the other images",
             Hint::ChooseImageBy => {

@@ -242,6 +242,66 @@ fn the_token_servers_words_are_in_the_error() {
     assert!(matches!(mounted, Mounted::No(None)));
 }
 
+/// Some hosts, such as servers for debugging, put the headers that they get into their replies.
+#[test]
+fn secrets_that_a_host_repeats_are_not_shown() {
+    let echo = |request: &Request| {
+        let sent = request.header("authorization").unwrap_or_default();
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let password = if sent.starts_with("Basic") {
+            "hunter2"
+        } else {
+            ""
+        };
+        let message = format!("got {sent} {body} {password}");
+        Answer::error(403, "DENIED", &message)
+    };
+    let file = |registry: &Registry, entry: serde_json::Value| {
+        let file = json!({"auths": {registry.host(): entry}});
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), file.to_string()).unwrap();
+        path
+    };
+    let refused = |registry: &Registry, options: &RegistryOptions| {
+        let client = Client::new(&registry.host(), options).unwrap();
+        let error = client.repository("app").manifest("1.0").unwrap_err();
+        let text = format!("{error:?} {}", error.message_with_causes());
+        assert!(text.contains("got"), "{text}");
+        for secret in ["hunter2", "bWU6aHVudGVyMg", "refreshing", "token-of-me"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    };
+    let asks = |challenge: String| {
+        move |request: &Request| {
+            let is_asked = request.header("authorization").is_none();
+            let asked = Answer::new(401).with("WWW-Authenticate", challenge.clone());
+            Some(if is_asked { asked } else { echo(request) })
+        }
+    };
+    let basic = asks("Basic realm=x".to_owned());
+    let registry = Registry::with(move |request, _| basic(request));
+    refused(&registry, &options().login("me", Secret::new("hunter2")));
+    // The registry repeats a token, and then the token server repeats what it gets.
+    let gives = Registry::with(|_, _| Some(Answer::new(200).body(r#"{"token":"token-of-me"}"#)));
+    let repeats = Registry::with(move |request, _| Some(echo(request)));
+    for (server, entry) in [
+        (&gives, json!({"username": "me", "password": "hunter2"})),
+        (&repeats, json!({"username": "me", "password": "hunter2"})),
+        (&repeats, json!({"identitytoken": "refreshing"})),
+    ] {
+        let bearer = asks(format!("Bearer realm=\"http://{}/\"", server.host()));
+        let registry = Registry::with(move |request, _| {
+            let is_given = request.header("authorization") == Some("Bearer token-of-me");
+            match is_given {
+                true => Some(Answer::error(403, "DENIED", "got token-of-me")),
+                false => bearer(request),
+            }
+        });
+        let path = file(&registry, entry);
+        refused(&registry, &options().authfile(path.path()));
+    }
+}
+
 #[test]
 fn token_servers_that_must_not_get_credentials_do_not() {
     for realm in [

@@ -1,6 +1,7 @@
 //! Blobs: looked up, mounted, sent, and sent on after failures.
 
 use std::io;
+use std::time::Instant;
 
 use super::server::{Answer, Manner};
 use super::*;
@@ -133,6 +134,40 @@ fn ranges_that_cannot_be_right_lead_to_a_new_upload() {
         assert!(stored.uploads.is_empty(), "{range}");
         assert_eq!(stored.count("POST"), 2, "{range}");
     }
+}
+
+#[test]
+fn an_upload_whose_state_is_not_known_is_canceled() {
+    for status in [400, 405, 500] {
+        let registry = Registry::with(move |request, _| {
+            let is_state = request.method == "GET" && request.is_of_upload();
+            is_state.then(|| Answer::error(status, "UNSUPPORTED", "not supported"))
+        });
+        registry.stored().cuts = vec![20_000].into();
+        let bytes = content(50_000);
+        let sent = upload(&client(&registry).repository("app"), &bytes).unwrap();
+        let stored = registry.stored();
+        assert_eq!((sent, stored.count("POST")), (50_000, 2), "{status}");
+        assert!(stored.uploads.is_empty(), "{status}");
+    }
+}
+
+#[test]
+fn canceling_an_upload_does_not_hold_up_the_error() {
+    let registry = Registry::with(|request, _| match request.method.as_str() {
+        "PUT" => Some(Answer::error(403, "DENIED", "no")),
+        "DELETE" => Some(Answer::new(204).sent(Manner::Silence(Duration::from_secs(60)))),
+        _ => None,
+    });
+    let start = Instant::now();
+    let mut options = options();
+    options.limits.reply = Duration::from_secs(30);
+    options.limits.stall = Duration::from_secs(30);
+    let client = Client::new(&registry.host(), &options).unwrap();
+    let error = upload(&client.repository("app"), b"bytes").unwrap_err();
+    assert_eq!(error.code(), Code::RegistryDenied);
+    assert_eq!(registry.stored().count("DELETE"), 1);
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

@@ -217,7 +217,11 @@ fn long_replies_are_read_in_part() {
         error.to_string().ends_with("it has more than 4 MiB"),
         "{error}"
     );
-    assert!(repository.referrers(&digest(b"")).is_err());
+    assert!(
+        repository
+            .lists_referrer(&digest(b""), "sha256:00")
+            .is_err()
+    );
     // Bodies without an end.
     let registry = Registry::with(move |_, _| {
         Some(
@@ -285,7 +289,7 @@ fn garbage_is_an_error_and_never_a_panic() {
         );
         // Whatever they say, they end.
         drop(repository.manifest("1.0"));
-        drop(repository.referrers(&digest(b"")));
+        drop(repository.lists_referrer(&digest(b""), "sha256:00"));
     }
 }
 

@@ -26,7 +26,8 @@ fn certificates(name: &str) -> Vec<CertificateDer<'static>> {
 }
 
 /// A server with TLS that answers every request with `reply`. Its port.
-fn serve(wants_certificate: bool, reply: &'static str) -> u16 {
+fn serve(wants_certificate: bool, reply: impl Into<String>) -> u16 {
+    let reply: Arc<str> = reply.into().into();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -47,7 +48,8 @@ fn serve(wants_certificate: bool, reply: &'static str) -> u16 {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-            thread::spawn(move || answer(StreamOwned::new(connection, stream.unwrap()), reply));
+            let reply = Arc::clone(&reply);
+            thread::spawn(move || answer(StreamOwned::new(connection, stream.unwrap()), &reply));
         }
     });
     port
@@ -146,6 +148,78 @@ fn the_directory_of_a_registry_has_its_authorities_and_the_clients_certificate()
     );
 }
 
+/// The token server of a registry often has a certificate of the same authority, and never gets the client's.
+#[test]
+fn hosts_that_a_registry_leads_to_have_its_authorities_and_not_the_clients_certificate() {
+    for (wants_certificate, is_reached) in [(false, true), (true, false)] {
+        let other = serve(wants_certificate, FOUND);
+        let port = serve(
+            false,
+            format!(
+                "HTTP/1.1 307 X\r\nLocation: https://localhost:{other}/\r\nContent-Length: 0\r\n\r\n"
+            ),
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join(format!("localhost:{port}"));
+        fs::create_dir(&own).unwrap();
+        for (from, to) in [
+            ("ca.crt", "ca.crt"),
+            ("client.crt", "client.cert"),
+            ("client.key", "client.key"),
+        ] {
+            fs::copy(file(from), own.join(to)).unwrap();
+        }
+        let mut options = options().retries(0);
+        options.certificate_directories = Some(vec![directory.path().to_owned()]);
+        let found = has_blob("localhost", port, &options);
+        match is_reached {
+            true => assert!(found.unwrap()),
+            false => assert_eq!(found.unwrap_err().code(), Code::RegistryUnreachable),
+        }
+    }
+}
+
+#[test]
+fn a_registry_on_this_machine_is_asked_whether_it_speaks_tls() {
+    let scheme = |registry: &str, options: &RegistryOptions| {
+        let client = Client::reaching(registry, options).unwrap();
+        client.host.base.is_https()
+    };
+    let login = options().login("me", Secret::new("hunter2"));
+    let local = format!("localhost:{}", serve(false, FOUND));
+    let trusting = login.clone().ca_file(file("ca.crt"));
+    let client = Client::reaching(&local, &trusting).unwrap();
+    assert!(client.repository("app").has_blob(&digest(b""), 0).unwrap());
+    // It speaks TLS although its certificate is not trusted.
+    assert!(scheme(&local, &login));
+    assert!(!scheme(&local, &login.clone().plain_http(true)));
+
+    for words in [
+        "Client sent an HTTP request to an HTTPS server.\n",
+        "<center>The plain HTTP request was sent to HTTPS port</center>",
+        "You're speaking plain HTTP to an SSL-enabled server port.",
+    ] {
+        let registry = Registry::with(move |_, _| Some(server::Answer::new(400).body(words)));
+        assert!(scheme(&registry.host(), &login), "{words}");
+        let stored = registry.stored();
+        assert_eq!(stored.log(), ["GET /v2/"]);
+        assert_eq!(stored.requests[0].header("authorization"), None);
+    }
+    for status in [200, 400, 401, 404, 503] {
+        let registry = Registry::with(move |_, _| Some(server::Answer::new(status).body("no")));
+        assert!(!scheme(&registry.host(), &login), "{status}");
+        assert_eq!(registry.stored().requests.len(), 1, "{status}");
+    }
+    // Nothing listens there, or what does never replies.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    assert!(!scheme(&silent, &login));
+    drop(listener);
+    assert!(!scheme(&silent, &login));
+    // No other host is asked.
+    assert!(scheme("registry.invalid", &login));
+}
+
 #[test]
 fn files_that_are_not_pem_are_errors() {
     let directory = tempfile::tempdir().unwrap();
@@ -191,10 +265,18 @@ fn no_redirect_leads_from_tls_to_plain_http() {
             .ends_with("it redirects from HTTPS to plain HTTP"),
         "{error}"
     );
+    assert_eq!(error.hint(), Some(&RegistryHint::ForwardHttps.into()));
     // Nor does an upload that is opened there.
     let opened = "HTTP/1.1 202 X\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\n\r\n";
     let port = serve(false, opened);
     let client = client_of("localhost", port, &options().ca_file(file("ca.crt"))).unwrap();
     let error = upload(&client.repository("app"), b"bytes").unwrap_err();
     assert_eq!(error.code(), Code::RegistryReply, "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("it moves the upload from HTTPS to plain HTTP"),
+        "{error}"
+    );
+    assert_eq!(error.hint(), Some(&RegistryHint::ForwardHttps.into()));
 }

@@ -136,6 +136,12 @@ pub(crate) struct Stored {
     pub(crate) has_referrers: bool,
     /// After how many bytes of their bodies the next requests of uploads are cut off.
     pub(crate) cuts: VecDeque<usize>,
+    /// How many uploads of blobs it accepts before it refuses the next.
+    pub(crate) fails_after: Option<usize>,
+    /// A line for each change: `BLOB app sha256:…`, `MOUNT app sha256:…` or `PUT app v1`.
+    pub(crate) changes: Vec<String>,
+    /// Whether subjects, and what lists of referrers name, have to be there, as some registries have it.
+    is_strict: bool,
     next: u64,
 }
 
@@ -172,6 +178,19 @@ impl Registry {
         Self::with(|_, _| None)
     }
 
+    /// One that takes a manifest only after everything that it leads to.
+    pub(crate) fn strict() -> Self {
+        Self::strict_with(|_, _| None)
+    }
+
+    pub(crate) fn strict_with(
+        hook: impl Fn(&Request, &mut Stored) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        let registry = Self::with(hook);
+        registry.stored().is_strict = true;
+        registry
+    }
+
     /// One that asks `hook` first, which answers what it wants to.
     pub(crate) fn with(
         hook: impl Fn(&Request, &mut Stored) -> Option<Answer> + Send + Sync + 'static,
@@ -205,6 +224,44 @@ impl Registry {
 
     pub(crate) fn stored(&self) -> MutexGuard<'_, Stored> {
         self.shared.stored.lock().unwrap()
+    }
+
+    /// Takes the lines about changes.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        std::mem::take(&mut self.stored().changes)
+    }
+
+    /// The document under a tag or digest.
+    #[track_caller]
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Value {
+        let key = (repository.to_owned(), reference.to_owned());
+        let found = self.stored().manifests.get(&key).cloned();
+        let (_, bytes) = found.unwrap_or_else(|| panic!("no {repository}:{reference}"));
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    /// The tags of a repository, with the digests that they lead to.
+    pub(crate) fn tags(&self, repository: &str) -> BTreeMap<String, String> {
+        let stored = self.stored();
+        let own = stored
+            .manifests
+            .iter()
+            .filter(|((name, reference), _)| name == repository && !reference.contains(':'));
+        own.map(|((_, tag), (_, bytes))| (tag.clone(), sha256(bytes)))
+            .collect()
+    }
+
+    /// Checks that everything that a manifest or tag leads to is there, and that no upload is left open.
+    #[track_caller]
+    pub(crate) fn check_complete(&self) {
+        let stored = self.stored();
+        for ((repository, reference), (_, bytes)) in &stored.manifests {
+            let document = serde_json::from_slice(bytes).unwrap();
+            let missing = stored.missing(repository, &document);
+            assert_eq!(missing, None, "{repository}:{reference}");
+        }
+        let open: Vec<&String> = stored.uploads.keys().collect();
+        assert!(open.is_empty(), "uploads are left open: {open:?}");
     }
 }
 
@@ -393,6 +450,7 @@ impl Stored {
                 (request.parameter("mount"), request.parameter("from"))
                 && let Some(bytes) = self.blobs.get(&(from, digest.clone())).cloned()
             {
+                self.changes.push(format!("MOUNT {name} {digest}"));
                 self.blobs.insert((name.to_owned(), digest.clone()), bytes);
                 return Answer::new(201).with("Docker-Content-Digest", digest);
             }
@@ -431,6 +489,13 @@ impl Stored {
                 if digest_like(&digest, &bytes) != digest {
                     return Answer::error(400, "DIGEST_INVALID", "the content has another digest");
                 }
+                if let Some(left) = &mut self.fails_after {
+                    if *left == 0 {
+                        return Answer::error(403, "DENIED", "no more");
+                    }
+                    *left -= 1;
+                }
+                self.changes.push(format!("BLOB {name} {digest}"));
                 self.blobs.insert((name.to_owned(), digest.clone()), bytes);
                 Answer::new(201).with("Docker-Content-Digest", digest)
             }
@@ -469,30 +534,25 @@ impl Stored {
         if reference.contains(':') && reference != digest {
             return Answer::error(400, "DIGEST_INVALID", "the content has another digest");
         }
-        let listed = |key: &str| document[key].as_array().cloned().unwrap_or_default();
-        let blobs = [listed("layers"), vec![document["config"].clone()]].concat();
-        let is_missing = |one: &Value, is_there: &dyn Fn(&(String, String)) -> bool| {
-            let digest = one["digest"].as_str();
-            digest.is_some_and(|digest| !is_there(&(name.clone(), digest.to_owned())))
+        let media_type = request.header("content-type").unwrap_or_default();
+        let stated = document["mediaType"].as_str();
+        if stated.is_some_and(|stated| stated != media_type) {
+            return Answer::error(400, "MANIFEST_INVALID", "the types differ");
+        }
+        let is_fallback = reference.starts_with("sha256-") && !self.is_strict;
+        if let Some(missing) = self.missing(&name, &document).filter(|_| !is_fallback) {
+            return Answer::error(400, "MANIFEST_BLOB_UNKNOWN", &missing);
+        }
+        let subject = document["subject"]["digest"].as_str();
+        let has = |subject: &str| {
+            let key = (name.clone(), subject.to_owned());
+            self.manifests.contains_key(&key)
         };
-        if blobs
-            .iter()
-            .any(|one| is_missing(one, &|key| self.blobs.contains_key(key)))
-        {
-            return Answer::error(400, "MANIFEST_BLOB_UNKNOWN", "a blob is missing");
+        if self.is_strict && subject.is_some_and(|subject| !has(subject)) {
+            return Answer::error(400, "MANIFEST_UNKNOWN", "the subject is missing");
         }
-        let children = listed("manifests");
-        let is_fallback = reference.starts_with("sha256-");
-        let lacks_child = children
-            .iter()
-            .any(|one| is_missing(one, &|key| self.manifests.contains_key(key)));
-        if lacks_child && !is_fallback {
-            return Answer::error(400, "MANIFEST_BLOB_UNKNOWN", "a manifest is missing");
-        }
-        let media_type = request
-            .header("content-type")
-            .unwrap_or_default()
-            .to_owned();
+        self.changes.push(format!("PUT {name} {reference}"));
+        let media_type = media_type.to_owned();
         let value = (media_type, request.body.clone());
         self.manifests
             .insert((name.clone(), digest.clone()), value.clone());
@@ -503,6 +563,28 @@ impl Stored {
             answer = answer.with("OCI-Subject", subject);
         }
         answer
+    }
+
+    /// What a document of a repository needs and the repository lacks, in words.
+    fn missing(&self, name: &str, document: &Value) -> Option<String> {
+        let listed = |key: &str| document[key].as_array().cloned().unwrap_or_default();
+        let blobs = [listed("layers"), vec![document["config"].clone()]].concat();
+        let needed = blobs
+            .into_iter()
+            .map(|blob| (blob, false))
+            // The index of a cache lists layers.
+            .chain(listed("manifests").into_iter().map(|child| (child, true)));
+        let mut needed = needed.filter(|(one, _)| one["urls"].is_null());
+        let is_missing = |one: &Value, is_listed: bool| {
+            let key = (name.to_owned(), one["digest"].as_str()?.to_owned());
+            let is_there =
+                self.blobs.contains_key(&key) || is_listed && self.manifests.contains_key(&key);
+            (!is_there).then(|| match is_listed {
+                true => "a manifest is missing".to_owned(),
+                false => "a blob is missing".to_owned(),
+            })
+        };
+        needed.find_map(|(one, is_listed)| is_missing(&one, is_listed))
     }
 
     fn referrers(&mut self, _: &Request, name: &str, subject: &str) -> Answer {

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::image;
 use crate::common::builder::{Layout, named};
+use crate::common::registry::Registry;
 use crate::common::runner::Sandbox;
 use crate::common::schema::parse_pushes;
-use crate::common::strict_registry::Registry;
 
 /// A directory with archives of these images, each under its own tag.
 fn tree(sandbox: &Sandbox, texts: &[&str]) {
@@ -25,12 +25,12 @@ fn tree(sandbox: &Sandbox, texts: &[&str]) {
 
 #[test]
 fn each_input_has_a_line_and_a_bad_one_does_not_stop_the_others() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     tree(&sandbox, &["one", "two", "three"]);
     let whole = sandbox.read("in/one.tar");
     sandbox.put("in/bad.tar", &whole[..whole.len() / 2]);
     sandbox.put("in/notes.txt", "notes");
-    let target = format!("{}/app", registry.host);
+    let target = format!("{}/app", registry.host());
     let run = sandbox
         .ocify(&["push", "in", &target, "--format", "json"])
         .exits(1);
@@ -48,7 +48,7 @@ fn each_input_has_a_line_and_a_bad_one_does_not_stop_the_others() {
         ["one", "three", "two"]
     );
     // The layer that all share is sent once.
-    let log = registry.log();
+    let log = registry.changes();
     let sent = log.iter().filter(|line| line.starts_with("BLOB")).count();
     assert_eq!(sent, 3 * 2 + 1, "{log:#?}");
     registry.check_complete();
@@ -56,7 +56,7 @@ fn each_input_has_a_line_and_a_bad_one_does_not_stop_the_others() {
     // Again, nothing is sent.
     fs::remove_file(sandbox.path("in/bad.tar")).unwrap();
     let run = sandbox.ocify(&["push", "in", &target]).exits(0);
-    assert_eq!(registry.log(), [""; 0]);
+    assert_eq!(registry.changes(), [""; 0]);
     let last = run.stdout.lines().last().unwrap();
     assert!(
         last.contains(": 3 pushed; 0 B sent, 0 B mounted, "),
@@ -71,14 +71,14 @@ fn each_input_has_a_line_and_a_bad_one_does_not_stop_the_others() {
 
 #[test]
 fn inputs_that_would_have_one_name_are_refused() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     for text in ["one", "two"] {
         sandbox.put(
             &format!("{text}.tar"),
             Layout::of(&image(text), "example.com/app:v1").tar(),
         );
     }
-    let target = format!("{}/app", registry.host);
+    let target = format!("{}/app", registry.host());
     let args = ["push", "one.tar", "two.tar", &target, "--format", "json"];
     let (items, _) = parse_pushes(&sandbox.ocify(&args).exits(1).stdout);
     let failed: Vec<_> = items
@@ -92,10 +92,10 @@ fn inputs_that_would_have_one_name_are_refused() {
 
 #[test]
 fn a_list_and_a_dry_run_of_many() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     tree(&sandbox, &["one", "two"]);
     sandbox.put("list", "in/one.tar\nin/deep/two.tar\n");
-    let target = format!("{}/app", registry.host);
+    let target = format!("{}/app", registry.host());
     let args = ["push", "--files-from", "list", &target, "--format", "json"];
     let dry = sandbox
         .ocify(&[&args[..], &["--dry-run"]].concat())
@@ -105,18 +105,21 @@ fn a_list_and_a_dry_run_of_many() {
         (items.len(), &summary["items"]["would_push"]),
         (2, &json!(2))
     );
-    assert_eq!(registry.stored().requests, 0);
+    assert_eq!(registry.stored().requests.len(), 0);
     let (_, summary) = parse_pushes(&sandbox.ocify(&args).exits(0).stdout);
     assert_eq!(summary["items"]["pushed"], 2);
 }
 
 #[test]
 fn layouts_in_a_tree_are_pushed_under_their_own_names() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     for text in ["one", "two"] {
         let mut layout = Layout::new();
         let image = layout.image(&image(text));
-        layout.root(vec![named(image, &format!("{}/{text}:v1", registry.host))]);
+        layout.root(vec![named(
+            image,
+            &format!("{}/{text}:v1", registry.host()),
+        )]);
         layout.write_to(&sandbox.path(&format!("in/{text}")));
     }
     sandbox.ocify(&["push", "in/", "--jobs", "1"]).exits(0);
@@ -125,7 +128,7 @@ fn layouts_in_a_tree_are_pushed_under_their_own_names() {
     }
     // The second repository got what they share from the first.
     let mounts = registry
-        .log()
+        .changes()
         .iter()
         .filter(|line| line.starts_with("MOUNT"))
         .count();

@@ -1,21 +1,23 @@
 //! Pushes that fail or are refused: no tag is set, and nothing is left behind.
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ocify::{Code, Fix, Hint, Input, Push, RegistryOptions, Secret};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::{image, run};
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, named};
+use crate::common::registry::Registry;
 use crate::common::runner::{Sandbox, is_ignored, wait_for};
 use crate::common::schema::parse_push;
-use crate::common::strict_registry::Registry;
 
 #[test]
 fn a_damaged_blob_never_gets_to_the_registry() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let layout = Layout::of(&image("app"), "example.com/app:v1");
     let mut bytes = layout.tar();
     let layer = &image("app").layers[1].bytes;
@@ -25,7 +27,11 @@ fn a_damaged_blob_never_gets_to_the_registry() {
         .unwrap();
     bytes[at + layer.len() - 1] ^= 1;
     sandbox.put("app.tar", bytes);
-    let failed = run(&sandbox, &["app.tar", &format!("{}/app:v1", registry.host)]).exits(1);
+    let failed = run(
+        &sandbox,
+        &["app.tar", &format!("{}/app:v1", registry.host())],
+    )
+    .exits(1);
     let report = parse_push(&failed.stdout);
     assert_eq!(report["error"]["code"], "digest-mismatch", "{report:#}");
     assert!(registry.tags("app").is_empty());
@@ -40,12 +46,12 @@ fn a_damaged_blob_never_gets_to_the_registry() {
 
 #[test]
 fn a_refusal_leaves_no_tag_and_the_next_push_finishes() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     sandbox.put(
         "app.tar",
         Layout::of(&image("app"), "example.com/app:v1").tar(),
     );
-    let target = format!("{}/app:v1", registry.host);
+    let target = format!("{}/app:v1", registry.host());
     registry.stored().fails_after = Some(1);
     let failed = run(&sandbox, &["app.tar", &target, "--jobs", "1"]).exits(1);
     assert_eq!(
@@ -88,6 +94,21 @@ fn wrong_usage_is_refused_before_anything_is_read() {
         (
             &["app.tar", "example.com/app", "--username", "me"],
             "--password-stdin",
+        ),
+        (
+            &["app.tar", "--username", "me", "--password-stdin"],
+            "--username requires REF",
+        ),
+        (
+            &[
+                "app.tar",
+                "other.tar",
+                "--username",
+                "me",
+                "--password-stdin",
+                "--dry-run",
+            ],
+            "--username requires REF",
         ),
         (
             &[
@@ -160,6 +181,58 @@ fn names_that_do_not_say_where_to_push_are_refused() {
     }
 }
 
+/// Otherwise an archive could name the registry that gets them.
+#[test]
+fn the_library_sends_a_password_only_to_a_target() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let name = format!("{}/app:v1", registry.host());
+    sandbox.put("app.tar", Layout::of(&image("app"), &name).tar());
+    let options = RegistryOptions::new().login("me", Secret::new("hunter2"));
+    let push = Push::new(Fix::new()).registry(options);
+    let input = || Input::open(sandbox.path("app.tar")).unwrap();
+    let error = push.run(input()).unwrap_err();
+    assert_eq!(error.code(), Code::Credentials, "{error}");
+    assert_eq!(error.hint(), Some(&Hint::GiveRepository));
+    assert!(registry.stored().requests.is_empty());
+    push.to(name.parse().unwrap()).run(input()).unwrap();
+    registry.check_complete();
+}
+
+#[test]
+fn a_password_that_cannot_be_right_is_refused() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    sandbox.put(
+        "app.tar",
+        Layout::of(&image("app"), "example.com/app:v1").tar(),
+    );
+    let target = format!("{}/app:v1", registry.host());
+    for (password, expected) in [
+        (String::new(), "it is empty"),
+        ("\n".to_owned(), "it is empty"),
+        ("x".repeat(70_000), "it has more than 64 KiB"),
+    ] {
+        sandbox.put("password", &password);
+        let mut command = sandbox.command();
+        command.args([
+            "push",
+            "app.tar",
+            &target,
+            "--username",
+            "me",
+            "--password-stdin",
+        ]);
+        command.stdin(Stdio::from(File::open(sandbox.path("password")).unwrap()));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            stderr.contains(expected) && stderr.contains("hint: "),
+            "{stderr}"
+        );
+    }
+    assert!(registry.stored().requests.is_empty());
+}
+
 /// A registry that never replies.
 #[test]
 fn a_signal_stops_a_push_that_waits_for_a_registry() {
@@ -205,11 +278,11 @@ fn a_push_that_is_stopped_sets_no_tag() {
     if is_ignored(Signal::INT) {
         return;
     }
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let layers = (0..60).map(|number| Layer::gzip(OCI_GZIP, &number.to_string()));
     let image = Image::oci(layers.collect());
     sandbox.put("app.tar", Layout::of(&image, "example.com/app:v1").tar());
-    let target = format!("{}/app:v1", registry.host);
+    let target = format!("{}/app:v1", registry.host());
     let mut command = sandbox.command();
     command.args(["push", "app.tar", &target, "--jobs", "1"]);
     let is_begun = || {

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use super::image;
 use crate::common::builder::Layout;
+use crate::common::registry::Registry;
 use crate::common::runner::Sandbox;
-use crate::common::strict_registry::Registry;
 use crate::common::trace::may_trace;
 
 /// The system calls of a run about networks and processes; the exit code is checked.
@@ -51,12 +51,12 @@ fn only_a_push_opens_sockets() {
     if !may_trace() {
         return;
     }
-    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     sandbox.put(
         "app.tar",
         Layout::of(&image("app"), "example.com/app:v1").tar(),
     );
-    let target = format!("{}/app:v1", registry.host);
+    let target = format!("{}/app:v1", registry.host());
     for (args, code) in [
         (&["fix", "app.tar", "-o", "fixed.tar"][..], 0),
         (
@@ -76,7 +76,7 @@ fn only_a_push_opens_sockets() {
         let started = calls.iter().filter(|call| call.starts_with("execve("));
         assert_eq!(started.count(), 1, "{args:?}: only ocify itself");
     }
-    assert_eq!(registry.stored().requests, 0);
+    assert_eq!(registry.stored().requests.len(), 0);
     // What is looked for would be found.
     let calls = calls(&sandbox, &["push", "app.tar", &target], 0);
     let reaching = reaching(&calls);

@@ -38,7 +38,7 @@ Examples:
 The last argument is REF if it is a valid name and nothing has that path. If something has, write ./NAME for the file, or
 the complete name of the image, such as docker.io/library/NAME.
 
-Credentials are those of docker login and podman login.
+Credentials are those of docker login and podman login. Proxies are those of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 
 Exit codes: 0 pushed, or with --dry-run can be pushed, 1 failed, 2 wrong usage, 128 + n stopped by signal n.";
 
@@ -55,7 +55,7 @@ pub(crate) struct Push {
     #[arg(long, value_name = "FILE", help_heading = "Registry")]
     pub(crate) authfile: Option<PathBuf>,
 
-    /// Log in with this user name; requires --password-stdin
+    /// Log in with this user name; requires --password-stdin and REF
     #[arg(
         long,
         value_name = "NAME",
@@ -73,9 +73,9 @@ pub(crate) struct Push {
     #[arg(long, value_name = "FILE", help_heading = "Registry")]
     pub(crate) ca_file: Vec<PathBuf>,
 
-    /// Use plain HTTP; always used for localhost and loopback addresses
+    /// Use plain HTTP; a registry on this machine that does not speak TLS needs no option
     ///
-    /// Credentials are not sent over plain HTTP, except to this machine.
+    /// This machine is localhost and every loopback address. Credentials are sent over plain HTTP only to this machine.
     #[arg(long, help_heading = "Registry")]
     pub(crate) plain_http: bool,
 

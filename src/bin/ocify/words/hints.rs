@@ -5,6 +5,7 @@ use std::path::Path;
 use ocify::{Hint, Lenient, Pipeline, command::shell_word};
 
 use super::STANDARD_INPUT;
+use super::registry::hint_of_registry;
 use crate::args::CommandName;
 
 /// A hint that names options which only this command has, or that `fix` words differently.
@@ -14,6 +15,7 @@ pub(super) fn own_hint(command: CommandName, hint: &Hint) -> Option<String> {
             "if they are platforms of one image, join them with --index NAME; otherwise keep one of them with --on-conflict first or last, or both with --on-conflict rename".to_owned()
         }
         (CommandName::Fix, _) => return None,
+        (CommandName::Push, Hint::Registry(hint)) => hint_of_registry(hint),
         (CommandName::Split, Hint::NameOneImage(_)) | (_, Hint::NameImage) => {
             "give it one with ocify fix, such as ocify fix FILE --name example.com/app:1.0 -o NEW".to_owned()
         }
@@ -133,6 +135,9 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
         }
         Hint::ChooseImageToPush => {
             "select one image with --image, or give a repository without a tag, so that each image keeps its own tag"
+        }
+        Hint::PushApart => {
+            "push each under a name of its own: ocify push FILE REPOSITORY:TAG, with --image if FILE has several images"
         }
         Hint::PushComplete => {
             "remove whatever needs it with --missing prune, or push to a repository that has it"

@@ -24,9 +24,11 @@ fn options(hint: &Hint) -> &'static [&'static str] {
         Hint::Force => &["output", "force"],
         Hint::ChooseImage => &["image", "rename"],
         Hint::ChoosePlatform => &["platform", "image"],
-        Hint::ChooseOtherImages | Hint::ChooseImageBy | Hint::ChooseImageToPush | Hint::KeepAll => {
-            &["image"]
-        }
+        Hint::ChooseOtherImages
+        | Hint::ChooseImageBy
+        | Hint::ChooseImageToPush
+        | Hint::PushApart
+        | Hint::KeepAll => &["image"],
         Hint::NameOneImage(_) => &["image", "name"],
         Hint::OmitName | Hint::NameImage | Hint::UseName(_) => &["name"],
         Hint::ChooseName => &["rename", "name"],

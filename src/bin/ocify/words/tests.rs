@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use clap::CommandFactory;
-use ocify::Lenient;
+use ocify::{Lenient, RegistryHint};
 
 use super::*;
 use crate::args::Cli;
@@ -101,6 +101,7 @@ hints! {
         ChooseImageBy,
         GiveRepository,
         ChooseImageToPush,
+        PushApart,
         PushComplete,
         KeepAll,
         ChooseOtherPlatform,
@@ -253,6 +254,32 @@ fn hints_name_the_options() {
             Words::MERGE,
             Hint::UseName("app:v1".to_owned()),
             "app:v1 is valid: give it with ocify fix FILE --name app:v1 -o NEW",
+        ),
+        (
+            Words::PUSH,
+            RegistryHint::LogIn("r.example".to_owned()).into(),
+            "podman login r.example; or use --authfile, or --username with --password-stdin",
+        ),
+        (Words::PUSH, RegistryHint::PushLater.into(), "--retries"),
+        (
+            Words::PUSH,
+            RegistryHint::TrustCertificate("r.example".to_owned()).into(),
+            "with --ca-file, or save it as /etc/containers/certs.d/r.example/ca.crt",
+        ),
+        (
+            Words::PUSH,
+            RegistryHint::UsePlainHttp("r.example".to_owned()).into(),
+            "use --plain-http",
+        ),
+        (
+            Words::PUSH,
+            RegistryHint::UseHttps.into(),
+            "omit --plain-http",
+        ),
+        (
+            Words::PUSH,
+            RegistryHint::CheckAuthFile.into(),
+            "--authfile",
         ),
         (Words::FIX, Hint::SignAgain, "sign the fixed image again"),
         (Words::SPLIT, Hint::ChoosePlatform, "--by platform"),

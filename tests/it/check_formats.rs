@@ -206,6 +206,60 @@ fn cases_fail_if_the_check_fails() {
 }
 
 /// The report is complete, and says so.
+/// Reports do not depend on which of several checks ends first: the largest, which is begun first otherwise, is the last.
+#[test]
+fn reports_are_in_the_order_of_the_inputs_for_any_number_of_jobs() {
+    let sandbox = Sandbox::new();
+    for number in 0..30 {
+        let name = if number % 3 == 0 { BAD } else { GOOD };
+        put_fixture(&sandbox, &format!("in/{number:02}.tar"), name);
+    }
+    put_fixture(&sandbox, "in/cache", "buildkit-cache-list-ocitrue");
+    let noise = (0u32..5 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
+    let noise: Vec<u8> = noise.collect();
+    let large = Layer::new(OCI_GZIP, noise.clone(), &noise);
+    let large = Layout::of(&Image::oci(vec![large]), "example.com/large:v1");
+    put(&sandbox, "in/zz-large.tar", large.tar());
+    put_fixture(&sandbox, "in/zzz.tar", GOOD);
+
+    // The summary has a time, too.
+    let masked = |text: &str| -> String {
+        let text = timeless(text);
+        let mut parts = text.split(" in ");
+        let mut masked = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part
+                .find(" s")
+                .filter(|end| part[..*end].parse::<f64>().is_ok());
+            masked += " in ";
+            masked += &part[end.unwrap_or(0)..];
+        }
+        masked
+    };
+    let report = |format: &str, jobs: &str| {
+        let summary = sandbox.path("summary");
+        let _ = fs::remove_file(&summary);
+        let mut command = sandbox.command();
+        command.env("GITHUB_STEP_SUMMARY", &summary);
+        command.args(["check", "in", "--format", format, "--jobs", jobs]);
+        let shown = run(&mut command).exits(3).stdout;
+        let table = fs::read_to_string(&summary).unwrap_or_default();
+        [masked(&shown), masked(&table)]
+    };
+    for format in ["junit", "github", "html"] {
+        let expected = report(format, "1");
+        for jobs in ["2", "7"] {
+            assert!(report(format, jobs) == expected, "{format} {jobs}");
+        }
+    }
+    let junit = junit(&sandbox, &["in"]).exits(3).stdout;
+    let document = Document::parse(&junit).unwrap();
+    let suites = document.root_element().children().filter(Node::is_element);
+    let names: Vec<&str> = suites.filter_map(|suite| suite.attribute("name")).collect();
+    assert_eq!(names.len(), 33);
+    assert!(names.is_sorted(), "{names:?}");
+}
+
 #[test]
 fn a_stopped_check_has_valid_reports() {
     if is_ignored(Signal::TERM) {

@@ -22,6 +22,7 @@ mod shard;
 mod source;
 mod state;
 mod tally;
+mod turns;
 mod unsynced;
 mod walk;
 mod watcher;

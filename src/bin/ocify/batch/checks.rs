@@ -2,14 +2,15 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ocify::{
     Blobs, Checked, Error, Input, Observer, Result, command::check, command::check::CheckItem,
-    command::check::CheckReport, command::check::CheckStatus, command::check::CheckSummary,
-    command::check::GithubTable, command::check::HtmlPage, command::path_text,
+    command::check::CheckReport, command::check::CheckSummary, command::check::GithubTable,
+    command::check::HtmlPage, command::path_text,
 };
 
 use super::Stop;
@@ -18,9 +19,11 @@ use super::queue::Task;
 use super::reading::{Ended, Reading};
 use super::shard::Shard;
 use super::tally::{Failures, emptiness, run_end};
+use super::turns::Turns;
 use crate::args::{Check, CheckFormat, Fix};
 use crate::check::{append_step_summary, fix_command_of_many, options};
 use crate::interrupt::Interrupt;
+use crate::panics::caught;
 use crate::progress::{Lines, Overview};
 use crate::styles::styled_memory;
 use crate::words::Words;
@@ -54,6 +57,7 @@ pub(crate) fn check_all(args: &Check, shard: Option<Shard>) -> CheckEnd {
         stop: &stop,
         overview: &overview,
         counted: Mutex::default(),
+        turns: Turns::default(),
     };
     run.begin();
     let done = run.all();
@@ -69,6 +73,42 @@ struct Run<'a> {
     stop: &'a Stop,
     overview: &'a Overview,
     counted: Mutex<Counted>,
+    /// Results that wait for those of inputs that were found before.
+    turns: Turns<Reported>,
+}
+
+/// What is said of an input.
+struct Reported {
+    path: PathBuf,
+    /// The length of the input.
+    bytes: u64,
+    seconds: f64,
+    ended: Ended<Checked>,
+    /// The command that fixes it.
+    fix: Option<String>,
+    /// Its line, or lines.
+    shown: Vec<u8>,
+}
+
+/// About how many bytes the verdicts on one input take.
+const VERDICTS_LEN: usize = 32 << 10;
+
+impl Reported {
+    /// About how many bytes it takes.
+    fn len(&self) -> usize {
+        self.shown.len() + VERDICTS_LEN
+    }
+
+    fn report<'r>(&'r self, input: &'r str) -> Option<CheckReport<'r>> {
+        let report = match &self.ended {
+            Ended::Done(checked) => CheckReport::new(input, checked)
+                .with_blobs(checked.outcome.map(Blobs::from).unwrap_or_default()),
+            Ended::Skipped(error) => CheckReport::skipped(input, error),
+            Ended::Failed(error) => CheckReport::failed(input, error),
+            Ended::Unfinished => return None,
+        };
+        Some(report.with_words(&Words::CHECK, self.fix.as_deref()))
+    }
 }
 
 #[derive(Default)]
@@ -95,6 +135,7 @@ impl Run<'_> {
             shard: self.shard,
             stop: self.stop,
             overview: self.overview,
+            is_in_order: self.is_in_order(),
         };
         // Each task has one thread, and those that are idle.
         let check = options(self.args, self.dry_run, Some(NonZeroUsize::MIN));
@@ -110,73 +151,115 @@ impl Run<'_> {
 
     /// Reports and counts how a check ended.
     fn ended(&self, task: &Task, ended: Ended<Checked>, seconds: f64) {
-        let input = path_text(&task.path);
-        let report = match &ended {
-            Ended::Done(checked) => CheckReport::new(&input, checked)
-                .with_blobs(checked.outcome.map(Blobs::from).unwrap_or_default()),
-            Ended::Skipped(error) => CheckReport::skipped(&input, error),
-            Ended::Failed(error) => CheckReport::failed(&input, error),
+        let reported = match ended {
             Ended::Unfinished => {
                 self.lock().summary.unfinished += 1;
-                return;
+                None
             }
+            ended => Some(self.reported(task, ended, seconds)),
         };
-        let fix = match self.args.format {
-            CheckFormat::Junit | CheckFormat::Github | CheckFormat::Html
-                if report.status == CheckStatus::Rejected =>
-            {
-                fix_command_of_many(self.dry_run, &task.path)
-            }
-            _ => None,
-        };
-        let item = CheckItem {
-            report: report.with_words(&Words::CHECK, fix.as_deref()),
+        if !self.is_in_order() {
+            reported
+                .into_iter()
+                .for_each(|reported| self.count(reported));
+            return;
+        }
+        let len = reported.as_ref().map_or(0, Reported::len);
+        let is_stopped = || self.stop.is_asked();
+        let count = |reported| self.count(reported);
+        self.turns
+            .put(task.turn, reported, len, &is_stopped, &count);
+    }
+
+    /// Whether the report must not depend on which check ends first. Lines of text and JSON are shown as checks end.
+    fn is_in_order(&self) -> bool {
+        match self.args.format {
+            CheckFormat::Text | CheckFormat::Json => false,
+            CheckFormat::Junit | CheckFormat::Github | CheckFormat::Html => true,
+        }
+    }
+
+    /// What is said of an input. A panic is its failure, because the results after it wait for this one.
+    fn reported(&self, task: &Task, ended: Ended<Checked>, seconds: f64) -> Reported {
+        let mut reported = Reported {
+            path: task.path.clone(),
             bytes: task.len,
             seconds,
+            ended,
+            fix: None,
+            shown: Vec::new(),
         };
-        let status = item.report.status;
-        let shown = self.shown(&item);
-        let mut counted = self.lock();
-        counted.summary.count(status, task.len);
-        match self.args.format {
-            CheckFormat::Github => counted.table.add(&item.report),
-            CheckFormat::Html => counted.page.add(&item.report),
-            CheckFormat::Text | CheckFormat::Json | CheckFormat::Junit => {}
+        let is_rejected = matches!(&reported.ended, Ended::Done(checked) if !checked.passes());
+        let shown = caught(Some(&task.path), || {
+            if is_rejected && self.is_in_order() {
+                reported.fix = fix_command_of_many(self.dry_run, &task.path);
+            }
+            Ok(self.shown(&reported))
+        });
+        match shown {
+            Ok(shown) => reported.shown = shown,
+            Err(error) => reported.ended = Ended::Failed(error),
         }
-        self.overview.print(&shown);
-        if status == CheckStatus::Failed {
+        let is_failed = matches!(reported.ended, Ended::Failed(_));
+        if is_failed {
             self.overview.failed();
         }
-        let is_bad = matches!(status, CheckStatus::Failed | CheckStatus::Rejected);
-        if is_bad && self.dry_run.many.fail_fast {
+        if (is_failed || is_rejected) && self.dry_run.many.fail_fast {
             self.stop.has_failed.store(true, Ordering::Relaxed);
         }
-        if let Ended::Failed(error) = ended {
-            counted.failures.add(task, error);
+        reported
+    }
+
+    /// Shows and counts what was reported.
+    fn count(&self, reported: Reported) {
+        let mut counted = self.lock();
+        let input = path_text(&reported.path);
+        if let Some(report) = reported.report(&input) {
+            counted.summary.count(report.status, reported.bytes);
+            match self.args.format {
+                CheckFormat::Github => counted.table.add(&report),
+                CheckFormat::Html => counted.page.add(&report),
+                CheckFormat::Text | CheckFormat::Json | CheckFormat::Junit => {}
+            }
+        }
+        self.overview.print(&reported.shown);
+        if let Ended::Failed(error) = reported.ended {
+            counted.failures.add(&reported.path, error);
         }
     }
 
     /// The line for standard output.
-    fn shown(&self, item: &CheckItem<'_>) -> Vec<u8> {
-        let mut line = styled_memory(self.overview.is_on_terminal());
+    fn shown(&self, reported: &Reported) -> Vec<u8> {
+        let input = path_text(&reported.path);
+        let Some(report) = reported.report(&input) else {
+            return Vec::new();
+        };
+        let item = CheckItem {
+            report,
+            bytes: reported.bytes,
+            seconds: reported.seconds,
+        };
         match self.args.format {
-            CheckFormat::Json => return plain(&|out| check::item_json(item, out)),
-            CheckFormat::Junit => {
-                return plain(&|out| check::junit_suite(&item.report, item.seconds, out));
-            }
-            CheckFormat::Github => {
-                return plain(&|out| check::github_annotation(&item.report, out));
-            }
+            CheckFormat::Json => plain(&|out| check::item_json(&item, out)),
+            CheckFormat::Junit => plain(&|out| check::junit_suite(&item.report, item.seconds, out)),
+            CheckFormat::Github => plain(&|out| check::github_annotation(&item.report, out)),
             // The page is written at the end.
-            CheckFormat::Html => return Vec::new(),
-            // Writing to memory cannot fail.
-            CheckFormat::Text => drop(check::item_text(item, &mut line)),
+            CheckFormat::Html => Vec::new(),
+            CheckFormat::Text => {
+                let mut line = styled_memory(self.overview.is_on_terminal());
+                // Writing to memory cannot fail.
+                let _ = check::item_text(&item, &mut line);
+                line.into_inner()
+            }
         }
-        line.into_inner()
     }
 
     /// Reports the summary.
-    fn finish(self, seconds: f64, trouble: Option<Error>) -> CheckEnd {
+    fn finish(mut self, seconds: f64, trouble: Option<Error>) -> CheckEnd {
+        // Of a run that was stopped.
+        for reported in std::mem::take(&mut self.turns).rest() {
+            self.count(reported);
+        }
         let interrupt = &self.stop.interrupt;
         let format = self.args.format;
         let counted = self.counted.into_inner();

@@ -282,6 +282,7 @@ mod tests {
         for number in 0..2 * MAX_GROUP as u64 {
             let task = Task {
                 number,
+                turn: 0,
                 path: PathBuf::new(),
                 relative: PathBuf::new(),
                 output: PathBuf::new(),

@@ -363,6 +363,7 @@ impl Finder<'_> {
         self.watch.found(len);
         self.queue.push(Task {
             number,
+            turn: 0,
             path,
             relative,
             output,

@@ -117,6 +117,7 @@ mod tests {
     fn task(number: u64) -> Task {
         Task {
             number,
+            turn: 0,
             path: PathBuf::new(),
             relative: PathBuf::new(),
             output: PathBuf::new(),

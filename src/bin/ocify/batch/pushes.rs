@@ -85,6 +85,7 @@ impl Run<'_> {
             shard: self.shard,
             stop: self.stop,
             overview: self.overview,
+            is_in_order: false,
         };
         // Each task has one thread, and those that are idle.
         let push = operation(self.args, self.target)?.jobs(ONE);
@@ -131,7 +132,7 @@ impl Run<'_> {
             }
         }
         if let Ended::Failed(error) = ended {
-            counted.failures.add(task, error);
+            counted.failures.add(&task.path, error);
         }
     }
 

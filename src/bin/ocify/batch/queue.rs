@@ -18,6 +18,8 @@ const LARGE: u64 = 4 << 20;
 pub(crate) struct Task {
     /// Its position among everything that was found, counted from 0.
     pub(crate) number: u64,
+    /// How many tasks were taken from the queue before this one.
+    pub(crate) turn: u64,
     pub(crate) path: PathBuf,
     /// Its path below the directory that was given, which its shard is chosen by.
     pub(crate) relative: PathBuf,
@@ -48,12 +50,14 @@ pub(crate) enum TaskKind {
 
 /// By size, and then in the order in which they were found.
 #[derive(Debug)]
-struct Ordered(Task);
+struct Ordered {
+    task: Task,
+    size: u64,
+}
 
 impl Ordered {
     fn key(&self) -> (u64, Reverse<u64>) {
-        let size = if self.0.len < LARGE { 0 } else { self.0.len };
-        (size, Reverse(self.0.number))
+        (self.size, Reverse(self.task.number))
     }
 }
 
@@ -82,6 +86,7 @@ struct Waiting {
     tasks: BinaryHeap<Ordered>,
     is_complete: bool,
     idle: usize,
+    taken: u64,
 }
 
 /// The waiting tasks, for all workers. A worker that waits for one counts as an idle thread.
@@ -90,16 +95,30 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
     pub(crate) idle_threads: IdleThreads,
+    /// Whether tasks are taken in the order in which they were found, also if they are large.
+    is_in_order: bool,
 }
 
 impl Queue {
+    /// A queue from which tasks are taken in the order in which they were found.
+    pub(crate) fn in_order() -> Self {
+        Queue {
+            is_in_order: true,
+            ..Queue::default()
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn push(&self, task: Task) {
+        let size = match task.len {
+            len if len >= LARGE && !self.is_in_order => len,
+            _ => 0,
+        };
         let mut waiting = self.lock();
-        waiting.tasks.push(Ordered(task));
+        waiting.tasks.push(Ordered { task, size });
         let is_awaited = waiting.idle > 0;
         drop(waiting);
         if is_awaited {
@@ -120,8 +139,10 @@ impl Queue {
             if is_stopped() {
                 return None;
             }
-            if let Some(task) = waiting.tasks.pop() {
-                return Some(task.0);
+            if let Some(Ordered { task, .. }) = waiting.tasks.pop() {
+                let turn = waiting.taken;
+                waiting.taken += 1;
+                return Some(Task { turn, ..task });
             }
             if waiting.is_complete {
                 // This thread is not needed any more, so others may have it for good.
@@ -146,10 +167,22 @@ mod tests {
 
     #[test]
     fn the_largest_come_first_and_small_ones_in_their_order() {
-        let queue = Queue::default();
+        let order = taken(Queue::default());
+        assert_eq!(order, [(3, 0), (1, 1), (5, 2), (0, 3), (2, 4), (4, 5)]);
+    }
+
+    #[test]
+    fn in_order_the_largest_wait_too() {
+        let order = taken(Queue::in_order());
+        assert_eq!(order, [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]);
+    }
+
+    /// The numbers and turns of tasks of several sizes, as they are taken.
+    fn taken(queue: Queue) -> Vec<(u64, u64)> {
         for (number, len) in [5, LARGE, 9, LARGE + 7, 1, LARGE].into_iter().enumerate() {
             queue.push(Task {
                 number: number as u64,
+                turn: 0,
                 path: PathBuf::new(),
                 relative: PathBuf::new(),
                 output: PathBuf::new(),
@@ -159,14 +192,13 @@ mod tests {
             });
         }
         queue.complete();
-        let order: Vec<u64> = std::iter::from_fn(|| queue.pop(&|| false))
-            .map(|task| task.number)
-            .collect();
-        assert_eq!(order, [3, 1, 5, 0, 2, 4]);
+        let tasks = std::iter::from_fn(|| queue.pop(&|| false));
+        let order = tasks.map(|task| (task.number, task.turn)).collect();
         assert!(
             queue.idle_threads.borrow().is_some(),
             "the worker has ended"
         );
         assert!(queue.pop(&|| true).is_none());
+        order
     }
 }

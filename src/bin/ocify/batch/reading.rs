@@ -41,6 +41,8 @@ pub(super) struct Reading<'a> {
     pub(super) shard: Option<Shard>,
     pub(super) stop: &'a Stop,
     pub(super) overview: &'a Overview,
+    /// Whether inputs are begun in the order in which they are found, and not the largest first.
+    pub(super) is_in_order: bool,
 }
 
 impl Reading<'_> {
@@ -55,7 +57,10 @@ impl Reading<'_> {
         ended: &(dyn Fn(&Task, Ended<T>, f64) + Sync),
     ) -> Result<()> {
         let Reading { args, overview, .. } = *self;
-        let queue = Queue::default();
+        let queue = match self.is_in_order {
+            true => Queue::in_order(),
+            false => Queue::default(),
+        };
         let place = OutputPlace::of(None);
         let selection = Selection::new(args)?;
         let finder = Finder {

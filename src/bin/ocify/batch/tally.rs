@@ -31,10 +31,10 @@ const FAILURES: usize = 1000;
 pub(super) struct Failures(Vec<(PathBuf, Error)>);
 
 impl Failures {
-    /// Notes that the task failed.
-    pub(super) fn add(&mut self, task: &Task, error: Error) {
+    /// Notes that the input at the path failed.
+    pub(super) fn add(&mut self, path: &Path, error: Error) {
         if self.0.len() < FAILURES {
-            self.0.push((task.path.clone(), error));
+            self.0.push((path.to_owned(), error));
         }
     }
 
@@ -184,7 +184,7 @@ impl<'a> Tally<'a> {
         }
         let is_failed = status == Status::Failed;
         if let Ended::Failed(error) = ended {
-            counted.failures.add(task, error);
+            counted.failures.add(&task.path, error);
         }
         is_failed
     }

@@ -137,7 +137,7 @@ impl Check {
             failed_on: Vec::new(),
             remedy: None,
             images: contents::images(graph),
-            is_cache: contents::is_cache(graph),
+            is_cache: graph.is_cache(),
             outcome,
             summary: draft.into_summary(),
             spooled: None,

@@ -30,6 +30,7 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Hint, Result};
+use crate::image::media_type::Kind;
 use crate::image::{Content, Digest};
 use crate::inventory::{BlobSource, Inventory, Strictness};
 use crate::location::{self, Location};
@@ -154,6 +155,17 @@ impl Graph {
     pub(crate) fn is_created(&self, digest: &Digest) -> bool {
         let is_manifest = self.docker_archive.is_some() && self.synthesized.contains_key(digest);
         is_manifest || self.is_nested(digest)
+    }
+
+    /// Whether it is a build cache: a manifest, or an older index, with the cache's config.
+    pub(crate) fn is_cache(&self) -> bool {
+        let mut roles = self.manifests.values().map(|facts| facts.role);
+        let mut pointers = self
+            .documents
+            .values()
+            .flat_map(|document| &document.pointers);
+        roles.any(|role| role == ManifestRole::Cache)
+            || pointers.any(|pointer| pointer.kind == Kind::CacheConfig)
     }
 
     /// Every digest that something points at.

@@ -100,6 +100,7 @@ mod fix;
 mod graph;
 mod image;
 mod input;
+mod inspect;
 mod inventory;
 mod journal;
 mod json;
@@ -122,6 +123,10 @@ mod threads;
 // Operations.
 pub use check::{Check, Checked, FailOn, Judged, ListedImage, ListedLayer, ParseFailOnError};
 pub use fix::{Fix, Fixed, Preview};
+pub use inspect::{
+    BlobCount, Inspect, Inspected, InspectedBlob, InspectedChild, InspectedEntry, InspectedIndex,
+    InspectedManifest, InspectedMissing,
+};
 pub use journal::{Recovery, recover};
 pub use merge::{Merge, MergePreview, Merged, MergedInput, NameConflict, OnConflict};
 #[cfg(feature = "push")]
@@ -213,7 +218,7 @@ pub mod command {
     pub use crate::journal::{Lock, is_journal, recover_locked};
     #[cfg(feature = "push")]
     pub use crate::report::push;
-    pub use crate::report::{batch, check, engines, json, merge, metadata, split, text};
+    pub use crate::report::{batch, check, engines, inspect, json, merge, metadata, split, text};
 
     /// Naming files.
     pub mod publish {

@@ -47,6 +47,7 @@ pub use division::SplitBy;
 pub(crate) use division::{Division, Part, Unusable, divide};
 pub(crate) use draft::Request;
 pub use draft::{Draft, NewLayers};
+pub(crate) use entries::named_entries;
 pub(crate) use faults::refused_item;
 pub use form::Form;
 pub use recompress::{NewLayer, Transcode};

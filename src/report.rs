@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod check;
 pub mod engines;
+pub mod inspect;
 pub mod json;
 pub mod merge;
 pub mod metadata;

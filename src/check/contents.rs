@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::graph::{Graph, ManifestRole};
-use crate::image::media_type::Kind;
+use crate::graph::Graph;
 use crate::image::{Content, Digest, Platform};
 use crate::location::Role;
 
@@ -46,6 +45,9 @@ fn name<S: serde::Serializer>(content: &Option<Content>, serializer: S) -> Resul
 pub(super) fn images(graph: &Graph) -> Vec<ListedImage> {
     let mut seen = BTreeSet::new();
     let entries = graph.root.pointers_in(Role::Manifests);
+    // Thousands of names may lead to one index of thousands of images.
+    let mut entered = BTreeSet::new();
+    let entries = entries.filter(|entry| entered.insert(&entry.digest));
     let all = entries.flat_map(|entry| graph.images_below(&entry.digest));
     let mut images = Vec::new();
     for digest in all {
@@ -74,15 +76,4 @@ fn image(graph: &Graph, digest: &Digest) -> Option<ListedImage> {
         platform: facts.platform.clone(),
         layers: layers.collect(),
     })
-}
-
-/// Whether the archive is a build cache: a manifest, or an older index, with the cache's config.
-pub(super) fn is_cache(graph: &Graph) -> bool {
-    let mut roles = graph.manifests.values().map(|facts| facts.role);
-    let mut pointers = graph
-        .documents
-        .values()
-        .flat_map(|document| &document.pointers);
-    roles.any(|role| role == ManifestRole::Cache)
-        || pointers.any(|pointer| pointer.kind == Kind::CacheConfig)
 }

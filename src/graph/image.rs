@@ -29,6 +29,19 @@ pub enum Role {
     Artifact,
 }
 
+impl Role {
+    /// The word in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Image => "image",
+            Role::Attestation => "attestation",
+            Role::Signature => "signature",
+            Role::Cache => "cache",
+            Role::Artifact => "artifact",
+        }
+    }
+}
+
 /// What is known about a manifest beyond its text.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -325,6 +325,13 @@ pub(crate) fn manifest_type(family: Family) -> &'static str {
     }
 }
 
+/// A media type without what nearly all of images have in common, for people.
+pub(crate) fn without_tree(media_type: &str) -> &str {
+    media_type
+        .strip_prefix("application/")
+        .unwrap_or(media_type)
+}
+
 /// The OCI media type of a layer.
 pub(crate) fn oci_layer(compression: Compression, distributable: bool) -> &'static str {
     let types = if distributable {

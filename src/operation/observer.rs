@@ -131,6 +131,8 @@ pub enum SpoolReason {
     Merge,
     /// It is checked, which needs documents whose place is not known.
     Check,
+    /// Its contents are listed, which needs documents whose place is not known.
+    Inspect,
     /// It is divided among several outputs.
     Split,
     /// It is pushed, which reads a blob again if a connection breaks.
@@ -161,7 +163,7 @@ impl fmt::Display for SpoolReason {
             }
             SpoolReason::LateBlob => "its first blob comes too late",
             SpoolReason::Merge => "it is merged with other inputs",
-            SpoolReason::Check => "it is read several times",
+            SpoolReason::Check | SpoolReason::Inspect => "it is read several times",
             SpoolReason::Split => "it is split into several outputs",
             SpoolReason::Push => "it is pushed to a registry",
         })

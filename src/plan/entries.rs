@@ -90,6 +90,20 @@ pub(crate) fn join(graph: &Graph) -> Result<Vec<NamedEntry<'_>>> {
     Ok(join.entries)
 }
 
+/// The names of each entry of the root that leads to images, by its position: what both roots say, in full, and then invalid
+/// names as they are written.
+///
+/// # Errors
+/// Those of [`join`].
+pub(crate) fn named_entries(graph: &Graph) -> Result<BTreeMap<usize, Vec<String>>> {
+    let entries = join(graph)?.into_iter().map(|entry| {
+        let names = entry.names.iter().map(Reference::full);
+        let invalid = entry.bad_names.iter().map(|bad| bad.name.to_owned());
+        (entry.position, names.chain(invalid).collect())
+    });
+    Ok(entries.collect())
+}
+
 fn disagreement(what: String) -> Error {
     Error::new(
         Code::RootDisagreement,

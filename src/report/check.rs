@@ -29,6 +29,7 @@ pub use junit::{junit_end, junit_start, junit_suite};
 pub use many::{CheckItem, CheckSummary, item_json, item_text, summary_json, summary_text};
 pub(super) use table::range;
 pub use text::{Layout, render};
+pub(super) use text::{form, layer_forms, shortened};
 pub(super) use wrap::wrapped;
 
 /// The version of the schema.

@@ -127,6 +127,7 @@ fn help_matches_the_golden_files() {
         ("help-fix", "fix --help"),
         ("help-fix-short", "fix -h"),
         ("help-check", "check --help"),
+        ("help-inspect", "inspect --help"),
         ("help-push", "push --help"),
         ("version", "-V"),
     ] {

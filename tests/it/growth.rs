@@ -114,7 +114,7 @@ const LINES: [(&str, &[&str]); 2] = [
 ];
 
 /// Commands with a result for each of these.
-const MORE: [(&str, &str, &[&str]); 9] = [
+const MORE: [(&str, &str, &[&str]); 11] = [
     (
         "entries of index.json",
         "split",
@@ -193,6 +193,16 @@ const MORE: [(&str, &str, &[&str]); 9] = [
         "entries of index.json",
         "check",
         &["check", "in.tar", "--jobs", "1"],
+    ),
+    (
+        "entries of index.json",
+        "inspect",
+        &["inspect", "in.tar", "--jobs", "1"],
+    ),
+    (
+        "names of one image",
+        "inspect",
+        &["inspect", "in.tar", "--jobs", "1"],
     ),
 ];
 

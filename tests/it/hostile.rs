@@ -562,6 +562,11 @@ fn no_program_is_started() {
     let mut command = sandbox.command();
     command.env("PATH", sandbox.path("bin"));
     run(command.args(["fix", "in.tar", "-o", "out.tar"])).exits(0);
+    for name in ["check", "inspect"] {
+        let mut command = sandbox.command();
+        command.env("PATH", sandbox.path("bin"));
+        run(command.args([name, "in.tar"])).exits(0);
+    }
     assert_eq!(fs::read_dir(sandbox.path("bin")).unwrap().count(), 7);
     assert!(Contents::read(&sandbox.path("out.tar")).has("index.json"));
 }
@@ -580,6 +585,7 @@ fn no_socket_is_opened() {
         "fix in.tar -o fixed.tar --compression gzip",
         "fix in.tar -o - --dry-run",
         "check in.tar",
+        "inspect in.tar",
         "merge in.tar fixed.tar -o merged.tar",
         "split in.tar -o parts/",
     ]

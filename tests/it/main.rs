@@ -66,6 +66,7 @@ mod hostile;
 mod in_place;
 mod in_place_refused;
 mod incomplete_names;
+mod inspect;
 mod interrupted;
 mod journals;
 mod judge;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::fixture;
 use crate::common::runner::Sandbox;
-use crate::common::schema::{BATCH, CHECK, REPORT, schema};
+use crate::common::schema::{BATCH, CHECK, INSPECT, REPORT, schema};
 
 #[test]
 fn schemas_are_valid() {
@@ -19,6 +19,8 @@ fn schemas_are_valid() {
         "split",
         "check",
         "check-batch",
+        "inspect",
+        "inspect-batch",
         "engines",
         "push",
         "push-batch",
@@ -159,6 +161,8 @@ fn schemas_are_strict() {
         let input = format!("in/{name}");
         let run = sandbox.ocify(&["check", &input, "--format", "json"]);
         check_strict(&CHECK, &serde_json::from_str(&run.stdout).unwrap());
+        let run = sandbox.ocify(&["inspect", &input, "--format", "json"]);
+        check_strict(&INSPECT, &serde_json::from_str(&run.stdout).unwrap());
     }
     let report = sandbox.ocify(&["fix", "in", "-o", "out", "--format", "json"]);
     let lines: Vec<&str> = report.stdout.lines().collect();

@@ -178,6 +178,7 @@ fn man_pages_have_all_options() {
         "",
         "fix",
         "check",
+        "inspect",
         "merge",
         "split",
         "engines",

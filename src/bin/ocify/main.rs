@@ -9,6 +9,7 @@ mod documents;
 mod ending;
 mod files;
 mod fix;
+mod inspect;
 mod interrupt;
 mod merge;
 mod metadata;

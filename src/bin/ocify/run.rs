@@ -10,13 +10,15 @@ use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
 use crate::args::{
-    Check, Cli, Command, CommandName, Fix, Format, Merge, is_standard, name_variable, other_option,
+    Check, Cli, Command, CommandName, Fix, Format, Inspect, Merge, is_standard, name_variable,
+    other_option,
 };
 use crate::batch::{self, CheckEnd, Shard};
 use crate::check;
 use crate::destination::Destination;
 use crate::documents;
 use crate::files::{Outputs, conflict};
+use crate::inspect;
 use crate::merge;
 use crate::panics::caught;
 use crate::push;
@@ -103,6 +105,18 @@ fn code_of(line: Vec<OsString>) -> u8 {
                 print(&wrong_usage("man", what), is_plain);
                 USAGE
             }),
+            Command::Inspect(args) => {
+                match misspelled
+                    .map_or_else(|| checked_reads(&args.dry_run(), CommandName::Inspect), Err)
+                {
+                    Ok(Way::Single(_)) => inspect::inspect(&args),
+                    Ok(Way::Batch(shard)) => inspect_all(&args, shard),
+                    Err(what) => {
+                        print(&wrong_usage("inspect", what), is_plain);
+                        USAGE
+                    }
+                }
+            }
             Command::Check(args) => match misspelled.map_or_else(|| checked_check(&args), Err) {
                 Ok(Way::Single(_)) => check::check(&args),
                 Ok(Way::Batch(shard)) => check_all(&args, shard),
@@ -207,10 +221,18 @@ fn checked_merge(args: &Merge) -> Result<Option<Destination>, String> {
 fn checked_check(args: &Check) -> Result<Way, String> {
     let dry_run = args.dry_run();
     let contradiction = dry_run.contradiction(CommandName::Check);
-    if let Some(what) = contradiction.or_else(|| args.format_contradiction()) {
+    match contradiction.or_else(|| args.format_contradiction()) {
+        Some(what) => Err(what),
+        None => checked_reads(&dry_run, CommandName::Check),
+    }
+}
+
+/// The same for a command that only reads, as this dry run of `fix` does.
+fn checked_reads(dry_run: &Fix, command: CommandName) -> Result<Way, String> {
+    if let Some(what) = dry_run.contradiction(command) {
         return Err(what);
     }
-    if !batch::is_batch(&dry_run) {
+    if !batch::is_batch(dry_run) {
         if let given @ [_, ..] = dry_run.many.only_for_many().as_slice() {
             return Err(requires_many(given));
         }
@@ -224,10 +246,10 @@ fn checked_check(args: &Check) -> Result<Way, String> {
     if dry_run.inputs.iter().any(|input| is_standard(input)) {
         return Err("standard input must be the only INPUT".to_owned());
     }
-    if let Some(what) = batch::contradiction(&dry_run) {
+    if let Some(what) = batch::contradiction(dry_run) {
         return Err(what);
     }
-    shard(&dry_run).map(Way::Batch)
+    shard(dry_run).map(Way::Batch)
 }
 
 /// The shard of the inputs that was requested.
@@ -263,6 +285,22 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
         return WOULD_FIX;
     }
     DONE
+}
+
+fn inspect_all(args: &Inspect, shard: Option<Shard>) -> u8 {
+    let end = batch::inspect_all(args, shard);
+    let (summary, trouble) = (&end.summary, &end.trouble);
+    if summary.total() == 0 && end.stopped.is_none() && trouble.is_none() && shard.is_none() {
+        let _ = writeln!(io::stderr(), "warning: no image archives found");
+    }
+    if let Some(error) = trouble {
+        show_error(error, &Words::INSPECT);
+    }
+    match end.stopped {
+        Some(code) => code,
+        None if summary.failed > 0 || trouble.is_some() => FAILED,
+        None => DONE,
+    }
 }
 
 fn check_all(args: &Check, shard: Option<Shard>) -> u8 {

@@ -30,6 +30,7 @@ impl Words {
     pub(crate) const SPLIT: Words = Words::of(CommandName::Split);
     pub(crate) const PUSH: Words = Words::of(CommandName::Push);
     pub(crate) const CHECK: Words = Words::of(CommandName::Check);
+    pub(crate) const INSPECT: Words = Words::of(CommandName::Inspect);
 
     /// The wording of this command.
     pub(crate) const fn of(command: CommandName) -> Self {

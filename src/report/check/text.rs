@@ -10,7 +10,7 @@ use super::closing::{Line, closing};
 use super::reasons::reasons;
 use super::table::{Cell, Row, all_rows, rows, word};
 use super::wrap::wrapped;
-use crate::check::{Checked, ListedImage, ListedLayer};
+use crate::check::Checked;
 use crate::engines::Loads;
 use crate::error::escape;
 use crate::image::{Content, Digest, Reference};
@@ -93,11 +93,15 @@ pub(super) fn contents(checked: &Checked) -> String {
     if !distinct.is_empty() {
         parts.push(shortened(&distinct));
     }
-    parts.push(layers(&checked.images));
+    let layers = checked.images.iter().flat_map(|image| &image.layers);
+    parts.push(layer_forms(
+        layers.map(|layer| (&layer.digest, layer.content)),
+    ));
     parts.join(", ")
 }
 
-fn shortened(items: &[String]) -> String {
+/// The first of several texts, and how many more there are.
+pub(in crate::report) fn shortened(items: &[String]) -> String {
     let shown: Vec<&str> = items.iter().take(SHOWN).map(String::as_str).collect();
     let shown = shown.join(", ");
     match items.len().saturating_sub(SHOWN) {
@@ -107,13 +111,13 @@ fn shortened(items: &[String]) -> String {
 }
 
 /// How many layers there are, and their compression.
-fn layers(images: &[ListedImage]) -> String {
-    let layers = images.iter().flat_map(|image| &image.layers);
-    let distinct: BTreeMap<&Digest, &ListedLayer> =
-        layers.map(|layer| (&layer.digest, layer)).collect();
+pub(in crate::report) fn layer_forms<'d>(
+    layers: impl Iterator<Item = (&'d Digest, Option<Content>)>,
+) -> String {
+    let distinct: BTreeMap<&Digest, Option<Content>> = layers.collect();
     let mut forms: Vec<(&str, u64)> = Vec::new();
-    for layer in distinct.values() {
-        let form = form(layer.content);
+    for content in distinct.values() {
+        let form = form(*content);
         match forms.iter_mut().find(|(known, _)| *known == form) {
             Some((_, count)) => *count += 1,
             None => forms.push((form, 1)),
@@ -131,7 +135,7 @@ fn layers(images: &[ListedImage]) -> String {
 }
 
 /// The word for what a layer is compressed with.
-pub(super) fn form(content: Option<Content>) -> &'static str {
+pub(in crate::report) fn form(content: Option<Content>) -> &'static str {
     match content {
         None => "absent",
         Some(Content::Tar) => "uncompressed",

@@ -16,6 +16,8 @@ pub(crate) static MERGE: LazyLock<Validator> = LazyLock::new(|| validator("merge
 pub(crate) static ENGINES: LazyLock<Validator> = LazyLock::new(|| validator("engines"));
 pub(crate) static CHECK_BATCH: LazyLock<Validator> = LazyLock::new(|| validator("check-batch"));
 pub(crate) static CHECK: LazyLock<Validator> = LazyLock::new(|| validator("check"));
+pub(crate) static INSPECT: LazyLock<Validator> = LazyLock::new(|| validator("inspect"));
+pub(crate) static INSPECT_BATCH: LazyLock<Validator> = LazyLock::new(|| validator("inspect-batch"));
 
 pub(crate) static SPLIT: LazyLock<Validator> = LazyLock::new(|| validator("split"));
 
@@ -85,6 +87,18 @@ pub(crate) fn parse_check(text: &str) -> Value {
 #[track_caller]
 pub(crate) fn parse_checks(text: &str) -> (BTreeMap<String, Value>, Value) {
     named_lines(&CHECK_BATCH, text)
+}
+
+/// The report of an inspection, which must follow its schema.
+#[track_caller]
+pub(crate) fn parse_inspect(text: &str) -> Value {
+    parse(&INSPECT, text)
+}
+
+/// The lines of inspections of many inputs, which must follow their schema: each input's by its name, and the summary.
+#[track_caller]
+pub(crate) fn parse_inspects(text: &str) -> (BTreeMap<String, Value>, Value) {
+    named_lines(&INSPECT_BATCH, text)
 }
 
 #[track_caller]

@@ -7,8 +7,8 @@ use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use super::examples::FIX_EXAMPLES;
 use super::version;
 use super::{
-    Check, CommandName, Completions, Engines, Fix, Man, Merge, Push, Split, check, completions,
-    engines, environment, man, merge, push, split,
+    Check, CommandName, Completions, Engines, Fix, Inspect, Man, Merge, Push, Split, check,
+    completions, engines, environment, inspect, man, merge, push, split,
 };
 
 const EXIT_CODES: &str = "\
@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Split(Split),
     Push(Push),
     Check(Check),
+    Inspect(Inspect),
     Engines(Engines),
     Completions(Completions),
     Man(Man),
@@ -52,6 +53,7 @@ const MERGE: &str = "merge";
 const SPLIT: &str = "split";
 const PUSH: &str = "push";
 const CHECK: &str = "check";
+const INSPECT: &str = "inspect";
 const ENGINES: &str = "engines";
 const COMPLETIONS: &str = "completions";
 const MAN: &str = "man";
@@ -73,7 +75,13 @@ impl Subcommand for Command {
         let check = clap::Command::new(CHECK)
             .about(check::ABOUT)
             .defer(check::defined);
-        let command = command.subcommand(fix).subcommand(check);
+        let inspect = clap::Command::new(INSPECT)
+            .about(inspect::ABOUT)
+            .defer(inspect::defined);
+        let command = command
+            .subcommand(fix)
+            .subcommand(check)
+            .subcommand(inspect);
         let engines = clap::Command::new(ENGINES)
             .about(engines::ABOUT)
             .defer(engines::defined);
@@ -98,7 +106,7 @@ impl Subcommand for Command {
     fn has_subcommand(name: &str) -> bool {
         matches!(
             name,
-            FIX | MERGE | SPLIT | PUSH | CHECK | ENGINES | COMPLETIONS | MAN
+            FIX | MERGE | SPLIT | PUSH | CHECK | INSPECT | ENGINES | COMPLETIONS | MAN
         )
     }
 }
@@ -111,6 +119,7 @@ impl FromArgMatches for Command {
             Some((SPLIT, matches)) => Split::from_arg_matches(matches).map(Command::Split),
             Some((PUSH, matches)) => Push::from_arg_matches(matches).map(Command::Push),
             Some((CHECK, matches)) => check::parsed(matches).map(Command::Check),
+            Some((INSPECT, matches)) => Inspect::from_arg_matches(matches).map(Command::Inspect),
             Some((ENGINES, matches)) => Engines::from_arg_matches(matches).map(Command::Engines),
             Some((COMPLETIONS, matches)) => {
                 Completions::from_arg_matches(matches).map(Command::Completions)
@@ -134,6 +143,7 @@ pub(crate) fn other_option(matches: &ArgMatches) -> Option<String> {
         SPLIT => CommandName::Split,
         PUSH => CommandName::Push,
         CHECK => CommandName::Check,
+        INSPECT => CommandName::Inspect,
         _ => return None,
     };
     let given = |option: &&str| matches.value_source(option) == Some(ValueSource::CommandLine);

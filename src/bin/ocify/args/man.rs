@@ -17,7 +17,7 @@ Examples:
   ocify man fix | man -l -
 
   # Install the pages
-  for command in \"\" fix check merge split engines; do
+  for command in \"\" fix check inspect merge split push engines; do
       ocify man $command > /usr/local/share/man/man1/ocify${command:+-$command}.1
   done
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use self::CommandName::{Check, Merge, Push, Recover, Split};
+use self::CommandName::{Check, Inspect, Merge, Push, Recover, Split};
 use super::environment;
 
 /// A command that takes options of `fix`.
@@ -15,55 +15,56 @@ pub(crate) enum CommandName {
     Split,
     Push,
     Check,
+    Inspect,
 }
 
 /// The options of `fix`, by their ids, with the commands that do not have them. Every command has the others.
 #[rustfmt::skip]
 const SCOPE: [(&str, &[CommandName]); 46] = [
-    ("archive", &[Split, Push, Check, Recover]),
-    ("attestations", &[Check, Recover]),
-    ("compression", &[Check, Recover]),
-    ("compression_level", &[Check, Recover]),
-    ("copy_others", &[Merge, Split, Push, Check, Recover]),
-    ("digest_map", &[Merge, Split, Push, Check, Recover]),
-    ("docker_platform", &[Push, Check, Recover]),
-    ("dry_run", &[Check, Recover]),
-    ("engines", &[Recover]),
+    ("archive", &[Split, Push, Check, Inspect, Recover]),
+    ("attestations", &[Check, Inspect, Recover]),
+    ("compression", &[Check, Inspect, Recover]),
+    ("compression_level", &[Check, Inspect, Recover]),
+    ("copy_others", &[Merge, Split, Push, Check, Inspect, Recover]),
+    ("digest_map", &[Merge, Split, Push, Check, Inspect, Recover]),
+    ("docker_platform", &[Push, Check, Inspect, Recover]),
+    ("dry_run", &[Check, Inspect, Recover]),
+    ("engines", &[Inspect, Recover]),
     ("exclude", &[Merge, Split, Recover]),
     ("fail_fast", &[Merge, Split, Recover]),
     ("fail_if_empty", &[Merge, Split, Recover]),
     ("files_from", &[Merge, Split, Recover]),
     ("follow", &[Recover]),
-    ("force", &[Push, Check, Recover]),
-    ("gzip_members", &[Check, Recover]),
-    ("image", &[Check, Recover]),
-    ("in_place", &[Merge, Split, Push, Check, Recover]),
+    ("force", &[Push, Check, Inspect, Recover]),
+    ("gzip_members", &[Check, Inspect, Recover]),
+    ("image", &[Check, Inspect, Recover]),
+    ("in_place", &[Merge, Split, Push, Check, Inspect, Recover]),
     ("include", &[Merge, Split, Recover]),
     ("jobs", &[Recover]),
-    ("layout", &[Push, Check, Recover]),
+    ("layout", &[Push, Check, Inspect, Recover]),
     ("lenient", &[Recover]),
-    ("link", &[Merge, Push, Check, Recover]),
+    ("link", &[Merge, Push, Check, Inspect, Recover]),
     ("max_ratio", &[Recover]),
     ("max_size", &[Recover]),
     ("max_window", &[Recover]),
-    ("metadata_file", &[Split, Check, Recover]),
-    ("missing", &[Check, Recover]),
-    ("name", &[Check, Recover]),
+    ("metadata_file", &[Split, Check, Inspect, Recover]),
+    ("missing", &[Check, Inspect, Recover]),
+    ("name", &[Check, Inspect, Recover]),
     ("null", &[Merge, Split, Recover]),
-    ("oci_mediatypes", &[Check, Recover]),
-    ("orphans", &[Push, Check, Recover]),
-    ("orphans_older_than", &[Merge, Split, Push, Check, Recover]),
-    ("output", &[Push, Check, Recover]),
-    ("platform", &[Check, Recover]),
-    ("preserve_digests", &[Check, Recover]),
-    ("recover", &[Merge, Split, Push, Check]),
-    ("rename", &[Check, Recover]),
-    ("report", &[Merge, Split, Push, Check, Recover]),
+    ("oci_mediatypes", &[Check, Inspect, Recover]),
+    ("orphans", &[Push, Check, Inspect, Recover]),
+    ("orphans_older_than", &[Merge, Split, Push, Check, Inspect, Recover]),
+    ("output", &[Push, Check, Inspect, Recover]),
+    ("platform", &[Check, Inspect, Recover]),
+    ("preserve_digests", &[Check, Inspect, Recover]),
+    ("recover", &[Merge, Split, Push, Check, Inspect]),
+    ("rename", &[Check, Inspect, Recover]),
+    ("report", &[Merge, Split, Push, Check, Inspect, Recover]),
     ("shard", &[Merge, Split, Recover]),
     ("spool_dir", &[Recover]),
-    ("strict", &[Merge, Split, Push, Check, Recover]),
-    ("sync", &[Push, Check, Recover]),
-    ("unwrap", &[Check, Recover]),
+    ("strict", &[Merge, Split, Push, Check, Inspect, Recover]),
+    ("sync", &[Push, Check, Inspect, Recover]),
+    ("unwrap", &[Check, Inspect, Recover]),
     ("verbose", &[Recover]),
     ("verify", &[Recover]),
 ];
@@ -148,6 +149,7 @@ mod tests {
             ("split", Split),
             ("push", Push),
             ("check", Check),
+            ("inspect", Inspect),
         ] {
             let mut all = Cli::command();
             all.build();

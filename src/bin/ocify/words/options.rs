@@ -8,7 +8,7 @@ use crate::args::CommandName;
 pub(super) fn is_of_fix(hint: &Hint, command: CommandName) -> bool {
     // To a check, `--for` is a question.
     let is_request = matches!(hint, Hint::FixForPodman | Hint::ChooseEngine);
-    is_request && command == CommandName::Check
+    is_request && matches!(command, CommandName::Check | CommandName::Inspect)
         || options(hint).iter().any(|option| command.lacks(option))
 }
 

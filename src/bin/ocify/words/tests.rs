@@ -209,6 +209,7 @@ fn hints_name_only_options_that_the_command_has() {
         ("split", Words::SPLIT),
         ("push", Words::PUSH),
         ("check", Words::CHECK),
+        ("inspect", Words::INSPECT),
     ] {
         let known = options(|command| command == name);
         for hint in hints() {

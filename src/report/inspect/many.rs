@@ -1,0 +1,165 @@
+//! The report of inspections of many inputs: a line for each input as it ends, and a summary.
+//! `docs/inspect-batch.schema.json` is the schema of the form for programs.
+
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+
+use super::text::contents;
+use super::{InspectData, InspectReport, InspectStatus, VERSION};
+use crate::error::escape;
+use crate::report::batch::{grouped, rounded};
+use crate::report::run_end::{RunEnd, failure_text, skipped_text, summary_parts};
+use crate::report::text::{BOLD, DIM, RED, bytes};
+use crate::text::json_line;
+
+/// One input that was inspected among many.
+#[derive(Clone, Copy, Debug)]
+pub struct InspectItem<'a> {
+    /// The same as for a single input.
+    pub report: InspectReport<'a>,
+    /// The length of the input in bytes.
+    pub bytes: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// What became of all inputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InspectSummary {
+    /// How many were listed.
+    pub listed: u64,
+    /// How many were skipped: archives that contain no image, and links.
+    pub skipped: u64,
+    /// With how many something is wrong.
+    pub failed: u64,
+    /// How many were being read when the run was stopped.
+    pub unfinished: u64,
+    /// How many other files were found.
+    pub others: u64,
+    /// The length of all inputs in bytes.
+    pub bytes: u64,
+    /// How the run ended.
+    pub end: RunEnd,
+}
+
+impl InspectSummary {
+    /// Counts one input that has ended, with its length in bytes.
+    pub fn count(&mut self, status: InspectStatus, bytes: u64) {
+        *match status {
+            InspectStatus::Listed => &mut self.listed,
+            InspectStatus::Skipped => &mut self.skipped,
+            InspectStatus::Failed => &mut self.failed,
+        } += 1;
+        self.bytes += bytes;
+    }
+
+    /// How many inputs have ended.
+    pub fn total(&self) -> u64 {
+        self.listed + self.skipped + self.failed
+    }
+}
+
+/// One input as programs read it.
+#[derive(Serialize)]
+struct ItemData<'a> {
+    #[serde(flatten)]
+    inspected: InspectData<'a>,
+    r#type: &'static str,
+    bytes: u64,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct SummaryData<'a> {
+    version: u32,
+    r#type: &'static str,
+    items: Items,
+    others: u64,
+    bytes: u64,
+    #[serde(flatten)]
+    end: &'a RunEnd,
+}
+
+#[derive(Serialize)]
+struct Items {
+    total: u64,
+    listed: u64,
+    skipped: u64,
+    failed: u64,
+    unfinished: u64,
+}
+
+impl Serialize for InspectSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let data = SummaryData {
+            version: VERSION,
+            r#type: "summary",
+            items: Items {
+                total: self.total(),
+                listed: self.listed,
+                skipped: self.skipped,
+                failed: self.failed,
+                unfinished: self.unfinished,
+            },
+            others: self.others,
+            bytes: self.bytes,
+            end: &self.end,
+        };
+        data.serialize(serializer)
+    }
+}
+
+/// Writes the line of one input for programs.
+pub fn item_json(item: &InspectItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let data = ItemData {
+        inspected: InspectData::from(&item.report),
+        r#type: "item",
+        bytes: item.bytes,
+        seconds: rounded(item.seconds),
+    };
+    json_line(&data, out)
+}
+
+/// Writes the line of the end for programs.
+pub fn summary_json(summary: &InspectSummary, out: &mut dyn Write) -> io::Result<()> {
+    json_line(summary, out)
+}
+
+/// Writes the line of one input for people, with escape sequences for styles.
+pub fn item_text(item: &InspectItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let report = &item.report;
+    let style = match report.status {
+        InspectStatus::Listed => BOLD,
+        InspectStatus::Skipped => DIM,
+        InspectStatus::Failed => RED,
+    };
+    let name = report.status.name();
+    let input = escape(report.input);
+    let what = match (report.error, report.inspected) {
+        (Some(error), _) if report.status == InspectStatus::Skipped => {
+            skipped_text(error, report.wording)
+        }
+        (Some(error), _) => failure_text(error, report.wording),
+        (None, Some(inspected)) => contents(inspected),
+        (None, None) => String::new(),
+    };
+    writeln!(out, "{style}{name:9}{style:#} {input}: {what}")
+}
+
+/// Writes the end for people, with escape sequences for styles.
+pub fn summary_text(summary: &InspectSummary, out: &mut dyn Write) -> io::Result<()> {
+    let named = [
+        (summary.listed, "listed"),
+        (summary.skipped, "skipped"),
+        (summary.failed, "failed"),
+        (summary.unfinished, "unfinished"),
+    ];
+    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &named);
+    rest += &format!("; {}", bytes(summary.bytes));
+    if summary.others > 0 {
+        let files = if summary.others == 1 { "file" } else { "files" };
+        rest += &format!("; {} other {files}", grouped(summary.others));
+    }
+    writeln!(out, "{BOLD}{start}{BOLD:#}{rest}")
+}

@@ -22,6 +22,7 @@ use std::thread;
 use crate::archive::{Archive, NOT_YET, Sample, fixtures, folder, prepare};
 use crate::engine::Column;
 use crate::expected::{BEFORE, EXCEPTIONS, NOT_ALL, Reason, SHAPES};
+use crate::progress::Steps;
 use crate::recompressed::Recompressed;
 use crate::shapes::shapes;
 use crate::table::{Cell, Row, page};
@@ -44,6 +45,7 @@ mod machine;
 mod mutants;
 mod podman;
 mod predicted;
+mod progress;
 mod recompressed;
 mod registry;
 mod shapes;
@@ -211,6 +213,7 @@ fn try_all(
     }
     let position = Column::ALL.iter().position(|other| *other == column);
     let position = position.expect("it is one of all");
+    let mut steps = Steps::new(column.heading(), samples.len() + recent.len());
     for sample in samples {
         let before = sample.before.as_ref().map(|a| engine.attempt(a));
         let after = match &before {
@@ -278,6 +281,7 @@ fn try_all(
         }
         outcome.cells.push((cell_before, cell_after));
         outcome.names.push(after.ok());
+        steps.step();
     }
     for sample in recent {
         let archives = sample.before.iter().chain([&sample.after]);
@@ -287,6 +291,7 @@ fn try_all(
                 outcome.problem(&archive.path, &how);
             }
         }
+        steps.step();
     }
     if in_place::COLUMNS.contains(&column)
         && let Err(error) = engine.attempt(named)

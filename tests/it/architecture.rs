@@ -198,6 +198,23 @@ fn contributing_names_every_module_and_no_other() {
     assert_eq!(named, expected);
 }
 
+/// CONTRIBUTING.md leads to files and directories that exist.
+#[test]
+fn contributing_names_paths_that_exist() {
+    let text = fs::read_to_string(repository("CONTRIBUTING.md")).unwrap();
+    let prose = text.split("```").step_by(2);
+    let words = prose.flat_map(|part| part.split('`').skip(1).step_by(2));
+    let is_path = |word: &&str| {
+        let starts = ["src/", "tests/", "docs/", ".ci/", "fuzz/", "fixtures/"];
+        starts.iter().any(|start| word.starts_with(start)) && !word.contains(' ')
+    };
+    let paths: BTreeSet<&str> = words.filter(is_path).collect();
+    assert!(paths.len() > 25, "{paths:?}");
+    for path in paths {
+        assert!(repository(path).exists(), "CONTRIBUTING.md: {path}");
+    }
+}
+
 #[test]
 fn modules_use_only_allowed_modules() {
     let mut seen = BTreeSet::new();

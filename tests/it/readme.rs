@@ -9,6 +9,7 @@
 mod examples;
 mod first_command;
 mod folder;
+mod second_command;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

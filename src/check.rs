@@ -5,12 +5,15 @@ mod gate;
 mod remedies;
 
 use crate::apply::Outcome;
+use std::rc::Rc;
+
 use crate::engines::{
-    Archive, Engine, Loads, Reader, Remedy, Verdict, Version, ranges, verdict, worst_range,
+    Archive, Engine, Loads, Reader, Remedy, Verdict, Verdicts, Version, ranges, worst_range,
 };
 use crate::error::Result;
 use crate::fix::{Fix, Run};
 use crate::graph::Graph;
+use crate::image::Platform;
 use crate::input::Source;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
 use crate::plan::Summary;
@@ -24,6 +27,7 @@ use remedies::Trial;
 pub struct Check {
     fix: Fix,
     engines: Vec<Engine>,
+    platform: Option<Platform>,
     fail_on: Vec<FailOn>,
 }
 
@@ -37,6 +41,8 @@ pub struct Checked {
     pub images: Vec<ListedImage>,
     /// Whether the archive is a build cache.
     pub is_cache: bool,
+    /// The platform of the machine for which engines were judged.
+    pub platform: Platform,
     /// What engines do with the archive, as it is and once it is fixed. Nothing for an archive without images, such as
     /// a build cache.
     pub verdicts: Vec<Judged>,
@@ -81,6 +87,7 @@ impl Check {
         Check {
             fix,
             engines: Vec::new(),
+            platform: None,
             fail_on: Vec::new(),
         }
     }
@@ -89,6 +96,14 @@ impl Check {
     #[must_use]
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engines.push(engine);
+        self
+    }
+
+    /// The platform of the machine for which engines are judged. It must be Linux: what engines do elsewhere is not known.
+    /// By default, it is that of this machine if there is an image for it, and otherwise that of the first image.
+    #[must_use]
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = Some(platform);
         self
     }
 
@@ -124,15 +139,17 @@ impl Check {
     fn checked(&self, graph: &Graph, source: &Source, run: &Run<'_>) -> Result<Checked> {
         let draft = run.new_archive(graph, source)?;
         let outcome = run.verified(draft.plan(), draft.transcodes(), source)?;
+        let machine = run.machine(graph, self.platform.as_ref());
         let verdicts = match draft.summary().images.is_empty() {
             true => Vec::new(),
             false => {
-                let as_it_is = Archive::of_input(graph);
-                let fixed = Archive::of_draft(&draft)?;
-                self.verdicts(&as_it_is, &fixed)
+                let as_it_is = Archive::of_input(graph, machine.clone());
+                let fixed = Archive::of_draft(&draft, machine.clone())?;
+                self.verdicts(&Verdicts::new(&as_it_is), &Verdicts::new(&fixed))
             }
         };
         let mut checked = Checked {
+            platform: machine.platform().clone(),
             verdicts,
             failed_on: Vec::new(),
             remedy: None,
@@ -145,7 +162,12 @@ impl Check {
         let mut failed_on = self.fail_on.clone();
         failed_on.retain(|fail_on| fail_on.applies_to(&checked));
         checked.failed_on = failed_on;
-        let trial = Trial { graph, source, run };
+        let trial = Trial {
+            graph,
+            source,
+            run,
+            machine: &machine,
+        };
         for judged in &mut checked.verdicts {
             let loads = judged.fixed.loads;
             if !loads.is_good() && loads != Loads::Unknown {
@@ -156,13 +178,7 @@ impl Check {
         Ok(checked)
     }
 
-    fn verdicts(&self, as_it_is: &Archive<'_>, fixed: &Archive<'_>) -> Vec<Judged> {
-        let both = |reader, version| {
-            (
-                verdict(as_it_is, reader, version),
-                verdict(fixed, reader, version),
-            )
-        };
+    fn verdicts(&self, as_it_is: &Verdicts<'_>, fixed: &Verdicts<'_>) -> Vec<Judged> {
         let mut judged: Vec<Judged> = Vec::new();
         for engine in &self.engines {
             for reader in engine.readers() {
@@ -175,8 +191,8 @@ impl Check {
                     from: range.map(|(from, _)| from),
                     to: range.map(|(_, to)| to),
                     is_supported: versions.iter().any(|version| reader.is_supported(*version)),
-                    as_it_is,
-                    fixed,
+                    as_it_is: Rc::unwrap_or_clone(as_it_is),
+                    fixed: Rc::unwrap_or_clone(fixed),
                     fixed_versions,
                     remedy: None,
                 });
@@ -185,16 +201,16 @@ impl Check {
         if !self.engines.is_empty() {
             return judged;
         }
+        let mut before = None;
         let readers = Reader::ALL.into_iter();
         for reader in readers.filter(|reader| !reader.is_asked_for()) {
             for (from, to) in ranges(reader) {
-                let (as_it_is, fixed) = both(reader, from);
+                let both = (as_it_is.of(reader, from), fixed.of(reader, from));
                 let is_supported = reader.is_supported(to);
                 if let Some(last) = judged.last_mut()
                     && last.reader == reader
                     && last.is_supported == is_supported
-                    && last.as_it_is == as_it_is
-                    && last.fixed == fixed
+                    && before.as_ref() == Some(&both)
                 {
                     last.to = Some(to);
                     last.fixed_versions = last.from.map(|first| (first, to));
@@ -206,11 +222,12 @@ impl Check {
                     from: Some(from),
                     to: Some(to),
                     is_supported,
-                    as_it_is,
-                    fixed,
+                    as_it_is: both.0.as_ref().clone(),
+                    fixed: both.1.as_ref().clone(),
                     fixed_versions: Some((from, to)),
                     remedy: None,
                 });
+                before = Some(both);
             }
         }
         judged
@@ -224,6 +241,16 @@ impl Checked {
         let mut verdicts = self.verdicts.iter();
         let is_bad = verdicts.any(|judged| judged.counts() && judged.is_bad());
         !is_bad && self.failed_on.is_empty()
+    }
+
+    /// Whether all images are for the platform for which engines were judged.
+    pub(crate) fn is_of_one_platform(&self) -> bool {
+        let platforms = self
+            .images
+            .iter()
+            .filter_map(|image| image.platform.as_ref());
+        let mut others = platforms.filter(|platform| **platform != self.platform);
+        others.next().is_none()
     }
 }
 

@@ -5,16 +5,19 @@
 //! engine can read.
 
 mod archive;
+mod choice;
 mod containerd;
 mod containers;
 mod crane;
 mod docker;
 mod engine;
 mod facts;
+mod habit;
 mod image;
 mod judge;
 mod known;
 mod layout;
+mod machine;
 mod obstacle;
 mod reader;
 mod remedy;
@@ -27,11 +30,12 @@ pub use engine::{Engine, ParseEngineError};
 pub use facts::Evidence;
 pub(crate) use facts::ranges;
 pub use judge::Reason;
+pub(crate) use machine::Machine;
 pub use obstacle::Obstacle;
 pub use reader::Reader;
 pub use remedy::Remedy;
 pub(crate) use remedy::{Refusal, improve, refusals, worst, worst_range};
 pub(crate) use table::{KnownReader, Problem, table};
-pub(crate) use verdict::verdict;
+pub(crate) use verdict::Verdicts;
 pub use verdict::{Loads, Verdict};
 pub use version::Version;

@@ -1,8 +1,10 @@
 //! What makes engines load the archive that do not load it once it is fixed without options. A remedy is tried before it is
 //! stated.
 
+use std::rc::Rc;
+
 use super::{FailOn, Judged};
-use crate::engines::{Archive, Engine, Obstacle, Remedy, Verdict, ranges, verdict, worst};
+use crate::engines::{Engine, Machine, Obstacle, Remedy, Verdict, Verdicts, ranges, worst};
 use crate::fix::Run;
 use crate::graph::Graph;
 use crate::image::Digest;
@@ -18,12 +20,13 @@ pub(super) struct Trial<'a> {
     pub(super) graph: &'a Graph,
     pub(super) source: &'a Source,
     pub(super) run: &'a Run<'a>,
+    pub(super) machine: &'a Machine,
 }
 
 /// What still keeps a check from passing.
 enum Left {
     /// An engine, with its verdict.
-    Engine(Engine, Verdict),
+    Engine(Engine, Rc<Verdict>),
     /// Something else, which no remedy removes.
     Other,
 }
@@ -32,17 +35,17 @@ impl Trial<'_> {
     /// What makes the engine of one verdict load the archive; `None` if nothing that ocify knows of does.
     pub(super) fn of_one(&self, judged: &Judged) -> Option<Remedy> {
         let engine = judged.engine()?;
-        let first = Left::Engine(engine, judged.fixed.clone());
+        let first = Left::Engine(engine, Rc::new(judged.fixed.clone()));
         // A fix for an engine is for all its stores or transports.
-        self.search(first, &|archive, _, remedy| {
+        self.search(first, &|tried, _, remedy| {
             let of_engines = remedy.engines.iter().find_map(|engine| {
                 let readers = engine.readers();
-                let mut verdicts = readers.map(|reader| worst(archive, *engine, reader));
+                let mut verdicts = readers.map(|reader| worst(tried, *engine, reader));
                 let bad = verdicts.find(|verdict| !verdict.loads.is_good())?;
                 Some(Left::Engine(*engine, bad))
             });
             of_engines.or_else(|| {
-                let bad = judged.bad_in(archive)?;
+                let bad = judged.bad_in(tried)?;
                 Some(Left::Engine(engine, bad))
             })
         })
@@ -65,11 +68,11 @@ impl Trial<'_> {
             let fixed: Vec<&Verdict> = counted().map(|judged| &judged.fixed).collect();
             return (!fails(summary, &fixed)).then(Remedy::default);
         };
-        let first = Left::Engine(first.engine()?, first.fixed.clone());
-        self.search(first, &|archive, summary, _| {
+        let first = Left::Engine(first.engine()?, Rc::new(first.fixed.clone()));
+        self.search(first, &|tried, summary, _| {
             let mut all = Vec::new();
             for judged in counted() {
-                for verdict in judged.verdicts_in(archive) {
+                for verdict in judged.verdicts_in(tried) {
                     if judged.is_bad_as(&verdict) {
                         let engine = judged.engine();
                         return Some(
@@ -79,7 +82,7 @@ impl Trial<'_> {
                     all.push(verdict);
                 }
             }
-            let all: Vec<&Verdict> = all.iter().collect();
+            let all: Vec<&Verdict> = all.iter().map(Rc::as_ref).collect();
             fails(summary, &all).then_some(Left::Other)
         })
     }
@@ -88,7 +91,7 @@ impl Trial<'_> {
     fn search(
         &self,
         first: Left,
-        left_in: &dyn Fn(&Archive<'_>, &Summary, &Remedy) -> Option<Left>,
+        left_in: &dyn Fn(&Verdicts<'_>, &Summary, &Remedy) -> Option<Left>,
     ) -> Option<Remedy> {
         let mut remedy = Remedy::default();
         let mut left = first;
@@ -99,11 +102,12 @@ impl Trial<'_> {
             if !self.add(&mut remedy, engine, &verdict) {
                 return None;
             }
-            let tried =
-                self.run
-                    .judged_with(self.graph, self.source, &remedy, |archive, summary| {
-                        left_in(archive, summary, &remedy)
-                    });
+            let input = (self.graph, self.source);
+            let tried = self
+                .run
+                .judged_with(input, self.machine, &remedy, |archive, summary| {
+                    left_in(&Verdicts::new(archive), summary, &remedy)
+                });
             match tried.ok()? {
                 Some(still) => left = still,
                 None => return Some(remedy),
@@ -153,21 +157,21 @@ impl Trial<'_> {
 
 impl Judged {
     /// The verdicts of the versions that are meant on another archive.
-    fn verdicts_in(&self, archive: &Archive<'_>) -> Vec<Verdict> {
+    fn verdicts_in(&self, verdicts: &Verdicts<'_>) -> Vec<Rc<Verdict>> {
         if let Some(asked) = self.asked {
-            return vec![worst(archive, asked, self.reader)];
+            return vec![worst(verdicts, asked, self.reader)];
         }
         let Some((first, last)) = self.from.zip(self.to) else {
             return Vec::new();
         };
         let meant = ranges(self.reader).filter(|(from, to)| first <= *from && *to <= last);
-        let verdicts = meant.map(|(from, _)| verdict(archive, self.reader, from));
+        let verdicts = meant.map(|(from, _)| verdicts.of(self.reader, from));
         verdicts.collect()
     }
 
     /// A verdict on another archive that is not good.
-    fn bad_in(&self, archive: &Archive<'_>) -> Option<Verdict> {
-        let mut verdicts = self.verdicts_in(archive).into_iter();
+    fn bad_in(&self, verdicts: &Verdicts<'_>) -> Option<Rc<Verdict>> {
+        let mut verdicts = self.verdicts_in(verdicts).into_iter();
         verdicts.find(|verdict| !verdict.loads.is_good())
     }
 }

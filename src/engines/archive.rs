@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::engines::Obstacle;
+use crate::engines::machine::Machine;
 use crate::error::Result;
 use crate::graph::docker_archive::{self, DockerArchiveItem};
 use crate::graph::document::{Document, DocumentReader, Shape};
@@ -20,6 +21,8 @@ use crate::plan::{Body, Draft};
 #[derive(Debug)]
 pub(crate) struct Archive<'a> {
     graph: &'a Graph,
+    /// The machine on which engines read it.
+    pub(crate) machine: Machine,
     /// The compression of the complete archive.
     pub(crate) outer: Option<Content>,
     /// How entries are named that are not named plainly.
@@ -55,8 +58,8 @@ pub(crate) enum DockerManifest {
 }
 
 impl<'a> Archive<'a> {
-    /// The archive of a graph as it is.
-    pub(crate) fn of_input(graph: &'a Graph) -> Self {
+    /// The archive of a graph as it is, on this machine.
+    pub(crate) fn of_input(graph: &'a Graph, machine: Machine) -> Self {
         let inventory = &graph.inventory;
         let index = inventory.root_index.as_ref();
         let index = index.and_then(|file| read_root(file.bytes.clone()).ok());
@@ -79,6 +82,7 @@ impl<'a> Archive<'a> {
         let misread = misread.filter(|form| Some(form.entry.as_str()) != other_type);
         Archive {
             graph,
+            machine,
             outer: inventory.outer_compression,
             names: Cow::Borrowed(&inventory.names),
             misread: misread.map(|form| form.entry.as_str()),
@@ -95,14 +99,15 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// The archive that a draft is of.
+    /// The archive that a draft is of, on this machine.
     ///
     /// # Errors
     /// A document of the draft cannot be read, which no valid draft causes.
-    pub(crate) fn of_draft(draft: &'a Draft<'a>) -> Result<Self> {
+    pub(crate) fn of_draft(draft: &'a Draft<'a>, machine: Machine) -> Result<Self> {
         let graph = draft.graph();
         let mut archive = Archive {
             graph,
+            machine,
             outer: None,
             names: Cow::Owned(EntryNames::default()),
             misread: None,

@@ -6,15 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::engines::Obstacle;
 use crate::engines::archive::DockerManifest;
+use crate::engines::choice::{self, Choice};
 use crate::engines::containers::is_named_plainly;
 use crate::engines::docker::{is_unreadable, listed_items};
+use crate::engines::habit::Habit;
 use crate::engines::image::{
     Image, Labels, item_place, match_diff_ids, reads_content, reads_layers,
 };
 use crate::engines::judge::Judge;
+use crate::engines::machine::Fit;
 use crate::engines::verdict::Tally;
+use crate::engines::{Archive, Obstacle};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::Kind;
@@ -71,19 +74,30 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         judge.fails_at(Obstacle::NothingListed, location);
         return tally;
     }
-    let mut named: BTreeMap<&str, &Digest> = BTreeMap::new();
+    let mut named: BTreeMap<&str, (&Digest, Option<&Digest>)> = BTreeMap::new();
     for pointer in index.pointers_in(Role::Manifests) {
         let place = || index.location_of(pointer);
         let name = name(pointer);
-        let earlier = name.and_then(|name| named.insert(name, &pointer.digest));
-        if earlier.is_some_and(|earlier| *earlier != pointer.digest) {
-            tally.has_failed |= judge.fails_at(Obstacle::RepeatedName, place);
+        let earlier = name.and_then(|name| named.insert(name, (&pointer.digest, None)));
+        if let Some((_, config)) = earlier.filter(|(earlier, _)| **earlier != pointer.digest)
+            && judge.fails_at(Obstacle::RepeatedName, place)
+        {
+            tally.has_failed = true;
+            // The name now leads to this entry.
+            if let Some(config) = config {
+                tally.configs.remove(config);
+            }
         }
-        if judge.reader.takes_all_platforms(judge.version) {
+        if judge.has(Habit::ReadsAllPlatforms) {
             tally.has_failed |= !are_documents(judge, pointer);
         }
         let images = archive.images(pointer);
         if images.is_empty() {
+            let is_short = name.is_some_and(is_short);
+            if is_short && judge.fails_at(Obstacle::ShortName, place) {
+                tally.has_failed = true;
+                continue;
+            }
             let obstacle = match (name, archive.document(&pointer.digest)) {
                 (_, None) => Obstacle::MissingContent,
                 (Some(_), _) => Obstacle::Artifact,
@@ -94,11 +108,24 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
             continue;
         }
         let is_dropped = name.is_none() && judge.fails_at(Obstacle::NoName, place)
-            || name.is_some_and(is_short) && judge.fails_at(Obstacle::ShortName, place);
+            || name.is_some_and(is_short) && judge.fails_at(Obstacle::ShortName, place)
+            || name.is_some_and(is_invalid) && judge.fails_at(Obstacle::InvalidName, place);
+        // It gets its name, but the garbage collector removes its content.
+        if !is_dropped
+            && !judge.has(Habit::ReadsAllPlatforms)
+            && archive.machine.fit(pointer) == Fit::Other
+            && judge.fails_at(Obstacle::NoPlatform, place)
+        {
+            tally.has_failed = true;
+            continue;
+        }
         match loaded(judge, pointer, &images).filter(|_| !is_dropped) {
             Some(image) => {
-                let config = image.manifest.config();
-                tally.configs.extend(config.map(|config| &config.digest));
+                let config = image.manifest.config().map(|config| &config.digest);
+                if let Some(named) = name.and_then(|name| named.get_mut(name)) {
+                    named.1 = config;
+                }
+                tally.configs.extend(config);
                 tally.names.extend(name.map(str::to_owned));
                 tally.has_unnamed |= name.is_none();
             }
@@ -117,39 +144,76 @@ pub(crate) fn note_unlisted(judge: &mut Judge<'_>, tally: &mut Tally<'_>) {
     }
 }
 
-/// The image of an entry that is loaded, if the engine can load it: on a machine for one of its platforms.
+/// The image of an entry that is loaded, if the engine can load it.
 fn loaded<'a>(
     judge: &mut Judge<'a>,
     entry: &'a Pointer,
     images: &[Image<'a>],
 ) -> Option<Image<'a>> {
     let archive = judge.archive;
-    let missing = archive.missing(entry);
-    if let Some((document, pointer)) = missing
-        && judge.fails_at(Obstacle::AbsentPlatform, || document.location_of(pointer))
+    let missing = match judge.has(Habit::ReadsAllPlatforms) {
+        true => {
+            let missing = archive.missing_document(entry, |_| true);
+            missing.map(|missing| (Obstacle::AbsentPlatform, missing))
+        }
+        false => {
+            let is_followed = |child: &Pointer| archive.machine.fit(child) != Fit::Other;
+            let missing = archive.missing_document(entry, is_followed);
+            missing.map(|missing| (Obstacle::MissingContent, missing))
+        }
+    };
+    if let Some((obstacle, (document, pointer))) = missing
+        && judge.fails_at(obstacle, || document.location_of(pointer))
     {
         return None;
     }
-    let complete = images
-        .iter()
-        .copied()
-        .find(|image| archive.is_complete(*image));
-    let Some(image) = complete else {
-        let place = || match missing {
-            Some((document, pointer)) => document.location_of(pointer),
-            None => RootName::Index.into(),
-        };
-        judge.fails_at(Obstacle::MissingContent, place);
-        return None;
+    let chosen = match choice::by_containerd(judge, entry) {
+        Choice::Manifest(image) => image,
+        Choice::Nothing => {
+            judge.fails_at(Obstacle::NoPlatform, || entry_place(archive, entry));
+            return None;
+        }
+        Choice::Absent(document, pointer) => {
+            judge.fails_at(Obstacle::MissingContent, || document.location_of(pointer));
+            return None;
+        }
+        Choice::Index(index, inner) => {
+            judge.fails_at(Obstacle::NestedIndex, || index.location_of(inner));
+            return None;
+        }
     };
+    if !archive.is_image(chosen.manifest, chosen.pointer) {
+        judge.fails_at(Obstacle::Artifact, || chosen.manifest.path.clone().into());
+        return None;
+    }
+    let mut unpacked = vec![chosen];
+    if judge.has(Habit::UnpacksAllPlatforms) {
+        // One without its config is left alone.
+        let is_other = |image: &&Image<'_>| {
+            let config = image.manifest.config();
+            let has_config = config.is_some_and(|config| archive.content(&config.digest).is_some());
+            image.manifest.digest != chosen.manifest.digest && has_config
+        };
+        unpacked.extend(images.iter().filter(is_other));
+    }
     let mut is_read = true;
-    if let Some((index, inner)) = archive.nested_index(entry) {
-        is_read &= !judge.fails_at(Obstacle::NestedIndex, || index.location_of(inner));
+    for image in unpacked {
+        is_read &= match archive.missing_part(image) {
+            Some((document, part)) => {
+                !judge.fails_at(Obstacle::MissingContent, || document.location_of(part))
+            }
+            None => is_unpacked(judge, image),
+        };
     }
-    for image in images.iter().filter(|image| archive.is_complete(**image)) {
-        is_read &= is_unpacked(judge, *image);
+    is_read.then_some(chosen)
+}
+
+/// Where an index lists the manifests of an entry.
+pub(crate) fn entry_place(archive: &Archive<'_>, entry: &Pointer) -> Location {
+    match archive.document(&entry.digest) {
+        Some(document) => document.path.clone().into(),
+        None => RootName::Index.into(),
     }
-    is_read.then_some(image)
 }
 
 /// Whether everything below an entry whose media type is that of a document is one: the engine follows it, in artifacts too.
@@ -255,6 +319,11 @@ fn name(pointer: &Pointer) -> Option<&str> {
 fn is_short(name: &str) -> bool {
     let full = Reference::parse(name).map(|parsed| parsed.full());
     full.is_some_and(|full| full != name)
+}
+
+/// Whether a name is not one that Docker can look for.
+fn is_invalid(name: &str) -> bool {
+    Reference::parse(name).is_none()
 }
 
 /// Whether an annotation says which manifest the entry is about.

@@ -4,16 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engines::containerd;
+use crate::engines::choice::{self, Choice};
 use crate::engines::docker::{
     is_not_unpacked, is_tagged_name, is_unreadable, listed_items, note_unlisted,
 };
+use crate::engines::habit::Habit;
 use crate::engines::image::{
     Image, Labels, item_place, match_diff_ids, reads_content, reads_layers,
 };
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
-use crate::engines::{Obstacle, Reader, Reason};
+use crate::engines::{Obstacle, Reader, Reason, containerd};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Family};
@@ -26,7 +27,7 @@ pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     if is_unreadable(judge) {
         return Tally::default();
     }
-    if judge.reader.tries_docker_first(judge.version) {
+    if judge.has(Habit::TriesDockerFirst) {
         let tally = docker_archive(judge);
         if !tally.is_empty() {
             return tally;
@@ -110,12 +111,21 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         let is_name =
             |name: &String| Reference::parse(name).is_some() || name.parse::<Digest>().is_ok();
         let is_invalid = name.is_some_and(|name| !is_name(name));
-        if is_invalid && judge.fails_at(Obstacle::InvalidName, || index.location_of(pointer))
-            || !is_copied(judge, pointer, &images)
-        {
+        if is_invalid && judge.fails_at(Obstacle::InvalidName, || index.location_of(pointer)) {
             tally.has_failed = true;
             continue;
         }
+        let images = match judge.reader {
+            // It copies all, and with them what is not an image.
+            Reader::SkopeoOci => are_copied(judge, pointer, &images).then_some(images),
+            _ => chosen(judge, pointer)
+                .filter(|image| is_copied(judge, *image) & reads_parts(judge, *image))
+                .map(|image| vec![image]),
+        };
+        let Some(images) = images else {
+            tally.has_failed = true;
+            continue;
+        };
         // The image is copied all the same, without what the layers should have.
         if !has_all_layers(judge, &images) {
             tally.has_failed = true;
@@ -130,62 +140,95 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     tally
 }
 
-fn is_copied(judge: &mut Judge<'_>, entry: &Pointer, images: &[Image<'_>]) -> bool {
+/// The image of an entry that is copied: the one for the machine. Nothing if it cannot be.
+fn chosen<'a>(judge: &mut Judge<'a>, entry: &'a Pointer) -> Option<Image<'a>> {
     let archive = judge.archive;
-    if let Some((index, inner)) = archive.nested_index(entry)
-        && judge.fails_at(Obstacle::NestedIndex, || index.location_of(inner))
-    {
-        return false;
-    }
-    let has_complete = images.iter().any(|image| archive.is_complete(*image));
-    if let Some((document, pointer)) = archive.missing(entry) {
-        let obstacle = match has_complete {
-            true => Obstacle::AbsentPlatform,
-            false => Obstacle::MissingContent,
-        };
-        if judge.fails_at(obstacle, || document.location_of(pointer)) {
-            return false;
+    let (obstacle, location) = match choice::by_container_libs(archive, entry) {
+        Choice::Manifest(image) if !archive.is_image(image.manifest, image.pointer) => {
+            (Obstacle::Artifact, image.manifest.path.clone().into())
         }
-    }
-    let mut is_read = true;
-    for image in images.iter().filter(|image| archive.is_complete(**image)) {
-        is_read &= reads_layers(judge, *image, Labels::Checked);
-        let manifest = image.manifest;
-        let config = manifest.config();
-        let facts = config.and_then(|config| archive.config(&config.digest));
-        let diff_ids = facts.map_or(&[][..], |facts| &facts.diff_ids);
-        let layers: Vec<&Pointer> = manifest.pointers_in(Role::Layers).collect();
-        let digests = layers.iter().map(|layer| Some(&layer.digest));
-        let is_checked = judge.reader.verifies_diff_ids(judge.version);
-        if is_checked
-            && layers.len() == diff_ids.len()
-            && !match_diff_ids(archive, digests, diff_ids)
-        {
-            let place = || manifest.path.clone().into();
-            is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
-        }
-        let stated = manifest.media_type.as_deref();
-        let declared = stated.unwrap_or(&image.pointer.media_type);
-        if let Some(config) = manifest.config()
-            && media_type::family(declared) == Some(Family::Oci)
-            && media_type::family(&config.media_type) == Some(Family::Docker)
-        {
-            let place = || manifest.location_of(config);
-            is_read &= !judge.fails_at(Obstacle::MixedConfig, place);
-        }
-    }
-    // skopeo copies everything, and the others only images.
-    let documents = match judge.reader {
-        Reader::SkopeoOci => archive.documents_below(entry),
-        _ => images.iter().map(|image| image.manifest).collect(),
+        Choice::Manifest(image) => match archive.missing_part(image) {
+            None => return Some(image),
+            Some((document, part)) => (Obstacle::MissingContent, document.location_of(part)),
+        },
+        Choice::Nothing => (
+            Obstacle::NoPlatform,
+            containerd::entry_place(archive, entry),
+        ),
+        Choice::Index(index, inner) => (Obstacle::NestedIndex, index.location_of(inner)),
+        Choice::Absent(index, child) => (Obstacle::MissingContent, index.location_of(child)),
     };
-    for document in documents {
-        for part in &document.pointers {
-            let is_downloaded = part.has_urls && archive.content(&part.digest).is_some();
-            if is_downloaded && matches!(part.role, Role::Layers | Role::Config) {
-                let place = || document.location_of(part);
-                is_read &= !judge.fails_at(Obstacle::LayerUrls, place);
+    judge.fails_at(obstacle, || location);
+    None
+}
+
+/// Whether all images of an entry can be copied, and with them what is not an image.
+fn are_copied(judge: &mut Judge<'_>, entry: &Pointer, images: &[Image<'_>]) -> bool {
+    let archive = judge.archive;
+    let has_complete = images.iter().any(|image| archive.is_complete(*image));
+    let absent = match has_complete {
+        true => Obstacle::AbsentPlatform,
+        false => Obstacle::MissingContent,
+    };
+    let mut are_copied = true;
+    for copied in archive.manifests_in_order(entry) {
+        are_copied &= match copied {
+            Choice::Manifest(image) => {
+                let missing = archive.missing_part(image).is_some_and(|(document, part)| {
+                    judge.fails_at(absent, || document.location_of(part))
+                });
+                let is_image = archive.is_image(image.manifest, image.pointer);
+                !missing & (!is_image || is_copied(judge, image)) & reads_parts(judge, image)
             }
+            Choice::Index(index, inner) => {
+                !judge.fails_at(Obstacle::NestedIndex, || index.location_of(inner))
+            }
+            Choice::Absent(index, child) => !judge.fails_at(absent, || index.location_of(child)),
+            Choice::Nothing => true,
+        };
+    }
+    are_copied
+}
+
+fn is_copied(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
+    let archive = judge.archive;
+    let mut is_read = reads_layers(judge, image, Labels::Checked);
+    let manifest = image.manifest;
+    let config = manifest.config();
+    let facts = config.and_then(|config| archive.config(&config.digest));
+    let diff_ids = facts.map_or(&[][..], |facts| &facts.diff_ids);
+    let layers: Vec<&Pointer> = manifest.pointers_in(Role::Layers).collect();
+    let digests = layers.iter().map(|layer| Some(&layer.digest));
+    let is_checked = judge.has(Habit::VerifiesDiffIds);
+    if is_checked && layers.len() == diff_ids.len() && !match_diff_ids(archive, digests, diff_ids) {
+        let place = || manifest.path.clone().into();
+        is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
+    }
+    let stated = manifest.media_type.as_deref();
+    let declared = stated.unwrap_or(&image.pointer.media_type);
+    if let Some(config) = manifest.config()
+        && media_type::family(declared) == Some(Family::Oci)
+        && media_type::family(&config.media_type) == Some(Family::Docker)
+    {
+        let place = || manifest.location_of(config);
+        is_read &= !judge.fails_at(Obstacle::MixedConfig, place);
+    }
+    is_read
+}
+
+/// Whether a reader copes with the descriptors of a manifest's config and layers.
+fn reads_parts(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
+    let archive = judge.archive;
+    let document = image.manifest;
+    let mut is_read = true;
+    let parts = document.pointers.iter();
+    for part in parts.filter(|part| matches!(part.role, Role::Layers | Role::Config)) {
+        let place = || document.location_of(part);
+        if part.has_urls && archive.content(&part.digest).is_some() {
+            is_read &= !judge.fails_at(Obstacle::LayerUrls, place);
+        }
+        if part.actual_size.is_some() {
+            is_read &= !judge.fails_at(Obstacle::WrongSize, place);
         }
     }
     is_read
@@ -198,12 +241,13 @@ fn has_all_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
         return true;
     }
     let mut has_all = true;
-    for image in images.iter().filter(|image| archive.is_complete(**image)) {
+    for image in images {
         let manifest = image.manifest;
         let config = manifest.config();
         let facts = config.and_then(|config| archive.config(&config.digest));
         let count = facts.map_or(0, |facts| facts.diff_ids.len());
-        if manifest.pointers_in(Role::Layers).count() != count {
+        let layers = manifest.pointers_in(Role::Layers).count();
+        if layers < count || layers > count && judge.has(Habit::VerifiesDiffIds) {
             let place = || manifest.path.clone().into();
             has_all &= !judge.fails_at(Obstacle::WrongLayers, place);
         }
@@ -294,7 +338,7 @@ fn is_item_copied(
         let is_twice = digest
             .as_ref()
             .is_some_and(|digest| archive.other_than_tar(digest) == Some(Obstacle::LayerTwice));
-        if !is_twice || !judge.reader.decompresses_twice(judge.version) {
+        if !is_twice || !judge.has(Habit::DecompressesTwice) {
             is_read &= reads_content(judge, digest.as_ref(), location);
         }
     }

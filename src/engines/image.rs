@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::engines::archive::DockerManifest;
+use crate::engines::choice::Choice;
 use crate::engines::judge::Judge;
 use crate::engines::{Archive, Obstacle};
 use crate::graph::ManifestRole;
@@ -35,18 +36,23 @@ impl<'a> Archive<'a> {
         manifests.map(|image| image.manifest).collect()
     }
 
-    /// The first index below an entry of `index.json` that another index lists.
-    pub(crate) fn nested_index<'s>(
-        &'s self,
-        entry: &'s Pointer,
-    ) -> Option<(&'s Document, &'s Pointer)> {
-        let index = self.document(&entry.digest)?;
-        let mut inner = index.pointers_in(Role::Manifests);
-        let is_index = |pointer: &&Pointer| {
-            let document = self.document(&pointer.digest);
-            document.is_some_and(|document| document.shape == Shape::Index)
+    /// What an entry of `index.json` lists, in its order; an index within an index is not followed.
+    pub(crate) fn manifests_in_order<'s>(&'s self, entry: &'s Pointer) -> Vec<Choice<'s>> {
+        let Some(document) = self.document(&entry.digest) else {
+            return Vec::new();
         };
-        inner.find(is_index).map(|pointer| (index, pointer))
+        if document.shape == Shape::Manifest {
+            let manifest = document;
+            let pointer = entry;
+            return vec![Choice::Manifest(Image { manifest, pointer })];
+        }
+        let children = document.pointers_in(Role::Manifests);
+        let children = children.map(|pointer| match self.document(&pointer.digest) {
+            None => Choice::Absent(document, pointer),
+            Some(inner) if inner.shape == Shape::Index => Choice::Index(document, pointer),
+            Some(manifest) => Choice::Manifest(Image { manifest, pointer }),
+        });
+        children.collect()
     }
 
     fn manifests_below<'s>(&'s self, entry: &'s Pointer) -> Vec<Image<'s>> {
@@ -73,7 +79,7 @@ impl<'a> Archive<'a> {
     }
 
     /// Whether a manifest is that of an image.
-    fn is_image(&self, document: &Document, pointer: &Pointer) -> bool {
+    pub(crate) fn is_image(&self, document: &Document, pointer: &Pointer) -> bool {
         let config = document.config();
         let known = config.and_then(|config| self.config(&config.digest));
         let is_marked = pointer.is_attestation;
@@ -82,9 +88,7 @@ impl<'a> Archive<'a> {
 
     /// Whether all content of an image is there, or may be absent.
     pub(crate) fn is_complete(&self, image: Image<'_>) -> bool {
-        let pointers = image.manifest.pointers.iter();
-        let mut parts = pointers.filter(|pointer| pointer.role != Role::Subject);
-        parts.all(|part| self.content(&part.digest).is_some() || part.is_optional())
+        self.missing_part(image).is_none()
     }
 
     /// The first descriptor below an entry whose content is not there.
@@ -103,6 +107,41 @@ impl<'a> Archive<'a> {
                 match self.document(&pointer.digest) {
                     Some(child) => open.push(child),
                     None if self.content(&pointer.digest).is_some() || pointer.is_optional() => {}
+                    None => return Some((document, pointer)),
+                }
+            }
+        }
+        None
+    }
+
+    /// The first descriptor of a part of an image whose content is not there.
+    pub(crate) fn missing_part<'s>(&self, image: Image<'s>) -> Option<(&'s Document, &'s Pointer)> {
+        let mut parts = image.manifest.pointers.iter();
+        let is_missing = |part: &&Pointer| {
+            part.role != Role::Subject
+                && self.content(&part.digest).is_none()
+                && !part.is_optional()
+        };
+        let part = parts.find(is_missing)?;
+        Some((image.manifest, part))
+    }
+
+    /// The first index or manifest below an entry that is not there, among those that a reader follows.
+    pub(crate) fn missing_document<'s>(
+        &'s self,
+        entry: &'s Pointer,
+        is_followed: impl Fn(&Pointer) -> bool,
+    ) -> Option<(&'s Document, &'s Pointer)> {
+        let mut open = vec![self.document(&entry.digest)?];
+        let mut seen = BTreeSet::new();
+        while let Some(document) = open.pop() {
+            if !seen.insert(&document.digest) {
+                continue;
+            }
+            let children = document.pointers_in(Role::Manifests);
+            for pointer in children.filter(|pointer| is_followed(pointer)) {
+                match self.document(&pointer.digest) {
+                    Some(child) => open.push(child),
                     None => return Some((document, pointer)),
                 }
             }

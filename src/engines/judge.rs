@@ -1,8 +1,11 @@
 //! What a reader meets in an archive.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::engines::facts::fact;
+use crate::engines::facts::{Fact, fact};
+use crate::engines::habit::Habit;
 use crate::engines::{Archive, Evidence, Obstacle, Reader, Version};
 use crate::location::Location;
 
@@ -27,8 +30,9 @@ pub struct Reason {
 pub(crate) struct Judge<'a> {
     pub(crate) archive: &'a Archive<'a>,
     pub(crate) reader: Reader,
-    pub(crate) version: Version,
+    version: Version,
     reasons: Vec<Reason>,
+    answers: Answers,
 }
 
 impl<'a> Judge<'a> {
@@ -38,6 +42,7 @@ impl<'a> Judge<'a> {
             reader,
             version,
             reasons: Vec::new(),
+            answers: Answers::default(),
         }
     }
 
@@ -47,7 +52,11 @@ impl<'a> Judge<'a> {
         obstacle: Obstacle,
         location: impl FnOnce() -> Location,
     ) -> bool {
-        let Some(fact) = fact(self.reader, self.version, obstacle) else {
+        let facts = &mut self.answers.facts;
+        let answer = facts
+            .entry(obstacle)
+            .or_insert_with(|| fact(self.reader, self.version, obstacle));
+        let Some(fact) = answer else {
             return false;
         };
         let mut known = self.reasons.iter_mut();
@@ -64,6 +73,13 @@ impl<'a> Judge<'a> {
         true
     }
 
+    /// Whether the reader has this habit.
+    pub(crate) fn has(&mut self, habit: Habit) -> bool {
+        let habits = &mut self.answers.habits;
+        let has = || self.reader.has(habit, self.version);
+        *habits.entry(habit).or_insert_with(has)
+    }
+
     /// Notes again what was taken.
     pub(crate) fn put_back(&mut self, reasons: Vec<Reason>) {
         self.reasons = reasons;
@@ -72,5 +88,29 @@ impl<'a> Judge<'a> {
     /// What was noted so far.
     pub(crate) fn take_reasons(&mut self) -> Vec<Reason> {
         std::mem::take(&mut self.reasons)
+    }
+
+    /// What was asked about the version.
+    pub(crate) fn into_answers(self) -> Answers {
+        self.answers
+    }
+}
+
+/// What was asked about a version of a reader to judge an archive, with the answers. A version that gives the same answers has
+/// the same verdict.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    facts: BTreeMap<Obstacle, Option<&'static Fact>>,
+    habits: BTreeMap<Habit, bool>,
+}
+
+impl Answers {
+    /// Whether a version gives these answers.
+    pub(crate) fn are_given_by(&self, reader: Reader, version: Version) -> bool {
+        let stated = |fact: Option<&'static Fact>| fact.map(|fact| (fact.says, fact.evidence));
+        let mut facts = self.facts.iter();
+        let mut habits = self.habits.iter();
+        facts.all(|(obstacle, known)| stated(*known) == stated(fact(reader, version, *obstacle)))
+            && habits.all(|(habit, known)| *known == reader.has(*habit, version))
     }
 }

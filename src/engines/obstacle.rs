@@ -68,6 +68,8 @@ pub enum Obstacle {
     MissingContent,
     /// Content of another platform of the image that is not in the archive.
     AbsentPlatform,
+    /// An index that lists no image for the machine's platform.
+    NoPlatform,
     /// An image for Windows.
     WindowsImage,
     /// An image for another operating system than Linux and Windows.
@@ -90,6 +92,8 @@ pub enum Obstacle {
     LayerLabel,
     /// A layer that is compressed in another way than its media type says.
     OtherLabel,
+    /// A descriptor that states another size than that of the content.
+    WrongSize,
     /// A layer with URLs, from which the engine downloads it.
     LayerUrls,
     /// A layer that is compressed with zstd.
@@ -120,7 +124,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 56] = [
         Obstacle::OuterGzip,
         Obstacle::OuterZstd,
         Obstacle::OuterSkippable,
@@ -151,6 +155,7 @@ impl Obstacle {
         Obstacle::UnnamedEvidence,
         Obstacle::MissingContent,
         Obstacle::AbsentPlatform,
+        Obstacle::NoPlatform,
         Obstacle::WindowsImage,
         Obstacle::OtherSystem,
         Obstacle::WrongLayers,
@@ -162,6 +167,7 @@ impl Obstacle {
         Obstacle::DockerTypeByName,
         Obstacle::LayerLabel,
         Obstacle::OtherLabel,
+        Obstacle::WrongSize,
         Obstacle::LayerUrls,
         Obstacle::ZstdLayer,
         Obstacle::SkippableFrame,
@@ -210,6 +216,7 @@ impl Obstacle {
             Obstacle::UnnamedEvidence => "unnamed-evidence",
             Obstacle::MissingContent => "missing-content",
             Obstacle::AbsentPlatform => "absent-platform",
+            Obstacle::NoPlatform => "no-platform",
             Obstacle::WindowsImage => "windows-image",
             Obstacle::OtherSystem => "other-system",
             Obstacle::WrongLayers => "wrong-layers",
@@ -221,6 +228,7 @@ impl Obstacle {
             Obstacle::DockerTypeByName => "docker-type-by-name",
             Obstacle::LayerLabel => "layer-label",
             Obstacle::OtherLabel => "other-label",
+            Obstacle::WrongSize => "wrong-size",
             Obstacle::LayerUrls => "layer-urls",
             Obstacle::ZstdLayer => "zstd-layers",
             Obstacle::SkippableFrame => "skippable-frame",
@@ -308,6 +316,9 @@ impl Obstacle {
             Obstacle::AbsentPlatform => {
                 "The index refers to another platform, which is not in the archive, and the engine reads all platforms."
             }
+            Obstacle::NoPlatform => {
+                "The index lists no image for the platform of the machine that loads it."
+            }
             Obstacle::WindowsImage => "The image is for Windows.",
             Obstacle::OtherSystem => "The image is for another operating system than Linux.",
             Obstacle::WrongLayers => {
@@ -323,6 +334,9 @@ impl Obstacle {
             }
             Obstacle::LayerLabel => "A compressed layer has the media type of a plain tar.",
             Obstacle::OtherLabel => "A layer is not compressed as its media type says.",
+            Obstacle::WrongSize => {
+                "A descriptor of a layer or config states another size than that of the content."
+            }
             Obstacle::LayerUrls => {
                 "A layer has URLs, and the engine downloads it from there instead of reading it from the archive."
             }

@@ -107,7 +107,7 @@ pub enum Reader {
     SkopeoOci,
     /// `skopeo copy docker-archive:FILE`.
     SkopeoDocker,
-    /// The containerd of k3s.
+    /// The containerd of k3s, from its images folder, where the suffix of a compressed archive has to say how it is compressed.
     K3s,
     /// `kind load image-archive`.
     Kind,
@@ -257,36 +257,15 @@ impl Reader {
         }
     }
 
-    /// Whether it reads a Docker archive where others try the image layout first (podman, `libpod/runtime_img.go`).
-    pub(crate) fn tries_docker_first(self, version: Version) -> bool {
-        self == Reader::Podman && version < Version(3, 2, 0)
-    }
-
-    /// Whether it reads the documents of all platforms.
-    pub(crate) fn takes_all_platforms(self, version: Version) -> bool {
+    /// Of readers that are judged by the same code, one: only facts and habits distinguish them.
+    pub(crate) fn model(self) -> Self {
         match self {
-            Reader::DockerContainerd | Reader::K3s | Reader::K3d => true,
-            // kind, pkg/cluster/nodeutils/util.go.
-            Reader::Kind => version >= Version(0, 17, 0),
-            _ => false,
-        }
-    }
-
-    /// Whether it compares layers with the config's diff IDs (container-libs, `image/storage/storage_dest.go`, since 5.34).
-    pub(crate) fn verifies_diff_ids(self, version: Version) -> bool {
-        match self {
-            Reader::Podman => version >= Version(5, 4, 0),
-            Reader::BuildahOci => version >= Version(1, 39, 0),
-            _ => false,
-        }
-    }
-
-    /// Whether it decompresses a layer of a Docker archive twice (container-libs, `image/storage/storage_dest.go`, before 5.34).
-    pub(crate) fn decompresses_twice(self, version: Version) -> bool {
-        match self {
-            Reader::Podman => version < Version(5, 4, 0),
-            Reader::BuildahDocker => version < Version(1, 39, 0),
-            _ => false,
+            Reader::DockerContainerd
+            | Reader::K3s
+            | Reader::Kind
+            | Reader::Nerdctl
+            | Reader::K3d => Reader::Containerd,
+            _ => self,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What makes engines load an output that they would not load otherwise.
 
-use crate::engines::{Archive, Engine, Loads, Obstacle, Reader, Verdict, Version, verdict};
+use std::rc::Rc;
+
+use crate::engines::{Archive, Engine, Loads, Obstacle, Reader, Verdict, Verdicts, Version};
 use crate::image::{Compression, Digest};
 use crate::plan::{MissingPolicy, PlanOptions};
 
@@ -9,7 +11,7 @@ use crate::plan::{MissingPolicy, PlanOptions};
 pub(crate) struct Refusal {
     pub(crate) engine: Engine,
     pub(crate) reader: Reader,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: Rc<Verdict>,
 }
 
 /// The readers that would not load an archive, of those that were asked for. Versions that nobody knows are among them.
@@ -18,10 +20,11 @@ pub(crate) fn refusals(archive: &Archive<'_>, engines: &[Engine]) -> Vec<Refusal
         let readers = engine.readers();
         readers.map(move |reader| (*engine, reader))
     });
+    let verdicts = Verdicts::new(archive);
     let judged = readers.map(|(engine, reader)| Refusal {
         engine,
         reader,
-        verdict: worst(archive, engine, reader),
+        verdict: worst(&verdicts, engine, reader),
     });
     // An image that no engine can load is reported, and does not keep the others from being written.
     let is_enough = |verdict: &Verdict| {
@@ -33,20 +36,20 @@ pub(crate) fn refusals(archive: &Archive<'_>, engines: &[Engine]) -> Vec<Refusal
 }
 
 /// The worst verdict of the versions that an engine stands for.
-pub(crate) fn worst(archive: &Archive<'_>, engine: Engine, reader: Reader) -> Verdict {
-    worst_range(archive, engine, reader).0
+pub(crate) fn worst(verdicts: &Verdicts<'_>, engine: Engine, reader: Reader) -> Rc<Verdict> {
+    worst_range(verdicts, engine, reader).0
 }
 
 /// The same, and the first and the last of the versions in a row that it is the verdict of; `None` if no version is known.
 pub(crate) fn worst_range(
-    archive: &Archive<'_>,
+    verdicts: &Verdicts<'_>,
     engine: Engine,
     reader: Reader,
-) -> (Verdict, Option<(Version, Version)>) {
-    let mut worst: Option<(Verdict, (Version, Version))> = None;
+) -> (Rc<Verdict>, Option<(Version, Version)>) {
+    let mut worst: Option<(Rc<Verdict>, (Version, Version))> = None;
     let mut is_in_row = false;
     for version in engine.versions(reader) {
-        let verdict = verdict(archive, reader, version);
+        let verdict = verdicts.of(reader, version);
         match &mut worst {
             Some((known, (_, to))) if is_in_row && *known == verdict => *to = version,
             Some((known, _)) if known.loads >= verdict.loads => is_in_row = false,
@@ -58,7 +61,7 @@ pub(crate) fn worst_range(
     }
     match worst {
         Some((verdict, range)) => (verdict, Some(range)),
-        None => (Verdict::unknown(), None),
+        None => (Rc::new(Verdict::unknown()), None),
     }
 }
 

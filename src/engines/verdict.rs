@@ -1,10 +1,12 @@
 //! Whether an engine loads an archive.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use serde::{Serialize, Serializer};
 
-use crate::engines::judge::Judge;
+use crate::engines::judge::{Answers, Judge};
 use crate::engines::{
     Archive, Reader, Reason, Version, containerd, containers, crane, docker, layout,
 };
@@ -114,11 +116,56 @@ impl Tally<'_> {
     }
 }
 
-/// What a known version of a reader does with an archive.
-pub(crate) fn verdict(archive: &Archive<'_>, reader: Reader, version: Version) -> Verdict {
+/// The verdicts of known versions of readers on one archive. Versions that differ in nothing that the archive depends on are
+/// judged once.
+#[derive(Debug)]
+pub(crate) struct Verdicts<'a> {
+    archive: &'a Archive<'a>,
+    known: RefCell<Vec<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    model: Reader,
+    answers: Answers,
+    verdict: Rc<Verdict>,
+}
+
+impl<'a> Verdicts<'a> {
+    pub(crate) fn new(archive: &'a Archive<'a>) -> Self {
+        Verdicts {
+            archive,
+            known: RefCell::default(),
+        }
+    }
+
+    /// What a known version of a reader does with the archive.
+    pub(crate) fn of(&self, reader: Reader, version: Version) -> Rc<Verdict> {
+        let model = reader.model();
+        let mut known = self.known.borrow_mut();
+        let mut same = known.iter();
+        let same =
+            same.find(|known| known.model == model && known.answers.are_given_by(reader, version));
+        if let Some(same) = same {
+            return Rc::clone(&same.verdict);
+        }
+        let (verdict, answers) = judged(self.archive, reader, version);
+        let verdict = Rc::new(verdict);
+        known.push(Known {
+            model,
+            answers,
+            verdict: Rc::clone(&verdict),
+        });
+        verdict
+    }
+}
+
+/// What a known version of a reader does with an archive, and what about the version decided.
+fn judged(archive: &Archive<'_>, reader: Reader, version: Version) -> (Verdict, Answers) {
     // Only Docker's graph driver unpacks every entry; what others do depends on what they look for.
-    if archive.misread.is_some() && reader != Reader::DockerGraphDriver {
-        return Verdict::unknown();
+    let is_misread = archive.misread.is_some() && reader != Reader::DockerGraphDriver;
+    if is_misread || !archive.machine.is_known() {
+        return (Verdict::unknown(), Answers::default());
     }
     let mut judge = Judge::new(archive, reader, version);
     let tally = match reader {
@@ -142,9 +189,10 @@ pub(crate) fn verdict(archive: &Archive<'_>, reader: Reader, version: Version) -
         Reader::Regctl => layout::regctl(&mut judge),
     };
     let loads = tally.loads();
-    Verdict {
+    let verdict = Verdict {
         loads,
         names: tally.names,
         because: judge.take_reasons(),
-    }
+    };
+    (verdict, judge.into_answers())
 }

@@ -20,6 +20,7 @@ use super::{Blobs, Neutral, Wording};
 use crate::check::{Checked, FailOn, Judged, ListedImage};
 use crate::engines::{Engine, Evidence, Loads, Obstacle, Reason, Verdict, Version};
 use crate::error::Error;
+use crate::image::Platform;
 use crate::location::Location;
 use crate::plan::{self, Image, Severity};
 use crate::text::json_pretty;
@@ -153,6 +154,8 @@ pub struct CheckData<'a> {
     pub status: CheckStatus,
     /// The input as the user wrote it.
     pub input: &'a str,
+    /// The platform of the machine for which engines were judged; `None` after a failure.
+    pub platform: Option<&'a Platform>,
     /// What engines do with the archive.
     pub verdicts: Vec<VerdictData<'a>>,
     /// What was named with `--fail-on` and is true of the archive.
@@ -268,6 +271,7 @@ impl<'a> From<&CheckReport<'a>> for CheckData<'a> {
             version: VERSION,
             status: report.status,
             input: report.input,
+            platform: report.checked.map(|checked| &checked.platform),
             verdicts: verdicts
                 .iter()
                 .map(|judged| verdict(judged, wording))

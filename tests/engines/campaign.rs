@@ -3,7 +3,7 @@
 //! `OCIFY_ENGINE_MUTANTS=COUNT` tries more of them in each engine, `OCIFY_SEED=N` begins with that one, and
 //! `OCIFY_ENGINE_COLUMNS=NAME,...` leaves out the other engines. `OCIFY_ENGINE_MUTANTS_KEPT=DIR` keeps those that did something else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::Write;
@@ -21,7 +21,8 @@ use crate::predicted;
 /// The seeds of archives that were predicted wrongly before the models knew what is special about them.
 pub(crate) const HARD: &[u64] = &[
     3, 13, 16, 18, 19, 29, 34, 39, 47, 51, 54, 60, 69, 72, 1055, 1073, 1081, 1086, 1090, 1109,
-    1136, 1142, 1184, 1191, 1207, 1226,
+    1136, 1142, 1184, 1191, 1207, 1226, 9001, 9027, 9043, 9098, 9099, 9120, 20036, 20069, 20157,
+    20217, 20268, 20275,
 ];
 
 /// How many more archives skopeo gets by default. It is the fastest, since it runs nothing.
@@ -30,8 +31,8 @@ const MORE: u64 = 60;
 /// What an engine did with an archive, as far as it can be compared.
 enum Comparison {
     Same,
-    /// The image is for another machine.
-    OtherMachine,
+    /// A program that the engine needs is not installed.
+    Incomplete,
     /// Nobody knows what the engine does.
     Unknown,
     Different(String),
@@ -115,12 +116,12 @@ fn campaign(
         let path = shared.join(&name);
         fs::write(&path, &case.bytes).expect("the shared folder is writable");
         match compare(&mut *engine, &predicted, &case, &name) {
-            Comparison::Same => count(if predicted.0.loads.is_good() {
+            Comparison::Same => count(if predicted.loads.is_good() {
                 "loaded"
             } else {
                 "failed"
             }),
-            Comparison::OtherMachine => count("other machine"),
+            Comparison::Incomplete => count("program absent"),
             Comparison::Unknown => count("unknown"),
             Comparison::Different(how) => {
                 count("different");
@@ -140,26 +141,20 @@ fn campaign(
     problems
 }
 
-/// What is predicted for an archive, and for how many platforms it has images; nothing if `ocify check` refuses it, or it contains no image.
-fn prediction(case: &Case, column: Column) -> Option<(Verdict, usize)> {
+/// What is predicted for an archive; nothing if `ocify check` refuses it, or it contains no image.
+fn prediction(case: &Case, column: Column) -> Option<Verdict> {
     // Otherwise the layers are not read, and what is wrong in them is not known.
     let fix = Fix::new().verify(Verify::Full);
     let check = Check::new(fix).engine(predicted::engine(column));
+    let check = check.platform(predicted::machine());
     let temporary = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(temporary.path(), &case.bytes).expect("it is writable");
     let checked = check.run(Input::open(temporary.path()).ok()?).ok()?;
     let judged = checked.verdicts.into_iter().next()?;
-    let platforms = checked.images.iter().map(|image| &image.platform);
-    let platforms: BTreeSet<_> = platforms.map(|platform| format!("{platform:?}")).collect();
-    Some((judged.as_it_is, platforms.len()))
+    Some(judged.as_it_is)
 }
 
-fn compare(
-    engine: &mut dyn Engine,
-    (verdict, platforms): &(Verdict, usize),
-    case: &Case,
-    name: &str,
-) -> Comparison {
+fn compare(engine: &mut dyn Engine, verdict: &Verdict, case: &Case, name: &str) -> Comparison {
     if verdict.loads == Loads::Unknown {
         return Comparison::Unknown;
     }
@@ -189,24 +184,9 @@ fn compare(
         }
     }
     let is_same = match &observed {
-        Ok(_) if predicted::is_loaded(verdict) => true,
-        // The fault is in the image for another machine.
-        Ok(_) if !verdict.loads.is_good() && *platforms > 1 => return Comparison::OtherMachine,
-        Ok(_) => false,
-        Err(message) if predicted::is_for_another_machine(message) => {
-            return Comparison::OtherMachine;
-        }
-        // The fault is in the image for this machine, or what it has first is for another one.
-        Err(message) if *platforms > 1 && message.contains("not found") => {
-            match verdict.loads.is_good() || message.contains("content digest") {
-                true => return Comparison::OtherMachine,
-                false => predicted::is_told(verdict, message),
-            }
-        }
-        // It drops what is not for the machine, and then finds nothing.
-        Err(message) if message.contains("image might be filtered out") && case.is_for_others() => {
-            return Comparison::OtherMachine;
-        }
+        Ok(_) => predicted::is_loaded(verdict),
+        Err(message) if predicted::lacks_program(message) => return Comparison::Incomplete,
+        Err(message) if predicted::is_not_started(message) => predicted::is_loaded(verdict),
         Err(message) => !verdict.loads.is_good() && predicted::is_told(verdict, message),
     };
     match is_same {

@@ -83,9 +83,12 @@ impl Engine for Containerd {
         if names.is_empty() {
             // Then at least its digest must do for a name.
             let line = ["images", "import", "--digests", &archive.path];
-            return match self.import_and_run(None, &line)?.is_empty() {
-                true => Err("nothing was imported, not even by its digest".to_owned()),
-                false => Err(NOTHING_NAMED.to_owned()),
+            return match self.import_and_run(None, &line) {
+                Ok(names) if names.is_empty() => {
+                    Err("nothing was imported, not even by its digest".to_owned())
+                }
+                Ok(_) => Err(NOTHING_NAMED.to_owned()),
+                Err(error) => Err(format!("nothing was imported by a name: {error}")),
             };
         }
         Ok(names)

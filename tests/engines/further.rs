@@ -124,6 +124,7 @@ impl Sample {
             false => Fix::new(),
         };
         let check = Check::new(fix).engine(tool.engine());
+        let check = check.platform(predicted::machine());
         let checked = check.run(Input::open(&self.file).ok()?).ok()?;
         let mut verdicts = checked.verdicts.into_iter();
         Some(verdicts.next()?.as_it_is)
@@ -258,7 +259,6 @@ fn compare(tool: Tool, machine: &Machine, sample: &Sample, verdict: &Verdict) ->
     match &observed {
         // It is no directory then.
         Err(message) if message.contains("cannot be unpacked") => return None,
-        Err(message) if predicted::is_for_another_machine(message) => return None,
         Ok(_) if verdict.loads == Loads::Choose => return None,
         // Only one of several names leads to what is wrong, and the others were copied.
         Err(message) if verdict.loads == Loads::Partly && predicted::is_told(verdict, message) => {

@@ -34,15 +34,6 @@ pub(crate) struct Case {
     pub(crate) names: [Vec<String>; 2],
 }
 
-impl Case {
-    /// Whether an image may be for another machine.
-    pub(crate) fn is_for_others(&self) -> bool {
-        ["multi", "set a platform", "set an"]
-            .iter()
-            .any(|what| self.what.contains(what))
-    }
-}
-
 /// The fixtures that are changed.
 #[derive(Debug)]
 pub(crate) struct Sources(Vec<(String, Contents)>);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ocify::{Check, Checked, Fix, Input, Loads, Obstacle, Verdict};
+use ocify::{Check, Checked, Fix, Input, Loads, Obstacle, Platform, Verdict};
 
 use crate::Attempt;
 use crate::archive::{fixtures, folder};
@@ -27,28 +27,27 @@ pub(crate) fn engine(column: Column) -> ocify::Engine {
     text.parse().expect("an engine")
 }
 
+/// The machine: the programs in the fixtures are for it.
+pub(crate) fn machine() -> Platform {
+    "linux/amd64".parse().expect("a platform")
+}
+
 /// What is predicted for an archive, a verdict for each column.
 pub(crate) fn check(archive: &Path) -> Checked {
     let check = Column::ALL.into_iter();
-    let check = check.fold(Check::new(Fix::new()), |check, column| {
-        check.engine(engine(column))
-    });
+    let check = check.fold(
+        Check::new(Fix::new()).platform(machine()),
+        |check, column| check.engine(engine(column)),
+    );
     let input = Input::open(archive).expect("the archive opens");
     check.run(input).expect("the archive is an image")
 }
 
-/// What engines say of an image for another machine. A model does not know the machine, and predicts for one of the image's platforms.
-const OTHER_MACHINE: &[&str] = &[
-    "no match for platform in manifest",
-    "no image found in image index for architecture",
-    "no image found in manifest list for architecture",
-    "does not match the detected host platform",
-    "exec format error",
-    "was found but does not match the specified platform",
-    "does not provide the specified platform",
-    // Docker needs the program, which is not there.
-    "exec: \"xz\": executable file not found",
-];
+/// What is said of a program for another machine, which was loaded and could not be started.
+const NOT_STARTED: &str = "exec format error";
+
+/// Docker needs the program for archives that are compressed with xz, and the machine has none.
+const NO_XZ: &str = "exec: \"xz\": executable file not found";
 
 /// How a prediction differs from what an engine did; `None` if it does not.
 fn difference(verdict: &Verdict, observed: Option<Reason>) -> Option<String> {
@@ -99,9 +98,14 @@ pub(crate) fn disagreement(verdict: &Verdict, observed: &Attempt) -> Option<Stri
     (!is_same).then(|| format!("predicted {verdict:#?}, observed {observed:#?}"))
 }
 
-/// Whether an engine says that an image is for another machine.
-pub(crate) fn is_for_another_machine(message: &str) -> bool {
-    OTHER_MACHINE.iter().any(|other| message.contains(other))
+/// Whether an engine loaded an image whose program is for another machine.
+pub(crate) fn is_not_started(message: &str) -> bool {
+    message.contains(NOT_STARTED)
+}
+
+/// Whether an engine lacks a program.
+pub(crate) fn lacks_program(message: &str) -> bool {
+    message.contains(NO_XZ)
 }
 
 /// Whether it was predicted that an engine loads what it loads.

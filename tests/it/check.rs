@@ -338,7 +338,6 @@ fn options_about_outputs_and_changes_are_refused() {
         "--name=app",
         "--compression=gzip",
         "--metadata-file=m",
-        "--platform=linux/amd64",
         "--missing=prune",
         "--report=r",
         "--oci-mediatypes",

@@ -80,6 +80,7 @@ mod layout_in_place;
 mod layouts;
 mod left_alone;
 mod links;
+mod machine_platforms;
 mod manual;
 mod memory;
 mod merge;

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
-    DOCKER_CONFIG, DOCKER_ZSTD, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, OCI_TAR,
-    OCI_ZSTD, annotated, docker_item, gzip, index, layer_tar, named, on, right_image, right_layout,
-    with_manifest, zstd,
+    DOCKER_CONFIG, DOCKER_LIST, DOCKER_ZSTD, Image, Layer, Layout, OCI_GZIP, OCI_INDEX,
+    OCI_MANIFEST, OCI_TAR, OCI_ZSTD, annotated, docker_item, gzip, index, layer_tar, named, on,
+    right_image, right_layout, with_manifest, zstd,
 };
 use crate::common::contents::blob_name;
 use crate::common::sha256;
@@ -231,9 +231,8 @@ fn indexes_and_names_of_entries() {
         ],
     );
     let mut repeated = Layout::new();
-    let one = on(repeated.image(&right_image()), "linux", "amd64");
-    let other = right_image().architecture("arm64");
-    let other = on(repeated.image(&other), "linux", "arm64");
+    let one = repeated.image(&right_image());
+    let other = repeated.image(&Image::oci(vec![Layer::gzip(OCI_GZIP, "other")]));
     repeated.root(vec![named(one, NAME), named(other, NAME)]);
     check(
         "two entries with one name",
@@ -258,9 +257,64 @@ fn indexes_and_names_of_entries() {
         &invalid.tar(),
         &[
             ("podman@5.4.2", Loads::No, "invalid-name"),
+            ("docker@26.1.5/containerd", Loads::No, "invalid-name"),
+            ("containerd@1.7.24", Loads::Yes, ""),
             ("skopeo@1.18.0/oci-archive", Loads::Yes, ""),
         ],
     );
+}
+
+/// Which of two platforms under one name is loaded decides the last entry, whatever the machine is.
+#[test]
+fn platforms_side_by_side_under_one_name() {
+    let mut layout = Layout::new();
+    let one = on(layout.image(&right_image()), "linux", "amd64");
+    let other = right_image().architecture("arm64");
+    let other = on(layout.image(&other), "linux", "arm64");
+    layout.root(vec![named(one, NAME), named(other, NAME)]);
+    for (platform, loads) in [("linux/amd64", Loads::No), ("linux/arm64", Loads::Partly)] {
+        let check = Check::new(Fix::new()).engine("containerd@1.7.24".parse().unwrap());
+        let check = check.platform(platform.parse().unwrap());
+        let checked = check.run(Input::stream(Cursor::new(layout.tar()))).unwrap();
+        let verdict = &checked.verdicts[0].as_it_is;
+        assert_eq!(verdict.loads, loads, "{platform}: {verdict:#?}");
+        assert_eq!(checked.verdicts[0].fixed.loads, Loads::Yes, "{platform}");
+    }
+}
+
+/// The digest proves that the content is right, and the fix corrects the size.
+#[test]
+fn sizes_that_descriptors_state() {
+    for at in ["/config", "/layers/0"] {
+        let layout = with_manifest(|manifest| {
+            let size = manifest.pointer_mut(at).unwrap().get_mut("size").unwrap();
+            *size = json!(size.as_u64().unwrap() + 1);
+        });
+        check(
+            "a wrong size",
+            &layout.tar(),
+            &[
+                ("skopeo@1.18.0/oci-archive", Loads::No, "wrong-size"),
+                ("podman@5.4.2", Loads::No, "wrong-size"),
+                ("containerd@1.7.24", Loads::Yes, ""),
+                ("docker@26.1.5/containerd", Loads::Yes, ""),
+            ],
+        );
+    }
+}
+
+#[test]
+fn lists_that_do_not_state_platforms() {
+    for (media_type, loads, rule) in [
+        (OCI_INDEX, Loads::Yes, ""),
+        (DOCKER_LIST, Loads::No, "no-platform"),
+    ] {
+        let mut layout = Layout::new();
+        let image = layout.image(&right_image());
+        let list = layout.document(media_type, &index(media_type, vec![image]));
+        layout.root(vec![named(list, NAME)]);
+        check(media_type, &layout.tar(), &[("podman@5.4.2", loads, rule)]);
+    }
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub(crate) fn options(args: &Check, dry_run: &Fix, jobs: Option<NonZeroUsize>) -
         Some(jobs) => fix.jobs(jobs),
         None => fix,
     });
+    let platform = args.fix.platform.first().cloned();
+    let check = platform.into_iter().fold(check, ocify::Check::platform);
     let check = args
         .fix
         .engines

@@ -1,21 +1,23 @@
 //! The facts of readers that are not container engines, or that contain the code of one.
 
-use super::{DIFF_IDS, Fact, NO_CONTENT, NOT_A_TAR, always};
+use super::container::{DIFF_IDS, NO_CONTENT, NO_IMAGE, NOT_A_TAR};
+use super::{Fact, always};
 use crate::engines::facts::Evidence::{self, Seen, Source};
 use crate::engines::{Obstacle, Reader, Version};
 use Obstacle::{
     AbsentPlatform, AmbiguousTag, Artifact, Bzip2Layer, DockerTypes, HardLink, InvalidName,
     LayerLabel, LayerNotTar, LayerTwice, LayerType, LayoutVersion, MissingContent,
-    MixedCompression, MixedConfig, NoDockerManifest, NoImageFile, NoIndex, NoName, NothingListed,
-    OtherDockerManifest, OtherLabel, OtherLayerType, OuterBzip2, OuterGzip, OuterSkippable,
-    OuterXz, OuterZstd, SeveralImages, SkippableFrame, SymbolicLink, UncleanName, UncleanPath,
-    UnlistedImage, WrongLayers, XzLayer, ZstdLayer,
+    MixedCompression, MixedConfig, NoDockerManifest, NoImageFile, NoIndex, NoName, NoPlatform,
+    NothingListed, OtherDockerManifest, OtherLabel, OtherLayerType, OuterBzip2, OuterGzip,
+    OuterSkippable, OuterXz, OuterZstd, SeveralImages, SkippableFrame, SymbolicLink, UncleanName,
+    UncleanPath, UnlistedImage, WrongLayers, XzLayer, ZstdLayer,
 };
 use Reader::{
-    ApptainerDocker, ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, Kind, Nerdctl, Oras,
+    ApptainerDocker, ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, K3s, Kind, Nerdctl, Oras,
     Regctl, Trivy, Umoci,
 };
 
+const INSTANCE: Evidence = Source("container-libs, image/internal/manifest/oci_index.go");
 const GGCR: Evidence = Source("go-containerregistry, pkg/v1/tarball/image.go");
 const VALIDATE: Evidence = Source("go-containerregistry, pkg/v1/validate/layer.go");
 const OF_TRIVY: Evidence = Source("trivy, pkg/fanal/image/archive.go");
@@ -80,6 +82,7 @@ pub(super) const FURTHER: &[Fact] = &[
 
     // buildah pull, by the code of skopeo.
     always(BuildahOci, WrongLayers, OTHER_DIFF_IDS, Seen("1.39.3")).from(1, 39, 0),
+    always(BuildahOci, NoPlatform, NO_IMAGE, INSTANCE),
     always(BuildahOci, SkippableFrame, OTHER_DIFF_IDS, Seen("1.39.3")),
     always(BuildahOci, InvalidName, &["normalizing name"], DIFF_IDS),
     always(BuildahOci, MixedConfig, &["unsupported image-specific operation on artifact", "invalid mixed OCI image with Docker v2s2 config"], DIFF_IDS),
@@ -89,6 +92,7 @@ pub(super) const FURTHER: &[Fact] = &[
     always(BuildahDocker, LayerTwice, &["does not match config's DiffID"], DIFF_IDS).from(1, 39, 0),
 
     // apptainer build, by the code of skopeo, with layers unpacked by that of umoci until 1.3.
+    always(ApptainerOci, NoPlatform, NO_IMAGE, INSTANCE),
     always(ApptainerOci, ZstdLayer, OTHER_TYPE, APPTAINER).before(1, 4, 0),
     always(ApptainerOci, LayerLabel, NOT_A_TAR, APPTAINER).before(1, 4, 0),
     always(ApptainerOci, SkippableFrame, NOT_A_TAR, APPTAINER),
@@ -189,11 +193,16 @@ pub(super) const FURTHER: &[Fact] = &[
 pub(super) const COPES: &[(Reader, Obstacle, Version)] = &[
     // kind imports with --digests. The source of the others is stated at `base`.
     (Kind, NoName, Version(0, 14, 0)),
+    // k3s decompresses files by their suffixes, which archives are supposed to have.
+    (K3s, OuterGzip, Version(1, 21, 0)),
+    (K3s, OuterZstd, Version(1, 21, 0)),
+    (K3s, OuterSkippable, Version(1, 21, 0)),
+    (K3s, OuterBzip2, Version(1, 21, 0)),
     (Nerdctl, NoName, Version(0, 0, 0)),
     (Nerdctl, OuterGzip, Version(0, 0, 0)),
     (Nerdctl, OuterZstd, Version(0, 0, 0)),
     (Nerdctl, OuterSkippable, Version(0, 0, 0)),
-    // Only the image for this machine is read.
+    // Only the image for the machine is read.
     (BuildahOci, AbsentPlatform, Version(0, 0, 0)),
     (ApptainerOci, AbsentPlatform, Version(0, 0, 0)),
     (Trivy, OuterGzip, Version(0, 0, 0)),

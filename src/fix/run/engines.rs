@@ -1,9 +1,10 @@
 //! The options with which the output loads in the engines that were asked for.
 
 use super::{Fix, Run};
-use crate::engines::{Archive, Engine, Obstacle, Refusal, Remedy, improve, refusals};
+use crate::engines::{Archive, Engine, Machine, Obstacle, Refusal, Remedy, improve, refusals};
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::Graph;
+use crate::image::Platform;
 use crate::input::Source;
 use crate::plan::{Draft, Form, ImageChoice, PlanOptions, Summary, plan_part};
 
@@ -31,14 +32,19 @@ impl Run<'_> {
         Ok(self.for_engines.get_or_init(|| options))
     }
 
+    /// The machine for which engines are judged: the one of this platform, or what the options say.
+    pub(crate) fn machine(&self, graph: &Graph, asked: Option<&Platform>) -> Machine {
+        Machine::of(graph, &self.fix.plan, self.host(), asked)
+    }
+
     /// What `judge` says of the archive that a fix with this remedy would write, whether or not the fix would refuse to.
     ///
     /// # Errors
     /// The archive cannot be fixed like this.
     pub(crate) fn judged_with<T>(
         &self,
-        graph: &Graph,
-        source: &Source,
+        (graph, source): (&Graph, &Source),
+        machine: &Machine,
         remedy: &Remedy,
         judge: impl FnOnce(&Archive<'_>, &Summary) -> T,
     ) -> Result<T> {
@@ -52,14 +58,16 @@ impl Run<'_> {
         }
         loop {
             let draft = plan_part(graph, &options, Form::default(), self.host(), self.part)?;
-            let refusals = refusals(&Archive::of_draft(&draft)?, &fix.engines);
+            let archive = Archive::of_draft(&draft, machine.clone())?;
+            let refusals = refusals(&archive, &fix.engines);
             let mut next = options.clone();
             if improve(&mut next, &refusals) {
                 options = next;
                 continue;
             }
             let draft = self.settle(draft, source)?;
-            return Ok(judge(&Archive::of_draft(&draft)?, draft.summary()));
+            let archive = Archive::of_draft(&draft, machine.clone())?;
+            return Ok(judge(&archive, draft.summary()));
         }
     }
 
@@ -69,7 +77,8 @@ impl Run<'_> {
         if self.fix.engines.is_empty() || draft.summary().images.is_empty() {
             return Ok(());
         }
-        let refusals = refusals(&Archive::of_draft(draft)?, &self.fix.engines);
+        let machine = self.machine(draft.graph(), None);
+        let refusals = refusals(&Archive::of_draft(draft, machine)?, &self.fix.engines);
         refusals.first().map_or(Ok(()), |first| Err(refused(first)))
     }
 
@@ -91,7 +100,8 @@ impl Run<'_> {
             if draft.summary().images.is_empty() {
                 return Ok(options);
             }
-            let refusals = refusals(&Archive::of_draft(&draft)?, engines);
+            let machine = self.machine(graph, None);
+            let refusals = refusals(&Archive::of_draft(&draft, machine)?, engines);
             let Some(first) = refusals.first() else {
                 return Ok(options);
             };

@@ -193,7 +193,15 @@ fn table(checked: &Checked, layout: Layout, out: &mut dyn Write) -> io::Result<(
         texts.map(len).max().unwrap_or(0)
     };
     let labels: Vec<String> = rows.iter().map(|row| row.label.clone()).collect();
-    let (label_width, before_width) = (width(&labels, HEADINGS[0]), width(&before, HEADINGS[1]));
+    let engine = match checked.is_of_one_platform() {
+        true => HEADINGS[0].to_owned(),
+        false => format!(
+            "{} on {}",
+            HEADINGS[0],
+            escape(&checked.platform.to_string())
+        ),
+    };
+    let (label_width, before_width) = (width(&labels, &engine), width(&before, HEADINGS[1]));
     let fits = |after: &[String]| {
         6 + label_width + before_width + width(after, HEADINGS[2]) <= layout.width
     };
@@ -204,8 +212,8 @@ fn table(checked: &Checked, layout: Layout, out: &mut dyn Write) -> io::Result<(
     };
     let pad = |text: &str, width: usize| " ".repeat(width.saturating_sub(len(text)));
     if fits(&after) {
-        let [engine, now, fixed] = HEADINGS;
-        let (pad_engine, pad_now) = (pad(engine, label_width), pad(now, before_width));
+        let [_, now, fixed] = HEADINGS;
+        let (pad_engine, pad_now) = (pad(&engine, label_width), pad(now, before_width));
         writeln!(
             out,
             "  {DIM}{engine}{pad_engine}  {now}{pad_now}  {fixed}{DIM:#}"

@@ -2,8 +2,8 @@
 
 use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
-use ocify::FailOn;
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, ValueEnum};
+use ocify::{FailOn, Platform};
 
 use super::scope::{Variant, variant};
 use super::{CommandName, Fix, Format, ProgressMode};
@@ -18,6 +18,9 @@ Examples:
 
   # Fail with exit code 3 unless these engines load it
   ocify check app.tar --for containerd@1.7 --for docker@28.5
+
+  # Does it load on machines with another architecture?
+  ocify check app.tar --platform linux/arm64
 
   # Also fail if an image would be loaded without a name
   ocify check app.tar --fail-on untagged
@@ -111,6 +114,7 @@ impl Check {
         Fix {
             dry_run: true,
             engines: Vec::new(),
+            platform: Vec::new(),
             progress,
             ..self.fix.clone()
         }
@@ -146,10 +150,26 @@ pub(super) fn defined(command: clap::Command) -> clap::Command {
         .mut_arg("format", |arg| arg.value_parser(formats()))
         // It is refused for itself.
         .mut_arg("strict", |arg| arg.requires(Resettable::Reset))
+        // It asks about one platform, and keeps all.
+        .mut_arg("platform", |arg| {
+            arg.action(ArgAction::Set)
+                .value_delimiter(None)
+                .value_parser(linux)
+                .help_heading("Checking")
+        })
         .mut_arg("engines", |arg| {
             arg.value_name("ENGINE[@VERSION][/STORE]")
                 .help_heading("Checking")
         })
+}
+
+/// Reads a platform of Linux.
+fn linux(text: &str) -> Result<Platform, String> {
+    let platform: Platform = text.parse().map_err(|error| format!("{error}"))?;
+    match platform.os.as_str() {
+        "linux" => Ok(platform),
+        _ => Err("what engines do is known only for Linux".to_owned()),
+    }
 }
 
 const CHECK: Variant = Variant {
@@ -158,6 +178,7 @@ const CHECK: Variant = Variant {
     examples: EXAMPLES,
     helps: &[
         ("engines", FOR, FOR_LONG),
+        ("platform", PLATFORM, PLATFORM_LONG),
         ("verbose", ALL, ""),
         ("verify", VERIFY, VERIFY_LONG),
         ("follow", FOLLOW, FOLLOW_LONG),
@@ -169,6 +190,10 @@ const FOR_LONG: &str = "Without a version, the current one is meant. After a sla
 without it, the worst verdict of all of them counts. Examples: docker@20.10, docker@28.5/containerd, \
 skopeo@1.18/oci-archive. Without --for, ocify asks about every engine and version that it knows, and those count that \
 their makers still support. `ocify engines` lists them.";
+const PLATFORM: &str = "Ask about machines with this platform, such as linux/arm64 [default: linux on this machine's architecture]";
+const PLATFORM_LONG: &str = "Of an image with several platforms, containerd and podman load the one for their machine, and fail if it is absent. \
+The default is the platform of the first image if there is none for this machine. Engines that load an image for \
+another platform than their machine's count as loading it.";
 const ALL: &str = "Show every verdict in a row of its own";
 const VERIFY: &str = "What to verify [default: documents]";
 const VERIFY_LONG: &str = "A blob that fails makes ocify exit with code 1. Each level includes the ones before it. Encrypted \

@@ -55,7 +55,7 @@ const SCOPE: [(&str, &[CommandName]); 46] = [
     ("orphans", &[Push, Check, Inspect, Recover]),
     ("orphans_older_than", &[Merge, Split, Push, Check, Inspect, Recover]),
     ("output", &[Push, Check, Inspect, Recover]),
-    ("platform", &[Check, Inspect, Recover]),
+    ("platform", &[Inspect, Recover]),
     ("preserve_digests", &[Check, Inspect, Recover]),
     ("recover", &[Merge, Split, Push, Check, Inspect]),
     ("rename", &[Check, Inspect, Recover]),

@@ -103,8 +103,8 @@ impl Merge {
         self
     }
 
-    /// Joins all images into one index of that name, each for another platform. Their old indexes are left out unless
-    /// something else refers to them.
+    /// Joins all images that the output is to contain into one index of that name, each for another platform. Their old indexes
+    /// are left out unless something else refers to them.
     #[must_use]
     pub fn index(mut self, name: Reference) -> Self {
         self.index = Some(name);

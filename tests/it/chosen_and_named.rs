@@ -253,3 +253,19 @@ fn a_split_names_images_as_a_fix_of_its_input_does() {
     }
     assert_eq!(sandbox.names(), ["in.tar"]);
 }
+
+/// The failures that a batch repeats at its end are those of its inputs, in the same words.
+#[test]
+fn a_batch_says_which_name_an_input_lacks() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("in")).unwrap();
+    sandbox.put("in/a.tar", archive(&of("amd64"), "example.com/a:1"));
+    sandbox.put("in/b.tar", archive(&of("arm64"), "example.com/b:1"));
+    for output in [&["-o", "out"][..], &["--in-place"], &["--dry-run"]] {
+        let line = [&["fix", "in", "--rename", "example.com/a:1=c"], output].concat();
+        let run = sandbox.ocify(&line).exits(1);
+        let expected = "error: in/b.tar: no image in the archive has the name example.com/a:1; available: example.com/b:1\nhint: --rename";
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+        assert!(!run.stderr.contains("image for --name"), "{}", run.stderr);
+    }
+}

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ocify::{
-    Blobs, Code, Error, Report, Result, Status, Wording, command::batch, command::batch::Item,
-    command::batch::RunEnd, command::batch::Summary, command::json::Failure, command::path_text,
-    command::show_path,
+    Blobs, Code, Error, Hint, Report, Result, Status, Wording, command::batch,
+    command::batch::Item, command::batch::RunEnd, command::batch::Summary, command::json::Failure,
+    command::path_text, command::show_path, command::text,
 };
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use crate::fix::Done;
 use crate::interrupt::Interrupt;
 use crate::progress::Overview;
 use crate::records::{Records, map_lines, report_line};
-use crate::run::show_error;
+use crate::run::{show, show_error};
 use crate::styles::styled_memory;
 use crate::words::Words;
 
@@ -304,9 +304,20 @@ fn show_failure(input: &Path, error: &Error, words: &Words) {
     } else {
         let message = format!("{}: {}", show_path(input), words.error(error));
         let named = Error::new(error.code(), message);
-        match error.hint() {
-            Some(hint) => show_error(&named.with_hint(hint.clone()), words),
-            None => show_error(&named, words),
-        }
+        let named = match error.hint() {
+            Some(hint) => named.with_hint(hint.clone()),
+            None => named,
+        };
+        show(|out| text::error(&named, &OfHints(words), out));
+    }
+}
+
+/// The wording for an error whose message has the words of the command already.
+#[derive(Debug)]
+struct OfHints<'w>(&'w Words);
+
+impl Wording for OfHints<'_> {
+    fn hint(&self, hint: &Hint) -> String {
+        self.0.hint(hint)
     }
 }

@@ -1,21 +1,22 @@
-//! Compares choosing a platform, `ocify merge` and `ocify split` with `cp` of the same bytes and with `skopeo copy`. Fails if ocify uses too
-//! much memory.
+//! Compares choosing a platform, `ocify merge` and `ocify split` with `cp` of the same bytes and with `skopeo copy`, and cleaning a cache in
+//! place with listing it. Fails if ocify uses too much memory.
 //!
 //! ```sh
 //! OCIFY_BENCH_DIR=/somewhere/with/50/GB cargo bench --bench compose
 //! ```
 //!
-//! `-- platform`, `-- merge` and `-- split` select a part. The archives contain files from this machine's /usr: 20 images of 1 GB that share
-//! all layers except one of 10 MB, and an index of two images of 1 GB. `OCIFY_BENCH_MB` sets another length than 1,000 MB.
-//! `cp` copies files with the bytes that the outputs have. skopeo copies one image at a time. Commands are interleaved, and each ratio is the
-//! median of pairs.
+//! `-- platform`, `-- merge`, `-- split` and `-- cache` select a part. The archives contain files from this machine's /usr: 20 images of 1 GB that
+//! share all layers except one of 10 MB, and an index of two images of 1 GB. `OCIFY_BENCH_MB` sets another length than 1,000 MB; 1,000 MB take
+//! 20 GB for the inputs, and with `-- split` 20 GB more. `cp` copies files with the bytes that the outputs have. skopeo copies one image at a
+//! time. The cache that is cleaned in place has 300 layers of 1 GB, which are holes, and 100 more to which nothing refers. Commands are
+//! interleaved, and each ratio is the median of pairs.
 //!
 //! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
 mod common;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -23,6 +24,8 @@ use common::contender::Contender;
 use common::images::{Archive, Files, Layer, make_layer};
 use common::race::Race;
 use common::{Bench, OCIFY, Result, remove};
+use ocify::{Algorithm, Digest};
+use serde_json::{Value, json};
 
 /// The memory limit of ocify in MiB, whatever the archives.
 const MAX_MIB: u64 = 96;
@@ -31,6 +34,9 @@ const IMAGES: usize = 20;
 /// How many layers all of them have in common.
 const SHARED: u64 = 8;
 const MB: u64 = 1_000_000;
+/// How many layers the cache has, and how many more to which nothing refers.
+const LAYERS: u64 = 300;
+const ORPHANS: u64 = 100;
 
 fn main() -> Result<()> {
     let Some(mut bench) = Bench::start()? else {
@@ -61,7 +67,82 @@ fn main() -> Result<()> {
             split(&mut bench, &inputs, &merged)?;
         }
     }
+    if bench.wants("cache") {
+        println!("\n## A cache of {LAYERS} layers of 1 GB, fixed and cleaned in place");
+        cache(&mut bench)?;
+    }
     bench.finish(MAX_MIB)
+}
+
+/// Cleans a BuildKit cache in its own directory.
+fn cache(bench: &mut Bench) -> Result<()> {
+    let path = bench.path("cache");
+    let directory = text(&path);
+    let fresh = {
+        let path = path.clone();
+        move || make_cache(&path)
+    };
+    let mut race = Race::new(
+        Contender::new("`ls -lR`", &["ls", "-lR", &directory])
+            .after(fresh.clone())
+            .makes(&path),
+    );
+    let line = [OCIFY, "fix", "--in-place", &directory];
+    race.add(
+        Contender::new("`ocify fix --in-place`", &line)
+            .after(fresh.clone())
+            .makes(&path),
+    );
+    let drop = ["--orphans", "drop", "--orphans-older-than", "0"];
+    let line = [&line[..], &drop].concat();
+    race.add(
+        Contender::new("`ocify fix --in-place --orphans drop`", &line)
+            .after(fresh)
+            .makes(&path),
+    );
+    race.run(bench)
+}
+
+/// Writes a cache with Docker's media types, whose layers are holes.
+fn make_cache(path: &Path) -> Result<()> {
+    remove(path)?;
+    let blobs = path.join("blobs/sha256");
+    fs::create_dir_all(&blobs)?;
+    let mut layers = Vec::new();
+    for number in 0..LAYERS + ORPHANS {
+        let hex = hex_of(&number.to_le_bytes());
+        File::create(blobs.join(&hex))?.set_len(1_000 * MB)?;
+        if number < LAYERS {
+            layers.push(json!({
+                "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                "digest": format!("sha256:{hex}"),
+                "size": 1_000 * MB,
+            }));
+        }
+    }
+    let write = |text: String, media_type: &str| -> Result<Value> {
+        let hex = hex_of(text.as_bytes());
+        fs::write(blobs.join(&hex), &text)?;
+        let digest = format!("sha256:{hex}");
+        Ok(json!({"mediaType": media_type, "digest": digest, "size": text.len()}))
+    };
+    let named = layers.iter().map(|layer| json!({"blob": layer["digest"]}));
+    let config = json!({"layers": named.collect::<Vec<_>>(), "records": []});
+    layers.push(write(
+        config.to_string(),
+        "application/vnd.buildkit.cacheconfig.v0",
+    )?);
+    let list = "application/vnd.docker.distribution.manifest.list.v2+json";
+    let index = json!({"schemaVersion": 2, "mediaType": list, "manifests": layers});
+    let mut index = write(index.to_string(), list)?;
+    index["annotations"] = json!({"org.opencontainers.image.ref.name": "latest"});
+    let root = json!({"schemaVersion": 2, "manifests": [index]});
+    fs::write(path.join("index.json"), root.to_string())?;
+    fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    Digest::of(Algorithm::Sha256, bytes).hex().to_string()
 }
 
 /// Writes the archives to be merged.

@@ -3,9 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+
+use ocify::{Loads, Platform, Verdict};
 
 use crate::archive::{Archive, fix, folder, names_if_several, tags_if_several};
+use crate::engine::Column;
 use crate::machine::SHARED;
+use crate::predicted;
 use crate::recompressed::Recompressed;
 
 const INDEX: &str = "buildkit-oci-multi-attest-zstd-ocifalse.tar";
@@ -70,7 +75,13 @@ pub(crate) fn section() -> String {
     });
     let intro = "\n## Chosen, merged and split images\n\nThese load and run in every engine of the table, too:\n\n";
     let all = [chosen.concat(), merged.concat(), split.concat()];
-    format!("{intro}{}", all.concat())
+    let foreign =
+        FOREIGN.map(|options| format!("- `ocify fix {}` of `{INDEX}`\n", options.join(" ")));
+    format!(
+        "{intro}{}\nThese are for another processor, and load in every engine. `ctr images import` needs `--all-platforms`:\n\n{}",
+        all.concat(),
+        foreign.concat()
+    )
 }
 
 /// Writes all of them into the shared folder.
@@ -156,4 +167,153 @@ fn ocify(command: &mut Command) {
         "{command:?}: {}\n{stderr}",
         run.status
     );
+}
+
+/// Images for another processor: engines load them, and cannot run them here unless an emulator is installed.
+const FOREIGN: [&[&str]; 2] = [
+    &[
+        "--platform",
+        "linux/arm64",
+        "--unwrap",
+        "--for",
+        "docker@20.10",
+    ],
+    &["--platform", "linux/arm64", "--for", "docker@20.10"],
+];
+
+#[test]
+fn composed_archives_load_in_every_engine_as_predicted() {
+    let trixie = match crate::trixie() {
+        Ok(root) => root,
+        Err(missing) => return crate::skip(&missing),
+    };
+    let shared = tempfile::Builder::new()
+        .prefix("ocify-composed-")
+        .tempdir()
+        .expect("a temporary folder");
+    let shared = shared.path();
+    let native = prepare(shared);
+    let foreign = FOREIGN.iter().enumerate().map(|(number, options)| {
+        let path = shared.join(format!("foreign-{number}.tar"));
+        fix(&folder().join(INDEX), &path, options);
+        Recompressed {
+            name: format!("{INDEX} with {}", options.join(" ")),
+            archive: Archive {
+                path: format!("{SHARED}/foreign-{number}.tar"),
+                ask_for: names_if_several(&path),
+                tags: tags_if_several(&path),
+            },
+        }
+    });
+    let foreign: Vec<Recompressed> = foreign.collect();
+    let arm64 = "linux/arm64".parse().expect("a platform");
+    let with_verdicts = |(archives, machine): (Vec<Recompressed>, Platform)| {
+        let pair = |of: Recompressed| {
+            let path = of.archive.path.strip_prefix(SHARED).expect("it is shared");
+            let path = shared.join(path.trim_start_matches('/'));
+            (predicted::verdicts_on(&path, machine.clone()), of)
+        };
+        archives.into_iter().map(pair).collect::<Vec<_>>()
+    };
+    let [native, foreign] = [(native, predicted::machine()), (foreign, arm64)].map(with_verdicts);
+    let problems: Vec<String> = thread::scope(|scope| {
+        let (trixie, native, foreign) = (&trixie, &native, &foreign);
+        let threads = Column::ALL.map(|column| {
+            scope.spawn(move || {
+                let mut problems = run_all(column, trixie, shared, native);
+                problems.extend(load_all(column, trixie, shared, foreign));
+                problems
+            })
+        });
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
+        threads.into_iter().flat_map(join).collect()
+    });
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+}
+
+/// Loads and runs each archive. Returns what is not as expected.
+fn run_all(
+    column: Column,
+    trixie: &Path,
+    shared: &Path,
+    archives: &[(Vec<Verdict>, Recompressed)],
+) -> Vec<String> {
+    let at = |name: &str, what: &str| format!("{}: {name}: {what}", column.heading());
+    let mut engine = match column.start(trixie, shared) {
+        Ok(engine) => engine,
+        Err(error) => return vec![at("start", &error)],
+    };
+    let mut problems = Vec::new();
+    for (verdicts, Recompressed { name, archive }) in archives {
+        let ran = engine.attempt(archive);
+        if let Err(error) = &ran {
+            problems.push(at(name, error));
+        }
+        let verdict = &verdicts[position(column)];
+        let is_chosen = verdict.loads == Loads::Choose && !archive.ask_for.is_empty();
+        let how = predicted::disagreement(verdict, &ran).filter(|_| !is_chosen);
+        problems.extend(how.map(|how| at(name, &how)));
+    }
+    problems
+}
+
+/// Loads each archive in an engine that is empty. Returns what is not as expected.
+fn load_all(
+    column: Column,
+    trixie: &Path,
+    shared: &Path,
+    archives: &[(Vec<Verdict>, Recompressed)],
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (verdicts, Recompressed { name, archive }) in archives {
+        let loaded = load(column, trixie, shared, archive);
+        let verdict = &verdicts[position(column)];
+        let is_good = verdict.loads.is_good();
+        let what = match loaded {
+            Ok(()) if is_good => continue,
+            Ok(()) => format!("it loads, predicted {verdict:#?}"),
+            Err(error) => error,
+        };
+        problems.push(format!("{}: {name}: {what}", column.heading()));
+    }
+    problems
+}
+
+/// Loads an archive. That the image cannot run here is no error.
+fn load(column: Column, trixie: &Path, shared: &Path, archive: &Archive) -> Result<(), String> {
+    if !column.has_names() {
+        let mut engine = column.start(trixie, shared)?;
+        return engine.attempt(archive).map(drop);
+    }
+    let mut engine = column.start_loader(trixie, shared)?;
+    let Err(error) = engine.attempt_pipe(&format!("cat {}", archive.path)) else {
+        return Ok(());
+    };
+    // ctr imports the images for this machine only, unless it is told otherwise.
+    if error.contains("image might be filtered out") {
+        let ctr = |line: &[&str]| engine.machine().run(&[&["ctr", "images"], line].concat());
+        ctr(&["import", "--all-platforms", &archive.path])?;
+        let images = ctr(&["list", "--quiet"])?;
+        return match images.trim().is_empty() {
+            true => Err("ctr imported nothing".to_owned()),
+            false => Ok(()),
+        };
+    }
+    // What failed to load leaves no image.
+    let images = engine.images()?;
+    match is_of_run(&error) && !images.trim().is_empty() {
+        true => Ok(()),
+        false => Err(format!("{error}\nimages: {images}")),
+    }
+}
+
+/// Whether an engine loaded an image and cannot run it on this machine.
+fn is_of_run(error: &str) -> bool {
+    predicted::is_not_started(error) || error.contains("no match for platform in manifest")
+}
+
+fn position(column: Column) -> usize {
+    let mut all = Column::ALL.iter();
+    let position = all.position(|other| *other == column);
+    position.expect("it is one of all")
 }

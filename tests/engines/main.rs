@@ -69,8 +69,7 @@ fn fixed_archives_load_and_run_in_every_engine() {
     let recent = archive::prepare_recent(shared.path());
     in_place::check_count(&samples);
     let named = in_place::prepare_named(&folder(), shared.path());
-    let mut recompressed = recompressed::prepare(shared.path());
-    recompressed.extend(composed::prepare(shared.path()));
+    let recompressed = recompressed::prepare(shared.path());
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
         let (trixie, shared, samples) = (&trixie, shared.path(), [&samples[..], &recent]);
         let (named, recompressed) = (&named, &recompressed);

@@ -34,11 +34,15 @@ pub(crate) fn machine() -> Platform {
 
 /// What is predicted for an archive, a verdict for each column.
 pub(crate) fn check(archive: &Path) -> Checked {
+    check_on(archive, machine())
+}
+
+/// The same on another machine.
+fn check_on(archive: &Path, machine: Platform) -> Checked {
     let check = Column::ALL.into_iter();
-    let check = check.fold(
-        Check::new(Fix::new()).platform(machine()),
-        |check, column| check.engine(engine(column)),
-    );
+    let check = check.fold(Check::new(Fix::new()).platform(machine), |check, column| {
+        check.engine(engine(column))
+    });
     let input = Input::open(archive).expect("the archive opens");
     check.run(input).expect("the archive is an image")
 }
@@ -84,7 +88,12 @@ fn difference(verdict: &Verdict, observed: Option<Reason>) -> Option<String> {
 
 /// What is predicted for an archive as it is, in the order of the columns.
 pub(crate) fn verdicts(archive: &Path) -> Vec<Verdict> {
-    let checked = check(archive).verdicts.into_iter();
+    verdicts_on(archive, machine())
+}
+
+/// The same on another machine.
+pub(crate) fn verdicts_on(archive: &Path, machine: Platform) -> Vec<Verdict> {
+    let checked = check_on(archive, machine).verdicts.into_iter();
     checked.map(|judged| judged.as_it_is).collect()
 }
 

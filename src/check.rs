@@ -8,7 +8,8 @@ use crate::apply::Outcome;
 use std::rc::Rc;
 
 use crate::engines::{
-    Archive, Engine, Loads, Reader, Remedy, Verdict, Verdicts, Version, ranges, worst_range,
+    Archive, Engine, Loads, Obstacle, Reader, Reason, Remedy, Verdict, Verdicts, Version, ranges,
+    worst_range,
 };
 use crate::error::Result;
 use crate::fix::{Fix, Run};
@@ -16,7 +17,7 @@ use crate::graph::Graph;
 use crate::image::Platform;
 use crate::input::Source;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
-use crate::plan::Summary;
+use crate::plan::{DocumentPlace, IndexRead, Places, Summary};
 
 pub use contents::{ListedImage, ListedLayer};
 pub use gate::{FailOn, ParseFailOnError};
@@ -54,6 +55,20 @@ pub struct Checked {
     pub outcome: Option<Outcome>,
     /// Why the input, a stream, was kept in a temporary file, if it was.
     pub spooled: Option<SpoolReason>,
+    /// The documents that the reasons of verdicts on the archive as it is are about.
+    pub(crate) places: Places,
+}
+
+impl Checked {
+    /// Where in a document of the input a reason of a verdict on the archive as it is has its location; `None` if it is
+    /// not in one.
+    pub fn place_of(&self, reason: &Reason) -> Option<DocumentPlace> {
+        let member = match reason.obstacle {
+            Obstacle::LayerType | Obstacle::OtherLayerType => Some("mediaType"),
+            _ => None,
+        };
+        self.places.place(&reason.location, member)
+    }
 }
 
 /// What one reader does with an archive.
@@ -148,8 +163,11 @@ impl Check {
                 self.verdicts(&Verdicts::new(&as_it_is), &Verdicts::new(&fixed))
             }
         };
+        let reasons = verdicts.iter().flat_map(|judged| &judged.as_it_is.because);
+        let locations = reasons.map(|reason| &reason.location);
         let mut checked = Checked {
             platform: machine.platform().clone(),
+            places: Places::of(graph, locations, IndexRead::AsItIs),
             verdicts,
             failed_on: Vec::new(),
             remedy: None,

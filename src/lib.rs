@@ -181,8 +181,8 @@ pub use location::{DocumentPath, Location, Role as PointerRole, RootName, Step};
 // What a plan decides.
 pub use plan::rules::{FindingRule, Rule};
 pub use plan::{
-    Body, Change, DigestChange, Dropped, Finding, Image, OutputEntry, Severity, Summary,
-    Unverified, Verified,
+    Body, Change, DigestChange, DocumentPlace, Dropped, Finding, Image, OutputEntry, Places,
+    Severity, Summary, Unverified, Verified,
 };
 
 // The vocabulary of container images.

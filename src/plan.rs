@@ -19,6 +19,7 @@ mod nothing_left;
 mod oci_type;
 mod orphans;
 mod output;
+mod places;
 mod planner;
 mod preserve;
 mod recompress;
@@ -50,6 +51,8 @@ pub use draft::{Draft, NewLayers};
 pub(crate) use entries::named_entries;
 pub(crate) use faults::refused_item;
 pub use form::Form;
+pub(crate) use places::IndexRead;
+pub use places::{DocumentPlace, Places};
 pub use recompress::{NewLayer, Transcode};
 pub use summary::{Change, DigestChange, Dropped, Finding, Image, Severity, Summary};
 

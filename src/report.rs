@@ -265,7 +265,8 @@ pub(crate) mod samples {
     use crate::location::{DocumentPath, Location, Role, RootName, Step};
     use crate::plan::rules::{FindingRule, Rule};
     use crate::plan::{
-        Change, DigestChange, Dropped, Finding, Image, Severity, Summary, Unverified, Verified,
+        Change, DigestChange, Dropped, Finding, Image, Places, Severity, Summary, Unverified,
+        Verified,
     };
     use crate::report::Blobs;
     use crate::report::text::{BOLD, DIM, RED, YELLOW};
@@ -336,6 +337,7 @@ pub(crate) mod samples {
             media_type: OCI_MANIFEST,
             config_digest: Some(digest("config")),
             platform: Some("linux/amd64".parse().unwrap()),
+            platforms: vec!["linux/amd64".parse().unwrap()],
         }
     }
 
@@ -346,6 +348,7 @@ pub(crate) mod samples {
             digests: Vec::new(),
             images: vec![image("docker.io/library/app:latest")],
             dropped: Dropped::default(),
+            places: Places::default(),
         }
     }
 

@@ -114,9 +114,21 @@ impl<'a> Planner<'a> {
                 media_type,
                 config_digest: facts.map(|facts| facts.config.clone()),
                 platform: platform.map(|platform| Platform::clone(platform)),
+                platforms: self.platforms_of(&entry.images),
             });
         }
         images
+    }
+
+    /// The platforms of those of these images that the output contains.
+    fn platforms_of(&self, images: &[&Digest]) -> Vec<Platform> {
+        let kept = images
+            .iter()
+            .filter(|image| !self.selection.left_out.contains(**image));
+        let mut seen = BTreeSet::new();
+        let platforms = kept.filter_map(|image| self.platforms.get(*image));
+        let distinct = platforms.filter(|platform| seen.insert(**platform));
+        distinct.map(|platform| Platform::clone(platform)).collect()
     }
 
     /// The media type in the output of what a descriptor of the index points at, if it is a known one.

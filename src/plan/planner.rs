@@ -17,7 +17,9 @@ use crate::plan::preserve::{self, Preserved};
 use crate::plan::rewrite::Rewritten;
 use crate::plan::rules::Rule;
 use crate::plan::selection::Selection;
-use crate::plan::{Change, Finding, Form, NewLayers, Plan, PlanOptions, Summary, Transcode};
+use crate::plan::{
+    Change, Finding, Form, IndexRead, NewLayers, Places, Plan, PlanOptions, Summary, Transcode,
+};
 
 /// An unfinished plan: each phase is a method, in a module of its own, that fills in its field and adds
 /// its changes.
@@ -160,6 +162,11 @@ impl<'a> Planner<'a> {
     ) -> (Plan, Vec<Transcode>) {
         let (findings, digests, images) = (self.findings(), self.digests(), self.images());
         let dropped = self.selection.dropped_blobs(self.graph);
+        let changed = self.changes.iter().map(|change| &change.location);
+        let found = findings
+            .iter()
+            .filter_map(|finding| finding.location.as_ref());
+        let places = Places::of(self.graph, changed.chain(found), IndexRead::AsInGraph);
         let (blobs, documents) = self.kept();
         let Blobs { kinds, proofs } = self.blobs();
         let layers = self.decisions.replaced.into_values();
@@ -181,6 +188,7 @@ impl<'a> Planner<'a> {
                 dropped,
                 digests,
                 images,
+                places,
             },
             form: self.form,
             keeps_bytes: false,

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::error::Hint;
 use crate::image::{Digest, Platform, Reference};
 use crate::location::Location;
+use crate::plan::places::Places;
 use crate::plan::rules::{FindingRule, Rule};
 
 /// What a plan changes, and what it found: data for reports.
@@ -23,6 +24,8 @@ pub struct Summary {
     pub images: Vec<Image>,
     /// What an option left out.
     pub dropped: Dropped,
+    /// The documents that the changes and findings are about.
+    pub places: Places,
 }
 
 impl Summary {
@@ -193,4 +196,6 @@ pub struct Image {
     pub config_digest: Option<Digest>,
     /// Platform of the image that manifest.json describes.
     pub platform: Option<Platform>,
+    /// The platforms of all images, each once, in their order.
+    pub platforms: Vec<Platform>,
 }

@@ -22,7 +22,7 @@ use crate::engines::{Engine, Evidence, Loads, Obstacle, Reason, Verdict, Version
 use crate::error::Error;
 use crate::image::Platform;
 use crate::location::Location;
-use crate::plan::{self, Image, Severity};
+use crate::plan::{self, DocumentPlace, Image, Severity};
 use crate::text::json_pretty;
 pub use github::{GithubTable, github_annotation, github_error};
 pub use html::HtmlPage;
@@ -227,6 +227,8 @@ pub struct Because<'a> {
     pub rule: Obstacle,
     /// Where it is met first.
     pub location: &'a Location,
+    /// Where in a document of the input, if it is in one.
+    pub place: Option<DocumentPlace>,
     /// How often it is met.
     pub count: usize,
     /// What it means.
@@ -265,22 +267,19 @@ impl<'a> From<&CheckReport<'a>> for CheckData<'a> {
         let summary = report.checked.map(|checked| &checked.summary);
         let made = summary.map_or(&[][..], |plan| &plan.changes);
         let found = summary.map_or(&[][..], |plan| &plan.findings);
-        let verdicts = report.checked.map_or(&[][..], |checked| &checked.verdicts);
+        let places = summary.map(|plan| &plan.places);
         let failed_on = report.checked.map_or(&[][..], |checked| &checked.failed_on);
         CheckData {
             version: VERSION,
             status: report.status,
             input: report.input,
             platform: report.checked.map(|checked| &checked.platform),
-            verdicts: verdicts
-                .iter()
-                .map(|judged| verdict(judged, wording))
-                .collect(),
+            verdicts: verdicts(report.checked, wording),
             failed_on: failed_on.iter().copied().map(FailOn::name).collect(),
             contents: report.checked.map_or(&[], |checked| &checked.images),
             severity: summary.and_then(plan::Summary::severity),
-            changes: changes(made, wording),
-            findings: findings(found, wording),
+            changes: changes(made, places, wording),
+            findings: findings(found, places, wording),
             images: summary.map_or(&[], |plan| &plan.images),
             blobs: report.blobs,
             spooled: report.spooled,
@@ -289,7 +288,16 @@ impl<'a> From<&CheckReport<'a>> for CheckData<'a> {
     }
 }
 
-fn verdict<'a>(judged: &'a Judged, wording: &dyn Wording) -> VerdictData<'a> {
+fn verdicts<'a>(checked: Option<&'a Checked>, wording: &dyn Wording) -> Vec<VerdictData<'a>> {
+    let all = checked.into_iter().flat_map(|checked| {
+        let verdicts = checked.verdicts.iter();
+        verdicts.map(move |judged| verdict(checked, judged, wording))
+    });
+    all.collect()
+}
+
+fn verdict<'a>(checked: &'a Checked, judged: &'a Judged, wording: &dyn Wording) -> VerdictData<'a> {
+    let place = |reason: &Reason| checked.place_of(reason);
     VerdictData {
         asked: judged.asked,
         engine: judged.reader.engine(),
@@ -298,11 +306,11 @@ fn verdict<'a>(judged: &'a Judged, wording: &dyn Wording) -> VerdictData<'a> {
         supported: judged.is_supported,
         loads: judged.as_it_is.loads,
         names: names(&judged.as_it_is),
-        because: because(&judged.as_it_is),
+        because: because(&judged.as_it_is, &place),
         after: After {
             loads: judged.fixed.loads,
             names: names(&judged.fixed),
-            because: because(&judged.fixed),
+            because: because(&judged.fixed, &|_| None),
             versions: judged.fixed_versions.map(Versions::from),
             options: judged
                 .remedy
@@ -316,11 +324,15 @@ fn names(verdict: &Verdict) -> Vec<&str> {
     verdict.names.iter().map(String::as_str).collect()
 }
 
-fn because(verdict: &Verdict) -> Vec<Because<'_>> {
+fn because<'v>(
+    verdict: &'v Verdict,
+    place: &dyn Fn(&Reason) -> Option<DocumentPlace>,
+) -> Vec<Because<'v>> {
     let reasons = verdict.because.iter();
     let because = reasons.map(|reason: &Reason| Because {
         rule: reason.obstacle,
         location: &reason.location,
+        place: place(reason),
         count: reason.count,
         message: reason.obstacle.meaning(),
         says: reason.says,

@@ -8,7 +8,7 @@ use super::{Blobs, Report, Status, Wording};
 use crate::error::{Class, Code, Error};
 use crate::location::Location;
 use crate::plan::rules::{FindingRule, Rule};
-use crate::plan::{self, DigestChange, Dropped, Image, Severity};
+use crate::plan::{self, DigestChange, DocumentPlace, Dropped, Image, Places, Severity};
 use crate::text::json_pretty;
 
 /// The version of the report's schema.
@@ -68,6 +68,8 @@ pub struct Change<'a> {
     pub is_requested: bool,
     /// Where.
     pub location: &'a Location,
+    /// Where in a document of the input, if it is in one.
+    pub place: Option<DocumentPlace>,
     /// The value before, if there was one.
     pub before: Option<&'a str>,
     /// The value after, if there is one.
@@ -89,6 +91,8 @@ pub struct Finding<'a> {
     pub severity: Severity,
     /// Where, if it is about one place.
     pub location: Option<&'a Location>,
+    /// Where in a document of the input, if it is in one.
+    pub place: Option<DocumentPlace>,
     /// What was found.
     pub message: &'a str,
     /// The next step, if there is one.
@@ -136,13 +140,14 @@ impl<'a> From<&Report<'a>> for Run<'a> {
         let wording = report.wording;
         let changes = report.plan.map_or(&[][..], |plan| &plan.changes);
         let findings = report.plan.map_or(&[][..], |plan| &plan.findings);
+        let places = report.plan.map(|plan| &plan.places);
         Run {
             status: report.status,
             input: report.input,
             output: report.output,
             severity: report.plan.and_then(plan::Summary::severity),
-            changes: self::changes(changes, wording),
-            findings: self::findings(findings, wording),
+            changes: self::changes(changes, places, wording),
+            findings: self::findings(findings, places, wording),
             digests: Digests::Planned(report.plan.map_or(&[], |plan| &plan.digests)),
             images: report.plan.map_or(&[], |plan| &plan.images),
             blobs: report.blobs,
@@ -155,35 +160,41 @@ fn dropped(plan: &plan::Summary) -> Option<Dropped> {
     Some(plan.dropped).filter(|dropped| dropped.blobs > 0)
 }
 
-pub(super) fn changes<'a>(all: &'a [plan::Change], wording: &dyn Wording) -> Vec<Change<'a>> {
-    all.iter().map(|made| change(made, wording)).collect()
-}
-
-pub(super) fn findings<'a>(all: &'a [plan::Finding], wording: &dyn Wording) -> Vec<Finding<'a>> {
-    all.iter().map(|found| finding(found, wording)).collect()
-}
-
-fn change<'a>(change: &'a plan::Change, wording: &dyn Wording) -> Change<'a> {
-    Change {
+/// Changes, and where they are according to these places.
+pub(super) fn changes<'a>(
+    all: &'a [plan::Change],
+    places: Option<&Places>,
+    wording: &dyn Wording,
+) -> Vec<Change<'a>> {
+    let changes = all.iter().map(|change| Change {
         rule: change.rule,
         severity: change.severity,
         is_requested: change.is_requested,
         location: &change.location,
+        place: places.and_then(|places| places.of_change(change)),
         before: change.before.as_deref(),
         after: change.after.as_deref(),
         is_pending: change.is_pending,
         reason: wording.reason(change.rule),
-    }
+    });
+    changes.collect()
 }
 
-fn finding<'a>(finding: &'a plan::Finding, wording: &dyn Wording) -> Finding<'a> {
-    Finding {
+/// The same of findings.
+pub(super) fn findings<'a>(
+    all: &'a [plan::Finding],
+    places: Option<&Places>,
+    wording: &dyn Wording,
+) -> Vec<Finding<'a>> {
+    let findings = all.iter().map(|finding| Finding {
         rule: finding.rule,
         severity: finding.severity,
         location: finding.location.as_ref(),
+        place: places.and_then(|places| places.of_finding(finding)),
         message: &finding.message,
         hint: finding.hint.as_ref().map(|hint| wording.hint(hint)),
-    }
+    });
+    findings.collect()
 }
 
 impl Failure {
@@ -283,14 +294,17 @@ mod tests {
             ),
             (
                 &report["changes"][0],
-                "rule severity requested location before after pending reason",
+                "rule severity requested location place before after pending reason",
             ),
             (
                 &report["findings"][0],
-                "rule severity location message hint",
+                "rule severity location place message hint",
             ),
             (&report["digests"][0], "kind before after names platform"),
-            (&report["images"][0], "names digest config_digest platform"),
+            (
+                &report["images"][0],
+                "names digest config_digest platform platforms",
+            ),
             (&report["blobs"], "count bytes verified unverified"),
             (
                 &report["blobs"]["verified"],

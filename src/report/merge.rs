@@ -75,8 +75,8 @@ fn data<'a>(input: &'a MergedInput, wording: &dyn Wording) -> InputData<'a> {
     };
     InputData {
         input: &input.name,
-        changes: json::changes(&summary.changes, wording),
-        findings: json::findings(&summary.findings, wording),
+        changes: json::changes(&summary.changes, Some(&summary.places), wording),
+        findings: json::findings(&summary.findings, Some(&summary.places), wording),
         digests: &summary.digests,
         images: &summary.images,
         conflicts: input.conflicts.iter().map(conflict).collect(),

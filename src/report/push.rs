@@ -293,6 +293,7 @@ impl<'a> From<&PushReport<'a>> for PushData<'a> {
         let outcome = pushed.and_then(|pushed| pushed.outcome);
         let spooled = pushed.and_then(|pushed| pushed.spooled.as_ref());
         let dropped = summary.map(|summary| summary.dropped);
+        let places = summary.map(|summary| &summary.places);
         PushData {
             version: VERSION,
             status: report.status,
@@ -303,8 +304,8 @@ impl<'a> From<&PushReport<'a>> for PushData<'a> {
             totals: (report.status == PushStatus::Pushed).then(|| report.totals()),
             absent: absent.iter().map(absent_data).collect(),
             severity: summary.and_then(plan::Summary::severity),
-            changes: json::changes(changes, wording),
-            findings: json::findings(findings, wording),
+            changes: json::changes(changes, places, wording),
+            findings: json::findings(findings, places, wording),
             digests: summary.map_or(&[], |summary| &summary.digests),
             verified: outcome.map(|outcome| outcome.verified).unwrap_or_default(),
             unverified: outcome

@@ -91,8 +91,8 @@ impl<'a> Run<'a> {
             output: self.output,
             outputs: parts.iter().map(|part| self.output_data(part)).collect(),
             failed: parts.iter().filter(|part| part.result.is_err()).count(),
-            changes: json::changes(changes, self.wording),
-            findings: json::findings(findings, self.wording),
+            changes: json::changes(changes, None, self.wording),
+            findings: json::findings(findings, None, self.wording),
             dropped: dropped.filter(|dropped| dropped.blobs > 0),
             spooled: spooled.map(ToString::to_string),
             error: self

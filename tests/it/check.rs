@@ -90,6 +90,11 @@ fn a_verdict_says_what_is_in_the_way_where_and_how_that_is_known() {
         "because": [{
             "rule": "layer-type",
             "location": "index.json, manifests[0], layers[0]",
+            "place": {
+                "document": "sha256:9aa53bb9d90f0b7c4f3583506598b2ab6cc685fc30f29b9a6793afb2af584e59",
+                "path": "blobs/sha256/9aa53bb9d90f0b7c4f3583506598b2ab6cc685fc30f29b9a6793afb2af584e59",
+                "pointer": "/layers/0/mediaType",
+            },
             "count": 4,
             "message": "The media type of a zstd layer is not in any specification.",
             "says": ["no processor for media-type"],

@@ -58,7 +58,7 @@ fn output(program: &str, args: &[&str], stdin: Option<&Path>) -> Option<String> 
 }
 
 /// Extracts a fixture, or copies it if it is a directory.
-fn extracted(name: &str, to: &Path) {
+pub(crate) fn extracted(name: &str, to: &Path) {
     fs::create_dir(to).unwrap();
     let from = fixture(name);
     let from = from.to_str().unwrap();

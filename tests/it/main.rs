@@ -106,6 +106,7 @@ mod output_names;
 mod outside_documents;
 mod own_output;
 mod panics;
+mod places;
 mod platforms;
 mod preserve_digests;
 mod public_items;

@@ -1,6 +1,6 @@
 //! The contents of one input: asks the library, and reports.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use ocify::{
 };
 
 use crate::args::{CommandName, Fix, Format, Inspect};
+use crate::batch::{self, Shard};
 use crate::check::width;
 use crate::ending::{self, Ending};
 use crate::fix;
@@ -25,6 +26,23 @@ use crate::words::Words;
 pub(crate) fn inspect(args: &Inspect) -> u8 {
     let input = (!args.fix.is_stream()).then(|| args.fix.input());
     ending::run(Inspecting::new(args), input, work)
+}
+
+/// Lists the contents of many inputs. Returns the exit code.
+pub(crate) fn inspect_all(args: &Inspect, shard: Option<Shard>) -> u8 {
+    let end = batch::inspect_all(args, shard);
+    let (summary, trouble) = (&end.summary, &end.trouble);
+    if summary.total() == 0 && end.stopped.is_none() && trouble.is_none() && shard.is_none() {
+        let _ = writeln!(io::stderr(), "warning: no image archives found");
+    }
+    if let Some(error) = trouble {
+        show_error(error, &Words::INSPECT);
+    }
+    match end.stopped {
+        Some(code) => code,
+        None if summary.failed > 0 || trouble.is_some() => FAILED,
+        None => DONE,
+    }
 }
 
 fn work(ending: &Inspecting, interrupt: &Interrupt) -> Result<Inspected> {

@@ -10,8 +10,7 @@ use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
 use crate::args::{
-    Check, Cli, Command, CommandName, Fix, Format, Inspect, Merge, is_standard, name_variable,
-    other_option,
+    Check, Cli, Command, CommandName, Fix, Format, Merge, is_standard, name_variable, other_option,
 };
 use crate::batch::{self, CheckEnd, Shard};
 use crate::check;
@@ -110,7 +109,7 @@ fn code_of(line: Vec<OsString>) -> u8 {
                     .map_or_else(|| checked_reads(&args.dry_run(), CommandName::Inspect), Err)
                 {
                     Ok(Way::Single(_)) => inspect::inspect(&args),
-                    Ok(Way::Batch(shard)) => inspect_all(&args, shard),
+                    Ok(Way::Batch(shard)) => inspect::inspect_all(&args, shard),
                     Err(what) => {
                         print(&wrong_usage("inspect", what), is_plain);
                         USAGE
@@ -285,22 +284,6 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
         return WOULD_FIX;
     }
     DONE
-}
-
-fn inspect_all(args: &Inspect, shard: Option<Shard>) -> u8 {
-    let end = batch::inspect_all(args, shard);
-    let (summary, trouble) = (&end.summary, &end.trouble);
-    if summary.total() == 0 && end.stopped.is_none() && trouble.is_none() && shard.is_none() {
-        let _ = writeln!(io::stderr(), "warning: no image archives found");
-    }
-    if let Some(error) = trouble {
-        show_error(error, &Words::INSPECT);
-    }
-    match end.stopped {
-        Some(code) => code,
-        None if summary.failed > 0 || trouble.is_some() => FAILED,
-        None => DONE,
-    }
 }
 
 fn check_all(args: &Check, shard: Option<Shard>) -> u8 {

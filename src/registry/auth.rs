@@ -57,9 +57,9 @@ impl Repository<'_> {
         used: Option<&Secret>,
         mount_from: Option<&str>,
     ) -> Result<Option<Secret>> {
-        let values = reply.headers.get_all("www-authenticate");
-        let values = values.iter().filter_map(|value| value.to_str().ok());
-        let Some(challenge) = challenge(values) else {
+        let Some(challenge) =
+            stated(reply).map_or_else(|| self.first_challenge(), |one| Ok(Some(one)))?
+        else {
             return Ok(None);
         };
         let mut state = self.auth_state();
@@ -77,6 +77,16 @@ impl Repository<'_> {
             }
         };
         Ok(answer.filter(|answer| used != Some(answer)))
+    }
+
+    /// The challenge at the address that docker asks first. Some registries make it only there.
+    fn first_challenge(&self) -> Result<Option<Challenge>> {
+        let client = &self.client;
+        let reply = client.http.ask_root(client.options.limits.reply)?;
+        Ok(reply
+            .ok()
+            .filter(|reply| reply.status == 401)
+            .and_then(|reply| stated(&reply)))
     }
 
     fn basic(&self, state: &mut State) -> Result<Option<Secret>> {
@@ -137,6 +147,12 @@ impl Repository<'_> {
         }
         Ok(credential)
     }
+}
+
+/// The challenge that a reply states.
+fn stated(reply: &Reply) -> Option<Challenge> {
+    let values = reply.headers.get_all("www-authenticate");
+    challenge(values.iter().filter_map(|value| value.to_str().ok()))
 }
 
 /// The answer to a challenge of the scheme Basic.

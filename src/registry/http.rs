@@ -111,24 +111,30 @@ impl Http {
     /// # Errors
     /// Those of [`send`](Self::send).
     pub(super) fn is_replaced_by(&self, with_tls: &Http) -> Result<bool> {
-        match self.probe()? {
+        let limit = self.options.limits.probe;
+        match self.ask_root(limit)? {
             Ok(reply) => Ok(expects_tls(
                 reply.status,
                 &String::from_utf8_lossy(&reply.body),
             )),
             // Others close the connection, or reply in TLS.
             Err(broken) => match broken.kind {
-                BrokenKind::NotHttp | BrokenKind::Connection => Ok(match with_tls.probe()? {
-                    Ok(_) => true,
-                    Err(broken) => broken.kind == BrokenKind::Untrusted,
-                }),
+                BrokenKind::NotHttp | BrokenKind::Connection => {
+                    Ok(match with_tls.ask_root(limit)? {
+                        Ok(_) => true,
+                        Err(broken) => broken.kind == BrokenKind::Untrusted,
+                    })
+                }
                 _ => Ok(false),
             },
         }
     }
 
-    /// Asks for nothing, without credentials.
-    fn probe(&self) -> Result<Result<Reply, Broken>> {
+    /// Asks the registry for nothing, without credentials: whether it is one, and how it wants to be asked.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    pub(super) fn ask_root(&self, at_most: Duration) -> Result<Result<Reply, Broken>> {
         let exchange = Exchange {
             method: &Method::GET,
             url: &self.host.base,
@@ -136,7 +142,7 @@ impl Http {
             authorization: None,
             limit: MAX_ERROR,
             patience: Duration::ZERO,
-            at_most: Some(self.options.limits.probe),
+            at_most: Some(at_most),
         };
         self.send(&exchange, Payload::None)
     }

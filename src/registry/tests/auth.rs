@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
-use super::server::{Answer, Request};
+use super::server::{self, Answer, Request};
 use super::*;
 
 const BASIC: &str = "Basic bWU6aHVudGVyMg==";
@@ -38,6 +38,36 @@ fn a_password_is_sent_when_it_is_asked_for() {
         .map(|request| request.header("authorization").is_some())
         .collect();
     assert_eq!(sent, [false, true, true, true]);
+}
+
+/// Some registries make a challenge only at the address that docker asks first.
+#[test]
+fn a_challenge_is_looked_for_where_docker_asks_first() {
+    let registry = Registry::with(|request, _| {
+        let is_right = request.header("authorization") == Some(BASIC);
+        let refused = Answer::new(401);
+        (!is_right).then(|| match request.path.as_str() {
+            "/v2/" => refused.with("WWW-Authenticate", "Basic realm=x"),
+            _ => refused,
+        })
+    });
+    let authorized = with_login(&registry);
+    upload(&authorized.repository("app"), b"bytes").unwrap();
+    let asked = |stored: &server::Stored| {
+        let log = stored.log();
+        log.iter().filter(|line| *line == "GET /v2/").count()
+    };
+    assert_eq!(asked(&registry.stored()), 1);
+    // Without a challenge there, nothing is sent.
+    let silent = Registry::with(|_, _| Some(Answer::new(401)));
+    let error = upload(&with_login(&silent).repository("app"), b"bytes").unwrap_err();
+    assert_eq!(error.code(), Code::RegistryUnauthorized);
+    let stored = silent.stored();
+    let mut sent = stored
+        .requests
+        .iter()
+        .map(|request| request.header("authorization"));
+    assert!(sent.all(|sent| sent.is_none()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod batch;
 mod bounded;
 mod proxied;
+mod published;
 mod refused;
 mod traced;
 

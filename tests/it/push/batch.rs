@@ -134,3 +134,47 @@ fn layouts_in_a_tree_are_pushed_under_their_own_names() {
         .count();
     assert_eq!(mounts, 1);
 }
+
+/// As the help says: 0 if everything can be pushed, whatever would be fixed, and 1 if something cannot.
+#[test]
+fn a_dry_run_of_a_tree_ends_as_the_push_would() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    tree(&sandbox, &["one", "two"]);
+    sandbox.put("in/notes.txt", "notes");
+    let target = format!("{}/app", registry.host());
+    let dry = |target: &[&str], code: i32| {
+        let args = [&["push", "in", "--dry-run", "--format", "json"], target].concat();
+        let run = sandbox.ocify(&args).exits(code);
+        let (items, summary) = parse_pushes(&run.stdout);
+        assert_eq!(registry.stored().requests.len(), 0);
+        (items, summary["items"].clone(), run.stderr)
+    };
+    let (items, summary, stderr) = dry(&[&target], 0);
+    assert_eq!(
+        (summary["would_push"].as_u64(), stderr.as_str()),
+        (Some(2), "")
+    );
+    assert!(items.values().all(|item| item["changes"] != json!([])));
+
+    // An archive that is cut off, and one without a name.
+    let whole = sandbox.read("in/one.tar");
+    sandbox.put("in/bad.tar", &whole[..whole.len() / 2]);
+    let (items, summary, stderr) = dry(&[&target], 1);
+    assert_eq!(
+        (summary["would_push"].as_u64(), summary["failed"].as_u64()),
+        (Some(2), Some(1))
+    );
+    assert!(items["in/bad.tar"]["error"]["code"].is_string());
+    assert!(stderr.contains("in/bad.tar"), "{stderr}");
+    std::fs::remove_file(sandbox.path("in/bad.tar")).unwrap();
+    let mut layout = Layout::new();
+    let unnamed = layout.image(&image("unnamed"));
+    layout.root(vec![unnamed]);
+    sandbox.put("in/unnamed.tar", layout.tar());
+    let (items, ..) = dry(&[], 1);
+    assert_eq!(items["in/unnamed.tar"]["error"]["code"], "name-missing");
+    // With a target, it gets the tag latest.
+    let (items, ..) = dry(&[&target], 0);
+    let tags = &items["in/unnamed.tar"]["images"][0]["tags"];
+    assert_eq!(*tags, json!(["latest"]));
+}

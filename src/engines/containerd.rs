@@ -74,6 +74,14 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         judge.fails_at(Obstacle::NothingListed, location);
         return tally;
     }
+    // It then walks nothing.
+    let is_other = |entry: &Pointer| archive.machine.fit(entry) == Fit::Other;
+    if index.pointers_in(Role::Manifests).all(is_other)
+        && !judge.has(Habit::ReadsAllPlatforms)
+        && judge.fails_at(Obstacle::NoPlatform, location)
+    {
+        return tally;
+    }
     let mut named: BTreeMap<&str, (&Digest, Option<&Digest>)> = BTreeMap::new();
     for pointer in index.pointers_in(Role::Manifests) {
         let place = || index.location_of(pointer);
@@ -98,7 +106,10 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
                 tally.has_failed = true;
                 continue;
             }
+            let is_filtered =
+                archive.machine.fit(pointer) == Fit::Other && !judge.has(Habit::ReadsAllPlatforms);
             let obstacle = match (name, archive.document(&pointer.digest)) {
+                (None, None) if is_filtered => continue,
                 (_, None) => Obstacle::MissingContent,
                 (Some(_), _) => Obstacle::Artifact,
                 (None, _) if has_subject(pointer) => Obstacle::Referrer,
@@ -167,6 +178,19 @@ fn loaded<'a>(
     {
         return None;
     }
+    let mut is_read = true;
+    let unpacks_all = judge.has(Habit::UnpacksAllPlatforms);
+    // One without its config is left alone.
+    let has_config = |image: &&Image<'_>| {
+        let config = image.manifest.config();
+        config.is_some_and(|config| archive.content(&config.digest).is_some())
+    };
+    for image in images
+        .iter()
+        .filter(|image| unpacks_all && has_config(image))
+    {
+        is_read &= is_unpacked(judge, *image);
+    }
     let chosen = match choice::by_containerd(judge, entry) {
         Choice::Manifest(image) => image,
         Choice::Nothing => {
@@ -186,24 +210,8 @@ fn loaded<'a>(
         judge.fails_at(Obstacle::Artifact, || chosen.manifest.path.clone().into());
         return None;
     }
-    let mut unpacked = vec![chosen];
-    if judge.has(Habit::UnpacksAllPlatforms) {
-        // One without its config is left alone.
-        let is_other = |image: &&Image<'_>| {
-            let config = image.manifest.config();
-            let has_config = config.is_some_and(|config| archive.content(&config.digest).is_some());
-            image.manifest.digest != chosen.manifest.digest && has_config
-        };
-        unpacked.extend(images.iter().filter(is_other));
-    }
-    let mut is_read = true;
-    for image in unpacked {
-        is_read &= match archive.missing_part(image) {
-            Some((document, part)) => {
-                !judge.fails_at(Obstacle::MissingContent, || document.location_of(part))
-            }
-            None => is_unpacked(judge, image),
-        };
+    if !unpacks_all || !has_config(&&chosen) {
+        is_read &= is_unpacked(judge, chosen);
     }
     is_read.then_some(chosen)
 }
@@ -234,6 +242,11 @@ pub(crate) fn are_documents(judge: &mut Judge<'_>, entry: &Pointer) -> bool {
 
 fn is_unpacked(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
     let archive = judge.archive;
+    if let Some((document, part)) = archive.missing_part(image)
+        && judge.fails_at(Obstacle::MissingContent, || document.location_of(part))
+    {
+        return false;
+    }
     let manifest = image.manifest;
     let config = manifest.config();
     let facts = config.and_then(|config| archive.config(&config.digest));
@@ -323,7 +336,7 @@ fn is_short(name: &str) -> bool {
 
 /// Whether a name is not one that Docker can look for.
 fn is_invalid(name: &str) -> bool {
-    Reference::parse(name).is_none()
+    Reference::parse(name).is_none() && name.parse::<Digest>().is_err()
 }
 
 /// Whether an annotation says which manifest the entry is about.

@@ -18,7 +18,7 @@ use crate::engines::{Obstacle, Reader, Reason, containerd};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Family};
-use crate::image::{Digest, Reference, StatedDiffId};
+use crate::image::{Content, Digest, Reference, StatedDiffId};
 use crate::inventory::LinkKind;
 use crate::location::{Location, Role, RootName};
 
@@ -200,7 +200,9 @@ fn is_copied(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
     let layers: Vec<&Pointer> = manifest.pointers_in(Role::Layers).collect();
     let digests = layers.iter().map(|layer| Some(&layer.digest));
     let is_checked = judge.has(Habit::VerifiesDiffIds);
-    if is_checked && layers.len() == diff_ids.len() && !match_diff_ids(archive, digests, diff_ids) {
+    let has_more = layers.len() > diff_ids.len();
+    let is_alike = layers.len() < diff_ids.len() || match_diff_ids(archive, digests, diff_ids);
+    if is_checked && (has_more || !is_alike) {
         let place = || manifest.path.clone().into();
         is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
     }
@@ -227,7 +229,8 @@ fn reads_parts(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
         if part.has_urls && archive.content(&part.digest).is_some() {
             is_read &= !judge.fails_at(Obstacle::LayerUrls, place);
         }
-        if part.actual_size.is_some() {
+        // The length of a layer is that of its file.
+        if part.role == Role::Config && part.actual_size.is_some() {
             is_read &= !judge.fails_at(Obstacle::WrongSize, place);
         }
     }
@@ -246,8 +249,7 @@ fn has_all_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
         let config = manifest.config();
         let facts = config.and_then(|config| archive.config(&config.digest));
         let count = facts.map_or(0, |facts| facts.diff_ids.len());
-        let layers = manifest.pointers_in(Role::Layers).count();
-        if layers < count || layers > count && judge.has(Habit::VerifiesDiffIds) {
+        if manifest.pointers_in(Role::Layers).count() < count {
             let place = || manifest.path.clone().into();
             has_all &= !judge.fails_at(Obstacle::WrongLayers, place);
         }
@@ -259,7 +261,10 @@ fn has_all_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
 /// when layers are measured.
 pub(crate) fn docker_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     let mut tally = Tally::default();
-    if is_unreadable(judge) {
+    let is_gzip = judge.archive.outer == Some(Content::Gzip);
+    if is_unreadable(judge)
+        || is_gzip && judge.fails_at(Obstacle::OuterGzipDocker, || Location::Archive)
+    {
         return tally;
     }
     let absent = (Obstacle::NoDockerManifest, RootName::DockerManifest.into());

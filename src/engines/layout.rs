@@ -148,11 +148,31 @@ pub(crate) fn oras<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     for entry in index.pointers_in(Role::Manifests) {
         is_refused |= !containerd::are_documents(judge, entry);
     }
+    is_refused |= has_wrong_size(judge, index);
     copied(judge, index, &mut tally);
     if is_refused {
         tally.configs.clear();
     }
     tally
+}
+
+/// Whether a reader fails because of a size that a descriptor in the layout states.
+fn has_wrong_size<'a>(judge: &mut Judge<'a>, index: &'a Document) -> bool {
+    let archive = judge.archive;
+    let mut open = vec![index];
+    let mut seen = BTreeSet::new();
+    let mut fails = false;
+    while let Some(document) = open.pop() {
+        for pointer in &document.pointers {
+            if pointer.actual_size.is_some() {
+                fails |= judge.fails_at(Obstacle::WrongSize, || document.location_of(pointer));
+            }
+            if seen.insert(&pointer.digest) {
+                open.extend(archive.document(&pointer.digest));
+            }
+        }
+    }
+    fails
 }
 
 /// What `regctl image import` imports: the layout if it is one, else the images of `manifest.json`.

@@ -154,40 +154,42 @@ fn inputs() -> Vec<PathBuf> {
     paths
 }
 
+/// Engines and versions of each kind of reader.
+const ENGINES: [&str; 29] = [
+    "docker@20.10",
+    "docker@24.0",
+    "docker@26.1",
+    "docker",
+    "containerd@1.6",
+    "containerd@1.7.24",
+    "containerd",
+    "podman@3.4",
+    "podman@4.3",
+    "podman",
+    "skopeo@1.18",
+    "skopeo",
+    "k3s",
+    "kind@0.16",
+    "kind",
+    "nerdctl",
+    "k3d",
+    "buildah@1.28",
+    "buildah",
+    "apptainer@1.3",
+    "apptainer",
+    "crane@0.12",
+    "crane",
+    "trivy",
+    "umoci@0.4",
+    "umoci",
+    "oras",
+    "regctl@0.4",
+    "regctl",
+];
+
 /// What is fixed for an engine loads there, or the fix says why it cannot.
 #[test]
 fn what_is_fixed_for_an_engine_loads_there() {
-    let engines = [
-        "docker@20.10",
-        "docker@24.0",
-        "docker@26.1",
-        "docker",
-        "containerd@1.6",
-        "containerd@1.7.24",
-        "containerd",
-        "podman@3.4",
-        "podman@4.3",
-        "podman",
-        "skopeo@1.18",
-        "skopeo",
-        "k3s",
-        "kind@0.16",
-        "kind",
-        "nerdctl",
-        "k3d",
-        "buildah@1.28",
-        "buildah",
-        "apptainer@1.3",
-        "apptainer",
-        "crane@0.12",
-        "crane",
-        "trivy",
-        "umoci@0.4",
-        "umoci",
-        "oras",
-        "regctl@0.4",
-        "regctl",
-    ];
     let (mut fixed, mut refused) = (0, BTreeMap::<String, u32>::new());
     for path in inputs() {
         if Fix::new()
@@ -196,7 +198,7 @@ fn what_is_fixed_for_an_engine_loads_there() {
         {
             continue;
         }
-        for text in engines {
+        for text in ENGINES {
             let mut output = Vec::new();
             let fix = Fix::new().engine(engine(text));
             let input = Input::open(&path).unwrap();
@@ -232,6 +234,56 @@ fn what_is_fixed_for_an_engine_loads_there() {
         refused.len() == 3 && refused.keys().all(is_for_user),
         "{refused:?}"
     );
+}
+
+/// The same of the other kinds of output. Each engine gets an archive of every third input, a layout of another third, and a fix
+/// in place of the rest.
+#[test]
+fn every_kind_of_output_loads_in_the_engine_that_it_is_fixed_for() {
+    let mut done = [0; 3];
+    for (position, path) in inputs().into_iter().enumerate() {
+        let preview = Fix::new().plan_only(Input::open(&path).unwrap(), Form::default());
+        if preview.is_err() {
+            continue;
+        }
+        for (number, text) in ENGINES.into_iter().enumerate() {
+            let sandbox = Sandbox::new();
+            let kind = match (position + number) % 3 {
+                2 if path.is_dir() => 0,
+                kind => kind,
+            };
+            let output = sandbox.path("output.tar");
+            let fix = Fix::new().engine(engine(text));
+            let result = match kind {
+                0 => fix.run(Input::open(&path).unwrap(), Output::archive(&output)),
+                1 => fix.run(Input::open(&path).unwrap(), Output::layout(&output)),
+                _ => {
+                    fs::copy(&path, &output).unwrap();
+                    fix.run(Input::path(&output), Output::in_place())
+                }
+            };
+            let about = format!("{} for {text}, kind {kind}", path.display());
+            match result.map(drop) {
+                Ok(_) => {
+                    let check = Check::new(Fix::new()).engine(engine(text));
+                    let checked = check.run(Input::open(&output).unwrap()).unwrap();
+                    let bad = checked.verdicts.iter().find(|judged| judged.is_bad());
+                    assert!(bad.is_none(), "{about}: {bad:?}");
+                    done[kind] += 1;
+                }
+                Err(error) => {
+                    let expected = [Code::EngineRefuses, Code::InPlaceRefused];
+                    assert!(expected.contains(&error.code()), "{about}: {error}");
+                    assert!(
+                        kind == 2 || error.code() == Code::EngineRefuses,
+                        "{about}: {error}"
+                    );
+                    assert!(error.hint().is_some(), "{about}: {error}");
+                }
+            }
+        }
+    }
+    assert!(done.iter().all(|count| *count > 100), "{done:?}");
 }
 
 #[test]

@@ -8,10 +8,10 @@ use Obstacle::{
     HardLink, InvalidName, InvalidTag, LayerLabel, LayerNotTar, LayerTwice, LayerType, LayerUrls,
     LayoutVersion, MisreadEntry, MissingContent, MixedConfig, MixedTypes, NestedIndex,
     NoDockerManifest, NoImageFile, NoIndex, NoName, NoPlatform, NothingListed, OtherDockerManifest,
-    OtherLayerType, OtherSystem, OtherType, OuterBzip2, OuterGzip, OuterSkippable, OuterXz,
-    OuterZstd, Referrer, RepeatedName, SeveralImages, SharedFile, ShortName, SkippableFrame,
-    SymbolicLink, UncleanName, UncleanPath, UnlistedImage, UnnamedEvidence, WindowsImage,
-    WrongLayers, WrongSize, XzLayer, ZstdLayer,
+    OtherLayerType, OtherSystem, OtherType, OuterBzip2, OuterGzip, OuterGzipDocker, OuterSkippable,
+    OuterXz, OuterZstd, Referrer, RepeatedName, SeveralImages, SharedFile, ShortName,
+    SkippableFrame, SymbolicLink, UncleanName, UncleanPath, UnlistedImage, UnnamedEvidence,
+    WindowsImage, WrongLayers, WrongSize, XzLayer, ZstdLayer,
 };
 use Reader::{
     Containerd, DockerContainerd, DockerGraphDriver as Graph, K3s, Kind, Podman, SkopeoDocker,
@@ -48,10 +48,10 @@ const NO_LINK: &[&str] = &[
     "no such file or directory",
 ];
 const NO_TYPE: &[&str] = &["unhandled tar header type"];
-/// Of a compressed archive, older versions lose the last bytes.
-const NO_MANIFEST: &[&str] = &[
-    "loading tar component …: file does not exist",
+const NO_MANIFEST: &[&str] = &["loading tar component …: file does not exist"];
+const LOST: &[&str] = &[
     "loading tar component …: unexpected EOF",
+    "invalid tar header",
 ];
 const NO_INDEX_FILE: &[&str] = &["open …/index.json: no such file or directory"];
 const NO_FILE: &[&str] = &["no such file or directory"];
@@ -218,12 +218,13 @@ pub(super) const FACTS: &[Fact] = &[
     always(Podman, Artifact, NO_ROOTFS, OF_PODMAN),
     always(Podman, MissingContent, NO_FILE, OCI_LAYOUT),
     always(Podman, NoPlatform, NO_IMAGE, OF_PODMAN),
-    always(Podman, WrongLayers, &["executable file …not found", "does not match config's DiffID"], OF_PODMAN),
+    always(Podman, WrongLayers, &["executable file …not found", "does not match config's DiffID", "image config has only … DiffID values"], OF_PODMAN),
     always(Podman, LayerType, UNSUPPORTED_TYPE, OF_PODMAN).before(5, 7, 0),
     always(Podman, MixedTypes, UNSUPPORTED_TYPE, OF_PODMAN),
     always(Podman, ZstdLayer, NOT_A_TAR, Source("containers/image#639, in podman since 1.8")).before(1, 8, 0),
     always(Podman, SkippableFrame, &["supported image formats…invalid tar header"], Seen("4.3.1")).before(5, 0, 0),
     always(Podman, SkippableFrame, OTHER_DIGEST, Seen("5.4.2")).from(5, 0, 0),
+    always(Podman, OuterGzipDocker, LOST, Seen("4.3.1 built with Go 1.19; containers/podman#15944, klauspost/pgzip#50")).from(4, 3, 0).before(4, 4, 0),
     always(Podman, OuterSkippable, NOT_A_TAR, DETECT),
     always(Podman, LayerNotTar, NOT_A_TAR, OF_PODMAN),
     always(Podman, OtherType, NO_TYPE, OF_PODMAN),
@@ -257,6 +258,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(SkopeoOci, EarlyLink, NO_FILE, OF_SKOPEO),
 
     // skopeo copy docker-archive:FILE.
+    always(SkopeoDocker, OuterGzipDocker, LOST, Seen("1.9.3 built with Go 1.19; containers/podman#15944, klauspost/pgzip#50")).from(1, 9, 0).before(1, 11, 0),
     always(SkopeoDocker, OuterSkippable, NOT_A_TAR, DETECT),
     always(SkopeoDocker, NoDockerManifest, NO_MANIFEST, OF_SKOPEO),
     always(SkopeoDocker, OtherDockerManifest, &["loading tar component …: file does not exist", "decoding tar manifest.json"], OF_SKOPEO),

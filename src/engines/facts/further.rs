@@ -10,7 +10,7 @@ use Obstacle::{
     MixedCompression, MixedConfig, NoDockerManifest, NoImageFile, NoIndex, NoName, NoPlatform,
     NothingListed, OtherDockerManifest, OtherLabel, OtherLayerType, OuterBzip2, OuterGzip,
     OuterSkippable, OuterXz, OuterZstd, SeveralImages, SkippableFrame, SymbolicLink, UncleanName,
-    UncleanPath, UnlistedImage, WrongLayers, XzLayer, ZstdLayer,
+    UncleanPath, UnlistedImage, WrongLayers, WrongSize, XzLayer, ZstdLayer,
 };
 use Reader::{
     ApptainerDocker, ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, K3s, Kind, Nerdctl, Oras,
@@ -65,7 +65,11 @@ const OTHER_FORM: &[&str] = &[
     "invalid header",
 ];
 const LINK_TYPE: &[&str] = &["type flag", "panic: sync/atomic"];
-const OTHER_DIFF_IDS: &[&str] = &["does not match config's DiffID", "invalid tar header"];
+const OTHER_DIFF_IDS: &[&str] = &[
+    "does not match config's DiffID",
+    "image config has only … DiffID values",
+    "invalid tar header",
+];
 const NO_ENTRY_OF_NAME: &[&str] = &[
     "not found",
     "does not exist",
@@ -170,6 +174,7 @@ pub(super) const FURTHER: &[Fact] = &[
     always(Oras, SymbolicLink, LINK_TYPE, TARFS),
     always(Oras, UncleanName, NO_ENTRY_OF_NAME, TARFS),
     always(Oras, UncleanPath, NO_ENTRY_OF_NAME, Seen("1.2.0")).before(1, 3, 0),
+    always(Oras, WrongSize, &["unexpected EOF"], Seen("1.2.0")),
     always(Oras, OtherLayerType, NO_LAYOUT_INDEX, Seen("1.2.0")),
 
     // regctl image import REFERENCE FILE.

@@ -100,6 +100,17 @@ fn the_readme_is_short() {
     assert!(lines <= 200, "{lines} lines");
 }
 
+/// What the documentation and the scripts say about the oldest toolchain, which `.ci/full toolchain` tries.
+#[test]
+fn the_oldest_toolchain_is_the_same_everywhere() {
+    let manifest = text("Cargo.toml");
+    let (_, oldest) = manifest.split_once("\nrust-version = \"").unwrap();
+    let oldest = format!("Rust {} or later", oldest.split('"').next().unwrap());
+    for name in ["README.md", "docs/install.md", ".ci/packages"] {
+        assert!(text(name).contains(&oldest), "{name} lacks: {oldest}");
+    }
+}
+
 #[test]
 fn the_index_of_the_documentation_lists_every_page_and_schema() {
     let found = links(&text("docs/README.md"));

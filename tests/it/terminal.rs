@@ -110,6 +110,53 @@ fn large() -> Vec<u8> {
     Layout::of(&Image::docker(vec![layer]), "docker.io/library/app:v1").tar()
 }
 
+/// A line that is wider than the terminal would leave pieces behind each time that it is drawn.
+#[test]
+fn the_bar_of_one_input_has_a_speed_and_fits() {
+    let sandbox = Sandbox::new();
+    sandbox.put("large.tar", large());
+    for columns in [40, 60, 100] {
+        let line = [
+            "large.tar",
+            "-o",
+            "out.tar",
+            "--force",
+            "--compression",
+            "zstd",
+            "--progress",
+            "tty",
+        ];
+        let (control, end) = terminal(24, columns);
+        let mut command = sandbox.command();
+        // Without a kind of terminal, nothing is drawn.
+        command.arg("fix").args(line).env("TERM", "xterm");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(end);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let bytes = read_all(control);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let text = String::from_utf8_lossy(&bytes);
+        let drawn = text
+            .split(['\r', '\n'])
+            .map(|line| line.trim_start_matches("\u{1b}[2K"));
+        let drawn: Vec<&str> = drawn.filter(|line| line.contains(" MB of ")).collect();
+        assert!(!drawn.is_empty(), "{columns}: {text}");
+        for line in &drawn {
+            let width = line.chars().count();
+            assert!(width <= columns.into(), "{columns}: {line}");
+        }
+        // The bar makes room for the text, and the text is cut only if that is not enough.
+        let has_speed = drawn.iter().any(|line| line.contains("B/s"));
+        assert_eq!(has_speed, columns > 40, "{columns}: {drawn:#?}");
+        let lines = screen(&bytes, columns.into());
+        let progress = lines.iter().filter(|line| line.contains(" MB of ")).count();
+        assert_eq!(progress, 0, "{columns}: {lines:#?}");
+    }
+}
+
 #[test]
 fn an_interrupt_leaves_no_bars() {
     if is_ignored(Signal::INT) {

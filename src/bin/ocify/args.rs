@@ -30,7 +30,7 @@ pub(crate) use check::{Check, CheckFormat};
 pub(crate) use command::{Cli, Command, other_option};
 pub(crate) use completions::Completions;
 pub(crate) use engines::Engines;
-pub(crate) use environment::name_variable;
+pub(crate) use environment::matches_of;
 pub(crate) use inspect::Inspect;
 pub(crate) use man::Man;
 pub(crate) use merge::Merge;

@@ -10,7 +10,7 @@ use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
 use crate::args::{
-    Check, Cli, Command, CommandName, Fix, Format, Merge, is_standard, name_variable, other_option,
+    Check, Cli, Command, CommandName, Fix, Format, Merge, is_standard, matches_of, other_option,
 };
 use crate::batch::{self, CheckEnd, Shard};
 use crate::check;
@@ -49,12 +49,7 @@ fn code_of(line: Vec<OsString>) -> u8 {
         text.is_some_and(|text| escape(text) == text)
     };
     let is_plain = line.iter().all(is_plain);
-    let matches = Cli::command()
-        .try_get_matches_from(&line)
-        .map_err(|mut error| {
-            name_variable(&mut error, &line);
-            error
-        });
+    let matches = matches_of(&line);
     let misspelled = misspelled.or_else(|| matches.as_ref().ok().and_then(other_option));
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => match cli.command {

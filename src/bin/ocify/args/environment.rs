@@ -3,6 +3,9 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue};
+use clap::{ArgMatches, CommandFactory};
+
+use super::Cli;
 
 /// The options whose defaults can be set: their ids and names, and the variables. Options that weaken a check or replace
 /// files are not among them: a variable is too easily forgotten.
@@ -43,8 +46,20 @@ pub(super) fn with_defaults(command: clap::Command) -> clap::Command {
         })
 }
 
+/// What a command line says.
+///
+/// # Errors
+/// It is wrong. The error says so if the wrong value is that of a variable.
+pub(crate) fn matches_of(line: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(line);
+    matches.map_err(|mut error| {
+        name_variable(&mut error, line);
+        error
+    })
+}
+
 /// Says in an error where the value comes from, if it is that of a variable.
-pub(crate) fn name_variable(error: &mut clap::Error, line: &[OsString]) {
+fn name_variable(error: &mut clap::Error, line: &[OsString]) {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::contender::Contender;
-use super::statistics::{Comparison, median, ratios};
+use super::statistics::{Comparison, median, median_interval, ratios};
 use super::{Bench, Result, exists};
 
 /// A comparison of commands. The first one is the reference.
@@ -127,6 +127,7 @@ impl Race {
     }
 }
 
+/// With at least six rounds, each ratio has its 95 % interval.
 fn print_times(lanes: &[Lane]) {
     let Some(reference) = lanes.first().map(|lane| &lane.contender) else {
         return;
@@ -148,12 +149,15 @@ fn print_times(lanes: &[Lane]) {
             peak => format!("{:.1} MiB", peak as f64 / 1024.0),
         };
         println!(
-            "| {} | {:.3} s | {:.3} to {:.3} s | {:.2} | {memory} |",
+            "| {} | {:.3} s | {:.3} to {:.3} s | {} | {memory} |",
             contender.name,
             median(times),
             times.iter().copied().fold(f64::INFINITY, f64::min),
             times.iter().copied().fold(0.0, f64::max),
-            median(&ratios),
+            match median_interval(&ratios) {
+                Some((low, high)) => format!("{:.2} ({low:.2} to {high:.2})", median(&ratios)),
+                None => format!("{:.2}", median(&ratios)),
+            },
         );
     }
 }

@@ -44,6 +44,15 @@ pub(super) struct Registry {
 impl Registry {
     /// Starts a registry that accepts everyone, or only one user with a password.
     pub(super) fn start(folder: &Path, user: Option<(&str, &str)>) -> Self {
+        Self::start_with(folder, user, None)
+    }
+
+    /// The same with TLS, with a certificate and its key.
+    pub(super) fn start_with(
+        folder: &Path,
+        user: Option<(&str, &str)>,
+        certificate: Option<(&Path, &Path)>,
+    ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let own = folder.join(format!(
             "registry{}",
@@ -67,8 +76,12 @@ impl Registry {
                 file.display()
             )
         });
+        let tls = certificate.map_or_else(String::new, |(certificate, key)| {
+            let (certificate, key) = (certificate.display(), key.display());
+            format!("  tls:\n    certificate: {certificate}\n    key: {key}\n")
+        });
         let config = format!(
-            "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{auth}",
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{tls}{auth}",
             storage.display()
         );
         let file = own.join("config.yml");
@@ -89,6 +102,7 @@ impl Registry {
             storage,
         };
         let deadline = Instant::now() + READY;
+        // Without TLS, it answers with an error.
         while get(&registry.host, "/v2/", &[]).is_err() {
             assert!(Instant::now() < deadline, "the registry does not answer");
             thread::sleep(Duration::from_millis(20));

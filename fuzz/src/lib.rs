@@ -1,11 +1,10 @@
 //! What the fuzz targets do with their inputs, so that tests can do it too.
 
 /// The state of batches. It is a module of the command, which is not part of the library.
-#[allow(dead_code, private_interfaces, unreachable_pub)]
+#[allow(dead_code, private_interfaces, unreachable_pub, unused_imports)]
 #[path = "../../src/bin/ocify/batch"]
 mod batch {
     mod fingerprint;
-    mod output;
     mod shard;
     mod state;
 

@@ -50,7 +50,9 @@ fn check(directory: &Path, text: &[u8]) {
     };
     let output = HeldPath::of(&directory.join("a.tar")).expect("the directory is there");
     let source = Fingerprint::default();
-    let found = state.output_state(Path::new("a.tar"), Some(source), Some(&output));
+    let found = state
+        .known()
+        .output_state(Path::new("a.tar"), Some(source), Some(&output));
     if let OutputState::Finished(_) = found {
         let has_line = text.windows(5).any(|part| part == b"\"sum\"");
         assert!(has_line, "an output is finished without a line");
@@ -58,7 +60,9 @@ fn check(directory: &Path, text: &[u8]) {
     drop(state);
     let first = fs::read(directory.join(".ocify-state")).expect("it is still there");
     let state = open().expect("a state that was opened is opened again");
-    let again = state.output_state(Path::new("a.tar"), Some(source), Some(&output));
+    let again = state
+        .known()
+        .output_state(Path::new("a.tar"), Some(source), Some(&output));
     assert!(
         again == found,
         "a state says something else when it is opened again"
@@ -71,7 +75,9 @@ fn check(directory: &Path, text: &[u8]) {
     finish(&state, Path::new("a.tar"), written, &note);
     drop(state);
     let state = open().expect("a state that was written is opened");
-    let found = state.output_state(Path::new("a.tar"), Some(source), Some(&output));
+    let found = state
+        .known()
+        .output_state(Path::new("a.tar"), Some(source), Some(&output));
     let OutputState::Finished(recorded) = found else {
         panic!("an output that was recorded is not finished: {found:?}");
     };

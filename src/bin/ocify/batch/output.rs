@@ -18,7 +18,7 @@ use rustix::fs::FileType;
 use super::fingerprint::Fingerprint;
 use super::places::Places;
 use super::queue::Task;
-use super::shard::Shard;
+use super::shard::{Shard, own_name};
 use super::state::{Known, OutputState, Recorded, open_existing};
 
 /// One read while comparing.
@@ -237,14 +237,6 @@ pub(super) fn not_ours(place: &HeldPath, kind: FileType) -> Error {
     )
     .with_path(place)
     .with_hint("ocify has no record of writing it; replace it with --force")
-}
-
-/// The name of a file or directory that a shard keeps for its own use in the output directory.
-pub(super) fn own_name(what: &str, shard: Option<Shard>) -> String {
-    match shard {
-        None => format!(".ocify-{what}"),
-        Some(shard) => format!(".ocify-{what}-{}-of-{}", shard.number, shard.count),
-    }
 }
 
 /// Removes abandoned staging directories: that of this shard, whose state the caller has locked, and those of

@@ -26,6 +26,14 @@ impl Shard {
     }
 }
 
+/// The name of a file or directory that a shard keeps for its own use in the output directory.
+pub(super) fn own_name(what: &str, shard: Option<Shard>) -> String {
+    match shard {
+        None => format!(".ocify-{what}"),
+        Some(shard) => format!(".ocify-{what}-{}-of-{}", shard.number, shard.count),
+    }
+}
+
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.number, self.count)

@@ -21,8 +21,7 @@ use self::file::{Span, StateFile};
 pub(crate) use self::known::{Known, OutputState, Recorded};
 pub(super) use self::lines::Finished;
 use self::lines::{FORMAT, header, line};
-use super::output::own_name;
-use super::shard::Shard;
+use super::shard::{Shard, own_name};
 
 /// The file is rewritten once it contains more outdated lines than this.
 const FREE_LINES: usize = 1000;

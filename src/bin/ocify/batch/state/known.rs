@@ -14,7 +14,7 @@ use super::StateOptions;
 use super::file::{Span, StateFile, open_existing, refuse_irregular};
 use super::lines::{FORMAT, Key, Noted, format_of, key, noted, parse};
 use crate::batch::fingerprint::Fingerprint;
-use crate::batch::output::own_name;
+use crate::batch::shard::own_name;
 
 /// What is known of a finished output.
 #[derive(Clone, Copy, Debug)]

@@ -25,6 +25,7 @@ mod split;
 mod standard;
 mod styles;
 mod transports;
+mod way;
 mod words;
 
 use std::process::ExitCode;

@@ -16,10 +16,11 @@ use crate::fix;
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::notices::Single;
-use crate::run::{DONE, FAILED, Way, requires_many, shard, show_error, write_at_once};
+use crate::run::{DONE, FAILED, show_error, write_at_once};
 use crate::standard;
 use crate::styles::styled_memory;
 use crate::transports;
+use crate::way::{Way, requires_many, shard};
 use crate::words::Words;
 
 /// The longest password, in bytes.

@@ -9,14 +9,10 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
-use crate::args::{
-    Check, Cli, Command, CommandName, Fix, Format, Merge, is_standard, matches_of, other_option,
-};
+use crate::args::{Check, Cli, Command, CommandName, Fix, Format, matches_of, other_option};
 use crate::batch::{self, CheckEnd, Shard};
 use crate::check;
-use crate::destination::Destination;
 use crate::documents;
-use crate::files::{Outputs, conflict};
 use crate::inspect;
 use crate::merge;
 use crate::panics::caught;
@@ -25,6 +21,7 @@ use crate::single;
 use crate::split;
 use crate::standard;
 use crate::styles::styled_memory;
+use crate::way::{Way, checked, checked_check, checked_merge, checked_reads};
 use crate::words::Words;
 
 pub(crate) const DONE: u8 = 0;
@@ -164,100 +161,6 @@ fn misspelled(line: &[OsString]) -> Option<String> {
     Some(format!(
         "the value of {OPTION} must follow an equals sign: {OPTION}={value}"
     ))
-}
-
-/// What is to be done.
-pub(crate) enum Way {
-    /// Of a single input, the output goes here, unless it has no name.
-    Single(Option<Destination>),
-    /// Of many inputs this shard.
-    Batch(Option<Shard>),
-}
-
-/// Refuses options that contradict each other, which clap cannot see.
-fn checked(args: &Fix) -> Result<Way, String> {
-    if let Some(what) = args
-        .contradiction(CommandName::Fix)
-        .or_else(|| standard::without_own_name(args))
-    {
-        return Err(what);
-    }
-    if !batch::is_batch(args) {
-        if let given @ [_, ..] = args.many.only_for_many().as_slice() {
-            return Err(requires_many(given));
-        }
-        let destination = Destination::of(args)?;
-        let outputs = Outputs::Single(destination.as_ref());
-        let conflict = args
-            .without_effect_on(destination.as_ref())
-            .or_else(|| conflict(args, outputs));
-        return conflict.map_or(Ok(Way::Single(destination)), Err);
-    }
-    if let Some(what) = batch::contradiction(args) {
-        return Err(what);
-    }
-    let shard = shard(args)?;
-    let conflict = conflict(args, Outputs::Many(shard));
-    conflict.map_or(Ok(Way::Batch(shard)), Err)
-}
-
-/// The same for a merge.
-fn checked_merge(args: &Merge) -> Result<Option<Destination>, String> {
-    if let Some(what) = args.contradiction() {
-        return Err(what);
-    }
-    let destination = Destination::of_merge(&args.fix)?;
-    let outputs = Outputs::Single(destination.as_ref());
-    conflict(&args.fix, outputs).map_or(Ok(destination), Err)
-}
-
-/// The same for a check.
-fn checked_check(args: &Check) -> Result<Way, String> {
-    let dry_run = args.dry_run();
-    let contradiction = dry_run.contradiction(CommandName::Check);
-    match contradiction.or_else(|| args.format_contradiction()) {
-        Some(what) => Err(what),
-        None => checked_reads(&dry_run, CommandName::Check),
-    }
-}
-
-/// The same for a command that only reads, as this dry run of `fix` does.
-fn checked_reads(dry_run: &Fix, command: CommandName) -> Result<Way, String> {
-    if let Some(what) = dry_run.contradiction(command) {
-        return Err(what);
-    }
-    if !batch::is_batch(dry_run) {
-        if let given @ [_, ..] = dry_run.many.only_for_many().as_slice() {
-            return Err(requires_many(given));
-        }
-        let conflict = dry_run.without_effect_on(None);
-        return conflict.map_or(Ok(Way::Single(None)), Err);
-    }
-    if dry_run.verbose {
-        let what = "--all supports only a single input; with many, --format json shows everything";
-        return Err(what.to_owned());
-    }
-    if dry_run.inputs.iter().any(|input| is_standard(input)) {
-        return Err("standard input must be the only INPUT".to_owned());
-    }
-    if let Some(what) = batch::contradiction(dry_run) {
-        return Err(what);
-    }
-    shard(dry_run).map(Way::Batch)
-}
-
-/// The shard of the inputs that was requested.
-pub(crate) fn shard(args: &Fix) -> Result<Option<Shard>, String> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let shard = args.many.shard.map(|choice| choice.resolve(&variable));
-    shard.transpose()
-}
-
-pub(crate) fn requires_many(given: &[&str]) -> String {
-    format!(
-        "{} requires many inputs: a directory that is not an image layout, several INPUTs or --files-from",
-        given.join(", ")
-    )
 }
 
 fn batch(args: &Fix, shard: Option<Shard>) -> u8 {

@@ -28,15 +28,25 @@ pub struct DocumentPlace {
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     documents: HashMap<DocumentPath, Source>,
+    /// The directory that the archive was packed in, with a slash at its end.
+    wrapper: Option<String>,
 }
 
 /// A document of the input.
 #[derive(Clone, Debug)]
 struct Source {
     digest: Digest,
-    path: String,
+    name: Name,
     /// Whether values are where locations say. If not, only the document is known.
     is_as_read: bool,
+}
+
+/// The name of a document. There may be tens of thousands, so that of a blob is not kept beside its digest.
+#[derive(Clone, Debug)]
+enum Name {
+    Root(RootName),
+    Blob,
+    Other(Box<str>),
 }
 
 /// Which `index.json` locations are in.
@@ -56,10 +66,14 @@ impl Places {
         index: IndexRead,
     ) -> Self {
         let mentioned: HashSet<DocumentPath> = locations.filter_map(document_of).collect();
-        let mut places = Places::default();
         if mentioned.is_empty() {
-            return places;
+            return Places::default();
         }
+        let wrapper = graph.inventory.names.wrapper.as_deref();
+        let mut places = Places {
+            documents: HashMap::with_capacity(mentioned.len()),
+            wrapper: wrapper.map(|wrapper| format!("{}/", wrapper.trim_end_matches('/'))),
+        };
         let reader = Reader::new(graph, index);
         for root in [
             RootName::Index,
@@ -107,12 +121,23 @@ impl Places {
         let source = self.documents.get(&document_of(location)?)?;
         Some(DocumentPlace {
             document: source.digest.clone(),
-            path: source.path.clone(),
+            path: self.path(source),
             pointer: match source.is_as_read {
                 true => pointer(location, member),
                 false => String::new(),
             },
         })
+    }
+
+    /// The name of the entry or file that a document is.
+    fn path(&self, source: &Source) -> String {
+        let mut path = self.wrapper.clone().unwrap_or_default();
+        match &source.name {
+            Name::Root(root) => path.push_str(root.name()),
+            Name::Blob => path.push_str(&source.digest.blob_name()),
+            Name::Other(name) => path.push_str(name),
+        }
+        path
     }
 }
 
@@ -231,7 +256,7 @@ impl<'a> Reader<'a> {
                 true => graph.root.digest.clone(),
                 false => Digest::of(Algorithm::Sha256, &file.bytes),
             },
-            path: self.within(root.name()),
+            name: Name::Root(root),
             is_as_read,
         })
     }
@@ -245,26 +270,19 @@ impl<'a> Reader<'a> {
         let manifest = self.graph.inventory.docker_manifest.as_ref();
         let is_manifest =
             || manifest.is_some_and(|file| document.text.as_bytes() == file.bytes.as_slice());
-        let path = match self.renamed.get(digest) {
+        let name = match self.renamed.get(digest) {
             _ if self.graph.is_created(digest) => return None,
-            Some(name) => (*name).to_owned(),
-            None if is_there => digest.blob_name(),
-            None if is_manifest() => RootName::DockerManifest.name().to_owned(),
+            Some(name) => Name::Other((*name).into()),
+            None if is_there && *digest == document.digest => Name::Blob,
+            None if is_there => Name::Other(digest.blob_name().into()),
+            None if is_manifest() => Name::Root(RootName::DockerManifest),
             None => return None,
         };
         Some(Source {
             digest: document.digest.clone(),
-            path: self.within(&path),
+            name,
             is_as_read: !document.is_changed() && document.original.is_none(),
         })
-    }
-
-    /// The name of an entry, which may be in the directory that the archive was packed in.
-    fn within(&self, name: &str) -> String {
-        match &self.graph.inventory.names.wrapper {
-            Some(wrapper) => format!("{}/{name}", wrapper.trim_end_matches('/')),
-            None => name.to_owned(),
-        }
     }
 }
 

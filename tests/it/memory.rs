@@ -28,10 +28,8 @@ fn peak(name: &str, bytes: &[u8], options: &[&str]) -> (i32, String, u64) {
     command.args(["fix", "in.tar"]).args(options);
     let run = measured(&mut command);
     println!(
-        "memory: {name} {options:?}: exit code {}, {} MiB, {:.1?}",
-        run.code,
-        run.peak_kib >> 10,
-        run.processor
+        "memory: {name} {options:?}: exit code {}, {} KiB, {:.1?}",
+        run.code, run.peak_kib, run.processor
     );
     (run.code, run.stderr, run.peak_kib)
 }

@@ -1,4 +1,4 @@
-//! Everything that needs no container engine, in one program: a module for each behaviour.
+//! Everything that needs no container engine, in one program: a module for each behavior.
 //!
 //! The tests run at the same time in one process, so none of them changes what a process has once: its working directory, environment,
 //! limits and signal handlers. A test that needs these changed does so in a process that it starts.

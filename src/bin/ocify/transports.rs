@@ -161,10 +161,7 @@ pub(crate) fn output_fault(output: &Path, command: CommandName) -> Option<String
                 None => String::new(),
             };
             match kind {
-                Kind::Registry => format!(
-                    "ocify does not push images; write an archive, and push it with skopeo copy --all oci-archive:fixed.tar {}",
-                    word(&format!("docker://{rest}"))
-                ),
+                Kind::Registry => format!("publish images with ocify push INPUT {}", word(rest)),
                 Kind::Archive => format!("use -o {}{name}", word(rest)),
                 Kind::Layout => format!("use --layout -o {}{name}", word(rest)),
                 Kind::Directory => format!(
@@ -244,10 +241,7 @@ mod tests {
     #[test]
     fn outputs_that_are_not_paths_are_refused() {
         for (text, expected) in [
-            (
-                "docker://app:v1",
-                "skopeo copy --all oci-archive:fixed.tar docker://app:v1;",
-            ),
+            ("docker://app:v1", "with ocify push INPUT app:v1;"),
             ("oci-archive:x.tar:app:v1", "use -o x.tar --name app:v1;"),
             ("docker-archive:x.tar", "use -o x.tar;"),
             ("oci:x:v1", "use --layout -o x --name NAME:v1;"),
@@ -272,8 +266,16 @@ mod tests {
             );
         }
         for (text, command, expected) in [
-            ("oci:x:v1", CommandName::Merge, "use --layout -o x;"),
-            ("docker:20.10", CommandName::Merge, ": --for docker@20.10 "),
+            (
+                "oci:x:v1",
+                CommandName::Merge,
+                "use --layout -o x --name NAME:v1;",
+            ),
+            (
+                "docker:20.10",
+                CommandName::Merge,
+                ": --name docker:20.10 names the image",
+            ),
             ("docker-daemon:x", CommandName::Split, "docker load -i"),
         ] {
             let fault = output_fault(text.as_ref(), command).unwrap();

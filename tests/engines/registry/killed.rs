@@ -100,7 +100,7 @@ fn a_killed_push_leaves_no_tag_on_anything_incomplete() {
     fs::write(&input, archive(&mut random)).unwrap();
     let started = Instant::now();
     let report = push(home, &input, &format!("{}/first:v1", registry.host), &[]).succeeded();
-    let whole = started.elapsed();
+    let mut whole = started.elapsed();
     let count = |report: &Value, state: &str| report["totals"][state]["count"].as_u64().unwrap();
     let all = count(&report, "sent");
     let (mut unfinished, mut tagged) = (0, 0);
@@ -119,11 +119,18 @@ fn a_killed_push_leaves_no_tag_on_anything_incomplete() {
             Err(_) => false,
         };
         tagged += u32::from(had_tag);
+        // Other programs make pushes slower for a while. The kills stay within the push.
+        if had_tag {
+            whole = whole.mul_f64(0.9);
+        }
         let there = blobs(&report_of(home, &input, &target));
         let there = there
             .iter()
             .filter(|digest| registry.has_blob(&repository, digest))
             .count();
+        if there == 0 {
+            whole = whole.mul_f64(1.1);
+        }
         let report = push(home, &input, &target, &[]).succeeded();
         let (sent, exists) = (count(&report, "sent"), count(&report, "exists"));
         assert_eq!(sent + exists, all);

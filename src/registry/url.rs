@@ -31,7 +31,7 @@ impl Url {
         }
         let authority = uri.authority()?;
         // A port that is not a number is no port.
-        let is_host = !authority.host().is_empty() && !authority.as_str().contains('@');
+        let is_host = is_host(authority.host()) && !authority.as_str().contains('@');
         let rest = authority.as_str().strip_prefix(authority.host())?;
         let is_port = rest.is_empty() || authority.port_u16().is_some();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -147,6 +147,20 @@ impl fmt::Display for Url {
     }
 }
 
+/// Whether it is a name, or an address. That of IPv6 is in brackets.
+fn is_host(host: &str) -> bool {
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match inner {
+        Some(address) => {
+            let is_part = |byte: u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
+            address.contains(':') && address.bytes().all(is_part)
+        }
+        None => !host.is_empty() && !host.contains(['[', ']']),
+    }
+}
+
 /// The text as a value in a query or a form.
 pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -183,6 +197,8 @@ mod tests {
             "ftp://other/",
             "https://user:secret@other/",
             "https:///x",
+            "//[]:500/v2?",
+            "https://[name]/",
             "https://other:port/",
             "https://other/a b",
             "file:/etc/passwd",

@@ -52,7 +52,10 @@ pub fn replies(text: &str) {
         );
         assert!(url.to_string().bytes().all(|byte| byte.is_ascii_graphic()));
         let next = url.with_parameter("digest", text);
-        assert_eq!(Url::parse(&next.to_string()), Some(next.clone()), "{next}");
+        // The longest address that is accepted. Values that ocify adds are short.
+        if next.to_string().len() <= 16 * 1024 {
+            assert_eq!(Url::parse(&next.to_string()), Some(next.clone()), "{next}");
+        }
         assert!(next.is_same_origin(&url));
     }
 }

@@ -209,7 +209,7 @@ fn an_output_of_a_transport_is_not_taken_for_a_file() {
         ("oci:x:app:v2", "use --layout -o x --name app:v2;"),
         (
             "docker://registry.example.com/app:v1",
-            "skopeo copy --all oci-archive:fixed.tar docker://registry.example.com/app:v1;",
+            "publish images with ocify push INPUT registry.example.com/app:v1;",
         ),
         ("docker:20.10", "--for docker@20.10 "),
     ] {

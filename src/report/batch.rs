@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::json::{Digests, Failure, Run};
 pub use super::run_end::RunEnd;
-use super::run_end::{failure_text, skipped_text, summary_start};
+use super::run_end::{Items, SummaryData, failure_text, skipped_text, summary_start};
 use super::text::{BOLD, DIM, RED, bytes, count, what_changes};
 use super::{Report, Status, Wording};
 use crate::error::{Error, escape};
@@ -139,34 +139,15 @@ impl<'a> From<&Item<'a>> for ItemData<'a> {
     }
 }
 
-/// The end as programs read it.
-#[derive(Serialize)]
-struct SummaryData<'a> {
-    version: u32,
-    r#type: &'static str,
-    items: Items,
-    others: Others,
-    bytes: Bytes,
-    #[serde(flatten)]
-    end: &'a RunEnd,
-}
-
-#[derive(Serialize)]
-struct Items {
-    total: u64,
-    fixed: u64,
-    unchanged: u64,
-    would_fix: u64,
-    kept: u64,
-    skipped: u64,
-    failed: u64,
-    unfinished: u64,
-}
-
 #[derive(Serialize)]
 struct Others {
     left: u64,
     copied: u64,
+}
+
+#[derive(Serialize)]
+struct Lengths {
+    bytes: Bytes,
 }
 
 #[derive(Serialize)]
@@ -177,29 +158,27 @@ struct Bytes {
 
 impl Serialize for Summary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = SummaryData {
-            version: VERSION,
-            r#type: "summary",
-            items: Items {
-                total: self.total(),
-                fixed: self.fixed,
-                unchanged: self.unchanged,
-                would_fix: self.would_fix,
-                kept: self.kept,
-                skipped: self.skipped,
-                failed: self.failed,
-                unfinished: self.unfinished,
-            },
-            others: Others {
-                left: self.others_left,
-                copied: self.others_copied,
-            },
-            bytes: Bytes {
-                read: self.bytes_read,
-                written: self.bytes_written,
-            },
-            end: &self.end,
+        let items = Items {
+            total: self.total(),
+            named: &[
+                (self.fixed, "fixed"),
+                (self.unchanged, "unchanged"),
+                (self.would_fix, "would_fix"),
+                (self.kept, "kept"),
+                (self.skipped, "skipped"),
+                (self.failed, "failed"),
+                (self.unfinished, "unfinished"),
+            ],
         };
+        let others = Others {
+            left: self.others_left,
+            copied: self.others_copied,
+        };
+        let bytes = Bytes {
+            read: self.bytes_read,
+            written: self.bytes_written,
+        };
+        let data = SummaryData::new(VERSION, items, others, Lengths { bytes }, &self.end);
         data.serialize(serializer)
     }
 }

@@ -29,6 +29,83 @@ fn to_the_millisecond<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::
     serializer.serialize_f64(rounded(*seconds))
 }
 
+/// One of many inputs as programs read it: the report of a single one, and what it took.
+#[derive(Serialize)]
+pub(super) struct ItemData<D> {
+    #[serde(flatten)]
+    report: D,
+    r#type: &'static str,
+    bytes: u64,
+    seconds: f64,
+}
+
+impl<D> ItemData<D> {
+    /// Of an input with this length in bytes, which took so many seconds.
+    pub(super) fn new(report: D, bytes: u64, seconds: f64) -> Self {
+        ItemData {
+            report,
+            r#type: "item",
+            bytes,
+            seconds: rounded(seconds),
+        }
+    }
+}
+
+/// The end of a run as programs read it.
+#[derive(Serialize)]
+pub(super) struct SummaryData<'a, O, M> {
+    version: u32,
+    r#type: &'static str,
+    items: Items<'a>,
+    others: O,
+    #[serde(flatten)]
+    more: M,
+    #[serde(flatten)]
+    end: &'a RunEnd,
+}
+
+impl<'a, O, M> SummaryData<'a, O, M> {
+    /// With how many other files there were, and what only this command counts.
+    pub(super) fn new(version: u32, items: Items<'a>, others: O, more: M, end: &'a RunEnd) -> Self {
+        SummaryData {
+            version,
+            r#type: "summary",
+            items,
+            others,
+            more,
+            end,
+        }
+    }
+}
+
+/// The length of all inputs.
+#[derive(Serialize)]
+pub(super) struct Length {
+    pub(super) bytes: u64,
+}
+
+/// How many inputs have ended, and how many of them how.
+pub(super) struct Items<'a> {
+    pub(super) total: u64,
+    pub(super) named: &'a [(u64, &'static str)],
+}
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named = self.named.iter().map(|(number, name)| (*name, number));
+        serializer.collect_map(std::iter::once(("total", &self.total)).chain(named))
+    }
+}
+
+/// How many other files there were, at the end of a summary; empty if there were none.
+pub(super) fn others_text(others: u64) -> String {
+    match others {
+        0 => String::new(),
+        1 => "; 1 other file".to_owned(),
+        others => format!("; {} other files", grouped(others)),
+    }
+}
+
 /// Writes how many inputs have ended in which time, and how many of them how.
 pub(super) fn summary_start(
     total: u64,

@@ -40,7 +40,7 @@ use ocify::{
     command::may_be_image_layout, command::show_path,
 };
 
-pub(crate) use self::checks::{CheckEnd, check_all};
+pub(crate) use self::checks::check_all;
 use self::claims::Claims;
 use self::commit::Commits;
 pub(crate) use self::fingerprint::Fingerprint;
@@ -51,7 +51,7 @@ use self::outputs::{Outputs, To};
 pub(crate) use self::planned::planned_source;
 use self::pool::Pool;
 use self::preview::PlannedOutputs;
-pub(crate) use self::pushes::{PushEnd, push_all};
+pub(crate) use self::pushes::push_all;
 use self::queue::{Queue, Task};
 pub(crate) use self::shard::{Shard, ShardChoice};
 use self::tally::{Ended, Tally, run_end};

@@ -1,6 +1,6 @@
 //! The contents of one input: asks the library, and reports.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -30,19 +30,7 @@ pub(crate) fn inspect(args: &Inspect) -> u8 {
 
 /// Lists the contents of many inputs. Returns the exit code.
 pub(crate) fn inspect_all(args: &Inspect, shard: Option<Shard>) -> u8 {
-    let end = batch::inspect_all(args, shard);
-    let (summary, trouble) = (&end.summary, &end.trouble);
-    if summary.total() == 0 && end.stopped.is_none() && trouble.is_none() && shard.is_none() {
-        let _ = writeln!(io::stderr(), "warning: no image archives found");
-    }
-    if let Some(error) = trouble {
-        show_error(error, &Words::INSPECT);
-    }
-    match end.stopped {
-        Some(code) => code,
-        None if summary.failed > 0 || trouble.is_some() => FAILED,
-        None => DONE,
-    }
+    batch::inspect_all(args, shard).tell().unwrap_or(DONE)
 }
 
 fn work(ending: &Inspecting, interrupt: &Interrupt) -> Result<Inspected> {

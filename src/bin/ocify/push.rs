@@ -10,7 +10,7 @@ use ocify::{
 };
 
 use crate::args::{CommandName, Format, Push, is_standard};
-use crate::batch::{self, PushEnd, Shard};
+use crate::batch::{self, Shard};
 use crate::ending::{self, Ending};
 use crate::fix;
 use crate::interrupt::Interrupt;
@@ -75,22 +75,7 @@ pub(crate) fn checked(args: &Push, target: Option<&PushTarget>) -> Result<Way, S
 
 /// Pushes many inputs, or only shows what would be pushed. Returns the exit code.
 pub(crate) fn push_all(args: &Push, target: Option<&PushTarget>, shard: Option<Shard>) -> u8 {
-    let PushEnd {
-        summary,
-        stopped,
-        trouble,
-    } = batch::push_all(args, target, shard);
-    if summary.total() == 0 && stopped.is_none() && trouble.is_none() && shard.is_none() {
-        let _ = writeln!(io::stderr(), "warning: no image archives found");
-    }
-    if let Some(error) = &trouble {
-        show_error(error, &Words::PUSH);
-    }
-    match stopped {
-        Some(code) => code,
-        None if summary.failed > 0 || trouble.is_some() => FAILED,
-        None => DONE,
-    }
+    batch::push_all(args, target, shard).tell().unwrap_or(DONE)
 }
 
 fn work(args: &Push, target: Option<&PushTarget>, interrupt: &Interrupt) -> Result<Pushed> {

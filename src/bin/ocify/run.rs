@@ -10,7 +10,7 @@ use clap::{CommandFactory, FromArgMatches};
 use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
 
 use crate::args::{Check, Cli, Command, CommandName, Fix, Format, matches_of, other_option};
-use crate::batch::{self, CheckEnd, Shard};
+use crate::batch::{self, Shard};
 use crate::check;
 use crate::documents;
 use crate::inspect;
@@ -185,25 +185,11 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
 }
 
 fn check_all(args: &Check, shard: Option<Shard>) -> u8 {
-    let CheckEnd {
-        summary,
-        stopped,
-        is_failed,
-        trouble,
-    } = batch::check_all(args, shard);
-    let is_failed = is_failed || trouble.is_some();
-    if summary.total() == 0 && stopped.is_none() && !is_failed && shard.is_none() {
-        let _ = writeln!(io::stderr(), "warning: no image archives found");
-    }
-    if let Some(error) = &trouble {
-        show_error(error, &Words::CHECK);
-    }
-    match stopped {
-        Some(code) => code,
-        None if summary.failed > 0 || is_failed => FAILED,
-        None if summary.rejected > 0 => WOULD_FIX,
-        None => DONE,
-    }
+    let end = batch::check_all(args, shard);
+    end.tell().unwrap_or(match end.summary.summary.rejected {
+        0 => DONE,
+        _ => WOULD_FIX,
+    })
 }
 
 /// Writes a report for people or for programs.

@@ -11,8 +11,10 @@ use super::{CheckData, CheckReport, CheckStatus, VERSION};
 use crate::check::{Checked, FailOn, Judged};
 use crate::engines::{Loads, Obstacle};
 use crate::error::escape;
-use crate::report::batch::{grouped, rounded};
-use crate::report::run_end::{RunEnd, failure_text, skipped_text, summary_parts};
+use crate::report::run_end::{
+    ItemData, Items, Length, RunEnd, SummaryData, failure_text, others_text, skipped_text,
+    summary_parts,
+};
 use crate::report::text::{BOLD, DIM, RED, YELLOW, bytes, count};
 use crate::text::json_line;
 
@@ -64,68 +66,34 @@ impl CheckSummary {
     pub fn total(&self) -> u64 {
         self.passed + self.rejected + self.skipped + self.failed
     }
-}
 
-/// One input as programs read it.
-#[derive(Serialize)]
-struct ItemData<'a> {
-    #[serde(flatten)]
-    check: CheckData<'a>,
-    r#type: &'static str,
-    bytes: u64,
-    seconds: f64,
-}
-
-#[derive(Serialize)]
-struct SummaryData<'a> {
-    version: u32,
-    r#type: &'static str,
-    items: Items,
-    others: u64,
-    bytes: u64,
-    #[serde(flatten)]
-    end: &'a RunEnd,
-}
-
-#[derive(Serialize)]
-struct Items {
-    total: u64,
-    passed: u64,
-    rejected: u64,
-    skipped: u64,
-    failed: u64,
-    unfinished: u64,
+    fn named(&self) -> [(u64, &'static str); 5] {
+        [
+            (self.passed, "passed"),
+            (self.rejected, "rejected"),
+            (self.skipped, "skipped"),
+            (self.failed, "failed"),
+            (self.unfinished, "unfinished"),
+        ]
+    }
 }
 
 impl Serialize for CheckSummary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = SummaryData {
-            version: VERSION,
-            r#type: "summary",
-            items: Items {
-                total: self.total(),
-                passed: self.passed,
-                rejected: self.rejected,
-                skipped: self.skipped,
-                failed: self.failed,
-                unfinished: self.unfinished,
-            },
-            others: self.others,
-            bytes: self.bytes,
-            end: &self.end,
+        let items = Items {
+            total: self.total(),
+            named: &self.named(),
         };
+        let length = Length { bytes: self.bytes };
+        let data = SummaryData::new(VERSION, items, self.others, length, &self.end);
         data.serialize(serializer)
     }
 }
 
 /// Writes the line of one input for programs.
 pub fn item_json(item: &CheckItem<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let data = ItemData {
-        check: CheckData::from(&item.report),
-        r#type: "item",
-        bytes: item.bytes,
-        seconds: rounded(item.seconds),
-    };
+    let report = CheckData::from(&item.report);
+    let data = ItemData::new(report, item.bytes, item.seconds);
     json_line(&data, out)
 }
 
@@ -236,18 +204,7 @@ pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<(
 
 /// The line of the end without styles: the first part, and the rest.
 pub(super) fn summary_line(summary: &CheckSummary) -> (String, String) {
-    let named = [
-        (summary.passed, "passed"),
-        (summary.rejected, "rejected"),
-        (summary.skipped, "skipped"),
-        (summary.failed, "failed"),
-        (summary.unfinished, "unfinished"),
-    ];
-    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &named);
-    rest += &format!("; {}", bytes(summary.bytes));
-    if summary.others > 0 {
-        let files = if summary.others == 1 { "file" } else { "files" };
-        rest += &format!("; {} other {files}", grouped(summary.others));
-    }
+    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &summary.named());
+    rest += &format!("; {}{}", bytes(summary.bytes), others_text(summary.others));
     (start, rest)
 }

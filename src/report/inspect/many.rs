@@ -8,8 +8,10 @@ use serde::{Serialize, Serializer};
 use super::text::contents;
 use super::{InspectData, InspectReport, InspectStatus, VERSION};
 use crate::error::escape;
-use crate::report::batch::{grouped, rounded};
-use crate::report::run_end::{RunEnd, failure_text, skipped_text, summary_parts};
+use crate::report::run_end::{
+    ItemData, Items, Length, RunEnd, SummaryData, failure_text, others_text, skipped_text,
+    summary_parts,
+};
 use crate::report::text::{BOLD, DIM, RED, bytes};
 use crate::text::json_line;
 
@@ -58,66 +60,33 @@ impl InspectSummary {
     pub fn total(&self) -> u64 {
         self.listed + self.skipped + self.failed
     }
-}
 
-/// One input as programs read it.
-#[derive(Serialize)]
-struct ItemData<'a> {
-    #[serde(flatten)]
-    inspected: InspectData<'a>,
-    r#type: &'static str,
-    bytes: u64,
-    seconds: f64,
-}
-
-#[derive(Serialize)]
-struct SummaryData<'a> {
-    version: u32,
-    r#type: &'static str,
-    items: Items,
-    others: u64,
-    bytes: u64,
-    #[serde(flatten)]
-    end: &'a RunEnd,
-}
-
-#[derive(Serialize)]
-struct Items {
-    total: u64,
-    listed: u64,
-    skipped: u64,
-    failed: u64,
-    unfinished: u64,
+    fn named(&self) -> [(u64, &'static str); 4] {
+        [
+            (self.listed, "listed"),
+            (self.skipped, "skipped"),
+            (self.failed, "failed"),
+            (self.unfinished, "unfinished"),
+        ]
+    }
 }
 
 impl Serialize for InspectSummary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = SummaryData {
-            version: VERSION,
-            r#type: "summary",
-            items: Items {
-                total: self.total(),
-                listed: self.listed,
-                skipped: self.skipped,
-                failed: self.failed,
-                unfinished: self.unfinished,
-            },
-            others: self.others,
-            bytes: self.bytes,
-            end: &self.end,
+        let items = Items {
+            total: self.total(),
+            named: &self.named(),
         };
+        let length = Length { bytes: self.bytes };
+        let data = SummaryData::new(VERSION, items, self.others, length, &self.end);
         data.serialize(serializer)
     }
 }
 
 /// Writes the line of one input for programs.
 pub fn item_json(item: &InspectItem<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let data = ItemData {
-        inspected: InspectData::from(&item.report),
-        r#type: "item",
-        bytes: item.bytes,
-        seconds: rounded(item.seconds),
-    };
+    let report = InspectData::from(&item.report);
+    let data = ItemData::new(report, item.bytes, item.seconds);
     json_line(&data, out)
 }
 
@@ -149,17 +118,7 @@ pub fn item_text(item: &InspectItem<'_>, out: &mut dyn Write) -> io::Result<()> 
 
 /// Writes the end for people, with escape sequences for styles.
 pub fn summary_text(summary: &InspectSummary, out: &mut dyn Write) -> io::Result<()> {
-    let named = [
-        (summary.listed, "listed"),
-        (summary.skipped, "skipped"),
-        (summary.failed, "failed"),
-        (summary.unfinished, "unfinished"),
-    ];
-    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &named);
-    rest += &format!("; {}", bytes(summary.bytes));
-    if summary.others > 0 {
-        let files = if summary.others == 1 { "file" } else { "files" };
-        rest += &format!("; {} other {files}", grouped(summary.others));
-    }
+    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &summary.named());
+    rest += &format!("; {}{}", bytes(summary.bytes), others_text(summary.others));
     writeln!(out, "{BOLD}{start}{BOLD:#}{rest}")
 }

@@ -8,8 +8,9 @@ use serde::{Serialize, Serializer};
 use super::{PushData, PushReport, PushStatus, Totals, VERSION};
 use crate::error::escape;
 use crate::report::Status;
-use crate::report::batch::{grouped, rounded};
-use crate::report::run_end::{RunEnd, failure_text, skipped_text, summary_start};
+use crate::report::run_end::{
+    ItemData, Items, RunEnd, SummaryData, failure_text, others_text, skipped_text, summary_start,
+};
 use crate::report::text::{BOLD, DIM, RED, bytes, count, what_changes};
 use crate::text::json_line;
 
@@ -63,53 +64,26 @@ impl PushSummary {
     }
 }
 
+/// What only pushes count.
 #[derive(Serialize)]
-struct ItemData<'a> {
-    #[serde(flatten)]
-    push: PushData<'a>,
-    r#type: &'static str,
-    bytes: u64,
-    seconds: f64,
-}
-
-#[derive(Serialize)]
-struct SummaryData<'a> {
-    version: u32,
-    r#type: &'static str,
-    items: Items,
-    others: u64,
+struct Sent {
     totals: Totals,
-    #[serde(flatten)]
-    end: &'a RunEnd,
-}
-
-#[derive(Serialize)]
-struct Items {
-    total: u64,
-    pushed: u64,
-    would_push: u64,
-    skipped: u64,
-    failed: u64,
-    unfinished: u64,
 }
 
 impl Serialize for PushSummary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = SummaryData {
-            version: VERSION,
-            r#type: "summary",
-            items: Items {
-                total: self.total(),
-                pushed: self.pushed,
-                would_push: self.would_push,
-                skipped: self.skipped,
-                failed: self.failed,
-                unfinished: self.unfinished,
-            },
-            others: self.others,
-            totals: self.totals,
-            end: &self.end,
+        let items = Items {
+            total: self.total(),
+            named: &[
+                (self.pushed, "pushed"),
+                (self.would_push, "would_push"),
+                (self.skipped, "skipped"),
+                (self.failed, "failed"),
+                (self.unfinished, "unfinished"),
+            ],
         };
+        let totals = self.totals;
+        let data = SummaryData::new(VERSION, items, self.others, Sent { totals }, &self.end);
         data.serialize(serializer)
     }
 }
@@ -119,12 +93,8 @@ impl Serialize for PushSummary {
 /// # Errors
 /// Those of the writer.
 pub fn item_json(item: &PushItem<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let data = ItemData {
-        push: PushData::from(&item.report),
-        r#type: "item",
-        bytes: item.bytes,
-        seconds: rounded(item.seconds),
-    };
+    let report = PushData::from(&item.report);
+    let data = ItemData::new(report, item.bytes, item.seconds);
     json_line(&data, out)
 }
 
@@ -212,9 +182,5 @@ pub fn summary_text(summary: &PushSummary, out: &mut dyn Write) -> io::Result<()
             bytes(exists.bytes)
         )?;
     }
-    if summary.others > 0 {
-        let files = if summary.others == 1 { "file" } else { "files" };
-        write!(out, "; {} other {files}", grouped(summary.others))?;
-    }
-    writeln!(out)
+    writeln!(out, "{}", others_text(summary.others))
 }

@@ -3,18 +3,17 @@
 use std::num::NonZeroUsize;
 
 use ocify::{
-    Error, Input, Inspected, Observer, command::batch::RunEnd, command::inspect,
+    Input, Inspected, Observer, command::batch::RunEnd, command::inspect,
     command::inspect::InspectItem, command::inspect::InspectReport,
     command::inspect::InspectSummary, command::path_text,
 };
 
 use super::queue::Task;
 use super::reading::Ended;
-use super::session::{Counts, Session, SessionEnd};
+use super::session::{Counts, Session, SessionEnd, plain, styled};
 use super::shard::Shard;
 use crate::args::{Format, Inspect};
 use crate::inspect::operation;
-use crate::styles::styled_memory;
 use crate::words::Words;
 
 /// Lists the contents of all inputs of a shard.
@@ -26,31 +25,25 @@ pub(crate) fn inspect_all(args: &Inspect, shard: Option<Shard>) -> SessionEnd<In
     let operation = operation(&dry_run, Some(NonZeroUsize::MIN));
     let work = |input: Input, observer: &dyn Observer| operation.run_observed(input, observer);
     let is_on_terminal = session.overview.is_on_terminal();
-    let done = session.all(&work, &|task, ended, seconds| {
-        report(&session, task, &ended, seconds, dry_run.format);
+    let done = session.all(false, &work, &|task, ended, seconds| {
+        report(&session, task, ended, seconds, dry_run.format);
     });
-    session.finish(done.err(), |summary| {
-        // Writing to memory cannot fail.
-        match dry_run.format {
-            Format::Json => plain(&|out| inspect::summary_json(summary, out)),
-            Format::Text => {
-                let mut line = styled_memory(is_on_terminal);
-                let _ = inspect::summary_text(summary, &mut line);
-                line.into_inner()
-            }
-        }
+    session.finish(done.err(), false, |summary, why| match dry_run.format {
+        Format::Json => plain(&|out| inspect::summary_json(summary, out)),
+        Format::Text if why.is_some() => Vec::new(),
+        Format::Text => styled(is_on_terminal, &|out| inspect::summary_text(summary, out)),
     })
 }
 
 fn report(
     session: &Session<'_, InspectSummary>,
     task: &Task,
-    ended: &Ended<Inspected>,
+    ended: Ended<Inspected>,
     seconds: f64,
     format: Format,
 ) {
     let input = path_text(&task.path);
-    let report = match ended {
+    let report = match &ended {
         Ended::Done(inspected) => InspectReport::new(&input, inspected),
         Ended::Skipped(error) => InspectReport::skipped(&input, error),
         Ended::Failed(error) => InspectReport::failed(&input, error),
@@ -63,26 +56,20 @@ fn report(
     };
     let shown = match format {
         Format::Json => plain(&|out| inspect::item_json(&item, out)),
-        Format::Text => {
-            let mut line = styled_memory(session.overview.is_on_terminal());
-            let _ = inspect::item_text(&item, &mut line);
-            line.into_inner()
-        }
+        Format::Text => styled(session.overview.is_on_terminal(), &|out| {
+            inspect::item_text(&item, out)
+        }),
     };
-    let error: Option<&Error> = match ended {
+    let error = match &ended {
         Ended::Skipped(_) => None,
-        _ => item.report.error,
+        _ => item.report.error.cloned(),
     };
-    session.ended(task, &shown, error.cloned(), |summary| {
+    if error.is_some() {
+        session.failed();
+    }
+    session.count(&task.path, &shown, error, |summary| {
         summary.count(item.report.status, task.len);
     });
-}
-
-/// What is written without styles.
-fn plain(write: &dyn Fn(&mut Vec<u8>) -> std::io::Result<()>) -> Vec<u8> {
-    let mut out = Vec::new();
-    let _ = write(&mut out);
-    out
 }
 
 impl Counts for InspectSummary {

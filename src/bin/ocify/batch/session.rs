@@ -1,6 +1,8 @@
 //! A run over many inputs that writes no output: it shows a line for each input as it ends, and a summary.
 
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -13,13 +15,15 @@ use super::queue::Task;
 use super::reading::{Ended, Reading};
 use super::shard::Shard;
 use super::tally::{Failures, emptiness, run_end};
-use crate::args::{Fix, Format};
+use crate::args::Fix;
 use crate::interrupt::Interrupt;
 use crate::progress::{Lines, Overview};
+use crate::run::{FAILED, show_error};
+use crate::styles::styled_memory;
 use crate::words::Words;
 
 /// What is counted for the summary of a run.
-pub(super) trait Counts: Default + Send {
+pub(crate) trait Counts: Default + Send {
     /// How many inputs have ended.
     fn total(&self) -> u64;
     /// How many of them were skipped.
@@ -39,8 +43,35 @@ pub(crate) struct SessionEnd<C> {
     pub(crate) summary: C,
     /// The exit code of a run that was stopped.
     pub(crate) stopped: Option<u8>,
-    /// What went wrong apart from the inputs.
-    pub(crate) trouble: Option<Error>,
+    /// Whether something went wrong apart from the inputs.
+    pub(super) is_failed: bool,
+    /// What of this was not reported.
+    pub(super) trouble: Option<Error>,
+    shard: Option<Shard>,
+    words: &'static Words,
+}
+
+impl<C: Counts> SessionEnd<C> {
+    /// Adds what went wrong after the run.
+    pub(super) fn add(&mut self, result: Result<()>) {
+        if let Err(error) = result {
+            self.is_failed = true;
+            self.trouble.get_or_insert(error);
+        }
+    }
+
+    /// Says what the report does not. Returns the exit code, unless all inputs are right.
+    pub(crate) fn tell(&self) -> Option<u8> {
+        let is_whole = self.stopped.is_none() && !self.is_failed && self.shard.is_none();
+        if self.summary.total() == 0 && is_whole {
+            let _ = writeln!(io::stderr(), "warning: no image archives found");
+        }
+        if let Some(error) = &self.trouble {
+            show_error(error, self.words);
+        }
+        let failed = (self.is_failed || self.summary.failed() > 0).then_some(FAILED);
+        self.stopped.or(failed)
+    }
 }
 
 /// What every part of a run needs.
@@ -50,7 +81,7 @@ pub(super) struct Session<'a, C> {
     jobs: NonZeroUsize,
     words: &'static Words,
     shard: Option<Shard>,
-    stop: Stop,
+    pub(super) stop: Stop,
     pub(super) overview: Overview,
     started: Instant,
     counted: Mutex<(C, Failures)>,
@@ -81,12 +112,14 @@ impl<'a, C: Counts> Session<'a, C> {
         }
     }
 
-    /// Finds all inputs, does the work with each, and passes on how it ended and how many seconds it took.
+    /// Finds all inputs, does the work with each, and passes on how it ended and how many seconds it took. They can be begun
+    /// in the order in which they are found.
     ///
     /// # Errors
     /// Those of the search.
     pub(super) fn all<T>(
         &self,
+        is_in_order: bool,
         work: &(dyn Fn(Input, &dyn Observer) -> Result<T> + Sync),
         ended: &(dyn Fn(&Task, Ended<T>, f64) + Sync),
     ) -> Result<()> {
@@ -96,11 +129,13 @@ impl<'a, C: Counts> Session<'a, C> {
             shard: self.shard,
             stop: &self.stop,
             overview: &self.overview,
-            is_in_order: false,
+            is_in_order,
         };
-        reading.all(self, work, &|task, done, seconds| match done {
-            Ended::Unfinished => *self.lock().0.unfinished() += 1,
-            done => ended(task, done, seconds),
+        reading.all(self, work, &|task, done, seconds| {
+            if matches!(done, Ended::Unfinished) {
+                *self.lock().0.unfinished() += 1;
+            }
+            ended(task, done, seconds);
         })
     }
 
@@ -108,10 +143,23 @@ impl<'a, C: Counts> Session<'a, C> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes that an input failed, before it is counted.
+    pub(super) fn failed(&self) {
+        self.overview.failed();
+        self.rejected();
+    }
+
+    /// Notes that something is wrong with an input, after which `--fail-fast` begins no other.
+    pub(super) fn rejected(&self) {
+        if self.args.many.fail_fast {
+            self.stop.has_failed.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Shows the line of an input, and counts how its work ended: with this error if it failed.
-    pub(super) fn ended(
+    pub(super) fn count(
         &self,
-        task: &Task,
+        path: &Path,
         shown: &[u8],
         error: Option<Error>,
         count: impl FnOnce(&mut C),
@@ -119,21 +167,18 @@ impl<'a, C: Counts> Session<'a, C> {
         let mut counted = self.lock();
         count(&mut counted.0);
         self.overview.print(shown);
-        let Some(error) = error else {
-            return;
-        };
-        self.overview.failed();
-        if self.args.many.fail_fast {
-            self.stop.has_failed.store(true, Ordering::Relaxed);
+        if let Some(error) = error {
+            counted.1.add(path, error);
         }
-        counted.1.add(&task.path, error);
     }
 
-    /// Shows the summary, as its last line says it. The error is one of the search.
+    /// Shows the summary as `last` says it, which gets the error if that is why nothing was done, and shows failures again
+    /// unless annotations say them. The trouble is that of the search.
     pub(super) fn finish(
         self,
         trouble: Option<Error>,
-        last_line: impl FnOnce(&C) -> Vec<u8>,
+        is_annotated: bool,
+        last: impl FnOnce(&C, Option<&Error>) -> Vec<u8>,
     ) -> SessionEnd<C> {
         let interrupt = &self.stop.interrupt;
         let counted = self.counted.into_inner();
@@ -143,20 +188,43 @@ impl<'a, C: Counts> Session<'a, C> {
         let trouble = trouble.or_else(|| emptiness(must_find, images, self.shard, interrupt));
         let seconds = self.started.elapsed().as_secs_f64();
         *summary.end() = run_end(seconds, self.shard, trouble.as_ref(), interrupt, self.words);
-        failures.show(summary.failed(), self.words);
-        let is_empty = summary.total() + *summary.unfinished() + *summary.others() == 0;
-        // If nothing was done, the error says why.
-        if trouble.is_none() || !is_empty || self.args.format == Format::Json {
-            self.overview.print(&last_line(&summary));
+        if !is_annotated {
+            failures.show(summary.failed(), self.words);
         }
+        let is_empty = summary.total() + *summary.unfinished() + *summary.others() == 0;
+        self.overview
+            .print(&last(&summary, trouble.as_ref().filter(|_| is_empty)));
         self.overview.flush();
-        let trouble = trouble.or_else(|| self.overview.trouble());
+        let is_failed = trouble.is_some();
+        let unsaid = trouble.filter(|_| !is_annotated);
+        let trouble = unsaid.or_else(|| self.overview.trouble());
         SessionEnd {
             stopped: interrupt.is_asked().then(|| interrupt.exit_code()),
             summary,
+            is_failed: is_failed || trouble.is_some(),
             trouble,
+            shard: self.shard,
+            words: self.words,
         }
     }
+}
+
+/// What is written for programs, without styles.
+pub(super) fn plain(write: &dyn Fn(&mut Vec<u8>) -> io::Result<()>) -> Vec<u8> {
+    let mut out = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = write(&mut out);
+    out
+}
+
+/// What is written for people, with styles for a terminal.
+pub(super) fn styled(
+    is_on_terminal: bool,
+    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+) -> Vec<u8> {
+    let mut out = styled_memory(is_on_terminal);
+    let _ = write(&mut out);
+    out.into_inner()
 }
 
 impl<C: Counts> Watch for Session<'_, C> {

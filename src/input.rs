@@ -42,7 +42,7 @@ use crate::beneath::{Directory, FileStat, HeldPath, Links};
 use crate::error::{Code, Error, Hint, IoContext, Result, escape, show_path};
 use crate::image::{Content, SNIFF_LEN};
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, Strictness};
-use crate::journal::{self, Lock, Stamp};
+use crate::journal::{self, Lock, Locked, Stamp};
 use crate::threads::Workers;
 
 /// How many bytes are hashed at a time.
@@ -72,8 +72,8 @@ pub struct Source {
     compressed: Option<Arc<File>>,
     /// Temporary files with blobs that the input does not contain in this form.
     spooled: Vec<Arc<File>>,
-    /// The lock of an archive that is to be fixed in place.
-    lock: Lock,
+    /// The lock of an archive that was opened by its path.
+    lock: Option<Locked>,
     /// The inputs of a source that has several.
     inputs: Vec<Source>,
 }
@@ -97,9 +97,9 @@ impl Source {
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
             .open(path)
             .context("open", path)?;
-        let source = Self::of(file, path)?;
+        let mut source = Self::of(file, path)?;
         if !source.is_directory() {
-            journal::shared(&source.file, path)?;
+            source.lock = Some(Locked::shared(&source.file, path)?);
             source.refuse_unfinished(is_link)?;
         }
         Ok(source)
@@ -123,7 +123,7 @@ impl Source {
             outer: None,
             compressed: None,
             spooled: Vec::new(),
-            lock: Lock::Held,
+            lock: None,
             inputs: Vec::new(),
         })
     }
@@ -131,7 +131,8 @@ impl Source {
     /// Whether the filesystem has no locks, so that nothing keeps others away from an archive that is fixed in
     /// place.
     pub(crate) fn lacks_lock(&self) -> bool {
-        self.lock == Lock::Unsupported
+        let lock = self.lock.as_ref().map(Locked::lock);
+        lock == Some(Lock::Unsupported)
     }
 
     /// What the file was when it was opened.
@@ -228,13 +229,6 @@ impl Source {
     /// What distinguishes the file or directory that was opened from all others.
     pub(crate) fn identity(&self) -> (u64, u64) {
         FileStat::from(&self.metadata).identity()
-    }
-
-    /// Releases the lock of the file now. Closing the file releases it only once every process that was
-    /// just started from this one has closed its copy too.
-    pub(crate) fn unlock(&self) {
-        // A filesystem without locks has none to release.
-        let _ = self.file.unlock();
     }
 
     /// The archive's own file, or the one that it was decompressed to.

@@ -18,12 +18,13 @@ mod stored;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use disk::{Disk as _, Files};
 use locate::locate;
 pub(crate) use locate::{is_pending, open_writable, place};
 pub use lock::Lock;
-pub(crate) use lock::{exclusive, shared};
+pub(crate) use lock::Locked;
 pub use name::is_journal;
 pub(crate) use refused::unfinished;
 pub(crate) use stamp::Stamp;
@@ -72,7 +73,9 @@ pub fn recover_locked(input: &InputPath) -> Result<(Recovery, Lock)> {
         Code::NotWritable => unfinished(path, "the file must be restored, but is not writable"),
         _ => error,
     })?;
-    let lock = exclusive(&file, path)?;
+    let file = Arc::new(file);
+    let locked = Locked::exclusive(&file, path)?;
+    let lock = locked.lock();
     let mut files = Files::new(&file, &place, path)?;
     // Another program may have replaced it before it was locked.
     if !files.is_named()? {

@@ -21,7 +21,7 @@ mod roots;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ApplyOptions, Outcome, Verify, check_entries, verify};
@@ -30,7 +30,7 @@ use crate::error::{Error, Hint, IoContext, Result};
 use crate::image::Digest;
 use crate::input::Source;
 use crate::inventory::Inventory;
-use crate::journal::{self, Lock};
+use crate::journal::{Lock, Locked};
 use crate::location::RootName;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -75,27 +75,27 @@ pub(crate) fn recorded(root: &Directory) -> BTreeSet<Digest> {
 /// The lock of a layout, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct LayoutLock {
-    _file: Option<File>,
+    _locked: Option<Locked>,
     /// Whether the filesystem has locks.
     pub(crate) is_supported: bool,
 }
 
-/// Locks a layout against other runs of ocify, until the file is closed.
+/// Locks a layout against other runs of ocify.
 ///
 /// # Errors
 /// Another run has the lock; the directory cannot be read.
 pub(crate) fn lock_layout(source: &Source) -> Result<LayoutLock> {
     let Some(root) = source.directory() else {
         return Ok(LayoutLock {
-            _file: None,
+            _locked: None,
             is_supported: true,
         });
     };
     let file = root.readable().context("open", root.path())?;
-    let lock = journal::exclusive(&file, root.path())?;
+    let locked = Locked::exclusive(&Arc::new(file), root.path())?;
     Ok(LayoutLock {
-        _file: Some(file),
-        is_supported: lock == Lock::Held,
+        is_supported: locked.lock() == Lock::Held,
+        _locked: Some(locked),
     })
 }
 

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::Source;
 use crate::beneath::{Directory, HeldPath, InputPath, Links};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
-use crate::journal;
+use crate::journal::{self, Locked};
 
 impl Source {
     /// Whether symbolic links in a layout are followed wherever they lead. Otherwise only blobs and root files may be
@@ -72,12 +72,11 @@ impl Source {
     pub(crate) fn open_in_place_at(place: &HeldPath) -> Result<Source> {
         let path = &place.path();
         let file = journal::open_writable(place, path)?;
-        let lock = journal::exclusive(&file, path)?;
-        let source = Source {
-            lock,
+        let mut source = Source {
             place: Some(place.clone()),
             ..Self::of(file, path)?
         };
+        source.lock = Some(Locked::exclusive(&source.file, path)?);
         source.refuse_unfinished(false)?;
         Ok(source)
     }
@@ -107,7 +106,7 @@ impl Source {
             Some(Errno::LOOP) => link(path).with_hint(Hint::AllowLinks),
             _ => Error::io("open", path, error),
         })?;
-        let source = Source {
+        let mut source = Source {
             place: Some(place.clone()),
             ..Self::of(file, path)?
         };
@@ -117,7 +116,7 @@ impl Source {
         if !source.metadata.is_file() {
             return Err(not_opened(path, source.metadata.file_type().is_fifo()));
         }
-        journal::shared(&source.file, path)?;
+        source.lock = Some(Locked::shared(&source.file, path)?);
         source.refuse_unfinished(false)?;
         Ok(source)
     }

@@ -163,8 +163,8 @@ fn a_running_rewrite_is_not_disturbed() {
     let case = &cases()[0];
     let real = Real::new(&case.old);
     assert!(!real.rewrite_until(case, 6, 0));
-    let locked = open_writable(&real.place(), &real.path()).unwrap();
-    exclusive(&locked, &real.path()).unwrap();
+    let file = Arc::new(open_writable(&real.place(), &real.path()).unwrap());
+    let locked = Locked::exclusive(&file, &real.path()).unwrap();
     for error in [
         recover(&real.path()).unwrap_err(),
         crate::input::Source::open(real.path()).unwrap_err(),

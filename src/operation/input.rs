@@ -116,10 +116,7 @@ impl Input {
     pub(crate) fn into_place(self) -> Result<InputPath> {
         match self.kind {
             Kind::Path(path) => Ok(path),
-            Kind::Source(source) => {
-                source.unlock();
-                Ok(source.input_path())
-            }
+            Kind::Source(source) => Ok(source.input_path()),
             Kind::Stream(stream) => Err(Error::new(
                 Code::InPlaceRefused,
                 format!(

@@ -107,7 +107,9 @@ impl StagedFile {
     pub fn publish(mut self, options: PublishOptions) -> Result<Published> {
         let (published, syncs) = self.name(options)?;
         let directory = self.destination.directory().clone();
-        // Its lock is of no use any more, and would keep readers away.
+        // Its lock is of no use any more, and would keep readers away: also while a process that was just started from this one
+        // still has the file open.
+        let _ = self.file.unlock();
         drop(self);
         if syncs && published == Published::Done {
             sync_held(&directory).map_err(complete)?;

@@ -79,8 +79,8 @@ struct Listing<'a> {
     graph: &'a Graph,
     indexes: Vec<&'a Document>,
     manifests: Vec<(&'a Document, &'a ManifestFacts)>,
-    /// Their positions; the highest number for those that are not listed.
-    positions: BTreeMap<&'a Digest, usize>,
+    /// Their positions; `None` for those that are not listed.
+    positions: BTreeMap<&'a Digest, Option<usize>>,
     /// The first descriptor that leads to each.
     descriptors: BTreeMap<&'a Digest, &'a Pointer>,
     about: BTreeMap<&'a Digest, BTreeSet<&'a Digest>>,
@@ -130,15 +130,15 @@ impl<'a> Listing<'a> {
         }
         // What it lists is listed in its place.
         if self.graph.is_nested(digest) {
-            self.positions.insert(digest, usize::MAX);
+            self.positions.insert(digest, None);
             return true;
         }
         let facts = self.graph.manifests.get(digest);
         let position = match (document.shape, facts) {
-            (Shape::Index, _) => push(&mut self.indexes, document),
-            (Shape::Manifest, Some(facts)) => push(&mut self.manifests, (document, facts)),
+            (Shape::Index, _) => Some(push(&mut self.indexes, document)),
+            (Shape::Manifest, Some(facts)) => Some(push(&mut self.manifests, (document, facts))),
             // Its fault is listed.
-            (Shape::Manifest, None) => usize::MAX,
+            (Shape::Manifest, None) => None,
         };
         self.positions.insert(digest, position);
         true
@@ -146,8 +146,7 @@ impl<'a> Listing<'a> {
 
     /// The position of an index, and that of a manifest.
     fn position(&self, digest: &Digest) -> (Option<usize>, Option<usize>) {
-        let position = self.positions.get(digest).copied();
-        let position = position.filter(|position| *position != usize::MAX);
+        let position = self.positions.get(digest).copied().flatten();
         match self.graph.document(digest).map(|document| document.shape) {
             Some(Shape::Index) => (position, None),
             Some(Shape::Manifest) => (None, position),

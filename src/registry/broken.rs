@@ -89,7 +89,7 @@ pub(super) fn broken_io(error: io::Error) -> Broken {
 }
 
 /// How the standard library begins the error of a host without an address, and how glibc and musl end it if that may
-/// pass. There is no kind for these.
+/// pass. Neither has an error kind of its own.
 const LOOKUP: &str = "failed to lookup address information";
 const PASSING: [&str; 2] = ["Temporary failure", "Try again"];
 

@@ -279,7 +279,7 @@ fn load_all(
     problems
 }
 
-/// Loads an archive. That the image cannot run here is no error.
+/// Loads an archive, whose image need not run on this machine.
 fn load(column: Column, trixie: &Path, shared: &Path, archive: &Archive) -> Result<(), String> {
     if !column.has_names() {
         let mut engine = column.start(trixie, shared)?;

@@ -113,6 +113,17 @@ const LINES: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// A split by platform.
+const BY_PLATFORM: &[&str] = &[
+    "split",
+    "in.tar",
+    "--by",
+    "platform",
+    "--dry-run",
+    "--jobs",
+    "1",
+];
+
 /// Commands with a result for each of these.
 const MORE: [(&str, &str, &[&str]); 11] = [
     (
@@ -133,19 +144,7 @@ const MORE: [(&str, &str, &[&str]); 11] = [
             "1",
         ],
     ),
-    (
-        "platforms",
-        "split by platform",
-        &[
-            "split",
-            "in.tar",
-            "--by",
-            "platform",
-            "--dry-run",
-            "--jobs",
-            "1",
-        ],
-    ),
+    ("platforms", "split by platform", BY_PLATFORM),
     (
         "platforms",
         "split by platform with the same digests",
@@ -161,19 +160,7 @@ const MORE: [(&str, &str, &[&str]); 11] = [
             "1",
         ],
     ),
-    (
-        "nested platforms",
-        "split by platform",
-        &[
-            "split",
-            "in.tar",
-            "--by",
-            "platform",
-            "--dry-run",
-            "--jobs",
-            "1",
-        ],
-    ),
+    ("nested platforms", "split by platform", BY_PLATFORM),
     (
         "names of flat platforms",
         "split",

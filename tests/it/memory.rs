@@ -287,7 +287,7 @@ fn many_things_take_bounded_memory() {
             let (code, stderr, kib) = peak(countable.name, &many, options);
             // What `docs/performance.md` allows for each.
             let things = |count: usize| 12 * (count * countable.documents) as u64;
-            let bound = before + (1 << 10) + things(count - fewer);
+            let bound = before + (3 << 8) + things(count - fewer);
             let is_small = before < (32 << 10) + things(fewer);
             if !matches!(code, 0 | 3) || kib > bound || !is_small {
                 wrong.push(format!(

@@ -46,6 +46,12 @@ fn totals(report: &Value) -> [u64; 3] {
     ["sent", "mounted", "exists"].map(|key| report["totals"][key]["count"].as_u64().unwrap())
 }
 
+/// An image for each of two platforms.
+fn two_platforms(layout: &mut Layout) -> [Value; 2] {
+    let images = [("one", "amd64"), ("two", "arm64")];
+    images.map(|(text, architecture)| on(layout.image(&image(text)), "linux", architecture))
+}
+
 /// Those of the images that have a tag.
 fn pinned(report: &Value) -> Vec<String> {
     let images = report["images"].as_array().unwrap().iter();
@@ -125,11 +131,7 @@ fn an_image_is_pushed_under_its_target_with_oci_types() {
 fn tags_come_last() {
     let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let mut layout = Layout::new();
-    let images = ["one", "two"].map(|text| layout.image(&image(text)));
-    let [one, two] = [
-        on(images[0].clone(), "linux", "amd64"),
-        on(images[1].clone(), "linux", "arm64"),
-    ];
+    let [one, two] = two_platforms(&mut layout);
     let index = layout.index_of(OCI_INDEX, vec![one, two]);
     let note = referrer(&mut layout, "application/x-note", "note", &index);
     let of_note = referrer(&mut layout, "application/x-note", "about the note", &note);
@@ -439,11 +441,7 @@ fn what_the_input_lacks_may_be_in_the_registry() {
 fn a_missing_manifest_is_refused_before_anything_is_sent() {
     let (sandbox, registry) = (Sandbox::new(), Registry::strict());
     let mut layout = Layout::new();
-    let images = ["one", "two"].map(|text| layout.image(&image(text)));
-    let [one, two] = [
-        on(images[0].clone(), "linux", "amd64"),
-        on(images[1].clone(), "linux", "arm64"),
-    ];
+    let [one, two] = two_platforms(&mut layout);
     let list = layout.index_of(OCI_INDEX, vec![one, two.clone()]);
     layout.root(vec![named(list, "example.com/app:v1")]);
     let absent = digest_of(&two).replace(':', "/");

@@ -144,10 +144,6 @@ pub(crate) fn output_fault(output: &Path, command: CommandName) -> Option<String
     }
     let word = |text: &str| shell_word(text.as_ref());
     let instead = match found {
-        None if command.lacks("name") => format!(
-            "--for docker@{} makes it load in that version of Docker",
-            image.unwrap_or_default()
-        ),
         None => format!(
             "--name {} names the image, and --for docker@{} makes it load in that version of Docker",
             word(text),
@@ -155,7 +151,6 @@ pub(crate) fn output_fault(output: &Path, command: CommandName) -> Option<String
         ),
         Some(Named { kind, rest, image }) => {
             let name = match image {
-                _ if command.lacks("name") => String::new(),
                 Some(image) if is_name(image) => format!(" --name {}", word(image)),
                 Some(tag) => format!(" --name NAME:{}", word(tag)),
                 None => String::new(),

@@ -30,14 +30,14 @@ pub(crate) enum Event {
 
 const CALLS: &str = "trace=mkdir,mkdirat,linkat,symlinkat,rename,renameat,renameat2,unlink,unlinkat,rmdir,write,pwrite64,fsync,fdatasync,syncfs";
 
-/// Runs the command with these arguments, which has to succeed; `None` if it cannot be traced here.
-pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
+/// Runs the command with these arguments, which has to succeed, and records such calls; `None` if it cannot be traced here.
+fn traced(sandbox: &Sandbox, calls: &str, args: &[&str]) -> Option<String> {
     if !may_trace() {
         return None;
     }
     let log = sandbox.path("trace");
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-y", "-s", "0", "-e", CALLS, "-o"]);
+    command.args(["-f", "-qq", "-y", "-s", "0", "-e", calls, "-o"]);
     command
         .arg(&log)
         .arg(env!("CARGO_BIN_EXE_ocify"))
@@ -47,6 +47,12 @@ pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
     assert!(output.status.success(), "{output:?}");
     let text = fs::read_to_string(&log).unwrap();
     fs::remove_file(log).unwrap();
+    Some(text)
+}
+
+/// What the command with these arguments does to files; `None` if it cannot be traced here.
+pub(crate) fn record(sandbox: &Sandbox, args: &[&str]) -> Option<Vec<Event>> {
+    let text = traced(sandbox, CALLS, args)?;
     Some(events(&text, &fs::canonicalize(sandbox.root()).unwrap()))
 }
 
@@ -55,21 +61,7 @@ const READS: &str = "trace=read,readv,pread64,preadv,preadv2,copy_file_range,sen
 /// Runs the command with these arguments, which has to succeed. Returns how many bytes of files with such names it read or had the
 /// kernel copy; `None` if it cannot be traced here.
 pub(crate) fn bytes_read(sandbox: &Sandbox, args: &[&str], suffix: &str) -> Option<u64> {
-    if !may_trace() {
-        return None;
-    }
-    let log = sandbox.path("trace");
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-y", "-s", "0", "-e", READS, "-o"]);
-    command
-        .arg(&log)
-        .arg(env!("CARGO_BIN_EXE_ocify"))
-        .args(args);
-    command.current_dir(sandbox.root()).env_clear();
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = fs::read_to_string(&log).unwrap();
-    fs::remove_file(log).unwrap();
+    let text = traced(sandbox, READS, args)?;
     // A call that another thread interrupted in the log has its result in a later line of the same thread.
     let mut begun: HashMap<&str, bool> = HashMap::new();
     let mut read = 0;

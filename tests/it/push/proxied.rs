@@ -74,6 +74,15 @@ fn pass(from: &mut impl Read, to: &mut TcpStream) {
     drop(to.shutdown(Shutdown::Both));
 }
 
+/// An archive to push, a registry, and a proxy that leads to it.
+fn started() -> (Sandbox, Registry, Proxy) {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let proxy = Proxy::start(&registry);
+    let layout = Layout::of(&image("app"), "example.com/app:v1");
+    sandbox.put("app.tar", layout.tar());
+    (sandbox, registry, proxy)
+}
+
 /// Pushes with these variables. The exit code and the messages.
 fn push(sandbox: &Sandbox, args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = sandbox.command();
@@ -90,12 +99,7 @@ fn push(sandbox: &Sandbox, args: &[&str], variables: &[(&str, &str)]) -> (Option
 
 #[test]
 fn a_push_goes_through_the_proxy() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
-    let proxy = Proxy::start(&registry);
-    sandbox.put(
-        "app.tar",
-        Layout::of(&image("app"), "example.com/app:v1").tar(),
-    );
+    let (sandbox, registry, proxy) = started();
     let address = format!("http://me:secret@{}", proxy.address);
     let plain = ["registry.test/app:v1", "--plain-http"];
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
@@ -119,12 +123,7 @@ fn a_push_goes_through_the_proxy() {
 
 #[test]
 fn hosts_that_need_no_proxy_are_reached_directly() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
-    let proxy = Proxy::start(&registry);
-    sandbox.put(
-        "app.tar",
-        Layout::of(&image("app"), "example.com/app:v1").tar(),
-    );
+    let (sandbox, registry, proxy) = started();
     let address = format!("http://me:secret@{}", proxy.address);
     // On Linux, this is another name of this machine, but not one that is always reached directly.
     let port = registry.host().rsplit(':').next().unwrap().to_owned();
@@ -155,12 +154,7 @@ fn hosts_that_need_no_proxy_are_reached_directly() {
 
 #[test]
 fn a_proxy_that_does_not_connect_is_an_error_that_names_it() {
-    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
-    let proxy = Proxy::start(&registry);
-    sandbox.put(
-        "app.tar",
-        Layout::of(&image("app"), "example.com/app:v1").tar(),
-    );
+    let (sandbox, registry, proxy) = started();
     let refused = format!("http://other:secret@{}", proxy.address);
     let target = ["registry.test/app:v1", "--plain-http"];
     for (value, expected) in [

@@ -40,7 +40,7 @@ pub(crate) struct Many {
     #[arg(long)]
     pub(crate) fail_fast: bool,
 
-    /// Fail if there are no image archives or layouts at all
+    /// Fail if no image archive or layout is found
     ///
     /// Without it, this is only a warning. A shard of a tree that has some may be empty.
     #[arg(long)]

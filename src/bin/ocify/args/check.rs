@@ -5,7 +5,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, ValueEnum};
 use ocify::{FailOn, Platform};
 
-use super::scope::{Variant, variant};
+use super::scope::{READ_FOLLOW, READ_SPOOL_DIR, READ_VERIFY, Variant, variant};
 use super::{CommandName, Fix, Format, ProgressMode};
 
 pub(super) const ABOUT: &str =
@@ -180,9 +180,9 @@ const CHECK: Variant = Variant {
         ("engines", FOR, FOR_LONG),
         ("platform", PLATFORM, PLATFORM_LONG),
         ("verbose", ALL, ""),
-        ("verify", VERIFY, VERIFY_LONG),
-        ("follow", FOLLOW, FOLLOW_LONG),
-        ("spool_dir", SPOOL_DIR, ""),
+        READ_VERIFY,
+        READ_FOLLOW,
+        READ_SPOOL_DIR,
     ],
 };
 const FOR: &str = "Ask about this engine: docker, containerd, podman, skopeo, k3s, kind, or another that `ocify engines` lists; can be repeated";
@@ -195,10 +195,3 @@ const PLATFORM_LONG: &str = "Of an image with several platforms, containerd and 
 The default is the platform of the first image if there is none for this machine. Engines that load an image for \
 another platform than their machine's count as loading it.";
 const ALL: &str = "Show every verdict in a row of its own";
-const VERIFY: &str = "What to verify [default: documents]";
-const VERIFY_LONG: &str = "A blob that fails makes ocify exit with code 1. Each level includes the ones before it. Encrypted \
-layers, filesystem images and nondistributable layers are never decompressed.";
-const FOLLOW: &str = "Follow symbolic links in directories, also links that lead out of them";
-const FOLLOW_LONG: &str = "Without it, links in a directory that ocify searches are skipped, and a layout may contain links \
-only to its own files.";
-const SPOOL_DIR: &str = "Where to store temporary files for a compressed INPUT or for standard input [default: TMPDIR, or /tmp]";

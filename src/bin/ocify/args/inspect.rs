@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::scope::{Variant, variant};
+use super::scope::{READ_FOLLOW, READ_SPOOL_DIR, READ_VERIFY, Variant, variant};
 use super::{CommandName, Fix};
 
 pub(super) const ABOUT: &str = "List what an archive contains: images, layers, attestations";
@@ -60,16 +60,9 @@ const INSPECT: Variant = Variant {
     examples: EXAMPLES,
     helps: &[
         ("verbose", ALL, ""),
-        ("verify", VERIFY, VERIFY_LONG),
-        ("follow", FOLLOW, FOLLOW_LONG),
-        ("spool_dir", SPOOL_DIR, ""),
+        READ_VERIFY,
+        READ_FOLLOW,
+        READ_SPOOL_DIR,
     ],
 };
 const ALL: &str = "Show all layers and names, and the digests and diff IDs of layers";
-const VERIFY: &str = "What to verify [default: documents]";
-const VERIFY_LONG: &str = "A blob that fails makes ocify exit with code 1. Each level includes the ones before it. Encrypted \
-layers, filesystem images and nondistributable layers are never decompressed.";
-const FOLLOW: &str = "Follow symbolic links in directories, also links that lead out of them";
-const FOLLOW_LONG: &str = "Without it, links in a directory that ocify searches are skipped, and a layout may contain links \
-only to its own files.";
-const SPOOL_DIR: &str = "Where to store temporary files for a compressed INPUT or for standard input [default: TMPDIR, or /tmp]";

@@ -84,13 +84,34 @@ impl CommandName {
     }
 }
 
+/// The help of an option: its id, a line, and more for `--help`, which may be empty.
+pub(super) type Help = (&'static str, &'static str, &'static str);
+
+/// What options of `fix` mean for commands that only read.
+pub(super) const READ_VERIFY: Help = (
+    "verify",
+    "What to verify [default: documents]",
+    "A blob that fails makes ocify exit with code 1. Each level includes the ones before it. Encrypted layers, filesystem images and \
+    nondistributable layers are never decompressed.",
+);
+pub(super) const READ_FOLLOW: Help = (
+    "follow",
+    "Follow symbolic links in directories, also links that lead out of them",
+    "Without it, links in a directory that ocify searches are skipped, and a layout may contain links only to its own files.",
+);
+pub(super) const READ_SPOOL_DIR: Help = (
+    "spool_dir",
+    "Where to store temporary files for a compressed INPUT or for standard input [default: TMPDIR, or /tmp]",
+    "",
+);
+
 /// A command with options of `fix`.
 pub(super) struct Variant {
     pub(super) name: CommandName,
     pub(super) about: &'static str,
     pub(super) examples: &'static str,
-    /// Options that mean something else here: each with a line of help, and more for `--help`, which may be empty.
-    pub(super) helps: &'static [(&'static str, &'static str, &'static str)],
+    /// Options that mean something else here.
+    pub(super) helps: &'static [Help],
 }
 
 /// The command with its options and their help, without that for options that it does not have.

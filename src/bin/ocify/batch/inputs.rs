@@ -198,7 +198,7 @@ impl Finder<'_> {
     /// Finds everything; returns how many tasks there were.
     ///
     /// # Errors
-    /// The list of files cannot be read, or there are no tasks in any shard and that is to fail.
+    /// The list of files cannot be read, or nothing was found and that counts as a failure.
     pub(crate) fn run(mut self) -> Result<u64> {
         let mut next = 0;
         for named in std::mem::take(&mut self.named) {

@@ -137,7 +137,7 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
             "select one image with --image, or give a repository without a tag, so that each image keeps its own tag"
         }
         Hint::PushApart => {
-            "push each under a name of its own: ocify push FILE REPOSITORY:TAG, with --image if FILE has several images"
+            "push each under a name of its own: ocify push FILE REPOSITORY:TAG, with --image if FILE has several images; without REPOSITORY, everything goes to its own name"
         }
         Hint::PushComplete => {
             "remove whatever needs it with --missing prune, or push to a repository that has it"

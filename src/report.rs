@@ -144,6 +144,11 @@ pub trait Wording: fmt::Debug {
         rule.reason()
     }
 
+    /// How to see each change where a report shows their kinds; `None` for a program without such a way.
+    fn full_report(&self) -> Option<&'static str> {
+        None
+    }
+
     /// An error with its causes, in one line.
     fn error(&self, error: &Error) -> String {
         error.message_with_causes()

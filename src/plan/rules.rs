@@ -88,6 +88,14 @@ impl Rule {
         )
     }
 
+    /// Whether its changes only follow from those of other rules: what they are about has another digest.
+    pub fn is_consequence(self) -> bool {
+        matches!(
+            self,
+            Rule::Descriptor | Rule::AttestationLink | Rule::Subject | Rule::ReferrersTag
+        )
+    }
+
     /// A change by this rule.
     pub(crate) fn change(
         self,
@@ -120,6 +128,14 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn consequences_are_nobodys_fault() {
+        for rule in Rule::ALL {
+            let follows = rule.whose() == "nobody's: it follows from another rule";
+            assert_eq!(rule.is_consequence(), follows, "{}", rule.name());
+        }
+    }
 
     #[test]
     fn names_are_unique() {

@@ -137,8 +137,8 @@ pub fn render(
             None => writeln!(out, "  {names}")?,
         }
     }
-    text::dropped(plan.dropped, out)?;
-    text::findings_of(findings(inputs, plan), output.wording, out)
+    text::dropped(plan.dropped, detail, out)?;
+    text::findings_of(findings(inputs, plan), output.wording, detail, out)
 }
 
 /// What a user should know, each with the input that it is about: what ocify found when it read the inputs, and then what only the

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::many::{PushItem, PushSummary, item_json, item_text, summary_json, summary_text};
 use super::json::{self, Change, Failure, Finding, VERSION};
-use super::text::{self, BOLD, DIM, Detail, bytes, count, what_changes};
+use super::text::{self, BOLD, DIM, Detail, bytes, count};
 use super::{Neutral, Status, Wording};
 use crate::error::{Error, escape};
 use crate::image::Digest;
@@ -392,23 +392,23 @@ pub fn render(report: &PushReport<'_>, detail: Detail, out: &mut dyn Write) -> i
         return Ok(());
     };
     let summary = &pushed.summary;
-    writeln!(out, "{BOLD}{}{BOLD:#}\n", headline(report, pushed))?;
+    writeln!(out, "{BOLD}{}{BOLD:#}\n", headline(report, pushed, detail))?;
     for image in &pushed.images {
         render_image(image, out)?;
     }
     absent(report, pushed, out)?;
     text::changes(&summary.changes, report.wording, detail, out)?;
-    text::dropped(summary.dropped, out)?;
-    text::digests(&summary.digests, out)?;
-    text::findings(&summary.findings, report.wording, out)
+    text::dropped(summary.dropped, detail, out)?;
+    text::digests(&summary.digests, detail, out)?;
+    text::findings(&summary.findings, report.wording, detail, out)
 }
 
-fn headline(report: &PushReport<'_>, pushed: &Pushed) -> String {
+fn headline(report: &PushReport<'_>, pushed: &Pushed, detail: Detail) -> String {
     let mut subject = escape(report.input);
     if let Some(target) = report.target {
         subject = format!("{subject} → {}", escape(target));
     }
-    let kinds = what_changes(Status::Fixed, &pushed.summary);
+    let kinds = text::kinds_of_changes(Status::Fixed, &pushed.summary, report.wording, detail);
     let blobs = count(pushed.blobs.len() as u64, "blob", "blobs");
     match report.status {
         PushStatus::WouldPush => {

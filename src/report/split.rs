@@ -167,8 +167,8 @@ impl<'a> Run<'a> {
             self.render_part(part, detail, out)?;
         }
         text::changes(&divided.changes, self.wording, detail, out)?;
-        text::dropped(divided.dropped, out)?;
-        text::findings(self.findings(divided), self.wording, out)
+        text::dropped(divided.dropped, detail, out)?;
+        text::findings(self.findings(divided), self.wording, detail, out)
     }
 
     fn render_part(self, part: &SplitPart, detail: Detail, out: &mut dyn Write) -> io::Result<()> {

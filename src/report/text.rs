@@ -1,5 +1,6 @@
 //! The report for people.
 
+mod changes;
 mod findings;
 
 use std::collections::BTreeSet;
@@ -9,25 +10,30 @@ use anstyle::{AnsiColor, Style};
 
 use super::{Blobs, Report, Status, Wording};
 use crate::error::{Error, escape};
-use crate::image::{Digest, Platform, Reference};
 use crate::plan::rules::{FindingRule, Rule};
-use crate::plan::{Change, DigestChange, Dropped, Severity, Summary};
+use crate::plan::{Severity, Summary};
+pub(super) use changes::{changes, digests, dropped};
 pub(super) use findings::{distinct_findings, findings, findings_of};
-
-/// How many places of one kind of change a short report shows.
-const SHOWN: usize = 3;
-
-/// Stands for a new value that a dry run cannot know.
-const PENDING: &str = "known after recompression";
 
 /// How much a report shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
-    /// A few places of each kind of change, and one line for all changes that no engine needs.
+    /// A line for each kind of change that does not follow from others, one for all changes that no engine needs, and one for each of
+    /// the first new digests.
     #[default]
     Short,
-    /// Every change.
+    /// Every change, with its place and its values.
     Full,
+}
+
+impl Detail {
+    /// Separates parts of a full report by an empty line.
+    fn separate(self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Detail::Short => Ok(()),
+            Detail::Full => writeln!(out),
+        }
+    }
 }
 
 // Reports and errors are always styled. Streams that do not show styles remove them, as those of anstream do.
@@ -41,11 +47,11 @@ pub fn render(report: &Report<'_>, detail: Detail, out: &mut dyn Write) -> io::R
     let Some(plan) = report.plan else {
         return recovered(report, out);
     };
-    writeln!(out, "{BOLD}{}{BOLD:#}", headline(report, plan))?;
+    writeln!(out, "{BOLD}{}{BOLD:#}", headline(report, plan, detail))?;
     changes(&plan.changes, report.wording, detail, out)?;
-    dropped(plan.dropped, out)?;
-    digests(&plan.digests, out)?;
-    findings(&plan.findings, report.wording, out)
+    dropped(plan.dropped, detail, out)?;
+    digests(&plan.digests, detail, out)?;
+    findings(&plan.findings, report.wording, detail, out)
 }
 
 /// Writes an error and its hint, with escape sequences for styles.
@@ -93,10 +99,12 @@ pub(super) fn count(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// How many kinds of changes a plan has, whether they are needed, and how many are not made.
+/// How many kinds of changes a plan has, whether they are needed, and how many are not made. What follows from other changes does
+/// not count.
 pub(super) fn what_changes(status: Status, plan: &Summary) -> String {
-    let rules: BTreeSet<Rule> = plan.changes.iter().map(|change| change.rule).collect();
-    let kinds = rules.len() as u64;
+    let rules = plan.changes.iter().map(|change| change.rule);
+    let causes: BTreeSet<Rule> = rules.filter(|rule| !rule.is_consequence()).collect();
+    let kinds = causes.len() as u64;
     // There is one finding for each rule.
     let not_made = plan.findings.iter();
     let not_made = not_made.filter(|finding| finding.rule == FindingRule::DigestsPreserved);
@@ -128,13 +136,29 @@ pub(super) fn what_changes(status: Status, plan: &Summary) -> String {
     }
 }
 
-fn headline(report: &Report<'_>, plan: &Summary) -> String {
+/// How many kinds of changes a plan has, and how to see each change if this report does not show them.
+pub(super) fn kinds_of_changes(
+    status: Status,
+    plan: &Summary,
+    wording: &dyn Wording,
+    detail: Detail,
+) -> String {
+    let kinds = what_changes(status, plan);
+    match wording.full_report() {
+        Some(way) if detail == Detail::Short && !plan.changes.is_empty() => {
+            format!("{kinds} ({way})")
+        }
+        _ => kinds,
+    }
+}
+
+fn headline(report: &Report<'_>, plan: &Summary, detail: Detail) -> String {
     let mut subject = escape(report.input);
     let is_in_place = report.output == Some(report.input);
     if let Some(output) = report.output.filter(|_| !is_in_place) {
         subject = format!("{subject} → {}", escape(output));
     }
-    let kinds = what_changes(report.status, plan);
+    let kinds = kinds_of_changes(report.status, plan, report.wording, detail);
     let what = match report.status {
         Status::Fixed if is_in_place => format!("fixed in place, {kinds}"),
         Status::Fixed => format!("fixed, {kinds}"),
@@ -193,122 +217,13 @@ fn recovered(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{BOLD}{}: {what}{BOLD:#}", escape(report.input))
 }
 
-pub(super) fn dropped(dropped: Dropped, out: &mut dyn Write) -> io::Result<()> {
-    if dropped.blobs == 0 {
-        return Ok(());
-    }
-    let blobs = count(dropped.blobs, "blob", "blobs");
-    writeln!(
-        out,
-        "\ndropped {blobs} ({}) that nothing else needs",
-        bytes(dropped.bytes)
-    )
-}
-
-pub(super) fn changes(
-    changes: &[Change],
-    wording: &dyn Wording,
-    detail: Detail,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let is_full = detail == Detail::Full;
-    let mut groups: Vec<Vec<&Change>> = Vec::new();
-    let mut cosmetic: Vec<&Change> = Vec::new();
-    for change in changes {
-        if change.severity == Severity::Cosmetic && !is_full {
-            cosmetic.push(change);
-            continue;
-        }
-        let known = groups.iter_mut().find(|group| group[0].rule == change.rule);
-        match known {
-            Some(group) => group.push(change),
-            None => groups.push(vec![change]),
-        }
-    }
-    for group in groups {
-        let rule = group[0].rule;
-        writeln!(
-            out,
-            "\n{BOLD}{}{BOLD:#} ({}): {}",
-            rule.name(),
-            group.len(),
-            wording.reason(rule)
-        )?;
-        let shown = if is_full { group.len() } else { SHOWN };
-        for change in group.iter().take(shown) {
-            writeln!(out, "  {}", escape(&change.location.to_string()))?;
-            let values = match (&change.before, &change.after) {
-                // A file is renamed, and its location is its old name.
-                (_, Some(after)) if rule == Rule::BlobName => format!("→ {}", escape(after)),
-                (Some(before), Some(after)) => format!("{} → {}", escape(before), escape(after)),
-                (None, Some(after)) => format!("added {}", escape(after)),
-                (Some(before), None) if change.is_pending => {
-                    format!("{} → {PENDING}", escape(before))
-                }
-                (Some(before), None) => format!("removed {}", escape(before)),
-                (None, None) => continue,
-            };
-            writeln!(out, "    {DIM}{values}{DIM:#}")?;
-        }
-        if group.len() > shown {
-            writeln!(out, "  and {} more", group.len() - shown)?;
-        }
-    }
-    cosmetic_changes(&cosmetic, out)
-}
-
-/// One line for the changes that no engine needs.
-fn cosmetic_changes(changes: &[&Change], out: &mut dyn Write) -> io::Result<()> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let mut rules: Vec<&str> = Vec::new();
-    for change in changes {
-        if !rules.contains(&change.rule.name()) {
-            rules.push(change.rule.name());
-        }
-    }
-    let number = changes.len() as u64;
-    let them = if number == 1 { "it" } else { "them" };
-    writeln!(
-        out,
-        "\n{BOLD}{}{BOLD:#}: {} (every engine loads the archive without {them})",
-        count(number, "cosmetic change", "cosmetic changes"),
-        rules.join(", ")
-    )
-}
-
-pub(super) fn digests(digests: &[DigestChange], out: &mut dyn Write) -> io::Result<()> {
-    if digests.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\n{BOLD}manifest digests{BOLD:#}")?;
-    for change in digests {
-        let mut about: Vec<String> = Vec::new();
-        if change.is_index {
-            about.push("index".to_owned());
-        }
-        let names = change.names.iter().map(Reference::familiar);
-        about.extend(names.map(|name| escape(&name)));
-        let platform = change.platform.as_ref().map(Platform::to_string);
-        about.extend(platform.map(|platform| escape(&platform)));
-        if !about.is_empty() {
-            writeln!(out, "  {}", about.join(", "))?;
-        }
-        let after = change.after.as_ref().map(Digest::to_string);
-        let after = after.as_deref().unwrap_or(PENDING);
-        writeln!(out, "    {} → {after}", change.before)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::samples::{BLOBS, without_styles};
     use super::super::{Blobs, Neutral, samples};
     use super::*;
     use crate::error::Code;
-    use crate::plan::{Finding, Unverified, Verified};
+    use crate::plan::{DigestChange, Finding, Unverified, Verified};
 
     fn text(report: &Report<'_>) -> String {
         let mut out = Vec::new();
@@ -321,30 +236,14 @@ mod tests {
         let plan = samples::full();
         let expected = format!(
             "app.tar → fixed.tar: fixed, 2 kinds of changes, 6 blobs (4.0 kB) verified
-
-layer-type (5): {}
-  index.json, manifests[0], layers[0]
-    old-type → new-type
-  index.json, manifests[0], layers[1]
-    old-type → new-type
-  index.json, manifests[0], layers[2]
-    old-type → new-type
-  and 2 more
-
-oci-layout (1): {}
-  oci-layout
-    added 1.0.0
-
-manifest digests
-  app:latest, linux/amd64
-    {} → {}
-
+  layer-type (5): {}
+  oci-layout (1): {}
+  digest {}
 warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
   hint: name it after loading
 ",
             Rule::LayerType.reason(),
             Rule::OciLayout.reason(),
-            samples::digest("before"),
             samples::digest("after"),
         );
         let report = Report::written("app.tar", "fixed.tar", &plan, BLOBS);
@@ -361,7 +260,7 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
         for expected in [
             "\x1b[1mapp.tar → fixed.tar: fixed",
             "\x1b[1mlayer-type\x1b[0m (5)",
-            "\x1b[2mold-type → new-type\x1b[0m\n",
+            "\x1b[1mdigest\x1b[0m sha256:",
             "\x1b[1m\x1b[33mwarning:\x1b[0m ",
         ] {
             assert!(styled.contains(expected), "{expected:?}: {styled:?}");
@@ -379,12 +278,12 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
         let report = Report::dry_run("app.tar", &plan);
         assert_eq!(
             text(&report),
-            format!("app.tar: nothing to fix, 2 kinds of optional changes\n\n{line}\n")
+            format!("app.tar: nothing to fix, 2 kinds of optional changes\n  {line}\n")
         );
         let report = Report::strict_dry_run("app.tar", &plan);
         assert_eq!(
             text(&report),
-            format!("app.tar: would be fixed, 2 kinds of changes\n\n{line}\n")
+            format!("app.tar: would be fixed, 2 kinds of changes\n  {line}\n")
         );
         let mut out = Vec::new();
         render(&report, Detail::Full, &mut out).unwrap();
@@ -396,7 +295,12 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
     #[test]
     fn unknown_digests_are_not_shown() {
         let plan = samples::pending();
-        let shown = text(&Report::dry_run("app.tar", &plan));
+        let short = text(&Report::dry_run("app.tar", &plan));
+        let digest = "  digest known after recompression\n";
+        assert!(short.contains(digest), "{short}");
+        let mut out = Vec::new();
+        render(&Report::dry_run("app.tar", &plan), Detail::Full, &mut out).unwrap();
+        let shown = without_styles(out);
         let before = samples::digest("before");
         for expected in [
             "    zstd sha256:old → gzip\n".to_owned(),
@@ -457,13 +361,39 @@ warning: a\\u{{1b}}[31m: an image has no name [unnamed-image]
     }
 
     #[test]
+    fn a_short_report_names_what_each_of_the_first_digests_is_of() {
+        let mut plan = samples::full();
+        let index = |name: &str| DigestChange {
+            names: Vec::new(),
+            platform: None,
+            is_index: true,
+            after: Some(samples::digest(name)),
+            ..plan.digests[0].clone()
+        };
+        let indexes = ["one", "two", "three", "four"].map(index);
+        plan.digests.extend(indexes);
+        let shown = text(&Report::dry_run("app.tar", &plan));
+        let expected = format!(
+            "  digest {} app:latest, linux/amd64\n  digest {} index\n  digest {} index\n  and 2 other digests\n",
+            samples::digest("after"),
+            samples::digest("one"),
+            samples::digest("two"),
+        );
+        assert!(shown.contains(&expected), "{shown}");
+    }
+
+    #[test]
     fn a_full_report_shows_every_place() {
         let plan = samples::full();
         let mut out = Vec::new();
         render(&Report::dry_run("app.tar", &plan), Detail::Full, &mut out).unwrap();
         let full = without_styles(out);
         assert_eq!(full.matches("old-type → new-type").count(), 5, "{full}");
-        assert!(!full.contains("more\n"), "{full}");
+        let (before, after) = (samples::digest("before"), samples::digest("after"));
+        let digests = format!(
+            "\nmanifest digests\n  app:latest, linux/amd64\n    {before} → {after}\n\nwarning: "
+        );
+        assert!(full.contains(&digests), "{full}");
     }
 
     #[test]

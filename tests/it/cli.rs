@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::builder::right_layout;
+use crate::common::builder::{DOCKER_ZSTD, Image, Layer, Layout, right_layout};
 use crate::common::failure::expect;
 use crate::common::runner::{Run, Sandbox, run};
 use crate::common::{fixture, fixtures, repository};
@@ -49,9 +49,20 @@ fn of_fixture(name: &str, options: &str) -> (String, Run) {
 }
 
 #[test]
+fn the_report_of_an_image_with_one_layer_has_fewer_than_ten_lines() {
+    let sandbox = Sandbox::new();
+    let image = Image::docker(vec![Layer::zstd(DOCKER_ZSTD, "x")]);
+    sandbox.put("in.tar", Layout::of(&image, "app:v1").tar());
+    let run = sandbox.ocify(&["fix", "in.tar", "-o", "out.tar"]).exits(0);
+    assert!(run.stdout.contains("layer-type (1): "), "{run:#?}");
+    assert!(run.stdout.lines().count() < 10, "{run:#?}");
+}
+
+#[test]
 fn text_reports_match_the_golden_files() {
     for (name, options) in [
         ("buildkit-docker-zstd-ocifalse.tar", "-o fixed.tar"),
+        ("buildkit-docker-zstd-ocifalse.tar", "-o fixed.tar -v"),
         ("buildkit-docker-zstd-ocifalse.tar", "--dry-run"),
         ("buildkit-docker-zstd-ocitrue.tar", "-o fixed.tar"),
         ("buildkit-docker-zstd-ocitrue.tar", "--dry-run"),

@@ -111,6 +111,7 @@ mod platforms;
 mod preserve_digests;
 mod public_items;
 mod push;
+mod quiet;
 mod readme;
 mod recipes;
 mod recompress;

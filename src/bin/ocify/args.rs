@@ -112,9 +112,15 @@ pub(crate) struct Fix {
     #[arg(long, requires = "dry_run")]
     pub(crate) strict: bool,
 
-    /// Show every change in the text report, even if no engine needs it
+    /// Show every change in the text report, with its place and its values, even if no engine needs it
     #[arg(short, long)]
     pub(crate) verbose: bool,
+
+    /// Show only errors: no report, no warnings and no progress
+    ///
+    /// The exit code says the rest. --progress with another mode than auto still shows progress.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
 
     /// Format of the report, written to standard output, or to standard error if standard output is in use
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
@@ -363,6 +369,14 @@ impl Fix {
         self.output().is_some_and(is_standard)
     }
 
+    /// How progress is shown.
+    pub(crate) fn progress(&self) -> ProgressMode {
+        match self.progress {
+            ProgressMode::Auto if self.quiet => ProgressMode::Quiet,
+            mode => mode,
+        }
+    }
+
     /// Whether the archive goes to standard output.
     pub(crate) fn is_to_stream(&self) -> bool {
         self.is_for_stream() && !self.dry_run
@@ -451,7 +465,7 @@ mod tests {
         let recover = fix.get_arguments().find(|arg| arg.get_id() == "recover");
         let refused = fix.get_arg_conflicts_with(recover.unwrap());
         for arg in fix.get_arguments() {
-            let used = ["inputs", "recover", "format", "progress", "help"];
+            let used = ["inputs", "recover", "format", "progress", "quiet", "help"];
             let is_used = used.contains(&arg.get_id().as_str());
             let is_refused = refused.iter().any(|other| other.get_id() == arg.get_id());
             assert_eq!(is_used, !is_refused, "{}", arg.get_id());

@@ -160,11 +160,8 @@ pub(crate) fn run(args: &Fix, shard: Option<Shard>) -> End {
     // Before anything is created that an immediate exit would leave behind.
     let interrupt = Interrupt::default();
     interrupt.listen();
-    let lines = match args.is_stdout_taken() {
-        true => Lines::Stderr,
-        false => Lines::Stdout,
-    };
-    let overview = Overview::new(args.progress, args.jobs().get(), lines);
+    let lines = Lines::of(args, args.is_stdout_taken());
+    let overview = Overview::new(args.progress(), args.jobs().get(), lines);
     let begun = prepare(args).and_then(|prepared| {
         let tally = Tally::new(args, shard, &overview, &interrupt)?;
         Ok((prepared, tally))

@@ -131,6 +131,9 @@ impl Checking {
     }
 
     fn show(&self, report: &CheckReport<'_>) -> io::Result<()> {
+        if self.args.fix.quiet {
+            return Ok(());
+        }
         let stdout = io::stdout().lock();
         let mut shown = styled_memory(stdout.is_terminal());
         match self.args.format {

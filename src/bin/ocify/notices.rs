@@ -1,8 +1,10 @@
 //! What happens while an input is fixed, for people.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ocify::{
     Code, Notice, Observer, Progress, Recovery, Result, Stage, command::InputPath, command::Lock,
@@ -13,6 +15,21 @@ use crate::args::{Fix, Format, ProgressMode};
 use crate::interrupt::Interrupt;
 use crate::progress::Shown;
 
+/// Whether only errors are shown.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Shows no notice from now on.
+pub(crate) fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Shows a line that is no error. What cannot be shown is not worth failing for.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
 /// Watches the fix of a single input.
 pub(crate) struct Single<'a> {
     pub(crate) args: &'a Fix,
@@ -21,7 +38,7 @@ pub(crate) struct Single<'a> {
 
 impl Observer for Single<'_> {
     fn stage(&self, stage: Stage) -> Box<dyn Progress + '_> {
-        let mode = match self.args.progress {
+        let mode = match self.args.progress() {
             // One JSON object is all that a program wants to find there.
             ProgressMode::Auto if is_json_on_stderr(self.args) => ProgressMode::Quiet,
             mode => mode,
@@ -39,7 +56,7 @@ fn is_json_on_stderr(args: &Fix) -> bool {
     args.is_stdout_taken() && args.format == Format::Json
 }
 
-/// Shows a notice. What cannot be shown is not worth failing for.
+/// Shows a notice.
 pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
     match notice {
         Notice::Recovered { path, recovery, .. } => show_recovery(path, *recovery),
@@ -52,12 +69,11 @@ pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
             reason,
             ..
         } => {
-            let _ = writeln!(
-                io::stderr(),
+            tell(format_args!(
                 "storing {} in {} to read it twice: {reason}",
                 show_path(name),
                 show_path(directory)
-            );
+            ));
         }
         _ => {}
     }
@@ -76,11 +92,10 @@ pub(crate) fn restore(input: &InputPath) -> Result<Recovery> {
 pub(crate) fn show_unlocked(path: &Path) {
     static SHOWN: Once = Once::new();
     SHOWN.call_once(|| {
-        let _ = writeln!(
-            io::stderr(),
+        tell(format_args!(
             "warning: the filesystem of {} has no locks; make sure that nothing else uses it while ocify writes to it",
             show_path(path)
-        );
+        ));
     });
 }
 
@@ -90,11 +105,10 @@ fn show_recovery(path: &Path, recovery: Recovery) {
         Recovery::Restored => "was restored",
         Recovery::Removed => "had not been changed yet",
     };
-    let _ = writeln!(
-        io::stderr(),
+    tell(format_args!(
         "note: an in-place fix of {} was interrupted; the file {what}",
         show_path(path)
-    );
+    ));
 }
 
 /// Does something with an input, and restores it first if an in-place fix was interrupted.

@@ -175,6 +175,7 @@ impl Pushing {
 
     fn show(&self, report: &PushReport<'_>, to: impl Write + IsTerminal) -> io::Result<()> {
         match self.args.fix.format {
+            Format::Text if self.args.fix.quiet => Ok(()),
             Format::Text => {
                 let detail = match self.args.fix.verbose {
                     true => text::Detail::Full,

@@ -15,6 +15,7 @@ use crate::check;
 use crate::documents;
 use crate::inspect;
 use crate::merge;
+use crate::notices::{be_quiet, tell};
 use crate::panics::caught;
 use crate::push;
 use crate::single;
@@ -49,79 +50,86 @@ fn code_of(line: Vec<OsString>) -> u8 {
     let matches = matches_of(&line);
     let misspelled = misspelled.or_else(|| matches.as_ref().ok().and_then(other_option));
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => match cli.command {
-            Command::Fix(args) => match misspelled.map_or_else(|| checked(&args), Err) {
-                Ok(Way::Single(_)) if args.recover => single::restore(&args),
-                Ok(Way::Single(destination)) => single::fix(&args, destination.as_ref()),
-                Ok(Way::Batch(shard)) => batch(&args, shard),
-                Err(what) => {
-                    print(&wrong_usage("fix", what), is_plain);
-                    USAGE
-                }
-            },
-            Command::Merge(args) => match misspelled.map_or_else(|| checked_merge(&args), Err) {
-                Ok(destination) => merge::merge(&args, destination.as_ref()),
-                Err(what) => {
-                    print(&wrong_usage("merge", what), is_plain);
-                    USAGE
-                }
-            },
-            Command::Split(args) => match misspelled.or_else(|| args.contradiction()) {
-                None => split::split(&args),
-                Some(what) => {
-                    print(&wrong_usage("split", what), is_plain);
-                    USAGE
-                }
-            },
-            Command::Push(mut args) => {
-                let target = misspelled.map_or_else(|| args.take_target(), Err);
-                let checked = target.and_then(|target| {
-                    let way = push::checked(&args, target.as_ref())?;
-                    Ok((target, way))
-                });
-                match checked {
-                    Ok((target, Way::Single(_))) => push::push(&args, target.as_ref()),
-                    Ok((target, Way::Batch(shard))) => {
-                        push::push_all(&args, target.as_ref(), shard)
-                    }
-                    Err(what) => {
-                        print(&wrong_usage("push", what), is_plain);
-                        USAGE
-                    }
-                }
+        Ok(cli) => {
+            if cli.command.is_quiet() {
+                be_quiet();
             }
-            Command::Engines(args) => documents::engines(&args),
-            Command::Completions(args) => documents::completions(&args),
-            Command::Man(args) => documents::man(&args).unwrap_or_else(|what| {
-                print(&wrong_usage("man", what), is_plain);
-                USAGE
-            }),
-            Command::Inspect(args) => {
-                match misspelled
-                    .map_or_else(|| checked_reads(&args.dry_run(), CommandName::Inspect), Err)
-                {
-                    Ok(Way::Single(_)) => inspect::inspect(&args),
-                    Ok(Way::Batch(shard)) => inspect::inspect_all(&args, shard),
-                    Err(what) => {
-                        print(&wrong_usage("inspect", what), is_plain);
-                        USAGE
-                    }
-                }
-            }
-            Command::Check(args) => match misspelled.map_or_else(|| checked_check(&args), Err) {
-                Ok(Way::Single(_)) => check::check(&args),
-                Ok(Way::Batch(shard)) => check_all(&args, shard),
-                Err(what) => {
-                    print(&wrong_usage("check", what), is_plain);
-                    USAGE
-                }
-            },
-        },
+            run_command(cli.command, misspelled, is_plain)
+        }
         Err(error) => {
             // Help and version come this way, too, and go to standard output with code 0.
             print(&error, is_plain);
             if error.use_stderr() { USAGE } else { DONE }
         }
+    }
+}
+
+fn run_command(command: Command, misspelled: Option<String>, is_plain: bool) -> u8 {
+    match command {
+        Command::Fix(args) => match misspelled.map_or_else(|| checked(&args), Err) {
+            Ok(Way::Single(_)) if args.recover => single::restore(&args),
+            Ok(Way::Single(destination)) => single::fix(&args, destination.as_ref()),
+            Ok(Way::Batch(shard)) => batch(&args, shard),
+            Err(what) => {
+                print(&wrong_usage("fix", what), is_plain);
+                USAGE
+            }
+        },
+        Command::Merge(args) => match misspelled.map_or_else(|| checked_merge(&args), Err) {
+            Ok(destination) => merge::merge(&args, destination.as_ref()),
+            Err(what) => {
+                print(&wrong_usage("merge", what), is_plain);
+                USAGE
+            }
+        },
+        Command::Split(args) => match misspelled.or_else(|| args.contradiction()) {
+            None => split::split(&args),
+            Some(what) => {
+                print(&wrong_usage("split", what), is_plain);
+                USAGE
+            }
+        },
+        Command::Push(mut args) => {
+            let target = misspelled.map_or_else(|| args.take_target(), Err);
+            let checked = target.and_then(|target| {
+                let way = push::checked(&args, target.as_ref())?;
+                Ok((target, way))
+            });
+            match checked {
+                Ok((target, Way::Single(_))) => push::push(&args, target.as_ref()),
+                Ok((target, Way::Batch(shard))) => push::push_all(&args, target.as_ref(), shard),
+                Err(what) => {
+                    print(&wrong_usage("push", what), is_plain);
+                    USAGE
+                }
+            }
+        }
+        Command::Engines(args) => documents::engines(&args),
+        Command::Completions(args) => documents::completions(&args),
+        Command::Man(args) => documents::man(&args).unwrap_or_else(|what| {
+            print(&wrong_usage("man", what), is_plain);
+            USAGE
+        }),
+        Command::Inspect(args) => {
+            match misspelled
+                .map_or_else(|| checked_reads(&args.dry_run(), CommandName::Inspect), Err)
+            {
+                Ok(Way::Single(_)) => inspect::inspect(&args),
+                Ok(Way::Batch(shard)) => inspect::inspect_all(&args, shard),
+                Err(what) => {
+                    print(&wrong_usage("inspect", what), is_plain);
+                    USAGE
+                }
+            }
+        }
+        Command::Check(args) => match misspelled.map_or_else(|| checked_check(&args), Err) {
+            Ok(Way::Single(_)) => check::check(&args),
+            Ok(Way::Batch(shard)) => check_all(&args, shard),
+            Err(what) => {
+                print(&wrong_usage("check", what), is_plain);
+                USAGE
+            }
+        },
     }
 }
 
@@ -167,7 +175,7 @@ fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
     let end = batch::run(args, shard);
     if end.summary.total() == 0 && end.stopped.is_none() && end.trouble.is_none() && shard.is_none()
     {
-        let _ = writeln!(io::stderr(), "warning: no image archives found");
+        tell(format_args!("warning: no image archives found"));
     }
     if let Some(error) = &end.trouble {
         show_error(error, &Words::FIX);
@@ -256,6 +264,7 @@ fn show_report(
     to: impl Write + IsTerminal,
 ) -> io::Result<()> {
     match args.format {
+        Format::Text if args.quiet => Ok(()),
         Format::Text => {
             let detail = match args.verbose {
                 true => text::Detail::Full,

@@ -72,6 +72,10 @@ impl Wording for Words {
         }
     }
 
+    fn full_report(&self) -> Option<&'static str> {
+        Some("-v shows each")
+    }
+
     fn error(&self, error: &Error) -> String {
         match (error.code(), error.expected(), error.found()) {
             (Code::SeveralImages, _, Some(found)) if error.hint() == Some(&Hint::ChooseImage) => {

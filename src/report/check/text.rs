@@ -14,7 +14,7 @@ use crate::check::Checked;
 use crate::engines::Loads;
 use crate::error::escape;
 use crate::image::{Content, Digest, Reference};
-use crate::report::text::{BOLD, DIM, RED, YELLOW, count, findings, verified};
+use crate::report::text::{BOLD, DIM, Detail, RED, YELLOW, count, findings, verified};
 
 const GREEN: Style = AnsiColor::Green.on_default();
 
@@ -46,7 +46,7 @@ pub fn render(report: &CheckReport<'_>, layout: Layout, out: &mut dyn Write) -> 
         table(checked, layout, out)?;
         reasons(checked, layout, out)?;
     }
-    findings(&checked.summary.findings, report.wording, out)?;
+    findings(&checked.summary.findings, report.wording, Detail::Full, out)?;
     writeln!(out)?;
     for line in closing(report, checked) {
         let style = match line.text == Line::FIX {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::{BOLD, YELLOW};
+use super::{BOLD, Detail, YELLOW};
 use crate::error::escape;
 use crate::plan::{Finding, Severity};
 use crate::report::Wording;
@@ -21,25 +21,27 @@ pub(in crate::report) fn distinct_findings<'a>(
     findings
 }
 
-/// Writes the findings after an empty line, if there are any.
+/// Writes the findings.
 pub(in crate::report) fn findings<'a>(
     findings: impl IntoIterator<Item = &'a Finding>,
     wording: &dyn Wording,
+    detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let findings = findings.into_iter().map(|finding| (None, finding));
-    findings_of(findings, wording, out)
+    findings_of(findings, wording, detail, out)
 }
 
 /// The same for findings of several inputs: each with the input that it is about, unless it is about all of them.
 pub(in crate::report) fn findings_of<'a>(
     findings: impl IntoIterator<Item = (Option<&'a str>, &'a Finding)>,
     wording: &dyn Wording,
+    detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for (number, (input, finding)) in findings.into_iter().enumerate() {
         if number == 0 {
-            writeln!(out)?;
+            detail.separate(out)?;
         }
         let (style, what) = match finding.severity {
             Severity::Breaks | Severity::Warns => (YELLOW, "warning"),

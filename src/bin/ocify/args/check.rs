@@ -97,6 +97,11 @@ impl Check {
                 "--all has no effect: it applies to the text report, not to --format {name}"
             ));
         }
+        if self.fix.quiet {
+            return Some(format!(
+                "--quiet shows no report: leave out --format {name}, or --quiet"
+            ));
+        }
         let shows_progress = !matches!(self.fix.progress, ProgressMode::Auto | ProgressMode::Quiet);
         (shows_progress && self.format == CheckFormat::Github).then(|| {
             "--format github shows no progress: GitHub Actions could mistake a file name for a command"
@@ -109,7 +114,7 @@ impl Check {
         let progress = match self.format {
             // Each line may be a command there, and names of files could forge one.
             CheckFormat::Github => ProgressMode::Quiet,
-            _ => self.fix.progress,
+            _ => self.fix.progress(),
         };
         Fix {
             dry_run: true,

@@ -47,6 +47,23 @@ pub(crate) enum Command {
     Man(Man),
 }
 
+impl Command {
+    /// Whether only errors are to be shown.
+    pub(crate) fn is_quiet(&self) -> bool {
+        match self {
+            Command::Fix(fix)
+            | Command::Merge(Merge { fix, .. })
+            | Command::Split(Split { fix, .. })
+            | Command::Push(Push { fix, .. })
+            | Command::Check(Check { fix, .. }) => fix.quiet,
+            Command::Inspect(_)
+            | Command::Engines(_)
+            | Command::Completions(_)
+            | Command::Man(_) => false,
+        }
+    }
+}
+
 const FIX: &str = "fix";
 const FIX_ABOUT: &str = "Rewrite an archive so that every engine can load it";
 const MERGE: &str = "merge";

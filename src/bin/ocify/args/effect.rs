@@ -18,6 +18,8 @@ impl Fix {
             "--orphans-older-than has no effect: it applies to blobs that --orphans drop removes with --in-place"
         } else if self.verbose && self.format == Format::Json {
             "--verbose has no effect: the JSON report always shows everything"
+        } else if self.quiet && self.format == Format::Json {
+            "--quiet shows no report: leave out --format json, or --quiet"
         } else if self.force && self.is_for_stream() {
             "--force has no effect on standard output"
         } else if self.layout && self.is_for_stream() {
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn options_without_effect_are_refused() {
-        let lines: [(&[&str], &str); 18] = [
+        let lines: [(&[&str], &str); 20] = [
             (&["--orphans-older-than", "0"], "--orphans-older-than"),
             (
                 &["--orphans", "drop", "--orphans-older-than", "7d"],
@@ -110,6 +112,8 @@ mod tests {
             (&["--link", "hard", "--archive"], "--link"),
             (&["--verbose", "--format", "json"], "--verbose"),
             (&["--verbose"], ""),
+            (&["--quiet", "--format", "json"], "--quiet"),
+            (&["--quiet"], ""),
             (&["--force"], ""),
             (&["--layout"], ""),
         ];

@@ -20,7 +20,7 @@ pub(crate) enum CommandName {
 
 /// The options of `fix`, by their ids, with the commands that do not have them. Every command has the others.
 #[rustfmt::skip]
-const SCOPE: [(&str, &[CommandName]); 46] = [
+const SCOPE: [(&str, &[CommandName]); 47] = [
     ("archive", &[Split, Push, Check, Inspect, Recover]),
     ("attestations", &[Check, Inspect, Recover]),
     ("compression", &[Check, Inspect, Recover]),
@@ -57,6 +57,7 @@ const SCOPE: [(&str, &[CommandName]); 46] = [
     ("output", &[Push, Check, Inspect, Recover]),
     ("platform", &[Inspect, Recover]),
     ("preserve_digests", &[Check, Inspect, Recover]),
+    ("quiet", &[Inspect]),
     ("recover", &[Merge, Split, Push, Check, Inspect]),
     ("rename", &[Check, Inspect, Recover]),
     ("report", &[Merge, Split, Push, Check, Inspect, Recover]),

@@ -78,6 +78,7 @@ impl OutputOptions {
             // These are for people and programs that watch.
             format: _,
             verbose: _,
+            quiet: _,
             metadata_file: _,
             progress: _,
             // These modes write no output directory.

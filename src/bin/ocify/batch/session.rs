@@ -17,6 +17,7 @@ use super::shard::Shard;
 use super::tally::{Failures, emptiness, run_end};
 use crate::args::Fix;
 use crate::interrupt::Interrupt;
+use crate::notices::tell;
 use crate::progress::{Lines, Overview};
 use crate::run::{FAILED, show_error};
 use crate::styles::styled_memory;
@@ -64,7 +65,7 @@ impl<C: Counts> SessionEnd<C> {
     pub(crate) fn tell(&self) -> Option<u8> {
         let is_whole = self.stopped.is_none() && !self.is_failed && self.shard.is_none();
         if self.summary.total() == 0 && is_whole {
-            let _ = writeln!(io::stderr(), "warning: no image archives found");
+            tell(format_args!("warning: no image archives found"));
         }
         if let Some(error) = &self.trouble {
             show_error(error, self.words);
@@ -106,7 +107,7 @@ impl<'a, C: Counts> Session<'a, C> {
                 interrupt,
                 has_failed: AtomicBool::new(false),
             },
-            overview: Overview::new(args.progress, jobs.get(), Lines::Stdout),
+            overview: Overview::new(args.progress(), jobs.get(), Lines::of(args, false)),
             started: Instant::now(),
             counted: Mutex::default(),
         }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::bars::Bars;
 use super::moment::Moment;
-use crate::args::ProgressMode;
+use crate::args::{Fix, ProgressMode};
 use crate::standard;
 
 /// How often bars are drawn, and lines on a terminal are shown.
@@ -42,13 +42,25 @@ pub(crate) enum Lines {
     Stdout,
     /// To standard error: something else is written to standard output.
     Stderr,
+    /// Nowhere: only errors are shown.
+    Nowhere,
 }
 
 impl Lines {
+    /// Where they go if something else may be written to standard output.
+    pub(crate) fn of(args: &Fix, is_stdout_taken: bool) -> Self {
+        match is_stdout_taken {
+            _ if args.quiet => Lines::Nowhere,
+            true => Lines::Stderr,
+            false => Lines::Stdout,
+        }
+    }
+
     fn is_terminal(self) -> bool {
         match self {
             Lines::Stdout => io::stdout().is_terminal(),
             Lines::Stderr => io::stderr().is_terminal(),
+            Lines::Nowhere => false,
         }
     }
 
@@ -59,13 +71,14 @@ impl Lines {
         match self {
             Lines::Stdout => write_all(io::stdout().lock(), lines),
             Lines::Stderr => write_all(io::stderr().lock(), lines),
+            Lines::Nowhere => Ok(()),
         }
     }
 
     fn name(self) -> &'static str {
         match self {
             Lines::Stdout => standard::OUTPUT,
-            Lines::Stderr => standard::ERROR,
+            Lines::Stderr | Lines::Nowhere => standard::ERROR,
         }
     }
 }

@@ -10,6 +10,7 @@ mod examples;
 mod first_command;
 mod folder;
 mod second_command;
+mod toolchain;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -100,15 +101,17 @@ fn the_readme_is_short() {
     assert!(lines <= 200, "{lines} lines");
 }
 
-/// What the documentation and the scripts say about the oldest toolchain, which `.ci/full toolchain` tries.
+/// What the documentation and the scripts say about the oldest toolchain, which `.ci/oldest` tries.
 #[test]
 fn the_oldest_toolchain_is_the_same_everywhere() {
     let manifest = text("Cargo.toml");
     let (_, oldest) = manifest.split_once("\nrust-version = \"").unwrap();
-    let oldest = format!("Rust {} or later", oldest.split('"').next().unwrap());
+    let oldest = oldest.split('"').next().unwrap();
+    let stated = format!("Rust {oldest} or later");
     for name in ["README.md", "docs/install.md", ".ci/packages"] {
-        assert!(text(name).contains(&oldest), "{name} lacks: {oldest}");
+        assert!(text(name).contains(&stated), "{name} lacks: {stated}");
     }
+    assert!(text(".ci/packages").contains(&format!("\nreadonly oldest={oldest}\n")));
 }
 
 #[test]

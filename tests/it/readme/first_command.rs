@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::common::pages::text;
 use crate::common::runner::write_program;
 
-use super::folder::{CC, copy_scripts, shell_with};
+use super::folder::{CARGO_SAYS, CC, copy_scripts, shell_with};
 
 /// A folder whose `bin` has nothing of the system but basic commands, so no C compiler. `id` says that this user runs them.
 fn folder_without_cc(user: &str) -> TempDir {
@@ -23,10 +23,7 @@ fn folder_without_cc(user: &str) -> TempDir {
         symlink(&found[0], path.join("bin").join(name)).unwrap();
     }
     write_program(&path.join("bin/id"), &format!("#!/bin/sh\necho {user}\n"));
-    write_program(
-        &path.join("bin/cargo"),
-        "#!/bin/sh\necho \"cargo ran: $*\"\n",
-    );
+    write_program(&path.join("bin/cargo"), CARGO_SAYS);
     folder
 }
 

@@ -25,8 +25,15 @@ esac
 /// A C compiler that accepts everything. It reads its input to the end, so that the writer is not killed.
 pub(super) const CC: &str = "#!/bin/sh\nwhile read -r _; do :; done\n";
 
+/// A new enough cargo that only says with what it ran.
+pub(super) const CARGO_SAYS: &str = "#!/bin/sh
+[ \"$1\" = --version ] && echo 'cargo 1.91.0 (ea2d97820 2025-10-10)' && exit
+echo \"cargo ran: $*\"
+";
+
 /// `cargo run` runs the command; the example has its own build in `cargo test`.
 const CARGO: &str = "#!/bin/sh
+[ \"$1\" = --version ] && echo 'cargo 1.91.0 (ea2d97820 2025-10-10)' && exit
 [ \"$1\" = run ] || exit 0
 while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done
 [ $# -gt 0 ] || exit 0

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::common::repository;
 use crate::common::runner::{run, write_program};
 
-use super::folder::{shell, shell_with};
+use super::folder::{CARGO_SAYS, shell, shell_with};
 
 /// A directory with the scripts, and commands that do nothing.
 fn folder(user: &str) -> TempDir {
@@ -21,10 +21,7 @@ fn folder(user: &str) -> TempDir {
     let scripts = [".ci/engines", ".ci/packages", ".ci/test"].map(repository);
     run(Command::new("cp").args(scripts).arg(path.join(".ci"))).exits(0);
     write_program(&path.join("bin/id"), &format!("#!/bin/sh\necho {user}\n"));
-    write_program(
-        &path.join("bin/cargo"),
-        "#!/bin/sh\necho \"cargo ran: $*\"\n",
-    );
+    write_program(&path.join("bin/cargo"), CARGO_SAYS);
     folder
 }
 

@@ -5,10 +5,13 @@
 //! of them list, and which is fixed like any other.
 
 mod conflict;
+mod copies;
 mod joined;
 mod listed;
 mod part;
+mod repaired;
 mod replaced;
+mod rescue;
 mod root;
 
 use crate::apply::{Output, Target};
@@ -21,6 +24,7 @@ use crate::plan::{Form, NewLayers, Summary};
 use conflict::settle;
 use joined::{Joined, join, join_chosen};
 use part::Part;
+use rescue::rescue;
 use root::Names;
 
 /// How to merge. The options of the [`Fix`] are those of the output: for example, which platforms it keeps.
@@ -134,15 +138,21 @@ impl Merge {
         let sources = open(inputs, &run)?;
         let target = prepared(output, &sources)?;
         let parts = part::parts(sources, &run)?;
-        let (inputs, mut joined) = self.joined(parts, &run)?;
+        let (mut inputs, mut joined) = self.joined(parts, &run)?;
         let fix = joined.fix(&self.fix);
         let run = Run::new(&fix, observer);
-        let output = run.write_one(
-            &joined.graph,
-            &mut joined.source,
-            &mut NewLayers::default(),
-            target,
-        );
+        let again = target.again();
+        let write = |joined: &mut Joined, target| {
+            let (graph, source) = (&joined.graph, &mut joined.source);
+            run.write_one(graph, source, &mut NewLayers::default(), target)
+        };
+        let output = match (write(&mut joined, target), again) {
+            (Err(error), Some(target)) => rescue(error, &mut inputs, &mut joined, &run, |joined| {
+                write(joined, target)
+            }),
+            (Err(error), None) => Err(joined.with_intact_copy(error, &run)?),
+            (output, _) => output,
+        };
         let mut output = output.map_err(|error| joined.placed(error))?;
         joined.report(&mut output.plan.summary);
         Ok(Merged { inputs, output })
@@ -190,9 +200,15 @@ impl Merge {
     ) -> Result<MergePreview> {
         let run = Run::new(&self.fix, observer);
         let parts = part::parts(sources, &run)?;
-        let (inputs, joined) = self.joined(parts, &run)?;
+        let (mut inputs, mut joined) = self.joined(parts, &run)?;
         let fix = joined.fix(&self.fix);
-        let output = Run::new(&fix, observer).preview_graph(&joined.graph, &joined.source, form);
+        let run = Run::new(&fix, observer);
+        let preview = |joined: &mut Joined| run.preview_graph(&joined.graph, &joined.source, form);
+        let output = match preview(&mut joined) {
+            Err(error) if form == Form::Stream => Err(joined.with_intact_copy(error, &run)?),
+            Err(error) => rescue(error, &mut inputs, &mut joined, &run, preview),
+            output => output,
+        };
         let mut output = output.map_err(|error| joined.placed(error))?;
         joined.report(&mut output.summary);
         Ok(MergePreview { inputs, output })

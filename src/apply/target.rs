@@ -125,6 +125,18 @@ impl<'a> Target<'a> {
         })
     }
 
+    /// The same target, for a second attempt; `None` for a stream, which may have received part of the first.
+    pub(crate) fn again(&self) -> Option<Target<'a>> {
+        match &self.place {
+            Place::Stream { .. } => None,
+            Place::Path(place) => Some(Target {
+                place: Place::Path(place.clone()),
+                form: self.form,
+                overwrite: self.overwrite,
+            }),
+        }
+    }
+
     /// The form that the output is to have, and that a plan for it is made for.
     pub fn form(&self) -> Form {
         self.form

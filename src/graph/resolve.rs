@@ -29,9 +29,14 @@ pub(crate) fn resolve(
     workers: Workers<'_>,
 ) -> Result<Graph> {
     let graph = resolve_incomplete(inventory, blobs, strictness, workers)?;
-    match require_a_whole_image(&graph) {
-        Ok(()) => Ok(graph),
-        Err(error) => Err(graph.restated(error)),
+    graph.require_a_whole_image()?;
+    Ok(graph)
+}
+
+impl Graph {
+    /// Refuses an archive that loads nowhere, because all its images lack parts.
+    pub(crate) fn require_a_whole_image(&self) -> Result<()> {
+        require_a_whole_image(self).map_err(|error| self.restated(error))
     }
 }
 

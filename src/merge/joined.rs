@@ -6,10 +6,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::conflict::settle;
+use super::copies::{Copies, input_of};
 use super::part::{Part, chosen};
 use super::replaced::Replaced;
+use super::rescue::blob_of;
 use super::root::{Names, root};
-use crate::error::{Code, Error, Hint, IoContext, Place, Result};
+use crate::error::{Code, Error, Hint, IoContext, Result};
 use crate::fix::{Fix, Run};
 use crate::graph::Graph;
 use crate::image::{Digest, Platform, Reference, sniff};
@@ -29,6 +31,8 @@ pub(super) struct Joined {
     pub(super) superseded: BTreeSet<Digest>,
     /// What is wrong with documents, in the words of the first input that has them.
     faults: BTreeMap<Digest, Error>,
+    /// More copies of its blobs.
+    pub(super) copies: Copies,
     replaced: Replaced,
     /// What was changed and left out when images were chosen before they were joined into one index.
     chosen: Option<Summary>,
@@ -44,15 +48,10 @@ impl Joined {
         if let Some(fault) = fault.and_then(|(digest, _)| self.faults.get(digest)) {
             return fault.clone();
         }
-        let entry = error.place().and_then(Place::entry);
-        let digest = entry.and_then(Digest::from_any_blob_name);
-        let blob = digest.and_then(|digest| graph.inventory.blobs.get(&digest));
-        match blob.map(|blob| &blob.data) {
-            Some(DataLocation::Input { number, .. }) => match self.inputs.get(*number) {
-                Some(input) => error.within(input),
-                None => error,
-            },
-            _ => error,
+        let blob = blob_of(&error).and_then(|digest| graph.inventory.blobs.get(&digest));
+        match blob.and_then(|blob| self.inputs.get(input_of(&blob.data)?)) {
+            Some(input) => error.within(input),
+            None => error,
         }
     }
 
@@ -125,8 +124,14 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
     })?;
     let mut documents = Documents { file, len: 0 };
     let mut inventory = Inventory::default();
+    let mut copies = Copies::default();
     for (number, part) in parts.iter().enumerate() {
-        add_blobs(&mut inventory, &mut documents, part, number, &directory)?;
+        let mut blobs = Blobs {
+            inventory: &mut inventory,
+            documents: &mut documents,
+            copies: &mut copies,
+        };
+        blobs.add(part, number, &directory)?;
     }
     let computed = computed(&parts);
     let mut file = |bytes: Vec<u8>| -> Result<RootFile> {
@@ -154,9 +159,21 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
         .iter()
         .map(|part| part.source.path().to_owned())
         .collect();
-    let sources = parts.into_iter().map(|part| part.source).collect();
+    let mut incomplete = parts.iter().filter_map(|part| part.incomplete.clone());
+    let incomplete = incomplete.next();
+    let mut sources = Vec::new();
+    for (number, part) in parts.into_iter().enumerate() {
+        sources.push(part.source);
+        for (digest, data) in part.copies.in_input(number) {
+            copies.add(digest, data);
+        }
+    }
     let source = Source::of(documents.file, Path::new("the merged inputs"))?.with_inputs(sources);
-    let mut graph = run.meaning(inventory, &source)?;
+    let graph = run.meaning(inventory, &source);
+    let mut graph = graph.map_err(|error| match incomplete {
+        Some(incomplete) if error.code() == Code::MissingBlob => incomplete,
+        _ => error,
+    })?;
     graph.computed = computed;
     let replaced = Replaced::take(&mut graph, &orphans);
     if let Some(name) = names.index {
@@ -168,6 +185,7 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
         inputs,
         superseded: names.settled.superseded.clone(),
         faults,
+        copies,
         replaced,
         chosen: None,
     })
@@ -192,43 +210,55 @@ pub(super) fn join_chosen(joined: Joined, name: &Reference, run: &Run<'_>) -> Re
     })
 }
 
-fn add_blobs(
-    inventory: &mut Inventory,
-    documents: &mut Documents,
-    part: &Part,
-    number: usize,
-    directory: &Path,
-) -> Result<()> {
-    for entry in &part.plan.entries {
-        let Some(digest) = Digest::from_any_blob_name(&entry.name) else {
-            continue;
-        };
-        if let Some(known) = inventory.blobs.get(&digest)
-            && (known.len == entry.len || !has_digest(part, entry, &digest)?)
-        {
-            continue;
-        }
-        let blob = match &entry.body {
-            Body::Directory => continue,
-            Body::Bytes(bytes) => BlobEntry {
-                len: entry.len,
-                data: documents.add(bytes, directory)?,
-                content: sniff(bytes),
-            },
-            Body::Blob { data, .. } => {
-                let found = part.source.identify(data, entry.len)?;
-                BlobEntry {
-                    data: DataLocation::Input {
-                        number,
-                        data: Box::new(found.data),
-                    },
-                    ..found
+/// The blobs of a source that is joined.
+struct Blobs<'a> {
+    inventory: &'a mut Inventory,
+    documents: &'a mut Documents,
+    copies: &'a mut Copies,
+}
+
+impl Blobs<'_> {
+    /// Adds the blobs of an input.
+    fn add(&mut self, part: &Part, number: usize, directory: &Path) -> Result<()> {
+        for entry in &part.plan.entries {
+            let Some(digest) = Digest::from_any_blob_name(&entry.name) else {
+                continue;
+            };
+            let in_input = |data: DataLocation| DataLocation::Input {
+                number,
+                data: Box::new(data),
+            };
+            if let Some(known) = self.inventory.blobs.get(&digest) {
+                if known.len == entry.len {
+                    if let Body::Blob { data, .. } = &entry.body {
+                        self.copies.add(digest, in_input(data.clone()));
+                    }
+                    continue;
                 }
+                if !has_digest(part, entry, &digest)? {
+                    continue;
+                }
+                self.copies.forget(&digest);
             }
-        };
-        inventory.blobs.insert(digest, blob);
+            let blob = match &entry.body {
+                Body::Directory => continue,
+                Body::Bytes(bytes) => BlobEntry {
+                    len: entry.len,
+                    data: self.documents.add(bytes, directory)?,
+                    content: sniff(bytes),
+                },
+                Body::Blob { data, .. } => {
+                    let found = part.source.identify(data, entry.len)?;
+                    BlobEntry {
+                        data: in_input(found.data),
+                        ..found
+                    }
+                }
+            };
+            self.inventory.blobs.insert(digest, blob);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Whether the content of a blob has its digest, as far as that can be verified. One of two blobs of different length is damaged,

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::copies::Copies;
 use super::joined::Joined;
 use super::listed::{Listed, listed};
+use super::repaired::{Read, repair};
 use super::root::index_text;
 use crate::error::{Error, Result, path_text};
 use crate::fix::Run;
@@ -24,6 +26,10 @@ pub(super) struct Part {
     pub(super) faults: Vec<(Digest, Error)>,
     /// The blobs that nothing in the input refers to.
     pub(super) orphans: BTreeSet<Digest>,
+    /// The error for the input alone, if none of its images is complete.
+    pub(super) incomplete: Option<Error>,
+    /// More copies of its blobs, if it was joined from several inputs.
+    pub(super) copies: Copies,
 }
 
 /// Plans each input. What is wrong with one as a whole is an error that names it; what is wrong with a single image is not,
@@ -33,24 +39,32 @@ pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
         is_joined: true,
         ..PlanOptions::default().with_preserve_digests(run.requested().preserve_digests)
     };
-    let parts = sources.into_iter().map(|source| {
-        let part = part(&source, &options, run);
-        let known = part.map_err(|error| error.within(source.path()))?;
+    let read = sources.into_iter();
+    let read = read.map(|source| Read::of(source, &options, run));
+    let mut read: Vec<Read> = read.collect::<Result<_>>()?;
+    repair(&mut read, &options, run)?;
+    let parts = read.into_iter().map(|read| {
+        let (source, found) = (read.source, read.found);
+        let known = found.known;
+        let mut plan = known.plan;
+        plan.summary.findings.extend(read.repairs);
         let within = |(digest, error): (Digest, Error)| (digest, error.within(source.path()));
-        Ok(Part {
-            plan: known.plan,
+        Part {
+            plan,
             listed: known.listed,
             faults: known.faults.into_iter().map(within).collect(),
             orphans: known.orphans,
+            incomplete: found.incomplete,
+            copies: Copies::default(),
             name: path_text(source.path()).into_owned(),
             source,
-        })
+        }
     });
-    parts.collect()
+    Ok(parts.collect())
 }
 
 /// What is known of a part besides its source.
-struct Known {
+pub(super) struct Known {
     plan: Plan,
     listed: Vec<Listed>,
     faults: Vec<(Digest, Error)>,
@@ -79,17 +93,19 @@ pub(super) fn chosen(joined: Joined, run: &Run<'_>) -> Result<Part> {
         listed: known.listed,
         faults: faults.collect(),
         orphans: known.orphans,
+        incomplete: None,
+        copies: joined.copies,
         source: joined.source,
     })
 }
 
-fn part(source: &Source, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
-    let graph = run.resolved(source)?;
+/// What an output for an input alone would contain.
+pub(super) fn known_of(graph: &Graph, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
     // It is not in the joined index, so nothing would be wrong there.
-    if let Some(error) = refused_item(&graph, run.requested()) {
+    if let Some(error) = refused_item(graph, run.requested()) {
         return Err(graph.restated(error.clone()));
     }
-    known(&graph, options, run)
+    known(graph, options, run)
 }
 
 fn known(graph: &Graph, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {

@@ -132,8 +132,12 @@ impl Opener<'_> {
 
     /// What a source contains and means.
     pub(crate) fn resolved(&self, source: &Source) -> Result<Graph> {
-        let inventory = scan_with(source, self.strictness, self.workers())?;
-        self.meaning(inventory, source)
+        self.meaning(self.scanned(source)?, source)
+    }
+
+    /// What a source contains.
+    pub(crate) fn scanned(&self, source: &Source) -> Result<Inventory> {
+        scan_with(source, self.strictness, self.workers())
     }
 
     /// What an inventory of a source means.

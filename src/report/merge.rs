@@ -11,6 +11,7 @@ use super::text::{self, BOLD, Detail, count, what_changes};
 use super::{Report, Status, Wording};
 use crate::error::escape;
 use crate::image::Reference;
+use crate::location::Location;
 use crate::merge::{MergedInput, NameConflict};
 use crate::plan::rules::FindingRule;
 use crate::plan::{self, DigestChange, Image, Summary};
@@ -152,7 +153,7 @@ fn findings<'a>(
     let of_output: BTreeSet<FindingRule> = output.findings.iter().map(|found| found.rule).collect();
     for input in inputs {
         let found = text::distinct_findings(&input.summary.findings).into_iter();
-        let found = found.filter(|found| !is_settled(found.rule, &of_output));
+        let found = found.filter(|found| !is_settled(found, &of_output));
         for found in found {
             // The place in the output is another one.
             said.insert((found.rule, &found.message));
@@ -167,15 +168,18 @@ fn findings<'a>(
 
 /// Whether the merge or an option of its output settled what an input's finding of this rule is about, as `--index` names
 /// images.
-fn is_settled(rule: FindingRule, of_output: &BTreeSet<FindingRule>) -> bool {
-    let may_be = matches!(
-        rule,
+fn is_settled(found: &plan::Finding, of_output: &BTreeSet<FindingRule>) -> bool {
+    let rule = found.rule;
+    let may_be = match rule {
+        // An image that only `manifest.json` lists was left out.
+        FindingRule::MissingBlob => !matches!(found.location, Some(Location::Item { .. })),
         FindingRule::UnnamedImage
-            | FindingRule::MissingManifest
-            | FindingRule::OrphanedBlobs
-            | FindingRule::ZstdLayers
-            | FindingRule::SkippableFrame
-    );
+        | FindingRule::MissingManifest
+        | FindingRule::OrphanedBlobs
+        | FindingRule::ZstdLayers
+        | FindingRule::SkippableFrame => true,
+        _ => false,
+    };
     may_be && !of_output.contains(&rule)
 }
 

@@ -133,7 +133,7 @@ const MAY_USE: [(&str, &str); 28] = [
     ),
     (
         "fix",
-        "apply beneath codec engines error graph image input inventory operation plan",
+        "apply beneath codec engines error graph image input inventory operation plan progress",
     ),
     (
         "check",
@@ -145,7 +145,7 @@ const MAY_USE: [(&str, &str); 28] = [
     ),
     (
         "merge",
-        "apply error fix graph image input inventory json location operation plan",
+        "apply error fix graph image input inventory json location operation plan progress",
     ),
     (
         "split",

@@ -85,6 +85,7 @@ mod manual;
 mod memory;
 mod merge;
 mod merge_bad_images;
+mod merge_damage;
 mod merge_names;
 mod merge_reads;
 mod merge_replaced;

@@ -149,6 +149,13 @@ impl fmt::Display for Hint {
                     show_path(path)
                 );
             }
+            Hint::UseIntactCopy(path) => {
+                return write!(
+                    f,
+                    "{} contains an intact copy: give that input first, or write to a file",
+                    show_path(path)
+                );
+            }
             Hint::RemoveJournal => "if you replaced the file on purpose, remove the journal",
             Hint::RecoverOriginal => {
                 "if the file was copied together with its journal, recover the original and copy it again; if you replaced the file on purpose, remove the journal"

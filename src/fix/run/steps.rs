@@ -11,11 +11,12 @@ use crate::fix::host::host_architecture;
 use crate::graph::Graph;
 use crate::input::Source;
 use crate::inventory::Inventory;
-use crate::operation::{Input, Kind, SpoolReason, Stage};
+use crate::operation::{Input, Kind, Opener, SpoolReason, Stage};
 use crate::plan::{
     Division, Draft, Form, MissingPolicy, NewLayers, Part, PlanOptions, Request, SplitBy,
     Transcode, divide,
 };
+use crate::progress::Progress;
 
 impl Run<'_> {
     /// Any input as a source that can be read as often as needed, and the reason if it is a stream that was kept in a
@@ -51,6 +52,20 @@ impl Run<'_> {
     /// What a source contains and means.
     pub(crate) fn resolved(&self, source: &Source) -> Result<Graph> {
         self.opener.resolved(source)
+    }
+
+    /// What one of several sources contains. Others may have what its images lack.
+    pub(crate) fn scanned(&self, source: &Source) -> Result<Inventory> {
+        self.opener.scanned(source)
+    }
+
+    /// What such an inventory means.
+    pub(crate) fn meaning_in_part(&self, inventory: Inventory, source: &Source) -> Result<Graph> {
+        let opener = Opener {
+            allows_incomplete: true,
+            ..self.opener
+        };
+        opener.meaning(inventory, source)
     }
 
     /// What an inventory of a source means.
@@ -102,6 +117,11 @@ impl Run<'_> {
     /// What the output is to contain.
     pub(crate) fn requested(&self) -> &PlanOptions {
         &self.fix.plan
+    }
+
+    /// Begins a stage of the work.
+    pub(crate) fn stage(&self, stage: Stage) -> Box<dyn Progress + '_> {
+        self.observer.stage(stage)
     }
 
     /// The directory for temporary files.

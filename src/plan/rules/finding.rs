@@ -41,6 +41,14 @@ rules! {
         whose: "the tool that wrote it",
         threads: [],
     };
+    DamagedBlob = {
+        name: "damaged-blob",
+        severity: Warns,
+        what: "A blob is damaged in one input of a merge and intact in another.",
+        why: "the output has the intact one; the input is still damaged",
+        whose: "an interrupted copy or download, or a failing disk",
+        threads: [],
+    };
     ConfigKeyCase = {
         name: "config-key-case",
         severity: Warns,

@@ -130,6 +130,12 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
                 "copy or download {path} again; ocify fix --dry-run --verify full {path} shows whether it can still be used"
             );
         }
+        Hint::UseIntactCopy(path) => {
+            let path = shell_word(path);
+            return format!(
+                "{path} contains an intact copy: give that input first, or write to a file with -o FILE"
+            );
+        }
         Hint::GiveRepository => {
             "give the repository as the last argument, such as ocify push FILE registry.example.com/app"
         }

@@ -151,6 +151,7 @@ hints! {
         Hint::RaiseMaxSize(_) => Hint::RaiseMaxSize("image"),
         Hint::Recover(_) => Hint::Recover("a\n.tar".into()),
         Hint::CompleteLayout(_) => Hint::CompleteLayout("a\n".into()),
+        Hint::UseIntactCopy(_) => Hint::UseIntactCopy("a.tar".into()),
         Hint::ReplaceMixed(_) => Hint::ReplaceMixed("a.tar".into()),
         Hint::NameOneImage(_) => Hint::NameOneImage("sha256:00".to_owned()),
         Hint::UseName(_) => Hint::UseName("app:v1".to_owned()),

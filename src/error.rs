@@ -156,6 +156,12 @@ impl Error {
         self
     }
 
+    /// The same error with more at the end of its message.
+    pub(crate) fn with_suffix(mut self, suffix: &str) -> Self {
+        self.0.message.push_str(suffix);
+        self
+    }
+
     /// The same error of one of several inputs, which the message names unless it does already.
     pub(crate) fn within(mut self, path: &Path) -> Self {
         if self.0.path.is_none() {

@@ -242,7 +242,8 @@ impl Push {
         let run = Run::new(&fix, observer);
         let (mut source, spooled) = run.open(input, SpoolReason::Push)?;
         let graph = run.resolved(&source)?;
-        let pushed = work(&run, &graph, &mut source).map_err(|error| graph.restated(error))?;
+        let pushed = work(&run, &graph, &mut source);
+        let pushed = pushed.map_err(|error| graph.restated(graph.with_images(error)))?;
         Ok(Pushed { spooled, ..pushed })
     }
 

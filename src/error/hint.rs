@@ -281,6 +281,8 @@ pub enum Hint {
     SignAgain,
     /// An index of layers is for their old bytes.
     IndexLayersAgain,
+    /// An image is damaged, and others are not.
+    LeaveOutDamaged,
     /// A blob is damaged in one input, and this one has an intact copy. An output that is not a stream would have that.
     UseIntactCopy(PathBuf),
     /// Words of the program that uses the library.

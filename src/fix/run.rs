@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
     fn write_source(&self, source: Source, target: Target<'_>) -> Result<Fixed> {
         let graph = self.opener.resolved(&source)?;
         let written = self.write_graph(&graph, source, target);
-        written.map_err(|error| graph.restated(error))
+        written.map_err(|error| graph.restated(graph.with_images(error)))
     }
 
     /// Writes the output for a source that was read.
@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
         let source = self.open_in_place(path)?;
         let graph = self.opener.resolved(&source)?;
         let written = self.write_patch(&graph, &source);
-        written.map_err(|error| graph.restated(error))
+        written.map_err(|error| graph.restated(graph.with_images(error)))
     }
 
     fn write_patch(&self, graph: &Graph, source: &Source) -> Result<Fixed> {

@@ -46,12 +46,12 @@ impl Joined {
         let mut faults = graph.faults.iter();
         let fault = faults.find(|(_, fault)| fault.to_string() == text);
         if let Some(fault) = fault.and_then(|(digest, _)| self.faults.get(digest)) {
-            return fault.clone();
+            return graph.with_images(fault.clone());
         }
         let blob = blob_of(&error).and_then(|digest| graph.inventory.blobs.get(&digest));
         match blob.and_then(|blob| self.inputs.get(input_of(&blob.data)?)) {
-            Some(input) => error.within(input),
-            None => error,
+            Some(input) => graph.with_images(error).within(input),
+            None => graph.with_images(error),
         }
     }
 

@@ -395,6 +395,8 @@ fn clean(builder: &BuildKit, shared: &Path, form: Form) -> Result<(), String> {
         let next = if context == EDITED { CONTEXT } else { EDITED };
         builder.prune()?;
         builder.build(next, &options)?;
+        let steps = if next == EDITED { &edited[..] } else { &whole };
+        cache.build_as(builder, next, steps)?;
     }
     Ok(())
 }

@@ -282,6 +282,60 @@ fn a_bad_image_that_is_left_out_does_not_matter() {
     }
 }
 
+/// The error about damage in one image of several names it, and the hint says how to keep the others.
+#[test]
+fn the_error_about_a_damaged_image_names_it() {
+    for (name, bad, code) in &REFUSED[..4] {
+        let (layout, _) = beside(*bad, true);
+        let sandbox = Sandbox::new();
+        sandbox.put("in.tar", layout.tar());
+        sandbox.put("placed.tar", layout.tar());
+        layout.write_to(&sandbox.path("layout"));
+        let hint = "keep only the other images with --image or --platform";
+        for line in [
+            &["fix", "in.tar", "-o", "out.tar"][..],
+            &["fix", "layout", "-o", "out"],
+            &["fix", "in.tar", "--dry-run", "--verify", "digests"],
+            &["fix", "--in-place", "placed.tar", "--verify", "digests"],
+            &["fix", "in.tar", "-o", "out.tar", "--compression", "zstd"],
+            &["merge", "in.tar", "-o", "out.tar"],
+        ] {
+            let run = sandbox.ocify(line).exits(1);
+            assert!(
+                run.stderr.contains("; bad:v1 needs it"),
+                "{name} {line:?}: {}",
+                run.stderr
+            );
+            assert!(run.stderr.contains(hint), "{name} {line:?}: {}", run.stderr);
+        }
+        // There is nothing to keep if it is alone.
+        let mut layout = Layout::new();
+        let bad = named(bad(&mut layout), BAD);
+        layout.root(vec![bad]);
+        sandbox.put("alone.tar", layout.tar());
+        let run = sandbox.fix("alone.tar", "out.tar");
+        assert_eq!(run.json()["error"]["code"], *code, "{name}");
+        assert!(!run.exits(1).stderr.contains("--image"), "{name}");
+    }
+}
+
+/// Of an image for several platforms, the others can be kept.
+#[test]
+fn the_error_about_a_damaged_platform_names_its_image() {
+    let mut layout = Layout::new();
+    let bad = on(REFUSED[3].1(&mut layout), "linux", "amd64");
+    let image = layout.image(&right_image().architecture("arm64"));
+    let index = layout.index_of(OCI_INDEX, vec![bad, on(image, "linux", "arm64")]);
+    layout.root(vec![named(index, GOOD)]);
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", layout.tar());
+    let run = sandbox.fix("in.tar", "out.tar").exits(1);
+    assert!(run.stderr.contains("; good:v1 needs it"), "{}", run.stderr);
+    assert!(run.stderr.contains("--platform"), "{}", run.stderr);
+    let options = ["--platform", "linux/arm64"];
+    sandbox.fix_with("in.tar", "out.tar", &options).exits(0);
+}
+
 /// Some of the images are changed after their blobs were written.
 fn without_orphans<'a>(rules: &[&'a str]) -> Vec<&'a str> {
     let rules = rules.iter().copied();

@@ -76,6 +76,9 @@ impl fmt::Display for Hint {
                 "engines that verify layers refuse this image; build or save it again"
             }
             Hint::ReplaceDamaged => "the input is damaged; build, save or download it again",
+            Hint::LeaveOutDamaged => {
+                "the input is damaged; build, save or download it again, or choose the other images"
+            }
             Hint::RemoveIndex => {
                 "save the image again, or remove index.json to use only the images of manifest.json; platforms, attestations and names that only index.json lists are then lost"
             }

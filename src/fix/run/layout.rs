@@ -74,7 +74,9 @@ impl Run<'_> {
             };
             let mut layout = self.layout(source, &own)?;
             let written = self.exchange(&mut layout, &mut own);
-            if let Some(fixed) = written.map_err(|error| layout.graph.restated(error))? {
+            let graph = &layout.graph;
+            let restated = |error| graph.restated(graph.with_images(error));
+            if let Some(fixed) = written.map_err(restated)? {
                 return Ok(fixed);
             }
         }
@@ -93,7 +95,7 @@ impl Run<'_> {
             graph,
             ..
         } = self.layout(source, &BTreeSet::new())?;
-        let restated = |error| graph.restated(error);
+        let restated = |error| graph.restated(graph.with_images(error));
         let draft = self.settled(&graph, &source, Form::LayoutInPlace);
         let draft = draft.map_err(restated)?;
         refuse_exchange(&root, &graph.inventory, draft.plan()).map_err(restated)?;

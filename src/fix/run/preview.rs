@@ -55,7 +55,7 @@ impl Run<'_> {
         source: &Source,
         form: Form,
     ) -> Result<Preview> {
-        let restated = |error| graph.restated(error);
+        let restated = |error| graph.restated(graph.with_images(error));
         let way = self.decide(graph, source, form).map_err(restated)?;
         let outcome = match &way {
             Way::Patch(plan, _) => self.verified(plan, &[], source),

@@ -157,6 +157,9 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
         Hint::ChooseOtherImages => {
             "if an engine fails on it, keep only the other images with --image"
         }
+        Hint::LeaveOutDamaged => {
+            "the input is damaged; build, save or download it again, or keep only the other images with --image or --platform"
+        }
         Hint::RemoveIndex => {
             "save the image again, or remove index.json from a copy with tar --delete -f COPY index.json to use only the images of manifest.json; platforms, attestations and names that only index.json lists are then lost"
         }

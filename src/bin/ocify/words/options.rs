@@ -23,7 +23,7 @@ fn options(hint: &Hint) -> &'static [&'static str] {
         Hint::WriteNewDirectory => &["output", "in_place"],
         Hint::Force => &["output", "force"],
         Hint::ChooseImage => &["image", "rename"],
-        Hint::ChoosePlatform => &["platform", "image"],
+        Hint::ChoosePlatform | Hint::LeaveOutDamaged => &["platform", "image"],
         Hint::ChooseOtherImages
         | Hint::ChooseImageBy
         | Hint::ChooseImageToPush

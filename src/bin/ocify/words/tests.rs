@@ -110,6 +110,7 @@ hints! {
         ChooseOtherName,
         RenameOtherFirst,
         ChooseOtherImages,
+        LeaveOutDamaged,
         ChooseMissing,
         DropOrphans,
         DropYoungOrphans,

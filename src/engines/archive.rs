@@ -1,17 +1,18 @@
 //! An archive as engines see it: before it is fixed, and as it is planned.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::engines::Obstacle;
 use crate::engines::machine::Machine;
+use crate::engines::{Obstacle, image};
 use crate::error::Result;
 use crate::graph::docker_archive::{self, DockerArchiveItem};
 use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::{Graph, ManifestFacts, ManifestRole, root};
-use crate::image::{Content, Digest};
+use crate::image::{Content, Digest, StatedDiffId};
 use crate::inventory::{EntryNames, Strictness};
 use crate::json::View;
 use crate::location::{DocumentPath, Role, RootName};
@@ -43,6 +44,8 @@ pub(crate) struct Archive<'a> {
     has_created: bool,
     /// What the configs of images say, by their digests.
     configs: BTreeMap<&'a Digest, &'a ManifestFacts>,
+    /// The diff IDs of layers that `manifest.json` lists, once they are needed.
+    diff_ids: OnceCell<BTreeMap<Digest, StatedDiffId>>,
 }
 
 /// What `manifest.json` says.
@@ -96,6 +99,7 @@ impl<'a> Archive<'a> {
             pending: BTreeMap::new(),
             has_created: false,
             configs: configs(graph),
+            diff_ids: OnceCell::new(),
         }
     }
 
@@ -122,6 +126,7 @@ impl<'a> Archive<'a> {
                 .collect(),
             has_created: true,
             configs: configs(graph),
+            diff_ids: OnceCell::new(),
         };
         let mut written: BTreeMap<Digest, &[u8]> = BTreeMap::new();
         for entry in &draft.plan().entries {
@@ -243,6 +248,12 @@ impl<'a> Archive<'a> {
             Some(_) => Some(Obstacle::LayerNotTar),
             None => (self.content(digest) == Some(Content::Other)).then_some(Obstacle::LayerNotTar),
         }
+    }
+
+    /// Whether a layer can be that of a diff ID, by what `manifest.json` says of it.
+    pub(crate) fn may_be(&self, layer: &Digest, diff_id: &StatedDiffId) -> bool {
+        let known = self.diff_ids.get_or_init(|| image::listed_diff_ids(self));
+        known.get(layer).is_none_or(|known| known == diff_id)
     }
 
     /// What the config of that digest says, if it is the config of a manifest.

@@ -1,26 +1,23 @@
 //! podman and skopeo: the `oci-archive` and `docker-archive` transports of container-libs.
 //!
-//! Source: container-libs, `image/oci/archive`, `image/docker/internal/tarfile`; podman, `common/libimage/load.go`.
+//! Source: container-libs, `image/oci/archive`; podman, `common/libimage/load.go`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tarfile;
+
+use std::collections::HashSet;
 
 use crate::engines::choice::{self, Choice};
-use crate::engines::docker::{
-    is_not_unpacked, is_tagged_name, is_unreadable, listed_items, note_unlisted,
-};
+use crate::engines::docker::{is_not_unpacked, is_unreadable};
 use crate::engines::habit::Habit;
-use crate::engines::image::{
-    Image, Labels, item_place, match_diff_ids, reads_content, reads_layers,
-};
+use crate::engines::image::{Image, Labels, match_diff_ids, reads_layers};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::engines::{Obstacle, Reader, Reason, containerd};
-use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Family};
-use crate::image::{Content, Digest, Reference, StatedDiffId};
-use crate::inventory::LinkKind;
+use crate::image::{Digest, Reference, StatedDiffId};
 use crate::location::{Location, Role, RootName};
+pub(crate) use tarfile::{docker_archive, is_named_plainly};
 
 /// What `podman load` loads: from the first transport that reads the archive.
 pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
@@ -28,7 +25,7 @@ pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         return Tally::default();
     }
     if judge.has(Habit::TriesDockerFirst) {
-        let tally = docker_archive(judge);
+        let tally = docker_archive(judge, &HashSet::new());
         if !tally.is_empty() {
             return tally;
         }
@@ -40,7 +37,7 @@ pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         return tally;
     }
     let of_layout = judge.take_reasons();
-    let tally = docker_archive(judge);
+    let tally = docker_archive(judge, &tally.stored);
     if tally.is_empty() {
         let of_docker = judge.take_reasons();
         // What is wrong with the image says more than which list is absent.
@@ -118,19 +115,31 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         let images = match judge.reader {
             // It copies all, and with them what is not an image.
             Reader::SkopeoOci => are_copied(judge, pointer, &images).then_some(images),
-            _ => chosen(judge, pointer)
-                .filter(|image| is_copied(judge, *image) & reads_parts(judge, *image))
-                .map(|image| vec![image]),
+            _ => chosen(judge, pointer).and_then(|image| {
+                let are_layers_copied = is_copied(judge, image) & reads_places(judge, image);
+                let is_config_copied = reads_config(judge, image);
+                // The config is copied last, so the layers stay.
+                if are_layers_copied && !is_config_copied && !tally.must_choose {
+                    tally.stored.extend(diff_ids(judge, image));
+                }
+                (are_layers_copied && is_config_copied).then(|| vec![image])
+            }),
         };
         let Some(images) = images else {
             tally.has_failed = true;
             continue;
         };
         // The image is copied all the same, without what the layers should have.
-        if !has_all_layers(judge, &images) {
+        if lacks_layers(judge, &images) {
             tally.has_failed = true;
-            tally.is_final = true;
-            continue;
+            tally.is_final = !tally.must_choose;
+            let has_layers = |image: &Image<'_>| {
+                let mut layers = image.manifest.pointers_in(Role::Layers);
+                layers.next().is_some()
+            };
+            if !images.iter().any(has_layers) {
+                continue;
+            }
         }
         let configs = images.iter().filter_map(|image| image.manifest.config());
         tally.configs.extend(configs.map(|config| &config.digest));
@@ -178,7 +187,8 @@ fn are_copied(judge: &mut Judge<'_>, entry: &Pointer, images: &[Image<'_>]) -> b
                     judge.fails_at(absent, || document.location_of(part))
                 });
                 let is_image = archive.is_image(image.manifest, image.pointer);
-                !missing & (!is_image || is_copied(judge, image)) & reads_parts(judge, image)
+                let is_read = reads_places(judge, image) & reads_config(judge, image);
+                !missing & (!is_image || is_copied(judge, image)) & is_read
             }
             Choice::Index(index, inner) => {
                 !judge.fails_at(Obstacle::NestedIndex, || index.location_of(inner))
@@ -194,15 +204,18 @@ fn is_copied(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
     let archive = judge.archive;
     let mut is_read = reads_layers(judge, image, Labels::Checked);
     let manifest = image.manifest;
-    let config = manifest.config();
-    let facts = config.and_then(|config| archive.config(&config.digest));
-    let diff_ids = facts.map_or(&[][..], |facts| &facts.diff_ids);
+    let diff_ids = diff_ids(judge, image);
     let layers: Vec<&Pointer> = manifest.pointers_in(Role::Layers).collect();
-    let digests = layers.iter().map(|layer| Some(&layer.digest));
-    let is_checked = judge.has(Habit::VerifiesDiffIds);
-    let has_more = layers.len() > diff_ids.len();
-    let is_alike = layers.len() < diff_ids.len() || match_diff_ids(archive, digests, diff_ids);
-    if is_checked && (has_more || !is_alike) {
+    // Those that the manifest lacks are not missed.
+    let begin = diff_ids.get(..layers.len()).unwrap_or(diff_ids);
+    let is_alike = || {
+        let mut pairs = layers.iter().zip(begin);
+        let digests = layers.iter().map(|layer| Some(&layer.digest));
+        match_diff_ids(archive, digests, begin)
+            && (begin.len() == diff_ids.len()
+                || pairs.all(|(layer, diff_id)| archive.may_be(&layer.digest, diff_id)))
+    };
+    if judge.has(Habit::VerifiesDiffIds) && !is_alike() {
         let place = || manifest.path.clone().into();
         is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
     }
@@ -218,8 +231,8 @@ fn is_copied(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
     is_read
 }
 
-/// Whether a reader copes with the descriptors of a manifest's config and layers.
-fn reads_parts(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
+/// Whether a reader finds the config and the layers of a manifest where it looks for them.
+fn reads_places(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
     let archive = judge.archive;
     let document = image.manifest;
     let mut is_read = true;
@@ -229,151 +242,36 @@ fn reads_parts(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
         if part.has_urls && archive.content(&part.digest).is_some() {
             is_read &= !judge.fails_at(Obstacle::LayerUrls, place);
         }
-        // The length of a layer is that of its file.
-        if part.role == Role::Config && part.actual_size.is_some() {
-            is_read &= !judge.fails_at(Obstacle::WrongSize, place);
-        }
     }
     is_read
 }
 
-fn has_all_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
-    let archive = judge.archive;
-    // Only running shows it.
-    if judge.reader != Reader::Podman {
-        return true;
-    }
-    let mut has_all = true;
+/// Whether the config of a manifest has the stated size. The length of a layer is that of its file.
+fn reads_config(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
+    let document = image.manifest;
+    let config = document.config();
+    let config = config.filter(|config| config.actual_size.is_some());
+    config
+        .is_none_or(|config| !judge.fails_at(Obstacle::WrongSize, || document.location_of(config)))
+}
+
+/// The diff IDs that the config of an image states.
+fn diff_ids<'a>(judge: &Judge<'a>, image: Image<'_>) -> &'a [StatedDiffId] {
+    let config = image.manifest.config();
+    let facts = config.and_then(|config| judge.archive.config(&config.digest));
+    facts.map_or(&[][..], |facts| &facts.diff_ids)
+}
+
+/// Whether a manifest lists fewer layers than its config, and the engine does not notice.
+fn lacks_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
+    let mut lacks = false;
     for image in images {
         let manifest = image.manifest;
-        let config = manifest.config();
-        let facts = config.and_then(|config| archive.config(&config.digest));
-        let count = facts.map_or(0, |facts| facts.diff_ids.len());
+        let count = diff_ids(judge, *image).len();
         if manifest.pointers_in(Role::Layers).count() < count {
             let place = || manifest.path.clone().into();
-            has_all &= !judge.fails_at(Obstacle::WrongLayers, place);
+            lacks |= judge.fails_at(Obstacle::FewerLayers, place);
         }
     }
-    has_all
-}
-
-/// What is copied from `docker-archive:FILE`. Entries are found by their cleaned names, and links are not followed
-/// when layers are measured.
-pub(crate) fn docker_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
-    let mut tally = Tally::default();
-    let is_gzip = judge.archive.outer == Some(Content::Gzip);
-    if is_unreadable(judge)
-        || is_gzip && judge.fails_at(Obstacle::OuterGzipDocker, || Location::Archive)
-    {
-        return tally;
-    }
-    let absent = (Obstacle::NoDockerManifest, RootName::DockerManifest.into());
-    let Some(items) = listed_items(judge, false, absent) else {
-        return tally;
-    };
-    // podman loads all of them.
-    if items.len() > 1
-        && matches!(
-            judge.reader,
-            Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker | Reader::Regctl
-        )
-        && judge.fails_at(Obstacle::SeveralImages, || RootName::DockerManifest.into())
-    {
-        tally.must_choose = true;
-    }
-    for (position, item) in items.iter().enumerate() {
-        let is_read = is_item_copied(judge, item, position, items.len() == 1);
-        tally.add_item(item, is_read);
-    }
-    note_unlisted(judge, &mut tally);
-    // podman stops at the first image that it cannot load.
-    if tally.has_failed && judge.reader == Reader::Podman && items.len() > 1 {
-        tally.configs.clear();
-    }
-    tally
-}
-
-fn is_item_copied(
-    judge: &mut Judge<'_>,
-    item: &DockerArchiveItem,
-    position: usize,
-    is_only: bool,
-) -> bool {
-    let archive = judge.archive;
-    let config = || item_place(position, "Config", None, &item.config);
-    let Some(digest) = &item.config_digest else {
-        return !judge.fails_at(Obstacle::MissingContent, config);
-    };
-    if !archive.is_image_config(digest) {
-        return !judge.fails_at(Obstacle::Artifact, config);
-    }
-    let mut is_read = is_named_plainly(judge, &item.config, config);
-    let layers = item.layer_digests.iter().map(Option::as_ref);
-    if !match_diff_ids(archive, layers, &item.diff_ids) {
-        is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
-    }
-    let mut seen = BTreeSet::new();
-    let mut files: BTreeMap<String, &StatedDiffId> = BTreeMap::new();
-    let mut measured: BTreeSet<&str> = BTreeSet::new();
-    for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
-        // A layer that the image has twice is read once.
-        let Some(diff_id) = item.diff_ids.get(index) else {
-            continue;
-        };
-        if !seen.insert(diff_id.to_string()) {
-            continue;
-        }
-        let location = || item_place(position, "Layers", Some(index), name);
-        if files.insert(name.clone(), diff_id).is_some() {
-            is_read &= !judge.fails_at(Obstacle::SharedFile, location);
-        }
-        let content = digest.as_ref().and_then(|digest| archive.content(digest));
-        is_read &= is_named_plainly(judge, name, location);
-        match archive.names.links.get(plain(name)) {
-            Some(LinkKind::Hard) => is_read &= !judge.fails_at(Obstacle::HardLink, location),
-            Some(LinkKind::Symbolic(target)) if !measured.contains(target.as_str()) => {
-                is_read &= !judge.fails_at(Obstacle::SymbolicLink, location);
-            }
-            _ if content.is_none() => {
-                is_read &= !judge.fails_at(Obstacle::MissingContent, location);
-            }
-            _ => {}
-        }
-        measured.insert(plain(name));
-        let is_twice = digest
-            .as_ref()
-            .is_some_and(|digest| archive.other_than_tar(digest) == Some(Obstacle::LayerTwice));
-        if !is_twice || !judge.has(Habit::DecompressesTwice) {
-            is_read &= reads_content(judge, digest.as_ref(), location);
-        }
-    }
-    for tag in &item.repo_tags {
-        // skopeo compares names with the requested one, and needs none for an only image.
-        let is_read_at_all = match judge.reader {
-            Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker => {
-                !is_only && Reference::parse(tag).is_none()
-            }
-            _ => true,
-        };
-        if is_read_at_all && !is_tagged_name(tag) {
-            let place = || item_place(position, "RepoTags", None, tag);
-            is_read &= !judge.fails_at(Obstacle::InvalidTag, place);
-        }
-    }
-    is_read
-}
-
-/// A path of `manifest.json` without what precedes a plain name.
-pub(crate) fn plain(path: &str) -> &str {
-    path.trim_start_matches("./")
-}
-
-/// Whether a reader that does not find absolute names finds what a path of `manifest.json` names.
-pub(crate) fn is_named_plainly(
-    judge: &mut Judge<'_>,
-    path: &str,
-    location: impl FnOnce() -> Location,
-) -> bool {
-    let is_absolute = judge.archive.names.absolute.contains(plain(path));
-    !is_absolute || !judge.fails_at(Obstacle::UncleanName, location)
+    lacks
 }

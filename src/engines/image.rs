@@ -1,6 +1,6 @@
 //! The images of an archive, and what their layers need.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engines::archive::DockerManifest;
 use crate::engines::choice::Choice;
@@ -262,6 +262,18 @@ pub(crate) fn reads_content(
     obstacles.fold(true, |is_read, obstacle| {
         is_read & !judge.fails_at(obstacle, &location)
     })
+}
+
+/// The diff IDs of layers, as the items of `manifest.json` state them that list as many layers as diff IDs.
+pub(crate) fn listed_diff_ids(archive: &Archive<'_>) -> BTreeMap<Digest, StatedDiffId> {
+    let DockerManifest::Items(items) = &archive.docker else {
+        return BTreeMap::new();
+    };
+    let items = items.iter();
+    let items = items.filter(|item| item.layer_digests.len() == item.diff_ids.len());
+    let pairs = items.flat_map(|item| item.layer_digests.iter().zip(&item.diff_ids));
+    let pairs = pairs.filter_map(|(layer, diff_id)| Some((layer.clone()?, diff_id.clone())));
+    pairs.collect()
 }
 
 /// Whether layers can be those of the diff IDs: as many, and plain tars where their digests are.

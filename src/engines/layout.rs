@@ -2,7 +2,7 @@
 //!
 //! Source: umoci, `oci/cas/dir`, `oci/casext` and `oci/layer`; oras-go, `content/oci` and `internal/fs/tarfs`; regclient, `image.go`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::engines::archive::DockerManifest;
 use crate::engines::docker::is_unreadable;
@@ -203,7 +203,7 @@ pub(crate) fn regctl<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
                 judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
                 tally
             }
-            _ => containers::docker_archive(judge),
+            _ => containers::docker_archive(judge, &HashSet::new()),
         },
     }
 }

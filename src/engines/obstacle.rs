@@ -80,6 +80,8 @@ pub enum Obstacle {
     OtherSystem,
     /// The numbers or the order of layers and diff IDs differ.
     WrongLayers,
+    /// A manifest lists fewer layers than its config, and the engine loads the image without the others.
+    FewerLayers,
     /// A layer with the nonstandard media type of Docker's family for zstd.
     LayerType,
     /// A layer with a media type that is not a layer's.
@@ -128,7 +130,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 58] = [
         Obstacle::OuterGzip,
         Obstacle::OuterGzipDocker,
         Obstacle::OuterZstd,
@@ -164,6 +166,7 @@ impl Obstacle {
         Obstacle::WindowsImage,
         Obstacle::OtherSystem,
         Obstacle::WrongLayers,
+        Obstacle::FewerLayers,
         Obstacle::LayerType,
         Obstacle::OtherLayerType,
         Obstacle::MixedTypes,
@@ -226,6 +229,7 @@ impl Obstacle {
             Obstacle::WindowsImage => "windows-image",
             Obstacle::OtherSystem => "other-system",
             Obstacle::WrongLayers => "wrong-layers",
+            Obstacle::FewerLayers => "fewer-layers",
             Obstacle::LayerType => "layer-type",
             Obstacle::OtherLayerType => "other-layer-type",
             Obstacle::MixedTypes => "mixed-types",

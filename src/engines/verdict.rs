@@ -1,7 +1,7 @@
 //! Whether an engine loads an archive.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
 use serde::{Serialize, Serializer};
@@ -10,7 +10,7 @@ use crate::engines::judge::{Answers, Judge};
 use crate::engines::{
     Archive, Reader, Reason, Version, containerd, containers, crane, docker, layout,
 };
-use crate::image::Digest;
+use crate::image::{Digest, StatedDiffId};
 
 /// Whether an engine loads an archive, from the best to the worst: what is known to fail is worse than what is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub enum Loads {
     Choose,
     /// Nobody has seen what this version does, or read it in its source.
     Unknown,
-    /// Some of its images, or more than its images.
+    /// Some of its images, an image without all its layers, or more than its images.
     Partly,
     /// No image.
     No,
@@ -90,8 +90,10 @@ pub(crate) struct Tally<'a> {
     pub(crate) has_unnamed: bool,
     /// Whether the engine has to be told which image to load.
     pub(crate) must_choose: bool,
-    /// Whether no other reader is tried, though nothing was loaded.
+    /// Whether no other reader is tried, though not everything was loaded.
     pub(crate) is_final: bool,
+    /// The diff IDs of layers that are in the engine's store although their image is not.
+    pub(crate) stored: HashSet<&'a StatedDiffId>,
     /// Whether an image is not loaded, or something is loaded that is not an image.
     pub(crate) has_failed: bool,
 }
@@ -181,7 +183,7 @@ fn judged(archive: &Archive<'_>, reader: Reader, version: Version) -> (Verdict, 
             containers::oci_archive(&mut judge)
         }
         Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker => {
-            containers::docker_archive(&mut judge)
+            containers::docker_archive(&mut judge, &HashSet::new())
         }
         Reader::Crane | Reader::Trivy => crane::tarball(&mut judge),
         Reader::Umoci => layout::umoci(&mut judge),

@@ -98,7 +98,7 @@ impl<'a> Planner<'a> {
                 ),
                 _ => (
                     FindingRule::UnloadableImage,
-                    "no engine loads it, and manifest.json omits it",
+                    "most engines do not load it, and manifest.json omits it",
                     Some(Hint::ChooseOtherImages),
                 ),
             };

@@ -119,9 +119,13 @@ pub(crate) fn lacks_program(message: &str) -> bool {
 
 /// Whether it was predicted that an engine loads what it loads.
 pub(crate) fn is_loaded(verdict: &Verdict) -> bool {
-    // It says nothing of what it does not load.
+    // It says nothing of what it does not load. Of a layer that an image lacks it does if the program is in it.
     let is_silent = |reason: &ocify::Reason| {
-        reason.says.is_empty() || reason.obstacle == Obstacle::RepeatedName
+        reason.says.is_empty()
+            || matches!(
+                reason.obstacle,
+                Obstacle::RepeatedName | Obstacle::FewerLayers
+            )
     };
     verdict.loads.is_good()
         || verdict.loads == Loads::Partly && verdict.because.iter().all(is_silent)

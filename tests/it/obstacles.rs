@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use ocify::{Check, Code, Engine, Fix, Form, Input, Loads, Output};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
@@ -24,6 +24,7 @@ type Expected = (&'static str, Loads, &'static str);
 fn check(what: &str, archive: &[u8], expected: &[Expected]) {
     for (text, loads, rule) in expected {
         let check = Check::new(Fix::new()).engine(text.parse::<Engine>().unwrap());
+        let check = check.platform("linux/amd64".parse().unwrap());
         let checked = check.run(Input::stream(Cursor::new(archive.to_vec())));
         let checked = checked.unwrap_or_else(|error| panic!("{what}: {error}"));
         let [judged] = &checked.verdicts[..] else {
@@ -59,9 +60,18 @@ fn dual(media_type: &str, bytes: Vec<u8>, plain: &[u8]) -> Layout {
 
 /// The entries with the layer replaced by a link to a file that is added.
 fn linked(flag: u8, target: &str, file: &str, is_first: bool) -> Vec<u8> {
+    tar(&link(
+        right_layout().entries(),
+        flag,
+        target,
+        file,
+        is_first,
+    ))
+}
+
+fn link(mut entries: Vec<Entry>, flag: u8, target: &str, file: &str, is_first: bool) -> Vec<Entry> {
     let layer = Layer::gzip(OCI_GZIP, "right");
     let name = blob_name(&format!("sha256:{}", sha256(&layer.bytes)));
-    let mut entries = right_layout().entries();
     for entry in &mut entries {
         if entry.name == name.as_bytes() {
             *entry = Entry::link(&name, flag, target);
@@ -69,7 +79,7 @@ fn linked(flag: u8, target: &str, file: &str, is_first: bool) -> Vec<u8> {
     }
     let place = if is_first { 0 } else { entries.len() };
     entries.insert(place, Entry::file(file, &layer.bytes));
-    tar(&entries)
+    entries
 }
 
 #[test]
@@ -172,6 +182,27 @@ fn entries_that_only_some_readers_unpack() {
             ("podman@5.4.2", Loads::Yes, ""),
         ],
     );
+}
+
+#[test]
+fn a_hard_link_in_a_directory_states_the_complete_path() {
+    for (target, rule) in [
+        ("files/layer", "early-hard-link"),
+        ("app/files/layer", "no-docker-manifest"),
+    ] {
+        let mut entries = link(right_layout().entries(), b'1', target, "files/layer", true);
+        for entry in &mut entries {
+            entry.name = [b"app/", &entry.name[..]].concat();
+        }
+        check(
+            target,
+            &tar(&entries),
+            &[
+                ("docker@20.10.24", Loads::No, rule),
+                ("docker@26.1.5/graphdriver", Loads::No, rule),
+            ],
+        );
+    }
 }
 
 #[test]
@@ -335,6 +366,95 @@ fn sizes_that_descriptors_state() {
             ],
         );
     }
+}
+
+/// An image with both roots, whose manifest is changed, beside one for another platform.
+fn with_both(image: &Image, change: impl FnOnce(&mut Value)) -> Layout {
+    let mut layout = Layout::new();
+    let mut manifest = layout.manifest(image);
+    layout.docker(&manifest, &[NAME]);
+    change(&mut manifest);
+    let here = layout.document(OCI_MANIFEST, &manifest);
+    let other = layout.image(&right_image());
+    let both = vec![on(here, "linux", "amd64"), on(other, "linux", "arm64")];
+    let both = layout.document(OCI_INDEX, &index(OCI_INDEX, both));
+    layout.root(vec![named(both, NAME)]);
+    layout
+}
+
+#[test]
+fn podman_loads_an_image_without_layers_that_its_manifest_lacks() {
+    let plain = |text| Layer::new(OCI_TAR, layer_tar(text), &layer_tar(text));
+    let gzip = |text| Layer::gzip(OCI_GZIP, text);
+    let plain = Image::oci(vec![plain("1"), plain("2")]);
+    let gzip = Image::oci(vec![gzip("1"), gzip("2")]);
+    for image in [&plain, &gzip] {
+        for (left_out, podman_5) in [
+            (1, (Loads::Partly, "fewer-layers")),
+            // The other is not the first, so podman uses manifest.json.
+            (0, (Loads::Yes, "")),
+        ] {
+            let layout = with_both(image, |manifest| {
+                manifest["layers"].as_array_mut().unwrap().remove(left_out);
+            });
+            check(
+                &format!("without layer {left_out}"),
+                &layout.tar(),
+                &[
+                    ("podman@4.3.1", Loads::Partly, "fewer-layers"),
+                    ("podman@5.4.2", podman_5.0, podman_5.1),
+                    ("containerd@1.7.24", Loads::No, "wrong-layers"),
+                    ("docker@26.1.5/graphdriver", Loads::Yes, ""),
+                ],
+            );
+        }
+    }
+    let layout = with_both(&gzip, |manifest| manifest["layers"] = json!([]));
+    check(
+        "without layers",
+        &layout.tar(),
+        &[
+            ("podman@4.3.1", Loads::No, "fewer-layers"),
+            ("podman@5.4.2", Loads::No, "fewer-layers"),
+        ],
+    );
+}
+
+#[test]
+fn podman_reads_a_docker_archive_without_the_layers_that_it_stored() {
+    let wrong_size = |manifest: &mut Value| {
+        let size = &mut manifest["config"]["size"];
+        *size = json!(size.as_u64().unwrap() + 1);
+    };
+    let linked = |layout: &Layout| {
+        let entries = layout.entries();
+        tar(&link(
+            entries,
+            b'2',
+            "../../files/layer",
+            "files/layer",
+            true,
+        ))
+    };
+    let copied = linked(&with_both(&right_image(), wrong_size));
+    check(
+        "a wrong size of a config",
+        &copied,
+        &[
+            ("podman@4.3.1", Loads::Yes, ""),
+            ("podman@5.4.2", Loads::Yes, ""),
+            ("skopeo@1.18.0/oci-archive", Loads::No, "wrong-size"),
+            ("skopeo@1.18.0/docker-archive", Loads::No, "symbolic-link"),
+        ],
+    );
+    // It fails before it copies anything.
+    let mut not_copied = with_both(&right_image(), wrong_size);
+    not_copied.index = None;
+    check(
+        "no index",
+        &linked(&not_copied),
+        &[("podman@5.4.2", Loads::No, "symbolic-link")],
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::engines::{Obstacle, Reader};
 use Evidence::{Seen, Source};
 use Obstacle::{
     AbsentPlatform, Artifact, Bzip2Layer, DanglingLink, DockerTypeByName, EarlyLink, EntryXattrs,
-    HardLink, InvalidName, InvalidTag, LayerLabel, LayerNotTar, LayerTwice, LayerType, LayerUrls,
-    LayoutVersion, MisreadEntry, MissingContent, MixedConfig, MixedTypes, NestedIndex,
+    FewerLayers, HardLink, InvalidName, InvalidTag, LayerLabel, LayerNotTar, LayerTwice, LayerType,
+    LayerUrls, LayoutVersion, MisreadEntry, MissingContent, MixedConfig, MixedTypes, NestedIndex,
     NoDockerManifest, NoImageFile, NoIndex, NoName, NoPlatform, NothingListed, OtherDockerManifest,
     OtherLayerType, OtherSystem, OtherType, OuterBzip2, OuterGzip, OuterGzipDocker, OuterSkippable,
     OuterXz, OuterZstd, Referrer, RepeatedName, SeveralImages, SharedFile, ShortName,
@@ -218,7 +218,8 @@ pub(super) const FACTS: &[Fact] = &[
     always(Podman, Artifact, NO_ROOTFS, OF_PODMAN),
     always(Podman, MissingContent, NO_FILE, OCI_LAYOUT),
     always(Podman, NoPlatform, NO_IMAGE, OF_PODMAN),
-    always(Podman, WrongLayers, &["executable file …not found", "does not match config's DiffID", "image config has only … DiffID values"], OF_PODMAN),
+    always(Podman, WrongLayers, &["does not match config's DiffID", "image config has only … DiffID values"], OF_PODMAN),
+    always(Podman, FewerLayers, &["executable file …not found"], OF_PODMAN),
     always(Podman, LayerType, UNSUPPORTED_TYPE, OF_PODMAN).before(5, 7, 0),
     always(Podman, MixedTypes, UNSUPPORTED_TYPE, OF_PODMAN),
     always(Podman, ZstdLayer, NOT_A_TAR, Source("containers/image#639, in podman since 1.8")).before(1, 8, 0),

@@ -85,6 +85,9 @@ impl Obstacle {
             Obstacle::WrongLayers => {
                 "The layers are not those of the config's diff IDs, in their order."
             }
+            Obstacle::FewerLayers => {
+                "A manifest lists fewer layers than its config, and the engine loads the image without the others."
+            }
             Obstacle::LayerType => "The media type of a zstd layer is not in any specification.",
             Obstacle::OtherLayerType => "A layer has a media type that is not a layer's.",
             Obstacle::MixedTypes => "A Docker manifest has layers with OCI media types.",

@@ -106,18 +106,18 @@ pub(super) fn dangling(items: &[Item]) -> Option<String> {
     Some(link.name.clone())
 }
 
-/// The first hard link that leads to no item before it.
-pub(super) fn early<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Option<String> {
+/// The position of the first hard link that leads to no item before it.
+pub(super) fn early<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Option<usize> {
     let is_hard = |item: &Item| matches!(item.kind, ExtraKind::Hardlink(_));
     if !items.clone().any(is_hard) {
         return None;
     }
     let mut names: HashSet<&str> = HashSet::new();
-    for item in items {
+    for (position, item) in items.enumerate() {
         if let ExtraKind::Hardlink(target) = &item.kind
             && !beneath("", target).is_ok_and(|target| names.contains(target.as_str()))
         {
-            return Some(item.name.clone());
+            return Some(position);
         }
         names.insert(&item.name);
     }

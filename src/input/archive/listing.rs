@@ -256,6 +256,8 @@ impl Listing {
                 "is the last entry, and the archive stops within its end-of-archive marker",
             );
         }
+        // Readers that unpack the archive look for a link's target by the name that the link states.
+        let early_link = links::early(items.iter().map(|listed| &listed.item));
         if let Some(wrapper) = names::wrapper(&items) {
             if !contents.may_rename() {
                 return Err(wrapped(contents.path(), &wrapper));
@@ -264,7 +266,8 @@ impl Listing {
             inventory.names.wrapper = Some(wrapper);
         }
         names::distinguish(&mut items);
-        inventory.names.early_link = links::early(items.iter().map(|listed| &listed.item));
+        let early_link = early_link.and_then(|position| items.get(position));
+        inventory.names.early_link = early_link.map(|listed| listed.item.name.clone());
         let mut items =
             duplicates::without_duplicates(contents, items, strictness, &mut inventory, &mut form)?;
         names::refuse_nested(contents.path(), &items)?;

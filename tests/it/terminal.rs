@@ -31,6 +31,35 @@ fn start(sandbox: &Sandbox, line: &[&str]) -> (OwnedFd, Child) {
     (control, child)
 }
 
+#[test]
+fn reports_are_folded_between_words_at_the_width_of_the_terminal() {
+    let sandbox = Sandbox::new();
+    let name = "buildkit-docker-zstd-ocifalse.tar";
+    sandbox.put("app.tar", fs::read(fixture(name)).unwrap());
+    for more in [&["--dry-run"][..], &["--dry-run", "-v"]] {
+        let line = [&["fix", "app.tar"], more].concat();
+        let whole = sandbox.ocify(&line).exits(3).stdout;
+        // Each is a line of the report, or one that was folded.
+        for (columns, is_folded) in [(80, true), (400, false)] {
+            let (control, end) = terminal(24, columns);
+            let mut command = sandbox.command();
+            command.args(&line).stdin(Stdio::null());
+            command.stdout(end.try_clone().unwrap()).stderr(end);
+            let mut child = command.spawn().unwrap();
+            drop(command);
+            let text = read_all(control);
+            assert_eq!(child.wait().unwrap().code(), Some(3));
+            let text = screen(&text, usize::from(columns));
+            let lines = text.iter().filter(|line| !line.is_empty()).count();
+            let all = whole.lines().filter(|line| !line.is_empty()).count();
+            assert_eq!(lines > all, is_folded, "{text:#?}");
+            // The terminal itself would break words.
+            let words = text.iter().flat_map(|line| line.split_whitespace());
+            assert!(words.eq(whole.split_whitespace()), "{text:#?}");
+        }
+    }
+}
+
 /// Every line of the tables and examples is at most this wide.
 #[test]
 fn the_help_fits_narrow_terminals() {

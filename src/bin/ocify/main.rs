@@ -9,6 +9,7 @@ mod documents;
 mod ending;
 mod files;
 mod fix;
+mod fold;
 mod inspect;
 mod interrupt;
 mod merge;

@@ -13,6 +13,7 @@ use crate::args::{CommandName, Format, Push, is_standard};
 use crate::batch::{self, Shard};
 use crate::ending::{self, Ending};
 use crate::fix;
+use crate::fold::fitted;
 use crate::interrupt::Interrupt;
 use crate::metadata;
 use crate::notices::Single;
@@ -181,9 +182,10 @@ impl Pushing {
                     true => text::Detail::Full,
                     false => text::Detail::Short,
                 };
-                let mut shown = styled_memory(to.is_terminal());
+                let is_terminal = to.is_terminal();
+                let mut shown = styled_memory(is_terminal);
                 push::render(report, detail, &mut shown)?;
-                write_at_once(to, &shown.into_inner())
+                write_at_once(to, &fitted(shown.into_inner(), is_terminal))
             }
             Format::Json => {
                 let mut shown = Vec::new();

@@ -13,6 +13,7 @@ use crate::args::{Check, Cli, Command, CommandName, Fix, Format, matches_of, oth
 use crate::batch::{self, Shard};
 use crate::check;
 use crate::documents;
+use crate::fold::fitted;
 use crate::inspect;
 use crate::merge;
 use crate::notices::{be_quiet, tell};
@@ -270,9 +271,10 @@ fn show_report(
                 true => text::Detail::Full,
                 false => text::Detail::Short,
             };
-            let mut shown = styled_memory(to.is_terminal());
+            let is_terminal = to.is_terminal();
+            let mut shown = styled_memory(is_terminal);
             (rendering.text)(report, detail, &mut shown)?;
-            write_at_once(to, &shown.into_inner())
+            write_at_once(to, &fitted(shown.into_inner(), is_terminal))
         }
         Format::Json => {
             let mut shown = Vec::new();

@@ -183,7 +183,7 @@ impl Fix {
         self
     }
 
-    /// Keeps only this image; can be given several times.
+    /// Keeps only this image or artifact, with what refers to it; can be given several times.
     #[must_use]
     pub fn image(mut self, image: ImageChoice) -> Self {
         self.plan.images.push(image);
@@ -213,14 +213,15 @@ impl Fix {
         self
     }
 
-    /// Gives the only image this name instead of its own; can be given several times.
+    /// Gives the only image this name instead of its own, or the only artifact of an input without images; can be given
+    /// several times.
     #[must_use]
     pub fn name(mut self, name: Reference) -> Self {
         self.plan.names.push(name);
         self
     }
 
-    /// Changes one name into another; can be given several times.
+    /// Changes one name of an image or artifact into another; can be given several times.
     #[must_use]
     pub fn rename(mut self, old: Reference, new: Reference) -> Self {
         self.plan.renames.push((old, new));

@@ -3,6 +3,7 @@
 //! Pure: no file, clock, environment or terminal is touched here.
 
 mod annotate;
+mod artifacts;
 mod blobs;
 mod corrected;
 mod decide;
@@ -66,7 +67,7 @@ pub struct PlanOptions {
     pub drop_attestations: bool,
     /// Whether blobs are left out that nothing refers to.
     pub drop_orphans: bool,
-    /// The images to keep; all if there is none.
+    /// The images and artifacts to keep; all if there is none.
     pub images: Vec<ImageChoice>,
     /// The platforms to keep; all if there is none.
     pub platforms: Vec<Platform>,
@@ -201,7 +202,7 @@ impl PlanOptions {
     }
 }
 
-/// Which image is meant.
+/// Which image or artifact is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImageChoice {
@@ -209,7 +210,7 @@ pub enum ImageChoice {
     Name(Reference),
     /// The one whose manifest, index or config has that digest.
     Digest(Digest),
-    /// The one at that position, counted from 1.
+    /// The image at that position among the images, counted from 1.
     Number(usize),
 }
 

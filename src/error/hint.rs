@@ -211,13 +211,13 @@ pub enum Hint {
     KeepAll,
     /// A platform was chosen that no image has.
     ChooseOtherPlatform,
-    /// A name was given, and the archive has no image.
+    /// A name was given, and the archive has nothing that could have one.
     OmitName,
-    /// A name was to be replaced that no image has.
+    /// A name was to be replaced that nothing has.
     ChooseName,
     /// Something else has the name.
     ChooseOtherName,
-    /// Another image has the name, which can get another name first.
+    /// Another image or artifact has the name, which can get another name first.
     RenameOtherFirst,
     /// An image has no name under which it can be pushed.
     GiveRepository,

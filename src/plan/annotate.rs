@@ -22,7 +22,8 @@ impl Planner<'_> {
     /// # Errors
     /// There are more.
     pub(crate) fn check_names(&self) -> Result<()> {
-        let count: usize = self.entries.iter().map(|entry| entry.names.len()).sum();
+        let entries = self.entries.iter().chain(&self.artifacts);
+        let count: usize = entries.map(|entry| entry.names.len()).sum();
         check_grown(&RootName::Index.into(), count.saturating_mul(MIN_ENTRY_LEN))
     }
 
@@ -37,7 +38,10 @@ impl Planner<'_> {
             }
         }
         self.unname_evidence();
-        for entry in &self.entries {
+        // The names of artifacts stay as they are written, unless others were requested.
+        let artifacts = self.artifacts.iter();
+        let artifacts = artifacts.filter(|entry| entry.is_renamed || entry.names.len() > 1);
+        for entry in self.entries.iter().chain(artifacts) {
             let Some(pointer) = root.pointers.get(entry.position) else {
                 continue;
             };

@@ -43,6 +43,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) nameless: BTreeSet<usize>,
     /// The entries of the index that lead to images.
     pub(crate) entries: Vec<NamedEntry<'a>>,
+    /// Those that lead to no image, if names were requested.
+    pub(crate) artifacts: Vec<NamedEntry<'a>>,
     /// What is left out.
     pub(crate) selection: Selection<'a>,
     /// What each document is to become.
@@ -100,6 +102,7 @@ impl<'a> Planner<'a> {
             name_findings: Vec::new(),
             nameless: BTreeSet::new(),
             entries: Vec::new(),
+            artifacts: Vec::new(),
             selection: Selection::default(),
             decisions: Decisions::default(),
             unsupported: BTreeMap::new(),
@@ -126,7 +129,7 @@ impl<'a> Planner<'a> {
         let had_images = !self.entries.is_empty();
         self.select()?;
         self.refuse_reduced_indexes()?;
-        self.refuse_nothing_left(had_images)?;
+        self.refuse_nothing_left(had_images && !self.selection.has_only_artifacts)?;
         self.refuse_faults()?;
         self.separate_names()?;
         self.rename()?;

@@ -1,5 +1,7 @@
 //! The requested names, which replace those in the archive.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::image::Reference;
 use crate::location::Role;
@@ -9,19 +11,24 @@ use crate::plan::rules::Rule;
 use crate::plan::{Change, Severity};
 
 impl Planner<'_> {
-    /// Gives images the requested names. Entries that become superfluous are left out.
+    /// Gives images and artifacts the requested names. Entries that become superfluous are left out.
     ///
     /// # Errors
-    /// Names for an archive of several images; a name to replace that no image has; one name for two.
+    /// Names for an archive of several images; a name to replace that nothing has; one name for two.
     pub(crate) fn rename(&mut self) -> Result<()> {
-        if !self.options.names.is_empty() {
+        let options = self.options;
+        if options.names.is_empty() && options.renames.is_empty() {
+            return Ok(());
+        }
+        self.artifacts = self.nameable_artifacts();
+        if !options.names.is_empty() {
             self.replace_all()?;
         }
-        for (old, new) in &self.options.renames {
+        for (old, new) in &options.renames {
             self.rename_one(old, new)?;
         }
-        let renamed = self.options.renames.iter().map(|(_, new)| new);
-        for name in self.options.names.iter().chain(renamed) {
+        let renamed = options.renames.iter().map(|(_, new)| new);
+        for name in options.names.iter().chain(renamed) {
             self.check_free(name)?;
         }
         Ok(())
@@ -42,22 +49,28 @@ impl Planner<'_> {
         })
     }
 
-    /// Refuses a name that something else than an image has, such as an artifact.
+    /// Refuses a name that something has which cannot be renamed, such as evidence, or that two have.
     fn check_free(&self, name: &Reference) -> Result<()> {
+        let named = self.entries.iter().chain(&self.artifacts);
+        let positions: BTreeSet<usize> = named.clone().map(|entry| entry.position).collect();
+        let mut holders = named.filter(|entry| entry.names.contains(name));
+        let holder = holders.next().map(|entry| entry.digest);
+        let second = holders.find(|entry| Some(entry.digest) != holder);
         let mut pointers = self.graph.root.pointers.iter().enumerate();
         let other = pointers.find(|(position, pointer)| {
-            pointer.role == Role::Manifests
-                && pointer.name().as_ref() == Some(name)
-                && !self.selection.root.contains(position)
-                && !self.nameless.contains(position)
-                && self.entries.iter().all(|entry| entry.position != *position)
+            second.is_some_and(|second| second.position == *position)
+                || pointer.role == Role::Manifests
+                    && pointer.name().as_ref() == Some(name)
+                    && !self.selection.root.contains(position)
+                    && !self.nameless.contains(position)
+                    && !positions.contains(position)
         });
         match other {
             None => Ok(()),
             Some((_, pointer)) => Err(Error::new(
                 Code::NameTaken,
                 format!(
-                    "cannot name an image {}: {} has that name",
+                    "cannot give the name {}: {} has it",
                     name.familiar(),
                     self.graph.root.location_of(pointer)
                 ),
@@ -68,39 +81,52 @@ impl Planner<'_> {
         }
     }
 
+    /// Replaces the names of the only image, or of the only artifact of an archive without images.
     fn replace_all(&mut self) -> Result<()> {
-        let Some(first) = self.entries.first() else {
+        let are_images = !self.entries.is_empty();
+        let mut entries = match are_images {
+            true => std::mem::take(&mut self.entries),
+            false => {
+                let artifacts = std::mem::take(&mut self.artifacts).into_iter();
+                // Evidence goes with what it is about, which has the name.
+                let (evidence, others) =
+                    artifacts.partition(|entry| self.is_about_kept(entry.digest, entry.position));
+                self.artifacts = evidence;
+                others
+            }
+        };
+        let Some(first) = entries.first() else {
             return Err(Error::new(
                 Code::ImageNotFound,
-                "the archive does not contain an image to name",
+                "the archive does not contain an image or artifact to name",
             )
             .with_hint(Hint::OmitName));
         };
-        if let Some(other) = self
-            .entries
-            .iter()
-            .find(|entry| entry.digest != first.digest)
-        {
-            let names = names(&self.entries);
+        if let Some(other) = entries.iter().find(|entry| entry.digest != first.digest) {
+            let names = names(&entries);
             let shown = if names.is_empty() {
                 format!("{}, {}", first.digest, other.digest)
             } else {
                 show_list(&names)
             };
+            let what = match are_images {
+                true => "image",
+                false => "artifact",
+            };
             return Err(Error::new(
                 Code::SeveralImages,
                 format!(
-                    "a name requires a single image, but the archive contains several: {shown}"
+                    "a name requires a single {what}, but the archive contains several: {shown}"
                 ),
             )
             .with_found(shown)
             .with_hint(Hint::ChooseImage));
         }
-        for entry in self.entries.split_off(1) {
+        for entry in entries.split_off(1) {
             let change = self.leave_out(entry.position, entry.names.first());
             self.changes.extend(change.map(Change::requested));
         }
-        for entry in &mut self.entries {
+        for entry in &mut entries {
             entry.is_renamed = true;
             entry.names.clear();
             for name in &self.options.names {
@@ -110,24 +136,40 @@ impl Planner<'_> {
             }
             entry.bad_names.clear();
         }
+        match are_images {
+            true => self.entries = entries,
+            false => self.artifacts.append(&mut entries),
+        }
         Ok(())
     }
 
     fn rename_one(&mut self, old: &Reference, new: &Reference) -> Result<()> {
-        let entries = &mut self.entries;
-        let holder = entries.iter().position(|entry| entry.names.contains(old));
-        let Some(holder) = holder else {
-            return Err(name_not_found(old, &names(entries)));
+        let has = |name| move |entry: &NamedEntry<'_>| entry.names.contains(name);
+        let is_image = self.entries.iter().any(has(old));
+        let (entries, others) = match is_image {
+            true => (&mut self.entries, &self.artifacts),
+            false => (&mut self.artifacts, &self.entries),
+        };
+        let Some(holder) = entries.iter().position(has(old)) else {
+            return Err(name_not_found(
+                old,
+                &[names(others), names(entries)].concat(),
+            ));
         };
         let digest = entries[holder].digest;
-        if entries
-            .iter()
-            .any(|entry| entry.digest != digest && entry.names.contains(new))
-        {
+        let is_other = |entry: &NamedEntry<'_>| entry.digest != digest && has(new)(entry);
+        let is_taken = entries.iter().any(is_other);
+        if is_taken || others.iter().any(is_other) {
+            let holder = match (is_image, is_taken) {
+                (true, true) => "another image",
+                (false, true) => "another artifact",
+                (true, false) => "an artifact",
+                (false, false) => "an image",
+            };
             return Err(Error::new(
                 Code::NameTaken,
                 format!(
-                    "cannot rename {} to {}: another image in the archive has that name",
+                    "cannot rename {} to {}: {holder} in the archive has that name",
                     old.familiar(),
                     new.familiar()
                 ),
@@ -135,7 +177,7 @@ impl Planner<'_> {
             .with_found(new.familiar())
             .with_hint(Hint::RenameOtherFirst));
         }
-        let is_there_already = old != new && entries.iter().any(|entry| entry.names.contains(new));
+        let is_there_already = old != new && entries.iter().any(has(new));
         let entry = &mut entries[holder];
         if !is_there_already {
             for name in &mut entry.names {
@@ -166,12 +208,12 @@ fn name_not_found(old: &Reference, names: &[String]) -> Error {
     };
     if names.is_empty() {
         return error(format!(
-            "cannot rename {old}: no image in the archive has a name"
+            "cannot rename {old}: no image or artifact in the archive has a name"
         ));
     }
     let found = show_list(names);
     error(format!(
-        "no image in the archive has the name {old}; available: {found}"
+        "no image or artifact in the archive has the name {old}; available: {found}"
     ))
     .with_found(found)
 }

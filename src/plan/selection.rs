@@ -39,6 +39,8 @@ pub(crate) struct Selection<'a> {
     pub(crate) elsewhere: BTreeSet<&'a Digest>,
     /// The entries of the root, by position, that lead to an image instead of its index.
     pub(crate) unwrapped: BTreeMap<usize, Unwrapped<'a>>,
+    /// Whether everything that was requested is something other than an image.
+    pub(crate) has_only_artifacts: bool,
     /// What documents name that stay as they are because they are not part of the graph.
     pub(crate) named_elsewhere: BTreeSet<&'a Digest>,
     /// Whether such a document stays that cannot be read, and may name anything.
@@ -117,6 +119,8 @@ impl<'a> Planner<'a> {
         let is_superseded = |digest: &Digest| options.superseded.contains(digest);
         self.entries.retain(|entry| !is_superseded(entry.digest));
         let others = other_images(graph, &referrers, &self.entries, &options.images)?;
+        let chosen = others.images.as_ref();
+        self.selection.has_only_artifacts = chosen.is_some_and(BTreeSet::is_empty);
         let mut dropped = others.dropped;
         let items = others.items.into_iter();
         let mut first: Vec<_> = items.map(|item| (item, Rule::ImageChoice)).collect();

@@ -43,7 +43,13 @@ pub(super) fn routes<'a>(
     target: Option<&PushTarget>,
 ) -> Result<Vec<Route<'a>>> {
     let items = items(contents);
-    let mut routes = Routes::default();
+    let mut routes = Routes {
+        shown: items
+            .iter()
+            .map(|item| (item.digest, item.shown()))
+            .collect(),
+        ..Routes::default()
+    };
     match target {
         None => {
             for item in &items {
@@ -149,6 +155,8 @@ struct Routes<'a> {
     all: Vec<Route<'a>>,
     by_repository: BTreeMap<Repository, usize>,
     routed: BTreeSet<&'a Digest>,
+    /// How messages call each item.
+    shown: BTreeMap<&'a Digest, String>,
 }
 
 impl<'a> Routes<'a> {
@@ -167,7 +175,7 @@ impl<'a> Routes<'a> {
 
     fn add(&mut self, repository: Repository, digest: &'a Digest, tag: Option<&str>) -> Result<()> {
         self.routed.insert(digest);
-        let route = self.route(repository);
+        let route = self.route(repository.clone());
         if !route.roots.contains(&digest) {
             route.roots.push(digest);
         }
@@ -177,8 +185,19 @@ impl<'a> Routes<'a> {
         let known = *route.tags.entry(tag.to_owned()).or_insert(digest);
         match known == digest {
             true => Ok(()),
-            false => Err(tag_taken(&route.repository, tag, known, digest)),
+            false => Err(self.tag_taken(&format!("{repository}:{tag}"), [known, digest])),
         }
+    }
+
+    fn tag_taken(&self, name: &str, both: [&Digest; 2]) -> Error {
+        let [one, other] = both.map(|digest| match self.shown.get(digest) {
+            Some(shown) if *shown != digest.to_string() => format!("{shown} ({digest})"),
+            _ => digest.to_string(),
+        });
+        let message = format!("several manifests would have the name {name}: {one}, {other}");
+        Error::new(Code::NameTaken, message)
+            .with_found(name)
+            .with_hint(Hint::PushApart)
     }
 
     /// Routes an item to the repositories of its own names.
@@ -308,11 +327,4 @@ fn unnamed(item: &Item<'_>) -> Error {
         .with_location(&item.location)
         .with_found(item.digest)
         .with_hint(Hint::GiveRepository)
-}
-
-fn tag_taken(repository: &Repository, tag: &str, one: &Digest, other: &Digest) -> Error {
-    let message = format!("several images would have the name {repository}:{tag}: {one}, {other}");
-    Error::new(Code::NameTaken, message)
-        .with_found(format!("{repository}:{tag}"))
-        .with_hint(Hint::PushApart)
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::common::advice::{command_after, hint, hint_with, writes};
 use crate::common::builder::{
-    Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, digest_of, named, right_image, right_layout,
+    Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, annotated, digest_of, named, right_image,
+    right_layout,
 };
 use crate::common::judged::{finding, fixed};
 use crate::common::runner::Sandbox;
@@ -26,9 +27,9 @@ fn artifact() -> Layout {
     layout
 }
 
-/// Nothing in an archive of artifacts can be chosen or named.
+/// Of an archive of artifacts, those can be chosen and named.
 #[test]
-fn choices_say_that_there_is_nothing_to_choose() {
+fn choices_say_what_there_is_to_choose() {
     let sandbox = Sandbox::new();
     sandbox.put("in.tar", artifact().tar());
     sandbox.fix("in.tar", "all.tar").exits(0);
@@ -36,29 +37,58 @@ fn choices_say_that_there_is_nothing_to_choose() {
         (
             ["--image", "app:v1"],
             "image-not-found",
-            "cannot choose app:v1: the archive does not contain an image",
-            "omit --image",
+            "no image or artifact in the archive is app:v1; available: sha256:",
+            "--image takes a name, the digest",
         ),
         (
             ["--image", "3"],
             "image-not-found",
-            "cannot choose number 3: the archive does not contain an image",
-            "omit --image",
-        ),
-        (
-            ["--name", "app:v1"],
-            "image-not-found",
-            "the archive does not contain an image for --name",
-            "omit --name",
+            "no image or artifact in the archive is number 3; available: sha256:",
+            "the number of an image",
         ),
         (
             ["--rename", "a:1=b:1"],
             "image-not-found",
-            "cannot rename a:1: no image in the archive has a name",
-            "--rename OLD=NEW replaces a name that an image has",
+            "cannot rename a:1: no image or artifact in the archive has a name",
+            "--rename OLD=NEW replaces a name that an image or artifact has",
         ),
     ] {
         let hint = hint_with(&sandbox, "in.tar", &options, code, &[what]);
+        assert!(hint.contains(expected), "{options:?}: {hint}");
+    }
+    let named = ["--name", "app:v1"];
+    sandbox.fix_with("in.tar", "named.tar", &named).exits(0);
+
+    // What refers to an image that is elsewhere has nothing to choose beside it.
+    let mut layout = Layout::new();
+    let image = layout.image(&right_image());
+    let config = layout.blob("application/vnd.oci.empty.v1+json", "{}");
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [],
+    });
+    let evidence = layout.document(OCI_MANIFEST, &manifest);
+    let marks = [
+        ("kind", "dev.cosignproject.cosign/sigs"),
+        ("io.containerd.image.name", "docker.io/library/app:v1"),
+    ];
+    layout.root(vec![annotated(evidence, &marks)]);
+    let name = digest_of(&image).replace(':', "/");
+    layout.blobs.retain(|blob, _| !blob.ends_with(&name));
+    sandbox.put("evidence.tar", layout.tar());
+    for (options, what, expected) in [
+        (
+            ["--image", "app:v1"],
+            "cannot choose app:v1: the archive does not contain an image",
+            "omit --image",
+        ),
+        (
+            ["--name", "app:v1"],
+            "the archive does not contain an image or artifact for --name",
+            "omit --name",
+        ),
+    ] {
+        let code = "image-not-found";
+        let hint = hint_with(&sandbox, "evidence.tar", &options, code, &[what]);
         assert!(hint.contains(expected), "{options:?}: {hint}");
     }
 }

@@ -26,6 +26,7 @@ mod check_page;
 mod check_promises;
 mod check_text;
 mod chosen_and_named;
+mod chosen_artifacts;
 mod chosen_platform;
 mod cli;
 mod clone;

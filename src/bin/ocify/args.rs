@@ -229,8 +229,9 @@ pub(crate) struct Fix {
 
     /// Replace the image's names with this one; repeat for several names
     ///
-    /// The archive must contain one image, or --image must select one. ocify completes a name the
-    /// way docker does: `app` becomes `docker.io/library/app:latest`.
+    /// The archive must contain one image, or --image must select one; an artifact gets the name if
+    /// there is no image. ocify completes a name the way docker does: `app` becomes
+    /// `docker.io/library/app:latest`.
     #[arg(long, value_name = "NAME", value_parser = image_name)]
     pub(crate) name: Vec<Reference>,
 
@@ -238,12 +239,13 @@ pub(crate) struct Fix {
     #[arg(long, value_name = "OLD=NEW", value_parser = renaming)]
     pub(crate) rename: Vec<(Reference, Reference)>,
 
-    /// Keep only this image; can be repeated
+    /// Keep only this image or artifact; can be repeated
     ///
     /// Select it by name, by the digest of its manifest or index, by image ID (the digest of its
-    /// config), or by its number in the archive, counted from 1. The image keeps all its names and
-    /// everything that refers to it, directly or not: attestations, signatures, and the signatures of
-    /// attestations. If it is one platform of an index, the index keeps only that platform.
+    /// config), or by its number among the archive's images, counted from 1. It keeps all its names
+    /// and everything that refers to it, directly or not: attestations, signatures, and the signatures
+    /// of attestations. If it is one platform of an index, the index keeps only that platform. An
+    /// artifact, such as a Helm chart, is selected by name or by digest.
     #[arg(long, value_name = "NAME|DIGEST|N")]
     pub(crate) image: Vec<ImageChoice>,
 

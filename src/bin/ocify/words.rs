@@ -78,11 +78,15 @@ impl Wording for Words {
 
     fn error(&self, error: &Error) -> String {
         match (error.code(), error.expected(), error.found()) {
-            (Code::SeveralImages, _, Some(found)) if error.hint() == Some(&Hint::ChooseImage) => {
-                format!("--name requires a single image, but the archive contains several: {found}")
+            (Code::SeveralImages, ..) if error.hint() == Some(&Hint::ChooseImage) => {
+                let message = error.message_with_causes();
+                match message.strip_prefix("a name ") {
+                    Some(rest) => format!("--name {rest}"),
+                    None => message,
+                }
             }
             (Code::ImageNotFound, None, None) => {
-                "the archive does not contain an image for --name".to_owned()
+                "the archive does not contain an image or artifact for --name".to_owned()
             }
             _ => error.message_with_causes(),
         }

@@ -188,7 +188,7 @@ impl fmt::Display for Hint {
                 "give the repository to push to, such as registry.example.com/app"
             }
             Hint::ChooseImageToPush => {
-                "choose one image, or give a repository without a tag, so that each image keeps its own"
+                "choose one, or give a repository without a tag, so that each keeps its own"
             }
             Hint::PushApart => "push each of them under a name of its own",
             Hint::PushComplete => "leave out what needs it, or push to a repository that has it",
@@ -198,10 +198,10 @@ impl fmt::Display for Hint {
             }
             Hint::KeepAll => "do not choose an image",
             Hint::ChooseOtherPlatform => "choose a platform that the archive has, or none",
-            Hint::OmitName => "do not give a name: only images get one",
-            Hint::ChooseName => "choose a name that an image has",
+            Hint::OmitName => "do not give a name: only images and artifacts get one",
+            Hint::ChooseName => "choose a name that an image or artifact has",
             Hint::ChooseOtherName => "choose another name",
-            Hint::RenameOtherFirst => "choose another name, or rename the other image first",
+            Hint::RenameOtherFirst => "choose another name, or rename the other one first",
             Hint::ChooseMissing => "keep whatever needs it unchanged, or remove it",
             Hint::KeepAttestations => "keep attestations",
             Hint::DropAttestations => "drop attestations",

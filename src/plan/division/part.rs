@@ -7,6 +7,7 @@ use super::SplitBy;
 use super::companions::{Companions, Group};
 use super::within::{IndexEntries, Within};
 use crate::error::Result;
+use crate::graph::pointer::Pointer;
 use crate::graph::{Graph, Reducer};
 use crate::image::{Digest, Platform, Reference};
 use crate::plan::entries::NamedEntry;
@@ -27,6 +28,8 @@ pub(crate) struct Part<'a> {
     pub(crate) platforms: Vec<Platform>,
     /// The entries that lead to images, among them those that are about the image.
     entries: Vec<NamedEntry<'a>>,
+    /// Those that lead to no image, if names were requested.
+    artifacts: Vec<NamedEntry<'a>>,
     /// All entries, by position in the root's pointers.
     positions: BTreeSet<usize>,
     /// Those whose annotations no longer name them.
@@ -72,8 +75,15 @@ impl<'a> Part<'a> {
                 ..entry.clone()
             })
         });
+        let artifacts = self.artifacts.iter().filter_map(|entry| {
+            Some(NamedEntry {
+                position: new(&entry.position)?,
+                ..entry.clone()
+            })
+        });
         let mut part = Part {
             entries: entries.collect(),
+            artifacts: artifacts.collect(),
             positions: numbers.values().copied().collect(),
             nameless: self.nameless.iter().filter_map(new).collect(),
             ..self.clone()
@@ -110,6 +120,7 @@ impl<'a> Planner<'a> {
     /// Begins a plan with the entries of a part instead of all.
     pub(crate) fn enter(&mut self, part: &'a Part<'a>) {
         self.entries.clone_from(&part.entries);
+        self.artifacts.clone_from(&part.artifacts);
         self.nameless.clone_from(&part.nameless);
         self.selection.elsewhere = elsewhere(self.graph, part);
     }
@@ -207,10 +218,19 @@ impl<'a> Whole<'a, '_> {
                 names.cloned().collect()
             }
             false => {
+                let renamed = self.planner.artifacts.iter();
+                let renamed: BTreeMap<usize, &NamedEntry<'_>> =
+                    renamed.map(|entry| (entry.position, entry)).collect();
                 let positions = self.group.positions.iter();
                 let named = positions.filter(|position| !self.planner.nameless.contains(position));
-                let pointers = named.filter_map(|position| pointers.get(*position));
-                pointers.filter_map(|pointer| pointer.name()).collect()
+                let names = named.flat_map(|position| match renamed.get(position) {
+                    Some(entry) => entry.names.clone(),
+                    None => {
+                        let pointer = pointers.get(*position);
+                        pointer.and_then(Pointer::name).into_iter().collect()
+                    }
+                });
+                names.collect()
             }
         };
         let mut names: Vec<Reference> = names.into_iter().collect();
@@ -275,6 +295,8 @@ impl<'a> Whole<'a, '_> {
             platforms.any(|platform| platform.matches_strictly(wanted))
         });
         let nameless = positions.intersection(&self.planner.nameless);
+        let artifacts = self.planner.artifacts.iter();
+        let artifacts = artifacts.filter(|entry| positions.contains(&entry.position));
         Part {
             digest: self.group.digest,
             image: None,
@@ -286,6 +308,7 @@ impl<'a> Whole<'a, '_> {
             chosen_platforms: wanted.cloned().collect(),
             chosen_images: Vec::new(),
             entries,
+            artifacts: artifacts.cloned().collect(),
             positions,
         }
     }

@@ -7,9 +7,11 @@ use super::closure::{Item, kept_with};
 use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::graph::Graph;
 use crate::graph::document::Shape;
+use crate::graph::pointer::Pointer;
 use crate::graph::referrers::Referrers;
 use crate::image::Digest;
 use crate::plan::ImageChoice;
+use crate::plan::artifacts::artifacts;
 use crate::plan::entries::NamedEntry;
 use crate::plan::rules::Rule;
 
@@ -56,8 +58,10 @@ pub(super) fn other_images<'a>(
     let mut images: BTreeSet<&Digest> = BTreeSet::new();
     let mut parts: Vec<&Digest> = Vec::new();
     for choice in choices {
-        let Some(found) = find(graph, entries, &numbered, choice) else {
-            return Err(image_not_found(choice, entries, &numbered));
+        let found = find(graph, entries, &numbered, choice);
+        let Some(found) = found.or_else(|| find_artifact(graph, entries, choice)) else {
+            let artifacts = artifacts_shown(graph, referrers, entries);
+            return Err(image_not_found(choice, entries, &numbered, artifacts));
         };
         kept.insert(found.entry);
         match found.images {
@@ -131,6 +135,62 @@ fn find<'a>(
     })
 }
 
+/// An entry that leads to no image. Numbers are those of images.
+fn find_artifact<'a>(
+    graph: &'a Graph,
+    entries: &[NamedEntry<'a>],
+    choice: &ImageChoice,
+) -> Option<Match<'a>> {
+    let is_meant = |(_, pointer): &(usize, &Pointer)| match choice {
+        ImageChoice::Number(_) => false,
+        ImageChoice::Name(name) => {
+            pointer.name().as_ref() == Some(name) && !pointer.is_saved_evidence()
+        }
+        ImageChoice::Digest(digest) => pointer.digest == *digest,
+    };
+    let found = artifacts(graph, entries).filter(is_meant).last();
+    found.map(|(_, pointer)| Match {
+        entry: &pointer.digest,
+        images: None,
+    })
+}
+
+/// How messages list what is not an image and not about something else either.
+fn artifacts_shown(
+    graph: &Graph,
+    referrers: &Referrers<'_>,
+    entries: &[NamedEntry<'_>],
+) -> Vec<String> {
+    let listings = || referrers.about.values().flatten();
+    let about: BTreeSet<usize> = listings().copied().collect();
+    let documents: BTreeSet<&Digest> = referrers
+        .documents_about
+        .iter()
+        .filter(|(about, _)| graph.document(about).is_some())
+        .flat_map(|(_, documents)| documents.iter().copied())
+        .collect();
+    // The root's listings come first, in the order of its entries.
+    let root = referrers.listings.iter().enumerate();
+    let root = root.filter(|(_, listing)| listing.owner.is_none());
+    let independent: BTreeSet<usize> = root
+        .filter(|(number, listing)| {
+            !about.contains(number) && !documents.contains(&listing.pointer.digest)
+        })
+        .map(|(_, listing)| listing.position)
+        .collect();
+    let mut seen = BTreeSet::new();
+    artifacts(graph, entries)
+        .filter(|(position, pointer)| {
+            independent.contains(position) && !pointer.is_saved_evidence()
+        })
+        .map(|(_, pointer)| match pointer.name() {
+            Some(name) => format!("{} (artifact)", name.familiar()),
+            None => format!("{} (artifact)", pointer.digest),
+        })
+        .filter(|shown| seen.insert(shown.clone()))
+        .collect()
+}
+
 /// An entry with that digest, or with a manifest, index or config below it that has it.
 fn by_digest<'a>(
     graph: &'a Graph,
@@ -201,21 +261,23 @@ fn image_not_found(
     choice: &ImageChoice,
     entries: &[NamedEntry<'_>],
     numbered: &[&Digest],
+    artifacts: Vec<String>,
 ) -> Error {
     let mut names_of: BTreeMap<&Digest, Vec<String>> = BTreeMap::new();
     for entry in entries {
         let names = entry.names.iter().map(|name| name.familiar());
         names_of.entry(entry.digest).or_default().extend(names);
     }
-    let list: Vec<String> = numbered
-        .iter()
-        .enumerate()
-        .map(|(place, digest)| {
-            let names = names_of.get(digest).filter(|names| !names.is_empty());
-            let name = names.map_or_else(|| digest.to_string(), |names| names.join(" = "));
-            format!("{}: {name}", place + 1)
-        })
-        .collect();
+    let images = numbered.iter().enumerate().map(|(place, digest)| {
+        let names = names_of.get(digest).filter(|names| !names.is_empty());
+        let name = names.map_or_else(|| digest.to_string(), |names| names.join(" = "));
+        format!("{}: {name}", place + 1)
+    });
+    let what = match artifacts.is_empty() {
+        true => "image",
+        false => "image or artifact",
+    };
+    let list: Vec<String> = images.chain(artifacts).collect();
     if list.is_empty() {
         return Error::new(
             Code::ImageNotFound,
@@ -227,7 +289,7 @@ fn image_not_found(
     let found = show_list(&list);
     Error::new(
         Code::ImageNotFound,
-        format!("no image in the archive is {choice}; available: {found}"),
+        format!("no {what} in the archive is {choice}; available: {found}"),
     )
     .with_expected(choice)
     .with_found(found)

@@ -140,10 +140,10 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
             "give the repository as the last argument, such as ocify push FILE registry.example.com/app"
         }
         Hint::ChooseImageToPush => {
-            "select one image with --image, or give a repository without a tag, so that each image keeps its own tag"
+            "select one with --image, or give a repository without a tag, so that each keeps its own tag"
         }
         Hint::PushApart => {
-            "push each under a name of its own: ocify push FILE REPOSITORY:TAG, with --image if FILE has several images; without REPOSITORY, everything goes to its own name"
+            "push each under a name of its own: ocify push FILE REPOSITORY:TAG, with --image if FILE has several images, or change a name with --rename OLD=NEW; without REPOSITORY, everything goes to its own name"
         }
         Hint::PushComplete => {
             "remove whatever needs it with --missing prune, or push to a repository that has it"
@@ -164,16 +164,16 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
             "save the image again, or remove index.json from a copy with tar --delete -f COPY index.json to use only the images of manifest.json; platforms, attestations and names that only index.json lists are then lost"
         }
         Hint::ChooseImageBy => {
-            "--image takes a name, the digest of a manifest or config, or a number, counted from 1"
+            "--image takes a name, the digest of a manifest or config, or the number of an image, counted from 1"
         }
         Hint::KeepAll => "omit --image to keep everything in the archive",
         Hint::ChooseOtherPlatform => "choose a platform that the archive has, or omit the option",
-        Hint::OmitName => "omit --name, which names images",
+        Hint::OmitName => "omit --name, which names an image or artifact",
         Hint::ChooseName => {
-            "--rename OLD=NEW replaces a name that an image has; --name gives one to an image that has none"
+            "--rename OLD=NEW replaces a name that an image or artifact has; --name gives one to an image that has none"
         }
         Hint::RenameOtherFirst => {
-            "choose another name, or rename the other image with a --rename before this one"
+            "choose another name, or change the other one's name with a --rename before this one"
         }
         Hint::KeepDigests => "use --preserve-digests to leave documents unchanged",
         Hint::ChooseMissing => {

@@ -22,12 +22,11 @@ fn options(hint: &Hint) -> &'static [&'static str] {
         | Hint::WriteNewFile => &["output"],
         Hint::WriteNewDirectory => &["output", "in_place"],
         Hint::Force => &["output", "force"],
-        Hint::ChooseImage => &["image", "rename"],
+        Hint::ChooseImage | Hint::PushApart => &["image", "rename"],
         Hint::ChoosePlatform | Hint::LeaveOutDamaged => &["platform", "image"],
         Hint::ChooseOtherImages
         | Hint::ChooseImageBy
         | Hint::ChooseImageToPush
-        | Hint::PushApart
         | Hint::KeepAll => &["image"],
         Hint::NameOneImage(_) => &["image", "name"],
         Hint::OmitName | Hint::NameImage | Hint::UseName(_) => &["name"],

@@ -130,7 +130,7 @@ pub use inspect::{
 pub use journal::{Recovery, recover};
 pub use merge::{Merge, MergePreview, Merged, MergedInput, NameConflict, OnConflict};
 #[cfg(feature = "push")]
-pub use push::{AbsentBlob, Push, PushState, PushTarget, Pushed, PushedBlob, PushedImage};
+pub use push::{AbsentBlob, Push, PushLog, PushState, PushTarget, Pushed, PushedBlob, PushedImage};
 pub use split::{Divided, Split, SplitOutput, SplitPart};
 
 // Registries.

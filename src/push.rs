@@ -5,6 +5,7 @@
 
 mod bytes;
 mod contents;
+mod log;
 mod parallel;
 mod referrer;
 mod routes;
@@ -12,12 +13,14 @@ mod schedule;
 mod send;
 mod session;
 mod summary;
+mod tags;
 mod target;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+pub use self::log::PushLog;
 pub use self::target::PushTarget;
 use crate::apply::{ApplyOptions, Outcome, Verify, outcome_of, verify_decoded};
 use crate::error::{Code, Error, Hint, Result};
@@ -126,6 +129,10 @@ pub enum PushState {
     Mounted,
     /// The repository had it.
     Exists,
+    /// The push ended because it could not be sent.
+    Failed,
+    /// It was not sent yet, or not completely, when the push ended.
+    Pending,
 }
 
 impl PushState {
@@ -135,6 +142,8 @@ impl PushState {
             PushState::Sent => "sent",
             PushState::Mounted => "mounted",
             PushState::Exists => "exists",
+            PushState::Failed => "failed",
+            PushState::Pending => "pending",
         }
     }
 }
@@ -207,8 +216,21 @@ impl Push {
     /// # Errors
     /// Those of [`run`](Self::run), and those of the observer.
     pub fn run_observed(&self, input: Input, observer: &dyn Observer) -> Result<Pushed> {
+        self.run_logged(input, observer, &PushLog::new())
+    }
+
+    /// The same, with a log that has what was sent, also after an error. What is in the registry is not sent again.
+    ///
+    /// # Errors
+    /// Those of [`run_observed`](Self::run_observed).
+    pub fn run_logged(
+        &self,
+        input: Input,
+        observer: &dyn Observer,
+        log: &PushLog,
+    ) -> Result<Pushed> {
         self.with_input(input, observer, |run, graph, source| {
-            self.push(run, graph, source, observer)
+            self.push(run, graph, source, observer, log)
         })
     }
 
@@ -253,6 +275,7 @@ impl Push {
         graph: &Graph,
         source: &mut Source,
         observer: &dyn Observer,
+        log: &PushLog,
     ) -> Result<Pushed> {
         if self.registry.has_login() && self.target.is_none() {
             let message = "a user name and a password require a target: the names in the input must not decide which registry gets them";
@@ -284,8 +307,10 @@ impl Push {
             jobs: self.jobs.get(),
             idle_threads: observer.idle_threads(),
             progress: &*progress,
+            log,
         };
-        let blobs = sender.run(&schedule)?;
+        sender.run(&schedule)?;
+        let blobs = log.blobs();
         let is_sent = |blob: &&PushedBlob| blob.state == Some(PushState::Sent);
         let sent: BTreeSet<&Digest> = blobs
             .iter()
@@ -309,22 +334,11 @@ impl Push {
         let outcome = run.verified(draft.plan(), draft.transcodes(), source)?;
         // Layers that are still to be recompressed are not there yet.
         let pending = pending(&draft, &contents);
-        let blobs = schedule.repositories.iter().flat_map(|work| {
-            let blobs = work.blobs.iter().map(|blob| (&blob.digest, None, blob.len));
-            let manifests = work.levels.iter().flatten();
-            let manifests = manifests
-                .map(|step| (&step.digest, Some(step.media_type.clone()), step.len))
-                .filter(|(digest, ..)| !pending.documents.contains(*digest));
-            blobs
-                .chain(manifests)
-                .map(|(digest, media_type, len)| PushedBlob {
-                    repository: work.repository.to_string(),
-                    digest: digest.clone(),
-                    media_type,
-                    len,
-                    state: None,
-                })
-        });
+        let blobs = schedule.contents().into_iter();
+        let is_known = |blob: &PushedBlob| {
+            blob.media_type.is_none() || !pending.documents.contains(&blob.digest)
+        };
+        let blobs = blobs.filter(is_known);
         Ok(Pushed {
             images: images(&schedule, |digest| !pending.documents.contains(digest)),
             blobs: blobs.collect(),

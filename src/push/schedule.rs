@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::PushedBlob;
 use super::contents::Contents;
 use super::routes::{Route, routes};
 use super::target::{PushTarget, Repository};
@@ -99,6 +100,27 @@ impl Schedule {
             }));
         }
         Ok(Schedule { repositories, tags })
+    }
+
+    /// Every blob and manifest of each repository, in the order in which they are pushed.
+    pub(super) fn contents(&self) -> Vec<PushedBlob> {
+        let works = self.repositories.iter();
+        let contents = works.flat_map(|work| {
+            let blobs = work.blobs.iter().map(|blob| (&blob.digest, None, blob.len));
+            let manifests = work.levels.iter().flatten();
+            let manifests =
+                manifests.map(|step| (&step.digest, Some(step.media_type.clone()), step.len));
+            blobs
+                .chain(manifests)
+                .map(|(digest, media_type, len)| PushedBlob {
+                    repository: work.repository.to_string(),
+                    digest: digest.clone(),
+                    media_type,
+                    len,
+                    state: None,
+                })
+        });
+        contents.collect()
     }
 
     /// How many blobs there are in all repositories, without manifests, and their length in bytes.

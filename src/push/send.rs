@@ -4,22 +4,18 @@ use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::Value;
-
 use super::bytes::Sent;
 use super::contents::{BlobBytes, Contents};
 use super::parallel::each;
 use super::referrer::descriptor;
-use super::schedule::{Absent, BlobStep, ManifestStep, Schedule, Tag, Work};
+use super::schedule::{Absent, BlobStep, ManifestStep, Schedule, Work};
 use super::session::Session;
 use super::target::Repository;
-use super::{PushState, PushedBlob};
+use super::{PushLog, PushState};
 use crate::apply::wrong_digest;
 use crate::error::{Code, Error, Hint, Result};
-use crate::graph::document::Shape;
 use crate::image::Digest;
 use crate::input::{DOCUMENT_CAP, Source};
-use crate::location::Role;
 use crate::plan::{Body, OutputEntry, Plan};
 use crate::progress::Progress;
 use crate::registry::{self, Mounted, RegistryOptions, Upload};
@@ -38,6 +34,8 @@ pub(super) struct Sender<'a> {
     pub(super) jobs: usize,
     pub(super) idle_threads: Option<&'a IdleThreads>,
     pub(super) progress: &'a dyn Progress,
+    /// What was done so far.
+    pub(super) log: &'a PushLog,
 }
 
 /// Reads an entry of a plan that is a document.
@@ -58,33 +56,36 @@ impl Sender<'_> {
     /// # Errors
     /// A registry refuses something or cannot be reached; a blob is damaged; something is absent that no registry has; the
     /// run was stopped.
-    pub(super) fn run(&self, schedule: &Schedule) -> Result<Vec<PushedBlob>> {
+    pub(super) fn run(&self, schedule: &Schedule) -> Result<()> {
         for work in &schedule.repositories {
             self.require(work)?;
         }
         for tag in &schedule.tags {
             self.session.claim(&tag.repository, &tag.tag, &tag.digest)?;
         }
+        self.log.begin(schedule);
         self.progress.start(schedule.blobs().1);
         let sent = self.send(schedule);
         self.progress.finish();
         sent
     }
 
-    fn send(&self, schedule: &Schedule) -> Result<Vec<PushedBlob>> {
-        let mut pushed = Vec::new();
+    fn send(&self, schedule: &Schedule) -> Result<()> {
+        // The position of the next blob or manifest in the log.
+        let mut next = 0;
         for work in &schedule.repositories {
-            pushed.extend(self.blobs(work)?);
+            self.blobs(work, next)?;
+            next += work.blobs.len();
             for level in &work.levels {
-                pushed.extend(self.manifests(&work.repository, level)?);
+                self.manifests(&work.repository, level, next)?;
+                next += level.len();
             }
         }
-        self.tags(&schedule.tags)?;
-        Ok(pushed)
+        self.tags(&schedule.tags)
     }
 
     /// Does all of these with several threads, and returns the results in their order.
-    fn all<T: Sync, R: Send>(
+    pub(super) fn all<T: Sync, R: Send>(
         &self,
         items: &[T],
         work: impl Fn(&T, &AtomicBool) -> Result<R> + Sync,
@@ -108,6 +109,29 @@ impl Sender<'_> {
         let results = results.into_iter().map(Mutex::into_inner);
         let results = results.filter_map(|result| result.unwrap_or_else(PoisonError::into_inner));
         Ok(results.collect())
+    }
+
+    /// Sends all of these with several threads, and notes what was done with each. The first is at this position in the log.
+    fn log_all<T: Sync>(
+        &self,
+        items: &[T],
+        first: usize,
+        work: impl Fn(&T, &AtomicBool) -> Result<PushState> + Sync,
+    ) -> Result<()> {
+        let numbers: Vec<usize> = (0..items.len()).collect();
+        let done = self.all(&numbers, |number, failed| {
+            match work(&items[*number], failed) {
+                Ok(state) => self.log.set(first + number, state),
+                // Others stop because one of them failed, or with the run.
+                Err(error) if error.code() == Code::Interrupted => return Err(error),
+                Err(error) => {
+                    self.log.set(first + number, PushState::Failed);
+                    return Err(error);
+                }
+            }
+            Ok(())
+        });
+        done.map(drop)
     }
 
     fn continues(&self) -> Result<()> {
@@ -215,19 +239,13 @@ impl Sender<'_> {
         Ok(Mounted::No(opened))
     }
 
-    fn blobs(&self, work: &Work) -> Result<Vec<PushedBlob>> {
+    fn blobs(&self, work: &Work, first: usize) -> Result<()> {
         let repository = &work.repository;
         let client = self.session.client(&repository.registry, self.options)?;
-        self.all(&work.blobs, |step, has_failed| {
+        self.log_all(&work.blobs, first, |step, has_failed| {
             let stop = || self.progress.is_stopped() || has_failed.load(Ordering::Relaxed);
             let remote = client.repository(&repository.name).stopping(&stop);
-            Ok(PushedBlob {
-                repository: repository.to_string(),
-                digest: step.digest.clone(),
-                media_type: None,
-                len: step.len,
-                state: Some(self.blob(&remote, repository, step, &stop)?),
-            })
+            self.blob(&remote, repository, step, &stop)
         })
     }
 
@@ -311,18 +329,13 @@ impl Sender<'_> {
         &self,
         repository: &Repository,
         level: &[ManifestStep],
-    ) -> Result<Vec<PushedBlob>> {
+        first: usize,
+    ) -> Result<()> {
         let client = self.session.client(&repository.registry, self.options)?;
-        self.all(level, |step, has_failed| {
+        self.log_all(level, first, |step, has_failed| {
             let stop = || self.progress.is_stopped() || has_failed.load(Ordering::Relaxed);
             let remote = client.repository(&repository.name).stopping(&stop);
-            Ok(PushedBlob {
-                repository: repository.to_string(),
-                digest: step.digest.clone(),
-                media_type: Some(step.media_type.clone()),
-                len: step.len,
-                state: Some(self.manifest(&remote, step)?),
-            })
+            self.manifest(&remote, step)
         })
     }
 
@@ -353,7 +366,7 @@ impl Sender<'_> {
     }
 
     /// The verified bytes of a document.
-    fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+    pub(super) fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let blob = self.contents.blobs.get(digest);
         let bytes = match blob.map(|blob| &blob.bytes) {
             Some(BlobBytes::Embedded(bytes)) => bytes.clone(),
@@ -369,50 +382,6 @@ impl Sender<'_> {
             }
             _ => Ok(bytes),
         }
-    }
-
-    fn tags(&self, tags: &[Tag]) -> Result<()> {
-        self.all(tags, |tag, has_failed| {
-            let stop = || self.progress.is_stopped() || has_failed.load(Ordering::Relaxed);
-            let client = self
-                .session
-                .client(&tag.repository.registry, self.options)?;
-            let remote = client.repository(&tag.repository.name).stopping(&stop);
-            let there = remote.has_manifest(&tag.tag)?;
-            if there.as_ref() == Some(&tag.digest) {
-                return Ok(());
-            }
-            let bytes = self.document(&tag.digest)?;
-            match self.listed_referrers(tag) {
-                // Others may be listed there too.
-                Some((subject, referrers)) if there.is_some() => {
-                    let mut referrers = referrers.iter();
-                    referrers.try_for_each(|listed| remote.add_referrer(&subject, listed))
-                }
-                _ => remote
-                    .put_manifest(&tag.tag, &tag.media_type, &bytes)
-                    .map(drop),
-            }
-        })
-        .map(drop)
-    }
-}
-
-impl Sender<'_> {
-    /// What a tag lists as referrers, and of what, if it is the tag of a digest that leads to an index.
-    fn listed_referrers(&self, tag: &Tag) -> Option<(Digest, Vec<Value>)> {
-        let (algorithm, hex) = tag.tag.split_once('-')?;
-        let subject = format!("{algorithm}:{hex}").parse().ok()?;
-        let index = self.contents.documents.get(&tag.digest)?;
-        if index.shape != Shape::Index {
-            return None;
-        }
-        let listed = index.pointers_in(Role::Manifests);
-        let listed = listed.filter_map(|pointer| {
-            let text = index.text.get(pointer.places.descriptor.clone())?;
-            serde_json::from_str(text).ok()
-        });
-        Some((subject, listed.collect()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The report of a push: what can be pulled now, what was sent, and what was changed.
 
+mod failed;
 mod many;
 
 use std::io::{self, Write};
@@ -61,6 +62,8 @@ pub struct PushReport<'a> {
     pub status: PushStatus,
     /// What was done; `None` after a failure.
     pub pushed: Option<&'a Pushed>,
+    /// What was done with each blob and manifest before a failure.
+    pub blobs: &'a [PushedBlob],
     /// What went wrong, if something did.
     pub error: Option<&'a Error>,
     /// The wording of what depends on the program that shows it.
@@ -83,7 +86,7 @@ pub struct PushData<'a> {
     pub images: Vec<ImageData<'a>>,
     /// Every blob and manifest of each repository.
     pub blobs: Vec<BlobData<'a>>,
-    /// How many of these were sent, and so on; `None` on a dry run and after a failure.
+    /// How many of these were sent, and so on; `None` on a dry run and if a push failed before it could send anything.
     pub totals: Option<Totals>,
     /// What the input lacks.
     pub absent: Vec<AbsentData<'a>>,
@@ -139,7 +142,7 @@ pub struct BlobData<'a> {
     pub media_type: Option<&'a str>,
     /// The length in bytes.
     pub size: u64,
-    /// `sent`, `mounted` or `exists`; `None` on a dry run.
+    /// `sent`, `mounted` or `exists`, and after a failure also `failed` or `pending`; `None` on a dry run.
     pub state: Option<&'static str>,
 }
 
@@ -165,6 +168,10 @@ pub struct Totals {
     pub mounted: Total,
     /// Those that the repository had.
     pub exists: Total,
+    /// Those that could not be sent.
+    pub failed: Total,
+    /// Those that were not sent yet, or not completely, when a push failed.
+    pub pending: Total,
 }
 
 /// A number of blobs and manifests.
@@ -198,6 +205,8 @@ impl Totals {
                 Some(PushState::Sent) => totals.sent.add(blob.len),
                 Some(PushState::Mounted) => totals.mounted.add(blob.len),
                 Some(PushState::Exists) => totals.exists.add(blob.len),
+                Some(PushState::Failed) => totals.failed.add(blob.len),
+                Some(PushState::Pending) => totals.pending.add(blob.len),
                 None => {}
             }
         }
@@ -209,6 +218,13 @@ impl Totals {
         self.sent.join(other.sent);
         self.mounted.join(other.mounted);
         self.exists.join(other.exists);
+        self.failed.join(other.failed);
+        self.pending.join(other.pending);
+    }
+
+    /// How many are in the registry.
+    fn present(self) -> u64 {
+        self.sent.count + self.mounted.count + self.exists.count
     }
 
     /// What was done, in words: `3 sent (1.0 MB), 2 already there (7 B)`.
@@ -217,6 +233,8 @@ impl Totals {
             (self.sent, "sent"),
             (self.mounted, "mounted"),
             (self.exists, "already there"),
+            (self.failed, "failed"),
+            (self.pending, "not sent"),
         ];
         let parts = named.iter().filter(|(total, _)| total.count > 0);
         let parts = parts.map(|(total, what)| {
@@ -256,9 +274,16 @@ impl<'a> PushReport<'a> {
             target: None,
             status,
             pushed: None,
+            blobs: &[],
             error,
             wording: &Neutral,
         }
+    }
+
+    /// The same push, which has done this with each blob and manifest although it failed.
+    #[must_use]
+    pub fn with_blobs(self, blobs: &'a [PushedBlob]) -> Self {
+        PushReport { blobs, ..self }
     }
 
     /// The same push, to this target.
@@ -275,8 +300,20 @@ impl<'a> PushReport<'a> {
 
     /// How many blobs and manifests were sent, and so on.
     pub fn totals(&self) -> Totals {
-        self.pushed
-            .map_or_else(Totals::default, |pushed| Totals::of(&pushed.blobs))
+        Totals::of(self.all_blobs())
+    }
+
+    fn all_blobs(&self) -> &'a [PushedBlob] {
+        self.pushed.map_or(self.blobs, |pushed| &pushed.blobs)
+    }
+
+    /// Whether something could be sent.
+    fn has_begun(&self) -> bool {
+        match self.status {
+            PushStatus::Pushed => true,
+            PushStatus::Failed => !self.blobs.is_empty(),
+            PushStatus::WouldPush | PushStatus::Skipped => false,
+        }
     }
 }
 
@@ -288,7 +325,7 @@ impl<'a> From<&PushReport<'a>> for PushData<'a> {
         let changes = summary.map_or(&[][..], |summary| &summary.changes);
         let findings = summary.map_or(&[][..], |summary| &summary.findings);
         let images = pushed.map_or(&[][..], |pushed| &pushed.images);
-        let blobs = pushed.map_or(&[][..], |pushed| &pushed.blobs);
+        let blobs = report.all_blobs();
         let absent = pushed.map_or(&[][..], |pushed| &pushed.absent);
         let outcome = pushed.and_then(|pushed| pushed.outcome);
         let spooled = pushed.and_then(|pushed| pushed.spooled.as_ref());
@@ -301,7 +338,7 @@ impl<'a> From<&PushReport<'a>> for PushData<'a> {
             target: report.target,
             images: images.iter().map(image_data).collect(),
             blobs: blobs.iter().map(blob_data).collect(),
-            totals: (report.status == PushStatus::Pushed).then(|| report.totals()),
+            totals: report.has_begun().then(|| report.totals()),
             absent: absent.iter().map(absent_data).collect(),
             severity: summary.and_then(plan::Summary::severity),
             changes: json::changes(changes, places, wording),
@@ -383,13 +420,14 @@ pub fn images(pushed: &Pushed) -> plan::Summary {
     }
 }
 
-/// Writes the report for people, with escape sequences for styles; nothing after a failure.
+/// Writes the report for people, with escape sequences for styles; after a failure, what is in the registry, if anything could be
+/// sent.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn render(report: &PushReport<'_>, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
     let Some(pushed) = report.pushed else {
-        return Ok(());
+        return failed::render(report, detail, out);
     };
     let summary = &pushed.summary;
     writeln!(out, "{BOLD}{}{BOLD:#}\n", headline(report, pushed, detail))?;
@@ -404,10 +442,7 @@ pub fn render(report: &PushReport<'_>, detail: Detail, out: &mut dyn Write) -> i
 }
 
 fn headline(report: &PushReport<'_>, pushed: &Pushed, detail: Detail) -> String {
-    let mut subject = escape(report.input);
-    if let Some(target) = report.target {
-        subject = format!("{subject} → {}", escape(target));
-    }
+    let subject = subject(report);
     let kinds = text::kinds_of_changes(Status::Fixed, &pushed.summary, report.wording, detail);
     let blobs = count(pushed.blobs.len() as u64, "blob", "blobs");
     match report.status {
@@ -422,6 +457,15 @@ fn headline(report: &PushReport<'_>, pushed: &Pushed, detail: Detail) -> String 
             "{subject}: pushed, {kinds}, {blobs}: {}",
             report.totals().shown()
         ),
+    }
+}
+
+/// What is pushed where.
+fn subject(report: &PushReport<'_>) -> String {
+    let input = escape(report.input);
+    match report.target {
+        Some(target) => format!("{input} → {}", escape(target)),
+        None => input,
     }
 }
 

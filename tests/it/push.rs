@@ -2,6 +2,7 @@
 
 mod batch;
 mod bounded;
+mod failed;
 mod proxied;
 mod published;
 mod refused;

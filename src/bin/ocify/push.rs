@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use ocify::{
-    Code, Error, PushTarget, Pushed, RegistryOptions, Result, Secret, command::IoContext,
+    Code, Error, PushLog, PushTarget, Pushed, RegistryOptions, Result, Secret, command::IoContext,
     command::json, command::path_text, command::push, command::push::PushReport, command::text,
 };
 
@@ -30,8 +30,8 @@ const MAX_PASSWORD: u64 = 64 << 10;
 /// Pushes the input, or only shows what would be pushed. Returns the exit code.
 pub(crate) fn push(args: &Push, target: Option<&PushTarget>) -> u8 {
     let input = (!args.fix.is_stream()).then(|| args.fix.input());
-    ending::run(Pushing::new(args, target), input, |_, interrupt| {
-        work(args, target, interrupt)
+    ending::run(Pushing::new(args, target), input, |pushing, interrupt| {
+        work(args, target, interrupt, &pushing.log)
     })
 }
 
@@ -79,7 +79,12 @@ pub(crate) fn push_all(args: &Push, target: Option<&PushTarget>, shard: Option<S
     batch::push_all(args, target, shard).tell().unwrap_or(DONE)
 }
 
-fn work(args: &Push, target: Option<&PushTarget>, interrupt: &Interrupt) -> Result<Pushed> {
+fn work(
+    args: &Push,
+    target: Option<&PushTarget>,
+    interrupt: &Interrupt,
+    log: &PushLog,
+) -> Result<Pushed> {
     #[cfg(test)]
     if args.fix.input().ends_with("panics.tar") {
         panic!("half-way");
@@ -95,7 +100,7 @@ fn work(args: &Push, target: Option<&PushTarget>, interrupt: &Interrupt) -> Resu
     if args.fix.dry_run {
         return push.plan_only_observed(input, &observer).map_err(with_hint);
     }
-    let pushed = push.run_observed(input, &observer).map_err(with_hint)?;
+    let pushed = push.run_logged(input, &observer, log).map_err(with_hint)?;
     if let Some(path) = &args.fix.metadata_file {
         metadata::write(path, &push::images(&pushed), interrupt)?;
     }
@@ -159,6 +164,8 @@ struct Pushing {
     args: Push,
     input: String,
     target: Option<String>,
+    /// What was done, also if the push fails or is stopped.
+    log: PushLog,
 }
 
 impl Pushing {
@@ -171,6 +178,7 @@ impl Pushing {
             args: args.clone(),
             input,
             target: target.map(ToString::to_string),
+            log: PushLog::new(),
         }
     }
 
@@ -200,9 +208,10 @@ impl Ending for Pushing {
     type Done = Pushed;
 
     fn report(&self, result: &Result<Pushed>, _: &Interrupt) -> u8 {
+        let blobs = self.log.blobs();
         let report = match result {
             Ok(pushed) => PushReport::new(&self.input, pushed, self.args.fix.dry_run),
-            Err(error) => PushReport::failed(&self.input, error),
+            Err(error) => PushReport::failed(&self.input, error).with_blobs(&blobs),
         };
         let report = report
             .with_target(self.target.as_deref())

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::{PushData, PushReport, PushStatus, Totals, VERSION};
+use super::{PushData, PushReport, PushStatus, Totals, VERSION, failed};
 use crate::error::escape;
 use crate::report::Status;
 use crate::report::run_end::{
@@ -150,6 +150,10 @@ fn in_short(report: &PushReport<'_>) -> String {
     };
     match report.status {
         PushStatus::Skipped => skipped_text(error, report.wording),
+        _ if report.has_begun() => {
+            let failure = failure_text(error, report.wording);
+            format!("{failure}; {}", failed::in_short(report))
+        }
         _ => failure_text(error, report.wording),
     }
 }
@@ -168,11 +172,12 @@ pub fn summary_text(summary: &PushSummary, out: &mut dyn Write) -> io::Result<()
         (summary.unfinished, "unfinished"),
     ];
     summary_start(total, &summary.end, &named, out)?;
-    if summary.pushed > 0 {
+    if summary.pushed > 0 || summary.totals != Totals::default() {
         let Totals {
             sent,
             mounted,
             exists,
+            ..
         } = summary.totals;
         write!(
             out,

@@ -1,8 +1,9 @@
 //! Pushes of many inputs in one run, which write nothing.
 
 use ocify::{
-    Error, Input, Observer, PushTarget, Pushed, Result, command::batch::RunEnd, command::path_text,
-    command::push, command::push::PushItem, command::push::PushReport, command::push::PushSummary,
+    Code, Error, Input, Observer, PushLog, PushTarget, Pushed, PushedBlob, Result,
+    command::batch::RunEnd, command::path_text, command::push, command::push::PushItem,
+    command::push::PushReport, command::push::PushSummary,
 };
 
 use super::queue::Task;
@@ -44,8 +45,11 @@ impl Run<'_> {
         // Each task has one thread, and those that are idle.
         let push = operation(self.args, self.target)?.jobs(ONE);
         let work = |input: Input, observer: &dyn Observer| match self.args.fix.dry_run {
-            true => push.plan_only_observed(input, observer),
-            false => push.run_observed(input, observer),
+            true => {
+                let planned = push.plan_only_observed(input, observer)?;
+                Ok(Attempt::Pushed(Box::new(planned)))
+            }
+            false => Attempt::of(&push, input, observer),
         };
         self.session.all(false, &work, &|task, ended, seconds| {
             self.ended(task, ended, seconds);
@@ -53,10 +57,20 @@ impl Run<'_> {
     }
 
     /// Reports and counts how a push ended.
-    fn ended(&self, task: &Task, ended: Ended<Pushed>, seconds: f64) {
+    fn ended(&self, task: &Task, ended: Ended<Attempt>, seconds: f64) {
         let input = path_text(&task.path);
+        let failure = match &ended {
+            Ended::Failed(error) => Some(error),
+            Ended::Done(done) => done.failure(),
+            _ => None,
+        };
         let report = match &ended {
-            Ended::Done(pushed) => PushReport::new(&input, pushed, self.args.fix.dry_run),
+            Ended::Done(done) => match &**done {
+                Attempt::Pushed(pushed) => PushReport::new(&input, pushed, self.args.fix.dry_run),
+                Attempt::Failed(error, blobs) => {
+                    PushReport::failed(&input, error).with_blobs(blobs)
+                }
+            },
             Ended::Skipped(error) => PushReport::skipped(&input, error),
             Ended::Failed(error) => PushReport::failed(&input, error),
             Ended::Unfinished => return,
@@ -74,10 +88,7 @@ impl Run<'_> {
                 push::item_text(&item, out)
             }),
         };
-        let error: Option<Error> = match &ended {
-            Ended::Failed(error) => Some(error.clone()),
-            _ => None,
-        };
+        let error: Option<Error> = failure.cloned();
         if error.is_some() {
             self.session.failed();
         }
@@ -96,6 +107,34 @@ impl Run<'_> {
                 Format::Text if why.is_some() => Vec::new(),
                 Format::Text => styled(is_on_terminal, &|out| push::summary_text(summary, out)),
             })
+    }
+}
+
+/// A push that could send something.
+enum Attempt {
+    Pushed(Box<Pushed>),
+    /// What was done with each blob and manifest before the error.
+    Failed(Error, Vec<PushedBlob>),
+}
+
+impl Attempt {
+    /// Pushes an input. An error is one before anything could be sent, or the end of the run.
+    fn of(push: &ocify::Push, input: Input, observer: &dyn Observer) -> Result<Self> {
+        let log = PushLog::new();
+        match push.run_logged(input, observer, &log) {
+            Ok(pushed) => Ok(Attempt::Pushed(Box::new(pushed))),
+            Err(error) => match log.blobs() {
+                blobs if blobs.is_empty() || error.code() == Code::Interrupted => Err(error),
+                blobs => Ok(Attempt::Failed(error, blobs)),
+            },
+        }
+    }
+
+    fn failure(&self) -> Option<&Error> {
+        match self {
+            Attempt::Pushed(_) => None,
+            Attempt::Failed(error, _) => Some(error),
+        }
     }
 }
 

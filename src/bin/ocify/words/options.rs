@@ -18,6 +18,7 @@ fn options(hint: &Hint) -> &'static [&'static str] {
         Hint::GiveRegularFile
         | Hint::GiveNamedFile
         | Hint::PipeOutput
+        | Hint::UseIntactCopy(_)
         | Hint::WriteElsewhere
         | Hint::WriteNewFile => &["output"],
         Hint::WriteNewDirectory => &["output", "in_place"],

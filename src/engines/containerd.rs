@@ -4,7 +4,7 @@
 //! ones are others, and hard links are not found. A valid `oci-layout` decides that `index.json` is read; otherwise
 //! `manifest.json` is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engines::archive::DockerManifest;
 use crate::engines::choice::{self, Choice};
@@ -82,6 +82,9 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     {
         return tally;
     }
+    let kept = index.pointers_in(Role::Manifests);
+    let kept = kept.filter(|entry| name(entry).is_some() && !is_other(entry));
+    let kept: BTreeSet<&Digest> = kept.map(|entry| &entry.digest).collect();
     let mut named: BTreeMap<&str, (&Digest, Option<&Digest>)> = BTreeMap::new();
     for pointer in index.pointers_in(Role::Manifests) {
         let place = || index.location_of(pointer);
@@ -121,10 +124,11 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
         let is_dropped = name.is_none() && judge.fails_at(Obstacle::NoName, place)
             || name.is_some_and(is_short) && judge.fails_at(Obstacle::ShortName, place)
             || name.is_some_and(is_invalid) && judge.fails_at(Obstacle::InvalidName, place);
-        // It gets its name, but the garbage collector removes its content.
+        // It gets its name, but the garbage collector removes its content, unless another name keeps that.
         if !is_dropped
             && !judge.has(Habit::ReadsAllPlatforms)
             && archive.machine.fit(pointer) == Fit::Other
+            && !kept.contains(&pointer.digest)
             && judge.fails_at(Obstacle::NoPlatform, place)
         {
             tally.has_failed = true;

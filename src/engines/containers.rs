@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use crate::engines::choice::{self, Choice};
 use crate::engines::docker::{is_not_unpacked, is_unreadable};
 use crate::engines::habit::Habit;
-use crate::engines::image::{Image, Labels, match_diff_ids, reads_layers};
+use crate::engines::image::{Image, Labels, match_diff_ids, of_content, reads_layers};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::engines::{Obstacle, Reader, Reason, containerd};
@@ -116,13 +116,12 @@ pub(crate) fn oci_archive<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
             // It copies all, and with them what is not an image.
             Reader::SkopeoOci => are_copied(judge, pointer, &images).then_some(images),
             _ => chosen(judge, pointer).and_then(|image| {
-                let are_layers_copied = is_copied(judge, image) & reads_places(judge, image);
-                let is_config_copied = reads_config(judge, image);
-                // The config is copied last, so the layers stay.
-                if are_layers_copied && !is_config_copied && !tally.must_choose {
-                    tally.stored.extend(diff_ids(judge, image));
+                let is_read = is_copied(judge, image) & reads_places(judge, image);
+                let is_read = is_read & reads_config(judge, image);
+                if !is_read && !tally.must_choose {
+                    tally.stored.extend(stored(judge, image));
                 }
-                (are_layers_copied && is_config_copied).then(|| vec![image])
+                is_read.then(|| vec![image])
             }),
         };
         let Some(images) = images else {
@@ -187,8 +186,11 @@ fn are_copied(judge: &mut Judge<'_>, entry: &Pointer, images: &[Image<'_>]) -> b
                     judge.fails_at(absent, || document.location_of(part))
                 });
                 let is_image = archive.is_image(image.manifest, image.pointer);
+                // The types of layers count in anything that is a Docker manifest.
+                let mut has_types = || reads_layers(judge, image, Labels::Checked);
+                let has_types = is_image || has_types();
                 let is_read = reads_places(judge, image) & reads_config(judge, image);
-                !missing & (!is_image || is_copied(judge, image)) & is_read
+                !missing & has_types & (!is_image || is_copied(judge, image)) & is_read
             }
             Choice::Index(index, inner) => {
                 !judge.fails_at(Obstacle::NestedIndex, || index.location_of(inner))
@@ -253,6 +255,40 @@ fn reads_config(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
     let config = config.filter(|config| config.actual_size.is_some());
     config
         .is_none_or(|config| !judge.fails_at(Obstacle::WrongSize, || document.location_of(config)))
+}
+
+/// The diff IDs of the layers that are in the store once an image could not be copied: those before the first layer that cannot be
+/// copied. The config is copied last.
+fn stored<'a>(judge: &mut Judge<'a>, image: Image<'_>) -> Vec<&'a StatedDiffId> {
+    let archive = judge.archive;
+    let manifest = image.manifest;
+    // What is wrong with types is noticed before anything is copied, and the config is read first, too.
+    let is_refused = judge.has_noted(&[
+        Obstacle::LayerType,
+        Obstacle::OtherLayerType,
+        Obstacle::MixedTypes,
+        Obstacle::MixedConfig,
+    ]);
+    let reads_urls = !judge.would_fail_at(Obstacle::LayerUrls);
+    let is_elsewhere = |part: &Pointer| part.has_urls && archive.content(&part.digest).is_some();
+    if is_refused || !reads_urls && manifest.config().is_some_and(is_elsewhere) {
+        return Vec::new();
+    }
+    let is_checked = judge.has(Habit::VerifiesDiffIds);
+    let layers = manifest.pointers_in(Role::Layers);
+    let layers = layers.zip(diff_ids(judge, image));
+    let copied = layers.take_while(|(layer, diff_id)| {
+        let digest = &layer.digest;
+        let is_it = || {
+            let only = std::iter::once(Some(digest));
+            match_diff_ids(archive, only, std::slice::from_ref(*diff_id))
+                && archive.may_be(digest, diff_id)
+        };
+        (reads_urls || !is_elsewhere(layer))
+            && !of_content(archive, digest).any(|obstacle| judge.would_fail_at(obstacle))
+            && (!is_checked || is_it())
+    });
+    copied.map(|(_, diff_id)| diff_id).collect()
 }
 
 /// The diff IDs that the config of an image states.

@@ -248,17 +248,21 @@ fn is_mislabelled(layer: &Pointer, family: Option<Family>, content: Option<Conte
     claims_plain && family == Some(Family::Oci) && content.is_some_and(Content::is_compressed)
 }
 
+/// What may be in the way of a reader in a layer, if that is there.
+pub(crate) fn of_content(archive: &Archive<'_>, layer: &Digest) -> impl Iterator<Item = Obstacle> {
+    let compression = archive.content(layer).and_then(Obstacle::of_layer);
+    let content = archive.other_than_tar(layer);
+    compression.into_iter().chain(content)
+}
+
 /// Whether a reader copes with what a layer contains, if that is there.
 pub(crate) fn reads_content(
     judge: &mut Judge<'_>,
     layer: Option<&Digest>,
     location: impl Fn() -> Location,
 ) -> bool {
-    let archive = judge.archive;
-    let content = layer.and_then(|layer| archive.content(layer));
-    let compression = content.and_then(Obstacle::of_layer);
-    let content = layer.and_then(|layer| archive.other_than_tar(layer));
-    let obstacles = compression.into_iter().chain(content);
+    let obstacles = layer.into_iter();
+    let obstacles = obstacles.flat_map(|layer| of_content(judge.archive, layer));
     obstacles.fold(true, |is_read, obstacle| {
         is_read & !judge.fails_at(obstacle, &location)
     })

@@ -52,11 +52,7 @@ impl<'a> Judge<'a> {
         obstacle: Obstacle,
         location: impl FnOnce() -> Location,
     ) -> bool {
-        let facts = &mut self.answers.facts;
-        let answer = facts
-            .entry(obstacle)
-            .or_insert_with(|| fact(self.reader, self.version, obstacle));
-        let Some(fact) = answer else {
+        let Some(fact) = self.fact(obstacle) else {
             return false;
         };
         let mut known = self.reasons.iter_mut();
@@ -71,6 +67,22 @@ impl<'a> Judge<'a> {
             }),
         }
         true
+    }
+
+    /// Whether the reader fails at this, which is not noted.
+    pub(crate) fn would_fail_at(&mut self, obstacle: Obstacle) -> bool {
+        self.fact(obstacle).is_some()
+    }
+
+    fn fact(&mut self, obstacle: Obstacle) -> Option<&'static Fact> {
+        let answer = self.answers.facts.entry(obstacle);
+        *answer.or_insert_with(|| fact(self.reader, self.version, obstacle))
+    }
+
+    /// Whether one of these was noted.
+    pub(crate) fn has_noted(&self, obstacles: &[Obstacle]) -> bool {
+        let mut reasons = self.reasons.iter();
+        reasons.any(|reason| obstacles.contains(&reason.obstacle))
     }
 
     /// Whether the reader has this habit.

@@ -56,6 +56,7 @@ mod evidence_names;
 mod exchanged;
 mod few_threads;
 mod filesystems;
+mod fixed_for_engines;
 mod flat_platforms;
 mod foreign_manifest;
 mod gate;

@@ -316,14 +316,8 @@ fn fixtures_are_unchanged_by_a_second_fix() {
     assert!(count * 2 > all, "{count} of {all} were accepted");
 }
 
-fn variable(name: &str, default: u64) -> u64 {
-    let value = std::env::var(name).ok();
-    value.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-#[test]
-fn mutants_are_unchanged_by_a_second_fix() {
-    let sandbox = Sandbox::new();
+/// What mutations begin with: fixtures and built archives.
+pub(crate) fn sources() -> Vec<Mutant> {
     let mut sources: Vec<Mutant> = fixtures()
         .iter()
         .map(|name| Contents::read(&fixture(name)))
@@ -332,6 +326,18 @@ fn mutants_are_unchanged_by_a_second_fix() {
         .collect();
     let built = built().into_iter();
     sources.extend(built.map(|(_, bytes)| Mutant::of(&Contents::from_tar(&bytes))));
+    sources
+}
+
+pub(crate) fn variable(name: &str, default: u64) -> u64 {
+    let value = std::env::var(name).ok();
+    value.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn mutants_are_unchanged_by_a_second_fix() {
+    let sandbox = Sandbox::new();
+    let sources = sources();
     let first = variable("OCIFY_SEED", 0);
     let count = variable("OCIFY_MUTATIONS", 250);
     let mut accepted = 0;

@@ -155,7 +155,7 @@ fn inputs() -> Vec<PathBuf> {
 }
 
 /// Engines and versions of each kind of reader.
-const ENGINES: [&str; 29] = [
+pub(crate) const ENGINES: [&str; 29] = [
     "docker@20.10",
     "docker@24.0",
     "docker@26.1",

@@ -27,6 +27,7 @@ const CODECS: Evidence = Source("containerd, archive/compression/compression.go"
 const LAYER_FILTER: Evidence = Source("containerd, image.go, IsLayerType in getLayers");
 const TARFILE: Evidence = Source("container-libs, image/docker/internal/tarfile");
 const OCI_LAYOUT: Evidence = Source("container-libs, image/oci/layout");
+const SCHEMA_2: Evidence = Source("container-libs, image/manifest/docker_schema2.go");
 const DETECT: Evidence = Source("container-libs, image/pkg/compression, DetectCompressionFormat");
 pub(super) const DIFF_IDS: Evidence = Source("container-libs, image/storage/storage_dest.go");
 const BOTH: Evidence = Seen("20.10.24, 26.1.5");
@@ -88,6 +89,7 @@ const NO_PROCESSOR: &[&str] = &["no processor for media-type"];
 const NOT_DECODED: &[&str] = &["untar manifest …: json: cannot unmarshal", "untar manifest"];
 const WRONG_TYPE: &[&str] = &[
     "mismatched image rootfs and manifest layers",
+    "cannot unmarshal",
     "no processor for media-type",
     "children: invalid desc",
 ];
@@ -95,7 +97,11 @@ const UNSUPPORTED_TYPE: &[&str] = &["unsupported docker v2s2 media type"];
 const OTHER_DIGEST: &[&str] = &["Digest did not match, expected"];
 const NO_ROOTFS: &[&str] = &["invalid image …rootFS"];
 const OTHER_SIZE: &[&str] = &["size mismatch", "Size mismatch when copying"];
-const NOT_RUN: &[&str] = &["no command specified"];
+const NOT_RUN: &[&str] = &[
+    "no command specified",
+    "mismatched image rootfs and manifest layers",
+    "stat …: no such file or directory",
+];
 const BAD_TAG: &[&str] = &["invalid tag", "invalid reference format"];
 
 #[rustfmt::skip]
@@ -218,9 +224,10 @@ pub(super) const FACTS: &[Fact] = &[
     always(Podman, Artifact, NO_ROOTFS, OF_PODMAN),
     always(Podman, MissingContent, NO_FILE, OCI_LAYOUT),
     always(Podman, NoPlatform, NO_IMAGE, OF_PODMAN),
-    always(Podman, WrongLayers, &["does not match config's DiffID", "image config has only … DiffID values"], OF_PODMAN),
+    always(Podman, WrongLayers, &["does not match config's DiffID", "image config has only … DiffID values", "Inconsistent layer count"], OF_PODMAN),
     always(Podman, FewerLayers, &["executable file …not found"], OF_PODMAN),
     always(Podman, LayerType, UNSUPPORTED_TYPE, OF_PODMAN).before(5, 7, 0),
+    always(Podman, OtherLayerType, UNSUPPORTED_TYPE, SCHEMA_2),
     always(Podman, MixedTypes, UNSUPPORTED_TYPE, OF_PODMAN),
     always(Podman, ZstdLayer, NOT_A_TAR, Source("containers/image#639, in podman since 1.8")).before(1, 8, 0),
     always(Podman, SkippableFrame, &["supported image formats…invalid tar header"], Seen("4.3.1")).before(5, 0, 0),
@@ -249,8 +256,8 @@ pub(super) const FACTS: &[Fact] = &[
     always(SkopeoOci, MissingContent, NO_FILE, OCI_LAYOUT),
     always(SkopeoOci, AbsentPlatform, &["determining manifest MIME type …: no such file or directory", "no such file or directory"], OF_SKOPEO),
     always(SkopeoOci, LayerType, UNSUPPORTED_TYPE, OF_SKOPEO).before(1, 21, 0),
+    always(SkopeoOci, OtherLayerType, UNSUPPORTED_TYPE, SCHEMA_2),
     always(SkopeoOci, MixedTypes, UNSUPPORTED_TYPE, OF_SKOPEO),
-
     always(SkopeoOci, NestedIndex, INNER_INDEX, OF_SKOPEO),
     always(SkopeoOci, WrongSize, OTHER_SIZE, OF_SKOPEO),
     always(SkopeoOci, LayerUrls, DOWNLOAD, OF_SKOPEO),

@@ -23,7 +23,9 @@ const COLUMNS: u16 = 70;
 fn start(sandbox: &Sandbox, line: &[&str]) -> (OwnedFd, Child) {
     let (control, end) = terminal(24, COLUMNS);
     let mut command = Command::new("setsid");
+    // Without a kind of terminal, nothing is drawn.
     command.current_dir(sandbox.root()).env_clear();
+    command.env("TERM", "xterm");
     command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_ocify"), "fix"]);
     command.args(line).stdin(end.try_clone().unwrap());
     command.stdout(end.try_clone().unwrap()).stderr(end);

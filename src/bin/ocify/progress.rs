@@ -4,6 +4,7 @@ mod bars;
 mod many;
 mod moment;
 mod single;
+mod terminal;
 
 pub(crate) use many::{Lines, Overview, Running};
 pub(crate) use single::Shown;

@@ -3,17 +3,15 @@
 use std::cell::RefCell;
 
 use console::{Term, truncate_str};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::moment::Moment;
+use super::terminal::target;
 
 /// The bar counts in thousandths.
 const FULL: u64 = 1000;
 /// The columns of the bar, and of the space after it.
 const BAR_WIDTH: usize = 26;
-/// Columns at the end of each line that stay free: there the terminal shows `^C`, which on a full line
-/// would move everything by one line.
-pub(super) const MARGIN: usize = 3;
 
 /// What is drawn at the bottom of the terminal.
 pub(super) struct Bars {
@@ -24,7 +22,7 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn new() -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let all = MultiProgress::with_draw_target(target());
         let total = all.add(ProgressBar::new(FULL));
         if let Ok(style) = ProgressStyle::with_template("{bar:25} {msg}") {
             total.set_style(style);
@@ -53,7 +51,7 @@ impl Bars {
             }
             inputs.push(self.all.insert_before(&self.total, bar));
         }
-        let columns = usize::from(Term::stderr().size().1).saturating_sub(MARGIN);
+        let columns = usize::from(Term::stderr().size().1);
         let fit = |text: &str, taken: usize| {
             truncate_str(text, columns.saturating_sub(taken), "…").into_owned()
         };

@@ -11,9 +11,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use ocify::{Progress, command::text::bytes};
 use serde_json::json;
 
-use super::bars::MARGIN;
 use super::many::{EVENT_EVERY, LINE_EVERY, SELDOM};
 use super::moment::{PACE_AFTER, pace};
+use super::terminal::target;
 use crate::args::ProgressMode;
 use crate::interrupt::Interrupt;
 
@@ -65,7 +65,6 @@ fn text(done: u64, total: u64, elapsed: f64) -> String {
 
 /// A line with a bar that fits a terminal.
 fn bar_line(what: &str, done: u64, total: u64, elapsed: f64, columns: usize) -> String {
-    let columns = columns.saturating_sub(MARGIN);
     let text = text(done, total, elapsed);
     let free = columns.saturating_sub(what.len() + 2 + text.len());
     if total == 0 || free < LEAST_BAR_WIDTH {
@@ -90,7 +89,7 @@ impl Shown {
             ProgressMode::Auto => {
                 Way::bar(what, ProgressDrawTarget::hidden(), Some(Instant::now()))
             }
-            ProgressMode::Tty => Way::bar(what, ProgressDrawTarget::stderr(), None),
+            ProgressMode::Tty => Way::bar(what, target(), None),
             ProgressMode::Plain => Way::Lines {
                 last: Mutex::new(Instant::now()),
                 every: LINE_EVERY,
@@ -164,7 +163,7 @@ impl Progress for Shown {
                     && since.is_some_and(|since| since.elapsed() >= BAR_AFTER)
                 {
                     *since = None;
-                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                    bar.set_draw_target(target());
                 }
             }
             Way::Lines { last, every, .. } => {
@@ -235,18 +234,15 @@ mod tests {
             for (done, total) in [(0, 0), (7, 0), (1 << 33, 10 << 30), (10 << 30, 10 << 30)] {
                 let line = bar_line("recompressing", done, total, 3.0, columns);
                 let width = line.chars().count();
-                assert!(
-                    width + MARGIN <= columns.max(MARGIN + 1),
-                    "{columns}: {line}"
-                );
+                assert!(width <= columns, "{columns}: {line}");
             }
         }
         let line = bar_line("writing", 1 << 33, 10 << 30, 8.0, 60);
         assert_eq!(
             line,
-            "writing ████████░░░ 8.5 GB of 10.7 GB, 1.0 GB/s, 2 s left"
+            "writing ███████████░░░ 8.5 GB of 10.7 GB, 1.0 GB/s, 2 s left"
         );
-        let line = bar_line("writing", 1 << 33, 10 << 30, 8.0, 45);
+        let line = bar_line("writing", 1 << 33, 10 << 30, 8.0, 42);
         assert_eq!(line, "writing 8.5 GB of 10.7 GB, 1.0 GB/s, 2 s …");
     }
 }

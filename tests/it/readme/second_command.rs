@@ -18,7 +18,8 @@ fn folder(user: &str) -> TempDir {
     for name in [".ci", "bin", "engines"] {
         fs::create_dir(path.join(name)).unwrap();
     }
-    let scripts = [".ci/engines", ".ci/packages", ".ci/test"].map(repository);
+    let scripts = ["engines", "mirror", "packages", "test"];
+    let scripts = scripts.map(|name| repository(&format!(".ci/{name}")));
     run(Command::new("cp").args(scripts).arg(path.join(".ci"))).exits(0);
     write_program(&path.join("bin/id"), &format!("#!/bin/sh\necho {user}\n"));
     write_program(&path.join("bin/cargo"), CARGO_SAYS);

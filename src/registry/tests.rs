@@ -2,6 +2,7 @@ mod auth;
 mod blobs;
 mod hostile;
 mod manifests;
+mod refused_uploads;
 #[path = "../../tests/it/common/registry.rs"]
 mod server;
 mod tls;

@@ -1,13 +1,15 @@
 //! Uploads of blobs: one request if all goes well, and the rest from where the registry is after a failure.
 
 mod source;
+mod way;
 
 use std::io::Read;
 use std::time::Duration;
 
 use ureq::http::Method;
 
-use self::source::Source;
+use self::source::{Hashed, Source};
+use self::way::Way;
 use super::Repository;
 use super::broken::Broken;
 use super::exchange::{Ask, Unusable, following, redirect};
@@ -18,10 +20,6 @@ use super::url::Url;
 use crate::error::{Error, Result};
 use crate::image::Digest;
 use crate::image::media_type::OCTET_STREAM;
-
-/// How much is sent in one request when an upload is resumed, unless the registry wants more, in bytes. Some
-/// registries keep nothing of a request that breaks.
-const CHUNK_LEN: u64 = 64 * 1024 * 1024;
 
 /// How many bytes a second a registry may need to store a blob before it replies.
 const SLOWEST: u64 = 4 * 1024 * 1024;
@@ -127,6 +125,8 @@ impl Repository<'_> {
         let mut attempts = self.attempts();
         // The most that the registry had, and that was reported.
         let (mut best, mut reported) = (0, 0);
+        let mut way = Way::FIRST;
+        let mut hashed = None;
         loop {
             if (blob.stop)() {
                 return Err(Error::interrupted());
@@ -139,7 +139,7 @@ impl Repository<'_> {
                 best = upload.offset;
                 attempts.reset();
             }
-            let failure = match self.step(what, blob, &upload, &mut reported)? {
+            let failure = match self.step(what, blob, &upload, way, &mut reported, &mut hashed)? {
                 Step::Done => return Ok(()),
                 Step::Advanced(next) => {
                     *current = Some(next);
@@ -147,17 +147,29 @@ impl Repository<'_> {
                 }
                 Step::Failed(failure) => failure,
             };
-            // The bytes are verified, so the registry lost or mixed up what it had.
-            let is_mixed = matches!(&failure, Failure::Reply(reply) if reply.status == 400);
-            let is_mixed = is_mixed && upload.offset > 0;
-            self.pause_after(what, failure, is_mixed, &mut attempts)?;
-            let next = match is_mixed {
-                true => {
-                    self.cancel(&upload);
-                    None
+            let status = match &failure {
+                Failure::Reply(reply) => reply.status,
+                Failure::Broken(_) => {
+                    way.broke(&upload);
+                    0
                 }
+            };
+            let changes = way.change(status, &upload);
+            // The bytes are verified, so the registry lost or mixed up what it had, or does not continue it.
+            let is_mixed = upload.offset > 0 && (status == 400 || changes && status != 413);
+            if !changes {
+                self.pause_after(what, failure, is_mixed, &mut attempts)?;
+            }
+            let next = match is_mixed {
+                true => None,
                 false => self.state(what, &upload, blob.len)?,
             };
+            // What it says that it has, it refuses to continue.
+            let is_stuck = |next: &Upload| status == 416 && next.offset == upload.offset;
+            let next = next.filter(|next| !is_stuck(next));
+            if next.is_none() && upload.offset > 0 {
+                self.cancel(&upload);
+            }
             match next {
                 Some(next) => *current = Some(next),
                 None => {
@@ -210,13 +222,14 @@ impl Repository<'_> {
         what: &str,
         blob: &Blob<'_>,
         upload: &Upload,
+        way: Way,
         reported: &mut u64,
+        hashed: &mut Option<Hashed>,
     ) -> Result<Step> {
         let left = blob.len - upload.offset;
-        let is_whole = upload.offset == 0;
-        let is_chunk = !is_whole && left > 0;
+        let is_chunk = (upload.offset > 0 || way.in_chunks) && left > 0;
         let len = match is_chunk {
-            true => left.min(CHUNK_LEN.max(upload.chunk_min)),
+            true => left.min(way.chunk_len.max(upload.chunk_min)),
             false => left,
         };
         let (method, mut url) = match is_chunk {
@@ -236,14 +249,15 @@ impl Repository<'_> {
         let patience = Duration::from_secs(blob.len / SLOWEST);
         let mut redirects = 0;
         let reply = loop {
-            let mut source = Source::new(blob, upload.offset, len, *reported)?;
+            let mut source = Source::new(blob, upload.offset, len, *reported, hashed.take())?;
             let payload = match len {
                 0 => Payload::None,
                 _ => Payload::Stream(&mut source, len),
             };
             let sent = self.stream(&method, &url, &headers, payload, patience)?;
-            let (end, error) = source.finish();
+            let (end, known, error) = source.finish();
             *reported = end.max(*reported);
+            *hashed = known;
             if let Some(error) = error {
                 return Err(error);
             }

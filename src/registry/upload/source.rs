@@ -6,6 +6,13 @@ use super::Blob;
 use crate::error::{Code, Error, Result};
 use crate::image::{Digest, Hasher};
 
+/// The bytes of a blob that were hashed so far: those before an offset.
+#[derive(Debug)]
+pub(super) struct Hashed {
+    offset: u64,
+    hasher: Hasher,
+}
+
 /// Reads a part of a blob, and verifies the digest before it returns the blob's last bytes.
 pub(super) struct Source<'a> {
     blob: &'a Blob<'a>,
@@ -22,8 +29,15 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// `len` bytes from `offset`, of which those before `reported` are not reported again.
-    pub(super) fn new(blob: &'a Blob<'a>, offset: u64, len: u64, reported: u64) -> Result<Self> {
+    /// `len` bytes from `offset`, of which those before `reported` are not reported again. Those that were hashed before
+    /// are not read again.
+    pub(super) fn new(
+        blob: &'a Blob<'a>,
+        offset: u64,
+        len: u64,
+        reported: u64,
+        hashed: Option<Hashed>,
+    ) -> Result<Self> {
         let mut source = Source {
             blob,
             reader: Box::new(io::empty()),
@@ -36,7 +50,11 @@ impl<'a> Source<'a> {
         // What the registry has by now is hashed again, unless nobody could verify it.
         match source.hasher.is_some() {
             true => {
-                source.reader = (blob.open)(0)?;
+                if let Some(hashed) = hashed.filter(|hashed| hashed.offset <= offset) {
+                    source.offset = hashed.offset;
+                    source.hasher = Some(hashed.hasher);
+                }
+                source.reader = (blob.open)(source.offset)?;
                 source.skip(offset)?;
             }
             false => {
@@ -95,7 +113,7 @@ impl<'a> Source<'a> {
         if self.offset != self.blob.len {
             return Ok(());
         }
-        let found = self.hasher.take().map(Hasher::finish);
+        let found = self.hasher.clone().map(Hasher::finish);
         match found.filter(|found| found != self.blob.digest) {
             Some(found) => Err(mismatch(self.blob.digest, &found)),
             None => Ok(()),
@@ -113,9 +131,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// How many bytes have been reported, and why reading ended too early.
-    pub(super) fn finish(self) -> (u64, Option<Error>) {
-        (self.reported, self.error)
+    /// How many bytes have been reported, what was hashed, and why reading ended too early.
+    pub(super) fn finish(self) -> (u64, Option<Hashed>, Option<Error>) {
+        let offset = self.offset;
+        let hashed = self.hasher.map(|hasher| Hashed { offset, hasher });
+        (self.reported, hashed, self.error)
     }
 }
 

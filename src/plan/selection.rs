@@ -194,16 +194,20 @@ impl<'a> Planner<'a> {
         if refuses_missing {
             self.refuse_missing()?;
         }
-        // A document that is removed completely is not reported part by part.
+        // A document that is removed completely is not reported part by part, except the index that an image was in.
+        let unwrapped = self.selection.unwrapped.values();
+        let unwrapped: BTreeSet<&Digest> = unwrapped.map(|found| &found.index.digest).collect();
+        let is_kept = |owner: &Digest| !self.selection.left_out.contains(owner);
         let is_told = |pointer: &&DroppedPointer<'_>| {
             let owner = pointer.listing.owner;
-            owner.is_none_or(|owner| !self.selection.left_out.contains(owner))
+            owner.is_none_or(|owner| is_kept(owner) || unwrapped.contains(owner))
         };
         let told = dropped.iter().filter(is_told);
         let is_stated = |owner: &Digest| !graph.is_created(owner);
-        let mut below = told
-            .clone()
-            .filter(|pointer| pointer.listing.owner.is_some_and(is_stated));
+        let mut below = told.clone().filter(|pointer| {
+            let owner = pointer.listing.owner;
+            owner.is_some_and(|owner| is_kept(owner) && is_stated(owner))
+        });
         if let Some(pointer) = below.next()
             && options.preserve_digests
         {

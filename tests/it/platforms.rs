@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_INDEX, digest_of, named, on};
+use crate::common::contents::blob_name;
 use crate::common::evidence::{attestation, evidence, signature};
 use crate::common::failure::fails_with;
 use crate::common::judged::{Fixed, fixed, fixed_path};
@@ -272,6 +273,19 @@ fn an_index_with_one_image_is_unwrapped_under_its_names() {
     let image = &found.report["images"][0];
     assert_eq!(image["digest"], digest_of(&all.arm64));
     assert_eq!(image["platform"], "linux/arm64/v8");
+    // What only the index lists is listed too: the other platforms, and the attestations.
+    let text = &all.layout.blobs[&blob_name(&digest_of(&all.index))];
+    let index: Value = serde_json::from_slice(text).unwrap();
+    let changes = found.changes(&["unwrapped", "platform-choice"]);
+    let listed = index["manifests"].as_array().unwrap().iter().enumerate();
+    for (position, item) in listed {
+        let digest = digest_of(item);
+        let location = format!("index.json, manifests[0], manifests[{position}]");
+        let is_listed = changes
+            .iter()
+            .any(|change| change[1] == location && change[2] == digest);
+        assert_eq!(is_listed, digest != digest_of(&all.arm64), "{changes:#?}");
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::shapes::shapes;
 use server::{Registry, needs};
 
 /// Shapes that are refused, with the code: an image and an artifact, in two repositories, have the same tag. Both cannot have it in one
-/// repository, so the image is then pushed alone; options that choose or rename images do not apply to artifacts.
+/// repository, so the image is then pushed alone, with `--image`.
 const REFUSED: [(&str, &str); 1] = [("shapes/oci-listed-artifact", "name-taken")];
 
 /// What `ocify push` reports.

@@ -324,7 +324,8 @@ fn docker_archives_that_are_compressed() {
         "a Docker archive",
         &docker,
         &[
-            ("podman@4.2.1", Loads::Yes, ""),
+            ("podman@4.1.1", Loads::Yes, ""),
+            ("podman@4.2.1", Loads::No, "outer-gzip-docker"),
             ("podman@4.3.1", Loads::No, "outer-gzip-docker"),
             ("podman@4.4.4", Loads::Yes, ""),
             (

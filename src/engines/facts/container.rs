@@ -28,6 +28,10 @@ const LAYER_FILTER: Evidence = Source("containerd, image.go, IsLayerType in getL
 const TARFILE: Evidence = Source("container-libs, image/docker/internal/tarfile");
 const OCI_LAYOUT: Evidence = Source("container-libs, image/oci/layout");
 const SCHEMA_2: Evidence = Source("container-libs, image/manifest/docker_schema2.go");
+/// Read at 4.2.1. Podman 4.2 and Go 1.19 are of the same month.
+const PGZIP: Evidence = Source(
+    "podman, vendor/modules.txt, with pgzip 1.2.5, which loses data if it is built with Go 1.19; containers/podman#15944",
+);
 const DETECT: Evidence = Source("container-libs, image/pkg/compression, DetectCompressionFormat");
 pub(super) const DIFF_IDS: Evidence = Source("container-libs, image/storage/storage_dest.go");
 const BOTH: Evidence = Seen("20.10.24, 26.1.5");
@@ -126,6 +130,8 @@ pub(super) const FACTS: &[Fact] = &[
     always(Graph, MissingContent, NO_FILE, MOBY),
     always(Graph, WrongLayers, &["invalid manifest, layers length mismatch", "invalid diffID for layer"], MOBY),
     always(Graph, WindowsImage, &["cannot load windows image on linux"], MOBY),
+    // The daemon has no layer store for it, and closes the connection.
+    always(Graph, OtherSystem, &["error during connect"], Seen("20.10.24")).before(23, 0, 0),
     always(Graph, OtherSystem, &["cannot load … image on linux"], MOBY).from(23, 0, 0),
     always(Graph, MisreadEntry, &["unhandled tar header type", "invalid tar header"], GO_TAR),
 
@@ -232,6 +238,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(Podman, ZstdLayer, NOT_A_TAR, Source("containers/image#639, in podman since 1.8")).before(1, 8, 0),
     always(Podman, SkippableFrame, &["supported image formats…invalid tar header"], Seen("4.3.1")).before(5, 0, 0),
     always(Podman, SkippableFrame, OTHER_DIGEST, Seen("5.4.2")).from(5, 0, 0),
+    always(Podman, OuterGzipDocker, LOST, PGZIP).from(4, 2, 0).before(4, 3, 0),
     always(Podman, OuterGzipDocker, LOST, Seen("4.3.1 built with Go 1.19; containers/podman#15944, klauspost/pgzip#50")).from(4, 3, 0).before(4, 4, 0),
     always(Podman, OuterSkippable, NOT_A_TAR, DETECT),
     always(Podman, LayerNotTar, NOT_A_TAR, OF_PODMAN),

@@ -394,8 +394,7 @@ fn trixie() -> Result<PathBuf, String> {
     if user.is_none_or(|ids| ids.split_whitespace().nth(1) != Some("0")) {
         return Err("root".to_owned());
     }
-    let base = env::var_os("OCIFY_ENGINES_ROOT")
-        .map_or_else(|| PathBuf::from("/var/lib/ocify-engines"), PathBuf::from);
+    let base = separate();
     let needed = ["/usr/sbin/dockerd", "/usr/bin/containerd"]
         .map(PathBuf::from)
         .into_iter()
@@ -406,6 +405,17 @@ fn trixie() -> Result<PathBuf, String> {
         }
     }
     Ok(base.join("trixie"))
+}
+
+/// Where programs of later releases are.
+fn separate() -> PathBuf {
+    env::var_os("OCIFY_ENGINES_ROOT")
+        .map_or_else(|| PathBuf::from("/var/lib/ocify-engines"), PathBuf::from)
+}
+
+/// crane, which may not be there.
+fn crane() -> PathBuf {
+    separate().join("crane/usr/bin/crane")
 }
 
 /// Reports that a test does not run, for lack of something that `.ci/engines` installs.

@@ -1,5 +1,5 @@
-//! `ocify push` to a real registry, Debian's docker-registry on the loopback interface: what was pushed is pulled back by skopeo,
-//! containerd and Docker, and a killed push leaves no tag on anything incomplete.
+//! `ocify push` to real registries, Debian's docker-registry and crane on the loopback interface: what was pushed is pulled back by
+//! skopeo, containerd and Docker, and a killed push leaves no tag on anything incomplete.
 
 mod http;
 mod killed;
@@ -21,7 +21,7 @@ use crate::docker::{Docker, Store};
 use crate::engine::expect_greeting;
 use crate::machine::{Machine, Network};
 use crate::shapes::shapes;
-use server::{Registry, needs};
+use server::{Registry, needs, with_each};
 
 /// Shapes that are refused, with the code: an image and an artifact, in two repositories, have the same tag. Both cannot have it in one
 /// repository, so the image is then pushed alone, with `--image`.
@@ -126,11 +126,11 @@ fn repository_name(folder: &str, name: &str) -> String {
 
 #[test]
 fn everything_that_is_pushed_can_be_pulled_back() {
-    let Some(directory) = needs(&["skopeo"]) else {
-        return;
-    };
-    let registry = Registry::start(directory.path(), None);
-    let inputs = inputs(directory.path());
+    with_each(&["skopeo"], push_and_pull_everything);
+}
+
+fn push_and_pull_everything(home: &Path, registry: &Registry) {
+    let inputs = inputs(home);
     assert!(inputs.len() > 70, "{}", inputs.len());
     let faults = Mutex::new(Vec::new());
     let next = Mutex::new(inputs.iter());
@@ -141,7 +141,7 @@ fn everything_that_is_pushed_can_be_pulled_back() {
                     let Some((name, path)) = next.lock().unwrap().next() else {
                         return;
                     };
-                    if let Err(fault) = pushed_and_pulled(directory.path(), &registry, name, path) {
+                    if let Err(fault) = pushed_and_pulled(home, registry, name, path) {
                         faults.lock().unwrap().push(format!("{name}: {fault}"));
                     }
                 }
@@ -301,11 +301,10 @@ fn passwords_are_used_and_never_shown() {
 
 #[test]
 fn two_pushes_at_once_do_not_disturb_each_other() {
-    let Some(directory) = needs(&[]) else {
-        return;
-    };
-    let home = directory.path();
-    let registry = Registry::start(home, None);
+    with_each(&[], push_two_at_once);
+}
+
+fn push_two_at_once(home: &Path, registry: &Registry) {
     let same = [("docker26g-save.tar", "v1"), ("docker26g-save.tar", "v2")];
     let different = [
         ("docker26g-save.tar", "v3"),
@@ -331,14 +330,13 @@ fn two_pushes_at_once_do_not_disturb_each_other() {
     }
 }
 
-/// The registry here has no API for referrers: they are found by tag.
+/// Neither registry has an API for referrers: they are found by tag.
 #[test]
 fn attestations_and_referrers_are_found() {
-    let Some(directory) = needs(&[]) else {
-        return;
-    };
-    let home = directory.path();
-    let registry = Registry::start(home, None);
+    with_each(&[], push_attestations_and_referrers);
+}
+
+fn push_attestations_and_referrers(home: &Path, registry: &Registry) {
     let input = fixture("buildkit-oci-multi-attest-zstd-ocitrue.tar");
     push(home, &input, &format!("{}/app:v1", registry.host), &[]).succeeded();
     let index = registry.manifest("app", "v1").unwrap();
@@ -352,7 +350,7 @@ fn attestations_and_referrers_are_found() {
         .into_iter()
         .find(|shape| shape.name.contains("referrer"));
     let shape = shape.expect("a shape with a referrer");
-    let path = directory.path().join(shape.name);
+    let path = home.join(shape.name);
     fs::write(&path, shape.bytes).unwrap();
     let report = push(home, &path, &format!("{}/signed:v1", registry.host), &[]).succeeded();
     let images = report["images"].as_array().unwrap();
@@ -377,15 +375,17 @@ fn attestations_and_referrers_are_found() {
 
 #[test]
 fn engines_pull_and_run_what_was_pushed() {
-    let Some(directory) = needs(&["ctr", "containerd", "/usr/sbin/dockerd"]) else {
-        return;
-    };
     let trixie = match crate::trixie() {
         Ok(root) => root,
         Err(missing) => return crate::skip(&missing),
     };
-    let home = directory.path();
-    let registry = Registry::start(home, None);
+    let programs = ["ctr", "containerd", "/usr/sbin/dockerd"];
+    with_each(&programs, |home, registry| {
+        pull_and_run(home, registry, &trixie);
+    });
+}
+
+fn pull_and_run(home: &Path, registry: &Registry, trixie: &Path) {
     let names = [
         "docker26g-save.tar",
         "buildkit-docker-zstd-ocifalse.tar",
@@ -402,11 +402,11 @@ fn engines_pull_and_run_what_was_pushed() {
     let machine =
         |root: &Path, name: &str| Machine::start_with(root, home, name, Network::Shared).unwrap();
     containerd_pull(machine(Path::new("/"), "ctr16"), &targets).unwrap();
-    containerd_pull(machine(&trixie, "ctr17"), &targets).unwrap();
+    containerd_pull(machine(trixie, "ctr17"), &targets).unwrap();
     let stores = [
         (Path::new("/"), "docker20", Store::OnlyGraphDriver),
-        (trixie.as_path(), "docker26g", Store::GraphDriver),
-        (trixie.as_path(), "docker26c", Store::Containerd),
+        (trixie, "docker26g", Store::GraphDriver),
+        (trixie, "docker26c", Store::Containerd),
     ];
     for (root, name, store) in stores {
         let docker = Docker::start(machine(root, name), store).unwrap();

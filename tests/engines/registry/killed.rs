@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::server::{Registry, needs};
+use super::server::{Registry, with_each};
 use super::{ocify, push};
 use crate::common::builder::{
     Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, gzip, index, named,
@@ -86,11 +86,10 @@ fn layer(random: &mut Random) -> Vec<u8> {
 
 #[test]
 fn a_killed_push_leaves_no_tag_on_anything_incomplete() {
-    let Some(directory) = needs(&[]) else {
-        return;
-    };
-    let home = directory.path();
-    let registry = Registry::start(home, None);
+    with_each(&[], push_and_kill);
+}
+
+fn push_and_kill(home: &Path, registry: &Registry) {
     let kills = env::var("OCIFY_PUSH_KILLS")
         .ok()
         .and_then(|text| text.parse().ok());

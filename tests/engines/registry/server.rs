@@ -1,4 +1,4 @@
-//! The registry: Debian's docker-registry, with its storage in a temporary folder.
+//! The registries, two implementations of Debian: docker-registry, and the one in crane. Both have their storage in a temporary folder.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,20 +13,55 @@ use serde_json::Value;
 
 use super::http::get;
 
-const PROGRAM: &str = "/usr/bin/docker-registry";
 /// The longest that it may take until it answers.
 const READY: Duration = Duration::from_secs(30);
 
-/// A temporary folder, if everything that a test needs is there.
+/// An implementation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Distribution. It can ask for a password and speak TLS.
+    Distribution,
+    /// `crane registry serve` of go-containerregistry. All its repositories have the same blobs.
+    Crane,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Distribution, Self::Crane];
+
+    fn program(self) -> PathBuf {
+        match self {
+            Self::Distribution => "/usr/bin/docker-registry".into(),
+            Self::Crane => crate::crane(),
+        }
+    }
+}
+
+/// Calls a test with each registry and a temporary folder, if everything that it needs is there.
+#[expect(clippy::print_stdout, reason = "which one it is, if the test fails")]
+pub(super) fn with_each(programs: &[&str], test: impl Fn(&Path, &Registry)) {
+    for kind in Kind::ALL {
+        if let Some(folder) = folder_for(kind, programs) {
+            println!("{kind:?}");
+            test(folder.path(), &Registry::start_kind(kind, folder.path()));
+        }
+    }
+}
+
+/// A temporary folder, if everything that a test with Distribution needs is there.
 pub(super) fn needs(programs: &[&str]) -> Option<tempfile::TempDir> {
-    let found = |program: &str| {
+    folder_for(Kind::Distribution, programs)
+}
+
+fn folder_for(kind: Kind, programs: &[&str]) -> Option<tempfile::TempDir> {
+    let found = |program: &Path| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
         folders.any(|folder| folder.join(program).exists())
     };
-    let mut all = [PROGRAM].into_iter().chain(programs.iter().copied());
+    let programs = programs.iter().map(PathBuf::from);
+    let mut all = [kind.program()].into_iter().chain(programs);
     if let Some(missing) = all.find(|program| !found(program)) {
-        crate::skip(missing);
+        crate::skip(&missing.display().to_string());
         return None;
     }
     let folder = tempfile::Builder::new().prefix("ocify-registry-").tempdir();
@@ -37,12 +72,14 @@ pub(super) fn needs(programs: &[&str]) -> Option<tempfile::TempDir> {
 #[derive(Debug)]
 pub(super) struct Registry {
     pub(super) host: String,
+    kind: Kind,
     child: Child,
-    storage: PathBuf,
+    /// Its own folder.
+    own: PathBuf,
 }
 
 impl Registry {
-    /// Starts a registry that accepts everyone, or only one user with a password.
+    /// Starts Distribution, which accepts everyone, or only one user with a password.
     pub(super) fn start(folder: &Path, user: Option<(&str, &str)>) -> Self {
         Self::start_with(folder, user, None)
     }
@@ -53,17 +90,7 @@ impl Registry {
         user: Option<(&str, &str)>,
         certificate: Option<(&Path, &Path)>,
     ) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let own = folder.join(format!(
-            "registry{}",
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        ));
-        let storage = own.join("storage");
-        fs::create_dir_all(&storage).unwrap();
-        // Another process may take the port in between; then the registry does not start.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let (own, host) = place(folder);
         let auth = user.map_or_else(String::new, |(name, password)| {
             let file = own.join("htpasswd");
             let made = Command::new("htpasswd")
@@ -82,15 +109,34 @@ impl Registry {
         });
         let config = format!(
             "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{tls}{auth}",
-            storage.display()
+            own.join("storage").display()
         );
         let file = own.join("config.yml");
         fs::write(&file, config).unwrap();
-        let log = fs::File::create(own.join("log")).unwrap();
-        let child = Command::new(PROGRAM)
+        let mut command = Command::new(Kind::Distribution.program());
+        command
             .arg("serve")
             .arg(&file)
-            .env("OTEL_TRACES_EXPORTER", "none")
+            .env("OTEL_TRACES_EXPORTER", "none");
+        Self::spawn(Kind::Distribution, command, own, host)
+    }
+
+    /// Starts a registry that accepts everyone.
+    fn start_kind(kind: Kind, folder: &Path) -> Self {
+        if kind == Kind::Distribution {
+            return Self::start(folder, None);
+        }
+        let (own, host) = place(folder);
+        let mut command = Command::new(kind.program());
+        command
+            .args(["registry", "serve", "--address", &host, "--disk"])
+            .arg(own.join("storage"));
+        Self::spawn(kind, command, own, host)
+    }
+
+    fn spawn(kind: Kind, mut command: Command, own: PathBuf, host: String) -> Self {
+        let log = fs::File::create(own.join("log")).unwrap();
+        let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -98,11 +144,12 @@ impl Registry {
             .unwrap();
         let registry = Registry {
             host,
+            kind,
             child,
-            storage,
+            own,
         };
         let deadline = Instant::now() + READY;
-        // Without TLS, it answers with an error.
+        // With TLS, it answers with an error.
         while get(&registry.host, "/v2/", &[]).is_err() {
             assert!(Instant::now() < deadline, "the registry does not answer");
             thread::sleep(Duration::from_millis(20));
@@ -170,7 +217,19 @@ impl Registry {
     /// The media types in all indexes and manifests that are stored, as they state them of themselves and of others.
     pub(super) fn document_types(&self) -> BTreeSet<String> {
         let mut types = BTreeSet::new();
-        let mut open = vec![self.storage.clone()];
+        let documents = match self.kind {
+            Kind::Distribution => self.documents_on_disk(),
+            Kind::Crane => self.documents_in_log(),
+        };
+        for document in documents {
+            collect(&document, &mut types);
+        }
+        types
+    }
+
+    fn documents_on_disk(&self) -> Vec<Value> {
+        let mut documents = Vec::new();
+        let mut open = vec![self.own.join("storage")];
         while let Some(folder) = open.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -180,12 +239,34 @@ impl Registry {
                     && let Ok(document) = serde_json::from_slice::<Value>(&fs::read(&path).unwrap())
                     && document["schemaVersion"].is_number()
                 {
-                    collect(&document, &mut types);
+                    documents.push(document);
                 }
             }
         }
-        types
+        documents
     }
+
+    /// crane keeps documents in memory, and can list only those that have tags. It logs each request, and how it failed.
+    fn documents_in_log(&self) -> Vec<Value> {
+        let log = fs::read_to_string(self.own.join("log")).unwrap();
+        let puts = log.lines().filter_map(|line| line.split_once(" PUT /v2/"));
+        let puts = puts.filter_map(|(_, path)| path.split_once("/manifests/"));
+        let stored = puts.filter(|(_, reference)| !reference.contains(' '));
+        stored
+            .map(|(repository, reference)| self.manifest(repository, reference).unwrap())
+            .collect()
+    }
+}
+
+/// A folder for another registry, and an address.
+fn place(folder: &Path) -> (PathBuf, String) {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let own = folder.join(format!("registry{number}"));
+    fs::create_dir_all(own.join("storage")).unwrap();
+    // Another process may take the port in between; then the registry does not start.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    (own, listener.local_addr().unwrap().to_string())
 }
 
 fn collect(value: &Value, types: &mut BTreeSet<String>) {

@@ -68,11 +68,23 @@ impl Tool {
                 Self::Umoci => UNPACK,
             };
             let line = ["sh", "-euc", script, "sh", archive, name, DATA];
-            machine.run(&line).map(drop)
+            let mut observed = machine.run(&line);
+            for _ in 1..ATTEMPTS {
+                match &observed {
+                    Err(message) if message.contains(CRASH) => observed = machine.run(&line),
+                    _ => break,
+                }
+            }
+            observed.map(drop)
         });
         attempt.map(|()| BTreeSet::new())
     }
 }
+
+/// What oras 1.2 sometimes says instead of what is wrong: two blobs fail at the same time, with errors of different types.
+const CRASH: &str = "compare and swap of inconsistently typed value";
+/// How often a reader is run until it says what is wrong.
+const ATTEMPTS: usize = 5;
 
 const PULL_OCI: &str = "rm -rf \"$3\"/*
 exec buildah --root \"$3\" --runroot /run/buildah --storage-driver vfs pull -q \"oci-archive:$1${2:+:$2}\"";

@@ -258,7 +258,7 @@ fn reports_go_to_standard_error() {
     let text = for_people(&bytes, &[]).exits(0);
     let headline = "standard input → standard output: fixed, ";
     assert!(text.err.starts_with(headline), "{}", text.err);
-    assert!(text.err.contains("\nlayer-type (2): "), "{}", text.err);
+    assert!(text.err.contains("\n  layer-type (2): "), "{}", text.err);
     let failed = for_people(&bytes[..2000], &[]).exits(1);
     assert!(
         failed

@@ -8,6 +8,7 @@ pub(crate) mod media_type;
 pub(crate) mod oci;
 mod platform;
 mod reference;
+mod referrers_tag;
 mod suffix;
 
 pub use compression::Compression;

@@ -1,10 +1,11 @@
 //! Annotations that name another manifest, or a layer, by its digest.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::graph::pointer::{IMAGE_NAME, REF_NAME};
-use crate::image::Digest;
+use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
+use crate::image::{Algorithm, Digest};
 use crate::json::View;
 
 /// SOCI's link from an index of layers to the image manifest that has these layers.
@@ -31,7 +32,8 @@ pub struct Link {
     pub annotation: &'static str,
     /// What the annotation says about the content that it names.
     pub kind: LinkKind,
-    /// The digest that it states.
+    /// The digest that it states. A tag has only the first half of a SHA-512 digest: the other half is that of the
+    /// document whose digest begins like this, and zeros if there is no such document.
     pub digest: Digest,
     pub(crate) place: Range<usize>,
 }
@@ -42,8 +44,9 @@ pub struct Link {
 pub enum LinkKind {
     /// The annotated content is about that manifest, such as an attestation.
     About,
-    /// The same, but the annotation is a name whose tag is made of the digest: `sha256-<hex>`, as the
-    /// distribution specification's referrers tag schema has it, or `sha256-<hex>.sig`, as cosign has it.
+    /// The same, but the annotation is a name whose tag is made of the digest: `sha256-<hex>`, or `sha512-` and half of
+    /// the hash, as the distribution specification's referrers tag schema has it, or `sha256-<hex>.sig`, as cosign has
+    /// it.
     Tag,
     /// That manifest is about the annotated one.
     Companion,
@@ -87,12 +90,31 @@ pub(crate) fn tag_links(
     let mut links = Vec::new();
     for annotation in [IMAGE_NAME, REF_NAME] {
         if let Some(tag) = last(values, annotation).and_then(DigestTag::of)
-            && tag.digest != *content
+            && !tag.is_of(content)
         {
-            links.extend(link(annotations, annotation, LinkKind::Tag, tag.digest));
+            links.extend(link(annotations, annotation, LinkKind::Tag, tag.first));
         }
     }
     links
+}
+
+/// Completes the digests of the links in names of which a tag has only the first half, if one of the documents has it.
+pub(crate) fn complete_tag_links<V>(pointers: &mut [Pointer], documents: &BTreeMap<Digest, V>) {
+    for pointer in pointers {
+        let names = [
+            (IMAGE_NAME, &pointer.image_name),
+            (REF_NAME, &pointer.ref_name),
+        ];
+        let links = pointer.links.iter_mut();
+        for link in links.filter(|link| link.kind == LinkKind::Tag) {
+            let mut names = names.iter();
+            let name = names.find(|(annotation, _)| *annotation == link.annotation);
+            let tag = name.and_then(|(_, name)| DigestTag::of(name.as_deref()?));
+            if let Some((digest, _)) = tag.and_then(|tag| tag.find_in(documents)) {
+                link.digest = digest.clone();
+            }
+        }
+    }
 }
 
 fn link(
@@ -121,8 +143,10 @@ pub(crate) fn last<'a>(values: &'a [(Cow<'_, str>, Cow<'_, str>)], key: &str) ->
 pub(crate) struct DigestTag<'a> {
     /// The name up to the tag's digest.
     head: &'a str,
-    /// The digest that the tag is made of.
-    pub(crate) digest: Digest,
+    /// The tag by the distribution specification, which has at most 64 characters of the hash.
+    tag: &'a str,
+    /// The first digest that has this tag, in the order of digests. No other one has a tag of SHA-256.
+    first: Digest,
     /// What follows the digest: nothing, or cosign's `.sig`, `.att` or `.sbom`.
     pub(crate) suffix: &'a str,
 }
@@ -130,8 +154,18 @@ pub(crate) struct DigestTag<'a> {
 impl<'a> DigestTag<'a> {
     /// Reads a full name or a tag.
     pub(crate) fn of(name: &'a str) -> Option<Self> {
+        let algorithms = [Algorithm::Sha256, Algorithm::Sha512].into_iter();
+        let mut tags = algorithms.filter_map(|algorithm| Self::made_by(algorithm, name));
+        tags.next()
+    }
+
+    fn made_by(algorithm: Algorithm, name: &'a str) -> Option<Self> {
         const HEX_LEN: usize = 64;
-        let (head, tail) = name.rsplit_once("sha256-")?;
+        let (front, rest) = match algorithm {
+            Algorithm::Sha256 => ("sha256-", 0),
+            Algorithm::Sha512 => ("sha512-", 64),
+        };
+        let (head, tail) = name.rsplit_once(front)?;
         let (hex, suffix) = tail.split_at_checked(HEX_LEN)?;
         let is_tag = head
             .rsplit_once('/')
@@ -139,18 +173,51 @@ impl<'a> DigestTag<'a> {
         if !is_tag || !(suffix.is_empty() || suffix.starts_with('.')) {
             return None;
         }
-        let digest = format!("sha256:{hex}").parse().ok()?;
+        let first = format!("{}:{hex}{:0<rest$}", algorithm.name(), "");
         Some(DigestTag {
             head,
-            digest,
+            tag: &name[head.len()..name.len() - suffix.len()],
+            first: first.parse().ok()?,
             suffix,
         })
     }
 
+    /// Whether the name is a tag with nothing but the digest, as the distribution specification has it.
+    #[cfg(feature = "push")]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.head.is_empty() && self.suffix.is_empty()
+    }
+
+    /// The digest that the tag is made of, if the tag has all of it.
+    #[cfg(feature = "push")]
+    pub(crate) fn digest(&self) -> Option<&Digest> {
+        let is_all = self.first.algorithm() == Some(Algorithm::Sha256);
+        is_all.then_some(&self.first)
+    }
+
+    /// Whether the tag is made of this digest.
+    pub(crate) fn is_of(&self, digest: &Digest) -> bool {
+        match self.first.algorithm() {
+            Some(Algorithm::Sha256) => self.first == *digest,
+            _ => digest.referrers_tag() == self.tag,
+        }
+    }
+
+    /// The key that the tag is made of, and its value.
+    pub(crate) fn find_in<'m, K: Borrow<Digest> + Ord, V>(
+        &self,
+        map: &'m BTreeMap<K, V>,
+    ) -> Option<(&'m Digest, &'m V)> {
+        let mut following = map.range::<Digest, _>(&self.first..);
+        let (digest, value) = following.next()?;
+        let digest = digest.borrow();
+        self.is_of(digest).then_some((digest, value))
+    }
+
     /// The same name, made of another digest.
     pub(crate) fn with(&self, digest: &Digest) -> String {
-        let digest = digest.to_string().replace(':', "-");
-        format!("{}{digest}{}", self.head, self.suffix)
+        let tag = digest.referrers_tag();
+        format!("{}{tag}{}", self.head, self.suffix)
     }
 }
 
@@ -180,7 +247,7 @@ mod tests {
             let tag = DigestTag::of(&name);
             assert_eq!(tag.is_some(), is_tag, "{name}");
             if let Some(tag) = tag {
-                assert_eq!(tag.digest.to_string(), format!("sha256:{hex}"), "{name}");
+                assert_eq!(tag.first.to_string(), format!("sha256:{hex}"), "{name}");
                 let expected = format!("{head}sha256-{}{suffix}", "cd".repeat(32));
                 assert_eq!(tag.with(&other), expected);
             }
@@ -195,5 +262,36 @@ mod tests {
         ] {
             assert_eq!(DigestTag::of(name), None, "{name}");
         }
+    }
+
+    /// The tag has half of the hash, and the documents have the rest.
+    #[test]
+    fn cut_digests_are_completed() {
+        let digest = |start: &str, end: &str| -> Digest {
+            let hex = format!("{}{}", start.repeat(32), end.repeat(32));
+            format!("sha512:{hex}").parse().unwrap()
+        };
+        let (own, other) = (digest("ab", "cd"), digest("ac", "00"));
+        let half = "ab".repeat(32);
+        for (head, suffix) in [("", ""), ("example.com:5000/app:", ""), ("app:", ".sig")] {
+            let name = format!("{head}sha512-{half}{suffix}");
+            let tag = DigestTag::of(&name).unwrap();
+            assert_eq!((tag.head, tag.suffix), (head, suffix));
+            assert!(tag.is_of(&own) && !tag.is_of(&other), "{name}");
+            let expected = format!("{head}sha512-{}{suffix}", "ac".repeat(32));
+            assert_eq!(tag.with(&other), expected);
+            for digests in [&[&own][..], &[&digest("aa", "ff"), &own, &other]] {
+                let known = digests.iter().map(|digest| (*digest, ()));
+                let known: BTreeMap<&Digest, ()> = known.collect();
+                assert_eq!(tag.find_in(&known), Some((&own, &())));
+            }
+            for digests in [&[][..], &[&other], &[&digest("aa", "ff")]] {
+                let known = digests.iter().map(|digest: &&Digest| (*digest, ()));
+                let known: BTreeMap<&Digest, ()> = known.collect();
+                assert_eq!(tag.find_in(&known), None);
+            }
+        }
+        // A hash that is not cut is not a tag: it would be too long.
+        assert_eq!(DigestTag::of(&format!("sha512-{half}{half}")), None);
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Result;
 use crate::graph::document::{Document, DocumentReader, Shape};
+use crate::graph::link::complete_tag_links;
 use crate::graph::order::children_first;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
 use crate::graph::{Graph, synthesize};
@@ -112,6 +113,7 @@ pub(super) fn nest(graph: &mut Graph) -> Result<()> {
             graph.synthesized.insert(digest, text);
         }
     }
+    complete_tag_links(&mut root.pointers, &graph.documents);
     graph.root = root;
     graph.unmark_images();
     graph.children_first = children_first(&graph.root, &graph.documents);

@@ -153,7 +153,8 @@ impl Pointer {
     fn tag_kind(&self) -> Option<(String, EntryKind)> {
         let stated = [&self.image_name, &self.ref_name].into_iter().flatten();
         // Few names have such a tag, and there may be thousands.
-        stated.clone().find(|name| name.contains("sha256-"))?;
+        let may_be = |name: &&String| name.contains("sha256-") || name.contains("sha512-");
+        stated.clone().find(may_be)?;
         let name = match self.name() {
             Some(name) => name.full(),
             None => self.stated_name()?.to_owned(),

@@ -9,6 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::graph::docker_archive::{DockerArchiveItem, RenamedFile};
 use crate::graph::document::{Document, DocumentReader};
 use crate::graph::fault::Faults;
+use crate::graph::link::complete_tag_links;
 use crate::graph::pointer::Pointer;
 use crate::graph::{Graph, Missing, Orphans, root};
 use crate::image::Digest;
@@ -75,7 +76,8 @@ impl<'g> Reducer<'g> {
         indexes: &BTreeMap<&Digest, BTreeSet<usize>>,
     ) -> Result<Graph> {
         let graph = self.graph;
-        let root = part_of(&graph.root, &self.root_list, positions, root)?;
+        let mut root = part_of(&graph.root, &self.root_list, positions, root)?;
+        complete_tag_links(&mut root.pointers, &graph.documents);
         let mut parts: BTreeMap<&Digest, Document> = BTreeMap::new();
         for (digest, positions) in indexes {
             parts.extend(self.index(digest, positions)?.map(|part| (*digest, part)));

@@ -7,6 +7,7 @@ use crate::graph::ahead::Ahead;
 use crate::graph::docker_archive::ItemFaults;
 use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::image::{ManifestFacts, Role};
+use crate::graph::link::complete_tag_links;
 use crate::graph::nest::nest;
 use crate::graph::order::children_first;
 use crate::graph::pointer::Pointer;
@@ -159,6 +160,7 @@ pub(crate) fn resolve_incomplete(
         added_entries = listed.added;
         (found, _, noted) = walk_from(&mut root, &synthesized)?;
     }
+    complete_tag_links(&mut root.pointers, &found.documents);
     let not_tars = inside::not_tars(
         &found.documents,
         &found.manifests,

@@ -6,6 +6,7 @@ use base64::Engine as _;
 
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, DocumentReader, Shape};
+use crate::graph::link::complete_tag_links;
 use crate::graph::pointer::Pointer;
 use crate::graph::root;
 use crate::image::Digest;
@@ -73,6 +74,7 @@ impl Contents {
             blobs,
         };
         contents.read_documents(entries, read)?;
+        complete_tag_links(&mut contents.root.pointers, &contents.documents);
         Ok(contents)
     }
 

@@ -146,7 +146,7 @@ fn evidence_tags(evidence: &Pointer, subjects: &[&Digest]) -> Vec<String> {
         _ => return Vec::new(),
     };
     let tags = subjects.iter();
-    tags.map(|digest| format!("{}-{}.{suffix}", digest.algorithm_name(), digest.hex()))
+    tags.map(|digest| format!("{}.{suffix}", digest.referrers_tag()))
         .collect()
 }
 

@@ -21,22 +21,12 @@ const MANIFESTS: &str = "manifests";
 /// How often a change of a fallback tag is tried: others may change it at the same time.
 const MAX_TRIES: u32 = 8;
 
-/// How much of a digest's hash is in its fallback tag, in characters.
-const TAG_HASH_LEN: usize = 64;
-
 /// The largest page of referrers, in bytes, and how many pages are read.
 const MAX_PAGE: u64 = 4 * 1024 * 1024;
 const MAX_PAGES: usize = 1000;
 
 /// How much of all pages is read, in bytes.
 const MAX_PAGES_LEN: usize = 64 << 20;
-
-/// The tag of the index of a subject's referrers.
-fn fallback_tag(subject: &Digest) -> String {
-    let mut hash = subject.hex();
-    hash.truncate(TAG_HASH_LEN);
-    format!("{}-{hash}", subject.algorithm_name())
-}
 
 impl Repository<'_> {
     /// Adds a descriptor to the index of a subject's referrers, for a registry that does not list referrers itself.
@@ -55,19 +45,26 @@ impl Repository<'_> {
         {
             return Ok(());
         }
-        let tag = fallback_tag(subject);
+        self.add_listed(&subject.referrers_tag(), descriptor)
+    }
+
+    /// Adds a descriptor to the index under a tag, whatever the registry lists.
+    ///
+    /// # Errors
+    /// Those of [`add_referrer`](Self::add_referrer).
+    pub(crate) fn add_listed(&self, tag: &str, descriptor: &Value) -> Result<()> {
         let what = format!("add a referrer to {tag}");
         let lock = self.client.fallback_tags.lock();
         let _lock = lock.unwrap_or_else(PoisonError::into_inner);
         let mut attempts = super::retry::Attempts::new(MAX_TRIES, self.client.options.limits);
-        let mut stored = self.manifest(&tag)?;
+        let mut stored = self.manifest(tag)?;
         loop {
             let Some(index) = self.extended(&what, stored.as_ref(), descriptor)? else {
                 return Ok(());
             };
             let etag = stored.as_ref().and_then(|stored| stored.etag.as_deref());
-            let is_written = self.put_if(&what, &tag, OCI_INDEX, &index, etag)?.is_some();
-            stored = self.manifest(&tag)?;
+            let is_written = self.put_if(&what, tag, OCI_INDEX, &index, etag)?.is_some();
+            stored = self.manifest(tag)?;
             if is_written && self.extended(&what, stored.as_ref(), descriptor)?.is_none() {
                 return Ok(());
             }
@@ -183,20 +180,4 @@ fn lists(descriptors: View<'_>, digest: &str) -> bool {
     };
     let mut items = descriptors.each_item().into_iter().flatten();
     items.any(is_it)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::image::Algorithm;
-
-    #[test]
-    fn fallback_tags_have_at_most_64_characters_of_the_hash() {
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let digest = Digest::of(algorithm, b"");
-            let tag = fallback_tag(&digest);
-            let hash = &digest.hex()[..64];
-            assert_eq!(tag, format!("{}-{hash}", algorithm.name()));
-        }
-    }
 }

@@ -7,10 +7,10 @@ use crate::common::builder::{
     DOCKER_GZIP, DOCKER_MANIFEST, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, OCI_TAR, annotated,
     digest_of, named, right_image,
 };
-use crate::common::contents::blob_name;
+use crate::common::evidence::with_sha512;
 use crate::common::judged::{fixed, fixed_path};
 use crate::common::runner::Sandbox;
-use crate::common::{sha256, sha512};
+use crate::common::sha256;
 
 const NAME: &str = "docker.io/library/app:v1";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -208,19 +208,6 @@ fn encrypted_and_filesystem_layers_are_left_unchanged() {
             sealed.bytes
         );
     }
-}
-
-/// Gives a blob the name and descriptor that SHA-512 gives it.
-fn with_sha512(layout: &mut Layout, descriptor: &Value) -> Value {
-    let bytes = layout
-        .blobs
-        .remove(&blob_name(&digest_of(descriptor)))
-        .unwrap();
-    let digest = format!("sha512:{}", sha512(&bytes));
-    layout.blobs.insert(blob_name(&digest), bytes);
-    let mut descriptor = descriptor.clone();
-    descriptor["digest"] = json!(digest);
-    descriptor
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::common::builder::{
-    IMAGE_NAME, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, REF_NAME, annotated, digest_of, on,
-    right_image,
+    IMAGE_NAME, Image, Layer, Layout, OCI_GZIP, OCI_INDEX, REF_NAME, annotated, digest_of, named,
+    on, right_image,
 };
 use crate::common::contents::Contents;
-use crate::common::evidence::one;
+use crate::common::evidence::{one, referrer, referrers_tag, tagged, with_sha512};
 use crate::common::judged::{Fixed, fixed};
 use crate::common::placed;
+use crate::common::runner::Sandbox;
 use crate::common::saved::{Saved, image};
 
 /// The image under these annotations, in which `$` is the digest of its manifest.
@@ -158,4 +159,53 @@ fn tags_with_a_digest_leave_manifest_json() {
         found.finding("stale-digest-name")["location"],
         "manifest.json"
     );
+}
+
+/// Such a tag has only half of the hash. The image may be listed, or be in an index.
+#[test]
+fn tags_made_of_sha512_digests_follow_them() {
+    for is_in_index in [false, true] {
+        let mut layout = Layout::new();
+        let image = layout.image(&one());
+        let image = with_sha512(&mut layout, &image);
+        let about = referrer(&mut layout, "application/x-note", "note", &image);
+        let list = layout.index_of(OCI_INDEX, vec![about.clone()]);
+        let list = tagged(list, &image, "");
+        let materials = layout.blob("text/spdx+json", "{}");
+        let materials = tagged(materials, &image, ".sbom");
+        let root = match is_in_index {
+            true => layout.index_of(OCI_INDEX, vec![on(image.clone(), "linux", "amd64")]),
+            false => image.clone(),
+        };
+        layout.root(vec![
+            named(root, "example.com/app:v1"),
+            about,
+            list,
+            materials,
+        ]);
+        let sandbox = Sandbox::new();
+        layout.write_to(&sandbox.path("in"));
+        for (output, options) in [
+            ("out.tar", &[][..]),
+            ("out/", &[]),
+            ("one.tar", &["--image", "example.com/app:v1"]),
+        ] {
+            sandbox.fix_with("in", output, options).exits(0);
+            let contents = Contents::read(&sandbox.path(output.trim_end_matches('/')));
+            let entries = contents.json("index.json")["manifests"].clone();
+            let mut new = digest_of(&entries[0]);
+            if is_in_index {
+                new = digest_of(&contents.document(&new)["manifests"][0]);
+            }
+            assert!(
+                new.starts_with("sha512:") && new != digest_of(&image),
+                "{new}"
+            );
+            let tag = referrers_tag(&new);
+            let tags = [2, 3].map(|number: usize| entries[number]["annotations"][REF_NAME].clone());
+            assert_eq!(tags, [json!(tag), json!(format!("{tag}.sbom"))], "{output}");
+        }
+        let dry = sandbox.ocify(&["fix", "out.tar", "--dry-run"]).exits(0);
+        assert!(!dry.stdout.contains("referrers-tag"), "{}", dry.stdout);
+    }
 }

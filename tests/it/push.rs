@@ -3,6 +3,7 @@
 mod batch;
 mod bounded;
 mod failed;
+mod listed_referrers;
 mod proxied;
 mod published;
 mod refused;
@@ -185,6 +186,9 @@ fn tags_come_last() {
     registry.stored().has_referrers = true;
     push(&sandbox, &["app.tar", &format!("{}/app", registry.host())]);
     assert_eq!(registry.tags("app").keys().collect::<Vec<_>>(), ["v1"]);
+    // Its replies say so, and nobody has to ask.
+    let asked = registry.stored().log();
+    assert!(!asked.iter().any(|line| line.contains("/referrers/")));
 }
 
 #[test]

@@ -88,8 +88,8 @@ impl Output<'_, '_> {
 
     /// Whether a name is made of the digest of a document whose new one is not known yet.
     pub(super) fn is_pending_name(&self, name: &str) -> bool {
-        let tag = DigestTag::of(name);
-        tag.is_some_and(|tag| self.is_pending(&tag.digest))
+        let new = DigestTag::of(name).and_then(|tag| tag.find_in(&self.documents));
+        new.is_some_and(|(_, new)| new.is_pending)
     }
 
     /// How much it matters that a link follows: as much as the changes of what it names.
@@ -128,8 +128,8 @@ impl Output<'_, '_> {
             return None;
         }
         let tag = DigestTag::of(name)?;
-        let new = self.documents.get(&tag.digest)?;
-        (tag.digest != *own).then(|| tag.with(&new.digest))
+        let (_, new) = tag.find_in(&self.documents)?;
+        (!tag.is_of(own)).then(|| tag.with(&new.digest))
     }
 
     /// The names in `index.json` whose new form another entry has already: its evidence is about the rewritten

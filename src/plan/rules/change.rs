@@ -114,7 +114,7 @@ rules! {
     ReferrersTag = {
         name: "referrers-tag",
         severity: Cosmetic,
-        what: "A tag made of a manifest's digest (`sha256-<hex>`, `sha256-<hex>.sig`) is updated to match the rewritten manifest.",
+        what: "A tag made of a manifest's digest (`sha256-<hex>`, `sha256-<hex>.sig`, `sha512-` and half of the hash) is updated to match the rewritten manifest.",
         why: "readers find referrers, signatures and attestations by a tag made of the digest of what these are about",
         whose: "nobody's: it follows from another rule",
         threads: [],

@@ -136,6 +136,37 @@ fn ranges_that_cannot_be_right_lead_to_a_new_upload() {
     }
 }
 
+/// Some registries have the state of an upload in its address.
+#[test]
+fn an_upload_continues_at_the_address_in_the_last_reply() {
+    let registry = Registry::with(|request, stored| {
+        let len = |path: &str, uploads: &std::collections::BTreeMap<String, Vec<u8>>| {
+            let id = path.rsplit('/').next().unwrap_or_default();
+            uploads.get(id).map_or(0, Vec::len).to_string()
+        };
+        let is_sent = ["PUT", "PATCH"].contains(&request.method.as_str());
+        let state = request.parameter("state");
+        if is_sent && state.as_ref() != Some(&len(&request.path, &stored.uploads)) {
+            return Some(Answer::error(404, "BLOB_UPLOAD_UNKNOWN", "another state"));
+        }
+        let mut answer = stored.answer(request);
+        for (name, value) in &mut answer.headers {
+            if name == "Location" {
+                let path = value.split('?').next().unwrap_or_default();
+                *value = format!("{path}?state={}", len(path, &stored.uploads));
+            }
+        }
+        Some(answer)
+    });
+    registry.stored().cuts = vec![20_000].into();
+    let bytes = content(50_000);
+    upload(&client(&registry).repository("app"), &bytes).unwrap();
+    let stored = registry.stored();
+    assert_eq!(stored.blobs[&key("app", &bytes)], bytes);
+    let counts = ["POST", "PUT", "PATCH"].map(|method| stored.count(method));
+    assert_eq!(counts, [1, 2, 1]);
+}
+
 #[test]
 fn an_upload_whose_state_is_not_known_is_canceled() {
     for status in [400, 405, 500] {

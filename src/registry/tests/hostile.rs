@@ -8,6 +8,8 @@ use super::*;
 #[test]
 fn passing_failures_are_repeated_and_others_are_not() {
     for (status, requests) in [
+        (408, 3),
+        (425, 3),
         (429, 3),
         (500, 3),
         (502, 3),

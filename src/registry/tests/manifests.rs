@@ -138,8 +138,11 @@ fn a_registry_that_lists_a_referrer_without_saying_so_needs_no_tag() {
 fn threads_that_add_referrers_lose_none() {
     let registry = Registry::start();
     let subject = digest(b"subject");
-    // Two clients, as of two processes, and threads of each. The registry has conditions.
-    let clients = [client(&registry), client(&registry)];
+    // Two clients, as of two processes, and threads of each. The registry has conditions. The waits become long enough
+    // for clients on a busy machine to let each other through.
+    let mut options = options();
+    options.limits.longest_wait = Duration::from_secs(1);
+    let clients = [(); 2].map(|()| Client::new(&registry.host(), &options).unwrap());
     std::thread::scope(|scope| {
         for number in 0..12 {
             let (client, subject) = (&clients[number as usize % 2], &subject);
@@ -186,6 +189,36 @@ fn a_change_that_another_client_undoes_is_repeated() {
         .unwrap();
     let index = fallback(&registry, &format!("sha256-{}", subject.hex()));
     assert_eq!(index["manifests"], json!([descriptor(9), descriptor(1)]));
+}
+
+/// Another client writes between the reading and the writing of the list.
+#[test]
+fn a_change_of_another_client_is_not_overwritten() {
+    let registry = Registry::with(|request, stored| {
+        if request.method == "PUT" && stored.count("PUT") == 1 {
+            let other =
+                json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(9)]});
+            let tag = request.path.rsplit('/').next().unwrap().to_owned();
+            let value = (INDEX.to_owned(), other.to_string().into_bytes());
+            stored.manifests.insert(("app".to_owned(), tag), value);
+        }
+        None
+    });
+    let subject = digest(b"subject");
+    let tag = format!("sha256-{}", subject.hex());
+    let first = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(8)]});
+    let value = (INDEX.to_owned(), first.to_string().into_bytes());
+    let key = ("app".to_owned(), tag.clone());
+    registry.stored().manifests.insert(key, value);
+    let client = client(&registry);
+    let repository = client.repository("app");
+    repository.add_referrer(&subject, &descriptor(1)).unwrap();
+    let index = fallback(&registry, &tag);
+    assert_eq!(index["manifests"], json!([descriptor(9), descriptor(1)]));
+    let stored = registry.stored();
+    let puts = stored.requests.iter().filter(|one| one.method == "PUT");
+    assert!(puts.clone().all(|put| put.header("if-match").is_some()));
+    assert_eq!(puts.count(), 2);
 }
 
 #[test]

@@ -73,6 +73,32 @@ fn chunks_become_shorter_until_they_are_accepted() {
     assert_eq!(*opened.borrow(), [0, 0, 0, 0, 4, 8, 12]);
 }
 
+/// A registry may state how long they have to be, also with a reply to a chunk.
+#[test]
+fn chunks_are_as_long_as_the_registry_requires() {
+    for (method, expected) in [("POST", [6, 6, 4]), ("PATCH", [4, 6, 6])] {
+        let registry = Registry::with(move |request, stored| {
+            if request.is_of_upload() && request.body.len() > 7 * MIB {
+                return Some(Answer::new(413));
+            }
+            let is_stated = request.method == method;
+            is_stated.then(|| {
+                let answer = stored.answer(request);
+                answer.with("OCI-Chunk-Min-Length", (6 * MIB).to_string())
+            })
+        });
+        let client = client(&registry);
+        let bytes = content(16 * MIB);
+        upload(&client.repository("app"), &bytes).unwrap();
+        check(&registry, &bytes);
+        let stored = registry.stored();
+        let chunks = stored.requests.iter().filter(|one| one.method == "PATCH");
+        let lens = chunks.map(|one| one.header("content-length").unwrap().parse::<usize>());
+        let lens: Vec<usize> = lens.map(|len| len.unwrap() / MIB).collect();
+        assert!(lens.ends_with(&expected), "{method}: {lens:?}");
+    }
+}
+
 /// Some of them end the connection instead.
 #[test]
 fn requests_that_break_before_anything_is_kept_become_chunks() {

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::builder::{
     DOCKER_GZIP, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, REF_NAME, annotated, digest_of, on,
 };
+use super::contents::blob_name;
+use super::sha512;
 
 pub(crate) fn one() -> Image {
     Image::docker(vec![
@@ -75,6 +77,25 @@ pub(crate) fn referrer(
 
 /// A descriptor under a tag that is made of the digest of what it is about.
 pub(crate) fn tagged(descriptor: Value, about: &Value, suffix: &str) -> Value {
-    let tag = format!("{}{suffix}", digest_of(about).replace(':', "-"));
+    let tag = format!("{}{suffix}", referrers_tag(&digest_of(about)));
     annotated(descriptor, &[(REF_NAME, &tag)])
+}
+
+/// The tag that the distribution specification makes of a digest.
+pub(crate) fn referrers_tag(digest: &str) -> String {
+    let (algorithm, hash) = digest.split_once(':').unwrap();
+    format!("{algorithm}-{}", &hash[..64])
+}
+
+/// Gives a blob the name and descriptor that SHA-512 gives it.
+pub(crate) fn with_sha512(layout: &mut Layout, descriptor: &Value) -> Value {
+    let bytes = layout
+        .blobs
+        .remove(&blob_name(&digest_of(descriptor)))
+        .unwrap();
+    let digest = format!("sha512:{}", sha512(&bytes));
+    layout.blobs.insert(blob_name(&digest), bytes);
+    let mut descriptor = descriptor.clone();
+    descriptor["digest"] = json!(digest);
+    descriptor
 }

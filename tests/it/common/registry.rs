@@ -539,7 +539,10 @@ impl Stored {
         if stated.is_some_and(|stated| stated != media_type) {
             return Answer::error(400, "MANIFEST_INVALID", "the types differ");
         }
-        let is_fallback = reference.starts_with("sha256-") && !self.is_strict;
+        let is_fallback = ["sha256-", "sha512-"]
+            .iter()
+            .any(|front| reference.starts_with(front))
+            && !self.is_strict;
         if let Some(missing) = self.missing(&name, &document).filter(|_| !is_fallback) {
             return Answer::error(400, "MANIFEST_BLOB_UNKNOWN", &missing);
         }

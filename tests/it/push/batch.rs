@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::image;
 use crate::common::builder::{Layout, named};
-use crate::common::registry::Registry;
+use crate::common::registry::{Registry, sha256};
 use crate::common::runner::Sandbox;
 use crate::common::schema::parse_pushes;
 
@@ -51,6 +51,11 @@ fn each_input_has_a_line_and_a_bad_one_does_not_stop_the_others() {
     let log = registry.changes();
     let sent = log.iter().filter(|line| line.starts_with("BLOB")).count();
     assert_eq!(sent, 3 * 2 + 1, "{log:#?}");
+    // Nor is the registry asked for it again.
+    let shared = sha256(&image("one").layers[0].bytes);
+    let asked = registry.stored().log();
+    let asked = asked.iter().filter(|line| line.ends_with(&shared)).count();
+    assert_eq!(asked, 1);
     registry.check_complete();
 
     // Again, nothing is sent.

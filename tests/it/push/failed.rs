@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{image, push, run, totals};
-use crate::common::builder::Layout;
+use crate::common::builder::{Layout, named};
 use crate::common::registry::{Answer, Registry, Request, Stored};
 use crate::common::runner::Sandbox;
 use crate::common::schema::parse_push;
@@ -122,6 +122,25 @@ fn a_failure_of_a_manifest_or_tag_leaves_the_blobs() {
         let text = sandbox.ocify(&["push", "app.tar", &fresh]).exits(1);
         assert!(text.stdout.contains(shown), "{}", text.stdout);
     }
+}
+
+/// Tags come after everything else, whatever repository that is in.
+#[test]
+fn a_failure_in_one_repository_leaves_no_tag_in_another() {
+    let sandbox = Sandbox::new();
+    let registry = refusing(|request, _| {
+        request.method == "PUT" && request.path.starts_with("/v2/b/manifests/")
+    });
+    let mut layout = Layout::new();
+    let listed = ["a", "b"].map(|name| {
+        let image = layout.image(&image(name));
+        named(image, &format!("{}/{name}:v1", registry.host()))
+    });
+    layout.root(listed.to_vec());
+    sandbox.put("both.tar", layout.tar());
+    run(&sandbox, &["both.tar"]).exits(1);
+    assert_eq!(registry.stored().manifests.len(), 1);
+    assert!(registry.tags("a").is_empty() && registry.tags("b").is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Pushes that fail or are refused: no tag is set, and nothing is left behind.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::{image, run};
-use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, named};
+use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, digest_of, named};
 use crate::common::registry::Registry;
 use crate::common::runner::{Sandbox, is_ignored, wait_for};
 use crate::common::schema::parse_push;
@@ -42,6 +42,31 @@ fn a_damaged_blob_never_gets_to_the_registry() {
             .values()
             .any(|blob| blob.len() == layer.len() && blob != layer)
     );
+}
+
+/// The manifest needs no change, so its bytes are those of the archive, which changes once the first blob is sent.
+#[test]
+fn a_manifest_that_is_damaged_during_the_push_never_gets_to_the_registry() {
+    let sandbox = Sandbox::new();
+    let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "plain")]);
+    let mut layout = Layout::new();
+    let app = layout.image(&image);
+    let name = digest_of(&app).replace(':', "/");
+    layout.root(vec![named(app, "example.com/app:v1")]);
+    layout.write_to(&sandbox.path("app"));
+    let path = sandbox.path("app/blobs").join(name);
+    let registry = Registry::strict_with(move |request, _| {
+        if request.method == "POST" {
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.replace("manifest.v1", "manifest.v9")).unwrap();
+        }
+        None
+    });
+    let target = format!("{}/app:v1", registry.host());
+    let failed = run(&sandbox, &["app", &target]).exits(1);
+    let report = parse_push(&failed.stdout);
+    assert_eq!(report["error"]["code"], "digest-mismatch", "{report:#}");
+    assert!(registry.stored().manifests.is_empty());
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub mod check;
 pub mod engines;
 pub mod inspect;
 pub mod json;
+mod kept;
 pub mod merge;
 pub mod metadata;
 #[cfg(feature = "push")]

@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::json::{Digests, Failure, Run};
+use super::json::{Digests, Failure, Findings, Run};
+pub use super::kept::{Kept, record};
 pub use super::run_end::RunEnd;
 use super::run_end::{Items, SummaryData, failure_text, skipped_text, summary_start};
-use super::text::{BOLD, DIM, RED, bytes, count, what_changes};
+use super::text::{BOLD, DIM, Detail, RED, below_line, bytes, count, planned, what_changes};
 use super::{Report, Status, Wording};
 use crate::error::{Error, escape};
 use crate::plan;
@@ -27,8 +28,8 @@ pub struct Item<'a> {
     pub bytes: u64,
     /// How long it took.
     pub seconds: f64,
-    /// The changed digests of what an earlier run finished.
-    pub kept_digests: Option<&'a Value>,
+    /// What was recorded of what an earlier run finished.
+    pub kept: Option<Kept<'a>>,
     /// The name of the level at which this run verified what an earlier run finished, if it did.
     pub verified_again: Option<&'static str>,
 }
@@ -119,13 +120,17 @@ pub struct ItemData<'a> {
     pub seconds: f64,
     /// The level at which this run verified what an earlier run finished, if it did.
     pub verified_again: Option<&'static str>,
+    /// How many findings of what an earlier run finished were too many for its record; `None` if it has none because an older
+    /// version wrote it.
+    pub findings_omitted: Option<u64>,
 }
 
 impl<'a> From<&Item<'a>> for ItemData<'a> {
     fn from(item: &Item<'a>) -> Self {
         let mut run = Run::from(&item.report);
-        if let Some(kept) = item.kept_digests {
-            run.digests = Digests::Kept(kept);
+        if let Some(kept) = item.kept {
+            run.digests = Digests::Kept(kept.digests);
+            run.findings = Findings::Kept(kept.findings);
         }
         ItemData {
             version: VERSION,
@@ -135,6 +140,7 @@ impl<'a> From<&Item<'a>> for ItemData<'a> {
             bytes: item.bytes,
             seconds: rounded(item.seconds),
             verified_again: item.verified_again,
+            findings_omitted: item.kept.map_or(Some(0), |kept| kept.findings_omitted),
         }
     }
 }
@@ -220,15 +226,17 @@ pub(super) fn rounded(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-/// Writes the line of one input for people, with escape sequences for styles; nothing for what was finished before.
-pub fn item_text(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the line of one input for people, with escape sequences for styles; in full, with its changes and findings below it.
+/// Only a full report has a line for what was finished before.
+pub fn item_text(item: &Item<'_>, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
     let report = &item.report;
     let of_error = |text: fn(&Error, &dyn Wording) -> String| {
         let text = report.error.map(|error| text(error, report.wording));
         text.unwrap_or_default()
     };
     let (style, what) = match report.status {
-        Status::Kept => return Ok(()),
+        Status::Kept if detail == Detail::Short => return Ok(()),
+        Status::Kept => (BOLD, finished_earlier(item)),
         Status::Failed => (RED, of_error(failure_text)),
         Status::Skipped => (DIM, of_error(skipped_text)),
         Status::Fixed | Status::Unchanged | Status::WouldFix | Status::Restored => {
@@ -240,7 +248,28 @@ pub fn item_text(item: &Item<'_>, out: &mut dyn Write) -> io::Result<()> {
         "{style}{:9}{style:#} {}: {what}",
         report.status.name(),
         escape(report.input)
-    )
+    )?;
+    match (detail, report.plan, item.kept) {
+        (Detail::Full, Some(plan), _) => {
+            below_line(|out| planned(plan, report.wording, detail, out), out)
+        }
+        (Detail::Full, None, Some(kept)) => below_line(|out| kept.text(out), out),
+        _ => Ok(()),
+    }
+}
+
+fn finished_earlier(item: &Item<'_>) -> String {
+    let mut parts = vec!["finished earlier".to_owned()];
+    if item.verified_again.is_some() {
+        parts[0] += " and verified again";
+    }
+    let found = item.kept.map_or(0, |kept| kept.count());
+    parts.extend(number_of_findings(found));
+    parts.join(", ")
+}
+
+fn number_of_findings(number: u64) -> Option<String> {
+    (number > 0).then(|| count(number, "finding", "findings"))
 }
 
 fn success(report: &Report<'_>) -> String {
@@ -252,9 +281,7 @@ fn success(report: &Report<'_>) -> String {
         let blobs = count(report.blobs.count, "blob", "blobs");
         parts.push(format!("{blobs} ({})", bytes(report.blobs.bytes)));
     }
-    if !plan.findings.is_empty() {
-        parts.push(count(plan.findings.len() as u64, "finding", "findings"));
-    }
+    parts.extend(number_of_findings(plan.findings.len() as u64));
     parts.join(", ")
 }
 
@@ -342,7 +369,7 @@ mod tests {
             report,
             bytes: 4096,
             seconds: 0.123_456,
-            kept_digests: None,
+            kept: None,
             verified_again: None,
         }
     }
@@ -389,7 +416,7 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
-            item_text(&item(report), &mut out).unwrap();
+            item_text(&item(report), Detail::Short, &mut out).unwrap();
             assert_eq!(without_styles(out), expected);
         }
     }
@@ -465,7 +492,7 @@ mod tests {
             .collect();
         assert_eq!(
             keys.join(" "),
-            "version status input output severity changes findings digests images blobs dropped error type bytes seconds verified_again"
+            "version status input output severity changes findings digests images blobs dropped error type bytes seconds verified_again findings_omitted"
         );
         assert_eq!(found["type"], "item");
         assert_eq!(found["seconds"], 0.123);
@@ -473,7 +500,7 @@ mod tests {
         assert_eq!(found["digests"], digests(&full));
         let digests = digests(&full);
         let kept = Item {
-            kept_digests: Some(&digests),
+            kept: Some(Kept::of(&digests)),
             ..item(Report::kept("a", "b"))
         };
         let found = value(&kept);

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
+pub use super::kept::Findings;
 use super::{Blobs, Report, Status, Wording};
 use crate::error::{Class, Code, Error};
 use crate::location::Location;
@@ -44,7 +45,7 @@ pub struct Run<'a> {
     /// What is changed.
     pub changes: Vec<Change<'a>>,
     /// What ocify cannot fix, or what a user should know.
-    pub findings: Vec<Finding<'a>>,
+    pub findings: Findings<'a>,
     /// The digests of manifests and indexes that change.
     pub digests: Digests<'a>,
     /// The images of the output.
@@ -147,7 +148,7 @@ impl<'a> From<&Report<'a>> for Run<'a> {
             output: report.output,
             severity: report.plan.and_then(plan::Summary::severity),
             changes: self::changes(changes, places, wording),
-            findings: self::findings(findings, places, wording),
+            findings: Findings::Planned(self::findings(findings, places, wording)),
             digests: Digests::Planned(report.plan.map_or(&[], |plan| &plan.digests)),
             images: report.plan.map_or(&[], |plan| &plan.images),
             blobs: report.blobs,

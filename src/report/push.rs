@@ -344,16 +344,22 @@ pub fn render(report: &PushReport<'_>, detail: Detail, out: &mut dyn Write) -> i
     let Some(pushed) = report.pushed else {
         return failed::render(report, detail, out);
     };
-    let summary = &pushed.summary;
     writeln!(out, "{BOLD}{}{BOLD:#}\n", headline(report, pushed, detail))?;
+    body(report, pushed, detail, out)
+}
+
+/// Writes what was pushed and changed.
+fn body(
+    report: &PushReport<'_>,
+    pushed: &Pushed,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     for image in &pushed.images {
         render_image(image, out)?;
     }
     absent(report, pushed, out)?;
-    text::changes(&summary.changes, report.wording, detail, out)?;
-    text::dropped(summary.dropped, detail, out)?;
-    text::digests(&summary.digests, detail, out)?;
-    text::findings(&summary.findings, report.wording, detail, out)
+    text::planned(&pushed.summary, report.wording, detail, out)
 }
 
 fn headline(report: &PushReport<'_>, pushed: &Pushed, detail: Detail) -> String {

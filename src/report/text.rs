@@ -13,7 +13,7 @@ use crate::error::{Error, escape};
 use crate::plan::rules::{FindingRule, Rule};
 use crate::plan::{Severity, Summary};
 pub(super) use changes::{changes, digests, dropped};
-pub(super) use findings::{distinct_findings, findings, findings_of};
+pub(super) use findings::{ShownFinding, distinct_findings, finding, findings, findings_of};
 
 /// How much a report shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,10 +48,36 @@ pub fn render(report: &Report<'_>, detail: Detail, out: &mut dyn Write) -> io::R
         return recovered(report, out);
     };
     writeln!(out, "{BOLD}{}{BOLD:#}", headline(report, plan, detail))?;
-    changes(&plan.changes, report.wording, detail, out)?;
+    planned(plan, report.wording, detail, out)
+}
+
+/// Writes what a plan changes, and what it found.
+pub(super) fn planned(
+    plan: &Summary,
+    wording: &dyn Wording,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    changes(&plan.changes, wording, detail, out)?;
     dropped(plan.dropped, detail, out)?;
     digests(&plan.digests, detail, out)?;
-    findings(&plan.findings, report.wording, detail, out)
+    findings(&plan.findings, wording, detail, out)
+}
+
+/// Writes what belongs to the line of one of many inputs below it: indented, and without empty lines.
+pub(super) fn below_line(
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut all = Vec::new();
+    write(&mut all)?;
+    for line in all.split_inclusive(|byte| *byte == b'\n') {
+        if line != b"\n" {
+            out.write_all(b"  ")?;
+            out.write_all(line)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes an error and its hint, with escape sequences for styles.

@@ -510,13 +510,6 @@ fn cosmetic_changes_take_one_line_unless_all_are_asked_for() {
         fixed.contains("fixed, 3 kinds of changes (-v shows each), ") && fixed.contains(line),
         "{fixed}"
     );
-    let error = sandbox
-        .ocify(&["fix", input, input, "-o", "out", "-v"])
-        .exits(2);
-    assert!(
-        error.stderr.contains("--verbose supports only"),
-        "{error:#?}"
-    );
 }
 
 /// In the same form: archives that are compressed as a whole stay so, and directories stay directories.

@@ -11,6 +11,7 @@ mod bad_images;
 mod bad_names;
 mod batch;
 mod batch_dry_run;
+mod batch_findings;
 mod batch_power_loss;
 mod batch_state;
 mod batch_stopped;

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use ocify::{Engine, ImageChoice, Platform, Reference, command::Links};
+use ocify::{Engine, ImageChoice, Platform, Reference, command::Links, command::text::Detail};
 
 pub(crate) use batch::{Many, Pattern};
 pub(crate) use check::{Check, CheckFormat};
@@ -113,6 +113,9 @@ pub(crate) struct Fix {
     pub(crate) strict: bool,
 
     /// Show every change in the text report, with its place and its values, even if no engine needs it
+    ///
+    /// With many inputs, the changes and findings of each are below its line. Inputs that an earlier run finished have a line
+    /// too, with their findings.
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
@@ -342,6 +345,14 @@ pub(crate) struct Fix {
 }
 
 impl Fix {
+    /// How much a text report shows.
+    pub(crate) fn detail(&self) -> Detail {
+        match self.verbose {
+            true => Detail::Full,
+            false => Detail::Short,
+        }
+    }
+
     /// What is done about symbolic links in directories.
     pub(crate) fn links(&self) -> Links {
         match self.follow {

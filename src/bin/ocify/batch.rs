@@ -91,10 +91,6 @@ pub(crate) fn contradiction(args: &Fix) -> Option<String> {
             "--name supports only a single input; with many, all would get the same name",
         ),
         (
-            args.verbose,
-            "--verbose supports only a single input; use --report FILE for many",
-        ),
-        (
             args.is_for_stream(),
             "with many inputs, OUTPUT must be a directory, not standard output",
         ),

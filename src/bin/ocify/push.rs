@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ocify::{
     Code, Error, PushLog, PushTarget, Pushed, RegistryOptions, Result, Secret, command::IoContext,
-    command::json, command::path_text, command::push, command::push::PushReport, command::text,
+    command::json, command::path_text, command::push, command::push::PushReport,
 };
 
 use crate::args::{CommandName, Format, Push, is_standard};
@@ -52,10 +52,6 @@ pub(crate) fn checked(args: &Push, target: Option<&PushTarget>) -> Result<Way, S
         return conflict.map_or(Ok(Way::Single(None)), Err);
     }
     let refused = [
-        (
-            reads.verbose,
-            "--verbose supports only a single input; with many, --format json shows everything",
-        ),
         (
             reads.metadata_file.is_some(),
             "--metadata-file supports only a single input; with many, --format json shows the digests",
@@ -186,10 +182,7 @@ impl Pushing {
         match self.args.fix.format {
             Format::Text if self.args.fix.quiet => Ok(()),
             Format::Text => {
-                let detail = match self.args.fix.verbose {
-                    true => text::Detail::Full,
-                    false => text::Detail::Short,
-                };
+                let detail = self.args.fix.detail();
                 let is_terminal = to.is_terminal();
                 let mut shown = styled_memory(is_terminal);
                 push::render(report, detail, &mut shown)?;

@@ -109,7 +109,7 @@ impl Records {
 pub(crate) fn map_lines(item: &Item<'_>) -> Vec<u8> {
     let mut lines = Vec::new();
     let planned = item.report.plan.map(batch::digests);
-    if let Some(digests) = planned.as_ref().or(item.kept_digests) {
+    if let Some(digests) = planned.as_ref().or(item.kept.map(|kept| kept.digests)) {
         // Writing to memory cannot fail.
         let _ = batch::map_lines(item.report.input, digests, &mut lines);
     }

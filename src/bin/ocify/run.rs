@@ -267,10 +267,7 @@ fn show_report(
     match args.format {
         Format::Text if args.quiet => Ok(()),
         Format::Text => {
-            let detail = match args.verbose {
-                true => text::Detail::Full,
-                false => text::Detail::Short,
-            };
+            let detail = args.detail();
             let is_terminal = to.is_terminal();
             let mut shown = styled_memory(is_terminal);
             (rendering.text)(report, detail, &mut shown)?;

@@ -164,7 +164,7 @@ impl Fixing {
             report,
             bytes: self.len,
             seconds,
-            kept_digests: None,
+            kept: None,
             verified_again: None,
         };
         let line = records.has_report().then(|| report_line(&item));

@@ -20,6 +20,21 @@ pub(super) fn render(
     }
     let subject = subject(report);
     writeln!(out, "{BOLD}{subject}: {}{BOLD:#}", in_short(report))?;
+    blobs(report, detail, out)
+}
+
+/// Writes the blobs and manifests that failed, or all of them; nothing if nothing could be sent.
+///
+/// # Errors
+/// Those of the writer.
+pub(super) fn blobs(
+    report: &PushReport<'_>,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if !report.has_begun() {
+        return Ok(());
+    }
     let is_shown = |blob: &&PushedBlob| match detail {
         Detail::Full => true,
         _ => blob.state == Some(PushState::Failed),

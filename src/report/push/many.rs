@@ -5,13 +5,13 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::{PushData, PushReport, PushStatus, Totals, VERSION, failed};
+use super::{PushData, PushReport, PushStatus, Totals, VERSION, body, failed};
 use crate::error::escape;
 use crate::report::Status;
 use crate::report::run_end::{
     ItemData, Items, RunEnd, SummaryData, failure_text, others_text, skipped_text, summary_start,
 };
-use crate::report::text::{BOLD, DIM, RED, bytes, count, what_changes};
+use crate::report::text::{BOLD, DIM, Detail, RED, below_line, bytes, count, what_changes};
 use crate::text::json_line;
 
 /// One input that was pushed among many.
@@ -106,11 +106,11 @@ pub fn summary_json(summary: &PushSummary, out: &mut dyn Write) -> io::Result<()
     json_line(summary, out)
 }
 
-/// Writes the line of one input for people, with escape sequences for styles.
+/// Writes the line of one input for people, with escape sequences for styles; in full, with what was pushed and changed below it.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn item_text(item: &PushItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn item_text(item: &PushItem<'_>, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
     let report = &item.report;
     let style = match report.status {
         PushStatus::Pushed | PushStatus::WouldPush => BOLD,
@@ -123,7 +123,12 @@ pub fn item_text(item: &PushItem<'_>, out: &mut dyn Write) -> io::Result<()> {
         out,
         "{style}{name:10}{style:#} {input}: {}",
         in_short(report)
-    )
+    )?;
+    match (detail, report.pushed) {
+        (Detail::Short, _) => Ok(()),
+        (Detail::Full, Some(pushed)) => below_line(|out| body(report, pushed, detail, out), out),
+        (Detail::Full, None) => below_line(|out| failed::blobs(report, detail, out), out),
+    }
 }
 
 fn in_short(report: &PushReport<'_>) -> String {

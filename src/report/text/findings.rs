@@ -39,30 +39,51 @@ pub(in crate::report) fn findings_of<'a>(
     detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    for (number, (input, finding)) in findings.into_iter().enumerate() {
+    for (number, (input, one)) in findings.into_iter().enumerate() {
         if number == 0 {
             detail.separate(out)?;
         }
-        let (style, what) = match finding.severity {
-            Severity::Breaks | Severity::Warns => (YELLOW, "warning"),
-            Severity::Cosmetic => (BOLD, "note"),
+        let location = one.location.as_ref().map(ToString::to_string);
+        let hint = one.hint.as_ref().map(|hint| wording.hint(hint));
+        let shown = ShownFinding {
+            is_note: one.severity == Severity::Cosmetic,
+            input,
+            location: location.as_deref(),
+            message: &one.message,
+            rule: one.rule.name(),
+            hint: hint.as_deref(),
         };
-        write!(out, "{style}{what}:{style:#} ")?;
-        if let Some(input) = input {
-            write!(out, "{}: ", escape(input))?;
-        }
-        if let Some(location) = &finding.location {
-            write!(out, "{}: ", escape(&location.to_string()))?;
-        }
-        writeln!(
-            out,
-            "{} [{}]",
-            escape(&finding.message),
-            finding.rule.name()
-        )?;
-        if let Some(hint) = &finding.hint {
-            writeln!(out, "  hint: {}", escape(&wording.hint(hint)))?;
-        }
+        finding(&shown, out)?;
     }
     Ok(())
+}
+
+/// The words of a finding.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::report) struct ShownFinding<'a> {
+    /// Whether it is no warning.
+    pub(in crate::report) is_note: bool,
+    /// The input that it is about, if there are several.
+    pub(in crate::report) input: Option<&'a str>,
+    pub(in crate::report) location: Option<&'a str>,
+    pub(in crate::report) message: &'a str,
+    pub(in crate::report) rule: &'a str,
+    pub(in crate::report) hint: Option<&'a str>,
+}
+
+/// Writes a finding, and its hint on a second line.
+pub(in crate::report) fn finding(shown: &ShownFinding<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let (style, what) = match shown.is_note {
+        true => (BOLD, "note"),
+        false => (YELLOW, "warning"),
+    };
+    write!(out, "{style}{what}:{style:#} ")?;
+    for subject in [shown.input, shown.location].into_iter().flatten() {
+        write!(out, "{}: ", escape(subject))?;
+    }
+    writeln!(out, "{} [{}]", escape(shown.message), escape(shown.rule))?;
+    match shown.hint {
+        Some(hint) => writeln!(out, "  hint: {}", escape(hint)),
+        None => Ok(()),
+    }
 }

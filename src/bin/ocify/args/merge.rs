@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use ocify::{OnConflict, Reference};
 
-use super::scope::{Variant, variant};
+use super::scope::{VERBOSE, Variant, variant};
 use super::values::image_name;
 use super::{CommandName, Fix, is_standard};
 use crate::destination::is_directory;
@@ -103,6 +103,7 @@ const MERGE: Variant = Variant {
     about: ABOUT,
     examples: EXAMPLES,
     helps: &[
+        VERBOSE,
         (
             "inputs",
             "Image archives (tar), image layout directories, and `-` for standard input",

@@ -88,6 +88,17 @@ impl CommandName {
 /// The help of an option: its id, a line, and more for `--help`, which may be empty.
 pub(super) type Help = (&'static str, &'static str, &'static str);
 
+const EVERY_CHANGE: &str = "Show every change in the text report, with its place and its values, even if no engine needs it";
+
+/// Full reports of commands that write one report.
+pub(super) const VERBOSE: Help = ("verbose", EVERY_CHANGE, "");
+/// Full reports of a command that finishes all inputs in each run.
+pub(super) const VERBOSE_OF_MANY: Help = (
+    "verbose",
+    EVERY_CHANGE,
+    "With many inputs, the changes and findings of each are below its line.",
+);
+
 /// What options of `fix` mean for commands that only read.
 pub(super) const READ_VERIFY: Help = (
     "verify",

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use ocify::SplitBy;
 
-use super::scope::{Variant, variant};
+use super::scope::{VERBOSE, Variant, variant};
 use super::{CommandName, Fix, is_standard};
 use crate::destination::is_directory;
 
@@ -103,6 +103,7 @@ const SPLIT: Variant = Variant {
     about: ABOUT,
     examples: EXAMPLES,
     helps: &[
+        VERBOSE,
         (
             "inputs",
             "An image archive (tar), an image layout directory, or `-` for standard input",

@@ -8,7 +8,7 @@ use ocify::{
 
 use super::queue::Task;
 use super::reading::Ended;
-use super::session::{Counts, Session, SessionEnd, plain, styled};
+use super::session::{Counts, Session, SessionEnd, lines_of_input, plain, styled};
 use super::shard::Shard;
 use crate::args::{Format, Push};
 use crate::push::{ONE, operation};
@@ -84,9 +84,12 @@ impl Run<'_> {
         };
         let shown = match self.args.fix.format {
             Format::Json => plain(&|out| push::item_json(&item, out)),
-            Format::Text => styled(self.session.overview.is_on_terminal(), &|out| {
-                push::item_text(&item, out)
-            }),
+            Format::Text => {
+                let detail = self.args.fix.detail();
+                lines_of_input(self.session.overview.is_on_terminal(), detail, &|out| {
+                    push::item_text(&item, detail, out)
+                })
+            }
         };
         let error: Option<Error> = failure.cloned();
         if error.is_some() {

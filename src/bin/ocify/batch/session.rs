@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ocify::{Error, Input, Observer, Result, command::batch::RunEnd};
+use ocify::{Error, Input, Observer, Result, command::batch::RunEnd, command::text::Detail};
 
 use super::Stop;
 use super::inputs::Watch;
@@ -16,6 +16,7 @@ use super::reading::{Ended, Reading};
 use super::shard::Shard;
 use super::tally::{Failures, emptiness, run_end};
 use crate::args::Fix;
+use crate::fold::fitted;
 use crate::interrupt::Interrupt;
 use crate::notices::tell;
 use crate::progress::{Lines, Overview};
@@ -216,6 +217,19 @@ pub(super) fn plain(write: &dyn Fn(&mut Vec<u8>) -> io::Result<()>) -> Vec<u8> {
     // Writing to memory cannot fail.
     let _ = write(&mut out);
     out
+}
+
+/// The lines of an input for people: one, or in full with more below it, which are folded on a terminal like the report of a single input.
+pub(super) fn lines_of_input(
+    is_on_terminal: bool,
+    detail: Detail,
+    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+) -> Vec<u8> {
+    let lines = styled(is_on_terminal, write);
+    match detail {
+        Detail::Short => lines,
+        Detail::Full => fitted(lines, is_on_terminal),
+    }
 }
 
 /// What is written for people, with styles for a terminal.

@@ -7,12 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ocify::{
     Blobs, Code, Error, Hint, Report, Result, Status, Wording, command::batch,
     command::batch::Item, command::batch::RunEnd, command::batch::Summary, command::json::Failure,
-    command::path_text, command::show_path, command::text,
+    command::path_text, command::show_path, command::text, command::text::Detail,
 };
 use serde_json::Value;
 
 use super::inputs::nothing_found;
 use super::queue::Task;
+use super::session::lines_of_input;
 use super::shard::Shard;
 use crate::args::{Fix, Format, Verification};
 use crate::fix::Done;
@@ -71,8 +72,8 @@ pub(crate) enum Ended {
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) output: PathBuf,
-    /// The digests that it changed.
-    pub(crate) digests: Value,
+    /// What was recorded of it.
+    pub(crate) record: Value,
     /// The level at which this run verified it, and what it verified; `None` if it was not read.
     pub(crate) verified: Option<(Verification, Blobs)>,
 }
@@ -80,6 +81,7 @@ pub(crate) struct Kept {
 /// Everything that is reported.
 pub(crate) struct Tally<'a> {
     format: Format,
+    detail: Detail,
     /// Whether every change counts in a dry run.
     is_strict: bool,
     overview: &'a Overview,
@@ -105,6 +107,7 @@ impl<'a> Tally<'a> {
         let records = Records::open(args, shard, interrupt)?;
         Ok(Tally {
             format: args.format,
+            detail: args.detail(),
             is_strict: args.strict,
             overview,
             has_report: records.has_report(),
@@ -135,7 +138,7 @@ impl<'a> Tally<'a> {
             Ended::Kept(kept) => path_text(&kept.output),
             _ => "".into(),
         };
-        let (mut kept_digests, mut verified_again) = (None, None);
+        let (mut kept_record, mut verified_again) = (None, None);
         let report = match &ended {
             Ended::Done(done, Some(_)) => Report::written(&input, &output, &done.plan, done.blobs),
             Ended::Done(done, None) => {
@@ -146,7 +149,7 @@ impl<'a> Tally<'a> {
                 report.with_blobs(done.blobs)
             }
             Ended::Kept(kept) => {
-                kept_digests = Some(&kept.digests);
+                kept_record = Some(batch::Kept::of(&kept.record));
                 verified_again = kept.verified.map(|(level, _)| level.name());
                 let blobs = kept.verified.map(|(_, blobs)| blobs);
                 Report::kept(&input, &output).with_blobs(blobs.unwrap_or_default())
@@ -168,7 +171,7 @@ impl<'a> Tally<'a> {
             report: report.with_wording(&Words::FIX),
             bytes: task.len,
             seconds,
-            kept_digests,
+            kept: kept_record,
             verified_again,
         };
         let (status, printed, lines) = (report.status, self.printed(&item), map_lines(&item));
@@ -196,9 +199,11 @@ impl<'a> Tally<'a> {
         let shown = match self.format {
             Format::Json => json.clone(),
             Format::Text => {
-                let mut line = styled_memory(self.overview.is_on_terminal());
-                let written = batch::item_text(item, &mut line);
-                written.is_ok().then(|| line.into_inner())
+                let is_on_terminal = self.overview.is_on_terminal();
+                let lines = lines_of_input(is_on_terminal, self.detail, &|out| {
+                    batch::item_text(item, self.detail, out)
+                });
+                Some(lines)
             }
         };
         Printed { json, shown }

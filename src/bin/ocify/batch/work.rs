@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ocify::{
     Directory, Form, IdleThreads, Input, Output, Result, command::HeldPath, command::InputPath,
-    command::IoContext, command::batch::digests, command::refuse_irreplaceable,
+    command::IoContext, command::batch, command::refuse_irreplaceable,
 };
 use rustix::fs::FileType;
 use serde_json::Value;
@@ -29,6 +29,7 @@ use crate::fix::{self, Done};
 use crate::notices::restoring;
 use crate::panics::caught;
 use crate::progress::Running;
+use crate::words::Words;
 
 /// What became of a task.
 pub(crate) enum Worked {
@@ -233,7 +234,7 @@ impl<'a> Worker<'a> {
             existing,
             source,
             content: content_of(&done.plan),
-            note: digests(&done.plan),
+            note: batch::record(&done.plan, &Words::FIX),
             done: Some(Box::new(done)),
         };
         self.unchanged(&input, staged)
@@ -335,7 +336,7 @@ impl<'a> Worker<'a> {
         };
         Ok(Some(Kept {
             output,
-            digests: recorded.note,
+            record: recorded.note,
             verified,
         }))
     }

@@ -1,11 +1,13 @@
 //! The lines of a state file.
 //!
-//! The first one states the format's number, which is 3: `{"format":3}`. Every other line is a JSON object that begins
+//! The first one states the format's number, which is 4: `{"format":4}`. Every other line is a JSON object that begins
 //! with a checksum over its rest.
 //!
-//! Formats 1 and 2 are read too. A file of format 1 does not state the number, and its lines have a shorter key for the
-//! options. Lines of both lack the digest of the content, and were written before their outputs were on disk. So they
-//! prove that ocify wrote the file that is there and may replace it, but neither that it is intact nor what it contains.
+//! Formats 1 to 3 are read too. Format 3 is the same, except that its notes have no findings. A file of format 1 does not
+//! state the number, and its lines have a shorter key for the options. Lines of formats 1 and 2 lack the digest of the
+//! content, and were written before their outputs were on disk. So they prove that ocify wrote the file that is there and
+//! may replace it, but neither that it is intact nor what it contains.
+//!
 //! When a file is upgraded, its lines stay as they are, so each line shows its own format.
 
 use std::borrow::Cow;
@@ -20,7 +22,7 @@ use serde_json::{Value, json};
 use crate::batch::fingerprint::Fingerprint;
 
 /// The number of the format that is written.
-pub(super) const FORMAT: u64 = 3;
+pub(super) const FORMAT: u64 = 4;
 
 /// The first bytes of the path's SHA-256: enough to distinguish any number of paths.
 pub(super) type Key = [u8; 16];

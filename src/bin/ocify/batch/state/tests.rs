@@ -257,7 +257,7 @@ fn files_of_older_versions_are_upgraded_and_their_outputs_can_be_replaced() {
         let of_share = format!("{first_line}{}", old_line(format, "b", of_other));
         fs::write(&shard, &of_share).unwrap();
         fs::write(&file, format!("{first_line}{old}torn")).unwrap();
-        let upgraded = format!("{{\"format\":3}}\n{old}");
+        let upgraded = format!("{{\"format\":4}}\n{old}");
         // The second time, the file has the current format, but not the line.
         for is_upgraded in [true, false] {
             let state = opened(dir.path(), "");
@@ -375,7 +375,7 @@ fn what_is_not_made_of_lines_is_not_read_to_its_end() {
 fn files_of_newer_versions_are_refused_and_stay_as_they_are() {
     let dir = tempfile::tempdir().unwrap();
     let (path, fingerprint) = output(dir.path(), "a");
-    let text = format!("{{\"format\":4}}\n{}torn", old_line(1, "a", fingerprint));
+    let text = format!("{{\"format\":5}}\n{}torn", old_line(1, "a", fingerprint));
     for name in [".ocify-state", ".ocify-state-1-of-2"] {
         let file = dir.path().join(name);
         fs::write(&file, &text).unwrap();
@@ -386,7 +386,7 @@ fn files_of_newer_versions_are_refused_and_stay_as_they_are() {
         let own = if name == ".ocify-state" { None } else { shard };
         let error = open(dir.path(), "", own).unwrap_err();
         assert_eq!(error.code(), Code::OutputExists);
-        let expected = "has format 4, and this version of ocify knows formats up to 3";
+        let expected = "has format 5, and this version of ocify knows formats up to 4";
         assert!(error.to_string().ends_with(expected), "{error}");
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
         if own.is_none() {
@@ -415,7 +415,7 @@ fn the_first_line_states_the_format() {
         }
     });
     let text = fs::read_to_string(&file).unwrap();
-    assert!(text.starts_with("{\"format\":3}\n{\"sum\":\""), "{text}");
+    assert!(text.starts_with("{\"format\":4}\n{\"sum\":\""), "{text}");
     assert_eq!(text.matches("format").count(), 1);
     assert_eq!(text.lines().count(), 5);
     // A crash right at the beginning.
@@ -423,7 +423,7 @@ fn the_first_line_states_the_format() {
     drop(state);
     let state = opened(dir.path(), "");
     assert!(!state.is_upgraded());
-    assert_eq!(fs::read(&file).unwrap(), b"{\"format\":3}\n");
+    assert_eq!(fs::read(&file).unwrap(), b"{\"format\":4}\n");
     state.close();
     assert!(!file.exists());
 }

@@ -1,7 +1,10 @@
 //! go-containerregistry's reader of Docker archives: `crane push` and `crane validate --tarball`, and trivy.
 //!
 //! Source: go-containerregistry, `pkg/v1/tarball/image.go`. Only `manifest.json` is read, of one image. The first layer decides
-//! for all of them whether they are compressed. Names do not matter: the target of a push is an argument.
+//! for all of them whether they are compressed. If they are not, a layer is found by its diff ID, so of layers with the same one, the
+//! first is read each time. Names do not matter: the target of a push is an argument.
+
+use std::collections::HashSet;
 
 use crate::engines::docker::{is_unreadable, listed_items, note_unlisted};
 use crate::engines::image::{item_place, match_diff_ids, reads_content};
@@ -9,7 +12,7 @@ use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::engines::{Obstacle, Reader};
 use crate::graph::docker_archive::DockerArchiveItem;
-use crate::image::Content;
+use crate::image::{Content, StatedDiffId};
 use crate::inventory::LinkKind;
 use crate::location::RootName;
 
@@ -57,16 +60,24 @@ fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> 
         return !judge.fails_at(Obstacle::Artifact, config);
     }
     let mut is_read = finds(judge, &item.config, position, ("Config", None));
-    let layers = item.layer_digests.iter().map(Option::as_ref);
-    if !match_diff_ids(archive, layers, &item.diff_ids) {
-        is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
-    }
     let content = |index: usize| {
         let digest = item.layer_digests.get(index)?.as_ref()?;
         archive.content(digest)
     };
     let is_first_compressed = content(0).is_some_and(is_compressed);
+    let unread = match is_first_compressed {
+        true => HashSet::new(),
+        false => repetitions(&item.diff_ids),
+    };
+    let layers = item.layer_digests.iter().enumerate();
+    let layers = layers.map(|(index, digest)| digest.as_ref().filter(|_| !unread.contains(&index)));
+    if !match_diff_ids(archive, layers, &item.diff_ids) {
+        is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
+    }
     for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
+        if unread.contains(&index) {
+            continue;
+        }
         let location = || item_place(position, "Layers", Some(index), name);
         is_read &= finds(judge, name, position, ("Layers", Some(index)));
         let content = content(index);
@@ -84,6 +95,14 @@ fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> 
         is_read &= reads_content(judge, digest.as_ref(), location);
     }
     is_read
+}
+
+/// The indexes of the diff IDs that are there before, too.
+fn repetitions(diff_ids: &[StatedDiffId]) -> HashSet<usize> {
+    let mut seen = HashSet::new();
+    let repeated = diff_ids.iter().enumerate();
+    let repeated = repeated.filter(|(_, diff_id)| !seen.insert(*diff_id));
+    repeated.map(|(index, _)| index).collect()
 }
 
 /// Whether the file that a path names is found: neither its name nor the path is cleaned, and a hard link is taken for a path

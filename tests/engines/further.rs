@@ -1,4 +1,4 @@
-//! Readers that are not engines but can be named with `--for`: buildah, oras and umoci. What they do with fixtures, shapes and archives with
+//! Readers that are not engines but can be named with `--for`: buildah, oras, umoci and crane. What they do with fixtures, shapes and archives with
 //! random changes is compared with what is predicted, and what is fixed for them has to load.
 
 use std::collections::BTreeSet;
@@ -23,33 +23,37 @@ enum Tool {
     BuildahDocker,
     Oras,
     Umoci,
+    Crane,
 }
 
 impl Tool {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::BuildahOci,
         Self::BuildahDocker,
         Self::Oras,
         Self::Umoci,
+        Self::Crane,
     ];
 
-    /// As `--for` names it. The versions are those of trixie.
+    /// As `--for` names it. The versions are those of trixie, and crane's is the installed one.
     fn engine(self) -> ocify::Engine {
         let text = match self {
             Self::BuildahOci => "buildah@1.39.3/oci-archive",
             Self::BuildahDocker => "buildah@1.39.3/docker-archive",
             Self::Oras => "oras@1.2.0",
             Self::Umoci => "umoci@0.4.7",
+            Self::Crane => &format!("crane@{}", crate::crane_version()),
         };
         text.parse().expect("a reader")
     }
 
-    /// Asks for its version, which must be that one.
+    /// Asks for its version, which must be that one. crane of Debian does not know it.
     fn version(self) -> (&'static [&'static str], &'static str) {
         match self {
             Self::BuildahOci | Self::BuildahDocker => (&["buildah", "--version"], " 1.39.3"),
             Self::Oras => (&["oras", "version"], " 1.2.0"),
             Self::Umoci => (&["umoci", "--version"], " 0.4.7"),
+            Self::Crane => (&[CRANE, "--help"], "crane [command]"),
         }
     }
 
@@ -66,6 +70,7 @@ impl Tool {
                 Self::BuildahDocker => PULL_DOCKER,
                 Self::Oras => COPY,
                 Self::Umoci => UNPACK,
+                Self::Crane => VALIDATE,
             };
             let line = ["sh", "-euc", script, "sh", archive, name, DATA];
             let mut observed = machine.run(&line);
@@ -96,6 +101,10 @@ const UNPACK: &str = "rm -rf /tmp/layout /tmp/bundle
 mkdir /tmp/layout
 tar -xf \"$1\" -C /tmp/layout || { echo cannot be unpacked; exit 1; }
 exec umoci unpack --image \"/tmp/layout:${2:-latest}\" /tmp/bundle 2>&1";
+
+/// crane, in the machine.
+const CRANE: &str = "/run/ocify/crane";
+const VALIDATE: &str = "exec /run/ocify/crane validate --tarball \"$1\"";
 
 /// An archive, in the shared folder.
 struct Sample {
@@ -145,7 +154,7 @@ impl Sample {
     /// What to request. oras takes a name for a path if it contains a colon, so it is given digests.
     fn requested(&self, tool: Tool, verdict: &Verdict) -> Vec<String> {
         match tool {
-            Tool::BuildahDocker => Vec::new(),
+            Tool::BuildahDocker | Tool::Crane => Vec::new(),
             Tool::BuildahOci if verdict.loads != Loads::Choose => Vec::new(),
             Tool::Oras => self
                 .digests
@@ -163,8 +172,9 @@ fn further_readers_do_what_is_predicted() {
         Ok(root) => root,
         Err(missing) => return crate::skip(&missing),
     };
-    let missing = ["buildah", "oras", "umoci"].map(|name| trixie.join("usr/bin").join(name));
-    if let Some(missing) = missing.iter().find(|path| !path.exists()) {
+    let programs = ["buildah", "oras", "umoci"].map(|name| trixie.join("usr/bin").join(name));
+    let mut programs = programs.into_iter().chain([crate::crane()]);
+    if let Some(missing) = programs.find(|path| !path.exists()) {
         return crate::skip(&missing.display().to_string());
     }
     let shared = tempfile::Builder::new()
@@ -176,6 +186,9 @@ fn further_readers_do_what_is_predicted() {
         let start = |tool: Tool| {
             let shared = shared.join(format!("{tool:?}"));
             fs::create_dir(&shared).expect("the shared folder is writable");
+            if tool == Tool::Crane {
+                fs::copy(crate::crane(), shared.join("crane")).expect("the folder is writable");
+            }
             scope.spawn(move || try_all(tool, trixie, &shared))
         };
         let threads = Tool::ALL.map(start);

@@ -418,6 +418,15 @@ fn crane() -> PathBuf {
     separate().join("crane/usr/bin/crane")
 }
 
+/// The version of crane, without what Debian adds to it.
+fn crane_version() -> String {
+    let path = separate().join("crane.complete");
+    let marker = fs::read_to_string(path).expect("it is installed");
+    let version = marker.lines().nth(1).expect("the version of the package");
+    let end = version.find(['+', '-', '~']).unwrap_or(version.len());
+    version[..end].to_owned()
+}
+
 /// Reports that a test does not run, for lack of something that `.ci/engines` installs.
 #[track_caller]
 fn skip(missing: &str) {

@@ -13,6 +13,7 @@ use crate::common::builder::{
     right_image, right_layout, with_manifest, zstd,
 };
 use crate::common::contents::blob_name;
+use crate::common::saved::Saved;
 use crate::common::sha256;
 
 const NAME: &str = "example.com/app:v1";
@@ -120,6 +121,53 @@ fn layers_that_are_not_tars() {
             ("skopeo@1.18.0/oci-archive", Loads::Yes, ""),
             ("crane", Loads::No, "layer-compressed-twice"),
         ],
+    );
+}
+
+/// crane finds layers that are not compressed by their diff IDs, so a repeated one is not read.
+#[test]
+fn layers_that_are_there_twice() {
+    let plain = || Layer::plain(OCI_TAR, "a");
+    let squeezed = || Layer::gzip(OCI_GZIP, "a");
+    let saved = |layers: [Layer; 2], is_linked: bool| {
+        let image = Image::oci(layers.to_vec());
+        let mut saved = Saved::new();
+        let names = ["one/layer.tar", "two/layer.tar"];
+        saved.named(&image, "config.json", &names, json!([NAME]));
+        if is_linked {
+            *saved.entry(names[1]) = Entry::link(names[1], b'1', names[0]);
+        }
+        saved.tar()
+    };
+    let is_read = |what: &str, archive: &[u8]| {
+        check(
+            what,
+            archive,
+            &[("crane", Loads::Yes, ""), ("trivy", Loads::Yes, "")],
+        );
+    };
+    is_read("a hard link", &saved([plain(), plain()], true));
+    is_read(
+        "only the second is gzip",
+        &saved([plain(), squeezed()], false),
+    );
+    let linked = [
+        ("crane", Loads::No, "hard-link"),
+        ("trivy", Loads::No, "hard-link"),
+    ];
+    check(
+        "a hard link to gzip",
+        &saved([squeezed(), squeezed()], true),
+        &linked,
+    );
+    let mixed = [
+        ("crane", Loads::No, "mixed-compression"),
+        ("trivy", Loads::Yes, ""),
+    ];
+    check(
+        "only the first is gzip",
+        &saved([squeezed(), plain()], false),
+        &mixed,
     );
 }
 

@@ -32,7 +32,6 @@ const APPTAINER: Evidence = Source("apptainer, internal/pkg/build/sources/oci_un
 const NOT_IN_TAR: &[&str] = &["not found in tar"];
 const ONLY_ONE: &[&str] = &["tarball must contain only a single image"];
 const NOT_GZIP: &[&str] = &["gzip: invalid header"];
-const OTHER_DIFF_ID: &[&str] = &["mismatched diffid"];
 const NOT_LIKE_FIRST: &[&str] = &[
     "gzip: invalid header",
     "mismatched diffid",
@@ -121,11 +120,11 @@ pub(super) const FURTHER: &[Fact] = &[
     always(Crane, Artifact, NO_DIFF_ID, GGCR),
     always(Crane, MissingContent, NOT_IN_TAR, GGCR),
     always(Crane, WrongLayers, NO_DIFF_ID, GGCR),
-    always(Crane, ZstdLayer, OTHER_DIFF_ID, VALIDATE).before(0, 13, 0),
+    always(Crane, ZstdLayer, NOT_A_TAR, VALIDATE).before(0, 13, 0),
     always(Crane, ZstdLayer, NOT_GZIP, Seen("0.20")).from(0, 13, 0),
-    always(Crane, SkippableFrame, OTHER_DIFF_ID, VALIDATE),
-    always(Crane, Bzip2Layer, OTHER_DIFF_ID, VALIDATE),
-    always(Crane, XzLayer, OTHER_DIFF_ID, VALIDATE),
+    always(Crane, SkippableFrame, NOT_A_TAR, Seen("0.20.7")),
+    always(Crane, Bzip2Layer, NOT_A_TAR, Seen("0.20.7")),
+    always(Crane, XzLayer, NOT_A_TAR, Seen("0.20.7")),
     always(Crane, LayerNotTar, NOT_A_TAR, VALIDATE),
     always(Crane, LayerTwice, NOT_A_TAR, VALIDATE),
     always(Crane, MixedCompression, NOT_LIKE_FIRST, GGCR),

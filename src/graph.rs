@@ -11,7 +11,7 @@ mod image;
 mod inside;
 mod layers;
 pub(crate) mod link;
-mod needed_by;
+pub(crate) mod needed_by;
 mod nest;
 pub(crate) mod opaque;
 mod order;

@@ -12,7 +12,7 @@ use crate::engines::containers::is_named_plainly;
 use crate::engines::docker::{is_unreadable, listed_items};
 use crate::engines::habit::Habit;
 use crate::engines::image::{
-    Image, Labels, item_place, match_diff_ids, reads_content, reads_layers,
+    Image, Labels, item_config, item_place, match_diff_ids, reads_content, reads_layers,
 };
 use crate::engines::judge::Judge;
 use crate::engines::machine::Fit;
@@ -291,11 +291,8 @@ fn is_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize)
         is_read &= !judge.fails_at(Obstacle::UncleanPath, config);
     }
     is_read &= is_named_plainly(judge, &item.config, config);
-    let Some(digest) = &item.config_digest else {
-        return !judge.fails_at(Obstacle::MissingContent, config) && is_read;
-    };
-    if !archive.is_image_config(digest) {
-        return !judge.fails_at(Obstacle::Artifact, config) && is_read;
+    if let Err(is_passed) = item_config(judge, item, position) {
+        return is_passed && is_read;
     }
     if item.repo_tags.is_empty() {
         is_read &= !judge.fails_at(Obstacle::NoName, config);

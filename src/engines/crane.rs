@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use crate::engines::docker::{is_unreadable, listed_items, note_unlisted};
-use crate::engines::image::{item_place, match_diff_ids, reads_content};
+use crate::engines::image::{item_config, item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::engines::{Obstacle, Reader};
@@ -53,11 +53,8 @@ pub(crate) fn tarball<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
 fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> bool {
     let archive = judge.archive;
     let config = || item_place(position, "Config", None, &item.config);
-    let Some(digest) = &item.config_digest else {
-        return !judge.fails_at(Obstacle::MissingContent, config);
-    };
-    if !archive.is_image_config(digest) {
-        return !judge.fails_at(Obstacle::Artifact, config);
+    if let Err(is_passed) = item_config(judge, item, position) {
+        return is_passed;
     }
     let mut is_read = finds(judge, &item.config, position, ("Config", None));
     let content = |index: usize| {

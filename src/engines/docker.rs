@@ -5,7 +5,7 @@
 
 use crate::engines::Obstacle;
 use crate::engines::archive::DockerManifest;
-use crate::engines::image::{item_place, match_diff_ids, reads_content};
+use crate::engines::image::{item_config, item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::graph::docker_archive::DockerArchiveItem;
@@ -81,12 +81,10 @@ fn is_loaded(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -
     let archive = judge.archive;
     let place = |property, index, entry: &str| item_place(position, property, index, entry);
     let config = || place("Config", None, &item.config);
-    let Some(digest) = &item.config_digest else {
-        return !judge.fails_at(Obstacle::MissingContent, config);
+    let digest = match item_config(judge, item, position) {
+        Ok(digest) => digest,
+        Err(is_passed) => return is_passed,
     };
-    if !archive.is_image_config(digest) {
-        return !judge.fails_at(Obstacle::Artifact, config);
-    }
     let mut is_read = !is_for_another_system(judge, digest, config);
     let layers = item.layer_digests.iter().map(Option::as_ref);
     if !match_diff_ids(archive, layers, &item.diff_ids) {

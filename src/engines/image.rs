@@ -297,6 +297,22 @@ pub(crate) fn match_diff_ids<'l>(
             .all(|(layer, diff_id)| layer.is_none_or(|layer| !is_other(layer, diff_id)))
 }
 
+/// The config of an item of `manifest.json`. If it is not there, or is not that of an image: whether the reader passes it over.
+pub(crate) fn item_config<'i>(
+    judge: &mut Judge<'_>,
+    item: &'i DockerArchiveItem,
+    position: usize,
+) -> Result<&'i Digest, bool> {
+    let config = || item_place(position, "Config", None, &item.config);
+    let Some(digest) = &item.config_digest else {
+        return Err(!judge.fails_at(Obstacle::MissingContent, config));
+    };
+    match judge.archive.is_image_config(digest) {
+        true => Ok(digest),
+        false => Err(!judge.fails_at(Obstacle::Artifact, config)),
+    }
+}
+
 /// Where an item of `manifest.json` names an entry.
 pub(crate) fn item_place(
     position: usize,

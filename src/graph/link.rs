@@ -32,8 +32,8 @@ pub struct Link {
     pub annotation: &'static str,
     /// What the annotation says about the content that it names.
     pub kind: LinkKind,
-    /// The digest that it states. A tag has only the first half of a SHA-512 digest: the other half is that of the
-    /// document whose digest begins like this, and zeros if there is no such document.
+    /// The digest that it states. A tag has only the first half of a SHA-512 digest. The other half comes from the document whose
+    /// digest begins with the first; without such a document, it is zeros.
     pub digest: Digest,
     pub(crate) place: Range<usize>,
 }

@@ -77,7 +77,15 @@ fn damaged(error: &Error) -> Option<Digest> {
     if !is_damage {
         return None;
     }
+    blob_of(error)
+}
+
+/// The blob that an error is about.
+pub(crate) fn blob_of(error: &Error) -> Option<Digest> {
     let entry = error.place().and_then(Place::entry);
-    let named = entry.and_then(Digest::from_any_blob_name);
-    named.or_else(|| error.expected()?.parse().ok())
+    let stated = || {
+        let is_of_digest = error.code() == Code::DigestMismatch;
+        error.expected().filter(|_| is_of_digest)?.parse().ok()
+    };
+    entry.and_then(Digest::from_any_blob_name).or_else(stated)
 }

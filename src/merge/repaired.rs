@@ -6,18 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::part::{Known, known_of};
-use crate::error::{Code, Error, Hint, IoContext, Place, Result, show_path};
+use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::fix::Run;
 use crate::graph::Graph;
+use crate::graph::document::MAX_DOCUMENT_LEN;
+use crate::graph::needed_by::blob_of;
 use crate::image::Digest;
 use crate::input::Source;
 use crate::inventory::{BlobEntry, BlobSource, DataLocation};
 use crate::location::Location;
 use crate::plan::rules::FindingRule;
 use crate::plan::{Finding, PlanOptions};
-
-/// The longest blob that is kept for an input in which it is damaged. Documents are not longer.
-const MAX_LEN: u64 = 4 << 20;
 
 /// An input that was read.
 pub(super) struct Read {
@@ -79,11 +78,7 @@ impl Found {
 
 fn wanted(graph: &Graph) -> BTreeSet<Digest> {
     let damage = graph.faults.iter().filter(|(_, error)| is_damage(error));
-    let damaged = damage.map(|(digest, error)| {
-        let entry = error.place().and_then(Place::entry);
-        let part = entry.and_then(Digest::from_any_blob_name);
-        part.unwrap_or_else(|| digest.clone())
-    });
+    let damaged = damage.map(|(digest, error)| blob_of(error).unwrap_or_else(|| digest.clone()));
     let missing = graph.missing.iter().filter(|missing| missing.is_child);
     let missing = missing.map(|missing| missing.digest.clone());
     damaged.chain(missing).collect()
@@ -146,7 +141,7 @@ pub(super) fn finding(digest: &Digest, other: &Path) -> Finding {
 fn find(inputs: &[Read], digest: &Digest) -> Option<usize> {
     inputs.iter().position(|input| {
         let blob = input.found.blobs.get(digest);
-        let bytes = blob.and_then(|blob| input.source.read_blob(blob, MAX_LEN).ok());
+        let bytes = blob.and_then(|blob| input.source.read_blob(blob, MAX_DOCUMENT_LEN).ok());
         bytes.is_some_and(|bytes| digest.recompute(&bytes).as_ref() == Some(digest))
     })
 }
@@ -171,7 +166,7 @@ fn spooled(
         let Some(blob) = other.found.blobs.get(digest) else {
             continue;
         };
-        let bytes = other.source.read_blob(blob, MAX_LEN)?;
+        let bytes = other.source.read_blob(blob, MAX_DOCUMENT_LEN)?;
         (&*file).write_all(&bytes).context("write to", directory)?;
         let data = DataLocation::Spooled {
             file: place,

@@ -6,8 +6,9 @@ use super::MergedInput;
 use super::copies::{input_of, is_intact};
 use super::joined::Joined;
 use super::repaired::finding;
-use crate::error::{Code, Error, Hint, Place, Result};
+use crate::error::{Error, Hint, Result};
 use crate::fix::Run;
+use crate::graph::needed_by::blob_of;
 use crate::image::Digest;
 use crate::inventory::{BlobSource, DataLocation};
 use crate::operation::Stage;
@@ -111,14 +112,4 @@ impl Joined {
         }
         Ok(None)
     }
-}
-
-/// The blob that an error is about.
-pub(super) fn blob_of(error: &Error) -> Option<Digest> {
-    let entry = error.place().and_then(Place::entry);
-    let stated = || {
-        let is_of_digest = error.code() == Code::DigestMismatch;
-        error.expected().filter(|_| is_of_digest)?.parse().ok()
-    };
-    entry.and_then(Digest::from_any_blob_name).or_else(stated)
 }

@@ -232,8 +232,8 @@ pub(crate) struct Fix {
 
     /// Replace the image's names with this one; repeat for several names
     ///
-    /// The archive must contain one image, or --image must select one; an artifact gets the name if
-    /// there is no image. ocify completes a name the way docker does: `app` becomes
+    /// The archive must contain one image, or --image must select one. In an archive without images,
+    /// its only artifact gets the name. ocify completes a name the way docker does: `app` becomes
     /// `docker.io/library/app:latest`.
     #[arg(long, value_name = "NAME", value_parser = image_name)]
     pub(crate) name: Vec<Reference>,

@@ -23,7 +23,7 @@ pub(crate) fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Shows a line that is no error. What cannot be shown is not worth failing for.
+/// Shows a line that is not an error. If it cannot be shown, the run goes on.
 pub(crate) fn tell(line: fmt::Arguments<'_>) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         let _ = writeln!(io::stderr(), "{line}");

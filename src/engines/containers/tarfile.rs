@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::engines::docker::{is_tagged_name, is_unreadable, listed_items, note_unlisted};
 use crate::engines::habit::Habit;
-use crate::engines::image::{item_place, match_diff_ids, reads_content};
+use crate::engines::image::{item_config, item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
 use crate::engines::{Obstacle, Reader};
@@ -63,11 +63,8 @@ fn is_item_copied(
 ) -> bool {
     let archive = judge.archive;
     let config = || item_place(position, "Config", None, &item.config);
-    let Some(digest) = &item.config_digest else {
-        return !judge.fails_at(Obstacle::MissingContent, config);
-    };
-    if !archive.is_image_config(digest) {
-        return !judge.fails_at(Obstacle::Artifact, config);
+    if let Err(is_passed) = item_config(judge, item, position) {
+        return is_passed;
     }
     let mut is_read = is_named_plainly(judge, &item.config, config);
     let layers = item.layer_digests.iter().map(Option::as_ref);

@@ -23,7 +23,7 @@ pub(super) fn render(
     blobs(report, detail, out)
 }
 
-/// Writes the blobs and manifests that failed, or all of them; nothing if nothing could be sent.
+/// Writes the blobs and manifests that failed, or all of them, if anything could be sent.
 ///
 /// # Errors
 /// Those of the writer.
@@ -32,12 +32,9 @@ pub(super) fn blobs(
     detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    if !report.has_begun() {
-        return Ok(());
-    }
     let is_shown = |blob: &&PushedBlob| match detail {
         Detail::Full => true,
-        _ => blob.state == Some(PushState::Failed),
+        Detail::Short => blob.state == Some(PushState::Failed),
     };
     for blob in report.blobs.iter().filter(is_shown) {
         let state = match blob.state {

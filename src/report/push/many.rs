@@ -127,7 +127,10 @@ pub fn item_text(item: &PushItem<'_>, detail: Detail, out: &mut dyn Write) -> io
     match (detail, report.pushed) {
         (Detail::Short, _) => Ok(()),
         (Detail::Full, Some(pushed)) => below_line(|out| body(report, pushed, detail, out), out),
-        (Detail::Full, None) => below_line(|out| failed::blobs(report, detail, out), out),
+        (Detail::Full, None) if report.has_begun() => {
+            below_line(|out| failed::blobs(report, detail, out), out)
+        }
+        (Detail::Full, None) => Ok(()),
     }
 }
 

@@ -61,7 +61,7 @@ pub(in crate::report) fn findings_of<'a>(
 /// The words of a finding.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::report) struct ShownFinding<'a> {
-    /// Whether it is no warning.
+    /// Whether it is called a note, not a warning.
     pub(in crate::report) is_note: bool,
     /// The input that it is about, if there are several.
     pub(in crate::report) input: Option<&'a str>,

@@ -4,14 +4,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use ocify::{
-    Blobs, Checked, Error, Input, Observer, Result, command::batch::RunEnd, command::check,
-    command::check::CheckItem, command::check::CheckReport, command::check::CheckSummary,
-    command::check::GithubTable, command::check::HtmlPage, command::path_text,
+    Blobs, Checked, Error, Input, Observer, Result, command::check, command::check::CheckItem,
+    command::check::CheckReport, command::check::CheckSummary, command::check::GithubTable,
+    command::check::HtmlPage, command::path_text,
 };
 
 use super::queue::Task;
 use super::reading::Ended;
-use super::session::{Counts, Session, SessionEnd, plain, styled};
+use super::session::{Session, SessionEnd, counts, plain, styled};
 use super::shard::Shard;
 use super::turns::Turns;
 use crate::args::{Check, CheckFormat, Fix};
@@ -240,28 +240,4 @@ impl Run<'_> {
     }
 }
 
-impl Counts for CheckCounts {
-    fn total(&self) -> u64 {
-        self.summary.total()
-    }
-
-    fn skipped(&self) -> u64 {
-        self.summary.skipped
-    }
-
-    fn failed(&self) -> u64 {
-        self.summary.failed
-    }
-
-    fn unfinished(&mut self) -> &mut u64 {
-        &mut self.summary.unfinished
-    }
-
-    fn others(&mut self) -> &mut u64 {
-        &mut self.summary.others
-    }
-
-    fn end(&mut self) -> &mut RunEnd {
-        &mut self.summary.end
-    }
-}
+counts!(CheckCounts, summary);

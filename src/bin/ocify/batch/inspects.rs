@@ -3,14 +3,13 @@
 use std::num::NonZeroUsize;
 
 use ocify::{
-    Input, Inspected, Observer, command::batch::RunEnd, command::inspect,
-    command::inspect::InspectItem, command::inspect::InspectReport,
-    command::inspect::InspectSummary, command::path_text,
+    Input, Inspected, Observer, command::inspect, command::inspect::InspectItem,
+    command::inspect::InspectReport, command::inspect::InspectSummary, command::path_text,
 };
 
 use super::queue::Task;
 use super::reading::Ended;
-use super::session::{Counts, Session, SessionEnd, plain, styled};
+use super::session::{Session, SessionEnd, counts, plain, styled};
 use super::shard::Shard;
 use crate::args::{Format, Inspect};
 use crate::inspect::operation;
@@ -72,28 +71,4 @@ fn report(
     });
 }
 
-impl Counts for InspectSummary {
-    fn total(&self) -> u64 {
-        InspectSummary::total(self)
-    }
-
-    fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
-    fn failed(&self) -> u64 {
-        self.failed
-    }
-
-    fn unfinished(&mut self) -> &mut u64 {
-        &mut self.unfinished
-    }
-
-    fn others(&mut self) -> &mut u64 {
-        &mut self.others
-    }
-
-    fn end(&mut self) -> &mut RunEnd {
-        &mut self.end
-    }
-}
+counts!(InspectSummary);

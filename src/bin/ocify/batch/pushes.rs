@@ -2,13 +2,13 @@
 
 use ocify::{
     Code, Error, Input, Observer, PushLog, PushTarget, Pushed, PushedBlob, Result,
-    command::batch::RunEnd, command::path_text, command::push, command::push::PushItem,
-    command::push::PushReport, command::push::PushSummary,
+    command::path_text, command::push, command::push::PushItem, command::push::PushReport,
+    command::push::PushSummary,
 };
 
 use super::queue::Task;
 use super::reading::Ended;
-use super::session::{Counts, Session, SessionEnd, lines_of_input, plain, styled};
+use super::session::{Session, SessionEnd, counts, lines_of_input, plain, styled};
 use super::shard::Shard;
 use crate::args::{Format, Push};
 use crate::push::{ONE, operation};
@@ -141,28 +141,4 @@ impl Attempt {
     }
 }
 
-impl Counts for PushSummary {
-    fn total(&self) -> u64 {
-        PushSummary::total(self)
-    }
-
-    fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
-    fn failed(&self) -> u64 {
-        self.failed
-    }
-
-    fn unfinished(&mut self) -> &mut u64 {
-        &mut self.unfinished
-    }
-
-    fn others(&mut self) -> &mut u64 {
-        &mut self.others
-    }
-
-    fn end(&mut self) -> &mut RunEnd {
-        &mut self.end
-    }
-}
+counts!(PushSummary);

@@ -40,6 +40,38 @@ pub(crate) trait Counts: Default + Send {
     fn end(&mut self) -> &mut RunEnd;
 }
 
+/// Counts with the summary of a report, which is the value itself or in a field of it.
+macro_rules! counts {
+    ($type:ty $(, $summary:ident)?) => {
+        impl $crate::batch::session::Counts for $type {
+            fn total(&self) -> u64 {
+                self$(.$summary)?.total()
+            }
+
+            fn skipped(&self) -> u64 {
+                self$(.$summary)?.skipped
+            }
+
+            fn failed(&self) -> u64 {
+                self$(.$summary)?.failed
+            }
+
+            fn unfinished(&mut self) -> &mut u64 {
+                &mut self$(.$summary)?.unfinished
+            }
+
+            fn others(&mut self) -> &mut u64 {
+                &mut self$(.$summary)?.others
+            }
+
+            fn end(&mut self) -> &mut ocify::command::batch::RunEnd {
+                &mut self$(.$summary)?.end
+            }
+        }
+    };
+}
+pub(super) use counts;
+
 /// How a run ended, besides what was reported.
 pub(crate) struct SessionEnd<C> {
     pub(crate) summary: C,

@@ -34,6 +34,14 @@ pub struct Item<'a> {
     pub verified_again: Option<&'static str>,
 }
 
+impl Item<'_> {
+    /// How many findings it has: in its plan, or in the record of an earlier run.
+    fn findings(&self) -> u64 {
+        let planned = self.report.plan.map(|plan| plan.findings.len() as u64);
+        planned.unwrap_or_else(|| self.kept.map_or(0, |kept| kept.count()))
+    }
+}
+
 /// What became of all inputs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -55,6 +63,8 @@ pub struct Summary {
     pub failed: u64,
     /// How many were being worked on when the run was stopped.
     pub unfinished: u64,
+    /// How many findings the plans of all inputs have, and the records of what an earlier run finished.
+    pub findings: u64,
     /// How many other files and links were left unchanged.
     pub others_left: u64,
     /// How many other files and links were copied, or had been already.
@@ -84,6 +94,7 @@ impl Summary {
             Status::Restored => return,
         };
         *counted += 1;
+        self.findings += item.findings();
         if report.status != Status::Kept {
             self.bytes_read += item.bytes;
         }
@@ -263,13 +274,24 @@ fn finished_earlier(item: &Item<'_>) -> String {
     if item.verified_again.is_some() {
         parts[0] += " and verified again";
     }
-    let found = item.kept.map_or(0, |kept| kept.count());
-    parts.extend(number_of_findings(found));
+    parts.extend(number_of_findings(item.findings()));
     parts.join(", ")
 }
 
-fn number_of_findings(number: u64) -> Option<String> {
+/// Nothing if it is 0.
+pub(super) fn number_of_findings(number: u64) -> Option<String> {
     (number > 0).then(|| count(number, "finding", "findings"))
+}
+
+/// How many findings all inputs have, at the end of a summary, and how to see them if the lines of the inputs were short.
+pub(super) fn findings_text(number: u64, wording: &dyn Wording, detail: Detail) -> String {
+    let Some(findings) = number_of_findings(number) else {
+        return String::new();
+    };
+    match wording.full_report().filter(|_| detail == Detail::Short) {
+        Some(how) => format!("; {findings} ({how})"),
+        None => format!("; {findings}"),
+    }
 }
 
 fn success(report: &Report<'_>) -> String {
@@ -285,8 +307,13 @@ fn success(report: &Report<'_>) -> String {
     parts.join(", ")
 }
 
-/// Writes the end for people, with escape sequences for styles.
-pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the end for people, with escape sequences for styles. The detail is that of the lines before it.
+pub fn summary_text(
+    summary: &Summary,
+    wording: &dyn Wording,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let links = summary.skipped_links;
     let named = [
         (summary.fixed, "fixed"),
@@ -315,6 +342,8 @@ pub fn summary_text(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
         (summary.unfinished, "unfinished"),
     ];
     summary_start(summary.total(), &summary.end, &named, out)?;
+    let findings = findings_text(summary.findings, wording, detail);
+    write!(out, "{findings}")?;
     if summary.bytes_read > 0 {
         write!(out, "; {} read", bytes(summary.bytes_read))?;
     }
@@ -363,6 +392,8 @@ mod tests {
     use super::*;
     use crate::error::{Code, Hint};
     use crate::plan::rules::Rule;
+    use crate::report::Neutral;
+    use serde_json::json;
 
     fn item(report: Report<'_>) -> Item<'_> {
         Item {
@@ -425,7 +456,7 @@ mod tests {
     fn summaries_for_people() {
         let text = |summary: &Summary| {
             let mut out = Vec::new();
-            summary_text(summary, &mut out).unwrap();
+            summary_text(summary, &Neutral, Detail::Short, &mut out).unwrap();
             without_styles(out)
         };
         let mut summary = Summary::default();
@@ -476,6 +507,42 @@ mod tests {
         assert_eq!(
             text(&stopped),
             "stopped after 1 input in 0.0 s: 1 fixed, 2 unfinished\n"
+        );
+    }
+
+    #[test]
+    fn a_summary_counts_findings_and_says_how_to_see_them() {
+        #[derive(Debug)]
+        struct Words;
+        impl Wording for Words {
+            fn full_report(&self) -> Option<&'static str> {
+                Some("more shows each")
+            }
+        }
+        let (full, digests) = (samples::full(), json!([]));
+        let mut summary = Summary::default();
+        summary.count(&item(Report::written("a", "b", &full, BLOBS)));
+        let text = |summary: &Summary, detail| {
+            let mut out = Vec::new();
+            summary_text(summary, &Words, detail, &mut out).unwrap();
+            without_styles(out)
+        };
+        assert_eq!(
+            text(&summary, Detail::Short),
+            "1 input in 0.0 s: 1 fixed; 1 finding (more shows each); 4.0 kB read\n"
+        );
+        let findings = [json!({}), json!({})];
+        summary.count(&Item {
+            kept: Some(Kept {
+                findings: &findings,
+                findings_omitted: Some(3),
+                ..Kept::of(&digests)
+            }),
+            ..item(Report::kept("c", "d"))
+        });
+        assert_eq!(
+            text(&summary, Detail::Full),
+            "2 inputs in 0.0 s: 1 fixed, 1 finished earlier; 6 findings; 4.0 kB read\n"
         );
     }
 

@@ -7,11 +7,12 @@ use serde::{Serialize, Serializer};
 
 use super::{PushData, PushReport, PushStatus, Totals, VERSION, body, failed};
 use crate::error::escape;
-use crate::report::Status;
+use crate::report::batch::{findings_text, number_of_findings};
 use crate::report::run_end::{
     ItemData, Items, RunEnd, SummaryData, failure_text, others_text, skipped_text, summary_start,
 };
 use crate::report::text::{BOLD, DIM, Detail, RED, below_line, bytes, count, what_changes};
+use crate::report::{Status, Wording};
 use crate::text::json_line;
 
 /// One input that was pushed among many.
@@ -40,6 +41,8 @@ pub struct PushSummary {
     pub unfinished: u64,
     /// How many other files were found.
     pub others: u64,
+    /// How many findings the plans of all inputs have.
+    pub findings: u64,
     /// How many blobs and manifests were sent, and so on.
     pub totals: Totals,
     /// How the run ended.
@@ -55,6 +58,7 @@ impl PushSummary {
             PushStatus::Skipped => &mut self.skipped,
             PushStatus::Failed => &mut self.failed,
         } += 1;
+        self.findings += findings(report);
         self.totals.join(report.totals());
     }
 
@@ -134,6 +138,11 @@ pub fn item_text(item: &PushItem<'_>, detail: Detail, out: &mut dyn Write) -> io
     }
 }
 
+fn findings(report: &PushReport<'_>) -> u64 {
+    let pushed = report.pushed.map(|pushed| &pushed.summary.findings);
+    pushed.map_or(0, Vec::len) as u64
+}
+
 fn in_short(report: &PushReport<'_>) -> String {
     if let Some(pushed) = report.pushed {
         let names: Vec<String> = pushed
@@ -151,6 +160,7 @@ fn in_short(report: &PushReport<'_>) -> String {
         if report.status == PushStatus::Pushed {
             parts.push(report.totals().shown());
         }
+        parts.extend(number_of_findings(findings(report)));
         return parts.join(", ");
     }
     let Some(error) = report.error else {
@@ -166,11 +176,16 @@ fn in_short(report: &PushReport<'_>) -> String {
     }
 }
 
-/// Writes the end for people, with escape sequences for styles.
+/// Writes the end for people, with escape sequences for styles. The detail is that of the lines before it.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn summary_text(summary: &PushSummary, out: &mut dyn Write) -> io::Result<()> {
+pub fn summary_text(
+    summary: &PushSummary,
+    wording: &dyn Wording,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let total = summary.total();
     let named = [
         (summary.pushed, "pushed"),
@@ -180,6 +195,8 @@ pub fn summary_text(summary: &PushSummary, out: &mut dyn Write) -> io::Result<()
         (summary.unfinished, "unfinished"),
     ];
     summary_start(total, &summary.end, &named, out)?;
+    let findings = findings_text(summary.findings, wording, detail);
+    write!(out, "{findings}")?;
     if summary.pushed > 0 || summary.totals != Totals::default() {
         let Totals {
             sent,

@@ -104,11 +104,14 @@ impl Run<'_> {
     fn finish(self, trouble: Option<Error>) -> SessionEnd<PushSummary> {
         let is_on_terminal = self.session.overview.is_on_terminal();
         let format = self.args.fix.format;
+        let detail = self.args.fix.detail();
         self.session
             .finish(trouble, false, |summary, why| match format {
                 Format::Json => plain(&|out| push::summary_json(summary, out)),
                 Format::Text if why.is_some() => Vec::new(),
-                Format::Text => styled(is_on_terminal, &|out| push::summary_text(summary, out)),
+                Format::Text => styled(is_on_terminal, &|out| {
+                    push::summary_text(summary, &Words::PUSH, detail, out)
+                }),
             })
     }
 }

@@ -244,7 +244,8 @@ impl<'a> Tally<'a> {
             Format::Text if trouble.is_some() && counted.summary.is_empty() => Vec::new(),
             Format::Text => {
                 let mut shown = styled_memory(self.overview.is_on_terminal());
-                let _ = batch::summary_text(&counted.summary, &mut shown);
+                let summary = &counted.summary;
+                let _ = batch::summary_text(summary, &Words::FIX, self.detail, &mut shown);
                 shown.into_inner()
             }
         };

@@ -30,19 +30,19 @@ impl Sender<'_> {
             if there.as_ref().is_some_and(has_digest) {
                 return Ok(());
             }
-            match self.listed_referrers(tag) {
-                // Others may be listed there too.
-                Some(referrers) if there.is_some() => {
-                    let mut referrers = referrers.iter();
-                    referrers.try_for_each(|listed| match &listed.subject {
-                        Some(subject) => remote.add_referrer(subject, &listed.descriptor),
-                        None => remote.add_listed(&tag.tag, &listed.descriptor),
-                    })
-                }
-                _ => remote
-                    .put_manifest(&tag.tag, &tag.media_type, &bytes)
-                    .map(drop),
+            let Some(referrers) = self.listed_referrers(tag) else {
+                let put = remote.put_manifest(&tag.tag, &tag.media_type, &bytes);
+                return put.map(drop);
+            };
+            if there.is_none() && remote.create_list(&tag.tag, &tag.media_type, &bytes)? {
+                return Ok(());
             }
+            // Others may be listed there too.
+            let mut referrers = referrers.iter();
+            referrers.try_for_each(|listed| match &listed.subject {
+                Some(subject) => remote.add_referrer(subject, &listed.descriptor),
+                None => remote.add_listed(&tag.tag, &listed.descriptor),
+            })
         })
         .map(drop)
     }

@@ -22,6 +22,34 @@ pub(crate) struct Stored {
     pub(super) etag: Option<String>,
 }
 
+/// What has to be under a reference for a change to be made, for registries that have conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition<'a> {
+    /// What was read, by the tag of the protocol that it came with.
+    Same(&'a str),
+    /// Nothing.
+    Absent,
+}
+
+impl Condition<'_> {
+    /// The header that states it.
+    fn header(self) -> (&'static str, String) {
+        match self {
+            Condition::Same(etag) => ("if-match", etag.to_owned()),
+            Condition::Absent => ("if-none-match", "*".to_owned()),
+        }
+    }
+}
+
+impl Stored {
+    /// The condition that this is what is there. A weak tag never matches.
+    pub(super) fn condition(&self) -> Option<Condition<'_>> {
+        let etag = self.etag.as_deref();
+        let strong = etag.filter(|etag| !etag.starts_with("W/"));
+        strong.map(Condition::Same)
+    }
+}
+
 /// What a registry said about a manifest that it took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Put {
@@ -119,26 +147,27 @@ impl Repository<'_> {
         put.ok_or_else(|| self.invalid(&what, "a condition failed that was not sent"))
     }
 
-    /// The same on the condition that what is there has this tag of the protocol; `None` if it does not.
+    /// The same on a condition; `None` if it does not hold. A registry that refuses conditions is asked without it.
     pub(super) fn put_if(
         &self,
         what: &str,
         reference: &str,
         media_type: &str,
         bytes: &[u8],
-        etag: Option<&str>,
+        condition: Option<Condition<'_>>,
     ) -> Result<Option<Put>> {
         let url = self.url(&format!("manifests/{}", percent_encoded(reference)));
         let mut ask = Ask::new(what, Method::PUT, url);
         ask.headers.push(("content-type", media_type.to_owned()));
-        if let Some(etag) = etag {
-            ask.headers.push(("if-match", etag.to_owned()));
-        }
+        ask.headers.extend(condition.map(Condition::header));
         ask.body = Some(bytes);
         let reply = self.ask(&ask)?;
         match reply.status {
             200..=202 | 204 => {}
-            412 if etag.is_some() => return Ok(None),
+            412 if condition.is_some() => return Ok(None),
+            400 | 501 if condition.is_some() => {
+                return self.put_if(what, reference, media_type, bytes, None);
+            }
             _ => return Err(self.refused(what, &reply)),
         }
         let digest = self.stated_digest(what, &reply)?;

@@ -1,16 +1,16 @@
 //! Referrers: the interface of a registry, or the fallback tag of one without it.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::Repository;
 use super::exchange::Ask;
-use super::manifest::Stored;
+use super::manifest::{Condition, Stored};
 use super::reply::next_link;
-use crate::error::{Code, Error, RegistryHint, Result};
+use crate::error::{Code, Error, RegistryHint, Result, escape};
 use crate::image::Digest;
 use crate::image::media_type::OCI_INDEX;
 use crate::json::{Formatting, View, append_items, apply_edits, set_member};
@@ -31,8 +31,8 @@ const MAX_PAGES_LEN: usize = 64 << 20;
 impl Repository<'_> {
     /// Adds a descriptor to the index of a subject's referrers, for a registry that does not list referrers itself.
     ///
-    /// The index is read, extended, written on the condition that it has not changed if the registry has such
-    /// conditions, and read again. Without conditions, another client that writes between the last reading and its own
+    /// The index is read, extended, written on the condition that nobody else has created or changed it, and read
+    /// again. If the registry has no such conditions, another client that writes between the last reading and its own
     /// writing can still undo the change.
     ///
     /// # Errors
@@ -54,16 +54,19 @@ impl Repository<'_> {
     /// Those of [`add_referrer`](Self::add_referrer).
     pub(crate) fn add_listed(&self, tag: &str, descriptor: &Value) -> Result<()> {
         let what = format!("add a referrer to {tag}");
-        let lock = self.client.fallback_tags.lock();
-        let _lock = lock.unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.lock_fallback_tags();
         let mut attempts = super::retry::Attempts::new(MAX_TRIES, self.client.options.limits);
         let mut stored = self.manifest(tag)?;
         loop {
             let Some(index) = self.extended(&what, stored.as_ref(), descriptor)? else {
                 return Ok(());
             };
-            let etag = stored.as_ref().and_then(|stored| stored.etag.as_deref());
-            let is_written = self.put_if(&what, tag, OCI_INDEX, &index, etag)?.is_some();
+            let condition = match &stored {
+                Some(stored) => stored.condition(),
+                None => Some(Condition::Absent),
+            };
+            let put = self.put_if(&what, tag, OCI_INDEX, &index, condition)?;
+            let is_written = put.is_some();
             stored = self.manifest(tag)?;
             if is_written && self.extended(&what, stored.as_ref(), descriptor)?.is_none() {
                 return Ok(());
@@ -76,6 +79,27 @@ impl Repository<'_> {
             };
             self.pause(pause)?;
         }
+    }
+
+    /// Stores an index of referrers under a tag that nothing has. Returns whether it is there now; otherwise another
+    /// client was faster, and what it lists is to be added one by one.
+    ///
+    /// # Errors
+    /// The registry does not take the index.
+    pub(crate) fn create_list(&self, tag: &str, media_type: &str, index: &[u8]) -> Result<bool> {
+        let what = format!("store manifest {}", escape(tag));
+        let _lock = self.lock_fallback_tags();
+        if self.manifest(tag)?.is_some() {
+            return Ok(false);
+        }
+        self.put_if(&what, tag, media_type, index, Some(Condition::Absent))?;
+        let stored = self.manifest(tag)?;
+        Ok(stored.is_some_and(|stored| stored.bytes == index))
+    }
+
+    fn lock_fallback_tags(&self) -> MutexGuard<'_, ()> {
+        let lock = self.client.fallback_tags.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The index with the descriptor; `None` if it is in it. Everything else in it keeps its bytes.

@@ -44,6 +44,15 @@ impl Request {
         found.next().map(|(_, value)| decoded(value))
     }
 
+    /// The same without conditions, as a registry sees it that has none.
+    pub(crate) fn without_conditions(&self) -> Self {
+        let mut plain = self.clone();
+        plain
+            .headers
+            .retain(|(name, _)| !["if-match", "if-none-match"].contains(&name.as_str()));
+        plain
+    }
+
     /// Whether it is of an upload that is open.
     pub(crate) fn is_of_upload(&self) -> bool {
         self.path.contains("/blobs/uploads/") && !self.path.ends_with('/')
@@ -517,7 +526,8 @@ impl Stored {
             ("PUT", found) => {
                 let etag = found.map(|(_, bytes)| format!("\"{}\"", sha256(&bytes)));
                 let condition = request.header("if-match");
-                if condition.is_some() && condition != etag.as_deref() {
+                let is_other = condition.is_some() && condition != etag.as_deref();
+                if is_other || request.header("if-none-match") == Some("*") && etag.is_some() {
                     return Answer::error(412, "PRECONDITION_FAILED", "it has changed");
                 }
                 self.put_manifest(request, key)

@@ -97,7 +97,6 @@ impl Sender<'_> {
             self.jobs,
             self.idle_threads,
             |number, failed| {
-                self.continues()?;
                 let result = work(&items[number], failed)?;
                 let mut place = results[number]
                     .lock()
@@ -132,13 +131,6 @@ impl Sender<'_> {
             Ok(())
         });
         done.map(drop)
-    }
-
-    fn continues(&self) -> Result<()> {
-        match self.progress.is_stopped() {
-            true => Err(Error::interrupted()),
-            false => Ok(()),
-        }
     }
 
     /// Refuses a push of something that neither the output nor the repository has.

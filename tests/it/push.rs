@@ -1,8 +1,10 @@
 //! `ocify push` to a registry in this process: what is sent, where, and in which order.
 
 mod batch;
+mod blobs;
 mod bounded;
 mod failed;
+mod interrupted;
 mod listed_referrers;
 mod proxied;
 mod published;

@@ -1,7 +1,5 @@
 //! Registries that are overloaded, broken or hostile.
 
-use std::time::Instant;
-
 use super::server::{Answer, Manner};
 use super::*;
 
@@ -40,70 +38,101 @@ fn passing_failures_are_repeated_and_others_are_not() {
     assert_eq!(registry.stored().requests.len(), 6);
 }
 
+/// Nothing is measured but that the second request does not come too early, so that other programs do not matter.
 #[test]
 fn the_wait_that_a_registry_asks_for_is_kept() {
-    let date = || {
-        let later = std::time::SystemTime::now() + Duration::from_secs(2);
-        httpdate::fmt_http_date(later)
-    };
-    let second = || "1".to_owned();
-    let nonsense = || "x".to_owned();
+    use std::time::SystemTime;
+    let second = |now: SystemTime| ("1".to_owned(), now + Duration::from_secs(1));
     // A date has no fractions of seconds.
-    let rows: [(&dyn Fn() -> String, u128, u128); 3] = [
-        (&second, 1000, 2500),
-        (&date, 900, 3500),
-        (&nonsense, 0, 900),
-    ];
-    for (value, at_least, at_most) in rows {
+    let date = |now: SystemTime| {
+        let text = httpdate::fmt_http_date(now + Duration::from_secs(2));
+        let date = httpdate::parse_http_date(&text).unwrap();
+        (text, date)
+    };
+    let nonsense = |now: SystemTime| ("x".to_owned(), now);
+    let rows: [fn(SystemTime) -> (String, SystemTime); 3] = [second, date, nonsense];
+    for stated in rows {
         for status in [429, 503] {
-            let value = value();
-            let registry = Registry::with(move |_, stored| {
-                let is_first = stored.requests.len() < 2;
-                is_first.then(|| Answer::new(status).with("Retry-After", value.clone()))
+            let not_before = std::sync::Mutex::new(None);
+            let registry = Registry::with(move |_, _| {
+                let now = SystemTime::now();
+                let mut not_before = not_before.lock().unwrap();
+                if let Some(time) = *not_before {
+                    let is_early = now + Duration::from_millis(50) < time;
+                    return is_early.then(|| Answer::error(400, "EARLY", "not yet"));
+                }
+                let (value, time) = stated(now);
+                *not_before = Some(time);
+                Some(Answer::new(status).with("Retry-After", value))
             });
             let client = client(&registry);
-            let start = Instant::now();
             client.repository("app").has_blob(&digest(b""), 0).unwrap();
-            let elapsed = start.elapsed().as_millis();
-            assert!(
-                (at_least..=at_most).contains(&elapsed),
-                "{elapsed} {at_least}"
-            );
+            assert_eq!(registry.stored().requests.len(), 2);
         }
     }
     // Longer than is allowed: nobody waits.
     let registry = Registry::with(|_, _| Some(Answer::new(429).with("Retry-After", "3600")));
-    let start = Instant::now();
     let error = client(&registry)
         .repository("app")
         .manifest("1.0")
         .unwrap_err();
     assert_eq!(error.code(), Code::RegistryBusy);
-    assert!(start.elapsed() < Duration::from_secs(2));
     assert_eq!(registry.stored().requests.len(), 1);
 }
 
 #[test]
 fn a_wait_ends_when_the_run_is_stopped() {
-    let registry = Registry::with(|_, _| Some(Answer::new(429).with("Retry-After", "2")));
-    let client = client(&registry);
-    let start = Instant::now();
-    let stop = || start.elapsed() > Duration::from_millis(200);
+    let registry = Registry::with(|_, _| Some(Answer::new(429).with("Retry-After", "100000")));
+    let mut options = options();
+    options.limits.longest_requested_wait = Duration::MAX;
+    let client = Client::new(&registry.host(), &options).unwrap();
+    // It is asked before the request, and again and again in the wait.
+    let asked = AtomicU64::new(0);
+    let stop = || asked.fetch_add(1, Ordering::Relaxed) > 2;
     let error = client
         .repository("app")
         .stopping(&stop)
         .has_blob(&digest(b""), 0)
         .unwrap_err();
     assert_eq!(error.code(), Code::Interrupted);
-    assert!(start.elapsed() < Duration::from_millis(1500));
+    assert_eq!(registry.stored().requests.len(), 1);
+}
+
+/// Of a request, and of an upload: of its bytes, and of where it continues.
+#[test]
+fn garbage_and_hosts_that_cannot_be_reached_may_pass() {
+    let garbage = || Answer::new(0).sent(Manner::Raw(b"garbage".to_vec()));
+    let closed = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        Answer::new(307).with("Location", format!("http://{address}/"))
+    };
+    let rows: [fn() -> Answer; 2] = [garbage, closed];
+    for answer in rows {
+        let registry = Registry::with(move |_, stored| (stored.requests.len() < 4).then(answer));
+        let client = client(&registry);
+        let put = client.repository("app").put_manifest("1.0", "a/b", b"{}");
+        put.unwrap();
+        assert_eq!(registry.stored().requests.len(), 4);
+
+        let registry = Registry::with(move |request, stored| {
+            let is_upload = request.method == "PUT" && stored.count("PUT") < 4;
+            is_upload.then(answer)
+        });
+        let client = super::client(&registry);
+        let bytes = content(1000);
+        assert_eq!(upload(&client.repository("app"), &bytes).unwrap(), 1000);
+        let stored = registry.stored();
+        assert!(stored.count("PUT") + stored.count("PATCH") >= 4);
+        assert!(stored.uploads.is_empty());
+    }
 }
 
 #[test]
 fn a_registry_that_is_too_slow_is_left() {
-    let long = Duration::from_secs(60);
     for manner in [
-        Manner::Silence(long),
-        Manner::Drip(Duration::from_millis(100)),
+        Manner::Silence(Duration::from_secs(100)),
+        Manner::Drip(Duration::from_millis(500)),
     ] {
         let slow = manner.clone();
         let registry =
@@ -111,7 +140,6 @@ fn a_registry_that_is_too_slow_is_left() {
         let mut options = options().retries(0);
         options.limits.reply = Duration::from_millis(400);
         let client = Client::new(&registry.host(), &options).unwrap();
-        let start = Instant::now();
         let error = client.repository("app").manifest("1.0").unwrap_err();
         assert_eq!(error.code(), Code::RegistryUnreachable, "{manner:?}");
         assert!(
@@ -120,7 +148,6 @@ fn a_registry_that_is_too_slow_is_left() {
                 .ends_with("nothing was received or sent within the time limit"),
             "{error}"
         );
-        assert!(start.elapsed() < Duration::from_secs(4), "{manner:?}");
     }
 }
 
@@ -136,10 +163,8 @@ fn a_registry_that_takes_no_more_bytes_is_left() {
     });
     let client = Client::new(&registry.host(), &options().retries(0)).unwrap();
     let bytes = content(30_000_000);
-    let start = Instant::now();
     let error = upload(&client.repository("app"), &bytes).unwrap_err();
     assert_eq!(error.code(), Code::RegistryUnreachable);
-    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

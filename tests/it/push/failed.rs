@@ -9,12 +9,12 @@ use crate::common::runner::Sandbox;
 use crate::common::schema::parse_push;
 
 /// The states of blobs, of which the first are the largest, and then of manifests.
-fn states(report: &Value) -> Vec<&str> {
+pub(super) fn states(report: &Value) -> Vec<&str> {
     let blobs = report["blobs"].as_array().unwrap().iter();
     blobs.map(|blob| blob["state"].as_str().unwrap()).collect()
 }
 
-fn counts(report: &Value) -> [u64; 5] {
+pub(super) fn counts(report: &Value) -> [u64; 5] {
     ["sent", "mounted", "exists", "failed", "pending"]
         .map(|key| report["totals"][key]["count"].as_u64().unwrap())
 }
@@ -122,6 +122,24 @@ fn a_failure_of_a_manifest_or_tag_leaves_the_blobs() {
         let text = sandbox.ocify(&["push", "app.tar", &fresh]).exits(1);
         assert!(text.stdout.contains(shown), "{}", text.stdout);
     }
+}
+
+/// The other one waits for the registry, and stops.
+#[test]
+fn what_stops_because_something_else_failed_is_not_called_failed() {
+    let sandbox = sandbox();
+    let registry = Registry::strict_with(|request, stored| {
+        let is_put = request.method == "PUT" && request.is_of_upload();
+        is_put.then(|| match stored.count("PUT") {
+            1 => Answer::new(429).with("Retry-After", "250"),
+            _ => Answer::error(403, "DENIED", "no more"),
+        })
+    });
+    let target = format!("{}/app:v1", registry.host());
+    let line = ["app.tar", &target, "--jobs", "2"];
+    let report = parse_push(&run(&sandbox, &line).exits(1).stdout);
+    assert_eq!(counts(&report), [0, 0, 0, 1, 3], "{report:#}");
+    assert_eq!(report["error"]["code"], "registry-denied");
 }
 
 /// Tags come after everything else, whatever repository that is in.

@@ -93,6 +93,59 @@ fn lists_are_read_extended_and_read_again() {
     }
 }
 
+/// Only the reply to a request that stores it says whether the registry lists it. The list may be lost, or the registry may have been another
+/// one, which listed them itself.
+#[test]
+fn a_referrer_that_is_there_is_listed_again() {
+    for has_listed in [false, true] {
+        let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+        registry.stored().has_referrers = has_listed;
+        let (layout, app) = archive(&plain(), false, "note", false);
+        layout.write_to(&sandbox.path("app"));
+        let target = format!("{}/app:v1", registry.host());
+        push(&sandbox, &["app", &target]);
+        let tag = referrers_tag(&digest_of(&app));
+        let key = ("app".to_owned(), tag.clone());
+        let list = registry.stored().manifests.remove(&key);
+        assert_eq!(list.is_some(), !has_listed);
+        registry.stored().has_referrers = false;
+        let report = push(&sandbox, &["app", &target]);
+        assert_eq!(super::totals(&report)[0], 0, "it is there");
+        assert_eq!(listed(&registry, &tag).len(), 1);
+        registry.check_complete();
+    }
+}
+
+/// Another client creates the list of an archive after ocify has looked for it, in a registry that lists referrers.
+#[test]
+fn a_list_that_appears_meanwhile_is_extended() {
+    let (sandbox, (layout, app)) = (Sandbox::new(), archive(&plain(), false, "note", true));
+    layout.write_to(&sandbox.path("app"));
+    let tag = referrers_tag(&digest_of(&app));
+    let path = format!("/v2/app/manifests/{tag}");
+    let others = json!({"mediaType": OCI_MANIFEST, "digest": sha256(b"{}"), "size": 2});
+    let list = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [others]});
+    for is_listing in [false, true] {
+        let (path, list) = (path.clone(), list.to_string().into_bytes());
+        let registry = Registry::with(move |request, stored| {
+            let requests = stored.requests.iter();
+            let looks = requests.filter(|one| one.path == path && one.method != "PUT");
+            // After the first request of the list was answered.
+            if request.path == path && request.method == "PUT" && looks.count() <= 2 {
+                let reference = path.rsplit('/').next().unwrap().to_owned();
+                let key = ("app".to_owned(), reference);
+                let value = (OCI_INDEX.to_owned(), list.clone());
+                stored.manifests.entry(key).or_insert(value);
+            }
+            None
+        });
+        registry.stored().has_referrers = is_listing;
+        push(&sandbox, &["app", &format!("{}/app", registry.host())]);
+        let found = listed(&registry, &tag);
+        assert_eq!(found[0], sha256(b"{}"), "{is_listing}");
+    }
+}
+
 /// The tag is made of the new digest.
 #[test]
 fn lists_follow_a_rewritten_subject() {

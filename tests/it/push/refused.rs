@@ -1,18 +1,14 @@
 //! Pushes that fail or are refused: no tag is set, and nothing is left behind.
 
 use std::fs::{self, File};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
 use ocify::{Code, Fix, Hint, Input, Push, RegistryOptions, Secret};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
 
 use super::{image, run};
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, digest_of, named};
 use crate::common::registry::Registry;
-use crate::common::runner::{Sandbox, is_ignored, wait_for};
+use crate::common::runner::Sandbox;
 use crate::common::schema::parse_push;
 
 #[test]
@@ -256,71 +252,4 @@ fn a_password_that_cannot_be_right_is_refused() {
         );
     }
     assert!(registry.stored().requests.is_empty());
-}
-
-/// A registry that never replies.
-#[test]
-fn a_signal_stops_a_push_that_waits_for_a_registry() {
-    if is_ignored(Signal::INT) {
-        return;
-    }
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let sandbox = Sandbox::new();
-    sandbox.put(
-        "app.tar",
-        Layout::of(&image("app"), "example.com/app:v1").tar(),
-    );
-    let target = format!("{}/app:v1", silent.local_addr().unwrap());
-    let mut command = sandbox.command();
-    command.args(["push", "app.tar", &target, "--format", "json"]);
-    let (mut child, ended) = interrupted(&mut command, &|| silent.accept().map(drop).is_ok());
-    assert_eq!(ended, Some(130));
-    let mut text = String::new();
-    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
-    assert_eq!(parse_push(&text)["error"]["code"], "interrupted", "{text}");
-}
-
-/// Starts a command, waits, and sends it SIGINT. Returns it with its exit code.
-fn interrupted(
-    command: &mut Command,
-    wait: &dyn Fn() -> bool,
-) -> (std::process::Child, Option<i32>) {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    assert!(wait());
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let code = wait_for(&mut child, command);
-    (child, code)
-}
-
-/// Many layers, the run is stopped between two of them, and the registry has no tag.
-#[test]
-fn a_push_that_is_stopped_sets_no_tag() {
-    if is_ignored(Signal::INT) {
-        return;
-    }
-    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
-    let layers = (0..60).map(|number| Layer::gzip(OCI_GZIP, &number.to_string()));
-    let image = Image::oci(layers.collect());
-    sandbox.put("app.tar", Layout::of(&image, "example.com/app:v1").tar());
-    let target = format!("{}/app:v1", registry.host());
-    let mut command = sandbox.command();
-    command.args(["push", "app.tar", &target, "--jobs", "1"]);
-    let is_begun = || {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while registry.stored().blobs.len() < 3 && Instant::now() < deadline {
-            thread::yield_now();
-        }
-        true
-    };
-    let (_, code) = interrupted(&mut command, &is_begun);
-    assert_eq!(code, Some(130));
-    assert!(registry.tags("app").is_empty());
-    let report = super::push(&sandbox, &["app.tar", &target]);
-    assert_eq!(report["status"], json!("pushed"));
-    registry.check_complete();
 }

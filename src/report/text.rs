@@ -64,6 +64,9 @@ pub(super) fn planned(
     findings(&plan.findings, wording, detail, out)
 }
 
+/// With what lines begin below the line of one of many inputs.
+pub(super) const BELOW: &str = "  ";
+
 /// Writes what belongs to the line of one of many inputs below it: indented, and without empty lines.
 pub(super) fn below_line(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -73,7 +76,7 @@ pub(super) fn below_line(
     write(&mut all)?;
     for line in all.split_inclusive(|byte| *byte == b'\n') {
         if line != b"\n" {
-            out.write_all(b"  ")?;
+            out.write_all(BELOW.as_bytes())?;
             out.write_all(line)?;
         }
     }

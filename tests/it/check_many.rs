@@ -103,6 +103,48 @@ fn a_line_is_the_report_of_its_input() {
     );
 }
 
+/// The words of the lines below the first one.
+fn words_below(text: &str) -> Vec<&str> {
+    let below = text.lines().skip(1);
+    let below = below.take_while(|line| line.is_empty() || !line.starts_with("1 input"));
+    below.flat_map(str::split_whitespace).collect()
+}
+
+#[test]
+fn all_shows_the_report_of_each_input_below_its_line() {
+    for command in ["check", "inspect"] {
+        for name in [GOOD, "docker26c-save-multi.tar", "docker20-save.tar"] {
+            let sandbox = Sandbox::new();
+            put_fixture(&sandbox, "in/a.tar", name);
+            let single = sandbox.ocify(&[command, "in/a.tar", "--all"]);
+            let many = sandbox.ocify(&[command, "in", "--all"]);
+            assert_eq!(many.code, single.code, "{command} {name}");
+            let short = sandbox.ocify(&[command, "in"]);
+            assert_eq!(many.stdout.lines().next(), short.stdout.lines().next());
+            let below = || many.stdout.lines().filter(|line| line.starts_with("  "));
+            assert_eq!(below().count(), many.stdout.lines().count() - 2);
+            let mut words = words_below(&many.stdout);
+            let mut expected = words_below(&single.stdout);
+            if command == "check" {
+                let (_, contents) = single
+                    .stdout
+                    .lines()
+                    .next()
+                    .unwrap()
+                    .split_once(": ")
+                    .unwrap();
+                expected.splice(0..0, contents.split_whitespace());
+            }
+            // The only difference is where many fixed outputs go.
+            for words in [&mut words, &mut expected] {
+                words.retain(|word| !["fixed.tar", "fixed/"].contains(word));
+            }
+            assert!(words.len() > 10);
+            assert_eq!(words, expected, "{command} {name}");
+        }
+    }
+}
+
 #[test]
 fn lines_say_the_worst_verdict_and_its_reason() {
     let sandbox = sandbox();
@@ -168,7 +210,7 @@ fn a_tree_without_archives_is_reported_and_wrong_usage_is_refused() {
     let run = check(&sandbox, &["empty"]).exits(0);
     assert_eq!(run.stderr, "warning: no image archives found\n");
     for line in [
-        &["empty", "--all"][..],
+        &["empty", "--all", "--format", "junit"][..],
         &["empty", "-"],
         &["empty", "--copy-others"],
         &["a.tar", "b.tar", "--include", "x"],

@@ -12,7 +12,7 @@ use console::Term;
 use ocify::{
     Blobs, Checked, Error, Result, command::batch::RunEnd, command::check,
     command::check::CheckReport, command::check::CheckStatus, command::check::GithubTable,
-    command::check::HtmlPage, command::path_text,
+    command::check::HtmlPage, command::check::Layout, command::path_text,
 };
 
 use self::advice::fix_command;
@@ -84,6 +84,12 @@ pub(crate) fn code_of(status: CheckStatus) -> u8 {
     }
 }
 
+/// How a report is laid out on standard output.
+pub(crate) fn layout(is_full: bool, is_terminal: bool) -> Layout {
+    let width = width(is_terminal);
+    Layout { width, is_full }
+}
+
 /// The width of lines on standard output.
 pub(crate) fn width(is_terminal: bool) -> usize {
     let columns = is_terminal.then(|| Term::stdout().size_checked()).flatten();
@@ -138,7 +144,8 @@ impl Checking {
         let mut shown = styled_memory(stdout.is_terminal());
         match self.args.format {
             CheckFormat::Text => {
-                check::render(report, self.layout(stdout.is_terminal()), &mut shown)?;
+                let layout = layout(self.args.fix.verbose, stdout.is_terminal());
+                check::render(report, layout, &mut shown)?;
             }
             CheckFormat::Json => check::json(report, &mut shown)?,
             CheckFormat::Junit => {
@@ -155,13 +162,6 @@ impl Checking {
             }
         }
         write_at_once(stdout, &shown.into_inner())
-    }
-
-    fn layout(&self, is_terminal: bool) -> check::Layout {
-        check::Layout {
-            width: width(is_terminal),
-            is_full: self.args.fix.verbose,
-        }
     }
 }
 

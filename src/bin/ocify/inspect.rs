@@ -5,13 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use ocify::{
-    Error, Inspected, Result, command::check::Layout, command::inspect,
-    command::inspect::InspectReport, command::inspect::InspectStatus, command::path_text,
+    Error, Inspected, Result, command::inspect, command::inspect::InspectReport,
+    command::inspect::InspectStatus, command::path_text,
 };
 
 use crate::args::{CommandName, Fix, Format, Inspect};
 use crate::batch::{self, Shard};
-use crate::check::width;
+use crate::check::layout;
 use crate::ending::{self, Ending};
 use crate::fix;
 use crate::interrupt::Interrupt;
@@ -75,10 +75,7 @@ impl Inspecting {
         let mut shown = styled_memory(stdout.is_terminal());
         match self.dry_run.format {
             Format::Text => {
-                let layout = Layout {
-                    width: width(stdout.is_terminal()),
-                    is_full: self.dry_run.verbose,
-                };
+                let layout = layout(self.dry_run.verbose, stdout.is_terminal());
                 inspect::render(report, layout, &mut shown)?;
             }
             Format::Json => inspect::json(report, &mut shown)?,

@@ -73,10 +73,6 @@ pub(crate) fn checked_reads(dry_run: &Fix, command: CommandName) -> Result<Way, 
         let conflict = dry_run.without_effect_on(None);
         return conflict.map_or(Ok(Way::Single(None)), Err);
     }
-    if dry_run.verbose {
-        let what = "--all supports only a single input; with many, --format json shows everything";
-        return Err(what.to_owned());
-    }
     if dry_run.inputs.iter().any(|input| is_standard(input)) {
         return Err("standard input must be the only INPUT".to_owned());
     }

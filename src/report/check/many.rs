@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 use super::table::word;
+use super::text::{Layout, below};
 use super::{CheckData, CheckReport, CheckStatus, VERSION};
 use crate::check::{Checked, FailOn, Judged};
 use crate::engines::{Loads, Obstacle};
@@ -15,7 +16,7 @@ use crate::report::run_end::{
     ItemData, Items, Length, RunEnd, SummaryData, failure_text, others_text, skipped_text,
     summary_parts,
 };
-use crate::report::text::{BOLD, DIM, RED, YELLOW, bytes, count};
+use crate::report::text::{BOLD, DIM, RED, YELLOW, below_line, bytes, count};
 use crate::text::json_line;
 
 /// One input that was checked among many.
@@ -102,8 +103,12 @@ pub fn summary_json(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<(
     json_line(summary, out)
 }
 
-/// Writes the line of one input for people, with escape sequences for styles.
-pub fn item_text(item: &CheckItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the line of one input for people, with escape sequences for styles; in full, with its report below it.
+pub fn item_text(
+    item: &CheckItem<'_>,
+    in_full: Option<Layout>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let report = &item.report;
     let style = match report.status {
         CheckStatus::Passed => BOLD,
@@ -117,7 +122,11 @@ pub fn item_text(item: &CheckItem<'_>, out: &mut dyn Write) -> io::Result<()> {
         out,
         "{style}{name:9}{style:#} {input}: {}",
         in_short(report)
-    )
+    )?;
+    match in_full {
+        Some(layout) => below_line(|out| below(report, layout.below_line(), out), out),
+        None => Ok(()),
+    }
 }
 
 /// The result of a check in one line, without the input.

@@ -14,7 +14,7 @@ use crate::check::Checked;
 use crate::engines::Loads;
 use crate::error::escape;
 use crate::image::{Content, Digest, Reference};
-use crate::report::text::{BOLD, DIM, Detail, RED, YELLOW, count, findings, verified};
+use crate::report::text::{BELOW, BOLD, DIM, Detail, RED, YELLOW, count, findings, verified};
 
 const GREEN: Style = AnsiColor::Green.on_default();
 
@@ -30,17 +30,54 @@ pub struct Layout {
     pub is_full: bool,
 }
 
+impl Layout {
+    /// The same below the line of one of many inputs.
+    pub(in crate::report) fn below_line(self) -> Self {
+        Layout {
+            width: self.width.saturating_sub(BELOW.len()),
+            ..self
+        }
+    }
+}
+
 /// Writes the report, with escape sequences for styles. A failure has no report.
 pub fn render(report: &CheckReport<'_>, layout: Layout, out: &mut dyn Write) -> io::Result<()> {
     let Some(checked) = report.checked else {
         return Ok(());
     };
-    let input = escape(report.input);
-    let mut headline = format!("{input}: {}", contents(checked));
+    let (input, what) = (escape(report.input), contents_and_blobs(report, checked));
+    writeln!(out, "{BOLD}{input}: {what}{BOLD:#}")?;
+    details(report, checked, layout, out)
+}
+
+/// Writes what belongs below the line of one of many inputs.
+pub(super) fn below(
+    report: &CheckReport<'_>,
+    layout: Layout,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let Some(checked) = report.checked else {
+        return Ok(());
+    };
+    let what = contents_and_blobs(report, checked);
+    writeln!(out, "{}", wrapped(&what, 0, 2, layout.width))?;
+    details(report, checked, layout, out)
+}
+
+fn contents_and_blobs(report: &CheckReport<'_>, checked: &Checked) -> String {
+    let mut what = contents(checked);
     if report.blobs.count > 0 {
-        headline += &format!(", {}", verified(&report.blobs, "found"));
+        what += &format!(", {}", verified(&report.blobs, "found"));
     }
-    writeln!(out, "{BOLD}{headline}{BOLD:#}")?;
+    what
+}
+
+fn details(
+    report: &CheckReport<'_>,
+    checked: &Checked,
+    layout: Layout,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if !checked.verdicts.is_empty() {
         writeln!(out)?;
         table(checked, layout, out)?;

@@ -5,14 +5,15 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::text::contents;
+use super::text::{contents, details};
 use super::{InspectData, InspectReport, InspectStatus, VERSION};
 use crate::error::escape;
+use crate::report::check::Layout;
 use crate::report::run_end::{
     ItemData, Items, Length, RunEnd, SummaryData, failure_text, others_text, skipped_text,
     summary_parts,
 };
-use crate::report::text::{BOLD, DIM, RED, bytes};
+use crate::report::text::{BOLD, DIM, RED, below_line, bytes};
 use crate::text::json_line;
 
 /// One input that was inspected among many.
@@ -95,8 +96,12 @@ pub fn summary_json(summary: &InspectSummary, out: &mut dyn Write) -> io::Result
     json_line(summary, out)
 }
 
-/// Writes the line of one input for people, with escape sequences for styles.
-pub fn item_text(item: &InspectItem<'_>, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the line of one input for people, with escape sequences for styles; in full, with its report below it.
+pub fn item_text(
+    item: &InspectItem<'_>,
+    in_full: Option<Layout>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let report = &item.report;
     let style = match report.status {
         InspectStatus::Listed => BOLD,
@@ -113,7 +118,14 @@ pub fn item_text(item: &InspectItem<'_>, out: &mut dyn Write) -> io::Result<()> 
         (None, Some(inspected)) => contents(inspected),
         (None, None) => String::new(),
     };
-    writeln!(out, "{style}{name:9}{style:#} {input}: {what}")
+    writeln!(out, "{style}{name:9}{style:#} {input}: {what}")?;
+    match (in_full, report.inspected) {
+        (Some(layout), Some(inspected)) => below_line(
+            |out| details(report, inspected, layout.below_line(), out),
+            out,
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the end for people, with escape sequences for styles.

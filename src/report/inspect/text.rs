@@ -24,6 +24,16 @@ pub fn render(report: &InspectReport<'_>, layout: Layout, out: &mut dyn Write) -
     };
     let input = escape(report.input);
     writeln!(out, "{BOLD}{input}: {}{BOLD:#}", contents(inspected))?;
+    details(report, inspected, layout, out)
+}
+
+/// Writes what belongs below the first line of a report, or below the line of one of many inputs.
+pub(super) fn details(
+    report: &InspectReport<'_>,
+    inspected: &Inspected,
+    layout: Layout,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut facts = facts(inspected);
     if report.blobs.count > 0 && report.status == InspectStatus::Listed {
         facts += &format!("; {}", verified(&report.blobs, "found"));

@@ -59,10 +59,11 @@ const INSPECT: Variant = Variant {
     about: ABOUT,
     examples: EXAMPLES,
     helps: &[
-        ("verbose", ALL, ""),
+        ("verbose", ALL, ALL_LONG),
         READ_VERIFY,
         READ_FOLLOW,
         READ_SPOOL_DIR,
     ],
 };
 const ALL: &str = "Show all layers and names, and the digests and diff IDs of layers";
+const ALL_LONG: &str = "With many inputs, the report of each is below its line.";

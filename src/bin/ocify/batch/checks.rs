@@ -15,7 +15,7 @@ use super::session::{Session, SessionEnd, counts, plain, styled};
 use super::shard::Shard;
 use super::turns::Turns;
 use crate::args::{Check, CheckFormat, Fix};
-use crate::check::{append_step_summary, fix_command_of_many, options};
+use crate::check::{append_step_summary, fix_command_of_many, layout, options};
 use crate::panics::caught;
 use crate::words::Words;
 
@@ -145,7 +145,7 @@ impl Run<'_> {
         };
         let is_rejected = matches!(&reported.ended, Ended::Done(checked) if !checked.passes());
         let shown = caught(Some(&task.path), || {
-            if is_rejected && self.is_in_order() {
+            if is_rejected && (self.is_in_order() || self.args.fix.verbose) {
                 reported.fix = fix_command_of_many(self.dry_run, &task.path);
             }
             Ok(self.shown(&reported))
@@ -200,9 +200,11 @@ impl Run<'_> {
             CheckFormat::Github => plain(&|out| check::github_annotation(&item.report, out)),
             // The page is written at the end.
             CheckFormat::Html => Vec::new(),
-            CheckFormat::Text => styled(self.session.overview.is_on_terminal(), &|out| {
-                check::item_text(&item, out)
-            }),
+            CheckFormat::Text => {
+                let is_on_terminal = self.session.overview.is_on_terminal();
+                let in_full = self.args.fix.verbose.then(|| layout(true, is_on_terminal));
+                styled(is_on_terminal, &|out| check::item_text(&item, in_full, out))
+            }
         }
     }
 

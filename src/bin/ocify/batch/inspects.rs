@@ -11,7 +11,8 @@ use super::queue::Task;
 use super::reading::Ended;
 use super::session::{Session, SessionEnd, counts, plain, styled};
 use super::shard::Shard;
-use crate::args::{Format, Inspect};
+use crate::args::{Fix, Format, Inspect};
+use crate::check::layout;
 use crate::inspect::operation;
 use crate::words::Words;
 
@@ -25,7 +26,7 @@ pub(crate) fn inspect_all(args: &Inspect, shard: Option<Shard>) -> SessionEnd<In
     let work = |input: Input, observer: &dyn Observer| operation.run_observed(input, observer);
     let is_on_terminal = session.overview.is_on_terminal();
     let done = session.all(false, &work, &|task, ended, seconds| {
-        report(&session, task, ended, seconds, dry_run.format);
+        report(&session, task, ended, seconds, &dry_run);
     });
     session.finish(done.err(), false, |summary, why| match dry_run.format {
         Format::Json => plain(&|out| inspect::summary_json(summary, out)),
@@ -39,7 +40,7 @@ fn report(
     task: &Task,
     ended: Ended<Inspected>,
     seconds: f64,
-    format: Format,
+    dry_run: &Fix,
 ) {
     let input = path_text(&task.path);
     let report = match &ended {
@@ -53,10 +54,12 @@ fn report(
         bytes: task.len,
         seconds,
     };
-    let shown = match format {
+    let is_on_terminal = session.overview.is_on_terminal();
+    let in_full = dry_run.verbose.then(|| layout(true, is_on_terminal));
+    let shown = match dry_run.format {
         Format::Json => plain(&|out| inspect::item_json(&item, out)),
-        Format::Text => styled(session.overview.is_on_terminal(), &|out| {
-            inspect::item_text(&item, out)
+        Format::Text => styled(is_on_terminal, &|out| {
+            inspect::item_text(&item, in_full, out)
         }),
     };
     let error = match &ended {

@@ -40,6 +40,12 @@ pub(crate) fn by_containerd<'a>(judge: &mut Judge<'a>, entry: &'a Pointer) -> Ch
         },
         fit => fit,
     };
+    if needs_present {
+        // It walks all manifests that are there, also those of indexes within indexes.
+        let manifests = archive.manifests_below(entry).into_iter();
+        let best = manifests.min_by_key(|manifest| fit(manifest.pointer));
+        return best.map_or(Choice::Nothing, Choice::Manifest);
+    }
     let Some(mut document) = archive.document(&entry.digest) else {
         return Choice::Nothing;
     };
@@ -47,10 +53,7 @@ pub(crate) fn by_containerd<'a>(judge: &mut Judge<'a>, entry: &'a Pointer) -> Ch
     let mut seen = BTreeSet::new();
     while document.shape == Shape::Index {
         let children = document.pointers_in(Role::Manifests);
-        let children = children.filter(|child| {
-            (takes_others || fit(child) != Fit::Other)
-                && (!needs_present || archive.document(&child.digest).is_some())
-        });
+        let children = children.filter(|child| takes_others || fit(child) != Fit::Other);
         let Some(best) = children.min_by_key(|child| fit(child)) else {
             return Choice::Nothing;
         };

@@ -55,7 +55,8 @@ impl<'a> Archive<'a> {
         children.collect()
     }
 
-    fn manifests_below<'s>(&'s self, entry: &'s Pointer) -> Vec<Image<'s>> {
+    /// The manifests that an entry of `index.json` leads to, with the descriptors that lead to them.
+    pub(crate) fn manifests_below<'s>(&'s self, entry: &'s Pointer) -> Vec<Image<'s>> {
         let mut manifests = Vec::new();
         let mut open = vec![entry];
         let mut seen = BTreeSet::new();

@@ -35,12 +35,12 @@ const CONTAINERD: &[Version] = &[
     v(2, 1, 0), v(2, 1, 9), v(2, 2, 0), v(2, 2, 7), v(2, 3, 0), v(2, 3, 4),
 ];
 
-/// podman, `go.mod` and `libimage/load.go` of the last release of every minor version.
+/// podman, `go.mod` and `libimage/load.go` of the last release of every minor version; 5.8.6 as forky has it.
 #[rustfmt::skip]
 const PODMAN: &[Version] = &[
     v(3, 0, 2), v(3, 1, 2), v(3, 2, 3), v(3, 3, 1), v(3, 4, 7), v(4, 0, 3), v(4, 1, 1), v(4, 2, 1), v(4, 3, 1), v(4, 4, 4),
     v(4, 5, 1), v(4, 6, 2), v(4, 7, 2), v(4, 8, 3), v(4, 9, 5), v(5, 0, 3), v(5, 1, 2), v(5, 2, 5), v(5, 3, 2), v(5, 4, 2),
-    v(5, 5, 2), v(5, 6, 2), v(5, 7, 1), v(5, 8, 2),
+    v(5, 5, 2), v(5, 6, 2), v(5, 7, 1), v(5, 8, 0), v(5, 8, 2), v(5, 8, 6),
 ];
 
 /// skopeo, `go.mod` of the last release of every minor version, and container-libs of that version.
@@ -48,7 +48,7 @@ const PODMAN: &[Version] = &[
 const SKOPEO: &[Version] = &[
     v(1, 2, 4), v(1, 3, 1), v(1, 4, 1), v(1, 5, 2), v(1, 6, 3), v(1, 7, 0), v(1, 8, 0), v(1, 9, 3), v(1, 9, 5), v(1, 10, 0), v(1, 11, 4),
     v(1, 12, 0), v(1, 13, 3), v(1, 14, 6), v(1, 15, 2), v(1, 16, 1), v(1, 17, 0), v(1, 18, 0), v(1, 18, 2), v(1, 19, 0), v(1, 20, 1),
-    v(1, 21, 0), v(1, 22, 2),
+    v(1, 21, 0), v(1, 22, 0), v(1, 22, 2),
 ];
 
 /// The known versions of each reader, in order.
@@ -134,13 +134,13 @@ pub(super) const NERDCTL: &[(Version, Version)] = &[
 /// that version of k3s.
 pub(super) const K3D: &[(Version, Version)] = &[(v(5, 9, 0), v(2, 0, 5))];
 
-/// Releases of buildah, and the skopeo with the same version of container-libs, by `go.mod`.
+/// Releases of buildah, and the skopeo with the same version of container-libs, by `go.mod`; 1.43.2 as forky has it.
 #[rustfmt::skip]
 pub(super) const BUILDAH: &[(Version, Version)] = &[
     (v(1, 22, 5), v(1, 4, 1)), (v(1, 24, 7), v(1, 6, 3)), (v(1, 25, 1), v(1, 7, 0)), (v(1, 28, 2), v(1, 10, 0)),
     (v(1, 30, 0), v(1, 12, 0)), (v(1, 31, 5), v(1, 13, 3)), (v(1, 33, 15), v(1, 14, 6)), (v(1, 35, 5), v(1, 15, 2)),
     (v(1, 37, 8), v(1, 16, 1)), (v(1, 38, 1), v(1, 17, 0)), (v(1, 39, 3), v(1, 18, 0)), (v(1, 39, 9), v(1, 18, 2)), (v(1, 40, 1), v(1, 19, 0)),
-    (v(1, 41, 9), v(1, 20, 1)), (v(1, 42, 2), v(1, 21, 0)), (v(1, 43, 1), v(1, 22, 2)),
+    (v(1, 41, 9), v(1, 20, 1)), (v(1, 42, 2), v(1, 21, 0)), (v(1, 43, 1), v(1, 22, 2)), (v(1, 43, 2), v(1, 22, 2)),
 ];
 
 /// The same of apptainer.

@@ -303,6 +303,8 @@ fn indexes_and_names_of_entries() {
         &nested.tar(),
         &[
             ("docker@26.1.5/containerd", Loads::No, "nested-index"),
+            ("docker@27.5.1/containerd", Loads::No, "nested-index"),
+            ("docker@28.0.0/containerd", Loads::Yes, ""),
             ("containerd@1.7.24", Loads::Yes, ""),
             ("podman@5.4.2", Loads::No, "nested-index"),
             ("skopeo@1.18.0/oci-archive", Loads::No, "nested-index"),

@@ -165,7 +165,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(DockerContainerd, XzLayer, NOT_A_TAR, CODECS),
     always(DockerContainerd, LayerNotTar, NOT_A_TAR, OF_26),
     always(DockerContainerd, OtherLayerType, WRONG_TYPE, OF_26),
-    always(DockerContainerd, NestedIndex, &["manifest has incorrect mediatype"], OF_26),
+    always(DockerContainerd, NestedIndex, &["manifest has incorrect mediatype"], OF_26).before(28, 0, 0),
     always(DockerContainerd, UncleanName, NO_ENTRY, OF_26),
     always(DockerContainerd, LayerTwice, NOT_A_TAR, OF_26),
     always(DockerContainerd, DanglingLink, NO_TARGET, OF_26),

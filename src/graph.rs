@@ -107,6 +107,21 @@ pub struct Missing {
 }
 
 impl Missing {
+    /// The error if missing content is refused.
+    pub(crate) fn refused(&self) -> Error {
+        Error::new(
+            Code::MissingBlob,
+            format!(
+                "{} is {}, which is not in the archive",
+                self.location,
+                self.digest.blob_name()
+            ),
+        )
+        .with_location(&self.location)
+        .with_entry(self.digest.blob_name())
+        .with_hint(Hint::ChooseMissing)
+    }
+
     /// The error if no image is complete without the content.
     pub(crate) fn no_complete_image(&self) -> Error {
         Error::new(

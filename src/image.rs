@@ -6,7 +6,7 @@ mod diff_id;
 mod digest;
 pub(crate) mod media_type;
 pub(crate) mod oci;
-mod platform;
+pub(crate) mod platform;
 mod reference;
 mod referrers_tag;
 mod suffix;

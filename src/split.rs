@@ -15,7 +15,9 @@ use crate::graph::Reducer;
 use crate::image::{Digest, Platform, Reference};
 use crate::input::Source;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
-use crate::plan::{Change, Dropped, Finding, Form, NewLayers, Part, SplitBy, Summary, Unusable};
+use crate::plan::{
+    Change, Dropped, Finding, Form, NewLayers, Part, Places, SplitBy, Summary, Unusable,
+};
 use file_names::{Subject, stems};
 
 /// How to split. The options of the [`Fix`] are those of each output. What it [renames](Fix::rename) is renamed first, and the
@@ -38,6 +40,8 @@ pub struct Divided {
     pub changes: Vec<Change>,
     /// What a user should know about the input.
     pub findings: Vec<Finding>,
+    /// The documents that the changes and findings are about.
+    pub places: Places,
     /// The blobs that only what no output contains needs.
     pub dropped: Dropped,
     /// Why the input, a stream, was kept in a temporary file, if it was.
@@ -190,10 +194,10 @@ impl Split {
         let run = Run::new(&self.fix, observer);
         let (mut source, spooled) = run.open(input, SpoolReason::Split)?;
         let graph = run.resolved(&source)?;
-        let reducer = Reducer::new(&graph);
         let options = run.choosing();
         let division = run.divide(&graph, &options, self.by);
         let division = division.map_err(|error| graph.restated(error))?;
+        let reducer = division.reducer(&graph)?;
         let mut named = self.named(&division.parts);
         named.sort_by(|(one, _), (other, _)| one.cmp(other));
         if let Some(directory) = task.directory() {
@@ -234,6 +238,7 @@ impl Split {
             parts,
             changes: division.changes,
             findings: division.findings,
+            places: division.places,
             dropped: division.dropped,
             spooled,
         })

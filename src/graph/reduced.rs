@@ -30,12 +30,24 @@ pub(crate) struct Reducer<'g> {
     /// The items of `manifest.json`, by their configs, with their texts.
     items: BTreeMap<&'g Digest, Vec<(usize, &'g DockerArchiveItem, &'g str)>>,
     root_list: List,
+    /// What no part contains.
+    left_out: BTreeSet<&'g Digest>,
+    /// The indexes that keep only some entries in all parts.
+    remaining: BTreeMap<&'g Digest, Document>,
     /// The lists of indexes of which parts were made.
     lists: RefCell<BTreeMap<Digest, Rc<List>>>,
 }
 
 impl<'g> Reducer<'g> {
-    pub(crate) fn new(graph: &'g Graph) -> Self {
+    /// Without these entries of indexes, by position in their pointers, and without these documents and blobs.
+    ///
+    /// # Errors
+    /// None if the graph is one that was resolved.
+    pub(crate) fn new(
+        graph: &'g Graph,
+        dropped: &BTreeMap<&'g Digest, BTreeSet<usize>>,
+        left_out: BTreeSet<&'g Digest>,
+    ) -> Result<Self> {
         let mut missing: BTreeMap<&Digest, Vec<&Missing>> = BTreeMap::new();
         for absent in &graph.missing {
             missing.entry(&absent.digest).or_default().push(absent);
@@ -52,8 +64,10 @@ impl<'g> Reducer<'g> {
         }
         let order = graph.children_first.iter().enumerate();
         let added = graph.added_entries.iter().enumerate();
-        Reducer {
+        let mut reducer = Reducer {
             graph,
+            left_out,
+            remaining: BTreeMap::new(),
             order: order.map(|(place, digest)| (digest, place)).collect(),
             missing,
             renamed,
@@ -62,11 +76,21 @@ impl<'g> Reducer<'g> {
             items: items(graph),
             root_list: List::of(&graph.root),
             lists: RefCell::default(),
+        };
+        for (digest, dropped) in dropped {
+            let index = graph.document(digest);
+            let index = index.filter(|_| !reducer.left_out.contains(digest));
+            let count = index.map_or(0, |index| index.pointers_in(Role::Manifests).count());
+            let kept = (0..count).filter(|position| !dropped.contains(position));
+            if let Some(index) = reducer.index(digest, &kept.collect())? {
+                reducer.remaining.insert(digest, index);
+            }
         }
+        Ok(reducer)
     }
 
     /// What these entries of the root, by position in its pointers, lead to. The entries keep their order. Of these
-    /// indexes, only some entries stay too.
+    /// indexes, only these entries stay too.
     ///
     /// # Errors
     /// None if the graph is one that was resolved.
@@ -110,6 +134,7 @@ impl<'g> Reducer<'g> {
         let documents_of_part = reached.iter().filter_map(|digest| {
             let (digest, document) = graph.documents.get_key_value(*digest)?;
             let part = parts.remove(digest);
+            let part = part.or_else(|| self.remaining.get(digest).cloned());
             Some((digest.clone(), part.unwrap_or_else(|| document.clone())))
         });
         let documents_of_part = documents_of_part.collect();
@@ -190,9 +215,10 @@ impl<'g> Reducer<'g> {
             let known = known.map(|(known, document)| (known, Some(document)));
             let known = known.or_else(|| Some((self.known(digest)?, None)));
             if let Some((known, document)) = known
+                && !self.left_out.contains(known)
                 && reached.insert(known)
             {
-                match parts.get(known) {
+                match parts.get(known).or_else(|| self.remaining.get(known)) {
                     Some(part) => open.extend(part.named().filter_map(|named| self.known(named))),
                     None => open.extend(document.into_iter().flat_map(Document::named)),
                 }

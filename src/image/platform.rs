@@ -35,6 +35,9 @@ impl fmt::Display for ParsePlatformError {
 
 impl std::error::Error for ParsePlatformError {}
 
+/// A normalized operating system, architecture and variant.
+pub(crate) type NormalForm = (String, String, String);
+
 impl Platform {
     /// Whether an image for this platform satisfies a request for `wanted`.
     ///
@@ -64,7 +67,8 @@ impl Platform {
         (os, architecture, variant, self.os_version.as_deref())
     }
 
-    fn normal_form(&self) -> (String, String, String) {
+    /// The operating system, architecture and variant of all platforms that [match](Self::matches) this one.
+    pub(crate) fn normal_form(&self) -> NormalForm {
         let os = self.os.to_ascii_lowercase();
         let os = if os == "macos" {
             "darwin".to_owned()

@@ -4,21 +4,22 @@ mod companions;
 mod part;
 mod within;
 
-use std::collections::{BTreeMap, HashSet};
-use std::rc::Rc;
+use std::collections::BTreeSet;
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::referrers::Referrers;
-use crate::graph::{Graph, ManifestRole};
+use crate::graph::{Graph, ManifestRole, Reducer};
 use crate::image::media_type::Kind;
 use crate::image::{Digest, Reference};
 use crate::location::{Location, Role};
 use crate::plan::draft::{NewLayers, Request};
 use crate::plan::entries::{self, NamedEntry};
 use crate::plan::planner::Planner;
-use crate::plan::{Change, Dropped, Finding, MissingPolicy};
+use crate::plan::{Change, Dropped, Finding, IndexRead, MissingPolicy, Places};
 use companions::{Companions, groups};
+use part::Contents;
 pub(crate) use part::Part;
+use within::IndexEntries;
 
 /// What an output of a split contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,8 +43,24 @@ pub(crate) struct Division<'a> {
     /// What is changed whatever the part: what no part contains, and names that only one of several images keeps.
     pub(crate) changes: Vec<Change>,
     pub(crate) findings: Vec<Finding>,
+    /// The documents that the changes and findings are about.
+    pub(crate) places: Places,
     /// The blobs that only what no part contains needs.
     pub(crate) dropped: Dropped,
+    /// The entries of indexes that are left out of all parts.
+    dropped_entries: IndexEntries<'a>,
+    /// What documents of the input point at and no part contains.
+    left_out: BTreeSet<&'a Digest>,
+}
+
+impl<'a> Division<'a> {
+    /// What finds the contents of each part.
+    ///
+    /// # Errors
+    /// None if the graph is one that was resolved.
+    pub(crate) fn reducer(&self, graph: &'a Graph) -> Result<Reducer<'a>> {
+        Reducer::new(graph, &self.dropped_entries, self.left_out.clone())
+    }
 }
 
 /// An image that has no part.
@@ -63,42 +80,40 @@ pub(crate) fn divide<'a>(request: Request<'a>, by: SplitBy) -> Result<Division<'
     let mut planner = Planner::new(request, NewLayers::NONE);
     planner.entries = entries::join(graph)?;
     refuse_cache(graph, &planner.entries)?;
-    let complete: BTreeMap<usize, Rc<[&Digest]>> = planner
-        .entries
-        .iter()
-        .map(|entry| (entry.position, Rc::clone(&entry.images)))
-        .collect();
     planner.select()?;
-    // What is removed within a document is reported for the part that contains the document.
-    let pointers = graph.root.pointers.iter();
-    let of_root: HashSet<Location> = pointers
-        .map(|pointer| graph.root.location_of(pointer))
-        .collect();
-    let changes = &mut planner.changes;
-    changes.retain(|change| of_root.contains(&change.location));
+    // What a build cache lacks is reported for the part that contains the cache.
+    planner
+        .changes
+        .retain(|change| is_of_index(&change.location));
     planner.separate_names()?;
     planner.rename()?;
     planner.leave_out_extra_entries();
     planner.platforms = planner.platforms_of_images();
     let referrers = Referrers::new(graph);
-    let entries = planner.entries.iter();
-    let by_position = entries.map(|entry| (entry.position, entry)).collect();
     let mut parts = Vec::new();
+    let mut of_no_image = BTreeSet::new();
+    let contents = Contents::of(&planner);
     let mut companions = Companions::new(&planner, &referrers);
     for group in groups(&planner, &mut companions) {
-        parts.extend(part::parts(
-            &planner,
-            &complete,
-            &by_position,
-            &mut companions,
-            &group,
-            by,
-        ));
+        let of_group = part::parts(&contents, &mut companions, &group, by, &mut of_no_image);
+        parts.extend(of_group);
     }
+    let dropped_entries = planner.selection.dropped_entries(graph);
+    let left_out = planner.selection.left_out.clone();
+    for within in parts.iter().filter_map(Part::within) {
+        for (index, positions) in within {
+            let kept = positions.iter().map(|position| (*index, *position));
+            kept.for_each(|entry| {
+                of_no_image.remove(&entry);
+            });
+        }
+    }
+    planner.leave_out_of_no_image(&of_no_image);
     let mut findings = Vec::new();
     planner.about_archive(&mut findings);
     planner.about_orphans_of_no_part(&mut findings);
     planner.drop_orphans();
+    let dropped = planner.selection.dropped_blobs(graph);
     let mut unusable = Vec::new();
     if options.missing == MissingPolicy::Prune {
         planner.about_faults_of_items(&mut findings);
@@ -106,21 +121,26 @@ pub(crate) fn divide<'a>(request: Request<'a>, by: SplitBy) -> Result<Division<'
         unusable = unusable_items(graph);
     }
     findings.append(&mut planner.name_findings);
+    let changed = planner.changes.iter().map(|change| &change.location);
+    let found = findings
+        .iter()
+        .filter_map(|finding| finding.location.as_ref());
+    let places = Places::of(graph, changed.chain(found), IndexRead::AsInGraph);
     Ok(Division {
         parts,
         unusable,
         findings,
-        dropped: dropped(&planner),
+        places,
+        dropped,
+        dropped_entries,
+        left_out,
         changes: planner.changes,
     })
 }
 
-/// The blobs that only those entries need that no part contains.
-fn dropped(planner: &Planner<'_>) -> Dropped {
-    planner
-        .selection
-        .of_root(planner.graph)
-        .dropped_blobs(planner.graph)
+/// Whether something is an entry of an index.
+fn is_of_index(location: &Location) -> bool {
+    matches!(location, Location::Descriptor { step, .. } if step.role == Role::Manifests)
 }
 
 /// Refuses an input without images that is a build cache: its layers belong together.

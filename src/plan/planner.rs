@@ -203,15 +203,13 @@ impl<'a> Planner<'a> {
     /// The changes that resolving a Docker archive made.
     fn report_resolved(&mut self) {
         let graph = self.graph;
-        let elsewhere = &self.selection.elsewhere;
-        let is_here = |digest: &Digest| !elsewhere.contains(digest);
         if graph.is_root_synthesized {
             let count = graph.root.pointers.len() - self.selection.root.len();
             let after = count_of_images(count);
             let change = Rule::IndexAdded.change(RootName::Index, None, Some(after));
             self.changes.push(change);
         }
-        for digest in graph.added_entries.iter().filter(|added| is_here(added)) {
+        for digest in &graph.added_entries {
             let mut pointers = graph.root.pointers.iter();
             let entry = pointers.find(|pointer| pointer.digest == *digest);
             let location = match entry {
@@ -223,12 +221,11 @@ impl<'a> Planner<'a> {
             self.changes.push(change);
         }
         let nested = graph.nested.iter();
-        let nested = nested.filter(|nested| is_here(&nested.digest));
         let nested = nested.filter_map(|nested| graph.document(&nested.digest));
         for document in std::iter::once(&graph.root).chain(nested) {
             for pointer in &document.pointers {
                 let digest = &pointer.digest;
-                if graph.is_created(digest) && !graph.is_nested(digest) && is_here(digest) {
+                if graph.is_created(digest) && !graph.is_nested(digest) {
                     let location = document.location_of(pointer);
                     let after = Some(digest.to_string());
                     let change = Rule::ManifestAdded.change(location, None, after);
@@ -236,7 +233,7 @@ impl<'a> Planner<'a> {
                 }
             }
         }
-        for nested in graph.nested.iter().filter(|nested| is_here(&nested.digest)) {
+        for nested in &graph.nested {
             for named in &nested.names {
                 let before = format!("{} entries named {}", named.entries, escape(&named.name));
                 let after = format!("an index of {}", nested.platforms.join(", "));
@@ -246,16 +243,13 @@ impl<'a> Planner<'a> {
             }
         }
         for (name, target) in &graph.inventory.links {
-            if Digest::from_any_blob_name(name).is_some_and(|digest| !is_here(&digest)) {
-                continue;
-            }
             self.changes.push(Rule::Link.change(
                 Location::entry(name),
                 Some(format!("a link to {}", escape(target))),
                 Some("a regular file".to_owned()),
             ));
         }
-        for renamed in graph.renamed.iter().filter(|file| is_here(&file.digest)) {
+        for renamed in &graph.renamed {
             self.changes.push(Rule::BlobName.change(
                 Location::entry(&renamed.name),
                 Some(escape(&renamed.name)),

@@ -2,6 +2,7 @@
 
 mod absent;
 mod choice;
+mod choosable;
 pub(super) mod closure;
 pub(super) mod platforms;
 mod reach;
@@ -10,12 +11,12 @@ mod unwrap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::error::{Code, Error, Hint, Result, escape};
+use crate::error::Result;
+use crate::graph::document::Shape;
 use crate::graph::pointer::Pointer;
 use crate::graph::referrers::{Listing, Referrers};
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
-use crate::plan::division::Part;
 use crate::plan::planner::Planner;
 use crate::plan::preserve;
 use crate::plan::rules::Rule;
@@ -35,8 +36,6 @@ pub(crate) struct Selection<'a> {
     documents: BTreeMap<&'a Digest, BTreeSet<usize>>,
     /// Every digest that documents of the input point at and none of the output does.
     pub(crate) left_out: BTreeSet<&'a Digest>,
-    /// Every digest that documents of the input point at and only those of other parts, if the input is divided.
-    pub(crate) elsewhere: BTreeSet<&'a Digest>,
     /// The entries of the root, by position, that lead to an image instead of its index.
     pub(crate) unwrapped: BTreeMap<usize, Unwrapped<'a>>,
     /// Whether everything that was requested is something other than an image.
@@ -53,11 +52,11 @@ impl<'a> Selection<'a> {
         self.documents.get(document)
     }
 
-    /// The blobs of the input that only what is left out needs, and nothing in another part.
+    /// The blobs of the input that only what is left out needs.
     pub(crate) fn dropped_blobs(&self, graph: &Graph) -> Dropped {
         let blobs = &graph.inventory.blobs;
         let mut dropped = Dropped::default();
-        let left_out = self.left_out.difference(&self.elsewhere);
+        let left_out = self.left_out.iter();
         for blob in left_out.filter_map(|digest| blobs.get(*digest)) {
             dropped.blobs += 1;
             dropped.bytes += blob.len;
@@ -65,14 +64,18 @@ impl<'a> Selection<'a> {
         dropped
     }
 
-    /// The same entries of the root left out, and nothing else.
-    pub(crate) fn of_root(&self, graph: &'a Graph) -> Selection<'a> {
-        let mut selection = Selection {
-            root: self.root.clone(),
-            ..Selection::default()
-        };
-        selection.leave_out(graph, &BTreeSet::new());
-        selection
+    /// The entries of each index that are left out, by position in its pointers.
+    pub(crate) fn dropped_entries(
+        &self,
+        graph: &'a Graph,
+    ) -> BTreeMap<&'a Digest, BTreeSet<usize>> {
+        let documents = self.documents.iter();
+        let indexes = documents.filter(|(digest, _)| {
+            let document = graph.document(digest);
+            document.is_some_and(|document| document.shape == Shape::Index)
+        });
+        let indexes = indexes.map(|(digest, positions)| (*digest, positions.clone()));
+        indexes.collect()
     }
 
     /// Leaves a pointer out; returns whether it was still there.
@@ -218,6 +221,33 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// Leaves out entries of indexes that are for platforms of which no part of a divided input has an image.
+    pub(super) fn leave_out_of_no_image(&mut self, entries: &BTreeSet<(&'a Digest, usize)>) {
+        let graph = self.graph;
+        for (owner, position) in entries {
+            let Some((owner, document)) = graph.documents.get_key_value(*owner) else {
+                continue;
+            };
+            let Some(pointer) = document.pointers.get(*position) else {
+                continue;
+            };
+            let dropped = DroppedPointer {
+                listing: Listing {
+                    owner: Some(owner),
+                    document,
+                    position: *position,
+                    pointer,
+                },
+                rule: Rule::PlatformChoice,
+            };
+            if self.selection.drop(&dropped.listing) {
+                self.changes.push(dropped.change());
+            }
+        }
+        let gone = std::mem::take(&mut self.selection.left_out);
+        self.selection.leave_out(graph, &gone);
+    }
+
     /// Refuses absent content that something in the output needs.
     fn refuse_missing(&self) -> Result<()> {
         let left_out = &self.selection.left_out;
@@ -227,17 +257,7 @@ impl<'a> Planner<'a> {
         let Some(missing) = missing else {
             return Ok(());
         };
-        Err(Error::new(
-            Code::MissingBlob,
-            format!(
-                "{} is {}, which is not in the archive",
-                escape(&missing.location.to_string()),
-                missing.digest.blob_name()
-            ),
-        )
-        .with_location(&missing.location)
-        .with_entry(missing.digest.blob_name())
-        .with_hint(Hint::ChooseMissing))
+        Err(missing.refused())
     }
 }
 
@@ -254,28 +274,6 @@ pub(crate) fn gone_with_attestations(graph: &Graph, referrers: &Referrers<'_>) -
     let unwanted = attestations(graph, referrers).into_iter();
     let first = unwanted.map(|item| (item, Rule::AttestationDropped));
     gone(referrers, first).listings.into_keys().collect()
-}
-
-/// What a part of a divided input does not contain although something points at it.
-pub(super) fn elsewhere<'a>(graph: &'a Graph, part: &Part<'a>) -> BTreeSet<&'a Digest> {
-    let in_other_parts: BTreeSet<&Digest> = part.others().collect();
-    if in_other_parts.is_empty() {
-        return BTreeSet::new();
-    }
-    let mut selection = Selection::default();
-    let referrers = Referrers::new(graph);
-    // What no part contains is left out of this one too.
-    let images = graph.images_below(part.digest).into_iter();
-    let images = images.filter(|image| !in_other_parts.contains(image));
-    let images = images.collect();
-    let others = choice::other_platforms(graph, &referrers, &[part.digest], &images);
-    let others = others.into_iter().map(Item::Listing);
-    let gone = gone(&referrers, others.map(|item| (item, Rule::ImageChoice)));
-    for number in gone.listings.keys() {
-        selection.drop(&referrers.listings[*number]);
-    }
-    selection.leave_out(graph, &gone.documents);
-    selection.left_out
 }
 
 /// All attestations, listed or not.

@@ -83,6 +83,7 @@ impl<'a> Run<'a> {
         let parts = divided.map_or(&[][..], |divided| &divided.parts);
         let changes = divided.map_or(&[][..], |divided| &divided.changes);
         let findings = divided.map_or(&[][..], |divided| &divided.findings);
+        let places = divided.map(|divided| &divided.places);
         let dropped = divided.map(|divided| divided.dropped);
         let spooled = divided.and_then(|divided| divided.spooled.as_ref());
         SplitData {
@@ -91,8 +92,8 @@ impl<'a> Run<'a> {
             output: self.output,
             outputs: parts.iter().map(|part| self.output_data(part)).collect(),
             failed: parts.iter().filter(|part| part.result.is_err()).count(),
-            changes: json::changes(changes, None, self.wording),
-            findings: json::findings(findings, None, self.wording),
+            changes: json::changes(changes, places, self.wording),
+            findings: json::findings(findings, places, self.wording),
             dropped: dropped.filter(|dropped| dropped.blobs > 0),
             spooled: spooled.map(ToString::to_string),
             error: self

@@ -113,44 +113,99 @@ const LINES: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// A split by platform.
+/// A command with a result for each of these.
+struct More {
+    of: &'static str,
+    what: &'static str,
+    line: &'static [&'static str],
+    /// The options that choose some of so many.
+    choice: fn(usize) -> Vec<String>,
+}
+
+const fn more(of: &'static str, what: &'static str, line: &'static [&'static str]) -> More {
+    More {
+        of,
+        what,
+        line,
+        choice: |_| Vec::new(),
+    }
+}
+
+/// Every other image, by its number.
+fn half_of_images(count: usize) -> Vec<String> {
+    let numbers = (1..=count).step_by(2);
+    numbers
+        .flat_map(|number| ["--image".to_owned(), number.to_string()])
+        .collect()
+}
+
+/// Every other platform.
+fn half_of_platforms(count: usize) -> Vec<String> {
+    let platforms = (0..count).step_by(2);
+    let platforms: Vec<String> = platforms.map(|number| format!("linux/a{number}")).collect();
+    vec!["--platform".to_owned(), platforms.join(",")]
+}
+
+const ARCHIVE: &str = "in.tar";
+const SPLIT: &[&str] = &["split", ARCHIVE, "--dry-run", "--jobs", "1"];
+const BY_NAME: &[&str] = &["split", ARCHIVE, "--by", "name", "--dry-run", "--jobs", "1"];
 const BY_PLATFORM: &[&str] = &[
     "split",
-    "in.tar",
+    ARCHIVE,
     "--by",
     "platform",
     "--dry-run",
     "--jobs",
     "1",
 ];
+const MERGE: &[&str] = &["merge", ARCHIVE, ARCHIVE, "--dry-run", "--jobs", "1"];
+const INSPECT: &[&str] = &["inspect", ARCHIVE, "--jobs", "1"];
 
-/// Commands with a result for each of these.
-const MORE: [(&str, &str, &[&str]); 11] = [
-    (
-        "entries of index.json",
-        "split",
-        &["split", "in.tar", "--dry-run", "--jobs", "1"],
-    ),
-    (
-        "names of one image",
-        "split by name",
+const MORE: [More; 23] = [
+    more("entries of index.json", "split", SPLIT),
+    More {
+        choice: half_of_images,
+        ..more(
+            "entries of index.json",
+            "split of half of the images",
+            SPLIT,
+        )
+    },
+    more("names of one image", "split by name", BY_NAME),
+    more("platforms", "split by platform", BY_PLATFORM),
+    More {
+        choice: half_of_platforms,
+        ..more(
+            "platforms",
+            "split by platform of half of the platforms",
+            BY_PLATFORM,
+        )
+    },
+    More {
+        choice: half_of_platforms,
+        ..more("platforms", "split of half of the platforms", SPLIT)
+    },
+    more(
+        "platforms",
+        "split by platform of one platform",
         &[
             "split",
-            "in.tar",
+            ARCHIVE,
             "--by",
-            "name",
+            "platform",
+            "--platform",
+            "linux/a0",
             "--dry-run",
             "--jobs",
             "1",
         ],
     ),
-    ("platforms", "split by platform", BY_PLATFORM),
-    (
+    more(
         "platforms",
         "split by platform with the same digests",
         &[
             "split",
-            "in.tar",
+            ARCHIVE,
             "--by",
             "platform",
             "--unwrap",
@@ -160,41 +215,113 @@ const MORE: [(&str, &str, &[&str]); 11] = [
             "1",
         ],
     ),
-    ("nested platforms", "split by platform", BY_PLATFORM),
-    (
+    more(
+        "images for two platforms",
+        "split by platform of one platform",
+        &[
+            "split",
+            ARCHIVE,
+            "--by",
+            "platform",
+            "--platform",
+            "linux/amd64",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
+    ),
+    more("absent platforms", "split by platform", BY_PLATFORM),
+    more(
+        "absent platforms",
+        "split by platform without what is missing",
+        &[
+            "split",
+            ARCHIVE,
+            "--by",
+            "platform",
+            "--missing",
+            "prune",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
+    ),
+    more(
+        "names of an index",
+        "split by name of one platform",
+        &[
+            "split",
+            ARCHIVE,
+            "--by",
+            "name",
+            "--platform",
+            "linux/a0",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
+    ),
+    more(
+        "names of an index",
+        "split by platform of one platform",
+        &[
+            "split",
+            ARCHIVE,
+            "--by",
+            "platform",
+            "--platform",
+            "linux/a0",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
+    ),
+    more("nested platforms", "split by platform", BY_PLATFORM),
+    More {
+        choice: half_of_platforms,
+        ..more(
+            "nested platforms",
+            "split by platform of half of the platforms",
+            BY_PLATFORM,
+        )
+    },
+    more("names of flat platforms", "split", SPLIT),
+    more(
         "names of flat platforms",
-        "split",
-        &["split", "in.tar", "--dry-run", "--jobs", "1"],
+        "split of one platform",
+        &[
+            "split",
+            ARCHIVE,
+            "--platform",
+            "linux/arm64",
+            "--dry-run",
+            "--jobs",
+            "1",
+        ],
     ),
-    (
-        "nested platforms",
-        "merge",
-        &["merge", "in.tar", "in.tar", "--dry-run", "--jobs", "1"],
-    ),
-    (
-        "names of one image",
-        "merge",
-        &["merge", "in.tar", "in.tar", "--dry-run", "--jobs", "1"],
-    ),
-    (
+    more("nested platforms", "merge", MERGE),
+    more("names of one image", "merge", MERGE),
+    more(
         "entries of index.json",
         "check",
-        &["check", "in.tar", "--jobs", "1"],
+        &["check", ARCHIVE, "--jobs", "1"],
     ),
-    (
+    more("entries of index.json", "inspect", INSPECT),
+    more("names of one image", "inspect", INSPECT),
+    more(
         "entries of index.json",
-        "inspect",
-        &["inspect", "in.tar", "--jobs", "1"],
-    ),
-    (
-        "names of one image",
-        "inspect",
-        &["inspect", "in.tar", "--jobs", "1"],
+        "split of one image",
+        &["split", ARCHIVE, "--image", "1", "--dry-run", "--jobs", "1"],
     ),
 ];
 
 /// How the work of a run grows; `None` if no archive takes long enough to say.
-fn growth(countable: Countable, line: &[&str], range: &Range) -> (Option<f64>, Vec<(usize, f64)>) {
+fn growth(
+    countable: Countable,
+    line: &[&str],
+    choice: fn(usize) -> Vec<String>,
+    range: &Range,
+) -> (Option<f64>, Vec<(usize, f64)>) {
     let sandbox = Sandbox::new();
     let to = (range.to / countable.documents).min(countable.max);
     let from = (range.from / countable.documents).min(to / range.factor.pow(2));
@@ -206,7 +333,10 @@ fn growth(countable: Countable, line: &[&str], range: &Range) -> (Option<f64>, V
     let mut least = BTreeMap::new();
     let mut work = |size: usize| -> f64 {
         sandbox.put("in.tar", (countable.archive)(size));
-        let found = (range.work)(&sandbox, line);
+        let choice = choice(size);
+        let choice = choice.iter().map(String::as_str);
+        let line: Vec<&str> = line.iter().copied().chain(choice).collect();
+        let found = (range.work)(&sandbox, &line);
         let least = least.entry(size).or_insert(found);
         *least = least.min(found);
         *least
@@ -241,10 +371,13 @@ fn work_is_proportional_to_counts() {
         if !countable.name.contains(&only) {
             continue;
         }
-        let more = MORE.iter().filter(|(name, ..)| *name == countable.name);
-        let more = more.map(|(_, what, line)| (*what, *line));
-        for (what, line) in LINES.into_iter().chain(more) {
-            let (exponent, points) = growth(countable, line, &range);
+        let lines = LINES.map(|(what, line)| more(countable.name, what, line));
+        let more = MORE.iter().filter(|more| more.of == countable.name);
+        for More {
+            what, line, choice, ..
+        } in lines.iter().chain(more)
+        {
+            let (exponent, points) = growth(countable, line, *choice, &range);
             let name = format!("{}, {what}", countable.name);
             println!("growth: {name}: {exponent:.2?}, {points:.3?}");
             match exponent {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::common::builder::{Layout, OCI_INDEX, digest_of, named, on};
-use crate::common::contents::Contents;
+use crate::common::contents::{Contents, blob_name};
 use crate::common::evidence::{attestation, evidence, referrer};
 use crate::common::failure::fails_with;
 use crate::common::random::Random;
@@ -143,5 +143,66 @@ fn an_index_that_keeps_its_digest_is_not_divided() {
         assert_eq!(sandbox.names(), ["in.tar"]);
         let options = ["--platform", "linux/amd64", "--preserve-digests"];
         fails_with("fix", &layout.tar(), &options, "digests-preserved", &[]);
+    }
+}
+
+/// What no output contains is in the report of the split, once, and not in those of the outputs.
+#[test]
+fn what_no_output_contains_is_reported_once() {
+    let mut layout = Layout::new();
+    let listed = ["amd64", "arm64", "s390x", "riscv64"]
+        .map(|architecture| platform(&mut layout, architecture));
+    let absent = digest_of(&listed[3][0]);
+    let index = layout.index_of(OCI_INDEX, listed.concat());
+    layout.blobs.remove(&blob_name(&absent));
+    let other = digest_of(&listed[2][0]);
+    layout.root(vec![
+        named(index.clone(), NAME),
+        named(index, "example.com/app:v2"),
+    ]);
+    let divided = [(&absent, "platform-choice")];
+    for by in ["image", "name", "platform"] {
+        for (options, rules) in [
+            (
+                &["--platform", "linux/amd64,linux/arm64"][..],
+                &[(&other, "platform-choice"), (&absent, "platform-choice")][..],
+            ),
+            (&["--missing", "prune"], &[(&absent, "absent-pruned")]),
+            (
+                &[
+                    "--missing",
+                    "prune",
+                    "--platform",
+                    "linux/amd64,linux/arm64",
+                ],
+                &[(&other, "platform-choice"), (&absent, "platform-choice")],
+            ),
+            (&[], if by == "platform" { &divided } else { &[] }),
+        ] {
+            let sandbox = Sandbox::new();
+            sandbox.put("in.tar", layout.tar());
+            let line = [&["--by", by], options].concat();
+            let (report, _) = outputs(&sandbox, "in.tar", &line);
+            let of = |report: &Value, digest: &str| {
+                let changes = report["changes"].as_array().unwrap().iter();
+                let found = changes.filter(|change| change["before"] == json!(digest));
+                let found = found.map(|change| change["rule"].as_str().unwrap().to_owned());
+                found.collect::<Vec<_>>()
+            };
+            for (digest, rule) in rules {
+                assert_eq!(of(&report, digest), [*rule], "{by} {options:?}");
+            }
+            assert_eq!(
+                report["dropped"].is_null(),
+                options.is_empty(),
+                "{by} {options:?}"
+            );
+            for output in report["outputs"].as_array().unwrap() {
+                for digest in [&other, &absent] {
+                    let found = of(&output["report"], digest);
+                    assert!(found.is_empty(), "{by} {options:?}: {found:?}");
+                }
+            }
+        }
     }
 }

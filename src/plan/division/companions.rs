@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::within::{Within, within};
+use super::within::{Divided, within};
 use crate::graph::pointer::Pointer;
 use crate::graph::referrers::Referrers;
 use crate::image::Digest;
@@ -49,20 +49,20 @@ impl<'a, 'r> Companions<'a, 'r> {
             && pointer.is_some_and(|pointer| pointer.digest != *digest)
     }
 
-    /// What of an index is for each of these images; `None` if it is not an index. `all` are its images.
+    /// What of an index is for each of these images; `None` if it is not an index.
     pub(super) fn within(
         &self,
+        planner: &Planner<'a>,
         index: &'a Digest,
-        all: &[&'a Digest],
         images: &[&'a Digest],
-    ) -> Option<BTreeMap<&'a Digest, Within<'a>>> {
-        let mut within = within(self.referrers, index, all, images)?;
-        for (image, within) in &mut within {
+    ) -> Option<Divided<'a>> {
+        let mut divided = within(planner, self.referrers, index, images)?;
+        for (image, within) in &mut divided.images {
             within
                 .about
                 .retain(|position| self.is_companion(*position, image));
         }
-        Some(within)
+        Some(divided)
     }
 
     /// The entries that are about a document, about what it lists, or about such an entry in turn, by position.

@@ -5,15 +5,15 @@ use std::rc::Rc;
 
 use super::SplitBy;
 use super::companions::{Companions, Group};
-use super::within::{IndexEntries, Within};
+use super::within::{Entry, IndexEntries, Within};
 use crate::error::Result;
 use crate::graph::pointer::Pointer;
 use crate::graph::{Graph, Reducer};
 use crate::image::{Digest, Platform, Reference};
+use crate::plan::PlanOptions;
 use crate::plan::entries::NamedEntry;
 use crate::plan::planner::Planner;
-use crate::plan::selection::elsewhere;
-use crate::plan::{ImageChoice, PlanOptions};
+use crate::plan::selection::platforms::Platforms;
 
 /// What one output of several contains.
 #[derive(Clone, Debug)]
@@ -36,10 +36,6 @@ pub(crate) struct Part<'a> {
     nameless: BTreeSet<usize>,
     /// What stays of the index for the image, and of those below it.
     within: Option<Within<'a>>,
-    /// The images that have parts of their own.
-    others: Rc<[&'a Digest]>,
-    /// The images to keep of what the entries list; all if there is none.
-    chosen_images: Vec<ImageChoice>,
     /// The platforms to keep; all if there is none.
     chosen_platforms: Vec<Platform>,
 }
@@ -58,16 +54,13 @@ impl<'a> Part<'a> {
         let numbers: BTreeMap<usize, usize> = numbers.map(|(new, old)| (*old, new)).collect();
         let new = |old: &usize| numbers.get(old).copied();
         let entries = self.entries.iter().filter_map(|entry| {
-            let of_image = within.filter(|within| within.entries.contains_key(entry.digest));
-            let images = match of_image {
-                Some(within) if entry.digest == self.digest => Rc::clone(&within.images),
-                Some(within) => {
+            let is_divided = within.is_some_and(|within| within.entries.contains_key(entry.digest));
+            let images = match is_divided {
+                true => {
                     let images = entry.images.iter().copied();
-                    images
-                        .filter(|image| within.images.contains(image))
-                        .collect()
+                    images.filter(|image| self.image == Some(*image)).collect()
                 }
-                None => Rc::clone(&entry.images),
+                false => Rc::clone(&entry.images),
             };
             Some(NamedEntry {
                 position: new(&entry.position)?,
@@ -81,32 +74,26 @@ impl<'a> Part<'a> {
                 ..entry.clone()
             })
         });
-        let mut part = Part {
+        let part = Part {
             entries: entries.collect(),
             artifacts: artifacts.collect(),
             positions: numbers.values().copied().collect(),
             nameless: self.nameless.iter().filter_map(new).collect(),
             ..self.clone()
         };
-        if let Some(within) = within {
-            part.others = Rc::from([]);
-            if within.images.len() == 1 {
-                part.chosen_images.clear();
-            }
-        }
         Ok((graph, part))
     }
 
-    /// The images of its index that are in other parts.
-    pub(crate) fn others(&self) -> impl Iterator<Item = &'a Digest> {
-        let others = self.others.iter().copied();
-        others.filter(|other| Some(*other) != self.image)
+    /// What stays of indexes if the part has one of several images.
+    pub(super) fn within(&self) -> Option<&IndexEntries<'a>> {
+        self.within.as_ref().map(|within| &within.entries)
     }
 
     /// The options of the split for this part.
     pub(crate) fn options(&self, all: &PlanOptions) -> PlanOptions {
         PlanOptions {
-            images: self.chosen_images.clone(),
+            // What was not chosen is in no part.
+            images: Vec::new(),
             platforms: self.chosen_platforms.clone(),
             // Its entries have the new names.
             names: Vec::new(),
@@ -122,41 +109,57 @@ impl<'a> Planner<'a> {
         self.entries.clone_from(&part.entries);
         self.artifacts.clone_from(&part.artifacts);
         self.nameless.clone_from(&part.nameless);
-        self.selection.elsewhere = elsewhere(self.graph, part);
     }
 }
 
-/// The images below each entry of `index.json`, by position, before options leave some out.
-pub(super) type Complete<'a> = BTreeMap<usize, Rc<[&'a Digest]>>;
+/// What all parts are made of.
+pub(super) struct Contents<'a, 'p> {
+    planner: &'p Planner<'a>,
+    /// The entries that lead to images, by position.
+    entries: BTreeMap<usize, &'p NamedEntry<'a>>,
+    /// Those that lead to no image, if names were requested.
+    artifacts: BTreeMap<usize, &'p NamedEntry<'a>>,
+    /// The platforms that were requested.
+    requested: Platforms<'a>,
+}
 
-/// The entries that lead to images, by position.
-pub(super) type ByPosition<'a, 'p> = BTreeMap<usize, &'p NamedEntry<'a>>;
+impl<'a, 'p> Contents<'a, 'p> {
+    pub(super) fn of(planner: &'p Planner<'a>) -> Self {
+        let by_position = |entries: &'p [NamedEntry<'a>]| {
+            let entries = entries.iter();
+            entries.map(|entry| (entry.position, entry)).collect()
+        };
+        Contents {
+            planner,
+            entries: by_position(&planner.entries),
+            artifacts: by_position(&planner.artifacts),
+            requested: Platforms::of(&planner.options.platforms),
+        }
+    }
+}
 
 /// What the parts of one group have in common.
 struct Whole<'a, 'p> {
+    contents: &'p Contents<'a, 'p>,
     planner: &'p Planner<'a>,
-    complete: &'p Complete<'a>,
-    by_position: &'p ByPosition<'a, 'p>,
     group: &'p Group<'a>,
     /// The entries of the group that lead to images.
     own: Vec<&'p NamedEntry<'a>>,
 }
 
-/// The parts of one group.
+/// The parts of one group. What of an index no part contains goes to `of_no_image`.
 pub(super) fn parts<'a>(
-    planner: &Planner<'a>,
-    complete: &Complete<'a>,
-    by_position: &ByPosition<'a, '_>,
+    contents: &Contents<'a, '_>,
     companions: &mut Companions<'a, '_>,
     group: &Group<'a>,
     by: SplitBy,
+    of_no_image: &mut BTreeSet<Entry<'a>>,
 ) -> Vec<Part<'a>> {
     let own = group.positions.iter();
-    let own = own.filter_map(|position| by_position.get(position).copied());
+    let own = own.filter_map(|position| contents.entries.get(position).copied());
     let whole = Whole {
-        planner,
-        complete,
-        by_position,
+        contents,
+        planner: contents.planner,
         group,
         own: own.collect(),
     };
@@ -176,20 +179,21 @@ pub(super) fn parts<'a>(
             parts.collect()
         }
         SplitBy::Platform if !images.is_empty() => {
-            let mut within = whole.within(companions);
+            let divided = companions.within(whole.planner, group.digest, &images);
+            let mut divided = divided.unwrap_or_default();
+            of_no_image.append(&mut divided.of_no_image);
             // What is about the index goes with each of its images.
             let mut about_all = about;
-            let of_images = within.iter().flat_map(BTreeMap::values);
+            let of_images = divided.images.values();
             for position in of_images.flat_map(|within| &within.about) {
                 about_all.remove(position);
             }
             let parts = images.iter().map(|image| {
-                let within = within.as_mut().and_then(|within| within.remove(image));
+                let within = divided.images.remove(image);
                 let own = within.iter().flat_map(|within| &within.about);
                 let about = about_all.iter().chain(own).copied().collect();
                 Part {
                     within,
-                    others: Rc::clone(&images),
                     ..whole.of_image(image, &names, whole.with(&about))
                 }
             });
@@ -218,9 +222,7 @@ impl<'a> Whole<'a, '_> {
                 names.cloned().collect()
             }
             false => {
-                let renamed = self.planner.artifacts.iter();
-                let renamed: BTreeMap<usize, &NamedEntry<'_>> =
-                    renamed.map(|entry| (entry.position, entry)).collect();
+                let renamed = &self.contents.artifacts;
                 let positions = self.group.positions.iter();
                 let named = positions.filter(|position| !self.planner.nameless.contains(position));
                 let names = named.flat_map(|position| match renamed.get(position) {
@@ -258,18 +260,14 @@ impl<'a> Whole<'a, '_> {
 
     /// The part with these entries.
     fn part(&self, names: Vec<Reference>, positions: BTreeSet<usize>) -> Part<'a> {
-        let images = self.images();
-        let options = &self.planner.options;
-        let is_reduced = self.own.first().is_some_and(|entry| {
-            let complete = self.complete.get(&entry.position);
-            complete.is_some_and(|complete| complete.len() != images.len())
-        });
-        let chosen = images.iter();
-        let chosen = chosen.filter(|_| is_reduced && !options.images.is_empty());
-        let chosen = chosen.map(|image| ImageChoice::Digest(Digest::clone(image)));
+        let part = self.with_images(names, positions, &self.images());
+        let images = part.entries.iter().flat_map(|entry| entry.images.iter());
+        let platforms = images.filter_map(|image| self.planner.platforms.get(image).copied());
+        let chosen = self.contents.requested.wanting(platforms);
+        let chosen_platforms = chosen.into_iter().cloned().collect();
         Part {
-            chosen_images: chosen.collect(),
-            ..self.with_images(names, positions, &images)
+            chosen_platforms,
+            ..part
         }
     }
 
@@ -280,35 +278,25 @@ impl<'a> Whole<'a, '_> {
         positions: BTreeSet<usize>,
         images: &[&'a Digest],
     ) -> Part<'a> {
-        let options = &self.planner.options;
-        let entries = self.entries(&positions);
-        let images_of_part = entries
-            .iter()
-            .filter(|_| !options.platforms.is_empty())
-            .flat_map(|entry| entry.images.iter());
-        let platforms: BTreeSet<&Platform> = images_of_part
-            .filter_map(|image| self.planner.platforms.get(image).copied())
-            .collect();
-        let wanted = options.platforms.iter();
-        let wanted = wanted.filter(|wanted| {
-            let mut platforms = platforms.iter();
-            platforms.any(|platform| platform.matches_strictly(wanted))
-        });
-        let nameless = positions.intersection(&self.planner.nameless);
-        let artifacts = self.planner.artifacts.iter();
-        let artifacts = artifacts.filter(|entry| positions.contains(&entry.position));
+        let nameless = positions.iter().copied();
+        let nameless = nameless.filter(|position| self.planner.nameless.contains(position));
+        let nameless = nameless.collect();
+        let at = |entries: &BTreeMap<usize, &NamedEntry<'a>>| {
+            let entries = positions
+                .iter()
+                .filter_map(|position| entries.get(position));
+            entries.map(|entry| NamedEntry::clone(entry)).collect()
+        };
         Part {
             digest: self.group.digest,
             image: None,
             names,
             platforms: self.platforms(images),
-            nameless: nameless.copied().collect(),
+            nameless,
             within: None,
-            others: Rc::from([]),
-            chosen_platforms: wanted.cloned().collect(),
-            chosen_images: Vec::new(),
-            entries,
-            artifacts: artifacts.cloned().collect(),
+            chosen_platforms: Vec::new(),
+            entries: at(&self.contents.entries),
+            artifacts: at(&self.contents.artifacts),
             positions,
         }
     }
@@ -338,31 +326,9 @@ impl<'a> Whole<'a, '_> {
         Part {
             image: Some(image),
             platforms: platforms.clone(),
-            chosen_images: vec![ImageChoice::Digest(image.clone())],
             chosen_platforms: platforms,
             ..self.with_images(names.to_vec(), positions, &[image])
         }
-    }
-
-    /// What of the index is for each of its images; `None` if it is not an index.
-    fn within(&self, companions: &Companions<'a, '_>) -> Option<BTreeMap<&'a Digest, Within<'a>>> {
-        let complete = self.complete.get(&self.own.first()?.position)?;
-        companions.within(self.group.digest, complete, &self.images())
-    }
-
-    /// The entries at these positions that lead to images, with all their images.
-    fn entries(&self, positions: &BTreeSet<usize>) -> Vec<NamedEntry<'a>> {
-        let entries = positions
-            .iter()
-            .filter_map(|position| self.by_position.get(position));
-        let entries = entries.map(|entry| {
-            let complete = self.complete.get(&entry.position);
-            NamedEntry {
-                images: Rc::clone(complete.unwrap_or(&entry.images)),
-                ..NamedEntry::clone(entry)
-            }
-        });
-        entries.collect()
     }
 
     fn platforms(&self, images: &[&Digest]) -> Vec<Platform> {

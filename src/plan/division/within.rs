@@ -1,79 +1,110 @@
 //! What of an index, and of the indexes below it, goes into the part of one of its images.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
+use crate::graph::pointer::Pointer;
 use crate::graph::referrers::Referrers;
-use crate::image::Digest;
+use crate::image::platform::NormalForm;
+use crate::image::{Digest, Platform};
+use crate::plan::planner::Planner;
+use crate::plan::selection::Selection;
 use crate::plan::selection::closure::{kept_with, kept_with_only};
+use crate::plan::selection::platforms::UNKNOWN;
 
 /// Entries of indexes, by position in the pointers of each.
 pub(crate) type IndexEntries<'a> = BTreeMap<&'a Digest, BTreeSet<usize>>;
 
 /// An entry: its index, and its position in the index's pointers.
-type Entry<'a> = (&'a Digest, usize);
+pub(crate) type Entry<'a> = (&'a Digest, usize);
 
 /// What of an index, and of those below it, is for one of its images.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Within<'a> {
     /// The entries of the indexes that lead to the image, or to what is about it.
     pub(super) entries: IndexEntries<'a>,
     /// The entries of `index.json` that are about the image, or about an index below the first that leads to it.
     pub(super) about: BTreeSet<usize>,
-    /// The image, and those that no part contains: they are left out of this one.
-    pub(super) images: Rc<[&'a Digest]>,
 }
 
-/// What of an index is for each of these images; `None` if it is not an index. `all` are its images, of which the others go into
-/// no part.
+/// What of an index is for each of its images.
+#[derive(Debug, Default)]
+pub(super) struct Divided<'a> {
+    pub(super) images: BTreeMap<&'a Digest, Within<'a>>,
+    /// The entries for platforms that no image has.
+    pub(super) of_no_image: BTreeSet<Entry<'a>>,
+}
+
+/// What of an index is for each of these images, without what is left out of all; `None` if it is not an index.
 pub(super) fn within<'a>(
+    planner: &Planner<'a>,
     referrers: &Referrers<'a>,
     index: &'a Digest,
-    all: &[&'a Digest],
     images: &[&'a Digest],
-) -> Option<BTreeMap<&'a Digest, Within<'a>>> {
+) -> Option<Divided<'a>> {
     referrers.within.get(index)?;
-    let indexes = Indexes::below(referrers, index, all);
-    let kept: BTreeSet<&Digest> = images.iter().copied().collect();
-    let unwanted = all.iter().copied().filter(|image| !kept.contains(image));
-    let unwanted: Vec<&Digest> = unwanted.collect();
-    let mut of_unwanted = Collected::default();
-    for image in &unwanted {
-        indexes.collect(image, &mut of_unwanted);
+    let indexes = Indexes::below(referrers, &planner.selection, index, images);
+    let mut divided = Divided {
+        of_no_image: indexes.with_platforms(),
+        ..Divided::default()
+    };
+    for image in images {
+        let mut within = Within::default();
+        let platform = planner.platforms.get(image).copied();
+        indexes.collect(image, platform, &mut within);
+        let entries = within.entries.iter();
+        for entry in entries.flat_map(|(index, positions)| positions.iter().map(|at| (*index, *at)))
+        {
+            divided.of_no_image.remove(&entry);
+        }
+        divided.images.insert(image, within);
     }
-    let within = kept.into_iter().map(|image| {
-        let mut collected = Collected {
-            entries: of_unwanted.entries.clone(),
-            about: BTreeSet::new(),
-        };
-        indexes.collect(image, &mut collected);
-        let images = std::iter::once(image).chain(unwanted.iter().copied());
-        let within = Within {
-            entries: collected.entries,
-            about: collected.about,
-            images: images.collect(),
-        };
-        (image, within)
-    });
-    Some(within.collect())
-}
-
-/// Entries of indexes, and of `index.json`.
-#[derive(Default)]
-struct Collected<'a> {
-    entries: IndexEntries<'a>,
-    about: BTreeSet<usize>,
+    Some(divided)
 }
 
 /// An index and those below it.
 struct Indexes<'a> {
     /// Where each document is listed.
-    listed: BTreeMap<&'a Digest, Vec<Entry<'a>>>,
+    listed: BTreeMap<&'a Digest, Vec<(&'a Digest, usize, &'a Pointer)>>,
     /// The entries that are about an image, or about an index below the first.
     about: BTreeMap<&'a Digest, About<'a>>,
-    /// The other entries of the indexes that lead to an image, or to what is about one: they go with whatever their index goes
-    /// with.
-    others: BTreeMap<&'a Digest, Vec<usize>>,
+    /// The other entries of the indexes that lead to an image, or to what is about one.
+    others: BTreeMap<&'a Digest, Others<'a>>,
+}
+
+/// Entries of an index that are about none of its images.
+#[derive(Default)]
+struct Others<'a> {
+    /// Those that go with whatever their index goes with.
+    everywhere: Vec<usize>,
+    /// Those that state a platform, such as that of an absent image: they go with images for it.
+    by_platform: BTreeMap<NormalForm, Vec<(&'a Platform, usize)>>,
+}
+
+impl<'a> Others<'a> {
+    fn add(&mut self, pointer: &'a Pointer, position: usize) {
+        match pointer.platform.as_deref() {
+            Some(platform) if platform.os != UNKNOWN => {
+                let like = self.by_platform.entry(platform.normal_form());
+                like.or_default().push((platform, position));
+            }
+            _ => self.everywhere.push(position),
+        }
+    }
+
+    /// The positions of those that go with an image for this platform, and of all if it is not known.
+    fn with(&self, platform: Option<&Platform>) -> BTreeSet<usize> {
+        let like: Vec<&(&Platform, usize)> = match platform {
+            Some(platform) => {
+                let like = self.by_platform.get(&platform.normal_form());
+                let like = like.into_iter().flatten();
+                like.filter(|(stated, _)| stated.matches_strictly(platform))
+                    .collect()
+            }
+            None => self.by_platform.values().flatten().collect(),
+        };
+        let like = like.into_iter().map(|(_, position)| *position);
+        like.chain(self.everywhere.iter().copied()).collect()
+    }
 }
 
 /// The entries that are about a document.
@@ -85,8 +116,17 @@ struct About<'a> {
 }
 
 impl<'a> Indexes<'a> {
-    fn below(referrers: &Referrers<'a>, first: &'a Digest, images: &[&'a Digest]) -> Self {
-        let mut listed: BTreeMap<&Digest, Vec<Entry<'_>>> = BTreeMap::new();
+    fn below(
+        referrers: &Referrers<'a>,
+        selection: &Selection<'a>,
+        first: &'a Digest,
+        images: &[&'a Digest],
+    ) -> Self {
+        let is_kept = |index: &Digest, position: usize| {
+            let dropped = selection.dropped(index);
+            dropped.is_none_or(|dropped| !dropped.contains(&position))
+        };
+        let mut listed: BTreeMap<&Digest, Vec<(&Digest, usize, &Pointer)>> = BTreeMap::new();
         let mut below = BTreeSet::new();
         let mut open = vec![first];
         while let Some(index) = open.pop() {
@@ -95,9 +135,12 @@ impl<'a> Indexes<'a> {
             }
             for number in referrers.within.get(index).into_iter().flatten() {
                 let listing = &referrers.listings[*number];
+                if !is_kept(index, listing.position) {
+                    continue;
+                }
                 let digest = &listing.pointer.digest;
                 let entries = listed.entry(digest).or_default();
-                entries.push((index, listing.position));
+                entries.push((index, listing.position, listing.pointer));
                 open.push(digest);
             }
         }
@@ -107,7 +150,7 @@ impl<'a> Indexes<'a> {
                 let listing = &referrers.listings[number];
                 match listing.owner {
                     None => about.at_root.push(listing.position),
-                    Some(owner) if below.contains(owner) => {
+                    Some(owner) if below.contains(owner) && is_kept(owner, listing.position) => {
                         about.within.push((owner, listing.position));
                     }
                     Some(_) => {}
@@ -128,7 +171,7 @@ impl<'a> Indexes<'a> {
                 continue;
             }
             let owners = listed.get(digest).into_iter().flatten();
-            open.extend(owners.map(|(owner, _)| *owner));
+            open.extend(owners.map(|(owner, ..)| *owner));
         }
         for index in leading.iter().filter(|index| **index != first) {
             about.insert(index, about_one(kept_with_only(referrers, index)));
@@ -136,14 +179,14 @@ impl<'a> Indexes<'a> {
         let claimed = about.values().flat_map(|about| &about.within);
         let claimed: BTreeSet<Entry<'_>> = claimed.copied().collect();
         let is_image: BTreeSet<&Digest> = images.iter().copied().collect();
-        let mut others: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
+        let mut others: BTreeMap<&Digest, Others<'_>> = BTreeMap::new();
         for (digest, entries) in &listed {
             if is_image.contains(digest) || leading.contains(digest) {
                 continue;
             }
-            for (owner, position) in entries {
+            for (owner, position, pointer) in entries {
                 if leading.contains(owner) && !claimed.contains(&(*owner, *position)) {
-                    others.entry(owner).or_default().push(*position);
+                    others.entry(owner).or_default().add(pointer, *position);
                 }
             }
         }
@@ -154,15 +197,27 @@ impl<'a> Indexes<'a> {
         }
     }
 
-    /// Adds what goes with an image: the entries that lead to it, and those that are about it or about an index that does.
-    fn collect(&self, image: &'a Digest, to: &mut Collected<'a>) {
+    /// The entries that go with no image unless it is for the platform that they state.
+    fn with_platforms(&self) -> BTreeSet<Entry<'a>> {
+        let others = self.others.iter().flat_map(|(index, others)| {
+            let stated = others.by_platform.values().flatten();
+            stated.map(|(_, position)| (*index, *position))
+        });
+        others.collect()
+    }
+
+    /// Adds what goes with an image for this platform: the entries that lead to it, those that are about it or about an index
+    /// that does, and the others of such an index.
+    fn collect(&self, image: &'a Digest, platform: Option<&Platform>, to: &mut Within<'a>) {
         let mut seen = BTreeSet::from([image]);
         let mut open = vec![image];
         while let Some(digest) = open.pop() {
             let listed = self.listed.get(digest).into_iter().flatten();
+            let listed = listed.map(|(owner, position, _)| (owner, position));
             let about = self.about.get(digest);
-            for (owner, position) in listed.chain(about.into_iter().flat_map(|about| &about.within))
-            {
+            let within = about.into_iter().flat_map(|about| &about.within);
+            let within = within.map(|(owner, position)| (owner, position));
+            for (owner, position) in listed.chain(within) {
                 to.entries.entry(owner).or_default().insert(*position);
                 if seen.insert(owner) {
                     open.push(owner);
@@ -171,6 +226,7 @@ impl<'a> Indexes<'a> {
             to.about
                 .extend(about.into_iter().flat_map(|about| &about.at_root));
             if let Some(others) = self.others.get(digest) {
+                let others = others.with(platform);
                 to.entries.entry(digest).or_default().extend(others);
             }
         }

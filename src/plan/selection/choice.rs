@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::DroppedPointer;
+use super::choosable::Choosable;
 use super::closure::{Item, kept_with};
 use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::graph::Graph;
-use crate::graph::document::Shape;
-use crate::graph::pointer::Pointer;
 use crate::graph::referrers::Referrers;
 use crate::image::Digest;
 use crate::plan::ImageChoice;
@@ -26,13 +25,6 @@ pub(super) struct Others<'a> {
     pub(super) images: Option<BTreeSet<&'a Digest>>,
 }
 
-/// Images that match a request: all of an entry, or some of them.
-struct Match<'a> {
-    entry: &'a Digest,
-    /// The images of the entry, if only some of them match.
-    images: Option<Vec<&'a Digest>>,
-}
-
 /// Leaves out the root's entries of images that were not requested, what refers to none of those that stay, and the
 /// other images of an index of which only some were requested.
 ///
@@ -47,21 +39,14 @@ pub(super) fn other_images<'a>(
     if choices.is_empty() {
         return Ok(Others::default());
     }
-    let mut numbered: Vec<&Digest> = Vec::new();
-    let mut seen: BTreeSet<&Digest> = BTreeSet::new();
-    for entry in entries {
-        if seen.insert(entry.digest) {
-            numbered.push(entry.digest);
-        }
-    }
+    let choosable = Choosable::of(graph, entries);
     let mut kept: BTreeSet<&Digest> = BTreeSet::new();
     let mut images: BTreeSet<&Digest> = BTreeSet::new();
     let mut parts: Vec<&Digest> = Vec::new();
     for choice in choices {
-        let found = find(graph, entries, &numbered, choice);
-        let Some(found) = found.or_else(|| find_artifact(graph, entries, choice)) else {
+        let Some(found) = choosable.find(choice) else {
             let artifacts = artifacts_shown(graph, referrers, entries);
-            return Err(image_not_found(choice, entries, &numbered, artifacts));
+            return Err(image_not_found(choice, entries, &choosable, artifacts));
         };
         kept.insert(found.entry);
         match found.images {
@@ -110,51 +95,6 @@ pub(super) fn other_images<'a>(
     })
 }
 
-fn find<'a>(
-    graph: &'a Graph,
-    entries: &[NamedEntry<'a>],
-    numbered: &[&'a Digest],
-    choice: &ImageChoice,
-) -> Option<Match<'a>> {
-    let entry = match choice {
-        ImageChoice::Number(number) => number
-            .checked_sub(1)
-            .and_then(|place| numbered.get(place).copied()),
-        // Of several images with one name, it stays with the last.
-        ImageChoice::Name(name) => entries
-            .iter()
-            .rfind(|entry| entry.names.contains(name))
-            .map(|entry| entry.digest),
-        ImageChoice::Digest(digest) => {
-            return by_digest(graph, entries, digest);
-        }
-    };
-    entry.map(|entry| Match {
-        entry,
-        images: None,
-    })
-}
-
-/// An entry that leads to no image. Numbers are those of images.
-fn find_artifact<'a>(
-    graph: &'a Graph,
-    entries: &[NamedEntry<'a>],
-    choice: &ImageChoice,
-) -> Option<Match<'a>> {
-    let is_meant = |(_, pointer): &(usize, &Pointer)| match choice {
-        ImageChoice::Number(_) => false,
-        ImageChoice::Name(name) => {
-            pointer.name().as_ref() == Some(name) && !pointer.is_saved_evidence()
-        }
-        ImageChoice::Digest(digest) => pointer.digest == *digest,
-    };
-    let found = artifacts(graph, entries).filter(is_meant).last();
-    found.map(|(_, pointer)| Match {
-        entry: &pointer.digest,
-        images: None,
-    })
-}
-
 /// How messages list what is not an image and not about something else either.
 fn artifacts_shown(
     graph: &Graph,
@@ -191,43 +131,8 @@ fn artifacts_shown(
         .collect()
 }
 
-/// An entry with that digest, or with a manifest, index or config below it that has it.
-fn by_digest<'a>(
-    graph: &'a Graph,
-    entries: &[NamedEntry<'a>],
-    digest: &Digest,
-) -> Option<Match<'a>> {
-    let is_meant = |image: &Digest| {
-        let facts = graph.manifests.get(image);
-        image == digest || facts.is_some_and(|facts| facts.config == *digest)
-    };
-    if let Some(entry) = entries.iter().find(|entry| entry.digest == digest) {
-        return Some(Match {
-            entry: entry.digest,
-            images: None,
-        });
-    }
-    let within: BTreeSet<&Digest> = match graph.documents.get_key_value(digest) {
-        Some((index, document)) if document.shape == Shape::Index => {
-            graph.images_below(index).into_iter().collect()
-        }
-        _ => BTreeSet::new(),
-    };
-    entries.iter().find_map(|entry| {
-        let images = entry.images.iter().copied();
-        let some: Vec<&Digest> = images
-            .filter(|image| is_meant(image) || within.contains(image))
-            .collect();
-        let is_all = some.len() == entry.images.len();
-        (!some.is_empty()).then_some(Match {
-            entry: entry.digest,
-            images: (!is_all).then_some(some),
-        })
-    })
-}
-
 /// The listings of images in indexes of which only some images stay.
-pub(super) fn other_platforms(
+fn other_platforms(
     graph: &Graph,
     referrers: &Referrers<'_>,
     parts: &[&Digest],
@@ -260,7 +165,7 @@ pub(super) fn other_platforms(
 fn image_not_found(
     choice: &ImageChoice,
     entries: &[NamedEntry<'_>],
-    numbered: &[&Digest],
+    choosable: &Choosable<'_>,
     artifacts: Vec<String>,
 ) -> Error {
     let mut names_of: BTreeMap<&Digest, Vec<String>> = BTreeMap::new();
@@ -268,11 +173,15 @@ fn image_not_found(
         let names = entry.names.iter().map(|name| name.familiar());
         names_of.entry(entry.digest).or_default().extend(names);
     }
-    let images = numbered.iter().enumerate().map(|(place, digest)| {
-        let names = names_of.get(digest).filter(|names| !names.is_empty());
-        let name = names.map_or_else(|| digest.to_string(), |names| names.join(" = "));
-        format!("{}: {name}", place + 1)
-    });
+    let images = choosable
+        .numbered
+        .iter()
+        .enumerate()
+        .map(|(place, digest)| {
+            let names = names_of.get(digest).filter(|names| !names.is_empty());
+            let name = names.map_or_else(|| digest.to_string(), |names| names.join(" = "));
+            format!("{}: {name}", place + 1)
+        });
     let what = match artifacts.is_empty() {
         true => "image",
         false => "image or artifact",

@@ -1,15 +1,69 @@
 //! The platforms that were requested, and the images that go because they are for others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::closure::Item;
 use crate::error::{Code, Error, Hint, Result, show_list};
 use crate::graph::referrers::Referrers;
+use crate::image::platform::NormalForm;
 use crate::image::{Digest, Platform};
 use crate::plan::planner::Planner;
 
 /// The operating system of what is not an image.
-pub(super) const UNKNOWN: &str = "unknown";
+pub(in crate::plan) const UNKNOWN: &str = "unknown";
+
+/// Platforms that were requested, or that images have. There may be thousands of both.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct Platforms<'p> {
+    by_form: BTreeMap<NormalForm, Vec<&'p Platform>>,
+}
+
+impl<'p> Platforms<'p> {
+    pub(in crate::plan) fn of(platforms: impl IntoIterator<Item = &'p Platform>) -> Self {
+        let distinct: BTreeSet<&Platform> = platforms.into_iter().collect();
+        let mut by_form: BTreeMap<NormalForm, Vec<&Platform>> = BTreeMap::new();
+        for platform in distinct {
+            by_form
+                .entry(platform.normal_form())
+                .or_default()
+                .push(platform);
+        }
+        Platforms { by_form }
+    }
+
+    fn like(&self, platform: &Platform) -> impl Iterator<Item = &'p Platform> {
+        let like = self.by_form.get(&platform.normal_form());
+        like.into_iter().flatten().copied()
+    }
+
+    /// Whether an image for this platform is for one of these.
+    pub(in crate::plan) fn want(&self, platform: &Platform) -> bool {
+        let mut wanted = self.like(platform);
+        wanted.any(|wanted| platform.matches_strictly(wanted))
+    }
+
+    /// Those of these for which there is an image, if there are images for these platforms.
+    pub(in crate::plan) fn wanting<'i>(
+        &self,
+        platforms: impl Iterator<Item = &'i Platform>,
+    ) -> BTreeSet<&'p Platform> {
+        if self.by_form.is_empty() {
+            return BTreeSet::new();
+        }
+        let platforms: BTreeSet<&Platform> = platforms.collect();
+        let wanted = platforms.into_iter().flat_map(|platform| {
+            let like = self.like(platform);
+            like.filter(|wanted| platform.matches_strictly(wanted))
+        });
+        wanted.collect()
+    }
+
+    /// Whether an image for one of these satisfies a request for that platform.
+    pub(in crate::plan) fn satisfy(&self, wanted: &Platform) -> bool {
+        let mut platforms = self.like(wanted);
+        platforms.any(|platform| platform.matches_strictly(wanted))
+    }
+}
 
 impl<'a> Planner<'a> {
     /// What to leave out because it is for platforms that were not requested. `chosen` has the images that other options
@@ -37,10 +91,8 @@ impl<'a> Planner<'a> {
             return Ok(Vec::new());
         }
         let platforms = self.platforms_of_images();
-        let is_wanted = |platform: &Platform| {
-            let mut wanted = wanted.iter();
-            wanted.any(|wanted| platform.matches_strictly(wanted))
-        };
+        let requested = Platforms::of(wanted);
+        let is_wanted = |platform: &Platform| requested.want(platform);
         let others = images.iter().copied().filter(|image| {
             let platform = platforms.get(image);
             !platform.is_some_and(|platform| is_wanted(platform))
@@ -54,10 +106,9 @@ impl<'a> Planner<'a> {
             platform.is_some_and(is_other) && !leading.contains(&listing.pointer.digest)
         });
         others.extend(unread.map(|(number, _)| Item::Listing(number)));
-        let mut absent = wanted.iter().filter(|wanted| {
-            let mut platforms = images.iter().filter_map(|image| platforms.get(image));
-            !platforms.any(|platform| platform.matches_strictly(wanted))
-        });
+        let available = images.iter().filter_map(|image| platforms.get(image));
+        let available = Platforms::of(available.copied());
+        let mut absent = wanted.iter().filter(|wanted| !available.satisfy(wanted));
         match absent.next() {
             None => Ok(others),
             Some(platform) => {

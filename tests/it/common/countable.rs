@@ -24,7 +24,7 @@ pub(crate) struct Countable {
     pub(crate) archive: fn(usize) -> Vec<u8>,
 }
 
-pub(crate) const COUNTABLES: [Countable; 20] = [
+pub(crate) const COUNTABLES: [Countable; 23] = [
     of("entries", 100_000, entries),
     of("unreferenced blobs", 100_000, unreferenced_blobs),
     of("PAX headers", 100_000, pax_headers),
@@ -36,6 +36,12 @@ pub(crate) const COUNTABLES: [Countable; 20] = [
     of("items of manifest.json", 12_000, items),
     of("linked images", 12_000, linked_images),
     of("layers", 18_000, layers),
+    of("images for two platforms", 12_000, two_platforms),
+    Countable {
+        documents: 2,
+        ..of("names of an index", 6_000, names_of_index)
+    },
+    of("absent platforms", 12_000, absent_platforms),
     of("platforms", 12_000, platforms),
     Countable {
         documents: 2,
@@ -222,11 +228,55 @@ fn layers(count: usize) -> Vec<u8> {
     layout.tar()
 }
 
+/// An index of so many images, each for the architecture with its number.
+fn index_of_platforms(layout: &mut Layout, count: usize) -> Value {
+    let manifests = manifests(layout, count, &Value::Null).into_iter();
+    let manifests = manifests.enumerate();
+    let platforms = manifests.map(|(number, image)| on(image, "linux", &format!("a{number}")));
+    let platforms = platforms.collect();
+    layout.index_of(OCI_INDEX, platforms)
+}
+
 fn platforms(count: usize) -> Vec<u8> {
     let mut layout = Layout::new();
+    let index = index_of_platforms(&mut layout, count);
+    layout.root(vec![index]);
+    layout.tar()
+}
+
+/// An index whose images are for one of two platforms.
+fn two_platforms(count: usize) -> Vec<u8> {
+    let mut layout = Layout::new();
+    let manifests = manifests(&mut layout, count, &Value::Null).into_iter();
+    let platforms = manifests.enumerate().map(|(number, image)| {
+        let architecture = ["amd64", "arm64"][number % 2];
+        on(image, "linux", architecture)
+    });
+    let platforms = platforms.collect();
+    let index = layout.index_of(OCI_INDEX, platforms);
+    layout.root(vec![index]);
+    layout.tar()
+}
+
+/// Names of an index with as many images.
+fn names_of_index(count: usize) -> Vec<u8> {
+    let mut layout = Layout::new();
+    let index = index_of_platforms(&mut layout, count);
+    let names = (0..count).map(|number| named(index.clone(), &name(number)));
+    layout.root(names.collect());
+    layout.tar()
+}
+
+/// An index whose images are there for half of the platforms.
+fn absent_platforms(count: usize) -> Vec<u8> {
+    let mut layout = Layout::new();
     let mut manifests = manifests(&mut layout, count, &Value::Null);
-    for (number, manifest) in manifests.iter_mut().enumerate() {
-        manifest["platform"] = json!({"os": "linux", "architecture": format!("a{number}")});
+    for (number, image) in manifests.iter_mut().enumerate() {
+        *image = on(image.clone(), "linux", &format!("a{number}"));
+        if number % 2 == 1 {
+            let absent = image["digest"].as_str().unwrap().to_owned();
+            layout.blobs.remove(&blob_name(&absent));
+        }
     }
     let index = layout.index_of(OCI_INDEX, manifests);
     layout.root(vec![index]);

@@ -44,7 +44,7 @@ pub(crate) use nest::{NestedIndex, set_names};
 pub(crate) use opaque::Opaque;
 pub(crate) use orphans::{HeldBecause, Orphans};
 pub(crate) use reduced::Reducer;
-pub(crate) use resolve::{resolve_incomplete, root};
+pub(crate) use resolve::{resolve_beside_others, resolve_incomplete, root};
 
 /// The documents of a source and what they point at.
 #[derive(Clone, Debug)]

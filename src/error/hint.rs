@@ -143,6 +143,8 @@ pub enum Hint {
     WriteToFile,
     /// The input is ambiguous or contradicts itself, and Docker accepts it anyway.
     UseLenient(Lenient),
+    /// The same for one of several images.
+    UseLenientOrLeaveOut(Lenient),
     /// What is called this (an archive, an image) becomes larger than the allowed ratio.
     RaiseMaxRatio(&'static str),
     /// What is called this (an archive, an image) becomes larger than the allowed size.

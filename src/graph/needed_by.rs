@@ -1,24 +1,40 @@
-//! Errors about damage say which images it concerns, because the others can do without.
+//! Errors about damaged and missing content say which images it concerns, because the others can do without.
 
 use std::collections::BTreeSet;
 
 use crate::error::{Code, Error, Hint, Place, escape, show_list};
 use crate::graph::{Graph, ManifestRole};
-use crate::image::Digest;
+use crate::image::{Digest, Reference};
 use crate::location::Role;
 
 impl Graph {
-    /// The same error, if it is about a damaged blob that some of the images need and others do not. It names those
-    /// that need it, and its hint is to choose the others.
+    /// The same error, if it is about content that some of the images need and others do not. It names those that need it, and
+    /// its hint says how to keep the others.
     pub(crate) fn with_images(&self, error: Error) -> Error {
-        let is_replaceable = matches!(
-            error.hint(),
-            Some(Hint::ReplaceDamaged | Hint::CopyAgain | Hint::CopyCutShort)
-        );
-        let Some(digest) = damaged(&error).filter(|_| is_replaceable) else {
-            return error;
-        };
-        let leading = self.leading_to_damage(&digest);
+        let text = error.to_string();
+        let is_same = |fault: &Error| fault.to_string() == text;
+        let mut items = self.item_faults.iter();
+        if let Some((position, _)) = items.find(|(_, fault)| is_same(fault)) {
+            return match self.has_another_image(&BTreeSet::new()) {
+                true => self.with_item(error, *position),
+                false => error,
+            };
+        }
+        let mut faults = self.faults.iter();
+        let fault = faults.find(|(_, fault)| is_same(fault));
+        let digest = fault.map(|(digest, _)| digest.clone());
+        match digest
+            .or_else(|| damaged(&error))
+            .or_else(|| refused_missing(&error))
+        {
+            Some(digest) => self.with_images_of(error, &digest),
+            None => error,
+        }
+    }
+
+    /// The same for an error that is known to be about this document or blob.
+    pub(crate) fn with_images_of(&self, error: Error, digest: &Digest) -> Error {
+        let leading = self.leading_to_damage(digest);
         if !self.has_another_image(&leading) {
             return error;
         }
@@ -30,16 +46,27 @@ impl Graph {
                 None => pointer.digest.to_string(),
             })
             .collect();
-        if names.is_empty() {
-            return error;
+        match names.is_empty() {
+            true => error,
+            false => with_names(error, &names),
         }
-        let verb = match names.len() {
-            1 => "needs",
-            _ => "need",
-        };
-        let names: Vec<String> = names.iter().map(|name| escape(name)).collect();
-        let suffix = format!("; {} {verb} it", show_list(&names));
-        error.with_suffix(&suffix).with_hint(Hint::LeaveOutDamaged)
+    }
+
+    /// The same for an error about an item of `manifest.json`, if there are other images.
+    pub(crate) fn with_item(&self, error: Error, position: usize) -> Error {
+        with_names(error, &self.names_of_item(position))
+    }
+
+    /// The names that an item of `manifest.json` gives its image, as they are shown.
+    pub(crate) fn names_of_item(&self, position: usize) -> BTreeSet<String> {
+        let items = self.docker_archive.as_deref().unwrap_or_default();
+        let tags = items.get(position).map(|item| item.repo_tags.as_slice());
+        let tags = tags.unwrap_or_default().iter();
+        tags.map(|tag| match Reference::parse(tag) {
+            Some(name) => name.familiar(),
+            None => tag.clone(),
+        })
+        .collect()
     }
 
     /// A blob, and the manifests and indexes that lead to it.
@@ -68,6 +95,30 @@ impl Graph {
     }
 }
 
+/// The same error with the images that it concerns, if others are not concerned.
+fn with_names(error: Error, names: &BTreeSet<String>) -> Error {
+    let hint = match error.hint() {
+        Some(Hint::ReplaceDamaged | Hint::CopyAgain | Hint::CopyCutShort) => {
+            Some(Hint::LeaveOutDamaged)
+        }
+        Some(Hint::UseLenient(lenient)) => Some(Hint::UseLenientOrLeaveOut(*lenient)),
+        _ => None,
+    };
+    let verb = match names.len() {
+        1 => "needs",
+        _ => "need",
+    };
+    let names: Vec<String> = names.iter().map(|name| escape(name)).collect();
+    let error = match names.is_empty() {
+        true => error,
+        false => error.with_suffix(&format!("; {} {verb} it", show_list(&names))),
+    };
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
 /// The blob that an error says is damaged.
 fn damaged(error: &Error) -> Option<Digest> {
     let is_damage = matches!(
@@ -78,6 +129,14 @@ fn damaged(error: &Error) -> Option<Digest> {
         return None;
     }
     blob_of(error)
+}
+
+/// The missing blob that an error is about, if options can keep what needs it.
+pub(crate) fn refused_missing(error: &Error) -> Option<Digest> {
+    match error.hint() {
+        Some(Hint::ChooseMissing) => blob_of(error),
+        _ => None,
+    }
 }
 
 /// The blob that an error is about.

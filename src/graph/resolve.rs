@@ -35,6 +35,15 @@ pub(crate) fn resolve(
 }
 
 impl Graph {
+    /// Refuses a Docker archive of which no image can be used: the first fault of one.
+    pub(crate) fn require_an_item(&self) -> Result<()> {
+        let fault = self.item_faults.values().next();
+        match fault.filter(|_| self.is_root_synthesized && self.root.pointers.is_empty()) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses an archive that loads nowhere, because all its images lack parts.
     pub(crate) fn require_a_whole_image(&self) -> Result<()> {
         require_a_whole_image(self).map_err(|error| self.restated(error))
@@ -43,6 +52,18 @@ impl Graph {
 
 /// The same if what the images lack may be elsewhere.
 pub(crate) fn resolve_incomplete(
+    inventory: Inventory,
+    blobs: &dyn BlobSource,
+    strictness: Strictness,
+    workers: Workers<'_>,
+) -> Result<Graph> {
+    let graph = resolve_beside_others(inventory, blobs, strictness, workers)?;
+    graph.require_an_item()?;
+    Ok(graph)
+}
+
+/// The same for one of several sources. Others may also have the images.
+pub(crate) fn resolve_beside_others(
     mut inventory: Inventory,
     blobs: &dyn BlobSource,
     strictness: Strictness,
@@ -220,7 +241,8 @@ fn require_content(graph: &Graph) -> Result<()> {
         let document = graph.document(&pointer.digest);
         document.is_some_and(|document| document.shape == Shape::Index)
     };
-    if listed.any(|pointer| !is_index(pointer)) {
+    // What is wrong with the items of manifest.json says more.
+    if listed.any(|pointer| !is_index(pointer)) || graph.require_an_item().is_err() {
         return Ok(());
     }
     let mut nested = graph.documents.values();

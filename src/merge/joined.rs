@@ -13,7 +13,7 @@ use super::root::{Names, root};
 use crate::error::{Code, Error, Hint, IoContext, Result};
 use crate::fix::{Fix, Run};
 use crate::graph::Graph;
-use crate::graph::needed_by::blob_of;
+use crate::graph::needed_by::{blob_of, refused_missing};
 use crate::image::{Digest, Platform, Reference, sniff};
 use crate::input::Source;
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, RootFile};
@@ -31,6 +31,8 @@ pub(super) struct Joined {
     pub(super) superseded: BTreeSet<Digest>,
     /// What is wrong with documents, in the words of the first input that has them.
     faults: BTreeMap<Digest, Error>,
+    /// The same of what is missing.
+    missing: BTreeMap<Digest, Error>,
     /// More copies of its blobs.
     pub(super) copies: Copies,
     replaced: Replaced,
@@ -45,8 +47,10 @@ impl Joined {
         let text = error.to_string();
         let mut faults = graph.faults.iter();
         let fault = faults.find(|(_, fault)| fault.to_string() == text);
-        if let Some(fault) = fault.and_then(|(digest, _)| self.faults.get(digest)) {
-            return graph.with_images(fault.clone());
+        let fault = fault.and_then(|(digest, _)| self.faults.get_key_value(digest));
+        let missing = || self.missing.get_key_value(&refused_missing(&error)?);
+        if let Some((digest, error)) = fault.or_else(missing) {
+            return graph.with_images_of(error.clone(), digest);
         }
         let blob = blob_of(&error).and_then(|digest| graph.inventory.blobs.get(&digest));
         match blob.and_then(|blob| self.inputs.get(input_of(&blob.data)?)) {
@@ -149,12 +153,16 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
         .flat_map(|part| &part.orphans)
         .cloned()
         .collect();
-    let mut faults = BTreeMap::new();
-    for (digest, error) in parts.iter().flat_map(|part| &part.faults) {
-        faults
-            .entry(digest.clone())
-            .or_insert_with(|| error.clone());
-    }
+    let first = |of: fn(&Part) -> &[(Digest, Error)]| {
+        let mut errors = BTreeMap::new();
+        for (digest, error) in parts.iter().flat_map(of) {
+            let error = || Error::clone(error);
+            errors.entry(digest.clone()).or_insert_with(error);
+        }
+        errors
+    };
+    let faults = first(|part| &part.faults);
+    let missing = first(|part| &part.missing);
     let inputs = parts
         .iter()
         .map(|part| part.source.path().to_owned())
@@ -171,7 +179,9 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
     let source = Source::of(documents.file, Path::new("the merged inputs"))?.with_inputs(sources);
     let graph = run.meaning(inventory, &source);
     let mut graph = graph.map_err(|error| match incomplete {
-        Some(incomplete) if error.code() == Code::MissingBlob => incomplete,
+        Some(incomplete) if matches!(error.code(), Code::MissingBlob | Code::NotAnImage) => {
+            incomplete
+        }
         _ => error,
     })?;
     graph.computed = computed;
@@ -185,6 +195,7 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
         inputs,
         superseded: names.settled.superseded.clone(),
         faults,
+        missing,
         copies,
         replaced,
         chosen: None,
@@ -194,6 +205,7 @@ pub(super) fn join(parts: Vec<Part>, names: Names<'_>, run: &Run<'_>) -> Result<
 /// Joins images into one index of that name, of those that are chosen from inputs that were joined without it.
 pub(super) fn join_chosen(joined: Joined, name: &Reference, run: &Run<'_>) -> Result<Joined> {
     let (inputs, faults) = (joined.inputs.clone(), joined.faults.clone());
+    let missing = joined.missing.clone();
     let part = chosen(joined, run)?;
     let summary = part.plan.summary.clone();
     let parts = vec![part];
@@ -205,6 +217,7 @@ pub(super) fn join_chosen(joined: Joined, name: &Reference, run: &Run<'_>) -> Re
     Ok(Joined {
         inputs,
         faults,
+        missing,
         chosen: Some(summary),
         ..joined
     })

@@ -12,7 +12,7 @@ use crate::fix::Run;
 use crate::graph::Graph;
 use crate::image::Digest;
 use crate::input::Source;
-use crate::plan::{BlobKind, Form, NewLayers, Plan, PlanOptions, plan, refused_item};
+use crate::plan::{BlobKind, Form, NewLayers, Plan, PlanOptions, plan};
 
 /// An input, and what an output for it alone would contain.
 pub(super) struct Part {
@@ -24,6 +24,8 @@ pub(super) struct Part {
     pub(super) listed: Vec<Listed>,
     /// What is wrong with documents of the plan. The plan of the output refuses what it would contain.
     pub(super) faults: Vec<(Digest, Error)>,
+    /// What documents name and the input lacks, as errors for an output that must be complete.
+    pub(super) missing: Vec<(Digest, Error)>,
     /// The blobs that nothing in the input refers to.
     pub(super) orphans: BTreeSet<Digest>,
     /// The error for the input alone, if none of its images is complete.
@@ -43,6 +45,7 @@ pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
     let read = read.map(|source| Read::of(source, &options, run));
     let mut read: Vec<Read> = read.collect::<Result<_>>()?;
     repair(&mut read, &options, run)?;
+    refuse(&read)?;
     let parts = read.into_iter().map(|read| {
         let (source, found) = (read.source, read.found);
         let known = found.known;
@@ -53,6 +56,7 @@ pub(super) fn parts(sources: Vec<Source>, run: &Run<'_>) -> Result<Vec<Part>> {
             plan,
             listed: known.listed,
             faults: known.faults.into_iter().map(within).collect(),
+            missing: known.missing.into_iter().map(within).collect(),
             orphans: known.orphans,
             incomplete: found.incomplete,
             copies: Copies::default(),
@@ -68,7 +72,30 @@ pub(super) struct Known {
     plan: Plan,
     listed: Vec<Listed>,
     faults: Vec<(Digest, Error)>,
+    missing: Vec<(Digest, Error)>,
     orphans: BTreeSet<Digest>,
+}
+
+impl Known {
+    fn has_images(&self) -> bool {
+        !self.plan.summary.images.is_empty()
+    }
+}
+
+/// Refuses images of Docker archives that the output would contain if nothing were wrong with them: they are not in the joined
+/// index, so nothing would be wrong there.
+fn refuse(inputs: &[Read]) -> Result<()> {
+    let mut refused = inputs
+        .iter()
+        .filter_map(|input| input.found.refused.as_ref());
+    let Some(refused) = refused.next() else {
+        return Ok(());
+    };
+    let has_others = inputs.iter().any(|input| input.found.known.has_images());
+    Err(match has_others {
+        true => refused.beside_others.clone(),
+        false => refused.alone.clone(),
+    })
 }
 
 /// Inputs that were joined, with what is chosen of them, as one part. Their names are still those of the inputs.
@@ -92,6 +119,7 @@ pub(super) fn chosen(joined: Joined, run: &Run<'_>) -> Result<Part> {
         plan: known.plan,
         listed: known.listed,
         faults: faults.collect(),
+        missing: Vec::new(),
         orphans: known.orphans,
         incomplete: None,
         copies: joined.copies,
@@ -100,15 +128,7 @@ pub(super) fn chosen(joined: Joined, run: &Run<'_>) -> Result<Part> {
 }
 
 /// What an output for an input alone would contain.
-pub(super) fn known_of(graph: &Graph, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
-    // It is not in the joined index, so nothing would be wrong there.
-    if let Some(error) = refused_item(graph, run.requested()) {
-        return Err(graph.restated(error.clone()));
-    }
-    known(graph, options, run)
-}
-
-fn known(graph: &Graph, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
+pub(super) fn known(graph: &Graph, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
     let planned = plan(graph, options, Form::default(), run.host());
     // Nothing is recompressed yet.
     let planned = planned.and_then(|draft| draft.complete(&NewLayers::default()));
@@ -120,6 +140,7 @@ fn known(graph: &Graph, options: &PlanOptions, run: &Run<'_>) -> Result<Known> {
     Ok(Known {
         listed,
         faults: faults(graph, &plan),
+        missing: missing(graph),
         orphans: graph.orphans.digests.iter().cloned().collect(),
         plan,
     })
@@ -135,6 +156,13 @@ fn faults(graph: &Graph, plan: &Plan) -> Vec<(Digest, Error)> {
         (after.clone(), graph.restated(error.clone()))
     });
     faults.collect()
+}
+
+fn missing(graph: &Graph) -> Vec<(Digest, Error)> {
+    let missing = graph.missing.iter();
+    let missing = missing.filter(|missing| !missing.is_expected);
+    let missing = missing.map(|missing| (missing.digest.clone(), missing.refused()));
+    missing.collect()
 }
 
 impl Part {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::part::{Known, known_of};
+use super::part::{Known, known};
 use crate::error::{Code, Error, Hint, IoContext, Result, show_path};
 use crate::fix::Run;
 use crate::graph::Graph;
@@ -16,7 +16,7 @@ use crate::input::Source;
 use crate::inventory::{BlobEntry, BlobSource, DataLocation};
 use crate::location::Location;
 use crate::plan::rules::FindingRule;
-use crate::plan::{Finding, PlanOptions};
+use crate::plan::{Finding, PlanOptions, refused_item};
 
 /// An input that was read.
 pub(super) struct Read {
@@ -31,9 +31,35 @@ pub(super) struct Found {
     pub(super) known: Known,
     /// The error for the input alone, if none of its images is complete.
     pub(super) incomplete: Option<Error>,
+    pub(super) refused: Option<Refused>,
     blobs: BTreeMap<Digest, BlobEntry>,
     /// The documents that are damaged or missing, as far as others lead to them.
     wanted: BTreeSet<Digest>,
+}
+
+/// What is wrong with an image of a Docker archive that must not go out.
+pub(super) struct Refused {
+    /// The error if no input has another image.
+    pub(super) alone: Error,
+    /// The error that says how to keep the others.
+    pub(super) beside_others: Error,
+}
+
+impl Refused {
+    fn of(graph: &Graph, path: &Path, run: &Run<'_>) -> Option<Self> {
+        let (position, error) = refused_item(graph, run.requested())?;
+        let error = graph.restated(error.clone());
+        // Beside others a missing blob is refused only on request.
+        let is_missing = error.code() == Code::MissingBlob;
+        let beside_others = match is_missing {
+            true => error.clone().with_hint(Hint::ChooseMissing),
+            false => error.clone(),
+        };
+        Some(Refused {
+            alone: error.within(path),
+            beside_others: graph.with_item(beside_others, position).within(path),
+        })
+    }
 }
 
 impl Read {
@@ -60,10 +86,13 @@ impl Found {
             let blobs = blobs.iter();
             let blobs = blobs.map(|(digest, blob)| (digest.clone(), blob.clone()));
             inventory.blobs.extend(blobs);
-            let graph = run.meaning_in_part(inventory, source)?;
+            let graph = run.meaning_beside_others(inventory, source)?;
+            let is_whole = graph.require_an_item();
+            let is_whole = is_whole.and_then(|()| graph.require_a_whole_image());
             Ok(Found {
-                known: known_of(&graph, options, run)?,
-                incomplete: graph.require_a_whole_image().err(),
+                known: known(&graph, options, run)?,
+                incomplete: is_whole.err(),
+                refused: Refused::of(&graph, source.path(), run),
                 wanted: wanted(&graph),
                 blobs: graph.inventory.blobs,
             })

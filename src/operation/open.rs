@@ -6,7 +6,7 @@ use super::{Notice, Observer, SpoolReason, Stage};
 use crate::beneath::{Directory, InputPath};
 use crate::codec::Limits;
 use crate::error::{Code, IoContext, Result};
-use crate::graph::{Graph, resolve_incomplete, resolve_with};
+use crate::graph::{Graph, resolve_beside_others, resolve_incomplete, resolve_with};
 use crate::input::{Source, SpoolOptions, Stream, scan_with};
 use crate::inventory::{Inventory, Strictness};
 use crate::journal::{Lock, Recovery, place, recover_locked};
@@ -147,5 +147,14 @@ impl Opener<'_> {
             false => resolve_with,
         };
         resolve(inventory, source, self.strictness, self.workers())
+    }
+
+    /// What an inventory of one of several sources means. The others may have what its images lack, or the only images.
+    pub(crate) fn meaning_beside_others(
+        &self,
+        inventory: Inventory,
+        source: &Source,
+    ) -> Result<Graph> {
+        resolve_beside_others(inventory, source, self.strictness, self.workers())
     }
 }

@@ -1,6 +1,6 @@
 //! Which faults of documents matter: those of documents that go out.
 
-use crate::error::{Code, Error, Hint, Place, Result};
+use crate::error::{Code, Error, Hint, Place, Result, escape, show_list};
 use crate::graph::fault::is_refused;
 use crate::graph::{Graph, ManifestRole};
 use crate::image::Digest;
@@ -19,7 +19,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         let mut faults = self.faults();
-        let refused = refused_item(self.graph, self.options);
+        let refused = refused_item(self.graph, self.options).map(|(_, error)| error);
         let refused = refused.or_else(|| faults.find(|error| refuses(self.options, error)));
         let refused = refused.or_else(|| {
             let first = self.faults().next();
@@ -42,10 +42,11 @@ impl<'a> Planner<'a> {
 
     /// What is wrong with items of `manifest.json` that would go out: an image that was requested is
     /// another one.
-    fn item_faults(&self) -> impl Iterator<Item = &Error> {
+    fn item_faults(&self) -> impl Iterator<Item = (usize, &Error)> {
         let is_wanted = self.options.images.is_empty();
-        let faults = self.graph.item_faults.values();
-        faults.filter(move |_| is_wanted)
+        let faults = self.graph.item_faults.iter();
+        let faults = faults.filter(move |_| is_wanted);
+        faults.map(|(position, error)| (*position, error))
     }
 
     fn has_loadable_image(&self) -> bool {
@@ -72,13 +73,21 @@ impl<'a> Planner<'a> {
 
     /// Images of `manifest.json` that the output lacks.
     pub(crate) fn about_faults_of_items(&self, findings: &mut Vec<Finding>) {
-        for error in self.item_faults() {
+        for (position, error) in self.item_faults() {
             let rule = match error.code() {
                 Code::MissingBlob => FindingRule::MissingBlob,
                 _ => FindingRule::UnloadableImage,
             };
             let hint = error.hint().cloned();
-            findings.push(finding(rule, error, "the image was left out", hint));
+            let names = self.graph.names_of_item(position).into_iter();
+            let names: Vec<String> = names.map(|name| escape(&name)).collect();
+            let what = match names.is_empty() {
+                true => "the image".to_owned(),
+                false => show_list(&names),
+            };
+            let verb = if names.len() > 1 { "were" } else { "was" };
+            let why = format!("{what} {verb} left out");
+            findings.push(finding(rule, error, &why, hint));
         }
     }
 
@@ -107,11 +116,15 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// What is wrong with an item of `manifest.json` that would go out and must not.
-pub(crate) fn refused_item<'g>(graph: &'g Graph, options: &PlanOptions) -> Option<&'g Error> {
+/// What is wrong with an item of `manifest.json` that would go out and must not, with its position.
+pub(crate) fn refused_item<'g>(
+    graph: &'g Graph,
+    options: &PlanOptions,
+) -> Option<(usize, &'g Error)> {
     let is_wanted = options.images.is_empty();
-    let mut faults = graph.item_faults.values();
-    faults.find(|error| is_wanted && refuses(options, error))
+    let mut faults = graph.item_faults.iter();
+    let found = faults.find(|(_, error)| is_wanted && refuses(options, error));
+    found.map(|(position, error)| (*position, error))
 }
 
 fn refuses(options: &PlanOptions, error: &Error) -> bool {

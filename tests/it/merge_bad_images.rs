@@ -168,3 +168,132 @@ fn a_blob_that_is_damaged_in_every_input_matters_only_to_what_contains_it() {
     merge(&sandbox, &inputs, "out.tar", &options).exits(0);
     sandbox.fix("out.tar", "again.tar").exits(0);
 }
+
+/// A Docker archive whose only image lacks its config or a layer, or has a config that is not what its name says.
+fn only_bad(what: &str) -> Vec<u8> {
+    let mut saved = Saved::new();
+    saved.docker(&image(&["bad"]), json!(["bad:1"]));
+    let config = saved.items[0]["Config"].as_str().unwrap().to_owned();
+    let layer = saved.items[0]["Layers"][0].as_str().unwrap().to_owned();
+    let gone = match what {
+        "config" => config,
+        "layer" => layer,
+        _ => {
+            let bytes = &mut saved.entry(&config).data;
+            bytes.push(b' ');
+            return saved.tar();
+        }
+    };
+    saved.entries.retain(|entry| entry.name != gone.as_bytes());
+    saved.tar()
+}
+
+/// An input whose only image is incomplete adds nothing, and does not block the others.
+#[test]
+fn an_incomplete_docker_archive_does_not_block_the_others() {
+    for what in ["config", "layer"] {
+        let sandbox = Sandbox::new();
+        sandbox.put("bad.tar", only_bad(what));
+        let good = archive(&of("amd64"), "docker.io/library/good:1");
+        sandbox.put("good.tar", good);
+        let inputs = ["bad.tar", "good.tar"];
+        merge(&sandbox, &["good.tar", "good.tar"], "expected.tar", &[]).exits(0);
+        for options in [&[][..], &["--missing", "prune"], &["--image", "good:1"]] {
+            let line = [options, &["--force", "--orphans", "drop"]].concat();
+            let run = merge(&sandbox, &inputs, "out.tar", &line).exits(0);
+            let report = parse_merge(&run.stdout);
+            let findings = report["inputs"][0]["findings"].as_array().unwrap();
+            let mut missing = findings.iter();
+            let missing = missing.find(|finding| finding["rule"] == "missing-blob");
+            let message = missing.unwrap()["message"].as_str().unwrap();
+            assert!(message.ends_with("; bad:1 was left out"), "{message}");
+            assert!(
+                sandbox.read("out.tar") == sandbox.read("expected.tar"),
+                "{what} {options:?}"
+            );
+        }
+        let options = ["--force", "--missing", "error"];
+        let run = merge(&sandbox, &inputs, "out.tar", &options).exits(1);
+        for part in ["bad.tar: ", "; bad:1 needs it\n", "--missing prune"] {
+            assert!(run.stderr.contains(part), "{what}: {}", run.stderr);
+        }
+        // Nothing good is left beside it.
+        let run = merge(&sandbox, &["bad.tar", "bad.tar"], "none.tar", &[]).exits(1);
+        let error = &parse_merge(&run.stdout)["merged"]["error"];
+        assert_eq!(error["code"], "missing-blob", "{error:#}");
+        assert!(run.stderr.contains("bad.tar: "), "{}", run.stderr);
+        assert!(
+            run.stderr.contains("save the image again"),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
+/// A damaged one is refused, and the error says how to go on without it.
+#[test]
+fn a_damaged_docker_archive_is_refused_unless_other_images_are_chosen() {
+    let sandbox = Sandbox::new();
+    sandbox.put("bad.tar", only_bad("damaged"));
+    let good = archive(&of("amd64"), "docker.io/library/good:1");
+    sandbox.put("good.tar", good);
+    let inputs = ["good.tar", "bad.tar"];
+    for options in [&[][..], &["--missing", "prune"]] {
+        let run = merge(&sandbox, &inputs, "out.tar", options).exits(1);
+        let error = &parse_merge(&run.stdout)["merged"]["error"];
+        assert_eq!(error["code"], "digest-mismatch", "{error:#}");
+        for part in ["bad.tar: ", "; bad:1 needs it\n", "with --image"] {
+            assert!(run.stderr.contains(part), "{}", run.stderr);
+        }
+    }
+    let options = ["--image", "good:1", "--orphans", "drop"];
+    merge(&sandbox, &inputs, "out.tar", &options).exits(0);
+    merge(&sandbox, &["good.tar", "good.tar"], "expected.tar", &[]).exits(0);
+    assert!(sandbox.read("out.tar") == sandbox.read("expected.tar"));
+    let run = merge(&sandbox, &["bad.tar", "bad.tar"], "none.tar", &[]).exits(1);
+    assert!(!run.stderr.contains("--image"), "{}", run.stderr);
+    // It is the same beside an image in the same archive.
+    let mut saved = Saved::new();
+    saved.docker(&image(&["bad"]), json!(["bad:1"]));
+    let config = saved.items[0]["Config"].as_str().unwrap().to_owned();
+    saved.entry(&config).data.push(b' ');
+    saved.docker(&image(&["good"]), json!(["good:1"]));
+    sandbox.put("both.tar", saved.tar());
+    let run = sandbox.fix("both.tar", "both-out.tar").exits(1);
+    for part in ["; bad:1 needs it\n", "with --image"] {
+        assert!(run.stderr.contains(part), "{}", run.stderr);
+    }
+}
+
+/// An output that must be complete names what is missing in the words of the input.
+#[test]
+fn what_is_missing_is_named_in_the_words_of_its_input() {
+    for part in ["config", "layer", "manifest"] {
+        let mut layout = Layout::of(&of("arm64"), "docker.io/library/bad:1");
+        let manifest = layout.find(&["\"layers\":["]);
+        let document: Value = serde_json::from_slice(&layout.blobs[&manifest]).unwrap();
+        let (name, place) = match part {
+            "config" => (blob_name(&digest_of(&document["config"])), ", config is "),
+            "layer" => (
+                blob_name(&digest_of(&document["layers"][1])),
+                ", layers[1] is ",
+            ),
+            _ => (manifest, " is "),
+        };
+        layout.blobs.remove(&name);
+        let sandbox = Sandbox::new();
+        sandbox.put("bad.tar", layout.tar());
+        sandbox.put(
+            "good.tar",
+            archive(&of("amd64"), "docker.io/library/good:1"),
+        );
+        for inputs in [["good.tar", "bad.tar"], ["bad.tar", "good.tar"]] {
+            let run = merge(&sandbox, &inputs, "out.tar", &["--missing", "error"]).exits(1);
+            let expected = format!(
+                "error: bad.tar: index.json, manifests[0]{place}{name}, which is not in the archive; bad:1 needs it\n"
+            );
+            assert!(run.stderr.starts_with(&expected), "{}", run.stderr);
+            assert!(run.stderr.contains("--missing prune"), "{}", run.stderr);
+        }
+    }
+}

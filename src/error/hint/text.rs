@@ -122,6 +122,9 @@ impl fmt::Display for Hint {
             Hint::RetryWhenFree => "try again when it has finished",
             Hint::WriteToFile => "write the archive to a file first",
             Hint::UseLenient(accepted) => return write!(f, "{accepted}"),
+            Hint::UseLenientOrLeaveOut(accepted) => {
+                return write!(f, "{accepted}, or choose the other images");
+            }
             Hint::RaiseMaxRatio(what) => {
                 return write!(f, "if you trust the {what}, raise the ratio limit");
             }

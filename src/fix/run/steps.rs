@@ -11,7 +11,7 @@ use crate::fix::host::host_architecture;
 use crate::graph::Graph;
 use crate::input::Source;
 use crate::inventory::Inventory;
-use crate::operation::{Input, Kind, Opener, SpoolReason, Stage};
+use crate::operation::{Input, Kind, SpoolReason, Stage};
 use crate::plan::{
     Division, Draft, Form, MissingPolicy, NewLayers, Part, PlanOptions, Request, SplitBy,
     Transcode, divide,
@@ -60,12 +60,12 @@ impl Run<'_> {
     }
 
     /// What such an inventory means.
-    pub(crate) fn meaning_in_part(&self, inventory: Inventory, source: &Source) -> Result<Graph> {
-        let opener = Opener {
-            allows_incomplete: true,
-            ..self.opener
-        };
-        opener.meaning(inventory, source)
+    pub(crate) fn meaning_beside_others(
+        &self,
+        inventory: Inventory,
+        source: &Source,
+    ) -> Result<Graph> {
+        self.opener.meaning_beside_others(inventory, source)
     }
 
     /// What an inventory of a source means.

@@ -101,6 +101,10 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
         Hint::UseLenient(Lenient::Layer) => {
             "the archive is damaged or was edited; use --lenient to accept the layer, as docker does"
         }
+        Hint::UseLenientOrLeaveOut(lenient) => {
+            let lenient = hint_of_fix(&Hint::UseLenient(*lenient));
+            return format!("{lenient}, or keep only the other images with --image");
+        }
         Hint::RaiseMaxRatio(what) => {
             return format!("if you trust the {what}, allow more with --max-ratio");
         }

@@ -25,9 +25,11 @@ fn options(hint: &Hint) -> &'static [&'static str] {
         Hint::Force => &["output", "force"],
         Hint::ChooseImage | Hint::PushApart => &["image", "rename"],
         Hint::ChoosePlatform | Hint::LeaveOutDamaged => &["platform", "image"],
-        Hint::ChooseOtherImages | Hint::ChooseImageBy | Hint::ChooseImageToPush | Hint::KeepAll => {
-            &["image"]
-        }
+        Hint::UseLenientOrLeaveOut(_)
+        | Hint::ChooseOtherImages
+        | Hint::ChooseImageBy
+        | Hint::ChooseImageToPush
+        | Hint::KeepAll => &["image"],
         Hint::NameOneImage(_) => &["image", "name"],
         Hint::OmitName | Hint::NameImage | Hint::UseName(_) => &["name"],
         Hint::ChooseName => &["rename", "name"],

@@ -148,6 +148,7 @@ hints! {
         Hint::UseLenient(Lenient::LastEntry) => Hint::UseLenient(Lenient::LastEntry),
         Hint::UseLenient(Lenient::Config) => Hint::UseLenient(Lenient::Config),
         Hint::UseLenient(Lenient::Layer) => Hint::UseLenient(Lenient::Layer),
+        Hint::UseLenientOrLeaveOut(_) => Hint::UseLenientOrLeaveOut(Lenient::Config),
         Hint::RaiseMaxRatio(_) => Hint::RaiseMaxRatio("image"),
         Hint::RaiseMaxSize(_) => Hint::RaiseMaxSize("image"),
         Hint::Recover(_) => Hint::Recover("a\n.tar".into()),

@@ -212,8 +212,15 @@ impl Sender<'_> {
         // At most one of the uploads that a registry opens instead is used.
         let mut opened: Option<Upload> = None;
         let cancel = |unused: Option<Upload>| unused.iter().for_each(|one| remote.cancel(one));
-        for from in all {
-            match remote.mount(digest, &from) {
+        for name in all {
+            let from = Repository {
+                registry: repository.registry.clone(),
+                name,
+            };
+            if !self.session.may_mount(&from) {
+                continue;
+            }
+            match remote.mount(digest, &from.name) {
                 Ok(Mounted::Yes) => {
                     cancel(opened);
                     return Ok(Mounted::Yes);
@@ -225,7 +232,7 @@ impl Sender<'_> {
                     return Err(error);
                 }
                 // Sending the blob does not need the other repository.
-                Err(_) => {}
+                Err(_) => self.session.give_up_mounting(from),
             }
         }
         Ok(Mounted::No(opened))
@@ -327,6 +334,9 @@ impl Sender<'_> {
         self.log_all(level, first, |step, has_failed| {
             let stop = || self.progress.is_stopped() || has_failed.load(Ordering::Relaxed);
             let remote = client.repository(&repository.name).stopping(&stop);
+            let _busy = self
+                .session
+                .begin(&repository.registry, &step.digest, &stop)?;
             self.manifest(&remote, step)
         })
     }

@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// From how many repositories of this run a mount is tried. One is enough unless credentials differ.
 const MAX_SOURCES: usize = 2;
 
-/// A blob in a registry, whatever repository has it.
+/// A blob or manifest in a registry, whatever repository has it.
 type Key = (String, Digest);
 
 /// What the pushes of one run share.
@@ -23,6 +23,8 @@ pub(super) struct Session {
     clients: Mutex<BTreeMap<String, Arc<Client>>>,
     /// The repositories that have a blob, as far as this run knows.
     known: Mutex<BTreeMap<Key, Vec<String>>>,
+    /// The repositories from which a mount failed.
+    unmountable: Mutex<BTreeSet<Repository>>,
     /// What threads are pushing now.
     busy: Mutex<BTreeSet<Key>>,
     freed: Condvar,
@@ -30,7 +32,7 @@ pub(super) struct Session {
     tags: Mutex<BTreeMap<(Repository, String), Digest>>,
 }
 
-/// A blob that one thread pushes. Others that need it wait.
+/// A blob or manifest that one thread pushes. Others that need it wait.
 pub(super) struct Busy<'a> {
     session: &'a Session,
     key: Key,
@@ -51,7 +53,7 @@ impl Session {
         Ok(client)
     }
 
-    /// Waits until no other thread pushes this blob to the registry.
+    /// Waits until no other thread pushes this blob or manifest to the registry.
     ///
     /// # Errors
     /// The wait was stopped.
@@ -95,6 +97,16 @@ impl Session {
         names.retain(|name| *name != repository.name);
         names.truncate(MAX_SOURCES);
         names
+    }
+
+    /// Notes that a mount from a repository failed. The next one would probably fail too, after the same wait.
+    pub(super) fn give_up_mounting(&self, from: Repository) {
+        lock(&self.unmountable).insert(from);
+    }
+
+    /// Whether a mount from a repository may succeed.
+    pub(super) fn may_mount(&self, from: &Repository) -> bool {
+        !lock(&self.unmountable).contains(from)
     }
 
     fn names(&self, repository: &Repository, digest: &Digest) -> Vec<String> {

@@ -20,6 +20,8 @@ impl Sender<'_> {
                 .session
                 .client(&tag.repository.registry, self.options)?;
             let remote = client.repository(&tag.repository.name).stopping(&stop);
+            let registry = &tag.repository.registry;
+            let _busy = self.session.begin(registry, &tag.digest, &stop)?;
             let there = remote.has_manifest(&tag.tag)?;
             if there.as_ref() == Some(&tag.digest) {
                 return Ok(());

@@ -6,6 +6,7 @@
 
 mod archive;
 mod choice;
+mod compared;
 mod containerd;
 mod containers;
 mod crane;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::engines::facts::{Fact, fact, ranges};
+use crate::engines::compared::compared;
+use crate::engines::facts::{Fact, fact};
 use crate::engines::reader::Product;
 use crate::engines::version::Series;
 use crate::engines::{Obstacle, Reader, Version};
@@ -43,8 +44,8 @@ impl Engine {
         })
     }
 
-    /// The known versions of one of its readers that are meant, in order. A version between two known ones of the same
-    /// series does what they do, if they do the same.
+    /// The known versions of one of its readers that are meant, in order. A version whose source was compared with that of a
+    /// known one does what that one does.
     pub(crate) fn versions(self, reader: Reader) -> Vec<Version> {
         let Some(series) = self.version else {
             return reader.newest().into_iter().collect();
@@ -52,7 +53,7 @@ impl Engine {
         let known = reader.known().filter(|version| series.contains(*version));
         let known: Vec<Version> = known.collect();
         match series.exact() {
-            Some(exact) if known.is_empty() => between(reader, exact).into_iter().collect(),
+            Some(exact) if known.is_empty() => compared(reader, exact).into_iter().collect(),
             _ => known,
         }
     }
@@ -104,21 +105,6 @@ impl Engine {
             None => "OCI and Docker have no media type for it".to_owned(),
         }
     }
-}
-
-/// The version itself, if the known versions of the same minor version before and after it are in one range.
-fn between(reader: Reader, version: Version) -> Option<Version> {
-    let is_near = |other: Version| (other.0, other.1) == (version.0, version.1);
-    let before = reader
-        .known()
-        .filter(|other| is_near(*other) && *other < version);
-    let after = reader
-        .known()
-        .find(|other| is_near(*other) && *other > version)?;
-    let before = before.last()?;
-    let mut ranges = ranges(reader);
-    let is_one = ranges.any(|(first, last)| first <= before && after <= last);
-    is_one.then_some(version)
 }
 
 impl fmt::Display for Engine {

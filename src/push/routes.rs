@@ -229,7 +229,7 @@ impl<'a> Routes<'a> {
                     true => tags = target.reference().tag().into_iter().collect(),
                     false if item.names.is_empty() && tags.is_empty() => {
                         if images.len() > 1 {
-                            return Err(unnamed(item));
+                            return Err(untagged(item, target));
                         }
                         tags.push(DEFAULT_TAG);
                     }
@@ -310,6 +310,16 @@ fn within<'a>(contents: &'a Contents, digest: &'a Digest) -> BTreeSet<&'a Digest
         }
     }
     found
+}
+
+/// The error of one of several images without a name, which all go to one repository.
+fn untagged(item: &Item<'_>, target: &PushTarget) -> Error {
+    let (location, digest) = (&item.location, item.digest);
+    let message = format!("{location} has no name, so it would have no tag in {target}: {digest}");
+    Error::new(Code::NameMissing, message)
+        .with_location(location)
+        .with_found(digest)
+        .with_hint(Hint::PushApart)
 }
 
 fn unnamed(item: &Item<'_>) -> Error {

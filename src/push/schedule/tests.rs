@@ -221,6 +221,12 @@ fn an_image_without_a_name_requires_a_target() {
     output.list(&other, json!({}));
     let error = output.schedule(Some("r.example/x")).unwrap_err();
     assert_eq!(error.code(), Code::NameMissing);
+    // The repository was given.
+    assert_eq!(error.hint(), Some(&Hint::PushApart));
+    assert!(
+        error.to_string().contains("no tag in r.example/x: sha256:"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Debug;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use ocify::{Check, Fix, Input, Loads, Verdict, Verify};
+use ocify::{Check, Fix, Input, Loads, Obstacle, Verdict, Verify};
 
 use crate::archive::Archive;
 use crate::engine::{Column, Engine};
@@ -45,24 +46,13 @@ fn mutants_do_what_is_predicted() {
         Ok(root) => root,
         Err(missing) => return crate::skip(&missing),
     };
-    let number = |name: &str| {
-        let value = env::var(name).ok()?;
-        Some(value.parse::<u64>().expect("a number"))
-    };
-    let (count, first) = (number("OCIFY_ENGINE_MUTANTS"), number("OCIFY_SEED"));
     let seeds = |column: Column| -> Vec<u64> {
-        let first = first.unwrap_or(0);
-        match count {
-            Some(count) => (first..first + count).collect(),
-            None if column.has_names() => HARD.to_vec(),
-            None => HARD.iter().copied().chain(first..first + MORE).collect(),
+        let hard = HARD.iter().copied();
+        match chosen_seeds() {
+            Some(seeds) => seeds,
+            None if column.has_names() => hard.collect(),
+            None => hard.chain(0..MORE).collect(),
         }
-    };
-    let chosen = env::var("OCIFY_ENGINE_COLUMNS").ok();
-    let is_chosen = |column: &Column| {
-        let name = format!("{column:?}");
-        let chosen = chosen.as_deref();
-        chosen.is_none_or(|chosen| chosen.split(',').any(|other| other == name))
     };
     let columns: Vec<Column> = Column::ALL.into_iter().filter(is_chosen).collect();
     let shared = tempfile::Builder::new()
@@ -89,6 +79,24 @@ fn mutants_do_what_is_predicted() {
     );
 }
 
+/// The seeds that are requested by variables of the environment.
+pub(crate) fn chosen_seeds() -> Option<Vec<u64>> {
+    let number = |name: &str| {
+        let value = env::var(name).ok()?;
+        Some(value.parse::<u64>().expect("a number"))
+    };
+    let first = number("OCIFY_SEED").unwrap_or(0);
+    let count = number("OCIFY_ENGINE_MUTANTS")?;
+    Some((first..first + count).collect())
+}
+
+/// Whether a column or tool is requested, by a variable of the environment, or all are.
+pub(crate) fn is_chosen(column: &impl Debug) -> bool {
+    let name = format!("{column:?}");
+    let chosen = env::var("OCIFY_ENGINE_COLUMNS");
+    chosen.map_or(true, |chosen| chosen.split(',').any(|other| other == name))
+}
+
 /// Tries that many archives in an engine, and returns what was not predicted.
 fn campaign(
     column: Column,
@@ -97,56 +105,86 @@ fn campaign(
     sources: &Sources,
     seeds: &[u64],
 ) -> Vec<String> {
-    let heading = column.heading();
-    let mut engine = match column.start(trixie, shared) {
+    let engine = match column.start(trixie, shared) {
         Ok(engine) => engine,
-        Err(error) => return vec![format!("{heading}: {error}")],
+        Err(error) => return vec![format!("{}: {error}", column.heading())],
     };
-    let kept = env::var_os("OCIFY_ENGINE_MUTANTS_KEPT").map(PathBuf::from);
-    let mut problems = Vec::new();
-    let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in seeds {
-        let case = sources.case(*seed);
-        let mut count = |what| *figures.entry(what).or_insert(0) += 1;
-        let Some(predicted) = prediction(&case, column) else {
-            count("refused");
-            continue;
-        };
-        count("tried");
-        let name = format!("{column:?}-{seed}.tar");
-        let path = shared.join(&name);
-        fs::write(&path, &case.bytes).expect("the shared folder is writable");
-        match compare(&mut *engine, &predicted, &case, &name) {
-            Comparison::Same => count(if predicted.loads.is_good() {
-                "loaded"
-            } else {
-                "failed"
-            }),
-            Comparison::Incomplete => count("program absent"),
-            Comparison::Unknown => count("unknown"),
-            Comparison::Different(how) => {
-                count("different");
-                if let Some(kept) = &kept {
-                    fs::copy(&path, kept.join(&name)).expect("the folder is writable");
+    let compared = Compared {
+        heading: column.heading().to_owned(),
+        file: format!("{column:?}"),
+        engine,
+        asked: predicted::engine(column),
+        copes: &[],
+    };
+    compared.try_all(shared, seeds.iter().map(|seed| sources.case(*seed)))
+}
+
+/// An engine that is compared with what is predicted for it.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) heading: String,
+    /// What the names of its files begin with.
+    pub(crate) file: String,
+    pub(crate) engine: Box<dyn Engine>,
+    /// As `--for` names it.
+    pub(crate) asked: ocify::Engine,
+    /// What it copes with because it is built or packaged in another way than by its makers.
+    pub(crate) copes: &'static [Obstacle],
+}
+
+impl Compared {
+    /// Tries all cases, and returns what was not predicted.
+    pub(crate) fn try_all(
+        mut self,
+        shared: &Path,
+        cases: impl IntoIterator<Item = Case>,
+    ) -> Vec<String> {
+        let heading = self.heading.clone();
+        let kept = env::var_os("OCIFY_ENGINE_MUTANTS_KEPT").map(PathBuf::from);
+        let mut problems = Vec::new();
+        let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
+        for (number, case) in cases.into_iter().enumerate() {
+            let mut count = |what| *figures.entry(what).or_insert(0) += 1;
+            let Some(predicted) = prediction(&case, self.asked) else {
+                count("refused");
+                continue;
+            };
+            count("tried");
+            let name = format!("{}-{number}-{}.tar", self.file, case.seed);
+            let path = shared.join(&name);
+            fs::write(&path, &case.bytes).expect("the shared folder is writable");
+            match self.compare(&predicted, &case, &name) {
+                Comparison::Same => count(if predicted.loads.is_good() {
+                    "loaded"
+                } else {
+                    "failed"
+                }),
+                Comparison::Incomplete => count("program absent"),
+                Comparison::Unknown => count("unknown"),
+                Comparison::Different(how) => {
+                    count("different");
+                    if let Some(kept) = &kept {
+                        fs::copy(&path, kept.join(&name)).expect("the folder is writable");
+                    }
+                    problems.push(format!("{heading}: {}: {}: {how}", case.seed, case.what));
                 }
-                problems.push(format!("{heading}: {}: {}: {how}", case.seed, case.what));
             }
+            fs::remove_file(&path).expect("it is there");
         }
-        fs::remove_file(&path).expect("it is there");
+        // Past the test harness, which captures output.
+        let figures = format!("\n{heading}: {figures:?}\n");
+        std::io::stderr()
+            .write_all(figures.as_bytes())
+            .expect("it is open");
+        problems
     }
-    // Past the test harness, which captures output.
-    let figures = format!("\n{heading}: {figures:?}\n");
-    std::io::stderr()
-        .write_all(figures.as_bytes())
-        .expect("it is open");
-    problems
 }
 
 /// What is predicted for an archive; nothing if `ocify check` refuses it, or it contains no image.
-fn prediction(case: &Case, column: Column) -> Option<Verdict> {
+pub(crate) fn prediction(case: &Case, asked: ocify::Engine) -> Option<Verdict> {
     // Otherwise the layers are not read, and what is wrong in them is not known.
     let fix = Fix::new().verify(Verify::Full);
-    let check = Check::new(fix).engine(predicted::engine(column));
+    let check = Check::new(fix).engine(asked);
     let check = check.platform(predicted::machine());
     let temporary = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(temporary.path(), &case.bytes).expect("it is writable");
@@ -155,43 +193,53 @@ fn prediction(case: &Case, column: Column) -> Option<Verdict> {
     Some(judged.as_it_is)
 }
 
-fn compare(engine: &mut dyn Engine, verdict: &Verdict, case: &Case, name: &str) -> Comparison {
-    if verdict.loads == Loads::Unknown {
-        return Comparison::Unknown;
-    }
-    let mut archive = Archive {
-        path: format!("{SHARED}/{name}"),
-        ask_for: Vec::new(),
-        tags: Vec::new(),
-    };
-    let mut observed = engine.attempt(&archive);
-    if verdict.loads == Loads::Choose {
-        // Without a name it fails; with each of the names it does not.
-        if let Err(message) = &observed
-            && predicted::is_told(verdict, message)
-        {
-            [archive.ask_for, archive.tags] = case.names.clone();
-            archive.ask_for.retain(|name| !name.is_empty());
-            let is_nameless = |names: &Vec<String>| names.is_empty();
-            if [&archive.ask_for, &archive.tags]
-                .into_iter()
-                .all(is_nameless)
-            {
-                return Comparison::Same;
-            }
-            observed = engine.attempt(&archive);
-        } else {
-            return Comparison::Different(format!("predicted {verdict:?}, observed {observed:?}"));
+impl Compared {
+    fn compare(&mut self, verdict: &Verdict, case: &Case, name: &str) -> Comparison {
+        if verdict.loads == Loads::Unknown {
+            return Comparison::Unknown;
         }
-    }
-    let is_same = match &observed {
-        Ok(_) => predicted::is_loaded(verdict),
-        Err(message) if predicted::lacks_program(message) => return Comparison::Incomplete,
-        Err(message) if predicted::is_not_started(message) => predicted::is_loaded(verdict),
-        Err(message) => !verdict.loads.is_good() && predicted::is_told(verdict, message),
-    };
-    match is_same {
-        true => Comparison::Same,
-        false => Comparison::Different(format!("predicted {verdict:#?}, observed {observed:#?}")),
+        let mut archive = Archive {
+            path: format!("{SHARED}/{name}"),
+            ask_for: Vec::new(),
+            tags: Vec::new(),
+        };
+        let mut observed = self.engine.attempt(&archive);
+        if verdict.loads == Loads::Choose {
+            // Without a name it fails; with each of the names it does not.
+            if let Err(message) = &observed
+                && predicted::is_told(verdict, message)
+            {
+                [archive.ask_for, archive.tags] = case.names.clone();
+                archive.ask_for.retain(|name| !name.is_empty());
+                let is_nameless = |names: &Vec<String>| names.is_empty();
+                if [&archive.ask_for, &archive.tags]
+                    .into_iter()
+                    .all(is_nameless)
+                {
+                    return Comparison::Same;
+                }
+                observed = self.engine.attempt(&archive);
+            } else {
+                return Comparison::Different(format!(
+                    "predicted {verdict:?}, observed {observed:?}"
+                ));
+            }
+        }
+        let is_same = match &observed {
+            Ok(_) => {
+                let mut because = verdict.because.iter();
+                predicted::is_loaded(verdict)
+                    || because.all(|reason| self.copes.contains(&reason.obstacle))
+            }
+            Err(message) if predicted::lacks_program(message) => return Comparison::Incomplete,
+            Err(message) if predicted::is_not_started(message) => predicted::is_loaded(verdict),
+            Err(message) => !verdict.loads.is_good() && predicted::is_told(verdict, message),
+        };
+        match is_same {
+            true => Comparison::Same,
+            false => {
+                Comparison::Different(format!("predicted {verdict:#?}, observed {observed:#?}"))
+            }
+        }
     }
 }

@@ -117,7 +117,16 @@ impl Column {
 
     /// Starts the engine in a machine of its own.
     pub(crate) fn start(self, trixie: &Path, shared: &Path) -> Result<Box<dyn Engine>, String> {
-        let machine = self.machine(trixie, shared, "")?;
+        self.start_on(self.machine(trixie, shared, "")?)
+    }
+
+    /// Starts the program of the same name in another root directory: it may be another version.
+    pub(crate) fn start_in(self, root: &Path, shared: &Path) -> Result<Box<dyn Engine>, String> {
+        let name = root.file_name().unwrap_or_default().to_string_lossy();
+        self.start_on(Machine::start(root, shared, &format!("{self:?}-{name}"))?)
+    }
+
+    fn start_on(self, machine: Machine) -> Result<Box<dyn Engine>, String> {
         Ok(match self {
             Self::SkopeoOci => Box::new(Skopeo::new(machine, Transport::OciArchive)),
             Self::SkopeoDocker => Box::new(Skopeo::new(machine, Transport::DockerArchive)),

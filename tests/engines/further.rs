@@ -1,4 +1,4 @@
-//! Readers that are not engines but can be named with `--for`: buildah, oras, umoci and crane. What they do with fixtures, shapes and archives with
+//! Readers that are not engines but can be named with `--for`: buildah, oras, umoci, crane and apptainer. What they do with fixtures, shapes and archives with
 //! random changes is compared with what is predicted, and what is fixed for them has to load.
 
 use std::collections::BTreeSet;
@@ -10,11 +10,13 @@ use ocify::{Check, Code, Fix, Input, Loads, Output, Verdict, Verify};
 
 use crate::Attempt;
 use crate::archive::{fixtures, folder, root_file};
-use crate::campaign::HARD;
+use crate::campaign::{self, HARD};
 use crate::common::builder::REF_NAME;
-use crate::machine::{DATA, Machine, SHARED};
+use crate::machine::{DATA, Machine, Network, SHARED};
 use crate::mutants::Sources;
+use crate::newer;
 use crate::predicted;
+use crate::registry::server::Registry;
 use crate::shapes::shapes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,42 +25,77 @@ enum Tool {
     BuildahDocker,
     Oras,
     Umoci,
-    Crane,
+    ApptainerOci,
+    ApptainerDocker,
+    CraneValidate,
+    CranePush,
 }
 
 impl Tool {
-    const ALL: [Self; 5] = [
+    /// Those of trixie, and crane.
+    const OF_TRIXIE: [Self; 6] = [
         Self::BuildahOci,
         Self::BuildahDocker,
         Self::Oras,
         Self::Umoci,
-        Self::Crane,
+        Self::CraneValidate,
+        Self::CranePush,
+    ];
+    /// Newer ones.
+    const NEWER: [Self; 6] = [
+        Self::BuildahOci,
+        Self::BuildahDocker,
+        Self::Oras,
+        Self::Umoci,
+        Self::ApptainerOci,
+        Self::ApptainerDocker,
     ];
 
-    /// As `--for` names it. The versions are those of trixie, and crane's is the installed one.
-    fn engine(self) -> ocify::Engine {
-        let text = match self {
-            Self::BuildahOci => "buildah@1.39.3/oci-archive",
-            Self::BuildahDocker => "buildah@1.39.3/docker-archive",
-            Self::Oras => "oras@1.2.0",
-            Self::Umoci => "umoci@0.4.7",
-            Self::Crane => &format!("crane@{}", crate::crane_version()),
-        };
-        text.parse().expect("a reader")
+    fn is_crane(self) -> bool {
+        matches!(self, Self::CraneValidate | Self::CranePush)
     }
 
-    /// Asks for its version, which must be that one. crane of Debian does not know it.
-    fn version(self) -> (&'static [&'static str], &'static str) {
+    /// How `--for` names this version of it.
+    fn engine(self, version: &str) -> String {
         match self {
-            Self::BuildahOci | Self::BuildahDocker => (&["buildah", "--version"], " 1.39.3"),
-            Self::Oras => (&["oras", "version"], " 1.2.0"),
-            Self::Umoci => (&["umoci", "--version"], " 0.4.7"),
-            Self::Crane => (&[CRANE, "--help"], "crane [command]"),
+            Self::BuildahOci => format!("buildah@{version}/oci-archive"),
+            Self::BuildahDocker => format!("buildah@{version}/docker-archive"),
+            Self::Oras => format!("oras@{version}"),
+            Self::Umoci => format!("umoci@{version}"),
+            Self::ApptainerOci => format!("apptainer@{version}/oci-archive"),
+            Self::ApptainerDocker => format!("apptainer@{version}/docker-archive"),
+            Self::CraneValidate | Self::CranePush => format!("crane@{version}"),
         }
     }
 
+    /// The version, as the tool states it. crane of Debian does not know its own.
+    fn version(self, machine: &Machine) -> Result<String, String> {
+        let line: &[&str] = match self {
+            Self::BuildahOci | Self::BuildahDocker => &["buildah", "--version"],
+            Self::Oras => &["oras", "version"],
+            Self::Umoci => &["umoci", "--version"],
+            Self::ApptainerOci | Self::ApptainerDocker => &["apptainer", "--version"],
+            Self::CraneValidate | Self::CranePush => {
+                return machine
+                    .run(&[CRANE, "--help"])
+                    .map(|_| crate::crane_version());
+            }
+        };
+        let output = machine.run(line)?;
+        let mut words = output.split_whitespace();
+        let version = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        let version = version.ok_or_else(|| format!("no version in {output:?}"))?;
+        Ok(version.to_owned())
+    }
+
     /// Reads an archive: what each of these names leads to, or what is read without a name.
-    fn attempt(self, machine: &Machine, archive: &str, names: &[String]) -> Attempt {
+    fn attempt(
+        self,
+        machine: &Machine,
+        archive: &str,
+        names: &[String],
+        registry: &str,
+    ) -> Attempt {
         let empty = [String::new()];
         let names = match names.is_empty() {
             true => &empty[..],
@@ -70,9 +107,12 @@ impl Tool {
                 Self::BuildahDocker => PULL_DOCKER,
                 Self::Oras => COPY,
                 Self::Umoci => UNPACK,
-                Self::Crane => VALIDATE,
+                Self::ApptainerOci => BUILD_OCI,
+                Self::ApptainerDocker => BUILD_DOCKER,
+                Self::CraneValidate => VALIDATE,
+                Self::CranePush => PUSH,
             };
-            let line = ["sh", "-euc", script, "sh", archive, name, DATA];
+            let line = ["sh", "-euc", script, "sh", archive, name, DATA, registry];
             let mut observed = machine.run(&line);
             for _ in 1..ATTEMPTS {
                 match &observed {
@@ -102,9 +142,20 @@ mkdir /tmp/layout
 tar -xf \"$1\" -C /tmp/layout || { echo cannot be unpacked; exit 1; }
 exec umoci unpack --image \"/tmp/layout:${2:-latest}\" /tmp/bundle 2>&1";
 
+/// Builds a directory, since a file takes longer and needs no other reader.
+const BUILD_OCI: &str = "mkdir -p \"$3\"
+rm -rf \"$3\"/*
+exec apptainer build --sandbox \"$3/image\" \"oci-archive:$1${2:+:$2}\" 2>&1";
+const BUILD_DOCKER: &str = "mkdir -p \"$3\"
+rm -rf \"$3\"/*
+exec apptainer build --sandbox \"$3/image\" \"docker-archive:$1\" 2>&1";
+
 /// crane, in the machine.
 const CRANE: &str = "/run/ocify/crane";
 const VALIDATE: &str = "exec /run/ocify/crane validate --tarball \"$1\"";
+/// What was pushed has to be what the archive said: crane compares nothing while it pushes.
+const PUSH: &str = "/run/ocify/crane push --insecure \"$1\" \"$4/app:v1\" 2>&1
+exec /run/ocify/crane validate --insecure --remote \"$4/app:v1\"";
 
 /// An archive, in the shared folder.
 struct Sample {
@@ -122,7 +173,8 @@ impl Sample {
         let number = fs::read_dir(shared).map_or(0, Iterator::count);
         let file = shared.join(format!("{number}.tar"));
         fs::write(&file, bytes).expect("the shared folder is writable");
-        let index = root_file(&file, b"index.json").unwrap_or_default();
+        let index = root_file(&file, b"index.json").or_else(|| root_file(&file, b"./index.json"));
+        let index = index.unwrap_or_default();
         let entries = index["manifests"].as_array().into_iter().flatten();
         let names = entries.clone().filter_map(|entry| {
             let name = entry["annotations"][REF_NAME].as_str()?;
@@ -139,12 +191,12 @@ impl Sample {
         }
     }
 
-    fn verdict(&self, tool: Tool) -> Option<Verdict> {
+    fn verdict(&self, engine: ocify::Engine) -> Option<Verdict> {
         let fix = match self.is_mutant {
             true => Fix::new().verify(Verify::Full),
             false => Fix::new(),
         };
-        let check = Check::new(fix).engine(tool.engine());
+        let check = Check::new(fix).engine(engine);
         let check = check.platform(predicted::machine());
         let checked = check.run(Input::open(&self.file).ok()?).ok()?;
         let mut verdicts = checked.verdicts.into_iter();
@@ -154,8 +206,10 @@ impl Sample {
     /// What to request. oras takes a name for a path if it contains a colon, so it is given digests.
     fn requested(&self, tool: Tool, verdict: &Verdict) -> Vec<String> {
         match tool {
-            Tool::BuildahDocker | Tool::Crane => Vec::new(),
-            Tool::BuildahOci if verdict.loads != Loads::Choose => Vec::new(),
+            Tool::BuildahDocker | Tool::ApptainerDocker | Tool::CraneValidate | Tool::CranePush => {
+                Vec::new()
+            }
+            Tool::BuildahOci | Tool::ApptainerOci if verdict.loads != Loads::Choose => Vec::new(),
             Tool::Oras => self
                 .digests
                 .iter()
@@ -177,21 +231,35 @@ fn further_readers_do_what_is_predicted() {
     if let Some(missing) = programs.find(|path| !path.exists()) {
         return crate::skip(&missing.display().to_string());
     }
+    compare_all(&trixie, &Tool::OF_TRIXIE);
+}
+
+#[test]
+fn newer_readers_do_what_is_predicted() {
+    if let Some(root) = newer::root() {
+        compare_all(&root, &Tool::NEWER);
+    }
+}
+
+/// Compares readers whose programs are in a root directory.
+fn compare_all(root: &Path, tools: &[Tool]) {
     let shared = tempfile::Builder::new()
         .prefix("ocify-further-")
         .tempdir()
         .expect("a temporary folder");
     let problems: Vec<String> = thread::scope(|scope| {
-        let (trixie, shared) = (&trixie, shared.path());
-        let start = |tool: Tool| {
+        let shared = shared.path();
+        let start = |tool: &Tool| {
+            let tool = *tool;
             let shared = shared.join(format!("{tool:?}"));
             fs::create_dir(&shared).expect("the shared folder is writable");
-            if tool == Tool::Crane {
+            if tool.is_crane() {
                 fs::copy(crate::crane(), shared.join("crane")).expect("the folder is writable");
             }
-            scope.spawn(move || try_all(tool, trixie, &shared))
+            scope.spawn(move || try_all(tool, root, &shared))
         };
-        let threads = Tool::ALL.map(start);
+        let chosen = tools.iter().filter(|tool| campaign::is_chosen(*tool));
+        let threads: Vec<_> = chosen.map(start).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
         threads.into_iter().flat_map(join).collect()
     });
@@ -227,24 +295,42 @@ fn samples(shared: &Path) -> Vec<Sample> {
     samples
 }
 
-fn try_all(tool: Tool, trixie: &Path, shared: &Path) -> Vec<String> {
-    let machine = match Machine::start(trixie, shared, &format!("{tool:?}")) {
-        Ok(machine) => machine,
-        Err(error) => return vec![error],
+fn try_all(tool: Tool, root: &Path, shared: &Path) -> Vec<String> {
+    let release = root.file_name().unwrap_or_default().to_string_lossy();
+    let start = || {
+        let network = match tool {
+            Tool::CranePush => Network::Shared,
+            _ => Network::Nothing,
+        };
+        let name = format!("{tool:?}-{release}");
+        let machine = Machine::start_with(root, shared, &name, network)?;
+        let version = tool.version(&machine)?;
+        Ok((machine, tool.engine(&version)))
     };
-    let (line, version) = tool.version();
-    match machine.run(line) {
-        Ok(found) if found.contains(version) => {}
-        found => return vec![format!("{tool:?}: {found:?} is not{version}")],
-    }
+    let (machine, heading) = match start() {
+        Ok(started) => started,
+        Err::<_, String>(error) => return vec![format!("{tool:?}: {error}")],
+    };
+    let engine: ocify::Engine = heading.parse().expect("a reader");
+    let registry = (tool == Tool::CranePush).then(|| Registry::start(shared, None));
+    let host = registry.as_ref().map_or("", |registry| &registry.host);
+    let reader = Reader {
+        tool,
+        machine,
+        host,
+    };
     let mut problems = Vec::new();
-    let mut tried = 0;
+    let (mut tried, mut unknown) = (0, 0);
     for sample in samples(shared) {
-        let Some(verdict) = sample.verdict(tool) else {
+        let Some(verdict) = sample.verdict(engine) else {
             continue;
         };
-        if let Some(how) = compare(tool, &machine, &sample, &verdict) {
-            problems.push(format!("{tool:?}: {}: {how}", sample.what));
+        if verdict.loads == Loads::Unknown {
+            unknown += 1;
+            continue;
+        }
+        if let Some(how) = reader.compare(&sample, &verdict) {
+            problems.push(format!("{heading}: {}: {how}", sample.what));
         }
         tried += 1;
         if sample.is_mutant {
@@ -252,44 +338,57 @@ fn try_all(tool: Tool, trixie: &Path, shared: &Path) -> Vec<String> {
         }
         // What is fixed for the reader loads there.
         let mut fixed = Vec::new();
-        let fix = Fix::new().engine(tool.engine());
+        let fix = Fix::new().engine(engine);
         let input = Input::open(&sample.file).expect("it was opened before");
         match fix.run(input, Output::stream(&mut fixed)) {
             Ok(_) => {
                 let what = format!("{}, fixed", sample.what);
                 let sample = Sample::new(shared, what, &fixed, false);
-                let verdict = sample.verdict(tool).expect("it was written");
-                if let Some(how) = compare(tool, &machine, &sample, &verdict) {
-                    problems.push(format!("{tool:?}: {}: {how}", sample.what));
+                let verdict = sample.verdict(engine).expect("it was written");
+                if let Some(how) = reader.compare(&sample, &verdict) {
+                    problems.push(format!("{heading}: {}: {how}", sample.what));
                 }
             }
             Err(error) if error.code() == Code::EngineRefuses => {}
-            Err(error) => problems.push(format!("{tool:?}: {}: {error}", sample.what)),
+            Err(error) => problems.push(format!("{heading}: {}: {error}", sample.what)),
         }
     }
-    if tried < 70 {
-        problems.push(format!("{tool:?}: only {tried} archives were tried"));
+    if unknown > 0 && release == newer::RELEASE {
+        newer::is_unknown(&heading);
+    } else if tried < 70 {
+        problems.push(format!("{heading}: only {tried} archives were tried"));
     }
     problems
 }
 
-fn compare(tool: Tool, machine: &Machine, sample: &Sample, verdict: &Verdict) -> Option<String> {
-    if verdict.loads == Loads::Unknown {
-        return None;
-    }
-    let name = sample.file.file_name()?.to_str()?;
-    let archive = format!("{SHARED}/{name}");
-    let names = sample.requested(tool, verdict);
-    let observed = tool.attempt(machine, &archive, &names);
-    match &observed {
-        // It is no directory then.
-        Err(message) if message.contains("cannot be unpacked") => return None,
-        Ok(_) if verdict.loads == Loads::Choose => return None,
-        // Only one of several names leads to what is wrong, and the others were copied.
-        Err(message) if verdict.loads == Loads::Partly && predicted::is_told(verdict, message) => {
-            return None;
+/// A reader where it runs.
+struct Reader<'a> {
+    tool: Tool,
+    machine: Machine,
+    /// The registry to which it pushes.
+    host: &'a str,
+}
+
+impl Reader<'_> {
+    fn compare(&self, sample: &Sample, verdict: &Verdict) -> Option<String> {
+        let name = sample.file.file_name()?.to_str()?;
+        let archive = format!("{SHARED}/{name}");
+        let names = sample.requested(self.tool, verdict);
+        let observed = self
+            .tool
+            .attempt(&self.machine, &archive, &names, self.host);
+        match &observed {
+            // It is no directory then.
+            Err(message) if message.contains("cannot be unpacked") => return None,
+            Ok(_) if verdict.loads == Loads::Choose => return None,
+            // Only one of several names leads to what is wrong, and the others were copied.
+            Err(message)
+                if verdict.loads == Loads::Partly && predicted::is_told(verdict, message) =>
+            {
+                return None;
+            }
+            _ => {}
         }
-        _ => {}
+        predicted::disagreement(verdict, &observed)
     }
-    predicted::disagreement(verdict, &observed)
 }

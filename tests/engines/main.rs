@@ -43,6 +43,7 @@ mod further;
 mod in_place;
 mod machine;
 mod mutants;
+mod newer;
 mod podman;
 mod predicted;
 mod progress;

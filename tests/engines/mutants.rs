@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::archive::folder;
+use crate::archive::{folder, names_if_several, tags_if_several};
 use crate::common::archive::{Entry, open_tar, tar};
 use crate::common::builder::{
     DOCKER_GZIP, DOCKER_TAR, DOCKER_ZSTD, OCI_GZIP, OCI_TAR, OCI_ZSTD, REF_NAME, bzip2, gzip, xz,
@@ -25,13 +26,25 @@ type Form = fn(&[u8]) -> Vec<u8>;
 /// An archive with random changes.
 #[derive(Debug)]
 pub(crate) struct Case {
-    /// What the changes follow from.
+    /// What the changes follow from; 0 if there are none.
     pub(crate) seed: u64,
     /// The fixture and the changes, in order.
     pub(crate) what: String,
     pub(crate) bytes: Vec<u8>,
     /// The names to request of several, in `index.json` and in `manifest.json`.
     pub(crate) names: [Vec<String>; 2],
+}
+
+impl Case {
+    /// An archive without changes.
+    pub(crate) fn of(what: String, path: &Path) -> Self {
+        Case {
+            seed: 0,
+            what,
+            bytes: fs::read(path).expect("the archive is readable"),
+            names: [names_if_several(path), tags_if_several(path)],
+        }
+    }
 }
 
 /// The fixtures that are changed.

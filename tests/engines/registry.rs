@@ -4,7 +4,7 @@
 mod http;
 mod killed;
 mod proxied;
-mod server;
+pub(crate) mod server;
 
 use std::collections::BTreeSet;
 use std::fs;

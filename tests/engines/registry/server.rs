@@ -70,8 +70,8 @@ fn folder_for(kind: Kind, programs: &[&str]) -> Option<tempfile::TempDir> {
 
 /// A registry that ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Registry {
-    pub(super) host: String,
+pub(crate) struct Registry {
+    pub(crate) host: String,
     kind: Kind,
     child: Child,
     /// Its own folder.
@@ -80,7 +80,7 @@ pub(super) struct Registry {
 
 impl Registry {
     /// Starts Distribution, which accepts everyone, or only one user with a password.
-    pub(super) fn start(folder: &Path, user: Option<(&str, &str)>) -> Self {
+    pub(crate) fn start(folder: &Path, user: Option<(&str, &str)>) -> Self {
         Self::start_with(folder, user, None)
     }
 

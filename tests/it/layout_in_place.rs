@@ -842,3 +842,35 @@ fn metadata_and_reports_are_written() {
     assert!(map.contains(&digest), "{map}");
     assert!(Contents::read(&sandbox.path("in")).blob(&digest).is_some());
 }
+
+/// Giving back the space of layers takes long, and a build fails if somebody has the lock.
+#[test]
+fn the_space_of_what_is_removed_is_given_back_after_the_lock() {
+    if !may_trace() {
+        return;
+    }
+    let (sandbox, _) = with_orphan(&right_layout(), HOUR * 48);
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-qq",
+        "-y",
+        "-o",
+        "trace",
+        "-e",
+        "trace=unlinkat,close",
+    ]);
+    command
+        .arg(env!("CARGO_BIN_EXE_ocify"))
+        .current_dir(sandbox.root());
+    command.args(["fix", "--in-place", "in"]).args(DROP);
+    assert!(command.stdout(Stdio::null()).status().unwrap().success());
+    let trace = fs::read_to_string(sandbox.path("trace")).unwrap();
+    let (under_lock, after) = trace.split_once("\"index.json.lock\", 0) ").unwrap();
+    let closed = |text: &str| {
+        let lines = text.lines().filter(|line| line.contains("close("));
+        let of_blobs = lines.filter(|line| line.contains("/blobs/") && line.contains("(deleted)"));
+        of_blobs.count()
+    };
+    assert_eq!((closed(under_lock), closed(after)), (0, 1), "{trace}");
+}

@@ -1,9 +1,13 @@
 //! What nothing refers to any more is removed, once the new layout is on disk.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::Exchange;
 use super::lock::IndexLock;
@@ -49,6 +53,10 @@ pub(crate) fn is_older(found: &FileStat, than: Duration) -> bool {
     age.is_ok_and(|age| age >= than)
 }
 
+/// How many of the largest files are held open until the lock is given up: removing a name takes microseconds, and giving back
+/// the space of a layer, which happens when the last program closes it, up to seconds.
+const MAX_HELD: usize = 256;
+
 /// What is to be removed, as it was found under the lock.
 #[derive(Debug)]
 pub(super) struct Removal {
@@ -92,6 +100,8 @@ impl Removal {
             }
             removal.files.push((place, found));
         }
+        let files = &mut removal.files;
+        files.sort_by_key(|(_, found)| Reverse(found.len));
         Ok(Some(removal))
     }
 
@@ -130,16 +140,21 @@ impl Exchange<'_> {
         if found.as_deref() != expected {
             return Err(changed());
         }
+        let mut held: Vec<File> = Vec::new();
         for (place, known) in &removal.files {
             match place.look_up() {
                 Ok(found) if found.modified != known.modified => return Err(changed()),
                 _ => {
+                    if held.len() < MAX_HELD {
+                        held.extend(place.open(OFlags::PATH, Mode::empty()));
+                    }
                     let removed = place.remove().context("remove", place.path());
                     removed.map_err(complete)?;
                 }
             }
         }
         drop(lock);
+        drop(held);
         let mut directories = removal.directories.values();
         directories.try_for_each(|directory| sync_held(directory).map_err(complete))
     }

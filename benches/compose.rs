@@ -1,5 +1,5 @@
-//! Compares choosing a platform, `ocify merge` and `ocify split` with `cp` of the same bytes and with `skopeo copy`, and cleaning a cache in
-//! place with listing it. Fails if ocify uses too much memory.
+//! Compares choosing a platform, `ocify merge` and `ocify split` with `cp` of the same bytes, and choosing one with `skopeo copy` and `regctl
+//! image export`. Compares cleaning a cache in place with listing it. Fails if ocify uses too much memory.
 //!
 //! ```sh
 //! OCIFY_BENCH_DIR=/somewhere/with/50/GB cargo bench --bench compose
@@ -8,7 +8,7 @@
 //! `-- platform`, `-- merge`, `-- split` and `-- cache` select a part. The archives contain files from this machine's /usr: 20 images of 1 GB that
 //! share all layers except one of 10 MB, and an index of two images of 1 GB. `OCIFY_BENCH_MB` sets another length than 1,000 MB; 1,000 MB take
 //! 20 GB for the inputs, and with `-- split` 20 GB more. `cp` copies files with the bytes that the outputs have. skopeo copies one image at a
-//! time. The cache that is cleaned in place has 300 layers of 1 GB, which are holes, and 100 more to which nothing refers. Commands are
+//! time, and regctl writes an archive only from an image layout. The cache that is cleaned in place has 300 layers of 1 GB, which are holes, and 100 more to which nothing refers. Commands are
 //! interleaved, and each ratio is the median of pairs.
 //!
 //! `OCIFY_BENCH_BASELINE=/path/to/other/ocify` compares with another build; `common` describes it and the other variables.
@@ -260,7 +260,33 @@ fn platform(bench: &mut Bench, files: &mut Files, len: u64) -> Result<()> {
     ];
     race.add(Contender::new("`skopeo --override-arch copy`", &line).makes(&out));
     race.run(bench)?;
+
+    println!("\n## One platform of an image layout");
+    let layout = bench.path("index");
+    let line = ["fix", &input, "-o", &text(&layout), "--layout"].map(str::to_owned);
+    ocify(&line)?;
     remove(&index)?;
+    let input = text(&layout);
+    let mut race = Race::new(cp("`cp` of the chosen image", &text(&chosen), &out));
+    let line = [
+        &[OCIFY, "fix", &input, "-o", &output, "--archive"],
+        &options[..],
+    ]
+    .concat();
+    race.add(Contender::new("`ocify fix --archive --platform --unwrap`", &line).makes(&out));
+    let from = format!("ocidir://{input}:v1");
+    let line = [
+        "regctl",
+        "image",
+        "export",
+        "--platform",
+        "linux/arm64",
+        &from,
+        &output,
+    ];
+    race.add(Contender::new("`regctl image export --platform`", &line).makes(&out));
+    race.run(bench)?;
+    remove(&layout)?;
     remove(&chosen)
 }
 

@@ -4,6 +4,7 @@
 mod http;
 mod killed;
 mod proxied;
+mod pulled;
 pub(crate) mod server;
 
 use std::collections::BTreeSet;
@@ -15,11 +16,8 @@ use std::thread;
 
 use serde_json::Value;
 
+use crate::common::builder::{Layout, OCI_MANIFEST, named};
 use crate::common::fixture;
-use crate::containerd::pull_and_run as containerd_pull;
-use crate::docker::{Docker, Store};
-use crate::engine::expect_greeting;
-use crate::machine::{Machine, Network};
 use crate::shapes::shapes;
 use server::{Registry, needs, with_each};
 
@@ -126,7 +124,8 @@ fn repository_name(folder: &str, name: &str) -> String {
 
 #[test]
 fn everything_that_is_pushed_can_be_pulled_back() {
-    with_each(&["skopeo"], push_and_pull_everything);
+    let crane = crate::crane().display().to_string();
+    with_each(&["skopeo", &crane], push_and_pull_everything);
 }
 
 fn push_and_pull_everything(home: &Path, registry: &Registry) {
@@ -190,6 +189,7 @@ fn pushed_and_pulled(
     for (pinned, digest, is_artifact) in Pushed::images(&pushed.report) {
         let stored = registry.manifest(name, &digest)?;
         registry.check_complete(name, &stored)?;
+        crane_pulls(home, name, &pinned, &digest)?;
         // skopeo copies images: no caches, and no artifacts before 1.10.
         let is_image = stored["config"]["mediaType"] != "application/vnd.buildkit.cacheconfig.v0";
         if is_artifact || !is_image || name.contains("cache") {
@@ -219,15 +219,7 @@ fn pushed_and_pulled(
             }
             return Err(format!("{pinned}: {stderr}"));
         }
-        let index = fs::read(copy.join("index.json")).map_err(|error| error.to_string())?;
-        let index: Value = serde_json::from_slice(&index).map_err(|error| error.to_string())?;
-        if index["manifests"][0]["digest"] != digest.as_str() {
-            return Err(format!(
-                "skopeo copied {}, reported is {digest}",
-                index["manifests"][0]["digest"]
-            ));
-        }
-        fs::remove_dir_all(copy).map_err(|error| error.to_string())?;
+        has_copied("skopeo", &copy, &digest)?;
     }
     // Again, nothing is sent.
     let again = push(home, input, &target, &["--missing", "prune"]);
@@ -235,6 +227,35 @@ fn pushed_and_pulled(
         Value::Number(count) if count.as_u64() == Some(0) => Ok(()),
         sent => Err(format!("the second push sent {sent}")),
     }
+}
+
+/// Pulls everything that a digest leads to with crane, which verifies it.
+fn crane_pulls(home: &Path, name: &str, pinned: &str, digest: &str) -> Result<(), String> {
+    let copy = home.join(format!("crane-{}", name.replace('/', "-")));
+    let output = Command::new(crate::crane())
+        .args(["pull", "--insecure", "--format=oci", pinned])
+        .arg(&copy)
+        .env("HOME", home)
+        .output()
+        .map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => has_copied("crane", &copy, digest),
+        false => Err(format!(
+            "{pinned}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+/// Checks the digest of a copy in a layout, and removes the copy.
+fn has_copied(program: &str, copy: &Path, digest: &str) -> Result<(), String> {
+    let index = fs::read(copy.join("index.json")).map_err(|error| error.to_string())?;
+    let index: Value = serde_json::from_slice(&index).map_err(|error| error.to_string())?;
+    let found = &index["manifests"][0]["digest"];
+    if found != digest {
+        return Err(format!("{program} copied {found}, reported is {digest}"));
+    }
+    fs::remove_dir_all(copy).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -373,47 +394,48 @@ fn push_attestations_and_referrers(home: &Path, registry: &Registry) {
     }
 }
 
+/// The first one creates the list on the condition that nothing is there, and the second one extends it.
 #[test]
-fn engines_pull_and_run_what_was_pushed() {
-    let trixie = match crate::trixie() {
-        Ok(root) => root,
-        Err(missing) => return crate::skip(&missing),
-    };
-    let programs = ["ctr", "containerd", "/usr/sbin/dockerd"];
-    with_each(&programs, |home, registry| {
-        pull_and_run(home, registry, &trixie);
+fn referrers_of_several_archives_are_listed_together() {
+    with_each(&[], |home, registry| {
+        let target = format!("{}/noted:v1", registry.host);
+        let mut notes = BTreeSet::new();
+        let mut subject = String::new();
+        for text in ["one", "two"] {
+            let path = home.join(text);
+            fs::write(&path, with_note(text)).unwrap();
+            let report = push(home, &path, &target, &[]).succeeded();
+            let images = report["images"].as_array().unwrap().iter();
+            for note in images.filter(|image| image["subject"].is_string()) {
+                notes.insert(note["digest"].as_str().unwrap().to_owned());
+                note["subject"].as_str().unwrap().clone_into(&mut subject);
+            }
+        }
+        let list = registry.manifest("noted", &subject.replace(':', "-"));
+        let list = list.unwrap();
+        let listed = list["manifests"].as_array().unwrap().iter();
+        let listed = listed.map(|entry| entry["digest"].as_str().unwrap().to_owned());
+        assert_eq!((notes.len(), listed.collect()), (2, notes));
     });
 }
 
-fn pull_and_run(home: &Path, registry: &Registry, trixie: &Path) {
-    let names = [
-        "docker26g-save.tar",
-        "buildkit-docker-zstd-ocifalse.tar",
-        "buildkit-oci-multi-attest-zstd-ocifalse.tar",
-        "skopeo19-docker.tar",
-    ];
-    let mut targets = Vec::new();
-    for (number, name) in names.into_iter().enumerate() {
-        let target = format!("{}/engines/image{number}:v1", registry.host);
-        // Docker 20.10 does not read zstd.
-        push(home, &fixture(name), &target, &["--compression", "gzip"]).succeeded();
-        targets.push(target);
-    }
-    let machine =
-        |root: &Path, name: &str| Machine::start_with(root, home, name, Network::Shared).unwrap();
-    containerd_pull(machine(Path::new("/"), "ctr16"), &targets).unwrap();
-    containerd_pull(machine(trixie, "ctr17"), &targets).unwrap();
-    let stores = [
-        (Path::new("/"), "docker20", Store::OnlyGraphDriver),
-        (trixie, "docker26g", Store::GraphDriver),
-        (trixie, "docker26c", Store::Containerd),
-    ];
-    for (root, name, store) in stores {
-        let docker = Docker::start(machine(root, name), store).unwrap();
-        for target in &targets {
-            let line = ["run", "--rm", "--network=none", target];
-            let ran = expect_greeting(target, || docker.run(&line));
-            ran.unwrap_or_else(|error| panic!("{name}, {target}: {error}"));
+/// An artifact with a note about it, which is the only difference between two of these.
+fn with_note(text: &str) -> Vec<u8> {
+    let mut layout = Layout::new();
+    let config = layout.blob("application/vnd.oci.empty.v1+json", "{}");
+    let mut artifact = |media_type: &str, text: &str, subject: Option<&Value>| {
+        let blob = layout.blob(media_type, text);
+        let mut manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": media_type,
+            "config": config, "layers": [blob],
+        });
+        if let Some(subject) = subject {
+            manifest["subject"] = subject.clone();
         }
-    }
+        layout.document(OCI_MANIFEST, &manifest)
+    };
+    let app = artifact("application/x-app", "app", None);
+    let note = artifact("application/x-note", text, Some(&app));
+    layout.root(vec![named(app, "example.com/app:v1"), note]);
+    layout.tar()
 }

@@ -4,6 +4,7 @@
 mod http;
 mod killed;
 mod proxied;
+mod pulled;
 pub(crate) mod server;
 
 use std::collections::BTreeSet;
@@ -17,10 +18,6 @@ use serde_json::Value;
 
 use crate::common::builder::{Layout, OCI_MANIFEST, named};
 use crate::common::fixture;
-use crate::containerd::pull_and_run as containerd_pull;
-use crate::docker::{Docker, Store};
-use crate::engine::expect_greeting;
-use crate::machine::{Machine, Network};
 use crate::shapes::shapes;
 use server::{Registry, needs, with_each};
 
@@ -441,49 +438,4 @@ fn with_note(text: &str) -> Vec<u8> {
     let note = artifact("application/x-note", text, Some(&app));
     layout.root(vec![named(app, "example.com/app:v1"), note]);
     layout.tar()
-}
-
-#[test]
-fn engines_pull_and_run_what_was_pushed() {
-    let trixie = match crate::trixie() {
-        Ok(root) => root,
-        Err(missing) => return crate::skip(&missing),
-    };
-    let programs = ["ctr", "containerd", "/usr/sbin/dockerd"];
-    with_each(&programs, |home, registry| {
-        pull_and_run(home, registry, &trixie);
-    });
-}
-
-fn pull_and_run(home: &Path, registry: &Registry, trixie: &Path) {
-    let names = [
-        "docker26g-save.tar",
-        "buildkit-docker-zstd-ocifalse.tar",
-        "buildkit-oci-multi-attest-zstd-ocifalse.tar",
-        "skopeo19-docker.tar",
-    ];
-    let mut targets = Vec::new();
-    for (number, name) in names.into_iter().enumerate() {
-        let target = format!("{}/engines/image{number}:v1", registry.host);
-        // Docker 20.10 does not read zstd.
-        push(home, &fixture(name), &target, &["--compression", "gzip"]).succeeded();
-        targets.push(target);
-    }
-    let machine =
-        |root: &Path, name: &str| Machine::start_with(root, home, name, Network::Shared).unwrap();
-    containerd_pull(machine(Path::new("/"), "ctr16"), &targets).unwrap();
-    containerd_pull(machine(trixie, "ctr17"), &targets).unwrap();
-    let stores = [
-        (Path::new("/"), "docker20", Store::OnlyGraphDriver),
-        (trixie, "docker26g", Store::GraphDriver),
-        (trixie, "docker26c", Store::Containerd),
-    ];
-    for (root, name, store) in stores {
-        let docker = Docker::start(machine(root, name), store).unwrap();
-        for target in &targets {
-            let line = ["run", "--rm", "--network=none", target];
-            let ran = expect_greeting(target, || docker.run(&line));
-            ran.unwrap_or_else(|error| panic!("{name}, {target}: {error}"));
-        }
-    }
 }

@@ -185,6 +185,13 @@ impl Registry {
         }
     }
 
+    /// A blob that is a document.
+    pub(super) fn config(&self, repository: &str, digest: &str) -> Result<Value, String> {
+        let path = format!("/v2/{repository}/blobs/{digest}");
+        let reply = get(&self.host, &path, &[])?;
+        serde_json::from_slice(&reply.body).map_err(|error| error.to_string())
+    }
+
     pub(super) fn has_blob(&self, repository: &str, digest: &str) -> bool {
         let path = format!("/v2/{repository}/blobs/{digest}");
         get(&self.host, &path, &[]).is_ok_and(|reply| reply.status == 200)

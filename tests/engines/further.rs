@@ -235,6 +235,7 @@ fn further_readers_do_what_is_predicted() {
 }
 
 #[test]
+#[ignore = "needs .ci/engines --newer; .ci/full runs it"]
 fn newer_readers_do_what_is_predicted() {
     if let Some(root) = newer::root() {
         compare_all(&root, &Tool::NEWER);

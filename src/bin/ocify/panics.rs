@@ -4,7 +4,7 @@ use std::any::Any;
 use std::env;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
 use ocify::{Code, Error, Hint, Result, command::escape, command::show_path};
 
@@ -16,16 +16,19 @@ const MAX_SEEN: usize = 64;
 static SEEN: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// From now on, a panic is not printed but remembered for the error that reports it. It is printed too if
-/// `RUST_BACKTRACE` is set.
+/// `RUST_BACKTRACE` is set. Only the first call has an effect: while a hook is replaced, no panic would be remembered.
 pub(crate) fn listen() {
-    let print = panic::take_hook();
-    let is_printed = env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
-    panic::set_hook(Box::new(move |info| {
-        if is_printed {
-            print(info);
-        }
-        remember(info);
-    }));
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| {
+        let print = panic::take_hook();
+        let is_printed = env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+        panic::set_hook(Box::new(move |info| {
+            if is_printed {
+                print(info);
+            }
+            remember(info);
+        }));
+    });
 }
 
 fn remember(info: &PanicHookInfo<'_>) {

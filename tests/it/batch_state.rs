@@ -223,10 +223,10 @@ fn verify_documents_is_recorded_and_the_report_says_what_was_verified() {
         assert!(sandbox.read("out/a.tar") == written);
     }
     for (options, expected) in [
-        (&[][..], ": 1 finished earlier\n"),
+        (&[][..], ": 1 finished earlier; 1 finding (-v shows each)\n"),
         (
             &["--verify", "full"],
-            ": 1 finished earlier and verified again\n",
+            ": 1 finished earlier and verified again; 1 finding (-v shows each)\n",
         ),
     ] {
         let line = [&["fix", "in", "-o", "out"], options].concat();

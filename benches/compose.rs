@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `-- platform`, `-- merge`, `-- split` and `-- cache` select a part. The archives contain files from this machine's /usr: 20 images of 1 GB that
-//! share all layers except one of 10 MB, and an index of two images of 1 GB. `OCIFY_BENCH_MB` sets another length than 1,000 MB; 1,000 MB take
+//! share all layers except one of 10 MB, and an index of two images of 1 GB, before gzip compresses them. `OCIFY_BENCH_MB` sets another length than 1,000 MB, which takes up to
 //! 20 GB for the inputs, and with `-- split` 20 GB more. `cp` copies files with the bytes that the outputs have. skopeo copies one image at a
 //! time, and regctl writes an archive only from an image layout. The cache that is cleaned in place has 300 layers of 1 GB, which are holes, and 100 more to which nothing refers. Commands are
 //! interleaved, and each ratio is the median of pairs.

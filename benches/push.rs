@@ -107,7 +107,8 @@ fn race(
     race.add(Contender::new("`crane push`", &crane).after(prepare.clone()));
     let (reach, from) = (
         format!("reg={host},tls=disabled"),
-        format!("ocidir://{layout}"),
+        // Without a tag, regctl looks for "latest".
+        format!("ocidir://{layout}:v1"),
     );
     let regctl = ["regctl", "--host", &reach, "image", "copy", &from, &target];
     race.add(Contender::new("`regctl image copy ocidir:`", &regctl).after(prepare));

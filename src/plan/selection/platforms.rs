@@ -81,9 +81,12 @@ impl<'a> Planner<'a> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let images = self.entries.iter().flat_map(|entry| entry.images.iter());
-        let images: BTreeSet<&Digest> = images
-            .copied()
+        // An index can have thousands of names, and thousands of images.
+        let mut seen = BTreeSet::new();
+        let entries = self.entries.iter();
+        let distinct = entries.filter(|entry| seen.insert(entry.digest));
+        let images: BTreeSet<&Digest> = distinct
+            .flat_map(|entry| entry.images.iter().copied())
             .filter(|image| chosen.is_none_or(|chosen| chosen.contains(image)))
             .collect();
         // What an archive without images has is not for any platform.

@@ -379,7 +379,7 @@ impl Reader<'_> {
             .tool
             .attempt(&self.machine, &archive, &names, self.host);
         match &observed {
-            // It is no directory then.
+            // The tool reads a directory, which could not be made from this archive.
             Err(message) if message.contains("cannot be unpacked") => return None,
             Ok(_) if verdict.loads == Loads::Choose => return None,
             // Only one of several names leads to what is wrong, and the others were copied.

@@ -200,4 +200,4 @@ const PLATFORM_LONG: &str = "Of an image with several platforms, containerd and 
 The default is the platform of the first image if there is none for this machine. Engines that load an image for \
 another platform than their machine's count as loading it.";
 const ALL: &str = "Show every verdict in a row of its own";
-const ALL_LONG: &str = "With many inputs, the report of each is below its line.";
+pub(super) const ALL_LONG: &str = "With many inputs, the report of each is below its line.";

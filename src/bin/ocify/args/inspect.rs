@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::check::ALL_LONG;
 use super::scope::{READ_FOLLOW, READ_SPOOL_DIR, READ_VERIFY, Variant, variant};
 use super::{CommandName, Fix};
 
@@ -66,4 +67,3 @@ const INSPECT: Variant = Variant {
     ],
 };
 const ALL: &str = "Show all layers and names, and the digests and diff IDs of layers";
-const ALL_LONG: &str = "With many inputs, the report of each is below its line.";

@@ -5,6 +5,7 @@
 
 mod bytes;
 mod contents;
+mod item;
 mod log;
 mod parallel;
 mod referrer;
@@ -321,7 +322,7 @@ impl Push {
         Ok(Pushed {
             images: images(&schedule, |_| true),
             absent: absent(&schedule, |_| true),
-            summary: summary::of_push(plan.summary),
+            summary: summary::of_push(plan.summary, self.target.is_some()),
             blobs,
             outcome: Some(outcome),
             spooled: None,
@@ -344,13 +345,14 @@ impl Push {
             blobs: blobs.collect(),
             absent: absent(&schedule, |digest| !pending.layers.contains(digest)),
             outcome,
-            summary: summary::of_push(draft.into_summary()),
+            summary: summary::of_push(draft.into_summary(), self.target.is_some()),
             spooled: None,
         })
     }
 
     fn schedule(&self, plan: &Plan, source: &Source) -> Result<(Contents, Schedule)> {
-        let contents = Contents::new(&plan.entries, &|entry| read_document(entry, source))?;
+        let mut contents = Contents::new(&plan.entries, &|entry| read_document(entry, source))?;
+        contents.changes = plan.summary.digests.clone();
         let schedule = Schedule::new(&contents, self.target.as_ref())?;
         Ok((contents, schedule))
     }

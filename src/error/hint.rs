@@ -224,9 +224,25 @@ pub enum Hint {
     /// An image has no name under which it can be pushed.
     GiveRepository,
     /// One name was given for several images that are to be pushed.
-    ChooseImageToPush,
+    ChooseImageToPush {
+        /// The name.
+        target: String,
+        /// One of the images: its name, or its digest in the input if that is known.
+        image: Option<String>,
+        /// The repository, if each image would have a tag of its own in it.
+        repository: Option<String>,
+    },
     /// Several images that are to be pushed have one name.
     PushApart,
+    /// An image that is to be pushed with others would have no tag, or that of another.
+    PushImageApart {
+        /// The repository.
+        repository: String,
+        /// The image: its name, or its digest in the input.
+        image: String,
+    },
+    /// What is to be pushed has a digest that cannot be verified.
+    PushVerifiable,
     /// A registry lacks a blob that an image needs, and the input lacks it too.
     PushComplete,
     /// An image that no engine can load is beside others.

@@ -1,6 +1,6 @@
 //! What a planned output contains, as a registry stores it: documents, and blobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 
@@ -12,7 +12,7 @@ use crate::graph::root;
 use crate::image::Digest;
 use crate::inventory::Strictness;
 use crate::location::{DocumentPath, RootName};
-use crate::plan::{Body, OutputEntry};
+use crate::plan::{BlobKind, Body, DigestChange, OutputEntry};
 
 /// The documents and blobs of an output.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ pub(super) struct Contents {
     pub(super) documents: BTreeMap<Digest, Document>,
     /// Everything else, and the bytes of the documents.
     pub(super) blobs: BTreeMap<Digest, Blob>,
+    /// Those that are configs of images.
+    configs: BTreeSet<Digest>,
+    /// The digests that documents have in the input, if they have others.
+    pub(super) changes: Vec<DigestChange>,
 }
 
 /// A blob of an output.
@@ -51,13 +55,16 @@ impl Contents {
         entries: &[OutputEntry],
         read: &dyn Fn(&OutputEntry) -> Result<Vec<u8>>,
     ) -> Result<Self> {
-        let mut blobs = BTreeMap::new();
+        let (mut blobs, mut configs) = (BTreeMap::new(), BTreeSet::new());
         let mut index = None;
         for (number, entry) in entries.iter().enumerate() {
             if entry.body == Body::Directory {
                 continue;
             }
             if let Some(digest) = Digest::from_any_blob_name(&entry.name) {
+                if matches!(entry.kind, BlobKind::Config | BlobKind::UnprovenConfig) {
+                    configs.insert(digest.clone());
+                }
                 let bytes = BlobBytes::Entry(number);
                 let len = entry.len;
                 blobs.insert(digest, Blob { len, bytes });
@@ -72,10 +79,19 @@ impl Contents {
             root: root(read(index)?, &mut reader())?,
             documents: BTreeMap::new(),
             blobs,
+            configs,
+            changes: Vec::new(),
         };
         contents.read_documents(entries, read)?;
         complete_tag_links(&mut contents.root.pointers, &contents.documents);
         Ok(contents)
+    }
+
+    /// Whether a document is the manifest of an image.
+    pub(super) fn is_image(&self, digest: &Digest) -> bool {
+        let document = self.documents.get(digest);
+        let config = document.and_then(Document::config);
+        config.is_some_and(|config| self.configs.contains(&config.digest))
     }
 
     /// Reads every document from the root down.
@@ -87,7 +103,8 @@ impl Contents {
         let mut open = Vec::new();
         self.follow(None, &mut open);
         while let Some((digest, shape, path)) = open.pop() {
-            if self.documents.contains_key(&digest) {
+            // What cannot be verified is not read.
+            if self.documents.contains_key(&digest) || !digest.is_verifiable() {
                 continue;
             }
             let bytes = match self.blobs.get(&digest).map(|blob| &blob.bytes) {

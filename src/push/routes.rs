@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::contents::Contents;
+use super::item::{Item, items, within};
 use super::target::{PushTarget, Repository};
 use crate::error::{Code, Error, Hint, Result, show_list};
-use crate::graph::document::Document;
-use crate::graph::pointer::{EntryKind, Pointer};
-use crate::image::{Digest, Reference, is_tag};
-use crate::location::{Location, Role};
+use crate::image::{Digest, Reference};
 
 /// The tag that an image without a name gets, as in Docker.
 const DEFAULT_TAG: &str = "latest";
@@ -22,18 +20,6 @@ pub(super) struct Route<'a> {
     pub(super) tags: BTreeMap<String, &'a Digest>,
 }
 
-/// Something that `index.json` lists, with everything that its entries say of it.
-struct Item<'a> {
-    digest: &'a Digest,
-    /// Where its first entry is.
-    location: Location,
-    names: Vec<Reference>,
-    /// Tags without a repository, and those that follow from what it is about.
-    tags: Vec<String>,
-    /// The documents of the output that it is about; none for an image.
-    about: BTreeSet<&'a Digest>,
-}
-
 /// Routes everything that `index.json` lists.
 ///
 /// # Errors
@@ -43,22 +29,16 @@ pub(super) fn routes<'a>(
     target: Option<&PushTarget>,
 ) -> Result<Vec<Route<'a>>> {
     let items = items(contents);
-    let mut routes = Routes {
-        shown: items
-            .iter()
-            .map(|item| (item.digest, item.shown()))
-            .collect(),
-        ..Routes::default()
-    };
+    let mut routes = Routes::new(contents, &items);
     match target {
         None => {
             for item in &items {
                 routes.by_names(item)?;
             }
         }
-        Some(target) => routes.all_to(&items, target)?,
+        Some(target) => routes.all_to(target)?,
     }
-    routes.follow(&items, contents);
+    routes.follow();
     for item in &items {
         if !routes.routed.contains(item.digest) {
             return Err(unnamed(item));
@@ -67,99 +47,25 @@ pub(super) fn routes<'a>(
     Ok(routes.all)
 }
 
-/// Everything that `index.json` lists, in its order.
-fn items(contents: &Contents) -> Vec<Item<'_>> {
-    let mut items: Vec<Item<'_>> = Vec::new();
-    let mut by_digest: BTreeMap<&Digest, usize> = BTreeMap::new();
-    let root = &contents.root;
-    for pointer in root.pointers_in(Role::Manifests) {
-        let number = *by_digest.entry(&pointer.digest).or_insert(items.len());
-        if number == items.len() {
-            items.push(Item {
-                digest: &pointer.digest,
-                location: Location::of(&root.path, pointer.step()),
-                names: Vec::new(),
-                tags: Vec::new(),
-                about: BTreeSet::new(),
-            });
-        }
-        let item = &mut items[number];
-        let saved = pointer.is_saved_evidence().then(|| subjects(root, pointer));
-        match saved {
-            // It has the name of what it is about.
-            Some(subjects) => {
-                item.tags.extend(evidence_tags(pointer, &subjects));
-                item.about.extend(subjects);
-            }
-            None => match (pointer.name(), &pointer.ref_name) {
-                (Some(name), _) => item.names.push(name),
-                (None, Some(tag)) if is_tag(tag) => item.tags.push(tag.clone()),
-                _ => {}
-            },
-        }
-        let about = about(contents.documents.get(&pointer.digest), pointer);
-        item.about.extend(about.filter(|digest| {
-            *digest != &pointer.digest && contents.documents.contains_key(*digest)
-        }));
-    }
-    items
-}
-
-/// What a document is about: its subject, and what annotations say.
-fn about<'a>(
-    document: Option<&'a Document>,
-    pointer: &'a Pointer,
-) -> impl Iterator<Item = &'a Digest> {
-    let inside = document.into_iter().flat_map(|document| {
-        let links = document.links.iter().filter(|link| link.is_about());
-        let subjects = document.pointers_in(Role::Subject);
-        let subjects = subjects.map(|subject| &subject.digest);
-        subjects.chain(links.map(|link| &link.digest))
-    });
-    let links = pointer.links.iter().filter(|link| link.is_about());
-    inside.chain(links.map(|link| &link.digest))
-}
-
-/// The images that evidence is about which was saved under their name: those of the name, or the only one.
-fn subjects<'a>(root: &'a Document, evidence: &Pointer) -> Vec<&'a Digest> {
-    let images = root.pointers_in(Role::Manifests);
-    let images: Vec<&Pointer> = images
-        .filter(|pointer| pointer.entry_kind == Some(EntryKind::Image))
-        .collect();
-    let is_same = |image: &&&Pointer| image.name().is_some() && image.name() == evidence.name();
-    let named: Vec<&Digest> = images
-        .iter()
-        .filter(is_same)
-        .map(|image| &image.digest)
-        .collect();
-    match (named.is_empty(), images.as_slice()) {
-        (true, [only]) => vec![&only.digest],
-        _ => named,
-    }
-}
-
-/// The tags under which cosign looks for evidence about these images.
-fn evidence_tags(evidence: &Pointer, subjects: &[&Digest]) -> Vec<String> {
-    let suffix = match evidence.entry_kind {
-        Some(EntryKind::Signature) => "sig",
-        Some(EntryKind::Attestation) => "att",
-        _ => return Vec::new(),
-    };
-    let tags = subjects.iter();
-    tags.map(|digest| format!("{}.{suffix}", digest.referrers_tag()))
-        .collect()
-}
-
-#[derive(Default)]
-struct Routes<'a> {
+struct Routes<'a, 'b> {
+    contents: &'a Contents,
+    items: &'b [Item<'a>],
     all: Vec<Route<'a>>,
     by_repository: BTreeMap<Repository, usize>,
     routed: BTreeSet<&'a Digest>,
-    /// How messages call each item.
-    shown: BTreeMap<&'a Digest, String>,
 }
 
-impl<'a> Routes<'a> {
+impl<'a, 'b> Routes<'a, 'b> {
+    fn new(contents: &'a Contents, items: &'b [Item<'a>]) -> Self {
+        Routes {
+            contents,
+            items,
+            all: Vec::new(),
+            by_repository: BTreeMap::new(),
+            routed: BTreeSet::new(),
+        }
+    }
+
     fn route(&mut self, repository: Repository) -> &mut Route<'a> {
         let next = self.all.len();
         let number = *self.by_repository.entry(repository.clone()).or_insert(next);
@@ -185,19 +91,36 @@ impl<'a> Routes<'a> {
         let known = *route.tags.entry(tag.to_owned()).or_insert(digest);
         match known == digest {
             true => Ok(()),
-            false => Err(self.tag_taken(&format!("{repository}:{tag}"), [known, digest])),
+            false => Err(self.tag_taken(&repository, tag, [known, digest])),
         }
     }
 
-    fn tag_taken(&self, name: &str, both: [&Digest; 2]) -> Error {
-        let [one, other] = both.map(|digest| match self.shown.get(digest) {
-            Some(shown) if *shown != digest.to_string() => format!("{shown} ({digest})"),
-            _ => digest.to_string(),
-        });
-        let message = format!("several manifests would have the name {name}: {one}, {other}");
+    fn tag_taken(&self, repository: &Repository, tag: &str, both: [&Digest; 2]) -> Error {
+        let items = both.map(|digest| self.items.iter().find(|item| item.digest == digest));
+        let shown = |item: &Item<'_>| match item.shown() {
+            digest if digest == item.digest.to_string() => digest,
+            name => format!("{name} ({})", item.digest),
+        };
+        let all: Vec<String> = items.iter().flatten().map(|item| shown(item)).collect();
+        let name = format!("{repository}:{tag}");
+        let message = format!(
+            "several manifests would have the name {name}: {}",
+            all.join(", ")
+        );
         Error::new(Code::NameTaken, message)
             .with_found(name)
-            .with_hint(Hint::PushApart)
+            .with_hint(self.apart(repository, items[1]))
+    }
+
+    /// The hint to push one of several images alone.
+    fn apart(&self, repository: &Repository, item: Option<&Item<'_>>) -> Hint {
+        match item.and_then(|item| item.choice(self.items, self.contents)) {
+            Some(image) => Hint::PushImageApart {
+                repository: repository.to_string(),
+                image,
+            },
+            None => Hint::PushApart,
+        }
     }
 
     /// Routes an item to the repositories of its own names.
@@ -209,31 +132,32 @@ impl<'a> Routes<'a> {
     }
 
     /// Routes all items to one repository.
-    fn all_to(&mut self, items: &[Item<'a>], target: &PushTarget) -> Result<()> {
-        let repository = Repository::of(target.reference());
-        let images: Vec<&Item<'_>> = items.iter().filter(|item| item.about.is_empty()).collect();
-        if target.has_tag() && images.len() > 1 {
-            let shown: Vec<String> = images.iter().map(|image| image.shown()).collect();
-            let found = show_list(&shown);
-            let message =
-                format!("{target} can name only one image, and there are several: {found}");
-            return Err(Error::new(Code::SeveralImages, message)
-                .with_found(found)
-                .with_hint(Hint::ChooseImageToPush));
+    fn all_to(&mut self, target: &PushTarget) -> Result<()> {
+        let items = self.items.iter();
+        let images: Vec<&Item<'_>> = items.filter(|item| item.is_independent()).collect();
+        let tag = match target.has_tag() {
+            true => target.reference().tag(),
+            false => None,
+        };
+        if tag.is_some() && images.len() > 1 {
+            return Err(self.several(target, &images));
         }
-        for item in items {
+        self.all_in(&Repository::of(target.reference()), tag)
+    }
+
+    /// The same with the tag that the only image gets, if it gets one.
+    fn all_in(&mut self, repository: &Repository, tag: Option<&str>) -> Result<()> {
+        let independent = self.items.iter().filter(|item| item.is_independent());
+        let is_single = independent.count() == 1;
+        for item in self.items {
             let own = item.names.iter().filter_map(Reference::tag);
             let mut tags: Vec<&str> = own.chain(item.tags.iter().map(String::as_str)).collect();
-            if item.about.is_empty() {
-                match target.has_tag() {
-                    true => tags = target.reference().tag().into_iter().collect(),
-                    false if item.names.is_empty() && tags.is_empty() => {
-                        if images.len() > 1 {
-                            return Err(untagged(item, target));
-                        }
-                        tags.push(DEFAULT_TAG);
-                    }
-                    false => {}
+            if item.is_independent() {
+                match tag {
+                    Some(tag) => tags = vec![tag],
+                    None if !tags.is_empty() => {}
+                    None if is_single => tags.push(DEFAULT_TAG),
+                    None => return Err(self.untagged(item, repository)),
                 }
             }
             self.add(repository.clone(), item.digest, None)?;
@@ -244,12 +168,57 @@ impl<'a> Routes<'a> {
         Ok(())
     }
 
+    /// The error of one name for several images.
+    fn several(&self, target: &PushTarget, images: &[&Item<'_>]) -> Error {
+        let shown: Vec<String> = images.iter().map(|image| image.shown()).collect();
+        let found = show_list(&shown);
+        let message = format!("{target} can name only one image, and there are several: {found}");
+        let choices = images.iter();
+        let mut choices = choices.filter_map(|image| image.choice(self.items, self.contents));
+        let repository = Repository::of(target.reference());
+        let mut others = Routes::new(self.contents, self.items);
+        let hint = Hint::ChooseImageToPush {
+            target: target.to_string(),
+            image: choices.next(),
+            repository: others
+                .all_in(&repository, None)
+                .is_ok()
+                .then(|| repository.to_string()),
+        };
+        Error::new(Code::SeveralImages, message)
+            .with_found(found)
+            .with_hint(hint)
+    }
+
+    /// The error of one of several images without a tag, which all go to one repository.
+    fn untagged(&self, item: &Item<'_>, repository: &Repository) -> Error {
+        let (location, digest) = (&item.location, item.digest);
+        let has = match item.names.is_empty() {
+            true => "has no name",
+            false => "has a name without a tag",
+        };
+        let message =
+            format!("{location} {has}, so it would have no tag in {repository}: {digest}");
+        Error::new(Code::NameMissing, message)
+            .with_location(location)
+            .with_found(digest)
+            .with_hint(self.apart(repository, Some(item)))
+    }
+
     /// Routes what has no name of its own to the repositories of what it is about.
-    fn follow(&mut self, items: &[Item<'a>], contents: &'a Contents) {
+    fn follow(&mut self) {
+        let items = self.items;
         let mut owners: BTreeMap<&Digest, BTreeSet<&Digest>> = BTreeMap::new();
         for item in items {
-            for digest in within(contents, item.digest) {
+            for digest in within(self.contents, item.digest) {
                 owners.entry(digest).or_default().insert(item.digest);
+            }
+        }
+        // Of several repositories, none would be the right one.
+        if let [only] = self.all.as_slice() {
+            let repository = only.repository.clone();
+            for item in items.iter().filter(|item| item.is_loose) {
+                let _ = self.add(repository.clone(), item.digest, None);
             }
         }
         let mut open: Vec<&Item<'_>> = items
@@ -284,42 +253,6 @@ impl<'a> Routes<'a> {
             open = rest;
         }
     }
-}
-
-impl Item<'_> {
-    /// How messages call it.
-    fn shown(&self) -> String {
-        match (self.names.first(), self.tags.first()) {
-            (Some(name), _) => name.familiar(),
-            (None, Some(tag)) => tag.clone(),
-            (None, None) => self.digest.to_string(),
-        }
-    }
-}
-
-/// A document and all that it lists.
-fn within<'a>(contents: &'a Contents, digest: &'a Digest) -> BTreeSet<&'a Digest> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![digest];
-    while let Some(digest) = open.pop() {
-        if found.insert(digest)
-            && let Some(document) = contents.documents.get(digest)
-        {
-            let listed = document.pointers_in(Role::Manifests);
-            open.extend(listed.map(|pointer| &pointer.digest));
-        }
-    }
-    found
-}
-
-/// The error of one of several images without a name, which all go to one repository.
-fn untagged(item: &Item<'_>, target: &PushTarget) -> Error {
-    let (location, digest) = (&item.location, item.digest);
-    let message = format!("{location} has no name, so it would have no tag in {target}: {digest}");
-    Error::new(Code::NameMissing, message)
-        .with_location(location)
-        .with_found(digest)
-        .with_hint(Hint::PushApart)
 }
 
 fn unnamed(item: &Item<'_>) -> Error {

@@ -8,7 +8,7 @@ use super::bytes::Sent;
 use super::contents::{BlobBytes, Contents};
 use super::parallel::each;
 use super::referrer::descriptor;
-use super::schedule::{Absent, BlobStep, ManifestStep, Schedule, Work};
+use super::schedule::{Absent, BlobStep, ManifestStep, Schedule, Tag, Work};
 use super::session::Session;
 use super::target::Repository;
 use super::{PushLog, PushState};
@@ -60,7 +60,9 @@ impl Sender<'_> {
         for work in &schedule.repositories {
             self.require(work)?;
         }
-        for tag in &schedule.tags {
+        // What inputs list as referrers of one subject is listed together.
+        let is_own = |tag: &&Tag| self.listed_referrers(tag).is_none();
+        for tag in schedule.tags.iter().filter(is_own) {
             self.session.claim(&tag.repository, &tag.tag, &tag.digest)?;
         }
         self.log.begin(schedule);

@@ -5,10 +5,13 @@ use crate::plan::rules::FindingRule;
 use crate::plan::{Change, Finding, Summary};
 
 /// The summary without what is about the files of an archive, which a registry does not get: `index.json`, `manifest.json`,
-/// `oci-layout`, and the form of the archive.
-pub(super) fn of_push(mut summary: Summary) -> Summary {
+/// `oci-layout`, and the form of the archive. A target replaces the names.
+pub(super) fn of_push(mut summary: Summary, has_target: bool) -> Summary {
     summary.changes.retain(is_pushed);
-    summary.findings.retain(concerns_registries);
+    summary.findings.retain(|finding| {
+        let is_of_name = finding.rule == FindingRule::StaleDigestName;
+        concerns_registries(finding) && !(has_target && is_of_name)
+    });
     summary
 }
 

@@ -50,7 +50,7 @@ impl Sender<'_> {
     }
 
     /// What an index lists, if its tag is made of the digest of what these refer to.
-    fn listed_referrers(&self, tag: &Tag) -> Option<Vec<Listed>> {
+    pub(super) fn listed_referrers(&self, tag: &Tag) -> Option<Vec<Listed>> {
         let index = self.contents.documents.get(&tag.digest)?;
         if index.shape != Shape::Index {
             return None;
@@ -81,7 +81,7 @@ impl Sender<'_> {
 }
 
 /// An item of a list of referrers.
-struct Listed {
+pub(super) struct Listed {
     descriptor: Value,
     /// What it refers to, if the archive has it and it says so, or if the tag has all of its digest.
     subject: Option<Digest>,

@@ -3,6 +3,7 @@
 
 mod http;
 mod killed;
+mod kinds;
 mod proxied;
 mod pulled;
 pub(crate) mod server;
@@ -19,11 +20,8 @@ use serde_json::Value;
 use crate::common::builder::{Layout, OCI_MANIFEST, named};
 use crate::common::fixture;
 use crate::shapes::shapes;
+use kinds::{NOT_COPIED, REFUSED, kinds, signed_directory};
 use server::{Registry, needs, with_each};
-
-/// Shapes that are refused, with the code: an image and an artifact, in two repositories, have the same tag. Both cannot have it in one
-/// repository, so the image is then pushed alone, with `--image`.
-const REFUSED: [(&str, &str); 1] = [("shapes/oci-listed-artifact", "name-taken")];
 
 /// What `ocify push` reports.
 struct Pushed {
@@ -91,7 +89,7 @@ fn push(home: &Path, input: &Path, target: &str, more: &[&str]) -> Pushed {
     Pushed::of(&command.output().unwrap())
 }
 
-/// Every fixture and every shape, by a name that a repository can have.
+/// Every fixture, every shape and every further kind, by a name that a repository can have.
 fn inputs(directory: &Path) -> Vec<(String, PathBuf)> {
     let mut inputs = Vec::new();
     for folder in ["", "2026"] {
@@ -107,6 +105,14 @@ fn inputs(directory: &Path) -> Vec<(String, PathBuf)> {
         fs::write(&path, &shape.bytes).unwrap();
         inputs.push((repository_name("shapes", shape.name), path));
     }
+    for (name, bytes) in kinds() {
+        let path = directory.join(name);
+        fs::write(&path, bytes).unwrap();
+        inputs.push((repository_name("kinds", name), path));
+    }
+    let signed = directory.join("signed-directory");
+    signed_directory(&signed);
+    inputs.push(("kinds/signed-directory".to_owned(), signed));
     inputs.sort();
     inputs
 }
@@ -130,7 +136,7 @@ fn everything_that_is_pushed_can_be_pulled_back() {
 
 fn push_and_pull_everything(home: &Path, registry: &Registry) {
     let inputs = inputs(home);
-    assert!(inputs.len() > 70, "{}", inputs.len());
+    assert!(inputs.len() > 90, "{}", inputs.len());
     let faults = Mutex::new(Vec::new());
     let next = Mutex::new(inputs.iter());
     thread::scope(|scope| {
@@ -192,7 +198,8 @@ fn pushed_and_pulled(
         crane_pulls(home, name, &pinned, &digest)?;
         // skopeo copies images: no caches, and no artifacts before 1.10.
         let is_image = stored["config"]["mediaType"] != "application/vnd.buildkit.cacheconfig.v0";
-        if is_artifact || !is_image || name.contains("cache") {
+        let is_copied = !name.contains("cache") && !NOT_COPIED.contains(&name);
+        if is_artifact || !is_image || !is_copied {
             continue;
         }
         let copy = home.join(format!("copy-{}", name.replace('/', "-")));

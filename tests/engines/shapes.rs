@@ -10,7 +10,7 @@ use crate::common::builder::{
 use crate::common::contents::{Contents, blob_name};
 use crate::common::{fixture, sha256};
 
-const NAME: &str = "example.com/app:v1";
+pub(crate) const NAME: &str = "example.com/app:v1";
 /// A frame that zstd's readers skip.
 const SKIPPABLE: &[u8] = b"\x53\x2a\x4d\x18\x05\0\0\0hello";
 
@@ -24,13 +24,13 @@ pub(crate) struct Shape {
 }
 
 /// An image that runs: its config, and its layers as plain tars.
-struct Real {
-    config: Vec<u8>,
-    layers: Vec<Vec<u8>>,
+pub(crate) struct Real {
+    pub(crate) config: Vec<u8>,
+    pub(crate) layers: Vec<Vec<u8>>,
 }
 
 impl Real {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let contents = Contents::read(&fixture("docker26g-save.tar"));
         let manifest = contents.json("manifest.json");
         let file = |name: &Value| {
@@ -59,13 +59,17 @@ impl Real {
         }
     }
 
-    fn layers(&self, media_type: &str, form: impl Fn(&[u8]) -> Vec<u8>) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn layers(
+        &self,
+        media_type: &str,
+        form: impl Fn(&[u8]) -> Vec<u8>,
+    ) -> Vec<(String, Vec<u8>)> {
         let layer = |plain: &Vec<u8>| (media_type.to_owned(), form(plain));
         self.layers.iter().map(layer).collect()
     }
 
     /// An archive with both roots, whose manifest is then changed. `manifest.json` describes it as it was.
-    fn dual(
+    pub(crate) fn dual(
         &self,
         types: (&str, &str),
         layers: &[(String, Vec<u8>)],
@@ -91,7 +95,7 @@ impl Real {
     }
 
     /// An archive that is right.
-    fn right(&self) -> Layout {
+    pub(crate) fn right(&self) -> Layout {
         self.dual(OCI, &self.layers(OCI_GZIP, gzip), |_| ())
     }
 
@@ -139,7 +143,7 @@ impl Real {
     }
 
     /// What Docker 25 saves of two IDs: `index.json` lists only the first.
-    fn with_unlisted_image(&self) -> Layout {
+    pub(crate) fn with_unlisted_image(&self) -> Layout {
         let (mut layout, other) = (self.right(), self.smaller().right());
         layout.blobs.extend(other.blobs);
         let items = other.docker_manifest.expect("manifest.json");
@@ -178,7 +182,7 @@ impl Real {
     }
 
     /// What Docker before 25 saves: the entries, and the item of `manifest.json`. A layer can be a link to another file.
-    fn docker20(&self, tag: &str, link: Option<(usize, Entry)>) -> (Vec<Entry>, Value) {
+    pub(crate) fn docker20(&self, tag: &str, link: Option<(usize, Entry)>) -> (Vec<Entry>, Value) {
         let mut entries = Vec::new();
         let mut names = Vec::new();
         for (number, layer) in self.layers.iter().enumerate() {
@@ -221,7 +225,7 @@ fn layer_name(tag: &str, number: usize) -> String {
 }
 
 /// The complete archive of these images.
-fn saved(images: Vec<(Vec<Entry>, Value)>) -> Vec<Entry> {
+pub(crate) fn saved(images: Vec<(Vec<Entry>, Value)>) -> Vec<Entry> {
     let (entries, items): (Vec<_>, Vec<_>) = images.into_iter().unzip();
     let mut entries = entries.concat();
     entries.push(Entry::file("manifest.json", json!(items).to_string()));
@@ -281,7 +285,7 @@ fn prefixed(prefix: &str, entries: Vec<Entry>) -> Vec<u8> {
     tar(&prefixed.collect::<Vec<_>>())
 }
 
-const OCI: (&str, &str) = (OCI_MANIFEST, OCI_CONFIG);
+pub(crate) const OCI: (&str, &str) = (OCI_MANIFEST, OCI_CONFIG);
 
 /// All shapes, in the order of the table.
 pub(crate) fn shapes() -> Vec<Shape> {

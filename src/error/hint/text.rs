@@ -190,10 +190,21 @@ impl fmt::Display for Hint {
             Hint::GiveRepository => {
                 "give the repository to push to, such as registry.example.com/app"
             }
-            Hint::ChooseImageToPush => {
-                "choose one, or give a repository without a tag, so that each keeps its own"
-            }
+            Hint::ChooseImageToPush {
+                repository: Some(_),
+                ..
+            } => "choose one, or give a repository without a tag, so that each keeps its own",
+            Hint::ChooseImageToPush { .. } => "choose one",
             Hint::PushApart => "push each of them under a name of its own",
+            Hint::PushImageApart { repository, image } => {
+                return write!(
+                    f,
+                    "push {image} alone, under a tag of its own in {repository}"
+                );
+            }
+            Hint::PushVerifiable => {
+                "leave out what has such a digest, or build it again with SHA-256 digests"
+            }
             Hint::PushComplete => "leave out what needs it, or push to a repository that has it",
             Hint::ChooseOtherImages => "if an engine fails on it, choose the other images",
             Hint::ChooseImageBy => {

@@ -37,19 +37,23 @@ fn with(mut descriptor: Value, key: &str, value: Value) -> Value {
 }
 
 impl Output {
-    fn file(&mut self, name: String, bytes: Vec<u8>) {
+    fn file(&mut self, name: String, bytes: Vec<u8>, kind: BlobKind) {
         self.entries.push(OutputEntry {
             name,
             len: bytes.len() as u64,
             body: Body::Bytes(bytes),
             replaces: None,
-            kind: BlobKind::Other,
+            kind,
         });
     }
 
     fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let descriptor = descriptor(media_type, bytes);
-        self.file(digest(&descriptor).blob_name(), bytes.to_vec());
+        let kind = match media_type {
+            OCI_CONFIG => BlobKind::Config,
+            _ => BlobKind::Other,
+        };
+        self.file(digest(&descriptor).blob_name(), bytes.to_vec(), kind);
         descriptor
     }
 
@@ -92,7 +96,8 @@ impl Output {
             entries: self.entries.clone(),
             listed: Vec::new(),
         };
-        all.file("index.json".to_owned(), root.to_string().into_bytes());
+        let bytes = root.to_string().into_bytes();
+        all.file("index.json".to_owned(), bytes, BlobKind::Other);
         let read = |entry: &OutputEntry| match &entry.body {
             Body::Bytes(bytes) => Ok(bytes.clone()),
             _ => Ok(Vec::new()),
@@ -181,8 +186,18 @@ fn images_go_to_their_own_names_or_to_the_target() {
     assert_eq!(schedule.repositories.len(), 1);
     let error = output.schedule(Some("r.example/x:v9")).unwrap_err();
     assert_eq!(error.code(), Code::SeveralImages);
-    assert_eq!(error.hint(), Some(&Hint::ChooseImageToPush));
+    let hint = |repository: Option<&str>| Hint::ChooseImageToPush {
+        target: "r.example/x:v9".to_owned(),
+        image: Some("example.com/a:v1".to_owned()),
+        repository: repository.map(str::to_owned),
+    };
+    assert_eq!(error.hint(), Some(&hint(Some("r.example/x"))));
     assert!(error.to_string().contains("a:v1") && error.to_string().contains("c:latest"));
+    // Without a tag, it would not work either.
+    let unnamed = output.image("unnamed", &[]);
+    output.list(&unnamed, json!({}));
+    let error = output.schedule(Some("r.example/x:v9")).unwrap_err();
+    assert_eq!(error.hint(), Some(&hint(None)));
 }
 
 #[test]
@@ -197,6 +212,11 @@ fn one_tag_for_several_images_is_refused() {
         (error.code(), error.found()),
         (Code::NameTaken, Some("r.example/x:v1"))
     );
+    let hint = Hint::PushImageApart {
+        repository: "r.example/x".to_owned(),
+        image: "example.com/b:v1".to_owned(),
+    };
+    assert_eq!(error.hint(), Some(&hint));
 }
 
 #[test]
@@ -222,11 +242,121 @@ fn an_image_without_a_name_requires_a_target() {
     let error = output.schedule(Some("r.example/x")).unwrap_err();
     assert_eq!(error.code(), Code::NameMissing);
     // The repository was given.
-    assert_eq!(error.hint(), Some(&Hint::PushApart));
+    let hint = Hint::PushImageApart {
+        repository: "r.example/x".to_owned(),
+        image: digest(&other).to_string(),
+    };
+    assert_eq!(error.hint(), Some(&hint));
     assert!(
         error.to_string().contains("no tag in r.example/x: sha256:"),
         "{error}"
     );
+}
+
+/// The archive that `docker pull app@sha256:…` and `docker save` leave has such a name.
+#[test]
+fn an_image_with_a_digest_for_a_tag_is_latest_in_a_target() {
+    let mut output = Output::default();
+    let image = output.image("one", &[]);
+    let name = format!("example.com/a@{}", digest(&image));
+    output.list(&image, json!({TAG: name}));
+    let schedule = output.schedule(None).unwrap();
+    assert_eq!(names(&schedule), [""; 0]);
+    assert_eq!(schedule.repositories[0].repository.name, "a");
+    let schedule = output.schedule(Some("r.example/x")).unwrap();
+    assert_eq!(names(&schedule), ["r.example/x:latest"]);
+    let other = output.image("other", &[]);
+    output.list(&other, json!({TAG: "v1"}));
+    let error = output.schedule(Some("r.example/x")).unwrap_err();
+    assert_eq!(error.code(), Code::NameMissing);
+}
+
+/// Evidence that does not say what it is about, and other artifacts.
+#[test]
+fn what_is_not_an_image_needs_no_name_beside_one() {
+    let artifact = |output: &mut Output, text: &str| {
+        let config = output.blob("application/vnd.oci.empty.v1+json", b"{}");
+        output.document(json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [],
+            "annotations": {"what": text},
+        }))
+    };
+    let mut output = Output::default();
+    let (image, note) = (output.image("one", &[]), artifact(&mut output, "note"));
+    output.list(&image, json!({NAME: "example.com/a:v1"}));
+    output.list(&note, json!({}));
+    for (target, name) in [
+        (None, "example.com/a:v1"),
+        (Some("r.example/x"), "r.example/x:v1"),
+        (Some("r.example/x:v2"), "r.example/x:v2"),
+    ] {
+        let schedule = output.schedule(target).unwrap();
+        assert_eq!(names(&schedule), [name]);
+        assert!(schedule.repositories[0].roots.contains(&digest(&note)));
+    }
+    // With a tag, it is one of two things that could be meant.
+    let module = artifact(&mut output, "module");
+    output.list(&module, json!({TAG: "v3"}));
+    let error = output.schedule(Some("r.example/x:v2")).unwrap_err();
+    assert_eq!(error.code(), Code::SeveralImages);
+
+    // Of two repositories, none is the right one; and alone, it is what is pushed.
+    let mut output = Output::default();
+    let note = artifact(&mut output, "note");
+    output.list(&note, json!({}));
+    assert!(output.schedule(None).is_err());
+    let schedule = output.schedule(Some("r.example/x")).unwrap();
+    assert_eq!(names(&schedule), ["r.example/x:latest"]);
+    for name in ["example.com/a:v1", "example.com/b:v1"] {
+        let image = output.image(name, &[]);
+        output.list(&image, json!({NAME: name}));
+    }
+    let error = output.schedule(None).unwrap_err();
+    assert_eq!(error.hint(), Some(&Hint::GiveRepository));
+}
+
+/// Registries take what ocify cannot verify, or refuse it: nothing is sent.
+#[test]
+fn what_cannot_be_verified_is_refused() {
+    let unverifiable = |media_type: &str| json!({"mediaType": media_type, "digest": format!("blake3:{}", "ab".repeat(32)), "size": 1});
+    let manifest = unverifiable(OCI_MANIFEST);
+    let layer = unverifiable(LAYER);
+    for is_present in [true, false] {
+        let mut output = Output::default();
+        let (image, other) = (
+            output.image("one", &[]),
+            output.image("two", std::slice::from_ref(&layer)),
+        );
+        output.list(&image, json!({NAME: "example.com/a:v1"}));
+        for (listed, location) in [
+            (&manifest, "manifests[1]"),
+            (&other, "manifests[1], layers[0]"),
+        ] {
+            let mut output = Output {
+                listed: output.listed.clone(),
+                entries: output.entries.clone(),
+            };
+            output.list(listed, json!({TAG: "v2"}));
+            if is_present {
+                let name = format!("blobs/blake3/{}", "ab".repeat(32));
+                output.file(name, b"x".to_vec(), BlobKind::Other);
+            }
+            let scheduled = output.schedule(Some("r.example/x"));
+            match is_present {
+                // The repository may have it.
+                false => assert_eq!(scheduled.unwrap().repositories[0].absent.len(), 1),
+                true => {
+                    let error = scheduled.unwrap_err();
+                    let found = (error.code(), error.hint());
+                    assert_eq!(
+                        found,
+                        (Code::UnsupportedDigest, Some(&Hint::PushVerifiable))
+                    );
+                    assert!(error.to_string().contains(location), "{error}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -162,16 +162,20 @@ fn threads_that_add_referrers_lose_none() {
     assert_eq!(listed.len(), 12);
 }
 
-/// Even if the registry has no conditions, and is so slow that both would read before one of them writes.
-#[test]
-fn threads_of_one_client_add_referrers_one_after_the_other() {
-    let registry = Registry::with(|request, stored| {
+/// A registry that has no conditions, and is so slow that two clients would read a list before one of them writes it.
+fn slow_and_unconditional() -> Registry {
+    Registry::with(|request, stored| {
         let answer = stored.answer(&request.without_conditions());
         Some(match answer.status {
             404 => answer.sent(super::server::Manner::Drip(Duration::from_millis(2))),
             _ => answer,
         })
-    });
+    })
+}
+
+#[test]
+fn threads_of_one_client_add_referrers_one_after_the_other() {
+    let registry = slow_and_unconditional();
     let (client, subject) = (client(&registry), digest(b"subject"));
     std::thread::scope(|scope| {
         for number in 0..3 {
@@ -185,6 +189,36 @@ fn threads_of_one_client_add_referrers_one_after_the_other() {
     let index = fallback(&registry, &format!("sha256-{}", subject.hex()));
     assert_eq!(index["manifests"].as_array().unwrap().len(), 3);
     assert_eq!(registry.stored().count("PUT"), 3);
+}
+
+/// One thread stores the list of an archive, and others add what other archives list there.
+#[test]
+fn threads_of_one_client_create_and_extend_a_list_one_after_the_other() {
+    for _ in 0..3 {
+        let registry = slow_and_unconditional();
+        let client = client(&registry);
+        let tag = digest(b"subject").referrers_tag();
+        let own = list(0).1;
+        std::thread::scope(|scope| {
+            for number in 0..3 {
+                let (client, tag, own) = (&client, &tag, &own);
+                scope.spawn(move || {
+                    let repository = client.repository("app");
+                    if number > 0 || !repository.create_list(tag, INDEX, own).unwrap() {
+                        repository.add_listed(tag, &descriptor(number)).unwrap();
+                    }
+                });
+            }
+        });
+        let index = fallback(&registry, &tag);
+        assert_eq!(index["manifests"].as_array().unwrap().len(), 3);
+        // Each writing is followed by a reading before the next thread reads.
+        let requests = registry.stored().requests.clone();
+        let methods: Vec<&str> = requests.iter().map(|one| one.method.as_str()).collect();
+        let first = methods.iter().position(|method| *method == "PUT");
+        assert_eq!(first, Some(1), "{methods:?}");
+        assert_eq!(registry.stored().count("PUT"), 3, "{methods:?}");
+    }
 }
 
 /// What a registry does with conditions.

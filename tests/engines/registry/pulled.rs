@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::kinds::{NOT_RUN, NOT_RUN_AS_THEY_ARE, REFUSED};
 use super::server::{Registry, with_each};
-use super::{Pushed, REFUSED, inputs, push};
+use super::{Pushed, inputs, push};
 use crate::common::fixture;
 use crate::containerd::{Containerd, pull_and_run as containerd_pull};
 use crate::docker::{Docker, Store};
@@ -118,9 +119,17 @@ fn push_one(
     let images = Pushed::images(&report).into_iter();
     let runs = images.filter(|(_, digest, is_artifact)| {
         let stored = registry.manifest(name, digest).unwrap();
-        !is_artifact && can_run(registry, name, &stored)
+        !is_artifact && is_runnable(name) && can_run(registry, name, &stored)
     });
     runs.map(|(pinned, ..)| pinned).collect()
+}
+
+/// Whether engines run what an input has, by its repository.
+fn is_runnable(name: &str) -> bool {
+    match name.strip_prefix(GZIP) {
+        Some(name) => !NOT_RUN.contains(&name),
+        None => !NOT_RUN.contains(&name) && !NOT_RUN_AS_THEY_ARE.contains(&name),
+    }
 }
 
 /// Whether this is an image for Linux on this kind of machine, or an index with one.

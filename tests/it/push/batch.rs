@@ -127,6 +127,8 @@ fn layouts_in_a_tree_are_pushed_under_their_own_names() {
         )]);
         layout.write_to(&sandbox.path(&format!("in/{text}")));
     }
+    // A folder may have the name of a file that layouts have.
+    fs::rename(sandbox.path("in/two"), sandbox.path("in/oci-layout")).unwrap();
     sandbox.ocify(&["push", "in/", "--jobs", "1"]).exits(0);
     for text in ["one", "two"] {
         assert_eq!(registry.tags(text).len(), 1);

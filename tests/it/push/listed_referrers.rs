@@ -1,5 +1,7 @@
 //! Lists of referrers under tags made of digests: what others listed there stays.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{image, push};
@@ -7,7 +9,7 @@ use crate::common::builder::{
     Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, annotated, digest_of, named,
 };
 use crate::common::evidence::{referrer, referrers_tag, signature, tagged, with_sha512};
-use crate::common::registry::{Registry, sha256};
+use crate::common::registry::{Manner, Registry, sha256};
 use crate::common::runner::Sandbox;
 
 fn plain() -> Image {
@@ -90,6 +92,60 @@ fn lists_are_read_extended_and_read_again() {
             assert_eq!(listed(&registry, &tag), expected, "{shown}");
             registry.check_complete();
         }
+    }
+}
+
+/// A registry that has no conditions, and is so slow that threads would read a list before one of them writes it.
+fn slow_and_unconditional() -> Registry {
+    Registry::strict_with(|request, stored| {
+        let answer = stored.answer(&request.without_conditions());
+        let is_slow = answer.status == 404 && request.path.contains("/manifests/sha256-");
+        Some(match is_slow {
+            true => answer.sent(Manner::Drip(Duration::from_millis(1))),
+            false => answer,
+        })
+    })
+}
+
+/// Several threads send the referrers of one image, and list them.
+#[test]
+fn referrers_of_one_image_in_one_push_are_all_listed() {
+    let (sandbox, registry) = (Sandbox::new(), slow_and_unconditional());
+    let mut layout = Layout::new();
+    let app = layout.image(&plain());
+    let mut root = vec![named(app.clone(), "example.com/app:v1")];
+    for number in 0..8 {
+        let note = format!("note {number}");
+        root.push(referrer(&mut layout, "application/x-note", &note, &app));
+    }
+    layout.root(root);
+    layout.write_to(&sandbox.path("app"));
+    push(
+        &sandbox,
+        &["app", &format!("{}/app", registry.host()), "--jobs", "4"],
+    );
+    assert_eq!(listed(&registry, &referrers_tag(&digest_of(&app))).len(), 8);
+    registry.check_complete();
+}
+
+/// In one run, archives of the same image have different referrers, with lists of them and without.
+#[test]
+fn referrers_of_one_image_in_several_archives_are_all_listed() {
+    for has_list in [true, false] {
+        let (sandbox, registry) = (Sandbox::new(), slow_and_unconditional());
+        let mut tag = String::new();
+        for number in 0..4 {
+            let note = format!("note {number}");
+            let (layout, app) = archive(&plain(), false, &note, has_list && number < 3);
+            layout.write_to(&sandbox.path(&format!("in/app{number}")));
+            tag = referrers_tag(&digest_of(&app));
+        }
+        let target = format!("{}/app", registry.host());
+        let run = sandbox.ocify(&["push", "in/", &target, "--jobs", "4"]);
+        let run = run.exits(0);
+        assert_eq!(run.stderr, "");
+        assert_eq!(listed(&registry, &tag).len(), 4, "{has_list}");
+        registry.check_complete();
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use ocify::{Code, Fix, Hint, Input, Push, RegistryOptions, Secret};
 
 use super::{image, run};
-use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, digest_of, named};
+use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, digest_of, named};
 use crate::common::registry::Registry;
 use crate::common::runner::Sandbox;
 use crate::common::schema::parse_push;
@@ -199,6 +199,135 @@ fn names_that_do_not_say_where_to_push_are_refused() {
                 "{report:#}"
             );
         }
+    }
+}
+
+/// The commands in the hint of a refusal.
+fn commands_in(hint: &str) -> Vec<Vec<String>> {
+    let parts = hint.split("ocify push FILE ").skip(1);
+    let command = |part: &str| {
+        let part = part.split(';').next().unwrap().replace(":TAG", ":chosen");
+        part.split(' ').map(str::to_owned).collect()
+    };
+    parts.map(command).collect()
+}
+
+#[test]
+fn hints_of_refusals_are_pushes_that_work() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let layout = |images: &[(&Image, Option<&str>)]| {
+        let mut layout = Layout::new();
+        let root = images.iter().map(|(image, name)| match name {
+            Some(name) => named(layout.image(image), name),
+            None => layout.image(image),
+        });
+        let root = root.collect();
+        layout.root(root);
+        layout.tar()
+    };
+    // Those with Docker's types get other digests, which the input does not have.
+    let (one, two) = (image("one"), image("two"));
+    sandbox.put(
+        "same.tar",
+        layout(&[
+            (&one, Some("example.com/a:v1")),
+            (&two, Some("example.com/b:v1")),
+        ]),
+    );
+    sandbox.put(
+        "other.tar",
+        layout(&[
+            (&one, Some("example.com/a:v1")),
+            (&two, Some("example.com/b:v2")),
+        ]),
+    );
+    sandbox.put(
+        "unnamed.tar",
+        layout(&[(&one, Some("example.com/a:v1")), (&two, None)]),
+    );
+    sandbox.put("nameless.tar", layout(&[(&one, None), (&two, None)]));
+    let host = registry.host();
+    for (input, target, code, expected) in [
+        ("same.tar", "same", "name-taken", 1),
+        ("same.tar", "same:v9", "several-images", 1),
+        ("other.tar", "other:v9", "several-images", 2),
+        ("unnamed.tar", "unnamed", "name-missing", 1),
+        ("unnamed.tar", "unnamed:v9", "several-images", 1),
+        ("nameless.tar", "nameless", "name-missing", 1),
+    ] {
+        let target = format!("{host}/{target}");
+        let report = parse_push(&run(&sandbox, &[input, &target]).exits(1).stdout);
+        assert_eq!(report["error"]["code"], code, "{report:#}");
+        let hint = report["error"]["hint"].as_str().unwrap();
+        let commands = commands_in(hint);
+        assert_eq!(commands.len(), expected, "{hint}");
+        for command in commands {
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            super::push(&sandbox, &[&[input], &command[..]].concat());
+        }
+    }
+    let tags = |name: &str| registry.tags(name).into_keys().collect::<Vec<_>>();
+    assert_eq!(tags("same"), ["chosen", "v9"]);
+    assert_eq!(tags("other"), ["v1", "v2", "v9"]);
+    assert_eq!(tags("unnamed"), ["chosen", "v9"]);
+    registry.check_complete();
+
+    // If layers are recompressed, the digests of the output are not known yet.
+    let target = format!("{host}/unnamed");
+    let args = ["unnamed.tar", &target, "--compression", "zstd"];
+    let report = parse_push(&run(&sandbox, &args).exits(1).stdout);
+    let hint = report["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("with --image if FILE has several"), "{hint}");
+}
+
+/// What registries accept would not be what its digest says, as far as anyone knows.
+#[test]
+fn content_that_cannot_be_verified_is_not_pushed() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let hash = "ab".repeat(32);
+    let blake3 = |media_type: &str| {
+        serde_json::json!({
+            "mediaType": media_type, "digest": format!("blake3:{hash}"), "size": 4,
+            "annotations": {"org.opencontainers.image.ref.name": "other"},
+        })
+    };
+    for kind in ["manifest", "layer"] {
+        let mut layout = Layout::new();
+        let app = named(layout.image(&image("app")), "example.com/app:v1");
+        let other = match kind {
+            "layer" => {
+                let mut manifest = layout.manifest(&image("app"));
+                manifest["layers"][0] = blake3(OCI_GZIP);
+                named(
+                    layout.document(OCI_MANIFEST, &manifest),
+                    "example.com/other:v2",
+                )
+            }
+            _ => blake3(OCI_MANIFEST),
+        };
+        layout
+            .blobs
+            .insert(format!("blobs/blake3/{hash}"), b"text".to_vec());
+        layout.root(vec![app, other]);
+        sandbox.put("app.tar", layout.tar());
+        let target = format!("{}/{kind}", registry.host());
+        for more in [&[][..], &["--dry-run"]] {
+            let args = [&["app.tar", &target], more].concat();
+            let report = parse_push(&run(&sandbox, &args).exits(1).stdout);
+            assert_eq!(report["error"]["code"], "unsupported-digest", "{report:#}");
+            let hint = report["error"]["hint"].as_str().unwrap();
+            assert!(
+                hint.contains("keep only the other images with --image"),
+                "{hint}"
+            );
+        }
+        assert!(registry.stored().requests.is_empty());
+        super::push(
+            &sandbox,
+            &["app.tar", &target, "--image", "example.com/app:v1"],
+        );
+        registry.check_complete();
+        registry.stored().requests.clear();
     }
 }
 

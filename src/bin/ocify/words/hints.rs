@@ -16,6 +16,12 @@ pub(super) fn own_hint(command: CommandName, hint: &Hint) -> Option<String> {
         }
         (CommandName::Fix, _) => return None,
         (CommandName::Push, Hint::Registry(hint)) => hint_of_registry(hint),
+        (CommandName::Push, Hint::NameImage) => {
+            "give it one, such as ocify push FILE registry.example.com/app:1.0".to_owned()
+        }
+        (CommandName::Push, Hint::NameOneImage(digest)) => {
+            format!("to name it, push it alone: ocify push FILE registry.example.com/app:1.0 --image {digest}")
+        }
         (CommandName::Split, Hint::NameOneImage(_)) | (_, Hint::NameImage) => {
             "give it one with ocify fix, such as ocify fix FILE --name example.com/app:1.0 -o NEW".to_owned()
         }
@@ -143,8 +149,25 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
         Hint::GiveRepository => {
             "give the repository as the last argument, such as ocify push FILE registry.example.com/app"
         }
-        Hint::ChooseImageToPush => {
-            "select one with --image, or give a repository without a tag, so that each keeps its own tag"
+        Hint::ChooseImageToPush {
+            target,
+            image,
+            repository,
+        } => {
+            let image = image.as_deref().unwrap_or("IMAGE");
+            let one = format!("push one of them: ocify push FILE {target} --image {image}");
+            return match repository {
+                Some(all) => format!("{one}; or each under its own tag: ocify push FILE {all}"),
+                None => one,
+            };
+        }
+        Hint::PushImageApart { repository, image } => {
+            return format!(
+                "push each under a tag of its own: ocify push FILE {repository}:TAG --image {image}"
+            );
+        }
+        Hint::PushVerifiable => {
+            "keep only the other images with --image, or build the image again with SHA-256 digests"
         }
         Hint::PushApart => {
             "push each under a name of its own: ocify push FILE REPOSITORY:TAG, with --image if FILE has several images, or change a name with --rename OLD=NEW; without REPOSITORY, everything goes to its own name"

@@ -28,7 +28,9 @@ fn options(hint: &Hint) -> &'static [&'static str] {
         Hint::UseLenientOrLeaveOut(_)
         | Hint::ChooseOtherImages
         | Hint::ChooseImageBy
-        | Hint::ChooseImageToPush
+        | Hint::ChooseImageToPush { .. }
+        | Hint::PushImageApart { .. }
+        | Hint::PushVerifiable
         | Hint::KeepAll => &["image"],
         Hint::NameOneImage(_) => &["image", "name"],
         Hint::OmitName | Hint::NameImage | Hint::UseName(_) => &["name"],

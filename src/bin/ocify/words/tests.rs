@@ -100,8 +100,8 @@ hints! {
         ChoosePlatform,
         ChooseImageBy,
         GiveRepository,
-        ChooseImageToPush,
         PushApart,
+        PushVerifiable,
         PushComplete,
         KeepAll,
         ChooseOtherPlatform,
@@ -157,6 +157,15 @@ hints! {
         Hint::ReplaceMixed(_) => Hint::ReplaceMixed("a.tar".into()),
         Hint::NameOneImage(_) => Hint::NameOneImage("sha256:00".to_owned()),
         Hint::UseName(_) => Hint::UseName("app:v1".to_owned()),
+        Hint::ChooseImageToPush { .. } => Hint::ChooseImageToPush {
+            target: "example.com/app:v1".to_owned(),
+            image: Some("app:v1".to_owned()),
+            repository: Some("example.com/app".to_owned()),
+        },
+        Hint::PushImageApart { .. } => Hint::PushImageApart {
+            repository: "example.com/app".to_owned(),
+            image: "app:v1".to_owned(),
+        },
         Hint::SaveWithName(_) => Hint::SaveWithName("app:v1".to_owned()),
     ],
     // Only the library makes these; their commands end with `ocify fix`.

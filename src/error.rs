@@ -7,6 +7,7 @@
 //! comes from the archive is escaped before it is shown. Every error has a stable [`Error::code`]
 //! and a [`Class`]; programs read these, people read the message.
 
+mod about;
 mod code;
 mod hint;
 mod pipeline;
@@ -25,6 +26,7 @@ pub use pipeline::Pipeline;
 pub use place::Place;
 pub use registry_hint::RegistryHint;
 
+use self::about::About;
 use crate::location::Location;
 pub(crate) use crate::text::{distinguish, entry_text, show_list};
 pub use crate::text::{escape, path_text, shell_word, show_path};
@@ -46,6 +48,7 @@ struct Facts {
     message: String,
     path: Option<PathBuf>,
     place: Option<Place>,
+    about: Option<About>,
     expected: Option<String>,
     found: Option<String>,
     hint: Option<Hint>,
@@ -60,6 +63,7 @@ impl Error {
             message: message.into(),
             path: None,
             place: None,
+            about: None,
             expected: None,
             found: None,
             hint: None,

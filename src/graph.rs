@@ -109,32 +109,27 @@ pub struct Missing {
 impl Missing {
     /// The error if missing content is refused.
     pub(crate) fn refused(&self) -> Error {
-        Error::new(
-            Code::MissingBlob,
-            format!(
-                "{} is {}, which is not in the archive",
-                self.location,
-                self.digest.blob_name()
-            ),
-        )
-        .with_location(&self.location)
-        .with_entry(self.digest.blob_name())
-        .with_hint(Hint::ChooseMissing)
+        let name = self.digest.blob_name();
+        let message = format!("{} is {name}, which is not in the archive", self.location);
+        self.error(message)
+            .about_blob(&self.digest)
+            .with_hint(Hint::ChooseMissing)
     }
 
     /// The error if no image is complete without the content.
     pub(crate) fn no_complete_image(&self) -> Error {
-        Error::new(
-            Code::MissingBlob,
-            format!(
-                "{} is missing: {} is not in the archive, and no image is complete without it",
-                self.location,
-                self.digest.blob_name()
-            ),
-        )
-        .with_location(&self.location)
-        .with_entry(self.digest.blob_name())
-        .with_hint(Hint::SaveAgain)
+        let name = self.digest.blob_name();
+        let message = format!(
+            "{} is missing: {name} is not in the archive, and no image is complete without it",
+            self.location,
+        );
+        self.error(message).with_hint(Hint::SaveAgain)
+    }
+
+    fn error(&self, message: String) -> Error {
+        Error::new(Code::MissingBlob, message)
+            .with_location(&self.location)
+            .with_entry(self.digest.blob_name())
     }
 }
 

@@ -33,7 +33,8 @@ impl Faults {
     pub(super) fn add(&mut self, digest: &Digest, error: Error) {
         if !self.by_digest.contains_key(digest) {
             self.by_digest.insert(digest.clone(), self.in_order.len());
-            self.in_order.push((digest.clone(), error));
+            self.in_order
+                .push((digest.clone(), error.about_blob(digest)));
         }
     }
 }

@@ -11,22 +11,13 @@ impl Graph {
     /// The same error, if it is about content that some of the images need and others do not. It names those that need it, and
     /// its hint says how to keep the others.
     pub(crate) fn with_images(&self, error: Error) -> Error {
-        let text = error.to_string();
-        let is_same = |fault: &Error| fault.to_string() == text;
-        let mut items = self.item_faults.iter();
-        if let Some((position, _)) = items.find(|(_, fault)| is_same(fault)) {
+        if let Some(position) = error.item() {
             return match self.has_another_image(&BTreeSet::new()) {
-                true => self.with_item(error, *position),
+                true => self.with_item(error, position),
                 false => error,
             };
         }
-        let mut faults = self.faults.iter();
-        let fault = faults.find(|(_, fault)| is_same(fault));
-        let digest = fault.map(|(digest, _)| digest.clone());
-        match digest
-            .or_else(|| damaged(&error))
-            .or_else(|| refused_missing(&error))
-        {
+        match refused(&error).or_else(|| damaged(&error)) {
             Some(digest) => self.with_images_of(error, &digest),
             None => error,
         }
@@ -101,6 +92,8 @@ fn with_names(error: Error, names: &BTreeSet<String>) -> Error {
         Some(Hint::ReplaceDamaged | Hint::CopyAgain | Hint::CopyCutShort) => {
             Some(Hint::LeaveOutDamaged)
         }
+        // Beside others it is refused only on request.
+        Some(Hint::SaveAgain) => Some(Hint::ChooseMissing),
         Some(Hint::UseLenient(lenient)) => Some(Hint::UseLenientOrLeaveOut(*lenient)),
         _ => None,
     };
@@ -131,12 +124,9 @@ fn damaged(error: &Error) -> Option<Digest> {
     blob_of(error)
 }
 
-/// The missing blob that an error is about, if options can keep what needs it.
-pub(crate) fn refused_missing(error: &Error) -> Option<Digest> {
-    match error.hint() {
-        Some(Hint::ChooseMissing) => blob_of(error),
-        _ => None,
-    }
+/// The document that an error is about or the missing blob, if others can go out without it.
+pub(crate) fn refused(error: &Error) -> Option<Digest> {
+    error.blob()?.parse().ok()
 }
 
 /// The blob that an error is about.

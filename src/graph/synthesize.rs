@@ -53,7 +53,7 @@ pub(crate) fn from_docker_archive(
         }
         let (digest, text) = match manifest(item, position, inventory) {
             Err(error) if error.code() == Code::MissingBlob => {
-                faults.insert(position, error);
+                faults.insert(position, error.about_item(position));
                 continue;
             }
             found => found?,

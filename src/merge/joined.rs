@@ -13,7 +13,7 @@ use super::root::{Names, root};
 use crate::error::{Code, Error, Hint, IoContext, Result};
 use crate::fix::{Fix, Run};
 use crate::graph::Graph;
-use crate::graph::needed_by::{blob_of, refused_missing};
+use crate::graph::needed_by::{blob_of, refused};
 use crate::image::{Digest, Platform, Reference, sniff};
 use crate::input::Source;
 use crate::inventory::{BlobEntry, BlobSource, DataLocation, Inventory, RootFile};
@@ -44,12 +44,12 @@ impl Joined {
     /// The same error, in the words of an input if it is about one of its documents or blobs.
     pub(super) fn placed(&self, error: Error) -> Error {
         let graph = &self.graph;
-        let text = error.to_string();
-        let mut faults = graph.faults.iter();
-        let fault = faults.find(|(_, fault)| fault.to_string() == text);
-        let fault = fault.and_then(|(digest, _)| self.faults.get_key_value(digest));
-        let missing = || self.missing.get_key_value(&refused_missing(&error)?);
-        if let Some((digest, error)) = fault.or_else(missing) {
+        let about = refused(&error);
+        let stated = about.and_then(|digest| {
+            let fault = self.faults.get_key_value(&digest);
+            fault.or_else(|| self.missing.get_key_value(&digest))
+        });
+        if let Some((digest, error)) = stated {
             return graph.with_images_of(error.clone(), digest);
         }
         let blob = blob_of(&error).and_then(|digest| graph.inventory.blobs.get(&digest));

@@ -49,15 +49,10 @@ impl Refused {
     fn of(graph: &Graph, path: &Path, run: &Run<'_>) -> Option<Self> {
         let (position, error) = refused_item(graph, run.requested())?;
         let error = graph.restated(error.clone());
-        // Beside others a missing blob is refused only on request.
-        let is_missing = error.code() == Code::MissingBlob;
-        let beside_others = match is_missing {
-            true => error.clone().with_hint(Hint::ChooseMissing),
-            false => error.clone(),
-        };
+        let beside_others = graph.with_item(error.clone(), position);
         Some(Refused {
             alone: error.within(path),
-            beside_others: graph.with_item(beside_others, position).within(path),
+            beside_others: beside_others.within(path),
         })
     }
 }

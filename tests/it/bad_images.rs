@@ -613,7 +613,12 @@ fn a_bad_item_of_a_docker_archive_does_not_block_the_others() {
             let piped = stream(&saved.tar(), &[]).exits(0);
             assert_eq!(piped.json()["findings"], report["findings"], "{name}");
             if code == "missing-blob" {
-                fails_with(name, &saved.tar(), &["--missing", "error"], code, &[]);
+                let options = ["--missing", "error"];
+                fails_with(name, &saved.tar(), &options, code, &[]);
+                let run = sandbox.fix_with("in.tar", "none.tar", &options).exits(1);
+                for part in ["; bad:v1 needs it\n", "--missing prune"] {
+                    assert!(run.stderr.contains(part), "{name}: {}", run.stderr);
+                }
             }
         }
         saved.items.remove(0);

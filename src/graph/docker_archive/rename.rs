@@ -52,7 +52,7 @@ pub(crate) fn rename_to_digests(
     for (position, item) in items.iter_mut().enumerate() {
         match renamer.item(item, position) {
             Err(error) if is_of_one_document(&error) && !renamer.budget.is_spent() => {
-                faults.insert(position, error);
+                faults.insert(position, error.about_item(position));
             }
             result => result?,
         }

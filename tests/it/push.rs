@@ -3,9 +3,11 @@
 mod batch;
 mod blobs;
 mod bounded;
+mod credentials;
 mod failed;
 mod interrupted;
 mod listed_referrers;
+mod options;
 mod proxied;
 mod published;
 mod refused;

@@ -59,6 +59,31 @@ fn an_upload_that_is_cut_off_goes_on_where_the_registry_is() {
     }
 }
 
+/// The first byte, the last ones and any between: what the registry gets is the blob.
+#[test]
+fn an_upload_that_is_cut_off_anywhere_is_complete() {
+    let bytes = content(300_000);
+    // Linear congruential, the same in each run.
+    let mut state = 7_u64;
+    let mut below = |limit: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % limit
+    };
+    for _ in 0..60 {
+        let count = below(7);
+        let cuts: Vec<usize> = (0..count).map(|_| below(bytes.len() + 1)).collect();
+        let registry = Registry::start();
+        registry.stored().cuts = cuts.clone().into();
+        let sent = upload(&client(&registry).repository("app"), &bytes);
+        assert_eq!(sent.unwrap(), bytes.len() as u64, "{cuts:?}");
+        let stored = registry.stored();
+        assert_eq!(stored.blobs[&key("app", &bytes)], bytes, "{cuts:?}");
+        assert!(stored.uploads.is_empty(), "{cuts:?}");
+    }
+}
+
 #[test]
 fn an_upload_ends_after_failures_without_progress() {
     let bytes = content(10_000);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::server::{Registry, needs};
+use super::server::{Registry, Tls, needs};
 use super::{Pushed, ocify};
 use crate::common::fixture;
 
@@ -72,6 +72,14 @@ fn certificate(name: &str) -> PathBuf {
     crate::common::repository("tests/it/common/certificates").join(name)
 }
 
+fn tls() -> Tls {
+    Tls {
+        certificate: certificate("server.crt"),
+        key: certificate("server.key"),
+        clients: None,
+    }
+}
+
 #[test]
 fn pushes_go_through_a_proxy() {
     let Some(directory) = needs(&["tinyproxy"]) else {
@@ -79,9 +87,8 @@ fn pushes_go_through_a_proxy() {
     };
     let home = directory.path();
     let proxy = Proxy::start(home);
-    let (key, own) = (certificate("server.key"), certificate("server.crt"));
     let plain = Registry::start(home, None);
-    let with_tls = Registry::start_with(home, None, Some((&own, &key)));
+    let with_tls = Registry::start_with(home, None, Some(&tls()));
     let push = |registry: &Registry, option: &str, password: &str, direct: &str| {
         // Another name of this machine, but not one that is always reached directly.
         let port = registry.host.rsplit(':').next().unwrap();
@@ -135,8 +142,7 @@ fn a_registry_on_this_machine_may_speak_tls() {
         return;
     };
     let home = directory.path();
-    let (key, own) = (certificate("server.key"), certificate("server.crt"));
-    let registry = Registry::start_with(home, None, Some((&own, &key)));
+    let registry = Registry::start_with(home, None, Some(&tls()));
     let port = registry.host.rsplit(':').next().unwrap();
     let push = |more: &[&str]| {
         let mut command = ocify(home);
@@ -155,4 +161,61 @@ fn a_registry_on_this_machine_may_speak_tls() {
     );
     let authority = certificate("ca.crt").display().to_string();
     push(&["--ca-file", &authority]).succeeded();
+}
+
+/// Authorities and the certificate of the client, which the registry requires or not.
+#[test]
+fn certificates_are_found_where_docker_and_podman_keep_them() {
+    let Some(directory) = needs(&[]) else {
+        return;
+    };
+    let home = directory.path();
+    let authority = certificate("ca.crt");
+    let required = Tls {
+        clients: Some(authority.clone()),
+        ..tls()
+    };
+    let [open, closed] = [tls(), required].map(|tls| {
+        let registry = Registry::start_with(home, None, Some(&tls));
+        let port = registry.host.rsplit(':').next().unwrap();
+        (format!("localhost:{port}"), registry)
+    });
+    let push = |host: &str, variables: &[(&str, &Path)]| {
+        let mut command = ocify(home);
+        command.arg("push").arg(fixture("docker26g-save.tar"));
+        command.args([&format!("{host}/app:v1"), "--format", "json"]);
+        command.args(["--retries", "0"]);
+        Pushed::of(&command.envs(variables.iter().copied()).output().unwrap())
+    };
+    let folder = home.join("authorities");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(&authority, folder.join("own.crt")).unwrap();
+    for variable in [("SSL_CERT_FILE", &*authority), ("SSL_CERT_DIR", &folder)] {
+        push(&open.0, &[variable]).succeeded();
+        // It is trusted, but wants to see another certificate.
+        let refused = push(&closed.0, &[variable]);
+        assert_eq!(refused.code, Some(1), "{variable:?}");
+    }
+    for parent in [".config/containers/certs.d", ".config/docker/certs.d"] {
+        for ((host, _), files) in [
+            (&open, &[("ca.crt", "ca.crt")][..]),
+            (
+                &closed,
+                &[
+                    ("ca.crt", "ca.crt"),
+                    ("client.crt", "client.cert"),
+                    ("client.key", "client.key"),
+                ],
+            ),
+        ] {
+            assert_eq!(push(host, &[]).code, Some(1), "{parent} {host}");
+            let own = home.join(parent).join(host);
+            fs::create_dir_all(&own).unwrap();
+            for (from, to) in files {
+                fs::copy(certificate(from), own.join(to)).unwrap();
+            }
+            push(host, &[]).succeeded();
+            fs::remove_dir_all(own).unwrap();
+        }
+    }
 }

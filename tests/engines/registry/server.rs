@@ -68,6 +68,15 @@ fn folder_for(kind: Kind, programs: &[&str]) -> Option<tempfile::TempDir> {
     Some(folder.expect("a temporary folder"))
 }
 
+/// How a registry speaks TLS.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    /// The authority of the certificates that clients have to have.
+    pub(super) clients: Option<PathBuf>,
+}
+
 /// A registry that ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -84,12 +93,8 @@ impl Registry {
         Self::start_with(folder, user, None)
     }
 
-    /// The same with TLS, with a certificate and its key.
-    pub(super) fn start_with(
-        folder: &Path,
-        user: Option<(&str, &str)>,
-        certificate: Option<(&Path, &Path)>,
-    ) -> Self {
+    /// The same with TLS.
+    pub(super) fn start_with(folder: &Path, user: Option<(&str, &str)>, tls: Option<&Tls>) -> Self {
         let (own, host) = place(folder);
         let auth = user.map_or_else(String::new, |(name, password)| {
             let file = own.join("htpasswd");
@@ -103,9 +108,13 @@ impl Registry {
                 file.display()
             )
         });
-        let tls = certificate.map_or_else(String::new, |(certificate, key)| {
-            let (certificate, key) = (certificate.display(), key.display());
-            format!("  tls:\n    certificate: {certificate}\n    key: {key}\n")
+        let tls = tls.map_or_else(String::new, |tls| {
+            let (certificate, key) = (tls.certificate.display(), tls.key.display());
+            let authority = tls.clients.iter();
+            let authority = authority
+                .map(|path| format!("    clientcas:\n      - {}\n", path.display()))
+                .collect::<String>();
+            format!("  tls:\n    certificate: {certificate}\n    key: {key}\n{authority}")
         });
         let config = format!(
             "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{tls}{auth}",

@@ -12,7 +12,7 @@ use super::image;
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP};
 use crate::common::registry::{Answer, Registry};
 use crate::common::runner::{Sandbox, is_ignored, wait_for};
-use crate::common::schema::parse_push;
+use crate::common::schema::{parse_push, parse_pushes};
 
 /// A registry that never replies.
 #[test]
@@ -110,6 +110,10 @@ fn what_was_stopped_is_not_called_failed() {
             "{text}"
         );
         assert!(registry.tags("app").is_empty() && registry.tags("text").is_empty());
+        assert!(
+            registry.stored().uploads.is_empty(),
+            "an upload is left open"
+        );
     }
 }
 
@@ -145,4 +149,35 @@ fn a_push_that_is_stopped_sets_no_tag() {
     let report = super::push(&sandbox, &["app.tar", &target]);
     assert_eq!(report["status"], json!("pushed"));
     registry.check_complete();
+}
+
+/// A tree is stopped after some of its archives. The next run sends what is missing, and nothing else.
+#[test]
+fn a_tree_that_is_stopped_is_finished_by_the_next_run() {
+    if is_ignored(Signal::INT) {
+        return;
+    }
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    std::fs::create_dir(sandbox.path("in")).unwrap();
+    for number in 0..20 {
+        let (text, name) = (number.to_string(), format!("example.com/app:v{number}"));
+        let archive = Layout::of(&image(&text), &name).tar();
+        sandbox.put(&format!("in/{number}.tar"), archive);
+    }
+    let target = format!("{}/app", registry.host());
+    let line = ["push", "in", &target, "--jobs", "1", "--format", "json"];
+    let mut command = sandbox.command();
+    let is_begun = || wait_until(&|| registry.tags("app").len() >= 3);
+    let (_, code) = interrupted(command.args(line), &is_begun);
+    assert_eq!(code, Some(130));
+    let before = registry.changes();
+    let (items, summary) = parse_pushes(&sandbox.ocify(&line).exits(0).stdout);
+    assert_eq!((items.len(), &summary["items"]["pushed"]), (20, &json!(20)));
+    assert_eq!(registry.tags("app").len(), 20);
+    registry.check_complete();
+    let after = registry.changes();
+    let again: Vec<&String> = after.iter().filter(|line| before.contains(line)).collect();
+    assert_eq!(again, [""; 0]);
+    // Two blobs and a manifest under its digest and its tag of each, and the layer that all share.
+    assert_eq!(before.len() + after.len(), 20 * 4 + 1);
 }

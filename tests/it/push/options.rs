@@ -1,0 +1,157 @@
+//! The options of `fix` that decide what is pushed, and how much at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{push, run, two_platforms};
+use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, named};
+use crate::common::fixture;
+use crate::common::registry::{Manner, Registry};
+use crate::common::runner::Sandbox;
+use crate::common::schema::parse_push;
+
+#[test]
+fn one_platform_is_pushed_as_an_index_or_as_a_manifest() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let mut layout = Layout::new();
+    let both = two_platforms(&mut layout);
+    let index = layout.index_of(OCI_INDEX, both.to_vec());
+    layout.root(vec![named(index, "example.com/app:v1")]);
+    sandbox.put("app.tar", layout.tar());
+    let platform = ["--platform", "linux/arm64"];
+    for (tag, more, expected) in [
+        ("index", &[][..], OCI_INDEX),
+        ("manifest", &["--unwrap"], OCI_MANIFEST),
+    ] {
+        let target = format!("{}/app:{tag}", registry.host());
+        let report = push(
+            &sandbox,
+            &[&["app.tar", &target], &platform[..], more].concat(),
+        );
+        assert_eq!(report["images"][0]["media_type"], expected);
+        let stored = registry.manifest("app", tag);
+        assert_eq!(stored["mediaType"], expected);
+        if let Some(listed) = stored["manifests"].as_array() {
+            assert_eq!(listed.len(), 1);
+            assert_eq!(listed[0]["platform"]["architecture"], "arm64");
+        }
+    }
+    registry.check_complete();
+}
+
+#[test]
+fn attestations_can_be_dropped() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let input = fixture("buildkit-oci-multi-attest-zstd-ocitrue.tar");
+    let count = |tag: &str, more: &[&str]| {
+        let target = format!("{}/app:{tag}", registry.host());
+        push(
+            &sandbox,
+            &[&[input.to_str().unwrap(), &target], more].concat(),
+        );
+        let index = registry.manifest("app", tag);
+        index["manifests"].as_array().unwrap().len()
+    };
+    assert_eq!(count("all", &[]), 4);
+    assert_eq!(count("images", &["--attestations", "drop"]), 2);
+    registry.check_complete();
+}
+
+#[test]
+fn layers_are_recompressed_for_an_engine() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let input = fixture("buildkit-docker-zstd-ocifalse.tar");
+    let target = format!("{}/app:v1", registry.host());
+    push(
+        &sandbox,
+        &[input.to_str().unwrap(), &target, "--for", "docker@20.10"],
+    );
+    let manifest = registry.manifest("app", "v1");
+    let layers = manifest["layers"].as_array().unwrap();
+    assert!(
+        layers.iter().all(|layer| layer["mediaType"] == OCI_GZIP),
+        "{manifest:#}"
+    );
+}
+
+/// Only `--verify full` decompresses layers, which is done before anything is sent.
+#[test]
+fn layers_can_be_verified_against_their_diff_ids() {
+    let (sandbox, registry) = (Sandbox::new(), Registry::strict());
+    let mut layer = Layer::gzip(OCI_GZIP, "app");
+    layer.diff_id = format!("sha256:{}", "0".repeat(64));
+    let image = Image::oci(vec![layer]);
+    sandbox.put("app.tar", Layout::of(&image, "example.com/app:v1").tar());
+    let target = format!("{}/app:v1", registry.host());
+    for more in [&[][..], &["--dry-run"]] {
+        let args = [&["app.tar", &target, "--verify", "full"], more].concat();
+        let report = parse_push(&run(&sandbox, &args).exits(1).stdout);
+        assert_eq!(report["error"]["code"], "diff-id-mismatch", "{report:#}");
+        assert!(registry.stored().requests.is_empty());
+    }
+    push(&sandbox, &["app.tar", &target]);
+}
+
+#[test]
+fn progress_is_of_the_bytes_that_are_sent() {
+    let sandbox = Sandbox::new();
+    let image = Image::oci(vec![Layer::gzip(OCI_GZIP, "app")]);
+    sandbox.put("app.tar", Layout::of(&image, "example.com/app:v1").tar());
+    let registry = Registry::strict();
+    let target = format!("{}/app:v1", registry.host());
+    // The second time, everything is there.
+    for _ in 0..2 {
+        let line = [
+            "push",
+            "app.tar",
+            &target,
+            "--format",
+            "json",
+            "--progress",
+            "rawjson",
+        ];
+        let run = sandbox.ocify(&line).exits(0);
+        let report = parse_push(&run.stdout);
+        let blobs = report["blobs"].as_array().unwrap().iter();
+        let blobs = blobs.filter(|blob| blob["media_type"].is_null());
+        let total: u64 = blobs.map(|blob| blob["size"].as_u64().unwrap()).sum();
+        let events = run.stderr.lines();
+        let events: Vec<Value> = events
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let event = |event: &str, done: u64| serde_json::json!({"event": event, "phase": "sending", "done": done, "total": total});
+        assert_eq!(events.first(), Some(&event("start", 0)));
+        assert_eq!(events.last(), Some(&event("finish", total)));
+    }
+    let plain = sandbox.ocify(&["push", "app.tar", &target, "--progress", "plain"]);
+    assert!(plain.exits(0).stderr.starts_with("sending "));
+}
+
+/// How many uploads are open at once, of a registry that takes some time to open each.
+#[test]
+fn so_many_blobs_are_sent_at_a_time() {
+    let layers = (0..12).map(|number| Layer::gzip(OCI_GZIP, &number.to_string()));
+    let image = Image::oci(layers.collect());
+    for (more, limit) in [(&["--jobs", "1"][..], 1), (&["--jobs", "2"], 2), (&[], 4)] {
+        let most = Arc::new(AtomicUsize::new(0));
+        let own = Arc::clone(&most);
+        let registry = Registry::strict_with(move |request, stored| {
+            let answer = stored.answer(request);
+            own.fetch_max(stored.uploads.len(), Ordering::Relaxed);
+            let is_opening = request.method == "POST";
+            Some(match is_opening {
+                true => answer.sent(Manner::Drip(Duration::from_millis(1))),
+                false => answer,
+            })
+        });
+        let sandbox = Sandbox::new();
+        sandbox.put("app.tar", Layout::of(&image, "example.com/app:v1").tar());
+        let target = format!("{}/app:v1", registry.host());
+        push(&sandbox, &[&["app.tar", &target], more].concat());
+        assert_eq!(most.load(Ordering::Relaxed), limit, "{more:?}");
+        registry.check_complete();
+    }
+}

@@ -57,6 +57,7 @@ mod evidence_names;
 mod exchanged;
 mod few_threads;
 mod filesystems;
+mod first_steps;
 mod fixed_for_engines;
 mod flat_platforms;
 mod foreign_manifest;

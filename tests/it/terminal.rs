@@ -91,6 +91,7 @@ fn the_help_fits_narrow_terminals() {
             assert!(longest <= Some(columns.into()), "{columns}: {text:#?}");
             let expected = match line {
                 ["--help"] => 7,
+                ["fix", "-h"] => 4,
                 _ => 25,
             };
             assert_eq!(table.len(), expected, "{columns} {line:?}: {text:#?}");

@@ -9,6 +9,7 @@ mod effect;
 mod engines;
 mod environment;
 mod examples;
+mod headings;
 mod inspect;
 mod man;
 mod merge;
@@ -41,7 +42,7 @@ pub(crate) use values::{
     Attestations, Format, LayerCompression, Linking, Members, Missing, Orphans, ProgressMode,
     Verification,
 };
-use values::{age, image_name, jobs, ratio, renaming, size, window};
+use values::{age, engine, image_name, jobs, ratio, renaming, size, window};
 
 /// Standard input or output.
 const STANDARD: &str = "-";
@@ -227,7 +228,7 @@ pub(crate) struct Fix {
     /// name, for example, ocify refuses. Without a version, the newest one that ocify knows is meant; with
     /// a part of one, all that begin with it. An image store or transport can follow a slash.
     /// Examples: --for docker@20.10, --for docker@26.1/containerd, --for skopeo/oci-archive.
-    #[arg(long = "for", value_name = "ENGINE[@VERSION]")]
+    #[arg(long = "for", value_name = "ENGINE[@VERSION]", value_parser = engine)]
     pub(crate) engines: Vec<Engine>,
 
     /// Replace the image's names with this one; repeat for several names
@@ -327,7 +328,7 @@ pub(crate) struct Fix {
     pub(crate) progress: ProgressMode,
 
     /// Number of threads, for one input or for many [default: the number of processors]
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(long, value_name = "N", value_parser = jobs, allow_negative_numbers = true)]
     pub(crate) jobs: Option<NonZeroUsize>,
 
     /// Return only after the output has been synced to disk, so that it survives a power failure

@@ -21,6 +21,7 @@ pub(crate) use self::step_summary::append as append_step_summary;
 use crate::args::{Check, CheckFormat, CommandName, Fix};
 use crate::ending::{self, Ending};
 use crate::fix;
+use crate::fold::fitted;
 use crate::interrupt::Interrupt;
 use crate::notices::Single;
 use crate::run::{DONE, FAILED, WOULD_FIX, show_error, write_at_once};
@@ -141,11 +142,13 @@ impl Checking {
             return Ok(());
         }
         let stdout = io::stdout().lock();
-        let mut shown = styled_memory(stdout.is_terminal());
+        let is_terminal = stdout.is_terminal();
+        let mut shown = styled_memory(is_terminal);
         match self.args.format {
             CheckFormat::Text => {
-                let layout = layout(self.args.fix.verbose, stdout.is_terminal());
+                let layout = layout(self.args.fix.verbose, is_terminal);
                 check::render(report, layout, &mut shown)?;
+                return write_at_once(stdout, &fitted(shown.into_inner(), is_terminal));
             }
             CheckFormat::Json => check::json(report, &mut shown)?,
             CheckFormat::Junit => {

@@ -1,6 +1,6 @@
 //! Lines that are too wide for a terminal.
 
-use console::{Term, measure_text_width};
+use console::{Term, measure_text_width, strip_ansi_codes};
 
 /// How much further than its line the rest of a folded one is indented.
 const INDENT: usize = 4;
@@ -22,15 +22,18 @@ pub(crate) fn fitted(text: Vec<u8>, is_for_terminal: bool) -> Vec<u8> {
     }
 }
 
-/// What begins a line that may end with a command, which a line break would spoil when it is copied.
-const HINT: &str = "hint: ";
+/// What begins lines that may end with a command, which a line break would spoil when it is copied.
+const WITH_COMMANDS: [&str; 2] = ["hint: ", "fix it: "];
 
-/// Folds lines between words, except hints. A word that is too long even for a line of its own, such as a digest, stays where it is.
+/// Folds lines between words, except those with commands. A word that is too long even for a line of its own, such as a digest, stays where it is.
 fn folded(text: &str, columns: usize) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim_start_matches(' ');
-        if trimmed.starts_with(HINT) {
+        let has_command = WITH_COMMANDS
+            .iter()
+            .any(|start| strip_ansi_codes(trimmed).starts_with(start));
+        if has_command {
             out.push_str(line);
             continue;
         }
@@ -76,7 +79,12 @@ mod tests {
         let styled = "\x1b[1mone\x1b[0m two three\n";
         assert_eq!(folded(styled, 13), styled);
         assert_eq!(folded(styled, 12), "\x1b[1mone\x1b[0m two\n    three\n");
-        for whole in ["  digest sha256:0123456789\n", "  hint: ocify fix a -o b\n"] {
+        for whole in [
+            "  digest sha256:0123456789\n",
+            "  hint: ocify fix a -o b\n",
+            "\x1b[1mhint:\x1b[0m docker load -i a\n",
+            "fix it: ocify fix a -o b\n",
+        ] {
             assert_eq!(folded(whole, 12), whole);
         }
     }

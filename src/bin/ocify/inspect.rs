@@ -14,6 +14,7 @@ use crate::batch::{self, Shard};
 use crate::check::layout;
 use crate::ending::{self, Ending};
 use crate::fix;
+use crate::fold::fitted;
 use crate::interrupt::Interrupt;
 use crate::notices::Single;
 use crate::run::{DONE, FAILED, show_error, write_at_once};
@@ -72,11 +73,13 @@ impl Inspecting {
 
     fn show(&self, report: &InspectReport<'_>) -> io::Result<()> {
         let stdout = io::stdout().lock();
-        let mut shown = styled_memory(stdout.is_terminal());
+        let is_terminal = stdout.is_terminal();
+        let mut shown = styled_memory(is_terminal);
         match self.dry_run.format {
             Format::Text => {
-                let layout = layout(self.dry_run.verbose, stdout.is_terminal());
+                let layout = layout(self.dry_run.verbose, is_terminal);
                 inspect::render(report, layout, &mut shown)?;
+                return write_at_once(stdout, &fitted(shown.into_inner(), is_terminal));
             }
             Format::Json => inspect::json(report, &mut shown)?,
         }

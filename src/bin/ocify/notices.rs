@@ -7,8 +7,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ocify::{
-    Code, Notice, Observer, Progress, Recovery, Result, Stage, command::InputPath, command::Lock,
-    command::recover_locked, command::show_path,
+    Code, Notice, Observer, Progress, Recovery, Result, SpoolReason, Stage, command::InputPath,
+    command::Lock, command::recover_locked, command::show_path,
 };
 
 use crate::args::{Fix, Format, ProgressMode};
@@ -69,11 +69,13 @@ pub(crate) fn show(notice: &Notice<'_>, args: &Fix) {
             reason,
             ..
         } => {
-            tell(format_args!(
-                "storing {} in {} to read it twice: {reason}",
-                show_path(name),
-                show_path(directory)
-            ));
+            let what = format!("storing {} in {}", show_path(name), show_path(directory));
+            match reason {
+                SpoolReason::Check | SpoolReason::Inspect => {
+                    tell(format_args!("{what} to read it several times"));
+                }
+                _ => tell(format_args!("{what} to read it twice: {reason}")),
+            }
         }
         _ => {}
     }

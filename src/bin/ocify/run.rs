@@ -5,9 +5,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
-use ocify::{Code, Error, Hint, Report, Status, command::escape, command::json, command::text};
+use ocify::{
+    Code, Error, Hint, Report, Status, command::escape, command::json, command::shell_word,
+    command::text,
+};
 
 use crate::args::{Check, Cli, Command, CommandName, Fix, Format, matches_of, other_option};
 use crate::batch::{self, Shard};
@@ -57,7 +60,8 @@ fn code_of(line: Vec<OsString>) -> u8 {
             }
             run_command(cli.command, misspelled, is_plain)
         }
-        Err(error) => {
+        Err(mut error) => {
+            suggest_fix(&mut error);
             // Help and version come this way, too, and go to standard output with code 0.
             print(&error, is_plain);
             if error.use_stderr() { USAGE } else { DONE }
@@ -136,13 +140,35 @@ fn run_command(command: Command, misspelled: Option<String>, is_plain: bool) -> 
 
 /// Prints help, or an error, which repeats arguments; a shell may have made these from the names of files.
 fn print(error: &clap::Error, are_arguments_plain: bool) {
-    if are_arguments_plain {
+    if are_arguments_plain && !error.use_stderr() {
         let _ = error.print();
+        return;
+    }
+    if are_arguments_plain {
+        show(|out| write!(out, "{}", error.render().ansi()));
         return;
     }
     let text = error.render().to_string();
     let lines: Vec<String> = text.lines().map(escape).collect();
     let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
+}
+
+/// Says how to fix what stands where a command belongs, if it is the path of something.
+fn suggest_fix(error: &mut clap::Error) {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    let path = Path::new(word);
+    if path.exists() {
+        let word = shell_word(path);
+        let tip = format!(
+            "to check it, use 'ocify check {word}'; to fix it, 'ocify fix {word} -o OUTPUT'"
+        );
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
 }
 
 /// The error, with the usage of the command that it is about.
@@ -295,7 +321,8 @@ pub(crate) fn show_error(error: &Error, words: &Words) {
 /// A text for people, on standard error.
 pub(crate) fn show(text: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
     let stderr = io::stderr().lock();
-    let mut shown = styled_memory(stderr.is_terminal());
+    let is_terminal = stderr.is_terminal();
+    let mut shown = styled_memory(is_terminal);
     let _ = text(&mut shown);
-    let _ = write_at_once(stderr, &shown.into_inner());
+    let _ = write_at_once(stderr, &fitted(shown.into_inner(), is_terminal));
 }

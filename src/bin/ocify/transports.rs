@@ -26,11 +26,18 @@ enum Kind {
     Daemon,
     /// An image of podman.
     Storage,
+    /// A file elsewhere, which this command downloads: what is before and after the address.
+    Remote(&'static str, &'static str),
 }
 
-const PREFIXES: [(&str, Kind); 9] = [
+const PREFIXES: [(&str, Kind); 14] = [
     ("docker://", Kind::Registry),
     ("docker-image://", Kind::Registry),
+    ("oci://", Kind::Registry),
+    ("https://", Kind::Remote("curl -fLO ", "")),
+    ("http://", Kind::Remote("curl -fLO ", "")),
+    ("s3://", Kind::Remote("aws s3 cp ", " .")),
+    ("gs://", Kind::Remote("gcloud storage cp ", " .")),
     ("oci-archive:", Kind::Archive),
     ("docker-archive:", Kind::Archive),
     ("oci-layout://", Kind::Layout),
@@ -114,6 +121,10 @@ fn input_hint(text: &str, command: CommandName) -> Option<String> {
             "ocify reads files; save the image first: docker save -o app.tar {}",
             word(rest)
         ),
+        Kind::Remote(before, after) => format!(
+            "ocify reads files; download it first: {before}{}{after}",
+            word(text)
+        ),
         Kind::Storage => format!(
             "ocify reads files; save the image first: podman save --format oci-archive -o app.tar {}",
             word(rest)
@@ -163,6 +174,7 @@ pub(crate) fn output_fault(output: &Path, command: CommandName) -> Option<String
                     "ocify writes image layouts instead of skopeo's directories; use --layout -o {}",
                     word(rest)
                 ),
+                Kind::Remote(..) => "write a file, and upload it when it is complete".to_owned(),
                 Kind::Daemon | Kind::Storage if command == CommandName::Split => {
                     "write archives into a directory, and load each with docker load -i or podman load -i".to_owned()
                 }
@@ -192,6 +204,18 @@ mod tests {
             (
                 "docker-image://alpine",
                 "skopeo copy --all docker://alpine oci-archive:app.tar",
+            ),
+            (
+                "oci://ghcr.io/org/chart:1",
+                "skopeo copy --all docker://ghcr.io/org/chart:1 oci-archive:app.tar",
+            ),
+            (
+                "https://example.com/my app.tar",
+                "download it first: curl -fLO 'https://example.com/my app.tar'",
+            ),
+            (
+                "s3://b/app.tar",
+                "download it first: aws s3 cp s3://b/app.tar .",
             ),
             ("oci-archive:app.tar", "without the transport: app.tar"),
             (
@@ -244,6 +268,7 @@ mod tests {
             ("docker-daemon:x:1", "-o - | docker load;"),
             ("containers-storage:x", "-o - | podman load;"),
             ("docker:20.10", "--for docker@20.10 "),
+            ("s3://b/x.tar", "upload it when it is complete;"),
         ] {
             let fault = output_fault(text.as_ref(), CommandName::Fix).unwrap();
             assert!(fault.contains(expected), "{fault}");

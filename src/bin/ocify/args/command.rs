@@ -4,7 +4,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
-use super::examples::FIX_EXAMPLES;
+use super::examples::{FIX_EXAMPLES, FIX_FREQUENT};
+use super::headings::under_headings;
 use super::version;
 use super::{
     Check, CommandName, Completions, Engines, Fix, Inspect, Man, Merge, Push, Split, check,
@@ -80,8 +81,10 @@ impl Subcommand for Command {
     fn augment_subcommands(command: clap::Command) -> clap::Command {
         let fix = clap::Command::new(FIX).about(FIX_ABOUT).defer(|command| {
             let command = Fix::augment_args(command).about(FIX_ABOUT).long_about(None);
-            let command = command.after_help(format!("{FIX_EXAMPLES}\n\n{}", environment::HELP));
-            environment::with_defaults(command)
+            let command = command
+                .after_help(FIX_FREQUENT)
+                .after_long_help(format!("{FIX_EXAMPLES}\n\n{}", environment::HELP));
+            environment::with_defaults(under_headings(command))
         });
         let merge = clap::Command::new(MERGE)
             .about(merge::ABOUT)

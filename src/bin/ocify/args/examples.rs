@@ -1,5 +1,13 @@
 //! The examples in the help of `fix`.
 
+/// What `-h` shows of them.
+pub(super) const FIX_FREQUENT: &str = "\
+Examples:
+  ocify fix app.tar -o fixed.tar
+  ocify fix --in-place app.tar
+  ocify fix images/ -o fixed/    # a tree of archives
+  docker save app | ocify fix - | ctr images import -";
+
 pub(super) const FIX_EXAMPLES: &str = "\
 Examples:
   # Rewrite an archive, to a file or into a directory

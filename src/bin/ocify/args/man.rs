@@ -78,7 +78,8 @@ fn render(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     }
     let mut notes = Roff::new();
     notes.control("SH", ["NOTES"]);
-    let after = command.get_after_help().map(ToString::to_string);
+    let after = command.get_after_long_help();
+    let after = after.or(command.get_after_help()).map(ToString::to_string);
     for part in after.unwrap_or_default().split("\n\n") {
         // Examples and tables keep their lines.
         let fill = match part.lines().any(|line| line.starts_with(' ')) {

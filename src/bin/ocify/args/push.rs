@@ -80,15 +80,31 @@ pub(crate) struct Push {
     pub(crate) plain_http: bool,
 
     /// Accept any certificate, so that anyone on the way to the registry can read and change what is sent
-    #[arg(long, help_heading = "Registry", conflicts_with = "plain_http")]
+    #[arg(
+        long,
+        help_heading = "Registry",
+        hide_short_help = true,
+        conflicts_with = "plain_http"
+    )]
     pub(crate) insecure_skip_verify: bool,
 
     /// How often to repeat a request that fails for a reason that may pass
-    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Registry")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        help_heading = "Registry",
+        hide_short_help = true
+    )]
     pub(crate) retries: u32,
 
     /// Mount blobs from this repository of the same registry instead of sending them, if it has them; can be repeated
-    #[arg(long, value_name = "REPOSITORY", help_heading = "Registry")]
+    #[arg(
+        long,
+        value_name = "REPOSITORY",
+        help_heading = "Registry",
+        hide_short_help = true
+    )]
     pub(crate) mount_from: Vec<PushTarget>,
 
     /// What is to be pushed.
@@ -150,6 +166,10 @@ fn target(last: &Path) -> Result<Option<PushTarget>, String> {
     let is_archive_name = ArchiveSuffix::of(name).is_some();
     let exists = last.symlink_metadata().is_ok();
     match (exists, text.parse::<PushTarget>()) {
+        // docker reads it as a repository of Docker Hub, which nobody means.
+        (false, Ok(_)) if !is_archive_name && is_host(text) => Err(format!(
+            "{text} names a registry without a repository; did you mean {text}/NAME?"
+        )),
         (false, Ok(target)) if !is_archive_name => Ok(Some(target)),
         (true, Ok(target)) if !is_archive_name && !is_image_layout(last) => Err(format!(
             "{} is a file or directory, and also a valid image name: write {} for the file or directory, or {target} for the image",
@@ -162,6 +182,12 @@ fn target(last: &Path) -> Result<Option<PushTarget>, String> {
         )),
         _ => Ok(None),
     }
+}
+
+/// Whether a name without a slash is that of a host, with a port or without one.
+fn is_host(text: &str) -> bool {
+    let host = text.split([':', '@']).next().unwrap_or_default();
+    !text.contains('/') && (host == "localhost" || host.contains('.'))
 }
 
 /// The command with its options and their help.
@@ -245,6 +271,18 @@ mod tests {
             shown("app:v1"),
             Ok(Some("docker.io/library/app:v1".to_owned()))
         );
+        for host in [
+            "localhost:5000",
+            "localhost",
+            "registry.example.com",
+            "127.0.0.1:5000",
+        ] {
+            let error = shown(host).unwrap_err();
+            assert!(
+                error.ends_with(&format!("did you mean {host}/NAME?")),
+                "{error}"
+            );
+        }
         // A misspelled archive is not pushed to Docker Hub.
         assert_eq!(shown("mispelled.tar"), Ok(None));
         assert_eq!(shown("-"), Ok(None));

@@ -4,6 +4,7 @@ use clap::Args;
 
 use self::CommandName::{Check, Inspect, Merge, Push, Recover, Split};
 use super::environment;
+use super::headings::under_headings;
 
 /// A command that takes options of `fix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,12 +133,13 @@ pub(super) fn variant<A: Args>(command: clap::Command, variant: &Variant) -> cla
         .about(variant.about)
         .long_about(None);
     let after = format!("{}\n\n{}", variant.examples, environment::HELP);
-    let command = environment::with_defaults(command.after_help(after));
+    let command = command.after_long_help(after);
+    let command = environment::with_defaults(command);
     let hidden = variant.name.without().fold(command, |command, option| {
         command.mut_arg(option, |option| option.hide(true))
     });
     let helps = variant.helps.iter();
-    helps.fold(hidden, |command, (option, short, more)| {
+    let command = helps.fold(hidden, |command, (option, short, more)| {
         command.mut_arg(option, |arg| {
             let arg = arg.help(*short).long_help(None);
             match more.is_empty() {
@@ -145,7 +147,8 @@ pub(super) fn variant<A: Args>(command: clap::Command, variant: &Variant) -> cla
                 false => arg.long_help(format!("{short}\n\n{more}")),
             }
         })
-    })
+    });
+    under_headings(command)
 }
 
 #[cfg(test)]

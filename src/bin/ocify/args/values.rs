@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use ocify::{Link, MissingPolicy, Reference, ReferenceFault, Verify};
+use ocify::{Engine, Link, MissingPolicy, Reference, ReferenceFault, Verify};
 use serde::Serialize;
 
 /// The formats of the report.
@@ -81,6 +81,29 @@ impl Missing {
             Missing::Error => MissingPolicy::Error,
         }
     }
+}
+
+/// The value of `--for`.
+pub(super) fn engine(text: &str) -> Result<Engine, String> {
+    text.parse().map_err(|error| match meant_engine(text) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("{error}"),
+    })
+}
+
+/// The engine that a text means which separates the version in another way, such as `docker:20.10`, or has upper case letters.
+fn meant_engine(text: &str) -> Option<Engine> {
+    let text = text.to_ascii_lowercase();
+    let ends = text.char_indices().map(|(end, _)| end);
+    let candidates = ends.map(|end| {
+        let (name, rest) = text.split_at(end);
+        format!(
+            "{name}@{}",
+            rest.trim_start_matches([':', '=', '-', '_', ' '])
+        )
+    });
+    let mut candidates = std::iter::once(text.clone()).chain(candidates);
+    candidates.find_map(|candidate| candidate.parse().ok())
 }
 
 /// The value of `--jobs`.
@@ -255,6 +278,29 @@ impl Linking {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_with_another_separator_is_recognized() {
+        for (text, expected) in [
+            ("docker:20.10", "did you mean docker@20.10?"),
+            (
+                "docker:20.10/containerd",
+                "did you mean docker@20.10/containerd?",
+            ),
+            ("docker20", "did you mean docker@20?"),
+            ("Docker", "did you mean docker?"),
+            ("podman-5.4.2", "did you mean podman@5.4.2?"),
+            ("k3s:v1.30", "did you mean k3s@1.30?"),
+            ("k3s1.30", "did you mean k3s@1.30?"),
+            ("kubernetes", "expected one of docker, "),
+            ("docker@", "expected a version"),
+            ("", "expected one of docker, "),
+        ] {
+            let error = engine(text).unwrap_err();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+        assert_eq!(engine("docker@20.10").unwrap().to_string(), "docker@20.10");
+    }
 
     #[test]
     fn ages_have_units() {

@@ -198,7 +198,7 @@ impl<'a> Commits<'a> {
         });
         let message = recorded
             .err()
-            .map(|error| (error.code(), error.to_string()));
+            .map(|error| (error.code(), error.message_with_causes()));
         for Named {
             commit,
             place,

@@ -20,7 +20,7 @@ use crate::fix::Done;
 use crate::interrupt::Interrupt;
 use crate::progress::Overview;
 use crate::records::{Records, map_lines, report_line};
-use crate::run::{show, show_error};
+use crate::run::show;
 use crate::styles::styled_memory;
 use crate::words::Words;
 
@@ -41,8 +41,13 @@ impl Failures {
 
     /// Shows them, and how many more there were of all.
     pub(super) fn show(&self, all: u64, words: &Words) {
-        for (input, error) in &self.0 {
-            show_failure(input, error, words);
+        let mut failures = self.0.iter().peekable();
+        while let Some((input, error)) = failures.next() {
+            let hint = error.hint().map(|hint| words.hint(hint));
+            let next = failures.peek().and_then(|(_, next)| next.hint());
+            // Failures that follow each other share a hint.
+            let is_said_later = hint.is_some() && hint == next.map(|hint| words.hint(hint));
+            show_failure(input, error, !is_said_later, words);
         }
         let more = all - self.0.len() as u64;
         if more > 0 {
@@ -303,19 +308,18 @@ struct Printed {
 }
 
 /// A failure again, with its input and the next step.
-fn show_failure(input: &Path, error: &Error, words: &Words) {
+fn show_failure(input: &Path, error: &Error, has_hint: bool, words: &Words) {
     // Most messages name the input, or a file in it.
-    if error.path().is_some_and(|path| path.starts_with(input)) {
-        show_error(error, words);
-    } else {
-        let message = format!("{}: {}", show_path(input), words.error(error));
-        let named = Error::new(error.code(), message);
-        let named = match error.hint() {
-            Some(hint) => named.with_hint(hint.clone()),
-            None => named,
-        };
-        show(|out| text::error(&named, &OfHints(words), out));
-    }
+    let message = match error.path().is_some_and(|path| path.starts_with(input)) {
+        true => words.error(error),
+        false => format!("{}: {}", show_path(input), words.error(error)),
+    };
+    let named = Error::new(error.code(), message);
+    let named = match error.hint().filter(|_| has_hint) {
+        Some(hint) => named.with_hint(hint.clone()),
+        None => named,
+    };
+    show(|out| text::error(&named, &OfHints(words), out));
 }
 
 /// The wording for an error whose message has the words of the command already.

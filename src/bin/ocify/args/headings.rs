@@ -1,0 +1,129 @@
+//! The headings of the help, and which options its short form shows.
+
+use clap::{Arg, ArgAction, Command};
+
+/// Part of the help: its heading, the options that `-h` shows, and those that only `--help` shows. The parts and their options
+/// are in the order of the help.
+type Part = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const GENERAL: &str = "General";
+
+/// The options of `fix`, by their ids. Commands that lack one hide it.
+const PARTS: [Part; 7] = [
+    (
+        "Output",
+        &["output", "in_place", "force", "dry_run"],
+        &["strict", "layout", "archive", "link", "sync", "recover"],
+    ),
+    (
+        "What changes",
+        &["engines", "platform", "name"],
+        &[
+            "image",
+            "rename",
+            "docker_platform",
+            "unwrap",
+            "attestations",
+            "missing",
+            "orphans",
+            "orphans_older_than",
+            "oci_mediatypes",
+            "preserve_digests",
+        ],
+    ),
+    (
+        "Compression",
+        &["compression"],
+        &["compression_level", "gzip_members"],
+    ),
+    (
+        "Input",
+        &[],
+        &[
+            "verify",
+            "follow",
+            "lenient",
+            "spool_dir",
+            "max_ratio",
+            "max_size",
+            "max_window",
+        ],
+    ),
+    (
+        "Many inputs",
+        &["include"],
+        &[
+            "shard",
+            "exclude",
+            "files_from",
+            "null",
+            "copy_others",
+            "fail_fast",
+            "fail_if_empty",
+        ],
+    ),
+    (
+        "Reports",
+        &["verbose", "quiet", "format"],
+        &["report", "metadata_file", "digest_map", "progress"],
+    ),
+    (GENERAL, &[], &["jobs"]),
+];
+
+/// The command with its options of `fix` under headings. `-h` shows the frequent ones.
+pub(super) fn under_headings(command: Command) -> Command {
+    let command = PARTS
+        .iter()
+        .fold(command, |command, (heading, frequent, others)| {
+            let frequent = frequent.iter().map(|id| (id, false));
+            let all = frequent.chain(others.iter().map(|id| (id, true)));
+            // The order of the headings is that of the options, which each change moves to the end.
+            all.zip(1..)
+                .fold(command, |command, ((id, is_rare), order)| {
+                    command.mut_arg(id, |arg| {
+                        arg.help_heading(*heading)
+                            .hide_short_help(is_rare)
+                            .display_order(order)
+                    })
+                })
+        });
+    // clap's own option would be alone under a heading of its own, before all others.
+    let help = Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::Help)
+        .help("Print help (see all options with '--help')")
+        .long_help("Print help (see a summary with '-h')")
+        .help_heading(GENERAL)
+        .display_order(usize::MAX);
+    command.disable_help_flag(true).arg(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn each_option_of_fix_has_one_heading() {
+        let mut all = Cli::command();
+        all.build();
+        let fix = all.find_subcommand("fix").unwrap().get_arguments();
+        let options = fix.filter(|option| !option.is_positional());
+        let mut options: Vec<&str> = options.map(|option| option.get_id().as_str()).collect();
+        options.sort_unstable();
+        let parts = PARTS
+            .iter()
+            .flat_map(|(_, frequent, others)| [frequent, others]);
+        let mut listed: Vec<&str> = parts.flat_map(|ids| ids.iter().copied()).collect();
+        listed.push("help");
+        listed.sort_unstable();
+        assert_eq!(listed, options);
+    }
+}

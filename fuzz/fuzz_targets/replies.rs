@@ -1,4 +1,4 @@
-//! Any text as what a registry states in a header or in the body of an error.
+//! Any text as what a registry states in a header or in the body of a reply.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! What registries state in headers and in the bodies of errors.
+//! What registries and token servers state in headers and in the bodies of replies.
 
 /// The parsers. They are modules of the library that it does not show.
 #[allow(dead_code)]
@@ -32,6 +32,10 @@ pub fn replies(text: &str) {
     if let Some(words) = reply::error_words(text.as_bytes()) {
         assert!(words.len() <= MAX_WORDS && !words.is_empty(), "{words}");
         assert!(!words.contains(|c: char| c.is_control()), "{words:?}");
+    }
+    if let Some((token, life)) = reply::token(text.as_bytes()) {
+        assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(life.as_secs() <= 24 * 3600, "{life:?}");
     }
     let wait = reply::retry_after(text, SystemTime::UNIX_EPOCH);
     assert!(wait.is_none() || text.contains(|c: char| c.is_ascii_digit()));

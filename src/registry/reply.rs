@@ -11,6 +11,10 @@ use crate::error::escape;
 /// How much of an error's body is read, in bytes.
 pub(super) const MAX_ERROR: u64 = 64 * 1024;
 
+/// How many seconds a token is valid if nothing is stated, and at most.
+const DEFAULT_LIFE: u64 = 60;
+const MAX_LIFE: u64 = 24 * 3600;
+
 /// How many of a registry's errors are shown, and how many characters of each.
 const MAX_SHOWN: usize = 3;
 const MAX_WORDS: usize = 300;
@@ -58,6 +62,20 @@ pub(super) fn challenge<'a>(values: impl Iterator<Item = &'a str>) -> Option<Cha
         }
     }
     basic
+}
+
+/// The token in the reply of a token server, and how long it is valid.
+pub(super) fn token(body: &[u8]) -> Option<(String, Duration)> {
+    let fields: Value = serde_json::from_slice(body).ok()?;
+    let text = |key: &str| fields.get(key)?.as_str().filter(|text| !text.is_empty());
+    let token = text("token").or_else(|| text("access_token"))?;
+    // It becomes a part of a header.
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let life = fields.get("expires_in").and_then(Value::as_f64);
+    let life = life.map_or(DEFAULT_LIFE, |seconds| seconds.max(0.0) as u64);
+    Some((token.to_owned(), Duration::from_secs(life.min(MAX_LIFE))))
 }
 
 /// The bytes that an upload has: `0-1023`, or `bytes=0-1023` as some registries write it. An empty upload is `0-0`.

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use ureq::http::Method;
 
 use super::Repository;
@@ -11,16 +10,13 @@ use super::credentials::Credential;
 use super::host::is_local;
 use super::http::{Exchange, Payload};
 use super::options::Secret;
-use super::reply::Bearer;
+use super::reply::{Bearer, token};
 use super::url::{Url, percent_encoded};
 use crate::error::{Code, Error, RegistryHint, Result, escape};
 use crate::image::media_type::FORM;
 
 /// The longest reply of a token server, in bytes.
 const MAX_REPLY: u64 = 256 * 1024;
-
-/// How long a token is valid if nothing is stated.
-const DEFAULT_LIFE: u64 = 60;
 
 /// A token, as the value of `Authorization`.
 #[derive(Debug)]
@@ -152,20 +148,11 @@ fn form(token: &Secret, service: Option<&str>, scopes: &[String]) -> Secret {
 
 /// The token in a reply to a request that was sent at `asked`.
 fn parse(body: &[u8], asked: Instant) -> Option<Token> {
-    let fields: Value = serde_json::from_slice(body).ok()?;
-    let text = |key: &str| fields.get(key)?.as_str().filter(|text| !text.is_empty());
-    let token = text("token").or_else(|| text("access_token"))?;
-    // It becomes a part of a header.
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return None;
-    }
-    let life = fields.get("expires_in").and_then(Value::as_f64);
-    let life = life.map_or(DEFAULT_LIFE, |seconds| seconds.max(0.0) as u64);
-    // Some of its life is left for the request, and a day is long enough.
-    let life = Duration::from_secs(life.min(24 * 3600)).mul_f64(0.9);
+    let (token, life) = token(body)?;
     Some(Token {
         header: Secret::new(format!("Bearer {token}")),
-        expires: asked + life,
+        // Some of its life is left for the request.
+        expires: asked + life.mul_f64(0.9),
     })
 }
 

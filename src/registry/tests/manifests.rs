@@ -114,6 +114,67 @@ fn referrers_are_added_to_the_fallback_tag_once() {
     assert_eq!(written, text.replace(r#""y":2}]"#, &added));
 }
 
+/// Whatever a list became: it is extended and what was in it stays, or it is refused and not written.
+#[test]
+fn any_list_is_extended_or_left_as_it_is() {
+    const BYTES: &[u8] = b"{}[]\",:0e-\\ \nntf\xff";
+    let registry = Registry::start();
+    let client = client(&registry);
+    let repository = client.repository("app");
+    let tag = digest(b"subject").referrers_tag();
+    let key = ("app".to_owned(), tag.clone());
+    let text = r#"{ "schemaVersion" : 2, "mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":"sha256:00","x":[1.0,{"y":null}]},
+        {"digest":"sha256:01"}],"annotations":{"manifests":"[]"}}"#;
+    // Linear congruential, the same in each run.
+    let mut state = 9_u64;
+    let mut below = |limit: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % limit
+    };
+    let (mut extended, mut refused) = (0, 0);
+    for _ in 0..400 {
+        let values = ["null", "0", "\"x\"", "{}", "[]", "[[]]", "[1,null]"];
+        let (start, rest) = text.split_once(":[{").unwrap();
+        let end = rest.split_once("}],").unwrap().1;
+        let mut bytes = match values.get(below(3 * values.len())) {
+            Some(value) => format!("{start}:{value},{end}").into_bytes(),
+            None => text.as_bytes().to_vec(),
+        };
+        for _ in 0..below(3) {
+            let (at, byte) = (below(bytes.len()), BYTES[below(BYTES.len())]);
+            match below(3) {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let shown = String::from_utf8_lossy(&bytes).into_owned();
+        let stored = (INDEX.to_owned(), bytes.clone());
+        registry.stored().manifests.insert(key.clone(), stored);
+        let added = repository.add_listed(&tag, &descriptor(1));
+        let after = registry.stored().manifests[&key].1.clone();
+        if added.is_err() {
+            assert_eq!(after, bytes, "{shown}");
+            refused += 1;
+            continue;
+        }
+        let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect(&shown);
+        let mut expected = parsed(&bytes);
+        let members = expected.as_object_mut().expect(&shown);
+        let listed = members.entry("manifests").or_insert(json!([]));
+        // As programs in Go write an empty list.
+        if listed.is_null() {
+            *listed = json!([]);
+        }
+        listed.as_array_mut().expect(&shown).push(descriptor(1));
+        assert_eq!(parsed(&after), expected, "{shown}");
+        extended += 1;
+    }
+    assert!(extended > 50 && refused > 50, "{extended} {refused}");
+}
+
 #[test]
 fn a_registry_that_lists_a_referrer_without_saying_so_needs_no_tag() {
     let registry = Registry::start();

@@ -5,7 +5,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, ValueEnum};
 use ocify::{FailOn, Platform};
 
-use super::scope::{READ_FOLLOW, READ_SPOOL_DIR, READ_VERIFY, Variant, variant};
+use super::scope::{READ_FILES_FROM, READ_FOLLOW, READ_SPOOL_DIR, READ_VERIFY, Variant, variant};
 use super::{CommandName, Fix, Format, ProgressMode};
 
 pub(super) const ABOUT: &str =
@@ -188,6 +188,7 @@ const CHECK: Variant = Variant {
         READ_VERIFY,
         READ_FOLLOW,
         READ_SPOOL_DIR,
+        READ_FILES_FROM,
     ],
 };
 const FOR: &str = "Ask about this engine: docker, containerd, podman, skopeo, k3s, kind, or another that `ocify engines` lists; can be repeated";

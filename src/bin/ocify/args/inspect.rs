@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::check::ALL_LONG;
-use super::scope::{READ_FOLLOW, READ_SPOOL_DIR, READ_VERIFY, Variant, variant};
+use super::scope::{READ_FILES_FROM, READ_FOLLOW, READ_SPOOL_DIR, READ_VERIFY, Variant, variant};
 use super::{CommandName, Fix};
 
 pub(super) const ABOUT: &str = "List what an archive contains: images, layers, attestations";
@@ -64,6 +64,7 @@ const INSPECT: Variant = Variant {
         READ_VERIFY,
         READ_FOLLOW,
         READ_SPOOL_DIR,
+        READ_FILES_FROM,
     ],
 };
 const ALL: &str = "Show all layers and names, and the digests and diff IDs of layers";

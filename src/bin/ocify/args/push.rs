@@ -9,7 +9,7 @@ use ocify::{
     command::{ArchiveSuffix, is_image_layout, shell_word, show_path},
 };
 
-use super::scope::{VERBOSE_OF_MANY, Variant, variant};
+use super::scope::{READ_FILES_FROM, VERBOSE_OF_MANY, Variant, variant};
 use super::{CommandName, Fix, Verification, is_standard};
 
 pub(super) const ABOUT: &str = "Publish images to a registry, with OCI media types";
@@ -207,6 +207,7 @@ const PUSH: Variant = Variant {
     examples: EXAMPLES,
     helps: &[
         VERBOSE_OF_MANY,
+        READ_FILES_FROM,
         (
             "inputs",
             "Image archives (tar), image layout directories, `-` for standard input, or directories to search for them; then REF",

@@ -118,6 +118,13 @@ pub(super) const READ_SPOOL_DIR: Help = (
     "",
 );
 
+/// Lists of inputs for commands that write no outputs.
+pub(super) const READ_FILES_FROM: Help = (
+    "files_from",
+    "Read more inputs from this file, one path per line; `-` is standard input",
+    "",
+);
+
 /// A command with options of `fix`.
 pub(super) struct Variant {
     pub(super) name: CommandName,

@@ -198,7 +198,7 @@ fn reports_fit_terminals() {
         let wide: Vec<&String> = lines
             .iter()
             .filter(|line| line.chars().count() > usize::from(columns))
-            .filter(|line| !line.contains("blobs/sha256/"))
+            // These have commands, which can be copied.
             .filter(|line| !line.starts_with("  hint: "))
             .collect();
         assert!(wide.is_empty(), "{columns}: {wide:#?}");
@@ -229,4 +229,18 @@ fn names_of_a_hostile_archive_are_escaped() {
         "{run:#?}"
     );
     assert!(run.stdout.contains("\\u{1b}"), "{run:#?}");
+}
+
+#[test]
+fn findings_with_the_same_hint_show_it_once() {
+    let sandbox = Sandbox::new();
+    std::fs::copy(
+        fixture("docker26c-save-pulledmulti.tar"),
+        sandbox.path("app.tar"),
+    )
+    .unwrap();
+    let text = sandbox.ocify(&["check", "app.tar"]).stdout;
+    let findings = text.matches("[missing-manifest]").count();
+    let hints = text.matches("with --missing prune\n").count();
+    assert_eq!((findings, hints), (3, 1), "{text}");
 }

@@ -22,18 +22,20 @@ pub(crate) fn fitted(text: Vec<u8>, is_for_terminal: bool) -> Vec<u8> {
     }
 }
 
-/// What begins lines that may end with a command, which a line break would spoil when it is copied.
-const WITH_COMMANDS: [&str; 2] = ["hint: ", "fix it: "];
+/// Whether a line may end with a command, which a line break would spoil when it is copied.
+fn has_command(line: &str) -> bool {
+    let plain = strip_ansi_codes(line);
+    let plain = plain.trim_start();
+    let mut starts = ["hint: ", "fix it: "].iter();
+    starts.any(|start| plain.starts_with(start)) || plain.contains("after: ocify ")
+}
 
 /// Folds lines between words, except those with commands. A word that is too long even for a line of its own, such as a digest, stays where it is.
 fn folded(text: &str, columns: usize) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim_start_matches(' ');
-        let has_command = WITH_COMMANDS
-            .iter()
-            .any(|start| strip_ansi_codes(trimmed).starts_with(start));
-        if has_command {
+        if has_command(line) {
             out.push_str(line);
             continue;
         }
@@ -84,6 +86,7 @@ mod tests {
             "  hint: ocify fix a -o b\n",
             "\x1b[1mhint:\x1b[0m docker load -i a\n",
             "fix it: ocify fix a -o b\n",
+            "it loads in k3s after: ocify fix a -o b\n",
         ] {
             assert_eq!(folded(whole, 12), whole);
         }

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use self::interned::Interned;
 use super::closing::closing;
 use super::many::{CheckSummary, in_short, summary_line};
-use super::reasons::{place_of, says};
+use super::reasons::{place_of, says, with_short_digests};
 use super::table::{column_of, label_of_one, word};
 use super::text::{contents, meaning};
 use super::{CheckReport, CheckStatus};
@@ -133,7 +133,7 @@ impl HtmlPage {
 
     fn reason(&mut self, reason: &Reason) -> usize {
         let rule = (reason.obstacle.name(), reason.obstacle.meaning());
-        let place = shortened(&place_of(reason));
+        let place = with_short_digests(&place_of(reason));
         let says = format!("{} ({})", says(reason), reason.evidence);
         let data = (
             self.rules.number(rule),
@@ -223,7 +223,7 @@ impl HtmlPage {
                                 @if let Some(meaning) = meaning(loads) { li { (word(loads)) ": " (meaning) } }
                             }
                             li { "✗ no: the engine does not load it" }
-                            li { "fixed: what the engine does after " code { "ocify fix" } }
+                            li { "→: what the engine does after " code { "ocify fix" } }
                             li { "°: a version that its makers no longer support does not load it" }
                         }
                         p.note { "Written by ocify " (env!("CARGO_PKG_VERSION")) }
@@ -270,7 +270,7 @@ fn hash(text: &str) -> String {
 fn finding(found: &Finding, report: &CheckReport<'_>) -> String {
     let mut text = format!("{}: {}", found.severity.name(), escape(&found.message));
     if let Some(location) = &found.location {
-        text += &format!(" ({})", shortened(&escape(&location.to_string())));
+        text += &format!(" ({})", with_short_digests(&escape(&location.to_string())));
     }
     if let Some(hint) = &found.hint {
         text += &format!("; hint: {}", escape(&report.wording.hint(hint)));
@@ -278,41 +278,9 @@ fn finding(found: &Finding, report: &CheckReport<'_>) -> String {
     format!("{text} [{}]", found.rule.name())
 }
 
-/// A text in which digests are cut short.
-fn shortened(text: &str) -> String {
-    const DIGEST: usize = 64;
-    const SHOWN: usize = 12;
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
-        let (before, from) = rest.split_at(start);
-        out.push_str(before);
-        let end = from.find(|c: char| !c.is_ascii_hexdigit());
-        let (digits, after) = from.split_at(end.unwrap_or(from.len()));
-        match digits.len() {
-            DIGEST => {
-                out.push_str(&digits[..SHOWN]);
-                out.push('…');
-            }
-            _ => out.push_str(digits),
-        }
-        rest = after;
-    }
-    out + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digests_are_cut_short() {
-        let digest = "0123456789abcdef".repeat(4);
-        assert_eq!(
-            shortened(&format!("bade blobs/sha256/{digest} x {digest}0")),
-            format!("bade blobs/sha256/0123456789ab… x {digest}0")
-        );
-    }
 
     #[test]
     fn verdicts_are_in_the_order_of_the_script() {

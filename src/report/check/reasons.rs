@@ -126,7 +126,8 @@ pub(super) fn reasons(checked: &Checked, layout: Layout, out: &mut dyn Write) ->
         let start = format!("{name} ({count}): ").chars().count();
         let meaning = wrapped(rule.meaning, start, 2, layout.width);
         writeln!(out, "\n{BOLD}{name}{BOLD:#} ({count}): {meaning}")?;
-        writeln!(out, "  {}", wrapped(&rule.place, 2, 4, layout.width))?;
+        let place = with_short_digests(&rule.place);
+        writeln!(out, "  {}", wrapped(&place, 2, 4, layout.width))?;
         for line in rule.messages {
             writeln!(out, "  {DIM}{}{DIM:#}", wrapped(&line, 2, 4, layout.width))?;
         }
@@ -160,4 +161,41 @@ fn messages(checked: &Checked, rule: &Rule<'_>) -> Vec<String> {
         format!("{}: {says} ({})", labels.join(", "), reason.evidence)
     };
     groups.iter().map(line).collect()
+}
+
+/// A text in which digests are cut short.
+pub(super) fn with_short_digests(text: &str) -> String {
+    const DIGEST: usize = 64;
+    const SHOWN: usize = 12;
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let (before, from) = rest.split_at(start);
+        out.push_str(before);
+        let end = from.find(|c: char| !c.is_ascii_hexdigit());
+        let (digits, after) = from.split_at(end.unwrap_or(from.len()));
+        match digits.len() {
+            DIGEST => {
+                out.push_str(&digits[..SHOWN]);
+                out.push('…');
+            }
+            _ => out.push_str(digits),
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_cut_short() {
+        let digest = "0123456789abcdef".repeat(4);
+        assert_eq!(
+            with_short_digests(&format!("bade blobs/sha256/{digest} x {digest}0")),
+            format!("bade blobs/sha256/0123456789ab… x {digest}0")
+        );
+    }
 }

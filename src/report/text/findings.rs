@@ -39,12 +39,18 @@ pub(in crate::report) fn findings_of<'a>(
     detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    for (number, (input, one)) in findings.into_iter().enumerate() {
-        if number == 0 {
-            detail.separate(out)?;
-        }
+    let mut findings = findings.into_iter().peekable();
+    if findings.peek().is_some() {
+        detail.separate(out)?;
+    }
+    while let Some((input, one)) = findings.next() {
+        // Of several findings with the same hint, only the last one shows it.
+        let is_repeated = findings
+            .peek()
+            .is_some_and(|(_, next)| next.hint == one.hint);
         let location = one.location.as_ref().map(ToString::to_string);
-        let hint = one.hint.as_ref().map(|hint| wording.hint(hint));
+        let hint = one.hint.as_ref().filter(|_| !is_repeated);
+        let hint = hint.map(|hint| wording.hint(hint));
         let shown = ShownFinding {
             is_note: one.severity == Severity::Cosmetic,
             input,

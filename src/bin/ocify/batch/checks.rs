@@ -11,7 +11,7 @@ use ocify::{
 
 use super::queue::Task;
 use super::reading::Ended;
-use super::session::{Session, SessionEnd, counts, plain, styled};
+use super::session::{Session, SessionEnd, counts, lines_of_input, plain, styled};
 use super::shard::Shard;
 use super::turns::Turns;
 use crate::args::{Check, CheckFormat, Fix};
@@ -203,7 +203,9 @@ impl Run<'_> {
             CheckFormat::Text => {
                 let is_on_terminal = self.session.overview.is_on_terminal();
                 let in_full = self.args.fix.verbose.then(|| layout(true, is_on_terminal));
-                styled(is_on_terminal, &|out| check::item_text(&item, in_full, out))
+                lines_of_input(is_on_terminal, self.args.fix.detail(), &|out| {
+                    check::item_text(&item, in_full, out)
+                })
             }
         }
     }

@@ -37,7 +37,9 @@ data.columns.forEach((name, index) => option(byId("engine"), index, name));
 LOADS.forEach(([, name], index) => option(byId("verdict"), index, name));
 STATUS.forEach(([, name], index) => option(byId("status"), index, name));
 data.rules.forEach(([name], index) => option(byId("rule"), index, name));
-byId("head").append(...data.columns.map((name) => make("th", { scope: "col" }, name)));
+// A column is as wide as its verdicts: its name may be broken after a slash.
+const broken = (name) => name.split(/(?<=\/)/).flatMap((part, index) => index > 0 ? [make("wbr"), part] : [part]);
+byId("head").append(...data.columns.map((name) => make("th", { scope: "col" }, ...broken(name))));
 
 function cell(codes) {
   const [before, after, old] = codes;
@@ -47,7 +49,7 @@ function cell(codes) {
   const td = make("td", { className: `cell ${style}` }, `${sign} ${name}${older}`);
   if (after !== before) {
     const [afterSign, afterName, afterStyle] = LOADS[after];
-    td.append(make("br"), make("small", { className: afterStyle }, `fixed: ${afterSign} ${afterName}`));
+    td.append(make("br"), make("small", { className: afterStyle }, `→ ${afterSign} ${afterName}`));
   }
   return td;
 }

@@ -21,6 +21,7 @@ mod layout;
 mod machine;
 mod obstacle;
 mod reader;
+mod regctl;
 mod remedy;
 mod table;
 mod verdict;

@@ -64,13 +64,23 @@ impl<'a> Archive<'a> {
     /// The archive of a graph as it is, on this machine.
     pub(crate) fn of_input(graph: &'a Graph, machine: Machine) -> Self {
         let inventory = &graph.inventory;
+        // What the graph knows of descriptors is not in their text.
+        let with_sizes = |mut document: Document| {
+            for pointer in &mut document.pointers {
+                let blob = inventory.blobs.get(&pointer.digest);
+                let len = blob.map(|blob| blob.len);
+                pointer.actual_size = len.filter(|len| *len != pointer.size);
+            }
+            document
+        };
         let index = inventory.root_index.as_ref();
         let index = index.and_then(|file| read_root(file.bytes.clone()).ok());
+        let index = index.map(with_sizes);
         let originals = graph.documents.values().filter_map(|document| {
             let text = document.original.clone()?;
             let (digest, path) = (document.digest.clone(), document.path.clone());
             let document = parse(text.into_bytes(), digest, document.shape, path).ok()?;
-            Some((document.digest.clone(), document))
+            Some((document.digest.clone(), with_sizes(document)))
         });
         let docker = match (&inventory.docker_manifest, &graph.docker_archive) {
             (None, _) => DockerManifest::Absent,

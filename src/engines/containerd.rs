@@ -17,7 +17,7 @@ use crate::engines::image::{
 use crate::engines::judge::Judge;
 use crate::engines::machine::Fit;
 use crate::engines::verdict::Tally;
-use crate::engines::{Archive, Obstacle};
+use crate::engines::{Archive, Obstacle, Reader};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::pointer::Pointer;
 use crate::image::media_type::Kind;
@@ -115,6 +115,14 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
                 (None, None) if is_filtered => continue,
                 (_, None) => Obstacle::MissingContent,
                 (Some(_), _) => Obstacle::Artifact,
+                // It gets a digest for a name, and is unpacked like an image.
+                (None, _) if judge.reader == Reader::Kind => {
+                    match layers_of_evidence(archive, pointer) {
+                        Layers::None => continue,
+                        Layers::OfImage => Obstacle::UnnamedEvidence,
+                        Layers::Other => Obstacle::Referrer,
+                    }
+                }
                 (None, _) if has_subject(pointer) => Obstacle::Referrer,
                 (None, _) => Obstacle::UnnamedEvidence,
             };
@@ -338,6 +346,28 @@ fn is_short(name: &str) -> bool {
 /// Whether a name is not one that Docker can look for.
 fn is_invalid(name: &str) -> bool {
     Reference::parse(name).is_none() && name.parse::<Digest>().is_err()
+}
+
+/// What a reader finds that unpacks evidence like an image.
+enum Layers {
+    None,
+    /// As many as the config states, but of another type.
+    OfImage,
+    /// The config states none.
+    Other,
+}
+
+fn layers_of_evidence(archive: &Archive<'_>, entry: &Pointer) -> Layers {
+    let manifests = archive.documents_below(entry).into_iter();
+    let mut manifests =
+        manifests.filter(|manifest| manifest.pointers_in(Role::Layers).next().is_some());
+    let Some(manifest) = manifests.next() else {
+        return Layers::None;
+    };
+    match manifest.config().map(|config| config.kind) {
+        Some(Kind::Config) => Layers::OfImage,
+        _ => Layers::Other,
+    }
 }
 
 /// Whether an annotation says which manifest the entry is about.

@@ -1,15 +1,14 @@
-//! Readers of image layouts that check more than engines do: umoci, oras and regctl.
+//! Readers of image layouts that check more than engines do: umoci and oras.
 //!
-//! Source: umoci, `oci/cas/dir`, `oci/casext` and `oci/layer`; oras-go, `content/oci` and `internal/fs/tarfs`; regclient, `image.go`.
+//! Source: umoci, `oci/cas/dir`, `oci/casext` and `oci/layer`; oras-go, `content/oci` and `internal/fs/tarfs`.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engines::archive::DockerManifest;
 use crate::engines::docker::is_unreadable;
 use crate::engines::image::{Image, item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
-use crate::engines::{Obstacle, containerd, containers};
+use crate::engines::{Obstacle, containerd};
 use crate::graph::document::Document;
 use crate::graph::pointer::Pointer;
 use crate::image::Content;
@@ -175,39 +174,6 @@ fn has_wrong_size<'a>(judge: &mut Judge<'a>, index: &'a Document) -> bool {
     fails
 }
 
-/// What `regctl image import` imports: the layout if it is one, else the images of `manifest.json`.
-pub(crate) fn regctl<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
-    let archive = judge.archive;
-    let mut tally = Tally::default();
-    if is_unreadable(judge) {
-        return tally;
-    }
-    for (name, kind) in &archive.names.links {
-        let obstacle = match kind {
-            LinkKind::Hard => Obstacle::HardLink,
-            LinkKind::Symbolic(_) => Obstacle::SymbolicLink,
-        };
-        if judge.fails_at(obstacle, || Location::entry(name)) {
-            return tally;
-        }
-    }
-    let is_layout = archive.layout_version == Some(Some("1.0.0".to_owned()));
-    let finds = |name: RootName| archive.finds(name.name(), false);
-    match &archive.index {
-        Some(index) if is_layout && finds(RootName::Index) && finds(RootName::OciLayout) => {
-            copied(judge, index, &mut tally);
-            tally
-        }
-        _ => match archive.docker {
-            DockerManifest::Absent => {
-                judge.fails_at(Obstacle::NoImageFile, || Location::Archive);
-                tally
-            }
-            _ => containers::docker_archive(judge, &HashSet::new()),
-        },
-    }
-}
-
 /// The index of a layout of version 1.0.0; nothing if the reader does not open it.
 fn opened<'a>(judge: &mut Judge<'a>, finds_absolute: bool) -> Option<&'a Document> {
     let archive = judge.archive;
@@ -262,7 +228,12 @@ fn copied<'a>(judge: &mut Judge<'a>, index: &'a Document, tally: &mut Tally<'a>)
         tally.has_unnamed |= entry.ref_name.is_none();
         tally.names.extend(entry.ref_name.clone());
     }
-    if let Some((position, item)) = archive.only_in_docker_manifest() {
+    note_only_in_docker_manifest(judge, tally);
+}
+
+/// Notes an image that only `manifest.json` lists.
+pub(crate) fn note_only_in_docker_manifest(judge: &mut Judge<'_>, tally: &mut Tally<'_>) {
+    if let Some((position, item)) = judge.archive.only_in_docker_manifest() {
         let place = || item_place(position, "Config", None, &item.config);
         tally.has_failed |= judge.fails_at(Obstacle::UnlistedImage, place);
     }

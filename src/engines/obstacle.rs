@@ -90,6 +90,8 @@ pub enum Obstacle {
     MixedTypes,
     /// A config with Docker's media type in an OCI manifest.
     MixedConfig,
+    /// A manifest or index that states another media type than the descriptor that leads to it.
+    DocumentType,
     /// Media types of Docker.
     DockerTypes,
     /// A Docker manifest that has to be requested by its name.
@@ -130,7 +132,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Obstacle::OuterGzip,
         Obstacle::OuterGzipDocker,
         Obstacle::OuterZstd,
@@ -171,6 +173,7 @@ impl Obstacle {
         Obstacle::OtherLayerType,
         Obstacle::MixedTypes,
         Obstacle::MixedConfig,
+        Obstacle::DocumentType,
         Obstacle::DockerTypes,
         Obstacle::DockerTypeByName,
         Obstacle::LayerLabel,
@@ -234,6 +237,7 @@ impl Obstacle {
             Obstacle::OtherLayerType => "other-layer-type",
             Obstacle::MixedTypes => "mixed-types",
             Obstacle::MixedConfig => "mixed-config",
+            Obstacle::DocumentType => "document-type",
             Obstacle::DockerTypes => "docker-types",
             Obstacle::DockerTypeByName => "docker-type-by-name",
             Obstacle::LayerLabel => "layer-label",

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::engines::judge::{Answers, Judge};
 use crate::engines::{
-    Archive, Reader, Reason, Version, containerd, containers, crane, docker, layout,
+    Archive, Reader, Reason, Version, containerd, containers, crane, docker, layout, regctl,
 };
 use crate::image::{Digest, StatedDiffId};
 
@@ -188,7 +188,7 @@ fn judged(archive: &Archive<'_>, reader: Reader, version: Version) -> (Verdict, 
         Reader::Crane | Reader::Trivy => crane::tarball(&mut judge),
         Reader::Umoci => layout::umoci(&mut judge),
         Reader::Oras => layout::oras(&mut judge),
-        Reader::Regctl => layout::regctl(&mut judge),
+        Reader::Regctl => regctl::import(&mut judge),
     };
     let loads = tally.loads();
     let verdict = Verdict {

@@ -90,6 +90,11 @@ pub(crate) fn chosen_seeds() -> Option<Vec<u64>> {
     Some((first..first + count).collect())
 }
 
+/// Where to keep archives with which something else was done, if that is requested.
+pub(crate) fn kept() -> Option<PathBuf> {
+    env::var_os("OCIFY_ENGINE_MUTANTS_KEPT").map(PathBuf::from)
+}
+
 /// Whether a column or tool is requested, by a variable of the environment, or all are.
 pub(crate) fn is_chosen(column: &impl Debug) -> bool {
     let name = format!("{column:?}");
@@ -140,7 +145,7 @@ impl Compared {
         cases: impl IntoIterator<Item = Case>,
     ) -> Vec<String> {
         let heading = self.heading.clone();
-        let kept = env::var_os("OCIFY_ENGINE_MUTANTS_KEPT").map(PathBuf::from);
+        let kept = kept();
         let mut problems = Vec::new();
         let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
         for (number, case) in cases.into_iter().enumerate() {

@@ -7,6 +7,9 @@ use crate::engine::{Engine, Loader, expect_greeting, piped};
 use crate::expected::NOTHING_NAMED;
 use crate::machine::{DATA, Machine};
 
+/// What `--digests` begins names with.
+const DIGEST_NAME: &str = "import-";
+
 /// A daemon and its client.
 #[derive(Debug)]
 pub(crate) struct Containerd {
@@ -41,7 +44,7 @@ address = "/run/containerd/containerd.sock"
     }
 
     /// Imports with this command, or from what a shell command writes, runs what there is then, and returns its names.
-    fn import_and_run(
+    pub(crate) fn import_and_run(
         &mut self,
         producer: Option<&str>,
         import: &[&str],
@@ -70,10 +73,15 @@ address = "/run/containerd/containerd.sock"
         }
         pruned?;
         let images = ctr(&["images", "list", "--quiet"])?;
-        for image in images.lines() {
+        // What has a digest for a name need not be an image. Nobody runs it if something else has a name.
+        let (digests, names): (Vec<&str>, Vec<&str>) = images
+            .lines()
+            .partition(|image| image.starts_with(DIGEST_NAME));
+        let images = if names.is_empty() { digests } else { names };
+        for image in &images {
             expect_greeting(image, || ctr(&["run", "--rm", image, "container"]))?;
         }
-        Ok(images.lines().map(str::to_owned).collect())
+        Ok(images.into_iter().map(str::to_owned).collect())
     }
 }
 

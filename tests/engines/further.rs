@@ -1,4 +1,4 @@
-//! Readers that are not engines but can be named with `--for`: buildah, oras, umoci, crane and apptainer. What they do with fixtures, shapes and archives with
+//! Readers that are not engines but can be named with `--for`: buildah, oras, umoci, crane, apptainer and regctl. What they do with fixtures, shapes and archives with
 //! random changes is compared with what is predicted, and what is fixed for them has to load.
 
 use std::collections::BTreeSet;
@@ -11,6 +11,7 @@ use ocify::{Check, Code, Fix, Input, Loads, Output, Verdict, Verify};
 use crate::Attempt;
 use crate::archive::{fixtures, folder, root_file};
 use crate::campaign::{self, HARD};
+use crate::common;
 use crate::common::builder::REF_NAME;
 use crate::machine::{DATA, Machine, Network, SHARED};
 use crate::mutants::Sources;
@@ -29,6 +30,7 @@ enum Tool {
     ApptainerDocker,
     CraneValidate,
     CranePush,
+    Regctl,
 }
 
 impl Tool {
@@ -51,8 +53,13 @@ impl Tool {
         Self::ApptainerDocker,
     ];
 
-    fn is_crane(self) -> bool {
-        matches!(self, Self::CraneValidate | Self::CranePush)
+    /// The program that is copied into its machine: nothing else installs it there.
+    fn program(self) -> Option<(&'static str, PathBuf)> {
+        match self {
+            Self::CraneValidate | Self::CranePush => Some(("crane", crate::crane())),
+            Self::Regctl => Some(("regctl", regctl()?)),
+            _ => None,
+        }
     }
 
     /// How `--for` names this version of it.
@@ -65,6 +72,7 @@ impl Tool {
             Self::ApptainerOci => format!("apptainer@{version}/oci-archive"),
             Self::ApptainerDocker => format!("apptainer@{version}/docker-archive"),
             Self::CraneValidate | Self::CranePush => format!("crane@{version}"),
+            Self::Regctl => format!("regctl@{version}"),
         }
     }
 
@@ -80,9 +88,13 @@ impl Tool {
                     .run(&[CRANE, "--help"])
                     .map(|_| crate::crane_version());
             }
+            Self::Regctl => &["sh", "-c", REGCTL_VERSION],
         };
         let output = machine.run(line)?;
-        let mut words = output.split_whitespace();
+        // That of regctl is known only to what its makers built.
+        let stated = std::env::var("OCIFY_REGCTL_VERSION").ok();
+        let stated = stated.filter(|_| self == Self::Regctl);
+        let mut words = output.split_whitespace().chain(stated.as_deref());
         let version = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
         let version = version.ok_or_else(|| format!("no version in {output:?}"))?;
         Ok(version.to_owned())
@@ -111,6 +123,7 @@ impl Tool {
                 Self::ApptainerDocker => BUILD_DOCKER,
                 Self::CraneValidate => VALIDATE,
                 Self::CranePush => PUSH,
+                Self::Regctl => IMPORT,
             };
             let line = ["sh", "-euc", script, "sh", archive, name, DATA, registry];
             let mut observed = machine.run(&line);
@@ -157,6 +170,20 @@ const VALIDATE: &str = "exec /run/ocify/crane validate --tarball \"$1\"";
 const PUSH: &str = "/run/ocify/crane push --insecure \"$1\" \"$4/app:v1\" 2>&1
 exec /run/ocify/crane validate --insecure --remote \"$4/app:v1\"";
 
+const REGCTL_VERSION: &str = "/run/ocify/regctl version | sed -n 's/^VCSTag: *v//p'";
+/// What was imported has to be complete, which a copy of it shows.
+const IMPORT: &str = "mkdir -p \"$3\"
+rm -rf \"$3\"/*
+/run/ocify/regctl image import \"ocidir://$3/imported:read\" \"$1\" ${2:+--name \"$2\"} 2>&1
+exec /run/ocify/regctl image copy \"ocidir://$3/imported:read\" \"ocidir://$3/copy:read\" 2>&1";
+
+/// regctl, which no package contains, if it is installed.
+fn regctl() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join("regctl"));
+    places.find(|place| place.exists())
+}
+
 /// An archive, in the shared folder.
 struct Sample {
     what: String,
@@ -166,6 +193,8 @@ struct Sample {
     /// The ref names, and the digests of the entries.
     names: Vec<String>,
     digests: Vec<String>,
+    /// The names that `manifest.json` lists.
+    tags: Vec<String>,
 }
 
 impl Sample {
@@ -182,7 +211,12 @@ impl Sample {
         });
         let names: BTreeSet<String> = names.collect();
         let digests = entries.filter_map(|entry| entry["digest"].as_str());
+        let docker = root_file(&file, b"manifest.json").unwrap_or_default();
+        let items = docker.as_array().into_iter().flatten();
+        let tags = items.flat_map(|item| item["RepoTags"].as_array().into_iter().flatten());
+        let tags = tags.filter_map(|tag| Some(tag.as_str()?.to_owned()));
         Sample {
+            tags: tags.collect(),
             what,
             is_mutant,
             names: names.into_iter().collect(),
@@ -210,6 +244,11 @@ impl Sample {
                 Vec::new()
             }
             Tool::BuildahOci | Tool::ApptainerOci if verdict.loads != Loads::Choose => Vec::new(),
+            Tool::Regctl if !matches!(verdict.loads, Loads::Choose | Loads::Partly) => Vec::new(),
+            // It falls back to manifest.json.
+            Tool::Regctl if !verdict.names.iter().all(|name| self.names.contains(name)) => {
+                self.tags.clone()
+            }
             Tool::Oras => self
                 .digests
                 .iter()
@@ -242,6 +281,19 @@ fn newer_readers_do_what_is_predicted() {
     }
 }
 
+#[test]
+#[ignore = "needs regctl, which no package contains"]
+fn regctl_does_what_is_predicted() {
+    let trixie = match crate::trixie() {
+        Ok(root) => root,
+        Err(missing) => return crate::skip(&missing),
+    };
+    if regctl().is_none() {
+        return common::skip("regctl is not in PATH", "OCIFY_REQUIRE_REGCTL");
+    }
+    compare_all(&trixie, &[Tool::Regctl]);
+}
+
 /// Compares readers whose programs are in a root directory.
 fn compare_all(root: &Path, tools: &[Tool]) {
     let shared = tempfile::Builder::new()
@@ -254,8 +306,8 @@ fn compare_all(root: &Path, tools: &[Tool]) {
             let tool = *tool;
             let shared = shared.join(format!("{tool:?}"));
             fs::create_dir(&shared).expect("the shared folder is writable");
-            if tool.is_crane() {
-                fs::copy(crate::crane(), shared.join("crane")).expect("the folder is writable");
+            if let Some((name, program)) = tool.program() {
+                fs::copy(program, shared.join(name)).expect("the folder is writable");
             }
             scope.spawn(move || try_all(tool, root, &shared))
         };
@@ -288,8 +340,9 @@ fn samples(shared: &Path) -> Vec<Sample> {
         ));
     }
     let sources = Sources::read();
-    for seed in HARD {
-        let case = sources.case(*seed);
+    let seeds = campaign::chosen_seeds().unwrap_or_else(|| HARD.to_vec());
+    for seed in seeds {
+        let case = sources.case(seed);
         let what = format!("{seed}: {}", case.what);
         samples.push(Sample::new(shared, what, &case.bytes, true));
     }
@@ -332,6 +385,10 @@ fn try_all(tool: Tool, root: &Path, shared: &Path) -> Vec<String> {
         }
         if let Some(how) = reader.compare(&sample, &verdict) {
             problems.push(format!("{heading}: {}: {how}", sample.what));
+            if let Some(kept) = campaign::kept() {
+                let name = format!("{tool:?}-{tried}.tar");
+                fs::copy(&sample.file, kept.join(name)).expect("the folder is writable");
+            }
         }
         tried += 1;
         if sample.is_mutant {

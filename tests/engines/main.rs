@@ -41,6 +41,7 @@ mod engine;
 mod expected;
 mod further;
 mod in_place;
+mod kind;
 mod machine;
 mod mutants;
 mod newer;

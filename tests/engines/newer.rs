@@ -95,13 +95,16 @@ fn newer_versions_do_what_is_predicted() {
     );
 }
 
-/// Every fixture and every shape: what it is, and its file.
-fn prepare(shared: &Path) -> Vec<(String, PathBuf)> {
+/// What an archive is, and its file.
+pub(crate) type Named = (String, PathBuf);
+
+/// Every fixture and every shape.
+pub(crate) fn prepare(shared: &Path) -> Vec<Named> {
     let recent = folder().join("2026");
     let recent = fs::read_dir(recent).expect("the fixtures are readable");
     let recent = recent.map(|entry| entry.expect("the fixtures are readable").path());
     let fixtures = fixtures().into_iter().map(|name| folder().join(name));
-    let mut archives: Vec<(String, PathBuf)> = fixtures
+    let mut archives: Vec<Named> = fixtures
         .chain(recent)
         .filter(|path| path.extension().is_some_and(|end| end == "tar"))
         .map(|path| (path.display().to_string(), path))
@@ -114,12 +117,7 @@ fn prepare(shared: &Path) -> Vec<(String, PathBuf)> {
     archives
 }
 
-fn try_all(
-    column: Column,
-    root: &Path,
-    shared: &Path,
-    archives: &[(String, PathBuf)],
-) -> Vec<String> {
+fn try_all(column: Column, root: &Path, shared: &Path, archives: &[Named]) -> Vec<String> {
     let start = || {
         let engine = column.start_in(root, shared)?;
         let version = engine.version()?.trim().to_owned();
@@ -131,22 +129,10 @@ fn try_all(
     };
     let heading = asked(column, &version);
     let asked: ocify::Engine = heading.parse().expect("an engine");
-    let mut cases: Vec<Case> = Vec::new();
-    for (what, path) in archives {
-        cases.push(Case::of(what.clone(), path));
-        // What is fixed for the engine loads there.
-        let fixed = shared.join(format!("{column:?}-fixed.tar"));
-        let input = Input::open(path).expect("it opens");
-        match Fix::new().engine(asked).run(input, Output::archive(&fixed)) {
-            Ok(_) => cases.push(Case::of(format!("{what}, fixed"), &fixed)),
-            Err(error) if error.code() == Code::EngineRefuses => continue,
-            Err(error) => return vec![format!("{heading}: {what}: {error}")],
-        }
-        fs::remove_file(&fixed).expect("it was written");
-    }
-    let sources = Sources::read();
-    let seeds = campaign::chosen_seeds().unwrap_or_else(|| HARD.to_vec());
-    cases.extend(seeds.into_iter().map(|seed| sources.case(seed)));
+    let cases = match cases(&format!("{column:?}"), asked, shared, archives) {
+        Ok(cases) => cases,
+        Err(error) => return vec![error],
+    };
     let mut predicted = cases.iter().filter_map(|case| prediction(case, asked));
     if predicted.all(|verdict| verdict.loads == Loads::Unknown) {
         is_unknown(&heading);
@@ -160,4 +146,29 @@ fn try_all(
         copes: copes(column),
     };
     compared.try_all(shared, cases)
+}
+
+/// The archives, each also fixed for the engine, which has to load it then, and archives with random changes.
+pub(crate) fn cases(
+    file: &str,
+    asked: ocify::Engine,
+    shared: &Path,
+    archives: &[Named],
+) -> Result<Vec<Case>, String> {
+    let mut cases: Vec<Case> = Vec::new();
+    for (what, path) in archives {
+        cases.push(Case::of(what.clone(), path));
+        let fixed = shared.join(format!("{file}-fixed.tar"));
+        let input = Input::open(path).expect("it opens");
+        match Fix::new().engine(asked).run(input, Output::archive(&fixed)) {
+            Ok(_) => cases.push(Case::of(format!("{what}, fixed"), &fixed)),
+            Err(error) if error.code() == Code::EngineRefuses => continue,
+            Err(error) => return Err(format!("{file}: {what}: {error}")),
+        }
+        fs::remove_file(&fixed).expect("it was written");
+    }
+    let sources = Sources::read();
+    let seeds = campaign::chosen_seeds().unwrap_or_else(|| HARD.to_vec());
+    cases.extend(seeds.into_iter().map(|seed| sources.case(seed)));
+    Ok(cases)
 }

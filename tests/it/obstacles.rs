@@ -22,7 +22,7 @@ const SKIPPABLE: &[u8] = b"\x53\x2a\x4d\x18\x05\0\0\0hello";
 /// A reader, what it does, and the rule of the only reason; empty if there is none.
 type Expected = (&'static str, Loads, &'static str);
 
-fn check(what: &str, archive: &[u8], expected: &[Expected]) {
+pub(crate) fn check(what: &str, archive: &[u8], expected: &[Expected]) {
     for (text, loads, rule) in expected {
         let check = Check::new(Fix::new()).engine(text.parse::<Engine>().unwrap());
         let check = check.platform("linux/amd64".parse().unwrap());

@@ -36,7 +36,7 @@ pub(crate) fn docker_archive<'a>(
     if items.len() > 1
         && matches!(
             judge.reader,
-            Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker | Reader::Regctl
+            Reader::SkopeoDocker | Reader::BuildahDocker | Reader::ApptainerDocker
         )
         && judge.fails_at(Obstacle::SeveralImages, || RootName::DockerManifest.into())
     {

@@ -5,12 +5,12 @@ use super::{Fact, always};
 use crate::engines::facts::Evidence::{self, Seen, Source};
 use crate::engines::{Obstacle, Reader, Version};
 use Obstacle::{
-    AbsentPlatform, AmbiguousTag, Artifact, Bzip2Layer, DockerTypes, HardLink, InvalidName,
-    LayerLabel, LayerNotTar, LayerTwice, LayerType, LayoutVersion, MissingContent,
+    AbsentPlatform, AmbiguousTag, Artifact, Bzip2Layer, DockerTypes, DocumentType, HardLink,
+    InvalidName, LayerLabel, LayerNotTar, LayerTwice, LayerType, LayoutVersion, MissingContent,
     MixedCompression, MixedConfig, NoDockerManifest, NoImageFile, NoIndex, NoName, NoPlatform,
     NothingListed, OtherDockerManifest, OtherLabel, OtherLayerType, OuterBzip2, OuterGzip,
-    OuterSkippable, OuterXz, OuterZstd, SeveralImages, SkippableFrame, SymbolicLink, UncleanName,
-    UncleanPath, UnlistedImage, WrongLayers, WrongSize, XzLayer, ZstdLayer,
+    OuterSkippable, OuterXz, OuterZstd, SeveralImages, SharedFile, SkippableFrame, SymbolicLink,
+    UncleanName, UncleanPath, UnlistedImage, WrongLayers, WrongSize, XzLayer, ZstdLayer,
 };
 use Reader::{
     ApptainerDocker, ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, K3s, Kind, Nerdctl, Oras,
@@ -182,12 +182,18 @@ pub(super) const FURTHER: &[Fact] = &[
     always(Regctl, OuterXz, NOT_A_TAR, REGCLIENT).before(0, 5, 7),
     always(Regctl, OuterZstd, NOT_A_TAR, COMPRESS).before(0, 7, 0),
     always(Regctl, OuterSkippable, NOT_A_TAR, COMPRESS),
-    always(Regctl, NoImageFile, NOT_FOUND, REGCLIENT),
-    always(Regctl, OtherDockerManifest, &["json"], REGCLIENT),
-    always(Regctl, NothingListed, NO_TAG, REGCLIENT),
-    always(Regctl, SeveralImages, NO_TAG, REGCLIENT),
+    always(Regctl, NoImageFile, NOT_FOUND, Seen("0.8.3")),
+    always(Regctl, LayoutVersion, &["Unsupported oci-layout version", "json: cannot unmarshal", "invalid character"], Seen("0.8.3")),
+    always(Regctl, OtherDockerManifest, &["json", "not found"], REGCLIENT),
+    always(Regctl, NothingListed, &["could not find requested tag in index.json", "index out of range"], REGCLIENT),
+    always(Regctl, SeveralImages, NO_TAG, Seen("0.8.3")),
+    always(Regctl, NoName, &[], REGCLIENT),
     always(Regctl, UnlistedImage, &[], REGCLIENT),
-    always(Regctl, MissingContent, &["unable to read all files from tar", "not found"], REGCLIENT),
+    always(Regctl, MissingContent, &["unable to read all files from tar", "not found"], Seen("0.8.3")),
+    always(Regctl, UncleanName, &["unable to read all files from tar", "Rel: can't make"], Seen("0.8.3")),
+    always(Regctl, WrongSize, &["unexpected blob length"], Seen("0.8.3")),
+    always(Regctl, DocumentType, &["unexpected media type"], Seen("0.8.3")),
+    always(Regctl, SharedFile, &["invalid"], REGCLIENT),
     always(Regctl, HardLink, NOT_FOUND, REGCLIENT).before(0, 5, 0),
     always(Regctl, SymbolicLink, NOT_FOUND, REGCLIENT).before(0, 5, 0),
 ];

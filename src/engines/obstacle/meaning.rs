@@ -92,6 +92,9 @@ impl Obstacle {
             Obstacle::OtherLayerType => "A layer has a media type that is not a layer's.",
             Obstacle::MixedTypes => "A Docker manifest has layers with OCI media types.",
             Obstacle::MixedConfig => "An OCI manifest has a config with Docker's media type.",
+            Obstacle::DocumentType => {
+                "A manifest or index states another media type than the descriptor that leads to it."
+            }
             Obstacle::DockerTypes => "The engine does not know the media types of Docker.",
             Obstacle::DockerTypeByName => {
                 "There are several images, and the engine does not find one with a Docker manifest by its name."

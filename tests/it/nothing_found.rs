@@ -57,6 +57,22 @@ fn no_images_are_a_failure_if_that_is_requested() {
     assert_eq!(summary["error"]["code"], "not-an-image", "{summary:#}");
 }
 
+/// Nothing was read, so nothing is said about its length.
+#[test]
+fn summaries_of_nothing_are_short() {
+    let sandbox = sandbox();
+    for line in [
+        &["fix", "empty", "-o", "out/"][..],
+        &["check", "empty"],
+        &["inspect", "empty"],
+    ] {
+        let run = sandbox.ocify(line).exits(0);
+        assert_eq!(run.stdout, "0 inputs in 0.0 s\n", "{line:?}");
+    }
+    let read = sandbox.ocify(&["inspect", "images"]).exits(0).stdout;
+    assert!(read.contains("1 listed; "), "{read}");
+}
+
 #[test]
 fn a_shard_may_be_empty_if_the_tree_is_not() {
     let sandbox = sandbox();

@@ -214,6 +214,9 @@ pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<(
 /// The line of the end without styles: the first part, and the rest.
 pub(super) fn summary_line(summary: &CheckSummary) -> (String, String) {
     let (start, mut rest) = summary_parts(summary.total(), &summary.end, &summary.named());
-    rest += &format!("; {}{}", bytes(summary.bytes), others_text(summary.others));
+    if summary.bytes > 0 {
+        rest += &format!("; {}", bytes(summary.bytes));
+    }
+    rest += &others_text(summary.others);
     (start, rest)
 }

@@ -131,6 +131,9 @@ pub fn item_text(
 /// Writes the end for people, with escape sequences for styles.
 pub fn summary_text(summary: &InspectSummary, out: &mut dyn Write) -> io::Result<()> {
     let (start, mut rest) = summary_parts(summary.total(), &summary.end, &summary.named());
-    rest += &format!("; {}{}", bytes(summary.bytes), others_text(summary.others));
+    if summary.bytes > 0 {
+        rest += &format!("; {}", bytes(summary.bytes));
+    }
+    rest += &others_text(summary.others);
     writeln!(out, "{BOLD}{start}{BOLD:#}{rest}")
 }

@@ -287,7 +287,13 @@ impl Fix {
         self
     }
 
-    /// The same for a part of an input that was divided.
+    /// The same for all parts of an input that was divided.
+    pub(crate) fn for_parts(mut self) -> Self {
+        self.plan = self.plan.for_parts();
+        self
+    }
+
+    /// The same for one of these parts.
     pub(crate) fn for_part(mut self, part: &Part<'_>) -> Self {
         self.plan = part.options(&self.plan);
         self

@@ -205,6 +205,8 @@ impl Split {
                 self.target(name, directory, &source)?;
             }
         }
+        let of_parts = self.fix.clone().for_parts();
+        let run = Run::new(&of_parts, observer);
         let mut parts = Vec::with_capacity(named.len() + division.unusable.len());
         let mut stopped = None;
         for (name, part) in named {
@@ -280,7 +282,7 @@ impl Split {
     ) -> Result<SplitOutput> {
         let (graph, part) = part.reduced(reducer)?;
         let (graph, part) = (&graph, &part);
-        let fix = self.fix.clone().for_part(part);
+        let fix = run.fix_of(part);
         let run = run.for_part(&fix, part);
         let Task::Write { directory, layers } = task else {
             let form = match self.layouts {

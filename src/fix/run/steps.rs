@@ -105,6 +105,11 @@ impl Run<'_> {
         }
     }
 
+    /// The fix for a part of its input.
+    pub(crate) fn fix_of(&self, part: &Part<'_>) -> Fix {
+        self.fix.clone().for_part(part)
+    }
+
     /// The same run for a part of its input. The fix is the one for that part.
     pub(crate) fn for_part<'p>(&'p self, fix: &'p Fix, part: &'p Part<'p>) -> Run<'p> {
         Run {

@@ -89,16 +89,26 @@ impl<'a> Part<'a> {
         self.within.as_ref().map(|within| &within.entries)
     }
 
-    /// The options of the split for this part.
+    /// The options for this part, from those for all parts.
     pub(crate) fn options(&self, all: &PlanOptions) -> PlanOptions {
         PlanOptions {
-            // What was not chosen is in no part.
-            images: Vec::new(),
             platforms: self.chosen_platforms.clone(),
-            // Its entries have the new names.
+            ..all.clone()
+        }
+    }
+}
+
+impl PlanOptions {
+    /// The same for all parts of an input that was divided with them.
+    pub(crate) fn for_parts(self) -> Self {
+        PlanOptions {
+            // What was not chosen is in no part. Thousands may have been, so no part gets a copy of the list.
+            images: Vec::new(),
+            platforms: Vec::new(),
+            // The entries of parts have the new names.
             names: Vec::new(),
             renames: Vec::new(),
-            ..all.clone()
+            ..self
         }
     }
 }

@@ -55,12 +55,14 @@ impl<'a> Part<'a> {
         let new = |old: &usize| numbers.get(old).copied();
         let entries = self.entries.iter().filter_map(|entry| {
             let is_divided = within.is_some_and(|within| within.entries.contains_key(entry.digest));
-            let images = match is_divided {
-                true => {
+            let images = match self.image.filter(|_| is_divided) {
+                // It is one of thousands, and was taken from them.
+                Some(image) if entry.digest == self.digest => Rc::from([image]),
+                Some(image) => {
                     let images = entry.images.iter().copied();
-                    images.filter(|image| self.image == Some(*image)).collect()
+                    images.filter(|other| *other == image).collect()
                 }
-                false => Rc::clone(&entry.images),
+                None => Rc::clone(&entry.images),
             };
             Some(NamedEntry {
                 position: new(&entry.position)?,

@@ -493,10 +493,8 @@ fn an_image_and_an_artifact_of_one_tag_are_pushed_to_one_repository() {
     }
     assert!(message.contains(CHART), "{message}");
     let hint = report["error"]["hint"].as_str().unwrap();
-    assert!(
-        hint.contains("--image") && hint.contains("--rename"),
-        "{hint}"
-    );
+    let command = format!("ocify push FILE {target}:TAG --image {IMAGE}");
+    assert!(hint.contains(&command), "{hint}");
     assert_eq!(registry.changes(), [""; 0]);
 
     let rename = format!("{CHART}=example.com/charts/app:chart-v1");

@@ -106,6 +106,8 @@ const NOT_RUN: &[&str] = &[
     "no command specified",
     "mismatched image rootfs and manifest layers",
     "stat …: no such file or directory",
+    // If its config is absent too.
+    "No such image",
 ];
 const BAD_TAG: &[&str] = &["invalid tag", "invalid reference format"];
 

@@ -14,9 +14,10 @@ use crate::engines::{
 use crate::error::Result;
 use crate::fix::{Fix, Run};
 use crate::graph::Graph;
-use crate::image::Platform;
+use crate::image::{Content, Platform};
 use crate::input::Source;
 use crate::operation::{Input, Observer, SpoolReason, Unobserved};
+use crate::plan::rules::FindingRule;
 use crate::plan::{DocumentPlace, IndexRead, Places, Summary};
 
 pub use contents::{ListedImage, ListedLayer};
@@ -193,7 +194,19 @@ impl Check {
             }
         }
         checked.remedy = trial.of_all(&checked.verdicts, &self.fail_on, &checked.summary);
+        let findings = &mut checked.summary.findings;
+        findings.retain(|finding| self.is_concerned(finding.rule));
         Ok(checked)
+    }
+
+    /// Whether one of the engines that were asked for cannot read what a finding is about, if it is about what some engines cannot read.
+    fn is_concerned(&self, rule: FindingRule) -> bool {
+        let content = match rule {
+            FindingRule::ZstdLayers => Content::Zstd,
+            FindingRule::SkippableFrame => Content::ZstdAfterSkippable,
+            _ => return true,
+        };
+        self.engines.is_empty() || self.engines.iter().any(|engine| !engine.reads(content))
     }
 
     fn verdicts(&self, as_it_is: &Verdicts<'_>, fixed: &Verdicts<'_>) -> Vec<Judged> {

@@ -284,6 +284,8 @@ impl Fix {
                 self.plan.avoid.push(content);
             }
         }
+        let is_read = |content: &Content| self.engines.iter().all(|engine| engine.reads(*content));
+        self.plan.read_by_all = all.into_iter().filter(is_read).collect();
         self
     }
 

@@ -244,3 +244,27 @@ fn findings_with_the_same_hint_show_it_once() {
     let hints = text.matches("with --missing prune\n").count();
     assert_eq!((findings, hints), (3, 1), "{text}");
 }
+
+#[test]
+fn layers_that_every_engine_reads_that_was_asked_for_need_no_warning() {
+    let sandbox = Sandbox::new();
+    std::fs::copy(fixture(ZSTD), sandbox.path("app.tar")).unwrap();
+    let warning = "which Docker before 23.0 cannot read";
+    for (engines, is_warned) in [
+        (&[][..], true),
+        (&["--for", "containerd@1.7"], false),
+        (&["--for", "docker@20.10/graphdriver"], true),
+        (&["--for", "containerd@1.7", "--for", "docker@28.5"], false),
+    ] {
+        let text = sandbox.ocify(&[&["check", "app.tar"], engines].concat());
+        assert_eq!(text.stdout.contains(warning), is_warned, "{engines:?}");
+        // What an engine that was asked for cannot read is recompressed.
+        let line = [&["fix", "app.tar", "-o", "fixed.tar", "--force"], engines].concat();
+        let text = sandbox.ocify(&line);
+        assert_eq!(
+            text.stdout.contains(warning),
+            engines.is_empty(),
+            "{engines:?}"
+        );
+    }
+}

@@ -55,7 +55,9 @@ impl Planner<'_> {
                 {
                     of_bytes.push(location());
                 }
-                match self.content(layer) {
+                let content = self.content(layer);
+                let read_by_all = &self.options.read_by_all;
+                match content.filter(|content| !read_by_all.contains(content)) {
                     Some(Content::Zstd) => zstd.push(location()),
                     Some(Content::ZstdAfterSkippable) => {
                         zstd.push(location());

@@ -63,6 +63,15 @@ const NO_INDEX_FILE: &[&str] = &["open …/index.json: no such file or directory
 const NO_FILE: &[&str] = &["no such file or directory"];
 const CHOOSE: &[&str] = &["more than one image in oci, choose an image"];
 const ONE_ITEM: &[&str] = &["Unexpected tar manifest.json: expected 1 item"];
+/// What a layer with the type of an index is called before the types of the others matter.
+const READ_AS_INDEX: &str = "children: invalid desc";
+const MISMATCHED_OR_READ: &[&str] = &["mismatched image rootfs and manifest layers", READ_AS_INDEX];
+const UNKNOWN_CONFIG: &[&str] = &["unknown image config media type", READ_AS_INDEX];
+/// The types of Docker's layers are read before the config.
+const NO_ROOTFS_OR_TYPE: &[&str] = &[
+    "invalid image …rootFS",
+    "unsupported docker v2s2 media type",
+];
 const MISMATCHED: &[&str] = &["mismatched image rootfs and manifest layers"];
 const UNRECOGNIZED: &[&str] = &["unrecognized image format"];
 const OTHER_VERSION: &[&str] = &["unsupported OCI version", "untar oci layout"];
@@ -190,10 +199,10 @@ pub(super) const FACTS: &[Fact] = &[
     always(Containerd, UnlistedImage, &[], OF_1),
     always(Containerd, RepeatedName, NO_CONTENT, OF_1),
     always(Containerd, NoName, &[], OF_1),
-    always(Containerd, Artifact, MISMATCHED, Seen("1.6.20")).before(1, 6, 25),
-    always(Containerd, Artifact, &["unknown image config media type"], LAYER_FILTER).from(1, 6, 25).before(1, 7, 0),
-    always(Containerd, Artifact, MISMATCHED, LAYER_FILTER).from(1, 7, 0).before(1, 7, 7),
-    always(Containerd, Artifact, &["unknown image config media type"], Seen("1.7.24")).from(1, 7, 7),
+    always(Containerd, Artifact, MISMATCHED_OR_READ, Seen("1.6.20")).before(1, 6, 25),
+    always(Containerd, Artifact, UNKNOWN_CONFIG, LAYER_FILTER).from(1, 6, 25).before(1, 7, 0),
+    always(Containerd, Artifact, MISMATCHED_OR_READ, LAYER_FILTER).from(1, 7, 0).before(1, 7, 7),
+    always(Containerd, Artifact, UNKNOWN_CONFIG, Seen("1.7.24")).from(1, 7, 7),
     always(Containerd, MissingContent, NO_CONTENT, IMPORTER),
     always(Containerd, NoPlatform, &["no match for platform in manifest", "image might be filtered out", "content digest …: not found"], OF_1),
     always(Containerd, WrongLayers, WRONG_LAYERS, OF_1),
@@ -232,7 +241,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(Podman, SeveralImages, CHOOSE, OF_PODMAN),
     always(Podman, UnlistedImage, &[], OF_PODMAN),
     always(Podman, InvalidTag, BAD_TAG, TARFILE),
-    always(Podman, Artifact, NO_ROOTFS, OF_PODMAN),
+    always(Podman, Artifact, NO_ROOTFS_OR_TYPE, OF_PODMAN),
     always(Podman, MissingContent, NO_FILE, OCI_LAYOUT),
     always(Podman, NoPlatform, NO_IMAGE, OF_PODMAN),
     always(Podman, WrongLayers, &["does not match config's DiffID", "image config has only … DiffID values", "Inconsistent layer count"], OF_PODMAN),

@@ -1,5 +1,6 @@
 //! Readers that are not engines but can be named with `--for`: buildah, oras, umoci, crane, apptainer and regctl. What they do with fixtures, shapes and archives with
 //! random changes is compared with what is predicted, and what is fixed for them has to load.
+//! `OCIFY_REGCTL_VERSION` is the version of a regctl that does not state its own.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -144,7 +144,11 @@ impl Check {
     /// # Errors
     /// Those of [`run`](Self::run), and those of the observer.
     pub fn run_observed(&self, input: Input, observer: &dyn Observer) -> Result<Checked> {
-        let run = Run::new(&self.fix, observer);
+        let fix = match self.engines.is_empty() {
+            true => self.fix.clone(),
+            false => self.fix.clone().without_mention_of(self.read_by_all()),
+        };
+        let run = Run::new(&fix, observer);
         let (source, spooled) = run.open(input, SpoolReason::Check)?;
         let graph = run.resolved(&source)?;
         let checked = self.checked(&graph, &source, &run);
@@ -194,19 +198,22 @@ impl Check {
             }
         }
         checked.remedy = trial.of_all(&checked.verdicts, &self.fail_on, &checked.summary);
-        let findings = &mut checked.summary.findings;
-        findings.retain(|finding| self.is_concerned(finding.rule));
         Ok(checked)
     }
 
-    /// Whether one of the engines that were asked for cannot read what a finding is about, if it is about what some engines cannot read.
-    fn is_concerned(&self, rule: FindingRule) -> bool {
-        let content = match rule {
-            FindingRule::ZstdLayers => Content::Zstd,
-            FindingRule::SkippableFrame => Content::ZstdAfterSkippable,
-            _ => return true,
-        };
-        self.engines.is_empty() || self.engines.iter().any(|engine| !engine.reads(content))
+    /// What all engines read that were asked for. What a rule is about lets the check fail by that rule nonetheless.
+    fn read_by_all(&self) -> Vec<Content> {
+        let rules = [
+            (Content::Zstd, FindingRule::ZstdLayers),
+            (Content::ZstdAfterSkippable, FindingRule::SkippableFrame),
+        ];
+        let mut contents = Engine::read_by_all(&self.engines);
+        for (content, rule) in rules {
+            if self.fail_on.iter().any(|fail_on| fail_on.names(rule)) {
+                contents.retain(|other| *other != content);
+            }
+        }
+        contents
     }
 
     fn verdicts(&self, as_it_is: &Verdicts<'_>, fixed: &Verdicts<'_>) -> Vec<Judged> {

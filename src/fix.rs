@@ -272,20 +272,19 @@ impl Fix {
     /// [`drop_attestations`](Self::drop_attestations).
     #[must_use]
     pub fn engine(mut self, engine: Engine) -> Self {
-        let all = [
-            Content::Zstd,
-            Content::ZstdAfterSkippable,
-            Content::Bzip2,
-            Content::Xz,
-        ];
         self.engines.push(engine);
-        for content in all {
+        for content in Engine::COMPRESSED {
             if !engine.reads(content) && !self.plan.avoid.contains(&content) {
                 self.plan.avoid.push(content);
             }
         }
-        let is_read = |content: &Content| self.engines.iter().all(|engine| engine.reads(*content));
-        self.plan.read_by_all = all.into_iter().filter(is_read).collect();
+        let read_by_all = Engine::read_by_all(&self.engines);
+        self.without_mention_of(read_by_all)
+    }
+
+    /// The same without findings that some engines cannot read these contents.
+    pub(crate) fn without_mention_of(mut self, contents: Vec<Content>) -> Self {
+        self.plan.read_by_all = contents;
         self
     }
 

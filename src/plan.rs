@@ -83,7 +83,7 @@ pub struct PlanOptions {
     pub compression: Option<Compression>,
     /// What some reader cannot read: such layers become gzip unless another compression is requested.
     pub avoid: Vec<Content>,
-    /// What every engine reads that was asked for, so that nobody needs to know what others do with it.
+    /// Contents that every requested engine reads. Findings do not mention them.
     pub(crate) read_by_all: Vec<Content>,
     /// Names to replace: old and new.
     pub renames: Vec<(Reference, Reference)>,

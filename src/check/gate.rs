@@ -51,6 +51,11 @@ impl FailOn {
                 .any(|finding| self.is(finding.rule.name()) || self.is(finding.severity.name()))
     }
 
+    /// Whether it is this rule by name, and not by its severity.
+    pub(super) fn names(self, rule: FindingRule) -> bool {
+        self.is(rule.name())
+    }
+
     fn is(self, name: &str) -> bool {
         name == self.0
     }

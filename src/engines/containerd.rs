@@ -117,10 +117,10 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
                 (Some(_), _) => Obstacle::Artifact,
                 // It gets a digest for a name, and is unpacked like an image.
                 (None, _) if judge.reader == Reader::Kind => {
-                    match layers_of_evidence(archive, pointer) {
-                        Layers::None => continue,
-                        Layers::OfImage => Obstacle::UnnamedEvidence,
-                        Layers::Other => Obstacle::Referrer,
+                    match unpacked_evidence(archive, pointer) {
+                        UnpackedEvidence::Nothing => continue,
+                        UnpackedEvidence::WithImageConfig => Obstacle::UnnamedEvidence,
+                        UnpackedEvidence::WithOtherConfig => Obstacle::Referrer,
                     }
                 }
                 (None, _) if has_subject(pointer) => Obstacle::Referrer,
@@ -348,25 +348,26 @@ fn is_invalid(name: &str) -> bool {
     Reference::parse(name).is_none() && name.parse::<Digest>().is_err()
 }
 
-/// What a reader finds that unpacks evidence like an image.
-enum Layers {
-    None,
-    /// As many as the config states, but of another type.
-    OfImage,
-    /// The config states none.
-    Other,
+/// What kind's import unpacks of evidence.
+enum UnpackedEvidence {
+    /// It has no layers, so nothing is unpacked.
+    Nothing,
+    /// It has layers, and a config with the media type of an image's.
+    WithImageConfig,
+    /// It has layers, and another config.
+    WithOtherConfig,
 }
 
-fn layers_of_evidence(archive: &Archive<'_>, entry: &Pointer) -> Layers {
+fn unpacked_evidence(archive: &Archive<'_>, entry: &Pointer) -> UnpackedEvidence {
     let manifests = archive.documents_below(entry).into_iter();
     let mut manifests =
         manifests.filter(|manifest| manifest.pointers_in(Role::Layers).next().is_some());
     let Some(manifest) = manifests.next() else {
-        return Layers::None;
+        return UnpackedEvidence::Nothing;
     };
     match manifest.config().map(|config| config.kind) {
-        Some(Kind::Config) => Layers::OfImage,
-        _ => Layers::Other,
+        Some(Kind::Config) => UnpackedEvidence::WithImageConfig,
+        _ => UnpackedEvidence::WithOtherConfig,
     }
 }
 

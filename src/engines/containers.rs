@@ -17,7 +17,7 @@ use crate::graph::pointer::Pointer;
 use crate::image::media_type::{self, Family};
 use crate::image::{Digest, Reference, StatedDiffId};
 use crate::location::{Location, Role, RootName};
-pub(crate) use tarfile::{docker_archive, is_named_plainly};
+pub(crate) use tarfile::{docker_archive, is_named_plainly, plain};
 
 /// What `podman load` loads: from the first transport that reads the archive.
 pub(crate) fn podman_load<'a>(judge: &mut Judge<'a>) -> Tally<'a> {

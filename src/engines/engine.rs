@@ -58,6 +58,20 @@ impl Engine {
         }
     }
 
+    /// The contents of layers that some engines cannot read.
+    pub(crate) const COMPRESSED: [Content; 4] = [
+        Content::Zstd,
+        Content::ZstdAfterSkippable,
+        Content::Bzip2,
+        Content::Xz,
+    ];
+
+    /// Those of [`COMPRESSED`](Self::COMPRESSED) that all of these engines can read.
+    pub(crate) fn read_by_all(engines: &[Self]) -> Vec<Content> {
+        let is_read = |content: &Content| engines.iter().all(|engine| engine.reads(*content));
+        Self::COMPRESSED.into_iter().filter(is_read).collect()
+    }
+
     /// Whether the engine can read layers with this content.
     pub fn reads(self, content: Content) -> bool {
         // OCI and Docker have no media types for these.

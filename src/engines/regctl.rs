@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::engines::Obstacle;
-use crate::engines::containers::is_named_plainly;
+use crate::engines::containers::{is_named_plainly, plain};
 use crate::engines::docker::{is_unreadable, listed_items, note_unlisted};
 use crate::engines::image::item_place;
 use crate::engines::judge::Judge;
@@ -170,7 +170,7 @@ fn is_item_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: u
     let mut seen = BTreeSet::new();
     for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
         let location = || item_place(position, "Layers", Some(index), name);
-        if !seen.insert(name) {
+        if !seen.insert(plain(name)) {
             is_read &= !judge.fails_at(Obstacle::SharedFile, location);
         }
         is_read &= is_named_plainly(judge, name, location);

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::Wording;
 use super::batch::{duration, grouped, rounded};
 use super::json::Failure;
-use super::text::BOLD;
+use super::text::{BOLD, bytes};
 use crate::error::{Code, Error, escape};
 
 /// How a run over many inputs ended, besides what became of them.
@@ -94,6 +94,14 @@ impl Serialize for Items<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let named = self.named.iter().map(|(number, name)| (*name, number));
         serializer.collect_map(std::iter::once(("total", &self.total)).chain(named))
+    }
+}
+
+/// The length of all inputs in bytes, at the end of a summary; empty if there was nothing to read.
+pub(super) fn length_text(len: u64) -> String {
+    match len {
+        0 => String::new(),
+        len => format!("; {}", bytes(len)),
     }
 }
 

@@ -7,6 +7,7 @@ use ocify::command::shell_word;
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP};
 use crate::common::fixture;
 use crate::common::runner::{Sandbox, run};
+use crate::common::schema::parse_check;
 use crate::common::terminal::{read_all, screen, terminal};
 
 const ZSTD: &str = "buildkit-docker-zstd-ocifalse.tar";
@@ -267,4 +268,27 @@ fn layers_that_every_engine_reads_that_was_asked_for_need_no_warning() {
             "{engines:?}"
         );
     }
+}
+
+/// What is not mentioned does not let a check fail either, unless a rule is asked for by name. Then it is mentioned.
+#[test]
+fn a_check_fails_only_on_what_it_shows() {
+    let sandbox = Sandbox::new();
+    std::fs::copy(fixture(ZSTD), sandbox.path("app.tar")).unwrap();
+    sandbox.fix("app.tar", "fixed.tar").exits(0);
+    for (fail_on, code) in [("warns", 0), ("breaks", 0), ("zstd-layers", 3)] {
+        let options = ["--for", "containerd@1.7", "--fail-on", fail_on];
+        let line = [&["check", "fixed.tar"], &options[..]].concat();
+        let run = sandbox.ocify(&line).exits(code);
+        let is_shown = run.stdout.contains("[zstd-layers]");
+        assert_eq!(is_shown, code == 3, "{fail_on}: {}", run.stdout);
+        assert_eq!(run.stdout.contains("rejected"), code == 3, "{}", run.stdout);
+        let report = sandbox.ocify(&[&line[..], &["--format", "json"]].concat());
+        let report = parse_check(&report.stdout);
+        let findings = report["findings"].as_array().unwrap().len();
+        assert_eq!(findings, usize::from(code == 3), "{fail_on}");
+    }
+    // Without engines, everybody is concerned.
+    let line = ["check", "fixed.tar", "--fail-on", "breaks"];
+    sandbox.ocify(&line).exits(3);
 }

@@ -27,7 +27,7 @@ fn sandbox() -> Sandbox {
 }
 
 #[test]
-fn a_short_help_fits_a_screen_and_names_the_long_one() {
+fn a_short_help_has_at_most_50_lines_and_names_the_long_one() {
     let sandbox = Sandbox::new();
     for command in COMMANDS {
         let short = sandbox.ocify(&[command, "-h"]).exits(0).stdout;
@@ -98,7 +98,7 @@ fn what_is_nearly_right_is_answered_with_what_is_right() {
         (
             &["app.tar"],
             2,
-            "use 'ocify check app.tar'; to fix it, 'ocify fix app.tar -o OUTPUT'",
+            "to check it: ocify check app.tar; to fix it: ocify fix app.tar -o OUTPUT",
         ),
         (
             &["check", "https://example.com/app.tar"],

@@ -38,6 +38,7 @@ fn nodes_unpack_evidence_like_an_image() {
             ("kind@0.13.0", Loads::Yes, ""),
             ("kind@0.18.0", Loads::Partly, "unnamed-evidence"),
             ("kind@0.26.0", Loads::Partly, "unnamed-evidence"),
+            ("kind@0.27.0", Loads::Yes, ""),
             ("kind@0.30.0", Loads::Yes, ""),
             ("containerd@1.7.24", Loads::Yes, ""),
         ],

@@ -77,14 +77,17 @@ fn images_of_manifest_json_are_requested_by_name() {
     let mut saved = Saved::new();
     saved.file(&config, twice.config().to_string());
     saved.file("layer.tar", &twice.layers[0].bytes);
-    saved.item(
-        &config,
-        &["layer.tar", "layer.tar"],
-        json!(["example.com/twice:1"]),
-    );
-    check(
-        "a layer twice",
-        &saved.tar(),
-        &[("regctl", Loads::No, "shared-file")],
-    );
+    for second in ["layer.tar", "./layer.tar"] {
+        let mut saved = saved.clone();
+        saved.item(
+            &config,
+            &["layer.tar", second],
+            json!(["example.com/twice:1"]),
+        );
+        check(
+            "a layer twice",
+            &saved.tar(),
+            &[("regctl", Loads::No, "shared-file")],
+        );
+    }
 }

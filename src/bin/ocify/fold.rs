@@ -26,7 +26,7 @@ pub(crate) fn fitted(text: Vec<u8>, is_for_terminal: bool) -> Vec<u8> {
 fn has_command(line: &str) -> bool {
     let plain = strip_ansi_codes(line);
     let plain = plain.trim_start();
-    let mut starts = ["hint: ", "fix it: "].iter();
+    let mut starts = ["hint: ", "tip: ", "fix it: "].iter();
     starts.any(|start| plain.starts_with(start)) || plain.contains("after: ocify ")
 }
 
@@ -86,6 +86,7 @@ mod tests {
             "  hint: ocify fix a -o b\n",
             "\x1b[1mhint:\x1b[0m docker load -i a\n",
             "fix it: ocify fix a -o b\n",
+            "  tip: to check it: ocify check a\n",
             "it loads in k3s after: ocify fix a -o b\n",
         ] {
             assert_eq!(folded(whole, 12), whole);

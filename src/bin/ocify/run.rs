@@ -153,7 +153,7 @@ fn print(error: &clap::Error, are_arguments_plain: bool) {
     let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
 }
 
-/// Says how to fix what stands where a command belongs, if it is the path of something.
+/// Suggests `check` and `fix` if a path was given in place of a command.
 fn suggest_fix(error: &mut clap::Error) {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return;
@@ -161,9 +161,7 @@ fn suggest_fix(error: &mut clap::Error) {
     let path = Path::new(word);
     if path.exists() {
         let word = shell_word(path);
-        let tip = format!(
-            "to check it, use 'ocify check {word}'; to fix it, 'ocify fix {word} -o OUTPUT'"
-        );
+        let tip = format!("to check it: ocify check {word}; to fix it: ocify fix {word} -o OUTPUT");
         error.insert(
             ContextKind::Suggested,
             ContextValue::StyledStrs(vec![tip.into()]),

@@ -37,7 +37,9 @@ pub(super) const DIFF_IDS: Evidence = Source("container-libs, image/storage/stor
 const BOTH: Evidence = Seen("20.10.24, 26.1.5");
 const OF_26: Evidence = Seen("26.1.5");
 const OF_1: Evidence = Seen("1.6.20, 1.7.24");
-const NODE: Evidence = Seen("the command that kind runs, in containerd 1.6.20, 1.7.24 and 2.1.9");
+const NODE: Evidence = Seen(
+    "the command that kind runs, in containerd 1.6.20, 1.7.24 and 2.1.9; between, containerd, cmd/ctr/commands/images/import.go",
+);
 const OF_PODMAN: Evidence = Seen("4.3.1, 5.4.2");
 const OF_SKOPEO: Evidence = Seen("1.18.0");
 
@@ -229,7 +231,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(K3s, AbsentPlatform, NO_CONTENT, SKIP_MISSING).from(1, 28, 0).before(1, 28, 11),
     always(K3s, AbsentPlatform, NO_CONTENT, SKIP_MISSING).from(1, 29, 0).before(1, 29, 6),
     always(K3s, AbsentPlatform, NO_CONTENT, SKIP_MISSING).from(1, 30, 0).before(1, 30, 2),
-    always(Kind, UnnamedEvidence, &["no processor for media-type", "mismatched image rootfs and manifest layers"], NODE).from(0, 14, 0).before(0, 28, 0),
+    always(Kind, UnnamedEvidence, &["no processor for media-type", "mismatched image rootfs and manifest layers"], NODE).from(0, 14, 0).before(0, 27, 0),
     always(Kind, Referrer, MISMATCHED, NODE).from(0, 14, 0).before(0, 21, 0),
     always(Kind, AbsentPlatform, NO_CONTENT, Source("kind, pkg/cluster/nodeutils/util.go, which imports all platforms")).from(0, 17, 0),
 

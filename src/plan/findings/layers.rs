@@ -56,12 +56,15 @@ impl Planner<'_> {
                     of_bytes.push(location());
                 }
                 let content = self.content(layer);
-                let read_by_all = &self.options.read_by_all;
-                match content.filter(|content| !read_by_all.contains(content)) {
-                    Some(Content::Zstd) => zstd.push(location()),
-                    Some(Content::ZstdAfterSkippable) => {
-                        zstd.push(location());
-                        after_skippable.push(location());
+                let is_mentioned = |content| !self.options.read_by_all.contains(&content);
+                match content {
+                    Some(content @ (Content::Zstd | Content::ZstdAfterSkippable)) => {
+                        if is_mentioned(Content::Zstd) {
+                            zstd.push(location());
+                        }
+                        if content == Content::ZstdAfterSkippable && is_mentioned(content) {
+                            after_skippable.push(location());
+                        }
                     }
                     Some(Content::Empty) => empty.push(location()),
                     Some(Content::Other) => findings.push(FindingRule::UnknownLayerBytes.finding(

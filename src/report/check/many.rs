@@ -13,10 +13,10 @@ use crate::check::{Checked, FailOn, Judged};
 use crate::engines::{Loads, Obstacle};
 use crate::error::escape;
 use crate::report::run_end::{
-    ItemData, Items, Length, RunEnd, SummaryData, failure_text, others_text, skipped_text,
-    summary_parts,
+    ItemData, Items, Length, RunEnd, SummaryData, failure_text, length_text, others_text,
+    skipped_text, summary_parts,
 };
-use crate::report::text::{BOLD, DIM, RED, YELLOW, below_line, bytes, count};
+use crate::report::text::{BOLD, DIM, RED, YELLOW, below_line, count};
 use crate::text::json_line;
 
 /// One input that was checked among many.
@@ -214,9 +214,7 @@ pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<(
 /// The line of the end without styles: the first part, and the rest.
 pub(super) fn summary_line(summary: &CheckSummary) -> (String, String) {
     let (start, mut rest) = summary_parts(summary.total(), &summary.end, &summary.named());
-    if summary.bytes > 0 {
-        rest += &format!("; {}", bytes(summary.bytes));
-    }
+    rest += &length_text(summary.bytes);
     rest += &others_text(summary.others);
     (start, rest)
 }

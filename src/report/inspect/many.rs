@@ -10,10 +10,10 @@ use super::{InspectData, InspectReport, InspectStatus, VERSION};
 use crate::error::escape;
 use crate::report::check::Layout;
 use crate::report::run_end::{
-    ItemData, Items, Length, RunEnd, SummaryData, failure_text, others_text, skipped_text,
-    summary_parts,
+    ItemData, Items, Length, RunEnd, SummaryData, failure_text, length_text, others_text,
+    skipped_text, summary_parts,
 };
-use crate::report::text::{BOLD, DIM, RED, below_line, bytes};
+use crate::report::text::{BOLD, DIM, RED, below_line};
 use crate::text::json_line;
 
 /// One input that was inspected among many.
@@ -131,9 +131,7 @@ pub fn item_text(
 /// Writes the end for people, with escape sequences for styles.
 pub fn summary_text(summary: &InspectSummary, out: &mut dyn Write) -> io::Result<()> {
     let (start, mut rest) = summary_parts(summary.total(), &summary.end, &summary.named());
-    if summary.bytes > 0 {
-        rest += &format!("; {}", bytes(summary.bytes));
-    }
+    rest += &length_text(summary.bytes);
     rest += &others_text(summary.others);
     writeln!(out, "{BOLD}{start}{BOLD:#}{rest}")
 }

@@ -91,7 +91,7 @@ pub(super) fn engine(text: &str) -> Result<Engine, String> {
     })
 }
 
-/// The engine that a text means which separates the version in another way, such as `docker:20.10`, or has upper case letters.
+/// The engine that was probably meant: the version follows another separator, as in `docker:20.10`, or letters are upper case.
 fn meant_engine(text: &str) -> Option<Engine> {
     let text = text.to_ascii_lowercase();
     let ends = text.char_indices().map(|(end, _)| end);

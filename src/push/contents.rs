@@ -10,6 +10,7 @@ use crate::graph::link::complete_tag_links;
 use crate::graph::pointer::Pointer;
 use crate::graph::root;
 use crate::image::Digest;
+use crate::image::media_type::Kind;
 use crate::inventory::Strictness;
 use crate::location::{DocumentPath, RootName};
 use crate::plan::{BlobKind, Body, DigestChange, OutputEntry};
@@ -25,6 +26,8 @@ pub(super) struct Contents {
     pub(super) blobs: BTreeMap<Digest, Blob>,
     /// Those that are configs of images.
     configs: BTreeSet<Digest>,
+    /// The documents that were not read, because they are absent or cannot be verified.
+    unread: BTreeSet<Digest>,
     /// The digests that documents have in the input, if they have others.
     pub(super) changes: Vec<DigestChange>,
 }
@@ -80,6 +83,7 @@ impl Contents {
             documents: BTreeMap::new(),
             blobs,
             configs,
+            unread: BTreeSet::new(),
             changes: Vec::new(),
         };
         contents.read_documents(entries, read)?;
@@ -87,11 +91,19 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Whether a document is the manifest of an image.
-    pub(super) fn is_image(&self, digest: &Digest) -> bool {
-        let document = self.documents.get(digest);
-        let config = document.and_then(Document::config);
-        config.is_some_and(|config| self.configs.contains(&config.digest))
+    /// Whether a document is the manifest of an image, as far as anyone knows: one that was not read may be.
+    pub(super) fn may_be_image(&self, digest: &Digest) -> bool {
+        let Some(document) = self.documents.get(digest) else {
+            return self.unread.contains(digest);
+        };
+        let Some(config) = document.config() else {
+            return false;
+        };
+        match self.blobs.get(&config.digest).map(|blob| &blob.bytes) {
+            Some(BlobBytes::Entry(_)) => self.configs.contains(&config.digest),
+            // The plan does not say what it is.
+            _ => matches!(config.kind, Kind::Config | Kind::OctetStream),
+        }
     }
 
     /// Reads every document from the root down.
@@ -103,14 +115,19 @@ impl Contents {
         let mut open = Vec::new();
         self.follow(None, &mut open);
         while let Some((digest, shape, path)) = open.pop() {
-            // What cannot be verified is not read.
-            if self.documents.contains_key(&digest) || !digest.is_verifiable() {
+            if self.documents.contains_key(&digest) {
                 continue;
             }
-            let bytes = match self.blobs.get(&digest).map(|blob| &blob.bytes) {
+            // What cannot be verified is not read.
+            let blob = self.blobs.get(&digest);
+            let blob = blob.filter(|_| digest.is_verifiable());
+            let bytes = match blob.map(|blob| &blob.bytes) {
                 Some(BlobBytes::Entry(number)) => read(&entries[*number])?,
                 Some(BlobBytes::Embedded(bytes)) => bytes.clone(),
-                None => continue,
+                None => {
+                    self.unread.insert(digest);
+                    continue;
+                }
             };
             let document = Document::parse(bytes, digest.clone(), shape, path, &mut reader())?;
             self.documents.insert(digest.clone(), document);

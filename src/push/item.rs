@@ -68,7 +68,7 @@ fn mark_loose(items: &mut [Item<'_>], contents: &Contents) {
     for item in items.iter_mut() {
         let is_named = !(item.names.is_empty() && item.tags.is_empty());
         let mut within = within(contents, item.digest).into_iter();
-        let is_image = within.any(|digest| contents.is_image(digest));
+        let is_image = within.any(|digest| contents.may_be_image(digest));
         item.is_loose = !is_named && item.about.is_empty() && !is_image;
     }
     if items.iter().all(|item| item.is_loose) {

@@ -313,6 +313,39 @@ fn what_is_not_an_image_needs_no_name_beside_one() {
     }
     let error = output.schedule(None).unwrap_err();
     assert_eq!(error.hint(), Some(&Hint::GiveRepository));
+
+    // What may be an image needs one: its config or the manifest is not there, or the config is in the descriptor.
+    let image_with = |output: &mut Output, config: Value| {
+        output.document(json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [],
+        }))
+    };
+    for what in [
+        "no config",
+        "no manifests",
+        "no manifest",
+        "config in the descriptor",
+    ] {
+        let mut output = Output::default();
+        let image = output.image("one", &[]);
+        let config = descriptor(OCI_CONFIG, b"other");
+        let other = match what {
+            "no config" => image_with(&mut output, config),
+            "no manifests" => output.index(&[descriptor(OCI_MANIFEST, b"absent")]),
+            "no manifest" => descriptor(OCI_MANIFEST, b"absent"),
+            _ => image_with(&mut output, with(config, "data", json!("b3RoZXI="))),
+        };
+        for listed in [&image, &other] {
+            output.list(listed, json!({}));
+        }
+        for (target, code) in [
+            ("r.example/x:v9", Code::SeveralImages),
+            ("r.example/x", Code::NameMissing),
+        ] {
+            let error = output.schedule(Some(target)).expect_err(what);
+            assert_eq!(error.code(), code, "{what}");
+        }
+    }
 }
 
 /// Registries take what ocify cannot verify, or refuse it: nothing is sent.

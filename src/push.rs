@@ -7,6 +7,7 @@ mod bytes;
 mod contents;
 mod item;
 mod log;
+mod origin;
 mod parallel;
 mod referrer;
 mod routes;
@@ -31,9 +32,10 @@ use crate::image::{Digest, Reference};
 use crate::input::Source;
 use crate::location::Location;
 use crate::operation::{Input, Observer, SpoolReason, Stage, Unobserved};
-use crate::plan::{Draft, Form, NewLayers, Plan, Summary};
+use crate::plan::{Draft, Form, NewLayers, OutputEntry, Plan, Summary};
 use crate::registry::RegistryOptions;
 use contents::Contents;
+use origin::Origin;
 use schedule::Schedule;
 use send::{Sender, read_document};
 use session::Session;
@@ -284,7 +286,7 @@ impl Push {
         }
         let draft = run.settled(graph, source, Form::Layout)?;
         // What can be refused without it is refused before layers are recompressed.
-        self.schedule(draft.plan(), source)?;
+        self.schedule(run, draft.plan(), source)?;
         let layers = run.recompressed(&draft, source, &NewLayers::default(), None)?;
         let plan = draft.complete(&layers)?;
         let options = run.apply_options(None);
@@ -296,7 +298,7 @@ impl Push {
         verify_decoded(&plan, source, &options, &|| {
             observer.stage(Stage::Verifying)
         })?;
-        let (contents, schedule) = self.schedule(&plan, source)?;
+        let (contents, schedule) = self.schedule(run, &plan, source)?;
         let progress = observer.stage(Stage::Sending);
         let sender = Sender {
             session: &self.session,
@@ -331,7 +333,7 @@ impl Push {
 
     fn preview(&self, run: &Run<'_>, graph: &Graph, source: &Source) -> Result<Pushed> {
         let draft = run.settled(graph, source, Form::Layout)?;
-        let (contents, schedule) = self.schedule(draft.plan(), source)?;
+        let (contents, schedule) = self.schedule(run, draft.plan(), source)?;
         let outcome = run.verified(draft.plan(), draft.transcodes(), source)?;
         // Layers that are still to be recompressed are not there yet.
         let pending = pending(&draft, &contents);
@@ -350,9 +352,18 @@ impl Push {
         })
     }
 
-    fn schedule(&self, plan: &Plan, source: &Source) -> Result<(Contents, Schedule)> {
-        let mut contents = Contents::new(&plan.entries, &|entry| read_document(entry, source))?;
-        contents.changes = plan.summary.digests.clone();
+    fn schedule<'a>(
+        &self,
+        run: &'a Run<'_>,
+        plan: &'a Plan,
+        source: &Source,
+    ) -> Result<(Contents<'a>, Schedule)> {
+        let origin = Origin {
+            options: run.requested(),
+            changes: &plan.summary.digests,
+        };
+        let read = |entry: &OutputEntry| read_document(entry, source);
+        let contents = Contents::new(&plan.entries, origin, &read)?;
         let schedule = Schedule::new(&contents, self.target.as_ref())?;
         Ok((contents, schedule))
     }
@@ -364,7 +375,7 @@ struct Pending {
     documents: BTreeSet<Digest>,
 }
 
-fn pending(draft: &Draft<'_>, contents: &Contents) -> Pending {
+fn pending(draft: &Draft<'_>, contents: &Contents<'_>) -> Pending {
     let layers = draft.transcodes().iter();
     let mut pending = Pending {
         layers: layers.map(|work| work.stand_in().0).collect(),

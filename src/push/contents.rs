@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 
+use super::origin::Origin;
 use crate::error::{Code, Error, Result};
 use crate::graph::document::{Document, DocumentReader, Shape};
 use crate::graph::link::complete_tag_links;
@@ -13,11 +14,11 @@ use crate::image::Digest;
 use crate::image::media_type::Kind;
 use crate::inventory::Strictness;
 use crate::location::{DocumentPath, RootName};
-use crate::plan::{BlobKind, Body, DigestChange, OutputEntry};
+use crate::plan::{BlobKind, Body, OutputEntry};
 
 /// The documents and blobs of an output.
 #[derive(Debug)]
-pub(super) struct Contents {
+pub(super) struct Contents<'a> {
     /// `index.json`.
     pub(super) root: Document,
     /// Every index and manifest that it leads to.
@@ -28,8 +29,8 @@ pub(super) struct Contents {
     configs: BTreeSet<Digest>,
     /// The documents that were not read, because they are absent or cannot be verified.
     unread: BTreeSet<Digest>,
-    /// The digests that documents have in the input, if they have others.
-    pub(super) changes: Vec<DigestChange>,
+    /// How all of this differs from the input.
+    pub(super) origin: Origin<'a>,
 }
 
 /// A blob of an output.
@@ -49,13 +50,14 @@ pub(super) enum BlobBytes {
     Embedded(Vec<u8>),
 }
 
-impl Contents {
+impl<'a> Contents<'a> {
     /// The contents of an output with these entries. `read` reads one of them.
     ///
     /// # Errors
     /// Those of `read`; a document is not valid.
     pub(super) fn new(
         entries: &[OutputEntry],
+        origin: Origin<'a>,
         read: &dyn Fn(&OutputEntry) -> Result<Vec<u8>>,
     ) -> Result<Self> {
         let (mut blobs, mut configs) = (BTreeMap::new(), BTreeSet::new());
@@ -84,7 +86,7 @@ impl Contents {
             blobs,
             configs,
             unread: BTreeSet::new(),
-            changes: Vec::new(),
+            origin,
         };
         contents.read_documents(entries, read)?;
         complete_tag_links(&mut contents.root.pointers, &contents.documents);

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::contents::Contents;
+use super::origin::Origin;
 use crate::graph::document::Document;
 use crate::graph::pointer::{EntryKind, Pointer};
 use crate::image::{Digest, Reference, is_tag};
 use crate::location::{Location, Role};
-use crate::plan::DigestChange;
 
 /// Something that `index.json` lists, with everything that its entries say of it.
 pub(super) struct Item<'a> {
@@ -20,12 +20,12 @@ pub(super) struct Item<'a> {
     /// The documents of the output that it is about; none for an image.
     pub(super) about: BTreeSet<&'a Digest>,
     /// Whether it may go without a name: it is neither an image nor about one, and there are other things.
-    pub(super) is_loose: bool,
+    pub(super) is_unnamed_artifact: bool,
 }
 
 /// Everything that `index.json` lists, in its order.
-pub(super) fn items(contents: &Contents) -> Vec<Item<'_>> {
-    let mut items: Vec<Item<'_>> = Vec::new();
+pub(super) fn items<'a>(contents: &'a Contents<'_>) -> Vec<Item<'a>> {
+    let mut items: Vec<Item<'a>> = Vec::new();
     let mut by_digest: BTreeMap<&Digest, usize> = BTreeMap::new();
     let root = &contents.root;
     for pointer in root.pointers_in(Role::Manifests) {
@@ -37,7 +37,7 @@ pub(super) fn items(contents: &Contents) -> Vec<Item<'_>> {
                 names: Vec::new(),
                 tags: Vec::new(),
                 about: BTreeSet::new(),
-                is_loose: false,
+                is_unnamed_artifact: false,
             });
         }
         let item = &mut items[number];
@@ -59,25 +59,27 @@ pub(super) fn items(contents: &Contents) -> Vec<Item<'_>> {
             *digest != &pointer.digest && contents.documents.contains_key(*digest)
         }));
     }
-    mark_loose(&mut items, contents);
+    mark_unnamed_artifacts(&mut items, contents);
     items
 }
 
 /// Marks what is not an image and has no name, unless the output has nothing else.
-fn mark_loose(items: &mut [Item<'_>], contents: &Contents) {
+fn mark_unnamed_artifacts(items: &mut [Item<'_>], contents: &Contents<'_>) {
     for item in items.iter_mut() {
         let is_named = !(item.names.is_empty() && item.tags.is_empty());
         let mut within = within(contents, item.digest).into_iter();
         let is_image = within.any(|digest| contents.may_be_image(digest));
-        item.is_loose = !is_named && item.about.is_empty() && !is_image;
+        item.is_unnamed_artifact = !is_named && item.about.is_empty() && !is_image;
     }
-    if items.iter().all(|item| item.is_loose) {
-        items.iter_mut().for_each(|item| item.is_loose = false);
+    if items.iter().all(|item| item.is_unnamed_artifact) {
+        for item in items {
+            item.is_unnamed_artifact = false;
+        }
     }
 }
 
 /// A document and all that it lists.
-pub(super) fn within<'a>(contents: &'a Contents, digest: &'a Digest) -> BTreeSet<&'a Digest> {
+pub(super) fn within<'a>(contents: &'a Contents<'_>, digest: &'a Digest) -> BTreeSet<&'a Digest> {
     let mut found = BTreeSet::new();
     let mut open = vec![digest];
     while let Some(digest) = open.pop() {
@@ -139,7 +141,7 @@ fn evidence_tags(evidence: &Pointer, subjects: &[&Digest]) -> Vec<String> {
 impl Item<'_> {
     /// Whether it has to have a name or a tag of its own.
     pub(super) fn is_independent(&self) -> bool {
-        self.about.is_empty() && !self.is_loose
+        self.about.is_empty() && !self.is_unnamed_artifact
     }
 
     /// How messages call it.
@@ -151,24 +153,15 @@ impl Item<'_> {
         }
     }
 
-    /// How `--image` chooses it in the input; `None` if only the output has its digest.
-    pub(super) fn choice(&self, all: &[Item<'_>], contents: &Contents) -> Option<String> {
+    /// How `--image` chooses it in the input; `None` if only the output has its names and its digest.
+    pub(super) fn choice(&self, all: &[Item<'_>], origin: &Origin<'_>) -> Option<String> {
         let is_own = |name: &&Reference| {
             let mut having = all.iter().filter(|item| item.names.contains(name));
-            having.all(|item| item.digest == self.digest)
+            origin.has_name(name) && having.all(|item| item.digest == self.digest)
         };
-        if let Some(name) = self.names.iter().find(is_own) {
-            return Some(name.familiar());
-        }
-        let changes = &contents.changes;
-        let is_own = |change: &&DigestChange| change.after.as_ref() == Some(self.digest);
-        match changes.iter().find(is_own) {
-            Some(change) => Some(change.before.to_string()),
-            // Until all are known, this one may stand for another.
-            None => {
-                let is_known = changes.iter().all(|change| change.after.is_some());
-                is_known.then(|| self.digest.to_string())
-            }
+        match self.names.iter().find(is_own) {
+            Some(name) => Some(name.familiar()),
+            None => origin.digest_of(self.digest).map(Digest::to_string),
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Route<'a> {
 /// # Errors
 /// An image without a name is pushed without a target; a target with a tag is given for several images; or several images have one tag.
 pub(super) fn routes<'a>(
-    contents: &'a Contents,
+    contents: &'a Contents<'a>,
     target: Option<&PushTarget>,
 ) -> Result<Vec<Route<'a>>> {
     let items = items(contents);
@@ -48,7 +48,7 @@ pub(super) fn routes<'a>(
 }
 
 struct Routes<'a, 'b> {
-    contents: &'a Contents,
+    contents: &'a Contents<'a>,
     items: &'b [Item<'a>],
     all: Vec<Route<'a>>,
     by_repository: BTreeMap<Repository, usize>,
@@ -56,7 +56,7 @@ struct Routes<'a, 'b> {
 }
 
 impl<'a, 'b> Routes<'a, 'b> {
-    fn new(contents: &'a Contents, items: &'b [Item<'a>]) -> Self {
+    fn new(contents: &'a Contents<'a>, items: &'b [Item<'a>]) -> Self {
         Routes {
             contents,
             items,
@@ -114,7 +114,7 @@ impl<'a, 'b> Routes<'a, 'b> {
 
     /// The hint to push one of several images alone.
     fn apart(&self, repository: &Repository, item: Option<&Item<'_>>) -> Hint {
-        match item.and_then(|item| item.choice(self.items, self.contents)) {
+        match item.and_then(|item| item.choice(self.items, &self.contents.origin)) {
             Some(image) => Hint::PushImageApart {
                 repository: repository.to_string(),
                 image,
@@ -174,16 +174,16 @@ impl<'a, 'b> Routes<'a, 'b> {
         let found = show_list(&shown);
         let message = format!("{target} can name only one image, and there are several: {found}");
         let choices = images.iter();
-        let mut choices = choices.filter_map(|image| image.choice(self.items, self.contents));
+        let mut choices =
+            choices.filter_map(|image| image.choice(self.items, &self.contents.origin));
         let repository = Repository::of(target.reference());
         let mut others = Routes::new(self.contents, self.items);
+        let have_own_tags =
+            self.contents.origin.is_same() && others.all_in(&repository, None).is_ok();
         let hint = Hint::ChooseImageToPush {
             target: target.to_string(),
             image: choices.next(),
-            repository: others
-                .all_in(&repository, None)
-                .is_ok()
-                .then(|| repository.to_string()),
+            repository: have_own_tags.then(|| repository.to_string()),
         };
         Error::new(Code::SeveralImages, message)
             .with_found(found)
@@ -214,10 +214,10 @@ impl<'a, 'b> Routes<'a, 'b> {
                 owners.entry(digest).or_default().insert(item.digest);
             }
         }
-        // Of several repositories, none would be the right one.
+        // With several repositories, ocify cannot tell which one is meant.
         if let [only] = self.all.as_slice() {
             let repository = only.repository.clone();
-            for item in items.iter().filter(|item| item.is_loose) {
+            for item in items.iter().filter(|item| item.is_unnamed_artifact) {
                 let _ = self.add(repository.clone(), item.digest, None);
             }
         }

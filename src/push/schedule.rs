@@ -86,7 +86,7 @@ impl Schedule {
     ///
     /// # Errors
     /// Those of [`routes`]; a digest that cannot be verified; documents that refer to each other in a circle.
-    pub(super) fn new(contents: &Contents, target: Option<&PushTarget>) -> Result<Self> {
+    pub(super) fn new(contents: &Contents<'_>, target: Option<&PushTarget>) -> Result<Self> {
         require_verifiable(contents)?;
         let types = media_types(contents);
         let mut repositories = Vec::new();
@@ -134,7 +134,7 @@ impl Schedule {
 }
 
 /// Refuses what would be sent without its digest being verified.
-fn require_verifiable(contents: &Contents) -> Result<()> {
+fn require_verifiable(contents: &Contents<'_>) -> Result<()> {
     let documents = std::iter::once(&contents.root).chain(contents.documents.values());
     for document in documents {
         let is_sent = |pointer: &&Pointer| {
@@ -154,7 +154,7 @@ fn require_verifiable(contents: &Contents) -> Result<()> {
 }
 
 /// The media type of each document: its own, or that of a descriptor.
-fn media_types(contents: &Contents) -> BTreeMap<&Digest, String> {
+fn media_types<'a>(contents: &'a Contents<'_>) -> BTreeMap<&'a Digest, String> {
     let all = std::iter::once(&contents.root).chain(contents.documents.values());
     let mut types = BTreeMap::new();
     for pointer in all.flat_map(|document| &document.pointers) {
@@ -168,7 +168,11 @@ fn media_types(contents: &Contents) -> BTreeMap<&Digest, String> {
     types
 }
 
-fn work(contents: &Contents, route: &Route<'_>, types: &BTreeMap<&Digest, String>) -> Result<Work> {
+fn work(
+    contents: &Contents<'_>,
+    route: &Route<'_>,
+    types: &BTreeMap<&Digest, String>,
+) -> Result<Work> {
     let mut found = Found {
         contents,
         registry: &route.repository.registry,
@@ -208,7 +212,7 @@ fn work(contents: &Contents, route: &Route<'_>, types: &BTreeMap<&Digest, String
 
 /// What one repository needs.
 struct Found<'a> {
-    contents: &'a Contents,
+    contents: &'a Contents<'a>,
     registry: &'a str,
     blobs: BTreeMap<&'a Digest, BlobStep>,
     documents: BTreeMap<&'a Digest, &'a Document>,

@@ -29,7 +29,7 @@ pub(super) struct Sender<'a> {
     pub(super) mount_from: &'a [Repository],
     pub(super) plan: &'a Plan,
     pub(super) source: &'a Source,
-    pub(super) contents: &'a Contents,
+    pub(super) contents: &'a Contents<'a>,
     /// How many requests are made at a time.
     pub(super) jobs: usize,
     pub(super) idle_threads: Option<&'a IdleThreads>,

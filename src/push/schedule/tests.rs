@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::super::origin::Origin;
 use super::*;
-use crate::image::Algorithm;
 use crate::image::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
-use crate::plan::{BlobKind, Body, OutputEntry};
+use crate::image::{Algorithm, Reference};
+use crate::plan::{BlobKind, Body, OutputEntry, PlanOptions};
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
@@ -17,6 +18,7 @@ const TAG: &str = "org.opencontainers.image.ref.name";
 struct Output {
     entries: Vec<OutputEntry>,
     listed: Vec<Value>,
+    options: PlanOptions,
 }
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
@@ -94,7 +96,7 @@ impl Output {
         let root = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": self.listed});
         let mut all = Output {
             entries: self.entries.clone(),
-            listed: Vec::new(),
+            ..Output::default()
         };
         let bytes = root.to_string().into_bytes();
         all.file("index.json".to_owned(), bytes, BlobKind::Other);
@@ -102,7 +104,11 @@ impl Output {
             Body::Bytes(bytes) => Ok(bytes.clone()),
             _ => Ok(Vec::new()),
         };
-        let contents = Contents::new(&all.entries, &read)?;
+        let origin = Origin {
+            options: &self.options,
+            changes: &[],
+        };
+        let contents = Contents::new(&all.entries, origin, &read)?;
         let target = target.map(|target| target.parse().unwrap());
         Schedule::new(&contents, target.as_ref())
     }
@@ -198,6 +204,45 @@ fn images_go_to_their_own_names_or_to_the_target() {
     output.list(&unnamed, json!({}));
     let error = output.schedule(Some("r.example/x:v9")).unwrap_err();
     assert_eq!(error.hint(), Some(&hint(None)));
+}
+
+/// A hint names what FILE has.
+#[test]
+fn a_name_that_an_option_gives_is_not_in_a_hint() {
+    let mut output = Output::default();
+    let (one, other) = (output.image("one", &[]), output.image("other", &[]));
+    output.list(&one, json!({NAME: "example.com/c:v1"}));
+    output.list(&other, json!({TAG: "v2"}));
+    let new: Reference = "example.com/c:v1".parse().unwrap();
+    let old: Reference = "example.com/a:v1".parse().unwrap();
+    let hint = |options: PlanOptions| {
+        let output = Output {
+            options,
+            entries: output.entries.clone(),
+            listed: output.listed.clone(),
+        };
+        let error = output.schedule(Some("r.example/x:v9")).unwrap_err();
+        match error.hint() {
+            Some(Hint::ChooseImageToPush {
+                image, repository, ..
+            }) => (image.clone().unwrap(), repository.clone()),
+            hint => panic!("{hint:?}"),
+        }
+    };
+    let repository = Some("r.example/x".to_owned());
+    assert_eq!(hint(PlanOptions::default()), (new.full(), repository));
+    for options in [
+        PlanOptions {
+            names: vec![new.clone()],
+            ..PlanOptions::default()
+        },
+        PlanOptions {
+            renames: vec![(old, new)],
+            ..PlanOptions::default()
+        },
+    ] {
+        assert_eq!(hint(options), (digest(&one).to_string(), None));
+    }
 }
 
 #[test]
@@ -368,6 +413,7 @@ fn what_cannot_be_verified_is_refused() {
             let mut output = Output {
                 listed: output.listed.clone(),
                 entries: output.entries.clone(),
+                ..Output::default()
             };
             output.list(listed, json!({TAG: "v2"}));
             if is_present {

@@ -247,16 +247,28 @@ fn hints_of_refusals_are_pushes_that_work() {
     );
     sandbox.put("nameless.tar", layout(&[(&one, None), (&two, None)]));
     let host = registry.host();
-    for (input, target, code, expected) in [
-        ("same.tar", "same", "name-taken", 1),
-        ("same.tar", "same:v9", "several-images", 1),
-        ("other.tar", "other:v9", "several-images", 2),
-        ("unnamed.tar", "unnamed", "name-missing", 1),
-        ("unnamed.tar", "unnamed:v9", "several-images", 1),
-        ("nameless.tar", "nameless", "name-missing", 1),
+    let renamed = ["--rename", "example.com/b:v1=example.com/c:v1"];
+    let first_renamed = ["--rename", "example.com/a:v1=example.com/c:v3"];
+    for (input, target, more, code, expected) in [
+        ("same.tar", "same", &[][..], "name-taken", 1),
+        ("same.tar", "same:v9", &[], "several-images", 1),
+        ("other.tar", "other:v9", &[], "several-images", 2),
+        ("unnamed.tar", "unnamed", &[], "name-missing", 1),
+        ("unnamed.tar", "unnamed:v9", &[], "several-images", 1),
+        ("nameless.tar", "nameless", &[], "name-missing", 1),
+        // FILE has neither the new names nor each image under a tag of its own.
+        ("same.tar", "renamed", &renamed, "name-taken", 1),
+        (
+            "same.tar",
+            "renamed:v9",
+            &first_renamed,
+            "several-images",
+            1,
+        ),
     ] {
         let target = format!("{host}/{target}");
-        let report = parse_push(&run(&sandbox, &[input, &target]).exits(1).stdout);
+        let args = [&[input, &target], more].concat();
+        let report = parse_push(&run(&sandbox, &args).exits(1).stdout);
         assert_eq!(report["error"]["code"], code, "{report:#}");
         let hint = report["error"]["hint"].as_str().unwrap();
         let commands = commands_in(hint);
@@ -270,6 +282,7 @@ fn hints_of_refusals_are_pushes_that_work() {
     assert_eq!(tags("same"), ["chosen", "v9"]);
     assert_eq!(tags("other"), ["v1", "v2", "v9"]);
     assert_eq!(tags("unnamed"), ["chosen", "v9"]);
+    assert_eq!(tags("renamed"), ["chosen", "v9"]);
     registry.check_complete();
 
     // If layers are recompressed, the digests of the output are not known yet.

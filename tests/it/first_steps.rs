@@ -118,7 +118,7 @@ fn what_is_nearly_right_is_answered_with_what_is_right() {
         (
             &["push", "app.tar", "localhost:5000", "--dry-run"],
             2,
-            "localhost:5000 names a registry without a repository; did you mean localhost:5000/NAME?",
+            "write localhost:5000/app for the registry, or docker.io/library/localhost:5000 for Docker Hub",
         ),
     ] {
         let run = sandbox.ocify(line).exits(code);

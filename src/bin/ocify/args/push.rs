@@ -166,9 +166,9 @@ fn target(last: &Path) -> Result<Option<PushTarget>, String> {
     let is_archive_name = ArchiveSuffix::of(name).is_some();
     let exists = last.symlink_metadata().is_ok();
     match (exists, text.parse::<PushTarget>()) {
-        // docker reads it as a repository of Docker Hub, which nobody means.
-        (false, Ok(_)) if !is_archive_name && is_host(text) => Err(format!(
-            "{text} names a registry without a repository; did you mean {text}/NAME?"
+        // It would be a name on Docker Hub, but more likely the repository is missing.
+        (false, Ok(target)) if !is_archive_name && is_host(text) => Err(format!(
+            "{text} is not a file or directory, and could be a registry or a name on Docker Hub: write {text}/app for the registry, or {target} for Docker Hub"
         )),
         (false, Ok(target)) if !is_archive_name => Ok(Some(target)),
         (true, Ok(target)) if !is_archive_name && !is_image_layout(last) => Err(format!(
@@ -184,10 +184,14 @@ fn target(last: &Path) -> Result<Option<PushTarget>, String> {
     }
 }
 
-/// Whether a name without a slash is that of a host, with a port or without one.
+/// Whether a name without a slash may be that of a host, with a port or without one. Ports are numbers.
 fn is_host(text: &str) -> bool {
-    let host = text.split([':', '@']).next().unwrap_or_default();
-    !text.contains('/') && (host == "localhost" || host.contains('.'))
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let is_name = host == "localhost" || host.contains('.');
+    is_name && !text.contains('/') && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 /// The command with its options and their help.
@@ -272,17 +276,26 @@ mod tests {
             shown("app:v1"),
             Ok(Some("docker.io/library/app:v1".to_owned()))
         );
+        // Ports are numbers.
+        assert_eq!(
+            shown("my.app:v1"),
+            Ok(Some("docker.io/library/my.app:v1".to_owned()))
+        );
         for host in [
             "localhost:5000",
             "localhost",
             "registry.example.com",
+            "registry.example.com:443",
             "127.0.0.1:5000",
+            "mispelled.tarr",
         ] {
             let error = shown(host).unwrap_err();
-            assert!(
-                error.ends_with(&format!("did you mean {host}/NAME?")),
-                "{error}"
-            );
+            let (registry, hub) = (format!("{host}/app"), format!("docker.io/library/{host}"));
+            let expected = format!("write {registry} for the registry, or {hub} for Docker Hub");
+            assert!(error.ends_with(&expected), "{error}");
+            for other in [registry, hub] {
+                assert_eq!(shown(&other), Ok(Some(other)));
+            }
         }
         // A misspelled archive is not pushed to Docker Hub.
         assert_eq!(shown("mispelled.tar"), Ok(None));

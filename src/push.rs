@@ -17,6 +17,7 @@ mod session;
 mod summary;
 mod tags;
 mod target;
+mod verifiable;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;

@@ -241,8 +241,15 @@ pub enum Hint {
         /// The image: its name, or its digest in the input.
         image: String,
     },
+    /// One of several images that are to be pushed has a digest that cannot be verified.
+    PushVerifiable {
+        /// Where they are to be pushed, if that was given.
+        target: Option<String>,
+        /// The only other image: its name, or its digest in the input. `None` if that is not known or there are several.
+        image: Option<String>,
+    },
     /// What is to be pushed has a digest that cannot be verified.
-    PushVerifiable,
+    BuildVerifiable,
     /// A registry lacks a blob that an image needs, and the input lacks it too.
     PushComplete,
     /// An image that no engine can load is beside others.

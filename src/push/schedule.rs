@@ -9,6 +9,7 @@ use super::PushedBlob;
 use super::contents::Contents;
 use super::routes::{Route, routes};
 use super::target::{PushTarget, Repository};
+use super::verifiable::require_verifiable;
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, Shape};
 use crate::graph::pointer::Pointer;
@@ -87,7 +88,7 @@ impl Schedule {
     /// # Errors
     /// Those of [`routes`]; a digest that cannot be verified; documents that refer to each other in a circle.
     pub(super) fn new(contents: &Contents<'_>, target: Option<&PushTarget>) -> Result<Self> {
-        require_verifiable(contents)?;
+        require_verifiable(contents, target)?;
         let types = media_types(contents);
         let mut repositories = Vec::new();
         let mut tags = Vec::new();
@@ -131,26 +132,6 @@ impl Schedule {
             (count + 1, u64::saturating_add(len, blob.len))
         })
     }
-}
-
-/// Refuses what would be sent without its digest being verified.
-fn require_verifiable(contents: &Contents<'_>) -> Result<()> {
-    let documents = std::iter::once(&contents.root).chain(contents.documents.values());
-    for document in documents {
-        let is_sent = |pointer: &&Pointer| {
-            contents.blobs.contains_key(&pointer.digest)
-                && !(pointer.is_foreign() && pointer.has_urls)
-        };
-        let mut sent = document.pointers.iter().filter(is_sent);
-        if let Some(pointer) = sent.find(|pointer| !pointer.digest.is_verifiable()) {
-            let (location, error) = (document.location_of(pointer), pointer.digest.unsupported());
-            let message = format!("{location}: {error}, so its content cannot be pushed");
-            let error = Error::new(error.code(), message).with_location(location);
-            let error = error.with_found(pointer.digest.algorithm_name());
-            return Err(error.with_hint(Hint::PushVerifiable));
-        }
-    }
-    Ok(())
 }
 
 /// The media type of each document: its own, or that of a descriptor.

@@ -202,9 +202,10 @@ impl fmt::Display for Hint {
                     "push {image} alone, under a tag of its own in {repository}"
                 );
             }
-            Hint::PushVerifiable => {
+            Hint::PushVerifiable { .. } => {
                 "leave out what has such a digest, or build it again with SHA-256 digests"
             }
+            Hint::BuildVerifiable => "build the image again with SHA-256 digests",
             Hint::PushComplete => "leave out what needs it, or push to a repository that has it",
             Hint::ChooseOtherImages => "if an engine fails on it, choose the other images",
             Hint::ChooseImageBy => {

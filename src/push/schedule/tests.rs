@@ -426,12 +426,17 @@ fn what_cannot_be_verified_is_refused() {
                 false => assert_eq!(scheduled.unwrap().repositories[0].absent.len(), 1),
                 true => {
                     let error = scheduled.unwrap_err();
-                    let found = (error.code(), error.hint());
-                    assert_eq!(
-                        found,
-                        (Code::UnsupportedDigest, Some(&Hint::PushVerifiable))
-                    );
+                    assert_eq!(error.code(), Code::UnsupportedDigest);
+                    let hint = Hint::PushVerifiable {
+                        target: Some("r.example/x".to_owned()),
+                        image: Some("example.com/a:v1".to_owned()),
+                    };
+                    assert_eq!(error.hint(), Some(&hint));
                     assert!(error.to_string().contains(location), "{error}");
+                    // It is the only one.
+                    output.listed.remove(0);
+                    let error = output.schedule(None).unwrap_err();
+                    assert_eq!(error.hint(), Some(&Hint::BuildVerifiable));
                 }
             }
         }

@@ -166,8 +166,13 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
                 "push each under a tag of its own: ocify push FILE {repository}:TAG --image {image}"
             );
         }
-        Hint::PushVerifiable => {
-            "keep only the other images with --image, or build the image again with SHA-256 digests"
+        Hint::PushVerifiable { target, image } => {
+            let target = target.iter().map(|target| format!(" {target}"));
+            let target: String = target.collect();
+            let image = image.as_deref().unwrap_or("IMAGE");
+            return format!(
+                "keep the other images: ocify push FILE{target} --image {image}; or build the image again with SHA-256 digests"
+            );
         }
         Hint::PushApart => {
             "push each under a name of its own: ocify push FILE REPOSITORY:TAG, with --image if FILE has several images, or change a name with --rename OLD=NEW; without REPOSITORY, everything goes to its own name"
@@ -266,6 +271,7 @@ pub(super) fn hint_of_fix(hint: &Hint) -> String {
         | Hint::SaveWrongAgain
         | Hint::BuildAgain
         | Hint::BuildRefusedAgain
+        | Hint::BuildVerifiable
         | Hint::ReplaceDamaged
         | Hint::RemoveKey
         | Hint::SaveFromTrusted

@@ -30,7 +30,7 @@ fn options(hint: &Hint) -> &'static [&'static str] {
         | Hint::ChooseImageBy
         | Hint::ChooseImageToPush { .. }
         | Hint::PushImageApart { .. }
-        | Hint::PushVerifiable
+        | Hint::PushVerifiable { .. }
         | Hint::KeepAll => &["image"],
         Hint::NameOneImage(_) => &["image", "name"],
         Hint::OmitName | Hint::NameImage | Hint::UseName(_) => &["name"],

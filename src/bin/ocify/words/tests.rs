@@ -101,7 +101,7 @@ hints! {
         ChooseImageBy,
         GiveRepository,
         PushApart,
-        PushVerifiable,
+        BuildVerifiable,
         PushComplete,
         KeepAll,
         ChooseOtherPlatform,
@@ -161,6 +161,10 @@ hints! {
             target: "example.com/app:v1".to_owned(),
             image: Some("app:v1".to_owned()),
             repository: Some("example.com/app".to_owned()),
+        },
+        Hint::PushVerifiable { .. } => Hint::PushVerifiable {
+            target: Some("example.com/app".to_owned()),
+            image: Some("app:v1".to_owned()),
         },
         Hint::PushImageApart { .. } => Hint::PushImageApart {
             repository: "example.com/app".to_owned(),

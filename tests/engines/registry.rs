@@ -182,7 +182,13 @@ fn pushed_and_pulled(
             let found = &pushed.report["error"];
             return Err(format!("not refused with {code}: {found:#}"));
         }
-        let one = push(home, input, &format!("{target}:v1"), &["--image", "1"]);
+        let hint = pushed.report["error"]["hint"].as_str();
+        let chosen = hint.and_then(|hint| hint.split("--image ").nth(1)?.split(';').next());
+        let Some(chosen) = chosen else {
+            return Err(format!("the hint does not have an image: {hint:?}"));
+        };
+        let args = ["--image", chosen];
+        let one = push(home, input, &format!("{target}:v1"), &args);
         if one.code != Some(0) {
             return Err(one.stderr);
         }

@@ -16,7 +16,7 @@ use crate::shapes::{NAME, OCI, Real, saved};
 /// The name of an input, and its archive.
 type Kind = (&'static str, Vec<u8>);
 
-/// Those that are refused, with the code: they are pushed with `--image` and the choice that the hint names.
+/// Those that are refused, with the code. They are pushed with the `--image` that the hint has.
 pub(super) const REFUSED: [(&str, &str); 3] = [
     // An image and an artifact, in two repositories, have the same tag. Both cannot have it in one repository.
     ("shapes/oci-listed-artifact", "name-taken"),

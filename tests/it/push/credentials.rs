@@ -2,18 +2,26 @@
 
 use std::fs::{self, File};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use super::image;
 use crate::common::builder::Layout;
-use crate::common::registry::{Answer, Registry};
+use crate::common::registry::{Answer, Registry, Request};
 use crate::common::runner::{Sandbox, run, write_program};
 use crate::common::schema::parse_push;
 
 const PASSWORD: &str = "secret-token";
 /// `me:secret-token` in base64.
 const PAIR: &str = "bWU6c2VjcmV0LXRva2Vu";
+/// The password, and what every text that contains it has in base64, wherever in the text it starts.
+const FORMS: [&str; 4] = [
+    PASSWORD,
+    "c2VjcmV0LXRva2Vu",
+    "NlY3JldC10b2tlb",
+    "zZWNyZXQtdG9rZW",
+];
 
 /// A registry that wants the password.
 fn with_password() -> Registry {
@@ -24,9 +32,27 @@ fn with_password() -> Registry {
     })
 }
 
+/// Whether a request has the password anywhere, also in base64.
+fn has_password(request: &Request) -> bool {
+    let headers = request.headers.iter();
+    let headers = headers.map(|(name, value)| format!("{name}: {value}\n"));
+    let head = format!("{} {}\n", request.path, request.query);
+    let text = head + &headers.collect::<String>() + &String::from_utf8_lossy(&request.body);
+    FORMS.iter().any(|form| text.contains(form))
+}
+
 /// A registry whose token server, at the same address, wants a refresh token.
 fn with_refresh_token() -> Registry {
-    Registry::strict_with(|request, _| {
+    with_refresh_token_noting(Arc::default())
+}
+
+/// The same, which notes what else it was sent that has the password.
+fn with_refresh_token_noting(leaks: Arc<Mutex<Vec<Request>>>) -> Registry {
+    Registry::strict_with(move |request, _| {
+        let is_for_token = request.method == "POST" && request.path == "/token";
+        if !is_for_token && has_password(request) {
+            leaks.lock().unwrap().push(request.clone());
+        }
         if request.path == "/token" {
             let body = String::from_utf8_lossy(&request.body);
             let is_right = request.method == "POST" && body.contains("refresh_token=secret-token");
@@ -167,7 +193,9 @@ fn credential_helpers_are_asked() {
 
 #[test]
 fn an_identity_token_goes_to_the_token_server_only() {
-    let (sandbox, registry) = (prepared(), with_refresh_token());
+    let leaks: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let registry = with_refresh_token_noting(Arc::clone(&leaks));
+    let sandbox = prepared();
     let config = json!({"auths": {registry.host(): {"identitytoken": PASSWORD}}});
     let file = Some(("docker/config.json", config));
     let variables = [("DOCKER_CONFIG", "docker")];
@@ -176,6 +204,21 @@ fn an_identity_token_goes_to_the_token_server_only() {
     let stored = registry.stored();
     let tokens = stored.requests.iter().filter(|one| one.path == "/token");
     assert_eq!(tokens.count(), 1);
+
+    // A registry that wants a password gets nothing.
+    let noted = Arc::clone(&leaks);
+    let registry = Registry::strict_with(move |request, _| {
+        if has_password(request) {
+            noted.lock().unwrap().push(request.clone());
+        }
+        Some(Answer::new(401).with("WWW-Authenticate", "Basic realm=x"))
+    });
+    let config = json!({"auths": {registry.host(): {"identitytoken": PASSWORD}}});
+    let file = Some(("docker/config.json", config));
+    let report = push(&sandbox, &registry, file, &variables, &[]);
+    assert_eq!(report["error"]["code"], "registry-unauthorized");
+    let leaks = leaks.lock().unwrap();
+    assert!(leaks.is_empty(), "{leaks:#?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub(crate) struct Answer {
 }
 
 /// How a reply is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Manner {
     /// As it should be.
     Complete,
@@ -94,6 +94,29 @@ pub(crate) enum Manner {
     Raw(Vec<u8>),
     /// Nothing for this long, and then the connection is closed.
     Silence(Duration),
+    /// As it should be, once the gate is open.
+    After(Gate),
+}
+
+/// Holds replies back until a test opens it, or for ten seconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        let (is_open, opened) = &*self.0;
+        *is_open.lock().unwrap() = true;
+        opened.notify_all();
+    }
+
+    fn wait(&self) {
+        let (is_open, opened) = &*self.0;
+        let is_open = is_open.lock().unwrap();
+        let limit = Duration::from_secs(10);
+        let waited = opened.wait_timeout_while(is_open, limit, |is_open| !*is_open);
+        // Those that come later do not wait again.
+        *waited.unwrap().0 = true;
+    }
 }
 
 impl Answer {
@@ -195,9 +218,26 @@ impl Registry {
     pub(crate) fn strict_with(
         hook: impl Fn(&Request, &mut Stored) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
-        let registry = Self::with(hook);
-        registry.stored().is_strict = true;
-        registry
+        Self::with(hook).into_strict()
+    }
+
+    /// One that has no conditions, and is so slow that two clients would read a list of referrers before one of them writes
+    /// it.
+    pub(crate) fn slow_and_unconditional() -> Self {
+        Self::with(|request, stored| {
+            let answer = stored.answer(&request.without_conditions());
+            let is_slow = answer.status == 404 && request.path.contains("/manifests/sha256-");
+            Some(match is_slow {
+                true => answer.sent(Manner::Drip(Duration::from_millis(2))),
+                false => answer,
+            })
+        })
+    }
+
+    /// The same, which takes a manifest only after everything that it leads to.
+    pub(crate) fn into_strict(self) -> Self {
+        self.stored().is_strict = true;
+        self
     }
 
     /// One that asks `hook` first, which answers what it wants to.
@@ -387,6 +427,10 @@ fn send(mut writer: &TcpStream, request: &Request, answer: &Answer) -> io::Resul
     }
     match &answer.manner {
         Manner::Complete => writer.write_all(&bytes)?,
+        Manner::After(gate) => {
+            gate.wait();
+            writer.write_all(&bytes)?;
+        }
         Manner::Drip(pause) => {
             for byte in bytes {
                 writer.write_all(&[byte])?;
@@ -396,7 +440,10 @@ fn send(mut writer: &TcpStream, request: &Request, answer: &Answer) -> io::Resul
         Manner::Raw(raw) => writer.write_all(raw)?,
         Manner::Silence(pause) => thread::sleep(*pause),
     }
-    Ok(matches!(answer.manner, Manner::Complete | Manner::Drip(_)))
+    Ok(matches!(
+        answer.manner,
+        Manner::Complete | Manner::Drip(_) | Manner::After(_)
+    ))
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::{push, run, two_platforms};
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, named};
 use crate::common::fixture;
-use crate::common::registry::{Answer, Manner, Registry};
+use crate::common::registry::{Answer, Gate, Manner, Registry};
 use crate::common::runner::Sandbox;
 use crate::common::schema::parse_push;
 
@@ -171,33 +172,37 @@ fn requests_are_repeated_as_often_as_was_chosen() {
     }
 }
 
-/// How many uploads are open at once, of a registry that takes some time to open each.
+/// How many uploads are open at once, of a registry that opens none before as many are wanted, and then takes some time.
 #[test]
 fn so_many_blobs_are_sent_at_a_time() {
     let layers = (0..12).map(|number| Layer::gzip(OCI_GZIP, &number.to_string()));
     let image = Image::oci(layers.collect());
     for (more, limit) in [(&["--jobs", "1"][..], 1), (&["--jobs", "2"], 2), (&[], 4)] {
         let most = Arc::new(AtomicUsize::new(0));
-        let own = Arc::clone(&most);
+        let (own, gate) = (Arc::clone(&most), Gate::default());
         let registry = Registry::strict_with(move |request, stored| {
             let answer = stored.answer(request);
-            own.fetch_max(stored.uploads.len(), Relaxed);
+            let open = stored.uploads.len();
+            let before = own.fetch_max(open, Relaxed);
+            if before < limit && open >= limit {
+                let gate = gate.clone();
+                thread::spawn(move || {
+                    // One too many would come now.
+                    thread::sleep(Duration::from_millis(200));
+                    gate.open();
+                });
+            }
             let is_opening = request.method == "POST";
             Some(match is_opening {
-                true => answer.sent(Manner::Drip(Duration::from_millis(1))),
+                true => answer.sent(Manner::After(gate.clone())),
                 false => answer,
             })
         });
         let sandbox = Sandbox::new();
         sandbox.put("app.tar", Layout::of(&image, "example.com/app:v1").tar());
         let target = format!("{}/app:v1", registry.host());
-        push(&sandbox, &[&["app.tar", &target], more].concat());
-        let most = most.load(Relaxed);
-        let is_parallel = most > 1;
-        assert!(
-            most <= limit && is_parallel == (limit > 1),
-            "{more:?}: {most}"
-        );
+        run(&sandbox, &[&["app.tar", &target], more].concat()).exits(0);
+        assert_eq!(most.load(Relaxed), limit, "{more:?}");
         registry.check_complete();
     }
 }

@@ -2,6 +2,8 @@ mod auth;
 mod blobs;
 mod hostile;
 mod manifests;
+#[path = "../../tests/common/random.rs"]
+mod random;
 mod refused_uploads;
 #[path = "../../tests/it/common/registry.rs"]
 mod server;

@@ -3,6 +3,7 @@
 #[path = "../../benches/common/statistics.rs"]
 mod statistics;
 
+use crate::common::random::Random;
 use statistics::{Comparison, median, median_interval, ratios};
 
 /// The numbers from 1 to `count`, so that a value is its own rank, in no order.
@@ -64,14 +65,8 @@ fn an_interval_of_very_many_values_is_narrow() {
 #[test]
 fn intervals_contain_the_median_of_a_skewed_distribution() {
     const TRIALS: u32 = 4000;
-    let mut state = 1_u64;
-    // A linear congruential generator; the high bits are the random ones.
-    let mut uniform = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
+    let mut random = Random(1);
+    let mut uniform = || (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
     let mut held = 0;
     for _ in 0..TRIALS {
         // Its median is ln 2, and a few values are much larger.

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Instant;
 
+use super::random::Random;
 use super::server::{Answer, Manner};
 use super::*;
 
@@ -63,17 +64,10 @@ fn an_upload_that_is_cut_off_goes_on_where_the_registry_is() {
 #[test]
 fn an_upload_that_is_cut_off_anywhere_is_complete() {
     let bytes = content(300_000);
-    // Linear congruential, the same in each run.
-    let mut state = 7_u64;
-    let mut below = |limit: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 33) as usize % limit
-    };
+    let mut random = Random(7);
     for _ in 0..60 {
-        let count = below(7);
-        let cuts: Vec<usize> = (0..count).map(|_| below(bytes.len() + 1)).collect();
+        let count = random.index(7);
+        let cuts: Vec<usize> = (0..count).map(|_| random.index(bytes.len() + 1)).collect();
         let registry = Registry::start();
         registry.stored().cuts = cuts.clone().into();
         let sent = upload(&client(&registry).repository("app"), &bytes);

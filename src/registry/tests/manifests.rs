@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::random::Random;
 use super::server::{Answer, sha256};
 use super::*;
 
@@ -125,26 +126,20 @@ fn any_list_is_extended_or_left_as_it_is() {
     let key = ("app".to_owned(), tag.clone());
     let text = r#"{ "schemaVersion" : 2, "mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":"sha256:00","x":[1.0,{"y":null}]},
         {"digest":"sha256:01"}],"annotations":{"manifests":"[]"}}"#;
-    // Linear congruential, the same in each run.
-    let mut state = 9_u64;
-    let mut below = |limit: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 33) as usize % limit
-    };
+    let mut random = Random(9);
     let (mut extended, mut refused) = (0, 0);
     for _ in 0..400 {
         let values = ["null", "0", "\"x\"", "{}", "[]", "[[]]", "[1,null]"];
         let (start, rest) = text.split_once(":[{").unwrap();
         let end = rest.split_once("}],").unwrap().1;
-        let mut bytes = match values.get(below(3 * values.len())) {
+        let mut bytes = match values.get(random.index(3 * values.len())) {
             Some(value) => format!("{start}:{value},{end}").into_bytes(),
             None => text.as_bytes().to_vec(),
         };
-        for _ in 0..below(3) {
-            let (at, byte) = (below(bytes.len()), BYTES[below(BYTES.len())]);
-            match below(3) {
+        for _ in 0..random.index(3) {
+            let at = random.index(bytes.len());
+            let byte = *random.pick(BYTES).unwrap();
+            match random.index(3) {
                 0 => bytes[at] = byte,
                 1 => bytes.insert(at, byte),
                 _ => drop(bytes.remove(at)),
@@ -223,20 +218,9 @@ fn threads_that_add_referrers_lose_none() {
     assert_eq!(listed.len(), 12);
 }
 
-/// A registry that has no conditions, and is so slow that two clients would read a list before one of them writes it.
-fn slow_and_unconditional() -> Registry {
-    Registry::with(|request, stored| {
-        let answer = stored.answer(&request.without_conditions());
-        Some(match answer.status {
-            404 => answer.sent(super::server::Manner::Drip(Duration::from_millis(2))),
-            _ => answer,
-        })
-    })
-}
-
 #[test]
 fn threads_of_one_client_add_referrers_one_after_the_other() {
-    let registry = slow_and_unconditional();
+    let registry = Registry::slow_and_unconditional();
     let (client, subject) = (client(&registry), digest(b"subject"));
     std::thread::scope(|scope| {
         for number in 0..3 {
@@ -256,7 +240,7 @@ fn threads_of_one_client_add_referrers_one_after_the_other() {
 #[test]
 fn threads_of_one_client_create_and_extend_a_list_one_after_the_other() {
     for _ in 0..3 {
-        let registry = slow_and_unconditional();
+        let registry = Registry::slow_and_unconditional();
         let client = client(&registry);
         let tag = digest(b"subject").referrers_tag();
         let own = list(0).1;

@@ -1,7 +1,5 @@
 //! Lists of referrers under tags made of digests: what others listed there stays.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{image, push};
@@ -9,7 +7,7 @@ use crate::common::builder::{
     Image, Layer, Layout, OCI_GZIP, OCI_INDEX, OCI_MANIFEST, annotated, digest_of, named,
 };
 use crate::common::evidence::{referrer, referrers_tag, signature, tagged, with_sha512};
-use crate::common::registry::{Manner, Registry, sha256};
+use crate::common::registry::{Registry, sha256};
 use crate::common::runner::Sandbox;
 
 fn plain() -> Image {
@@ -95,22 +93,13 @@ fn lists_are_read_extended_and_read_again() {
     }
 }
 
-/// A registry that has no conditions, and is so slow that threads would read a list before one of them writes it.
-fn slow_and_unconditional() -> Registry {
-    Registry::strict_with(|request, stored| {
-        let answer = stored.answer(&request.without_conditions());
-        let is_slow = answer.status == 404 && request.path.contains("/manifests/sha256-");
-        Some(match is_slow {
-            true => answer.sent(Manner::Drip(Duration::from_millis(1))),
-            false => answer,
-        })
-    })
-}
-
 /// Several threads send the referrers of one image, and list them.
 #[test]
 fn referrers_of_one_image_in_one_push_are_all_listed() {
-    let (sandbox, registry) = (Sandbox::new(), slow_and_unconditional());
+    let (sandbox, registry) = (
+        Sandbox::new(),
+        Registry::slow_and_unconditional().into_strict(),
+    );
     let mut layout = Layout::new();
     let app = layout.image(&plain());
     let mut root = vec![named(app.clone(), "example.com/app:v1")];
@@ -132,7 +121,10 @@ fn referrers_of_one_image_in_one_push_are_all_listed() {
 #[test]
 fn referrers_of_one_image_in_several_archives_are_all_listed() {
     for has_list in [true, false] {
-        let (sandbox, registry) = (Sandbox::new(), slow_and_unconditional());
+        let (sandbox, registry) = (
+            Sandbox::new(),
+            Registry::slow_and_unconditional().into_strict(),
+        );
         let mut tag = String::new();
         for number in 0..4 {
             let note = format!("note {number}");

@@ -74,23 +74,40 @@ const PARTS: [Part; 7] = [
     (GENERAL, &[], &["jobs"]),
 ];
 
+/// The heading of an option of `fix`, its order below it, and whether only `--help` shows it.
+fn place_of(id: &str) -> Option<(&'static str, usize, bool)> {
+    PARTS.iter().find_map(|(heading, frequent, others)| {
+        let mut all = frequent.iter().chain(*others);
+        let position = all.position(|other| *other == id)?;
+        Some((*heading, position + 1, position >= frequent.len()))
+    })
+}
+
+/// How many of the headings are in order, because their options are defined in it.
+fn in_order(command: &Command) -> usize {
+    let first = |heading: &str| {
+        let mut options = command.get_arguments();
+        options.position(|arg| arg.get_help_heading() == Some(heading))
+    };
+    let first: Vec<Option<usize>> = PARTS.iter().map(|(heading, ..)| first(heading)).collect();
+    let next = first.windows(2).position(|pair| pair[0] > pair[1]);
+    next.map_or(PARTS.len(), |position| position + 1)
+}
+
 /// The command with its options of `fix` under headings. `-h` shows the frequent ones.
 pub(super) fn under_headings(command: Command) -> Command {
-    let command = PARTS
-        .iter()
-        .fold(command, |command, (heading, frequent, others)| {
-            let frequent = frequent.iter().map(|id| (id, false));
-            let all = frequent.chain(others.iter().map(|id| (id, true)));
-            // The order of the headings is that of the options, which each change moves to the end.
-            all.zip(1..)
-                .fold(command, |command, ((id, is_rare), order)| {
-                    command.mut_arg(id, |arg| {
-                        arg.help_heading(*heading)
-                            .hide_short_help(is_rare)
-                            .display_order(order)
-                    })
-                })
-        });
+    // One pass: a change of a single option moves all that follow it, and each run would pay for that.
+    let command = command.mut_args(|arg| match place_of(arg.get_id().as_str()) {
+        Some((heading, order, is_rare)) => arg
+            .help_heading(heading)
+            .hide_short_help(is_rare)
+            .display_order(order),
+        None => arg,
+    });
+    // The order of the headings is that of the options. A change moves an option to the end.
+    let misplaced = PARTS.iter().skip(in_order(&command));
+    let misplaced = misplaced.flat_map(|(_, frequent, others)| frequent.iter().chain(*others));
+    let command = misplaced.fold(command, |command, id| command.mut_arg(id, |arg| arg));
     // clap's own option would be alone under a heading of its own, before all others.
     let help = Arg::new("help")
         .short('h')

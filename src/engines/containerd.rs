@@ -118,9 +118,8 @@ fn import_layout<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
                 // It gets a digest for a name, and is unpacked like an image.
                 (None, _) if judge.reader == Reader::Kind => {
                     match unpacked_evidence(archive, pointer) {
-                        UnpackedEvidence::Nothing => continue,
-                        UnpackedEvidence::WithImageConfig => Obstacle::UnnamedEvidence,
-                        UnpackedEvidence::WithOtherConfig => Obstacle::Referrer,
+                        Some(obstacle) => obstacle,
+                        None => continue,
                     }
                 }
                 (None, _) if has_subject(pointer) => Obstacle::Referrer,
@@ -348,26 +347,19 @@ fn is_invalid(name: &str) -> bool {
     Reference::parse(name).is_none() && name.parse::<Digest>().is_err()
 }
 
-/// What kind's import unpacks of evidence.
-enum UnpackedEvidence {
-    /// It has no layers, so nothing is unpacked.
-    Nothing,
-    /// It has layers, and a config with the media type of an image's.
-    WithImageConfig,
-    /// It has layers, and another config.
-    WithOtherConfig,
-}
-
-fn unpacked_evidence(archive: &Archive<'_>, entry: &Pointer) -> UnpackedEvidence {
-    let manifests = archive.documents_below(entry).into_iter();
-    let mut manifests =
-        manifests.filter(|manifest| manifest.pointers_in(Role::Layers).next().is_some());
-    let Some(manifest) = manifests.next() else {
-        return UnpackedEvidence::Nothing;
-    };
+/// What is in the way of unpacking evidence like an image, as kind does; nothing if it has its config and no layers.
+fn unpacked_evidence(archive: &Archive<'_>, entry: &Pointer) -> Option<Obstacle> {
+    let manifests = archive.documents_below(entry);
+    let mut configs = manifests.iter().filter_map(|manifest| manifest.config());
+    if configs.any(|config| archive.content(&config.digest).is_none()) {
+        return Some(Obstacle::UnnamedEvidence);
+    }
+    let mut manifests = manifests.iter();
+    let manifest =
+        manifests.find(|manifest| manifest.pointers_in(Role::Layers).next().is_some())?;
     match manifest.config().map(|config| config.kind) {
-        Some(Kind::Config) => UnpackedEvidence::WithImageConfig,
-        _ => UnpackedEvidence::WithOtherConfig,
+        Some(Kind::Config) => Some(Obstacle::UnnamedEvidence),
+        _ => Some(Obstacle::Referrer),
     }
 }
 

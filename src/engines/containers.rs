@@ -153,6 +153,8 @@ fn chosen<'a>(judge: &mut Judge<'a>, entry: &'a Pointer) -> Option<Image<'a>> {
     let archive = judge.archive;
     let (obstacle, location) = match choice::by_container_libs(archive, entry) {
         Choice::Manifest(image) if !archive.is_image(image.manifest, image.pointer) => {
+            // The types of its layers are read first, as in anything that is a Docker manifest.
+            reads_layers(judge, image, Labels::Checked);
             (Obstacle::Artifact, image.manifest.path.clone().into())
         }
         Choice::Manifest(image) => match archive.missing_part(image) {

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use ocify::{Check, Code, Fix, Input, Loads, Output, Verdict, Verify};
 
@@ -301,28 +300,15 @@ fn compare_all(root: &Path, tools: &[Tool]) {
         .prefix("ocify-further-")
         .tempdir()
         .expect("a temporary folder");
-    let problems: Vec<String> = thread::scope(|scope| {
-        let shared = shared.path();
-        let start = |tool: &Tool| {
-            let tool = *tool;
-            let shared = shared.join(format!("{tool:?}"));
-            fs::create_dir(&shared).expect("the shared folder is writable");
-            if let Some((name, program)) = tool.program() {
-                fs::copy(program, shared.join(name)).expect("the folder is writable");
-            }
-            scope.spawn(move || try_all(tool, root, &shared))
-        };
-        let chosen = tools.iter().filter(|tool| campaign::is_chosen(*tool));
-        let threads: Vec<_> = chosen.map(start).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
-        threads.into_iter().flat_map(join).collect()
+    let chosen = tools.iter().copied().filter(campaign::is_chosen);
+    campaign::each_agrees(chosen, |tool| {
+        let shared = shared.path().join(format!("{tool:?}"));
+        fs::create_dir(&shared).expect("the shared folder is writable");
+        if let Some((name, program)) = tool.program() {
+            fs::copy(program, shared.join(name)).expect("the folder is writable");
+        }
+        try_all(tool, root, &shared)
     });
-    assert!(
-        problems.is_empty(),
-        "{} wrong predictions:\n\n{}",
-        problems.len(),
-        problems.join("\n\n")
-    );
 }
 
 fn samples(shared: &Path) -> Vec<Sample> {

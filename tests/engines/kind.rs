@@ -4,10 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::thread;
 
 use crate::archive::Archive;
-use crate::campaign::Compared;
+use crate::campaign::{self, Compared};
 use crate::containerd::Containerd;
 use crate::engine::Engine;
 use crate::machine::Machine;
@@ -75,23 +74,10 @@ fn compare_all(nodes: &[(&Path, &'static str, &'static str)]) {
         .tempdir()
         .expect("a temporary folder");
     let archives = newer::prepare(shared.path());
-    let problems: Vec<String> = thread::scope(|scope| {
-        let (shared, archives) = (shared.path(), &archives);
-        let start = |node: &(&Path, &'static str, &'static str)| {
-            let (root, series, asked) = *node;
-            let root = root.to_owned();
-            scope.spawn(move || try_all(&root, series, asked, shared, archives))
-        };
-        let threads: Vec<_> = nodes.iter().map(start).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
-        threads.into_iter().flat_map(join).collect()
+    let shared = shared.path();
+    campaign::each_agrees(nodes, |&(root, series, asked)| {
+        try_all(root, series, asked, shared, &archives)
     });
-    assert!(
-        problems.is_empty(),
-        "{} wrong predictions:\n\n{}",
-        problems.len(),
-        problems.join("\n\n")
-    );
 }
 
 fn try_all(

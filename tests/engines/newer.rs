@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use ocify::{Code, Fix, Input, Loads, Obstacle, Output};
 
@@ -79,20 +78,10 @@ fn newer_versions_do_what_is_predicted() {
         .tempdir()
         .expect("a temporary folder");
     let archives = prepare(shared.path());
-    let problems: Vec<String> = thread::scope(|scope| {
-        let (root, shared, archives) = (&root, shared.path(), &archives);
-        let start = |column| scope.spawn(move || try_all(column, root, shared, archives));
-        let chosen = COLUMNS.into_iter().filter(campaign::is_chosen);
-        let threads: Vec<_> = chosen.map(start).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
-        threads.into_iter().flat_map(join).collect()
+    let chosen = COLUMNS.into_iter().filter(campaign::is_chosen);
+    campaign::each_agrees(chosen, |column| {
+        try_all(column, &root, shared.path(), &archives)
     });
-    assert!(
-        problems.is_empty(),
-        "{} wrong predictions:\n\n{}",
-        problems.len(),
-        problems.join("\n\n")
-    );
 }
 
 /// What an archive is, and its file.

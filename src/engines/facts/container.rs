@@ -69,11 +69,6 @@ const ONE_ITEM: &[&str] = &["Unexpected tar manifest.json: expected 1 item"];
 const READ_AS_INDEX: &str = "children: invalid desc";
 const MISMATCHED_OR_READ: &[&str] = &["mismatched image rootfs and manifest layers", READ_AS_INDEX];
 const UNKNOWN_CONFIG: &[&str] = &["unknown image config media type", READ_AS_INDEX];
-/// The types of Docker's layers are read before the config.
-const NO_ROOTFS_OR_TYPE: &[&str] = &[
-    "invalid image …rootFS",
-    "unsupported docker v2s2 media type",
-];
 const MISMATCHED: &[&str] = &["mismatched image rootfs and manifest layers"];
 const UNRECOGNIZED: &[&str] = &["unrecognized image format"];
 const OTHER_VERSION: &[&str] = &["unsupported OCI version", "untar oci layout"];
@@ -231,7 +226,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(K3s, AbsentPlatform, NO_CONTENT, SKIP_MISSING).from(1, 28, 0).before(1, 28, 11),
     always(K3s, AbsentPlatform, NO_CONTENT, SKIP_MISSING).from(1, 29, 0).before(1, 29, 6),
     always(K3s, AbsentPlatform, NO_CONTENT, SKIP_MISSING).from(1, 30, 0).before(1, 30, 2),
-    always(Kind, UnnamedEvidence, &["no processor for media-type", "mismatched image rootfs and manifest layers"], NODE).from(0, 14, 0).before(0, 27, 0),
+    always(Kind, UnnamedEvidence, &["no processor for media-type", "mismatched image rootfs and manifest layers", "content digest …: not found"], NODE).from(0, 14, 0).before(0, 27, 0),
     always(Kind, Referrer, MISMATCHED, NODE).from(0, 14, 0).before(0, 21, 0),
     always(Kind, AbsentPlatform, NO_CONTENT, Source("kind, pkg/cluster/nodeutils/util.go, which imports all platforms")).from(0, 17, 0),
 
@@ -243,7 +238,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(Podman, SeveralImages, CHOOSE, OF_PODMAN),
     always(Podman, UnlistedImage, &[], OF_PODMAN),
     always(Podman, InvalidTag, BAD_TAG, TARFILE),
-    always(Podman, Artifact, NO_ROOTFS_OR_TYPE, OF_PODMAN),
+    always(Podman, Artifact, NO_ROOTFS, OF_PODMAN),
     always(Podman, MissingContent, NO_FILE, OCI_LAYOUT),
     always(Podman, NoPlatform, NO_IMAGE, OF_PODMAN),
     always(Podman, WrongLayers, &["does not match config's DiffID", "image config has only … DiffID values", "Inconsistent layer count"], OF_PODMAN),

@@ -1,7 +1,7 @@
 //! The command finds the credentials of docker and podman where these keep them, and shows none.
 
 use std::fs::{self, File};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -221,22 +221,25 @@ fn an_identity_token_goes_to_the_token_server_only() {
     assert!(leaks.is_empty(), "{leaks:#?}");
 }
 
+/// A push of app.tar with a password on standard input.
+pub(super) fn with_password_on_stdin(
+    sandbox: &Sandbox,
+    registry: &Registry,
+    password: &str,
+) -> Output {
+    sandbox.put("password", password);
+    let target = format!("{}/app:v1", registry.host());
+    let mut command = sandbox.command();
+    command.args(["push", "app.tar", &target]);
+    command.args(["--username", "me", "--password-stdin"]);
+    let stdin = File::open(sandbox.path("password")).unwrap();
+    command.stdin(Stdio::from(stdin)).output().unwrap()
+}
+
 #[test]
 fn a_password_comes_on_standard_input() {
     let (sandbox, registry) = (prepared(), with_password());
-    sandbox.put("password", format!("{PASSWORD}\n"));
-    let target = format!("{}/app:v1", registry.host());
-    let mut command = sandbox.command();
-    command.args([
-        "push",
-        "app.tar",
-        &target,
-        "--username",
-        "me",
-        "--password-stdin",
-    ]);
-    let stdin = File::open(sandbox.path("password")).unwrap();
-    let output = command.stdin(Stdio::from(stdin)).output().unwrap();
+    let output = with_password_on_stdin(&sandbox, &registry, &format!("{PASSWORD}\n"));
     assert!(output.status.success(), "{output:?}");
     let shown = [output.stdout, output.stderr].concat();
     assert!(!String::from_utf8_lossy(&shown).contains(PASSWORD));

@@ -1,10 +1,10 @@
 //! Pushes that fail or are refused: no tag is set, and nothing is left behind.
 
-use std::fs::{self, File};
-use std::process::Stdio;
+use std::fs;
 
 use ocify::{Code, Fix, Hint, Input, Push, RegistryOptions, Secret};
 
+use super::credentials::with_password_on_stdin;
 use super::{image, run};
 use crate::common::builder::{Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, digest_of, named};
 use crate::common::registry::Registry;
@@ -367,24 +367,12 @@ fn a_password_that_cannot_be_right_is_refused() {
         "app.tar",
         Layout::of(&image("app"), "example.com/app:v1").tar(),
     );
-    let target = format!("{}/app:v1", registry.host());
     for (password, expected) in [
         (String::new(), "it is empty"),
         ("\n".to_owned(), "it is empty"),
         ("x".repeat(70_000), "it has more than 64 KiB"),
     ] {
-        sandbox.put("password", &password);
-        let mut command = sandbox.command();
-        command.args([
-            "push",
-            "app.tar",
-            &target,
-            "--username",
-            "me",
-            "--password-stdin",
-        ]);
-        command.stdin(Stdio::from(File::open(sandbox.path("password")).unwrap()));
-        let output = command.output().unwrap();
+        let output = with_password_on_stdin(&sandbox, &registry, &password);
         assert_eq!(output.status.code(), Some(1));
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(

@@ -111,6 +111,7 @@ mod outer;
 mod output_names;
 mod outside_documents;
 mod own_output;
+mod package;
 mod panics;
 mod places;
 mod platforms;

@@ -166,6 +166,11 @@ impl Digest {
         self.algorithm().is_some()
     }
 
+    /// Whether no content has both digests: they differ, and are by the same algorithm.
+    pub(crate) fn contradicts(&self, other: &Digest) -> bool {
+        self != other && self.algorithm_name() == other.algorithm_name()
+    }
+
     /// The digest of `bytes` by the same algorithm; `None` if that cannot be computed.
     pub(crate) fn recompute(&self, bytes: &[u8]) -> Option<Self> {
         Some(Self::of(self.algorithm()?, bytes))

@@ -180,7 +180,8 @@ impl Sender<'_> {
     ) -> Result<bool> {
         let digest = &absent.digest;
         if absent.is_manifest {
-            return Ok(remote.has_manifest(&digest.to_string())?.is_some());
+            let there = remote.manifest_digest(&digest.to_string())?;
+            return Ok(there.as_ref() == Some(digest));
         }
         if self.session.has(repository, digest) || remote.has_blob(digest, absent.len)? {
             return Ok(true);
@@ -349,13 +350,18 @@ impl Sender<'_> {
         step: &ManifestStep,
     ) -> Result<PushState> {
         let reference = step.digest.to_string();
-        let is_there = remote.has_manifest(&reference)?.is_some();
+        let there = remote.manifest_digest(&reference)?;
+        let is_there = there.as_ref() == Some(&step.digest);
         // Only the reply to a request that puts a referrer says whether the registry will list it.
         if is_there && step.subject.is_none() {
             return Ok(PushState::Exists);
         }
         let bytes = self.document(&step.digest)?;
         let put = remote.put_manifest(&reference, &step.media_type, &bytes)?;
+        // The reply does not have to state a digest.
+        if there.is_some() && !is_there {
+            remote.confirm_manifest(&step.digest)?;
+        }
         if let Some(subject) = step.subject.as_ref().filter(|_| !put.subject) {
             let document = self.contents.documents.get(&step.digest);
             let descriptor = document.map(|document| descriptor(document, step));

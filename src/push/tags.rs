@@ -22,7 +22,7 @@ impl Sender<'_> {
             let remote = client.repository(&tag.repository.name).stopping(&stop);
             let registry = &tag.repository.registry;
             let _busy = self.session.begin(registry, &tag.digest, &stop)?;
-            let there = remote.has_manifest(&tag.tag)?;
+            let there = remote.manifest_digest(&tag.tag)?;
             if there.as_ref() == Some(&tag.digest) {
                 return Ok(());
             }

@@ -87,10 +87,7 @@ impl Repository<'_> {
     /// Refuses a reply that states another digest by the same algorithm.
     pub(super) fn check_digest(&self, what: &str, reply: &Reply, expected: &Digest) -> Result<()> {
         let stated = self.stated_digest(what, reply)?;
-        let is_other = |stated: &Digest| {
-            stated.algorithm_name() == expected.algorithm_name() && stated != expected
-        };
-        match stated.filter(is_other) {
+        match stated.filter(|stated| stated.contradicts(expected)) {
             Some(stated) => Err(self.lie(what, expected, &stated)),
             None => Ok(()),
         }

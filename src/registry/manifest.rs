@@ -1,5 +1,6 @@
 //! Manifests and indexes in a registry.
 
+use serde::de::IgnoredAny;
 use ureq::http::Method;
 
 use super::Repository;
@@ -42,6 +43,12 @@ impl Condition<'_> {
 }
 
 impl Stored {
+    /// Whether it is only the beginning of a document.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let parsed = serde_json::from_slice::<IgnoredAny>(&self.bytes);
+        parsed.is_err_and(|error| error.is_eof())
+    }
+
     /// The condition that this is what is there. A weak tag never matches.
     pub(super) fn condition(&self) -> Option<Condition<'_>> {
         let etag = self.etag.as_deref();
@@ -103,20 +110,22 @@ impl Repository<'_> {
         }))
     }
 
-    /// The digest of the manifest with this tag or digest, if there is one.
+    /// The digest of the manifest with this tag or digest, if there is one. It can be another than the reference's: some registries
+    /// store what they got of a manifest whose request broke off, with the reference of the request.
     ///
     /// # Errors
     /// The registry does not say.
-    pub(crate) fn has_manifest(&self, reference: &str) -> Result<Option<Digest>> {
+    pub(crate) fn manifest_digest(&self, reference: &str) -> Result<Option<Digest>> {
         let what = format!("look up manifest {}", escape(reference));
         let reply = self.ask(&self.ask_manifest(&what, Method::HEAD, reference))?;
         match reply.status {
             200 => {
-                if let Ok(expected) = reference.parse() {
-                    self.check_digest(&what, &reply, &expected)?;
-                    return Ok(Some(expected));
+                let stated = self.stated_digest(&what, &reply)?;
+                if let Ok(own) = reference.parse::<Digest>() {
+                    let other = stated.filter(|stated| stated.contradicts(&own));
+                    return Ok(Some(other.unwrap_or(own)));
                 }
-                match self.stated_digest(&what, &reply)? {
+                match stated {
                     Some(digest) => Ok(Some(digest)),
                     None => self.digest_without_head(reference),
                 }
@@ -127,9 +136,27 @@ impl Repository<'_> {
         }
     }
 
+    /// Makes sure that the registry has this manifest under its digest, after it had another one there.
+    ///
+    /// # Errors
+    /// It still has another one, or none, or does not say.
+    pub(crate) fn confirm_manifest(&self, digest: &Digest) -> Result<()> {
+        let what = format!("look up manifest {digest}");
+        match self.manifest_digest(&digest.to_string())? {
+            Some(found) if found == *digest => Ok(()),
+            Some(found) => Err(self.lie(&what, digest, &found)),
+            None => Err(self.invalid(&what, "it took the manifest, and does not have it")),
+        }
+    }
+
     fn digest_without_head(&self, reference: &str) -> Result<Option<Digest>> {
-        let stored = self.manifest(reference)?;
-        Ok(stored.map(|stored| stored.digest))
+        match self.manifest(reference) {
+            Ok(stored) => Ok(stored.map(|stored| stored.digest)),
+            Err(error) => match error.found().map(str::parse) {
+                Some(Ok(found)) => Ok(Some(found)),
+                _ => Err(error),
+            },
+        }
     }
 
     /// Stores a manifest or an index under a tag or its digest.

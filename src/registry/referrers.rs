@@ -109,7 +109,8 @@ impl Repository<'_> {
         stored: Option<&Stored>,
         descriptor: &Value,
     ) -> Result<Option<Vec<u8>>> {
-        let Some(stored) = stored else {
+        // Some registries store what they got of a request that broke off.
+        let Some(stored) = stored.filter(|stored| !stored.is_cut_off()) else {
             let index = json!({
                 "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [descriptor],
             });

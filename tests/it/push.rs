@@ -4,6 +4,7 @@ mod batch;
 mod blobs;
 mod bounded;
 mod credentials;
+mod cut_off;
 mod failed;
 mod interrupted;
 mod listed_referrers;

@@ -84,7 +84,7 @@ fn missing_and_wrong_credentials_are_errors_that_say_how_to_log_in() {
                 .put_manifest("1.0", "a/b", b"{}")
                 .map(drop)
                 .unwrap_err(),
-            repository.has_manifest("1.0").map(drop).unwrap_err(),
+            repository.manifest_digest("1.0").map(drop).unwrap_err(),
         ] {
             assert_eq!(error.code(), Code::RegistryUnauthorized, "{error}");
             assert_eq!(

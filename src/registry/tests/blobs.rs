@@ -379,9 +379,9 @@ fn a_registry_without_head_is_asked_with_get() {
         assert!(!repository.has_blob(&digest, 300_000).unwrap());
         upload(&repository, &bytes).unwrap();
         assert!(repository.has_blob(&digest, 300_000).unwrap());
-        assert_eq!(repository.has_manifest("1.0").unwrap(), None);
+        assert_eq!(repository.manifest_digest("1.0").unwrap(), None);
         let put = repository.put_manifest("1.0", "a/b", b"{}").unwrap();
-        assert_eq!(repository.has_manifest("1.0").unwrap(), put.digest);
+        assert_eq!(repository.manifest_digest("1.0").unwrap(), put.digest);
         let error = client
             .repository("denied")
             .has_blob(&digest, 5)

@@ -203,7 +203,7 @@ fn lying_digests_are_refused() {
         upload(&repository, b"{}").map(drop).unwrap_err(),
         repository.manifest(&reference).map(drop).unwrap_err(),
         repository.manifest("1.0").map(drop).unwrap_err(),
-        repository.has_manifest(&reference).map(drop).unwrap_err(),
+        repository.confirm_manifest(&own).unwrap_err(),
         repository
             .put_manifest("1.0", "a/b", b"{}")
             .map(drop)

@@ -16,7 +16,7 @@ fn manifests_are_stored_and_read() {
     let bytes = br#"{"a":1}"#;
     let digest = digest(bytes);
     assert!(repository.manifest("1.0").unwrap().is_none());
-    assert_eq!(repository.has_manifest("1.0").unwrap(), None);
+    assert_eq!(repository.manifest_digest("1.0").unwrap(), None);
     for reference in ["1.0", &digest.to_string()] {
         let put = repository.put_manifest(reference, INDEX, bytes).unwrap();
         assert_eq!((put.subject, put.digest), (false, Some(digest.clone())));
@@ -26,7 +26,7 @@ fn manifests_are_stored_and_read() {
             (digest.clone(), &bytes[..])
         );
         assert_eq!(
-            repository.has_manifest(reference).unwrap(),
+            repository.manifest_digest(reference).unwrap(),
             Some(digest.clone())
         );
     }
@@ -156,7 +156,9 @@ fn any_list_is_extended_or_left_as_it_is() {
             continue;
         }
         let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect(&shown);
-        let mut expected = parsed(&bytes);
+        let is_cut_off = serde_json::from_slice::<Value>(&bytes).is_err_and(|error| error.is_eof());
+        let empty = json!({"schemaVersion": 2, "mediaType": INDEX});
+        let mut expected = if is_cut_off { empty } else { parsed(&bytes) };
         let members = expected.as_object_mut().expect(&shown);
         let listed = members.entry("manifests").or_insert(json!([]));
         // As programs in Go write an empty list.
@@ -442,7 +444,7 @@ fn a_tag_of_something_else_is_not_overwritten() {
     let subject = digest(b"subject");
     let tag = format!("sha256-{}", subject.hex());
     for text in [
-        "{",
+        "x",
         "[]",
         r#"{"layers":[]}"#,
         r#"{"mediaType":"a/b"}"#,

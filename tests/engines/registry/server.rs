@@ -172,6 +172,11 @@ impl Registry {
         serde_json::from_slice(&body).map_err(|error| error.to_string())
     }
 
+    /// Whether it stores what it gets of a manifest, even if that is not all that the request announces.
+    pub(super) fn stores_incomplete_requests(&self) -> bool {
+        self.kind == Kind::Crane
+    }
+
     /// The digest that a tag leads to.
     pub(super) fn digest(&self, repository: &str, tag: &str) -> Result<String, String> {
         let (headers, _) = self.stored(repository, tag)?;

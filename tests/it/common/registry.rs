@@ -653,7 +653,9 @@ impl Stored {
         }
         let mut listed = Vec::new();
         for ((repository, reference), (media_type, bytes)) in &self.manifests {
-            let document: Value = serde_json::from_slice(bytes).unwrap();
+            let Ok(document) = serde_json::from_slice::<Value>(bytes) else {
+                continue;
+            };
             let is_own = repository == name && document["subject"]["digest"] == subject;
             if is_own && reference.contains(':') {
                 listed.push(json!({

@@ -4,6 +4,7 @@
 //! the way of a certain version is a fact of one table, with its evidence. Nothing else of ocify states what an
 //! engine can read.
 
+mod apptainer;
 mod archive;
 mod choice;
 mod compared;

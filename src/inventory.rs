@@ -162,6 +162,10 @@ pub(crate) struct EntryNames {
     pub(crate) dangling_link: Option<String>,
     /// The first entry of a type that not all readers know, if the image does not need it.
     pub(crate) other_type: Option<String>,
+    /// Whether an entry is the root of the archive itself, such as `./`.
+    pub(crate) has_root: bool,
+    /// The first file that comes before any entry for its directory.
+    pub(crate) before_directory: Option<String>,
 }
 
 /// A link in an archive.

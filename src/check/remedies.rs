@@ -120,7 +120,9 @@ impl Trial<'_> {
         let (mut is_added, mut needs_engine) = (false, verdict.because.is_empty());
         for reason in &verdict.because {
             match reason.obstacle {
-                Obstacle::NoName | Obstacle::ShortName if !remedy.needs_name => {
+                Obstacle::NoName | Obstacle::ShortName | Obstacle::SeveralNames
+                    if !remedy.needs_name =>
+                {
                     remedy.needs_name = true;
                     is_added = true;
                 }
@@ -128,7 +130,10 @@ impl Trial<'_> {
                     remedy.images = self.images();
                     is_added |= !remedy.images.is_empty();
                 }
-                Obstacle::NoName | Obstacle::ShortName | Obstacle::Artifact => {}
+                Obstacle::NoName
+                | Obstacle::ShortName
+                | Obstacle::SeveralNames
+                | Obstacle::Artifact => {}
                 _ => needs_engine = true,
             }
         }

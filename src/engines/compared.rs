@@ -40,6 +40,9 @@ const PODMAN: &[Span] = &[
 /// skopeo, `go.mod`.
 const SKOPEO: &[Span] = &[(1, 9, 3, 5), (1, 18, 0, 2), (1, 22, 1, 2)];
 
+/// apptainer, `internal/pkg/ociimage`, `internal/pkg/build/sources`, and the go-containerregistry and umoci in it.
+const APPTAINER: &[Span] = &[(1, 4, 1, 5), (1, 5, 0, 3)];
+
 fn spans(reader: Reader) -> &'static [Span] {
     match reader {
         Reader::DockerGraphDriver => DOCKER,
@@ -47,6 +50,7 @@ fn spans(reader: Reader) -> &'static [Span] {
         Reader::Containerd => CONTAINERD,
         Reader::Podman => PODMAN,
         Reader::SkopeoOci | Reader::SkopeoDocker => SKOPEO,
+        Reader::ApptainerOci | Reader::ApptainerDocker => APPTAINER,
         _ => &[],
     }
 }
@@ -92,6 +96,8 @@ mod tests {
             ("podman@5.8.4", false),
             ("podman@5.8.6", true),
             ("skopeo@1.18.1", true),
+            ("apptainer@1.4.0", false),
+            ("apptainer@1.4.3", true),
             ("k3s@1.31.7", false),
             ("k3s@1.31.6", true),
         ] {

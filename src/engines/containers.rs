@@ -301,7 +301,7 @@ fn diff_ids<'a>(judge: &Judge<'a>, image: Image<'_>) -> &'a [StatedDiffId] {
 }
 
 /// Whether a manifest lists fewer layers than its config, and the engine does not notice.
-fn lacks_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
+pub(crate) fn lacks_layers(judge: &mut Judge<'_>, images: &[Image<'_>]) -> bool {
     let mut lacks = false;
     for image in images {
         let manifest = image.manifest;

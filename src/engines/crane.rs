@@ -1,4 +1,4 @@
-//! go-containerregistry's reader of Docker archives: `crane push` and `crane validate --tarball`, and trivy.
+//! go-containerregistry's reader of Docker archives: `crane push` and `crane validate --tarball`, trivy, and apptainer since 1.4.
 //!
 //! Source: go-containerregistry, `pkg/v1/tarball/image.go`. Only `manifest.json` is read, of one image. The first layer decides
 //! for all of them whether they are compressed. If they are not, a layer is found by its diff ID, so of layers with the same one, the
@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use crate::engines::docker::{is_unreadable, listed_items, note_unlisted};
+use crate::engines::habit::Habit;
 use crate::engines::image::{item_config, item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
@@ -14,7 +15,7 @@ use crate::engines::{Obstacle, Reader};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::image::{Content, StatedDiffId};
 use crate::inventory::LinkKind;
-use crate::location::RootName;
+use crate::location::{Location, RootName};
 
 /// What is read of the only image.
 pub(crate) fn tarball<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
@@ -57,6 +58,7 @@ fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> 
         return is_passed;
     }
     let mut is_read = finds(judge, &item.config, position, ("Config", None));
+    is_read &= has_known_digests(judge, &item.diff_ids, config);
     let content = |index: usize| {
         let digest = item.layer_digests.get(index)?.as_ref()?;
         archive.content(digest)
@@ -68,8 +70,15 @@ fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> 
     };
     let layers = item.layer_digests.iter().enumerate();
     let layers = layers.map(|(index, digest)| digest.as_ref().filter(|_| !unread.contains(&index)));
-    if !match_diff_ids(archive, layers, &item.diff_ids) {
+    let is_right = match judge.has(Habit::VerifiesDiffIds) {
+        true => match_diff_ids(archive, layers, &item.diff_ids),
+        false => item.layers.len() == item.diff_ids.len(),
+    };
+    if !is_right {
         is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
+    }
+    if item.layers.is_empty() {
+        is_read &= !judge.fails_at(Obstacle::NoLayers, config);
     }
     for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
         if unread.contains(&index) {
@@ -81,10 +90,11 @@ fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> 
         if content.is_none() {
             is_read &= !judge.fails_at(Obstacle::MissingContent, location);
         }
-        // trivy decompresses each layer by its own first bytes once the first one is compressed.
+        // trivy and apptainer decompress each layer by its own first bytes once the first one is compressed.
         let is_like_first = content.is_none_or(|content| {
             is_compressed(content) == is_first_compressed
-                || is_first_compressed && judge.reader == Reader::Trivy
+                || is_first_compressed
+                    && matches!(judge.reader, Reader::Trivy | Reader::ApptainerDocker)
         });
         if !is_like_first {
             is_read &= !judge.fails_at(Obstacle::MixedCompression, location);
@@ -92,6 +102,19 @@ fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> 
         is_read &= reads_content(judge, digest.as_ref(), location);
     }
     is_read
+}
+
+/// Whether a reader knows the algorithm of all diff IDs.
+pub(crate) fn has_known_digests(
+    judge: &mut Judge<'_>,
+    diff_ids: &[StatedDiffId],
+    location: impl FnOnce() -> Location,
+) -> bool {
+    let is_known = |diff_id: &StatedDiffId| {
+        let known = diff_id.valid();
+        known.is_some_and(|known| known.0.algorithm_name() == "sha256")
+    };
+    diff_ids.iter().all(is_known) || !judge.fails_at(Obstacle::OtherDigest, location)
 }
 
 /// The indexes of the diff IDs that are there before, too.

@@ -1,5 +1,6 @@
 //! The table of facts: what is in the way of which reader, in which versions, in the engine's own words.
 
+mod apptainer;
 mod container;
 mod further;
 
@@ -62,7 +63,9 @@ impl Fact {
 
 /// All facts.
 fn all() -> impl Iterator<Item = &'static Fact> {
-    container::FACTS.iter().chain(further::FURTHER)
+    let of_apptainer = [apptainer::OWN, &apptainer::OCI, &apptainer::DOCKER];
+    let facts = [container::FACTS, further::FURTHER].into_iter();
+    facts.chain(of_apptainer).flatten()
 }
 
 /// All facts, by reader and obstacle. They are asked for often.

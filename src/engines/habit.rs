@@ -16,15 +16,18 @@ pub(crate) enum Habit {
     /// It chooses among the platforms that the archive contains, and not among all that it lists (moby,
     /// `getBestPresentImageManifest` in `daemon/containerd/image.go`).
     ChoosesPresent,
-    /// It compares layers with the config's diff IDs (container-libs, `image/storage/storage_dest.go`, since 5.34).
+    /// It compares layers with the config's diff IDs (container-libs, `image/storage/storage_dest.go`, since 5.34; go-containerregistry,
+    /// `pkg/v1/validate`).
     VerifiesDiffIds,
     /// It decompresses a layer of a Docker archive twice (container-libs, `image/storage/storage_dest.go`, before 5.34).
     DecompressesTwice,
+    /// It reads archives with go-containerregistry, and not with container-libs (apptainer, `internal/pkg/ociimage`).
+    UsesGoContainerregistry,
 }
 
 impl Habit {
     /// All of them.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Habit::TriesDockerFirst,
         Habit::ReadsAllPlatforms,
         Habit::UnpacksAllPlatforms,
@@ -32,6 +35,7 @@ impl Habit {
         Habit::ChoosesPresent,
         Habit::VerifiesDiffIds,
         Habit::DecompressesTwice,
+        Habit::UsesGoContainerregistry,
     ];
 }
 
@@ -53,9 +57,13 @@ impl Reader {
             (Habit::RunsOtherPlatforms, Reader::DockerContainerd) => true,
             (Habit::ChoosesPresent, Reader::DockerContainerd) => since(28, 0),
             (Habit::VerifiesDiffIds, Reader::Podman) => since(5, 4),
+            (Habit::VerifiesDiffIds, Reader::Crane | Reader::Trivy) => true,
             (Habit::VerifiesDiffIds, Reader::BuildahOci) => since(1, 39),
             (Habit::DecompressesTwice, Reader::Podman) => !since(5, 4),
             (Habit::DecompressesTwice, Reader::BuildahDocker) => !since(1, 39),
+            (Habit::UsesGoContainerregistry, Reader::ApptainerOci | Reader::ApptainerDocker) => {
+                since(1, 4)
+            }
             _ => false,
         }
     }

@@ -59,6 +59,8 @@ pub(super) const KNOWN: &[(Reader, &[Version])] = &[
     (Reader::Podman, PODMAN),
     (Reader::SkopeoOci, SKOPEO),
     (Reader::SkopeoDocker, SKOPEO),
+    (Reader::ApptainerOci, APPTAINER_OF_GGCR),
+    (Reader::ApptainerDocker, APPTAINER_OF_GGCR),
     (Reader::Crane, CRANE),
     (Reader::Umoci, UMOCI),
     (Reader::Oras, ORAS),
@@ -102,6 +104,9 @@ const CRANE: &[Version] = &[
     v(0, 21, 9),
 ];
 
+/// apptainer, `internal/pkg/ociimage`, since it reads archives with go-containerregistry, whatever `go.mod` lists.
+const APPTAINER_OF_GGCR: &[Version] = &[v(1, 4, 1), v(1, 4, 5), v(1, 5, 0), v(1, 5, 3)];
+
 /// umoci, `oci/cas/dir`, `oci/casext` and `oci/layer`.
 const UMOCI: &[Version] = &[v(0, 4, 7), v(0, 5, 0), v(0, 5, 1), v(0, 6, 0)];
 
@@ -143,8 +148,7 @@ pub(super) const BUILDAH: &[(Version, Version)] = &[
     (v(1, 41, 9), v(1, 20, 1)), (v(1, 42, 2), v(1, 21, 0)), (v(1, 43, 1), v(1, 22, 2)), (v(1, 43, 2), v(1, 22, 2)),
 ];
 
-/// The same of apptainer. Since 1.4, `internal/pkg/ociimage` reads archives with go-containerregistry, whatever `go.mod` lists, and 1.4.5 does something
-/// else with half of the archives that were tried. Those versions are unknown.
+/// The same of apptainer, before 1.4.
 #[rustfmt::skip]
 pub(super) const APPTAINER: &[(Version, Version)] = &[
     (v(1, 0, 3), v(1, 6, 3)), (v(1, 1, 9), v(1, 9, 3)), (v(1, 2, 5), v(1, 12, 0)), (v(1, 3, 6), v(1, 15, 2)),

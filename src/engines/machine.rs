@@ -144,6 +144,20 @@ impl Machine {
         })
     }
 
+    /// Whether a platform is its own, for go-containerregistry: what the machine does not state may be anything.
+    ///
+    /// Source: go-containerregistry, `pkg/v1/platform.go`, `Satisfies`; apptainer, `internal/pkg/ociplatform`.
+    pub(crate) fn is_satisfied_by(&self, image: &Platform) -> bool {
+        let own = &self.platform;
+        let variant = match (own.architecture.as_str(), own.variant.as_deref()) {
+            ("amd64" | "386", _) | ("arm64", Some("v8")) => None,
+            ("arm", None) => Some("v7"),
+            (_, variant) => variant,
+        };
+        let has_variant = variant.is_none_or(|own| image.variant.as_deref() == Some(own));
+        image.os == own.os && image.architecture == own.architecture && has_variant
+    }
+
     fn fit_by(&self, pointer: &Pointer, rank: impl Fn(&Platform) -> Option<usize>) -> Fit {
         match &pointer.platform {
             Some(platform) => rank(platform).map_or(Fit::Other, Fit::Runs),

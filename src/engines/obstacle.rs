@@ -28,6 +28,10 @@ pub enum Obstacle {
     OtherType,
     /// A hard link that comes before its target, or has none in the archive.
     EarlyLink,
+    /// An entry for the root of the archive, such as `./`.
+    RootEntry,
+    /// A file that comes before any entry for its directory.
+    NoDirectory,
     /// A symbolic link that leads to no file of the archive.
     DanglingLink,
     /// Extended attributes of the archive's own entries.
@@ -48,6 +52,8 @@ pub enum Obstacle {
     NestedIndex,
     /// Several images, of which the engine has to be told one.
     SeveralImages,
+    /// An image with several names, each in an entry of its own.
+    SeveralNames,
     /// A name that leads to several manifests.
     AmbiguousTag,
     /// An image that only the list names that the engine does not read.
@@ -74,14 +80,18 @@ pub enum Obstacle {
     AbsentPlatform,
     /// An index that lists no image for the machine's platform.
     NoPlatform,
+    /// A manifest without a platform in an index from which the engine chooses one.
+    UnstatedPlatform,
     /// An image for Windows.
     WindowsImage,
     /// An image for another operating system than Linux and Windows.
     OtherSystem,
     /// The numbers or the order of layers and diff IDs differ.
     WrongLayers,
-    /// A manifest lists fewer layers than its config, and the engine loads the image without the others.
+    /// A manifest and its config list different numbers of layers, and the engine loads the image without some of them.
     FewerLayers,
+    /// An image without layers.
+    NoLayers,
     /// A layer with the nonstandard media type of Docker's family for zstd.
     LayerType,
     /// A layer with a media type that is not a layer's.
@@ -102,6 +112,8 @@ pub enum Obstacle {
     OtherLabel,
     /// A descriptor that states another size than that of the content.
     WrongSize,
+    /// A digest or diff ID of another algorithm than SHA-256.
+    OtherDigest,
     /// A layer with URLs, from which the engine downloads it.
     LayerUrls,
     /// A layer that is compressed with zstd.
@@ -132,7 +144,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 65] = [
         Obstacle::OuterGzip,
         Obstacle::OuterGzipDocker,
         Obstacle::OuterZstd,
@@ -142,6 +154,8 @@ impl Obstacle {
         Obstacle::MisreadEntry,
         Obstacle::OtherType,
         Obstacle::EarlyLink,
+        Obstacle::RootEntry,
+        Obstacle::NoDirectory,
         Obstacle::DanglingLink,
         Obstacle::EntryXattrs,
         Obstacle::NoImageFile,
@@ -152,6 +166,7 @@ impl Obstacle {
         Obstacle::LayoutVersion,
         Obstacle::NestedIndex,
         Obstacle::SeveralImages,
+        Obstacle::SeveralNames,
         Obstacle::AmbiguousTag,
         Obstacle::UnlistedImage,
         Obstacle::NoName,
@@ -165,10 +180,12 @@ impl Obstacle {
         Obstacle::MissingContent,
         Obstacle::AbsentPlatform,
         Obstacle::NoPlatform,
+        Obstacle::UnstatedPlatform,
         Obstacle::WindowsImage,
         Obstacle::OtherSystem,
         Obstacle::WrongLayers,
         Obstacle::FewerLayers,
+        Obstacle::NoLayers,
         Obstacle::LayerType,
         Obstacle::OtherLayerType,
         Obstacle::MixedTypes,
@@ -179,6 +196,7 @@ impl Obstacle {
         Obstacle::LayerLabel,
         Obstacle::OtherLabel,
         Obstacle::WrongSize,
+        Obstacle::OtherDigest,
         Obstacle::LayerUrls,
         Obstacle::ZstdLayer,
         Obstacle::SkippableFrame,
@@ -206,6 +224,8 @@ impl Obstacle {
             Obstacle::MisreadEntry => "misread-entry",
             Obstacle::OtherType => "entry-type",
             Obstacle::EarlyLink => "early-hard-link",
+            Obstacle::RootEntry => "root-entry",
+            Obstacle::NoDirectory => "no-directory",
             Obstacle::DanglingLink => "dangling-link",
             Obstacle::EntryXattrs => "entry-xattrs",
             Obstacle::NoImageFile => "no-image-file",
@@ -216,6 +236,7 @@ impl Obstacle {
             Obstacle::LayoutVersion => "layout-version",
             Obstacle::NestedIndex => "nested-index",
             Obstacle::SeveralImages => "several-images",
+            Obstacle::SeveralNames => "several-names",
             Obstacle::AmbiguousTag => "ambiguous-tag",
             Obstacle::UnlistedImage => "unlisted-image",
             Obstacle::NoName => "no-name",
@@ -229,10 +250,12 @@ impl Obstacle {
             Obstacle::MissingContent => "missing-content",
             Obstacle::AbsentPlatform => "absent-platform",
             Obstacle::NoPlatform => "no-platform",
+            Obstacle::UnstatedPlatform => "unstated-platform",
             Obstacle::WindowsImage => "windows-image",
             Obstacle::OtherSystem => "other-system",
             Obstacle::WrongLayers => "wrong-layers",
             Obstacle::FewerLayers => "fewer-layers",
+            Obstacle::NoLayers => "no-layers",
             Obstacle::LayerType => "layer-type",
             Obstacle::OtherLayerType => "other-layer-type",
             Obstacle::MixedTypes => "mixed-types",
@@ -243,6 +266,7 @@ impl Obstacle {
             Obstacle::LayerLabel => "layer-label",
             Obstacle::OtherLabel => "other-label",
             Obstacle::WrongSize => "wrong-size",
+            Obstacle::OtherDigest => "other-digest",
             Obstacle::LayerUrls => "layer-urls",
             Obstacle::ZstdLayer => "zstd-layers",
             Obstacle::SkippableFrame => "skippable-frame",

@@ -211,7 +211,8 @@ impl Reader {
         let rows = KNOWN.iter().filter(move |(reader, _)| *reader == self);
         let own = rows.flat_map(|(_, versions)| versions.iter().copied());
         let table = self.contained().map_or(&[][..], |(_, table)| table);
-        own.chain(table.iter().map(|(version, _)| *version))
+        let contained = table.iter().map(|(version, _)| *version);
+        contained.chain(own)
     }
 
     /// The reader whose code this one contains, and its version in each version that is known.
@@ -269,8 +270,13 @@ impl Reader {
         }
     }
 
-    /// The reader whose code a version of this one contains, and its version.
+    /// The reader whose code a version of this one contains, and its version. Versions with a code of their own follow those.
     pub(crate) fn base(self, version: Version) -> Option<(Reader, Version)> {
+        let mut own = KNOWN.iter().filter(|(reader, _)| *reader == self);
+        let first = own.find_map(|(_, versions)| versions.first());
+        if first.is_some_and(|first| *first <= version) {
+            return None;
+        }
         let (reader, table) = self.contained()?;
         let older = table.iter().rev().find(|(since, _)| *since <= version);
         older.map(|(_, base)| (reader, *base))

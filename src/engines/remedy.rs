@@ -69,21 +69,33 @@ pub(crate) fn worst_range(
 /// remove; returns whether there are any that were not there.
 pub(crate) fn improve(options: &mut PlanOptions, refusals: &[Refusal]) -> bool {
     let mut is_improved = false;
-    let because = refusals.iter().flat_map(|refusal| &refusal.verdict.because);
-    for reason in because {
-        match reason.obstacle {
+    let because = refusals.iter().flat_map(|refusal| {
+        let because = refusal.verdict.because.iter();
+        because.map(|reason| (refusal.reader, reason.obstacle))
+    });
+    for (reader, obstacle) in because {
+        match obstacle {
             Obstacle::AbsentPlatform | Obstacle::MissingContent
                 if options.missing == MissingPolicy::Keep =>
             {
                 options.missing = MissingPolicy::Prune;
             }
             // Its only image is then left of an index that also lists an attestation.
-            Obstacle::AmbiguousTag if !options.drop_attestations || !options.unwrap => {
+            Obstacle::AmbiguousTag | Obstacle::UnstatedPlatform
+                if !options.drop_attestations || !options.unwrap =>
+            {
                 options.drop_attestations = true;
                 options.unwrap = true;
             }
             Obstacle::MixedCompression if options.compression != Some(Compression::Gzip) => {
                 options.compression = Some(Compression::Gzip);
+            }
+            // It fails at anything beside an image, and others are only to be told which of several images to take.
+            Obstacle::SeveralImages
+                if matches!(reader, Reader::ApptainerOci | Reader::ApptainerDocker)
+                    && !options.drop_attestations =>
+            {
+                options.drop_attestations = true;
             }
             Obstacle::Referrer | Obstacle::UnnamedEvidence if !options.drop_attestations => {
                 options.drop_attestations = true;

@@ -6,9 +6,11 @@ use std::rc::Rc;
 
 use serde::{Serialize, Serializer};
 
+use crate::engines::habit::Habit;
 use crate::engines::judge::{Answers, Judge};
 use crate::engines::{
-    Archive, Reader, Reason, Version, containerd, containers, crane, docker, layout, regctl,
+    Archive, Reader, Reason, Version, apptainer, containerd, containers, crane, docker, layout,
+    regctl,
 };
 use crate::image::{Digest, StatedDiffId};
 
@@ -179,6 +181,12 @@ fn judged(archive: &Archive<'_>, reader: Reader, version: Version) -> (Verdict, 
         | Reader::Nerdctl
         | Reader::K3d => containerd::import(&mut judge),
         Reader::Podman => containers::podman_load(&mut judge),
+        Reader::ApptainerOci if judge.has(Habit::UsesGoContainerregistry) => {
+            apptainer::oci_archive(&mut judge)
+        }
+        Reader::ApptainerDocker if judge.has(Habit::UsesGoContainerregistry) => {
+            apptainer::docker_archive(&mut judge)
+        }
         Reader::SkopeoOci | Reader::BuildahOci | Reader::ApptainerOci => {
             containers::oci_archive(&mut judge)
         }

@@ -1,5 +1,6 @@
 //! Scans a tar archive: headers only, every file's bytes are skipped.
 
+mod directories;
 mod duplicates;
 mod input;
 pub(super) mod links;

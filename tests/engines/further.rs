@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ocify::{Check, Code, Fix, Input, Loads, Output, Verdict, Verify};
@@ -155,12 +156,14 @@ mkdir /tmp/layout
 tar -xf \"$1\" -C /tmp/layout || { echo cannot be unpacked; exit 1; }
 exec umoci unpack --image \"/tmp/layout:${2:-latest}\" /tmp/bundle 2>&1";
 
-/// Builds a directory, since a file takes longer and needs no other reader.
+/// Builds a directory, since a file takes longer and needs no other reader. What it read before would be found in its cache.
 const BUILD_OCI: &str = "mkdir -p \"$3\"
 rm -rf \"$3\"/*
+export APPTAINER_CACHEDIR=\"$3/cache\"
 exec apptainer build --sandbox \"$3/image\" \"oci-archive:$1${2:+:$2}\" 2>&1";
 const BUILD_DOCKER: &str = "mkdir -p \"$3\"
 rm -rf \"$3\"/*
+export APPTAINER_CACHEDIR=\"$3/cache\"
 exec apptainer build --sandbox \"$3/image\" \"docker-archive:$1\" 2>&1";
 
 /// crane, in the machine.
@@ -311,7 +314,7 @@ fn compare_all(root: &Path, tools: &[Tool]) {
     });
 }
 
-fn samples(shared: &Path) -> Vec<Sample> {
+fn samples(shared: &Path, tool: Tool) -> Vec<Sample> {
     let mut samples = Vec::new();
     let archives = fixtures().into_iter().filter(|name| name.ends_with(".tar"));
     for name in archives {
@@ -329,9 +332,15 @@ fn samples(shared: &Path) -> Vec<Sample> {
     let sources = Sources::read();
     let seeds = campaign::chosen_seeds().unwrap_or_else(|| HARD.to_vec());
     for seed in seeds {
-        let case = sources.case(seed);
-        let what = format!("{seed}: {}", case.what);
-        samples.push(Sample::new(shared, what, &case.bytes, true));
+        let mut cases = vec![sources.case(seed)];
+        // It cannot read an image layout without them.
+        if matches!(tool, Tool::ApptainerOci | Tool::ApptainerDocker) {
+            cases.push(sources.case_with_directories(seed));
+        }
+        for case in cases {
+            let what = format!("{seed}: {}", case.what);
+            samples.push(Sample::new(shared, what, &case.bytes, true));
+        }
     }
     samples
 }
@@ -361,8 +370,8 @@ fn try_all(tool: Tool, root: &Path, shared: &Path) -> Vec<String> {
         host,
     };
     let mut problems = Vec::new();
-    let (mut tried, mut unknown) = (0, 0);
-    for sample in samples(shared) {
+    let (mut tried, mut unknown, mut loaded) = (0, 0, 0);
+    for sample in samples(shared, tool) {
         let Some(verdict) = sample.verdict(engine) else {
             continue;
         };
@@ -378,6 +387,7 @@ fn try_all(tool: Tool, root: &Path, shared: &Path) -> Vec<String> {
             }
         }
         tried += 1;
+        loaded += usize::from(verdict.loads.is_good());
         if sample.is_mutant {
             continue;
         }
@@ -398,6 +408,11 @@ fn try_all(tool: Tool, root: &Path, shared: &Path) -> Vec<String> {
             Err(error) => problems.push(format!("{heading}: {}: {error}", sample.what)),
         }
     }
+    let figures = format!("\n{heading}: {tried} tried, {loaded} of which load\n");
+    // Past the test harness, which captures output.
+    std::io::stderr()
+        .write_all(figures.as_bytes())
+        .expect("it is open");
     if unknown > 0 && release == newer::RELEASE {
         newer::is_unknown(&heading);
     } else if tried < 70 {

@@ -70,8 +70,22 @@ impl Sources {
         Sources(sources)
     }
 
-    /// The archive that follows from a seed.
+    /// The archive that follows from a seed. It has no entries for directories.
     pub(crate) fn case(&self, seed: u64) -> Case {
+        self.case_with(seed, |_| ())
+    }
+
+    /// The same with entries for all directories before the files.
+    pub(crate) fn case_with_directories(&self, seed: u64) -> Case {
+        let case = self.case_with(seed, |entries| {
+            let has_root = seed.is_multiple_of(2);
+            add_directories(entries, has_root);
+        });
+        let what = format!("{}, with directories", case.what);
+        Case { what, ..case }
+    }
+
+    fn case_with(&self, seed: u64, change: impl FnOnce(&mut Vec<Entry>)) -> Case {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (name, contents) = random.pick(&self.0).expect("there are fixtures");
         let mut what = vec![name.as_str()];
@@ -98,6 +112,7 @@ impl Sources {
         for _ in 0..of_entries {
             what.push(change_entries(&mut entries, &mut random));
         }
+        change(&mut entries);
         let mut bytes = match random.index(20) {
             0 => open_tar(&entries),
             _ => tar(&entries),
@@ -428,6 +443,19 @@ fn change_entries(entries: &mut Vec<Entry>, random: &mut Random) -> &'static str
             "change oci-layout"
         }
     }
+}
+
+/// Adds an entry for each directory, and one for `./` if names begin with it and it is wanted.
+fn add_directories(entries: &mut Vec<Entry>, has_root: bool) {
+    let mut directories = BTreeSet::new();
+    for entry in entries.iter() {
+        let name = String::from_utf8_lossy(&entry.name);
+        let ends = name.match_indices('/').map(|(end, _)| end);
+        let parents = ends.map(|end| format!("{}/", &name[..end]));
+        directories.extend(parents.filter(|name| name != "/" && (has_root || name != "./")));
+    }
+    let directories = directories.iter().map(Entry::dir);
+    entries.splice(0..0, directories);
 }
 
 fn prefix(entries: &mut [Entry], prefix: &[u8]) {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod ambiguous;
+mod apptainer;
 mod architecture;
 mod artifacts;
 mod bad_images;

@@ -631,7 +631,8 @@ fn further_readers_have_facts_of_their_own() {
             ("umoci@0.6.0", Loads::Yes, ""),
             ("apptainer@1.3.6/oci-archive", Loads::No, "zstd-layers"),
             ("apptainer@1.3.6/docker-archive", Loads::Yes, ""),
-            ("apptainer@1.4.5/oci-archive", Loads::Unknown, ""),
+            ("apptainer@1.4.0/oci-archive", Loads::Unknown, ""),
+            ("apptainer@1.4.5/oci-archive", Loads::Yes, ""),
             ("nerdctl", Loads::Yes, ""),
         ],
     );

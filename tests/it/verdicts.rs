@@ -155,7 +155,7 @@ fn inputs() -> Vec<PathBuf> {
 }
 
 /// Engines and versions of each kind of reader.
-pub(crate) const ENGINES: [&str; 29] = [
+pub(crate) const ENGINES: [&str; 30] = [
     "docker@20.10",
     "docker@24.0",
     "docker@26.1",
@@ -176,6 +176,7 @@ pub(crate) const ENGINES: [&str; 29] = [
     "buildah@1.28",
     "buildah",
     "apptainer@1.3",
+    "apptainer@1.4",
     "apptainer",
     "crane@0.12",
     "crane",

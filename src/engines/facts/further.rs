@@ -6,19 +6,21 @@ use crate::engines::facts::Evidence::{self, Seen, Source};
 use crate::engines::{Obstacle, Reader, Version};
 use Obstacle::{
     AbsentPlatform, AmbiguousTag, Artifact, Bzip2Layer, DockerTypes, DocumentType, HardLink,
-    InvalidName, LayerLabel, LayerNotTar, LayerTwice, LayerType, LayoutVersion, MissingContent,
+    InvalidName, LayerNotTar, LayerTwice, LayerType, LayoutVersion, MissingContent,
     MixedCompression, MixedConfig, NoDockerManifest, NoImageFile, NoIndex, NoName, NoPlatform,
-    NothingListed, OtherDockerManifest, OtherLabel, OtherLayerType, OuterBzip2, OuterGzip,
-    OuterSkippable, OuterXz, OuterZstd, SeveralImages, SharedFile, SkippableFrame, SymbolicLink,
-    UncleanName, UncleanPath, UnlistedImage, WrongLayers, WrongSize, XzLayer, ZstdLayer,
+    NothingListed, OtherDigest, OtherDockerManifest, OtherLabel, OtherLayerType, OuterBzip2,
+    OuterGzip, OuterSkippable, OuterXz, OuterZstd, SeveralImages, SharedFile, SkippableFrame,
+    SymbolicLink, UncleanName, UncleanPath, UnlistedImage, WrongLayers, WrongSize, XzLayer,
+    ZstdLayer,
 };
 use Reader::{
-    ApptainerDocker, ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, K3s, Kind, Nerdctl, Oras,
-    Regctl, Trivy, Umoci,
+    ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, K3s, Kind, Nerdctl, Oras, Regctl, Trivy,
+    Umoci,
 };
 
-const INSTANCE: Evidence = Source("container-libs, image/internal/manifest/oci_index.go");
-const GGCR: Evidence = Source("go-containerregistry, pkg/v1/tarball/image.go");
+pub(super) const INSTANCE: Evidence =
+    Source("container-libs, image/internal/manifest/oci_index.go");
+pub(super) const GGCR: Evidence = Source("go-containerregistry, pkg/v1/tarball/image.go");
 const VALIDATE: Evidence = Source("go-containerregistry, pkg/v1/validate/layer.go");
 const OF_TRIVY: Evidence = Source("trivy, pkg/fanal/image/archive.go");
 const ORAS: Evidence = Source("oras-go, content/oci/readonlyoci.go");
@@ -27,15 +29,21 @@ const REGCLIENT: Evidence = Source("regclient, image.go");
 const COMPRESS: Evidence = Source("regclient, pkg/archive/compress.go");
 const CAS: Evidence = Source("umoci, oci/cas/dir/dir.go");
 const UNPACK: Evidence = Source("umoci, oci/layer/unpack.go");
-const APPTAINER: Evidence = Source("apptainer, internal/pkg/build/sources/oci_unpack.go");
+pub(super) const HASH: Evidence = Source("go-containerregistry, pkg/v1/hash.go");
 
-const NOT_IN_TAR: &[&str] = &["not found in tar"];
+pub(super) const NOT_IN_TAR: &[&str] = &["not found in tar"];
 const ONLY_ONE: &[&str] = &["tarball must contain only a single image"];
 const NOT_GZIP: &[&str] = &["gzip: invalid header"];
 const NOT_LIKE_FIRST: &[&str] = &[
     "gzip: invalid header",
     "mismatched diffid",
     "invalid tar header",
+];
+pub(super) const OTHER_HASH: &[&str] = &[
+    "unsupported hash",
+    "cannot parse hash",
+    "non-hex character in hash",
+    "wrong number of hex digits",
 ];
 const NO_DIFF_ID: &[&str] = &[
     "may not describe a runnable image",
@@ -52,7 +60,7 @@ const NO_LAYOUT_INDEX: &[&str] = &[
     "read top-level index",
     "no such file or directory",
 ];
-const OTHER_TYPE: &[&str] = &[
+pub(super) const OTHER_TYPE: &[&str] = &[
     "is not correct mediatype",
     "unsupported mediatype",
     "descriptor does not point to ispec.MediaTypeImageManifest",
@@ -94,18 +102,6 @@ pub(super) const FURTHER: &[Fact] = &[
     always(BuildahDocker, LayerNotTar, NOT_A_TAR, DIFF_IDS),
     always(BuildahDocker, LayerTwice, &["does not match config's DiffID"], DIFF_IDS).from(1, 39, 0),
 
-    // apptainer build, by the code of skopeo, with layers unpacked by that of umoci until 1.3.
-    always(ApptainerOci, NoPlatform, NO_IMAGE, INSTANCE),
-    always(ApptainerOci, ZstdLayer, OTHER_TYPE, APPTAINER).before(1, 4, 0),
-    always(ApptainerOci, LayerLabel, NOT_A_TAR, APPTAINER).before(1, 4, 0),
-    always(ApptainerOci, SkippableFrame, NOT_A_TAR, APPTAINER),
-    always(ApptainerOci, Bzip2Layer, NOT_A_TAR, APPTAINER),
-    always(ApptainerOci, XzLayer, NOT_A_TAR, APPTAINER),
-    always(ApptainerOci, LayerNotTar, NOT_A_TAR, APPTAINER),
-    always(ApptainerOci, LayerTwice, NOT_A_TAR, APPTAINER),
-    always(ApptainerDocker, LayerNotTar, NOT_A_TAR, APPTAINER),
-    always(ApptainerDocker, LayerTwice, NOT_A_TAR, APPTAINER),
-
     // crane push, and crane validate --tarball.
     always(Crane, OuterGzip, NOT_A_TAR, GGCR),
     always(Crane, OuterZstd, NOT_A_TAR, GGCR),
@@ -128,6 +124,7 @@ pub(super) const FURTHER: &[Fact] = &[
     always(Crane, LayerNotTar, NOT_A_TAR, VALIDATE),
     always(Crane, LayerTwice, NOT_A_TAR, VALIDATE),
     always(Crane, MixedCompression, NOT_LIKE_FIRST, GGCR),
+    always(Crane, OtherDigest, OTHER_HASH, HASH),
     always(Crane, HardLink, NOT_IN_TAR, GGCR),
     always(Crane, UncleanName, NOT_IN_TAR, GGCR),
     always(Crane, UncleanPath, NOT_IN_TAR, GGCR).before(0, 21, 7),

@@ -29,6 +29,12 @@ impl Obstacle {
             Obstacle::EarlyLink => {
                 "The engine unpacks the archive, and a hard link comes before its target or has none."
             }
+            Obstacle::RootEntry => {
+                "The archive has an entry for its own root, such as ./, which the engine takes for a path outside of it."
+            }
+            Obstacle::NoDirectory => {
+                "A file comes before any entry for its directory, and the engine does not create it."
+            }
             Obstacle::DanglingLink => {
                 "A symbolic link leads to no file of the archive, and the engine looks for what all of them lead to."
             }
@@ -50,6 +56,9 @@ impl Obstacle {
             }
             Obstacle::SeveralImages => {
                 "There are several images, and the engine has to be told which one to load."
+            }
+            Obstacle::SeveralNames => {
+                "An image has several names, each in an entry of index.json, and the engine takes an archive with one entry."
             }
             Obstacle::AmbiguousTag => {
                 "A name leads to several manifests: of platforms, or of an image and its attestation."
@@ -80,14 +89,18 @@ impl Obstacle {
             Obstacle::NoPlatform => {
                 "The index lists no image for the platform of the machine that loads it."
             }
+            Obstacle::UnstatedPlatform => {
+                "An index lists a manifest without a platform, at which the engine crashes."
+            }
             Obstacle::WindowsImage => "The image is for Windows.",
             Obstacle::OtherSystem => "The image is for another operating system than Linux.",
             Obstacle::WrongLayers => {
                 "The layers are not those of the config's diff IDs, in their order."
             }
             Obstacle::FewerLayers => {
-                "A manifest lists fewer layers than its config, and the engine loads the image without the others."
+                "A manifest and its config list different numbers of layers, and the engine loads the image without some of them."
             }
+            Obstacle::NoLayers => "The image has no layers, and the engine needs one.",
             Obstacle::LayerType => "The media type of a zstd layer is not in any specification.",
             Obstacle::OtherLayerType => "A layer has a media type that is not a layer's.",
             Obstacle::MixedTypes => "A Docker manifest has layers with OCI media types.",
@@ -102,6 +115,9 @@ impl Obstacle {
             Obstacle::LayerLabel => "A compressed layer has the media type of a plain tar.",
             Obstacle::OtherLabel => "A layer is not compressed as its media type says.",
             Obstacle::WrongSize => "A descriptor states another size than that of the content.",
+            Obstacle::OtherDigest => {
+                "The engine knows only SHA-256, and a digest or diff ID has another algorithm."
+            }
             Obstacle::LayerUrls => {
                 "A layer has URLs, and the engine downloads it from there instead of reading it from the archive."
             }

@@ -108,8 +108,12 @@ impl Run<'_> {
             if !improve(&mut options, &refusals) {
                 return Err(refused(first));
             }
-            let is_ambiguous =
-                |refusal: &Refusal| refusal.obstacle() == Some(Obstacle::AmbiguousTag);
+            let is_ambiguous = |refusal: &Refusal| {
+                matches!(
+                    refusal.obstacle(),
+                    Some(Obstacle::AmbiguousTag | Obstacle::UnstatedPlatform)
+                )
+            };
             ambiguous = refusals.into_iter().find(is_ambiguous);
         }
     }
@@ -139,7 +143,9 @@ fn refused(refusal: &Refusal) -> Error {
     let error = Error::new(Code::EngineRefuses, message.to_owned())
         .with_found(engine.to_string())
         .with_hint(match refusal.obstacle() {
-            Some(Obstacle::NoName | Obstacle::ShortName) => Hint::NameImage,
+            Some(Obstacle::NoName | Obstacle::ShortName | Obstacle::SeveralNames) => {
+                Hint::NameImage
+            }
             Some(Obstacle::Artifact) => Hint::ChooseOtherImages,
             Some(Obstacle::AmbiguousTag | Obstacle::SeveralImages) => Hint::ChoosePlatform,
             _ => Hint::ChooseEngine,

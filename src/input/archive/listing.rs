@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::directories::Directories;
 use super::{duplicates, has_bytes, is_directory, is_well_named, links, names};
 use crate::error::{Code, Error, Hint, Result, entry_text, escape, show_path};
 use crate::image::{Content, Digest};
@@ -33,6 +34,7 @@ pub(in crate::input) struct Listing {
     inventory: Inventory,
     form: FormCheck,
     items: Vec<Listed>,
+    directories: Directories,
     /// How many entries and extended attributes there are, and the length of all names and targets of links.
     records: usize,
     names_len: usize,
@@ -94,6 +96,7 @@ impl Listing {
             inventory: Inventory::default(),
             form: FormCheck::new(order),
             items: Vec::new(),
+            directories: Directories::default(),
             records: 0,
             names_len: 0,
         }
@@ -156,6 +159,8 @@ impl Listing {
                 names.other_type.get_or_insert_with(|| text.clone());
             }
         }
+        self.directories
+            .note(entry, &text, &mut self.inventory.names);
         if entry.has_foreign_xattr {
             let names = &mut self.inventory.names;
             names.foreign_xattrs.get_or_insert_with(|| text.clone());

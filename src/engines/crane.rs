@@ -25,17 +25,18 @@ pub(crate) fn tarball<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
     }
     let list = || RootName::DockerManifest.into();
     let archive = judge.archive;
-    let absent = (Obstacle::NoDockerManifest, list());
-    let Some(items) = listed_items(judge, false, absent) else {
-        return tally;
-    };
     let is_renamed = archive
         .names
         .renamed
         .contains(RootName::DockerManifest.name());
+    // Whatever it lists is not found then.
     if is_renamed && judge.fails_at(Obstacle::UncleanPath, list) {
         return tally;
     }
+    let absent = (Obstacle::NoDockerManifest, list());
+    let Some(items) = listed_items(judge, false, absent) else {
+        return tally;
+    };
     // Its callers cannot choose one.
     if items.len() > 1 && judge.fails_at(Obstacle::SeveralImages, list) {
         return tally;

@@ -115,7 +115,15 @@ fn the_loop_that_unpacks_archives() {
         ("gzip outside", gzip(&tar(&right())), No, "outer-gzip"),
         ("zstd outside", zstd(&tar(&right())), No, "outer-zstd"),
     ]);
+    let mut unlisted = right_layout();
+    unlisted.docker_manifest = Some(b"[]".to_vec());
     check_all(vec![
+        (
+            "names with ./, and an empty list",
+            tar(&prefixed("./", unlisted.entries())),
+            (Yes, ""),
+            (No, "unclean-path"),
+        ),
         (
             "names with ./",
             tar(&prefixed("./", right())),

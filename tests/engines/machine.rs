@@ -174,6 +174,8 @@ impl Machine {
         let mut command = Command::new("nsenter");
         command
             .args(["--target", &self.pid, "--mount", "--pid"])
+            // The root of its mounts is another one than that of its processes if the tests run below chroot.
+            .args(["--root", "--wd"])
             .args(self.network.option())
             .arg("--")
             .env_clear()

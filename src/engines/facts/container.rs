@@ -112,8 +112,9 @@ const NOT_RUN: &[&str] = &[
     "no command specified",
     "mismatched image rootfs and manifest layers",
     "stat …: no such file or directory",
-    // If its config is absent too.
+    // If its config is absent too, in Docker 26 and in 28.
     "No such image",
+    "failed to read config content",
 ];
 const BAD_TAG: &[&str] = &["invalid tag", "invalid reference format"];
 

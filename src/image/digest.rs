@@ -167,6 +167,7 @@ impl Digest {
     }
 
     /// Whether no content has both digests: they differ, and are by the same algorithm.
+    #[cfg(feature = "push")]
     pub(crate) fn contradicts(&self, other: &Digest) -> bool {
         self != other && self.algorithm_name() == other.algorithm_name()
     }

@@ -80,31 +80,37 @@ impl Repository<'_> {
     /// The registry does not say, or its reply is too long or has another digest.
     pub(crate) fn manifest(&self, reference: &str) -> Result<Option<Stored>> {
         let what = format!("read manifest {}", escape(reference));
-        let mut ask = self.ask_manifest(&what, Method::GET, reference);
+        let stored = self.read_manifest(&what, reference)?;
+        if let (Some(stored), Ok(own)) = (&stored, reference.parse::<Digest>())
+            && let Some(found) = other_digest(&own, &stored.bytes)
+        {
+            return Err(self.lie(&what, &own, &found));
+        }
+        Ok(stored)
+    }
+
+    /// What the registry has under this tag or digest, whatever its digest is.
+    fn read_manifest(&self, what: &str, reference: &str) -> Result<Option<Stored>> {
+        let mut ask = self.ask_manifest(what, Method::GET, reference);
         ask.limit = MAX_LEN;
         let reply = self.ask(&ask)?;
         match reply.status {
             200 => {}
             404 => return Ok(None),
-            _ => return Err(self.refused(&what, &reply)),
+            _ => return Err(self.refused(what, &reply)),
         }
         if reply.is_cut {
-            return Err(self.invalid(&what, "it has more than 4 MiB"));
+            return Err(self.invalid(what, "it has more than 4 MiB"));
+        }
+        if let Some(stated) = self.stated_digest(what, &reply)?
+            && let Some(found) = other_digest(&stated, &reply.body)
+        {
+            return Err(self.lie(what, &stated, &found));
         }
         let own = reference.parse::<Digest>().ok();
-        let stated = self
-            .stated_digest(&what, &reply)?
-            .filter(Digest::is_verifiable);
         let algorithm = own.as_ref().and_then(Digest::algorithm);
-        let digest = Digest::of(algorithm.unwrap_or(Algorithm::Sha256), &reply.body);
-        for expected in [own, stated].into_iter().flatten() {
-            let found = expected.recompute(&reply.body);
-            if let Some(found) = found.filter(|found| *found != expected) {
-                return Err(self.lie(&what, &expected, &found));
-            }
-        }
         Ok(Some(Stored {
-            digest,
+            digest: Digest::of(algorithm.unwrap_or(Algorithm::Sha256), &reply.body),
             etag: reply.header("etag").map(str::to_owned),
             bytes: reply.body,
         }))
@@ -150,13 +156,13 @@ impl Repository<'_> {
     }
 
     fn digest_without_head(&self, reference: &str) -> Result<Option<Digest>> {
-        match self.manifest(reference) {
-            Ok(stored) => Ok(stored.map(|stored| stored.digest)),
-            Err(error) => match error.found().map(str::parse) {
-                Some(Ok(found)) => Ok(Some(found)),
-                _ => Err(error),
-            },
-        }
+        let what = format!("read manifest {}", escape(reference));
+        let stored = self.read_manifest(&what, reference)?;
+        Ok(stored.map(|stored| {
+            let own = reference.parse::<Digest>().ok();
+            let own = own.filter(|own| other_digest(own, &stored.bytes).is_none());
+            own.unwrap_or(stored.digest)
+        }))
     }
 
     /// Stores a manifest or an index under a tag or its digest.
@@ -199,7 +205,7 @@ impl Repository<'_> {
         }
         let digest = self.stated_digest(what, &reply)?;
         if let Some(stated) = &digest
-            && let Some(own) = stated.recompute(bytes).filter(|own| own != stated)
+            && let Some(own) = other_digest(stated, bytes)
         {
             return Err(self.lie(what, &own, stated));
         }
@@ -208,4 +214,9 @@ impl Repository<'_> {
             digest,
         }))
     }
+}
+
+/// The digest of these bytes, if it can be computed and is another than this one.
+fn other_digest(expected: &Digest, bytes: &[u8]) -> Option<Digest> {
+    expected.recompute(bytes).filter(|found| found != expected)
 }

@@ -224,6 +224,20 @@ fn lying_digests_are_refused() {
         (error.code(), error.found()),
         (Code::RegistryReply, Some(&*digest(b"other").to_string()))
     );
+    // A digest that its own bytes do not have, from a registry without HEAD.
+    let stated = reference.clone();
+    let registry = Registry::with(move |request, _| {
+        let answer = Answer::new(200).with("Docker-Content-Digest", stated.clone());
+        Some(match request.method.as_str() {
+            "HEAD" => Answer::new(405),
+            _ => answer.body("other"),
+        })
+    });
+    let client = super::client(&registry);
+    for asked in ["1.0", &reference] {
+        let found = client.repository("app").manifest_digest(asked);
+        assert_eq!(found.unwrap_err().code(), Code::RegistryReply, "{asked}");
+    }
 }
 
 #[test]

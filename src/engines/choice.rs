@@ -81,9 +81,7 @@ fn is_run(archive: &Archive<'_>, manifest: &Pointer) -> bool {
         .document(&manifest.digest)
         .and_then(Document::config);
     let facts = config.and_then(|config| archive.config(&config.digest));
-    archive
-        .machine
-        .runs(facts.and_then(|facts| facts.platform.as_ref()))
+    facts.is_some_and(|facts| archive.machine.runs(facts.stated(), true))
 }
 
 /// What a reader with container-libs takes that does not take all platforms.

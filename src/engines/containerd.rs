@@ -308,6 +308,14 @@ fn is_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize)
     if !match_diff_ids(archive, layers, &item.diff_ids) {
         is_read &= !judge.fails_at(Obstacle::WrongLayers, config);
     }
+    // It takes the platform from the config, and then drops what is for another one.
+    let facts = item.config_digest.as_ref();
+    let facts = facts.and_then(|digest| archive.config(digest));
+    let has_variant = judge.has(Habit::ReadsVariants);
+    let is_other = facts.is_some_and(|facts| !archive.machine.runs(facts.stated(), has_variant));
+    if is_other && !judge.has(Habit::ReadsAllPlatforms) {
+        is_read &= !judge.fails_at(Obstacle::NoPlatform, config);
+    }
     for (index, (name, digest)) in item.layers.iter().zip(&item.layer_digests).enumerate() {
         let location = || item_place(position, "Layers", Some(index), name);
         let content = digest.as_ref().and_then(|digest| archive.content(digest));

@@ -9,6 +9,8 @@ pub(crate) enum Habit {
     TriesDockerFirst,
     /// It reads the documents of all platforms.
     ReadsAllPlatforms,
+    /// It reads the variant of the architecture in a config (containerd, `images/image.go`, `ConfigPlatform`).
+    ReadsVariants,
     /// It unpacks the images of all platforms.
     UnpacksAllPlatforms,
     /// It runs an image for another platform if there is none for the machine (moby, `daemon/containerd/platform_matchers.go`).
@@ -27,9 +29,10 @@ pub(crate) enum Habit {
 
 impl Habit {
     /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Habit::TriesDockerFirst,
         Habit::ReadsAllPlatforms,
+        Habit::ReadsVariants,
         Habit::UnpacksAllPlatforms,
         Habit::RunsOtherPlatforms,
         Habit::ChoosesPresent,
@@ -50,6 +53,7 @@ impl Reader {
             }
             // kind, pkg/cluster/nodeutils/util.go.
             (Habit::ReadsAllPlatforms, Reader::Kind) => since(0, 17),
+            (Habit::ReadsVariants, Reader::Containerd | Reader::Nerdctl) => since(2, 0),
             // moby, daemon/containerd/image_exporter.go.
             (Habit::UnpacksAllPlatforms, Reader::DockerContainerd) => !since(27, 2),
             // containerd, plugins/transfer/plugin.go, since 2.1.

@@ -166,9 +166,24 @@ impl Machine {
         }
     }
 
-    /// Whether it runs an image whose config states this platform.
-    pub(crate) fn runs(&self, config: Option<&Platform>) -> bool {
-        config.is_some_and(|platform| self.rank(platform).is_some())
+    /// Whether it runs an image, by the platform that its config states, or only the architecture: then it is for Linux. Without an
+    /// architecture, it is for no machine.
+    pub(crate) fn runs(
+        &self,
+        (platform, architecture): (Option<&Platform>, Option<&str>),
+        has_variant: bool,
+    ) -> bool {
+        let platform = match (platform, architecture) {
+            (Some(platform), _) => platform.clone(),
+            (None, Some(architecture)) => Machine::on(architecture).platform,
+            (None, None) => return false,
+        };
+        let variant = platform.variant.clone().filter(|_| has_variant);
+        let platform = Platform {
+            variant,
+            ..platform
+        };
+        self.rank(&platform).is_some()
     }
 }
 
@@ -205,8 +220,15 @@ mod tests {
 
     #[test]
     fn what_a_config_does_not_state_is_not_run() {
-        assert!(!machine("linux/amd64").runs(None));
-        assert!(machine("linux/amd64").runs("linux/386".parse().ok().as_ref()));
+        let runs = |platform: &str, architecture: Option<&str>, has_variant| {
+            let platform: Option<Platform> = platform.parse().ok();
+            machine("linux/amd64").runs((platform.as_ref(), architecture), has_variant)
+        };
+        assert!(!runs("", None, true) && runs("", Some("amd64"), true));
+        assert!(!runs("", Some("arm64"), true) && !runs("linux/arm64", Some("arm64"), true));
+        assert!(runs("linux/386", Some("386"), true));
+        assert!(!runs("linux/amd64/v3", Some("amd64"), true));
+        assert!(runs("linux/amd64/v3", Some("amd64"), false));
         assert!(machine("linux/amd64").is_known() && !machine("windows/amd64").is_known());
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, DocumentReader, Respelled, Text, require_decodable};
 use crate::graph::fields::IMAGE_CONFIG;
-use crate::graph::pointer::{EntryKind, Pointer, needs_os_features, platform};
+use crate::graph::pointer::{EntryKind, Pointer, needs_os_features, platform, stated_text};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Content, Digest, Platform, StatedDiffId};
 use crate::json::{Mismatch, View, find};
@@ -54,6 +54,8 @@ pub struct ManifestFacts {
     pub platform: Option<Platform>,
     /// Whether the config requires features of the operating system (`os.features`).
     pub needs_os_features: bool,
+    /// The architecture that the config states, also if it states no operating system.
+    pub(crate) architecture: Option<String>,
     /// The diff IDs that an image's config states.
     pub diff_ids: Vec<StatedDiffId>,
     /// Whether the config and all layers are present, or may be absent.
@@ -66,6 +68,11 @@ pub struct ManifestFacts {
 }
 
 impl ManifestFacts {
+    /// The platform that the config states, and the architecture, which may be all that it states of one.
+    pub(crate) fn stated(&self) -> (Option<&Platform>, Option<&str>) {
+        (self.platform.as_ref(), self.architecture.as_deref())
+    }
+
     /// Whether the diff ID of a compressed layer is the digest of its compressed bytes. No decompression can give
     /// content with that digest.
     pub(crate) fn has_diff_id_of_bytes(&self, layer: &Pointer) -> bool {
@@ -160,6 +167,7 @@ pub(crate) fn is_unknown(platform: &Platform) -> bool {
 pub(crate) struct Config {
     pub(crate) platform: Option<Platform>,
     pub(crate) needs_os_features: bool,
+    pub(crate) architecture: Option<String>,
     /// The diff IDs, at most one more than there are layers.
     pub(crate) diff_ids: Vec<StatedDiffId>,
     /// How many diff IDs it states.
@@ -210,6 +218,7 @@ pub(crate) fn config(
     Ok(Config {
         platform: platform(&members),
         needs_os_features: needs_os_features(&members),
+        architecture: stated_text(&members, "architecture"),
         diff_ids,
         diff_id_count,
         respelled,

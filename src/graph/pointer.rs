@@ -368,11 +368,7 @@ pub(crate) fn belongs_to_one_form(key: &str) -> bool {
 
 /// A platform as an index, or an image config, states it.
 pub(crate) fn platform(members: &[Member<'_>]) -> Option<Platform> {
-    let text = |key: &str| {
-        find(members, key)
-            .and_then(View::string)
-            .filter(|text| !text.is_empty())
-    };
+    let text = |key| stated_text(members, key);
     Some(Platform {
         os: text("os")?,
         architecture: text("architecture")?,
@@ -380,6 +376,12 @@ pub(crate) fn platform(members: &[Member<'_>]) -> Option<Platform> {
         os_version: text("os.version"),
         os_features: os_features(members).filter_map(View::string).collect(),
     })
+}
+
+/// The text under a key, if it is not empty.
+pub(crate) fn stated_text(members: &[Member<'_>], key: &str) -> Option<String> {
+    let text = find(members, key).and_then(View::string);
+    text.filter(|text| !text.is_empty())
 }
 
 /// Whether a platform, in an index or an image config, requires features of the operating system.

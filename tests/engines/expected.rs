@@ -151,7 +151,9 @@ impl Reason {
                 "There is neither an `oci-layout` nor a `manifest.json` under exactly that name."
             }
             Self::O => "`oci-layout` has a version other than 1.0.0.",
-            Self::P => "`index.json` lists nothing, and the engine does not read `manifest.json`.",
+            Self::P => {
+                "`index.json` lists nothing, and the engine does not read `manifest.json`; or it is a Docker archive whose config states no platform."
+            }
             Self::Q => "The layers are not in the order of the diff IDs.",
             Self::R => "The layer is a hard link.",
             Self::S => "The paths in `manifest.json` begin with `./`.",
@@ -237,6 +239,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             "oci-zstd-called-gzip",
             "oci-zstd-skippable-frame",
             "crane-zstd-layers",
+            "crane-append-zstd",
         ],
         why: "Layers keep their bytes, and therefore their compression, unless you request another.",
         mended_by: &["--for", "docker@20.10"],
@@ -368,8 +371,13 @@ pub(crate) const SHAPES: &[(&str, &str)] = &[
     ("docker-absolute-names",    ". . N N N F F G F"),
     ("docker-dotted-paths",      ". . S S S . . G ."),
     ("crane-zstd-layers",        "A . . . . . . G ."),
+    ("crane-append",             ". . . . . . . G ."),
+    ("crane-append-zstd",        "A . . . . . . G ."),
+    ("crane-append-no-base",     ". . . P P . . G ."),
     ("outer-gzip",               ". . . A A . . . ."),
     ("outer-zstd",               "A . . A A . . . ."),
+    ("outer-bzip2",              ". . . A A . . . ."),
+    ("outer-xz",                 ". . . A A . . . ."),
 ];
 
 /// For each fixture a cell for each column, in their order: `.` is fine, or else the reason.

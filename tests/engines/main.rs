@@ -36,6 +36,7 @@ mod common;
 mod composed;
 mod containerd;
 mod context;
+mod crane;
 mod docker;
 mod engine;
 mod expected;

@@ -102,6 +102,7 @@ impl Sources {
         for _ in 0..of_config {
             what.push(change_image(&mut mutant, &mut random));
         }
+        rename_configs(&mut mutant, contents);
         let names = [ref_names(&mutant), tags(&mutant)];
         let files = mutant.files.iter();
         let mut entries: Vec<Entry> = files
@@ -133,6 +134,26 @@ impl Sources {
             what: what.join(", "),
             bytes,
             names,
+        }
+    }
+}
+
+/// Names the configs of a Docker archive by their new digests. Under the old ones, they are damaged.
+fn rename_configs(mutant: &mut Mutant, original: &Contents) {
+    for (name, old) in &original.files {
+        let digest = sha256(old);
+        let is_named_by_digest = !name.starts_with("blobs/") && name.contains(&digest);
+        let new = mutant.files.get(name).filter(|new| *new != old);
+        let Some(new) = new.filter(|new| is_named_by_digest && new.starts_with(b"{")) else {
+            continue;
+        };
+        let renamed = name.replace(&digest, &sha256(new));
+        if let Some(new) = mutant.files.remove(name) {
+            mutant.files.insert(renamed.clone(), new);
+        }
+        if let Some(list) = mutant.files.get_mut("manifest.json") {
+            let text = String::from_utf8_lossy(list).replace(name, &renamed);
+            *list = text.into_bytes();
         }
     }
 }

@@ -50,9 +50,6 @@ fn check_on(archive: &Path, machine: Platform) -> Checked {
 /// What is said of a program for another machine, which was loaded and could not be started.
 const NOT_STARTED: &str = "exec format error";
 
-/// Docker needs the program for archives that are compressed with xz, and the machine has none.
-const NO_XZ: &str = "exec: \"xz\": executable file not found";
-
 /// How a prediction differs from what an engine did; `None` if it does not.
 fn difference(verdict: &Verdict, observed: Option<Reason>) -> Option<String> {
     let because = verdict.because.iter();
@@ -110,11 +107,6 @@ pub(crate) fn disagreement(verdict: &Verdict, observed: &Attempt) -> Option<Stri
 /// Whether an engine loaded an image whose program is for another machine.
 pub(crate) fn is_not_started(message: &str) -> bool {
     message.contains(NOT_STARTED)
-}
-
-/// Whether an engine lacks a program.
-pub(crate) fn lacks_program(message: &str) -> bool {
-    message.contains(NO_XZ)
 }
 
 /// Whether it was predicted that an engine loads what it loads.

@@ -5,10 +5,15 @@ use serde_json::{Value, json};
 use crate::common::archive::{Entry, tar};
 use crate::common::builder::{
     DOCKER_CONFIG, DOCKER_MANIFEST, IMAGE_NAME, Layout, OCI_CONFIG, OCI_GZIP, OCI_INDEX,
-    OCI_MANIFEST, OCI_TAR, OCI_ZSTD, REF_NAME, annotated, docker_item, gzip, index, named, zstd,
+    OCI_MANIFEST, OCI_TAR, OCI_ZSTD, REF_NAME, annotated, bzip2, docker_item, gzip, index, named,
+    xz, zstd,
 };
 use crate::common::contents::{Contents, blob_name};
 use crate::common::{fixture, sha256};
+
+// The integration tests include this file from another folder.
+#[path = "shapes/appended.rs"]
+pub(crate) mod appended;
 
 pub(crate) const NAME: &str = "example.com/app:v1";
 /// A frame that zstd's readers skip.
@@ -326,7 +331,6 @@ pub(crate) fn shapes() -> Vec<Shape> {
     let mut foreign = real.right();
     let of_imgpkg = json!([{"Image": {"Refs": [NAME], "Tag": "v1"}}]);
     foreign.docker_manifest = Some(of_imgpkg.to_string().into_bytes());
-    let crane = crane(&real);
     #[rustfmt::skip]
     let shapes = vec![
         shape("oci-gzip-called-tar", "gzip layers with the media type of a plain tar", labelled(OCI_TAR, &gzip).tar()),
@@ -350,25 +354,14 @@ pub(crate) fn shapes() -> Vec<Shape> {
         shape("docker-hardlinked-layer", "a layer that is a hard link", hardlinked(&real)),
         shape("docker-absolute-names", "entries with absolute names", prefixed("/", saved(vec![real.docker20(NAME, None)]))),
         shape("docker-dotted-paths", "paths in `manifest.json` that begin with `./`", dots.tar()),
-        shape("crane-zstd-layers", "a Docker archive of zstd layers", crane),
+        shape("crane-zstd-layers", "a Docker archive of zstd layers", appended::compressed(&real, zstd)),
+        shape("crane-append", "two layers appended to an image that already has one of them", appended::twice(&real)),
+        shape("crane-append-zstd", "a zstd layer appended to gzip layers", appended::with_zstd(&real)),
+        shape("crane-append-no-base", "a config that states no platform", appended::without_base(&real)),
         shape("outer-gzip", "the archive compressed with gzip", gzip(&real.right().tar())),
         shape("outer-zstd", "the archive compressed with zstd", zstd(&real.right().tar())),
+        shape("outer-bzip2", "the archive compressed with bzip2", bzip2(&real.right().tar())),
+        shape("outer-xz", "the archive compressed with xz", xz(&real.right().tar())),
     ];
     shapes
-}
-
-/// An archive as crane writes it: the config is `sha256:<hex>`, the layers `<hex>.tar.gz`, though they are zstd.
-fn crane(real: &Real) -> Vec<u8> {
-    let config = format!("sha256:{}", sha256(&real.config));
-    let mut entries = vec![Entry::file(&config, &real.config)];
-    let mut names = Vec::new();
-    for layer in &real.layers {
-        let bytes = zstd(layer);
-        let name = format!("{}.tar.gz", sha256(&bytes));
-        entries.push(Entry::file(&name, bytes));
-        names.push(name);
-    }
-    let items = json!([{"Config": config, "RepoTags": [NAME], "Layers": names}]);
-    entries.push(Entry::file("manifest.json", items.to_string()));
-    tar(&entries)
 }

@@ -63,7 +63,7 @@ const SHAPES: &str = "
 ## Shapes from the field
 
 Archives as other tools wrote them, or other versions of these tools. `tests/engines/shapes.rs` builds them from the layers of a fixture. The
-entries mean the same as above.
+entries mean the same as above. Docker runs the program `xz` to load `outer-xz`; its packages recommend the one that contains it (xz-utils).
 
 ";
 

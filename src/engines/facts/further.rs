@@ -38,6 +38,7 @@ const NOT_LIKE_FIRST: &[&str] = &[
     "gzip: invalid header",
     "mismatched diffid",
     "invalid tar header",
+    "undersized layer",
 ];
 pub(super) const OTHER_HASH: &[&str] = &[
     "unsupported hash",

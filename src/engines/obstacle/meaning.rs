@@ -87,7 +87,7 @@ impl Obstacle {
                 "The index refers to another platform, which is not in the archive, and the engine reads all platforms."
             }
             Obstacle::NoPlatform => {
-                "The index lists no image for the platform of the machine that loads it."
+                "No image is for the platform of the machine that loads it, by the index or, in a Docker archive, by the config."
             }
             Obstacle::UnstatedPlatform => {
                 "An index lists a manifest without a platform, at which the engine crashes."

@@ -43,6 +43,7 @@ impl Walk<'_> {
             config: config.digest.clone(),
             platform: None,
             needs_os_features: false,
+            architecture: None,
             diff_ids: Vec::new(),
             is_whole,
             respelled: Vec::new(),
@@ -72,6 +73,7 @@ impl Walk<'_> {
                 facts.respelled = config.respelled;
                 facts.undecodable = config.undecodable;
                 facts.needs_os_features = config.needs_os_features;
+                facts.architecture = config.architecture;
                 match checked {
                     Ok(true) => facts.diff_ids = config.diff_ids,
                     Ok(false) => {}

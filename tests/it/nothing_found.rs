@@ -1,6 +1,7 @@
 //! `--fail-if-empty`: a run that finds no image archives fails instead of warning.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
@@ -55,6 +56,57 @@ fn no_images_are_a_failure_if_that_is_requested() {
     let found = sandbox.ocify(&line).exits(1);
     let summary: Value = serde_json::from_str(found.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(summary["error"]["code"], "not-an-image", "{summary:#}");
+}
+
+/// Links that were skipped may lead to images, so a run of nothing else says that it did nothing.
+#[test]
+fn skipped_links_do_not_pass_for_images() {
+    let sandbox = sandbox();
+    fs::create_dir(sandbox.path("links")).unwrap();
+    symlink("../images/app.tar", sandbox.path("links/app.tar")).unwrap();
+    symlink("nowhere", sandbox.path("links/gone.tar")).unwrap();
+    let warning = "warning: no image archives found: symbolic links were skipped; if you trust what they lead to, use --follow\n";
+    let hint = "hint: if you trust what they lead to, use --follow, or omit --fail-if-empty\n";
+    let commands = [
+        &["fix", "-o", "out/"][..],
+        &["fix", "--dry-run"],
+        &["check"],
+        &["check", "--format", "junit"],
+        &["check", "--format", "json"],
+        &["inspect"],
+        &["push", "--dry-run"],
+    ];
+    for command in commands {
+        let line = [command, &["links"]].concat();
+        assert_eq!(sandbox.ocify(&line).exits(0).stderr, warning, "{line:?}");
+        let failed = sandbox.ocify(&[&line[..], &[OPTION]].concat()).exits(1);
+        assert!(failed.stderr.ends_with(hint), "{line:?}: {failed:#?}");
+    }
+    let line = ["fix", "links", "--in-place"];
+    let run = sandbox.ocify(&line).exits(0);
+    let way = "; give the files that they lead to as INPUT\n";
+    assert!(run.stderr.ends_with(way), "{run:#?}");
+    // Among archives that are not images, too.
+    symlink("app.tar", sandbox.path("others/latest.tar")).unwrap();
+    let run = sandbox.ocify(&["check", "others"]).exits(0);
+    assert_eq!(run.stderr, warning);
+    // One image is enough, also if an earlier run finished it.
+    symlink("app.tar", sandbox.path("images/latest.tar")).unwrap();
+    for command in commands {
+        for _ in 0..2 {
+            let line = [command, &["images", OPTION]].concat();
+            assert_eq!(sandbox.ocify(&line).exits(0).stderr, "", "{line:?}");
+        }
+    }
+    // Who names a link, or follows links, means what it leads to.
+    fs::remove_file(sandbox.path("links/gone.tar")).unwrap();
+    for inputs in [
+        &["links", "--follow"][..],
+        &["links/app.tar", "images/app.tar"],
+    ] {
+        let line = [&["inspect"], inputs].concat();
+        assert_eq!(sandbox.ocify(&line).exits(0).stderr, "", "{line:?}");
+    }
 }
 
 /// Nothing was read, so nothing is said about its length.

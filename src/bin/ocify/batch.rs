@@ -4,6 +4,7 @@ mod check;
 mod checks;
 mod claims;
 mod commit;
+mod emptiness;
 mod fingerprint;
 mod inputs;
 mod inspects;
@@ -43,6 +44,7 @@ use ocify::{
 pub(crate) use self::checks::check_all;
 use self::claims::Claims;
 use self::commit::Commits;
+pub(crate) use self::emptiness::Found;
 pub(crate) use self::fingerprint::Fingerprint;
 use self::inputs::{Finder, Named, OutputPlace, Selection, Watch, named};
 pub(crate) use self::inspects::inspect_all;

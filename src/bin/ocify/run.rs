@@ -198,9 +198,14 @@ fn misspelled(line: &[OsString]) -> Option<String> {
 
 fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
     let end = batch::run(args, shard);
-    if end.summary.total() == 0 && end.stopped.is_none() && end.trouble.is_none() && shard.is_none()
-    {
-        tell(format_args!("warning: no image archives found"));
+    let found = batch::Found {
+        total: end.summary.total(),
+        skipped: end.summary.skipped,
+        links: end.summary.skipped_links,
+    };
+    let is_whole = end.stopped.is_none() && end.trouble.is_none() && shard.is_none();
+    if let Some(warning) = found.warning(args).filter(|_| is_whole) {
+        tell(format_args!("warning: {warning}"));
     }
     if let Some(error) = &end.trouble {
         show_error(error, &Words::FIX);

@@ -16,6 +16,7 @@ use ocify::{
 };
 
 use super::claims::Claims;
+use super::emptiness::nothing_found;
 use super::fingerprint::Fingerprint;
 use super::list::{Interruptible, list_end, listed_relative};
 use super::queue::{Queue, Task, TaskKind};
@@ -172,12 +173,6 @@ pub(crate) trait Watch {
     fn left(&self);
     /// Whether to look no further.
     fn is_stopped(&self) -> bool;
-}
-
-/// The error if there must be inputs and there are none.
-pub(super) fn nothing_found() -> Error {
-    Error::new(Code::NotAnImage, "no image archives found")
-        .with_hint("check the paths and patterns, or omit --fail-if-empty")
 }
 
 /// Finds the tasks of one shard and hands them to the queue.

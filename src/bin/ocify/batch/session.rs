@@ -3,18 +3,19 @@
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ocify::{Error, Input, Observer, Result, command::batch::RunEnd, command::text::Detail};
+use ocify::{Code, Error, Input, Observer, Result, command::batch::RunEnd, command::text::Detail};
 
 use super::Stop;
+use super::emptiness::Found;
 use super::inputs::Watch;
 use super::queue::Task;
 use super::reading::{Ended, Reading};
 use super::shard::Shard;
-use super::tally::{Failures, emptiness, run_end};
+use super::tally::{Failures, run_end};
 use crate::args::Fix;
 use crate::fold::fitted;
 use crate::interrupt::Interrupt;
@@ -81,6 +82,8 @@ pub(crate) struct SessionEnd<C> {
     pub(super) is_failed: bool,
     /// What of this was not reported.
     pub(super) trouble: Option<Error>,
+    /// What to say if no image was found.
+    warning: Option<String>,
     shard: Option<Shard>,
     words: &'static Words,
 }
@@ -97,8 +100,8 @@ impl<C: Counts> SessionEnd<C> {
     /// Says what the report does not. Returns the exit code, unless all inputs are right.
     pub(crate) fn tell(&self) -> Option<u8> {
         let is_whole = self.stopped.is_none() && !self.is_failed && self.shard.is_none();
-        if self.summary.total() == 0 && is_whole {
-            tell(format_args!("warning: no image archives found"));
+        if let Some(warning) = self.warning.as_ref().filter(|_| is_whole) {
+            tell(format_args!("warning: {warning}"));
         }
         if let Some(error) = &self.trouble {
             show_error(error, self.words);
@@ -118,6 +121,8 @@ pub(super) struct Session<'a, C> {
     pub(super) stop: Stop,
     pub(super) overview: Overview,
     started: Instant,
+    /// How many symbolic links were skipped.
+    links: AtomicU64,
     counted: Mutex<(C, Failures)>,
 }
 
@@ -142,6 +147,7 @@ impl<'a, C: Counts> Session<'a, C> {
             },
             overview: Overview::new(args.progress(), jobs.get(), Lines::of(args, false)),
             started: Instant::now(),
+            links: AtomicU64::new(0),
             counted: Mutex::default(),
         }
     }
@@ -169,6 +175,8 @@ impl<'a, C: Counts> Session<'a, C> {
             if matches!(done, Ended::Unfinished) {
                 *self.lock().0.unfinished() += 1;
             }
+            let is_link = matches!(&done, Ended::Skipped(error) if error.code() == Code::LinkEntry);
+            self.links.fetch_add(is_link.into(), Ordering::Relaxed);
             ended(task, done, seconds);
         })
     }
@@ -217,9 +225,12 @@ impl<'a, C: Counts> Session<'a, C> {
         let interrupt = &self.stop.interrupt;
         let counted = self.counted.into_inner();
         let (mut summary, failures) = counted.unwrap_or_else(PoisonError::into_inner);
-        let images = summary.total() - summary.skipped();
-        let must_find = self.args.many.fail_if_empty;
-        let trouble = trouble.or_else(|| emptiness(must_find, images, self.shard, interrupt));
+        let found = Found {
+            total: summary.total(),
+            skipped: summary.skipped(),
+            links: self.links.into_inner(),
+        };
+        let trouble = trouble.or_else(|| found.error(self.args, self.shard, interrupt));
         let seconds = self.started.elapsed().as_secs_f64();
         *summary.end() = run_end(seconds, self.shard, trouble.as_ref(), interrupt, self.words);
         if !is_annotated {
@@ -237,6 +248,7 @@ impl<'a, C: Counts> Session<'a, C> {
             summary,
             is_failed: is_failed || trouble.is_some(),
             trouble,
+            warning: found.warning(self.args),
             shard: self.shard,
             words: self.words,
         }

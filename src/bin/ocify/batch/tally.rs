@@ -11,7 +11,7 @@ use ocify::{
 };
 use serde_json::Value;
 
-use super::inputs::nothing_found;
+use super::emptiness::Found;
 use super::queue::Task;
 use super::session::lines_of_input;
 use super::shard::Shard;
@@ -91,7 +91,7 @@ pub(crate) struct Tally<'a> {
     is_strict: bool,
     overview: &'a Overview,
     has_report: bool,
-    must_find: bool,
+    args: &'a Fix,
     counted: Mutex<Counted>,
     shard: Option<Shard>,
 }
@@ -104,7 +104,7 @@ struct Counted {
 
 impl<'a> Tally<'a> {
     pub(crate) fn new(
-        args: &Fix,
+        args: &'a Fix,
         shard: Option<Shard>,
         overview: &'a Overview,
         interrupt: &Interrupt,
@@ -116,7 +116,7 @@ impl<'a> Tally<'a> {
             is_strict: args.strict,
             overview,
             has_report: records.has_report(),
-            must_find: args.many.fail_if_empty,
+            args,
             counted: Mutex::new(Counted {
                 summary: Summary::default(),
                 failures: Failures::default(),
@@ -225,11 +225,15 @@ impl<'a> Tally<'a> {
         let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
         let of_files = counted.records.write_map(interrupt);
         let summary = &mut counted.summary;
-        let images = summary.total() - summary.skipped;
+        let found = Found {
+            total: summary.total(),
+            skipped: summary.skipped,
+            links: summary.skipped_links,
+        };
         let mut trouble = trouble
             .or(of_files)
             .or_else(|| self.overview.trouble())
-            .or_else(|| emptiness(self.must_find, images, self.shard, interrupt));
+            .or_else(|| found.error(self.args, self.shard, interrupt));
         summary.end = run_end(
             seconds,
             self.shard,
@@ -260,17 +264,6 @@ impl<'a> Tally<'a> {
         let trouble = trouble.or_else(|| self.overview.trouble());
         (counted.summary, trouble)
     }
-}
-
-/// The error of a run that must have found images and found none. A shard may have none.
-pub(super) fn emptiness(
-    must_find: bool,
-    images: u64,
-    shard: Option<Shard>,
-    interrupt: &Interrupt,
-) -> Option<Error> {
-    let is_empty = images == 0 && shard.is_none() && !interrupt.is_asked();
-    (must_find && is_empty).then(nothing_found)
 }
 
 /// How a run ended, in the form of a report, where `trouble` is what went wrong apart from all inputs.

@@ -8,8 +8,12 @@ use crate::image::Content;
 
 /// `ZSTD_WINDOWLOG_ABSOLUTEMIN`. zstd rejects a smaller limit.
 const MIN_WINDOW_LOG: u32 = 10;
-/// `ZSTD_WINDOWLOG_MAX_64`, the largest window that zstd supports.
-const MAX_WINDOW_LOG: u32 = 31;
+/// `ZSTD_WINDOWLOG_MAX_32` or `ZSTD_WINDOWLOG_MAX_64`, the largest window that zstd supports. It rejects a larger limit.
+const MAX_WINDOW_LOG: u32 = if cfg!(target_pointer_width = "32") {
+    30
+} else {
+    31
+};
 /// `ZSTD_error_frameParameter_windowTooLarge`. zstd returns error codes as negative numbers.
 const WINDOW_TOO_LARGE: usize = 16_usize.wrapping_neg();
 /// Memory that the xz decoder needs in addition to its dictionary, in bytes.

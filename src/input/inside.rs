@@ -120,7 +120,7 @@ mod tests {
         let found = inside(Content::Gzip, &damaged, true);
         assert_eq!(found, Inside::Content(Content::Other));
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-        encoder.window_log(31).unwrap();
+        encoder.window_log(30).unwrap();
         encoder.long_distance_matching(true).unwrap();
         encoder.write_all(&[0; 4096]).unwrap();
         let large = encoder.finish().unwrap();

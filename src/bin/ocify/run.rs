@@ -198,11 +198,7 @@ fn misspelled(line: &[OsString]) -> Option<String> {
 
 fn batch(args: &Fix, shard: Option<Shard>) -> u8 {
     let end = batch::run(args, shard);
-    let found = batch::Found {
-        total: end.summary.total(),
-        skipped: end.summary.skipped,
-        links: end.summary.skipped_links,
-    };
+    let found = batch::Found::from(&end.summary);
     let is_whole = end.stopped.is_none() && end.trouble.is_none() && shard.is_none();
     if let Some(warning) = found.warning(args).filter(|_| is_whole) {
         tell(format_args!("warning: {warning}"));

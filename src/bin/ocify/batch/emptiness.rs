@@ -1,6 +1,6 @@
 //! Runs that find no images: a warning, or a failure with `--fail-if-empty`.
 
-use ocify::{Code, Error};
+use ocify::{Code, Error, command::batch::Summary};
 
 use super::shard::Shard;
 use crate::args::Fix;
@@ -9,11 +9,21 @@ use crate::interrupt::Interrupt;
 /// How many inputs were found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
-    pub(crate) total: u64,
+    pub(super) total: u64,
     /// How many of them were skipped.
-    pub(crate) skipped: u64,
+    pub(super) skipped: u64,
     /// How many of those are symbolic links.
-    pub(crate) links: u64,
+    pub(super) links: u64,
+}
+
+impl From<&Summary> for Found {
+    fn from(summary: &Summary) -> Self {
+        Found {
+            total: summary.total(),
+            skipped: summary.skipped,
+            links: summary.skipped_links,
+        }
+    }
 }
 
 impl Found {

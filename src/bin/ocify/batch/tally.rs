@@ -225,11 +225,7 @@ impl<'a> Tally<'a> {
         let mut counted = counted.unwrap_or_else(PoisonError::into_inner);
         let of_files = counted.records.write_map(interrupt);
         let summary = &mut counted.summary;
-        let found = Found {
-            total: summary.total(),
-            skipped: summary.skipped,
-            links: summary.skipped_links,
-        };
+        let found = Found::from(&*summary);
         let mut trouble = trouble
             .or(of_files)
             .or_else(|| self.overview.trouble())

@@ -1,6 +1,6 @@
 //! BuildKit, as it is inside Docker: `docker buildx build` with a cache in a directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::docker::{Docker, Store};
@@ -27,10 +27,13 @@ pub(crate) struct Build {
 }
 
 impl Build {
-    /// Reads what the builder says: `#5 [build 1/2] COPY root /`, and later `#5 CACHED` or `#5 DONE 0.1s`.
+    /// Reads what the builder says: `#5 [build 1/2] COPY root /`, and later `#5 CACHED` or `#5 DONE 0.1s`. When it reads the layers of a
+    /// cached step, it reports that step again without saying that it is cached, and sometimes only this is printed. Steps that run read
+    /// no layers under their own number, so one that does comes out of a cache.
     fn read(said: String) -> Self {
         let mut names: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut steps = BTreeMap::new();
+        let mut steps: BTreeMap<String, bool> = BTreeMap::new();
+        let mut read = BTreeSet::new();
         for line in said.lines() {
             let Some((number, rest)) = line.split_once(' ') else {
                 continue;
@@ -38,11 +41,16 @@ impl Build {
             let name = rest.strip_prefix('[').and_then(|r| r.split_once(']'));
             if let Some((name, _)) = name.filter(|(name, _)| *name != "internal") {
                 names.insert(number, name);
-            } else if let Some(name) = names.get(number)
-                && (rest == "CACHED" || rest.starts_with("DONE"))
-            {
-                steps.insert((*name).to_owned(), rest == "CACHED");
+            } else if let Some(name) = names.get(number) {
+                if rest.starts_with("extracting sha256:") {
+                    read.insert(*name);
+                } else if rest == "CACHED" || rest.starts_with("DONE") {
+                    steps.insert((*name).to_owned(), rest == "CACHED");
+                }
             }
+        }
+        for (name, is_cached) in &mut steps {
+            *is_cached |= read.contains(&name[..]);
         }
         Self { steps, said }
     }
@@ -115,4 +123,21 @@ impl BuildKit {
     pub(crate) fn log(&self) -> String {
         self.docker.machine().log()
     }
+}
+
+#[test]
+fn a_step_that_reads_the_layers_of_a_cache_is_cached() {
+    let layer = "sha256:df80b545d9b1f888a0f4382db21250db812ce3c44f3361cf35c9366558101015";
+    let said = format!(
+        "#3 [build 1/2] COPY root /\n#3 CACHED\n\n#4 [build 2/2] RUN [\"true\"]\n#4 DONE 0.1s\n\n\
+         #5 [stage-1 1/1] COPY --from=build /bin /bin\n#5 {layer} 479B / 479B done\n#5 extracting {layer} done\n#5 DONE 0.0s\n\n\
+         #6 [internal] load build context\n#6 DONE 0.0s\n\n#7 exporting to image\n#7 DONE 0.1s\n"
+    );
+    let build = Build::read(said);
+    let steps = [
+        ("build 1/2", true),
+        ("build 2/2", false),
+        ("stage-1 1/1", true),
+    ];
+    assert_eq!(build.expect(&steps), Ok(()));
 }

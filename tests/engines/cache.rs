@@ -77,9 +77,6 @@ const NONSTANDARD: &str = "list-docker-zstd";
 /// The tags of the cache that has two. The second is that of an image.
 const TAGS: [&str; 2] = ["main", "example.com/app:next"];
 
-/// How often a build may be tried.
-const TRIES: usize = 3;
-
 /// The caches as BuildKit writes them, and the tree of them and of an archive, fixed at once.
 const CACHES: &str = "tree/caches";
 const FIXED: &str = "fixed/caches";
@@ -108,23 +105,16 @@ impl Cache {
         builder.build(context, &["--cache-from", &self.option()])
     }
 
-    /// The same, where just these steps must come out of it. BuildKit rarely calls the last step done instead of cached, when it is still
-    /// reading its layers; a step that is not in the cache it calls done every time.
+    /// The same, where just these steps must come out of it.
     fn build_as(
         &self,
         builder: &BuildKit,
         context: &str,
         steps: &[(&str, bool)],
     ) -> Result<Build, String> {
-        let mut tries = 1;
-        loop {
-            let build = self.build(builder, context)?;
-            match build.expect(steps) {
-                Ok(()) => return Ok(build),
-                Err(error) if tries == TRIES => return Err(error),
-                Err(_) => tries += 1,
-            }
-        }
+        let build = self.build(builder, context)?;
+        build.expect(steps)?;
+        Ok(build)
     }
 
     fn option(&self) -> String {

@@ -11,6 +11,7 @@ pub mod metadata;
 #[cfg(feature = "push")]
 pub mod push;
 mod run_end;
+mod skipped;
 pub mod split;
 pub mod text;
 
@@ -20,7 +21,7 @@ use serde::{Serialize, Serializer};
 
 use crate::apply::Outcome;
 use crate::engines::Remedy;
-use crate::error::{Code, Error, Hint};
+use crate::error::{Error, Hint};
 use crate::plan::rules::Rule;
 use crate::plan::{Summary, Unverified, Verified};
 
@@ -223,12 +224,6 @@ impl<'a> Report<'a> {
     /// An archive that contains no image, or a symbolic link that is not followed, as `error` says.
     pub fn skipped(input: &'a str, error: &'a Error) -> Self {
         Self::without_plan(input, Status::Skipped, Some(error))
-    }
-
-    /// Whether it is a symbolic link that was skipped.
-    pub(crate) fn skips_link(&self) -> bool {
-        let is_link = |error: &Error| error.code() == Code::LinkEntry;
-        self.status == Status::Skipped && self.error.is_some_and(is_link)
     }
 
     /// A run that failed.

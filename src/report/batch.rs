@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::json::{Digests, Failure, Findings, Run};
 pub use super::kept::{Kept, record};
 pub use super::run_end::RunEnd;
-use super::run_end::{Items, SummaryData, failure_text, skipped_text, summary_start};
+use super::run_end::{Items, SummaryData, failure_text, summary_start};
+pub use super::skipped::Skipped;
+use super::skipped::skipped_text;
 use super::text::{BOLD, DIM, Detail, RED, below_line, bytes, count, planned, what_changes};
 use super::{Report, Status, Wording};
 use crate::error::{Error, escape};
@@ -55,10 +57,8 @@ pub struct Summary {
     pub kept: u64,
     /// How many of these this run verified again.
     pub verified_again: u64,
-    /// How many were skipped: archives that contain no image, and links.
-    pub skipped: u64,
-    /// How many of these were symbolic links.
-    pub skipped_links: u64,
+    /// How many were skipped.
+    pub skipped: Skipped,
     /// How many failed.
     pub failed: u64,
     /// How many were being worked on when the run was stopped.
@@ -82,18 +82,16 @@ impl Summary {
     pub fn count(&mut self, item: &Item<'_>) {
         let report = &item.report;
         self.verified_again += u64::from(item.verified_again.is_some());
-        self.skipped_links += u64::from(report.skips_link());
-        let counted = match report.status {
-            Status::Fixed => &mut self.fixed,
-            Status::Unchanged => &mut self.unchanged,
-            Status::WouldFix => &mut self.would_fix,
-            Status::Kept => &mut self.kept,
-            Status::Skipped => &mut self.skipped,
-            Status::Failed => &mut self.failed,
+        match report.status {
+            Status::Fixed => self.fixed += 1,
+            Status::Unchanged => self.unchanged += 1,
+            Status::WouldFix => self.would_fix += 1,
+            Status::Kept => self.kept += 1,
+            Status::Skipped => self.skipped.count(report.error),
+            Status::Failed => self.failed += 1,
             // No input of a batch ends so.
             Status::Restored => return,
-        };
-        *counted += 1;
+        }
         self.findings += item.findings();
         if report.status != Status::Kept {
             self.bytes_read += item.bytes;
@@ -108,7 +106,7 @@ impl Summary {
     /// How many inputs have ended.
     pub fn total(&self) -> u64 {
         let done = self.fixed + self.unchanged + self.would_fix + self.kept;
-        done + self.skipped + self.failed
+        done + self.skipped.total() + self.failed
     }
 }
 
@@ -182,7 +180,7 @@ impl Serialize for Summary {
                 (self.unchanged, "unchanged"),
                 (self.would_fix, "would_fix"),
                 (self.kept, "kept"),
-                (self.skipped, "skipped"),
+                (self.skipped.total(), "skipped"),
                 (self.failed, "failed"),
                 (self.unfinished, "unfinished"),
             ],
@@ -314,7 +312,7 @@ pub fn summary_text(
     detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let links = summary.skipped_links;
+    let [archives, links] = summary.skipped.named();
     let named = [
         (summary.fixed, "fixed"),
         (summary.would_fix, "would be fixed"),
@@ -327,17 +325,8 @@ pub fn summary_text(
             summary.verified_again,
             "finished earlier and verified again",
         ),
-        (
-            summary.skipped.saturating_sub(links),
-            "not an image archive",
-        ),
-        (
-            links,
-            match links {
-                1 => "symbolic link skipped",
-                _ => "symbolic links skipped",
-            },
-        ),
+        archives,
+        links,
         (summary.failed, "failed"),
         (summary.unfinished, "unfinished"),
     ];

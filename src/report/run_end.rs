@@ -8,7 +8,7 @@ use super::Wording;
 use super::batch::{duration, grouped, rounded};
 use super::json::Failure;
 use super::text::{BOLD, bytes};
-use crate::error::{Code, Error, escape};
+use crate::error::{Error, escape};
 
 /// How a run over many inputs ended, besides what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -148,14 +148,4 @@ pub(super) fn summary_parts(total: u64, end: &RunEnd, named: &[(u64, &str)]) -> 
 pub(super) fn failure_text(error: &Error, wording: &dyn Wording) -> String {
     let message = escape(&wording.error(error));
     format!("{message} [{}]", error.code().name())
-}
-
-/// Why an input was skipped, in one line.
-pub(super) fn skipped_text(error: &Error, wording: &dyn Wording) -> String {
-    let is_link = error.code() == Code::LinkEntry;
-    match error.hint().filter(|_| is_link) {
-        Some(hint) => format!("a symbolic link; {}", escape(&wording.hint(hint))),
-        None if is_link => "a symbolic link".to_owned(),
-        None => "not an image archive".to_owned(),
-    }
 }

@@ -88,8 +88,17 @@ fn skipped_links_do_not_pass_for_images() {
     assert!(run.stderr.ends_with(way), "{run:#?}");
     // Among archives that are not images, too.
     symlink("app.tar", sandbox.path("others/latest.tar")).unwrap();
-    let run = sandbox.ocify(&["check", "others"]).exits(0);
-    assert_eq!(run.stderr, warning);
+    for command in commands {
+        let run = sandbox.ocify(&[command, &["others"]].concat()).exits(0);
+        assert_eq!(run.stderr, warning, "{command:?}");
+        let counted = ": 1 not an image archive, 1 symbolic link skipped";
+        let is_text = !command.contains(&"--format");
+        assert_eq!(
+            run.stdout.contains(counted),
+            is_text,
+            "{command:?}: {run:#?}"
+        );
+    }
     // One image is enough, also if an earlier run finished it.
     symlink("app.tar", sandbox.path("images/latest.tar")).unwrap();
     for command in commands {

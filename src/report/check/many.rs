@@ -14,8 +14,9 @@ use crate::engines::{Loads, Obstacle};
 use crate::error::escape;
 use crate::report::run_end::{
     ItemData, Items, Length, RunEnd, SummaryData, failure_text, length_text, others_text,
-    skipped_text, summary_parts,
+    summary_parts,
 };
+use crate::report::skipped::{Skipped, skipped_text};
 use crate::report::text::{BOLD, DIM, RED, YELLOW, below_line, count};
 use crate::text::json_line;
 
@@ -37,8 +38,8 @@ pub struct CheckSummary {
     pub passed: u64,
     /// How many do not.
     pub rejected: u64,
-    /// How many were skipped: archives that contain no image, and links.
-    pub skipped: u64,
+    /// How many were skipped.
+    pub skipped: Skipped,
     /// How many could not be checked.
     pub failed: u64,
     /// How many were being checked when the run was stopped.
@@ -53,29 +54,19 @@ pub struct CheckSummary {
 
 impl CheckSummary {
     /// Counts one input that has ended, with its length in bytes.
-    pub fn count(&mut self, status: CheckStatus, bytes: u64) {
-        *match status {
-            CheckStatus::Passed => &mut self.passed,
-            CheckStatus::Rejected => &mut self.rejected,
-            CheckStatus::Skipped => &mut self.skipped,
-            CheckStatus::Failed => &mut self.failed,
-        } += 1;
+    pub fn count(&mut self, report: &CheckReport<'_>, bytes: u64) {
+        match report.status {
+            CheckStatus::Passed => self.passed += 1,
+            CheckStatus::Rejected => self.rejected += 1,
+            CheckStatus::Skipped => self.skipped.count(report.error),
+            CheckStatus::Failed => self.failed += 1,
+        }
         self.bytes += bytes;
     }
 
     /// How many inputs have ended.
     pub fn total(&self) -> u64 {
-        self.passed + self.rejected + self.skipped + self.failed
-    }
-
-    fn named(&self) -> [(u64, &'static str); 5] {
-        [
-            (self.passed, "passed"),
-            (self.rejected, "rejected"),
-            (self.skipped, "skipped"),
-            (self.failed, "failed"),
-            (self.unfinished, "unfinished"),
-        ]
+        self.passed + self.rejected + self.skipped.total() + self.failed
     }
 }
 
@@ -83,7 +74,13 @@ impl Serialize for CheckSummary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let items = Items {
             total: self.total(),
-            named: &self.named(),
+            named: &[
+                (self.passed, "passed"),
+                (self.rejected, "rejected"),
+                (self.skipped.total(), "skipped"),
+                (self.failed, "failed"),
+                (self.unfinished, "unfinished"),
+            ],
         };
         let length = Length { bytes: self.bytes };
         let data = SummaryData::new(VERSION, items, self.others, length, &self.end);
@@ -213,7 +210,16 @@ pub fn summary_text(summary: &CheckSummary, out: &mut dyn Write) -> io::Result<(
 
 /// The line of the end without styles: the first part, and the rest.
 pub(super) fn summary_line(summary: &CheckSummary) -> (String, String) {
-    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &summary.named());
+    let [archives, links] = summary.skipped.named();
+    let named = [
+        (summary.passed, "passed"),
+        (summary.rejected, "rejected"),
+        archives,
+        links,
+        (summary.failed, "failed"),
+        (summary.unfinished, "unfinished"),
+    ];
+    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &named);
     rest += &length_text(summary.bytes);
     rest += &others_text(summary.others);
     (start, rest)

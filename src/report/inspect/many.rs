@@ -11,8 +11,9 @@ use crate::error::escape;
 use crate::report::check::Layout;
 use crate::report::run_end::{
     ItemData, Items, Length, RunEnd, SummaryData, failure_text, length_text, others_text,
-    skipped_text, summary_parts,
+    summary_parts,
 };
+use crate::report::skipped::{Skipped, skipped_text};
 use crate::report::text::{BOLD, DIM, RED, below_line};
 use crate::text::json_line;
 
@@ -32,8 +33,8 @@ pub struct InspectItem<'a> {
 pub struct InspectSummary {
     /// How many were listed.
     pub listed: u64,
-    /// How many were skipped: archives that contain no image, and links.
-    pub skipped: u64,
+    /// How many were skipped.
+    pub skipped: Skipped,
     /// With how many something is wrong.
     pub failed: u64,
     /// How many were being read when the run was stopped.
@@ -48,27 +49,18 @@ pub struct InspectSummary {
 
 impl InspectSummary {
     /// Counts one input that has ended, with its length in bytes.
-    pub fn count(&mut self, status: InspectStatus, bytes: u64) {
-        *match status {
-            InspectStatus::Listed => &mut self.listed,
-            InspectStatus::Skipped => &mut self.skipped,
-            InspectStatus::Failed => &mut self.failed,
-        } += 1;
+    pub fn count(&mut self, report: &InspectReport<'_>, bytes: u64) {
+        match report.status {
+            InspectStatus::Listed => self.listed += 1,
+            InspectStatus::Skipped => self.skipped.count(report.error),
+            InspectStatus::Failed => self.failed += 1,
+        }
         self.bytes += bytes;
     }
 
     /// How many inputs have ended.
     pub fn total(&self) -> u64 {
-        self.listed + self.skipped + self.failed
-    }
-
-    fn named(&self) -> [(u64, &'static str); 4] {
-        [
-            (self.listed, "listed"),
-            (self.skipped, "skipped"),
-            (self.failed, "failed"),
-            (self.unfinished, "unfinished"),
-        ]
+        self.listed + self.skipped.total() + self.failed
     }
 }
 
@@ -76,7 +68,12 @@ impl Serialize for InspectSummary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let items = Items {
             total: self.total(),
-            named: &self.named(),
+            named: &[
+                (self.listed, "listed"),
+                (self.skipped.total(), "skipped"),
+                (self.failed, "failed"),
+                (self.unfinished, "unfinished"),
+            ],
         };
         let length = Length { bytes: self.bytes };
         let data = SummaryData::new(VERSION, items, self.others, length, &self.end);
@@ -130,7 +127,15 @@ pub fn item_text(
 
 /// Writes the end for people, with escape sequences for styles.
 pub fn summary_text(summary: &InspectSummary, out: &mut dyn Write) -> io::Result<()> {
-    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &summary.named());
+    let [archives, links] = summary.skipped.named();
+    let named = [
+        (summary.listed, "listed"),
+        archives,
+        links,
+        (summary.failed, "failed"),
+        (summary.unfinished, "unfinished"),
+    ];
+    let (start, mut rest) = summary_parts(summary.total(), &summary.end, &named);
     rest += &length_text(summary.bytes);
     rest += &others_text(summary.others);
     writeln!(out, "{BOLD}{start}{BOLD:#}{rest}")

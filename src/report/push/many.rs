@@ -9,8 +9,9 @@ use super::{PushData, PushReport, PushStatus, Totals, VERSION, body, failed};
 use crate::error::escape;
 use crate::report::batch::{findings_text, number_of_findings};
 use crate::report::run_end::{
-    ItemData, Items, RunEnd, SummaryData, failure_text, others_text, skipped_text, summary_start,
+    ItemData, Items, RunEnd, SummaryData, failure_text, others_text, summary_start,
 };
+use crate::report::skipped::{Skipped, skipped_text};
 use crate::report::text::{BOLD, DIM, Detail, RED, below_line, bytes, count, what_changes};
 use crate::report::{Status, Wording};
 use crate::text::json_line;
@@ -33,8 +34,8 @@ pub struct PushSummary {
     pub pushed: u64,
     /// How many would be pushed, on a dry run.
     pub would_push: u64,
-    /// How many were skipped: archives that contain no image, and links.
-    pub skipped: u64,
+    /// How many were skipped.
+    pub skipped: Skipped,
     /// How many failed.
     pub failed: u64,
     /// How many were being pushed when the run was stopped.
@@ -52,19 +53,19 @@ pub struct PushSummary {
 impl PushSummary {
     /// Counts one input that has ended.
     pub fn count(&mut self, report: &PushReport<'_>) {
-        *match report.status {
-            PushStatus::Pushed => &mut self.pushed,
-            PushStatus::WouldPush => &mut self.would_push,
-            PushStatus::Skipped => &mut self.skipped,
-            PushStatus::Failed => &mut self.failed,
-        } += 1;
+        match report.status {
+            PushStatus::Pushed => self.pushed += 1,
+            PushStatus::WouldPush => self.would_push += 1,
+            PushStatus::Skipped => self.skipped.count(report.error),
+            PushStatus::Failed => self.failed += 1,
+        }
         self.findings += findings(report);
         self.totals.join(report.totals());
     }
 
     /// How many inputs have ended.
     pub fn total(&self) -> u64 {
-        self.pushed + self.would_push + self.skipped + self.failed
+        self.pushed + self.would_push + self.skipped.total() + self.failed
     }
 }
 
@@ -81,7 +82,7 @@ impl Serialize for PushSummary {
             named: &[
                 (self.pushed, "pushed"),
                 (self.would_push, "would_push"),
-                (self.skipped, "skipped"),
+                (self.skipped.total(), "skipped"),
                 (self.failed, "failed"),
                 (self.unfinished, "unfinished"),
             ],
@@ -186,15 +187,16 @@ pub fn summary_text(
     detail: Detail,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let total = summary.total();
+    let [archives, links] = summary.skipped.named();
     let named = [
         (summary.pushed, "pushed"),
         (summary.would_push, "would be pushed"),
-        (summary.skipped, "skipped"),
+        archives,
+        links,
         (summary.failed, "failed"),
         (summary.unfinished, "unfinished"),
     ];
-    summary_start(total, &summary.end, &named, out)?;
+    summary_start(summary.total(), &summary.end, &named, out)?;
     let findings = findings_text(summary.findings, wording, detail);
     write!(out, "{findings}")?;
     if summary.pushed > 0 || summary.totals != Totals::default() {

@@ -174,7 +174,7 @@ impl Run<'_> {
             let Some(report) = reported.report(&input) else {
                 return;
             };
-            counts.summary.count(report.status, reported.bytes);
+            counts.summary.count(&report, reported.bytes);
             match self.args.format {
                 CheckFormat::Github => counts.table.add(&report),
                 CheckFormat::Html => counts.page.add(&report),

@@ -1,6 +1,6 @@
 //! Runs that find no images: a warning, or a failure with `--fail-if-empty`.
 
-use ocify::{Code, Error, command::batch::Summary};
+use ocify::{Code, Error, command::batch::Skipped, command::batch::Summary};
 
 use super::shard::Shard;
 use crate::args::Fix;
@@ -11,9 +11,7 @@ use crate::interrupt::Interrupt;
 pub(crate) struct Found {
     pub(super) total: u64,
     /// How many of them were skipped.
-    pub(super) skipped: u64,
-    /// How many of those are symbolic links.
-    pub(super) links: u64,
+    pub(super) skipped: Skipped,
 }
 
 impl From<&Summary> for Found {
@@ -21,7 +19,6 @@ impl From<&Summary> for Found {
         Found {
             total: summary.total(),
             skipped: summary.skipped,
-            links: summary.skipped_links,
         }
     }
 }
@@ -30,16 +27,15 @@ impl Found {
     /// The warning if no image was found. An archive without one was reported, but whoever reads only the end may take links
     /// for what they lead to.
     pub(crate) fn warning(self, args: &Fix) -> Option<String> {
-        match self {
-            Found { total: 0, .. } => Some("no image archives found".to_owned()),
-            Found { links: 0, .. } => None,
-            Found { total, skipped, .. } => (total == skipped).then(|| {
-                format!(
-                    "no image archives found: symbolic links were skipped; {}",
-                    way_to_links(args)
-                )
-            }),
+        if self.total == 0 {
+            return Some("no image archives found".to_owned());
         }
+        (self.skipped.links > 0 && self.is_all_skipped()).then(|| {
+            format!(
+                "no image archives found: symbolic links were skipped; {}",
+                way_to_links(args)
+            )
+        })
     }
 
     /// The error of a run that must have found images and found none. A shard may have none.
@@ -49,11 +45,15 @@ impl Found {
         shard: Option<Shard>,
         interrupt: &Interrupt,
     ) -> Option<Error> {
-        let is_empty = self.total == self.skipped && shard.is_none() && !interrupt.is_asked();
-        (args.many.fail_if_empty && is_empty).then(|| match self.links {
+        let is_empty = self.is_all_skipped() && shard.is_none() && !interrupt.is_asked();
+        (args.many.fail_if_empty && is_empty).then(|| match self.skipped.links {
             0 => nothing_found(),
             _ => error(way_to_links(args)),
         })
+    }
+
+    fn is_all_skipped(self) -> bool {
+        self.total == self.skipped.total()
     }
 }
 

@@ -70,7 +70,7 @@ fn report(
         session.failed();
     }
     session.count(&task.path, &shown, error, |summary| {
-        summary.count(item.report.status, task.len);
+        summary.count(&item.report, task.len);
     });
 }
 

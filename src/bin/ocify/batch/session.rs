@@ -3,11 +3,14 @@
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ocify::{Code, Error, Input, Observer, Result, command::batch::RunEnd, command::text::Detail};
+use ocify::{
+    Error, Input, Observer, Result, command::batch::RunEnd, command::batch::Skipped,
+    command::text::Detail,
+};
 
 use super::Stop;
 use super::emptiness::Found;
@@ -30,7 +33,7 @@ pub(crate) trait Counts: Default + Send {
     /// How many inputs have ended.
     fn total(&self) -> u64;
     /// How many of them were skipped.
-    fn skipped(&self) -> u64;
+    fn skipped(&self) -> Skipped;
     /// How many of them failed.
     fn failed(&self) -> u64;
     /// How many were being worked on when the run was stopped.
@@ -49,7 +52,7 @@ macro_rules! counts {
                 self$(.$summary)?.total()
             }
 
-            fn skipped(&self) -> u64 {
+            fn skipped(&self) -> ocify::command::batch::Skipped {
                 self$(.$summary)?.skipped
             }
 
@@ -121,8 +124,6 @@ pub(super) struct Session<'a, C> {
     pub(super) stop: Stop,
     pub(super) overview: Overview,
     started: Instant,
-    /// How many symbolic links were skipped.
-    links: AtomicU64,
     counted: Mutex<(C, Failures)>,
 }
 
@@ -147,7 +148,6 @@ impl<'a, C: Counts> Session<'a, C> {
             },
             overview: Overview::new(args.progress(), jobs.get(), Lines::of(args, false)),
             started: Instant::now(),
-            links: AtomicU64::new(0),
             counted: Mutex::default(),
         }
     }
@@ -175,8 +175,6 @@ impl<'a, C: Counts> Session<'a, C> {
             if matches!(done, Ended::Unfinished) {
                 *self.lock().0.unfinished() += 1;
             }
-            let is_link = matches!(&done, Ended::Skipped(error) if error.code() == Code::LinkEntry);
-            self.links.fetch_add(is_link.into(), Ordering::Relaxed);
             ended(task, done, seconds);
         })
     }
@@ -228,7 +226,6 @@ impl<'a, C: Counts> Session<'a, C> {
         let found = Found {
             total: summary.total(),
             skipped: summary.skipped(),
-            links: self.links.into_inner(),
         };
         let trouble = trouble.or_else(|| found.error(self.args, self.shard, interrupt));
         let seconds = self.started.elapsed().as_secs_f64();

@@ -24,7 +24,7 @@ use crate::image::Platform;
 use crate::location::Location;
 use crate::plan::{self, DocumentPlace, Image, Severity};
 use crate::text::json_pretty;
-pub use github::{GithubTable, github_annotation, github_error};
+pub use github::{GithubTable, github_annotation, github_error, github_warning};
 pub use html::HtmlPage;
 pub use junit::{junit_end, junit_start, junit_suite};
 pub use many::{CheckItem, CheckSummary, item_json, item_text, summary_json, summary_text};

@@ -118,6 +118,39 @@ fn skipped_links_do_not_pass_for_images() {
     }
 }
 
+/// Annotations are all that GitHub shows.
+#[test]
+fn a_warning_is_an_annotation() {
+    let sandbox = sandbox();
+    fs::create_dir(sandbox.path("links")).unwrap();
+    symlink("../images/app.tar", sandbox.path("links/app.tar")).unwrap();
+    for (input, expected) in [
+        ("empty", Some("no image archives found")),
+        (
+            "links",
+            Some(
+                "no image archives found: symbolic links were skipped; if you trust what they lead to, use --follow",
+            ),
+        ),
+        ("others", None),
+        ("images", None),
+    ] {
+        let run = sandbox.ocify(&["check", input, "--format", "github"]);
+        let run = run.exits(0);
+        assert_eq!(run.stderr, "", "{input}");
+        let start = "::warning title=ocify check::";
+        let mut warnings = run
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix(start));
+        assert_eq!(warnings.next(), expected, "{input}: {}", run.stdout);
+        // With the option it is an error.
+        let line = ["check", input, "--format", "github", OPTION];
+        let stdout = sandbox.ocify(&line).stdout;
+        assert!(!stdout.contains(start), "{input}: {stdout}");
+    }
+}
+
 /// Nothing was read, so nothing is said about its length.
 #[test]
 fn summaries_of_nothing_are_short() {

@@ -72,6 +72,11 @@ pub fn github_error(failure: &Failure, out: &mut dyn Write) -> io::Result<()> {
     command("error", None, &text, out)
 }
 
+/// Writes the annotation of a run that found no images.
+pub fn github_warning(warning: &str, out: &mut dyn Write) -> io::Result<()> {
+    command("warning", None, warning, out)
+}
+
 /// Whether every engine that counts loads all images by their names.
 fn is_plain(report: &CheckReport<'_>) -> bool {
     let verdicts = report.checked.map_or(&[][..], |checked| &checked.verdicts);

@@ -219,17 +219,19 @@ impl Run<'_> {
         let format = self.args.format;
         let is_on_terminal = self.session.overview.is_on_terminal();
         let is_annotated = format == CheckFormat::Github;
-        let mut end = self.session.finish(trouble, is_annotated, |counts, why| {
-            let summary = &counts.summary;
+        let mut end = self.session.finish(trouble, is_annotated, |ending| {
+            let CheckCounts { summary, page, .. } = ending.summary;
             match format {
                 CheckFormat::Json => plain(&|out| check::summary_json(summary, out)),
                 CheckFormat::Junit => plain(&|out| check::junit_end(&summary.end, out)),
                 CheckFormat::Github => plain(&|out| {
                     let mut errors = summary.end.error.iter();
-                    errors.try_for_each(|failure| check::github_error(failure, out))
+                    errors.try_for_each(|failure| check::github_error(failure, out))?;
+                    let mut warnings = ending.warning.into_iter();
+                    warnings.try_for_each(|warning| check::github_warning(warning, out))
                 }),
-                CheckFormat::Html => plain(&|out| counts.page.write(Some(summary), out)),
-                CheckFormat::Text if why.is_some() => Vec::new(),
+                CheckFormat::Html => plain(&|out| page.write(Some(summary), out)),
+                CheckFormat::Text if ending.error.is_some() => Vec::new(),
                 CheckFormat::Text => {
                     styled(is_on_terminal, &|out| check::summary_text(summary, out))
                 }

@@ -28,10 +28,12 @@ pub(crate) fn inspect_all(args: &Inspect, shard: Option<Shard>) -> SessionEnd<In
     let done = session.all(false, &work, &|task, ended, seconds| {
         report(&session, task, ended, seconds, &dry_run);
     });
-    session.finish(done.err(), false, |summary, why| match dry_run.format {
-        Format::Json => plain(&|out| inspect::summary_json(summary, out)),
-        Format::Text if why.is_some() => Vec::new(),
-        Format::Text => styled(is_on_terminal, &|out| inspect::summary_text(summary, out)),
+    session.finish(done.err(), false, |ending| match dry_run.format {
+        Format::Json => plain(&|out| inspect::summary_json(ending.summary, out)),
+        Format::Text if ending.error.is_some() => Vec::new(),
+        Format::Text => styled(is_on_terminal, &|out| {
+            inspect::summary_text(ending.summary, out)
+        }),
     })
 }
 

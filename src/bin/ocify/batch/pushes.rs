@@ -105,14 +105,13 @@ impl Run<'_> {
         let is_on_terminal = self.session.overview.is_on_terminal();
         let format = self.args.fix.format;
         let detail = self.args.fix.detail();
-        self.session
-            .finish(trouble, false, |summary, why| match format {
-                Format::Json => plain(&|out| push::summary_json(summary, out)),
-                Format::Text if why.is_some() => Vec::new(),
-                Format::Text => styled(is_on_terminal, &|out| {
-                    push::summary_text(summary, &Words::PUSH, detail, out)
-                }),
-            })
+        self.session.finish(trouble, false, |ending| match format {
+            Format::Json => plain(&|out| push::summary_json(ending.summary, out)),
+            Format::Text if ending.error.is_some() => Vec::new(),
+            Format::Text => styled(is_on_terminal, &|out| {
+                push::summary_text(ending.summary, &Words::PUSH, detail, out)
+            }),
+        })
     }
 }
 

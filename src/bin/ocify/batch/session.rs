@@ -85,9 +85,8 @@ pub(crate) struct SessionEnd<C> {
     pub(super) is_failed: bool,
     /// What of this was not reported.
     pub(super) trouble: Option<Error>,
-    /// What to say if no image was found.
+    /// What to say if no image was found, unless that was reported.
     warning: Option<String>,
-    shard: Option<Shard>,
     words: &'static Words,
 }
 
@@ -102,8 +101,7 @@ impl<C: Counts> SessionEnd<C> {
 
     /// Says what the report does not. Returns the exit code, unless all inputs are right.
     pub(crate) fn tell(&self) -> Option<u8> {
-        let is_whole = self.stopped.is_none() && !self.is_failed && self.shard.is_none();
-        if let Some(warning) = self.warning.as_ref().filter(|_| is_whole) {
+        if let Some(warning) = self.warning.as_ref().filter(|_| !self.is_failed) {
             tell(format_args!("warning: {warning}"));
         }
         if let Some(error) = &self.trouble {
@@ -112,6 +110,15 @@ impl<C: Counts> SessionEnd<C> {
         let failed = (self.is_failed || self.summary.failed() > 0).then_some(FAILED);
         self.stopped.or(failed)
     }
+}
+
+/// What the end of a report is made of.
+pub(super) struct Ending<'e, C> {
+    pub(super) summary: &'e C,
+    /// The error, if that is why nothing was done.
+    pub(super) error: Option<&'e Error>,
+    /// What to say if no image was found.
+    pub(super) warning: Option<&'e str>,
 }
 
 /// What every part of a run needs.
@@ -212,13 +219,13 @@ impl<'a, C: Counts> Session<'a, C> {
         }
     }
 
-    /// Shows the summary as `last` says it, which gets the error if that is why nothing was done, and shows failures again
-    /// unless annotations say them. The trouble is that of the search.
+    /// Shows the end as `last` says it. Annotations say failures and warnings themselves, so these are not shown again. The trouble is that of
+    /// the search.
     pub(super) fn finish(
         self,
         trouble: Option<Error>,
         is_annotated: bool,
-        last: impl FnOnce(&C, Option<&Error>) -> Vec<u8>,
+        last: impl FnOnce(&Ending<'_, C>) -> Vec<u8>,
     ) -> SessionEnd<C> {
         let interrupt = &self.stop.interrupt;
         let counted = self.counted.into_inner();
@@ -234,8 +241,13 @@ impl<'a, C: Counts> Session<'a, C> {
             failures.show(summary.failed(), self.words);
         }
         let is_empty = summary.total() + *summary.unfinished() + *summary.others() == 0;
-        self.overview
-            .print(&last(&summary, trouble.as_ref().filter(|_| is_empty)));
+        let is_whole = trouble.is_none() && self.shard.is_none() && !interrupt.is_asked();
+        let warning = found.warning(self.args).filter(|_| is_whole);
+        self.overview.print(&last(&Ending {
+            summary: &summary,
+            error: trouble.as_ref().filter(|_| is_empty),
+            warning: warning.as_deref(),
+        }));
         self.overview.flush();
         let is_failed = trouble.is_some();
         let unsaid = trouble.filter(|_| !is_annotated);
@@ -245,8 +257,7 @@ impl<'a, C: Counts> Session<'a, C> {
             summary,
             is_failed: is_failed || trouble.is_some(),
             trouble,
-            warning: found.warning(self.args),
-            shard: self.shard,
+            warning: warning.filter(|_| !is_annotated),
             words: self.words,
         }
     }

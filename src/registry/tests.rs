@@ -34,7 +34,7 @@ fn options() -> RegistryOptions {
             first_wait: milliseconds(1),
             longest_wait: milliseconds(4),
             longest_requested_wait: Duration::from_secs(2),
-            probe: milliseconds(500),
+            probe: Duration::from_secs(5),
             cancel: milliseconds(300),
             helper: Duration::from_secs(5),
         },

@@ -213,7 +213,9 @@ fn a_registry_on_this_machine_is_asked_whether_it_speaks_tls() {
     // Nothing listens there, or what does never replies.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap().to_string();
-    assert!(!scheme(&silent, &login));
+    let mut impatient = login.clone();
+    impatient.limits.probe = Duration::from_millis(500);
+    assert!(!scheme(&silent, &impatient));
     drop(listener);
     assert!(!scheme(&silent, &login));
     // No other host is asked.

@@ -9,8 +9,9 @@ use std::env;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -319,12 +320,34 @@ fn many() -> Files {
     Contents::from_tar(&layout.tar()).files
 }
 
+/// Waits until a fix in place has written its record, or has ended.
+fn wait_for_record(root: &Path, child: &mut Child) {
+    while !root.join(RECORD).exists() && child.try_wait().unwrap().is_none() {
+        thread::sleep(Duration::from_micros(50));
+    }
+}
+
+/// How long a fix in place runs after it has written its record.
+fn time_of_writing(before: &Files) -> Duration {
+    let sandbox = Sandbox::new();
+    let root = sandbox.path("in");
+    write(&root, before);
+    let mut command = sandbox.command();
+    command.args(["fix", "--in-place", "in"]);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    wait_for_record(&root, &mut child);
+    let start = Instant::now();
+    assert!(child.wait().unwrap().success());
+    start.elapsed()
+}
+
 #[test]
 fn a_killed_fix_leaves_the_old_or_the_new_layout() {
     let before = many();
     let sandbox = Sandbox::new();
     write(&sandbox.path("in"), &before);
     let time = fix(&sandbox, "in", &[]).exits(0).time;
+    let writing = time_of_writing(&before);
     let case = Case {
         options: &[],
         before,
@@ -347,11 +370,13 @@ fn a_killed_fix_leaves_the_old_or_the_new_layout() {
         command.args(["fix", "--in-place", "in"]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        // Half of them once it writes.
-        while runs % 2 == 0 && !root.join(RECORD).exists() && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_micros(50));
+        let mut limit = time;
+        // Half of them while it writes.
+        if runs % 2 == 0 {
+            wait_for_record(&root, &mut child);
+            limit = writing;
         }
-        std::thread::sleep(random.below(time));
+        thread::sleep(random.below(limit));
         child.kill().unwrap();
         if child.wait().unwrap().signal() != Some(9) {
             continue;

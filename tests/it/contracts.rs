@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -258,4 +259,52 @@ fn every_promise_names_tests_that_exist() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(promises.count() >= 10);
+}
+
+/// Every test that a campaign makes large is in its row of docs/security-testing.md, and `.ci/full` runs it.
+#[test]
+fn campaigns_run_every_test_that_they_make_large() {
+    let (page, script) = (text("docs/security-testing.md"), text(".ci/full"));
+    let readers: Vec<(String, String)> = tree(&repository("tests/it"))
+        .into_iter()
+        .filter(|(path, _)| path.parent() == Some(Path::new("")) && !path.ends_with("contracts.rs"))
+        .map(|(path, bytes)| {
+            let name = path.display().to_string();
+            (name, String::from_utf8(bytes).unwrap())
+        })
+        .collect();
+    let mut found = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let Some((variable, _)) = cells
+            .last()
+            .and_then(|size| size.split_once("OCIFY_")?.1.split_once('='))
+        else {
+            continue;
+        };
+        let variable = format!("OCIFY_{variable}");
+        let runs: Vec<&str> = script
+            .lines()
+            .filter_map(|line| {
+                let (_, rest) = line.split_once(&format!("{variable}="))?;
+                Some(rest.split_once(" tests ")?.1.trim_end_matches(" ;;"))
+            })
+            .flat_map(str::split_whitespace)
+            .collect();
+        // This one is read in one place for several tests.
+        let read = match &variable[..] {
+            "OCIFY_CAMPAIGN_CASES" => "random_cases(".to_owned(),
+            _ => format!("(\"{variable}\""),
+        };
+        for (name, _) in readers.iter().filter(|(_, source)| source.contains(&read)) {
+            found += 1;
+            let is_listed = row.contains(&format!("`tests/it/{name}`"));
+            assert!(is_listed, "{name} is not in the row {row}");
+            let module = format!("{}::", name.trim_end_matches(".rs"));
+            let mut runs = runs.iter();
+            let is_run = runs.any(|run| module.contains(run) || run.starts_with(&module));
+            assert!(is_run, "{name} is not run with {variable}");
+        }
+    }
+    assert!(found >= 10, "{found}");
 }

@@ -152,7 +152,9 @@ fn edit_entry(entries: &mut Vec<Entry>, at: usize, what: u8, first: u8, second: 
     let value = VALUES[usize::from(second) % VALUES.len()];
     match what % 8 {
         0 | 1 => {
-            if let Some(entry) = entries.get_mut(at) {
+            // What another edit inserted may be empty.
+            let is_whole = |entry: &&mut Entry| entry.len() >= BLOCK;
+            if let Some(entry) = entries.get_mut(at).filter(is_whole) {
                 let (start, len) = FIELDS[usize::from(first) % FIELDS.len()];
                 let len = len.min(value.len().max(1));
                 entry[start..start + len].fill(0);

@@ -93,6 +93,10 @@ fn headers() {
         println!("{edits:?}");
         ocify_fuzz::headers(&edits);
     }
+    for (name, edits) in files("seeds/headers", "") {
+        println!("{name}");
+        ocify_fuzz::headers(&edits);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod entries;
 mod faults;
 mod findings;
 mod form;
+mod image_platforms;
 mod nothing_left;
 mod oci_type;
 mod orphans;

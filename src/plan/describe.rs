@@ -10,18 +10,27 @@ use crate::image::media_type::Kind;
 use crate::image::{Content, Digest, Platform, Reference};
 use crate::location::Role;
 use crate::plan::entries::NamedEntry;
+use crate::plan::image_platforms::ImagePlatforms;
 use crate::plan::planner::Planner;
 use crate::plan::selection::platforms::not_found;
 
 /// An image of an entry that could be described.
 struct Candidate<'a> {
     image: &'a Digest,
-    platform: Option<&'a Platform>,
+    platforms: Vec<&'a Platform>,
     config: &'a Digest,
     /// Whether `manifest.json` can describe it: Docker refuses the archive if a layer has no diff ID.
     is_describable: bool,
     /// Whether Docker can run what `manifest.json` says of it.
     is_runnable: bool,
+}
+
+impl<'a> Candidate<'a> {
+    /// Its platforms, or `None` once if it has none.
+    fn each_platform(&self) -> impl Iterator<Item = Option<&'a Platform>> + Clone {
+        let unknown = self.platforms.is_empty().then_some(None);
+        self.platforms.iter().copied().map(Some).chain(unknown)
+    }
 }
 
 /// The image of an entry that `manifest.json` describes.
@@ -57,7 +66,7 @@ impl<'a> Planner<'a> {
         for entry in &self.entries {
             let choice = *by_digest.entry(entry.digest).or_insert_with(|| {
                 let candidates = self.candidates(entry, &with_features);
-                let platforms = candidates.iter().map(|candidate| candidate.platform);
+                let platforms = candidates.iter().flat_map(Candidate::each_platform);
                 // A single platform leaves no choice.
                 let asked = asked.filter(|_| !is_single(platforms));
                 let is_asked =
@@ -104,7 +113,8 @@ impl<'a> Planner<'a> {
                 };
                 let chosen = found.or_else(before).or_else(host).or(among.first());
                 if asked.is_some() && found.is_none() {
-                    others_only.push((entry.position, chosen.and_then(|chosen| chosen.platform)));
+                    let platform = chosen.and_then(|chosen| self.platforms.first(chosen.image));
+                    others_only.push((entry.position, platform));
                 }
                 chosen.map(|candidate| Choice {
                     image: candidate.image,
@@ -163,7 +173,7 @@ impl<'a> Planner<'a> {
             let needs_features = facts.needs_os_features || with_features.contains(image);
             Some(Candidate {
                 image,
-                platform: self.platforms.get(image).copied(),
+                platforms: self.platforms.get(image).collect(),
                 config: &facts.config,
                 is_describable: self.has_all_diff_ids(image, facts),
                 is_runnable: !needs_features && self.has_tar_layers(image, facts),
@@ -209,7 +219,7 @@ impl<'a> Planner<'a> {
         let mut available: BTreeSet<&Platform> = BTreeSet::new();
         for entry in &self.entries {
             let candidates = self.candidates(entry, &none);
-            let platforms = candidates.iter().map(|candidate| candidate.platform);
+            let platforms = candidates.iter().flat_map(Candidate::each_platform);
             if !is_single(platforms.clone()) {
                 available.extend(platforms.flatten());
             }
@@ -221,21 +231,9 @@ impl<'a> Planner<'a> {
         )
     }
 
-    /// The platform of each image: what its index says, else what its config says.
-    pub(crate) fn platforms_of_images(&self) -> BTreeMap<&'a Digest, &'a Platform> {
-        let graph = self.graph;
-        let manifests = graph.manifests.iter();
-        let of_configs =
-            manifests.filter_map(|(digest, facts)| Some((digest, facts.platform.as_ref()?)));
-        let mut platforms: BTreeMap<&Digest, &Platform> = of_configs.collect();
-        for document in std::iter::once(&graph.root).chain(graph.documents.values()) {
-            for pointer in document.pointers_in(Role::Manifests) {
-                if let Some(platform) = &pointer.platform {
-                    platforms.insert(&pointer.digest, platform);
-                }
-            }
-        }
-        platforms
+    /// The platforms of each image, without what is stated in entries that are left out.
+    pub(crate) fn platforms_of_images(&self) -> ImagePlatforms<'a> {
+        ImagePlatforms::of(self.graph, |listing| self.selection.keeps(listing))
     }
 }
 
@@ -250,7 +248,10 @@ fn find<'c, 'a>(
     candidates: &'c [Candidate<'a>],
     is_wanted: impl Fn(&Platform) -> bool,
 ) -> Option<&'c Candidate<'a>> {
-    candidates
-        .iter()
-        .find(|candidate| candidate.platform.is_some_and(&is_wanted))
+    candidates.iter().find(|candidate| {
+        candidate
+            .platforms
+            .iter()
+            .any(|platform| is_wanted(platform))
+    })
 }

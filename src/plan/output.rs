@@ -65,10 +65,7 @@ impl<'a> Planner<'a> {
                 before: before.clone(),
                 after: new.known_digest(),
                 names: names_of(before),
-                platform: self
-                    .platforms
-                    .get(before)
-                    .map(|platform| Platform::clone(platform)),
+                platform: self.platforms.first(before).cloned(),
             })
         });
         changed.collect()
@@ -104,7 +101,7 @@ impl<'a> Planner<'a> {
                 _ => None,
             });
             let facts = image.and_then(|image| self.graph.manifests.get(image));
-            let platform = image.and_then(|image| self.platforms.get(image));
+            let platform = image.and_then(|image| self.platforms.first(image));
             let mut names: Vec<Reference> = names.collect();
             names.shrink_to_fit();
             images.push(Image {
@@ -113,7 +110,7 @@ impl<'a> Planner<'a> {
                 len,
                 media_type,
                 config_digest: facts.map(|facts| facts.config.clone()),
-                platform: platform.map(|platform| Platform::clone(platform)),
+                platform: platform.cloned(),
                 platforms: self.platforms_of(&entry.images),
             });
         }
@@ -126,9 +123,9 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|image| !self.selection.left_out.contains(**image));
         let mut seen = BTreeSet::new();
-        let platforms = kept.filter_map(|image| self.platforms.get(*image));
-        let distinct = platforms.filter(|platform| seen.insert(**platform));
-        distinct.map(|platform| Platform::clone(platform)).collect()
+        let platforms = kept.flat_map(|image| self.platforms.get(image));
+        let distinct = platforms.filter(|platform| seen.insert(*platform));
+        distinct.cloned().collect()
     }
 
     /// The media type in the output of what a descriptor of the index points at, if it is a known one.

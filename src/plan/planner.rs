@@ -12,6 +12,7 @@ use crate::plan::decide::Decisions;
 use crate::plan::division::Part;
 use crate::plan::draft::Request;
 use crate::plan::entries::{self, NamedEntry};
+use crate::plan::image_platforms::ImagePlatforms;
 use crate::plan::output::Contents;
 use crate::plan::preserve::{self, Preserved};
 use crate::plan::rewrite::Rewritten;
@@ -53,8 +54,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) unsupported: BTreeMap<&'a Digest, Error>,
     /// What documents would have become if their digests were not preserved.
     pub(crate) preserved: Preserved<'a>,
-    /// The platform of each image.
-    pub(crate) platforms: BTreeMap<&'a Digest, &'a Platform>,
+    /// The platforms of each image.
+    pub(crate) platforms: ImagePlatforms<'a>,
     /// The image of each entry that `manifest.json` describes, in the order of `entries`; `None` if none
     /// of the entry is complete.
     pub(crate) described: Vec<Option<&'a Digest>>,
@@ -107,7 +108,7 @@ impl<'a> Planner<'a> {
             decisions: Decisions::default(),
             unsupported: BTreeMap::new(),
             preserved: Preserved::default(),
-            platforms: BTreeMap::new(),
+            platforms: ImagePlatforms::default(),
             described: Vec::new(),
             lacking_platform: Vec::new(),
             rewritten: Rewritten::default(),

@@ -52,6 +52,15 @@ impl<'a> Selection<'a> {
         self.documents.get(document)
     }
 
+    /// Whether an item of an index stays, as far as that is decided.
+    pub(super) fn keeps(&self, listing: &Listing<'_>) -> bool {
+        let dropped = match listing.owner {
+            None => Some(&self.root),
+            Some(digest) => self.dropped(digest),
+        };
+        dropped.is_none_or(|dropped| !dropped.contains(&listing.position))
+    }
+
     /// The blobs of the input that only what is left out needs.
     pub(crate) fn dropped_blobs(&self, graph: &Graph) -> Dropped {
         let blobs = &graph.inventory.blobs;

@@ -86,6 +86,7 @@ mod layout_in_place;
 mod layouts;
 mod left_alone;
 mod links;
+mod listed_twice;
 mod machine_platforms;
 mod manual;
 mod memory;

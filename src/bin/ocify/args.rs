@@ -148,7 +148,8 @@ pub(crate) struct Fix {
     /// A platform is OS/ARCH[/VARIANT], such as linux/arm64, and matches as in containerd: linux/arm is
     /// linux/arm/v7, and linux/arm64 is linux/arm64/v8. A version and features of the operating system
     /// follow in parentheses: windows(10.0.17763)/amd64. Whatever refers to an image that stays
-    /// (attestations, signatures) is kept. An index stays an index, even of one image: see --unwrap.
+    /// (attestations, signatures) is kept. The platforms of an image are those that its index states,
+    /// or the one of its config. An index stays an index, even of one image: see --unwrap.
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
 

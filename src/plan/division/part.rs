@@ -274,7 +274,7 @@ impl<'a> Whole<'a, '_> {
     fn part(&self, names: Vec<Reference>, positions: BTreeSet<usize>) -> Part<'a> {
         let part = self.with_images(names, positions, &self.images());
         let images = part.entries.iter().flat_map(|entry| entry.images.iter());
-        let platforms = images.filter_map(|image| self.planner.platforms.get(image).copied());
+        let platforms = images.flat_map(|image| self.planner.platforms.get(image));
         let chosen = self.contents.requested.wanting(platforms);
         let chosen_platforms = chosen.into_iter().cloned().collect();
         Part {
@@ -333,8 +333,7 @@ impl<'a> Whole<'a, '_> {
         names: &[Reference],
         positions: BTreeSet<usize>,
     ) -> Part<'a> {
-        let platform = self.planner.platforms.get(image).copied();
-        let platforms: Vec<Platform> = platform.into_iter().cloned().collect();
+        let platforms = self.platforms(&[image]);
         Part {
             image: Some(image),
             platforms: platforms.clone(),
@@ -345,8 +344,8 @@ impl<'a> Whole<'a, '_> {
 
     fn platforms(&self, images: &[&Digest]) -> Vec<Platform> {
         let platforms = images.iter();
-        let platforms = platforms.filter_map(|image| self.planner.platforms.get(image));
-        let platforms: BTreeSet<&Platform> = platforms.copied().collect();
+        let platforms = platforms.flat_map(|image| self.planner.platforms.get(image));
+        let platforms: BTreeSet<&Platform> = platforms.collect();
         platforms.into_iter().cloned().collect()
     }
 }

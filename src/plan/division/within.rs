@@ -49,8 +49,8 @@ pub(super) fn within<'a>(
     };
     for image in images {
         let mut within = Within::default();
-        let platform = planner.platforms.get(image).copied();
-        indexes.collect(image, platform, &mut within);
+        let platforms: Vec<&Platform> = planner.platforms.get(image).collect();
+        indexes.collect(image, &platforms, &mut within);
         let entries = within.entries.iter();
         for entry in entries.flat_map(|(index, positions)| positions.iter().map(|at| (*index, *at)))
         {
@@ -91,19 +91,17 @@ impl<'a> Others<'a> {
         }
     }
 
-    /// The positions of those that go with an image for this platform, and of all if it is not known.
-    fn with(&self, platform: Option<&Platform>) -> BTreeSet<usize> {
-        let like: Vec<&(&Platform, usize)> = match platform {
-            Some(platform) => {
-                let like = self.by_platform.get(&platform.normal_form());
-                let like = like.into_iter().flatten();
-                like.filter(|(stated, _)| stated.matches_strictly(platform))
-                    .collect()
-            }
-            None => self.by_platform.values().flatten().collect(),
-        };
-        let like = like.into_iter().map(|(_, position)| *position);
-        like.chain(self.everywhere.iter().copied()).collect()
+    /// The positions of those that go with an image for these platforms, and of all if none is known.
+    fn with(&self, platforms: &[&Platform]) -> BTreeSet<usize> {
+        let like = platforms.iter().flat_map(|platform| {
+            let like = self.by_platform.get(&platform.normal_form());
+            let like = like.into_iter().flatten();
+            like.filter(|(stated, _)| stated.matches_strictly(platform))
+        });
+        let all = self.by_platform.values().flatten();
+        let all = all.filter(|_| platforms.is_empty());
+        let stated = like.chain(all).map(|(_, position)| *position);
+        stated.chain(self.everywhere.iter().copied()).collect()
     }
 }
 
@@ -206,9 +204,9 @@ impl<'a> Indexes<'a> {
         others.collect()
     }
 
-    /// Adds what goes with an image for this platform: the entries that lead to it, those that are about it or about an index
+    /// Adds what goes with an image for these platforms: the entries that lead to it, those that are about it or about an index
     /// that does, and the others of such an index.
-    fn collect(&self, image: &'a Digest, platform: Option<&Platform>, to: &mut Within<'a>) {
+    fn collect(&self, image: &'a Digest, platforms: &[&Platform], to: &mut Within<'a>) {
         let mut seen = BTreeSet::from([image]);
         let mut open = vec![image];
         while let Some(digest) = open.pop() {
@@ -226,7 +224,7 @@ impl<'a> Indexes<'a> {
             to.about
                 .extend(about.into_iter().flat_map(|about| &about.at_root));
             if let Some(others) = self.others.get(digest) {
-                let others = others.with(platform);
+                let others = others.with(platforms);
                 to.entries.entry(digest).or_default().extend(others);
             }
         }

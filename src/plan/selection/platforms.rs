@@ -68,7 +68,7 @@ impl<'p> Platforms<'p> {
 impl<'a> Planner<'a> {
     /// What to leave out because it is for platforms that were not requested. `chosen` has the images that other options
     /// keep; `None` stands for all. An image whose platform is not known goes too, and so does an entry of another
-    /// platform whose manifest is absent or cannot be read.
+    /// platform whose manifest is absent or cannot be read, or is that of an image that is also listed for a requested one.
     ///
     /// # Errors
     /// A requested platform is that of no chosen image.
@@ -97,27 +97,27 @@ impl<'a> Planner<'a> {
         let requested = Platforms::of(wanted);
         let is_wanted = |platform: &Platform| requested.want(platform);
         let others = images.iter().copied().filter(|image| {
-            let platform = platforms.get(image);
-            !platform.is_some_and(|platform| is_wanted(platform))
+            let mut platforms = platforms.get(image);
+            !platforms.any(is_wanted)
         });
         let mut others: Vec<Item<'_>> = others.map(Item::Document).collect();
         let leading = self.graph.leading_to_images();
         let listings = referrers.listings.iter().enumerate();
-        let unread = listings.filter(|(_, listing)| {
-            let platform = listing.pointer.platform.as_deref();
+        let listed_for_others = listings.filter(|(_, listing)| {
+            let (digest, platform) = (&listing.pointer.digest, &listing.pointer.platform);
             let is_other = |platform: &Platform| platform.os != UNKNOWN && !is_wanted(platform);
-            platform.is_some_and(is_other) && !leading.contains(&listing.pointer.digest)
+            platform.as_deref().is_some_and(is_other)
+                && (images.contains(digest) || !leading.contains(digest))
         });
-        others.extend(unread.map(|(number, _)| Item::Listing(number)));
-        let available = images.iter().filter_map(|image| platforms.get(image));
-        let available = Platforms::of(available.copied());
-        let mut absent = wanted.iter().filter(|wanted| !available.satisfy(wanted));
+        others.extend(listed_for_others.map(|(number, _)| Item::Listing(number)));
+        let available = || images.iter().flat_map(|image| platforms.get(image));
+        let satisfying = Platforms::of(available());
+        let mut absent = wanted.iter().filter(|wanted| !satisfying.satisfy(wanted));
         match absent.next() {
             None => Ok(others),
             Some(platform) => {
-                let available = images.iter().filter_map(|image| platforms.get(image));
                 let what = "no image in the archive";
-                Err(not_found(what, platform, available.copied()))
+                Err(not_found(what, platform, available()))
             }
         }
     }

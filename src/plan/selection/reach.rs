@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use super::Selection;
 use crate::graph::Graph;
 use crate::graph::document::Document;
+use crate::graph::link::Link;
 use crate::graph::pointer::Pointer;
 use crate::image::Digest;
 
 impl<'a> Selection<'a> {
     /// Leaves out what only pointers lead to that are left out, or documents that go with them. `gone` has the documents
-    /// that go although a link may name them.
+    /// that go although a link may name them. What a kept document needs stays all the same: the bytes of a document can be
+    /// a layer of another one.
     pub(super) fn leave_out(&mut self, graph: &'a Graph, gone: &BTreeSet<&'a Digest>) {
         let selection = self;
         let is_whole = selection.root.is_empty() && selection.documents.is_empty();
@@ -20,23 +22,30 @@ impl<'a> Selection<'a> {
         let mut reached = BTreeSet::new();
         let unwrapped = &selection.unwrapped;
         let root = kept_pointers(&graph.root, Some(&selection.root));
-        let root = root.flat_map(|(position, pointer)| match unwrapped.get(&position) {
-            Some(unwrapped) => digests_of(unwrapped.pointer),
-            None => digests_of(pointer),
+        let root = root.map(|(position, pointer)| match unwrapped.get(&position) {
+            Some(unwrapped) => unwrapped.pointer,
+            None => pointer,
         });
-        let links = graph.root.links.iter().map(|link| &link.digest);
-        let mut open: Vec<&Digest> = root.chain(links).collect();
+        let mut open: Vec<&Digest> = named(&graph.root.links, gone).collect();
+        for pointer in root {
+            open.push(&pointer.digest);
+            open.extend(named(&pointer.links, gone));
+        }
         let mut named_elsewhere = BTreeSet::new();
         while let Some(digest) = open.pop() {
-            if gone.contains(digest) || !reached.insert(digest) {
+            if !reached.insert(digest) {
                 continue;
             }
             if let Some(document) = graph.document(digest) {
-                open.extend(kept_digests(document, selection.dropped(digest)));
+                open.extend(named(&document.links, gone));
+                for (_, pointer) in kept_pointers(document, selection.dropped(digest)) {
+                    open.push(&pointer.digest);
+                    open.extend(named(&pointer.links, gone));
+                }
             }
-            let named = graph.opaque.named_by(digest);
-            named_elsewhere.extend(named);
-            open.extend(named);
+            let elsewhere = graph.opaque.named_by(digest);
+            named_elsewhere.extend(elsewhere);
+            open.extend(elsewhere.iter().filter(|digest| !gone.contains(digest)));
         }
         let all = graph.reachable().into_iter().chain(graph.opaque.named());
         let unreadable = graph.opaque.unreadable();
@@ -52,16 +61,6 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// What a document points at, and what links in it name, except by what is left out.
-fn kept_digests<'a>(
-    document: &'a Document,
-    dropped: Option<&BTreeSet<usize>>,
-) -> impl Iterator<Item = &'a Digest> {
-    let kept = kept_pointers(document, dropped).flat_map(|(_, pointer)| digests_of(pointer));
-    let links = document.links.iter();
-    kept.chain(links.map(|link| &link.digest))
-}
-
 fn kept_pointers<'a>(
     document: &'a Document,
     dropped: Option<&BTreeSet<usize>>,
@@ -70,8 +69,8 @@ fn kept_pointers<'a>(
     pointers.filter(move |(position, _)| dropped.is_none_or(|dropped| !dropped.contains(position)))
 }
 
-/// What a descriptor points at, and what its annotations name.
-fn digests_of(pointer: &Pointer) -> impl Iterator<Item = &Digest> {
-    let links = pointer.links.iter().map(|link| &link.digest);
-    links.chain([&pointer.digest])
+/// What these links name that is not gone.
+fn named<'a>(links: &'a [Link], gone: &BTreeSet<&Digest>) -> impl Iterator<Item = &'a Digest> {
+    let named = links.iter().map(|link| &link.digest);
+    named.filter(move |digest| !gone.contains(*digest))
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::graph::ManifestFacts;
 use crate::graph::pointer::Pointer;
+use crate::graph::referrers::listings;
 use crate::image::media_type::Kind;
 use crate::image::{Content, Digest, Platform, Reference};
 use crate::location::Role;
@@ -203,14 +204,11 @@ impl<'a> Planner<'a> {
         document.flat_map(|document| document.pointers_in(Role::Layers))
     }
 
-    /// The images whose index says that they require features of the operating system.
+    /// The images of which an entry that stays says that they require features of the operating system.
     fn listed_with_features(&self) -> BTreeSet<&'a Digest> {
-        let graph = self.graph;
-        let documents = std::iter::once(&graph.root).chain(graph.documents.values());
-        documents
-            .flat_map(|document| document.pointers_in(Role::Manifests))
-            .filter(|pointer| pointer.needs_os_features)
-            .map(|pointer| &pointer.digest)
+        listings(self.graph)
+            .filter(|listing| listing.pointer.needs_os_features && self.selection.keeps(listing))
+            .map(|listing| &listing.pointer.digest)
             .collect()
     }
 

@@ -54,11 +54,11 @@ impl<'a> Selection<'a> {
 
     /// Whether an item of an index stays, as far as that is decided.
     pub(super) fn keeps(&self, listing: &Listing<'_>) -> bool {
-        let dropped = match listing.owner {
-            None => Some(&self.root),
-            Some(digest) => self.dropped(digest),
+        let (dropped, is_left_out) = match listing.owner {
+            None => (Some(&self.root), false),
+            Some(owner) => (self.dropped(owner), self.left_out.contains(owner)),
         };
-        dropped.is_none_or(|dropped| !dropped.contains(&listing.position))
+        !is_left_out && dropped.is_none_or(|dropped| !dropped.contains(&listing.position))
     }
 
     /// The blobs of the input that only what is left out needs.

@@ -194,3 +194,26 @@ fn a_layer_stays_that_goes_as_a_document() {
         );
     }
 }
+
+#[test]
+fn what_only_an_entry_that_goes_states_does_not_count() {
+    let mut layout = Layout::new();
+    let [app, tool] = ["app", "tool"].map(|text| layout.image(&of(text)));
+    let mut other = on(tool.clone(), "linux", "amd64");
+    other["platform"]["os.features"] = json!(["sgx"]);
+    let index = layout.index_of(OCI_INDEX, vec![other]);
+    layout.root(vec![
+        named(app, APP),
+        named(tool, "docker.io/library/tool:v1"),
+        named(index, "docker.io/library/tool:sgx"),
+    ]);
+    let bytes = layout.tar();
+    let tags = |found: &Fixed| {
+        let items = found.contents.json("manifest.json");
+        let items = items.as_array().unwrap().iter();
+        let tags = items.map(|item| strings(&item["RepoTags"]).join(","));
+        tags.collect::<Vec<String>>()
+    };
+    let options = ["--image", "app:v1", "--image", "tool:v1"];
+    assert_eq!(tags(&fixed(&bytes, &options)), ["app:v1", "tool:v1"]);
+}

@@ -44,7 +44,7 @@ impl Planner<'_> {
         }
         let targets = Targets::new(self.graph);
         let mut seen = BTreeSet::new();
-        for listing in listings(self.graph).filter(|listing| self.is_kept_listing(listing)) {
+        for listing in listings(self.graph).filter(|listing| self.selection.keeps(listing)) {
             let digest = &listing.pointer.digest;
             let is_rewritten = |target: &&Digest| self.rewritten.documents.contains_key(*target);
             let Some(facts) = self.graph.manifests.get(digest) else {
@@ -77,19 +77,6 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether an index that is written still lists it.
-    fn is_kept_listing(&self, listing: &Listing<'_>) -> bool {
-        let selection = &self.selection;
-        match listing.owner {
-            None => !selection.root.contains(&listing.position),
-            Some(owner) => {
-                let dropped = selection.dropped(owner);
-                !selection.left_out.contains(owner)
-                    && dropped.is_none_or(|dropped| !dropped.contains(&listing.position))
-            }
-        }
-    }
-
     /// Entries of `index.json` that are no images, have no name and refer to something.
     fn flat_referrers(&self, findings: &mut Vec<Finding>) {
         if self.entries.is_empty() {
@@ -102,7 +89,7 @@ impl Planner<'_> {
         let flat: BTreeMap<usize, Listing<'_>> = root
             .filter(|(_, listing)| {
                 let pointer = listing.pointer;
-                self.is_kept_listing(listing)
+                self.selection.keeps(listing)
                     && !is_image.contains(&listing.position)
                     && pointer.image_name.is_none()
                     && pointer.ref_name.is_none()

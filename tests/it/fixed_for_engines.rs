@@ -7,6 +7,12 @@ use std::io::Cursor;
 
 use ocify::{Check, Code, Engine, Fix, Input, Output};
 
+use crate::common::builder::{
+    Image, Layer, Layout, OCI_GZIP, REF_NAME, annotated, digest_of, named, right_image,
+};
+use crate::common::contents::blob_name;
+use crate::common::failure::fails_with;
+use crate::common::judged::fixed;
 use crate::common::random::Random;
 use crate::own_output::{sources, variable};
 use crate::verdicts::ENGINES;
@@ -62,4 +68,25 @@ fn mutants_that_are_fixed_for_an_engine_load_there() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(fixed * 3 > count, "{fixed} of {count} archives were fixed");
+}
+
+/// Without the absent image, nothing is left that kind could load: what is about it goes too.
+#[test]
+fn the_engine_that_needs_absent_content_is_named() {
+    let mut layout = Layout::new();
+    let absent = layout.image(&right_image());
+    let tag = format!("{}.sig", digest_of(&absent).replace(':', "-"));
+    layout.blobs.remove(&blob_name(&digest_of(&absent)));
+    let about = Image::oci(vec![Layer::gzip(OCI_GZIP, "about")]);
+    let about = annotated(layout.image(&about), &[(REF_NAME, &tag)]);
+    layout.root(vec![named(absent, "docker.io/library/app:v1"), about]);
+    let bytes = layout.tar();
+    fixed(&bytes, &[]);
+    let parts = [
+        "kind would not load the output: index.json, manifests[0]",
+        "refers to content that is not in the archive",
+    ];
+    fails_with("kind", &bytes, &["--for", "kind"], "engine-refuses", &parts);
+    let options = ["--for", "kind", "--missing", "prune"];
+    fails_with("prune", &bytes, &options, "nothing-left", &[]);
 }

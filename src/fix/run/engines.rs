@@ -88,33 +88,38 @@ impl Run<'_> {
         mut options: PlanOptions,
         engines: &[Engine],
     ) -> Result<PlanOptions> {
-        let mut ambiguous = None;
+        let mut before = None;
         loop {
             // An output of another form has the same images.
             let draft = plan_part(graph, &options, Form::default(), self.host(), self.part);
-            let draft = match (draft, &ambiguous) {
-                // Only the user can choose among platforms.
-                (Err(_), Some(ambiguous)) => return Err(refused(ambiguous)),
+            let draft = match (draft, &before) {
+                // Without what the engine needs, it is the engine that refuses the output.
+                (Err(_), Some(before)) => return Err(refused(before)),
                 (draft, _) => draft?,
             };
             if draft.summary().images.is_empty() {
                 return Ok(options);
             }
             let machine = self.machine(graph, None);
-            let refusals = refusals(&Archive::of_draft(&draft, machine)?, engines);
-            let Some(first) = refusals.first() else {
+            let mut refusals = refusals(&Archive::of_draft(&draft, machine)?, engines);
+            if refusals.is_empty() {
                 return Ok(options);
-            };
-            if !improve(&mut options, &refusals) {
-                return Err(refused(first));
             }
+            let is_improved = improve(&mut options, &refusals);
+            // Only the user can choose among platforms.
             let is_ambiguous = |refusal: &Refusal| {
                 matches!(
                     refusal.obstacle(),
                     Some(Obstacle::AmbiguousTag | Obstacle::UnstatedPlatform)
                 )
             };
-            ambiguous = refusals.into_iter().find(is_ambiguous);
+            let ambiguous = refusals.iter().position(is_ambiguous);
+            let ambiguous = ambiguous.filter(|_| is_improved);
+            let told = refusals.swap_remove(ambiguous.unwrap_or_default());
+            if !is_improved {
+                return Err(refused(&told));
+            }
+            before = Some(told);
         }
     }
 }
@@ -147,6 +152,7 @@ fn refused(refusal: &Refusal) -> Error {
                 Hint::NameImage
             }
             Some(Obstacle::Artifact) => Hint::ChooseOtherImages,
+            Some(Obstacle::MissingContent) => Hint::SaveAgain,
             Some(Obstacle::AmbiguousTag | Obstacle::SeveralImages) => Hint::ChoosePlatform,
             _ => Hint::ChooseEngine,
         });

@@ -137,7 +137,8 @@ impl<'a> Ahead<'a> {
     fn config(&self, document: &Document, parent: &Pointer) -> Option<Parsed<Config>> {
         let pointer = document.config()?;
         let blob = self.small_blob(&pointer.digest)?;
-        if image::role(document, parent) != ManifestRole::Image {
+        // What only manifest.json calls an image is read later.
+        if image::role(document, parent, false) != ManifestRole::Image {
             return None;
         }
         Some(self.parsed(|reader| {

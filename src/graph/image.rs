@@ -95,8 +95,9 @@ pub(crate) fn plugin(document: &Document) -> Option<Error> {
     })
 }
 
-/// What a manifest is, from its own text and the descriptor that led to it.
-pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
+/// What a manifest is, from its own text and the descriptor that led to it. `is_described` says whether `manifest.json` has
+/// an image with the same config: Docker loads it, also if the manifest states an artifact type.
+pub(crate) fn role(document: &Document, parent: &Pointer, is_described: bool) -> Role {
     let kinds: Vec<Kind> = document
         .pointers_in(location::Role::Layers)
         .map(|layer| layer.kind)
@@ -130,7 +131,7 @@ pub(crate) fn role(document: &Document, parent: &Pointer) -> Role {
     } else if matches!(config_kind, Kind::Config | Kind::OctetStream)
         // Nothing is known of an image whose config cannot be verified.
         && config.is_some_and(|config| config.digest.is_verifiable())
-        && document.artifact_type.is_none()
+        && (is_described || document.artifact_type.is_none())
         && !is_marked(EntryKind::Note)
         && !kinds.iter().any(is_artifact_layer)
         && may_have_layers(document)

@@ -325,7 +325,7 @@ impl Check<'_> {
             self.descriptor(layer, &format!("{at}, layers[{number}]"));
         }
         self.subject(manifest, at);
-        if !is_image(manifest) {
+        if !is_image(self.contents, manifest) {
             return;
         }
         let digest = manifest["config"]["digest"].as_str().unwrap();
@@ -399,7 +399,9 @@ impl Check<'_> {
 
     /// Whether a digest is that of an image, or of an index with one.
     fn leads_to_image(&self, digest: &str) -> bool {
-        self.leads_to(digest, &is_image)
+        self.leads_to(digest, &|manifest: &Value| {
+            is_image(self.contents, manifest)
+        })
     }
 
     /// Whether a digest is that of such a manifest, or of an index with one.
@@ -417,7 +419,11 @@ impl Check<'_> {
     /// Whether docker does not refuse an image because a layer has no diff ID.
     fn is_loadable(&self, manifest: &Value) -> bool {
         let config = manifest["config"]["digest"].as_str().unwrap_or_default();
-        let Some(config) = self.contents.blob(config).filter(|_| is_image(manifest)) else {
+        let Some(config) = self
+            .contents
+            .blob(config)
+            .filter(|_| is_image(self.contents, manifest))
+        else {
             return false;
         };
         let config: Value = serde_json::from_slice(config).unwrap_or_default();
@@ -519,8 +525,17 @@ pub(crate) fn repeated_names(contents: &Contents) -> Vec<String> {
             "io.containerd.image.name",
             "org.opencontainers.image.ref.name",
         ];
-        let mut stated = keys.into_iter().filter_map(annotation);
-        stated.find(|name| !name.is_empty())
+        let mut stated = keys
+            .into_iter()
+            .filter_map(|key| Some((key, annotation(key)?)));
+        let (key, name) = stated.find(|(_, name)| !name.is_empty())?;
+        // A tag alone is no name of an image.
+        let is_tag = key == keys[1] && !name.contains([':', '/']);
+        Some(if is_tag {
+            format!("the tag {name}")
+        } else {
+            name
+        })
     };
     // In cosign's layouts, evidence has the name of its image.
     let entries = list(&index, "manifests").filter(|entry| entry["annotations"]["kind"].is_null());
@@ -545,11 +560,21 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value[key].as_array().into_iter().flatten()
 }
 
-/// Whether a manifest is that of an image.
-fn is_image(manifest: &Value) -> bool {
+/// Whether a manifest is that of an image. One that states an artifact type is if `manifest.json` lists its config.
+fn is_image(contents: &Contents, manifest: &Value) -> bool {
     let config = manifest["config"]["mediaType"].as_str().unwrap_or_default();
+    let is_listed = || {
+        let digest = manifest["config"]["digest"].as_str().unwrap_or_default();
+        let items = contents
+            .has("manifest.json")
+            .then(|| contents.json("manifest.json"));
+        let items = items.iter().flat_map(Value::as_array).flatten();
+        items
+            .map(|item| &item["Config"])
+            .any(|name| *name == *blob_name(digest))
+    };
     oci_type(config) == format!("{OCI}config.v1+json")
-        && manifest["artifactType"].is_null()
+        && (manifest["artifactType"].is_null() || is_listed())
         && list(manifest, "layers").all(|layer| {
             let media_type = oci_type(layer["mediaType"].as_str().unwrap_or_default());
             media_type.starts_with(&format!("{OCI}layer.")) || is_opaque(layer)

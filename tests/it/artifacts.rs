@@ -4,11 +4,12 @@
 use serde_json::{Value, json};
 
 use crate::common::builder::{
-    DOCKER_GZIP, DOCKER_MANIFEST, Image, Layer, Layout, OCI_GZIP, OCI_MANIFEST, OCI_TAR, annotated,
-    digest_of, named, right_image,
+    DOCKER_GZIP, DOCKER_MANIFEST, Image, Layer, Layout, OCI_CONFIG, OCI_GZIP, OCI_MANIFEST,
+    OCI_TAR, annotated, digest_of, named, right_image,
 };
 use crate::common::evidence::with_sha512;
-use crate::common::judged::{fixed, fixed_path};
+use crate::common::failure::fails;
+use crate::common::judged::{fixed, fixed_path, written};
 use crate::common::runner::Sandbox;
 use crate::common::sha256;
 
@@ -301,4 +302,38 @@ fn known_artifacts_are_not_reported_as_unknown() {
         assert!(findings.contains(&"layers-left-alone"), "{layer_type}");
         assert!(found.contents.blob(&digest_of(&descriptor)).is_some());
     }
+}
+
+/// Docker loads what `manifest.json` lists, and containerd looks at the type of the config.
+#[test]
+fn an_image_with_an_artifact_type_is_one_if_manifest_json_lists_it() {
+    let archive = |variant: Value| {
+        let mut layout = Layout::new();
+        let mut config = right_image().config();
+        config["variant"] = variant;
+        let mut manifest = layout.manifest(&right_image());
+        manifest["artifactType"] = "application/vnd.example".into();
+        manifest["config"] = layout.document(OCI_CONFIG, &config);
+        let descriptor = layout.document(OCI_MANIFEST, &manifest);
+        layout.root(vec![named(descriptor, "docker.io/library/app:v1")]);
+        layout.docker(&manifest, &["app:v1"]);
+        layout
+    };
+    let right = archive(json!("v1"));
+    let found = fixed(&right.tar(), &[]);
+    assert_eq!(found.report["status"], "unchanged");
+    assert_eq!(found.names(), ["app:v1"]);
+    let parts = ["variant is a number, expected a string"];
+    fails(
+        "number",
+        &archive(json!(1)).tar(),
+        "invalid-document",
+        &parts,
+    );
+    let alone = Layout {
+        docker_manifest: None,
+        ..right
+    };
+    let found = written(&alone.tar(), &[]);
+    assert_eq!(found.report["images"], json!([]));
 }

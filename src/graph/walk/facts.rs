@@ -39,7 +39,11 @@ impl Walk<'_> {
                     .iter()
                     .all(|layer| layer.content.is_some() || layer.is_optional());
         let mut facts = ManifestFacts {
-            role: image::role(document, parent),
+            role: image::role(
+                document,
+                parent,
+                self.by_config.contains_key(&config.digest),
+            ),
             config: config.digest.clone(),
             platform: None,
             needs_os_features: false,

@@ -539,30 +539,42 @@ fn verdict(sandbox: &Sandbox, layout: &Layout) -> Verdict {
     Verdict::Right(documents(&Contents::from_tar(&fs::read(output).unwrap())))
 }
 
-/// The documents that engines decode, by kind.
+/// The documents that engines decode, by kind: those that the roots lead to.
 fn documents(contents: &Contents) -> Vec<Kinded> {
+    let index = contents.file("index.json");
     let mut found = vec![
-        ("index", contents.file("index.json").to_vec()),
+        ("index", index.to_vec()),
         ("layout", contents.file("oci-layout").to_vec()),
     ];
+    let mut configs = Vec::new();
     if contents.has("manifest.json") {
         found.push(("docker-archive", contents.file("manifest.json").to_vec()));
+        let items = contents.json("manifest.json");
+        let items = items.as_array().into_iter().flatten();
+        let names = items.filter_map(|item| item["Config"].as_str());
+        configs.extend(names.map(|name| contents.file(name).to_vec()));
     }
-    for (name, bytes) in &contents.files {
-        let Ok(document) = serde_json::from_slice::<Value>(bytes) else {
-            continue;
-        };
-        if !name.starts_with("blobs/") {
-            continue;
-        }
-        if document.get("manifests").is_some() {
-            found.push(("index", bytes.clone()));
-        } else if document.get("layers").is_some() {
-            found.push(("manifest", bytes.clone()));
-        } else if document.get("rootfs").is_some() {
-            found.push(("config", bytes.clone()));
+    let mut open = vec![contents.json("index.json")];
+    while let Some(index) = open.pop() {
+        let listed = index["manifests"].as_array().into_iter().flatten();
+        for bytes in listed.filter_map(|entry| contents.blob(entry["digest"].as_str()?)) {
+            let Ok(document) = serde_json::from_slice::<Value>(bytes) else {
+                continue;
+            };
+            if document.get("manifests").is_some() {
+                found.push(("index", bytes.to_vec()));
+                open.push(document);
+            } else if document.get("layers").is_some() {
+                found.push(("manifest", bytes.to_vec()));
+                let config = &document["config"];
+                let is_of_image = config["mediaType"] == OCI_CONFIG;
+                let digest = config["digest"].as_str().filter(|_| is_of_image);
+                let config = digest.and_then(|digest| contents.blob(digest));
+                configs.extend(config.map(<[u8]>::to_vec));
+            }
         }
     }
+    found.extend(configs.into_iter().map(|bytes| ("config", bytes)));
     found
 }
 

@@ -141,7 +141,8 @@ impl Mutation {
             }
             Change::Before(headers) => {
                 let size = octal(&part.header[124..136]).to_string();
-                let name = String::from_utf8(name(&part.header)).unwrap();
+                // A name that is no text has another one in the extensions.
+                let name = String::from_utf8_lossy(&name(&part.header)).into_owned();
                 for (flag, body) in headers {
                     part.before
                         .extend(extension(*flag, &filled(body, &name, &size)));

@@ -186,6 +186,7 @@ impl<'a, I: Input> Entries<'a, I> {
         extensions: Extensions,
     ) -> Result<Entry> {
         let header = Header::from_byte_slice(&block);
+        fields::refuse_sparse_map(&block).map_err(|what| self.bad_header(at, what))?;
         let records = extensions.records.unwrap_or_default();
         let is_simple =
             extensions.name.is_none() && records.path.is_none() && records.size.is_none();

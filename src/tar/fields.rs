@@ -53,12 +53,6 @@ pub(super) fn name(block: &[u8; BLOCK]) -> Result<Vec<u8>, &'static str> {
             if !times.into_iter().all(are_times) {
                 return Err("some readers take the times of a GNU header for a prefix of the name");
             }
-            let is_sparse = block[156] == b'S';
-            if !is_sparse && block[386..495].iter().any(|&byte| byte != 0) {
-                return Err(
-                    "some readers take the entry for a sparse file, although its type is another",
-                );
-            }
             return Ok(name.to_vec());
         }
         Dialect::V7 => {
@@ -72,6 +66,20 @@ pub(super) fn name(block: &[u8; BLOCK]) -> Result<Vec<u8>, &'static str> {
         return Ok(name.to_vec());
     }
     Ok([prefix, b"/", name].concat())
+}
+
+/// Whether readers agree that an entry is no sparse file, wherever its name comes from.
+///
+/// # Errors
+/// A GNU header of another type has a sparse map, which libarchive applies.
+pub(super) fn refuse_sparse_map(block: &[u8; BLOCK]) -> Result<(), &'static str> {
+    let has_map = || block[386..495].iter().any(|&byte| byte != 0);
+    match dialect(block) {
+        Dialect::Gnu if block[156] != b'S' && has_map() => {
+            Err("some readers take the entry for a sparse file, although its type is another")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The target of a link that a header block states.
@@ -111,6 +119,17 @@ pub(super) fn unreadable(block: &[u8; BLOCK]) -> Result<Option<&'static str>, &'
         if number::is_rare(field) {
             return Err("some readers cannot read a number of the header");
         }
+    }
+    // Python reads device numbers in every dialect, with any white space, and ends the archive where it cannot.
+    let is_read = |field: &[u8]| {
+        let spaces = field.iter().map(|byte| match byte.is_ascii_whitespace() {
+            true => b' ',
+            false => *byte,
+        });
+        number::is_number(&spaces.collect::<Vec<u8>>())
+    };
+    if count == 4 && !(is_read(&block[329..337]) && is_read(&block[337..345])) {
+        return Err("some readers cannot read a device number of the header");
     }
     Ok(None)
 }
@@ -157,15 +176,31 @@ mod tests {
             ("GNU with binary times", header(&[(257, gnu), (345, &[0xff; 24])]), own()),
             ("GNU with a prefix", header(&[(257, gnu), (345, b"a")]), differ.clone()),
             ("GNU with a prefix after a time", header(&[(257, gnu), (357, b"a")]), differ.clone()),
-            ("GNU with a sparse map", header(&[(257, gnu), (386, b"00000000001")]), differ.clone()),
-            ("GNU with a real size", header(&[(257, gnu), (483, b"00000000001")]), differ.clone()),
-            ("GNU sparse file", header(&[(257, gnu), (156, b"S"), (483, b"00000000001")]), own()),
             ("V7", header(&[(257, v7)]), own()),
             ("V7 with a prefix", header(&[(257, v7), (345, b"a")]), differ.clone()),
             ("GNU of another version", header(&[(257, b"ustar 00"), (345, b"1")]), differ),
         ];
         for (case, block, expected) in cases {
             assert_eq!(name(&block).map_err(drop), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn only_sparse_files_have_a_sparse_map() {
+        let gnu: &[u8] = b"ustar  \0";
+        let one: &[u8] = b"00000000001";
+        for (case, block, is_refused) in [
+            ("none", header(&[(257, gnu)]), false),
+            ("a map", header(&[(257, gnu), (386, one)]), true),
+            ("a real size", header(&[(257, gnu), (483, one)]), true),
+            (
+                "a sparse file",
+                header(&[(257, gnu), (156, b"S"), (483, one)]),
+                false,
+            ),
+            ("a prefix", header(&[(386, one)]), false),
+        ] {
+            assert_eq!(refuse_sparse_map(&block).is_err(), is_refused, "{case}");
         }
     }
 
@@ -183,7 +218,6 @@ mod tests {
             ("device", header(&[(337, b"x")]), device),
             ("star's time", header(&[(488, b"x"), (508, b"tar\0")]), time),
             ("the same without star", header(&[(488, b"x")]), None),
-            ("device in V7", header(&[(257, &[0; 8]), (337, b"x")]), None),
             ("binary owner", header(&[(108, b"\x80\0\0\0\0\xff\xff\xff")]), None),
             ("negative owner", header(&[(108, &[0xff; 8])]), None),
         ];
@@ -191,5 +225,10 @@ mod tests {
             assert_eq!(unreadable(&block), Ok(expected), "{case}");
         }
         assert!(unreadable(&header(&[(108, b"\xa0\0\0\0\0\0\0\0")])).is_err());
+        assert!(unreadable(&header(&[(257, &[0; 8]), (337, b"x")])).is_err());
+        for device in [&[0; 8], b"000000\n\0"] {
+            let block = header(&[(257, &[0; 8]), (337, device)]);
+            assert_eq!(unreadable(&block), Ok(None));
+        }
     }
 }

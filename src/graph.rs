@@ -12,7 +12,7 @@ mod inside;
 mod layers;
 pub(crate) mod link;
 pub(crate) mod needed_by;
-mod nest;
+pub(crate) mod nest;
 pub(crate) mod opaque;
 mod order;
 mod orphans;

@@ -131,8 +131,18 @@ impl Machine {
         self.runs.iter().position(|own| image.matches(own))
     }
 
-    /// What the descriptor of an image says, for engines with containerd.
+    /// What the descriptor of an image says, for engines with containerd. Without an operating system, it is for the machine's own.
+    ///
+    /// Source: containerd, `platforms/database.go`, `normalizeOS`.
     pub(crate) fn fit(&self, pointer: &Pointer) -> Fit {
+        if let Some(platform) = &pointer.platform_without_os {
+            let os = self.platform.os.clone();
+            let rank = self.rank(&Platform {
+                os,
+                ..(**platform).clone()
+            });
+            return rank.map_or(Fit::Other, Fit::Runs);
+        }
         self.fit_by(pointer, |platform| self.rank(platform))
     }
 

@@ -46,6 +46,8 @@ pub struct Pointer {
     pub ref_name: Option<String>,
     /// The platform, if one is stated.
     pub platform: Option<Box<Platform>>,
+    /// The platform, if it lacks only the operating system, which then is an empty text.
+    pub(crate) platform_without_os: Option<Box<Platform>>,
     /// Whether the platform requires features of the operating system (`os.features`).
     pub(crate) needs_os_features: bool,
     /// Whether the descriptor has a `platform`, whatever it says.
@@ -321,6 +323,11 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
             .and_then(View::members)
             .and_then(|members| platform(&members))
             .map(Box::new),
+        platform_without_os: find(&members, "platform")
+            .and_then(View::members)
+            .filter(|members| stated_text(members, "os").is_none())
+            .and_then(|members| platform_on(&members, String::new()))
+            .map(Box::new),
         needs_os_features: find(&members, "platform")
             .and_then(View::members)
             .is_some_and(|members| needs_os_features(&members)),
@@ -368,9 +375,14 @@ pub(crate) fn belongs_to_one_form(key: &str) -> bool {
 
 /// A platform as an index, or an image config, states it.
 pub(crate) fn platform(members: &[Member<'_>]) -> Option<Platform> {
+    platform_on(members, stated_text(members, "os")?)
+}
+
+/// The same for this operating system.
+fn platform_on(members: &[Member<'_>], os: String) -> Option<Platform> {
     let text = |key| stated_text(members, key);
     Some(Platform {
-        os: text("os")?,
+        os,
         architecture: text("architecture")?,
         variant: text("variant"),
         os_version: text("os.version"),

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::Result;
 use crate::graph::ManifestRole;
 use crate::graph::document::{Document, Shape};
-use crate::graph::pointer::Pointer;
+use crate::graph::pointer::{Pointer, stated_text};
 use crate::image::media_type::{self, Family, Kind};
-use crate::image::{Compression, Digest};
+use crate::image::{Compression, Digest, Platform};
+use crate::json::View;
 use crate::location::Role;
 use crate::plan::Severity;
 use crate::plan::docker_type;
@@ -75,6 +76,8 @@ pub(crate) struct PointerDecision<'a> {
     pub(crate) layer: Option<Cow<'a, NewLayer>>,
     /// Whether `platform` is removed.
     pub(crate) drops_platform: bool,
+    /// What `platform` has to state and does not.
+    pub(crate) completes_platform: Option<&'a Platform>,
     /// Annotations to set.
     pub(crate) annotations: Annotations,
     /// The keys of annotations to remove.
@@ -174,10 +177,12 @@ impl<'a> Planner<'a> {
                     facts: None,
                 };
                 decision.media_type = self.pointer_type(index, pointer, &types)?;
+                decision.completes_platform = self.completes_platform(index.document, pointer);
                 self.report_size(index.document, pointer);
                 continue;
             }
             decision.drops_platform = self.drops_platform(input, pointer);
+            decision.completes_platform = self.completes_platform(document, pointer);
             if !self.recompress(input, pointer, decision)? {
                 // Only of interest if something is no longer used.
                 if recompress::is_wanted(self.options) {
@@ -276,6 +281,41 @@ impl<'a> Planner<'a> {
         self.changes
             .push(Rule::DescriptorPlatform.change(location, before, None));
         true
+    }
+
+    /// The platform of an image's config, if the entry of an index states only a part of it.
+    fn completes_platform(
+        &mut self,
+        document: &'a Document,
+        pointer: &'a Pointer,
+    ) -> Option<&'a Platform> {
+        let is_incomplete = pointer.has_platform && pointer.platform.is_none();
+        if pointer.role != Role::Manifests || !is_incomplete {
+            return None;
+        }
+        let facts = self.graph.manifests.get(&pointer.digest)?;
+        let platform = facts.platform.as_ref()?;
+        let descriptor = View::at(&document.text, &pointer.places.descriptor);
+        let members = descriptor.get("platform")?.members()?;
+        let os = stated_text(&members, "os");
+        let architecture = stated_text(&members, "architecture");
+        let is_other = os.as_ref().is_some_and(|os| *os != platform.os)
+            || architecture
+                .as_ref()
+                .is_some_and(|stated| *stated != platform.architecture);
+        if is_other {
+            return None;
+        }
+        let before = os.or(architecture);
+        let location = document.location_of(pointer);
+        let change = Rule::IncompletePlatform.change(location, before, Some(platform.to_string()));
+        // Of what index.json lists, engines read the config.
+        self.changes
+            .push(match document.digest == self.graph.root.digest {
+                true => change.with_severity(Severity::Warns),
+                false => change,
+            });
+        Some(platform)
     }
 
     /// Whether a document could not be read, so that what it calls itself cannot change.

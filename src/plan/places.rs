@@ -150,7 +150,7 @@ fn member_of_rule(rule: Rule) -> Option<&'static str> {
         | Rule::LayerType
         | Rule::DockerType => Some("mediaType"),
         Rule::Size => Some("size"),
-        Rule::DescriptorPlatform => Some("platform"),
+        Rule::DescriptorPlatform | Rule::IncompletePlatform => Some("platform"),
         Rule::Descriptor | Rule::Subject | Rule::Recompressed | Rule::Unwrapped => Some("digest"),
         _ => None,
     }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Code, Error, Hint, Result};
 use crate::graph::document::{Document, MAX_DOCUMENT_LEN};
+use crate::graph::nest::completed_platform;
 use crate::graph::pointer::Pointer;
 use crate::image::{Algorithm, Digest, Reference};
 use crate::json::{
@@ -247,6 +248,19 @@ impl Output<'_, '_> {
             if decision.drops_platform {
                 let descriptor = View::at(text, &pointer.places.descriptor);
                 edits.extend(remove_members(descriptor, |key| key == "platform"));
+            }
+            if let Some(platform) = decision.completes_platform {
+                let descriptor = View::at(text, &pointer.places.descriptor);
+                let stated = descriptor.get("platform");
+                let stated = stated.and_then(|stated| serde_json::from_str(stated.text()).ok());
+                let platform = completed_platform(stated, platform);
+                edits.push(set_member(
+                    &formatting,
+                    descriptor,
+                    None,
+                    "platform",
+                    platform,
+                ));
             }
             let is_rewritten = self.follow_child(document, pointer, &mut edits);
             if let (Some(size), false) = (pointer.actual_size, is_rewritten) {

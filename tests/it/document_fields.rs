@@ -7,7 +7,7 @@ use crate::common::builder::{
     digest_of, named, on, right_image, right_layout, with_manifest,
 };
 use crate::common::contents::Contents;
-use crate::common::judged::{Fixed, fixed, fixed_path};
+use crate::common::judged::{Fixed, finding, fixed, fixed_path, rules, written};
 use crate::common::placed;
 use crate::common::runner::Sandbox;
 
@@ -180,6 +180,73 @@ fn a_platform_of_a_subject_is_removed_and_that_of_an_index_stays() {
     let referrer = found.contents.document(&digest_of(&root["manifests"][1]));
     assert_eq!(referrer["subject"].get("platform"), None);
     assert_eq!(referrer["subject"]["digest"], image["digest"]);
+}
+
+/// What an index states of a platform is completed from the config, wherever the entry is and ends up.
+#[test]
+fn a_platform_without_its_system_or_architecture_is_completed() {
+    for (platform, before) in [
+        (json!({"architecture": "amd64", "xs": "linux"}), "amd64"),
+        (json!({"os": "linux", "architecture": ""}), "linux"),
+        (json!({}), "-"),
+    ] {
+        let mut layout = Layout::new();
+        let mut image = layout.image(&right_image());
+        image["platform"] = platform.clone();
+        let other = layout.image(&right_image().architecture("arm64"));
+        let other = on(other, "linux", "arm64");
+        let nested = layout.index_of(OCI_INDEX, vec![image.clone(), other]);
+        layout.root(vec![
+            named(nested, NAME),
+            named(image, "docker.io/library/one:v1"),
+        ]);
+        let found = fixed(&layout.tar(), &[]);
+        let nested = "index.json, manifests[0], manifests[0]";
+        let expected = ["index.json, manifests[1]", nested]
+            .map(|place| ["incomplete-platform", place, before, "linux/amd64"]);
+        assert_eq!(found.changes(&["incomplete-platform"]), expected);
+        let root = found.contents.json("index.json");
+        let nested = found.contents.document(&digest_of(&root["manifests"][0]));
+        for entry in [&root["manifests"][1], &nested["manifests"][0]] {
+            assert_eq!(entry["platform"]["os"], "linux");
+            assert_eq!(entry["platform"]["architecture"], "amd64");
+            assert_eq!(entry["platform"]["xs"], platform["xs"]);
+        }
+        for options in [
+            &["--platform", "linux/amd64"][..],
+            &["--platform", "linux/amd64", "--unwrap"],
+            &["--name", "example.com/a:1", "--image", "one:v1"],
+        ] {
+            let found = fixed(&layout.tar(), options);
+            let root = found.contents.json("index.json");
+            let entry = &root["manifests"][0];
+            let entry = match entry["mediaType"] == OCI_INDEX {
+                true => found.contents.document(&digest_of(entry))["manifests"][0].clone(),
+                false => entry.clone(),
+            };
+            assert_eq!(entry["platform"]["os"], "linux", "{options:?}");
+        }
+    }
+    // The digest of the index is kept, and what is wrong is said.
+    let mut layout = Layout::new();
+    let mut image = layout.image(&right_image());
+    image["platform"] = json!({"os": "linux"});
+    let nested = layout.index_of(OCI_INDEX, vec![image.clone()]);
+    layout.root(vec![named(nested.clone(), NAME)]);
+    let sandbox = Sandbox::new();
+    sandbox.put("in.tar", layout.tar());
+    let run = sandbox.fix_with("in.tar", "out.tar", &["--preserve-digests"]);
+    let report = run.exits(0).json();
+    assert!(!rules(&report).contains(&"incomplete-platform"));
+    let found = &finding(&report, "digests-preserved")["message"];
+    assert!(found.to_string().contains("incomplete-platform"), "{found}");
+    let root = Contents::read(&sandbox.path("out.tar")).json("index.json");
+    assert_eq!(root["manifests"][0]["digest"], nested["digest"]);
+    // Another system is no part of the config's platform.
+    image["platform"] = json!({"os": "windows"});
+    layout.root(vec![named(image, NAME)]);
+    let other = written(&layout.tar(), &[]);
+    assert!(!rules(&other.report).contains(&"incomplete-platform"));
 }
 
 #[test]

@@ -252,6 +252,28 @@ fn an_index_that_does_not_state_platforms() {
     );
 }
 
+/// containerd 1.6.20 and skopeo 1.9.3 were asked.
+#[test]
+fn an_index_that_states_platforms_in_part() {
+    let without = |key: &str| {
+        let mut layout = Layout::new();
+        let mut manifests = both(&mut layout);
+        for manifest in &mut manifests {
+            let platform = manifest["platform"].as_object_mut().unwrap();
+            platform.remove(key);
+        }
+        list(&mut layout, manifests.to_vec());
+        layout.tar()
+    };
+    let (yes, no) = (Loads::Yes, Loads::No);
+    let rule = "no-platform";
+    let podman: Expected = ("podman@5.4.2", no, no, rule);
+    let systems = [("containerd@1.6.20", yes, yes, ""), podman];
+    check("no system", &without("os"), &systems);
+    let architectures = [("containerd@1.6.20", no, no, rule), podman];
+    check("no architecture", &without("architecture"), &architectures);
+}
+
 #[test]
 fn a_fault_in_the_image_for_another_machine() {
     let mut layout = Layout::new();

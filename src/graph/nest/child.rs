@@ -94,7 +94,9 @@ pub(super) fn of(graph: &Graph, parent: &Document, pointer: &Pointer) -> Option<
     let mut descriptor: Map<String, Value> = serde_json::from_str(text).ok()?;
     set_names(&mut descriptor, Vec::new());
     if let Some(platform) = &platform {
-        set_platform(&mut descriptor, platform);
+        let stated = descriptor.get("platform").cloned();
+        let completed = completed_platform(stated, platform);
+        descriptor.insert("platform".to_owned(), completed);
     }
     Some(Child {
         digest: pointer.digest.clone(),
@@ -106,10 +108,12 @@ pub(super) fn of(graph: &Graph, parent: &Document, pointer: &Pointer) -> Option<
     })
 }
 
-/// States the platform as far as the descriptor does not.
-fn set_platform(descriptor: &mut Map<String, Value>, platform: &Platform) {
-    let stated = descriptor.get("platform").and_then(Value::as_object);
-    let mut members = stated.cloned().unwrap_or_default();
+/// A platform as a descriptor states it, with what it does not state.
+pub(crate) fn completed_platform(stated: Option<Value>, platform: &Platform) -> Value {
+    let mut members = match stated {
+        Some(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
     let properties = [
         ("architecture", Some(&platform.architecture)),
         ("os", Some(&platform.os)),
@@ -125,5 +129,5 @@ fn set_platform(descriptor: &mut Map<String, Value>, platform: &Platform) {
     if !platform.os_features.is_empty() && !members.contains_key("os.features") {
         members.insert("os.features".to_owned(), json!(platform.os_features));
     }
-    descriptor.insert("platform".to_owned(), Value::Object(members));
+    Value::Object(members)
 }

@@ -71,6 +71,14 @@ rules! {
         whose: "Docker 25.0 and 26.0; nydusify",
         threads: ["moby/moby#47661", "regclient/regclient#709", "dragonflyoss/nydus#1691"],
     };
+    IncompletePlatform = {
+        name: "incomplete-platform",
+        severity: Breaks,
+        what: "The `platform` of an index's entry gets the operating system or the architecture that it lacks, from the image's config.",
+        why: "the specification requires both, podman does not choose an image that lacks one of them, and containerd none without an architecture",
+        whose: "indexes written by hand",
+        threads: [],
+    };
     KeyCase = {
         name: "key-case",
         severity: Warns,

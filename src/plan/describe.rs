@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::graph::ManifestFacts;
 use crate::graph::pointer::Pointer;
-use crate::graph::referrers::listings;
+use crate::graph::referrers::{Listing, listings};
 use crate::image::media_type::Kind;
 use crate::image::{Content, Digest, Platform, Reference};
 use crate::location::Role;
@@ -206,8 +206,8 @@ impl<'a> Planner<'a> {
 
     /// The images of which an entry that stays says that they require features of the operating system.
     fn listed_with_features(&self) -> BTreeSet<&'a Digest> {
-        listings(self.graph)
-            .filter(|listing| listing.pointer.needs_os_features && self.selection.keeps(listing))
+        self.kept_listings()
+            .filter(|listing| listing.pointer.needs_os_features)
             .map(|listing| &listing.pointer.digest)
             .collect()
     }
@@ -231,7 +231,20 @@ impl<'a> Planner<'a> {
 
     /// The platforms of each image, without what is stated in entries that are left out.
     pub(crate) fn platforms_of_images(&self) -> ImagePlatforms<'a> {
-        ImagePlatforms::of(self.graph, |listing| self.selection.keeps(listing))
+        ImagePlatforms::of(self.graph, self.kept_listings())
+    }
+
+    /// The entries of indexes that stay, in their index or in its place.
+    fn kept_listings(&self) -> impl Iterator<Item = Listing<'a>> {
+        let selection = &self.selection;
+        let unwrapped = selection.unwrapped.values();
+        let unwrapped: BTreeSet<(&Digest, usize)> = unwrapped
+            .map(|found| (&found.index.digest, found.pointer.position))
+            .collect();
+        listings(self.graph).filter(move |listing| {
+            let entry = listing.owner.map(|owner| (owner, listing.pointer.position));
+            selection.keeps(listing) || entry.is_some_and(|entry| unwrapped.contains(&entry))
+        })
     }
 }
 

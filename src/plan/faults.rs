@@ -1,5 +1,7 @@
 //! Which faults of documents matter: those of documents that go out.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Code, Error, Hint, Place, Result, escape, show_list};
 use crate::graph::fault::is_refused;
 use crate::graph::{Graph, ManifestRole};
@@ -50,14 +52,17 @@ impl<'a> Planner<'a> {
     }
 
     fn has_loadable_image(&self) -> bool {
-        let images = self.graph.manifests.iter();
-        let mut loadable = images.filter(|(digest, facts)| {
-            facts.role == ManifestRole::Image
-                && facts.is_whole
-                && !self.selection.left_out.contains(*digest)
-                && !self.unsupported.contains_key(*digest)
-        });
-        loadable.any(|(digest, _)| self.graph.faults.of(digest).is_none())
+        // Thousands of names may lead to one index.
+        let mut seen = BTreeSet::new();
+        let entries = self.entries.iter();
+        let distinct = entries.filter(|entry| seen.insert(entry.digest));
+        let mut images = distinct.flat_map(|entry| entry.images.iter().copied());
+        images.any(|image| {
+            let facts = self.graph.manifests.get(image);
+            facts.is_some_and(|facts| facts.role == ManifestRole::Image && facts.is_whole)
+                && !self.unsupported.contains_key(image)
+                && self.graph.faults.of(image).is_none()
+        })
     }
 
     /// Keeps the layers of an image as they are, since one has no OCI media type or cannot be recompressed.

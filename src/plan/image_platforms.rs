@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::Graph;
-use crate::graph::referrers::{Listing, listings};
+use crate::graph::referrers::Listing;
 use crate::image::{Digest, Platform};
 
 /// The platforms of each image: those that indexes state for it, else the one that its config states. An index can list one
@@ -16,10 +16,10 @@ pub(crate) struct ImagePlatforms<'a> {
 }
 
 impl<'a> ImagePlatforms<'a> {
-    /// Only listings count that are kept.
-    pub(super) fn of(graph: &'a Graph, is_kept: impl Fn(&Listing<'_>) -> bool) -> Self {
+    /// What these entries of indexes say.
+    pub(super) fn of(graph: &'a Graph, listings: impl Iterator<Item = Listing<'a>>) -> Self {
         let mut found = ImagePlatforms::default();
-        for listing in listings(graph).filter(is_kept) {
+        for listing in listings {
             if let Some(platform) = listing.pointer.platform.as_deref() {
                 found.add(&listing.pointer.digest, platform);
             }

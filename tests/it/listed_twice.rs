@@ -217,3 +217,20 @@ fn what_only_an_entry_that_goes_states_does_not_count() {
     let options = ["--image", "app:v1", "--image", "tool:v1"];
     assert_eq!(tags(&fixed(&bytes, &options)), ["app:v1", "tool:v1"]);
 }
+
+#[test]
+fn the_only_entry_that_stays_says_what_an_unwrapped_image_is_for() {
+    let mut layout = Layout::new();
+    let image = layout.image(&of("arm").architecture("arm"));
+    let manifests = vec![arm(image.clone(), "v7"), arm(image, "v6")];
+    let index = layout.index_of(OCI_INDEX, manifests);
+    layout.root(vec![named(index, APP)]);
+    let found = fixed(&layout.tar(), &["--unwrap"]);
+    let entry = &found.contents.json("index.json")["manifests"][0];
+    assert_eq!(entry["platform"]["variant"], "v7");
+    assert_eq!(found.report["images"][0]["platform"], "linux/arm/v7");
+    assert_eq!(
+        strings(&found.report["images"][0]["platforms"]),
+        ["linux/arm/v7"]
+    );
+}

@@ -583,7 +583,7 @@ type Refusal = (&'static str, &'static str, &'static str);
 
 /// All of them.
 #[rustfmt::skip]
-const REFUSED: [Refusal; 18] = [
+const REFUSED: [Refusal; 19] = [
     ("invalid-document", " is not a JSON object", "engines need what it should contain"),
     ("invalid-document", "lacks mediaType", "containerd decides by media type what a blob is, and registries refuse a subject without one"),
     ("invalid-document", "lacks digest", "no engine finds a blob without a digest"),
@@ -597,11 +597,12 @@ const REFUSED: [Refusal; 18] = [
     ("invalid-document", "has annotations that are not strings", "Go reads null as an empty string, other decoders refuse it"),
     ("invalid-document", "not a list of strings", "Go reads null as an empty string, which is not a digest, a file or a name"),
     ("invalid-digest", "invalid digest", "no engine finds its blob"),
+    ("missing-blob", "which is not in the archive", "docker does not find the layer"),
     ("layer-count-mismatch", "", "docker refuses the image, and containerd cannot unpack it"),
     ("root-disagreement", "", "docker reads manifest.json, containerd reads index.json"),
     ("duplicate-key", "another spelling of", "other decoders distinguish the case of keys, and use the other value"),
     ("ambiguous-document", "according to its descriptor but has", "engines trust one of the two media types"),
-    ("not-an-image", "does not list any image", "there is nothing to load"),
+    ("not-an-image", " list", "there is nothing to load"),
 ];
 
 /// The refusal that an error is, if it is one of those.
@@ -705,7 +706,13 @@ fn what_go_refuses_is_not_right_and_what_it_decodes_is_not_refused() {
     for (part, path) in fields() {
         for value in values() {
             let name = format!("{part:?} {} {value}", path.join("/"));
-            cases.push((name, vec![(part, path.clone(), value)]));
+            let change = (part, path.clone(), value);
+            if part == Part::Docker {
+                // Then manifest.json alone says what the image is.
+                let no_index = (Part::Index, Vec::new(), json!({}));
+                cases.push((format!("{name} alone"), vec![change.clone(), no_index]));
+            }
+            cases.push((name, vec![change]));
         }
     }
     assert!(cases.len() > 2000, "{}", cases.len());

@@ -98,8 +98,8 @@ impl<'a> Others<'a> {
             let like = like.into_iter().flatten();
             like.filter(|(stated, _)| stated.matches_strictly(platform))
         });
-        let all = self.by_platform.values().flatten();
-        let all = all.filter(|_| platforms.is_empty());
+        let all = platforms.is_empty().then(|| self.by_platform.values());
+        let all = all.into_iter().flatten().flatten();
         let stated = like.chain(all).map(|(_, position)| *position);
         stated.chain(self.everywhere.iter().copied()).collect()
     }

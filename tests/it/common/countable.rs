@@ -51,7 +51,7 @@ pub(crate) const COUNTABLES: [Countable; 23] = [
         documents: 3,
         ..of("names of flat platforms", 6_000, flat_platforms)
     },
-    of("referrers", 100_000, referrers),
+    of("referrers", 90_000, referrers),
     of("nested indexes", 100_000, nested_indexes),
     Countable {
         documents: CHAIN,

@@ -175,7 +175,7 @@ const REFUSED: [Row; 14] = [
         "before: g with \"{path=*", "before: g with \"{linkpath=*", "before: g with \"{size=*", "before: g path, x path",
         "before: L other, g comment", "before: x path, g comment",
     ]),
-    ("Sparse files in any form", &["before: * with \"{SUN.holesdata*", "before: g with \"{SCHILY.realsize*"]),
+    ("Sparse files in any form", &["before: x with \"{GNU.sparse.name*", "before: * with \"{SUN.holesdata*", "before: g with \"{SCHILY.realsize*"]),
     ("A blob or a file at the root with another type", &["type: 3 with *", "type: 4 with *", "type: 5 with no data", "type: 6 with *"]),
     ("A link in place of a blob or a file at the root", &["type: 2 with no data"]),
     ("An entry below a link", &["type: 2 with data"]),
@@ -440,10 +440,10 @@ fn seed() -> Archive {
     Archive::of(&entries)
 }
 
-/// A blob, `index.json`, a directory and a file that belongs to no image.
-fn targets(archive: &Archive) -> [usize; 4] {
+/// A blob, `index.json`, two directories and a file that belongs to no image.
+fn targets(archive: &Archive) -> [usize; 5] {
     let last = archive.len() - 1;
-    [2, last - 4, 1, last]
+    [2, last - 4, 1, last, last - 1]
 }
 
 #[test]

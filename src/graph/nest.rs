@@ -22,7 +22,7 @@ use crate::inventory::Strictness;
 use crate::json::{Formatting, View, append_items, apply_edits};
 use crate::location::{DocumentPath, Location, Role, RootName};
 use child::Child;
-pub(crate) use child::completed_platform;
+pub(crate) use child::{complete_platform, completed_platform};
 use root::NewRoot;
 
 /// An index that the source lacks.

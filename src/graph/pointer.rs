@@ -305,6 +305,8 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         entry_kind = value_of(KIND).and_then(EntryKind::of_annotation);
     }
     let declared = media_type::shared(text(media_type.str(), "mediaType")?);
+    let stated_platform = find(&members, "platform").and_then(View::members);
+    let stated_platform = stated_platform.as_deref();
     Ok(Pointer {
         role: step.role,
         position: step.position,
@@ -319,18 +321,12 @@ fn pointer<'a>(view: View<'a>, step: Step, path: &DocumentPath) -> Result<Pointe
         })?,
         image_name: value_of(IMAGE_NAME).map(str::to_owned),
         ref_name: value_of(REF_NAME).map(str::to_owned),
-        platform: find(&members, "platform")
-            .and_then(View::members)
-            .and_then(|members| platform(&members))
-            .map(Box::new),
-        platform_without_os: find(&members, "platform")
-            .and_then(View::members)
+        platform: stated_platform.and_then(platform).map(Box::new),
+        platform_without_os: stated_platform
             .filter(|members| stated_text(members, "os").is_none())
-            .and_then(|members| platform_on(&members, String::new()))
+            .and_then(|members| platform_on(members, String::new()))
             .map(Box::new),
-        needs_os_features: find(&members, "platform")
-            .and_then(View::members)
-            .is_some_and(|members| needs_os_features(&members)),
+        needs_os_features: stated_platform.is_some_and(needs_os_features),
         has_platform: members.iter().any(|member| member.key == "platform"),
         is_attestation: value_of(REFERENCE_TYPE) == Some(ATTESTATION),
         links,

@@ -68,7 +68,7 @@ pub(super) fn name(block: &[u8; BLOCK]) -> Result<Vec<u8>, &'static str> {
     Ok([prefix, b"/", name].concat())
 }
 
-/// Whether readers agree that an entry is no sparse file, wherever its name comes from.
+/// Refuses an entry that some readers take for a sparse file, wherever its name comes from.
 ///
 /// # Errors
 /// A GNU header of another type has a sparse map, which libarchive applies.

@@ -529,7 +529,7 @@ pub(crate) fn repeated_names(contents: &Contents) -> Vec<String> {
             .into_iter()
             .filter_map(|key| Some((key, annotation(key)?)));
         let (key, name) = stated.find(|(_, name)| !name.is_empty())?;
-        // A tag alone is no name of an image.
+        // A tag alone does not name an image.
         let is_tag = key == keys[1] && !name.contains([':', '/']);
         Some(if is_tag {
             format!("the tag {name}")

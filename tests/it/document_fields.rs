@@ -242,7 +242,7 @@ fn a_platform_without_its_system_or_architecture_is_completed() {
     assert!(found.to_string().contains("incomplete-platform"), "{found}");
     let root = Contents::read(&sandbox.path("out.tar")).json("index.json");
     assert_eq!(root["manifests"][0]["digest"], nested["digest"]);
-    // Another system is no part of the config's platform.
+    // A platform that contradicts the config stays as it is.
     image["platform"] = json!({"os": "windows"});
     layout.root(vec![named(image, NAME)]);
     let other = written(&layout.tar(), &[]);

@@ -234,3 +234,26 @@ fn the_only_entry_that_stays_says_what_an_unwrapped_image_is_for() {
         ["linux/arm/v7"]
     );
 }
+
+/// The good image goes, and only its manifest stays, as what the other one calls its config.
+#[test]
+fn an_image_that_no_engine_loads_is_not_written_alone() {
+    let mut layout = Layout::new();
+    let good = layout.image(&of("good"));
+    let mut manifest = layout.manifest(&of("bad"));
+    manifest["config"]["digest"] = good["digest"].clone();
+    manifest["config"]["size"] = good["size"].clone();
+    let bad = layout.document(OCI_MANIFEST, &manifest);
+    let manifests = vec![on(good, "linux", "amd64"), on(bad, "linux", "arm64")];
+    let index = layout.index_of(OCI_INDEX, manifests);
+    layout.root(vec![named(index, APP)]);
+    let options = ["--platform", "linux/arm64"];
+    let parts = ["but its config has 0 diff IDs; app:v1 needs it"];
+    fails_with(
+        "bad",
+        &layout.tar(),
+        &options,
+        "layer-count-mismatch",
+        &parts,
+    );
+}

@@ -583,7 +583,7 @@ type Refusal = (&'static str, &'static str, &'static str);
 
 /// All of them.
 #[rustfmt::skip]
-const REFUSED: [Refusal; 19] = [
+const REFUSED: [Refusal; 20] = [
     ("invalid-document", " is not a JSON object", "engines need what it should contain"),
     ("invalid-document", "lacks mediaType", "containerd decides by media type what a blob is, and registries refuse a subject without one"),
     ("invalid-document", "lacks digest", "no engine finds a blob without a digest"),
@@ -602,7 +602,8 @@ const REFUSED: [Refusal; 19] = [
     ("root-disagreement", "", "docker reads manifest.json, containerd reads index.json"),
     ("duplicate-key", "another spelling of", "other decoders distinguish the case of keys, and use the other value"),
     ("ambiguous-document", "according to its descriptor but has", "engines trust one of the two media types"),
-    ("not-an-image", " list", "there is nothing to load"),
+    ("not-an-image", "does not list any image", "there is nothing to load"),
+    ("not-an-image", "neither index.json nor manifest.json lists an image", "there is nothing to load"),
 ];
 
 /// The refusal that an error is, if it is one of those.

@@ -94,9 +94,7 @@ pub(super) fn of(graph: &Graph, parent: &Document, pointer: &Pointer) -> Option<
     let mut descriptor: Map<String, Value> = serde_json::from_str(text).ok()?;
     set_names(&mut descriptor, Vec::new());
     if let Some(platform) = &platform {
-        let stated = descriptor.get("platform").cloned();
-        let completed = completed_platform(stated, platform);
-        descriptor.insert("platform".to_owned(), completed);
+        complete_platform(&mut descriptor, platform);
     }
     Some(Child {
         digest: pointer.digest.clone(),
@@ -106,6 +104,13 @@ pub(super) fn of(graph: &Graph, parent: &Document, pointer: &Pointer) -> Option<
             || facts.is_some_and(|facts| facts.needs_os_features),
         targets: targets(graph, pointer).cloned().collect(),
     })
+}
+
+/// States in a descriptor what it does not state of a platform.
+pub(crate) fn complete_platform(descriptor: &mut Map<String, Value>, platform: &Platform) {
+    let stated = descriptor.get("platform").cloned();
+    let completed = completed_platform(stated, platform);
+    descriptor.insert("platform".to_owned(), completed);
 }
 
 /// A platform as a descriptor states it, with what it does not state.

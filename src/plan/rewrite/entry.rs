@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::graph::document::Document;
-use crate::graph::nest::completed_platform;
+use crate::graph::nest::complete_platform;
 use crate::graph::pointer::{IMAGE_NAME, Pointer, REF_NAME};
 use crate::json::Edit;
 use crate::plan::decide::{Annotations, PointerDecision};
@@ -68,9 +68,7 @@ impl Output<'_, '_> {
         let media_type = decision.media_type.unwrap_or(&pointer.media_type);
         descriptor.insert("mediaType".to_owned(), json!(media_type));
         if let Some(platform) = decision.completes_platform {
-            let stated = descriptor.get("platform").cloned();
-            let completed = completed_platform(stated, platform);
-            descriptor.insert("platform".to_owned(), completed);
+            complete_platform(&mut descriptor, platform);
         }
         if let Some(size) = pointer.actual_size {
             descriptor.insert("size".to_owned(), json!(size));

@@ -141,7 +141,7 @@ impl Mutation {
             }
             Change::Before(headers) => {
                 let size = octal(&part.header[124..136]).to_string();
-                // A name that is no text has another one in the extensions.
+                // PAX records are text, so they repeat a name that is not UTF-8 in another form.
                 let name = String::from_utf8_lossy(&name(&part.header)).into_owned();
                 for (flag, body) in headers {
                     part.before

@@ -28,7 +28,7 @@ pub use registry_hint::RegistryHint;
 
 use self::about::About;
 use crate::location::Location;
-pub(crate) use crate::text::{distinguish, entry_text, show_list};
+pub(crate) use crate::text::{count, distinguish, entry_text, show_list};
 pub use crate::text::{escape, path_text, shell_word, show_path};
 
 /// The library's result type.

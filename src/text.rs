@@ -142,6 +142,11 @@ fn dollar_quoted(bytes: &[u8]) -> String {
     out
 }
 
+/// A number of things for a message, such as `1 layer` or `2 layers`.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// A list for a message: the first ten, then how many more there are.
 pub(crate) fn show_list<T: fmt::Display>(items: &[T]) -> String {
     const SHOWN: usize = 10;
@@ -163,6 +168,12 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
+
+    #[test]
+    fn one_is_singular() {
+        let counted = [0, 1, 2].map(|number| count(number, "layer", "layers"));
+        assert_eq!(counted, ["0 layers", "1 layer", "2 layers"]);
+    }
 
     #[test]
     fn control_and_reordering_characters_are_escaped() {

@@ -1,6 +1,6 @@
 //! The layers of an image against the diff IDs that its config states.
 
-use crate::error::{Code, Error, Hint, Result, escape};
+use crate::error::{Code, Error, Hint, Result, count, escape};
 use crate::graph::document::Document;
 use crate::graph::image::Config;
 use crate::graph::pointer::Pointer;
@@ -81,8 +81,10 @@ fn count_mismatch(document: &Document, layers: usize, diff_ids: usize) -> Error 
     Error::new(
         Code::LayerCountMismatch,
         format!(
-            "{} lists {layers} layers, but its config has {diff_ids} diff IDs",
-            document.path
+            "{} lists {}, but its config has {}",
+            document.path,
+            count(layers as u64, "layer", "layers"),
+            count(diff_ids as u64, "diff ID", "diff IDs")
         ),
     )
     .with_location(&document.path)

@@ -262,11 +262,17 @@ struct Children<'a> {
 /// `None` if the entries do not belong in one index.
 fn children<'a>(graph: &'a Graph, positions: &[usize]) -> Option<Children<'a>> {
     let mut seen = BTreeSet::new();
+    let mut listed = BTreeSet::new();
     let mut children: Vec<Child> = Vec::new();
     for position in positions {
         let pointer = &graph.root.pointers[*position];
-        if seen.insert(&pointer.digest) {
-            children.extend(child::of_entry(graph, pointer)?);
+        let is_repeated = !seen.insert(&pointer.digest);
+        for child in child::of_entry(graph, pointer)? {
+            // One image can be listed for several platforms.
+            let is_new = listed.insert(child.key()) && child.platform.is_some();
+            if is_new || !is_repeated {
+                children.push(child);
+            }
         }
     }
     let (mut images, others): (Vec<Child>, Vec<Child>) = children

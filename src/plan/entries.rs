@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::error::{Code, Error, Hint, Result, escape, show_list};
+use crate::error::{Code, Error, Hint, Result, count, escape, show_list};
 use crate::graph::docker_archive::DockerArchiveItem;
 use crate::graph::document::Document;
 use crate::graph::pointer::{IMAGE_NAME, Pointer};
@@ -390,8 +390,8 @@ fn check_layers(
     let layers: Vec<&Pointer> = document.pointers_in(Role::Layers).collect();
     if layers.len() != item.layers.len() {
         return Err(disagreement(format!(
-            "manifest.json[{position}] has {} layers, {} has {}",
-            item.layers.len(),
+            "manifest.json[{position}] has {}, {} has {}",
+            count(item.layers.len() as u64, "layer", "layers"),
             document.path,
             layers.len()
         )));

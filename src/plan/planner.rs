@@ -272,5 +272,5 @@ impl<'a> Planner<'a> {
 }
 
 pub(crate) fn count_of_images(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "image" } else { "images" })
+    crate::error::count(count as u64, "image", "images")
 }

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{Blobs, Report, Status, Wording};
+pub(super) use crate::error::count;
 use crate::error::{Error, escape};
 use crate::plan::rules::{FindingRule, Rule};
 use crate::plan::{Severity, Summary};
@@ -122,10 +123,6 @@ pub fn bytes(len: u64) -> String {
         unit += 1;
     }
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
-pub(super) fn count(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// How many kinds of changes a plan has, whether they are needed, and how many are not made. What follows from other changes does

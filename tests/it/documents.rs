@@ -62,7 +62,7 @@ fn invalid_documents_are_named() {
         ("data", with_root(|r| r["manifests"][0]["data"] = json!("e30=")), "digest-mismatch", vec![at, "embedded data"]),
         ("data no base64", with_root(|r| r["manifests"][0]["data"] = json!("%")), "invalid-document", vec![at, "base64"]),
         ("diff IDs", with_config(|c| c["rootfs"]["diff_ids"] = json!("x")), "invalid-document", vec![at, "config has diff IDs"]),
-        ("fewer diff IDs", with_config(|c| c["rootfs"]["diff_ids"] = json!([])), "layer-count-mismatch", vec![at, "lists 1 layers", "0 diff IDs"]),
+        ("fewer diff IDs", with_config(|c| c["rootfs"]["diff_ids"] = json!([])), "layer-count-mismatch", vec![at, "lists 1 layer, but its config has 0 diff IDs"]),
         ("more diff IDs", with_config(|c| c["rootfs"]["diff_ids"] = json!(["a", "b"])), "layer-count-mismatch", vec![at, "2 diff IDs"]),
     ];
     for (name, layout, code, parts) in cases {

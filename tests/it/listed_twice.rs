@@ -218,6 +218,26 @@ fn what_only_an_entry_that_goes_states_does_not_count() {
     assert_eq!(tags(&fixed(&bytes, &options)), ["app:v1", "tool:v1"]);
 }
 
+/// An index of one name keeps what each entry says an image is for.
+#[test]
+fn entries_of_one_image_are_nested_for_each_platform() {
+    let mut layout = Layout::new();
+    let old = layout.image(&of("arm").architecture("arm"));
+    let new = layout.image(&of("arm64").architecture("arm64"));
+    let entry = |image: &Value, variant| named(arm(image.clone(), variant), APP);
+    layout.root(vec![
+        entry(&old, "v7"),
+        named(on(new, "linux", "arm64"), APP),
+        entry(&old, "v6"),
+        entry(&old, "v7"),
+    ]);
+    let found = fixed(&layout.tar(), &[]);
+    assert_eq!(listed(&found), ["armv6", "armv7", "arm64"]);
+    let stated = strings(&found.report["images"][0]["platforms"]);
+    assert_eq!(stated, ["linux/arm/v6", "linux/arm/v7", "linux/arm64"]);
+    assert_eq!(found.names(), ["app:v1"]);
+}
+
 #[test]
 fn the_only_entry_that_stays_says_what_an_unwrapped_image_is_for() {
     let mut layout = Layout::new();

@@ -219,7 +219,7 @@ struct Hostile {
 #[rustfmt::skip]
 const HOSTILE: [Hostile; 12] = [
     Hostile { name: "a layer named a million times", archive: || repeated_layer(1, 1_000_000), code: 1, part: "lists 1000000 layers, expected at most 28532", mib: 64 },
-    Hostile { name: "as many layers as fit", archive: || repeated_layer(2, 28_000), code: 1, part: "lists 28000 layers, but its config has 1 diff IDs", mib: 128 },
+    Hostile { name: "as many layers as fit", archive: || repeated_layer(2, 28_000), code: 1, part: "lists 28000 layers, but its config has 1 diff ID", mib: 128 },
     Hostile { name: "configs with a million diff IDs", archive: || large_configs(4), code: 3, part: "", mib: 64 },
     Hostile { name: "names of 4,000 bytes", archive: || long_names(20_000), code: 1, part: "names of entries with more than 67108864 bytes", mib: 256 },
     Hostile { name: "extended attributes", archive: || many_attributes(40), code: 1, part: "more than 1048576 entries and extended attributes", mib: 128 },

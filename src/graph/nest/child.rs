@@ -35,6 +35,18 @@ impl Child {
         (platform, self.needs_os_features)
     }
 
+    /// What is the same where an entry only repeats another one.
+    pub(super) fn key(&self) -> impl Ord + use<> {
+        let platform = self.platform.as_ref().map(Platform::normal_form);
+        let version = self.platform.as_ref().map(|is| is.os_version.clone());
+        (
+            self.digest.clone(),
+            platform,
+            version,
+            self.needs_os_features,
+        )
+    }
+
     /// What images are sorted by: Linux first, then by platform.
     pub(super) fn order(&self) -> (bool, Option<Platform>, bool, Digest) {
         let platform = self.platform.clone();

@@ -171,7 +171,7 @@ rules! {
         name: "name-entry",
         severity: Breaks,
         what: "An index entry is added for a name that only manifest.json has, or removed if its name was replaced or another entry of the image has it.",
-        why: "readers of the index do not see a name that only manifest.json has",
+        why: "readers of the index look for each name in one entry",
         whose: "nobody's: an index entry has one name",
         threads: [],
     };

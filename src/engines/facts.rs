@@ -4,6 +4,7 @@ mod apptainer;
 mod container;
 mod further;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -86,13 +87,15 @@ pub(crate) fn fact(reader: Reader, version: Version, obstacle: Obstacle) -> Opti
         facts.find(|fact| fact.covers(version))
     };
     find(reader, version).or_else(|| {
-        let copes = |(other, known, from): &(Reader, Obstacle, Version)| {
-            *other == reader && *known == obstacle && *from <= version
-        };
-        let (base, version) = reader.base(version)?;
-        let copes = further::COPES.iter().any(copes);
-        find(base, version).filter(|_| !copes)
+        let (base, of_base) = reader.base(version)?;
+        find(base, of_base).filter(|_| !copes(reader, version, obstacle))
     })
+}
+
+/// Whether a version of a reader copes with what is in the way of the one whose code it contains.
+fn copes(reader: Reader, version: Version, obstacle: Obstacle) -> bool {
+    let mut known = further::COPES.iter();
+    known.any(|(other, known, from)| *other == reader && *known == obstacle && *from <= version)
 }
 
 /// The known versions of a reader in ranges that do the same, first and last version, in order.
@@ -120,22 +123,51 @@ static RANGES: LazyLock<Vec<(Reader, Version, Version)>> = LazyLock::new(|| {
 
 fn ranges_of(reader: Reader) -> Vec<(Version, Version)> {
     let mut ranges: Vec<(Version, Version)> = Vec::new();
+    let mut of_last = None;
     for version in reader.known() {
+        let behavior = Some(Behavior::of(reader, version));
         match ranges.last_mut() {
-            Some((first, last)) if are_same(reader, *first, version) => *last = version,
+            Some((_, last)) if behavior == of_last => *last = version,
             _ => ranges.push((version, version)),
         }
+        of_last = behavior;
     }
     ranges
 }
 
-/// Whether two versions of a reader do the same, and say the same.
-fn are_same(reader: Reader, one: Version, other: Version) -> bool {
-    let says = |version, obstacle| fact(reader, version, obstacle).map(|fact| fact.says);
-    let mut obstacles = Obstacle::ALL.into_iter();
-    let mut habits = Habit::ALL.into_iter();
-    habits.all(|habit| reader.has(habit, one) == reader.has(habit, other))
-        && obstacles.all(|obstacle| says(one, obstacle) == says(other, obstacle))
+/// What distinguishes a version of a reader from another one.
+#[derive(PartialEq)]
+struct Behavior {
+    habits: [bool; Habit::ALL.len()],
+    /// What is in its way, in order, and what it says.
+    obstacles: Vec<(Obstacle, &'static [&'static str])>,
+}
+
+impl Behavior {
+    fn of(reader: Reader, version: Version) -> Self {
+        let own = covering(reader, version).map(|fact| (fact.obstacle, fact.says));
+        let mut obstacles: Vec<_> = own.collect();
+        if let Some((base, of_base)) = reader.base(version) {
+            let own: BTreeSet<Obstacle> = obstacles.iter().map(|(obstacle, _)| *obstacle).collect();
+            let further = covering(base, of_base).filter(|fact| {
+                !own.contains(&fact.obstacle) && !copes(reader, version, fact.obstacle)
+            });
+            obstacles.extend(further.map(|fact| (fact.obstacle, fact.says)));
+            obstacles.sort_unstable_by_key(|(obstacle, _)| *obstacle);
+        }
+        Behavior {
+            habits: Habit::ALL.map(|habit| reader.has(habit, version)),
+            obstacles,
+        }
+    }
+}
+
+/// The facts about a reader itself that hold for a version, by obstacle.
+fn covering(reader: Reader, version: Version) -> impl Iterator<Item = &'static Fact> {
+    let start = SORTED.partition_point(|fact| fact.reader < reader);
+    let facts = SORTED.iter().skip(start).copied();
+    let facts = facts.take_while(move |fact| fact.reader == reader);
+    facts.filter(move |fact| fact.covers(version))
 }
 
 const fn always(
@@ -190,6 +222,29 @@ mod tests {
                     .is_some_and(|before| fact.from.is_some_and(|from| before <= from));
                 assert!(is_after, "{other:?} overlaps {fact:?}");
             }
+        }
+    }
+
+    /// Reports state a range as if all of its versions were its first one.
+    #[test]
+    fn all_versions_of_a_range_do_and_say_the_same() {
+        let says = |reader, version| {
+            let facts = Obstacle::ALL.map(|obstacle| fact(reader, version, obstacle));
+            let says = facts.map(|fact| fact.map(|fact| fact.says));
+            (says, Habit::ALL.map(|habit| reader.has(habit, version)))
+        };
+        for reader in Reader::ALL {
+            let mut expected: Vec<(Version, Version)> = Vec::new();
+            for version in reader.known() {
+                match expected.last_mut() {
+                    Some((first, last)) if says(reader, *first) == says(reader, version) => {
+                        *last = version;
+                    }
+                    _ => expected.push((version, version)),
+                }
+            }
+            let found: Vec<(Version, Version)> = ranges(reader).collect();
+            assert_eq!(found, expected, "{reader:?}");
         }
     }
 

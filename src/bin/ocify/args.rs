@@ -113,27 +113,6 @@ pub(crate) struct Fix {
     #[arg(long, requires = "dry_run")]
     pub(crate) strict: bool,
 
-    /// Show every change in the text report, with its place and its values, even if no engine needs it
-    ///
-    /// With many inputs, the changes and findings of each are below its line. Inputs that an earlier run finished have a line
-    /// too, with their findings.
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
-
-    /// Show only errors: no report, no warnings and no progress
-    ///
-    /// The exit code says the rest. --progress with another mode than auto still shows progress.
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-
-    /// Format of the report, written to standard output, or to standard error if standard output is in use
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    pub(crate) format: Format,
-
-    /// Write the names and digests of the output's images to FILE, as JSON with the keys that buildx uses; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) metadata_file: Option<PathBuf>,
-
     /// Which platform manifest.json describes if an image has several
     ///
     /// Docker before version 25 loads the image that manifest.json describes. By default, this is
@@ -324,14 +303,6 @@ pub(crate) struct Fix {
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = window)]
     pub(crate) max_window: u64,
 
-    /// How to show progress on standard error
-    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
-    pub(crate) progress: ProgressMode,
-
-    /// Number of threads, for one input or for many [default: the number of processors]
-    #[arg(long, value_name = "N", value_parser = jobs, allow_negative_numbers = true)]
-    pub(crate) jobs: Option<NonZeroUsize>,
-
     /// Return only after the output has been synced to disk, so that it survives a power failure
     ///
     /// In-place fixes are always synced. With many inputs, the content of each output is synced before it
@@ -344,6 +315,35 @@ pub(crate) struct Fix {
     /// The options for many inputs.
     #[command(flatten)]
     pub(crate) many: Many,
+
+    /// Show every change in the text report, with its place and its values, even if no engine needs it
+    ///
+    /// With many inputs, the changes and findings of each are below its line. Inputs that an earlier run finished have a line
+    /// too, with their findings.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// Show only errors: no report, no warnings and no progress
+    ///
+    /// The exit code says the rest. --progress with another mode than auto still shows progress.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Format of the report, written to standard output, or to standard error if standard output is in use
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
+
+    /// Write the names and digests of the output's images to FILE, as JSON with the keys that buildx uses; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+
+    /// How to show progress on standard error
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
+    pub(crate) progress: ProgressMode,
+
+    /// Number of threads, for one input or for many [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = jobs, allow_negative_numbers = true)]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 impl Fix {

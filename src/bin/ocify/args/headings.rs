@@ -83,20 +83,9 @@ fn place_of(id: &str) -> Option<(&'static str, usize, bool)> {
     })
 }
 
-/// How many of the headings are in order, because their options are defined in it.
-fn in_order(command: &Command) -> usize {
-    let first = |heading: &str| {
-        let mut options = command.get_arguments();
-        options.position(|arg| arg.get_help_heading() == Some(heading))
-    };
-    let first: Vec<Option<usize>> = PARTS.iter().map(|(heading, ..)| first(heading)).collect();
-    let next = first.windows(2).position(|pair| pair[0] > pair[1]);
-    next.map_or(PARTS.len(), |position| position + 1)
-}
-
 /// The command with its options of `fix` under headings. `-h` shows the frequent ones.
 pub(super) fn under_headings(command: Command) -> Command {
-    // One pass: a change of a single option moves all that follow it, and each run would pay for that.
+    // The order of the headings is that in which their options are defined.
     let command = command.mut_args(|arg| match place_of(arg.get_id().as_str()) {
         Some((heading, order, is_rare)) => arg
             .help_heading(heading)
@@ -104,10 +93,6 @@ pub(super) fn under_headings(command: Command) -> Command {
             .display_order(order),
         None => arg,
     });
-    // The order of the headings is that of the options. A change moves an option to the end.
-    let misplaced = PARTS.iter().skip(in_order(&command));
-    let misplaced = misplaced.flat_map(|(_, frequent, others)| frequent.iter().chain(*others));
-    let command = misplaced.fold(command, |command, id| command.mut_arg(id, |arg| arg));
     // clap's own option would be alone under a heading of its own, before all others.
     let help = Arg::new("help")
         .short('h')
@@ -142,5 +127,23 @@ mod tests {
         listed.push("help");
         listed.sort_unstable();
         assert_eq!(listed, options);
+    }
+    #[test]
+    fn the_headings_of_each_command_are_in_order() {
+        let mut all = Cli::command();
+        all.build();
+        for name in ["fix", "merge", "split", "push", "check", "inspect"] {
+            let options = all.find_subcommand(name).unwrap().get_arguments();
+            let headings = options.filter_map(Arg::get_help_heading);
+            let mut found: Vec<&str> = Vec::new();
+            for heading in headings {
+                if !found.contains(&heading) {
+                    found.push(heading);
+                }
+            }
+            // Those of a command itself come first.
+            let own = found.len() - PARTS.len();
+            assert_eq!(found[own..], PARTS.map(|(heading, ..)| heading), "{name}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Which of fix's options each command has, and how a command is made of them.
 
-use clap::Args;
+use clap::{Arg, Args};
 
 use self::CommandName::{Check, Inspect, Merge, Push, Recover, Split};
 use super::environment;
@@ -134,6 +134,23 @@ pub(super) struct Variant {
     pub(super) helps: &'static [Help],
 }
 
+impl Variant {
+    /// An option of `fix` as the command has it.
+    fn adapted(&self, option: Arg) -> Arg {
+        let id = option.get_id().as_str();
+        let help = self.helps.iter().find(|(other, ..)| *other == id);
+        let option = match self.name.lacks(id) {
+            true => option.hide(true),
+            false => option,
+        };
+        match help {
+            None => option,
+            Some((_, short, "")) => option.help(*short).long_help(None),
+            Some((_, short, more)) => option.help(*short).long_help(format!("{short}\n\n{more}")),
+        }
+    }
+}
+
 /// The command with its options and their help, without that for options that it does not have.
 pub(super) fn variant<A: Args>(command: clap::Command, variant: &Variant) -> clap::Command {
     let command = A::augment_args(command)
@@ -142,19 +159,10 @@ pub(super) fn variant<A: Args>(command: clap::Command, variant: &Variant) -> cla
     let after = format!("{}\n\n{}", variant.examples, environment::HELP);
     let command = command.after_long_help(after);
     let command = environment::with_defaults(command);
-    let hidden = variant.name.without().fold(command, |command, option| {
-        command.mut_arg(option, |option| option.hide(true))
-    });
-    let helps = variant.helps.iter();
-    let command = helps.fold(hidden, |command, (option, short, more)| {
-        command.mut_arg(option, |arg| {
-            let arg = arg.help(*short).long_help(None);
-            match more.is_empty() {
-                true => arg,
-                false => arg.long_help(format!("{short}\n\n{more}")),
-            }
-        })
-    });
+    // One pass: a change of a single option moves all that follow it, and each run would pay for that.
+    let command = command.mut_args(|arg| variant.adapted(arg));
+    let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+    debug_assert!(variant.helps.iter().all(|(id, ..)| has(id)));
     under_headings(command)
 }
 

@@ -8,6 +8,7 @@ mod apptainer;
 mod archive;
 mod choice;
 mod compared;
+mod config;
 mod containerd;
 mod containers;
 mod crane;

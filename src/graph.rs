@@ -2,6 +2,7 @@
 
 mod ahead;
 mod budget;
+pub(crate) mod decoders;
 mod descriptor;
 pub(crate) mod docker_archive;
 pub(crate) mod document;

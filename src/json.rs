@@ -20,7 +20,7 @@ pub(crate) use edit::{
     set_member,
 };
 use parts::Parts;
-pub(crate) use types::{Keys, Mismatch, Readers, Type};
+pub(crate) use types::{Keys, Mismatch, Type};
 
 /// A value in a document's text.
 #[derive(Clone, Copy, Debug)]

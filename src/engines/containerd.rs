@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engines::archive::DockerManifest;
 use crate::engines::choice::{self, Choice};
+use crate::engines::config::is_decoded;
 use crate::engines::containers::is_named_plainly;
 use crate::engines::docker::{is_unreadable, listed_items};
 use crate::engines::habit::Habit;
@@ -269,6 +270,9 @@ fn is_unpacked(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
         let place = || manifest.path.clone().into();
         is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
     }
+    if let Some(config) = config {
+        is_read &= is_decoded(judge, &config.digest, || manifest.location_of(config));
+    }
     is_read & reads_layers(judge, image, Labels::Trusted)
 }
 
@@ -298,8 +302,9 @@ fn is_imported(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize)
         is_read &= !judge.fails_at(Obstacle::UncleanPath, config);
     }
     is_read &= is_named_plainly(judge, &item.config, config);
-    if let Err(is_passed) = item_config(judge, item, position) {
-        return is_passed && is_read;
+    match item_config(judge, item, position) {
+        Ok(digest) => is_read &= is_decoded(judge, digest, config),
+        Err(is_passed) => return is_passed && is_read,
     }
     if item.repo_tags.is_empty() {
         is_read &= !judge.fails_at(Obstacle::NoName, config);

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use crate::engines::config::is_decoded;
 use crate::engines::docker::{is_unreadable, listed_items, note_unlisted};
 use crate::engines::habit::Habit;
 use crate::engines::image::{item_config, item_place, match_diff_ids, reads_content};
@@ -55,10 +56,12 @@ pub(crate) fn tarball<'a>(judge: &mut Judge<'a>) -> Tally<'a> {
 fn is_read(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -> bool {
     let archive = judge.archive;
     let config = || item_place(position, "Config", None, &item.config);
-    if let Err(is_passed) = item_config(judge, item, position) {
-        return is_passed;
-    }
-    let mut is_read = finds(judge, &item.config, position, ("Config", None));
+    let digest = match item_config(judge, item, position) {
+        Ok(digest) => digest,
+        Err(is_passed) => return is_passed,
+    };
+    let mut is_read = is_decoded(judge, digest, config);
+    is_read &= finds(judge, &item.config, position, ("Config", None));
     is_read &= has_known_digests(judge, &item.diff_ids, config);
     let content = |index: usize| {
         let digest = item.layer_digests.get(index)?.as_ref()?;

@@ -5,6 +5,7 @@
 
 use crate::engines::Obstacle;
 use crate::engines::archive::DockerManifest;
+use crate::engines::config::is_decoded;
 use crate::engines::image::{item_config, item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
 use crate::engines::verdict::Tally;
@@ -86,6 +87,7 @@ fn is_loaded(judge: &mut Judge<'_>, item: &DockerArchiveItem, position: usize) -
         Err(is_passed) => return is_passed,
     };
     let mut is_read = !is_for_another_system(judge, digest, config);
+    is_read &= is_decoded(judge, digest, config);
     let layers = item.layer_digests.iter().map(Option::as_ref);
     if !match_diff_ids(archive, layers, &item.diff_ids) {
         is_read &= !judge.fails_at(Obstacle::WrongLayers, config);

@@ -23,13 +23,17 @@ pub(crate) enum Habit {
     VerifiesDiffIds,
     /// It decompresses a layer of a Docker archive twice (container-libs, `image/storage/storage_dest.go`, before 5.34).
     DecompressesTwice,
+    /// It takes no string for a list in a config (moby, `api/types/container/config.go`).
+    DecodesLists,
+    /// It reads what docker-image-spec adds to a config, such as a health check (moby, `daemon/containerd/image.go`).
+    DecodesHealthchecks,
     /// It reads archives with go-containerregistry, and not with container-libs (apptainer, `internal/pkg/ociimage`).
     UsesGoContainerregistry,
 }
 
 impl Habit {
     /// All of them.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Habit::TriesDockerFirst,
         Habit::ReadsAllPlatforms,
         Habit::ReadsVariants,
@@ -38,6 +42,8 @@ impl Habit {
         Habit::ChoosesPresent,
         Habit::VerifiesDiffIds,
         Habit::DecompressesTwice,
+        Habit::DecodesLists,
+        Habit::DecodesHealthchecks,
         Habit::UsesGoContainerregistry,
     ];
 }
@@ -65,6 +71,8 @@ impl Reader {
             (Habit::VerifiesDiffIds, Reader::BuildahOci) => since(1, 39),
             (Habit::DecompressesTwice, Reader::Podman) => !since(5, 4),
             (Habit::DecompressesTwice, Reader::BuildahDocker) => !since(1, 39),
+            (Habit::DecodesLists, Reader::DockerGraphDriver) => since(29, 0),
+            (Habit::DecodesHealthchecks, Reader::DockerContainerd) => since(25, 0),
             (Habit::UsesGoContainerregistry, Reader::ApptainerOci | Reader::ApptainerDocker) => {
                 since(1, 4)
             }

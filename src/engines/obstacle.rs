@@ -100,6 +100,8 @@ pub enum Obstacle {
     MixedTypes,
     /// A config with Docker's media type in an OCI manifest.
     MixedConfig,
+    /// A value in the config that the engine cannot decode.
+    UndecodableConfig,
     /// A manifest or index that states another media type than the descriptor that leads to it.
     DocumentType,
     /// Media types of Docker.
@@ -144,7 +146,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 66] = [
         Obstacle::OuterGzip,
         Obstacle::OuterGzipDocker,
         Obstacle::OuterZstd,
@@ -190,6 +192,7 @@ impl Obstacle {
         Obstacle::OtherLayerType,
         Obstacle::MixedTypes,
         Obstacle::MixedConfig,
+        Obstacle::UndecodableConfig,
         Obstacle::DocumentType,
         Obstacle::DockerTypes,
         Obstacle::DockerTypeByName,
@@ -260,6 +263,7 @@ impl Obstacle {
             Obstacle::OtherLayerType => "other-layer-type",
             Obstacle::MixedTypes => "mixed-types",
             Obstacle::MixedConfig => "mixed-config",
+            Obstacle::UndecodableConfig => "undecodable-config",
             Obstacle::DocumentType => "document-type",
             Obstacle::DockerTypes => "docker-types",
             Obstacle::DockerTypeByName => "docker-type-by-name",

@@ -112,10 +112,10 @@ const CONTAINER: Type = Type::Object(&Keys(&[
 ]));
 
 /// A set of strings: the keys of a map whose values are empty structures.
-const SET: Type = Type::Map(&Type::Object(&Keys(&[])));
+pub(super) const SET: Type = Type::Map(&Type::Object(&Keys(&[])));
 
 /// `HealthConfig`, whose times are nanoseconds.
-const HEALTHCHECK: Type = Type::Object(&Keys(&[
+pub(super) const HEALTHCHECK: Type = Type::Object(&Keys(&[
     ("Test", Type::List(&Type::Text)),
     ("Interval", Type::Integer),
     ("Timeout", Type::Integer),

@@ -1,12 +1,13 @@
 //! What a manifest is, and what its config says.
 
 use crate::error::{Code, Error, Hint, Result};
+use crate::graph::decoders::Undecodable;
 use crate::graph::document::{Document, DocumentReader, Respelled, Text, require_decodable};
 use crate::graph::fields::IMAGE_CONFIG;
 use crate::graph::pointer::{EntryKind, Pointer, needs_os_features, platform, stated_text};
 use crate::image::media_type::{self, Kind};
 use crate::image::{Content, Digest, Platform, StatedDiffId};
-use crate::json::{Mismatch, View, find};
+use crate::json::{View, find};
 use crate::location::{self, Location};
 
 /// What a sigstore bundle attests, as cosign and GitHub's actions annotate its manifest.
@@ -63,8 +64,8 @@ pub struct ManifestFacts {
     /// Known keys of an image's config in an unusual spelling. The config keeps them, because its digest is the image
     /// ID.
     pub respelled: Vec<Respelled>,
-    /// The first value of an image's config that some engines cannot decode.
-    pub(crate) undecodable: Option<Mismatch>,
+    /// What some engines cannot decode in an image's config.
+    pub(crate) undecodable: Option<Undecodable>,
 }
 
 impl ManifestFacts {
@@ -175,8 +176,8 @@ pub(crate) struct Config {
     pub(crate) diff_id_count: usize,
     /// Known keys in an unusual spelling.
     pub(crate) respelled: Vec<Respelled>,
-    /// The first value that some engines cannot decode.
-    pub(crate) undecodable: Option<Mismatch>,
+    /// What some engines cannot decode.
+    pub(crate) undecodable: Option<Undecodable>,
 }
 
 /// Reads the config of an image of so many layers. Of more diff IDs than layers, the first one too many shows that there are more, and
@@ -223,6 +224,6 @@ pub(crate) fn config(
         diff_ids,
         diff_id_count,
         respelled,
-        undecodable: partly,
+        undecodable: partly.map(|first| Undecodable::of(&text, first)),
     })
 }

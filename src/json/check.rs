@@ -14,7 +14,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::types::{Keys, Mismatch, Part, Readers, Type, fold, is_time};
+use super::types::{Keys, Mismatch, Part, Type, fold, is_time};
 use super::{Edit, View, apply_edits};
 
 /// Keys of which nothing is known.
@@ -212,19 +212,13 @@ impl Checker<'_> {
         if matches!(expected, Type::Any) || is_right(expected) {
             return;
         }
-        let readers = match self.is_partly {
-            true => Readers::Ignoring,
-            false => Readers::None,
-        };
-        self.outcome.note(expected, found, readers);
+        let is_partly = self.is_partly;
+        self.outcome.note(expected, found, is_partly);
     }
 
     fn accept_text(self, is_time: bool) {
         match self.expected {
-            Type::Words if self.is_partly => {}
-            Type::Words => self
-                .outcome
-                .note(Type::Words, "a string", Readers::Accepting),
+            Type::Words => self.outcome.note(Type::Words, "a string", true),
             Type::Time => self.accept("a string in another format", |_| is_time),
             _ => self.accept("a string", |expected| matches!(expected, Type::Text)),
         }
@@ -232,16 +226,16 @@ impl Checker<'_> {
 }
 
 impl Outcome {
-    fn note(&mut self, expected: Type, found: &'static str, readers: Readers) {
-        let first = match readers {
-            Readers::None => &mut self.checked.mismatch,
-            Readers::Ignoring | Readers::Accepting => &mut self.checked.partly,
+    /// Notes a value that no reader can decode, or only some.
+    fn note(&mut self, expected: Type, found: &'static str, is_partly: bool) {
+        let first = match is_partly {
+            false => &mut self.checked.mismatch,
+            true => &mut self.checked.partly,
         };
         first.get_or_insert_with(|| Mismatch {
             parts: Vec::new(),
             expected: expected.expected(),
             found,
-            readers,
         });
     }
 
@@ -558,7 +552,7 @@ mod tests {
             (r#"{"map":{"a":["x",false]}}"#, Some(("map, a[1]", "a boolean", "a string")), none),
             (r#"{"words":"a"}"#, none, Some(("words", "a string", "a list of strings"))),
             (r#"{"words":5}"#, Some(("words", "a number", "a list of strings")), none),
-            (r#"{"some":{"words":"a"}}"#, none, none),
+            (r#"{"some":{"words":"a"}}"#, none, Some(("some, words", "a string", "a list of strings"))),
             (r#"{"some":{"flag":"a"}}"#, none, Some(("some, flag", "a string", "true or false"))),
             (r#"{"some":5,"text":[]}"#, Some(("text", "a list", "a string")), Some(("some", "a number", "an object"))),
         ];

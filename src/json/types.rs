@@ -80,19 +80,6 @@ pub(crate) struct Mismatch {
     pub(crate) expected: &'static str,
     /// What the value is.
     pub(crate) found: &'static str,
-    /// Who can decode it.
-    pub(crate) readers: Readers,
-}
-
-/// Which readers can decode a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readers {
-    /// None that decodes the document.
-    None,
-    /// Those that do not know the key.
-    Ignoring,
-    /// Those that accept a string in place of a list.
-    Accepting,
 }
 
 /// A step from a value to one in it.

@@ -13,7 +13,6 @@ use crate::graph::document::Document;
 use crate::graph::pointer::Pointer;
 use crate::image::Reference;
 use crate::image::media_type::Kind;
-use crate::json::Readers;
 use crate::location::Location;
 use crate::plan::entries::{NamedEntry, bad_name_of};
 use crate::plan::planner::{InputDocument, Planner};
@@ -210,16 +209,13 @@ fn config_keys(document: &Document, facts: Option<&ManifestFacts>, findings: &mu
 }
 
 fn undecodable(document: &Document, facts: Option<&ManifestFacts>, findings: &mut Vec<Finding>) {
-    let Some(mismatch) = facts.and_then(|facts| facts.undecodable.as_ref()) else {
+    let Some(undecodable) = facts.and_then(|facts| facts.undecodable.as_ref()) else {
         return;
     };
-    let who = match mismatch.readers {
-        Readers::Accepting => "only docker can read it",
-        Readers::None | Readers::Ignoring => "docker cannot read it",
-    };
+    let first = &undecodable.first;
     let message = format!(
-        "{} of the config is {mismatch}; {who}",
-        escape(&mismatch.path())
+        "{} of the config is {first}; some engines cannot decode it",
+        escape(&first.path())
     );
     let location = document.config().map(|config| document.location_of(config));
     let hint = Some(Hint::BuildAgain);

@@ -14,6 +14,7 @@ use std::thread;
 use ocify::{Check, Fix, Input, Loads, Obstacle, Verdict, Verify};
 
 use crate::archive::Archive;
+use crate::configs;
 use crate::engine::{Column, Engine};
 use crate::machine::SHARED;
 use crate::mutants::{Case, Sources};
@@ -127,7 +128,9 @@ fn campaign(
         asked: predicted::engine(column),
         copes: &[],
     };
-    compared.try_all(shared, seeds.iter().map(|seed| sources.case(*seed)))
+    let configs = configs::cases();
+    let mutants = seeds.iter().map(|seed| sources.case(*seed));
+    compared.try_all(shared, configs.into_iter().chain(mutants))
 }
 
 /// An engine that is compared with what is predicted for it.

@@ -14,6 +14,7 @@ use crate::archive::{fixtures, folder, root_file};
 use crate::campaign::{self, HARD};
 use crate::common;
 use crate::common::builder::REF_NAME;
+use crate::configs;
 use crate::machine::{DATA, Machine, Network, SHARED};
 use crate::mutants::Sources;
 use crate::newer;
@@ -341,6 +342,9 @@ fn samples(shared: &Path, tool: Tool) -> Vec<Sample> {
             let what = format!("{seed}: {}", case.what);
             samples.push(Sample::new(shared, what, &case.bytes, true));
         }
+    }
+    for case in configs::cases() {
+        samples.push(Sample::new(shared, case.what, &case.bytes, true));
     }
     samples
 }

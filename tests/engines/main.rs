@@ -34,6 +34,7 @@ mod campaign;
 #[path = "../common/mod.rs"]
 mod common;
 mod composed;
+mod configs;
 mod containerd;
 mod context;
 mod crane;

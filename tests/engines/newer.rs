@@ -11,6 +11,7 @@ use ocify::{Code, Fix, Input, Loads, Obstacle, Output};
 use crate::archive::{fixtures, folder};
 use crate::campaign::{self, Compared, HARD, prediction};
 use crate::common;
+use crate::configs;
 use crate::engine::Column;
 use crate::mutants::{Case, Sources};
 use crate::shapes::shapes;
@@ -159,5 +160,6 @@ pub(crate) fn cases(
     let sources = Sources::read();
     let seeds = campaign::chosen_seeds().unwrap_or_else(|| HARD.to_vec());
     cases.extend(seeds.into_iter().map(|seed| sources.case(seed)));
+    cases.extend(configs::cases());
     Ok(cases)
 }

@@ -154,6 +154,7 @@ mod tar_readers;
 mod terminal;
 mod typed_views;
 mod undecodable;
+mod undecodable_configs;
 mod unlisted_images;
 mod unverified;
 mod variants;

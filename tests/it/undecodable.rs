@@ -25,7 +25,7 @@ const NAME: &str = "docker.io/library/app:v1";
 
 /// Which document of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Index,
     Nested,
     Manifest,
@@ -146,7 +146,7 @@ fn path(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn one(part: Part, text: &str, value: Value) -> Layout {
+pub(crate) fn one(part: Part, text: &str, value: Value) -> Layout {
     build(&[(part, path(text), value)])
 }
 
@@ -241,64 +241,6 @@ fn diff_ids_that_are_not_digests_are_refused() {
         let parts = ["config, rootfs, diff_ids[0]: invalid digest"];
         fails(text, &layout.tar(), "invalid-digest", &parts);
     }
-}
-
-#[test]
-fn what_only_some_engines_decode_is_reported() {
-    let docker = "docker cannot read it";
-    let only_docker = "only docker can read it";
-    for (text, value, message) in [
-        (
-            "config/Cmd",
-            json!("run"),
-            format!(
-                "config, Cmd of the config is a string, expected a list of strings; {only_docker}"
-            ),
-        ),
-        (
-            "config/Entrypoint",
-            json!("run"),
-            format!(
-                "config, Entrypoint of the config is a string, expected a list of strings; {only_docker}"
-            ),
-        ),
-        (
-            "config/Healthcheck/Retries",
-            json!("3"),
-            format!(
-                "config, Healthcheck, Retries of the config is a string, expected an integer of at most 64 bits; {docker}"
-            ),
-        ),
-        (
-            "config/OnBuild",
-            json!("RUN x"),
-            format!("config, OnBuild of the config is a string, expected a list; {docker}"),
-        ),
-        (
-            "container_config",
-            json!([]),
-            format!("container_config of the config is a list, expected an object; {docker}"),
-        ),
-        (
-            "docker_version",
-            json!(29),
-            format!("docker_version of the config is a number, expected a string; {docker}"),
-        ),
-    ] {
-        let found = written(&one(Part::Config, text, value).tar(), &[]);
-        let finding = &found.report["findings"][0];
-        assert_eq!(finding["rule"], "undecodable-config", "{text}");
-        assert_eq!(finding["severity"], "breaks", "{text}");
-        assert_eq!(finding["message"], message, "{text}");
-        assert_eq!(
-            finding["location"], "index.json, manifests[0], manifests[0], config",
-            "{text}"
-        );
-        assert_eq!(found.report["findings"][1], Value::Null, "{text}");
-    }
-    // A list or a string, and nobody but docker decodes it.
-    let found = written(&one(Part::Config, "config/Shell", json!("sh")).tar(), &[]);
-    assert_eq!(found.report["findings"], json!([]));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use crate::engines::config::is_decoded;
 use crate::engines::docker::{is_tagged_name, is_unreadable, listed_items, note_unlisted};
 use crate::engines::habit::Habit;
 use crate::engines::image::{item_config, item_place, match_diff_ids, reads_content};
@@ -63,10 +64,12 @@ fn is_item_copied(
 ) -> bool {
     let archive = judge.archive;
     let config = || item_place(position, "Config", None, &item.config);
-    if let Err(is_passed) = item_config(judge, item, position) {
-        return is_passed;
-    }
+    let digest = match item_config(judge, item, position) {
+        Ok(digest) => digest,
+        Err(is_passed) => return is_passed,
+    };
     let mut is_read = is_named_plainly(judge, &item.config, config);
+    is_read &= is_decoded(judge, digest, config);
     let layers = item.layer_digests.iter().map(Option::as_ref);
     if !match_diff_ids(archive, layers, &item.diff_ids) {
         is_read &= !judge.fails_at(Obstacle::WrongLayers, config);

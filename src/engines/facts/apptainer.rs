@@ -1,23 +1,24 @@
 //! The facts of apptainer. Until 1.3 it contains the code of skopeo, and since 1.4 that of go-containerregistry.
 
-use super::container::{NO_IMAGE, NOT_A_TAR};
+use super::container::{NO_IMAGE, NOT_A_TAR, UNDECODABLE};
 use super::further::{GGCR, HASH, INSTANCE, NOT_IN_TAR, OTHER_HASH, OTHER_TYPE};
 use super::{Fact, always};
-use crate::engines::facts::Evidence::{self, Source};
+use crate::engines::facts::Evidence::{self, Seen, Source};
 use crate::engines::{Obstacle, Reader};
 use Obstacle::{
     Artifact, Bzip2Layer, DocumentType, FewerLayers, HardLink, LayerLabel, LayerNotTar, LayerTwice,
     LayerType, MissingContent, MixedCompression, NestedIndex, NoDirectory, NoDockerManifest,
     NoIndex, NoLayers, NoPlatform, NothingListed, OtherDigest, OtherDockerManifest, OtherLayerType,
     OuterBzip2, OuterGzip, OuterSkippable, OuterXz, OuterZstd, RootEntry, SeveralImages,
-    SeveralNames, SkippableFrame, SymbolicLink, UncleanName, UncleanPath, UnlistedImage,
-    UnstatedPlatform, WrongLayers, WrongSize, XzLayer, ZstdLayer,
+    SeveralNames, SkippableFrame, SymbolicLink, UncleanName, UncleanPath, UndecodableConfig,
+    UnlistedImage, UnstatedPlatform, WrongLayers, WrongSize, XzLayer, ZstdLayer,
 };
 use Reader::{ApptainerDocker, ApptainerOci};
 
 const FETCH: Evidence = Source("apptainer, internal/pkg/ociimage/fetch.go");
 const SOURCE_SINK: Evidence = Source("apptainer, internal/pkg/ociimage/sourcesink.go");
 const UNPACK: Evidence = Source("apptainer, internal/pkg/build/sources/oci_unpack.go");
+const CONVEYOR: Evidence = Source("apptainer, internal/pkg/build/sources/conveyorPacker_oci.go");
 const LAYOUT: Evidence = Source("go-containerregistry, pkg/v1/layout");
 
 /// It has read the first bytes when it begins to decompress.
@@ -51,6 +52,7 @@ pub(super) const OWN: &[Fact] = &[
     always(ApptainerOci, NoPlatform, NO_IMAGE, INSTANCE).before(1, 4, 0),
     always(ApptainerOci, ZstdLayer, OTHER_TYPE, UNPACK).before(1, 4, 0),
     always(ApptainerOci, LayerLabel, NOT_A_TAR, UNPACK).before(1, 4, 0),
+    always(ApptainerOci, UndecodableConfig, UNDECODABLE, CONVEYOR).before(1, 4, 0),
     always(ApptainerOci, SkippableFrame, NOT_A_TAR, UNPACK),
     always(ApptainerOci, Bzip2Layer, NOT_A_TAR, UNPACK),
     always(ApptainerOci, XzLayer, NOT_A_TAR, UNPACK),
@@ -68,12 +70,12 @@ pub(super) const OWN: &[Fact] = &[
     always(ApptainerDocker, MixedCompression, NOT_A_TAR, GGCR).from(1, 4, 0),
 ];
 
-pub(super) static OCI: [Fact; 27] = of_both(ApptainerOci);
-pub(super) static DOCKER: [Fact; 27] = of_both(ApptainerDocker);
+pub(super) static OCI: [Fact; 28] = of_both(ApptainerOci);
+pub(super) static DOCKER: [Fact; 28] = of_both(ApptainerDocker);
 
 /// An image layout is read in the same way by both transports.
 #[rustfmt::skip]
-const fn of_both(reader: Reader) -> [Fact; 27] {
+const fn of_both(reader: Reader) -> [Fact; 28] {
     [
         always(reader, LayerNotTar, NOT_A_TAR, UNPACK),
         always(reader, LayerTwice, NOT_A_TAR, UNPACK),
@@ -102,5 +104,6 @@ const fn of_both(reader: Reader) -> [Fact; 27] {
         always(reader, LayerType, NOTHING_UNPACKED, UNPACK).from(1, 4, 0),
         always(reader, OtherLayerType, NOTHING_UNPACKED, UNPACK).from(1, 4, 0),
         always(reader, FewerLayers, &[], UNPACK).from(1, 4, 0),
+        always(reader, UndecodableConfig, UNDECODABLE, Seen("1.4.5")).from(1, 4, 0),
     ]
 }

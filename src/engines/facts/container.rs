@@ -10,8 +10,8 @@ use Obstacle::{
     NoDockerManifest, NoImageFile, NoIndex, NoName, NoPlatform, NothingListed, OtherDockerManifest,
     OtherLayerType, OtherSystem, OtherType, OuterBzip2, OuterGzip, OuterGzipDocker, OuterSkippable,
     OuterXz, OuterZstd, Referrer, RepeatedName, SeveralImages, SharedFile, ShortName,
-    SkippableFrame, SymbolicLink, UncleanName, UncleanPath, UnlistedImage, UnnamedEvidence,
-    WindowsImage, WrongLayers, WrongSize, XzLayer, ZstdLayer,
+    SkippableFrame, SymbolicLink, UncleanName, UncleanPath, UndecodableConfig, UnlistedImage,
+    UnnamedEvidence, WindowsImage, WrongLayers, WrongSize, XzLayer, ZstdLayer,
 };
 use Reader::{
     Containerd, DockerContainerd, DockerGraphDriver as Graph, K3s, Kind, Podman, SkopeoDocker,
@@ -50,6 +50,7 @@ const SUFFIXES: Evidence = Source(
 const SKIP_MISSING: Evidence =
     Source("k3s-io/k3s#10132 and #10136, with #10249, #10258 and #10259");
 
+pub(super) const UNDECODABLE: &[&str] = &["cannot unmarshal … into Go struct field"];
 pub(super) const NOT_A_TAR: &[&str] = &["invalid tar header", "unexpected EOF"];
 const NO_LINK: &[&str] = &[
     "link …: no such file or directory",
@@ -139,6 +140,8 @@ pub(super) const FACTS: &[Fact] = &[
     always(Graph, Artifact, NO_ROOTFS, BOTH),
     always(Graph, MissingContent, NO_FILE, MOBY),
     always(Graph, WrongLayers, &["invalid manifest, layers length mismatch", "invalid diffID for layer"], MOBY),
+    always(Graph, UndecodableConfig, UNDECODABLE, BOTH).before(29, 0, 0),
+    always(Graph, UndecodableConfig, UNDECODABLE, Source("moby, api/types/container/config.go, where lists are no longer strslice.StrSlice")).from(29, 0, 0),
     always(Graph, WindowsImage, &["cannot load windows image on linux"], MOBY),
     // The daemon has no layer store for it, and closes the connection.
     always(Graph, OtherSystem, &["error during connect"], Seen("20.10.24")).before(23, 0, 0),
@@ -166,6 +169,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(DockerContainerd, MissingContent, &["content digest …: not found", "not found", "No such image"], MOBY_STORE),
     always(DockerContainerd, AbsentPlatform, NO_CONTENT, MOBY_STORE).before(25, 0, 0),
     always(DockerContainerd, WrongLayers, WRONG_LAYERS, OF_26),
+    always(DockerContainerd, UndecodableConfig, UNDECODABLE, OF_26),
     always(DockerContainerd, LayerType, NO_PROCESSOR, MOBY_STORE).before(25, 0, 0),
     always(DockerContainerd, LayerType, MISMATCHED, OF_26).from(25, 0, 0).before(28, 0, 0),
     // With containerd 2, as in Debian's packages, it loads.
@@ -204,6 +208,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(Containerd, MissingContent, NO_CONTENT, IMPORTER),
     always(Containerd, NoPlatform, &["no match for platform in manifest", "image might be filtered out", "content digest …: not found"], OF_1),
     always(Containerd, WrongLayers, WRONG_LAYERS, OF_1),
+    always(Containerd, UndecodableConfig, UNDECODABLE, OF_1),
     always(Containerd, LayerType, NO_PROCESSOR, Seen("1.6.20")).before(1, 6, 25),
     always(Containerd, LayerType, MISMATCHED, LAYER_FILTER).from(1, 6, 25).before(1, 7, 0),
     always(Containerd, LayerType, NO_PROCESSOR, LAYER_FILTER).from(1, 7, 0).before(1, 7, 7),
@@ -263,6 +268,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(Podman, LayerTwice, &["invalid tar header", "unexpected EOF", "does not match config's DiffID"], OF_PODMAN),
     always(Podman, InvalidName, &["normalizing name"], OF_PODMAN),
     always(Podman, MixedConfig, &["unsupported image-specific operation on artifact", "invalid mixed OCI image with Docker v2s2 config"], OF_PODMAN),
+    always(Podman, UndecodableConfig, UNDECODABLE, OF_PODMAN),
     always(Podman, HardLink, OTHER_DIGEST, TARFILE),
     always(Podman, SymbolicLink, OTHER_SIZE, OF_PODMAN),
     always(Podman, SharedFile, &["used for two different DiffID values"], TARFILE),
@@ -295,6 +301,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(SkopeoDocker, InvalidTag, BAD_TAG, TARFILE),
     always(SkopeoDocker, Artifact, NO_ROOTFS, OF_SKOPEO),
     always(SkopeoDocker, MissingContent, &["file does not exist", "Some layer tarfiles are missing"], TARFILE),
+    always(SkopeoDocker, UndecodableConfig, UNDECODABLE, TARFILE),
     always(SkopeoDocker, WrongLayers, &["Inconsistent layer count"], TARFILE),
     always(SkopeoDocker, ZstdLayer, OTHER_DIGEST, Source("containers/image#639, in skopeo since 0.2")).before(0, 2, 0),
     always(SkopeoDocker, SkippableFrame, OTHER_DIGEST, DETECT),

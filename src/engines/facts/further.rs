@@ -1,6 +1,6 @@
 //! The facts of readers that are not container engines, or that contain the code of one.
 
-use super::container::{DIFF_IDS, NO_CONTENT, NO_IMAGE, NOT_A_TAR};
+use super::container::{DIFF_IDS, NO_CONTENT, NO_IMAGE, NOT_A_TAR, UNDECODABLE};
 use super::{Fact, always};
 use crate::engines::facts::Evidence::{self, Seen, Source};
 use crate::engines::{Obstacle, Reader, Version};
@@ -10,8 +10,8 @@ use Obstacle::{
     MixedCompression, MixedConfig, NoDockerManifest, NoImageFile, NoIndex, NoName, NoPlatform,
     NothingListed, OtherDigest, OtherDockerManifest, OtherLabel, OtherLayerType, OuterBzip2,
     OuterGzip, OuterSkippable, OuterXz, OuterZstd, SeveralImages, SharedFile, SkippableFrame,
-    SymbolicLink, UncleanName, UncleanPath, UnlistedImage, WrongLayers, WrongSize, XzLayer,
-    ZstdLayer,
+    SymbolicLink, UncleanName, UncleanPath, UndecodableConfig, UnlistedImage, WrongLayers,
+    WrongSize, XzLayer, ZstdLayer,
 };
 use Reader::{
     ApptainerOci, BuildahDocker, BuildahOci, Crane, K3d, K3s, Kind, Nerdctl, Oras, Regctl, Trivy,
@@ -97,6 +97,7 @@ pub(super) const FURTHER: &[Fact] = &[
     always(BuildahOci, NoPlatform, NO_IMAGE, INSTANCE),
     always(BuildahOci, SkippableFrame, OTHER_DIFF_IDS, Seen("1.39.3")),
     always(BuildahOci, InvalidName, &["normalizing name"], DIFF_IDS),
+    always(BuildahOci, UndecodableConfig, UNDECODABLE, Seen("1.39.3")),
     always(BuildahOci, MixedConfig, &["unsupported image-specific operation on artifact", "invalid mixed OCI image with Docker v2s2 config"], DIFF_IDS),
     always(BuildahOci, LayerNotTar, NOT_A_TAR, DIFF_IDS),
     always(BuildahOci, LayerTwice, NOT_A_TAR, DIFF_IDS),
@@ -117,6 +118,7 @@ pub(super) const FURTHER: &[Fact] = &[
     always(Crane, Artifact, NO_DIFF_ID, GGCR),
     always(Crane, MissingContent, NOT_IN_TAR, GGCR),
     always(Crane, WrongLayers, NO_DIFF_ID, GGCR),
+    always(Crane, UndecodableConfig, UNDECODABLE, Seen("0.20.7")),
     always(Crane, ZstdLayer, NOT_A_TAR, VALIDATE).before(0, 13, 0),
     always(Crane, ZstdLayer, NOT_GZIP, Seen("0.20")).from(0, 13, 0),
     always(Crane, SkippableFrame, NOT_A_TAR, Seen("0.20.7")),
@@ -146,6 +148,7 @@ pub(super) const FURTHER: &[Fact] = &[
     always(Umoci, DockerTypes, OTHER_TYPE, Seen("0.4.7, 0.6.0")),
     always(Umoci, LayerType, OTHER_TYPE, UNPACK),
     always(Umoci, WrongLayers, &["diffid mismatch", "layer diffs", "diff_ids", "mismatch"], UNPACK),
+    always(Umoci, UndecodableConfig, UNDECODABLE, Seen("0.4.7")),
     always(Umoci, OtherLabel, OTHER_FORM, UNPACK),
     always(Umoci, ZstdLayer, OTHER_TYPE, Seen("0.4.7")).before(0, 5, 0),
     always(Umoci, SkippableFrame, OTHER_TYPE, UNPACK).before(0, 5, 0),

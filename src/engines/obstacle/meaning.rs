@@ -105,6 +105,9 @@ impl Obstacle {
             Obstacle::OtherLayerType => "A layer has a media type that is not a layer's.",
             Obstacle::MixedTypes => "A Docker manifest has layers with OCI media types.",
             Obstacle::MixedConfig => "An OCI manifest has a config with Docker's media type.",
+            Obstacle::UndecodableConfig => {
+                "A value in the config has another type than the engine expects, and it refuses the image."
+            }
             Obstacle::DocumentType => {
                 "A manifest or index states another media type than the descriptor that leads to it."
             }

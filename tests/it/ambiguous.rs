@@ -317,7 +317,7 @@ fn roots_that_disagree_are_refused() {
     let cases = [
         ("config", two_images(|first, _| first["Config"] = json!(unknown)), vec![both, "manifest.json[0] has the config", &hex]),
         ("config is no digest", two_images(|first, _| first["Config"] = json!("config.json")), vec![both, "config.json"]),
-        ("fewer layers", two_images(|_, second| drop(second["Layers"].as_array_mut().unwrap().pop())), vec![both, "manifest.json[1] has 1 layers", "has 2"]),
+        ("fewer layers", two_images(|_, second| drop(second["Layers"].as_array_mut().unwrap().pop())), vec![both, "manifest.json[1] has 1 layer,", "has 2"]),
         ("other layer", two_images(|_, second| second["Layers"][1] = json!(unknown)), vec![both, "manifest.json[1], Layers[1] is", &hex]),
         ("order of layers", two_images(|_, second| second["Layers"].as_array_mut().unwrap().reverse()), vec![both, "Layers[0]"]),
         ("tags", two_images(|first, second| { std::mem::swap(&mut first["RepoTags"], &mut second["RepoTags"]) }), vec![both, "they give the name other:v1 to different images"]),

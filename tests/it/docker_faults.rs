@@ -128,7 +128,7 @@ fn contradictions_are_refused() {
     };
     #[rustfmt::skip]
     let cases = [
-        ("fewer", fewer, "layer-count-mismatch", vec!["1 layers", "2 diff IDs"]),
+        ("fewer", fewer, "layer-count-mismatch", vec!["1 layer,", "2 diff IDs"]),
         ("more", more, "layer-count-mismatch", vec!["3 layers", "2 diff IDs"]),
         ("none", none, "layer-count-mismatch", vec!["0 layers", "2 diff IDs"]),
         ("swapped", swapped, "diff-id-mismatch", vec![&a[..], &b]),

@@ -4,7 +4,7 @@
 //! a simple loop that creates directories and files, and nothing else. The layout then has to have one entry. Sizes of layers are compared,
 //! digests and diff IDs are not, and layers are decompressed by their first bytes.
 
-use crate::engines::config::is_decoded;
+use crate::engines::config::is_config_decoded;
 use crate::engines::containers::lacks_layers;
 use crate::engines::crane::{self, has_known_digests};
 use crate::engines::docker::is_unreadable;
@@ -203,9 +203,7 @@ fn is_built(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
             is_read &= reads_content(judge, Some(&part.digest), location);
         }
     }
-    if let Some(config) = manifest.config() {
-        is_read &= is_decoded(judge, &config.digest, || manifest.location_of(config));
-    }
+    is_read &= is_config_decoded(judge, manifest);
     is_read & has_known_layer(judge, manifest) & are_diff_ids_known(judge, image)
 }
 

@@ -4,6 +4,7 @@ use crate::engines::habit::Habit;
 use crate::engines::judge::Judge;
 use crate::engines::{Obstacle, Reader};
 use crate::graph::decoders::Decoder;
+use crate::graph::document::Document;
 use crate::image::Digest;
 use crate::location::Location;
 
@@ -20,6 +21,12 @@ pub(crate) fn is_decoded(
     let mut decoders = decoders(judge).iter();
     let fails = decoders.any(|decoder| undecodable.by.contains(decoder));
     !fails || !judge.fails_at(Obstacle::UndecodableConfig, location)
+}
+
+/// The same for the config of a manifest, if it has one.
+pub(crate) fn is_config_decoded(judge: &mut Judge<'_>, manifest: &Document) -> bool {
+    let config = manifest.config();
+    config.is_none_or(|config| is_decoded(judge, &config.digest, || manifest.location_of(config)))
 }
 
 /// What the reader, and what runs the image then, decode a config into.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engines::archive::DockerManifest;
 use crate::engines::choice::{self, Choice};
-use crate::engines::config::is_decoded;
+use crate::engines::config::{is_config_decoded, is_decoded};
 use crate::engines::containers::is_named_plainly;
 use crate::engines::docker::{is_unreadable, listed_items};
 use crate::engines::habit::Habit;
@@ -270,9 +270,7 @@ fn is_unpacked(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
         let place = || manifest.path.clone().into();
         is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
     }
-    if let Some(config) = config {
-        is_read &= is_decoded(judge, &config.digest, || manifest.location_of(config));
-    }
+    is_read &= is_config_decoded(judge, manifest);
     is_read & reads_layers(judge, image, Labels::Trusted)
 }
 

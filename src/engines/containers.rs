@@ -7,7 +7,7 @@ mod tarfile;
 use std::collections::HashSet;
 
 use crate::engines::choice::{self, Choice};
-use crate::engines::config::is_decoded;
+use crate::engines::config::is_config_decoded;
 use crate::engines::docker::{is_not_unpacked, is_unreadable};
 use crate::engines::habit::Habit;
 use crate::engines::image::{Image, Labels, match_diff_ids, of_content, reads_layers};
@@ -224,9 +224,7 @@ fn is_copied(judge: &mut Judge<'_>, image: Image<'_>) -> bool {
         let place = || manifest.path.clone().into();
         is_read &= !judge.fails_at(Obstacle::WrongLayers, place);
     }
-    if let Some(config) = manifest.config() {
-        is_read &= is_decoded(judge, &config.digest, || manifest.location_of(config));
-    }
+    is_read &= is_config_decoded(judge, manifest);
     let stated = manifest.media_type.as_deref();
     let declared = stated.unwrap_or(&image.pointer.media_type);
     if let Some(config) = manifest.config()

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engines::config::is_decoded;
+use crate::engines::config::is_config_decoded;
 use crate::engines::docker::is_unreadable;
 use crate::engines::image::{Image, item_place, match_diff_ids, reads_content};
 use crate::engines::judge::Judge;
@@ -92,9 +92,7 @@ fn is_unpacked(judge: &mut Judge<'_>, entry: &Pointer, image: Image<'_>) -> bool
             is_read &= reads_content(judge, Some(&pointer.digest), location);
         }
     }
-    if let Some(config) = config {
-        is_read &= is_decoded(judge, &config.digest, || manifest.location_of(config));
-    }
+    is_read &= is_config_decoded(judge, manifest);
     let facts = config.and_then(|config| archive.config(&config.digest));
     let diff_ids = facts.map_or(&[][..], |facts| &facts.diff_ids);
     let layers: Vec<&Pointer> = manifest.pointers_in(Role::Layers).collect();

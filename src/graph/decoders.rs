@@ -84,82 +84,55 @@ const DOCKER_IMAGE_SPEC: Type = Type::Object(&Keys(&[(
     ])),
 )]));
 
-const DOCKER: Type = Type::Object(&Keys(&[
-    ("id", Type::Text),
-    ("parent", Type::Text),
-    ("comment", Type::Text),
-    ("container", Type::Text),
-    ("container_config", DOCKER_CONTAINER),
-    ("docker_version", Type::Text),
-    ("config", DOCKER_CONTAINER),
-    ("size", Type::Integer),
-]));
+const DOCKER: Type = Type::Object(&Keys(&docker(&DOCKER_CONTAINER)));
+const DOCKER_CONTAINER: Type = Type::Object(&Keys(&docker_container(Type::Words, Type::Text)));
 
-const DOCKER_CONTAINER: Type = Type::Object(&Keys(&[
-    ("Hostname", Type::Text),
-    ("Domainname", Type::Text),
-    ("User", Type::Text),
-    ("AttachStdin", Type::Flag),
-    ("AttachStdout", Type::Flag),
-    ("AttachStderr", Type::Flag),
-    ("ExposedPorts", SET),
-    ("Tty", Type::Flag),
-    ("OpenStdin", Type::Flag),
-    ("StdinOnce", Type::Flag),
-    ("Env", LIST),
-    ("Cmd", Type::Words),
-    ("Healthcheck", HEALTHCHECK),
-    ("ArgsEscaped", Type::Flag),
-    ("Image", Type::Text),
-    ("Volumes", SET),
-    ("WorkingDir", Type::Text),
-    ("Entrypoint", Type::Words),
-    ("NetworkDisabled", Type::Flag),
-    ("MacAddress", Type::Text),
-    ("OnBuild", LIST),
-    ("Labels", Type::Map(&Type::Text)),
-    ("StopSignal", Type::Text),
-    ("StopTimeout", Type::Integer),
-    ("Shell", Type::Words),
-]));
+/// It takes lists only, and has no MAC address.
+const DOCKER_29: Type = Type::Object(&Keys(&docker(&DOCKER_29_CONTAINER)));
+const DOCKER_29_CONTAINER: Type = Type::Object(&Keys(&docker_container(LIST, Type::Any)));
 
-const DOCKER_29: Type = Type::Object(&Keys(&[
-    ("id", Type::Text),
-    ("parent", Type::Text),
-    ("comment", Type::Text),
-    ("container", Type::Text),
-    ("container_config", DOCKER_29_CONTAINER),
-    ("docker_version", Type::Text),
-    ("config", DOCKER_29_CONTAINER),
-    ("size", Type::Integer),
-]));
+const fn docker(container: &Type) -> [(&'static str, Type); 8] {
+    [
+        ("id", Type::Text),
+        ("parent", Type::Text),
+        ("comment", Type::Text),
+        ("container", Type::Text),
+        ("container_config", *container),
+        ("docker_version", Type::Text),
+        ("config", *container),
+        ("size", Type::Integer),
+    ]
+}
 
-const DOCKER_29_CONTAINER: Type = Type::Object(&Keys(&[
-    ("Hostname", Type::Text),
-    ("Domainname", Type::Text),
-    ("User", Type::Text),
-    ("AttachStdin", Type::Flag),
-    ("AttachStdout", Type::Flag),
-    ("AttachStderr", Type::Flag),
-    ("ExposedPorts", SET),
-    ("Tty", Type::Flag),
-    ("OpenStdin", Type::Flag),
-    ("StdinOnce", Type::Flag),
-    ("Env", LIST),
-    ("Cmd", LIST),
-    ("Healthcheck", HEALTHCHECK),
-    ("ArgsEscaped", Type::Flag),
-    ("Image", Type::Text),
-    ("Volumes", SET),
-    ("WorkingDir", Type::Text),
-    ("Entrypoint", LIST),
-    ("NetworkDisabled", Type::Flag),
-    ("OnBuild", LIST),
-    ("Labels", Type::Map(&Type::Text)),
-    ("StopSignal", Type::Text),
-    ("StopTimeout", Type::Integer),
-    ("Shell", LIST),
-]));
+const fn docker_container(words: Type, mac_address: Type) -> [(&'static str, Type); 25] {
+    [
+        ("Hostname", Type::Text),
+        ("Domainname", Type::Text),
+        ("User", Type::Text),
+        ("AttachStdin", Type::Flag),
+        ("AttachStdout", Type::Flag),
+        ("AttachStderr", Type::Flag),
+        ("ExposedPorts", SET),
+        ("Tty", Type::Flag),
+        ("OpenStdin", Type::Flag),
+        ("StdinOnce", Type::Flag),
+        ("Env", LIST),
+        ("Cmd", words),
+        ("Healthcheck", HEALTHCHECK),
+        ("ArgsEscaped", Type::Flag),
+        ("Image", Type::Text),
+        ("Volumes", SET),
+        ("WorkingDir", Type::Text),
+        ("Entrypoint", words),
+        ("NetworkDisabled", Type::Flag),
+        ("MacAddress", mac_address),
+        ("OnBuild", LIST),
+        ("Labels", Type::Map(&Type::Text)),
+        ("StopSignal", Type::Text),
+        ("StopTimeout", Type::Integer),
+        ("Shell", words),
+    ]
+}
 
 const GO_CONTAINERREGISTRY: Type = Type::Object(&Keys(&[
     ("container", Type::Text),

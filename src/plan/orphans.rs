@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::Hint;
+use crate::error::{Hint, count};
 use crate::graph::HeldBecause;
 use crate::image::Digest;
 use crate::location::Location;
@@ -143,6 +143,5 @@ fn span(seconds: u64) -> String {
 }
 
 fn amount(of: Dropped) -> String {
-    let blobs = if of.blobs == 1 { "blob" } else { "blobs" };
-    format!("{} {blobs} of {} bytes", of.blobs, of.bytes)
+    format!("{} of {} bytes", count(of.blobs, "blob", "blobs"), of.bytes)
 }

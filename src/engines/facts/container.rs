@@ -141,7 +141,7 @@ pub(super) const FACTS: &[Fact] = &[
     always(Graph, MissingContent, NO_FILE, MOBY),
     always(Graph, WrongLayers, &["invalid manifest, layers length mismatch", "invalid diffID for layer"], MOBY),
     always(Graph, UndecodableConfig, UNDECODABLE, BOTH).before(29, 0, 0),
-    always(Graph, UndecodableConfig, UNDECODABLE, Source("moby, api/types/container/config.go, where lists are no longer strslice.StrSlice")).from(29, 0, 0),
+    always(Graph, UndecodableConfig, UNDECODABLE, Source("moby, api/types/container/config.go: since 29.0, Cmd, Entrypoint and Shell must be lists")).from(29, 0, 0),
     always(Graph, WindowsImage, &["cannot load windows image on linux"], MOBY),
     // The daemon has no layer store for it, and closes the connection.
     always(Graph, OtherSystem, &["error during connect"], Seen("20.10.24")).before(23, 0, 0),

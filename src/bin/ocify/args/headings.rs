@@ -128,6 +128,7 @@ mod tests {
         listed.sort_unstable();
         assert_eq!(listed, options);
     }
+
     #[test]
     fn the_headings_of_each_command_are_in_order() {
         let mut all = Cli::command();
